@@ -1,0 +1,38 @@
+# Two commands do everything: `make run` and `make test`. Each sets up .venv when it is missing or out of date.
+#   make run ARGS="strategy=evolution budget.trials=8"
+
+PYTHON ?= python3.11
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test lint format clean
+
+run: .venv/run.stamp
+	.venv/bin/python -m runner $(ARGS)
+
+test: .venv/test.stamp lint
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/test.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: .venv/test.stamp
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Setting up .venv (once; a few minutes on a slow network) ..."
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+.venv/test.stamp: .venv/run.stamp
+	$(PIP) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,293 @@
+"""Choice: one open decision, a label and its candidates. Values are plain JSON. No torch."""
+
+import itertools
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, final
+
+from runner.errors import SampleError, SpaceError
+
+Value = Any  # plain JSON: bool, int, float, str, None, and lists and dicts of them
+
+
+def to_json(value: object) -> Value:
+    """The JSON form of a candidate: tuples become lists. Raises SpaceError for anything else."""
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return int(value)
+        case float() if math.isfinite(value):
+            return float(value)
+        case str():
+            return str(value)
+        case list() | tuple():
+            return [to_json(item) for item in value]
+        case dict() if all(isinstance(key, str) for key in value):
+            return {str(key): to_json(item) for key, item in value.items()}
+    raise SpaceError(
+        f"{value!r} cannot be a candidate: a sample is plain JSON (finite numbers, strings, "
+        "booleans, None, lists, dicts with string keys). Give it a name in a dict of candidates, "
+        "or use a LayerChoice for modules."
+    )
+
+
+def key(value: Value) -> str:
+    """A text that is equal for equal values; 1 and 1.0 are equal, 1 and True are not."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(key, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{json.dumps(k)}:{key(v)}' for k, v in sorted(value.items()))}}}"
+    return json.dumps(value)
+
+
+@dataclass(frozen=True)
+class Choice(ABC):
+    """One open decision. The same label is the same choice, asked once per walk of a space."""
+
+    label: str
+
+    @property
+    @abstractmethod
+    def size(self) -> int | float:
+        """How many values there are; `math.inf` for a continuous range."""
+
+    @property
+    @abstractmethod
+    def default(self) -> Value:
+        """The value of the default model: the first candidate."""
+
+    @abstractmethod
+    def random(self, rng: Random) -> Value:
+        """A value, uniformly (on a log scale where the choice says so)."""
+
+    @abstractmethod
+    def mutate(self, value: Value, rng: Random) -> Value:
+        """Another value than `value`; the same one only where there is no other."""
+
+    @abstractmethod
+    def check(self, value: Value) -> Value:
+        """The value as this choice writes it. Raises SampleError when it is none of this choice."""
+
+    @abstractmethod
+    def values(self, resolution: int | None = None) -> Sequence[Value]:
+        """All values in order; a continuous range gives `resolution` points, or SpaceError."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """The candidates as a reader wants them, without the label."""
+
+    def _refuse(self, value: Value) -> SampleError:
+        return SampleError(f"Choice '{self.label}' was given {value!r}; its candidates are {self}.")
+
+
+@final
+@dataclass(frozen=True)
+class Categorical(Choice):
+    """One of a list of candidates, in no particular order. `candidates` are in JSON form."""
+
+    candidates: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not self.candidates:
+            raise SpaceError(f"Choice '{self.label}' has no candidates.")
+        index = {key(candidate): i for i, candidate in enumerate(self.candidates)}
+        if len(index) < len(self.candidates):
+            raise SpaceError(f"Choice '{self.label}' lists a candidate twice: {self}.")
+        object.__setattr__(self, "_index", index)
+
+    @property
+    def size(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def default(self) -> Value:
+        return self.candidates[0]
+
+    def index(self, value: Value) -> int:
+        """The place of a value among the candidates. Raises SampleError for any other value."""
+        index: dict[str, int] = self._index  # type: ignore[attr-defined]
+        try:
+            return index[key(value)]
+        except (KeyError, TypeError):
+            raise self._refuse(value) from None
+
+    def random(self, rng: Random) -> Value:
+        return self.candidates[rng.randrange(len(self.candidates))]
+
+    def mutate(self, value: Value, rng: Random) -> Value:
+        if self.size == 1:
+            return value
+        here = self.index(value)
+        return self.candidates[(here + rng.randrange(1, self.size)) % self.size]
+
+    def check(self, value: Value) -> Value:
+        return self.candidates[self.index(value)]
+
+    def values(self, resolution: int | None = None) -> Sequence[Value]:
+        return self.candidates
+
+    def __str__(self) -> str:
+        return ", ".join(repr(candidate) for candidate in self.candidates)
+
+
+@final
+@dataclass(frozen=True)
+class Numeric(Choice):
+    """A number from `low` to `high`, both included; whole numbers in steps when `step` is given."""
+
+    low: float
+    high: float
+    step: int | None = None  # None: continuous
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        where = f"Choice '{self.label}' ({self.low} to {self.high})"
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise SpaceError(f"{where}: both ends must be finite.")
+        if self.low > self.high:
+            raise SpaceError(f"{where}: low is above high.")
+        if self.log and self.low <= 0:
+            raise SpaceError(f"{where}: a log scale needs low > 0.")
+        if self.step is not None and self.step < 1:
+            raise SpaceError(f"{where}: step is {self.step}; it must be at least 1.")
+        if self.log and self.step not in (None, 1):
+            raise SpaceError(f"{where}: a log scale goes with step 1, not {self.step}.")
+
+    @property
+    def size(self) -> int | float:
+        if self.low == self.high:
+            return 1
+        return math.inf if self.step is None else int((self.high - self.low) // self.step) + 1
+
+    @property
+    def default(self) -> Value:
+        return self.low
+
+    def random(self, rng: Random) -> Value:
+        return self._at(rng.random())
+
+    def mutate(self, value: Value, rng: Random) -> Value:
+        """A normal step of a fifth of the range; for whole numbers at least one step away."""
+        if self.size == 1:
+            return value
+        for _ in range(100):
+            here = self._place(value) + rng.gauss(0, 0.2)
+            other = self._at(min(max(here, 0.0), 1.0))
+            if other != value:
+                return other
+        return self.high if value != self.high else self.low
+
+    def check(self, value: Value) -> Value:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._refuse(value)
+        if not self.low <= value <= self.high:
+            raise self._refuse(value)
+        if self.step is None:
+            return float(value)
+        if (value - self.low) % self.step:
+            raise self._refuse(value)
+        return int(value)
+
+    def values(self, resolution: int | None = None) -> Sequence[Value]:
+        if self.step is not None:
+            return [*range(int(self.low), int(self.high) + 1, self.step)]
+        if self.size == 1:
+            return [self.low]
+        if resolution is None:
+            raise SpaceError(
+                f"Choice '{self.label}' ({self}) is continuous and cannot be listed; "
+                "give a resolution, for example strategy.resolution=5."
+            )
+        return [self._at(i / max(resolution - 1, 1)) for i in range(resolution)]
+
+    def _at(self, place: float) -> Value:
+        """The value at a place from 0 (low) to 1 (high)."""
+        if self.step is not None and not self.log:
+            return int(self.low) + self.step * min(int(place * self.size), int(self.size) - 1)
+        if self.step is not None:  # whole numbers own half a step on either side
+            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            whole = round(math.exp(low + place * (high - low)))
+            return int(min(max(whole, self.low), self.high))
+        if self.log:
+            low, high = math.log(self.low), math.log(self.high)
+            value = math.exp(low + place * (high - low))
+        else:
+            value = self.low + place * (self.high - self.low)
+        return float(min(max(value, self.low), self.high))
+
+    def _place(self, value: float) -> float:
+        """The place of a value from 0 to 1, the middle of its share for whole numbers."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        if self.step is not None:
+            return ((value - self.low) / self.step + 0.5) / self.size
+        return (value - self.low) / (self.high - self.low)
+
+    def __str__(self) -> str:
+        step = f" in steps of {self.step}" if self.step not in (None, 1) else ""
+        kind = "a number" if self.step is None else "a whole number"
+        return f"{kind} from {self.low} to {self.high}{step}{' (log)' if self.log else ''}"
+
+
+@final
+@dataclass(frozen=True)
+class Subset(Choice):
+    """Some of `n` things: exactly `chosen` of them, or any number (`chosen=None`).
+
+    A value is the sorted list of the chosen indices.
+    """
+
+    n: int
+    chosen: int | None
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or not (self.chosen is None or 1 <= self.chosen <= self.n):
+            raise SpaceError(
+                f"Choice '{self.label}' picks {self.chosen} of {self.n} inputs; "
+                "it must pick at least 1 and at most all of them."
+            )
+
+    @property
+    def size(self) -> int:
+        return 2**self.n if self.chosen is None else math.comb(self.n, self.chosen)
+
+    @property
+    def default(self) -> Value:
+        return [*range(self.chosen or 1)]
+
+    def random(self, rng: Random) -> Value:
+        if self.chosen is None:
+            return [i for i in range(self.n) if rng.random() < 0.5]
+        return sorted(rng.sample(range(self.n), self.chosen))
+
+    def mutate(self, value: Value, rng: Random) -> Value:
+        """One member exchanged for another; with any number allowed, one added or dropped."""
+        if self.chosen is None:
+            return sorted(set(value) ^ {rng.randrange(self.n)})
+        out = [i for i in range(self.n) if i not in value]
+        if not out:
+            return value
+        return sorted((set(value) - {rng.choice(value)}) | {rng.choice(out)})
+
+    def check(self, value: Value) -> Value:
+        whole = isinstance(value, list) and all(type(i) is int and 0 <= i < self.n for i in value)
+        if not whole or len(set(value)) < len(value):
+            raise self._refuse(value)
+        if self.chosen is not None and len(value) != self.chosen:
+            raise self._refuse(value)
+        return sorted(value)
+
+    def values(self, resolution: int | None = None) -> Sequence[Value]:
+        sizes = range(self.n + 1) if self.chosen is None else [self.chosen]
+        return [[*pick] for k in sizes for pick in itertools.combinations(range(self.n), k)]
+
+    def __str__(self) -> str:
+        number = "any number" if self.chosen is None else f"{self.chosen}"
+        return f"{number} of the indices 0 to {self.n - 1}"

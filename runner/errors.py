@@ -1,0 +1,40 @@
+"""What goes wrong in a way a user can mend: one clear line each, no traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RunnerError(Exception):
+    """A problem whose text says what is wrong, where, and what would be right."""
+
+    exit_code = 1
+
+
+class ConfigError(RunnerError):
+    """Asked for something that cannot be: an unknown key, a wrong type, a missing file."""
+
+    exit_code = 2
+
+
+class SpaceError(ConfigError, ValueError):
+    """A space written in a way that cannot work: one label for two choices, no candidates."""
+
+
+class SampleError(ConfigError, ValueError):
+    """A sample that does not fit its space: a missing label, an unknown value."""
+
+
+class RunFailed(RunnerError):
+    """A run that had to stop: too many failed trials, a full disk, a damaged record."""
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """A sentence that names the options nearest to a misspelt word; empty when none is near."""
+    near = difflib.get_close_matches(word, list(options), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: its type, and its text without line breaks."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,52 @@
+"""Evaluator: trains and scores the models of a job. It does not place work."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import nn
+
+from runner.data.data import SearchData, Split
+from runner.trial import Metrics
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """What a training run needs from outside. One seed and one `report` entry per model.
+
+    `report([metrics, ...])` is called after each epoch with one mapping per model. It raises
+    `StopTraining` when the job is to end early; evaluators let that pass.
+    """
+
+    device: torch.device
+    seeds: Sequence[int]
+    report: Callable[[Sequence[Metrics]], None]
+
+
+class StopTraining(Exception):
+    """Raised by `report` when a trial was stopped on purpose: its last metrics count."""
+
+
+class NotFinite(ArithmeticError):
+    """A loss that is NaN or infinite; the trial stops at the step."""
+
+
+class Evaluator(ABC):
+    """Made from its config alone, before any data is loaded; one is made for each job."""
+
+    @abstractmethod
+    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
+        """Train the models in place and report after each epoch; the last report is the result.
+
+        Models arrive on the CPU, freshly built; they end with the weights the last report is
+        about. Raises NotFinite at the step whose loss is not finite.
+        """
+
+    @abstractmethod
+    def score(
+        self, models: Sequence[nn.Module], split: Split, device: torch.device
+    ) -> Sequence[Metrics]:
+        """Metrics of trained models on a split, one mapping per model, names without a prefix."""

@@ -1,0 +1,26 @@
+"""What a space is written with: all of `torch.nn`, and the primitives that leave choices open."""
+
+from typing import Any
+
+import torch.nn as _torch_nn
+from torch.nn import *  # noqa: F403
+
+from runner.nn.build import basic_unit as basic_unit
+from runner.nn.build import draw as draw
+from runner.nn.build import is_basic_unit as is_basic_unit
+from runner.nn.build import label_scope as label_scope
+from runner.nn.build import model_wrapper as model_wrapper
+from runner.nn.build import sample as sample
+from runner.nn.cell import Cell as Cell
+from runner.nn.layer import ChosenInputs as ChosenInputs
+from runner.nn.layer import InputChoice as InputChoice
+from runner.nn.layer import LayerChoice as LayerChoice
+from runner.nn.layer import Placeholder as Placeholder
+from runner.nn.layer import Repeat as Repeat
+from runner.nn.value import FloatChoice as FloatChoice
+from runner.nn.value import IntChoice as IntChoice
+from runner.nn.value import ValueChoice as ValueChoice
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_torch_nn, name)

@@ -1,0 +1,102 @@
+"""Choices of plain values: a candidate from a list, or a number from a range."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+from runner.choice import Categorical, Numeric, to_json
+from runner.nn.build import current
+
+
+@final
+class _Int(int):
+    def __call__(self) -> int:
+        return int(self)
+
+
+@final
+class _Float(float):
+    def __call__(self) -> float:
+        return float(self)
+
+
+@final
+class _Str(str):
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return str(self)
+
+
+@final
+class _Tuple(tuple[Any, ...]):
+    __slots__ = ()
+
+    def __call__(self) -> tuple[Any, ...]:
+        return tuple(self)
+
+
+_CALLABLE: dict[type, Callable[[Any], Any]] = {int: _Int, float: _Float, str: _Str, tuple: _Tuple}
+
+
+def _plain(value: Any) -> Any:
+    """The value itself; numbers, strings and tuples can also be called, and give themselves.
+
+    A model that calls its choice in `forward` (`F.dropout(x, self.p())`), as it must where the
+    choice is still open, so runs unchanged where it is decided.
+    """
+    return _CALLABLE.get(type(value), lambda same: same)(value)
+
+
+@final
+class _ValueChoice:
+    """`ValueChoice(candidates, label=...)` gives one of the candidates, a plain value."""
+
+    def __call__(self, candidates: Iterable[Any], *, label: str | None = None) -> Any:
+        """One of `candidates`, which are JSON values or tuples of them."""
+        build = current()
+        options = list(candidates)
+        choice = Categorical(build.label(label), tuple(to_json(option) for option in options))
+        return _plain(options[choice.index(build.walk.ask(choice))])
+
+    @staticmethod
+    def max(*values: Any) -> Any:
+        """The largest of several choices or numbers."""
+        return max(*values)
+
+    @staticmethod
+    def min(*values: Any) -> Any:
+        """The smallest of several choices or numbers."""
+        return min(*values)
+
+    @staticmethod
+    def condition(test: Any, true: Any, false: Any) -> Any:
+        """`true if test else false`."""
+        return true if test else false
+
+    @staticmethod
+    def to_int(value: Any) -> Any:
+        """`int(value)`."""
+        return int(value)
+
+    @staticmethod
+    def to_float(value: Any) -> Any:
+        """`float(value)`."""
+        return float(value)
+
+
+ValueChoice = _ValueChoice()
+
+
+def IntChoice(
+    low: int, high: int, *, step: int = 1, log: bool = False, label: str | None = None
+) -> Any:
+    """A whole number from `low` to `high`, both included, in steps of `step`."""
+    build = current()
+    return _plain(build.walk.ask(Numeric(build.label(label), low, high, step=step, log=log)))
+
+
+def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None = None) -> Any:
+    """A number from `low` to `high`, drawn on a log scale if `log`."""
+    build = current()
+    choice = Numeric(build.label(label), float(low), float(high), log=log)
+    return _plain(build.walk.ask(choice))

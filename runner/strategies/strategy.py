@@ -1,0 +1,34 @@
+"""Strategy: proposes samples, observes trials; sees no models, files or processes."""
+
+from abc import ABC, abstractmethod
+
+from runner.space import Sample, Space
+from runner.trial import Trial
+
+
+class Strategy(ABC):
+    """A strategy is a fold over the record: what it proposes follows from what it observed.
+
+    `propose(number)` draws its random numbers from `generator(seed, number)` and never from a
+    generator that runs on, so that a resumed run goes on exactly as the first would have.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self.space = space
+        self.seed = seed
+
+    @abstractmethod
+    def propose(self, number: int) -> Sample:
+        """A sample for trial `number`. Raises StopIteration when nothing is left to propose.
+
+        Numbers come in ascending order. A proposal that was never observed did not take place
+        (the run ended in between) and is asked for again.
+        """
+
+    @abstractmethod
+    def observe(self, trial: Trial) -> None:
+        """Called twice for each trial: when it was recorded (`trial.running`), and when it ended.
+
+        Ends come in any order. On resume all calls are made again, in the order they were made
+        first. More of `trial.score` is better; it is None for failed trials.
+        """

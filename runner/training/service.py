@@ -1,0 +1,81 @@
+"""Training service: runs jobs somewhere. It knows no models."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from runner.errors import ConfigError
+from runner.trial import Job, Report
+
+
+@final
+@dataclass(frozen=True)
+class Limits:
+    """What a trial and a run may cost before they are ended."""
+
+    retries: int = 1  # how often a trial whose worker died is started again, same seed
+    trial_timeout: float | None = None  # seconds from a trial's start to its forced end
+    stall_timeout: float | None = None  # seconds without a report
+    max_failures: int | None = None  # more failed trials than this end the run
+    fail_fast: bool = False  # the first failed trial ends the run
+
+    def __post_init__(self) -> None:
+        for name in ("retries", "max_failures"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"training.{name} is {value}; it must be 0 or more.")
+        for name in ("trial_timeout", "stall_timeout"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"training.{name} is {value}; it must be above 0 seconds.")
+
+
+@final
+@dataclass(frozen=True)
+class Setup:
+    """What all jobs of a run have in common: plain JSON, sent to each worker once."""
+
+    engine: str  # the engine's import path, for its `build`
+    evaluator: Mapping[str, Any]  # config node
+    data: Mapping[str, Any]  # config node
+    search: tuple[str, ...]  # the labels of a sample that are paths into the config
+    trust: tuple[str, ...]  # import prefixes the user trusts beside our own
+    folder: Path  # the run's folder
+    keep_weights: bool = True
+
+
+class TrainingService(ABC):
+    """Runs jobs and pushes what they say. Duty: every submitted job ends, each of its trials with
+    a report `finished`, `stopped` or `failed`."""
+
+    def __init__(self, setup: Setup, limits: Limits) -> None:
+        self.setup = setup
+        self.limits = limits
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many jobs can run at once."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Take a job; it runs as soon as a slot is free. Called only while fewer jobs than
+        `slots` are open."""
+
+    @abstractmethod
+    def poll(self, handle: Callable[[Report], None], timeout: float) -> None:
+        """Hand each report that came in to `handle`; wait up to `timeout` seconds for the first.
+
+        All calls of `handle` are made here, in the caller's thread.
+        """
+
+    @abstractmethod
+    def stop(self, trial: int) -> None:
+        """Ask a running trial to end early; its report is then `stopped`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all jobs at once, without further reports, and free everything. May be called twice,
+        and returns within 5 seconds."""

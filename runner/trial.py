@@ -1,0 +1,113 @@
+"""Trial, Job, Report: the plain data that travels between the loop, the record and the workers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, final
+
+from runner.space import Sample, generator
+
+Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
+
+
+class State(StrEnum):
+    """Where a trial stands. Only `RUNNING` is not an end."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"  # ended early on purpose; its last metrics count
+    FAILED = "failed"
+
+
+@final
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial failed: a reason in a word or two, and one line of text."""
+
+    reason: str  # "error", "crashed", "out of memory", "timed out", "stalled", "not finite"
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.text}"
+
+
+@final
+@dataclass(frozen=True)
+class Objective:
+    """What the search is after: a metric, and whether more or less of it is better."""
+
+    metric: str = "val/accuracy"
+    mode: Literal["max", "min"] = "max"
+
+    def score(self, metrics: Metrics) -> float | None:
+        """The metric turned so that more is better; None when it is missing or not finite."""
+        value = metrics.get(self.metric)
+        if value is None or not math.isfinite(value):
+            return None
+        return value if self.mode == "max" else -value
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """A proposed sample and its fate."""
+
+    number: int
+    sample: Sample
+    seed: int
+    state: State = State.RUNNING
+    metrics: Metrics = field(default_factory=dict)  # as last reported
+    step: int = 0  # how many reports, that is epochs, there were
+    score: float | None = None  # the objective, turned so that more is better; None without one
+    failure: Failure | None = None
+    duplicate_of: int | None = None  # the trial whose result this one shares
+    proposed_at: float = 0.0  # seconds since the epoch
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.state is State.RUNNING
+
+    @property
+    def failed(self) -> bool:
+        return self.state is State.FAILED
+
+    @property
+    def scored(self) -> bool:
+        """Whether this trial has ended with a result that can be compared."""
+        return self.state in (State.FINISHED, State.STOPPED) and self.score is not None
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of everything random in a trial; the same when the trial is run again."""
+    return generator(seed, "trial", number).getrandbits(31)
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """What one worker runs: one trial, or several that are trained together. Plain JSON."""
+
+    trials: Sequence[int]
+    seeds: Sequence[int]
+    samples: Sequence[Sample]
+    recipe: Mapping[str, Any]  # what the engine's `build` needs to make the models
+    action: Literal["train", "test"] = "train"
+
+    @property
+    def number(self) -> int:
+        """The number of its first trial, by which a job is known."""
+        return self.trials[0]
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """What a running job says about one of its trials."""
+
+    trial: int
+    kind: Literal["started", "metrics", "finished", "stopped", "failed"]
+    metrics: Metrics = field(default_factory=dict)
+    failure: Failure | None = None
