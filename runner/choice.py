@@ -79,6 +79,10 @@ class Choice(ABC):
     def values(self, resolution: int | None = None) -> Sequence[Value]:
         """All values in order; a continuous range gives `resolution` points, or SpaceError."""
 
+    def place(self, value: Value, resolution: int | None = None) -> int:
+        """The place of a value among `values(resolution)`."""
+        return self.values(resolution).index(value)
+
     @abstractmethod
     def __str__(self) -> str:
         """The candidates as a reader wants them, without the label."""
@@ -133,6 +137,9 @@ class Categorical(Choice):
     def values(self, resolution: int | None = None) -> Sequence[Value]:
         return self.candidates
 
+    def place(self, value: Value, resolution: int | None = None) -> int:
+        return self.index(value)
+
     def __str__(self) -> str:
         return ", ".join(repr(candidate) for candidate in self.candidates)
 
@@ -182,7 +189,7 @@ class Numeric(Choice):
             other = self._at(min(max(here, 0.0), 1.0))
             if other != value:
                 return other
-        return self.high if value != self.high else self.low
+        return self._at(1.0 if value == self.low else 0.0)
 
     def check(self, value: Value) -> Value:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -197,7 +204,7 @@ class Numeric(Choice):
 
     def values(self, resolution: int | None = None) -> Sequence[Value]:
         if self.step is not None:
-            return [*range(int(self.low), int(self.high) + 1, self.step)]
+            return range(int(self.low), int(self.high) + 1, self.step)
         if self.size == 1:
             return [self.low]
         if resolution is None:
@@ -205,7 +212,8 @@ class Numeric(Choice):
                 f"Choice '{self.label}' ({self}) is continuous and cannot be listed; "
                 "give a resolution, for example strategy.resolution=5."
             )
-        return [self._at(i / max(resolution - 1, 1)) for i in range(resolution)]
+        points = (self._at(i / max(resolution - 1, 1)) for i in range(resolution))
+        return [*dict.fromkeys(points)]  # a range of a few floats has fewer points than asked for
 
     def _at(self, place: float) -> Value:
         """The value at a place from 0 (low) to 1 (high)."""
@@ -215,9 +223,10 @@ class Numeric(Choice):
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             whole = round(math.exp(low + place * (high - low)))
             return int(min(max(whole, self.low), self.high))
+        if place == 1:
+            return float(self.high)
         if self.log:
-            low, high = math.log(self.low), math.log(self.high)
-            value = math.exp(low + place * (high - low))
+            value = self.low * (self.high / self.low) ** place
         else:
             value = self.low + place * (self.high - self.low)
         return float(min(max(value, self.low), self.high))

@@ -29,6 +29,7 @@ class Walk:
     choose: Chooser
     sample: Sample = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
+    broken: DrawError | None = None  # why it broke off, if the space's own code raised
 
     def ask(self, choice: Choice) -> Value:
         """The answer to a choice. Raises SpaceError for one label with two sets of candidates."""
@@ -61,7 +62,7 @@ class Space(ABC):
         try:
             walk.sample = self.draw(walk.ask)
         except DrawError as broken:
-            walk.sample = broken.sample
+            walk.sample, walk.broken = broken.sample, broken
         return walk
 
     def default(self) -> Sample:
@@ -109,7 +110,7 @@ def _next_start(walk: Walk, resolution: int | None) -> Sample | None:
     order = list(walk.sample)
     for i in reversed(range(len(order))):
         values = walk.choices[order[i]].values(resolution)
-        place = values.index(walk.sample[order[i]]) + 1
+        place = walk.choices[order[i]].place(walk.sample[order[i]], resolution) + 1
         if place < len(values):
             kept = {label: walk.sample[label] for label in order[:i]}
             return kept | {order[i]: values[place]}
@@ -179,9 +180,9 @@ class JointSpace(Space):
             raise DrawError(str(broken), before | broken.sample) from broken
 
 
-def search_space(search: Mapping[str, object]) -> FlatSpace:
+def search_space(search: Mapping[str, object] | None) -> FlatSpace:
     """The space of `search: {path: candidates}`: lists are choices, {low, high, ...} are ranges."""
-    return FlatSpace([_search_choice(label, given) for label, given in search.items()])
+    return FlatSpace([_search_choice(label, given) for label, given in (search or {}).items()])
 
 
 def _search_choice(label: str, given: object) -> Choice:

@@ -8,6 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from runner.errors import ConfigError
+
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
 
 
@@ -24,7 +26,8 @@ class Split(ABC):
         """All examples once, in batches of `size` on `device`; the last one may be smaller.
 
         With a CPU generator the order is a random permutation from it, else the stored order.
-        Image inputs are float32 (N, C, H, W), normalized.
+        Image inputs are float32 (N, C, H, W), normalized. Batches may share memory with the split:
+        they are not to be written to.
         """
 
 
@@ -45,6 +48,10 @@ class Data(ABC):
     """
 
     def __init__(self, shape: Sequence[int], classes: int) -> None:
+        if not shape or min(shape) < 1:
+            raise ConfigError(f"data.shape is {list(shape)}; its numbers must be at least 1.")
+        if classes < 1:
+            raise ConfigError(f"data.classes is {classes}; it must be at least 1.")
         self.shape = tuple(shape)
         self.classes = classes
 
@@ -54,4 +61,4 @@ class Data(ABC):
 
     @abstractmethod
     def test(self) -> Split:
-        """The test split, for the exported winners only."""
+        """The test split, for the exported winners only. Raises ConfigError when there is none."""

@@ -17,8 +17,9 @@ from runner.trial import Metrics
 class Run:
     """What a training run needs from outside. One seed and one `report` entry per model.
 
-    `report([metrics, ...])` is called after each epoch with one mapping per model. It raises
-    `StopTraining` when the job is to end early; evaluators let that pass.
+    `report([metrics, ...])` is called after each epoch with one mapping per model; an empty one
+    says nothing new of its model. It raises `StopTraining` when the job is to end early;
+    evaluators let that pass.
     """
 
     device: torch.device
@@ -31,7 +32,15 @@ class StopTraining(Exception):
 
 
 class NotFinite(ArithmeticError):
-    """A loss that is NaN or infinite; the trial stops at the step."""
+    """A loss that is NaN or infinite; the trial stops at the step.
+
+    `models` are the places in the list of models of those it happened to. The others, if any, were
+    trained to their end.
+    """
+
+    def __init__(self, message: str, models: Sequence[int] = (0,)) -> None:
+        super().__init__(message)
+        self.models = models
 
 
 class Evaluator(ABC):
@@ -41,8 +50,10 @@ class Evaluator(ABC):
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
         """Train the models in place and report after each epoch; the last report is the result.
 
-        Models arrive on the CPU, freshly built; they end with the weights the last report is
-        about. Raises NotFinite at the step whose loss is not finite.
+        Models arrive on the CPU, freshly built; they end on the run's device, with the weights the
+        last report is about. What a model gets does not depend on the others in the list. Raises
+        NotFinite, naming epoch and step, when no model is left whose losses are finite, or else
+        after the last epoch.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, final, no_type_check
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from runner.nn.layer import InputChoice, Maker, candidates_of, make
 
 @final
 class Cell(nn.Module):
-    """Node i sums `num_ops_per_node` slots; each slot applies a chosen op to a chosen earlier state.
+    """Node i sums `num_ops_per_node` slots; each applies a chosen op to a chosen earlier state.
 
     States 0 .. num_predecessors-1 are the inputs, after `preprocessor(inputs) -> states`; nodes
     follow. The output is the concatenation, along `concat_dim`, of all nodes (`merge_op="all"`) or
@@ -61,20 +61,31 @@ class Cell(nn.Module):
         read = {state for states in self.inputs for state in states}
         self.output_node_indices = [i for i in nodes if merge_op == "all" or i not in read]
 
-    def forward(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any) -> Any:
         """Takes the predecessors' tensors, as arguments or as one list."""
-        given: list[Tensor] = list(inputs[0] if isinstance(inputs[0], list | tuple) else inputs)
-        if len(given) != self.num_predecessors:
+        one_list = len(inputs) == 1 and isinstance(inputs[0], list | tuple)
+        return super().__call__(list(inputs[0] if one_list else inputs))
+
+    @no_type_check  # and no return type: TorchScript infers what a postprocessor gives
+    def forward(self, inputs: list[Tensor]):
+        """Written so that TorchScript can compile it."""
+        if len(inputs) != self.num_predecessors:
             raise ValueError(
-                f"Cell was called with {len(given)} inputs; it has {self.num_predecessors}."
+                f"Cell was called with {len(inputs)} inputs; it has {self.num_predecessors}."
             )
-        states = list(self.preprocessor(given)) if self.preprocessor else list(given)
-        for ops, sources in zip(self.ops, self.inputs, strict=True):
-            assert isinstance(ops, nn.ModuleList)
-            slots = [op(states[source]) for op, source in zip(ops, sources, strict=True)]
-            states.append(sum(slots[1:], start=slots[0]))
+        states = inputs[:]
+        if self.preprocessor is not None:
+            states = list(self.preprocessor(inputs))
+        for i, slots in enumerate(self.ops):
+            node = slots[0](states[self.inputs[i][0]])
+            for k, op in enumerate(slots):
+                if k > 0:
+                    node = node + op(states[self.inputs[i][k]])
+            states.append(node)
         output = torch.cat([states[i] for i in self.output_node_indices], self.concat_dim)
-        return self.postprocessor(output, given) if self.postprocessor else output
+        if self.postprocessor is not None:
+            return self.postprocessor(output, inputs)
+        return output
 
 
 def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> tuple[nn.Module, int]:

@@ -1,0 +1,56 @@
+"""`python -m runner`: compose the config, and run the task it names. Hydra's main lives here."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from runner import session
+from runner.config import conf_folder
+from runner.errors import RunnerError
+
+session.register_resolvers()
+failures: list[RunnerError] = []
+wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+def app(config: DictConfig) -> float:
+    """One run. A sweep goes on after a failed one, whose objective is not a number."""
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    try:
+        value = session.execute(config, list(hydra_config.overrides.task), folder)
+    except RunnerError as error:
+        session.explain(error, folder)
+        if wants_traceback:
+            raise
+        failures.append(error)
+        return float("nan")
+    return float("nan") if value is None else value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program. Ends with exit code 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
+    if arguments is not None:
+        sys.argv[1:] = arguments
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors come here
+    try:
+        app()
+    except KeyboardInterrupt as stop:
+        sys.exit(getattr(stop, "exit_code", 130))
+    except Exception as error:
+        known = session.as_config_error(error)
+        if wants_traceback or known is None:
+            raise
+        session.explain(known)
+        sys.exit(known.exit_code)
+    sys.exit(max((failure.exit_code for failure in failures), default=0))
+
+
+if __name__ == "__main__":
+    main()

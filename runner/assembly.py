@@ -1,0 +1,108 @@
+"""From settings to parts: everything is checked first, then made, before anything runs."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner.choice import Value
+from runner.config import Settings, put
+from runner.engines.engine import Engine
+from runner.errors import ConfigError, RunFailed, one_line
+from runner.space import DrawError, FlatSpace, JointSpace, Space, search_space
+from runner.strategies.strategy import Strategy
+from runner.targets import build, check_arguments
+from runner.training.service import Setup, TrainingService
+
+RUNTIME = {"engine": ("space", "trust"), "strategy": ("space", "seed"), "training": ("setup",)}
+
+
+def check(settings: Settings) -> None:
+    """Check all groups against the signatures of their targets, and every candidate of `search`.
+
+    Raises ConfigError. Imports the targets, and with them torch.
+    """
+    plain = settings.model_dump()
+    for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
+        check_arguments(plain[group], settings.trust, group, RUNTIME.get(group, ()))
+    for choice in search_space(settings.search).choices:
+        for value in choice.values(resolution=3):
+            _check_candidate(settings, choice.label, value)
+    for group in ("evaluator", "data"):
+        with _naming(group):
+            build(plain[group], settings.trust)
+
+
+def _check_candidate(settings: Settings, label: str, value: Value) -> None:
+    group = label.split(".")[0]
+    if group not in ("evaluator", "data"):
+        raise ConfigError(
+            f"search names {label!r}; it can vary keys of evaluator and data, such as evaluator.lr."
+        )
+    plain = settings.model_dump()
+    put(plain, label, value)
+    check_arguments(plain[group], settings.trust, group)
+
+
+@contextmanager
+def _naming(group: str) -> Iterator[None]:
+    """Say which group of the config a bad value belongs to."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{group}: {one_line(error)}") from error
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine. Raises RunFailed when not even the default model of its space can be built."""
+    engine: Engine = build(
+        settings.engine, settings.trust, space=settings.space, trust=settings.trust
+    )
+    try:
+        engine.space.default()
+    except DrawError as error:
+        raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
+    return engine
+
+
+def _place(error: BaseException) -> str:
+    """The file and line that the first cause of an error was raised at."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f" ({last.filename}:{last.lineno}). HYDRA_FULL_ERROR=1 shows the whole traceback."
+
+
+def make_space(settings: Settings, engine: Engine) -> Space:
+    """The space of the model, and beside it the hyper-parameters of `search`, if there are any."""
+    if not settings.search:
+        return engine.space
+    hyper: FlatSpace = search_space(settings.search)
+    joint = JointSpace([engine.space, hyper])
+    joint.default()  # shows a clash of labels at once
+    return joint
+
+
+def make_strategy(settings: Settings, space: Space) -> Strategy:
+    """The strategy over a space."""
+    with _naming("strategy"):
+        made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
+    return made
+
+
+def make_service(settings: Settings, folder: Path) -> TrainingService:
+    """The training service, its workers starting."""
+    setup = Setup(
+        engine=settings.engine["_target_"],
+        evaluator=settings.evaluator,
+        data=settings.data,
+        search=tuple(settings.search or ()),
+        trust=tuple(settings.trust),
+        folder=folder,
+        keep_weights=settings.export.keep_weights != 0,
+    )
+    with _naming("training"):
+        made: Any = build(settings.training, settings.trust, setup=setup)
+    service: TrainingService = made
+    return service

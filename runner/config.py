@@ -1,0 +1,168 @@
+"""The config of a run, typed and checked: from what Hydra composed to plain settings. No torch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runner.errors import ConfigError, did_you_mean
+from runner.targets import check_targets
+
+Node = dict[str, Any]
+Natural = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Data that takes no unknown key and converts nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class BudgetSettings(Strict):
+    """How much a run may do; it ends when the first of these is used up."""
+
+    trials: Annotated[int, Field(ge=1)]
+    minutes: Annotated[float, Field(gt=0)] | None
+
+
+class ObjectiveSettings(Strict):
+    """What the search is after."""
+
+    metric: str
+    mode: Literal["max", "min"]
+
+
+class ExportSettings(Strict):
+    """What a run leaves behind."""
+
+    top: Natural
+    keep_weights: Natural | None
+
+
+class Settings(Strict):
+    """The whole config of a run. Groups are nodes with a `_target_`; plain JSON throughout."""
+
+    engine: Node
+    space: Node
+    strategy: Node
+    evaluator: Node
+    data: Node
+    training: Node
+    task: Node
+    seed: Natural
+    budget: BudgetSettings
+    objective: ObjectiveSettings
+    search: dict[str, Any] | None
+    dedup: bool
+    export: ExportSettings
+    trust: list[str]
+    resume: str | None
+
+
+def conf_folder() -> Path:
+    """Where the config tree lies: beside the package in a checkout, inside it in a wheel."""
+    here = Path(__file__).resolve().parent
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
+    """Plain settings from a composed config and the overrides it was composed with.
+
+    Raises ConfigError for unknown keys, wrong types, values out of range, missing values, and
+    targets that are not allowed.
+    """
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    _drop_arguments_of_replaced_targets(config, overrides)
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for key in plain.keys() - Settings.model_fields.keys():
+        raise ConfigError(
+            f"There is no key {key!r} in the config.{did_you_mean(key, Settings.model_fields)}"
+        )
+    try:
+        settings = Settings.model_validate(plain)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            raise ConfigError(f"There is no key {where!r} in the config.") from None
+        if problem["type"] == "missing":
+            raise ConfigError(f"The key {where!r} is missing in the config.") from None
+        raise ConfigError(f"{where} is {problem['input']!r}: {problem['msg']}.") from None
+    for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
+        if "_target_" not in plain[group]:
+            raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
+    check_targets(plain, settings.trust)
+    return settings
+
+
+def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Where an override gives a node another `_target_`, the option's own arguments go with the
+    old one. Those given by override stay, and those that refer to the rest of the config, such as
+    `shape: ${data.shape}`, stay for a class that takes them."""
+    keys = [str(o.key_or_group) for o in OverridesParser.create().parse_overrides([*overrides])]
+    for key in keys:
+        path, _, name = key.rpartition(".")
+        node = OmegaConf.select(config, path, throw_on_resolution_failure=False) if path else None
+        if name != "_target_" or not isinstance(node, DictConfig):
+            continue
+        given = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
+        wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [])
+        for argument in [str(k) for k in node if k not in given]:
+            if not (OmegaConf.is_interpolation(node, argument) and argument in wanted):
+                node.pop(argument)
+
+
+def _parameters(path: str, trust: Sequence[str]) -> Mapping[str, object]:
+    from runner.targets import locate, signature
+
+    return signature(locate(path, tuple(trust), "space")) or {}
+
+
+def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
+    """What differs between two settings, as `key: old -> new`, leaving out the `free` keys."""
+    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    return [
+        f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and key.split(".")[0] not in free
+    ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        parts = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
+        return {key: item for part in parts for key, item in part.items()}
+    return {path: value}
+
+
+def with_overrides(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Settings with values put at dotted paths such as `evaluator.lr`. Raises ConfigError for a
+    path that does not exist."""
+    plain = settings.model_dump()
+    for path, value in changes.items():
+        put(plain, path, value)
+    return Settings.model_validate(plain)
+
+
+def put(config: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value at a dotted path of a plain config, in place. The path must exist."""
+    *parents, last = path.split(".")
+    node: Any = config
+    for i, part in enumerate(parents):
+        if not isinstance(node, dict) or part not in node:
+            raise ConfigError(_no_such_path(path, parents[:i], part, node))
+        node = node[part]
+    if not isinstance(node, dict) or last not in node:
+        raise ConfigError(_no_such_path(path, parents, last, node))
+    node[last] = value
+
+
+def _no_such_path(path: str, parents: Sequence[str], part: str, node: Any) -> str:
+    where = ".".join(parents) or "the config"
+    near = did_you_mean(part, node) if isinstance(node, dict) else ""
+    return f"search names {path!r}, but {where} has no key {part!r}.{near}"

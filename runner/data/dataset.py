@@ -1,0 +1,88 @@
+"""Any data set of PyTorch: classes that are built by `_target_` and give (input, target) pairs."""
+
+from collections.abc import Sequence, Sized
+from functools import cached_property
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset
+
+from runner.data.data import Data, SearchData, Split
+from runner.data.splits import (
+    DatasetSplit,
+    check_fraction,
+    check_loader_workers,
+    check_shape,
+    check_targets,
+    holdout,
+)
+from runner.errors import ConfigError
+
+
+@final
+class TorchDataset(Data):
+    """Data sets with `__len__` and `__getitem__`, streamed through a DataLoader.
+
+    Inputs are tensors of `shape`. Targets are class numbers, or floats in a regression.
+    """
+
+    def __init__(
+        self,
+        train: Dataset[Any],
+        test: Dataset[Any] | None,
+        shape: Sequence[int],
+        classes: int,
+        validation: float,
+        seed: int,
+        loader_workers: int,
+    ) -> None:
+        """`test` is None when there are no such data. `validation` is the share of `train` that is
+        held out, picked by `seed`; `loader_workers` are processes (0: this one)."""
+        super().__init__(shape, classes)
+        check_fraction(validation)
+        check_loader_workers(loader_workers)
+        self._train = train
+        self._test = test
+        self._validation = validation
+        self._seed = seed
+        self._workers = loader_workers
+
+    def search(self) -> SearchData:
+        return self._search
+
+    def test(self) -> Split:
+        if self._test is None:
+            raise ConfigError("data.test is null, so there is nothing to test on; give a data set.")
+        return self._split(self._test, "test")
+
+    @cached_property
+    def _search(self) -> SearchData:
+        whole = self._split(self._train, "train")
+        places = torch.zeros(len(whole))
+        train, validation = holdout(places, self._validation, self._seed)
+        return SearchData(
+            train=self._split(Subset(self._train, train.tolist()), "train"),
+            validation=self._split(Subset(self._train, validation.tolist()), "train"),
+        )
+
+    def _split(self, dataset: Dataset[Any], key: str) -> Split:
+        """A split of a data set whose first example is as the config says."""
+        if isinstance(dataset, IterableDataset):
+            raise ConfigError(
+                f"data.{key} is an IterableDataset; it needs __getitem__ and __len__."
+            )
+        if not len(cast(Sized, dataset)):
+            raise ConfigError(f"data.{key} is empty.")
+        example = dataset[0]
+        if not (isinstance(example, tuple | list) and len(example) == 2):
+            raise ConfigError(f"data.{key} gives {type(example).__name__}; it must give pairs.")
+        inputs, target = example
+        if not isinstance(inputs, Tensor):
+            raise ConfigError(
+                f"data.{key} gives inputs of type {type(inputs).__name__}; they must be tensors. "
+                "Give the data set a transform, such as torchvision.transforms.ToTensor."
+            )
+        check_shape(inputs[None], self.shape)
+        check_targets(torch.as_tensor(target)[None], self.classes)
+        return DatasetSplit(dataset, self.classes, self._workers)

@@ -1,0 +1,168 @@
+"""The two kinds of split: tensors held in memory, and any torch data set that is streamed."""
+
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from runner.data.data import Batch, Split
+from runner.errors import ConfigError
+
+
+@final
+class Normalize:
+    """Bytes 0..255 of shape (N, C, H, W) to floats, `(x / 255 - mean) / std` per channel."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self._scale = 1 / (255 * torch.tensor(std).view(-1, 1, 1))
+        self._shift = -torch.tensor(mean).view(-1, 1, 1) / torch.tensor(std).view(-1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if self._scale.device != images.device:  # once; a copy per batch would wait for the device
+            self._scale = self._scale.to(images.device)
+            self._shift = self._shift.to(images.device)
+        return images.to(torch.float32).mul_(self._scale).add_(self._shift)
+
+
+@final
+class TensorSplit(Split):
+    """A split held in memory as two tensors; a batch is one indexing of the whole.
+
+    On one CPU thread an epoch of 1,437 images takes 0.3 ms so, and 4 ms with a DataLoader.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor, normalize: Normalize | None = None) -> None:
+        """`normalize` is applied to each batch, so that images may stay bytes."""
+        self._normalize = normalize
+        self._inputs = inputs
+        self._targets = targets
+        self._placed = {inputs.device: (inputs, targets)}
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def batches(
+        self, size: int, device: torch.device, shuffle: torch.Generator | None = None
+    ) -> Iterator[Batch]:
+        inputs, targets = self._on(device)
+        order = None
+        if shuffle is not None:
+            order = torch.randperm(len(self), generator=shuffle).to(device)
+        for start in range(0, len(self), size):
+            part: Any = slice(start, start + size)
+            if order is not None:
+                part = order[part]
+            batch = inputs[part]
+            yield self._normalize(batch) if self._normalize else batch, targets[part]
+
+    def _on(self, device: torch.device) -> Batch:
+        """Both tensors on a device, moved there once."""
+        if device not in self._placed:
+            self._placed[device] = (self._inputs.to(device), self._targets.to(device))
+        return self._placed[device]
+
+
+@final
+class DatasetSplit(Split):
+    """Any data set of (input, target) pairs, streamed through a DataLoader.
+
+    The targets of each batch are checked against `classes`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        classes: int,
+        loader_workers: int,
+        normalize: Normalize | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self._workers = loader_workers
+        self._classes = classes
+        self._normalize = normalize
+
+    def __len__(self) -> int:
+        return len(cast(Sized, self._dataset))
+
+    def batches(
+        self, size: int, device: torch.device, shuffle: torch.Generator | None = None
+    ) -> Iterator[Batch]:
+        order: Sequence[int] = range(len(self))
+        if shuffle is not None:
+            order = torch.randperm(len(self), generator=shuffle).tolist()
+        loader = DataLoader(
+            self._dataset,
+            batch_size=size,
+            sampler=order,
+            num_workers=self._workers,
+            pin_memory=device.type == "cuda",
+            # Else the loader draws its workers' seed from torch's global generator.
+            generator=shuffle if shuffle is not None else torch.Generator().manual_seed(0),
+        )
+        for inputs, targets in loader:
+            targets = targets.to(torch.float32 if targets.is_floating_point() else torch.int64)
+            check_targets(targets, self._classes)
+            inputs = inputs.to(device, non_blocking=True)
+            if self._normalize:
+                inputs = self._normalize(inputs)
+            elif inputs.is_floating_point():
+                inputs = inputs.to(torch.float32)
+            yield inputs, targets.to(device, non_blocking=True)
+
+
+def check_targets(targets: Tensor, classes: int) -> None:
+    """Raises ConfigError when targets (N,) or (N, outputs) do not fit `data.classes`."""
+    if targets.is_floating_point():
+        outputs = targets.shape[1] if targets.ndim > 1 else 1
+        if outputs != classes:
+            raise ConfigError(f"data.classes is {classes}, but there are {outputs} outputs.")
+    elif len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+        raise ConfigError(
+            f"data.classes is {classes}, but labels go from {int(targets.min())} to "
+            f"{int(targets.max())}; they must go from 0 to {classes - 1}."
+        )
+
+
+def check_shape(inputs: Tensor, shape: Sequence[int]) -> None:
+    """Raises ConfigError when inputs (N, ...) do not have the shape that `data.shape` says."""
+    if tuple(inputs.shape[1:]) != tuple(shape):
+        raise ConfigError(
+            f"data.shape is {list(shape)}, but inputs have shape {list(inputs.shape[1:])}."
+        )
+
+
+def check_fraction(validation: float) -> None:
+    """Raises ConfigError unless some of the training part is held out, and some is not."""
+    if not 0 < validation < 1:
+        raise ConfigError(f"data.validation is {validation}; it must be above 0 and below 1.")
+
+
+def check_loader_workers(loader_workers: int) -> None:
+    """Raises ConfigError for a negative number of loader processes."""
+    if loader_workers < 0:
+        raise ConfigError(f"data.loader_workers is {loader_workers}; it must be 0 or more.")
+
+
+def holdout(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Places of the kept and of the held-out examples, each class parted alike; both ascending.
+
+    For a split that looks at no class, pass labels that are all the same.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    seen = 0
+    for label in torch.unique(labels):
+        places = (labels == label).nonzero().flatten()
+        places = places[torch.randperm(len(places), generator=rng)]
+        # Up to here so many in all: small classes do not add up what rounding leaves over.
+        share = round(fraction * (seen + len(places))) - round(fraction * seen)
+        held[places[:share]] = True
+        seen += len(places)
+    if held.all() or not held.any():
+        raise ConfigError(
+            f"data.validation is {fraction}, which leaves {int((~held).sum())} of {len(labels)} "
+            f"examples to train on and {int(held.sum())} to validate on; both need some."
+        )
+    return (~held).nonzero().flatten(), held.nonzero().flatten()

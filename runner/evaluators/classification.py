@@ -1,0 +1,48 @@
+"""Classification: cross-entropy, accuracy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from runner.errors import ConfigError
+from runner.evaluators.supervised import Supervised
+from runner.trial import Metrics
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Classification(Supervised):
+    """Models give logits (N, classes). Metrics: `accuracy`, and `loss` without label smoothing."""
+
+    label_smoothing: float
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None  # None: images as they are
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"evaluator.label_smoothing is {self.label_smoothing}; it must be at least 0 and "
+                "below 1."
+            )
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if outputs.ndim != 2:
+            shape = list(outputs.shape)
+            raise ValueError(f"The model gave {shape}; classification needs (N, classes).")
+        smoothing = self.label_smoothing
+        return cross_entropy(outputs, targets, reduction="none", label_smoothing=smoothing)
+
+    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        losses = cross_entropy(outputs, targets, reduction="none")
+        return torch.stack([losses, (outputs.argmax(1) == targets).float()], dim=1)
+
+    def metrics(self, judged: Tensor) -> Metrics:
+        loss, accuracy = judged.mean(0).tolist()
+        return {"loss": loss, "accuracy": accuracy}
+
+    def augmented(self, inputs: Tensor, rng: torch.Generator) -> Tensor:
+        return inputs if self.augment is None else self.augment(inputs, rng)

@@ -1,0 +1,116 @@
+"""Function: your own training code, from `fn(model, report)`."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.data.data import SearchData, Split
+from runner.errors import ConfigError
+from runner.evaluators.evaluator import Evaluator, NotFinite, Run
+from runner.evaluators.seeds import seed_epoch
+from runner.trial import Metrics
+
+
+@final
+class Function(Evaluator):
+    """Calls a function for each model in turn.
+
+    `fn(model, report)` trains a model in place. It may call `report` with a number or a mapping of
+    names to numbers as often as it likes; what it returns counts as a report when it made none.
+    Arguments named `data`, `device` and `seed` are given to it where it has them.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], metric: str, test_fn: Callable[..., Any] | None
+    ) -> None:
+        """`metric` is the name of a bare number. `test_fn(model)` gives the test metrics of a
+        trained model, and may have arguments `data` (the test split) and `device`; None: it has
+        none."""
+        self._fn = fn
+        self._metric = metric
+        self._test_fn = test_fn
+
+    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
+        for place, (model, seed) in enumerate(zip(models, run.seeds, strict=True)):
+            seed_epoch(seed, 0)
+            report = Reporter(self._metric, place, len(models), run)
+            extra = _wanted(self._fn, data=data, device=run.device, seed=seed)
+            returned = self._fn(model, report, **extra)
+            if not report.calls and returned is None:
+                raise ConfigError(
+                    f"evaluator.fn ({_name(self._fn)}) reported nothing; it must call "
+                    "report(number), or return a number or a mapping of names to numbers."
+                )
+            if not report.calls:
+                report(returned)
+
+    def score(
+        self, models: Sequence[nn.Module], split: Split, device: torch.device
+    ) -> Sequence[Metrics]:
+        if self._test_fn is None:
+            return [{} for _ in models]
+        extra = _wanted(self._test_fn, data=split, device=device)
+        name = self._metric.rpartition("/")[2]
+        return [_named(self._test_fn(model, **extra), name) for model in models]
+
+
+@final
+class Reporter:
+    """What a function reports with. `calls` counts how often it did."""
+
+    def __init__(self, metric: str, place: int, models: int, run: Run) -> None:
+        self.calls = 0
+        self._metric = metric
+        self._place = place
+        self._models = models
+        self._run = run
+
+    def __call__(self, value: float | Mapping[str, float]) -> None:
+        """Report a number or a mapping. Raises StopTraining when the trial is to end early."""
+        self.calls += 1
+        metrics = _named(value, self._metric)
+        number = metrics.get(self._metric, 0.0)
+        if not math.isfinite(number):
+            text = f"{self._metric} is {number} in report {self.calls}."
+            raise NotFinite(text, (self._place,))
+        self._run.report([metrics if i == self._place else {} for i in range(self._models)])
+
+
+def _named(value: object, name: str) -> Metrics:
+    """A report as metrics; a bare number gets a name."""
+    if isinstance(value, Mapping):
+        return {str(key): _number(item, f"{key!r}: ") for key, item in value.items()}
+    return {name: _number(value, "")}
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    raise ConfigError(
+        f"evaluator.fn reported {where}{value!r}; a report is a number, or a mapping of names to "
+        "numbers."
+    )
+
+
+def _wanted(fn: Callable[..., Any], **offered: Any) -> dict[str, Any]:
+    """Those of the offered arguments that a function has, and that were not set before."""
+    parameters = inspect.signature(fn).parameters
+    every = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    preset = getattr(fn, "keywords", {})
+    return {
+        name: value
+        for name, value in offered.items()
+        if (every or name in parameters) and name not in preset
+    }
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    inner = getattr(fn, "func", fn)
+    return f"{inner.__module__}.{inner.__qualname__}"

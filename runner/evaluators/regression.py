@@ -1,0 +1,51 @@
+"""Regression: squared or Huber loss, mean errors, and the share of variance explained."""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import huber_loss, mse_loss
+
+from runner.evaluators.supervised import Supervised
+from runner.trial import Metrics
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Regression(Supervised):
+    """Models give (N, outputs), or (N,) for one output. Metrics: `loss`, `mse`, `mae`, `r2`.
+
+    `r2` is the mean of that of all outputs; a constant target counts as 0.
+    """
+
+    loss: Literal["mse", "huber"]  # huber: linear beyond an error of 1
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        outputs, targets = _columns(outputs), _columns(targets)
+        if outputs.shape != targets.shape:
+            raise ValueError(
+                f"The model gave {list(outputs.shape)}; the targets are {list(targets.shape)}."
+            )
+        function = mse_loss if self.loss == "mse" else huber_loss
+        return function(outputs, targets, reduction="none").mean(1)
+
+    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.stack([_columns(outputs), _columns(targets)], dim=1).flatten(1)
+
+    def metrics(self, judged: Tensor) -> Metrics:
+        outputs, targets = judged.chunk(2, dim=1)  # (N, outputs)
+        errors = outputs - targets
+        variance = targets.var(0, correction=0)
+        explained = 1 - errors.square().mean(0) / variance
+        return {
+            "loss": float(self.losses(outputs, targets).mean()),
+            "mse": float(errors.square().mean()),
+            "mae": float(errors.abs().mean()),
+            "r2": float(torch.where(variance > 0, explained, 0).mean()),
+        }
+
+
+def _columns(values: Tensor) -> Tensor:
+    """(N,) or (N, outputs) as (N, outputs)."""
+    return values.view(len(values), -1)

@@ -1,0 +1,70 @@
+"""Schedules of the learning rate: pure functions (step, total steps) -> multiplier."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import final
+
+from runner.errors import ConfigError
+
+
+class Schedule(ABC):
+    """A warm-up that rises in a line to 1, then a curve that a subclass gives."""
+
+    def __init__(self, warmup: float) -> None:
+        """`warmup` is the share of all steps that the learning rate takes to rise."""
+        if not 0 <= warmup < 1:
+            raise ConfigError(
+                f"evaluator.schedule.warmup is {warmup}; it must be a share of the steps, "
+                "at least 0 and below 1."
+            )
+        self._warmup = warmup
+
+    @final
+    def __call__(self, step: int, total: int) -> float:
+        """The multiplier of the learning rate at `step` of `total`, counted from 0."""
+        rising = round(self._warmup * total)
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return self.curve((step - rising) / (total - rising))
+
+    @abstractmethod
+    def curve(self, progress: float) -> float:
+        """The multiplier after the warm-up; `progress` goes from 0 to just below 1."""
+
+
+@final
+class Constant(Schedule):
+    """Stays at 1."""
+
+    def curve(self, progress: float) -> float:
+        return 1.0
+
+
+@final
+class Linear(Schedule):
+    """Falls in a line from 1 to `end`."""
+
+    def __init__(self, warmup: float, end: float) -> None:
+        super().__init__(warmup)
+        self._end = _checked(end)
+
+    def curve(self, progress: float) -> float:
+        return 1 + (self._end - 1) * progress
+
+
+@final
+class Cosine(Schedule):
+    """Falls along half a cosine from 1 to `end` (https://arxiv.org/abs/1608.03983)."""
+
+    def __init__(self, warmup: float, end: float) -> None:
+        super().__init__(warmup)
+        self._end = _checked(end)
+
+    def curve(self, progress: float) -> float:
+        return self._end + (1 - self._end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _checked(end: float) -> float:
+    if end < 0:
+        raise ConfigError(f"evaluator.schedule.end is {end}; it must be 0 or more.")
+    return end

@@ -1,0 +1,201 @@
+"""THE LOOP: propose, plan, submit, record, observe."""
+
+import math
+import time
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, final
+
+from runner.engines.engine import Engine
+from runner.errors import RunFailed
+from runner.progress import Progress
+from runner.space import DrawError, Sample, Space, sample_key
+from runner.store import Store
+from runner.strategies.strategy import Strategy
+from runner.training.service import TrainingService
+from runner.trial import Failure, Report, Trial, trial_seed
+
+POLL = 0.2  # seconds to wait for reports before looking at the clock again
+PATIENCE = 20  # so many repeated proposals in a row raise the question whether any are left
+
+
+@final
+@dataclass(frozen=True)
+class Budget:
+    """How much a run may do."""
+
+    trials: int
+    minutes: float | None
+
+
+@final
+class Experiment:
+    """One search: all its parts, and the loop that drives them."""
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        strategy: Strategy,
+        engine: Engine,
+        service: TrainingService,
+        store: Store,
+        progress: Progress,
+        budget: Budget,
+        seed: int,
+        dedup: bool,
+    ) -> None:
+        self.space = space
+        self.strategy = strategy
+        self.engine = engine
+        self.service = service
+        self.store = store
+        self.progress = progress
+        self.budget = budget
+        self.seed = seed
+        self.dedup = dedup
+        self._deadline = time.monotonic() + 60 * (budget.minutes or float("inf"))
+        self._first: dict[bytes, int] = {}  # digest of a sample -> the trial that had it first
+        self._followers: dict[int, list[int]] = {}  # running trial -> trials that share its result
+        self._failures = 0
+        self._repeats = 0  # proposals in a row that had been made before
+        self._left = True  # whether the strategy has anything left
+
+    def run(self) -> None:
+        """Search until the budget or the space is used up. Raises RunFailed at the limits."""
+        self._resume()
+        while True:
+            self._launch()
+            if not self.store.running:
+                return
+            self.service.poll(self._hear, POLL)
+
+    def _resume(self) -> None:
+        """Replay the record, and start again what was running."""
+        for trial in self.store.replay():
+            self._observe(trial)
+        self.progress.begin()
+        for trial in [*self.store.running.values()]:
+            self._follow(trial)
+        self._submit([t for t in self.store.running.values() if t.duplicate_of is None])
+
+    def _launch(self) -> None:
+        """Fill the free slots with new trials."""
+        trials = []
+        while self._may_propose():
+            trial = self._propose()
+            if trial is not None and trial.duplicate_of is None:
+                trials.append(trial)
+        self._submit(trials)
+
+    def _may_propose(self) -> bool:
+        return (
+            self._left
+            and self.store.next_number < self.budget.trials
+            and len(self.store.running) < self.service.slots
+            and time.monotonic() < self._deadline
+        )
+
+    def _propose(self) -> Trial | None:
+        """The next trial, recorded; None when the strategy has nothing left."""
+        number = self.store.next_number
+        try:
+            sample = self.strategy.propose(number)
+        except StopIteration:
+            self._stop_proposing("the space is used up: every sample of it was tried")
+            return None
+        except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
+            sample = broken.sample
+        first = self._first.get(_digest(sample)) if self.dedup else None
+        trial = self.store.propose(sample, trial_seed(self.seed, number), first)
+        self._observe(trial)
+        self._follow(trial)
+        return trial
+
+    def _follow(self, trial: Trial) -> None:
+        """A repeated sample shares the result of its first trial, now or once there is one."""
+        first = trial.duplicate_of
+        if first is None:
+            return
+        if first in self.store.running:
+            self._followers.setdefault(first, []).append(trial.number)
+        else:
+            self._observe(self.store.end_as(trial.number, self.store.trial(first)))
+        if self._repeats and self._repeats % PATIENCE == 0 and self._used_up():
+            self._stop_proposing("the space is used up: every sample of it was tried")
+
+    def _hear(self, report: Report) -> None:
+        """Record what a running trial says."""
+        report = self._judge(report)
+        failure = report.failure
+        if failure is not None and failure.reason == "disk full":
+            raise RunFailed(
+                f"Trial {report.trial} could not write its results: {failure.text}. Free some "
+                f"space, then go on with resume={self.store.folder}."
+            )
+        data: Any = vars(failure) if failure is not None else report.metrics
+        trial = self.store.record(report.trial, report.kind, data)
+        if trial.running:
+            self.progress.show(trial)
+            return
+        self._observe(trial)
+        for follower in self._followers.pop(trial.number, []):
+            self._observe(self.store.end_as(follower, trial))
+        self._check_failures(trial)
+
+    def _judge(self, report: Report) -> Report:
+        """A trial that ends without a usable objective has failed."""
+        if report.kind not in ("finished", "stopped"):
+            return report
+        name = self.store.objective.metric
+        metrics = {**self.store.running[report.trial].metrics, **report.metrics}
+        if name not in metrics:
+            text = f"it reported no {name!r} but {sorted(metrics)}; set objective.metric"
+            return Report(report.trial, "failed", failure=Failure("error", text))
+        if not math.isfinite(metrics[name]):
+            failure = Failure("not finite", f"{name} is {metrics[name]}")
+            return Report(report.trial, "failed", failure=failure)
+        return report
+
+    def _observe(self, trial: Trial) -> None:
+        """Tell everyone that a trial was recorded, or that it ended."""
+        if trial.running:
+            first = self._first.setdefault(_digest(trial.sample), trial.number)
+            self._repeats = self._repeats + 1 if first != trial.number else 0
+        elif trial.failed and trial.duplicate_of is None:
+            self._failures += 1
+        self.strategy.observe(trial)
+        self.progress.show(trial)
+
+    def _check_failures(self, trial: Trial) -> None:
+        limits, folder = self.service.limits, self.store.folder
+        if trial.failed and limits.fail_fast:
+            raise RunFailed(
+                f"Trial {trial.number} failed ({trial.failure}), and training.fail_fast is on. "
+                f"Its traceback lies in {folder}/trials/{trial.number:04d}/error.txt."
+            )
+        if limits.max_failures is not None and self._failures > limits.max_failures:
+            raise RunFailed(
+                f"{self._failures} trials failed, more than training.max_failures="
+                f"{limits.max_failures}; the last one: {trial.failure}. Tracebacks lie in "
+                f"{folder}/trials/*/error.txt."
+            )
+
+    def _submit(self, trials: list[Trial]) -> None:
+        for job in self.engine.plan(trials) if trials else ():
+            self.service.submit(job)
+
+    def _stop_proposing(self, why: str) -> None:
+        self._left = False
+        self.progress.note(f"No further trials: {why}.")
+
+    def _used_up(self) -> bool:
+        """Whether every sample of a finite space was proposed; looks only as far as it must."""
+        try:
+            return all(_digest(sample) in self._first for sample in self.space.enumerate())
+        except ValueError:  # a continuous choice: there is always another
+            return False
+
+
+def _digest(sample: Sample) -> bytes:
+    return blake2b(sample_key(sample).encode(), digest_size=8).digest()

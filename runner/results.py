@@ -1,0 +1,174 @@
+"""What a run found: its trials, its best models, and how to take them elsewhere."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, final
+
+from torch import nn
+
+from runner.config import Settings
+from runner.engines.engine import Engine
+from runner.errors import ConfigError, RunnerError
+from runner.space import Sample
+from runner.store import RECORD, read
+from runner.targets import build
+from runner.trial import Job, Objective, Trial
+from runner.worker import WEIGHTS, load_weights, trial_folder
+
+Formatter = Literal["dict", "code", "instance"]
+
+
+@final
+class Run:
+    """A run, read from its folder; it may still be running, and is read anew at each question."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Raises ConfigError when the folder holds no run."""
+        self.folder = Path(folder).resolve()
+        if not (self.folder / RECORD).is_file():
+            raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
+        self.settings = Settings.model_validate(read(self.folder).config)
+
+    @property
+    def objective(self) -> Objective:
+        """What the search was after."""
+        return Objective(**self.settings.objective.model_dump())
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, by number."""
+        return read(self.folder, self.objective).trials
+
+    @property
+    def best(self) -> Trial:
+        """The best trial. Raises RunnerError while there is none with a result."""
+        if found := self.top(1):
+            return found[0]
+        raise RunnerError(f"No trial of {self.folder} has a result yet.")
+
+    def top(self, k: int) -> list[Trial]:
+        """The k best trials, best first; of trials that share a result, only the first."""
+        return top(self.trials, k)
+
+    def model(self, trial: Trial | int) -> nn.Module:
+        """The model of a trial, built anew, with its trained weights, on the CPU, in eval mode.
+
+        Raises RunnerError when the weights were not kept.
+        """
+        trial = self.trials[trial] if isinstance(trial, int) else trial
+        [model] = self._engine.build(self.job(trial).recipe)
+        weights = self.weights(trial)
+        if not weights.is_file():
+            raise RunnerError(
+                f"The weights of trial {trial.number} were not kept; only those of the best "
+                "export.keep_weights trials are."
+            )
+        load_weights(model, weights)
+        return model.eval()
+
+    def source(self, trial: Trial) -> str:
+        """Python source of a trial's model; it defines `build() -> torch.nn.Module`."""
+        return self._engine.source(self.job(trial).recipe, 0)
+
+    def weights(self, trial: Trial) -> Path:
+        """Where the weights of a trial lie, if they were kept."""
+        owner = trial.number if trial.duplicate_of is None else trial.duplicate_of
+        return trial_folder(self.folder, owner) / WEIGHTS
+
+    def job(self, trial: Trial) -> Job:
+        """The job that runs this trial alone."""
+        [job] = self._engine.plan([trial])
+        return job
+
+    def export_top_models(
+        self, top_k: int = 3, formatter: Formatter = "dict"
+    ) -> list[Sample] | list[str] | list[nn.Module]:
+        """The best models, best first: their samples, their source, or themselves with weights."""
+        best = self.top(top_k)
+        match formatter:
+            case "dict":
+                return [trial.sample for trial in best]
+            case "code":
+                return [self.source(trial) for trial in best]
+            case "instance":
+                return [self.model(trial) for trial in best]
+        raise ConfigError(f"formatter is {formatter!r}; it must be dict, code or instance.")
+
+    @cached_property
+    def _engine(self) -> Engine:
+        settings = self.settings
+        made: Engine = build(
+            settings.engine, settings.trust, space=settings.space, trust=settings.trust
+        )
+        return made
+
+    def _repr_html_(self) -> str:
+        from runner.tables import html
+
+        return html(self.trials, self.objective)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {len(self.trials)} trials)"
+
+
+def load(folder: Path | str) -> Run:
+    """The run in a folder, for example `outputs/latest`."""
+    return Run(folder)
+
+
+def top(trials: Sequence[Trial], k: int) -> list[Trial]:
+    """The k best of some trials, best first, earlier ones first among equals; shared results
+    count once."""
+
+    def rank(trial: Trial) -> tuple[float, int]:
+        assert trial.score is not None
+        return -trial.score, trial.number
+
+    return sorted((t for t in trials if t.scored and t.duplicate_of is None), key=rank)[:k]
+
+
+def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -> None:
+    """Write a trial's model to a folder: `model.py`, its weights, its sample, its metrics."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).write_bytes(run.weights(trial).read_bytes())
+    for name, content in (("sample", trial.sample), ("metrics", metrics)):
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    header = HEADER.format(
+        run=repr(run.folder.name), trial=trial.number, metric=run.objective.metric,
+        value=trial.metrics[run.objective.metric],
+    )  # fmt: skip
+    shape = tuple(run.settings.data.get("shape", ()))
+    body = MAIN.format(shape=repr((2, *shape)), weights=WEIGHTS)
+    (folder / "model.py").write_text(header + run.source(trial) + body)
+
+
+HEADER = '''"""The model of trial {trial} of run {run}: {metric} = {value:.6g}.
+
+    python model.py           builds it, loads its weights, and runs it once
+    from model import load    model = load()
+"""
+'''
+
+MAIN = '''
+
+def load() -> nn.Module:
+    """The model with its trained weights, in eval mode."""
+    from pathlib import Path
+
+    from safetensors.torch import load_model
+
+    model = build()
+    load_model(model, str(Path(__file__).with_name("{weights}")))
+    return model.eval()
+
+
+if __name__ == "__main__":
+    import torch
+
+    model = load()
+    x = torch.zeros{shape}
+    print(f"{{sum(p.numel() for p in model.parameters()):,}} parameters")
+    print(f"{{tuple(x.shape)}} -> {{tuple(model(x).shape)}}")
+'''

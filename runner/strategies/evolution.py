@@ -1,0 +1,97 @@
+"""Regularized evolution (Real et al. 2019, https://arxiv.org/abs/1802.01548)."""
+
+from collections import deque
+from random import Random
+from typing import final
+
+from runner.choice import Choice, Value
+from runner.errors import ConfigError, SampleError
+from runner.space import Sample, Space, Walk, generator, lookup, sample_key
+from runner.strategies.strategy import Strategy
+from runner.trial import Trial
+
+
+@final
+class Evolution(Strategy):
+    """Regularized evolution (Real et al. 2019, https://arxiv.org/abs/1802.01548, Algorithm 1).
+
+    The first `population_size` trials are random. From then on `sample_size` members of the
+    population are drawn with replacement, and the best of them gets a child in which exactly one
+    choice has another value; choices that come up only through it are random. A trial that ends
+    with a score joins the population, and the one that has been there longest leaves it. Failed
+    trials never join. A child that was proposed before is drawn again, up to `retries` times.
+    """
+
+    def __init__(
+        self, space: Space, seed: int, *, population_size: int, sample_size: int, retries: int
+    ) -> None:
+        super().__init__(space, seed)
+        if population_size < 1:
+            raise ConfigError(
+                f"strategy.population_size is {population_size}; it must be at least 1."
+            )
+        if not 1 <= sample_size <= population_size:
+            raise ConfigError(
+                f"strategy.sample_size is {sample_size}; it must be from 1 to "
+                f"strategy.population_size, which is {population_size}."
+            )
+        if retries < 0:
+            raise ConfigError(f"strategy.retries is {retries}; it must be 0 or more.")
+        self.population_size = population_size
+        self.sample_size = sample_size
+        self.retries = retries
+        self._population: deque[Trial] = deque(maxlen=population_size)
+        self._joined: set[int] = set()  # numbers of the trials that joined, or still may
+        self._seen: set[str] = set()
+
+    def propose(self, number: int) -> Sample:
+        rng = generator(self.seed, number)
+        for _ in range(1 + self.retries):
+            walk = self._draw(rng)
+            if sample_key(walk.sample) not in self._seen:
+                break
+        if walk.broken:
+            raise walk.broken
+        return walk.sample
+
+    def observe(self, trial: Trial) -> None:
+        if trial.running:
+            self._joined.add(trial.number)
+            self._seen.add(sample_key(trial.sample))
+        elif trial.scored:
+            self._population.append(trial)
+        else:
+            self._joined.discard(trial.number)
+
+    def _draw(self, rng: Random) -> Walk:
+        if len(self._joined) < self.population_size or not self._population:
+            return self.space.walk(lambda choice: choice.random(rng))
+        drawn = rng.choices(self._population, k=self.sample_size)
+        return mutate(self.space, max(drawn, key=_score).sample, rng)
+
+
+def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
+    """A walk that gives one choice of the parent another value and keeps the rest.
+
+    Choices that the parent does not answer, or no longer can, are random.
+    """
+    choices = space.walk(lookup(parent)).choices.values()
+    labels = [choice.label for choice in choices if choice.size > 1]
+    mutated = rng.choice(labels) if labels else None
+
+    def choose(choice: Choice) -> Value:
+        if choice.label not in parent:
+            return choice.random(rng)
+        if choice.label == mutated:
+            return choice.mutate(parent[choice.label], rng)
+        try:
+            return choice.check(parent[choice.label])
+        except SampleError:  # the mutation changed the candidates of this choice
+            return choice.random(rng)
+
+    return space.walk(choose)
+
+
+def _score(trial: Trial) -> float:
+    assert trial.score is not None  # only scored trials join the population
+    return trial.score

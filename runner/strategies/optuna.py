@@ -1,0 +1,295 @@
+"""Any Optuna sampler as a strategy (https://optuna.readthedocs.io)."""
+
+import logging
+import warnings
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, final
+
+from optuna import Study
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+)
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import Trial as Asked
+
+from runner.choice import Choice, Numeric, Subset, Value
+from runner.errors import ConfigError
+from runner.space import Sample, Space, generator, lookup
+from runner.strategies.strategy import Strategy
+from runner.trial import Trial
+
+_LISTED = 64  # a Subset with no more values than this is one parameter
+_THEN = datetime(2000, 1, 1)  # Optuna wants times; nothing may depend on them
+
+# These write down with a trial, when they propose it, what they read from it later (a generation,
+# the state of an optimizer, a place in a sequence).
+_KEEP_NOTES = (NSGAIISampler, NSGAIIISampler, CmaEsSampler, QMCSampler)
+
+# A record of its own is made for each proposal, and would be announced each time.
+logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
+
+Params = dict[str, Any]
+Distributions = dict[str, BaseDistribution]
+
+
+@dataclass
+class _Notes:
+    """What a sampler wrote down while it proposed: with the trial, and with the study."""
+
+    trial: dict[str, Any] = field(default_factory=dict)
+    study: dict[str, Any] = field(default_factory=dict)
+
+
+@final
+class OptunaStrategy(Strategy):
+    """A fresh sampler for each proposal, seeded from (seed, number), over all observed trials.
+
+    `sampler(seed=...)` makes an `optuna.samplers.BaseSampler`. It maximizes the score, sees
+    running trials as running, and trials without a score as failed. Hooks that a sampler has for
+    the end of a trial (`after_trial`) are not called. A resumed run asks samplers that keep notes
+    with their trials (NSGA-II, NSGA-III, CMA-ES, QMC) once more for each trial; for all others
+    the samples are enough.
+    """
+
+    def __init__(self, space: Space, seed: int, *, sampler: Callable[..., BaseSampler]) -> None:
+        super().__init__(space, seed)
+        self.sampler = sampler
+        self._keeps_notes = isinstance(self._sampler(0), _KEEP_NOTES)
+        self._trials: list[FrozenTrial] = []
+        self._places: dict[int, int] = {}  # trial number -> place in `_trials`
+        self._study_notes: dict[str, Any] = {}
+        self._proposed: tuple[int, _Notes] | None = None  # the last proposal's number and notes
+
+    def propose(self, number: int) -> Sample:
+        asked, notes = self._ask(number)
+        sample = self.space.draw(partial(_suggest, asked))
+        self._proposed = number, notes
+        return sample
+
+    def observe(self, trial: Trial) -> None:
+        if trial.running:
+            self._places[trial.number] = len(self._trials)
+            self._trials.append(self._started(trial))
+            return
+        place = self._places[trial.number]
+        self._trials[place] = _ended(self._trials[place], trial)
+
+    def _started(self, trial: Trial) -> FrozenTrial:
+        """A running trial, known to the study by what follows from its sample."""
+        attrs = self._commit(trial.number) if self._keeps_notes else {}
+        walk = self.space.walk(lookup(trial.sample))
+        params: Params = {}
+        distributions: Distributions = {}
+        for label, choice in walk.choices.items():
+            if label in walk.sample and choice.size > 1:
+                params |= _encode(choice, walk.sample[label])
+                distributions |= _distributions(choice)
+        return _frozen(len(self._trials), TrialState.RUNNING, params, distributions, attrs)
+
+    def _commit(self, number: int) -> dict[str, Any]:
+        """Keep the notes of a proposal that took place; gives those for its trial."""
+        if self._proposed is None or self._proposed[0] != number:
+            asked, notes = self._ask(number)
+            assert asked.relative_params is not None  # reading it lets the sampler write its notes
+        else:
+            _, notes = self._proposed
+        self._study_notes = notes.study
+        return notes.trial
+
+    def _ask(self, number: int) -> tuple[Asked, _Notes]:
+        """A trial whose values can be suggested, and the notes that fill as they are."""
+        notes = _Notes(study=dict(self._study_notes))
+        sampler = self._sampler(generator(self.seed, number).getrandbits(31))
+        study = Study(_NAME, _Record(self._trials, notes), sampler)
+        with _quiet():
+            return study.ask(), notes
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        try:
+            with _quiet():
+                return self.sampler(seed=seed)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"strategy.sampler cannot be made: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings that Optuna gives for arguments it may still rename."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def _ended(running: FrozenTrial, trial: Trial) -> FrozenTrial:
+    state = TrialState.COMPLETE if trial.scored else TrialState.FAIL
+    params, distributions = running.params, running.distributions
+    value = trial.score if trial.scored else None
+    return _frozen(running.number, state, params, distributions, running.system_attrs, value)
+
+
+def _frozen(
+    number: int,
+    state: TrialState,
+    params: Params,
+    distributions: Distributions,
+    attrs: dict[str, Any],
+    value: float | None = None,
+) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        state=state,
+        value=value,
+        datetime_start=_THEN,
+        datetime_complete=None if state is TrialState.RUNNING else _THEN,
+        params=params,
+        distributions=distributions,
+        user_attrs={},
+        system_attrs=attrs,
+        intermediate_values={},
+        trial_id=number,
+    )
+
+
+# How a choice is put to Optuna: one parameter or several. Categories are put as indices, because
+# Optuna knows no lists or dicts. The names tell choices of one label apart, because Optuna allows
+# a name only one set of candidates.
+
+
+def _suggest(asked: Asked, choice: Choice) -> Value:
+    if choice.size == 1:
+        return choice.default
+    given = {name: _ask_for(asked, name, d) for name, d in _distributions(choice).items()}
+    return _decode(choice, given)
+
+
+def _ask_for(asked: Asked, name: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return asked.suggest_categorical(name, choices)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return asked.suggest_int(name, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, log=log):
+            return asked.suggest_float(name, low, high, log=log)
+    raise AssertionError(distribution)
+
+
+def _distributions(choice: Choice) -> Distributions:
+    """The parameters of a choice by name."""
+    name = f"{choice.label}: {choice}"
+    match choice:
+        case Numeric(low=low, step=int(step), log=log):
+            high = int(low) + step * (int(choice.size) - 1)
+            return {name: IntDistribution(int(low), high, log=log, step=step)}
+        case Numeric(low=low, high=high, log=log):
+            return {name: FloatDistribution(low, high, log=log)}
+        case Subset(n=n, chosen=chosen) if choice.size > _LISTED:
+            sizes = [2] * n if chosen is None else [n - i for i in range(chosen)]
+            return {f"{name} [{i}]": _indices(size) for i, size in enumerate(sizes)}
+    return {name: _indices(int(choice.size))}
+
+
+def _indices(size: int) -> CategoricalDistribution:
+    return CategoricalDistribution(tuple(range(size)))
+
+
+def _encode(choice: Choice, value: Value) -> Params:
+    """The values of a choice's parameters that stand for a value."""
+    names = list(_distributions(choice))
+    match choice:
+        case Numeric():
+            return {names[0]: value}
+        case Subset(chosen=None, n=n) if choice.size > _LISTED:
+            return {names[i]: int(i in value) for i in range(n)}
+        case Subset() if choice.size > _LISTED:  # each is a place among those not picked yet
+            return {names[i]: index - i for i, index in enumerate(value)}
+    return {names[0]: choice.place(value)}
+
+
+def _decode(choice: Choice, given: Mapping[str, Any]) -> Value:
+    """The value of a choice that the values of its parameters stand for."""
+    values: Sequence[Any] = list(given.values())
+    match choice:
+        case Numeric():
+            return values[0]
+        case Subset(chosen=None) if choice.size > _LISTED:
+            return [i for i, picked in enumerate(values) if picked]
+        case Subset(n=n) if choice.size > _LISTED:
+            left = list(range(n))
+            return sorted(left.pop(place) for place in values)
+    return choice.values()[values[0]]
+
+
+_NAME = "runner"
+
+
+@final
+class _Record(InMemoryStorage):
+    """What a sampler sees: the observed trials, and behind them the one that is asked for.
+
+    Its cost does not grow with the trials, so each proposal can have a new one; the observed
+    trials are never written to.
+    """
+
+    def __init__(self, trials: Sequence[FrozenTrial], notes: _Notes) -> None:
+        super().__init__()
+        self._observed = trials
+        self._notes = notes
+        self._new: list[FrozenTrial] = []
+        study = self.create_new_study([StudyDirection.MAXIMIZE], _NAME)
+        for key, value in notes.study.items():
+            super().set_study_system_attr(study, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._notes.study[key] = value
+        super().set_study_system_attr(study_id, key, value)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        number = len(self._observed)
+        self._new = [_frozen(number, TrialState.RUNNING, {}, {}, self._notes.trial)]
+        return number
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        trial = self.get_trial(trial_id)
+        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
+        trial.distributions[param_name] = distribution
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        assert trial_id == len(self._observed), "only the trial that is asked for can be written to"
+        self._notes.trial[key] = value
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return [*self._observed[trial_id : trial_id + 1], *self._new][0]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        trials = [*self._observed, *self._new]
+        return trials if states is None else [trial for trial in trials if trial.state in states]
+
+    get_best_trial = BaseStorage.get_best_trial

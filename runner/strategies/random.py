@@ -1,0 +1,68 @@
+"""Random search without repeats."""
+
+from random import Random as Generator
+from typing import final
+
+from runner.errors import SpaceError
+from runner.space import Sample, Space, Walk, generator, sample_key
+from runner.strategies.strategy import Strategy
+from runner.trial import Trial
+
+_DRAWS = 100  # as many repeats in a row make it list what is left
+_LISTED = 1000  # how many samples to pick from then
+
+
+@final
+class Random(Strategy):
+    """Random search: every choice met is uniform, and no sample is proposed twice.
+
+    When 100 draws in a row repeat, one is picked from the first 1,000 samples in order that are
+    left. A space with a continuous choice never ends.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        super().__init__(space, seed)
+        self._seen: set[str] = set()
+        self._left: dict[str, Sample] = {}  # listed so far and not seen, in order
+        self._listing = space.enumerate()
+        self._endless = False
+
+    def propose(self, number: int) -> Sample:
+        rng = generator(self.seed, number)
+        for _ in range(_DRAWS):
+            if fresh := self._draw(rng):
+                return _whole(fresh)
+        self._list()
+        if self._left:
+            return rng.choice([*self._left.values()])
+        while self._endless:
+            if fresh := self._draw(rng):
+                return _whole(fresh)
+        raise StopIteration
+
+    def observe(self, trial: Trial) -> None:
+        if trial.running:
+            seen = sample_key(trial.sample)
+            self._seen.add(seen)
+            self._left.pop(seen, None)
+
+    def _draw(self, rng: Generator) -> Walk | None:
+        """A random walk; None when its sample has been seen."""
+        walk = self.space.walk(lambda choice: choice.random(rng))
+        return None if sample_key(walk.sample) in self._seen else walk
+
+    def _list(self) -> None:
+        """Fill up `_left`, which then follows from what was seen, however often it was filled."""
+        try:
+            while len(self._left) < _LISTED and (sample := next(self._listing, None)) is not None:
+                if (listed := sample_key(sample)) not in self._seen:
+                    self._left[listed] = sample
+        except SpaceError:  # a continuous choice cannot be listed
+            self._endless = True
+
+
+def _whole(walk: Walk) -> Sample:
+    """The sample of a walk. Raises DrawError when the walk broke off."""
+    if walk.broken:
+        raise walk.broken
+    return walk.sample

@@ -1,0 +1,164 @@
+"""The task `search`: run the experiment, show it, and export the best models."""
+
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import final
+
+from runner import assembly, progress
+from runner.config import Settings
+from runner.experiment import Budget, Experiment
+from runner.progress import Progress
+from runner.results import Run, top, write_model
+from runner.store import Store
+from runner.tables import best_table
+from runner.tasks.task import Task
+from runner.training.service import TrainingService
+from runner.trial import Job, Metrics, Objective, Report, Trial
+from runner.worker import WEIGHTS, trial_folder
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user, or the system, asked the run to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+@final
+class Search(Task):
+    """Runs or resumes a search; everything it finds lies in the folder of the run."""
+
+    def run(self, settings: Settings, overrides: list[str], folder: Path) -> float | None:
+        assembly.check(settings)
+        engine = assembly.make_engine(settings)
+        space = assembly.make_space(settings, engine)
+        strategy = assembly.make_strategy(settings, space)
+        objective = Objective(**settings.objective.model_dump())
+        service = assembly.make_service(settings, folder)
+        shown = progress.for_terminal(settings, objective, folder)
+        try:
+            with Store(folder, objective) as store, _stoppable(folder):
+                if settings.resume is None:
+                    store.begin(settings.model_dump(), overrides)
+                _point_latest_at(folder)
+                Experiment(
+                    space=space,
+                    strategy=strategy,
+                    engine=engine,
+                    service=service,
+                    store=store,
+                    progress=WeightKeeper(folder, settings.export.keep_weights, shown),
+                    budget=Budget(**settings.budget.model_dump()),
+                    seed=settings.seed,
+                    dedup=settings.dedup,
+                ).run()
+                shown.end()
+                run = Run(folder)
+                tested = self._export(run, service, settings.export.top)
+        finally:
+            shown.end()
+            service.close()
+        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in run.trials]
+        progress.show(best_table(trials, objective))
+        return run.best.metrics[objective.metric] if run.top(1) else None
+
+    def _export(self, run: Run, service: TrainingService, k: int) -> dict[int, Metrics]:
+        """Score the best models on the test split, once, and write them to `top/`; gives their
+        metrics by the number of their trial."""
+        tested: dict[int, Metrics] = {}
+        shutil.rmtree(run.folder / "top", ignore_errors=True)
+        for place, trial in enumerate(run.top(k), start=1):
+            if not run.weights(trial).is_file():
+                continue
+            metrics = {**trial.metrics, **_test(run, service, trial)}
+            write_model(run, trial, metrics, run.folder / "top" / str(place))
+            tested[trial.number] = metrics
+        return tested
+
+
+def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
+    """The metrics of a trained model on the test split; none where it cannot be scored."""
+    heard: list[Report] = []
+    job = run.job(trial)
+    service.submit(Job(job.trials, job.seeds, job.samples, job.recipe, action="test"))
+    while not any(report.kind in ("finished", "failed") for report in heard):
+        service.poll(heard.append, 1.0)
+    end = heard[-1]
+    if end.failure is not None:
+        log.warning("Trial %s could not be scored on the test split: %s", trial.number, end.failure)
+    return dict(end.metrics)
+
+
+@final
+class WeightKeeper(Progress):
+    """Passes on what it is shown, and deletes the weights of trials that fell behind."""
+
+    def __init__(self, folder: Path, keep: int | None, shown: Progress) -> None:
+        self.shown = shown
+        self._folder = folder
+        self._keep = keep
+        self._best: list[Trial] = []
+
+    def begin(self) -> None:
+        self.shown.begin()
+
+    def note(self, text: str) -> None:
+        self.shown.note(text)
+
+    def end(self) -> None:
+        self.shown.end()
+
+    def show(self, trial: Trial) -> None:
+        self.shown.show(trial)
+        if self._keep and trial.scored and trial.duplicate_of is None:
+            kept = top([*self._best, trial], self._keep)
+            for other in {t.number for t in [*self._best, trial]} - {t.number for t in kept}:
+                (trial_folder(self._folder, other) / WEIGHTS).unlink(missing_ok=True)
+            self._best = kept
+
+
+@contextmanager
+def _stoppable(folder: Path) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) stops the run in good order; the second kills it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Interrupted:
+        progress.note(f"Stopped; all that was recorded is kept. Go on with resume={folder}")
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _point_latest_at(folder: Path) -> None:
+    """Have `outputs/latest` lead to this run, when it lies in an `outputs` folder."""
+    root = next((p for p in folder.resolve().parents if p.name == "outputs"), None)
+    if root is None:
+        return
+    link = root / f".latest-{os.getpid()}"
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.resolve().relative_to(root))
+        link.replace(root / "latest")
+    except OSError as error:  # a file system without links
+        log.info("outputs/latest was not set: %s", error)

@@ -1,0 +1,17 @@
+"""Task: what a call of the program does with its config."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from runner.config import Settings
+
+
+class Task(ABC):
+    """One thing to do. Made from its config node alone."""
+
+    @abstractmethod
+    def run(self, settings: Settings, overrides: list[str], folder: Path) -> float | None:
+        """Do it. `folder` is that of the run, existing or to be made; `overrides` are recorded.
+
+        Returns the best value of the objective, for sweeps; None where there is no such thing.
+        """

@@ -1,0 +1,49 @@
+"""Devices: from what a config asks for to one device per slot."""
+
+import os
+
+import torch
+
+from runner.errors import ConfigError
+
+
+def devices(device: str, workers: int | None, workers_per_device: int) -> list[str]:
+    """One device name per worker. `auto` takes all GPUs, else MPS, else the CPU.
+
+    On a CPU there are `workers` of them, one per core when it is None; on accelerators
+    `workers_per_device` on each, up to `workers` in all. Raises ConfigError for a device that this
+    machine does not have.
+    """
+    found = _found(device)
+    for name, value in (("workers", workers), ("workers_per_device", workers_per_device)):
+        if value is not None and value < 1:
+            raise ConfigError(f"training.{name} is {value}; it must be at least 1.")
+    if found == ["cpu"]:
+        return ["cpu"] * (workers or _cores())
+    every = [name for _ in range(workers_per_device) for name in found]
+    return every[:workers]
+
+
+def _found(device: str) -> list[str]:
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    match device:
+        case "auto":
+            return cuda or mps or ["cpu"]
+        case "cpu":
+            return ["cpu"]
+        case "cuda" if cuda:
+            return cuda
+        case _ if device in (*cuda, *mps):
+            return [device]
+    have = ", ".join(["cpu", *cuda, *mps])
+    raise ConfigError(
+        f"training.device is {device!r}, which this machine does not have; it has {have}. "
+        "training.device=auto takes the best there is."
+    )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

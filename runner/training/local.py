@@ -1,0 +1,252 @@
+"""Training in warm worker processes on this machine: a crash or a hang costs one trial only."""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import final
+
+from runner.errors import RunFailed
+from runner.training.devices import devices
+from runner.training.service import Limits, Setup, TrainingService
+from runner.trial import Failure, Job, Report
+
+STILLBORN = 4  # so many workers in a row may die while they start
+GRACE = 2.0  # seconds between asking a worker to end and killing it
+Handle = Callable[[Report], None]
+
+
+@final
+class WorkerProcess:
+    """One worker process: its pipes, the job it runs, and since when."""
+
+    def __init__(self, setup: Setup, device: str, threads: int) -> None:
+        self.device = device
+        self.job: Job | None = None
+        self.open: set[int] = set()  # the trials of the job without a last report
+        self.attempt = 0
+        self.ready = False
+        self.started = self.heard = 0.0  # monotonic seconds
+        self.doomed: Failure | None = None  # why it is being ended by force
+        self.kill_at: float | None = None
+        self._buffer = b""
+        self.reports, write_end = os.pipe()
+        os.set_blocking(self.reports, False)
+        one = str(threads)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "runner.training.process", str(write_end)],
+            stdin=subprocess.PIPE,
+            pass_fds=[write_end],
+            start_new_session=True,  # Ctrl-C in the terminal reaches the driver only
+            env={**os.environ, "OMP_NUM_THREADS": one, "MKL_NUM_THREADS": one},
+        )
+        os.close(write_end)
+        folder, where = str(setup.folder.resolve()), [p for p in sys.path if p]
+        self.say({"setup": {**asdict(setup), "folder": folder}, "device": device,
+                  "threads": threads, "path": where})  # fmt: skip
+
+    def say(self, message: object) -> None:
+        """Send a message; a worker that is gone is noticed by its reports ending."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def run(self, job: Job, attempt: int) -> None:
+        self.job, self.open, self.attempt = job, set(job.trials), attempt
+        self.started = self.heard = time.monotonic()
+        self.say({"job": asdict(job)})
+
+    def hear(self) -> Iterator[Report | None]:
+        """What came in since last time; a None at the end means that the worker is gone."""
+        while True:
+            try:
+                chunk = os.read(self.reports, 1 << 16)
+            except BlockingIOError:
+                return
+            if not chunk:
+                yield None
+                return
+            *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+            for line in lines:
+                self.heard = time.monotonic()
+                if report := self._parse(line):
+                    yield report
+
+    def _parse(self, line: bytes) -> Report | None:
+        data = json.loads(line)
+        if data == "ready":
+            self.ready = True
+            self.started = self.heard
+            return None
+        failure = Failure(**data["failure"]) if data["failure"] else None
+        return Report(data["trial"], data["kind"], data["metrics"], failure)
+
+    def doom(self, failure: Failure) -> None:
+        """Ask the process to end; it is killed a little later if it does not."""
+        self.doomed = failure
+        self.kill_at = time.monotonic() + GRACE
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process and all it started, and free what it held."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+        os.close(self.reports)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def death(self) -> Failure:
+        """Why the process is gone, for the record."""
+        if self.doomed is not None:
+            return self.doomed
+        code = self.process.wait()
+        if code < 0:
+            how = f"the worker was ended by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                how += " (by hand, or by the system for want of memory)"
+        else:
+            how = f"the worker ended with exit code {code}"
+        return Failure("crashed", how)
+
+
+@final
+class Local(TrainingService):
+    """Worker processes that import torch once and are replaced when they die."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        device: str,
+        workers: int | None,
+        workers_per_device: int,
+        threads: int,
+        retries: int,
+        trial_timeout: float | None,
+        stall_timeout: float | None,
+        max_failures: int | None,
+        fail_fast: bool,
+    ) -> None:
+        limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
+        super().__init__(setup, limits)
+        self._threads = threads
+        self._devices = devices(device, workers, workers_per_device)
+        self._waiting: list[tuple[Job, int]] = []  # with the number of earlier attempts
+        self._selector = selectors.DefaultSelector()
+        self._workers: list[WorkerProcess] = []
+        self._stillborn = 0
+        for name in self._devices:
+            self._spawn(name)
+
+    @property
+    def slots(self) -> int:
+        return len(self._devices)
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append((job, 0))
+        self._dispatch()
+
+    def poll(self, handle: Handle, timeout: float) -> None:
+        self._dispatch()
+        for key, _ in self._selector.select(self._patience(timeout)):
+            worker: WorkerProcess = key.data
+            for report in worker.hear():
+                if report is None:
+                    self._bury(worker, handle)
+                else:
+                    self._pass_on(worker, report, handle)
+        self._enforce()
+        self._dispatch()
+
+    def stop(self, trial: int) -> None:
+        for worker in self._workers:
+            if trial in worker.open:
+                worker.say({"stop": trial})
+
+    def close(self) -> None:
+        for worker in self._workers:
+            self._selector.unregister(worker.reports)
+            worker.kill()
+        self._workers.clear()
+        self._waiting.clear()
+
+    def _spawn(self, device: str) -> None:
+        worker = WorkerProcess(self.setup, device, self._threads)
+        self._workers.append(worker)
+        self._selector.register(worker.reports, selectors.EVENT_READ, worker)
+
+    def _dispatch(self) -> None:
+        for worker in self._workers:
+            if self._waiting and worker.job is None and worker.doomed is None:
+                worker.run(*self._waiting.pop(0))
+
+    def _pass_on(self, worker: WorkerProcess, report: Report, handle: Handle) -> None:
+        if worker.doomed is not None:
+            return
+        if report.kind in ("finished", "stopped", "failed"):
+            worker.open.discard(report.trial)
+            if not worker.open:
+                worker.job = None
+        handle(report)
+
+    def _bury(self, worker: WorkerProcess, handle: Handle) -> None:
+        """Replace a worker that is gone, and start its job again or say that it failed."""
+        death, job = worker.death(), worker.job
+        self._selector.unregister(worker.reports)
+        worker.kill()
+        self._workers.remove(worker)
+        self._stillborn = 0 if worker.ready else self._stillborn + 1
+        if self._stillborn > STILLBORN:
+            raise RunFailed(f"A worker could not start: {death.text}. See its message above.")
+        self._spawn(worker.device)
+        if job is None:
+            return
+        crashes = worker.attempt + worker.ready  # dying before it began is not the trial's fault
+        if death.reason == "crashed" and crashes <= self.limits.retries:
+            self._waiting.insert(0, (job, crashes))
+            return
+        for trial in sorted(worker.open):
+            handle(Report(trial, "failed", failure=death))
+
+    def _enforce(self) -> None:
+        """End by force what ran past a limit, and kill what did not end when asked."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.kill_at is not None and now >= worker.kill_at:
+                worker._signal(signal.SIGKILL)
+                worker.kill_at = None
+            elif worker.job is not None and worker.ready and worker.doomed is None:
+                for reason, since, limit in self._clocks(worker):
+                    if limit is not None and now - since > limit:
+                        text = f"ended by force after {limit:g} s (training.{reason})"
+                        words = {"trial_timeout": "timed out", "stall_timeout": "stalled"}
+                        worker.doom(Failure(words[reason], text))
+                        break
+
+    def _clocks(self, worker: WorkerProcess) -> list[tuple[str, float, float | None]]:
+        return [
+            ("trial_timeout", worker.started, self.limits.trial_timeout),
+            ("stall_timeout", worker.heard, self.limits.stall_timeout),
+        ]
+
+    def _patience(self, timeout: float) -> float:
+        """How long to wait for reports: not past the next moment a limit may be reached."""
+        now, moments = time.monotonic(), [timeout]
+        for worker in self._workers:
+            if worker.kill_at is not None:
+                moments.append(worker.kill_at - now)
+            elif worker.job is not None and worker.doomed is None:
+                moments += [s + limit - now for _, s, limit in self._clocks(worker) if limit]
+        return max(0.0, min(moments))

@@ -1,0 +1,165 @@
+"""Inside a job: build the models, evaluate them, report. The one place that catches everything."""
+
+import errno
+import gc
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from runner.config import put
+from runner.data.data import Data
+from runner.errors import one_line
+from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
+from runner.space import Sample
+from runner.targets import build, locate
+from runner.training.service import Setup
+from runner.trial import Failure, Job, Metrics, Report
+
+Send = Callable[[Report], None]
+WEIGHTS = "weights.safetensors"
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Where what a trial leaves behind lies, below the folder of its run."""
+    return folder / "trials" / f"{number:04d}"
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights as safetensors; the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_model(model, str(partial))
+    partial.replace(path)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Read weights that `save_weights` wrote into a model of the same architecture."""
+    load_model(model, str(path))
+
+
+@final
+class Worker:
+    """Runs jobs one after another; keeps the data loaded between them."""
+
+    def __init__(self, setup: Setup, device: torch.device) -> None:
+        self.setup = setup
+        self.device = device
+        self._data: tuple[str, Data] | None = None
+
+    def run(self, job: Job, send: Send, stopped: Callable[[], bool]) -> None:
+        """Run a job to its end, whatever happens in it; every trial of it gets its last report.
+
+        `stopped` is asked at each report whether the job is to end early.
+        """
+        for number in job.trials:
+            send(Report(number, "started"))
+        try:
+            torch.default_generator.manual_seed(job.seeds[0])  # models are built on the CPU
+            models = locate(self.setup.engine, self.setup.trust).build(job.recipe)
+            ends = self._test(job, models) if job.action == "test" else None
+            if ends is None:
+                ends = self._train(job, models, send, stopped)
+        except Exception as error:
+            failure = _failure(error)
+            for number in job.trials:
+                self._leave_traceback(number, error)
+                send(Report(number, "failed", failure=failure))
+        else:
+            for end in ends:
+                send(end)
+        finally:
+            self._clean()
+
+    def _train(
+        self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Callable[[], bool]
+    ) -> list[Report]:
+        sizes = [{"params": sum(p.numel() for p in model.parameters())} for model in models]
+        evaluator = self._evaluator(job.samples[0])
+        reported = False
+
+        def report(metrics: Sequence[Metrics]) -> None:
+            nonlocal reported
+            for number, values, size in zip(job.trials, metrics, sizes, strict=True):
+                plain = {str(name): float(value) for name, value in values.items()}
+                send(Report(number, "metrics", plain | size))
+            reported = True
+            if stopped():
+                raise StopTraining
+
+        kind: Any = "finished"
+        try:
+            data = self._load(job.samples[0]).search()
+            evaluator.evaluate(models, data, Run(self.device, job.seeds, report))
+        except StopTraining:
+            kind = "stopped"
+        if not reported:
+            raise RuntimeError("The evaluator reported no metrics, so there is nothing to compare.")
+        if self.setup.keep_weights:
+            for number, model in zip(job.trials, models, strict=True):
+                save_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
+        return [Report(number, kind) for number in job.trials]
+
+    def _test(self, job: Job, models: Sequence[nn.Module]) -> list[Report]:
+        for number, model in zip(job.trials, models, strict=True):
+            load_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
+        evaluator = self._evaluator(job.samples[0])
+        scores = evaluator.score(models, self._load(job.samples[0]).test(), self.device)
+        return [
+            Report(number, "finished", {f"test/{name}": value for name, value in score.items()})
+            for number, score in zip(job.trials, scores, strict=True)
+        ]
+
+    def _evaluator(self, sample: Sample) -> Evaluator:
+        made: Evaluator = build(self._node("evaluator", sample), self.setup.trust)
+        return made
+
+    def _load(self, sample: Sample) -> Data:
+        node = self._node("data", sample)
+        key = json.dumps(node, sort_keys=True)
+        if self._data is None or self._data[0] != key:
+            self._data = None  # frees the old data before the new is loaded
+            self._data = (key, build(node, self.setup.trust))
+        return self._data[1]
+
+    def _node(self, group: str, sample: Sample) -> Mapping[str, Any]:
+        """A config node with the values that the sample chose for it."""
+        node: Mapping[str, Any] = getattr(self.setup, group)
+        chosen = [label for label in self.setup.search if label.startswith(f"{group}.")]
+        config = {group: deepcopy(node) if chosen else node}
+        for label in chosen:
+            if label in sample:
+                put(config, label, sample[label])
+        return config[group]
+
+    def _leave_traceback(self, number: int, error: BaseException) -> None:
+        folder = trial_folder(self.setup.folder, number)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+        except OSError:  # a full disk: the report still carries the first line
+            return
+
+    def _clean(self) -> None:
+        gc.collect(1)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _failure(error: Exception) -> Failure:
+    """Why a job failed, in the words of the record."""
+    text = one_line(error)
+    if isinstance(error, NotFinite):
+        return Failure("not finite", str(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        return Failure("disk full", text)
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if memory or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        return Failure("out of memory", text)
+    return Failure("error", text)

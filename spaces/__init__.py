@@ -1,0 +1,1 @@
+"""The model spaces that come with the runner, one per file."""

@@ -1,0 +1,27 @@
+"""What tests share: the toys on the import path, and searches of them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TOYS = Path(__file__).parent / "toys"
+sys.path.insert(0, str(TOYS))
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def search(tmp_path: Path):
+    """A search in a folder of its own."""
+    from searches import Search
+
+    return Search(tmp_path / "run")
+
+
+@pytest.fixture
+def new_search(tmp_path_factory):
+    """Makes searches, each in a folder of its own."""
+    from searches import Search
+
+    return lambda: Search(tmp_path_factory.mktemp("search") / "run")

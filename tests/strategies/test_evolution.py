@@ -1,0 +1,162 @@
+"""Regularized evolution, step by step as in the paper."""
+
+from collections import Counter
+from dataclasses import replace
+from statistics import mean
+
+import pytest
+
+from runner.choice import Categorical, Numeric, Subset
+from runner.errors import ConfigError
+from runner.space import FlatSpace, generator
+from runner.strategies.evolution import Evolution, mutate
+from runner.strategies.random import Random
+from runner.trial import State, Trial
+
+SPACE = FlatSpace([Categorical(f"c{i}", tuple(range(5))) for i in range(8)])
+
+
+def observe(strategy, number, sample, score):
+    trial = Trial(number, sample, seed=0)
+    strategy.observe(trial)
+    strategy.observe(
+        replace(trial, state=State.FINISHED, score=score)
+        if score is not None
+        else replace(trial, state=State.FAILED)
+    )
+
+
+def sample_of(value):
+    return {f"c{i}": value for i in range(8)}
+
+
+def distance(one, other):
+    return sum(one[label] != other[label] for label in one)
+
+
+def evolution(population_size=3, sample_size=3, retries=10, space=SPACE, seed=0):
+    return Evolution(
+        space, seed, population_size=population_size, sample_size=sample_size, retries=retries
+    )
+
+
+def test_exactly_one_choice_of_the_best_changes():
+    strategy = evolution(sample_size=3)
+    for number, score in enumerate((0.1, 0.9, 0.5)):
+        observe(strategy, number, sample_of(number), score)
+    parents = Counter()
+    for number in range(3, 303):
+        child = strategy.propose(number)
+        [parent] = [value for value in range(3) if distance(child, sample_of(value)) == 1]
+        parents[parent] += 1
+    # drawn with replacement, the best of three is among three draws in 1 - (2/3)^3 = 70% of cases
+    assert parents[1] / 300 == pytest.approx(19 / 27, abs=0.07)
+    assert parents[2] / 300 == pytest.approx(7 / 27, abs=0.07)
+    assert parents[0] / 300 == pytest.approx(1 / 27, abs=0.04)
+
+
+def test_the_oldest_dies_though_it_is_the_best():
+    strategy = evolution(population_size=2, sample_size=2)
+    for number, score in enumerate((1.0, 0.2, 0.1)):
+        observe(strategy, number, sample_of(number), score)
+    children = [strategy.propose(number) for number in range(3, 60)]
+    assert all(min(distance(c, sample_of(1)), distance(c, sample_of(2))) == 1 for c in children)
+
+
+def test_failed_trials_never_join():
+    strategy = evolution(population_size=2, sample_size=2)
+    for number, score in enumerate((0.5, None, 0.5, None, None)):
+        observe(strategy, number, sample_of(number), score)
+    children = [strategy.propose(number) for number in range(5, 60)]
+    assert all(min(distance(c, sample_of(0)), distance(c, sample_of(2))) == 1 for c in children)
+
+
+def test_the_first_population_is_random_and_failed_ones_are_replaced():
+    strategy = evolution(population_size=3, sample_size=1)
+    random_distances = []
+    for number, score in enumerate((0.5, None, 0.5, 0.5)):
+        child = strategy.propose(number)
+        random_distances.append(min(distance(child, sample_of(value)) for value in range(5)))
+        observe(strategy, number, sample_of(number), score)
+    assert min(random_distances) > 1
+    child = strategy.propose(4)
+    assert min(distance(child, sample_of(value)) for value in (0, 2, 3)) == 1
+
+
+def test_while_the_first_population_still_runs_proposals_are_random():
+    strategy = evolution(population_size=2, sample_size=1)
+    for number in range(2):
+        strategy.observe(Trial(number, sample_of(number), seed=0))
+    assert SPACE.contains(strategy.propose(2))
+
+
+def test_choices_that_come_up_through_a_mutation_are_random(space_of):
+    def nested(ask):
+        for i in range(ask(Numeric("depth", 1, 2, step=1))):
+            ask(Categorical(f"op{i}", tuple(range(50))))
+
+    parent = {"depth": 1, "op0": 7}
+    children = [mutate(space_of(nested), parent, generator(0, i)).sample for i in range(200)]
+    deeper = [child for child in children if child["depth"] == 2]
+    assert all(child["op0"] == 7 for child in deeper)
+    assert len({child["op1"] for child in deeper}) > 20
+    assert all(child["op0"] != 7 for child in children if child["depth"] == 1)
+
+
+def test_a_value_that_is_no_candidate_any_more_is_drawn_again(space_of):
+    def depends(ask):
+        wide = ask(Categorical("wide", (False, True)))
+        ask(Categorical("channels", (64, 128) if wide else (16, 32)))
+
+    parent = {"wide": False, "channels": 16}
+    children = [mutate(space_of(depends), parent, generator(0, i)).sample for i in range(50)]
+    assert {(child["wide"], child["channels"]) for child in children} == {
+        (True, 64),
+        (True, 128),
+        (False, 32),
+    }
+
+
+def test_a_choice_with_one_candidate_is_never_picked():
+    space = FlatSpace([Categorical("one", (1,)), Categorical("two", (1, 2)), Subset("all", 3, 3)])
+    parent = {"one": 1, "two": 1, "all": [0, 1, 2]}
+    assert all(mutate(space, parent, generator(0, i)).sample["two"] == 2 for i in range(20))
+
+
+def test_children_that_were_proposed_before_are_drawn_again():
+    space = FlatSpace([Categorical("c", tuple(range(6)))])
+    strategy = evolution(population_size=1, sample_size=1, retries=200, space=space)
+    found = []
+    for number in range(6):
+        found.append(strategy.propose(number)["c"])
+        observe(strategy, number, {"c": found[-1]}, 1.0)
+    assert sorted(found) == list(range(6))
+    assert strategy.propose(6)["c"] in range(6)  # nothing new is left: a repeat
+
+
+@pytest.mark.parametrize(
+    ("population_size", "sample_size", "retries", "message"),
+    [
+        (0, 1, 1, r"strategy.population_size is 0"),
+        (5, 0, 1, r"strategy.sample_size is 0.*strategy.population_size, which is 5"),
+        (5, 6, 1, r"strategy.sample_size is 6.*strategy.population_size, which is 5"),
+        (5, 2, -1, r"strategy.retries is -1"),
+    ],
+)
+def test_bad_arguments_are_refused(population_size, sample_size, retries, message):
+    with pytest.raises(ConfigError, match=message):
+        evolution(population_size, sample_size, retries)
+
+
+def test_it_finds_more_than_random_search(drive):
+    space = FlatSpace([Categorical(f"c{i}", tuple(range(5))) for i in range(20)])
+
+    def score(sample):
+        return sum(value == 1 for value in sample.values())
+
+    def best(strategy):
+        return max(event.score or 0 for event in drive(strategy, score, trials=200))
+
+    evolved = mean(best(evolution(20, 5, space=space, seed=seed)) for seed in range(8))
+    drawn = mean(best(Random(space, seed)) for seed in range(8))
+    assert evolved > drawn + 3

@@ -1,0 +1,164 @@
+"""The loop: what is proposed is recorded, trained once, and goes on exactly after any end."""
+
+import sqlite3
+
+import pytest
+from searches import ARITHMETIC, STRATEGIES
+
+from runner.errors import RunFailed
+from runner.store import RECORD
+
+FRAGILE = {"_target_": "toy.Fragile"}
+
+
+def history(trials):
+    """What must be equal between two runs: all but the times."""
+    return [(t.number, t.sample, t.seed, t.state, dict(t.metrics), t.score, t.duplicate_of,
+             str(t.failure)) for t in trials]  # fmt: skip
+
+
+def trouble(kind, width=2, folder="."):
+    return {"_target_": "toy.Trouble", "kind": kind, "width": width, "folder": str(folder)}
+
+
+def cut(folder, events):
+    """Leave only the first events of a record, as a kill just behind them would have."""
+    db = sqlite3.connect(folder / RECORD)
+    db.execute("delete from events where id > ?", (events,))
+    db.commit()
+    count = db.execute("select count(*) from events").fetchone()[0]
+    db.close()
+    return count
+
+
+def test_a_run_ends_with_its_budget_and_every_trial_has_a_result(search):
+    trials = search.run(6)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4, 5]
+    assert all(trial.scored and trial.step == 2 for trial in trials)
+    assert len({trial.seed for trial in trials}) == 6
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(strategy, new_search):
+    first, second = (history(new_search().run(6, strategy=strategy)) for _ in range(2))
+    assert first == second
+    if strategy != "grid":
+        assert history(new_search().run(6, strategy=strategy, seed=1)) != first
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_cut_at_any_event_goes_on_as_it_would_have(strategy, new_search):
+    whole = new_search()
+    expected = history(whole.run(9, strategy=strategy))
+    content = (whole.folder / RECORD).read_bytes()
+    events = cut(whole.folder, 10**6)
+    for keep in range(1, events):
+        part = new_search()
+        part.folder.mkdir()
+        (part.folder / RECORD).write_bytes(content)
+        assert cut(part.folder, keep) == keep
+        assert history(part.run(9, strategy=strategy)) == expected, f"cut behind event {keep}"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_whose_budget_grows_equals_one_that_had_it_from_the_start(strategy, new_search):
+    grown = new_search()
+    grown.run(4, strategy=strategy)
+    assert history(grown.run(9, strategy=strategy)) == history(
+        new_search().run(9, strategy=strategy)
+    )
+
+
+@pytest.mark.parametrize("strategy", ["random", "grid"])
+def test_a_used_up_space_ends_the_run(strategy, search):
+    trials = search.run(1000, strategy=strategy, evaluator=ARITHMETIC | {"epochs": 1})
+    assert len({str(t.sample) for t in trials}) == len(trials) == 3 * (2 + 2 * 4)
+    assert "used up" in search.progress.notes[0]
+
+
+def test_a_strategy_that_repeats_itself_ends_with_the_space(search):
+    trials = search.run(3000, strategy="evolution", evaluator=ARITHMETIC | {"epochs": 1})
+    assert len({str(sorted(t.sample.items())) for t in trials}) == 30
+    assert len(trials) < 3000 and "used up" in search.progress.notes[0]
+
+
+def test_a_repeated_sample_shares_the_first_result_and_is_not_trained(search):
+    trials = search.run(40, strategy="evolution")
+    repeats = [trial for trial in trials if trial.duplicate_of is not None]
+    assert repeats
+    for trial in repeats:
+        first = trials[trial.duplicate_of]
+        assert trial.sample == first.sample and trial.metrics == first.metrics
+        assert trial.started_at is None and trial.state == first.state
+    assert not (search.folder / "trials" / f"{repeats[0].number:04d}").exists()
+
+
+def test_without_dedup_a_repeated_sample_is_trained_with_a_seed_of_its_own(search):
+    trials = search.run(40, strategy="evolution", dedup=False)
+    assert all(t.duplicate_of is None and t.started_at for t in trials)
+    by_sample = {}
+    for trial in trials:
+        by_sample.setdefault(str(sorted(trial.sample.items())), []).append(trial.metrics)
+    again = next(metrics for metrics in by_sample.values() if len(metrics) > 1)
+    assert again[0] != again[1]
+
+
+def test_repeats_of_a_trial_that_is_still_running_wait_for_its_result(search):
+    slow = ARITHMETIC | {"epochs": 1, "sleep": 0.05}
+    trials = search.run(40, strategy="evolution", evaluator=slow, service="local", workers=3)
+    assert all(trial.scored for trial in trials) and len(trials) == 40
+
+
+def test_hyperparameters_join_the_sample_and_reach_the_evaluator(search):
+    trials = search.run(8, search={"evaluator.lr": [10.0, 20.0], "evaluator.epochs": [1, 3]})
+    for trial in trials:
+        assert trial.step == trial.sample["evaluator.epochs"]
+        assert trial.score > trial.sample["evaluator.lr"]
+    assert {trial.sample["evaluator.lr"] for trial in trials} == {10.0, 20.0}
+
+
+def test_a_failed_trial_costs_that_trial_only_and_leaves_its_traceback(search):
+    trials = search.run(12, evaluator=trouble("error"))
+    failed = [trial for trial in trials if trial.failed]
+    assert {trial.sample["width"] for trial in failed} == {2} and len(failed) < 12
+    assert failed[0].failure.reason == "error" and "a user's mistake" in failed[0].failure.text
+    text = (search.folder / "trials" / f"{failed[0].number:04d}" / "error.txt").read_text()
+    assert "Traceback" in text and "toy.py" in text
+
+
+def test_a_space_that_raises_for_one_sample_costs_that_trial(search):
+    trials = search.run(3, space=FRAGILE, evaluator=trouble("error", width=99))
+    assert [trial.failed for trial in trials].count(True) >= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("not_finite", "not finite: the loss is nan at epoch 1, step 3"),
+        ("nan_metric", "not finite: val/accuracy is nan"),
+        ("other_metric", "it reported no 'val/accuracy' but ['other', 'params']"),
+        ("host_memory", "out of memory"),
+    ],
+)
+def test_a_trial_without_a_usable_result_has_failed_and_says_why(kind, text, search):
+    failed = [trial for trial in search.run(12, evaluator=trouble(kind)) if trial.failed]
+    assert failed and all(text in str(trial.failure) for trial in failed)
+
+
+def test_fail_fast_ends_the_run_at_the_first_failure(search):
+    with pytest.raises(RunFailed, match=r"fail_fast is on.*trials/\d+/error.txt"):
+        search.run(30, evaluator=trouble("error"), fail_fast=True)
+    assert [trial.failed for trial in search.trials].count(True) == 1
+
+
+def test_too_many_failures_end_the_run(search):
+    with pytest.raises(RunFailed, match=r"3 trials failed, more than training.max_failures=2"):
+        search.run(30, evaluator=trouble("error"), max_failures=2)
+
+
+def test_a_full_disk_ends_the_run_and_the_trial_is_run_again_afterwards(search):
+    with pytest.raises(RunFailed, match=r"could not write its results.*resume="):
+        search.run(12, evaluator=trouble("disk_full"))
+    assert not any(trial.failed for trial in search.trials)
+    trials = search.run(12, evaluator=trouble("prints"))
+    assert all(trial.scored for trial in trials) and len(trials) == 12

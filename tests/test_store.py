@@ -1,0 +1,164 @@
+"""The record: nothing is lost, nothing is doubled, and nothing damaged is believed."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner.errors import ConfigError, RunFailed
+from runner.store import RECORD, Store, read
+from runner.trial import Objective, State
+
+OBJECTIVE = Objective("acc", "max")
+CONFIG = {"objective": {"metric": "acc", "mode": "max"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The record of three trials: one finished, one failed, one still running."""
+    with Store(tmp_path, OBJECTIVE) as store:
+        store.begin(CONFIG, ["a=1"])
+        for number in range(3):
+            store.propose({"x": number, "p": [1, 2]}, seed=number + 10, duplicate_of=None)
+            store.record(number, "started", {})
+        store.record(1, "metrics", {"acc": 0.5})
+        store.record(0, "metrics", {"acc": 0.1})
+        store.record(1, "metrics", {"acc": 0.7, "loss": 1.0})
+        store.record(1, "finished", {})
+        store.record(0, "failed", {"reason": "crashed", "text": "SIGSEGV"})
+        store.record(2, "metrics", {"acc": 0.9})
+    return tmp_path
+
+
+def test_a_trial_is_the_sum_of_its_events(folder):
+    failed, finished, running = read(folder).trials
+    assert (failed.state, str(failed.failure)) == (State.FAILED, "crashed: SIGSEGV")
+    assert (finished.state, finished.score, finished.step) == (State.FINISHED, 0.7, 2)
+    assert finished.metrics == {"acc": 0.7, "loss": 1.0}
+    assert finished.sample == {"x": 1, "p": [1, 2]} and finished.seed == 11
+    assert running.running and running.score is None
+
+
+def test_less_is_better_for_mode_min(folder):
+    assert read(folder, Objective("acc", "min")).trials[1].score == -0.7
+
+
+def test_replay_gives_proposals_and_ends_in_the_order_they_happened(folder):
+    with Store(folder, OBJECTIVE) as store:
+        seen = [(trial.number, str(trial.state)) for trial in store.replay()]
+        assert seen == [(0, "running"), (1, "running"), (2, "running"),
+                        (1, "finished"), (0, "failed")]  # fmt: skip
+        assert list(store.running) == [2] and store.next_number == 3
+        assert store.trial(1).score == 0.7
+
+
+def test_a_trial_that_starts_again_forgets_its_metrics(folder):
+    with Store(folder, OBJECTIVE) as store:
+        list(store.replay())
+        trial = store.record(2, "started", {})
+        assert trial.metrics == {} and trial.step == 0
+
+
+def test_a_record_goes_on_after_it_was_closed(folder):
+    with Store(folder, OBJECTIVE) as store:
+        list(store.replay())
+        store.record(2, "finished", {})
+    assert [str(t.state) for t in read(folder).trials] == ["failed", "finished", "finished"]
+
+
+def test_a_second_run_on_one_folder_is_refused_and_told_who_has_it(folder):
+    with Store(folder, OBJECTIVE), pytest.raises(ConfigError, match=r"in use.*process \d+ on"):
+        Store(folder, OBJECTIVE)
+    Store(folder, OBJECTIVE).close()
+
+
+def test_readers_do_not_disturb_the_writer(folder):
+    with Store(folder, OBJECTIVE) as store:
+        list(store.replay())
+        assert len(read(folder).trials) == 3
+        store.record(2, "finished", {})
+        assert read(folder).trials[2].score == 0.9
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"no run in .*it has no run\.db"):
+        read(tmp_path)
+
+
+def test_a_changed_event_is_noticed(folder):
+    with sqlite3.connect(folder / RECORD) as db:
+        db.execute("update events set data = replace(data, '0.7', '0.8')")
+    db.close()
+    with pytest.raises(RunFailed, match=r"damaged: event \d+ does not match its checksum"):
+        read(folder)
+
+
+def test_a_removed_event_is_noticed(folder):
+    with sqlite3.connect(folder / RECORD) as db:
+        db.execute("delete from events where id = 4")
+    db.close()
+    with pytest.raises(RunFailed, match="damaged"):
+        read(folder)
+
+
+def outcome(folder):
+    """The trials a record tells of, or None when it is refused."""
+    try:
+        return [(t.number, t.sample, t.seed, t.state, dict(t.metrics)) for t in read(folder).trials]
+    except (RunFailed, ConfigError):
+        return None
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_flipped_byte_or_a_cut_is_refused_or_changes_nothing(folder, tmp_path_factory, data):
+    whole = outcome(folder)
+    copy = tmp_path_factory.mktemp("copy")
+    content = bytearray((folder / RECORD).read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content[place] ^= data.draw(st.integers(1, 255))
+    else:
+        del content[place:]
+    (copy / RECORD).write_bytes(content)
+    found = outcome(copy)
+    assert found is None or found == whole
+    shutil.rmtree(copy)
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(folder):
+    store = Store(folder, OBJECTIVE)
+    list(store.replay())
+    pages = store._db.execute("pragma page_count").fetchone()[0]
+    store._db.execute(f"pragma max_page_count = {pages}")  # SQLite says SQLITE_FULL beyond
+    with pytest.raises(RunFailed, match=r"Cannot write the record .*full.*resume="):
+        for _ in range(10_000):
+            store.record(2, "metrics", {"acc": 1.0})
+    written = store.running[2].step
+    store.close()
+    assert read(folder).trials[2].step == written
+
+
+def test_killed_at_any_instant_the_record_holds_what_was_acknowledged(tmp_path):
+    script = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+        from runner.store import Store
+        from runner.trial import Objective
+        store = Store(Path({str(tmp_path)!r}), Objective("acc", "max"))
+        store.begin({CONFIG!r}, [])
+        for number in range(1000):
+            store.propose({{"x": number}}, seed=1, duplicate_of=None)
+            print(number, flush=True)
+            if number == 57:
+                os.kill(os.getpid(), 9)
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    acknowledged = [int(line) for line in done.stdout.split()]
+    assert done.returncode == -9
+    assert [trial.number for trial in read(tmp_path).trials] == acknowledged

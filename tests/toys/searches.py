@@ -1,0 +1,96 @@
+"""A search of toys made from its parts, without any config."""
+
+from pathlib import Path
+
+from runner.engines.py import PyEngine
+from runner.experiment import Budget, Experiment
+from runner.progress import Progress
+from runner.space import JointSpace, search_space
+from runner.store import RECORD, Store, read
+from runner.targets import build
+from runner.training.inline import Inline
+from runner.training.local import Local
+from runner.training.service import Setup
+from runner.trial import Objective, Trial
+
+NET = {"_target_": "toy.Net"}
+ARITHMETIC = {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0}
+NOTHING = {"_target_": "toy.Nothing", "shape": [1], "classes": 2}
+OBJECTIVE = Objective("val/accuracy", "max")
+STRATEGIES = {
+    "random": {"_target_": "runner.strategies.random.Random"},
+    "grid": {"_target_": "runner.strategies.grid.Grid", "resolution": 5},
+    "evolution": {
+        "_target_": "runner.strategies.evolution.Evolution",
+        "population_size": 4, "sample_size": 2, "retries": 3,
+    },
+    "tpe": {
+        "_target_": "runner.strategies.optuna.OptunaStrategy",
+        "sampler": {
+            "_target_": "optuna.samplers.TPESampler", "_partial_": True, "n_startup_trials": 4,
+        },
+    },
+}  # fmt: skip
+
+
+class Recorder(Progress):
+    """Remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self.notes: list[str] = []
+
+    def begin(self) -> None:
+        return
+
+    def show(self, trial: Trial) -> None:
+        self.trials.append(trial)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def end(self) -> None:
+        return
+
+
+class Search:
+    """A search of toys in one folder, made from its parts; can be run again to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.progress = Recorder()
+
+    def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
+            search=None, dedup=True, service="inline", seed=0, **limits) -> list[Trial]:  # fmt: skip
+        engine = PyEngine(space, ["toy"])
+        whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
+        setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, tuple(search or ()),
+                      ("toy",), self.folder)  # fmt: skip
+        made = self._service(service, setup, limits)
+        fresh = not (self.folder / RECORD).exists()
+        try:
+            with Store(self.folder, OBJECTIVE) as store:
+                if fresh:
+                    store.begin({"objective": vars(OBJECTIVE)}, [])
+                Experiment(
+                    space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
+                    strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
+                    progress=self.progress, budget=Budget(trials, None),
+                ).run()  # fmt: skip
+        finally:
+            made.close()
+        return self.trials
+
+    @property
+    def trials(self) -> list[Trial]:
+        return read(self.folder, OBJECTIVE).trials
+
+    @staticmethod
+    def _service(name, setup, limits):
+        if name == "inline":
+            usual = {"device": "cpu", "threads": 1, "max_failures": None, "fail_fast": False}
+            return Inline(setup, **(usual | limits))
+        usual = {"device": "cpu", "workers": 1, "workers_per_device": 1, "threads": 1, "retries": 1,
+                 "trial_timeout": None, "stall_timeout": None, "max_failures": None,
+                 "fail_fast": False}  # fmt: skip
+        return Local(setup, **(usual | limits))

@@ -1,0 +1,172 @@
+"""Small parts that tests run for real: a space, data, and an evaluator that can misbehave."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from runner import nn
+from runner.data.data import Data, SearchData
+from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining
+
+
+class Net(nn.Module):
+    """Two independent choices and one that is asked only when depth is 2: 3 * (2 + 2 * 4) samples."""
+
+    def __init__(self, act: str = "relu") -> None:
+        super().__init__()
+        self.act = act
+        self.width = nn.ValueChoice([1, 2, 3], label="width")
+        self.depth = nn.ValueChoice([1, 2], label="depth")
+        self.skip = nn.ValueChoice([False, True], label="skip")
+        self.kernel = nn.ValueChoice([1, 3, 5, 7], label="kernel") if self.depth == 2 else 0
+        self.layer = nn.Linear(self.width, 2)
+
+    def forward(self, x):
+        return self.layer(x[:, : self.width])
+
+
+class Fragile(nn.Module):
+    """Its code raises for one of its samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.ValueChoice([1, 2, 3], label="a")
+        if self.a == 2:
+            raise ValueError("no such net")
+        self.layer = nn.Linear(1, self.a)
+
+
+class Looks(nn.Module):
+    """Looks at values while it is built, which the meta device cannot do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = nn.ValueChoice([2, 3], label="n")
+        self.rates = [rate.item() for rate in torch.linspace(0, 1, self.n)]
+        self.layer = nn.Linear(1, self.n)
+
+
+class Broken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        raise ValueError("cannot be built at all")
+
+
+class Clash(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        nn.ValueChoice([1, 2], label="width")
+        nn.ValueChoice([1, 3], label="width")
+
+
+class Nothing(Data):
+    """No data; remembers nothing, needs nothing."""
+
+    def __init__(self, shape: list[int], classes: int) -> None:
+        super().__init__(shape, classes)
+
+    def search(self) -> SearchData:
+        return SearchData(None, None)
+
+    def test(self):
+        return None
+
+
+class Arithmetic(Evaluator):
+    """Scores a Net by arithmetic, over some epochs, with noise from the trial's seed."""
+
+    def __init__(self, epochs: int, lr: float, sleep: float) -> None:
+        self.epochs = epochs
+        self.lr = lr
+        self.sleep = sleep
+
+    def evaluate(self, models, data, run) -> None:
+        for epoch in range(1, self.epochs + 1):
+            time.sleep(self.sleep)
+            run.report([self.measure(m, s, epoch) for m, s in zip(models, run.seeds, strict=True)])
+
+    def measure(self, model, seed, epoch):
+        noise = torch.rand(1, generator=torch.Generator().manual_seed(seed + epoch)).item()
+        score = model.width + 2 * model.kernel - model.skip + self.lr + noise / 10
+        return {"val/accuracy": score, "val/loss": -score}
+
+    def score(self, models, split, device):
+        return [{"accuracy": float(model.width)} for model in models]
+
+
+class Trouble(Evaluator):
+    """Does something bad for one width, and works for the others."""
+
+    def __init__(self, kind: str, width: int, folder: str) -> None:
+        self.kind = kind
+        self.width = width
+        self.folder = Path(folder)
+
+    def evaluate(self, models, data, run) -> None:
+        for model in models:
+            if model.width == self.width:
+                getattr(self, self.kind)(run)
+        run.report([{"val/accuracy": float(model.width)} for model in models])
+
+    def score(self, models, split, device):
+        return [{} for _ in models]
+
+    def error(self, run) -> None:
+        raise KeyError("a user's mistake")
+
+    def exit(self, run) -> None:
+        os._exit(3)
+
+    def killed(self, run) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def killed_once(self, run) -> None:
+        mark = self.folder / "was_killed"
+        if not mark.exists():
+            run.report([{"val/accuracy": 99.0}])
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def segfault(self, run) -> None:
+        ctypes.string_at(0)
+
+    def hang(self, run) -> None:
+        run.report([{"val/accuracy": 0.0}])
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+        (self.folder / "child").write_text(str(child.pid))
+        time.sleep(1000)
+
+    def hang_deaf(self, run) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(1000)
+
+    def hang_in_c(self, run) -> None:
+        ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock
+
+    def host_memory(self, run) -> None:
+        torch.empty(1 << 50)
+
+    def not_finite(self, run) -> None:
+        raise NotFinite("the loss is nan at epoch 1, step 3")
+
+    def nan_metric(self, run) -> None:
+        run.report([{"val/accuracy": float("nan")}])
+        raise StopTraining
+
+    def other_metric(self, run) -> None:
+        run.report([{"other": 1.0}])
+        raise StopTraining
+
+    def prints(self, run) -> None:
+        print("hello from a trial")
+        print("and its errors", file=sys.stderr)
+        os.system("echo and its children")
+
+    def disk_full(self, run) -> None:
+        raise OSError(28, "No space left on device")

@@ -1,0 +1,147 @@
+"""Worker processes: whatever a trial does to them, it costs that trial only."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from searches import ARITHMETIC
+
+NOT_TWO = {1, 3}
+
+
+def trouble(kind, folder, width=2):
+    return {"_target_": "toy.Trouble", "kind": kind, "width": width, "folder": str(folder)}
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
+        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def assert_only_width_two_failed(trials, reason, text=""):
+    failed = [trial for trial in trials if trial.failed]
+    assert failed and {trial.sample["width"] for trial in failed} == {2}
+    assert {trial.failure.reason for trial in failed} == {reason}
+    assert all(text in trial.failure.text for trial in failed)
+    assert {t.sample["width"] for t in trials if t.scored} <= NOT_TWO
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("exit", "exit code 3"), ("killed", "SIGKILL"), ("segfault", "SIGSEGV")],
+)
+def test_a_dead_worker_is_replaced_and_its_trial_has_crashed(kind, text, search, tmp_path):
+    trials = search.run(8, evaluator=trouble(kind, tmp_path), service="local", retries=0, workers=2)
+    assert_only_width_two_failed(trials, "crashed", text)
+
+
+def test_a_trial_whose_worker_died_is_started_again_with_the_same_seed(new_search, tmp_path):
+    calm = new_search().run(8, evaluator=trouble("prints", tmp_path), service="local")
+    shaken = new_search().run(8, evaluator=trouble("killed_once", tmp_path), service="local")
+    assert (tmp_path / "was_killed").exists()
+    assert [(t.seed, dict(t.metrics), t.step) for t in shaken] == [
+        (t.seed, dict(t.metrics), t.step) for t in calm
+    ]
+
+
+@pytest.mark.parametrize("kind", ["hang", "hang_deaf", "hang_in_c"])
+def test_a_hung_trial_is_ended_by_force_within_five_seconds(kind, search, tmp_path):
+    start = time.monotonic()
+    trials = search.run(
+        2, strategy="grid", evaluator=trouble(kind, tmp_path, width=1), service="local",
+        trial_timeout=0.5,
+    )  # fmt: skip
+    assert all(trial.failure.reason == "timed out" for trial in trials)
+    assert "training.trial_timeout" in trials[0].failure.text
+    ended = [trial.ended_at - trial.started_at for trial in trials]
+    assert max(ended) < 0.5 + 5 and time.monotonic() - start < 40
+
+
+def test_what_a_hung_trial_started_ends_with_it(search, tmp_path):
+    search.run(1, strategy="grid", evaluator=trouble("hang", tmp_path, width=1), service="local",
+               trial_timeout=1.0)  # fmt: skip
+    assert not alive(int((tmp_path / "child").read_text()))
+
+
+def test_a_trial_that_no_longer_reports_has_stalled_and_a_slow_one_has_not(search, tmp_path):
+    slow = ARITHMETIC | {"epochs": 6, "sleep": 0.2}
+    assert all(t.scored for t in search.run(2, evaluator=slow, service="local", stall_timeout=1.0))
+    trials = search.run(3, evaluator=trouble("hang", tmp_path, width=trials_width(search)),
+                        service="local", stall_timeout=1.0)  # fmt: skip
+    assert trials[2].failure.reason == "stalled"
+
+
+def trials_width(search):
+    """The width that the third trial of this search will have."""
+    probe = type(search)(search.folder.with_name("probe"))
+    return probe.run(3)[2].sample["width"]
+
+
+def test_what_a_trial_prints_goes_to_its_folder(search, tmp_path, capfd):
+    trials = search.run(8, evaluator=trouble("prints", tmp_path), service="local")
+    number = next(t.number for t in trials if t.sample["width"] == 2)
+    text = (search.folder / "trials" / f"{number:04d}" / "output.txt").read_text()
+    assert all(line in text for line in ("hello from a trial", "its errors", "its children"))
+    assert "hello" not in capfd.readouterr().out
+
+
+def test_no_worker_outlives_a_killed_driver(tmp_path):
+    script = textwrap.dedent(f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        from pathlib import Path
+        from searches import *
+        from runner.training.local import Local
+        started = []
+        original = Local._spawn
+        def spawn(self, device):
+            original(self, device)
+            print(self._workers[-1].process.pid, flush=True)
+        Local._spawn = spawn
+        Search(Path({str(tmp_path / "run")!r})).run(
+            4, service="local", workers=2,
+            evaluator={trouble("hang_in_c", tmp_path, width=1)!r}, strategy="grid")
+    """)
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pids = [int(driver.stdout.readline()) for _ in range(2)]
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "run").glob("trials/*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    driver.stdout.close()
+    deadline = time.monotonic() + 5
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_random_kills_of_workers_lose_no_trial(search):
+    """A killer goes about for the whole run of 30 trials; each trial ends, most with a result."""
+    script = textwrap.dedent(f"""
+        import random, subprocess, time, os, signal
+        rng = random.Random(0)
+        for _ in range(12):
+            time.sleep(0.7)
+            out = subprocess.run(["pgrep", "-P", "{os.getpid()}", "-f", "runner.training.process"],
+                                 capture_output=True, text=True).stdout.split()
+            if out:
+                try:
+                    os.kill(int(rng.choice(out)), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+    """)
+    killer = subprocess.Popen([sys.executable, "-c", script])
+    slow = ARITHMETIC | {"epochs": 3, "sleep": 0.05}
+    trials = search.run(30, evaluator=slow, service="local", workers=2, retries=5)
+    killer.kill()
+    killer.wait()
+    assert len(trials) == 30 and all(trial.scored for trial in trials)
