@@ -112,7 +112,7 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
             continue
         given = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
         wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [])
-        for argument in [str(k) for k in node if k not in given]:
+        for argument in [str(k) for k in node if k not in given and k != "_partial_"]:
             if not (OmegaConf.is_interpolation(node, argument) and argument in wanted):
                 node.pop(argument)
 

@@ -11,6 +11,7 @@ from typing import final
 
 import rich
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -23,6 +24,7 @@ from runner.trial import Objective, Trial
 REFRESH = 5  # frames per second
 QUIET = 60.0  # seconds without a line on how far the run is
 LONG = 300  # characters of a failure; what is longer is cut
+MARGIN = 3  # columns left free on the right, where the terminal prints ^C
 NARROW = 60  # columns of a terminal on which words are left out
 
 
@@ -282,7 +284,7 @@ class Bars(Progress):
             grid = self._grid([self._run_row(), *map(self._trial_row, trials[:rows])])
             hidden = len(trials) - rows
             more = [Text(f"and {hidden} more running", style="dim")] if hidden > 0 else []
-            return Group(grid, *more, *self._foot())
+            return Constrain(Group(grid, *more, *self._foot()), self._console.width - MARGIN)
 
     def _grid(self, rows: Sequence[Row]) -> Table:
         """Rows of a bar and what stands around it; on a narrow terminal without times."""

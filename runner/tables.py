@@ -17,7 +17,8 @@ from runner.structure import Part, Structure
 from runner.trial import Objective, Trial
 
 GAP = 2  # columns between two cells
-LINES = 3  # that a sample takes at most; the record and the exported models hold it whole
+INDENT = 4  # columns before what stands below a row
+LINES = 8, 8, 8, 2  # that a sample may take, by rank; all further ones are as short as the last
 
 
 def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> RenderableType:
@@ -29,7 +30,7 @@ def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> Re
     best, summary = _best(trials, k), Text(_summary(trials))
     if not best:
         return Group(Text("No trial has a result.", style="yellow"), summary)
-    return Group(_Ranking(best, objective), Text(), summary)
+    return Group(Text(), _Ranking(best, objective), Text(), summary)
 
 
 def _best(trials: Iterable[Trial], k: int) -> list[Trial]:
@@ -71,17 +72,26 @@ class _Ranking:
             table.add_row(*map(Text, row))
         head, *lines = console.render_lines(table, options, pad=False)
         yield from [*head, Segment.line()]
-        for trial, line in zip(self.best, lines, strict=True):
+        for rank, (trial, line) in enumerate(zip(self.best, lines, strict=True)):
             yield from [*line, Segment.line()]
-            yield self._sample(trial, console, options)
+            words = Text(text.pairs(trial.sample, self.labels), style="dim")
+            if words:
+                width, most = options.max_width - INDENT, LINES[min(rank, len(LINES) - 1)]
+                yield _indented(*_first_lines([*words.wrap(console, width)], most, width))
 
-    def _sample(self, trial: Trial, console: Console, options: ConsoleOptions) -> RenderableType:
-        words = Text(text.pairs(trial.sample, self.labels), style="dim")
-        lines = words.wrap(console, options.max_width - 4)
-        if len(lines) > LINES:
-            lines[LINES - 1].append(" …")
-            lines[LINES - 1].truncate(options.max_width - 4, overflow="ellipsis")
-        return Padding(Group(*lines[:LINES]), (0, 0, 0, 4)) if words else Group()
+
+def _first_lines(lines: Sequence[Text], most: int, width: int) -> Sequence[Text]:
+    """At most so many lines, the last one ending in an ellipsis where some are left out."""
+    if len(lines) <= most:
+        return lines
+    last = lines[most - 1].copy()
+    last.append(" …")
+    last.truncate(width, overflow="ellipsis")
+    return [*lines[: most - 1], last]
+
+
+def _indented(*lines: Text) -> Padding:
+    return Padding(Group(*lines), (0, 0, 0, INDENT))
 
 
 def _columns(best: Sequence[Trial], objective: Objective) -> list[Column]:
@@ -147,7 +157,7 @@ def _summary(trials: Sequence[Trial]) -> str:
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     total = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
-    return f"{', '.join([total, *parts])}; {text.duration(_busy(trials))} of searching"
+    return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
 
 
 def _busy(trials: Iterable[Trial]) -> float:
@@ -201,7 +211,7 @@ class _Choices:
             return
         for label, *rest in self.rows:
             yield Text(label, style="bold")
-            yield from (Padding(Text(line), (0, 0, 0, 4)) for line in rest if line)
+            yield _indented(*(Text(line) for line in rest if line))
 
     def _table(self) -> Table:
         conditional = any(condition for _, _, condition in self.rows)

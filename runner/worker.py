@@ -63,8 +63,9 @@ class Worker:
         try:
             torch.default_generator.manual_seed(job.seeds[0])  # models are built on the CPU
             models = locate(self.setup.engine, self.setup.trust).build(job.recipe)
-            ends = self._test(job, models) if job.action == "test" else None
-            if ends is None:
+            if job.action == "test":
+                ends = self._test(job, models)
+            else:
                 ends = self._train(job, models, send, stopped)
         except Exception as error:
             failure = _failure(error)
@@ -82,29 +83,35 @@ class Worker:
     ) -> list[Report]:
         sizes = [{"params": sum(p.numel() for p in model.parameters())} for model in models]
         evaluator = self._evaluator(job.samples[0])
-        reported = False
+        heard: set[int] = set()
 
         def report(metrics: Sequence[Metrics]) -> None:
-            nonlocal reported
             for number, values, size in zip(job.trials, metrics, sizes, strict=True):
-                plain = {str(name): float(value) for name, value in values.items()}
-                send(Report(number, "metrics", plain | size))
-            reported = True
+                if values:
+                    plain = {str(name): float(value) for name, value in values.items()}
+                    send(Report(number, "metrics", plain | size))
+                    heard.add(number)
             if stopped():
                 raise StopTraining
 
-        kind: Any = "finished"
+        ends = {number: Report(number, "finished") for number in job.trials}
         try:
             data = self._load(job.samples[0]).search()
             evaluator.evaluate(models, data, Run(self.device, job.seeds, report))
         except StopTraining:
-            kind = "stopped"
-        if not reported:
-            raise RuntimeError("The evaluator reported no metrics, so there is nothing to compare.")
-        if self.setup.keep_weights:
-            for number, model in zip(job.trials, models, strict=True):
+            ends = {number: Report(number, "stopped") for number in job.trials}
+        except NotFinite as error:  # the others of the job have their results
+            lost = [job.trials[place] for place in error.models]
+            ends |= {n: Report(n, "failed", failure=_failure(error)) for n in lost}
+        for number, model in zip(job.trials, models, strict=True):
+            if ends[number].kind == "failed":
+                continue
+            if number not in heard:
+                text = "the evaluator reported no metrics, so there is nothing to compare"
+                ends[number] = Report(number, "failed", failure=Failure("error", text))
+            elif self.setup.keep_weights:
                 save_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
-        return [Report(number, kind) for number in job.trials]
+        return list(ends.values())
 
     def _test(self, job: Job, models: Sequence[nn.Module]) -> list[Report]:
         for number, model in zip(job.trials, models, strict=True):
@@ -156,7 +163,7 @@ def _failure(error: Exception) -> Failure:
     """Why a job failed, in the words of the record."""
     text = one_line(error)
     if isinstance(error, NotFinite):
-        return Failure("not finite", str(error))
+        return Failure("not finite", " ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
         return Failure("disk full", text)
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)

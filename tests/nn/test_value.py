@@ -188,7 +188,7 @@ def test_float_ranges_stay_inside_and_log_ranges_reach_low(space_of):
 def test_a_continuous_range_needs_a_resolution_to_be_listed(space_of):
     space = space_of(lambda: nn.FloatChoice(0, 1, label="x"))
     assert [s["x"] for s in space.enumerate(resolution=3)] == [0, 0.5, 1]
-    with pytest.raises(SpaceError, match="'x'.*continuous"):
+    with pytest.raises(SpaceError, match=r"'x'.*continuous"):
         list(space.enumerate())
 
 
