@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app()
     except KeyboardInterrupt as stop:
         sys.exit(getattr(stop, "exit_code", 130))
+    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         known = session.as_config_error(error)
         if wants_traceback or known is None:

@@ -245,7 +245,7 @@ class Bars(Progress):
         self._lock = threading.Lock()  # the frames are drawn in a thread of their own
         self._begun = False
         self._live = Live(
-            console=console, get_renderable=self._frame, refresh_per_second=REFRESH,
+            console=console, get_renderable=self.frame, refresh_per_second=REFRESH,
             redirect_stderr=sys.stderr.isatty(),
         )  # fmt: skip
 
@@ -276,7 +276,7 @@ class Bars(Progress):
         finally:
             self._console.show_cursor()
 
-    def _frame(self) -> RenderableType:
+    def frame(self) -> RenderableType:
         """What stands below the news; at most as high as the terminal."""
         with self._lock:
             trials = [t for t in self._tally.running.values() if t.duplicate_of is None]

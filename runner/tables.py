@@ -193,7 +193,8 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 def structure_table(structure: Structure) -> RenderableType:
     """The choices of a space: label, candidates, and when each is asked."""
-    return _Choices([_part(part) for part in structure.parts])
+    rows = [_part(part) for part in structure.parts]
+    return _Choices(rows) if rows else Text("There are no choices.")
 
 
 @final
@@ -240,7 +241,7 @@ def _part(part: Part) -> tuple[str, str, str]:
 
 
 def count_text(structure: Structure) -> str:
-    """The number of samples of a space in words."""
+    """The number of samples of a space, in words."""
     about = "" if structure.exact else "about "
     one = structure.count == 1
     return f"{about}{text.large(structure.count)} architecture{'' if one else 's'}"

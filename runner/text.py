@@ -56,6 +56,7 @@ def number(figure: float) -> str:
 
 def compact(figure: float) -> str:
     """A number of things with three digits: 950, 12.3k, 1.20M."""
+    figure = float(f"{figure:.3g}")
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if figure >= size:
             digits = max(2 - int(math.log10(figure / size)), 0)
@@ -79,7 +80,7 @@ def clock(seconds: float) -> str:
 
 def duration(seconds: float) -> str:
     """A time as 4.2 s, or as a clock from a minute on."""
-    return f"{seconds:.1f} s" if seconds < 59.95 else clock(seconds)
+    return f"{seconds:.1f} s" if seconds < 59.95 else clock(round(seconds))
 
 
 def name(node: Mapping[str, Any]) -> str:

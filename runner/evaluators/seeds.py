@@ -14,7 +14,10 @@ def seed_epoch(seed: int, epoch: int) -> tuple[torch.Generator, torch.Generator]
     Returns generators of the order of the examples, and of augmentation.
     """
     rng = generator(seed, "epoch", epoch)
-    torch.manual_seed(rng.getrandbits(31))
+    if torch.accelerator.is_available():
+        torch.manual_seed(rng.getrandbits(31))
+    else:  # the same without 1.4 ms of notes for accelerators that may come
+        torch.default_generator.manual_seed(rng.getrandbits(31))
     numpy.random.seed(rng.getrandbits(31))
     random.seed(rng.getrandbits(31))
     order, noise = torch.Generator(), torch.Generator()

@@ -1,0 +1,77 @@
+"""`task=describe` shows what would be searched, and leaves nothing behind."""
+
+import io
+
+import pytest
+import rich
+from rich.console import Console
+
+from runner.config import Settings
+from runner.engines.py import PyEngine
+from runner.errors import ConfigError, RunFailed
+from runner.tasks.describe import Describe, parameters
+
+
+def settings(space: str, **changes) -> Settings:
+    usual = {
+        "space": {"_target_": space},
+        "engine": {"_target_": "runner.engines.py.PyEngine"},
+        "strategy": {"_target_": "runner.strategies.random.Random"},
+        "evaluator": {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0},
+        "data": {"_target_": "toy.Nothing", "shape": [1], "classes": 2},
+        "training": {
+            "_target_": "runner.training.inline.Inline", "device": "cpu", "threads": 1,
+            "max_failures": None, "fail_fast": False,
+        },
+        "task": {"_target_": "runner.tasks.describe.Describe"},
+        "seed": 0, "budget": {"trials": 4, "minutes": None},
+        "objective": {"metric": "val/accuracy", "mode": "max"}, "search": {}, "dedup": True,
+        "export": {"top": 3, "keep_weights": 10}, "trust": ["toy"], "resume": None,
+    }  # fmt: skip
+    return Settings.model_validate(usual | changes)
+
+
+@pytest.fixture
+def output(monkeypatch) -> io.StringIO:
+    file = io.StringIO()
+    monkeypatch.setattr(rich, "_console", Console(file=file, width=80, legacy_windows=False))
+    return file
+
+
+def test_it_shows_choices_conditions_numbers_and_the_default_model(output, tmp_path):
+    search = {"evaluator.lr": {"low": 0.1, "high": 1.0}}
+    Describe().run(settings("toy.Net", search=search), [], tmp_path)
+    assert [line.rstrip() for line in output.getvalue().splitlines()] == [
+        "toy.Net",
+        "engine     PyEngine",
+        "evaluator  Arithmetic",
+        "data       Nothing",
+        "strategy   Random",
+        "",
+        "choice  candidates   asked",
+        "width   1, 2, 3",
+        "depth   1, 2",
+        "skip    False, True",
+        "kernel  1, 3, 5, 7   when depth=2",
+        "",
+        "30 architectures; the default one has 4 parameters",
+        "",
+        "Hyper-parameters that are searched as well",
+        "choice        candidates",
+        "evaluator.lr  a number from 0.1 to 1.0",
+    ]
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_model_that_looks_at_values_is_counted_as_well():
+    assert parameters(PyEngine({"_target_": "toy.Looks"}, ["toy"])) == 4
+
+
+def test_a_model_that_cannot_be_built_is_an_error(output, tmp_path):
+    with pytest.raises(RunFailed, match="cannot be built at all"):
+        Describe().run(settings("toy.Broken"), [], tmp_path)
+
+
+def test_a_label_used_twice_is_an_error(output, tmp_path):
+    with pytest.raises(ConfigError, match="width"):
+        Describe().run(settings("toy.Clash"), [], tmp_path)

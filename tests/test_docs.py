@@ -1,0 +1,93 @@
+"""Every command and every piece of code in the docs does what it says, in less time."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ["README.md", "CONTRIBUTING.md"]
+QUICK = ["budget.trials=2", "export.top=1", "data.shape=[1,8,8]"]
+TRAIN = '''
+import torch
+
+
+def train(model, report, data, device):
+    [(x, y)] = data.validation.batches(10_000, device)
+    for epoch in range(3):
+        report((model(x).argmax(1) == y).float().mean())
+'''
+
+
+def blocks(language: str) -> list[str]:
+    text = "\n".join((ROOT / name).read_text() for name in DOCS)
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A user's folder, with the README's own space and training function in `mypkg`."""
+    folder = tmp_path_factory.mktemp("user")
+    [space] = [block for block in blocks("python") if "model_wrapper" in block]
+    (folder / "mypkg.py").write_text(space + TRAIN)
+    run(folder, "python -m runner space=mlp")
+    return folder
+
+
+def run(folder: Path, command: str) -> str:
+    """Run a `python -m runner` command of the docs, made quick."""
+    arguments = shlex.split(command)[1:]
+    quick = [*QUICK, *([] if "evaluator=function" in arguments else ["evaluator.epochs=1"])]
+    if any(argument.startswith("resume=") for argument in arguments):
+        quick = ["budget.trials=3"]  # nothing else may change
+    if "--help" in arguments:
+        quick = []
+    done = subprocess.run(
+        [sys.executable, *arguments, *quick], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("python -m runner")])
+def test_a_command_of_the_docs_runs(command, folder):
+    assert run(folder, command)
+
+
+def test_the_docs_have_commands_and_the_other_ones_are_targets_of_make():
+    others = [command for command in commands() if not command.startswith("python -m runner")]
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {command.split()[1] for command in others} <= targets
+    assert len(commands()) > 8
+
+
+def test_the_python_of_the_docs_runs(folder):
+    [session] = [block for block in blocks("python") if "runner.run(" in block]
+    done = subprocess.run(
+        [sys.executable, "-c", session], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "val/accuracy" in done.stdout
+
+
+def test_the_best_model_is_a_program(folder):
+    done = subprocess.run(
+        [sys.executable, "outputs/latest/top/1/model.py"], cwd=folder, capture_output=True,
+        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert "parameters" in done.stdout and "(2, 10)" in done.stdout, done.stderr
+
+
+def test_recipes_run(folder):
+    assert run(folder, "python -m runner experiment=tune_mlp")
