@@ -26,11 +26,13 @@ def app(config: DictConfig) -> float:
     try:
         value = session.execute(config, list(hydra_config.overrides.task), folder)
     except RunnerError as error:
-        session.explain(error, folder)
+        session.explain(error)
         if wants_traceback:
             raise
         failures.append(error)
         return float("nan")
+    finally:
+        session.leave_no_trace(folder)
     return float("nan") if value is None else value
 
 

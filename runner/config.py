@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runner.errors import ConfigError, did_you_mean
 from runner.targets import check_targets
@@ -39,7 +39,13 @@ class ExportSettings(Strict):
     """What a run leaves behind."""
 
     top: Natural
-    keep_weights: Natural | None
+    keep_weights: Natural | None  # None: all
+
+    @model_validator(mode="after")
+    def _kept(self) -> Self:
+        if self.keep_weights is not None and self.keep_weights < self.top:
+            raise ValueError(f"it must be at least export.top, {self.top}, or null")
+        return self
 
 
 class Settings(Strict):
@@ -78,6 +84,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     _drop_arguments_of_replaced_targets(config, overrides)
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(f"{key} has no value; give it one: {key}=...")
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     for key in plain.keys() - Settings.model_fields.keys():
         raise ConfigError(
@@ -111,16 +119,16 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
         if name != "_target_" or not isinstance(node, DictConfig):
             continue
         given = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
-        wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [])
+        wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [], path)
         for argument in [str(k) for k in node if k not in given and k != "_partial_"]:
             if not (OmegaConf.is_interpolation(node, argument) and argument in wanted):
                 node.pop(argument)
 
 
-def _parameters(path: str, trust: Sequence[str]) -> Mapping[str, object]:
+def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, object]:
     from runner.targets import locate, signature
 
-    return signature(locate(path, tuple(trust), "space")) or {}
+    return signature(locate(path, tuple(trust), where)) or {}
 
 
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:

@@ -368,9 +368,13 @@ def _trace(trial: Trial, folder: Path) -> str:
 def _how_far(tally: Tally) -> str:
     pace = f", {_rate(tally.pace[0])}, {text.clock(tally.pace[1])} left" if tally.pace else ""
     running = [t for t in tally.running.values() if t.started_at is not None]
-    steps = [f"trial {t.number} at epoch {t.step}/{tally.epochs(t) or '?'}" for t in running[:4]]
+    steps = [f"trial {t.number} at {_step(t, tally.epochs(t))}" for t in running[:4]]
     more = f" and {len(running) - 4} more" if len(running) > 4 else ""
     return "; ".join([f"{tally.ended}/{tally.total} trials{pace}", *steps]) + more
+
+
+def _step(trial: Trial, epochs: int | None) -> str:
+    return f"epoch {trial.step}/{epochs}" if epochs else f"report {trial.step}"
 
 
 def _summary(tally: Tally) -> str:

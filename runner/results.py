@@ -1,7 +1,6 @@
 """What a run found: its trials, its best models, and how to take them elsewhere."""
 
 import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
@@ -14,7 +13,7 @@ from runner.errors import ConfigError, RunnerError
 from runner.space import Sample
 from runner.store import RECORD, read
 from runner.targets import build
-from runner.trial import Job, Objective, Trial
+from runner.trial import Job, Objective, Trial, top
 from runner.worker import WEIGHTS, load_weights, trial_folder
 
 Formatter = Literal["dict", "code", "instance"]
@@ -116,17 +115,6 @@ class Run:
 def load(folder: Path | str) -> Run:
     """The run in a folder, for example `outputs/latest`."""
     return Run(folder)
-
-
-def top(trials: Sequence[Trial], k: int) -> list[Trial]:
-    """The k best of some trials, best first, earlier ones first among equals; shared results
-    count once."""
-
-    def rank(trial: Trial) -> tuple[float, int]:
-        assert trial.score is not None
-        return -trial.score, trial.number
-
-    return sorted((t for t in trials if t.scored and t.duplicate_of is None), key=rank)[:k]
 
 
 def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -> None:

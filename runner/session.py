@@ -1,7 +1,8 @@
 """From a call, by command line or from Python, to a run of its task."""
 
+import contextlib
+import itertools
 import logging
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,20 +10,21 @@ from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import progress
 from runner.config import Settings, conf_folder, differences, settings_from
-from runner.errors import ConfigError, RunnerError, did_you_mean
+from runner.errors import ConfigError, RunFailed, RunnerError, did_you_mean, one_line
 from runner.store import RECORD, read
 
 if TYPE_CHECKING:
     from runner.results import Run
 
+TRACES = ("holder.json", "run.lock", "runner.log",
+          *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")))  # fmt: skip
 FREE = ("budget", "training", "export", "task", "resume")  # may change when a run goes on
-log = logging.getLogger(__name__)
 
 
 def register_resolvers() -> None:
@@ -34,7 +36,9 @@ def register_resolvers() -> None:
 def _run_folder(resume: str | None) -> str:
     if resume is not None and (Path(resume) / RECORD).is_file():
         return str(Path(resume).resolve())
-    return datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
+    name = datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
+    names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
+    return next(free for free in names if not Path(free).exists())
 
 
 def _output_subdir(resume: str | None) -> str | None:
@@ -44,14 +48,27 @@ def _output_subdir(resume: str | None) -> str | None:
 
 def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | None:
     """Check a composed config and run its task in a folder. Raises RunnerError."""
-    settings = settings_from(config, overrides)
-    if settings.resume is not None:
-        settings, overrides, folder = _resumed(settings.resume, overrides)
+    if config.resume is None:
+        settings = settings_from(config, overrides)
+    else:
+        settings, overrides, folder = _resumed(str(config.resume), overrides)
     from runner.targets import build  # here and not above: this imports torch
 
     task = build(settings.task, settings.trust)
-    value: float | None = task.run(settings, overrides, folder)
+    try:
+        value: float | None = task.run(settings, overrides, folder)
+    except OSError as error:
+        raise RunFailed(
+            f"{_of_file(error)}. What was recorded is safe; mend the cause, then go on with "
+            f"resume={folder}."
+        ) from error
     return value
+
+
+def _of_file(error: OSError) -> str:
+    """What went wrong with which file."""
+    where = "" if error.filename is None else f": {str(error.filename)!r}"
+    return f"{error.strerror or one_line(error)}{where}"
 
 
 def _resumed(resume: str, overrides: list[str]) -> tuple[Settings, list[str], Path]:
@@ -94,15 +111,29 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
         execute(config, given, place)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
+    if not (place / RECORD).exists():
+        raise ConfigError(
+            f"task={config.task._target_.rpartition('.')[2]} leaves no run to return."
+        )
     return Run(place)
 
 
-def explain(error: RunnerError, folder: Path | None = None) -> None:
-    """Say in one line what went wrong, and leave no folder of a run that did not begin."""
+def explain(error: RunnerError) -> None:
+    """Say in one line what went wrong."""
     progress.fail(str(error))
-    if folder is not None and not (folder / RECORD).exists():
-        logging.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def leave_no_trace(folder: Path) -> None:
+    """Where no run began, remove what was written to its folder, and the folders this empties;
+    what belongs to the user stays."""
+    if (folder / RECORD).exists():
+        return
+    logging.shutdown()
+    for name in TRACES:
+        (folder / name).unlink(missing_ok=True)
+    for place in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
+        with contextlib.suppress(OSError):  # it is not there, or not empty
+            place.rmdir()
 
 
 def as_config_error(error: Exception) -> ConfigError | None:
@@ -112,20 +143,34 @@ def as_config_error(error: Exception) -> ConfigError | None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         return ConfigError(_plain(error))
     if isinstance(error, OSError):
-        return ConfigError(f"{error.strerror}: {error.filename!r}.")
+        return ConfigError(f"{_of_file(error)}.")
     return None
 
 
 def _plain(error: Exception) -> str:
     """A message of Hydra's as one line, with the nearest key where a key is unknown."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines).split(" Config search path")[0]
+    text = _sentences(lines).split(" Config search path")[0]
+    if isinstance(error, OverrideParseException):
+        return f"The override {error.override!r} cannot be read: {text}"
     key = getattr(error, "full_key", None) or _quoted(text)
     if key and "Could not override" in text:
-        near = did_you_mean(key, _known_keys())
-        more = f" To give {key.split('.')[0]} another argument, write +{key}=..." if "." in key else ""
+        known = _known_keys()
+        if key in known:
+            group = key.split(".")[0]
+            return f"There is no key {key!r} in the config with the option chosen for {group}."
+        near = did_you_mean(key, known)
+        more = (
+            f" To give {key.split('.')[0]} another argument, write +{key}=..." if "." in key else ""
+        )
         return f"There is no key {key!r} in the config.{near or more}"
     return text
+
+
+def _sentences(lines: Sequence[str]) -> str:
+    """Lines as one, with a full stop where a line ended without any mark."""
+    marked = [line if line[-1] in ".:;,!?" else f"{line}." for line in lines]
+    return " ".join(marked)
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from runner import text
 from runner.choice import key
 from runner.structure import Part, Structure
-from runner.trial import Objective, Trial
+from runner.trial import Objective, Trial, top
 
 GAP = 2  # columns between two cells
 INDENT = 4  # columns before what stands below a row
@@ -27,18 +27,10 @@ def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> Re
     Fits the width it is shown at: the less important columns go first. Below each trial stands
     that part of its sample in which the trials shown differ.
     """
-    best, summary = _best(trials, k), Text(_summary(trials))
+    best, summary = top(trials, k), Text(_summary(trials))
     if not best:
         return Group(Text("No trial has a result.", style="yellow"), summary)
     return Group(Text(), _Ranking(best, objective), Text(), summary)
-
-
-def _best(trials: Iterable[Trial], k: int) -> list[Trial]:
-    def rank(trial: Trial) -> tuple[float, int]:
-        assert trial.score is not None
-        return -trial.score, trial.number
-
-    return sorted((t for t in trials if t.scored and t.duplicate_of is None), key=rank)[:k]
 
 
 @final
@@ -176,7 +168,7 @@ def _busy(trials: Iterable[Trial]) -> float:
 
 def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
     """The k best trials as an HTML table, for notebooks."""
-    best, summary = _best(trials, k), f"<p>{escaping.escape(_summary(trials))}</p>"
+    best, summary = top(trials, k), f"<p>{escaping.escape(_summary(trials))}</p>"
     if not best:
         return f"<p>No trial has a result.</p>{summary}"
     labels = _differing(best)

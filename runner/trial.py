@@ -80,6 +80,17 @@ class Trial:
         return self.state in (State.FINISHED, State.STOPPED) and self.score is not None
 
 
+def top(trials: Sequence[Trial], k: int) -> list[Trial]:
+    """The k best of some trials, best first, earlier ones first among equals; shared results
+    count once."""
+
+    def rank(trial: Trial) -> tuple[float, int]:
+        assert trial.score is not None
+        return -trial.score, trial.number
+
+    return sorted((t for t in trials if t.scored and t.duplicate_of is None), key=rank)[:k]
+
+
 def trial_seed(seed: int, number: int) -> int:
     """The seed of everything random in a trial; the same when the trial is run again."""
     return generator(seed, "trial", number).getrandbits(31)

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -14,14 +14,15 @@ from typing import final
 
 from runner import assembly, progress
 from runner.config import Settings
+from runner.errors import ConfigError
 from runner.experiment import Budget, Experiment
 from runner.progress import Progress
-from runner.results import Run, top, write_model
-from runner.store import Store
+from runner.results import Run, write_model
+from runner.store import RECORD, Store
 from runner.tables import best_table
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
-from runner.trial import Job, Metrics, Objective, Report, Trial
+from runner.trial import Job, Metrics, Objective, Report, Trial, top
 from runner.worker import WEIGHTS, trial_folder
 
 log = logging.getLogger(__name__)
@@ -40,37 +41,40 @@ class Search(Task):
     """Runs or resumes a search; everything it finds lies in the folder of the run."""
 
     def run(self, settings: Settings, overrides: list[str], folder: Path) -> float | None:
+        if settings.resume is None and (folder / RECORD).exists():
+            raise ConfigError(f"{folder} holds a run already; resume={folder} goes on with it.")
         assembly.check(settings)
         engine = assembly.make_engine(settings)
         space = assembly.make_space(settings, engine)
         strategy = assembly.make_strategy(settings, space)
         objective = Objective(**settings.objective.model_dump())
-        service = assembly.make_service(settings, folder)
         shown = progress.for_terminal(settings, objective, folder)
-        try:
-            with Store(folder, objective) as store, _stoppable(folder):
-                if settings.resume is None:
-                    store.begin(settings.model_dump(), overrides)
-                _point_latest_at(folder)
-                Experiment(
-                    space=space,
-                    strategy=strategy,
-                    engine=engine,
-                    service=service,
-                    store=store,
-                    progress=WeightKeeper(folder, settings.export.keep_weights, shown),
-                    budget=Budget(**settings.budget.model_dump()),
-                    seed=settings.seed,
-                    dedup=settings.dedup,
-                ).run()
-                shown.end()
-                run = Run(folder)
-                tested = self._export(run, service, settings.export.top)
-        finally:
+        with _stoppable(folder), ExitStack() as closing:
+            service = assembly.make_service(settings, folder)
+            closing.callback(service.close)
+            closing.callback(shown.end)
+            store = closing.enter_context(Store(folder, objective))
+            if settings.resume is None:
+                store.begin(settings.model_dump(), overrides)
+            _point_latest_at(folder)
+            Experiment(
+                space=space,
+                strategy=strategy,
+                engine=engine,
+                service=service,
+                store=store,
+                progress=WeightKeeper(folder, settings.export.keep_weights, shown),
+                budget=Budget(**settings.budget.model_dump()),
+                seed=settings.seed,
+                dedup=settings.dedup,
+            ).run()
             shown.end()
-            service.close()
+            run = Run(folder)
+            tested = self._export(run, service, settings.export.top)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in run.trials]
         progress.show(best_table(trials, objective))
+        if tested:
+            progress.note(f"The best models lie in {_short(folder)}/top, as source with weights.")
         return run.best.metrics[objective.metric] if run.top(1) else None
 
     def _export(self, run: Run, service: TrainingService, k: int) -> dict[int, Metrics]:
@@ -143,11 +147,17 @@ def _stoppable(folder: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        progress.note(f"Stopped; all that was recorded is kept. Go on with resume={folder}")
+        progress.note(f"Stopped; all that was recorded is kept. Go on with resume={_short(folder)}")
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _short(folder: Path) -> str:
+    """A folder as the user would type it from here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _point_latest_at(folder: Path) -> None:

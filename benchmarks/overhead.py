@@ -1,0 +1,387 @@
+"""What a trial costs beside its training: CPU milliseconds, memory, and the time of a resume.
+
+    python benchmarks/overhead.py [--quick] [--json FILE]
+
+Runs the whole loop (draw, record, build the model, an evaluator that does nothing, report, record,
+observe) over a space of 20 choices with random search, and in turn with it Optuna on the same
+choices. Each run has a process of its own; a figure is the median over the rounds. Linux only:
+memory and the time of workers are read from /proc.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, final
+
+from parts import CANDIDATES, CHOICES
+from rich.console import Console
+from rich.table import Table
+
+from runner.engines.py import PyEngine
+from runner.experiment import Budget, Experiment
+from runner.progress import Progress, Silent
+from runner.space import generator
+from runner.store import Store, read
+from runner.strategies.random import Random
+from runner.tasks.search import WeightKeeper
+from runner.training.inline import Inline
+from runner.training.local import Local
+from runner.training.service import Setup, TrainingService
+from runner.trial import Objective, Report, Trial, trial_seed
+
+OBJECTIVE = Objective("val/accuracy", "max")
+KEPT = 10  # export.keep_weights as it usually is
+PUBLISHED = {
+    "NNI 3.0, in-process engine (published)": "4-9",
+    "Optuna, SQLite storage (published)": "90 and more",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Size:
+    """How much is run; a tenth of the trials is the warm-up of what is counted behind it."""
+
+    rounds: int
+    trials: int
+    sqlite_trials: int  # of Optuna on SQLite, which is slow
+    record: int  # trials of the record that is resumed
+    own_processes: bool
+
+
+FULL = Size(rounds=3, trials=1000, sqlite_trials=50, record=10_000, own_processes=True)
+QUICK = Size(rounds=1, trials=50, sqlite_trials=10, record=200, own_processes=False)
+
+
+@final
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost. CPU milliseconds per trial of this process and of its workers."""
+
+    trials: int
+    cpu: float
+    workers: float  # behind the first tenth of the trials
+    first: float  # in the first tenth of the trials
+    last: float  # in the last tenth
+    growth: float  # of the resident memory behind the first tenth, MB
+
+
+@final
+@dataclass(frozen=True)
+class Resume:
+    """What going on with a record costs, up to its first new trial. Seconds."""
+
+    trials: int
+    cpu: float
+    wall: float
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """A figure with an upper limit."""
+
+    name: str
+    figure: float
+    limit: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        return self.figure <= self.limit
+
+
+@final
+class Meter(Progress):
+    """Reads the clocks at the start, and after each tenth of the trials."""
+
+    def __init__(self, trials: int, shown: Progress) -> None:
+        self.tenth = trials // 10
+        self._shown = shown
+        self._ended = 0
+        self._marks = [_clocks()]
+
+    def begin(self) -> None:
+        self._marks = [_clocks()]
+
+    def show(self, trial: Trial) -> None:
+        self._shown.show(trial)
+        if not trial.running:
+            self.count()
+
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def end(self) -> None:
+        return
+
+    def count(self) -> None:
+        """Another trial has ended."""
+        self._ended += 1
+        if self._ended % self.tenth == 0:
+            self._marks.append(_clocks())
+
+    def cost(self) -> Cost:
+        """What the trials cost that have ended."""
+        (cpu, children, memory), tenths = zip(*self._marks, strict=True), len(self._marks) - 1
+        return Cost(
+            trials=self._ended,
+            cpu=1e3 * (cpu[-1] - cpu[0]) / (tenths * self.tenth),
+            workers=1e3 * (children[-1] - children[1]) / ((tenths - 1) * self.tenth),
+            first=1e3 * (cpu[1] - cpu[0]) / self.tenth,
+            last=1e3 * (cpu[-1] - cpu[-2]) / self.tenth,
+            growth=memory[-1] - memory[1],
+        )
+
+
+def _clocks() -> tuple[float, float, float]:
+    """CPU seconds of this process, of its children, and its resident memory in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    memory = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return time.process_time(), sum(map(_cpu_of, _children())), memory
+
+
+def _children() -> Sequence[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+def _cpu_of(process: str) -> float:
+    """CPU seconds of all threads of a process: utime and stime in man 5 proc."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _experiment(
+    folder: Path, service: Callable[[Setup], TrainingService], trials: int, keep: int, meter: Any
+) -> Iterator[Experiment]:
+    """A search in a folder, as the task `search` puts it together; `meter(progress)` watches it."""
+    engine = PyEngine({"_target_": "parts.Twenty"}, ["parts"])
+    data = {"_target_": "parts.NoData", "shape": [1], "classes": 2}
+    setup = Setup(
+        engine="runner.engines.py.PyEngine",
+        evaluator={"_target_": "parts.NoTraining"},
+        data=data,
+        search=(),
+        trust=("parts",),
+        folder=folder,
+        keep_weights=keep != 0,
+    )
+    with closing(service(setup)) as made, Store(folder, OBJECTIVE) as store:
+        _warm_up(engine, made)
+        yield Experiment(
+            space=engine.space,
+            strategy=Random(engine.space, seed=0),
+            engine=engine,
+            service=made,
+            store=store,
+            progress=meter(WeightKeeper(folder, keep, Silent())),
+            budget=Budget(trials, None),
+            seed=0,
+            dedup=True,
+        )
+
+
+def _warm_up(engine: PyEngine, service: TrainingService) -> None:
+    """Give each worker a job and wait for its end, so that their start is not counted."""
+    ended: list[Report] = []
+
+    def hear(report: Report) -> None:
+        if report.kind == "finished":
+            ended.append(report)
+
+    sample = engine.space.default()
+    for job in engine.plan([Trial(number, sample, 0) for number in range(service.slots)]):
+        service.submit(job)
+    while len(ended) < service.slots:
+        service.poll(hear, 1.0)
+
+
+_inline = partial(Inline, device="cpu", threads=1, max_failures=None, fail_fast=False)
+_local = partial(
+    Local, device="cpu", workers=2, workers_per_device=1, threads=1, retries=0,
+    trial_timeout=None, stall_timeout=None, max_failures=None, fail_fast=False,
+)  # fmt: skip
+
+
+def run_inline(trials: int, keep: int) -> Cost:
+    """A search with training=inline."""
+    _run(_inline, max(trials // 10, 10), keep)
+    return _run(_inline, trials, keep)
+
+
+def run_local(trials: int, keep: int) -> Cost:
+    """A search with training=local and two workers."""
+    _run(_inline, max(trials // 10, 10), keep)
+    return _run(_local, trials, keep)
+
+
+def _run(service: Callable[[Setup], TrainingService], trials: int, keep: int) -> Cost:
+    with tempfile.TemporaryDirectory() as folder:
+        meter = partial(Meter, trials)
+        with _experiment(Path(folder), service, trials, keep, meter) as experiment:
+            experiment.run()
+            return experiment.progress.cost()
+
+
+def run_optuna(trials: int, *, on_disk: bool) -> Cost:
+    """Optuna alone: it draws and records, and there is no model."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def objective(trial: optuna.Trial) -> float:
+        picks = [trial.suggest_categorical(f"c{i}", CANDIDATES) for i in range(CHOICES)]
+        return picks[0]
+
+    def study(folder: str) -> optuna.Study:
+        storage = f"sqlite:///{folder}/optuna.db" if on_disk else None
+        return optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
+
+    with tempfile.TemporaryDirectory() as folder:
+        study(folder).optimize(objective, n_trials=5)
+    with tempfile.TemporaryDirectory() as folder:
+        made, meter = study(folder), Meter(trials, Silent())
+        meter.begin()
+        made.optimize(objective, n_trials=trials, callbacks=[lambda study, trial: meter.count()])
+        return meter.cost()
+
+
+def run_resume(trials: int) -> Resume:
+    """Go on with a record: read its config, open it, replay it, and record the next trial."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_record(folder, trials)
+        cpu, wall = time.process_time(), time.perf_counter()
+        read(folder)
+        with _experiment(folder, _inline, trials + 1, 0, partial(Meter, trials)) as experiment:
+            experiment.run()
+            return Resume(trials, time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def _write_record(folder: Path, trials: int) -> None:
+    with Store(folder, OBJECTIVE) as store:
+        store.begin({"objective": vars(OBJECTIVE)}, [])
+        for number in range(trials):
+            rng = generator(1, number)
+            sample = {f"c{i}": rng.choice(CANDIDATES) for i in range(CHOICES)}
+            store.propose(sample, trial_seed(0, number), None)
+            store.record(number, "started", {})
+            store.record(number, "metrics", {"val/accuracy": rng.random(), "params": 1000.0})
+            store.record(number, "finished", {})
+
+
+def measure(size: Size) -> tuple[dict[str, Cost], Resume]:
+    """All runs, in turn, round after round; the median of each figure."""
+    runs: Mapping[str, Callable[[], Cost]] = {
+        "runner, inline": partial(run_inline, size.trials, 0),
+        "runner, inline, weights saved": partial(run_inline, size.trials, KEPT),
+        "runner, local, 2 workers": partial(run_local, size.trials, 0),
+        "runner, local, 2 workers, weights saved": partial(run_local, size.trials, KEPT),
+        "Optuna, in memory": partial(run_optuna, size.trials, on_disk=False),
+        "Optuna, SQLite storage": partial(run_optuna, size.sqlite_trials, on_disk=True),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in runs}
+    resumes = []
+    tasks = 1 if size.own_processes else None
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=tasks) as pool:
+        for _ in range(size.rounds):
+            for name, run in runs.items():
+                costs[name].append(pool.submit(run).result())
+            resumes.append(pool.submit(run_resume, size.record).result())
+    return {name: _median(Cost, found) for name, found in costs.items()}, _median(Resume, resumes)
+
+
+def _median(kind: type[Any], found: Sequence[Any]) -> Any:
+    names = [field.name for field in fields(kind)]
+    return kind(*(statistics.median(getattr(one, name) for one in found) for name in names))
+
+
+def targets(costs: Mapping[str, Cost], resume: Resume) -> Sequence[Target]:
+    """What the figures are held to."""
+    off, on = costs["runner, inline"], costs["runner, inline, weights saved"]
+    return [
+        Target("CPU of a trial, inline", off.cpu, 3.0, "ms"),
+        Target("CPU of a trial, inline, weights saved", on.cpu, 3.0, "ms"),
+        Target("last tenth of the trials / first tenth", off.last / off.first, 1.2, "x"),
+        Target("the same, weights saved", on.last / on.first, 1.2, "x"),
+        Target("memory growth behind the first tenth", off.growth, 2.0, "MB"),
+        Target("the same, weights saved", on.growth, 2.0, "MB"),
+        Target(f"resume of {resume.trials:,} trials, CPU", resume.cpu, 2.0, "s"),
+        Target(f"resume of {resume.trials:,} trials, wall clock", resume.wall, 2.0, "s"),
+    ]
+
+
+def cost_table(costs: Mapping[str, Cost]) -> Table:
+    """One row per run, and the published figures."""
+    table = Table(title=f"A trial of {CHOICES} choices beside its training, CPU milliseconds")
+    table.add_column("run", no_wrap=True)
+    for name in ("trials", "driver", "workers", "first tenth", "last tenth", "growth, MB"):
+        table.add_column(name, justify="right")
+    for name, cost in costs.items():
+        figures = [f"{value:.2f}" for value in (cost.cpu, cost.workers, cost.first, cost.last)]
+        if "local" not in name:
+            figures[1] = "-"
+        table.add_row(name, f"{cost.trials:,}", *figures, f"{cost.growth:.1f}")
+    for name, text in PUBLISHED.items():
+        table.add_row(name, "", text, "", "", "", "", style="dim")
+    return table
+
+
+def target_table(found: Sequence[Target]) -> Table:
+    """One row per target, with its verdict."""
+    table = Table(title="Targets")
+    table.add_column("target", no_wrap=True)
+    for name in ("limit", "measured", "verdict"):
+        table.add_column(name, justify="right")
+    for target in found:
+        verdict = "met" if target.met else "missed"
+        row = f"{target.limit:g} {target.unit}", f"{target.figure:.2f} {target.unit}", verdict
+        table.add_row(target.name, *row, style="" if target.met else "red")
+    return table
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    packages = {name: version(name) for name in ("torch", "optuna")}
+    return {"cores": os.cpu_count(), "python": platform.python_version(), **packages}
+
+
+def main() -> None:
+    """Measure, print the tables, and write the figures where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few trials, to see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    options = parser.parse_args()
+    size = QUICK if options.quick else FULL
+    costs, resume = measure(size)
+    found = targets(costs, resume)
+    console = Console(width=max(Console().width, 110))
+    # Tables keep their columns where the output is a file.
+    console.print(cost_table(costs), target_table(found))
+    if options.json is not None:
+        figures = {
+            "machine": machine(),
+            "size": asdict(size),
+            "costs": {name: asdict(cost) for name, cost in costs.items()},
+            "resume": asdict(resume),
+            "published": PUBLISHED,
+            "targets": [{**asdict(target), "met": target.met} for target in found],
+        }
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
