@@ -38,14 +38,15 @@ from runner.strategies.random import Random
 from runner.tasks.search import WeightKeeper
 from runner.training.inline import Inline
 from runner.training.local import Local
-from runner.training.service import Setup, TrainingService
-from runner.trial import Objective, Report, Trial, trial_seed
+from runner.training.service import TrainingService
+from runner.trial import Objective, Report, Setup, Trial, trial_seed
 
+Service = Callable[[Setup], TrainingService]
 OBJECTIVE = Objective("val/accuracy", "max")
 KEPT = 10  # export.keep_weights as it usually is
 PUBLISHED = {
     "NNI 3.0, in-process engine (published)": "4-9",
-    "Optuna, SQLite storage (published)": "90 and more",
+    "Optuna, SQLite storage (published)": "90+",
 }
 
 
@@ -165,9 +166,9 @@ def _cpu_of(process: str) -> float:
 
 @contextmanager
 def _experiment(
-    folder: Path, service: Callable[[Setup], TrainingService], trials: int, keep: int, meter: Any
+    folder: Path, service: Service, trials: int, progress: Progress, *, keep_weights: bool
 ) -> Iterator[Experiment]:
-    """A search in a folder, as the task `search` puts it together; `meter(progress)` watches it."""
+    """A search in a folder, as the task `search` puts it together, its workers started."""
     engine = PyEngine({"_target_": "parts.Twenty"}, ["parts"])
     data = {"_target_": "parts.NoData", "shape": [1], "classes": 2}
     setup = Setup(
@@ -177,7 +178,7 @@ def _experiment(
         search=(),
         trust=("parts",),
         folder=folder,
-        keep_weights=keep != 0,
+        keep_weights=keep_weights,
     )
     with closing(service(setup)) as made, Store(folder, OBJECTIVE) as store:
         _warm_up(engine, made)
@@ -187,7 +188,7 @@ def _experiment(
             engine=engine,
             service=made,
             store=store,
-            progress=meter(WeightKeeper(folder, keep, Silent())),
+            progress=progress,
             budget=Budget(trials, None),
             seed=0,
             dedup=True,
@@ -228,12 +229,13 @@ def run_local(trials: int, keep: int) -> Cost:
     return _run(_local, trials, keep)
 
 
-def _run(service: Callable[[Setup], TrainingService], trials: int, keep: int) -> Cost:
-    with tempfile.TemporaryDirectory() as folder:
-        meter = partial(Meter, trials)
-        with _experiment(Path(folder), service, trials, keep, meter) as experiment:
+def _run(service: Service, trials: int, keep: int) -> Cost:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        meter = Meter(trials, WeightKeeper(folder, keep, Silent()))
+        with _experiment(folder, service, trials, meter, keep_weights=keep > 0) as experiment:
             experiment.run()
-            return experiment.progress.cost()
+            return meter.cost()
 
 
 def run_optuna(trials: int, *, on_disk: bool) -> Cost:
@@ -266,7 +268,8 @@ def run_resume(trials: int) -> Resume:
         _write_record(folder, trials)
         cpu, wall = time.process_time(), time.perf_counter()
         read(folder)
-        with _experiment(folder, _inline, trials + 1, 0, partial(Meter, trials)) as experiment:
+        keeper = WeightKeeper(folder, KEPT, Silent())
+        with _experiment(folder, _inline, trials + 1, keeper, keep_weights=False) as experiment:
             experiment.run()
             return Resume(trials, time.process_time() - cpu, time.perf_counter() - wall)
 
@@ -368,8 +371,7 @@ def main() -> None:
     size = QUICK if options.quick else FULL
     costs, resume = measure(size)
     found = targets(costs, resume)
-    console = Console(width=max(Console().width, 110))
-    # Tables keep their columns where the output is a file.
+    console = Console(width=max(Console().width, 110))  # also where the output is a file
     console.print(cost_table(costs), target_table(found))
     if options.json is not None:
         figures = {

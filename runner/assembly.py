@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from runner.choice import Value
-from runner.config import Settings, put
+from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.errors import ConfigError, RunFailed, one_line
 from runner.space import DrawError, FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
-from runner.targets import build, check_arguments
-from runner.training.service import Setup, TrainingService
+from runner.targets import build, check_arguments, put
+from runner.training.service import TrainingService
+from runner.trial import Setup
 
 RUNTIME = {"engine": ("space", "trust"), "strategy": ("space", "seed"), "training": ("setup",)}
 

@@ -146,31 +146,3 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
         parts = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
         return {key: item for part in parts for key, item in part.items()}
     return {path: value}
-
-
-def with_overrides(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Settings with values put at dotted paths such as `evaluator.lr`. Raises ConfigError for a
-    path that does not exist."""
-    plain = settings.model_dump()
-    for path, value in changes.items():
-        put(plain, path, value)
-    return Settings.model_validate(plain)
-
-
-def put(config: dict[str, Any], path: str, value: Any) -> None:
-    """Put a value at a dotted path of a plain config, in place. The path must exist."""
-    *parents, last = path.split(".")
-    node: Any = config
-    for i, part in enumerate(parents):
-        if not isinstance(node, dict) or part not in node:
-            raise ConfigError(_no_such_path(path, parents[:i], part, node))
-        node = node[part]
-    if not isinstance(node, dict) or last not in node:
-        raise ConfigError(_no_such_path(path, parents, last, node))
-    node[last] = value
-
-
-def _no_such_path(path: str, parents: Sequence[str], part: str, node: Any) -> str:
-    where = ".".join(parents) or "the config"
-    near = did_you_mean(part, node) if isinstance(node, dict) else ""
-    return f"search names {path!r}, but {where} has no key {part!r}.{near}"

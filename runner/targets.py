@@ -123,6 +123,25 @@ def _import(path: str, where: str) -> Any:
     return found
 
 
+def put(config: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value at a dotted path of a plain config, in place. The path must exist."""
+    *parents, last = path.split(".")
+    node: Any = config
+    for i, part in enumerate(parents):
+        if not isinstance(node, dict) or part not in node:
+            raise ConfigError(_no_such_path(path, parents[:i], part, node))
+        node = node[part]
+    if not isinstance(node, dict) or last not in node:
+        raise ConfigError(_no_such_path(path, parents, last, node))
+    node[last] = value
+
+
+def _no_such_path(path: str, parents: Sequence[str], part: str, node: Any) -> str:
+    where = ".".join(parents) or "the config"
+    near = did_you_mean(part, node) if isinstance(node, dict) else ""
+    return f"search names {path!r}, but {where} has no key {part!r}.{near}"
+
+
 def build(node: Node, trust: Sequence[str] = (), /, **runtime: Any) -> Any:
     """The object a node describes, its inner nodes built first; `runtime` are more arguments.
 

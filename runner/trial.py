@@ -1,9 +1,10 @@
-"""Trial, Job, Report: the plain data that travels between the loop, the record and the workers."""
+"""Trial, Job, Report: plain data that travels between the loop, the record and the workers."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal, final
 
 from runner.space import Sample, generator
@@ -111,6 +112,20 @@ class Job:
     def number(self) -> int:
         """The number of its first trial, by which a job is known."""
         return self.trials[0]
+
+
+@final
+@dataclass(frozen=True)
+class Setup:
+    """What all jobs of a run have in common: plain JSON, sent to each worker once."""
+
+    engine: str  # the engine's import path, for its `build`
+    evaluator: Mapping[str, Any]  # config node
+    data: Mapping[str, Any]  # config node
+    search: tuple[str, ...]  # the labels of a sample that are paths into the config
+    trust: tuple[str, ...]  # import prefixes the user trusts beside our own
+    folder: Path  # the run's folder
+    keep_weights: bool = True
 
 
 @final

@@ -13,14 +13,12 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from runner.config import put
 from runner.data.data import Data
 from runner.errors import one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
 from runner.space import Sample
-from runner.targets import build, locate
-from runner.training.service import Setup
-from runner.trial import Failure, Job, Metrics, Report
+from runner.targets import build, locate, put
+from runner.trial import Failure, Job, Metrics, Report, Setup
 
 Send = Callable[[Report], None]
 WEIGHTS = "weights.safetensors"

@@ -29,8 +29,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
-    return [line for line in lines if line]
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    return [command for line in lines if (command := line.split("  #")[0].strip())]
 
 
 @pytest.fixture(scope="module")

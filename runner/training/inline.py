@@ -6,8 +6,8 @@ from typing import final
 import torch
 
 from runner.training.devices import devices
-from runner.training.service import Limits, Setup, TrainingService
-from runner.trial import Job, Report
+from runner.training.service import Limits, TrainingService
+from runner.trial import Job, Report, Setup
 from runner.worker import Worker
 
 

@@ -14,8 +14,8 @@ from typing import final
 
 from runner.errors import RunFailed
 from runner.training.devices import devices
-from runner.training.service import Limits, Setup, TrainingService
-from runner.trial import Failure, Job, Report
+from runner.training.service import Limits, TrainingService
+from runner.trial import Failure, Job, Report, Setup
 
 STILLBORN = 4  # so many workers in a row may die while they start
 GRACE = 2.0  # seconds between asking a worker to end and killing it

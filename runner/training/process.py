@@ -28,8 +28,7 @@ def main() -> None:
 
     import torch
 
-    from runner.training.service import Setup
-    from runner.trial import Job, Report
+    from runner.trial import Job, Report, Setup
     from runner.worker import Worker, trial_folder
 
     def send(message: object) -> None:

@@ -1,13 +1,12 @@
 """Training service: runs jobs somewhere. It knows no models."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from runner.errors import ConfigError
-from runner.trial import Job, Report
+from runner.trial import Job, Report, Setup
 
 
 @final
@@ -30,20 +29,6 @@ class Limits:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"training.{name} is {value}; it must be above 0 seconds.")
-
-
-@final
-@dataclass(frozen=True)
-class Setup:
-    """What all jobs of a run have in common: plain JSON, sent to each worker once."""
-
-    engine: str  # the engine's import path, for its `build`
-    evaluator: Mapping[str, Any]  # config node
-    data: Mapping[str, Any]  # config node
-    search: tuple[str, ...]  # the labels of a sample that are paths into the config
-    trust: tuple[str, ...]  # import prefixes the user trusts beside our own
-    folder: Path  # the run's folder
-    keep_weights: bool = True
 
 
 class TrainingService(ABC):

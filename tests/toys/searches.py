@@ -10,8 +10,7 @@ from runner.store import RECORD, Store, read
 from runner.targets import build
 from runner.training.inline import Inline
 from runner.training.local import Local
-from runner.training.service import Setup
-from runner.trial import Objective, Trial
+from runner.trial import Objective, Setup, Trial
 
 NET = {"_target_": "toy.Net"}
 ARITHMETIC = {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0}
@@ -61,7 +60,7 @@ class Search:
         self.progress = Recorder()
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
-            search=None, dedup=True, service="inline", seed=0, **limits) -> list[Trial]:  # fmt: skip
+            search=None, dedup=True, service="inline", seed=0, **limits):  # fmt: skip
         engine = PyEngine(space, ["toy"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
         setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, tuple(search or ()),

@@ -16,7 +16,7 @@ from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining
 
 
 class Net(nn.Module):
-    """Two independent choices and one that is asked only when depth is 2: 3 * (2 + 2 * 4) samples."""
+    """Its kernel is asked only when its depth is 2: 3 * (2 + 2 * 4) = 30 samples."""
 
     def __init__(self, act: str = "relu") -> None:
         super().__init__()

@@ -8,8 +8,7 @@ from searches import ARITHMETIC, NOTHING, Search
 
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError
-from runner.training.service import Setup
-from runner.trial import Trial
+from runner.trial import Setup, Trial
 
 SERVICES = ["inline", "local"]
 
