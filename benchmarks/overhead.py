@@ -32,7 +32,6 @@ from rich.table import Table
 from runner.engines.py import PyEngine
 from runner.experiment import Budget, Experiment
 from runner.progress import Progress, Silent
-from runner.space import generator
 from runner.store import Store, read
 from runner.strategies.random import Random
 from runner.tasks.search import WeightKeeper
@@ -40,6 +39,7 @@ from runner.training.inline import Inline
 from runner.training.local import Local
 from runner.training.service import TrainingService
 from runner.trial import Objective, Report, Setup, Trial, trial_seed
+from runner.walk import generator
 
 Service = Callable[[Setup], TrainingService]
 OBJECTIVE = Objective("val/accuracy", "max")
@@ -62,7 +62,7 @@ class Size:
     own_processes: bool
 
 
-FULL = Size(rounds=3, trials=1000, sqlite_trials=50, record=10_000, own_processes=True)
+FULL = Size(rounds=5, trials=1000, sqlite_trials=50, record=10_000, own_processes=True)
 QUICK = Size(rounds=1, trials=50, sqlite_trials=10, record=200, own_processes=False)
 
 

@@ -4,10 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from runner import session
 from runner.config import conf_folder
@@ -23,8 +24,9 @@ def app(config: DictConfig) -> float:
     """One run. A sweep goes on after a failed one, whose objective is not a number."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)  # ${...} as it was written
     try:
-        value = session.execute(config, list(hydra_config.overrides.task), folder)
+        value = session.execute(config, overrides, folder)
     except RunnerError as error:
         session.explain(error)
         if wants_traceback:

@@ -10,11 +10,12 @@ from runner.choice import Value
 from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.errors import ConfigError, RunFailed, one_line
-from runner.space import DrawError, FlatSpace, JointSpace, Space, search_space
+from runner.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
 from runner.targets import build, check_arguments, put
 from runner.training.service import TrainingService
 from runner.trial import Setup
+from runner.walk import DrawError
 
 RUNTIME = {"engine": ("space", "trust"), "strategy": ("space", "seed"), "training": ("setup",)}
 

@@ -1,6 +1,6 @@
 """The config of a run, typed and checked: from what Hydra composed to plain settings. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -84,9 +84,9 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     _drop_arguments_of_replaced_targets(config, overrides)
-    for key in sorted(OmegaConf.missing_keys(config)):
+    for key in _missing(OmegaConf.to_container(config)):
         raise ConfigError(f"{key} has no value; give it one: {key}=...")
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():
         raise ConfigError(
             f"There is no key {key!r} in the config.{did_you_mean(key, Settings.model_fields)}"
@@ -108,19 +108,29 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     return settings
 
 
+def _missing(value: Any, path: str = "") -> Iterator[str]:
+    """The keys whose value must be given and was not."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _missing(item, f"{path}.{key}" if path else str(key))
+    elif value == "???":
+        yield path
+
+
 def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
     """Where an override gives a node another `_target_`, the option's own arguments go with the
     old one. Those given by override stay, and those that refer to the rest of the config, such as
     `shape: ${data.shape}`, stay for a class that takes them."""
-    keys = [str(o.key_or_group) for o in OverridesParser.create().parse_overrides([*overrides])]
+    given = OverridesParser.create().parse_overrides([*overrides])
+    keys = [str(override.key_or_group) for override in given if not override.is_delete()]
     for key in keys:
         path, _, name = key.rpartition(".")
         node = OmegaConf.select(config, path, throw_on_resolution_failure=False) if path else None
         if name != "_target_" or not isinstance(node, DictConfig):
             continue
-        given = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
+        kept = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
         wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [], path)
-        for argument in [str(k) for k in node if k not in given and k != "_partial_"]:
+        for argument in [str(k) for k in node if k not in kept and k != "_partial_"]:
             if not (OmegaConf.is_interpolation(node, argument) and argument in wanted):
                 node.pop(argument)
 

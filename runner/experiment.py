@@ -9,11 +9,12 @@ from typing import Any, final
 from runner.engines.engine import Engine
 from runner.errors import RunFailed
 from runner.progress import Progress
-from runner.space import DrawError, Sample, Space, sample_key
+from runner.space import Space
 from runner.store import Store
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
 from runner.trial import Failure, Report, Trial, trial_seed
+from runner.walk import DrawError, Sample, sample_key
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 PATIENCE = 20  # so many repeated proposals in a row raise the question whether any are left

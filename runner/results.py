@@ -10,10 +10,10 @@ from torch import nn
 from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.errors import ConfigError, RunnerError
-from runner.space import Sample
 from runner.store import RECORD, read
 from runner.targets import build
 from runner.trial import Job, Objective, Trial, top
+from runner.walk import Sample
 from runner.worker import WEIGHTS, load_weights, trial_folder
 
 Formatter = Literal["dict", "code", "instance"]

@@ -48,10 +48,13 @@ def _output_subdir(resume: str | None) -> str | None:
 
 def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | None:
     """Check a composed config and run its task in a folder. Raises RunnerError."""
-    if config.resume is None:
-        settings = settings_from(config, overrides)
-    else:
-        settings, overrides, folder = _resumed(str(config.resume), overrides)
+    try:
+        if config.resume is None:
+            settings = settings_from(config, overrides)
+        else:
+            settings, overrides, folder = _resumed(str(config.resume), overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise as_config_error(error) or error from None
     from runner.targets import build  # here and not above: this imports torch
 
     task = build(settings.task, settings.trust)
@@ -142,6 +145,8 @@ def as_config_error(error: Exception) -> ConfigError | None:
         return error
     if isinstance(error, HydraException | OmegaConfBaseException):
         return ConfigError(_plain(error))
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
+        return ConfigError(f"{error}. A group cannot be null; choose one of its options.")
     if isinstance(error, OSError):
         return ConfigError(f"{_of_file(error)}.")
     return None
@@ -168,8 +173,11 @@ def _plain(error: Exception) -> str:
 
 
 def _sentences(lines: Sequence[str]) -> str:
-    """Lines as one, with a full stop where a line ended without any mark."""
-    marked = [line if line[-1] in ".:;,!?" else f"{line}." for line in lines]
+    """Lines as one, with a mark where a line ended without any: a comma in a list of words."""
+    if not lines:
+        return ""
+    ends = ["," if after[0].islower() else "." for after in lines[1:]] + ["."]
+    marked = [ln if ln[-1] in ".:;,!?" else ln + end for ln, end in zip(lines, ends, strict=True)]
     return " ".join(marked)
 
 

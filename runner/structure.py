@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
-from typing import final
+from typing import Protocol, final
 
 from runner.choice import Choice, Numeric, Value, key
-from runner.space import Sample, Space, Walk, generator, sample_key
+from runner.walk import Chooser, Sample, Walk, generator, sample_key
 
 _LISTED = 128  # a choice with more values than this is tried with a few of them only
 _JOINT = 2_000  # as many joint values of choices that decide together are tried
@@ -51,12 +51,15 @@ class Structure:
     exact: bool
 
 
-def count(space: Space) -> int | float:
-    """The number of samples, infinity with a continuous choice; see Structure."""
-    return describe(space).count
+class Walked(Protocol):
+    """What can be walked and listed: a space, seen from here."""
+
+    def walk(self, choose: Chooser) -> Walk: ...
+
+    def enumerate(self) -> Iterator[Sample]: ...
 
 
-def describe(space: Space) -> Structure:
+def describe(space: Walked) -> Structure:
     """The structure of a space, from about as many walks as all choices together have values.
 
     Choices are varied one at a time. Those that change what is asked are switches; switches that
@@ -67,15 +70,35 @@ def describe(space: Space) -> Structure:
     parts = sorted(node.parts.values(), key=lambda part: probe.order.index(part.choice.label))
     if any(part.choice.size == math.inf for part in parts):
         return Structure(parts, math.inf, exact=True)
-    predicted = probe.complete and all(
-        node.predict(walk.sample) == _asked(walk) for walk in _random_walks(space)
-    )
+    walks = list(_random_walks(space))
+    predicted = probe.complete and all(node.predict(w.sample) == _asked(w) for w in walks)
     if node.count > (_SMALL if predicted else _ENUMERATED):
-        return Structure(parts, node.count if predicted else _estimate(space), exact=predicted)
-    listed = sum(1 for _ in itertools.islice(space.enumerate(), _ENUMERATED + 1))
-    if listed > _ENUMERATED:
-        return Structure(parts, _estimate(space), exact=False)
-    return Structure(parts, listed, exact=True)
+        if predicted:
+            return Structure(parts, node.count, exact=True)
+        return Structure(_refuted([w.sample for w in walks], parts), _estimate(space), exact=False)
+    listed = list(itertools.islice(space.enumerate(), _ENUMERATED + 1))
+    exact = len(listed) <= _ENUMERATED
+    return Structure(_refuted(listed, parts), len(listed) if exact else _estimate(space), exact)
+
+
+def _refuted(samples: Sequence[Sample], parts: Sequence[Part]) -> Sequence[Part]:
+    """The parts without those conditions that some sample shows to be wrong.
+
+    A label with several sets of candidates is left as it is: a sample does not tell them apart.
+    """
+    labels = [part.choice.label for part in parts]
+
+    def holds(part: Part, label: str) -> bool:
+        values = {key(value) for value in part.condition[label]}
+        if labels.count(part.choice.label) > 1:
+            return True
+        asked = (sample for sample in samples if part.choice.label in sample)
+        return all(label not in sample or key(sample[label]) in values for sample in asked)
+
+    return [
+        replace(part, condition={k: v for k, v in part.condition.items() if holds(part, k)})
+        for part in parts
+    ]
 
 
 @dataclass(frozen=True)
@@ -146,7 +169,7 @@ def _unique(groups: Iterable[tuple[Value, ...]]) -> tuple[Value, ...]:
 class _Probe:
     """Finds the structure of a space by walking it."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Walked) -> None:
         self.space = space
         self.order: list[str] = []  # all labels met, in the order they are asked
         self.complete = True  # whether all values of all switches were tried
@@ -278,13 +301,13 @@ def _values(choice: Choice) -> Sequence[Value]:
     return _unique([(choice.check(choice.default),), tuple(values)])
 
 
-def _random_walks(space: Space) -> Iterator[Walk]:
+def _random_walks(space: Walked) -> Iterator[Walk]:
     for i in range(_CHECKS):
         rng = generator(0, "check", i)
         yield space.walk(lambda choice, rng=rng: choice.random(rng))  # type: ignore[misc]
 
 
-def _estimate(space: Space) -> int:
+def _estimate(space: Walked) -> int:
     total = 0
     for i in range(_ESTIMATES):
         rng = generator(0, "estimate", i)

@@ -11,7 +11,7 @@ import json
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from runner.errors import ConfigError, did_you_mean, one_line
@@ -72,8 +72,7 @@ def _below(path: str, prefixes: Sequence[str]) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-@functools.lru_cache(maxsize=1024)
-def locate(path: str, trust: tuple[str, ...] = (), where: str = "config") -> Any:
+def locate(path: str, trust: Sequence[str] = (), where: str = "config") -> Any:
     """The class or function at an import path. Raises ConfigError when it is not allowed or not
     there, also when the path leads through an allowed module to something from elsewhere."""
     check_allowed(path, trust, where)
@@ -177,6 +176,8 @@ def check_arguments(
 
 
 def _check_node(target: Any, node: Node, where: str, runtime: Sequence[str]) -> None:
+    if not isinstance(node.get("_partial_", False), bool):
+        raise ConfigError(f"{where}._partial_ is {node['_partial_']!r}; it must be true or false.")
     parameters = signature(target)
     if parameters is None:
         return
@@ -208,15 +209,26 @@ def _check_node(target: Any, node: Node, where: str, runtime: Sequence[str]) -> 
 def signature(target: Any) -> dict[str, inspect.Parameter] | None:
     """The parameters of a target, annotations resolved; None where Python cannot tell."""
     try:
-        parameters = dict(inspect.signature(target).parameters)
-        function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (ValueError, TypeError, NameError, AttributeError):
+        parameters = inspect.signature(target).parameters
+    except (ValueError, TypeError):
         return None
+    function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009
+    names = getattr(inspect.unwrap(function), "__globals__", {})
     return {
-        name: parameter.replace(annotation=hints.get(name, Any))
+        name: parameter.replace(annotation=_hint(parameter.annotation, names))
         for name, parameter in parameters.items()
     }
+
+
+def _hint(annotation: Any, names: dict[str, Any]) -> Any:
+    """A type; Any where there is none, or one of a name that only type checkers see."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, names, include_extras=True)["it"]
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return Any
 
 
 def check_type(value: Any, hint: Any, where: str) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from runner.choice import Value
-from runner.space import Sample
+from runner.walk import Sample
 
 LONG = 40  # characters of a value; what is longer is cut
 

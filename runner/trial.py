@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, final
 
-from runner.space import Sample, generator
+from runner.walk import Sample, generator
 
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 

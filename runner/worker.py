@@ -3,6 +3,8 @@
 import errno
 import gc
 import json
+import os
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -10,15 +12,16 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 from runner.data.data import Data
 from runner.errors import one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
-from runner.space import Sample
 from runner.targets import build, locate, put
 from runner.trial import Failure, Job, Metrics, Report, Setup
+from runner.walk import Sample
 
 Send = Callable[[Report], None]
 WEIGHTS = "weights.safetensors"
@@ -33,7 +36,14 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """Write a model's weights as safetensors; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_model(model, str(partial))
+    try:
+        save_model(model, str(partial))
+    except SafetensorError as error:  # it tells of a full disk in words only
+        partial.unlink(missing_ok=True)
+        if code := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(code[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
     partial.replace(path)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runner.choice import Categorical, Numeric, Subset, key, to_json
 from runner.errors import SampleError, SpaceError
-from runner.space import generator
+from runner.walk import generator
 
 SCALARS = st.one_of(
     st.none(),

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCS = ["README.md", "CONTRIBUTING.md"]
 QUICK = ["budget.trials=2", "export.top=1", "data.shape=[1,8,8]"]
-TRAIN = '''
+TRAIN = """
 import torch
 
 
@@ -20,7 +20,7 @@ def train(model, report, data, device):
     [(x, y)] = data.validation.batches(10_000, device)
     for epoch in range(3):
         report((model(x).argmax(1) == y).float().mean())
-'''
+"""
 
 
 def blocks(language: str) -> list[str]:

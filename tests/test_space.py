@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 from runner import nn
 from runner.choice import Categorical, Numeric, Subset
 from runner.errors import ConfigError, SampleError, SpaceError
-from runner.space import (
-    DrawError,
-    FlatSpace,
-    JointSpace,
-    Space,
-    Walk,
-    generator,
-    lookup,
-    sample_key,
-    search_space,
-)
+from runner.space import FlatSpace, JointSpace, Space, search_space
+from runner.walk import DrawError, Walk, generator, lookup, sample_key
 
 
 class FunctionSpace(Space):

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.choice import Categorical, Numeric, Subset
-from runner.space import DrawError, FlatSpace, Space, Walk
-from runner.structure import count, describe
+from runner.space import FlatSpace, Space
+from runner.structure import describe
+from runner.walk import DrawError, Walk
 
 
 class FunctionSpace(Space):
@@ -118,7 +119,7 @@ def test_a_long_chain_of_conditions_is_counted_at_once():
         if i < 40 and ask(pick(f"c{i}", *range(5))):
             function(ask, i + 1)
 
-    assert count(FunctionSpace(function)) == sum(4**i for i in range(40)) + 4**40
+    assert FunctionSpace(function).count() == sum(4**i for i in range(40)) + 4**40
 
 
 def test_what_is_not_found_by_varying_one_at_a_time_is_listed_where_that_is_short():
@@ -156,7 +157,7 @@ def test_a_continuous_choice_makes_it_infinite():
 
 def test_wide_choices_are_not_listed():
     choices = [Numeric("n", 0, 10**12, step=1), Subset("s", 40, None), Subset("k", 30, 15)]
-    assert count(FlatSpace(choices)) == (10**12 + 1) * 2**40 * math.comb(30, 15)
+    assert FlatSpace(choices).count() == (10**12 + 1) * 2**40 * math.comb(30, 15)
 
 
 def test_a_space_without_choices_has_one_sample():
@@ -170,7 +171,7 @@ def test_samples_whose_code_raises_are_counted_as_they_are_listed():
         ask(pick("half", 4 // by, 7))
 
     space = FunctionSpace(function)
-    assert count(space) == len(list(space.enumerate())) == 5
+    assert space.count() == len(list(space.enumerate())) == 5
 
 
 # A tree: each choice has, for each of its values, the choices that are asked after it.

@@ -13,9 +13,10 @@ from runner.engines.engine import Engine
 from runner.errors import RunnerError, one_line
 from runner.nn.build import draw
 from runner.nn.build import sample as building
-from runner.space import Chooser, DrawError, Sample, Space
+from runner.space import Space
 from runner.targets import build
 from runner.trial import Job, Trial
+from runner.walk import Chooser, DrawError, Sample
 
 log = logging.getLogger(__name__)
 

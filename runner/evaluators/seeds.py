@@ -5,7 +5,7 @@ import random
 import numpy
 import torch
 
-from runner.space import generator
+from runner.walk import generator
 
 
 def seed_epoch(seed: int, epoch: int) -> tuple[torch.Generator, torch.Generator]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from runner.choice import Choice, Value
 from runner.errors import SampleError, did_you_mean
-from runner.space import Chooser, Sample, Walk, lookup
+from runner.walk import Chooser, Sample, Walk, lookup
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -6,9 +6,10 @@ from typing import final
 
 from runner.choice import Choice, Value
 from runner.errors import ConfigError, SampleError
-from runner.space import Sample, Space, Walk, generator, lookup, sample_key
+from runner.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
+from runner.walk import Sample, Walk, generator, lookup, sample_key
 
 
 @final

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 
-from runner.space import Sample, Space
+from runner.space import Space
 from runner.trial import Trial
+from runner.walk import Sample
 
 
 class Strategy(ABC):

@@ -12,7 +12,6 @@ from runner import assembly, progress, text
 from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.space import search_space
-from runner.structure import describe
 from runner.tables import count_text, structure_table
 from runner.tasks.task import Task
 from runner.trial import Trial
@@ -26,12 +25,12 @@ class Describe(Task):
         assembly.check(settings)
         engine = assembly.make_engine(settings)
         assembly.make_space(settings, engine)  # refuses labels that clash
-        structure = describe(engine.space)
+        structure = engine.space.describe()
         progress.show(_head(settings), Text(), structure_table(structure), Text())
         params = text.compact(parameters(engine))
         progress.show(Text(f"{count_text(structure)}; the default one has {params} parameters"))
         if settings.search:
-            hyper = structure_table(describe(search_space(settings.search)))
+            hyper = structure_table(search_space(settings.search).describe())
             progress.show(Text("\nHyper-parameters that are searched as well", style="bold"), hyper)
 
 

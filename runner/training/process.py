@@ -78,9 +78,13 @@ def _die_with_driver() -> None:
 @contextmanager
 def _output_to(log: Path) -> Iterator[None]:
     """Send what a trial prints to a file of its own; none is left where nothing was printed."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        opened = log.open("ab")
+    except OSError:  # a full disk: the trial meets it again, and reports it
+        opened = Path(os.devnull).open("ab")
     saved = [os.dup(1), os.dup(2)]
-    with log.open("ab") as file:
+    with opened as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from runner.engines.py import PyEngine
-from runner.space import generator
 from runner.trial import Trial, trial_seed
+from runner.walk import generator
 
 ENGINES = {"py": PyEngine}
 SPACES = ["resnet.ResNet", "mlp.MLP", "mobilenet.MobileNet", "transformer.Transformer"]

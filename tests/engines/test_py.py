@@ -9,7 +9,7 @@ import toy
 
 from runner.engines.py import PyEngine
 from runner.errors import SampleError, SpaceError
-from runner.space import DrawError, generator
+from runner.walk import DrawError, generator
 
 
 def space(name):

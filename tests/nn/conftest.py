@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from runner import nn
-from runner.space import Chooser, Sample, Space
+from runner.space import Space
+from runner.walk import Chooser, Sample
 
 
 class FactorySpace(Space):

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from runner.choice import Categorical, Choice, Numeric, Subset, Value
-from runner.space import DrawError, Sample, Space, Walk, generator
+from runner.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import State, Trial
+from runner.walk import DrawError, Sample, Walk, generator
 
 Ask = Callable[[Choice], Value]
 

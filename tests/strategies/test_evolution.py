@@ -8,10 +8,11 @@ import pytest
 
 from runner.choice import Categorical, Numeric, Subset
 from runner.errors import ConfigError
-from runner.space import FlatSpace, generator
+from runner.space import FlatSpace
 from runner.strategies.evolution import Evolution, mutate
 from runner.strategies.random import Random
 from runner.trial import State, Trial
+from runner.walk import generator
 
 SPACE = FlatSpace([Categorical(f"c{i}", tuple(range(5))) for i in range(8)])
 

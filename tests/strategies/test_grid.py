@@ -4,9 +4,10 @@ import pytest
 
 from runner.choice import Categorical, Numeric
 from runner.errors import ConfigError
-from runner.space import FlatSpace, Sample
+from runner.space import FlatSpace
 from runner.strategies.grid import Grid
 from runner.trial import Trial
+from runner.walk import Sample
 
 
 def search(strategy, first=0, limit=200):
