@@ -123,20 +123,21 @@ def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -
     (folder / WEIGHTS).write_bytes(run.weights(trial).read_bytes())
     for name, content in (("sample", trial.sample), ("metrics", metrics)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    header = HEADER.format(
-        run=repr(run.folder.name), trial=trial.number, metric=run.objective.metric,
-        value=trial.metrics[run.objective.metric],
-    )  # fmt: skip
+    metric = run.objective.metric
+    found = {"run": run.folder.name, "trial": trial.number, metric: trial.metrics[metric]}
+    header = HEADER.format(found=repr(found))
     shape = tuple(run.settings.data.get("shape", ()))
     body = MAIN.format(shape=repr((2, *shape)), weights=WEIGHTS)
     (folder / "model.py").write_text(header + run.source(trial) + body)
 
 
-HEADER = '''"""The model of trial {trial} of run {run}: {metric} = {value:.6g}.
+HEADER = '''"""A model that a search found, with its weights beside it.
 
     python model.py           builds it, loads its weights, and runs it once
     from model import load    model = load()
 """
+
+FOUND = {found}
 '''
 
 MAIN = '''

@@ -1,7 +1,6 @@
 """Engine `py`: choices are decided while the model's own Python runs."""
 
 import logging
-import pprint
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
@@ -13,6 +12,7 @@ from runner.engines.engine import Engine
 from runner.errors import RunnerError, one_line
 from runner.nn.build import draw
 from runner.nn.build import sample as building
+from runner.source import Source
 from runner.space import Space
 from runner.targets import build
 from runner.trial import Job, Trial
@@ -41,28 +41,25 @@ class PyEngine(Engine):
 
     @staticmethod
     def source(recipe: Mapping[str, Any], index: int) -> str:
-        names = "SPACE", "TRUST", "SAMPLE"
-        values = recipe["space"], recipe["trust"], recipe["sample"]
-        constants = "\n".join(
-            f"{name} = {pprint.pformat(value, width=96, sort_dicts=False)}"
-            for name, value in zip(names, values, strict=True)
-        )
-        return SOURCE.format(constants=constants)
+        code = Source(recipe["trust"])
+        model = code.expression(recipe["space"], indent=2)
+        imports = "\n".join(sorted(code.imports))
+        return SOURCE.format(imports=imports, sample=code.expression(recipe["sample"]), model=model)
 
 
 SOURCE = '''
 from torch import nn
 
 from runner.nn import sample
-from runner.targets import build as instantiate
+{imports}
 
-{constants}
+SAMPLE = {sample}
 
 
 def build() -> nn.Module:
     """The model with fresh weights."""
     with sample(SAMPLE):
-        return instantiate(SPACE, TRUST)
+        return {model}
 '''
 
 
