@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
 
+from safetensors import SafetensorError
 from torch import nn
 
 from runner.config import Settings
@@ -54,7 +55,7 @@ class Run:
     def model(self, trial: Trial | int) -> nn.Module:
         """The model of a trial, built anew, with its trained weights, on the CPU, in eval mode.
 
-        Raises RunnerError when the weights were not kept.
+        Raises RunnerError when the weights were not kept, or are damaged.
         """
         trial = self.trials[trial] if isinstance(trial, int) else trial
         [model] = self._engine.build(self.job(trial).recipe)
@@ -64,7 +65,11 @@ class Run:
                 f"The weights of trial {trial.number} were not kept; only those of the best "
                 "export.keep_weights trials are."
             )
-        load_weights(model, weights)
+        try:
+            load_weights(model, weights)
+        except SafetensorError as error:
+            text = f"The weights of trial {trial.number} are no safetensors file: {weights}: {error}."
+            raise RunnerError(text) from error
         return model.eval()
 
     def source(self, trial: Trial) -> str:

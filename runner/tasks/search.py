@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -128,7 +128,10 @@ class WeightKeeper(Progress):
         if self._keep and trial.scored and trial.duplicate_of is None:
             kept = top([*self._best, trial], self._keep)
             for other in {t.number for t in [*self._best, trial]} - {t.number for t in kept}:
-                (trial_folder(self._folder, other) / WEIGHTS).unlink(missing_ok=True)
+                folder = trial_folder(self._folder, other)
+                (folder / WEIGHTS).unlink(missing_ok=True)
+                with suppress(OSError):  # something else lies there
+                    folder.rmdir()
             self._best = kept
 
 

@@ -61,7 +61,7 @@ class WorkerProcess:
     def run(self, job: Job, attempt: int) -> None:
         self.job, self.open, self.attempt = job, set(job.trials), attempt
         self.started = self.heard = time.monotonic()
-        self.say({"job": asdict(job)})
+        self.say({"job": vars(job)})
 
     def hear(self) -> Iterator[Report | None]:
         """What came in since last time; a None at the end means that the worker is gone."""

@@ -1,0 +1,490 @@
+"""The program as its users run it: what it says, its exit codes, and what it leaves behind."""
+
+import contextlib
+import io
+import json
+import os
+import pty
+import random
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from runner import __main__ as program
+from runner.store import RECORD, read
+
+ROOT = Path(__file__).parents[1]
+SOAK = "RUNNER_SOAK" in os.environ
+LONG = 120.0  # seconds nothing here should ever take
+TOY = ["trust=[toy]", "space._target_=toy.Net", "evaluator._target_=toy.Arithmetic",
+       "evaluator.epochs=2", "evaluator.lr=0.5", "+evaluator.sleep=0.0",
+       "data._target_=toy.Nothing", "data.shape=[1]", "data.classes=2",
+       "training.device=cpu"]  # fmt: skip
+INLINE = [*TOY, "training=inline", "strategy=random"]
+LOCAL = [*TOY, "training.workers=1"]
+STRATEGIES = {
+    "random": ["strategy=random"],
+    "grid": ["strategy=grid"],
+    "evolution": ["strategy=evolution", "strategy.population_size=4", "strategy.sample_size=2"],
+    "tpe": ["strategy=tpe", "strategy.sampler.n_startup_trials=4"],
+}
+CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\x9b]")  # what only a terminal understands
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("HYDRA_FULL_ERROR", "COLUMNS")}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "toys")])
+    return {**kept, "PYTHONPATH": path, "TERM": "xterm", **more}
+
+
+def call(*arguments: str, cwd: Path, **more: str) -> SimpleNamespace:
+    """Run the program, its output going to pipes."""
+    done = subprocess.run([sys.executable, "-m", "runner", *arguments], cwd=cwd, timeout=LONG,
+                          env=environment(**more), capture_output=True)  # fmt: skip
+    return SimpleNamespace(code=done.returncode, raw=done.stdout,
+                           out=done.stdout.decode(), err=done.stderr.decode())  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    """An empty folder, and in it an ordinary user: not a debugging one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    return tmp_path
+
+
+def inside(*arguments: str, monkeypatch) -> SimpleNamespace:
+    """Run the program in this process, which has torch already; for what ends before any trial."""
+    program.failures.clear()
+    monkeypatch.setattr(program, "wants_traceback", False)
+    monkeypatch.setattr(sys, "argv", ["runner", *arguments])
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with pytest.raises(SystemExit) as end:
+            program.main()
+    return SimpleNamespace(code=end.value.code, out=out.getvalue(), err=err.getvalue())
+
+
+def history(folder: Path) -> list[object]:
+    """What must be equal between two runs: all but the times."""
+    return [(t.number, json.dumps(t.sample, sort_keys=True), t.seed, t.state, dict(t.metrics), t.score,
+             t.duplicate_of, str(t.failure)) for t in read(folder).trials]  # fmt: skip
+
+
+def assert_one_clear_line(done: SimpleNamespace, code: int, text: str, where: Path) -> None:
+    assert done.code == code, done.err
+    [line] = done.err.splitlines()
+    assert line.startswith("error: ") and text in line, line
+    assert "Traceback" not in done.err + done.out
+    assert not list(where.iterdir())
+
+
+BAD = [
+    ("budgt.trials=3", "There is no key 'budgt.trials' in the config. Did you mean 'budget.trials'"),
+    ("evaluator.eopchs=3", "Did you mean 'evaluator.epochs'"),
+    ("+unknown=1", "There is no key 'unknown' in the config."),
+    ("+strategy.bogus=1", "strategy.bogus: OptunaStrategy has no argument 'bogus'."),
+    ("strategy=nope", "Could not find 'strategy/nope'. Available options in 'strategy': evolution, "
+     "grid, random, tpe."),
+    ("startegy=tpe", "There is no key 'startegy' in the config. Did you mean 'strategy'?"),
+    ("experiment=nope", "Could not find 'experiment/nope'"),
+    ("space=null", "A group cannot be null"),
+    ("budget.trials=many", "budget.trials is 'many': Input should be a valid integer."),
+    ("budget.trials=-1", "budget.trials is -1: Input should be greater than or equal to 1."),
+    ("budget.minutes=-1", "budget.minutes is -1"),
+    ("seed=-1", "seed is -1: Input should be greater than or equal to 0."),
+    ("seed=1,2", "Ambiguous value for argument 'seed=1,2'"),
+    ("seed=${nope}", "Interpolation key 'nope' not found"),
+    ("seed=${oc.env:NOT_SET_AT_ALL}", "'NOT_SET_AT_ALL' not found"),
+    ("seed=[1", "The override 'seed=[1' cannot be read"),
+    ("seed", "missing EQUAL"),
+    ("evaluator.lr=fast", "evaluator.lr is 'fast': Input should be a valid number."),
+    ("evaluator.epochs=0", "evaluator.epochs is 0"),
+    ("objective.mode=best", "objective.mode is 'best': Input should be 'max' or 'min'."),
+    ("resume=nowhere", "nowhere': it has no run.db."),
+    ("training.device=cuda:77", "training.device is 'cuda:77', which this machine does not have; it "
+     "has cpu"),
+    ("training.workers=0", "training.workers is 0; it must be at least 1."),
+    ("training.retries=-1", "training.retries is -1; it must be 0 or more."),
+    ("training.trial_timeout=0", "training.trial_timeout is 0; it must be above 0 seconds."),
+    ("data.validation=2", "data.validation is 2; it must be above 0 and below 1."),
+    ("data.classes=3", "data.classes is 3; digits has 10."),
+    ("data=dataset", "data.train._target_ has no value"),
+    ("data=image_folder", "data.root has no value; give it one: data.root=..."),
+    ("data=cifar10 data.root=nowhere", ""),  # no folder, or no torchvision
+    ("space.widths=[]", "has no candidates"),
+    ("space.widths=5", "space.widths is 5: Input should be a valid array."),
+    ("space._target_=os.system", "space._target_ 'os.system' is not on the list of what a config may "
+     "run. If you trust it, add trust=[os.system]."),
+    ("space._target_=toy.Net", "add trust=[toy]."),
+    ("trust=[toy] space._target_=toy.Nett", "no 'Nett' there. Did you mean 'Net'"),
+    ("trust=[toy] space._target_=toy.Clash", "Label 'width' stands for two choices: 1, 2; and 1, 3."),
+    ("evaluator.optimizer._target_=torch.load", "evaluator.optimizer._target_ 'torch.load' is not on"),
+    ("search={evaluator.lrr:[1,2]}", "evaluator has no key 'lrr'. Did you mean 'lr'?"),
+    ("trust=[toy] space._target_=toy.Net search={width:[1,2]}", "search names 'width'; it can vary "
+     "keys of evaluator and data"),
+    ("training=inline training.workers=2", "with the option chosen for training"),
+    ("engine.engine=py", "There is no key 'engine.engine'"),
+    ("--config-name=nope", "Cannot find primary config 'nope'"),
+    ("--config-dir=nowhere", "nowhere"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "text"), BAD, ids=[bad for bad, _ in BAD])
+def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(arguments, text, here, monkeypatch):
+    done = inside(*arguments.split(" "), monkeypatch=monkeypatch)
+    assert_one_clear_line(done, 2, text, here)
+
+
+def test_a_space_that_raises_ends_in_one_clear_line_with_its_place(here, monkeypatch):
+    done = inside("trust=[toy]", "space._target_=toy.Broken", monkeypatch=monkeypatch)
+    assert_one_clear_line(done, 1, "toy.Broken raised ValueError: cannot be built at all (", here)
+    assert "toy.py:" in done.err and "HYDRA_FULL_ERROR=1" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["seed=-1"], 2, "seed is -1"),
+        (["training.device=cuda:77"], 2, "training.device is 'cuda:77'"),
+        (["strategi=tpe"], 2, "Did you mean 'strategy'?"),
+    ],
+)
+def test_bad_input_in_a_process_of_its_own(arguments, code, text, tmp_path):
+    assert_one_clear_line(call(*arguments, cwd=tmp_path), code, text, tmp_path)
+
+
+def test_a_full_error_is_shown_on_demand(tmp_path):
+    done = call("trust=[toy]", "space._target_=toy.Broken", cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert done.code == 1 and "Traceback" in done.err and "cannot be built at all" in done.err
+
+
+def test_what_lies_in_the_folder_of_a_run_that_did_not_begin_is_left_alone(here, monkeypatch):
+    mine = here / "mine"
+    (mine / ".hydra").mkdir(parents=True)
+    kept = {mine / "precious.txt", mine / ".hydra" / "more.txt"}
+    for path in kept:
+        path.write_text("mine")
+    assert inside(f"hydra.run.dir={mine}", "seed=-1", monkeypatch=monkeypatch).code == 2
+    assert {path for path in mine.rglob("*") if path.is_file()} == kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line", "text"),
+    [
+        (["--help"], "", "training: inline, local"),
+        (["--cfg", "job"], "", "_target_: spaces.resnet.ResNet"),
+        (["-c", "job", "--package", "strategy", "strategy=grid"], "", "resolution: 5"),
+        (["-sc", "query=bash"], "runner strategy=", "strategy=evolution strategy=grid"),
+    ],
+    ids=["help", "cfg", "package", "completion"],
+)
+def test_questions_are_answered_at_once_without_torch(arguments, line, text, tmp_path):
+    script = tmp_path / "ask.py"
+    script.write_text(
+        "import atexit, sys\n"
+        "atexit.register(lambda: sys.stderr.write(f'torch: {\"torch\" in sys.modules}'))\n"
+        "from runner.__main__ import main\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, timeout=LONG, text=True,
+                          env=environment(COMP_LINE=line), capture_output=True)  # fmt: skip
+    assert done.returncode == 0 and text in done.stdout, done.stderr
+    assert done.stderr == "torch: False"
+    assert [path.name for path in tmp_path.iterdir()] == ["ask.py"]
+
+
+def test_describe_answers_and_leaves_no_folder(here, monkeypatch):
+    done = inside("task=describe", "trust=[toy]", "space._target_=toy.Net", monkeypatch=monkeypatch)
+    assert done.code == 0 and done.err == "" and not list(here.iterdir())
+
+
+def test_a_run_goes_to_its_folder_and_goes_on_from_there(here, monkeypatch):
+    first = call(*INLINE, "budget.trials=4", cwd=here)
+    assert first.code == 0 and first.err == ""
+    assert not CONTROL.search(first.raw.replace(b"\r\n", b"\n"))
+    link = here / "outputs" / "latest"
+    assert link.is_symlink() and not Path(os.readlink(link)).is_absolute()
+    folder = link.resolve()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", str(folder.relative_to(here / "outputs")))
+    assert (folder / "top" / "1" / "model.py").is_file() and (folder / ".hydra").is_dir()
+    before = history(folder)
+    assert len(before) == 4
+
+    for changes, text in (
+        (["seed=3"], "Changed: seed: 0 -> 3."),
+        (["strategy=grid"], "strategy._target_: 'runner.strategies.random.Random' -> "
+         "'runner.strategies.grid.Grid'"),
+        (["space._target_=toy.Looks"], "Changed: space._target_: 'toy.Net' -> 'toy.Looks'."),
+        (["evaluator.lr=0.1"], "evaluator.lr: 0.5 -> 0.1"),
+        (["objective.mode=min"], "objective.mode: 'max' -> 'min'"),
+    ):  # fmt: skip
+        done = inside("resume=outputs/latest", *changes, monkeypatch=monkeypatch)
+        assert done.code == 2 and "cannot go on with another config" in done.err
+        assert text in done.err and len(done.err.splitlines()) == 1
+    assert history(folder) == before
+
+    second = inside("resume=outputs/latest", "budget.trials=7", monkeypatch=monkeypatch)
+    assert second.code == 0 and second.err == ""
+    assert history(folder)[:4] == before and len(history(folder)) == 7
+    assert [path.name for path in (here / "outputs").iterdir() if path.name != "latest"] == [
+        folder.parent.name
+    ]
+
+
+def test_a_sweep_runs_every_combination_and_goes_on_after_a_failed_one(here, monkeypatch):
+    sweep = ["-m", *INLINE, "budget.trials=2", "hydra.sweep.dir=all"]
+    done = inside(*sweep, "strategy=random,grid", "seed=0,1", monkeypatch=monkeypatch)
+    assert done.code == 0 and done.err == ""
+    runs = [read(here / "all" / str(i)) for i in range(4)]
+    assert [(r.config["strategy"]["_target_"][-4:], r.config["seed"]) for r in runs] == [
+        ("ndom", 0), ("ndom", 1), ("Grid", 0), ("Grid", 1),
+    ]  # fmt: skip
+    done = inside(*sweep[:-1], "hydra.sweep.dir=some", "seed=0,-1,1", monkeypatch=monkeypatch)
+    assert done.code == 2 and done.err.startswith("error: seed is -1")
+    assert sorted(p.parent.name for p in here.glob(f"some/*/{RECORD}")) == ["0", "2"]
+
+
+def test_two_runs_on_one_folder_the_second_names_the_first(here, monkeypatch):
+    slow = [*INLINE, "evaluator.epochs=1000", "+evaluator.sleep=0.1", "hydra.run.dir=run"]
+    slow.remove("+evaluator.sleep=0.0")
+    first = subprocess.Popen([sys.executable, "-m", "runner", *slow], cwd=here, env=environment(),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        wait_for(lambda: events(here / "run") >= 3)
+        done = inside("resume=run", monkeypatch=monkeypatch)
+        assert done.code == 2 and len(done.err.splitlines()) == 1
+        assert f"is in use by another run (process {first.pid} on " in done.err
+        done = inside(*slow, monkeypatch=monkeypatch)
+        assert done.code == 2 and "holds a run already" in done.err
+    finally:
+        first.kill()
+        first.wait()
+    assert len(read(here / "run").trials) == 1
+
+
+def events(folder: Path) -> int:
+    """How many events are recorded; 0 while there is no record."""
+    try:
+        trials = read(folder).trials
+    except Exception:
+        return 0
+    return 1 + sum(2 + trial.step for trial in trials)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def workers_of(driver: int) -> set[int]:
+    """The processes that a driver started and that are alive."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rsplit(")", 1)[1].split()[:2]
+            if int(parent) == driver and state != "Z":
+                found.add(int(stat.parent.name))
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()
+            and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()}  # fmt: skip
+
+
+class Terminal:
+    """The program in a terminal of its own; keys can be typed."""
+
+    def __init__(self, *arguments: str, cwd: Path) -> None:
+        self.output = b""
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:  # the child
+            os.chdir(cwd)
+            os.execve(sys.executable, [sys.executable, "-m", "runner", *arguments],
+                      environment(COLUMNS="200"))  # fmt: skip
+
+    def read(self, seconds: float = 0.1) -> bool:
+        """Take what was printed; whether there may be more."""
+        if not select.select([self._fd], [], [], seconds)[0]:
+            return True
+        try:
+            chunk = os.read(self._fd, 1 << 16)
+        except OSError:  # Linux: the other side was closed
+            return False
+        self.output += chunk
+        return bool(chunk)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + LONG
+        while not condition():
+            assert self.read() and time.monotonic() < deadline, self.output.decode()
+            time.sleep(0.02)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
+    def end(self) -> int:
+        """The exit code; negative for a signal."""
+        deadline = time.monotonic() + LONG
+        while self.read() and time.monotonic() < deadline:
+            pass
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Callable[[str], list[object]]:
+    """The histories of uninterrupted runs, by strategy: quick, since sleeping changes nothing."""
+    import runner
+
+    known: dict[str, list[object]] = {}
+
+    def run(strategy: str) -> list[object]:
+        if strategy not in known:
+            folder = tmp_path_factory.mktemp("whole") / "run"
+            runner.run([*TOY, "training=inline", *STRATEGIES[strategy], "budget.trials=8"], folder)
+            known[strategy] = history(folder)
+        return known[strategy]
+
+    return run
+
+
+def slow(strategy: str, folder: str = "run") -> list[str]:
+    """Arguments of a run that takes a second or two, beside its start."""
+    return [*(o for o in LOCAL if "sleep" not in o), "+evaluator.sleep=0.1", *STRATEGIES[strategy],
+            "budget.trials=8", f"hydra.run.dir={folder}"]  # fmt: skip
+
+
+def finish(folder: Path, monkeypatch) -> None:
+    """Go on with a run in this process, to its end; how fast it trains may not change."""
+    done = inside(f"resume={folder}", monkeypatch=monkeypatch)
+    assert done.code == 0 and done.err == "", done.err
+
+
+@pytest.mark.parametrize("how", ["key", "terminate"])
+def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
+    how, here, whole, monkeypatch
+):
+    terminal = Terminal(*slow("random"), cwd=here)
+    folder = here / "run"
+    terminal.until(lambda: events(folder) >= 7)
+    workers = workers_of(terminal.pid)
+    assert workers
+    if how == "key":
+        terminal.type(b"\x03")
+    else:
+        os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.end() == (130 if how == "key" else 143)
+    assert f"resume={folder}".encode() in terminal.output
+    assert b"Traceback" not in terminal.output
+    assert terminal.output.rstrip().endswith(b"\x1b[?25h") or b"\x1b[?25h" in terminal.output
+    assert not alive(workers)
+    assert 0 < sum(not trial.running for trial in read(folder).trials) < 8
+    finish(folder, monkeypatch)
+    assert comparable(history(folder)) == comparable(whole("random"))
+
+
+def comparable(trials: list[object]) -> list[object]:
+    return trials
+
+
+def test_the_second_stop_kills_at_once(here):
+    stubborn = [o for o in LOCAL if not o.startswith(("evaluator", "+evaluator"))]
+    stubborn += ["evaluator._target_=toy.Trouble", "+evaluator.kind=hang_deaf", "+evaluator.width=1",
+                 "+evaluator.folder=.", "strategy=grid", "hydra.run.dir=run"]  # fmt: skip
+    terminal = Terminal(*stubborn, cwd=here)
+    terminal.until(lambda: events(here / "run") >= 3 and workers_of(terminal.pid))
+    workers = workers_of(terminal.pid)
+    os.kill(terminal.pid, signal.SIGSTOP)  # so that both arrive together
+    terminal.type(b"\x03")
+    os.kill(terminal.pid, signal.SIGTERM)
+    os.kill(terminal.pid, signal.SIGCONT)
+    assert terminal.end() in (130, 143, -signal.SIGINT, -signal.SIGTERM)
+    wait_for(lambda: not alive(workers))
+    assert len(read(here / "run").trials) == 1
+
+
+KILLS = 12 if SOAK else 1
+
+
+@pytest.mark.parametrize("turn", range(KILLS))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_killed_run_goes_on_as_it_would_have(strategy, turn, here, whole, monkeypatch):
+    rng = random.Random(f"{strategy} {turn}" if not SOAK else None)
+    driver = subprocess.Popen([sys.executable, "-m", "runner", *slow(strategy)], cwd=here,
+                              env=environment(), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)  # fmt: skip
+    folder = here / "run"
+    wait_for(lambda: events(folder) >= rng.randint(2, 6))
+    time.sleep(rng.uniform(0, 1.2))
+    workers = workers_of(driver.pid)
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not alive(workers))
+    finish(folder, monkeypatch)
+    assert history(folder) == whole(strategy)
+
+
+@contextlib.contextmanager
+def small_disk(where: Path, options: str) -> Iterator[Callable[[str], None]]:
+    """A file system of its own; gives what changes its options. Skips where none can be made."""
+    where.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(where)]
+    made = subprocess.run(mount, capture_output=True, text=True) if os.name == "posix" else None
+    if made is None or made.returncode:
+        pytest.skip(f"cannot mount a small disk here: {made and made.stderr.strip()}")
+    try:
+        yield lambda new: subprocess.run(["mount", "-o", f"remount,{new}", str(where)], check=True)
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def mounts() -> bool:
+    """Whether this machine lets us mount, which it mostly lets root alone do."""
+    return os.geteuid() == 0
+
+
+@pytest.mark.skipif(not mounts(), reason="only root can mount a small disk")
+@pytest.mark.parametrize("what", ["record", "weights"])
+def test_a_full_disk_stops_the_run_with_the_reason_and_it_goes_on_afterwards(
+    what, here, monkeypatch
+):
+    run = INLINE if what == "record" else [
+        "space=mlp", "space.widths=[64,128]", "evaluator.epochs=1", "strategy=random",
+        "training.device=cpu", "training=inline",
+    ]  # fmt: skip
+    with small_disk(here / "disk", "size=120k" if what == "record" else "size=260k") as change:
+        done = inside(*run, "budget.trials=12", "hydra.run.dir=disk/run", monkeypatch=monkeypatch)
+        assert done.code == 1 and len(done.err.splitlines()) == 1, done.err
+        assert ("Cannot write the record" if what == "record" else "could not write") in done.err
+        assert "full" in done.err or "No space left" in done.err
+        assert f"resume={here / 'disk' / 'run'}" in done.err
+        assert not any(trial.failed for trial in read(here / "disk" / "run").trials)
+        change("size=8m")
+        finish(here / "disk" / "run", monkeypatch)
+        trials = read(here / "disk" / "run").trials
+        assert len(trials) == 12 and all(trial.scored for trial in trials)
+
+
+@pytest.mark.skipif(not mounts(), reason="only root can mount a small disk")
+def test_a_read_only_folder_is_named_in_one_line(here, monkeypatch):
+    with small_disk(here / "disk", "size=1m,ro"):
+        done = inside(*INLINE, "hydra.run.dir=disk/run", monkeypatch=monkeypatch)
+    assert done.code == 2 and done.err.splitlines() == ["error: Read-only file system: 'disk/run'."]
+
+
+def test_a_run_whose_folder_cannot_be_made_says_so(here, monkeypatch):
+    (here / "file").write_text("")
+    done = inside(*INLINE, "hydra.run.dir=file/run", monkeypatch=monkeypatch)
+    assert done.code == 2 and len(done.err.splitlines()) == 1 and "file" in done.err
