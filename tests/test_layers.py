@@ -22,8 +22,10 @@ LAYERS = [
     ["worker"],
     ["engines", "evaluators", "strategies", "training.service", "store", "progress", "tables"],
     ["tally"],
-    ["config", "data", "nn", "structure", "text", "trial"],
+    ["config", "data", "nn", "source", "text", "trial"],
     ["space", "targets", "training.devices"],
+    ["structure"],
+    ["walk"],
     ["choice"],
     ["errors"],
 ]
@@ -38,8 +40,8 @@ SHARED = {
     "training": {"devices", "service"},
 }
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
-LIGHT = ["choice", "space", "trial", "store", "config", "strategies.strategy", "structure", "text",
-         "progress", "tables", "session", "__main__"]  # fmt: skip
+LIGHT = ["choice", "walk", "space", "structure", "trial", "store", "config", "text", "progress",
+         "tables", "session", "strategies.strategy", "__main__"]  # fmt: skip
 
 
 def _modules() -> dict[str, Path]:
