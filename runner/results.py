@@ -68,7 +68,9 @@ class Run:
         try:
             load_weights(model, weights)
         except SafetensorError as error:
-            text = f"The weights of trial {trial.number} are no safetensors file: {weights}: {error}."
+            text = (
+                f"The weights of trial {trial.number} are no safetensors file: {weights}: {error}."
+            )
             raise RunnerError(text) from error
         return model.eval()
 

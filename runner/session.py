@@ -81,7 +81,9 @@ def _resumed(resume: str, overrides: list[str]) -> tuple[Settings, list[str], Pa
     record = read(folder)
     before = Settings.model_validate(record.config)
     changes = [o for o in overrides if not o.startswith("resume=")]
-    together = [*record.overrides, *changes]
+    chosen = {o.partition("=")[0] for o in changes}  # with another option, its keys go as well
+    kept = [o for o in record.overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in chosen]
+    together = [*kept, *changes]
     now = settings_from(_compose([*together, f"resume={resume!r}"]), together)
     if changed := differences(before, now, FREE):
         raise ConfigError(

@@ -47,7 +47,7 @@ def run(folder: Path, command: str) -> str:
     """Run a `python -m runner` command of the docs, made quick."""
     arguments = shlex.split(command)[1:]
     quick = [*QUICK, *([] if "evaluator=function" in arguments else ["evaluator.epochs=1"])]
-    if "-m" in arguments:
+    if arguments.count("-m") > 1:  # a sweep
         quick += ["training=inline"]
     if any(argument.startswith("resume=") for argument in arguments):
         quick = ["budget.trials=3"]  # nothing else may change

@@ -36,7 +36,7 @@ def found(tmp_path_factory):
 def hostile(tmp_path_factory):
     """A search whose metric, labels and candidates are hostile strings."""
     metric = "objective.metric=" + json.dumps(STRINGS[12]).replace("\\n", "\n")
-    return runner.run([*HOSTILE, metric], folder=tmp_path_factory.mktemp("hostile") / "r'\"\"\"{x}")
+    return runner.run([*HOSTILE, metric], folder=tmp_path_factory.mktemp("hostile") / 'r\'"""{x}')
 
 
 def python(*arguments, cwd):
@@ -166,7 +166,9 @@ def test_a_folder_without_a_run_and_a_run_without_results_say_so(tmp_path):
     broken = [*TOY, "evaluator._target_=toy.Trouble", "+evaluator.kind=error", "+evaluator.width=1",
               "+evaluator.folder=.", "space._target_=toy.Net", "strategy=grid",
               "budget.trials=1"]  # fmt: skip
-    broken = [o for o in broken if not o.startswith(("evaluator.lr", "evaluator.ep", "+evaluator.s"))]
+    broken = [
+        o for o in broken if not o.startswith(("evaluator.lr", "evaluator.ep", "+evaluator.s"))
+    ]
     run = runner.run(broken, folder=tmp_path / "run")
     assert run.top(3) == [] and "No trial has a result" in run._repr_html_()
     with pytest.raises(RunnerError, match="No trial of .* has a result yet"):
@@ -181,7 +183,7 @@ def test_hostile_strings_stay_literals_in_generated_source(hostile):
         tree = ast.parse((folder / "model.py").read_text())
         calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert calls <= {
-            "sample", "instantiate", "Path", "Path(__file__).with_name", "str", "build",
+            "sample", "Hostile", "Path", "Path(__file__).with_name", "str", "build",
             "load_model", "model.eval", "load", "torch.zeros", "print", "sum", "p.numel",
             "model.parameters", "tuple", "model",
         }  # fmt: skip

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import final
 
 from runner.errors import RunFailed
@@ -19,6 +20,11 @@ from runner.trial import Failure, Job, Report, Setup
 
 STILLBORN = 4  # so many workers in a row may die while they start
 GRACE = 2.0  # seconds between asking a worker to end and killing it
+HOME = str(Path(__file__).resolve().parents[2])  # of this package: it need not be installed
+START = (
+    "import sys; sys.path.insert(0, sys.argv[2]); from runner.training.process import main; "
+    "sys.path.pop(0); main()"
+)
 Handle = Callable[[Report], None]
 
 
@@ -40,7 +46,7 @@ class WorkerProcess:
         os.set_blocking(self.reports, False)
         one = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "runner.training.process", str(write_end)],
+            [sys.executable, "-c", START, str(write_end), HOME],
             stdin=subprocess.PIPE,
             pass_fds=[write_end],
             start_new_session=True,  # Ctrl-C in the terminal reaches the driver only
