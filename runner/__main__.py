@@ -1,5 +1,6 @@
 """`python -m runner`: compose the config, and run the task it names. Hydra's main lives here."""
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from runner import session
 from runner.config import conf_folder
-from runner.errors import RunnerError
+from runner.errors import RunFailed, RunnerError
 
 session.register_resolvers()
-failures: list[RunnerError] = []
+exit_codes = [0]  # of the runs so far; the worst one counts
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -31,11 +32,14 @@ def app(config: DictConfig) -> float:
         session.explain(error)
         if wants_traceback:
             raise
-        failures.append(error)
-        return float("nan")
+        exit_codes.append(error.exit_code)
+        return math.nan
     finally:
         session.leave_no_trace(folder)
-    return float("nan") if value is None else value
+    if value is None:
+        return math.nan
+    exit_codes.append(RunFailed.exit_code if math.isnan(value) else 0)
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         session.explain(known)
         sys.exit(known.exit_code)
-    sys.exit(max((failure.exit_code for failure in failures), default=0))
+    sys.exit(max(exit_codes))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from runner.trial import Failure, Report, Trial, trial_seed
 from runner.walk import DrawError, Sample, sample_key
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
+HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials
 PATIENCE = 20  # so many repeated proposals in a row raise the question whether any are left
 
 
@@ -58,7 +59,7 @@ class Experiment:
         self._deadline = time.monotonic() + 60 * (budget.minutes or float("inf"))
         self._first: dict[bytes, int] = {}  # digest of a sample -> the trial that had it first
         self._followers: dict[int, list[int]] = {}  # running trial -> trials that share its result
-        self._failures = 0
+        self._failures = self._results = 0
         self._repeats = 0  # proposals in a row that had been made before
         self._left = True  # whether the strategy has anything left
 
@@ -163,8 +164,9 @@ class Experiment:
         if trial.running:
             first = self._first.setdefault(_digest(trial.sample), trial.number)
             self._repeats = self._repeats + 1 if first != trial.number else 0
-        elif trial.failed and trial.duplicate_of is None:
-            self._failures += 1
+        elif trial.duplicate_of is None:
+            self._failures += trial.failed
+            self._results += trial.scored
         self.strategy.observe(trial)
         self.progress.show(trial)
 
@@ -174,6 +176,11 @@ class Experiment:
             raise RunFailed(
                 f"Trial {trial.number} failed ({trial.failure}), and training.fail_fast is on. "
                 f"Its traceback lies in {folder}/trials/{trial.number:04d}/error.txt."
+            )
+        if trial.failed and self._failures >= HOPELESS and not self._results:
+            raise RunFailed(
+                f"None of {self._failures} trials gave a result; the last one failed with "
+                f"{trial.failure}. Tracebacks lie in {folder}/trials/*/error.txt."
             )
         if limits.max_failures is not None and self._failures > limits.max_failures:
             raise RunFailed(

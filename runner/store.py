@@ -82,11 +82,17 @@ class Store:
         self.next_number = 0
         self._checksum = 0
         self._lock = _lock(folder)
+        fresh = not (folder / RECORD).exists()
         try:
             self._db = _connect(folder / RECORD, writing=True)
             self._db.execute(SCHEMA)
         except sqlite3.DatabaseError as error:
             self._lock.release()
+            if fresh:
+                (folder / RECORD).unlink(missing_ok=True)
+            if isinstance(error, sqlite3.OperationalError):  # a full disk, a missing permission
+                text = f"Cannot open the record {folder / RECORD}: {error}."
+                raise RunFailed(text) from error
             raise _damaged(folder, str(error)) from error
 
     def begin(self, config: Mapping[str, Any], overrides: list[str]) -> None:

@@ -122,13 +122,13 @@ def test_the_same_target_given_by_override_is_asked_for_its_arguments():
         ("{evaluator.lr.x: [1, 2]}", "but evaluator.lr has no key 'x'"),
         ("{space.widths: [[8]]}", "it can vary keys of evaluator and data"),
         ("{lr: [1, 2]}", "it can vary keys of evaluator and data"),
-        ("{evaluator.lr: 5}", "search.evaluator.lr is 5; it must be a list of candidates or a range"),
+        ("{evaluator.lr: 5}", "search.evaluator.lr is 5; it must be a list of candidates or"),
         ("{evaluator.lr: []}", "no candidates"),
         ("{evaluator.lr: [a]}", "evaluator.lr is 'a': Input should be a valid number."),
         ("{evaluator.epochs: {low: 0.5, high: 2.5}}", "evaluator.epochs is 0.5"),
-        ("{evaluator.lr: {low: 1, high: 2, lgo: true}}", "unknown key 'lgo'; a range takes low, high, "
-         "step and log. Did you mean 'log'?"),
-        ("{evaluator.lr: {low: a, high: 2}}", "search.evaluator.lr.low is 'a'; it must be a number."),
+        ("{evaluator.lr: {low: 1, high: 2, lgo: true}}", "unknown key 'lgo'; a range takes low, "
+         "high, step and log. Did you mean 'log'?"),
+        ("{evaluator.lr: {low: a, high: 2}}", "evaluator.lr.low is 'a'; it must be a number."),
         ("{evaluator.optimizer._target_: [os.system]}", "is not on the list"),
         ("{evaluator.optimizer: [{_target_: os.system}]}", "is not on the list"),
         ("[evaluator.lr]", "search is ['evaluator.lr']"),

@@ -156,6 +156,12 @@ def test_too_many_failures_end_the_run(search):
         search.run(30, evaluator=trouble("error"), max_failures=2)
 
 
+def test_a_run_in_which_nothing_works_ends_soon(search):
+    with pytest.raises(RunFailed, match=r"None of 5 trials gave a result.*a user's mistake"):
+        search.run(30, strategy="grid", evaluator=trouble("error", width=1))
+    assert len(search.trials) == 5
+
+
 def test_a_full_disk_ends_the_run_and_the_trial_is_run_again_afterwards(search):
     with pytest.raises(RunFailed, match=r"could not write its results.*resume="):
         search.run(12, evaluator=trouble("disk_full"))

@@ -40,8 +40,8 @@ SHARED = {
     "training": {"devices", "service"},
 }
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
-LIGHT = ["choice", "walk", "space", "structure", "trial", "store", "config", "text", "progress",
-         "tables", "session", "strategies.strategy", "__main__"]  # fmt: skip
+LIGHT = ["choice", "walk", "space", "trial", "store", "config", "strategies.strategy", "structure",
+         "text", "progress", "tables", "session", "__main__"]  # fmt: skip
 
 
 def _modules() -> dict[str, Path]:

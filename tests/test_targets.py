@@ -40,6 +40,9 @@ PRIVATE = [
     "torch.nn.Module.forward.__globals__", "spaces.resnet.__builtins__", "spaces._hidden.Net",
     "torch.nn._reduction.get_enum", "torch.nn.modules.module._addindent", "runner.nn.__dict__.get",
 ]  # fmt: skip
+WORDS = ["torch", "nn", "os", "system", "runner", "training", "local", "subprocess", "spaces",
+         "resnet", "optuna", "samplers", "builtins", "eval", "sys", "modules", "data", "load",
+         "Linear", "timm", "create_model", "torchvision", "datasets", "utils"]  # fmt: skip
 NO_PATH = [5, None, "", "a b", "os.system()", "torch.nn..Linear", ".torch.nn", "torch.nn.", "a-b",
            ["os.system"], {"x": 1}, "torch.nn.Linear\n", "torch/nn/Linear"]  # fmt: skip
 
@@ -163,9 +166,7 @@ def test_a_module_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
         locate("raises.Net", ("raises",))
 
 
-@given(
-    st.lists(st.sampled_from(["torch", "nn", "os", "system", "runner", "training", "local", "subprocess", "spaces", "resnet", "optuna", "samplers", "builtins", "eval", "sys", "modules", "data", "load", "Linear", "timm", "create_model", "torchvision", "datasets", "utils"]), min_size=1, max_size=6)
-)  # fmt: skip
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
 def test_no_path_imports_or_gives_anything_outside_the_list(parts):
     path, seen = ".".join(parts), []
     original = importlib.import_module

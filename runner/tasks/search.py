@@ -1,7 +1,9 @@
 """The task `search`: run the experiment, show it, and export the best models."""
 
 import logging
+import math
 import os
+import shlex
 import shutil
 import signal
 import threading
@@ -75,7 +77,7 @@ class Search(Task):
         progress.show(best_table(trials, objective))
         if tested:
             progress.note(f"The best models lie in {_short(folder)}/top, as source with weights.")
-        return run.best.metrics[objective.metric] if run.top(1) else None
+        return run.best.metrics[objective.metric] if run.top(1) else math.nan
 
     def _export(self, run: Run, service: TrainingService, k: int) -> dict[int, Metrics]:
         """Score the best models on the test split, once, and write them to `top/`; gives their
@@ -158,9 +160,9 @@ def _stoppable(folder: Path) -> Iterator[None]:
 
 
 def _short(folder: Path) -> str:
-    """A folder as the user would type it from here."""
+    """A folder as the user would type it from here, in a shell."""
     here = Path.cwd()
-    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
 
 
 def _point_latest_at(folder: Path) -> None:

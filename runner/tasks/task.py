@@ -13,5 +13,6 @@ class Task(ABC):
     def run(self, settings: Settings, overrides: list[str], folder: Path) -> float | None:
         """Do it. `folder` is that of the run, existing or to be made; `overrides` are recorded.
 
-        Returns the best value of the objective, for sweeps; None where there is no such thing.
+        Returns the best value of the objective, for sweeps; NaN when no trial has one, and None
+        where a task has no such thing.
         """

@@ -80,11 +80,11 @@ def _output_to(log: Path) -> Iterator[None]:
     """Send what a trial prints to a file of its own; none is left where nothing was printed."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        opened = log.open("ab")
+        log.touch()
     except OSError:  # a full disk: the trial meets it again, and reports it
-        opened = Path(os.devnull).open("ab")
+        log = Path(os.devnull)
     saved = [os.dup(1), os.dup(2)]
-    with opened as file:
+    with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
@@ -95,7 +95,7 @@ def _output_to(log: Path) -> Iterator[None]:
         for fd, copy in enumerate(saved, start=1):
             os.dup2(copy, fd)
             os.close(copy)
-        if log.exists() and log.stat().st_size == 0:
+        if log.is_file() and log.stat().st_size == 0:
             log.unlink()
 
 
