@@ -63,7 +63,7 @@ def here(tmp_path: Path, monkeypatch) -> Path:
 
 def inside(*arguments: str, monkeypatch) -> SimpleNamespace:
     """Run the program in this process, which has torch already; for what ends before any trial."""
-    program.failures.clear()
+    program.exit_codes[:] = [0]
     monkeypatch.setattr(program, "wants_traceback", False)
     monkeypatch.setattr(sys, "argv", ["runner", *arguments])
     out, err = io.StringIO(), io.StringIO()
