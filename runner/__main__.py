@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from runner import session
+from runner import composing, session
 from runner.config import conf_folder
 from runner.errors import RunFailed, RunnerError
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        known = session.as_config_error(error)
+        known = composing.as_config_error(error)
         if wants_traceback or known is None:
             raise
         session.explain(known)

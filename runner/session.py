@@ -8,15 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import progress
-from runner.config import Settings, conf_folder, differences, settings_from
-from runner.errors import ConfigError, RunFailed, RunnerError, did_you_mean, one_line
+from runner.composing import as_config_error, compose_config, of_file
+from runner.config import Settings, differences, settings_from
+from runner.errors import ConfigError, RunFailed, RunnerError
 from runner.store import RECORD, read
 
 if TYPE_CHECKING:
@@ -62,16 +61,10 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
         value: float | None = task.run(settings, overrides, folder)
     except OSError as error:
         raise RunFailed(
-            f"{_of_file(error)}. What was recorded is safe; mend the cause, then go on with "
+            f"{of_file(error)}. What was recorded is safe; mend the cause, then go on with "
             f"resume={folder}."
         ) from error
     return value
-
-
-def _of_file(error: OSError) -> str:
-    """What went wrong with which file."""
-    where = "" if error.filename is None else f": {str(error.filename)!r}"
-    return f"{error.strerror or one_line(error)}{where}"
 
 
 def _resumed(resume: str, overrides: list[str]) -> tuple[Settings, list[str], Path]:
@@ -84,21 +77,13 @@ def _resumed(resume: str, overrides: list[str]) -> tuple[Settings, list[str], Pa
     chosen = {o.partition("=")[0] for o in changes}  # with another option, its keys go as well
     kept = [o for o in record.overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in chosen]
     together = [*kept, *changes]
-    now = settings_from(_compose([*together, f"resume={resume!r}"]), together)
+    now = settings_from(compose_config([*together, f"resume={resume!r}"]), together)
     if changed := differences(before, now, FREE):
         raise ConfigError(
             f"The run in {resume} cannot go on with another config; only "
             f"{', '.join(FREE[:3])} may change. Changed: {'; '.join(changed)}."
         )
     return now, together, folder
-
-
-def _compose(overrides: list[str]) -> DictConfig:
-    """Compose with Hydra, as the program does; with its search path where it is running."""
-    if GlobalHydra.instance().is_initialized():
-        return compose("config", overrides=overrides)
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return compose("config", overrides=overrides)
 
 
 def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run":
@@ -111,7 +96,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     register_resolvers()
     given = list(overrides)
     try:
-        config = _compose(given)
+        config = compose_config(given)
         place = Path(folder or _run_folder(config.resume)).resolve()
         execute(config, given, place)
     except (HydraException, OmegaConfBaseException) as error:
@@ -139,65 +124,3 @@ def leave_no_trace(folder: Path) -> None:
     for place in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
         with contextlib.suppress(OSError):  # it is not there, or not empty
             place.rmdir()
-
-
-def as_config_error(error: Exception) -> ConfigError | None:
-    """What the user asked for wrongly, in one line; None when an error is not of that kind."""
-    if isinstance(error, ConfigError):
-        return error
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return ConfigError(_plain(error))
-    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
-        return ConfigError(f"{error}. A group cannot be null; choose one of its options.")
-    if isinstance(error, OSError):
-        return ConfigError(f"{_of_file(error)}.")
-    return None
-
-
-def _plain(error: Exception) -> str:
-    """A message of Hydra's as one line, with the nearest key where a key is unknown."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = _sentences(lines).split(" Config search path")[0]
-    if isinstance(error, OverrideParseException):
-        return f"The override {error.override!r} cannot be read: {text}"
-    key = getattr(error, "full_key", None) or _quoted(text)
-    if key and "Could not override" in text:
-        known = _known_keys()
-        if key in known:
-            group = key.split(".")[0]
-            return f"There is no key {key!r} in the config with the option chosen for {group}."
-        near = did_you_mean(key, known)
-        more = (
-            f" To give {key.split('.')[0]} another argument, write +{key}=..." if "." in key else ""
-        )
-        return f"There is no key {key!r} in the config.{near or more}"
-    return text
-
-
-def _sentences(lines: Sequence[str]) -> str:
-    """Lines as one, with a mark where a line ended without any: a comma in a list of words."""
-    if not lines:
-        return ""
-    ends = ["," if after[0].islower() else "." for after in lines[1:]] + ["."]
-    marked = [ln if ln[-1] in ".:;,!?" else ln + end for ln, end in zip(lines, ends, strict=True)]
-    return " ".join(marked)
-
-
-def _quoted(text: str) -> str:
-    parts = text.split("'")
-    return parts[1] if len(parts) > 2 else ""
-
-
-def _known_keys() -> list[str]:
-    """All keys of the default config; none when it cannot be composed."""
-    try:
-        return _keys(OmegaConf.to_container(_compose([])))
-    except HydraException:
-        return []
-
-
-def _keys(node: object, path: str = "") -> list[str]:
-    if not isinstance(node, dict):
-        return [path]
-    below = [key for k, v in node.items() for key in _keys(v, f"{path}.{k}" if path else str(k))]
-    return [path, *below] if path else below

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner import assembly, session
+from runner import assembly, composing, session
 from runner.config import Settings, conf_folder, differences, settings_from
 from runner.errors import ConfigError
 from runner.targets import check_arguments, locate, put, signature
@@ -28,7 +28,7 @@ def resolvers():
 
 
 def settings(*overrides: str) -> Settings:
-    return settings_from(session._compose([*overrides]), overrides)
+    return settings_from(composing.compose_config([*overrides]), overrides)
 
 
 def refusal(*overrides: str) -> str:

@@ -21,7 +21,7 @@ LAYERS = [
     ["assembly", "experiment", "results", "training"],
     ["worker"],
     ["engines", "evaluators", "strategies", "training.service", "store", "progress", "tables"],
-    ["tally"],
+    ["tally", "composing"],
     ["config", "data", "nn", "source", "text", "trial"],
     ["space", "targets", "training.devices"],
     ["structure"],
