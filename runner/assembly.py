@@ -9,7 +9,7 @@ from typing import Any
 from runner.choice import Value
 from runner.config import Settings
 from runner.engines.engine import Engine
-from runner.errors import ConfigError, RunFailed, one_line
+from runner.errors import ConfigError, RunFailed, RunnerError, one_line
 from runner.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
 from runner.targets import build, check_arguments, put
@@ -45,6 +45,8 @@ def _check_candidate(settings: Settings, label: str, value: Value) -> None:
     plain = settings.model_dump()
     put(plain, label, value)
     check_arguments(plain[group], settings.trust, group)
+    with _naming(group):
+        build(plain[group], settings.trust)
 
 
 @contextmanager
@@ -52,8 +54,10 @@ def _naming(group: str) -> Iterator[None]:
     """Say which group of the config a bad value belongs to."""
     try:
         yield
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{group}: {one_line(error)}") from error
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{group}: {one_line(error)}{_place(error)}") from error
 
 
 def make_engine(settings: Settings) -> Engine:

@@ -1,9 +1,13 @@
 """Composing the config with Hydra; its errors in our words, one line that says what to mend."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -11,13 +15,37 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.config import conf_folder
 from runner.errors import ConfigError, did_you_mean, one_line
 
+MISSING = object()
+_one_at_a_time = threading.Lock()  # Hydra's state belongs to the process
+
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """Compose with Hydra, as the program does; with its search path where it is running."""
-    if GlobalHydra.instance().is_initialized():
-        return compose("config", overrides=overrides)
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return compose("config", overrides=overrides)
+    with _one_at_a_time:
+        if GlobalHydra.instance().is_initialized():
+            return compose("config", overrides=overrides)
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            return compose("config", overrides=overrides)
+
+
+def changed(
+    recorded: Mapping[str, Any], composed: DictConfig, overrides: Sequence[str]
+) -> DictConfig:
+    """A recorded config with overrides put on top. Where one chooses another option of a group,
+    the group is taken from `composed`, the config that the overrides alone give."""
+    config: DictConfig = OmegaConf.create(dict(recorded))
+    for override in OverridesParser.create().parse_overrides([*overrides]):
+        key = str(override.key_or_group)
+        if "." not in key and isinstance(OmegaConf.select(config, key), DictConfig):
+            config[key] = composed[key]
+        elif override.is_delete():
+            raise ConfigError(f"A run cannot go on without {key!r}.")
+        elif override.is_add() or OmegaConf.select(config, key, default=MISSING) is not MISSING:
+            OmegaConf.update(config, key, override.value(), merge=False)
+        else:
+            near = did_you_mean(key, _keys(OmegaConf.to_container(config)))
+            raise ConfigError(f"There is no key {key!r} in the config of this run.{near}")
+    return config
 
 
 def as_config_error(error: Exception) -> ConfigError | None:
@@ -28,6 +56,8 @@ def as_config_error(error: Exception) -> ConfigError | None:
         return ConfigError(_plain(error))
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return ConfigError(f"{error}. A group cannot be null; choose one of its options.")
+    if isinstance(error, yaml.YAMLError):
+        return ConfigError(f"A config file cannot be read: {' '.join(str(error).split())}.")
     if isinstance(error, OSError):
         return ConfigError(f"{of_file(error)}.")
     return None
@@ -52,10 +82,8 @@ def _plain(error: Exception) -> str:
             group = key.split(".")[0]
             return f"There is no key {key!r} in the config with the option chosen for {group}."
         near = did_you_mean(key, known)
-        more = (
-            f" To give {key.split('.')[0]} another argument, write +{key}=..." if "." in key else ""
-        )
-        return f"There is no key {key!r} in the config.{near or more}"
+        more = f" A new argument takes a plus: +{key}=..." if "." in key else ""
+        return f"There is no key {key!r} in the config.{near}{more}"
     return text
 
 

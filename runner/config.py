@@ -1,6 +1,7 @@
 """The config of a run, typed and checked: from what Hydra composed to plain settings. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runner.errors import ConfigError, did_you_mean
-from runner.targets import check_targets
+from runner.targets import KEYWORDS, check_targets, locate, signature
 
 Node = dict[str, Any]
 Natural = Annotated[int, Field(ge=0)]
@@ -44,7 +45,10 @@ class ExportSettings(Strict):
     @model_validator(mode="after")
     def _kept(self) -> Self:
         if self.keep_weights is not None and self.keep_weights < self.top:
-            raise ValueError(f"it must be at least export.top, {self.top}, or null")
+            raise ValueError(
+                f"export.keep_weights is {self.keep_weights}; it must be at least export.top "
+                f"({self.top}), or null"
+            )
         return self
 
 
@@ -96,6 +100,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "value_error":
+            raise ConfigError(f"{problem['ctx']['error']}.") from None
         if problem["type"] == "extra_forbidden":
             raise ConfigError(f"There is no key {where!r} in the config.") from None
         if problem["type"] == "missing":
@@ -119,8 +125,8 @@ def _missing(value: Any, path: str = "") -> Iterator[str]:
 
 def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
     """Where an override gives a node another `_target_`, the option's own arguments go with the
-    old one. Those given by override stay, and those that refer to the rest of the config, such as
-    `shape: ${data.shape}`, stay for a class that takes them."""
+    old one. Those given by override stay, those that refer to the rest of the config, such as
+    `shape: ${data.shape}`, for a class that takes them, and any for a class that needs them."""
     given = OverridesParser.create().parse_overrides([*overrides])
     keys = [str(override.key_or_group) for override in given if not override.is_delete()]
     for key in keys:
@@ -130,14 +136,15 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
             continue
         kept = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
         wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [], path)
-        for argument in [str(k) for k in node if k not in kept and k != "_partial_"]:
-            if not (OmegaConf.is_interpolation(node, argument) and argument in wanted):
-                node.pop(argument)
+        for argument in [str(k) for k in node if k not in kept and k not in KEYWORDS]:
+            parameter = wanted.get(argument)
+            needed = parameter is not None and parameter.default is parameter.empty
+            refers = parameter is not None and OmegaConf.is_interpolation(node, argument)
+            if not needed and not refers:
+                del node[argument]
 
 
-def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, object]:
-    from runner.targets import locate, signature
-
+def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Parameter]:
     return signature(locate(path, tuple(trust), where)) or {}
 
 

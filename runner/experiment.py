@@ -175,18 +175,18 @@ class Experiment:
         if trial.failed and limits.fail_fast:
             raise RunFailed(
                 f"Trial {trial.number} failed ({trial.failure}), and training.fail_fast is on. "
-                f"Its traceback lies in {folder}/trials/{trial.number:04d}/error.txt."
+                f"What it left lies in {folder}/trials/{trial.number:04d}."
             )
         if trial.failed and self._failures >= HOPELESS and not self._results:
             raise RunFailed(
                 f"None of {self._failures} trials gave a result; the last one failed with "
-                f"{trial.failure}. Tracebacks lie in {folder}/trials/*/error.txt."
+                f"{trial.failure}. What they left lies in {folder}/trials."
             )
         if limits.max_failures is not None and self._failures > limits.max_failures:
             raise RunFailed(
                 f"{self._failures} trials failed, more than training.max_failures="
-                f"{limits.max_failures}; the last one: {trial.failure}. Tracebacks lie in "
-                f"{folder}/trials/*/error.txt."
+                f"{limits.max_failures}; the last one: {trial.failure}. What they left lies in "
+                f"{folder}/trials."
             )
 
     def _submit(self, trials: list[Trial]) -> None:

@@ -93,15 +93,16 @@ def fail(sentence: str) -> None:
     _say(Console(stderr=True), f"error: {sentence}", "red")
 
 
-def for_terminal(settings: Settings, objective: Objective, folder: Path) -> Progress:
+def for_terminal(
+    settings: Settings, objective: Objective, folder: Path, *, plain: bool
+) -> Progress:
     """Bars on a terminal, plain lines where the output goes elsewhere. `folder` is the run's.
 
-    Training in this process shows lines as well: a debugger needs the terminal for itself.
+    With `plain` a terminal gets lines as well: a debugger needs it for itself.
     """
     console = _console()
     able = console.is_interactive and not console.is_jupyter and not console.is_dumb_terminal
-    inline = settings.training["_target_"] == "runner.training.inline.Inline"
-    chosen = Bars if able and console.file.isatty() and not inline else Lines
+    chosen = Bars if able and console.file.isatty() and not plain else Lines
     return chosen(console, settings, objective, folder)
 
 

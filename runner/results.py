@@ -134,7 +134,7 @@ def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -
     found = {"run": run.folder.name, "trial": trial.number, metric: trial.metrics[metric]}
     header = HEADER.format(found=repr(found))
     shape = tuple(run.settings.data.get("shape", ()))
-    body = MAIN.format(shape=repr((2, *shape)), weights=WEIGHTS)
+    body = MAIN.format(weights=WEIGHTS) + (ONCE.format(shape=repr((2, *shape))) if shape else "")
     (folder / "model.py").write_text(header + run.source(trial) + body)
 
 
@@ -161,10 +161,13 @@ def load() -> nn.Module:
 
 
 if __name__ == "__main__":
+    model = load()
+    print(f"{{sum(p.numel() for p in model.parameters()):,}} parameters")
+'''
+
+ONCE = """
     import torch
 
-    model = load()
     x = torch.zeros{shape}
-    print(f"{{sum(p.numel() for p in model.parameters()):,}} parameters")
     print(f"{{tuple(x.shape)}} -> {{tuple(model(x).shape)}}")
-'''
+"""

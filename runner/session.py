@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import progress
-from runner.composing import as_config_error, compose_config, of_file
+from runner.composing import as_config_error, changed, compose_config, of_file
 from runner.config import Settings, differences, settings_from
 from runner.errors import ConfigError, RunFailed, RunnerError
 from runner.store import RECORD, read
@@ -51,7 +51,7 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
         if config.resume is None:
             settings = settings_from(config, overrides)
         else:
-            settings, overrides, folder = _resumed(str(config.resume), overrides)
+            settings, folder = _resumed(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
     from runner.targets import build  # here and not above: this imports torch
@@ -67,23 +67,24 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
     return value
 
 
-def _resumed(resume: str, overrides: list[str]) -> tuple[Settings, list[str], Path]:
+def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     """The settings of a recorded run with the changes asked for now. Raises ConfigError when
-    something else than the budget or the training changes."""
-    folder = Path(resume).resolve()
+    something else than the budget, the training or the export changes."""
+    folder = Path(str(config.resume)).resolve()
     record = read(folder)
     before = Settings.model_validate(record.config)
-    changes = [o for o in overrides if not o.startswith("resume=")]
-    chosen = {o.partition("=")[0] for o in changes}  # with another option, its keys go as well
-    kept = [o for o in record.overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in chosen]
-    together = [*kept, *changes]
-    now = settings_from(compose_config([*together, f"resume={resume!r}"]), together)
-    if changed := differences(before, now, FREE):
+    now = settings_from(changed(before.model_dump(), config, overrides), [])
+    if different := differences(before, now, FREE):
         raise ConfigError(
-            f"The run in {resume} cannot go on with another config; only "
-            f"{', '.join(FREE[:3])} may change. Changed: {'; '.join(changed)}."
+            f"The run in {config.resume} cannot go on with another config; only "
+            f"{', '.join(FREE[:3])} may change. Changed: {'; '.join(different)}."
         )
-    return now, together, folder
+    if now.budget.trials < len(record.trials) and now.budget != before.budget:
+        raise ConfigError(
+            f"budget.trials is {now.budget.trials}, but the run in {config.resume} has "
+            f"{len(record.trials)} trials already; it may only grow."
+        )
+    return now, folder
 
 
 def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run":
@@ -97,7 +98,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     given = list(overrides)
     try:
         config = compose_config(given)
-        place = Path(folder or _run_folder(config.resume)).resolve()
+        place = Path(config.resume or folder or _run_folder(None)).resolve()
         execute(config, given, place)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
@@ -118,7 +119,10 @@ def leave_no_trace(folder: Path) -> None:
     what belongs to the user stays."""
     if (folder / RECORD).exists():
         return
-    logging.shutdown()
+    for handler in [*logging.root.handlers]:  # a late message must not want its file
+        if isinstance(handler, logging.FileHandler):
+            logging.root.removeHandler(handler)
+            handler.close()
     for name in TRACES:
         (folder / name).unlink(missing_ok=True)
     for place in (folder / ".hydra", folder, folder.parent, folder.parent.parent):

@@ -2,20 +2,25 @@
 
 import keyword
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, final
 
 from runner.targets import KEYWORDS, locate
 
+OURS = ("runner", "spaces")
 WIDTH = 80  # columns of a line
 
 
 @final
 class Source:
-    """Python source of config values; `imports` are the lines it needs before."""
+    """Python source of config values; `imports` are the lines it needs before, and `folders` those
+    that must be on the import path for packages of the user's that are not installed."""
 
     def __init__(self, trust: Sequence[str]) -> None:
         self.imports: set[str] = set()
+        self.folders: set[str] = set()
         self._trust = trust
         self._names: dict[str, str] = {}  # as they are written -> the path they stand for
 
@@ -55,7 +60,19 @@ class Source:
             name += "_"
         rename = "" if name == parts[0] else f" as {name}"
         self.imports.add(f"from {module} import {parts[0]}{rename}")
+        self.folders |= _not_installed(module.split(".")[0])
         return ".".join([name, *parts[1:]])
+
+
+def _not_installed(package: str) -> set[str]:
+    """The folder a package was imported from, unless it is installed, or one of ours."""
+    file = sys.modules[package].__file__
+    if file is None or package in OURS:
+        return set()
+    place = Path(file).resolve()
+    folder = place.parent.parent if place.name == "__init__.py" else place.parent
+    installed = any(folder.is_relative_to(home) for home in sysconfig.get_paths().values())
+    return set() if installed else {str(folder)}
 
 
 def _lines(start: str, items: Sequence[str], end: str, indent: int) -> str:

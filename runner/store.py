@@ -81,6 +81,7 @@ class Store:
         self.running: dict[int, Trial] = {}
         self.next_number = 0
         self._checksum = 0
+        self._resumed_with: Mapping[str, Any] | None = None
         self._lock = _lock(folder)
         fresh = not (folder / RECORD).exists()
         try:
@@ -99,6 +100,10 @@ class Store:
         """Record what this run is; the first event."""
         self._append("begun", None, {"version": VERSION, "config": config, "overrides": overrides})
 
+    def resume(self, config: Mapping[str, Any]) -> None:
+        """Record, once all is replayed, that the run goes on with this config."""
+        self._resumed_with = config
+
     def replay(self) -> Iterator[Trial]:
         """Each trial as it was recorded, and again as it ended, in the order that happened.
 
@@ -110,6 +115,8 @@ class Store:
                 trial = self._take(event)
                 if event.kind == "proposed" or not trial.running:
                     yield trial
+        if self._resumed_with is not None:
+            self._append("resumed", None, {"config": self._resumed_with})
 
     def propose(self, sample: Sample, seed: int, duplicate_of: int | None) -> Trial:
         """A new trial, with the next number."""
@@ -182,7 +189,7 @@ class Store:
 @final
 @dataclass(frozen=True)
 class Record:
-    """What a record says, for readers: the config the run began with, and its trials."""
+    """What a record says, for readers: the config the run had last, and its trials."""
 
     config: Mapping[str, Any]
     overrides: list[str]
@@ -203,6 +210,8 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
             if event.kind == "begun":
                 config, overrides = event.data["config"], event.data["overrides"]
                 objective = objective or Objective(**config["objective"])
+            elif event.kind == "resumed":
+                config = event.data["config"]
             elif event.trial is not None and objective is not None:
                 trials[event.trial] = apply(trials.get(event.trial), event, objective)
     finally:

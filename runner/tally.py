@@ -110,7 +110,7 @@ def _trace(trial: Trial, folder: Path) -> str:
     """Where to read more of a failure: its traceback, or what was printed before a crash."""
     for name in ("error.txt", "output.txt"):
         place = Path("trials", f"{trial.number:04d}", name)
-        if (folder / place).is_file():
+        if (folder / place).is_file() and (folder / place).stat().st_size:
             return f"; see {place}"
     return ""
 

@@ -103,7 +103,7 @@ def _import(path: str, where: str) -> Any:
                 f"{where}._target_ {path!r}: importing {name} needs the module {missing.name!r}, "
                 "which is not installed."
             ) from missing
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = f"{where}._target_ {path!r}: importing {name} failed: {one_line(error)}"
             raise ConfigError(text) from error
     else:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 from runner.walk import Sample, generator
 
@@ -126,6 +126,16 @@ class Setup:
     trust: tuple[str, ...]  # import prefixes the user trusts beside our own
     folder: Path  # the run's folder
     keep_weights: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON, for another process of this machine."""
+        return {**vars(self), "folder": str(self.folder.resolve())}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        lists = {name: tuple(data[name]) for name in ("search", "trust")}
+        return cls(**{**data, **lists, "folder": Path(data["folder"])})
 
 
 @final

@@ -75,7 +75,7 @@ class Worker:
                 ends = self._test(job, models)
             else:
                 ends = self._train(job, models, send, stopped)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failure = _failure(error)
             for number in job.trials:
                 self._leave_traceback(number, error)
@@ -167,7 +167,7 @@ class Worker:
             torch.cuda.empty_cache()
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: BaseException) -> Failure:
     """Why a job failed, in the words of the record."""
     text = one_line(error)
     if isinstance(error, NotFinite):

@@ -107,9 +107,9 @@ def test_a_refused_target_is_named_by_its_own_place(group):
     assert refusal(f"{group}._target_=os.system").startswith(f"{group}._target_ 'os.system'")
 
 
-def test_the_same_target_given_by_override_is_asked_for_its_arguments():
+def test_a_replaced_target_keeps_what_it_needs_and_is_asked_for_the_rest():
     assert refusal("trust=[toy]", "evaluator._target_=toy.Arithmetic") == (
-        "evaluator.epochs is missing; Arithmetic needs it."
+        "evaluator.sleep is missing; Arithmetic needs it."
     )
 
 

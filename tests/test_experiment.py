@@ -138,6 +138,7 @@ def test_a_space_that_raises_for_one_sample_costs_that_trial(search):
         ("nan_metric", "not finite: val/accuracy is nan"),
         ("other_metric", "it reported no 'val/accuracy' but ['other', 'params']"),
         ("host_memory", "out of memory"),
+        ("system_exit", "error: SystemExit: 0"),
     ],
 )
 def test_a_trial_without_a_usable_result_has_failed_and_says_why(kind, text, search):
@@ -146,7 +147,7 @@ def test_a_trial_without_a_usable_result_has_failed_and_says_why(kind, text, sea
 
 
 def test_fail_fast_ends_the_run_at_the_first_failure(search):
-    with pytest.raises(RunFailed, match=r"fail_fast is on.*trials/\d+/error.txt"):
+    with pytest.raises(RunFailed, match=r"fail_fast is on.*trials/\d+"):
         search.run(30, evaluator=trouble("error"), fail_fast=True)
     assert [trial.failed for trial in search.trials].count(True) == 1
 

@@ -226,6 +226,7 @@ def test_a_run_goes_to_its_folder_and_goes_on_from_there(here, monkeypatch):
         (["strategy=grid"], "strategy._target_: 'runner.strategies.random.Random' -> "
          "'runner.strategies.grid.Grid'"),
         (["space._target_=toy.Looks"], "Changed: space._target_: 'toy.Net' -> 'toy.Looks'."),
+        (["space=mlp"], "space._target_: 'toy.Net' -> 'spaces.mlp.MLP'"),
         (["evaluator.lr=0.1"], "evaluator.lr: 0.5 -> 0.1"),
         (["objective.mode=min"], "objective.mode: 'max' -> 'min'"),
     ):  # fmt: skip
@@ -237,6 +238,11 @@ def test_a_run_goes_to_its_folder_and_goes_on_from_there(here, monkeypatch):
     second = inside("resume=outputs/latest", "budget.trials=7", monkeypatch=monkeypatch)
     assert second.code == 0 and second.err == ""
     assert history(folder)[:4] == before and len(history(folder)) == 7
+    again = inside("resume=outputs/latest", monkeypatch=monkeypatch)  # the budget was remembered
+    assert again.code == 0 and len(history(folder)) == 7 and "7 of 7 trials" in again.out
+    less = inside("resume=outputs/latest", "budget.trials=5", monkeypatch=monkeypatch)
+    assert less.code == 2 and "has 7 trials already; it may only grow" in less.err
+    assert (folder / "top" / "1" / "model.py").is_file()
     assert [path.name for path in (here / "outputs").iterdir() if path.name != "latest"] == [
         folder.parent.name
     ]
@@ -397,7 +403,7 @@ def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
     else:
         os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.end() == (130 if how == "key" else 143)
-    assert b"Go on with resume=run" in terminal.output
+    assert b"Go on with: python -m runner resume=run" in terminal.output
     assert b"Traceback" not in terminal.output
     assert terminal.output.rfind(b"\x1b[?25h") > terminal.output.rfind(b"\x1b[?25l")  # the cursor
     assert not alive(workers)

@@ -15,6 +15,8 @@ from rich.console import Console
 from runner import progress
 from runner.config import Settings
 from runner.progress import Bars, Lines
+from runner.training.inline import Inline
+from runner.training.local import Local
 from runner.trial import Failure, Objective, State, Trial
 
 OBJECTIVE = Objective("val/accuracy", "max")
@@ -199,7 +201,7 @@ def test_lines_hold_no_control_codes(tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     file = io.StringIO()
     monkeypatch.setattr(rich, "_console", Console(file=file, width=40))
-    shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path)
+    shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path, plain=False)
     shown.begin()
     shown.show(failed(0))
     shown.show(finished(1))
@@ -278,16 +280,16 @@ def test_a_path_in_a_note_stays_whole(tmp_path):
     assert command in file.getvalue()
 
 
-@pytest.mark.parametrize("training", ["local.Local", "inline.Inline"])
-def test_a_terminal_gets_bars_unless_a_debugger_may_need_it(training, tmp_path, monkeypatch):
+@pytest.mark.parametrize("service", [Local, Inline])
+def test_a_terminal_gets_bars_unless_a_debugger_may_need_it(service, tmp_path, monkeypatch):
     primary, secondary = pty.openpty()
     with os.fdopen(secondary, "w") as terminal:
         console = Console(file=terminal, _environ={"TERM": "xterm"})
         monkeypatch.setattr(rich, "_console", console)
-        node = {"_target_": f"runner.training.{training}"}
-        shown = progress.for_terminal(settings(training=node), OBJECTIVE, tmp_path)
+        plain = service.owns_terminal
+        shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path, plain=plain)
     os.close(primary)
-    assert isinstance(shown, Bars if training == "local.Local" else Lines)
+    assert isinstance(shown, Bars if service is Local else Lines)
 
 
 def test_an_error_is_one_line(capsys):

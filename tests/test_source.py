@@ -2,8 +2,10 @@
 
 import ast
 import functools
+from pathlib import Path
 
 import pytest
+import toy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +58,13 @@ def test_equal_names_from_different_modules_are_told_apart():
     names += [source.expression({"_target_": "torch.nn.modules.module.Module"})]
     assert names == ["Module()", "Module_()"]
     assert "from torch.nn.modules.module import Module as Module_" in source.imports
+
+
+def test_the_folder_of_a_package_that_is_not_installed_is_named_and_of_others_not():
+    source = Source(["toy"])
+    for path in ("torch.nn.Linear", "spaces.mlp.MLP", "toy.Net"):
+        source.expression({"_target_": path})
+    assert source.folders == {str(Path(toy.__file__).parent)}
 
 
 def test_an_argument_that_is_no_name_is_passed_by_a_dict():

@@ -44,6 +44,8 @@ class PyEngine(Engine):
         code = Source(recipe["trust"])
         model = code.expression(recipe["space"], indent=2)
         imports = "\n".join(sorted(code.imports))
+        if code.folders:  # the user's own modules, found where they were
+            imports = f"import sys\n\nsys.path += {sorted(code.folders)!r}\n\n{imports}"
         return SOURCE.format(imports=imports, sample=code.expression(recipe["sample"]), model=model)
 
 

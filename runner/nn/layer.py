@@ -20,7 +20,12 @@ def candidates_of(
     given: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker],
 ) -> dict[Any, nn.Module | Maker]:
     """Candidates by their value in a sample: the key in a dict, the index in a list."""
-    return dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
+    if not isinstance(given, Mapping):
+        return dict(enumerate(given))
+    for key in given:
+        if not isinstance(key, str | int):
+            raise SpaceError(f"Candidates have the key {key!r}; keys are strings or whole numbers.")
+    return dict(given)
 
 
 def make(candidate: nn.Module | Maker, *args: Any) -> nn.Module:
@@ -111,6 +116,10 @@ def Repeat(
     """
     if isinstance(depth, list | tuple):
         build = current()
+        if len(depth) != 2:
+            raise SpaceError(
+                f"A Repeat has depth {depth!r}; it must be a number, (min, max), or a ValueChoice."
+            )
         low, high = depth
         _check_depth(low, blocks)
         _check_depth(high, blocks)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from runner.choice import Categorical, Numeric, to_json
+from runner.errors import SpaceError
 from runner.nn.build import current
 
 
@@ -39,7 +40,8 @@ _CALLABLE: dict[type, Callable[[Any], Any]] = {int: _Int, float: _Float, str: _S
 
 
 def _plain(value: Any) -> Any:
-    """The value itself; numbers, strings and tuples can also be called, and give themselves.
+    """The value, equal to its candidate; numbers, strings and tuples can be called as well, and
+    give themselves, as a plain object.
 
     A model that calls its choice in `forward` (`F.dropout(x, self.p())`), as it must where the
     choice is still open, so runs unchanged where it is decided.
@@ -92,7 +94,11 @@ def IntChoice(
 ) -> Any:
     """A whole number from `low` to `high`, both included, in steps of `step`."""
     build = current()
-    return _plain(build.walk.ask(Numeric(build.label(label), low, high, step=step, log=log)))
+    name = build.label(label)
+    for end in (low, high, step):
+        if isinstance(end, bool) or not isinstance(end, int):
+            raise SpaceError(f"Choice '{name}' is an IntChoice with {end!r}; give whole numbers.")
+    return _plain(build.walk.ask(Numeric(name, low, high, step=step, log=log)))
 
 
 def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None = None) -> Any:

@@ -50,14 +50,14 @@ class Search(Task):
         space = assembly.make_space(settings, engine)
         strategy = assembly.make_strategy(settings, space)
         objective = Objective(**settings.objective.model_dump())
-        shown = progress.for_terminal(settings, objective, folder)
         with _stoppable(folder), ExitStack() as closing:
             service = assembly.make_service(settings, folder)
             closing.callback(service.close)
+            shown = progress.for_terminal(settings, objective, folder, plain=service.owns_terminal)
             closing.callback(shown.end)
             store = closing.enter_context(Store(folder, objective))
-            if settings.resume is None:
-                store.begin(settings.model_dump(), overrides)
+            plain = settings.model_copy(update={"resume": None}).model_dump()
+            store.begin(plain, overrides) if settings.resume is None else store.resume(plain)
             _point_latest_at(folder)
             Experiment(
                 space=space,
@@ -83,13 +83,17 @@ class Search(Task):
         """Score the best models on the test split, once, and write them to `top/`; gives their
         metrics by the number of their trial."""
         tested: dict[int, Metrics] = {}
-        shutil.rmtree(run.folder / "top", ignore_errors=True)
+        new = run.folder / "top.new"
+        shutil.rmtree(new, ignore_errors=True)
         for place, trial in enumerate(run.top(k), start=1):
             if not run.weights(trial).is_file():
                 continue
             metrics = {**trial.metrics, **_test(run, service, trial)}
-            write_model(run, trial, metrics, run.folder / "top" / str(place))
+            write_model(run, trial, metrics, new / str(place))
             tested[trial.number] = metrics
+        if tested:  # until here, what an earlier session exported stays
+            shutil.rmtree(run.folder / "top", ignore_errors=True)
+            new.rename(run.folder / "top")
         return tested
 
 
@@ -152,7 +156,8 @@ def _stoppable(folder: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        progress.note(f"Stopped; all that was recorded is kept. Go on with resume={_short(folder)}")
+        command = f"python -m runner resume={_short(folder)}"
+        progress.note(f"Stopped; all that was recorded is kept. Go on with: {command}")
         raise
     finally:
         for number, handler in before.items():

@@ -7,6 +7,13 @@ import torch
 from runner.errors import ConfigError
 
 
+def check_positive(**values: int | None) -> None:
+    """Raises ConfigError, naming the key below `training`, for a number below 1."""
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"training.{name} is {value}; it must be at least 1.")
+
+
 def devices(device: str, workers: int | None, workers_per_device: int) -> list[str]:
     """One device name per worker. `auto` takes all GPUs, else MPS, else the CPU.
 
@@ -15,9 +22,7 @@ def devices(device: str, workers: int | None, workers_per_device: int) -> list[s
     machine does not have.
     """
     found = _found(device)
-    for name, value in (("workers", workers), ("workers_per_device", workers_per_device)):
-        if value is not None and value < 1:
-            raise ConfigError(f"training.{name} is {value}; it must be at least 1.")
+    check_positive(workers=workers, workers_per_device=workers_per_device)
     if found == ["cpu"]:
         return ["cpu"] * (workers or _cores())
     every = [name for _ in range(workers_per_device) for name in found]

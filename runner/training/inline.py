@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 
-from runner.training.devices import devices
+from runner.training.devices import check_positive, devices
 from runner.training.service import Limits, TrainingService
 from runner.trial import Job, Report, Setup
 from runner.worker import Worker
@@ -19,11 +19,14 @@ class Inline(TrainingService):
         self, setup: Setup, *, device: str, threads: int, max_failures: int | None, fail_fast: bool
     ) -> None:
         super().__init__(setup, Limits(max_failures=max_failures, fail_fast=fail_fast))
+        check_positive(threads=threads)
         self._worker = Worker(setup, torch.device(devices(device, 1, 1)[0]))
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
         self._jobs: list[Job] = []
         self._stopped: set[int] = set()
+
+    owns_terminal = True
 
     @property
     def slots(self) -> int:

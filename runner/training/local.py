@@ -4,17 +4,16 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import final
 
 from runner.errors import RunFailed
-from runner.training.devices import devices
+from runner.training.devices import check_positive, devices
 from runner.training.service import Limits, TrainingService
 from runner.trial import Failure, Job, Report, Setup
 
@@ -42,20 +41,19 @@ class WorkerProcess:
         self.doomed: Failure | None = None  # why it is being ended by force
         self.kill_at: float | None = None
         self._buffer = b""
+        self._closed = False  # whether the reports have ended
         self.reports, write_end = os.pipe()
         os.set_blocking(self.reports, False)
-        one = str(threads)
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, str(write_end), HOME],
             stdin=subprocess.PIPE,
             pass_fds=[write_end],
             start_new_session=True,  # Ctrl-C in the terminal reaches the driver only
-            env={**os.environ, "OMP_NUM_THREADS": one, "MKL_NUM_THREADS": one},
+            env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)),
         )
         os.close(write_end)
-        folder, where = str(setup.folder.resolve()), [p for p in sys.path if p]
-        self.say({"setup": {**asdict(setup), "folder": folder}, "device": device,
-                  "threads": threads, "path": where})  # fmt: skip
+        self.say({"setup": setup.to_json(), "device": device, "threads": threads,
+                  "path": [entry for entry in sys.path if entry]})  # fmt: skip
 
     def say(self, message: object) -> None:
         """Send a message; a worker that is gone is noticed by its reports ending."""
@@ -67,18 +65,21 @@ class WorkerProcess:
     def run(self, job: Job, attempt: int) -> None:
         self.job, self.open, self.attempt = job, set(job.trials), attempt
         self.started = self.heard = time.monotonic()
-        self.say({"job": vars(job)})
+        self.say(vars(job))
 
-    def hear(self) -> Iterator[Report | None]:
-        """What came in since last time; a None at the end means that the worker is gone."""
-        while True:
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended, or will say no more."""
+        return self._closed or self.process.poll() is not None
+
+    def hear(self) -> Iterator[Report]:
+        """What came in since last time."""
+        while not self._closed:
             try:
                 chunk = os.read(self.reports, 1 << 16)
             except BlockingIOError:
                 return
-            if not chunk:
-                yield None
-                return
+            self._closed = not chunk
             *lines, self._buffer = (self._buffer + chunk).split(b"\n")
             for line in lines:
                 self.heard = time.monotonic()
@@ -98,18 +99,18 @@ class WorkerProcess:
         """Ask the process to end; it is killed a little later if it does not."""
         self.doomed = failure
         self.kill_at = time.monotonic() + GRACE
-        self._signal(signal.SIGTERM)
+        self.signal(SIGTERM)
 
     def kill(self) -> None:
         """End the process and all it started, and free what it held."""
-        self._signal(signal.SIGKILL)
+        self.signal(SIGKILL)
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
             if self.process.stdin is not None:
                 self.process.stdin.close()
         os.close(self.reports)
 
-    def _signal(self, number: int) -> None:
+    def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
@@ -117,10 +118,13 @@ class WorkerProcess:
         """Why the process is gone, for the record."""
         if self.doomed is not None:
             return self.doomed
-        code = self.process.wait()
+        try:
+            code = self.process.wait(timeout=GRACE)
+        except subprocess.TimeoutExpired:
+            return Failure("crashed", "the worker closed its reports")
         if code < 0:
-            how = f"the worker was ended by {signal.Signals(-code).name}"
-            if -code == signal.SIGKILL:
+            how = f"the worker was ended by {Signals(-code).name}"
+            if -code == SIGKILL:
                 how += " (by hand, or by the system for want of memory)"
         else:
             how = f"the worker ended with exit code {code}"
@@ -147,6 +151,7 @@ class Local(TrainingService):
     ) -> None:
         limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
         super().__init__(setup, limits)
+        check_positive(threads=threads)
         self._threads = threads
         self._devices = devices(device, workers, workers_per_device)
         self._waiting: list[tuple[Job, int]] = []  # with the number of earlier attempts
@@ -166,13 +171,13 @@ class Local(TrainingService):
 
     def poll(self, handle: Handle, timeout: float) -> None:
         self._dispatch()
-        for key, _ in self._selector.select(self._patience(timeout)):
-            worker: WorkerProcess = key.data
+        self._selector.select(self._patience(timeout))
+        for worker in [*self._workers]:
+            gone = worker.gone  # asked first: then all it ever said is there to be heard
             for report in worker.hear():
-                if report is None:
-                    self._bury(worker, handle)
-                else:
-                    self._pass_on(worker, report, handle)
+                self._pass_on(worker, report, handle)
+            if gone:
+                self._bury(worker, handle)
         self._enforce()
         self._dispatch()
 
@@ -231,7 +236,7 @@ class Local(TrainingService):
         now = time.monotonic()
         for worker in self._workers:
             if worker.kill_at is not None and now >= worker.kill_at:
-                worker._signal(signal.SIGKILL)
+                worker.signal(SIGKILL)
                 worker.kill_at = None
             elif worker.job is not None and worker.ready and worker.doomed is None:
                 for reason, since, limit in self._clocks(worker):

@@ -1,6 +1,7 @@
 """The worker process of `local`: reads jobs as JSON lines, writes reports as JSON lines."""
 
 import ctypes
+import functools
 import json
 import os
 import queue
@@ -19,12 +20,10 @@ PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdea
 def main() -> None:
     """Serve jobs until standard input ends, which is also how the end of the driver shows."""
     _die_with_driver()
-    reports = int(sys.argv[1])
-    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    stopped: set[int] = set()
-    hello = json.loads(sys.stdin.buffer.readline())
+    reports, inbox = int(sys.argv[1]), Inbox()
+    os.set_inheritable(reports, False)
+    hello = inbox.jobs.get()
     sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
-    threading.Thread(target=_listen, args=(inbox, stopped), daemon=True).start()
 
     import torch
 
@@ -36,34 +35,44 @@ def main() -> None:
         while rest:
             rest = rest[os.write(reports, rest) :]
 
+    def tell(report: Report) -> None:
+        send(asdict(report))
+
     torch.set_num_threads(hello["threads"])
-    setup = Setup(**{**hello["setup"], "folder": Path(hello["setup"]["folder"])})
-    setup = Setup(**{**vars(setup), "search": tuple(setup.search), "trust": tuple(setup.trust)})
+    setup = Setup.from_json(hello["setup"])
     worker = Worker(setup, torch.device(hello["device"]))
     send("ready")
     while True:
-        job = Job(**inbox.get())
-        log = trial_folder(setup.folder, job.number) / "output.txt"
-
-        def tell(report: Report) -> None:
-            send(asdict(report))
-
-        def is_stopped(trials: tuple[int, ...] = tuple(job.trials)) -> bool:
-            return stopped.issuperset(trials)
-
-        with _output_to(log):
-            worker.run(job, tell, is_stopped)
+        job = Job(**inbox.jobs.get())
+        with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
+            worker.run(job, tell, functools.partial(inbox.stopped.issuperset, job.trials))
 
 
-def _listen(inbox: "queue.SimpleQueue[Any]", stopped: set[int]) -> None:
-    """Take messages while the main thread trains; end the process when the driver is gone."""
-    for line in sys.stdin.buffer:
-        message = json.loads(line)
-        if "job" in message:
-            inbox.put(message["job"])
-        else:
-            stopped.add(message["stop"])
-    os._exit(0)
+class Inbox:
+    """What the driver says, taken by a thread while the main one trains.
+
+    It reads a descriptor of its own, unbuffered: a process that a trial forks closes its standard
+    input, and would wait forever for the lock of a stream that this thread reads.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()  # the first message, then jobs
+        self.stopped: set[int] = set()
+        self._input = os.dup(0)
+        with Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        rest = b""
+        while chunk := os.read(self._input, 1 << 16):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for message in map(json.loads, lines):
+                if "stop" in message:
+                    self.stopped.add(message["stop"])
+                else:
+                    self.jobs.put(message)
+        os._exit(0)  # the driver is gone
 
 
 def _die_with_driver() -> None:

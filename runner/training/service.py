@@ -35,6 +35,8 @@ class TrainingService(ABC):
     """Runs jobs and pushes what they say. Duty: every submitted job ends, each of its trials with
     a report `finished`, `stopped` or `failed`."""
 
+    owns_terminal = False  # whether trials may talk to the terminal, as a debugger does
+
     def __init__(self, setup: Setup, limits: Limits) -> None:
         self.setup = setup
         self.limits = limits

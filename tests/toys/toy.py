@@ -1,6 +1,7 @@
 """Small parts that tests run for real: a space, data, and an evaluator that can misbehave."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -167,6 +168,20 @@ class Trouble(Evaluator):
         print("hello from a trial")
         print("and its errors", file=sys.stderr)
         os.system("echo and its children")
+
+    def forks(self, run) -> None:
+        child = multiprocessing.get_context("fork").Process(target=int)
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+
+    def leaves_a_child(self, run) -> None:
+        if os.fork() == 0:
+            time.sleep(30)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def system_exit(self, run) -> None:
+        raise SystemExit(0)
 
     def disk_full(self, run) -> None:
         raise OSError(28, "No space left on device")

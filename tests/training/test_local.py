@@ -65,6 +65,19 @@ def test_a_hung_trial_is_ended_by_force_within_five_seconds(kind, search, tmp_pa
     assert max(ended) < 0.5 + 5 and time.monotonic() - start < 40
 
 
+def test_a_trial_may_fork(search, tmp_path):
+    trials = search.run(8, evaluator=trouble("forks", tmp_path), service="local", stall_timeout=60)
+    assert all(trial.scored for trial in trials)
+
+
+def test_a_dead_worker_is_noticed_although_its_child_lives_on(search, tmp_path):
+    start = time.monotonic()
+    search.run(1, strategy="grid", evaluator=trouble("leaves_a_child", tmp_path, width=1),
+               service="local", retries=0)  # fmt: skip
+    [trial] = search.trials
+    assert trial.failure.reason == "crashed" and time.monotonic() - start < 25
+
+
 def test_what_a_hung_trial_started_ends_with_it(search, tmp_path):
     search.run(1, strategy="grid", evaluator=trouble("hang", tmp_path, width=1), service="local",
                trial_timeout=1.0)  # fmt: skip
