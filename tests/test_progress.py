@@ -249,6 +249,9 @@ def test_a_failure_names_the_file_to_read(tmp_path):
     place.parent.mkdir(parents=True)
     place.touch()
     shown.show(failed(7))
+    assert file.getvalue().endswith("KeyError: 'x'\n")  # an empty file says nothing
+    place.write_text("Traceback")
+    shown.show(failed(7))
     assert file.getvalue().endswith(f"see {place.relative_to(tmp_path)}\n")
 
 

@@ -186,7 +186,7 @@ def test_hostile_strings_stay_literals_in_generated_source(hostile):
             "model.parameters", "tuple", "model",
         }  # fmt: skip
         imports = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Import)}
-        assert imports == {"import torch"}
+        assert imports == {"import sys", "import torch"}  # sys: the toys are not installed
         constants = {ast.unparse(n.targets[0]): n.value for n in tree.body
                      if isinstance(n, ast.Assign)}  # fmt: skip
         given = ast.literal_eval(constants["SAMPLE"])
