@@ -2,12 +2,14 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, final
 
 from runner.engines.engine import Engine
-from runner.errors import RunFailed
+from runner.errors import RunFailed, RunnerError, one_line
 from runner.progress import Progress
 from runner.space import Space
 from runner.store import Store
@@ -102,7 +104,8 @@ class Experiment:
         """The next trial, recorded; None when the strategy has nothing left."""
         number = self.store.next_number
         try:
-            sample = self.strategy.propose(number)
+            with self._blaming_strategy():
+                sample = self.strategy.propose(number)
         except StopIteration:
             self._stop_proposing("the space is used up: every sample of it was tried")
             return None
@@ -167,8 +170,22 @@ class Experiment:
         elif trial.duplicate_of is None:
             self._failures += trial.failed
             self._results += trial.scored
-        self.strategy.observe(trial)
+        with self._blaming_strategy():
+            self.strategy.observe(trial)
         self.progress.show(trial)
+
+    @contextmanager
+    def _blaming_strategy(self) -> Iterator[None]:
+        """Say whose fault it is when a strategy raises what is no answer."""
+        try:
+            yield
+        except (RunnerError, StopIteration):
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"{type(self.strategy).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 "
+                f"shows where; once it is mended, go on with resume={self.store.folder}."
+            ) from error
 
     def _check_failures(self, trial: Trial) -> None:
         limits, folder = self.service.limits, self.store.folder

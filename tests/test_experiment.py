@@ -7,6 +7,7 @@ from searches import ARITHMETIC, STRATEGIES
 
 from runner.errors import RunFailed
 from runner.store import RECORD
+from runner.strategies.random import Random
 
 FRAGILE = {"_target_": "toy.Fragile"}
 
@@ -161,6 +162,16 @@ def test_a_run_in_which_nothing_works_ends_soon(search):
     with pytest.raises(RunFailed, match=r"None of 5 trials gave a result.*a user's mistake"):
         search.run(30, strategy="grid", evaluator=trouble("error", width=1))
     assert len(search.trials) == 5
+
+
+@pytest.mark.parametrize("method", ["propose", "observe"])
+def test_a_strategy_that_raises_is_named_and_nothing_recorded_is_lost(method, search, monkeypatch):
+    search.run(3)
+    with monkeypatch.context() as broken:
+        broken.setattr(Random, method, lambda *_: 1 // 0)
+        with pytest.raises(RunFailed, match=r"Random raised ZeroDivisionError.*resume="):
+            search.run(6)
+    assert len(search.run(6)) == 6
 
 
 def test_a_full_disk_ends_the_run_and_the_trial_is_run_again_afterwards(search):

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,10 @@ class Search(Task):
             closing.callback(shown.end)
             store = closing.enter_context(Store(folder, objective))
             plain = settings.model_copy(update={"resume": None}).model_dump()
-            store.begin(plain, overrides) if settings.resume is None else store.resume(plain)
+            if settings.resume is None:
+                store.begin(plain, overrides)
+            else:
+                store.resume(plain)
             _point_latest_at(folder)
             Experiment(
                 space=space,
@@ -72,20 +75,24 @@ class Search(Task):
             ).run()
             shown.end()
             run = Run(folder)
-            tested = self._export(run, service, settings.export.top)
-        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in run.trials]
+            trials = run.trials
+            best = top(trials, max(settings.export.top, 1))
+            tested = self._export(run, service, best[: settings.export.top])
+        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, objective))
         if tested:
             progress.note(f"The best models lie in {_short(folder)}/top, as source with weights.")
-        return run.best.metrics[objective.metric] if run.top(1) else math.nan
+        return best[0].metrics[objective.metric] if best else math.nan
 
-    def _export(self, run: Run, service: TrainingService, k: int) -> dict[int, Metrics]:
+    def _export(
+        self, run: Run, service: TrainingService, best: Sequence[Trial]
+    ) -> dict[int, Metrics]:
         """Score the best models on the test split, once, and write them to `top/`; gives their
         metrics by the number of their trial."""
         tested: dict[int, Metrics] = {}
         new = run.folder / "top.new"
         shutil.rmtree(new, ignore_errors=True)
-        for place, trial in enumerate(run.top(k), start=1):
+        for place, trial in enumerate(best, start=1):
             if not run.weights(trial).is_file():
                 continue
             metrics = {**trial.metrics, **_test(run, service, trial)}
