@@ -108,9 +108,8 @@ class Target:
 class Meter(Progress):
     """Reads the clocks at the start, and after each tenth of the trials."""
 
-    def __init__(self, trials: int, shown: Progress) -> None:
+    def __init__(self, trials: int) -> None:
         self.tenth = trials // 10
-        self._shown = shown
         self._ended = 0
         self._marks = [_clocks()]
 
@@ -118,7 +117,6 @@ class Meter(Progress):
         self._marks = [_clocks()]
 
     def show(self, trial: Trial) -> None:
-        self._shown.show(trial)
         if not trial.running:
             self.count()
 
@@ -166,7 +164,7 @@ def _cpu_of(process: str) -> float:
 
 @contextmanager
 def _experiment(
-    folder: Path, service: Service, trials: int, progress: Progress, *, keep_weights: bool
+    folder: Path, service: Service, trials: int, progress: Progress, keep: int
 ) -> Iterator[Experiment]:
     """A search in a folder, as the task `search` puts it together, its workers started."""
     engine = PyEngine({"_target_": "parts.Twenty"}, ["parts"])
@@ -178,7 +176,7 @@ def _experiment(
         search=(),
         trust=("parts",),
         folder=folder,
-        keep_weights=keep_weights,
+        keep_weights=keep > 0,
     )
     with closing(service(setup)) as made, Store(folder, OBJECTIVE) as store:
         _warm_up(engine, made)
@@ -189,6 +187,7 @@ def _experiment(
             service=made,
             store=store,
             progress=progress,
+            on_end=WeightKeeper(folder, keep).see,
             budget=Budget(trials, None),
             seed=0,
             dedup=True,
@@ -232,8 +231,8 @@ def run_local(trials: int, keep: int) -> Cost:
 def _run(service: Service, trials: int, keep: int) -> Cost:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        meter = Meter(trials, WeightKeeper(folder, keep, Silent()))
-        with _experiment(folder, service, trials, meter, keep_weights=keep > 0) as experiment:
+        meter = Meter(trials)
+        with _experiment(folder, service, trials, meter, keep) as experiment:
             experiment.run()
             return meter.cost()
 
@@ -255,7 +254,7 @@ def run_optuna(trials: int, *, on_disk: bool) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         study(folder).optimize(objective, n_trials=5)
     with tempfile.TemporaryDirectory() as folder:
-        made, meter = study(folder), Meter(trials, Silent())
+        made, meter = study(folder), Meter(trials)
         meter.begin()
         made.optimize(objective, n_trials=trials, callbacks=[lambda study, trial: meter.count()])
         return meter.cost()
@@ -268,8 +267,7 @@ def run_resume(trials: int) -> Resume:
         _write_record(folder, trials)
         cpu, wall = time.process_time(), time.perf_counter()
         read(folder)
-        keeper = WeightKeeper(folder, KEPT, Silent())
-        with _experiment(folder, _inline, trials + 1, keeper, keep_weights=False) as experiment:
+        with _experiment(folder, _inline, trials + 1, Silent(), KEPT) as experiment:
             experiment.run()
             return Resume(trials, time.process_time() - cpu, time.perf_counter() - wall)
 

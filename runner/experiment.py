@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -45,16 +45,19 @@ class Experiment:
         service: TrainingService,
         store: Store,
         progress: Progress,
+        on_end: Callable[[Trial], None],
         budget: Budget,
         seed: int,
         dedup: bool,
     ) -> None:
+        """`on_end` is called with each trial that has ended, those of earlier sessions too."""
         self.space = space
         self.strategy = strategy
         self.engine = engine
         self.service = service
         self.store = store
         self.progress = progress
+        self.on_end = on_end
         self.budget = budget
         self.seed = seed
         self.dedup = dedup
@@ -173,6 +176,8 @@ class Experiment:
         with self._blaming_strategy():
             self.strategy.observe(trial)
         self.progress.show(trial)
+        if not trial.running:
+            self.on_end(trial)
 
     @contextmanager
     def _blaming_strategy(self) -> Iterator[None]:

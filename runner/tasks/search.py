@@ -18,7 +18,6 @@ from runner import assembly, progress
 from runner.config import Settings
 from runner.errors import ConfigError
 from runner.experiment import Budget, Experiment
-from runner.progress import Progress
 from runner.results import Run, write_model
 from runner.store import RECORD, Store
 from runner.tables import best_table
@@ -68,7 +67,8 @@ class Search(Task):
                 engine=engine,
                 service=service,
                 store=store,
-                progress=WeightKeeper(folder, settings.export.keep_weights, shown),
+                progress=shown,
+                on_end=WeightKeeper(folder, settings.export.keep_weights).see,
                 budget=Budget(**settings.budget.model_dump()),
                 seed=settings.seed,
                 dedup=settings.dedup,
@@ -118,34 +118,25 @@ def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
 
 
 @final
-class WeightKeeper(Progress):
-    """Passes on what it is shown, and deletes the weights of trials that fell behind."""
+class WeightKeeper:
+    """Keeps the weights of the best trials so far, and deletes those of trials that fell behind."""
 
-    def __init__(self, folder: Path, keep: int | None, shown: Progress) -> None:
-        self.shown = shown
+    def __init__(self, folder: Path, keep: int | None) -> None:
         self._folder = folder
         self._keep = keep
         self._best: list[Trial] = []
 
-    def begin(self) -> None:
-        self.shown.begin()
-
-    def note(self, text: str) -> None:
-        self.shown.note(text)
-
-    def end(self) -> None:
-        self.shown.end()
-
-    def show(self, trial: Trial) -> None:
-        self.shown.show(trial)
-        if self._keep and trial.scored and trial.duplicate_of is None:
-            kept = top([*self._best, trial], self._keep)
-            for other in {t.number for t in [*self._best, trial]} - {t.number for t in kept}:
-                folder = trial_folder(self._folder, other)
-                (folder / WEIGHTS).unlink(missing_ok=True)
-                with suppress(OSError):  # something else lies there
-                    folder.rmdir()
-            self._best = kept
+    def see(self, trial: Trial) -> None:
+        """A trial has ended, just now or in an earlier session."""
+        if not self._keep or not trial.scored or trial.duplicate_of is not None:
+            return
+        known = [*self._best, trial]
+        self._best = top(known, self._keep)
+        for other in {t.number for t in known} - {t.number for t in self._best}:
+            folder = trial_folder(self._folder, other)
+            (folder / WEIGHTS).unlink(missing_ok=True)
+            with suppress(OSError):  # something else lies there
+                folder.rmdir()
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class Search:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.progress = Recorder()
+        self.ended: list[Trial] = []
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, **limits):  # fmt: skip
@@ -74,7 +75,7 @@ class Search:
                 Experiment(
                     space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
-                    progress=self.progress, budget=Budget(trials, None),
+                    progress=self.progress, on_end=self.ended.append, budget=Budget(trials, None),
                 ).run()  # fmt: skip
         finally:
             made.close()

@@ -1,4 +1,4 @@
-"""Every YAML of conf/evaluator has exactly the arguments of its target."""
+"""Every node in the YAML of data and evaluators has exactly the arguments of its target."""
 
 import inspect
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ import yaml
 
 from runner.targets import locate
 
-FILES = sorted((Path(__file__).parents[2] / "conf" / "evaluator").glob("*.yaml"))
+CONF = Path(__file__).parents[1] / "conf"
+FILES = sorted(path for group in ("data", "evaluator") for path in (CONF / group).glob("*.yaml"))
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:
