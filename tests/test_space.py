@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from functions import FunctionSpace, ask_tree, trees
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,22 +12,7 @@ from runner import nn
 from runner.choice import Categorical, Numeric, Subset
 from runner.errors import ConfigError, SampleError, SpaceError
 from runner.space import FlatSpace, JointSpace, Space, search_space
-from runner.walk import DrawError, Walk, generator, lookup, sample_key
-
-
-class FunctionSpace(Space):
-    """What a function asks for."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def draw(self, choose):
-        walk = Walk(choose)
-        try:
-            self.function(walk.ask)
-        except ZeroDivisionError as error:
-            raise DrawError(str(error), walk.sample) from error
-        return walk.sample
+from runner.walk import generator, lookup, sample_key
 
 
 class ModuleSpace(Space):
@@ -41,19 +27,7 @@ class ModuleSpace(Space):
         return sample
 
 
-# A tree: each choice has, for each of its values, the choices that are asked after it.
-TREES = st.recursive(
-    st.just([]),
-    lambda inner: st.lists(st.lists(inner, min_size=1, max_size=3), max_size=3),
-    max_leaves=8,
-)
-
-
-def ask_tree(ask, tree, path=""):
-    for i, branches in enumerate(tree):
-        label = f"{path}/{i}"
-        value = ask(Categorical(label, tuple(range(len(branches)))))
-        ask_tree(ask, branches[value], f"{label}={value}")
+TREES = trees(max_leaves=8)
 
 
 def list_tree(tree, path=""):

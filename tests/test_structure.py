@@ -4,30 +4,13 @@ import math
 from itertools import islice
 
 import pytest
+from functions import FunctionSpace, ask_tree, trees
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.choice import Categorical, Numeric, Subset
-from runner.space import FlatSpace, Space
+from runner.space import FlatSpace
 from runner.structure import describe
-from runner.walk import DrawError, Walk
-
-
-class FunctionSpace(Space):
-    """What a function asks for; counts how often it was walked."""
-
-    def __init__(self, function):
-        self.function = function
-        self.walks = 0
-
-    def draw(self, choose):
-        self.walks += 1
-        walk = Walk(choose)
-        try:
-            self.function(walk.ask)
-        except ZeroDivisionError as error:
-            raise DrawError(str(error), walk.sample) from error
-        return walk.sample
 
 
 def pick(label, *candidates):
@@ -174,19 +157,7 @@ def test_samples_whose_code_raises_are_counted_as_they_are_listed():
     assert space.count() == len(list(space.enumerate())) == 5
 
 
-# A tree: each choice has, for each of its values, the choices that are asked after it.
-TREES = st.recursive(
-    st.just([]),
-    lambda inner: st.lists(st.lists(inner, min_size=1, max_size=3), max_size=3),
-    max_leaves=12,
-)
-
-
-def ask_tree(ask, tree, path=""):
-    for i, branches in enumerate(tree):
-        label = f"{path}/{i}"
-        value = ask(Categorical(label, tuple(range(len(branches)))))
-        ask_tree(ask, branches[value], f"{label}={value}")
+TREES = trees(max_leaves=12)
 
 
 def count_tree(tree):

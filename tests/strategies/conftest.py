@@ -4,29 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+from functions import Ask, FunctionSpace
 
-from runner.choice import Categorical, Choice, Numeric, Subset, Value
+from runner.choice import Categorical, Numeric, Subset
 from runner.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import State, Trial
-from runner.walk import DrawError, Sample, Walk, generator
-
-Ask = Callable[[Choice], Value]
-
-
-class FunctionSpace(Space):
-    """What a function asks for; an exception in it is a DrawError, as in a model's code."""
-
-    def __init__(self, function: Callable[[Ask], object]) -> None:
-        self.function = function
-
-    def draw(self, choose: Ask) -> Sample:
-        walk = Walk(choose)
-        try:
-            self.function(walk.ask)
-        except ZeroDivisionError as error:
-            raise DrawError(str(error), walk.sample) from error
-        return walk.sample
+from runner.walk import DrawError, Sample, generator
 
 
 def flat(ask: Ask) -> None:
