@@ -274,7 +274,7 @@ def run_resume(trials: int) -> Resume:
 
 def _write_record(folder: Path, trials: int) -> None:
     with Store(folder, OBJECTIVE) as store:
-        store.begin({"objective": vars(OBJECTIVE)}, [])
+        store.begin({"objective": vars(OBJECTIVE)})
         for number in range(trials):
             rng = generator(1, number)
             sample = {f"c{i}": rng.choice(CANDIDATES) for i in range(CHOICES)}

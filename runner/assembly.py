@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from runner.choice import Value
 from runner.config import Settings
@@ -109,6 +108,5 @@ def make_service(settings: Settings, folder: Path) -> TrainingService:
         keep_weights=settings.export.keep_weights != 0,
     )
     with _naming("training"):
-        made: Any = build(settings.training, settings.trust, setup=setup)
-    service: TrainingService = made
-    return service
+        made: TrainingService = build(settings.training, settings.trust, setup=setup)
+    return made

@@ -145,7 +145,7 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
 
 
 def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Parameter]:
-    return signature(locate(path, tuple(trust), where)) or {}
+    return signature(locate(path, trust, where)) or {}
 
 
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
 
     task = build(settings.task, settings.trust)
     try:
-        value: float | None = task.run(settings, overrides, folder)
+        value: float | None = task.run(settings, folder)
     except OSError as error:
         raise RunFailed(
             f"{of_file(error)}. What was recorded is safe; mend the cause, then go on with "

@@ -96,9 +96,9 @@ class Store:
                 raise RunFailed(text) from error
             raise _damaged(folder, str(error)) from error
 
-    def begin(self, config: Mapping[str, Any], overrides: list[str]) -> None:
+    def begin(self, config: Mapping[str, Any]) -> None:
         """Record what this run is; the first event."""
-        self._append("begun", None, {"version": VERSION, "config": config, "overrides": overrides})
+        self._append("begun", None, {"version": VERSION, "config": config})
 
     def resume(self, config: Mapping[str, Any]) -> None:
         """Record, once all is replayed, that the run goes on with this config."""
@@ -192,7 +192,6 @@ class Record:
     """What a record says, for readers: the config the run had last, and its trials."""
 
     config: Mapping[str, Any]
-    overrides: list[str]
     trials: list[Trial]
 
 
@@ -202,23 +201,20 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
     if not (folder / RECORD).is_file():
         raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
     config: Mapping[str, Any] = {}
-    overrides: list[str] = []
     trials: dict[int, Trial] = {}
     db = _connect(folder / RECORD, writing=False)
     try:
         for event, _ in _read(db, folder):
-            if event.kind == "begun":
-                config, overrides = event.data["config"], event.data["overrides"]
-                objective = objective or Objective(**config["objective"])
-            elif event.kind == "resumed":
+            if event.kind in ("begun", "resumed"):
                 config = event.data["config"]
+                objective = objective or Objective(**config["objective"])
             elif event.trial is not None and objective is not None:
                 trials[event.trial] = apply(trials.get(event.trial), event, objective)
     finally:
         db.close()
     if not config:
         raise _damaged(folder, "it does not say what the run is")
-    return Record(config, overrides, list(trials.values()))
+    return Record(config, list(trials.values()))
 
 
 def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:

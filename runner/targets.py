@@ -90,12 +90,14 @@ def locate(path: str, trust: Sequence[str] = (), where: str = "config") -> Any:
 
 
 def _import(path: str, where: str) -> Any:
-    parts = path.split(".")
-    module: Any = None
-    for i in range(1, len(parts) + 1):
-        name = ".".join(parts[:i])
+    """What an import path leads to: the longest part of it that is a module, then attributes."""
+    found: Any = None
+    done: list[str] = []
+    rest = path.split(".")
+    while rest:
+        name = ".".join([*done, rest[0]])
         try:
-            module = importlib.import_module(name)
+            found = importlib.import_module(name)
         except ModuleNotFoundError as missing:
             if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
                 break
@@ -106,15 +108,13 @@ def _import(path: str, where: str) -> Any:
         except (Exception, SystemExit) as error:
             text = f"{where}._target_ {path!r}: importing {name} failed: {one_line(error)}"
             raise ConfigError(text) from error
-    else:
-        return module
-    if module is None:
+        done.append(rest.pop(0))
+    if not done:
         raise ConfigError(
-            f"{where}._target_ {path!r}: there is no module {parts[0]!r}. "
+            f"{where}._target_ {path!r}: there is no module {rest[0]!r}. "
             "Is it installed, or in the folder you run from?"
         )
-    found = module
-    for part in parts[i - 1 :]:
+    for part in rest:
         if not hasattr(found, part):
             near = did_you_mean(part, [n for n in dir(found) if not n.startswith("_")])
             raise ConfigError(f"{where}._target_ {path!r}: no {part!r} there.{near}")
@@ -146,7 +146,7 @@ def build(node: Node, trust: Sequence[str] = (), /, **runtime: Any) -> Any:
 
     With `_partial_: true`, a `functools.partial` of the target. The node was checked before.
     """
-    target = locate(node["_target_"], tuple(trust))
+    target = locate(node["_target_"], trust)
     arguments = {k: _build_value(v, trust) for k, v in node.items() if k not in KEYWORDS}
     if node.get("_partial_", False):
         return functools.partial(target, **arguments, **runtime)
@@ -171,7 +171,7 @@ def check_arguments(
     `runtime` are the arguments that the outermost node is given besides. Imports the targets.
     """
     for place, node in nodes(config, where):
-        target = locate(node["_target_"], tuple(trust), place)
+        target = locate(node["_target_"], trust, place)
         _check_node(target, node, place, runtime if place == where else ())
 
 
@@ -183,25 +183,18 @@ def _check_node(target: Any, node: Node, where: str, runtime: Sequence[str]) -> 
         return
     name = getattr(target, "__name__", str(target))
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {key: p for key, p in parameters.items() if p.kind in kinds}
     given = {key: value for key, value in node.items() if key not in KEYWORDS}
     for key, value in given.items():
-        parameter = parameters.get(key)
-        named = parameter is not None and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        )
-        if not named and not free:
+        if key in named:
+            check_type(value, named[key].annotation, f"{where}.{key}")
+        elif not free:
             near = did_you_mean(key, [p for p in parameters if p not in runtime])
             raise ConfigError(f"{where}.{key}: {name} has no argument {key!r}.{near}")
-        if named and parameter is not None:
-            check_type(value, parameter.annotation, f"{where}.{key}")
     if not node.get("_partial_", False):
-        for key, parameter in parameters.items():
-            wanted = parameter.default is parameter.empty and parameter.kind in (
-                parameter.POSITIONAL_OR_KEYWORD,
-                parameter.KEYWORD_ONLY,
-            )
-            if wanted and key not in given and key not in runtime:
+        for key, parameter in named.items():
+            if parameter.default is parameter.empty and key not in given and key not in runtime:
                 raise ConfigError(f"{where}.{key} is missing; {name} needs it.")
 
 

@@ -22,7 +22,7 @@ CONFIG = {"objective": {"metric": "acc", "mode": "max"}}
 def folder(tmp_path):
     """The record of three trials: one finished, one failed, one still running."""
     with Store(tmp_path, OBJECTIVE) as store:
-        store.begin(CONFIG, ["a=1"])
+        store.begin(CONFIG)
         for number in range(3):
             store.propose({"x": number, "p": [1, 2]}, seed=number + 10, duplicate_of=None)
             store.record(number, "started", {})
@@ -151,7 +151,7 @@ def test_killed_at_any_instant_the_record_holds_what_was_acknowledged(tmp_path):
         from runner.store import Store
         from runner.trial import Objective
         store = Store(Path({str(tmp_path)!r}), Objective("acc", "max"))
-        store.begin({CONFIG!r}, [])
+        store.begin({CONFIG!r})
         for number in range(1000):
             store.propose({{"x": number}}, seed=1, duplicate_of=None)
             print(number, flush=True)

@@ -21,7 +21,7 @@ from runner.trial import Trial
 class Describe(Task):
     """Shows the choices, their number, and the default model. Records nothing."""
 
-    def run(self, settings: Settings, overrides: list[str], folder: Path) -> None:
+    def run(self, settings: Settings, folder: Path) -> None:
         assembly.check(settings)
         engine = assembly.make_engine(settings)
         assembly.make_space(settings, engine)  # refuses labels that clash

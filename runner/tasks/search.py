@@ -41,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 class Search(Task):
     """Runs or resumes a search; everything it finds lies in the folder of the run."""
 
-    def run(self, settings: Settings, overrides: list[str], folder: Path) -> float | None:
+    def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is None and (folder / RECORD).exists():
             raise ConfigError(f"{folder} holds a run already; resume={folder} goes on with it.")
         assembly.check(settings)
@@ -57,7 +57,7 @@ class Search(Task):
             store = closing.enter_context(Store(folder, objective))
             plain = settings.model_copy(update={"resume": None}).model_dump()
             if settings.resume is None:
-                store.begin(plain, overrides)
+                store.begin(plain)
             else:
                 store.resume(plain)
             _point_latest_at(folder)

@@ -196,7 +196,7 @@ class Local(TrainingService):
     def _spawn(self, device: str) -> None:
         worker = WorkerProcess(self.setup, device, self._threads)
         self._workers.append(worker)
-        self._selector.register(worker.reports, selectors.EVENT_READ, worker)
+        self._selector.register(worker.reports, selectors.EVENT_READ)
 
     def _dispatch(self) -> None:
         for worker in self._workers:

@@ -106,7 +106,3 @@ def _output_to(log: Path) -> Iterator[None]:
             os.close(copy)
         if log.is_file() and log.stat().st_size == 0:
             log.unlink()
-
-
-if __name__ == "__main__":
-    main()

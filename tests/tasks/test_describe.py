@@ -40,7 +40,7 @@ def output(monkeypatch) -> io.StringIO:
 
 def test_it_shows_choices_conditions_numbers_and_the_default_model(output, tmp_path):
     search = {"evaluator.lr": {"low": 0.1, "high": 1.0}}
-    Describe().run(settings("toy.Net", search=search), [], tmp_path)
+    Describe().run(settings("toy.Net", search=search), tmp_path)
     assert [line.rstrip() for line in output.getvalue().splitlines()] == [
         "toy.Net",
         "engine     PyEngine",
@@ -69,9 +69,9 @@ def test_a_model_that_looks_at_values_is_counted_as_well():
 
 def test_a_model_that_cannot_be_built_is_an_error(output, tmp_path):
     with pytest.raises(RunFailed, match="cannot be built at all"):
-        Describe().run(settings("toy.Broken"), [], tmp_path)
+        Describe().run(settings("toy.Broken"), tmp_path)
 
 
 def test_a_label_used_twice_is_an_error(output, tmp_path):
     with pytest.raises(ConfigError, match="width"):
-        Describe().run(settings("toy.Clash"), [], tmp_path)
+        Describe().run(settings("toy.Clash"), tmp_path)

@@ -71,7 +71,7 @@ class Search:
         try:
             with Store(self.folder, OBJECTIVE) as store:
                 if fresh:
-                    store.begin({"objective": vars(OBJECTIVE)}, [])
+                    store.begin({"objective": vars(OBJECTIVE)})
                 Experiment(
                     space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
