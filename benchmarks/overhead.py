@@ -167,7 +167,7 @@ def _experiment(
     folder: Path, service: Service, trials: int, progress: Progress, keep: int
 ) -> Iterator[Experiment]:
     """A search in a folder, as the task `search` puts it together, its workers started."""
-    engine = PyEngine({"_target_": "parts.Twenty"}, ["parts"])
+    engine = PyEngine(space={"_target_": "parts.Twenty"}, trust=["parts"])
     data = {"_target_": "parts.NoData", "shape": [1], "classes": 2}
     setup = Setup(
         engine="runner.engines.py.PyEngine",
@@ -278,7 +278,7 @@ def _write_record(folder: Path, trials: int) -> None:
         for number in range(trials):
             rng = generator(1, number)
             sample = {f"c{i}": rng.choice(CANDIDATES) for i in range(CHOICES)}
-            store.propose(sample, trial_seed(0, number), None)
+            store.propose(sample, trial_seed(0, number), str(number), None)
             store.record(number, "started", {})
             store.record(number, "metrics", {"val/accuracy": rng.random(), "params": 1000.0})
             store.record(number, "finished", {})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.choice import Value
 from runner.config import Settings
-from runner.engines.engine import Engine
+from runner.engines.engine import Engine, make
 from runner.errors import ConfigError, RunFailed, RunnerError, one_line
 from runner.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
@@ -16,7 +16,11 @@ from runner.training.service import TrainingService
 from runner.trial import Setup
 from runner.walk import DrawError
 
-RUNTIME = {"engine": ("space", "trust"), "strategy": ("space", "seed"), "training": ("setup",)}
+RUNTIME = {
+    "engine": ("space", "mutators", "trust"),
+    "strategy": ("space", "seed"),
+    "training": ("setup",),
+}
 
 
 def check(settings: Settings) -> None:
@@ -24,7 +28,8 @@ def check(settings: Settings) -> None:
 
     Raises ConfigError. Imports the targets, and with them torch.
     """
-    plain = settings.model_dump()
+    plain = settings.model_dump() | {"space": settings.model}
+    check_arguments(settings.mutators, settings.trust, "space.mutators")
     for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
         check_arguments(plain[group], settings.trust, group, RUNTIME.get(group, ()))
     for choice in search_space(settings.search).choices:
@@ -61,9 +66,8 @@ def _naming(group: str) -> Iterator[None]:
 
 def make_engine(settings: Settings) -> Engine:
     """The engine. Raises RunFailed when not even the default model of its space can be built."""
-    engine: Engine = build(
-        settings.engine, settings.trust, space=settings.space, trust=settings.trust
-    )
+    with _naming("engine"):
+        engine = make(settings)
     try:
         engine.space.default()
     except DrawError as error:

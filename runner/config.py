@@ -13,6 +13,7 @@ from runner.errors import ConfigError, did_you_mean
 from runner.targets import KEYWORDS, check_targets, locate, signature
 
 Node = dict[str, Any]
+MUTATORS = "mutators"  # the key of a space that is no argument of its model
 Natural = Annotated[int, Field(ge=0)]
 
 
@@ -41,6 +42,7 @@ class ExportSettings(Strict):
 
     top: Natural
     keep_weights: Natural | None  # None: all
+    standalone: bool
 
     @model_validator(mode="after")
     def _kept(self) -> Self:
@@ -70,6 +72,22 @@ class Settings(Strict):
     export: ExportSettings
     trust: list[str]
     resume: str | None
+
+    @property
+    def model(self) -> Node:
+        """The space's node without its mutators: what builds the model."""
+        return {key: value for key, value in self.space.items() if key != MUTATORS}
+
+    @property
+    def mutators(self) -> list[Node]:
+        """What changes the model's graph, in order."""
+        found = self.space.get(MUTATORS) or []
+        if not isinstance(found, list) or not all(isinstance(node, dict) for node in found):
+            raise ConfigError(
+                f"space.mutators is {found!r}; it must be a list such as "
+                "[{_target_: mypkg.MyMutator}]."
+            )
+        return found
 
 
 def conf_folder() -> Path:

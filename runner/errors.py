@@ -20,8 +20,20 @@ class SpaceError(ConfigError, ValueError):
     """A space written in a way that cannot work: one label for two choices, no candidates."""
 
 
+class SymbolicError(SpaceError):
+    """Python code that needs the value of a choice where it is still open."""
+
+
 class SampleError(ConfigError, ValueError):
     """A sample that does not fit its space: a missing label, an unknown value."""
+
+
+class GraphError(ConfigError):
+    """A model, or a change of one, that the graph compiler cannot take."""
+
+
+class Refused(GraphError):
+    """A sample whose mutations do not fit together; another one is drawn in its place."""
 
 
 class RunFailed(RunnerError):

@@ -9,17 +9,18 @@ from hashlib import blake2b
 from typing import Any, final
 
 from runner.engines.engine import Engine
-from runner.errors import RunFailed, RunnerError, one_line
+from runner.errors import Refused, RunFailed, RunnerError, one_line
 from runner.progress import Progress
 from runner.space import Space
 from runner.store import Store
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
-from runner.trial import Failure, Report, Trial, trial_seed
+from runner.trial import REFUSED, Failure, Report, Trial, trial_seed
 from runner.walk import DrawError, Sample, sample_key
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials
+FUTILE = 200  # so many refused proposals in a row: hardly any sample of the space fits
 PATIENCE = 20  # so many repeated proposals in a row raise the question whether any are left
 
 
@@ -62,9 +63,10 @@ class Experiment:
         self.seed = seed
         self.dedup = dedup
         self._deadline = time.monotonic() + 60 * (budget.minutes or float("inf"))
-        self._first: dict[bytes, int] = {}  # digest of a sample -> the trial that had it first
+        self._first: dict[str, int] = {}  # key -> the trial that had it first
         self._followers: dict[int, list[int]] = {}  # running trial -> trials that share its result
-        self._failures = self._results = 0
+        self._failures = self._results = self._refused = 0
+        self._futile = 0  # refused proposals in a row
         self._repeats = 0  # proposals in a row that had been made before
         self._left = True  # whether the strategy has anything left
 
@@ -83,7 +85,7 @@ class Experiment:
             self._observe(trial)
         self.progress.begin()
         for trial in [*self.store.running.values()]:
-            self._follow(trial)
+            self._settle(trial, self._key(trial.sample)[1])
         self._submit([t for t in self.store.running.values() if t.duplicate_of is None])
 
     def _launch(self) -> None:
@@ -98,7 +100,7 @@ class Experiment:
     def _may_propose(self) -> bool:
         return (
             self._left
-            and self.store.next_number < self.budget.trials
+            and self.store.next_number - self._refused < self.budget.trials
             and len(self.store.running) < self.service.slots
             and time.monotonic() < self._deadline
         )
@@ -114,11 +116,36 @@ class Experiment:
             return None
         except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
             sample = broken.sample
-        first = self._first.get(_digest(sample)) if self.dedup else None
-        trial = self.store.propose(sample, trial_seed(self.seed, number), first)
+        key, refusal = self._key(sample)
+        first = self._first.get(key) if self.dedup and refusal is None else None
+        trial = self.store.propose(sample, trial_seed(self.seed, number), key, first)
         self._observe(trial)
-        self._follow(trial)
-        return trial
+        self._settle(trial, refusal)
+        return self.store.running.get(number)
+
+    def _settle(self, trial: Trial, refusal: Refused | None) -> None:
+        """End a proposed trial at once when it need not run, or cannot."""
+        if refusal is not None:
+            self._refuse(trial, refusal)
+        else:
+            self._follow(trial)
+
+    def _key(self, sample: Sample) -> tuple[str, Refused | None]:
+        """A short text that is equal for equal trials, and why there can be no such model."""
+        try:
+            return _digest(self.engine.key(sample)), None
+        except Refused as refused:
+            return _digest(sample_key(sample)), refused
+
+    def _refuse(self, trial: Trial, why: Refused) -> None:
+        """End a trial whose model cannot be; the strategy proposes another one."""
+        failure = Failure(REFUSED, " ".join(str(why).split()))
+        self._observe(self.store.record(trial.number, "failed", vars(failure)))
+        if self._futile >= FUTILE:
+            raise RunFailed(
+                f"{self._futile} proposals in a row were refused; the last one: {failure.text} "
+                "Change the space so that more of its samples fit."
+            )
 
     def _follow(self, trial: Trial) -> None:
         """A repeated sample shares the result of its first trial, now or once there is one."""
@@ -168,10 +195,12 @@ class Experiment:
     def _observe(self, trial: Trial) -> None:
         """Tell everyone that a trial was recorded, or that it ended."""
         if trial.running:
-            first = self._first.setdefault(_digest(trial.sample), trial.number)
+            first = self._first.setdefault(trial.key, trial.number)
             self._repeats = self._repeats + 1 if first != trial.number else 0
         elif trial.duplicate_of is None:
-            self._failures += trial.failed
+            self._refused += trial.refused
+            self._futile = self._futile + 1 if trial.refused else 0
+            self._failures += trial.failed and not trial.refused
             self._results += trial.scored
         with self._blaming_strategy():
             self.strategy.observe(trial)
@@ -222,10 +251,10 @@ class Experiment:
     def _used_up(self) -> bool:
         """Whether every sample of a finite space was proposed; looks only as far as it must."""
         try:
-            return all(_digest(sample) in self._first for sample in self.space.enumerate())
+            return all(self._key(sample)[0] in self._first for sample in self.space.enumerate())
         except ValueError:  # a continuous choice: there is always another
             return False
 
 
-def _digest(sample: Sample) -> bytes:
-    return blake2b(sample_key(sample).encode(), digest_size=8).digest()
+def _digest(key: str) -> str:
+    return blake2b(key.encode(), digest_size=8).hexdigest()

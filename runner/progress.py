@@ -267,8 +267,8 @@ class Bars(Progress):
 
     def _foot(self) -> Iterator[Text]:
         tally = self._tally
-        if tally.failed or tally.reused:
-            yield Text(counts_text(tally), style="yellow")
+        if counts := counts_text(tally):
+            yield Text(counts, style="yellow")
         if tally.best is not None:
             line = Text(best_line(tally), style="green", no_wrap=True, overflow="ellipsis")
             yield line.append(f"  {text.pairs(tally.best.sample)}", style="dim")

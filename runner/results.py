@@ -9,13 +9,13 @@ from safetensors import SafetensorError
 from torch import nn
 
 from runner.config import Settings
-from runner.engines.engine import Engine
+from runner.engines.engine import CONSTANTS, Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError
+from runner.source import constant
 from runner.store import RECORD, read
-from runner.targets import build
-from runner.trial import Job, Objective, Trial, top
+from runner.trial import Job, Objective, Trial, top, trial_folder
 from runner.walk import Sample
-from runner.worker import WEIGHTS, load_weights, trial_folder
+from runner.worker import WEIGHTS, load_weights
 
 Formatter = Literal["dict", "code", "instance"]
 
@@ -74,9 +74,9 @@ class Run:
             raise RunnerError(text) from error
         return model.eval()
 
-    def source(self, trial: Trial) -> str:
-        """Python source of a trial's model; it defines `build() -> torch.nn.Module`."""
-        return self._engine.source(self.job(trial).recipe, 0)
+    def source(self, trial: Trial) -> ModelSource:
+        """A trial's model as Python source; it defines `build() -> torch.nn.Module`."""
+        return self._engine.source(trial, standalone=self.settings.export.standalone)
 
     def weights(self, trial: Trial) -> Path:
         """Where the weights of a trial lie, if they were kept."""
@@ -97,18 +97,14 @@ class Run:
             case "dict":
                 return [trial.sample for trial in best]
             case "code":
-                return [self.source(trial) for trial in best]
+                return [self.source(trial).text for trial in best]
             case "instance":
                 return [self.model(trial) for trial in best]
         raise ConfigError(f"formatter is {formatter!r}; it must be dict, code or instance.")
 
     @cached_property
     def _engine(self) -> Engine:
-        settings = self.settings
-        made: Engine = build(
-            settings.engine, settings.trust, space=settings.space, trust=settings.trust
-        )
-        return made
+        return make(self.settings)
 
     def _repr_html_(self) -> str:
         from runner.tables import html
@@ -131,11 +127,18 @@ def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -
     for name, content in (("sample", trial.sample), ("metrics", metrics)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     metric = run.objective.metric
-    found = {"run": run.folder.name, "trial": trial.number, metric: trial.metrics[metric]}
-    header = HEADER.format(found=repr(found))
+    found = {
+        "run": run.folder.name,
+        "trial": trial.number,
+        metric: trial.metrics[metric],
+        "sample": trial.sample,
+    }
+    source = run.source(trial)
+    if source.constants is not None:
+        (folder / CONSTANTS).write_bytes(source.constants)
     shape = tuple(run.settings.data.get("shape", ()))
     body = MAIN.format(weights=WEIGHTS) + (ONCE.format(shape=repr((2, *shape))) if shape else "")
-    (folder / "model.py").write_text(header + run.source(trial) + body)
+    (folder / "model.py").write_text(f"{HEADER}{source.text}\n\n{constant('FOUND', found)}{body}")
 
 
 HEADER = '''"""A model that a search found, with its weights beside it.
@@ -143,8 +146,6 @@ HEADER = '''"""A model that a search found, with its weights beside it.
     python model.py           builds it, loads its weights, and runs it once
     from model import load    model = load()
 """
-
-FOUND = {found}
 '''
 
 MAIN = '''

@@ -79,10 +79,11 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
             f"The run in {config.resume} cannot go on with another config; only "
             f"{', '.join(FREE[:3])} may change. Changed: {'; '.join(different)}."
         )
-    if now.budget.trials < len(record.trials) and now.budget != before.budget:
+    done = sum(not trial.refused for trial in record.trials)
+    if now.budget.trials < done and now.budget != before.budget:
         raise ConfigError(
             f"budget.trials is {now.budget.trials}, but the run in {config.resume} has "
-            f"{len(record.trials)} trials already; it may only grow."
+            f"{done} trials already; it may only grow."
         )
     return now, folder
 

@@ -18,7 +18,7 @@ from runner.trial import Failure, Objective, State, Trial
 from runner.walk import Sample
 
 RECORD = "run.db"
-VERSION = 1
+VERSION = 2
 Kind = Literal[
     "begun", "resumed", "proposed", "started", "metrics", "finished", "stopped", "failed"
 ]
@@ -49,6 +49,7 @@ def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
             number=event.trial or 0,
             sample=data["sample"],
             seed=data["seed"],
+            key=data["key"],
             duplicate_of=data["duplicate_of"],
             proposed_at=now,
         )
@@ -118,9 +119,9 @@ class Store:
         if self._resumed_with is not None:
             self._append("resumed", None, {"config": self._resumed_with})
 
-    def propose(self, sample: Sample, seed: int, duplicate_of: int | None) -> Trial:
+    def propose(self, sample: Sample, seed: int, key: str, duplicate_of: int | None) -> Trial:
         """A new trial, with the next number."""
-        data = {"sample": sample, "seed": seed, "duplicate_of": duplicate_of}
+        data = {"sample": sample, "seed": seed, "key": key, "duplicate_of": duplicate_of}
         return self._take(self._append("proposed", self.next_number, data))
 
     def record(self, trial: int, kind: Kind, data: Mapping[str, Any]) -> Trial:
@@ -229,7 +230,13 @@ def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
             chain = _checksum(chain, time_, kind, trial, data)
             if chain != checksum or id_ != place:
                 raise _damaged(folder, f"event {place} does not match its checksum")
-            yield Event(time_, kind, trial, json.loads(data)), checksum
+            event = Event(time_, kind, trial, json.loads(data))
+            if kind == "begun" and event.data["version"] != VERSION:
+                raise RunFailed(
+                    f"The record {folder / RECORD} has version {event.data['version']}; this "
+                    f"runner reads version {VERSION}. Go on with the runner that wrote it."
+                )
+            yield event, checksum
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _damaged(folder, str(error)) from error
 

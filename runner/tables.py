@@ -142,7 +142,8 @@ def _summary(trials: Sequence[Trial]) -> str:
     """How many trials there were, how they ended, and how long they took together."""
     own = [trial for trial in trials if trial.duplicate_of is None]
     counts = {
-        "failed": sum(trial.failed for trial in own),
+        "failed": sum(trial.failed and not trial.refused for trial in own),
+        "refused": sum(trial.refused for trial in own),
         "stopped early": sum(trial.state == "stopped" for trial in own),
         "reused": len(trials) - len(own),
         "not ended": sum(trial.running for trial in own),

@@ -22,6 +22,7 @@ class Tally:
         self.ended = 0
         self.failed = 0
         self.reused = 0
+        self.refused = 0
         self.best: Trial | None = None
         self._minutes = settings.budget.minutes
         self._epochs = settings.evaluator.get("epochs")
@@ -39,6 +40,9 @@ class Tally:
             self.running[trial.number] = trial
             return
         self.running.pop(trial.number, None)
+        if trial.refused and trial.duplicate_of is None:
+            self.refused += 1
+            return
         self.ended += 1
         self.failed += trial.failed and trial.duplicate_of is None
         self.reused += trial.duplicate_of is not None
@@ -99,6 +103,8 @@ def news_line(trial: Trial, objective: Objective, folder: Path) -> str:
         return first if trial.running else ""
     if trial.failure is not None:
         why = text.cut(str(trial.failure), LONG)
+        if trial.refused:
+            return f"{number} was {why}"
         return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
     if not trial.running and not trial.scored:
         there = ", ".join(f"{k}={text.number(v)}" for k, v in trial.metrics.items())
@@ -133,7 +139,7 @@ def summary_line(tally: Tally) -> str:
 
 
 def counts_text(tally: Tally) -> str:
-    counts = (tally.failed, "failed"), (tally.reused, "reused")
+    counts = (tally.failed, "failed"), (tally.reused, "reused"), (tally.refused, "refused")
     return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 

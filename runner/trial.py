@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, final
 
 from runner.walk import Sample, generator
 
+REFUSED = "refused"  # the reason of a failure that came before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 
 
@@ -26,7 +27,8 @@ class State(StrEnum):
 class Failure:
     """Why a trial failed: a reason in a word or two, and one line of text."""
 
-    reason: str  # "error", "crashed", "out of memory", "timed out", "stalled", "not finite"
+    # "error", "crashed", "out of memory", "timed out", "stalled", "not finite", "refused"
+    reason: str
     text: str
 
     def __str__(self) -> str:
@@ -62,6 +64,7 @@ class Trial:
     step: int = 0  # how many reports, that is epochs, there were
     score: float | None = None  # the objective, turned so that more is better; None without one
     failure: Failure | None = None
+    key: str = ""  # equal for trials that mean the same; see `Engine.key`
     duplicate_of: int | None = None  # the trial whose result this one shares
     proposed_at: float = 0.0  # seconds since the epoch
     started_at: float | None = None
@@ -74,6 +77,11 @@ class Trial:
     @property
     def failed(self) -> bool:
         return self.state is State.FAILED
+
+    @property
+    def refused(self) -> bool:
+        """Whether this trial never ran, because its model cannot be; it costs no budget."""
+        return self.failure is not None and self.failure.reason == REFUSED
 
     @property
     def scored(self) -> bool:
@@ -95,6 +103,11 @@ def top(trials: Sequence[Trial], k: int) -> list[Trial]:
 def trial_seed(seed: int, number: int) -> int:
     """The seed of everything random in a trial; the same when the trial is run again."""
     return generator(seed, "trial", number).getrandbits(31)
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Where what a trial leaves behind lies, below the folder of its run."""
+    return folder / "trials" / f"{number:04d}"
 
 
 @final

@@ -20,16 +20,11 @@ from runner.data.data import Data
 from runner.errors import one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
 from runner.targets import build, locate, put
-from runner.trial import Failure, Job, Metrics, Report, Setup
+from runner.trial import Failure, Job, Metrics, Report, Setup, trial_folder
 from runner.walk import Sample
 
 Send = Callable[[Report], None]
 WEIGHTS = "weights.safetensors"
-
-
-def trial_folder(folder: Path, number: int) -> Path:
-    """Where what a trial leaves behind lies, below the folder of its run."""
-    return folder / "trials" / f"{number:04d}"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -70,7 +65,8 @@ class Worker:
             send(Report(number, "started"))
         try:
             torch.default_generator.manual_seed(job.seeds[0])  # models are built on the CPU
-            models = locate(self.setup.engine, self.setup.trust).build(job.recipe)
+            engine = locate(self.setup.engine, self.setup.trust)
+            models = engine.build(job.recipe, self.setup.folder)
             if job.action == "test":
                 ends = self._test(job, models)
             else:

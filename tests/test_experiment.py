@@ -3,7 +3,7 @@
 import sqlite3
 
 import pytest
-from searches import ARITHMETIC, STRATEGIES
+from searches import ARITHMETIC, STRATEGIES, Picky, Stubborn
 
 from runner.errors import RunFailed
 from runner.store import RECORD
@@ -180,3 +180,50 @@ def test_a_full_disk_ends_the_run_and_the_trial_is_run_again_afterwards(search):
     assert not any(trial.failed for trial in search.trials)
     trials = search.run(12, evaluator=trouble("prints"))
     assert all(trial.scored for trial in trials) and len(trials) == 12
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_refused_sample_is_recorded_costs_no_budget_and_another_one_is_drawn(strategy, search):
+    trials = search.run(4, strategy=strategy, engine=Picky, dedup=False)
+    refused = [trial for trial in trials if trial.refused]
+    assert len(trials) - len(refused) == 4
+    assert all(trial.scored for trial in trials if not trial.refused)
+    assert {trial.sample["width"] == 2 for trial in refused} <= {True}
+    assert all(trial.failure.text == "A width of 2 does not fit: 3 does." for trial in refused)
+    assert all(trial.started_at is None for trial in refused)
+
+
+def test_a_run_with_refusals_goes_on_as_it_would_have(new_search):
+    whole = new_search()
+    expected = history(whole.run(6, engine=Picky))
+    assert any("refused" in line[-1] for line in expected)
+    content = (whole.folder / RECORD).read_bytes()
+    for keep in range(1, cut(whole.folder, 10**6)):
+        part = new_search()
+        part.folder.mkdir()
+        (part.folder / RECORD).write_bytes(content)
+        cut(part.folder, keep)
+        assert history(part.run(6, engine=Picky)) == expected, f"cut behind event {keep}"
+
+
+def test_samples_that_mean_the_same_model_are_trained_once(search):
+    trials = search.run(20, strategy="grid", engine=Picky)
+    own = [t.sample for t in trials if t.duplicate_of is None and not t.refused]
+    assert len({str({**sample, "kernel": 0}) for sample in own}) == len(own)
+    repeated = [t for t in trials if t.duplicate_of is not None]
+    assert repeated
+    for trial in repeated:
+        first = trials[trial.duplicate_of]
+        assert {**trial.sample, "kernel": 0} == {**first.sample, "kernel": 0}
+        assert trial.metrics == first.metrics
+
+
+def test_a_space_of_which_nothing_fits_ends_the_run(search):
+    with pytest.raises(RunFailed, match=r"200 proposals in a row were refused.*Nothing fits"):
+        search.run(1, strategy="random", engine=Stubborn, space={"_target_": "toy.Wide"})
+
+
+def test_a_small_space_of_which_nothing_fits_is_used_up(search):
+    trials = search.run(5, engine=Stubborn)
+    assert all(trial.refused for trial in trials)
+    assert "used up" in search.progress.notes[0]

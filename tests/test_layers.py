@@ -22,6 +22,7 @@ LAYERS = [
     ["worker"],
     ["engines", "evaluators", "strategies", "training.service", "store", "progress", "tables"],
     ["tally", "composing"],
+    ["graph"],
     ["config", "data", "nn", "source", "text", "trial"],
     ["space", "targets", "training.devices"],
     ["structure"],
@@ -33,7 +34,7 @@ LAYERS = [
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
     "data": {"data", "images", "splits"},
-    "engines": {"engine"},
+    "engines": {"compiler", "engine", "model_space"},
     "evaluators": {"evaluator", "seeds", "supervised"},
     "strategies": {"strategy"},
     "tasks": {"task"},

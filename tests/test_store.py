@@ -24,7 +24,9 @@ def folder(tmp_path):
     with Store(tmp_path, OBJECTIVE) as store:
         store.begin(CONFIG)
         for number in range(3):
-            store.propose({"x": number, "p": [1, 2]}, seed=number + 10, duplicate_of=None)
+            store.propose(
+                {"x": number, "p": [1, 2]}, seed=number + 10, key=str(number), duplicate_of=None
+            )
             store.record(number, "started", {})
         store.record(1, "metrics", {"acc": 0.5})
         store.record(0, "metrics", {"acc": 0.1})
@@ -153,7 +155,7 @@ def test_killed_at_any_instant_the_record_holds_what_was_acknowledged(tmp_path):
         store = Store(Path({str(tmp_path)!r}), Objective("acc", "max"))
         store.begin({CONFIG!r})
         for number in range(1000):
-            store.propose({{"x": number}}, seed=1, duplicate_of=None)
+            store.propose({{"x": number}}, seed=1, key=str(number), duplicate_of=None)
             print(number, flush=True)
             if number == 57:
                 os.kill(os.getpid(), 9)

@@ -2,18 +2,48 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
 
 from torch import nn
 
+from runner.config import Settings
+from runner.graph.unit import Graph
 from runner.space import Space
+from runner.targets import build
 from runner.trial import Job, Trial
+from runner.walk import Sample, sample_key
+
+CONSTANTS = "constants.safetensors"  # what a source finds its constants by, beside it
+
+
+@final
+@dataclass(frozen=True)
+class ModelSource:
+    """Python source of a model; it defines `build() -> torch.nn.Module`. `constants` is the file
+    of the tensors it needs, None when it needs none."""
+
+    text: str
+    constants: bytes | None = None
 
 
 class Engine(ABC):
-    """One way to get from a sample to a model. `space` is what the model leaves open."""
+    """One way to get from a sample to a model. `space` is what is left open."""
 
     space: Space
+
+    def key(self, sample: Sample) -> str:
+        """A text that is equal for samples that mean the same trial.
+
+        Asked once for each proposal, before it is planned. Raises Refused for a sample whose
+        model cannot be: it is recorded as refused, and another one is drawn.
+        """
+        return sample_key(sample)
+
+    def graph(self, sample: Sample) -> Graph | None:
+        """The graph of a sample's model; None when this engine makes none."""
+        return None
 
     @abstractmethod
     def plan(self, trials: Sequence[Trial]) -> Iterable[Job]:
@@ -21,10 +51,25 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def build(recipe: Mapping[str, Any]) -> Sequence[nn.Module]:
-        """The models of a job, one per trial, with fresh weights. Runs in the worker, seeded."""
+    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> Sequence[nn.Module]:
+        """The models of a job, one per trial, with fresh weights. Runs in the worker, seeded.
 
-    @staticmethod
+        With the run's folder, what the engine wrote for a trial to be read goes to its trial's.
+        """
+
     @abstractmethod
-    def source(recipe: Mapping[str, Any], index: int) -> str:
-        """Python source of model `index` of a job; it defines `build() -> torch.nn.Module`."""
+    def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
+        """The model of a trial as source. A standalone one imports nothing but torch; ConfigError
+        where that cannot be."""
+
+
+def make(settings: Settings) -> Engine:
+    """The engine that a config describes, over the config's space."""
+    engine: Engine = build(
+        settings.engine,
+        settings.trust,
+        space=settings.model,
+        mutators=settings.mutators,
+        trust=settings.trust,
+    )
+    return engine

@@ -1,7 +1,11 @@
-"""The ambient build: who answers when a model's code declares a choice, and how it is labelled."""
+"""The ambient build: who answers when a model's code declares a choice, and how it is labelled.
+
+A *fixed* build decides every choice when it is declared. A *symbolic* one leaves all of them open
+and builds all candidates; what needs a value meanwhile gets that of the default model.
+"""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,10 +14,12 @@ from typing import Any, TypeVar, final
 from torch import nn
 
 from runner.choice import Choice, Value
-from runner.errors import SampleError, did_you_mean
+from runner.errors import SampleError, SymbolicError, did_you_mean
+from runner.nn.ways import Way, Ways
 from runner.walk import Chooser, Sample, Walk, lookup
 
 M = TypeVar("M", bound=nn.Module)
+UNSURE = -1  # the number of choices so far, where it depends on an open one
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,45 @@ class Scope:
 class Build:
     """One walk through a model's `__init__`, with the scopes that are open."""
 
-    def __init__(self, choose: Chooser) -> None:
+    def __init__(self, choose: Chooser, *, symbolic: bool = False) -> None:
         self.walk = Walk(choose)
+        self.symbolic = symbolic
         self._scopes = [Scope()]
         self._counts: dict[str, int] = {}
+        self._way: Way = {}
+        self._ways = Ways()
+
+    def ask(self, choice: Choice) -> Value:
+        """The answer to a choice; in a symbolic build, that of the default model."""
+        if not self.symbolic:
+            return self.walk.ask(choice)
+        self._ways.declare(choice, self._way)
+        return choice.check(self.walk.choose(choice))
+
+    def branches(self, makers: Sequence[tuple[Way, Callable[[], M]]]) -> list[M]:
+        """What all makers make, of which a sample has one: each starts from the same numbers."""
+        made, start, ends = [], self._counts, []
+        for way, maker in makers:
+            self._counts = dict(start)
+            outside, self._way = self._way, {**self._way, **way}
+            try:
+                made.append(maker())
+            finally:
+                self._way = outside
+            ends.append(self._counts)
+        self._counts = _merged(ends)
+        return made
+
+    def steps(self, makers: Sequence[Callable[[], M]], depths: Collection[int]) -> list[M]:
+        """What all makers make, of which a sample has the first few, as many as one of `depths`."""
+        made, ends = [], []
+        for depth in range(len(makers) + 1):
+            if depth in depths:
+                ends.append(dict(self._counts))
+            if depth < len(makers):
+                made.append(makers[depth]())
+        self._counts = _merged(ends)
+        return made
 
     def label(self, given: str | None) -> str:
         """A label as a path: a given one below the open label scopes, else the next number below
@@ -40,8 +81,14 @@ class Build:
         scope = self._scopes[-1]
         if given is not None:
             return _join(scope.given, given)
-        self._counts[scope.numbered] = self._counts.get(scope.numbered, 0) + 1
-        return _join(scope.numbered, str(self._counts[scope.numbered]))
+        count = self._counts.get(scope.numbered, 0)
+        if count == UNSURE:
+            raise SymbolicError(
+                "A choice without a label cannot be numbered here: how many came before it depends "
+                "on a choice that is open. Give it a label, or those inside the candidates."
+            )
+        self._counts[scope.numbered] = count + 1
+        return _join(scope.numbered, str(count + 1))
 
     @contextmanager
     def below(self, path: str) -> Iterator[None]:
@@ -75,6 +122,13 @@ class Build:
             self._scopes.pop()
 
 
+def _merged(ends: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The numbers reached on several ways, where they agree."""
+    scopes = dict.fromkeys(scope for counts in ends for scope in counts)
+    reached = {scope: {counts.get(scope, 0) for counts in ends} for scope in scopes}
+    return {scope: n.pop() if len(n) == 1 else UNSURE for scope, n in reached.items()}
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
@@ -92,7 +146,8 @@ def current() -> Build:
 
 
 @contextmanager
-def _building(build: Build) -> Iterator[Build]:
+def building(build: Build) -> Iterator[Build]:
+    """Make a build the ambient one."""
     token = _ambient.set(build)
     try:
         yield build
@@ -107,7 +162,7 @@ def draw(choose: Chooser) -> Iterator[Sample]:
     with draw(lambda choice: choice.default) as sample:
         model = Net()
     """
-    with _building(Build(choose)) as build:
+    with building(Build(choose)) as build:
         yield build.walk.sample
 
 
@@ -121,7 +176,7 @@ def sample(values: Mapping[str, Value], *, strict: bool = False) -> Iterator[Sam
     Raises SampleError for a missing label or an unknown value, and with `strict` also for labels
     that no choice asked for.
     """
-    with _building(Build(lookup(values))) as build:
+    with building(Build(lookup(values))) as build:
         yield build.walk.sample
         if strict and (unknown := sorted(values.keys() - build.walk.choices.keys())):
             raise SampleError(
@@ -144,7 +199,7 @@ def model_wrapper(cls: type[M]) -> type[M]:
 
     @functools.wraps(init)
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
-        with _building(current()) as build, build.model(self, cls.__name__):
+        with building(current()) as build, build.model(self, cls.__name__):
             init(self, *args, **kwargs)
 
     setattr(cls, "__init__", __init__)  # noqa: B010
@@ -160,3 +215,14 @@ def basic_unit(cls: type[M]) -> type[M]:
 def is_basic_unit(cls: type[nn.Module]) -> bool:
     """Whether this very class was decorated; subclasses are not basic units by inheritance."""
     return "_runner_basic_unit" in vars(cls)
+
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+
+
+def is_leaf(cls: type[nn.Module]) -> bool:
+    """Whether a call of its constructor makes all there is to a module of this very class: a
+    torch.nn layer, or a basic unit."""
+    if cls.__module__.startswith("torch.nn."):
+        return cls is not nn.Module and cls not in CONTAINERS
+    return is_basic_unit(cls)

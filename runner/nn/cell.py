@@ -2,18 +2,37 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final, no_type_check
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, ClassVar, Literal, final, no_type_check
 
 import torch
 from torch import Tensor, nn
 
-from runner.choice import Categorical
+from runner.choice import Categorical, Subset
 from runner.errors import SpaceError
 from runner.nn.build import current
-from runner.nn.layer import InputChoice, Maker, candidates_of, make
+from runner.nn.expression import Variable, compute
+from runner.nn.layer import Maker, candidates_of, make
+from runner.nn.same import same_structure
 
 
 @final
+@dataclass(frozen=True)
+class Slot:
+    """What a slot of a node runs, and on which state; in an open cell, what it may run.
+
+    `variants` are the modules that (place of the op among the candidates, state) stand for.
+    """
+
+    op: Categorical
+    input: Subset
+    place: int  # of the op in the default model, or of the chosen one
+    state: int
+    variants: Mapping[tuple[int, int], nn.Module]
+
+
 class Cell(nn.Module):
     """Node i sums `num_ops_per_node` slots; each applies a chosen op to a chosen earlier state.
 
@@ -23,7 +42,12 @@ class Cell(nn.Module):
     `postprocessor(output, inputs)` has the last word. Slot k of node i asks for
     `{label}/input_{i}_{k}` and `{label}/op_{i}_{k}`. An op candidate is a module (copied for each
     slot) or a factory `(node, slot, input) -> Module`.
+
+    In a symbolic build, `ops` has a list of modules for each slot, one for each op and state that
+    differs; see `facts`.
     """
+
+    kind: ClassVar[str] = "Cell"
 
     def __init__(
         self,
@@ -45,6 +69,7 @@ class Cell(nn.Module):
             raise SpaceError("A Cell needs at least one node, one op per node, one predecessor.")
         self.num_predecessors = num_predecessors
         self.concat_dim = concat_dim
+        self.merge_op = merge_op
         self.preprocessor = preprocessor
         self.postprocessor = postprocessor
         self.ops = nn.ModuleList()
@@ -52,14 +77,48 @@ class Cell(nn.Module):
 
         build = current()
         nodes = range(num_predecessors, num_predecessors + num_nodes)
+        slots: list[list[Slot]] = []
         with build.below(build.label(label)):
             for i in nodes:
-                slots = [_slot(candidates_of(op_candidates), i, k) for k in range(num_ops_per_node)]
-                self.ops.append(nn.ModuleList(op for op, _ in slots))
-                self.inputs.append([state for _, state in slots])
+                options = candidates_of(op_candidates)
+                slots.append([_slot(options, i, k) for k in range(num_ops_per_node)])
+        for node in slots:
+            self.ops.append(nn.ModuleList(_modules(slot, build.symbolic) for slot in node))
+            self.inputs.append([slot.state for slot in node])
+        self.output_node_indices = _outputs(num_predecessors, merge_op, self.inputs)
+        if build.symbolic:
+            if merge_op == "loose_end":
+                inputs = [[Variable(slot.input, [slot.state]) for slot in node] for node in slots]
+                self.output_node_indices = compute(_loose, num_predecessors, inputs)
+            self.__class__ = OpenCell
+            self.slots = slots  # `facts` speak of them
 
-        read = {state for states in self.inputs for state in states}
-        self.output_node_indices = [i for i in nodes if merge_op == "all" or i not in read]
+    def facts(self) -> dict[str, Any]:
+        """The arguments, and `nodes`: for each slot of each node
+
+        - `op`, `input`: a Categorical and a Subset; None once they are decided;
+        - `state`: the one that is read; None until it is decided;
+        - `variants`: the path below this cell of the module for (place of the op, state).
+
+        `preprocessor` and `postprocessor` are names of children, plain callables, or None.
+        """
+        return {
+            "num_predecessors": self.num_predecessors,
+            "concat_dim": self.concat_dim,
+            "merge_op": self.merge_op,
+            "nodes": self._nodes(),
+            "preprocessor": self._processor("preprocessor"),
+            "postprocessor": self._processor("postprocessor"),
+        }
+
+    def _processor(self, name: str) -> Any:
+        return name if name in self._modules else getattr(self, name)
+
+    def _nodes(self) -> list[list[dict[str, Any]]]:
+        return [
+            [{"op": None, "input": None, "state": state, "variants": {}} for state in states]
+            for states in self.inputs
+        ]
 
     def __call__(self, *inputs: Any) -> Any:
         """Takes the predecessors' tensors, as arguments or as one list."""
@@ -88,12 +147,89 @@ class Cell(nn.Module):
         return output
 
 
-def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> tuple[nn.Module, int]:
-    """The op of a slot and the state it reads."""
+@final
+class OpenCell(Cell):
+    """A Cell whose choices are open; runs as in the default model."""
+
+    slots: list[list[Slot]]
+
+    def _nodes(self) -> list[list[dict[str, Any]]]:
+        nodes = []
+        for i, slots in enumerate(self.slots):
+            nodes.append([self._open(slot, f"ops.{i}.{k}") for k, slot in enumerate(slots)])
+        return nodes
+
+    def _open(self, slot: Slot, path: str) -> dict[str, Any]:
+        names = {
+            id(module): f"{path}.{n}" for n, module in self.get_submodule(path).named_children()
+        }
+        variants = {place: names[id(module)] for place, module in slot.variants.items()}
+        return {"op": slot.op, "input": slot.input, "state": None, "variants": variants}
+
+    @no_type_check
+    def forward(self, inputs: list[Tensor]):
+        """The forward of a decided cell, on the slots of the default model."""
+        ops = [[slot.variants[slot.place, slot.state] for slot in node] for node in self.slots]
+        outputs = _outputs(self.num_predecessors, self.merge_op, self.inputs)
+        decided = SimpleNamespace(
+            num_predecessors=self.num_predecessors,
+            concat_dim=self.concat_dim,
+            preprocessor=self.preprocessor,
+            postprocessor=self.postprocessor,
+            ops=ops,
+            inputs=self.inputs,
+            output_node_indices=outputs,
+        )
+        return Cell.forward(decided, inputs)
+
+
+def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> Slot:
+    """Declare a slot and make its modules: those of the answers, or all in a symbolic build."""
     build = current()
-    chosen = InputChoice(node, label=f"input_{node}_{slot}").chosen[0]
-    choice = Categorical(build.label(f"op_{node}_{slot}"), tuple(options))
-    candidate = options[build.walk.ask(choice)]
+    read = Subset(build.label(f"input_{node}_{slot}"), node, 1)
+    [state] = build.ask(read)
+    op = Categorical(build.label(f"op_{node}_{slot}"), tuple(options))
+    place = op.index(build.ask(op))
+    if not build.symbolic:
+        module = _make_op(options[op.candidates[place]], node, slot, state)
+        return Slot(op, read, place, state, {(place, state): module})
+    places = [(i, s) for i in range(len(options)) for s in range(node)]
+    ways = [
+        (
+            {read.label: [s], op.label: op.candidates[i]},
+            partial(_make_op, options[op.candidates[i]], node, slot, s),
+        )
+        for i, s in places
+    ]
+    variants = dict(zip(places, build.branches(ways), strict=True))
+    for i, s in places:  # keep one of those that are the same for several states
+        variants[i, s] = next(
+            module
+            for (j, _), module in variants.items()
+            if i == j and (module is variants[i, s] or same_structure(module, variants[i, s]))
+        )
+    return Slot(op, read, place, state, variants)
+
+
+def _make_op(candidate: nn.Module | Maker, node: int, slot: int, state: int) -> nn.Module:
     if isinstance(candidate, nn.Module):
-        return copy.deepcopy(candidate), chosen
-    return make(candidate, node, slot, chosen), chosen
+        return copy.deepcopy(candidate)
+    return make(candidate, node, slot, state)
+
+
+def _modules(slot: Slot, symbolic: bool) -> nn.Module:
+    """What stands for a slot in `ops`: its module, or a list of all."""
+    different = [*dict.fromkeys(slot.variants.values())]
+    return nn.ModuleList(different) if symbolic else different[0]
+
+
+def _loose(first: int, inputs: Sequence[Sequence[Sequence[int]]]) -> list[int]:
+    """The outputs of a cell whose slots were given these answers."""
+    return _outputs(first, "loose_end", [[state for [state] in node] for node in inputs])
+
+
+def _outputs(first: int, merge_op: str, inputs: Sequence[Sequence[int]]) -> list[int]:
+    """The nodes that are the output, of a cell whose nodes start at `first` and read `inputs`."""
+    read = {state for states in inputs for state in states}
+    nodes = range(first, first + len(inputs))
+    return [i for i in nodes if merge_op == "all" or i not in read]

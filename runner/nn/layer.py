@@ -3,7 +3,8 @@
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from functools import partial
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from runner.choice import Categorical, Numeric, Subset
 from runner.errors import SpaceError
 from runner.nn.build import current
+from runner.nn.expression import Expression, Variable
+from runner.nn.open import OpenLayer, OpenRepeat, depths_of
 
 Maker = Callable[..., nn.Module]
 Reduction = Literal["sum", "mean", "concat", "none"]
@@ -47,22 +50,49 @@ def LayerChoice(
 ) -> nn.Module:
     """One of several modules, given as modules or as callables that make one.
 
-    The chosen module itself comes back. A callable is called only when it is chosen.
+    The chosen module itself comes back. A callable is called only when it is chosen. A symbolic
+    build gives an OpenLayer, with all candidates.
     """
     build = current()
     options = candidates_of(candidates)
-    return make(options[build.walk.ask(Categorical(build.label(label), tuple(options)))])
+    choice = Categorical(build.label(label), tuple(options))
+    answer = build.ask(choice)
+    if not build.symbolic:
+        return make(options[answer])
+    ways = [({choice.label: key}, partial(make, option)) for key, option in options.items()]
+    return OpenLayer(choice, build.branches(ways), choice.index(answer))
 
 
 @final
 class ChosenInputs(nn.Module):
-    """What an InputChoice is once it is decided: picks tensors of a list and reduces them."""
+    """What an InputChoice is: picks tensors of a list and reduces them.
 
-    def __init__(self, n_candidates: int, chosen: Sequence[int], reduction: Reduction) -> None:
+    While its `choice` is open, those of the default model are picked.
+    """
+
+    kind: ClassVar[str] = "InputChoice"
+
+    def __init__(
+        self,
+        n_candidates: int,
+        chosen: Sequence[int],
+        reduction: Reduction,
+        choice: Subset | None = None,
+    ) -> None:
         super().__init__()
         self.n_candidates = n_candidates
         self.chosen = list(chosen)
         self.reduction = reduction
+        self.choice = choice
+
+    def facts(self) -> dict[str, Any]:
+        """`choice` (None once it is decided), `chosen` (None until then), and the arguments."""
+        return {
+            "choice": self.choice,
+            "chosen": self.chosen if self.choice is None else None,
+            "n_candidates": self.n_candidates,
+            "reduction": self.reduction,
+        }
 
     def forward(self, inputs: Sequence[Tensor]) -> Any:
         """The sum, mean or concatenation (dim 1) of the chosen inputs, or their list for "none".
@@ -84,7 +114,8 @@ class ChosenInputs(nn.Module):
         return total / len(picked) if self.reduction == "mean" else total
 
     def extra_repr(self) -> str:
-        return f"{self.chosen} of {self.n_candidates}, reduction={self.reduction!r}"
+        chosen = self.chosen if self.choice is None else self.choice.label
+        return f"{chosen} of {self.n_candidates}, reduction={self.reduction!r}"
 
 
 def InputChoice(
@@ -98,8 +129,9 @@ def InputChoice(
     if reduction not in ("sum", "mean", "concat", "none"):
         raise SpaceError(f"reduction is {reduction!r}; it must be sum, mean, concat or none.")
     build = current()
-    chosen = build.walk.ask(Subset(build.label(label), n_candidates, n_chosen))
-    return ChosenInputs(n_candidates, chosen, reduction)
+    choice = Subset(build.label(label), n_candidates, n_chosen)
+    chosen = build.ask(choice)
+    return ChosenInputs(n_candidates, chosen, reduction, choice if build.symbolic else None)
 
 
 def Repeat(
@@ -107,30 +139,53 @@ def Repeat(
     depth: int | tuple[int, int],
     *,
     label: str | None = None,
-) -> nn.Sequential:
+) -> nn.Module:
     """A block several times in a row; depth 0 is the identity.
 
     `blocks` is a module (copied: the choices inside are shared, and so are the first weights), a
     callable `index -> Module` (choices inside are independent), or a list, cut to `depth`.
-    `depth` is a number, or `(min, max)`, both included, for a choice.
+    `depth` is a number, or `(min, max)`, both included, for a choice. The blocks come back in an
+    nn.Sequential; in a symbolic build with an open depth, in an OpenRepeat.
     """
-    if isinstance(depth, list | tuple):
-        build = current()
-        if len(depth) != 2:
-            raise SpaceError(
-                f"A Repeat has depth {depth!r}; it must be a number, (min, max), or a ValueChoice."
-            )
-        low, high = depth
-        _check_depth(low, blocks)
-        _check_depth(high, blocks)
-        depth = int(build.walk.ask(Numeric(build.label(label), low, high, step=1)))
-    _check_depth(depth, blocks)
+    number = _depth(depth, blocks, label)
+    if isinstance(number, Expression):
+        depths = depths_of(number)
+        for possible in depths:
+            _check_depth(possible, blocks)
+        return OpenRepeat(number, current().steps(_makers(blocks, max(depths)), depths))
+    _check_depth(number, blocks)
+    return nn.Sequential(*(maker() for maker in _makers(blocks, number)))
+
+
+def _depth(depth: Any, blocks: object, label: str | None) -> Any:
+    """The depth of a Repeat, after a choice between `(min, max)`: a number, or an expression."""
+    if not isinstance(depth, list | tuple):
+        return depth
+    if len(depth) != 2:
+        raise SpaceError(
+            f"A Repeat has depth {depth!r}; it must be a number, (min, max), or a ValueChoice."
+        )
+    low, high = depth
+    _check_depth(low, blocks)
+    _check_depth(high, blocks)
+    build = current()
+    choice = Numeric(build.label(label), low, high, step=1)
+    answer = build.ask(choice)
+    return Variable(choice, answer) if build.symbolic else int(answer)
+
+
+def _makers(
+    blocks: nn.Module | Maker | Sequence[nn.Module | Maker], depth: int
+) -> list[Callable[[], nn.Module]]:
+    """What makes the first `depth` blocks, in order."""
     if isinstance(blocks, nn.Module):
-        return nn.Sequential(*(copy.deepcopy(blocks) if i else blocks for i in range(depth)))
+        return [
+            partial(copy.deepcopy, blocks) if i else partial(make, blocks) for i in range(depth)
+        ]
     if callable(blocks):
         numbered = takes_index(blocks)
-        return nn.Sequential(*(make(blocks, *([i] if numbered else [])) for i in range(depth)))
-    return nn.Sequential(*(make(block) for block in blocks[:depth]))
+        return [partial(make, blocks, *([i] if numbered else [])) for i in range(depth)]
+    return [partial(make, block) for block in blocks[:depth]]
 
 
 def _check_depth(depth: Any, blocks: object) -> None:
@@ -153,10 +208,16 @@ def takes_index(maker: Maker) -> bool:
 class Placeholder(nn.Module):
     """Marks a spot for a user's mutator in the graph engines; here, an identity."""
 
+    kind: ClassVar[str] = "Placeholder"
+
     def __init__(self, name: str, **info: Any) -> None:
         super().__init__()
         self.name = name
         self.info = info
+
+    def facts(self) -> dict[str, Any]:
+        """Its `name`, and `info`: what else it was given."""
+        return {"name": self.name, "info": self.info}
 
     def forward(self, x: Tensor) -> Tensor:
         return x

@@ -5,7 +5,9 @@ from typing import Any, final
 
 from runner.choice import Categorical, Numeric, to_json
 from runner.errors import SpaceError
-from runner.nn.build import current
+from runner.nn.build import Build, current
+from runner.nn.expression import Expression as Expression
+from runner.nn.expression import Variable, compute
 
 
 @final
@@ -36,12 +38,30 @@ class _Tuple(tuple[Any, ...]):
         return tuple(self)
 
 
-_CALLABLE: dict[type, Callable[[Any], Any]] = {int: _Int, float: _Float, str: _Str, tuple: _Tuple}
+@final
+class _List(list[Any]):
+    __slots__ = ()
+
+    def __call__(self) -> list[Any]:
+        return list(self)
+
+
+@final
+class _Dict(dict[str, Any]):
+    __slots__ = ()
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(self)
+
+
+_CALLABLE: dict[type, Callable[[Any], Any]] = {
+    int: _Int, float: _Float, str: _Str, tuple: _Tuple, list: _List, dict: _Dict
+}  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
-    """The value, equal to its candidate; numbers, strings and tuples can be called as well, and
-    give themselves, as a plain object.
+    """The value, equal to its candidate; all but True, False and None, which Python allows no
+    likeness of, can be called as well, and give themselves, as a plain object.
 
     A model that calls its choice in `forward` (`F.dropout(x, self.p())`), as it must where the
     choice is still open, so runs unchanged where it is decided.
@@ -49,41 +69,58 @@ def _plain(value: Any) -> Any:
     return _CALLABLE.get(type(value), lambda same: same)(value)
 
 
+def _number(build: Build, choice: Numeric) -> Any:
+    answer = build.ask(choice)
+    return Variable(choice, answer) if build.symbolic else _plain(answer)
+
+
 @final
 class _ValueChoice:
     """`ValueChoice(candidates, label=...)` gives one of the candidates, a plain value."""
 
     def __call__(self, candidates: Iterable[Any], *, label: str | None = None) -> Any:
-        """One of `candidates`, which are JSON values or tuples of them."""
+        """One of `candidates`, which are JSON values or tuples of them.
+
+        It can be called, which gives it again: a model that uses it in `forward` must do so. True,
+        False and None cannot, so do not call a choice that has them among its candidates.
+        """
         build = current()
         options = list(candidates)
         choice = Categorical(build.label(label), tuple(to_json(option) for option in options))
-        return _plain(options[choice.index(build.walk.ask(choice))])
+        answer = build.ask(choice)
+        if build.symbolic:
+            return Variable(choice, answer, options)
+        return _plain(options[choice.index(answer)])
 
     @staticmethod
     def max(*values: Any) -> Any:
         """The largest of several choices or numbers."""
-        return max(*values)
+        return compute(max, *values)
 
     @staticmethod
     def min(*values: Any) -> Any:
         """The smallest of several choices or numbers."""
-        return min(*values)
+        return compute(min, *values)
 
     @staticmethod
     def condition(test: Any, true: Any, false: Any) -> Any:
         """`true if test else false`."""
-        return true if test else false
+        return compute(condition, test, true, false)
 
     @staticmethod
     def to_int(value: Any) -> Any:
         """`int(value)`."""
-        return int(value)
+        return compute(int, value)
 
     @staticmethod
     def to_float(value: Any) -> Any:
         """`float(value)`."""
-        return float(value)
+        return compute(float, value)
+
+
+def condition(test: Any, true: Any, false: Any) -> Any:
+    """`true if test else false`."""
+    return true if test else false
 
 
 ValueChoice = _ValueChoice()
@@ -98,11 +135,10 @@ def IntChoice(
     for end in (low, high, step):
         if isinstance(end, bool) or not isinstance(end, int):
             raise SpaceError(f"Choice '{name}' is an IntChoice with {end!r}; give whole numbers.")
-    return _plain(build.walk.ask(Numeric(name, low, high, step=step, log=log)))
+    return _number(build, Numeric(name, low, high, step=step, log=log))
 
 
 def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None = None) -> Any:
     """A number from `low` to `high`, drawn on a log scale if `log`."""
     build = current()
-    choice = Numeric(build.label(label), float(low), float(high), log=log)
-    return _plain(build.walk.ask(choice))
+    return _number(build, Numeric(build.label(label), float(low), float(high), log=log))

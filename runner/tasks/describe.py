@@ -11,15 +11,20 @@ from rich.text import Text
 from runner import assembly, progress, text
 from runner.config import Settings
 from runner.engines.engine import Engine
+from runner.graph.drawing.picture import svg
+from runner.graph.unit import Graph
 from runner.space import search_space
 from runner.tables import count_text, structure_table
 from runner.tasks.task import Task
 from runner.trial import Trial
 
+PICTURE = "graph.svg"
+
 
 @final
 class Describe(Task):
-    """Shows the choices, their number, and the default model. Records nothing."""
+    """Shows the choices, their number, and the default model; with an engine that makes a graph,
+    leaves a picture of it."""
 
     def run(self, settings: Settings, folder: Path) -> None:
         assembly.check(settings)
@@ -29,6 +34,9 @@ class Describe(Task):
         progress.show(_head(settings), Text(), structure_table(structure), Text())
         params = text.compact(parameters(engine))
         progress.show(Text(f"{count_text(structure)}; the default one has {params} parameters"))
+        graph = engine.graph(engine.space.default())
+        if graph is not None:
+            _show_graph(graph, folder)
         if settings.search:
             hyper = structure_table(search_space(settings.search).describe())
             progress.show(Text("\nHyper-parameters that are searched as well", style="bold"), hyper)
@@ -40,6 +48,18 @@ def _head(settings: Settings) -> RenderableType:
     for group in ("engine", "evaluator", "data", "strategy"):
         grid.add_row(Text(group), Text(text.name(getattr(settings, group))), style="dim")
     return Group(Text(text.clean(str(settings.space["_target_"])), style="bold"), grid)
+
+
+def _show_graph(graph: Graph, folder: Path) -> None:
+    """The graph of the default model: its units, what could not be read, its text, a picture."""
+    counts = ", ".join(f"{count} {grade}" for grade, count in graph.grades().items() if count)
+    progress.show(Text(f"\nThe default model as a graph: units: {counts}", style="bold"))
+    for note in graph.notes:
+        progress.note(str(note))
+    progress.show(Text(str(graph)))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PICTURE).write_text(svg(graph))
+    progress.show(Text(f"A picture of it lies in {folder / PICTURE}"))
 
 
 def parameters(engine: Engine) -> int:

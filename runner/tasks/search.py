@@ -23,8 +23,8 @@ from runner.store import RECORD, Store
 from runner.tables import best_table
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
-from runner.trial import Job, Metrics, Objective, Report, Trial, top
-from runner.worker import WEIGHTS, trial_folder
+from runner.trial import Job, Metrics, Objective, Report, Trial, top, trial_folder
+from runner.worker import WEIGHTS
 
 log = logging.getLogger(__name__)
 

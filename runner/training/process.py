@@ -27,8 +27,8 @@ def main() -> None:
 
     import torch
 
-    from runner.trial import Job, Report, Setup
-    from runner.worker import Worker, trial_folder
+    from runner.trial import Job, Report, Setup, trial_folder
+    from runner.worker import Worker
 
     def send(message: object) -> None:
         rest = json.dumps(message).encode() + b"\n"

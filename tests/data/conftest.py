@@ -1,38 +1,21 @@
 """Small data sets on disk, in the formats that MNIST, CIFAR and image folders are published in."""
 
 import hashlib
-import importlib
 import pickle
-import re
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-
-LIBRARIES = []  # of operators, kept alive
+import vision
 
 
 @pytest.fixture(scope="session")
 def torchvision() -> Any:
-    """The package. Beside a torch without its compiled operators, these are declared by name: it
-    asks for them while it is imported, and data sets do not use them."""
-    pytest.importorskip("PIL")
-    for _ in range(10):
-        try:
-            return importlib.import_module("torchvision")
-        except RuntimeError as error:
-            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
-            assert missing, error
-            LIBRARIES.append(torch.library.Library("torchvision", "FRAGMENT"))
-            LIBRARIES[-1].define(f"{missing[1]}(Tensor x) -> Tensor")
-            for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-                del sys.modules[name]
-    raise AssertionError("torchvision asks for ever more operators")
+    """The package."""
+    return vision.torchvision()
 
 
 def pixels(seed: int, *shape: int) -> np.ndarray:

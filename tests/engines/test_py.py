@@ -13,7 +13,7 @@ from runner.walk import DrawError, generator
 
 
 def space(name):
-    return PyEngine({"_target_": f"toy.{name}"}, ["toy"]).space
+    return PyEngine(space={"_target_": f"toy.{name}"}, trust=["toy"]).space
 
 
 def test_a_walk_asks_what_the_code_asks_in_its_order():

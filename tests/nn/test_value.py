@@ -165,7 +165,7 @@ def test_values_can_be_called_in_forward(built):
     assert [r.mean().item() for r in results] == [1, 2] * 4 + [0] * 8
 
 
-@pytest.mark.parametrize("value", [3, 0.5, "text", (1, 2)])
+@pytest.mark.parametrize("value", [3, 0.5, "text", (1, 2), [1, 2], {"k": 1}])
 def test_called_values_are_plain(value):
     assert type(nn.ValueChoice([value])()) is type(value)
 

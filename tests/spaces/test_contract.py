@@ -117,7 +117,8 @@ def test_odd_sizes_fit(option):
 
 def test_yaml_is_the_menu_of_the_constructor(node, space):
     parameters = inspect.signature(space).parameters
-    assert list(node) == ["_target_", *parameters]
+    assert list(node) == ["_target_", *parameters, "mutators"]
+    assert node.pop("mutators") == []
     assert node.pop("shape") == "${data.shape}"
     assert node.pop("classes") == "${data.classes}"
     del node["_target_"]
@@ -128,6 +129,7 @@ def test_yaml_is_the_menu_of_the_constructor(node, space):
 
 def test_config_is_checked_against_the_signature(node):
     node |= {"shape": [1, 8, 8], "classes": 10}
+    del node["mutators"]
     check_arguments(node, (), "space")
     key = next(key for key, value in node.items() if isinstance(value, list) and key != "shape")
     with pytest.raises(ConfigError, match=rf"space\.{key}\[0\] is 'nonsense'"):

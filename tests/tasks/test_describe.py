@@ -26,7 +26,8 @@ def settings(space: str, **changes) -> Settings:
         "task": {"_target_": "runner.tasks.describe.Describe"},
         "seed": 0, "budget": {"trials": 4, "minutes": None},
         "objective": {"metric": "val/accuracy", "mode": "max"}, "search": {}, "dedup": True,
-        "export": {"top": 3, "keep_weights": 10}, "trust": ["toy"], "resume": None,
+        "export": {"top": 3, "keep_weights": 10, "standalone": False},
+        "trust": ["toy"], "resume": None,
     }  # fmt: skip
     return Settings.model_validate(usual | changes)
 
@@ -64,7 +65,7 @@ def test_it_shows_choices_conditions_numbers_and_the_default_model(output, tmp_p
 
 
 def test_a_model_that_looks_at_values_is_counted_as_well():
-    assert parameters(PyEngine({"_target_": "toy.Looks"}, ["toy"])) == 4
+    assert parameters(PyEngine(space={"_target_": "toy.Looks"}, trust=["toy"])) == 4
 
 
 def test_a_model_that_cannot_be_built_is_an_error(output, tmp_path):

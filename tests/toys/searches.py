@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from runner.engines.engine import Engine
 from runner.engines.py import PyEngine
+from runner.errors import Refused
 from runner.experiment import Budget, Experiment
 from runner.progress import Progress
 from runner.space import JointSpace, search_space
@@ -11,6 +13,7 @@ from runner.targets import build
 from runner.training.inline import Inline
 from runner.training.local import Local
 from runner.trial import Objective, Setup, Trial
+from runner.walk import sample_key
 
 NET = {"_target_": "toy.Net"}
 ARITHMETIC = {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0}
@@ -52,6 +55,34 @@ class Recorder(Progress):
         return
 
 
+class Picky(Engine):
+    """Engine py, but it refuses a width of 2, and the kernel makes no difference to it."""
+
+    def __init__(self, **given) -> None:
+        self._engine = PyEngine(**given)
+        self.space = self._engine.space
+
+    def key(self, sample):
+        if sample["width"] == 2:
+            raise Refused("A width of 2 does not fit:\n3 does.")
+        return sample_key({label: value for label, value in sample.items() if label != "kernel"})
+
+    def plan(self, trials):
+        return self._engine.plan(trials)
+
+    build = PyEngine.build
+
+    def source(self, trial, *, standalone=False):
+        return self._engine.source(trial, standalone=standalone)
+
+
+class Stubborn(Picky):
+    """Refuses everything."""
+
+    def key(self, sample):
+        raise Refused("Nothing fits.")
+
+
 class Search:
     """A search of toys in one folder, made from its parts; can be run again to go on."""
 
@@ -61,8 +92,9 @@ class Search:
         self.ended: list[Trial] = []
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
-            search=None, dedup=True, service="inline", seed=0, **limits):  # fmt: skip
-        engine = PyEngine(space, ["toy"])
+            search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
+            **limits):  # fmt: skip
+        engine = engine(space=space, trust=["toy"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
         setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, tuple(search or ()),
                       ("toy",), self.folder)  # fmt: skip

@@ -53,6 +53,14 @@ class Looks(nn.Module):
         self.layer = nn.Linear(1, self.n)
 
 
+class Wide(nn.Module):
+    """More samples than anyone will try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, nn.IntChoice(1, 10**6, label="width"))
+
+
 class Broken(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ def setup(folder: Path, evaluator=ARITHMETIC) -> Setup:
 
 
 def jobs(count: int):
-    engine = PyEngine({"_target_": "toy.Net"}, ["toy"])
+    engine = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
     sample = engine.space.default()
     for number in range(count):
         yield from engine.plan([Trial(number, {**sample, "width": 1 + number % 3}, seed=number)])

@@ -1,0 +1,98 @@
+"""Engine `base`: the model's graph is mutated, and every trial is source of its own."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, final
+
+from safetensors.torch import load
+from torch import nn
+
+from runner.engines.compiler import Compiler
+from runner.engines.engine import CONSTANTS, Engine, ModelSource
+from runner.graph.load import load_file, load_source
+from runner.graph.unit import Graph
+from runner.nn.build import sample as building
+from runner.source import constant
+from runner.targets import build
+from runner.trial import Job, Trial, trial_folder
+from runner.walk import DrawError, Sample, sample_key
+
+MODEL = "model.py"
+
+
+@final
+class BaseEngine(Engine):
+    """A job's recipe is the source of its models, and their samples."""
+
+    def __init__(
+        self,
+        shape: Sequence[int] | None = None,
+        *,
+        space: Mapping[str, Any],
+        mutators: Sequence[Mapping[str, Any]] = (),
+        trust: Sequence[str] = (),
+    ) -> None:
+        self._compiler = Compiler(space, mutators, trust, shape)
+        self._unbuilt = {"space": dict(space), "trust": [*trust]}
+        self.space = self._compiler.space
+
+    def key(self, sample: Sample) -> str:
+        try:
+            labels = self._compiler.compile(sample).labels
+            text = self._compiler.source(sample).text
+        except DrawError:  # it will fail, and leave the traceback of the model's own code
+            return sample_key(sample)
+        return text + sample_key({k: v for k, v in sample.items() if k not in labels})
+
+    def graph(self, sample: Sample) -> Graph:
+        return self._compiler.compile(sample).graph.copy()
+
+    def plan(self, trials: Sequence[Trial]) -> Iterable[Job]:
+        for trial in trials:
+            recipe = {"models": [self._model(trial)]}
+            yield Job([trial.number], [trial.seed], [trial.sample], recipe)
+
+    def _model(self, trial: Trial) -> Mapping[str, Any]:
+        known = {"trial": trial.number, "sample": trial.sample}
+        try:
+            source = self._compiler.source(trial.sample)
+        except DrawError:
+            return {**known, **self._unbuilt}
+        constants = source.constants and base64.b64encode(source.constants).decode()
+        return {**known, "source": source.text, "constants": constants}
+
+    @staticmethod
+    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> Sequence[nn.Module]:
+        return [_build(model, folder) for model in recipe["models"]]
+
+    def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
+        return self._compiler.source(trial.sample, standalone=standalone)
+
+
+def _build(model: Mapping[str, Any], folder: Path | None) -> nn.Module:
+    if "source" not in model:
+        with building(model["sample"]):
+            made: nn.Module = build(model["space"], model["trust"])
+            return made
+    constants = model["constants"] and base64.b64decode(model["constants"])
+    if folder is None:
+        tensors = load(constants) if constants else {}
+        return _made(load_source(model["source"], tensors))
+    place = trial_folder(folder, model["trial"])
+    place.mkdir(parents=True, exist_ok=True)
+    if constants:
+        (place / CONSTANTS).write_bytes(constants)
+    found = {"run": folder.name, "trial": model["trial"], "sample": model["sample"]}
+    text = f"{HEADER}\n{model['source']}\n\n{constant('FOUND', found)}"
+    (place / MODEL).write_text(text, encoding="utf-8")
+    return _made(load_file(place / MODEL))
+
+
+def _made(module: ModuleType) -> nn.Module:
+    model: nn.Module = module.build()
+    return model
+
+
+HEADER = '"""The model of a trial, as it was trained: `build()` makes it, with fresh weights."""\n'

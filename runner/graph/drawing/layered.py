@@ -1,0 +1,190 @@
+"""Lays out a directed graph in rows, each thing below what flows into it (Sugiyama et al. 1981).
+
+Edges that skip rows get a lane of their own beside what they pass. High drawings are wrapped into
+columns, where a single edge goes on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import final
+
+GAP, LANE, ROW, GUTTER, MARGIN = 18.0, 10.0, 26.0, 44.0, 14.0
+SWEEPS = 9  # an odd number: the last one goes down
+
+
+@final
+@dataclass(eq=False)
+class Spot:
+    """A thing with a size; where its upper left corner is, once it is laid out."""
+
+    width: float
+    height: float
+    x: float = 0.0
+    y: float = 0.0
+    above: list["Spot"] = field(default_factory=list)
+    below: list["Spot"] = field(default_factory=list)
+    row: int = 0
+    column: int = 0
+
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+
+@final
+@dataclass(eq=False)
+class Wire:
+    """An edge, and the points it goes through: its ends, and the lanes between."""
+
+    source: Spot
+    target: Spot
+    lanes: list[Spot] = field(default_factory=list)
+
+    @property
+    def spots(self) -> list[Spot]:
+        return [self.source, *self.lanes, self.target]
+
+
+@final
+@dataclass
+class Layout:
+    """What came of it."""
+
+    wires: list[Wire]
+    width: float
+    height: float
+    lefts: list[float]  # of the columns
+
+
+def lay_out(spots: Sequence[Spot], wires: Sequence[Wire], height: float) -> Layout:
+    """Give every spot its place; spots come in an order in which all wires lead onwards.
+
+    Drawings higher than `height` are wrapped.
+    """
+    leaving: dict[Spot, list[Spot]] = {spot: [] for spot in spots}
+    for wire in wires:
+        leaving[wire.source].append(wire.target)
+    entered = {wire.target for wire in wires}
+    for number, spot in enumerate(spots):
+        if number and spot not in entered:
+            spot.row = 1  # what nothing flows into stands below the start all the same
+        for target in leaving[spot]:
+            target.row = max(target.row, spot.row + 1)
+    rows: list[list[Spot]] = [[] for _ in range(max((s.row for s in spots), default=0) + 1)]
+    for spot in spots:
+        rows[spot.row].append(spot)
+    _add_lanes(wires, rows)
+    _order(rows)
+    _place(rows)
+    return _wrapped(rows, [*wires], height)
+
+
+def _add_lanes(wires: Sequence[Wire], rows: list[list[Spot]]) -> None:
+    """Let wires pass the rows between their ends; those of one source together."""
+    lanes: dict[tuple[Spot, int], Spot] = {}
+    joined: set[tuple[Spot, Spot]] = set()
+    for wire in wires:
+        for row in range(wire.source.row + 1, wire.target.row):
+            place = (wire.source, row)
+            if place not in lanes:
+                lanes[place] = Spot(LANE, 0.0, row=row)
+                rows[row].append(lanes[place])
+            wire.lanes.append(lanes[place])
+        for upper, lower in pairwise(wire.spots):
+            if (upper, lower) not in joined:
+                joined.add((upper, lower))
+                upper.below.append(lower)
+                lower.above.append(upper)
+
+
+def _order(rows: list[list[Spot]]) -> None:
+    """Put things near to what they are connected with (barycentres, down and up)."""
+    for sweep in range(6):
+        down = sweep % 2 == 0
+        places = {spot: i / max(len(row), 1) for row in rows for i, spot in enumerate(row)}
+        for row in rows if down else reversed(rows):
+            known = {spot: _mean([places[s] for s in (spot.above if down else spot.below)],
+                                 places[spot]) for spot in row}  # fmt: skip
+            row.sort(key=known.__getitem__)
+            places.update((spot, (i + 0.5) / len(row)) for i, spot in enumerate(row))
+
+
+def _mean(numbers: list[float], otherwise: float) -> float:
+    return sum(numbers) / len(numbers) if numbers else otherwise
+
+
+def _place(rows: list[list[Spot]]) -> None:
+    """Give things their x: as near as can be above and below what they are connected with."""
+    for row in rows:
+        _spread(row, [0.0] * len(row))
+    for sweep in range(SWEEPS):
+        down = sweep % 2 == 0
+        for row in rows if down else reversed(rows):
+            wanted = []
+            for spot in row:
+                near = spot.above if down else spot.below
+                if sweep == SWEEPS - 1 and len(spot.below) != 1:
+                    near = spot.above
+                things = [other for other in near if other.height] or near  # no lanes
+                wanted.append(_mean([other.middle for other in things], spot.middle))
+            _spread(row, wanted)
+    y = 0.0
+    for row in rows:
+        tall = max((spot.height for spot in row), default=0.0)
+        for spot in row:
+            spot.y = y if spot.height == 0 else y + tall - spot.height
+            spot.height = spot.height or tall
+        y += tall + ROW
+
+
+def _spread(row: list[Spot], wanted: list[float]) -> None:
+    """Put things of a row where they want to be, but beside each other (pooled neighbours)."""
+    groups: list[tuple[float, float, list[Spot]]] = []  # wanted left end, width, things
+    for spot, middle in zip(row, wanted, strict=True):
+        group = (middle - spot.width / 2, spot.width, [spot])
+        while groups and groups[-1][0] + groups[-1][1] + GAP > group[0]:
+            left, width, spots = groups.pop()
+            offset, both = width + GAP, len(spots) + len(group[2])
+            start = (left * len(spots) + (group[0] - offset) * len(group[2])) / both
+            group = (start, offset + group[1], spots + group[2])
+        groups.append(group)
+    for left, _, spots in groups:
+        for spot in spots:
+            spot.x = left
+            left += spot.width + GAP
+
+
+def _wrapped(rows: list[list[Spot]], wires: list[Wire], height: float) -> Layout:
+    """Break rows into columns, each at most so high where it can be."""
+    columns: list[list[list[Spot]]] = [[]]
+    top = 0.0
+    for number, row in enumerate(rows):
+        bottom = max((spot.bottom for spot in row), default=top)
+        if columns[-1] and bottom - top > height and _can_break(rows, number):
+            columns.append([])
+            top = min((spot.y for spot in row), default=bottom)
+        columns[-1].append(row)
+    x, tallest = 0.0, 0.0
+    lefts = []
+    for number, column in enumerate(columns):
+        spots = [spot for row in column for spot in row]
+        left, top = min((s.x for s in spots), default=0.0), min((s.y for s in spots), default=0.0)
+        for spot in spots:
+            spot.x += x - left
+            spot.y += MARGIN * (len(columns) > 1) - top
+            spot.column = number
+        lefts.append(x)
+        x = max((s.x + s.width for s in spots), default=x) + GUTTER
+        tallest = max(tallest, *(s.bottom for s in spots))
+    return Layout(wires, x - GUTTER, tallest, lefts)
+
+
+def _can_break(rows: list[list[Spot]], number: int) -> bool:
+    """Whether a single edge leads into a row that is neither the first of things nor the last."""
+    crossing = sum(len(spot.above) for spot in rows[number])
+    return crossing == 1 and 1 < number < len(rows) - 1

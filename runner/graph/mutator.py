@@ -1,0 +1,114 @@
+"""Mutator: a change of a model's graph that leaves something to be decided."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeVar, final
+
+from runner.choice import Categorical, Choice, Value, to_json
+from runner.errors import GraphError, Refused, SpaceError
+from runner.graph.unit import Graph, Unit
+from runner.walk import Walk
+
+T = TypeVar("T")
+
+
+class Mutator(ABC):
+    """Changes a graph, and asks for what it leaves open.
+
+        class Activation(Mutator):
+            def mutate(self, graph):
+                for path, unit in graph.units(cls="ReLU"):
+                    name = self.choice(["ReLU", "GELU", "SiLU"], label=f"activation/{path}")
+                    graph.replace(path, Unit.of(f"torch.nn:{name}"))
+
+    `mutate` runs on a fresh copy of the model's graph for every sample; the inline choices of the
+    model are decided by then, and the mutators listed before this one are done. It must do the
+    same for the same answers. With a GraphError it says that the mutation does not fit: the
+    sample is refused, and another one is drawn.
+    """
+
+    _asking: "Asking | None" = None
+
+    @abstractmethod
+    def mutate(self, graph: Graph) -> None:
+        """Change the graph in place."""
+
+    def choice(self, candidates: Sequence[T] | Mapping[str, T], *, label: str | None = None) -> T:
+        """One of the candidates; what is asked later may depend on it.
+
+        Candidates in a dict stand in the sample by their key. Those in a list stand there as they
+        are if all of them are plain JSON, else by their index. Without a label, one is numbered
+        below the mutator's name, in the order they are asked.
+        """
+        keys = tuple(candidates) if isinstance(candidates, Mapping) else _keys(candidates)
+        objects = [*candidates.values()] if isinstance(candidates, Mapping) else [*candidates]
+        asking = self._bound()
+        choice = Categorical(asking.label(label), keys)
+        return objects[choice.index(asking.ask(choice))]
+
+    def ask(self, choice: Choice) -> Value:
+        """The answer to any choice, for example a `runner.choice.Numeric`."""
+        return self._bound().ask(choice)
+
+    def _bound(self) -> "Asking":
+        if self._asking is None:
+            raise GraphError(f"{type(self).__name__} can ask for choices only while it mutates.")
+        return self._asking
+
+
+def _keys(candidates: Sequence[object]) -> tuple[Value, ...]:
+    """How candidates of a list stand in a sample."""
+    try:
+        return tuple(to_json(candidate) for candidate in candidates)
+    except SpaceError:
+        return tuple(range(len(candidates)))
+
+
+@final
+class Asking:
+    """What a mutator asks while it mutates, and the answers it got."""
+
+    def __init__(self, walk: Walk, scope: str) -> None:
+        self.answers: dict[str, Value] = {}
+        self._walk = walk
+        self._scope = scope
+        self._count = 0
+
+    def label(self, given: str | None) -> str:
+        """A given label as it is, else the next number below the mutator's name."""
+        if given is not None:
+            return given
+        self._count += 1
+        return f"{self._scope}/{self._count}"
+
+    def ask(self, choice: Choice) -> Value:
+        answer = self.answers[choice.label] = self._walk.ask(choice)
+        return answer
+
+
+def mutate(graph: Graph, mutators: Sequence[Mutator], walk: Walk) -> None:
+    """Run mutators on a graph, in order, and note in its history what they decided.
+
+    Raises Refused when a mutation does not fit.
+    """
+    counts: Counter[str] = Counter()
+    for mutator in mutators:
+        name = type(mutator).__name__
+        counts[name] += 1
+        scope = name if counts[name] == 1 else f"{name}{counts[name]}"
+        mutator._asking = asking = Asking(walk, scope)
+        try:
+            mutator.mutate(graph)
+        except GraphError as error:
+            raise Refused(f"{scope} does not fit: {error}") from error
+        finally:
+            mutator._asking = None
+        decided = ", ".join(f"{label}={value!r}" for label, value in asking.answers.items())
+        graph.history.append(f"{scope}: {decided}" if decided else scope)
+
+
+def drop_placeholders(graph: Graph) -> None:
+    """Put identities where Placeholders were left: their work as anchors is done."""
+    for path, _ in graph.units(cls="Placeholder"):
+        graph.replace(path, Unit.of("torch.nn:Identity"))

@@ -1,0 +1,136 @@
+"""The built-in mutators: what becomes of each primitive that a sample decides."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, final
+from weakref import WeakValueDictionary
+
+from runner.choice import Choice, Value
+from runner.graph.argument import Argument, Ref
+from runner.graph.argument import Value as Result
+from runner.graph.inputs import input_choice
+from runner.graph.node import Function, Parameter
+from runner.graph.unit import Unit
+from runner.nn.expression import Expression
+
+Ask = Callable[[Choice], Value]
+
+
+class Decide(Protocol):
+    """Makes of an open unit what a sample decided. The unit is left as it is; what comes back may
+    hold units of it, open ones too."""
+
+    def __call__(self, unit: Unit, ask: Ask) -> Unit: ...
+
+
+def _layer_choice(unit: Unit, ask: Ask) -> Unit:
+    choice = unit.facts["choice"]
+    chosen: Unit | None = [*unit.children.values()][choice.index(ask(choice))]
+    assert chosen is not None
+    return chosen
+
+
+def _repeat(unit: Unit, ask: Ask) -> Unit:
+    depth = unit.facts["depth"]
+    number = depth.resolve(ask) if isinstance(depth, Expression) else depth
+    blocks = Unit("graph", Ref("torch.nn:Sequential"))
+    for name in [*unit.children][:number]:
+        blocks.children[name] = unit.children[name]
+    blocks.changed = True
+    return blocks
+
+
+def _cell(unit: Unit, ask: Ask) -> Unit:
+    return _DecidedCell(unit, ask).unit
+
+
+_forwards: WeakValueDictionary[object, Function] = WeakValueDictionary()  # by the wiring
+
+
+@final
+class _DecidedCell:
+    """A cell with its ops, and a forward of a line for each node. Cells that are wired alike have
+    one forward."""
+
+    def __init__(self, unit: Unit, ask: Ask) -> None:
+        self.facts = unit.facts
+        self.first: int = self.facts["num_predecessors"]
+        self.unit = Unit("graph", unit.cls)
+        self.unit.changed = True
+        for name in ("preprocessor", "postprocessor"):
+            if unit.children.get(name) is not None:
+                self.unit.children[name] = unit.children[name]
+        self.unit.children["ops"] = ops = _modules()
+        self.states: list[list[int]] = []  # that the slots of each node read
+        for i, slots in enumerate(self.facts["nodes"]):
+            chosen = [_slot(unit, slot, f"ops.{i}.{k}", ask) for k, slot in enumerate(slots)]
+            ops.children[str(i)] = node = _modules()
+            node.children.update({str(k): op for k, (_, op) in enumerate(chosen)})
+            self.states.append([state for state, _ in chosen])
+        forward = _forwards.get(self._wiring())
+        if forward is None:
+            forward = _forwards[self._wiring()] = self._forward()
+        self.unit.functions["forward"] = forward
+
+    def _wiring(self) -> object:
+        """Equal for cells that have the same forward."""
+        processors = self.facts["preprocessor"], self.facts["postprocessor"]
+        facts = self.facts["merge_op"], self.facts["concat_dim"]
+        return self.first, *processors, *facts, tuple(map(tuple, self.states))
+
+    def _forward(self) -> Function:
+        forward = Function("forward", [Parameter("inputs", annotation="list[torch.Tensor]")])
+        [inputs] = forward.inputs
+        given = self._process(forward, "preprocessor", inputs)
+        read = {state for states in self.states for state in states}
+        states: dict[int, Result] = {}
+        for state in sorted(state for state in read if state < self.first):
+            states[state] = forward.call_function("operator:getitem", given, state)
+            states[state].name = f"state{state}"
+        for i, slots in enumerate(self.states):
+            terms = [forward.call_module(f"ops.{i}.{k}", states[s]) for k, s in enumerate(slots)]
+            total = terms[0]
+            for term in terms[1:]:
+                total = forward.call_function("operator:add", total, term)
+            total.name = f"node{self.first + i}"
+            states[self.first + i] = total
+        nodes = range(self.first, self.first + len(self.states))
+        shown = [states[i] for i in nodes if self.facts["merge_op"] == "all" or i not in read]
+        output = forward.call_function("torch:cat", shown, self.facts["concat_dim"])
+        output.name = "output"
+        forward.result = self._process(forward, "postprocessor", output, inputs)
+        return forward
+
+    def _process(self, forward: Function, name: str, *given: Argument) -> Argument:
+        """The result of the cell's pre- or postprocessor; without one, the first argument."""
+        process = self.facts[name]
+        if process is None:
+            return given[0]
+        if name in self.unit.children:
+            value = forward.call_module(name, *given)
+        else:
+            value = forward.call_function(process.target, *given)
+        value.name = "states" if name == "preprocessor" else ""
+        return value
+
+
+def _slot(cell: Unit, slot: Mapping[str, Any], path: str, ask: Ask) -> tuple[int, Unit]:
+    """The state a slot reads, and its op."""
+    if slot["op"] is None:
+        return slot["state"], cell.at(path)
+    [state] = ask(slot["input"])
+    option = slot["op"].index(ask(slot["op"]))
+    return state, cell.at(slot["variants"][option, state])
+
+
+def _modules() -> Unit:
+    modules = Unit("graph", Ref("torch.nn:ModuleList"))
+    modules.changed = True
+    return modules
+
+
+KINDS: Mapping[str, Decide] = {
+    "LayerChoice": _layer_choice,
+    "Repeat": _repeat,
+    "InputChoice": input_choice,
+    "Cell": _cell,
+}

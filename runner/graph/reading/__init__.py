@@ -1,0 +1,1 @@
+"""From a model to its graph: the front end, which reads TorchScript."""

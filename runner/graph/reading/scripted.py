@@ -1,0 +1,170 @@
+"""What TorchScript's nodes, values and schemas say; they are `Any` to all who use them."""
+
+import functools
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, final
+
+import torch
+
+FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
+TYPES = {
+    "ScalarType": ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+                   "complex32", "complex64", "complex128", "bool", "qint8", "quint8", "qint32",
+                   "bfloat16"),
+    "MemoryFormat": ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d"),
+    "Layout": ("strided", "sparse_coo"),
+}  # fmt: skip
+_KINDS = {"TensorType": "Tensor", "ListType": "List", "DictType": "Dict", "StringType": "String"}
+CHANGES_LIST = frozenset(
+    {"append", "extend", "insert", "clear", "reverse", "sort", "remove", "add_", "pop",
+     "_set_item", "Delete", "update", "setdefault", "popitem"}
+)  # fmt: skip
+_READS_SHAPE = frozenset({"aten::__getitem__", "prim::ListUnpack", "aten::len"})
+_FACTORIES = frozenset({"zeros", "ones", "full", "empty", "rand", "randn"})
+_FILE = re.compile(r'File "([^"]*)", line (\d+)')
+_MANGLED = re.compile(r"\.___torch_mangle_\d+")
+
+
+@final
+@dataclass
+class Formal:
+    """An argument as a schema declares it."""
+
+    name: str
+    has_default: bool
+    default: Any
+    by_name: bool
+    wants: str  # "ScalarType", "MemoryFormat", "Layout", or "" for no such number
+    size: int = 0  # of a list for which one number will do, too
+
+
+def formal(argument: Any) -> Formal:
+    """What a schema says of an argument."""
+    text = str(getattr(argument, "real_type", argument.type))
+    wants = next((name for name in TYPES if name in text), "")
+    if not wants and text != "Tensor":
+        wants = _wants_by_name(argument.name)
+    has_default = argument.has_default_value()
+    default = argument.default_value if has_default else None
+    return Formal(argument.name, has_default, default, argument.kwarg_only, wants, argument.N or 0)
+
+
+def _wants_by_name(name: str) -> str:
+    if "dtype" in name:
+        return "ScalarType"
+    return "MemoryFormat" if name == "memory_format" else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def operator_schema(text: str) -> tuple[Formal, ...]:
+    return tuple(map(formal, torch._C.parse_schema(text).arguments))
+
+
+def line_of(n: Any) -> str:
+    """ "file.py:20", or "" when it is not known."""
+    found = _FILE.search(n.sourceRange())
+    if not found or found[1].startswith("<"):
+        return ""  # something that TorchScript itself wrote
+    return f"{PurePath(found[1]).name}:{found[2]}"
+
+
+@functools.lru_cache(maxsize=8192)
+def name_of(debug_name: str) -> str:
+    """What the source calls a value: "x" for "x.3", "" for "12"."""
+    name = debug_name.partition(".")[0]
+    return name if name.isidentifier() and name != "self" else ""
+
+
+def kind_of(v: Any) -> str:
+    """ "Tensor", "List", "Dict", "String", or "" for any other type."""
+    return _KINDS.get(v.type().kind(), "")
+
+
+def plain_name(method: str) -> str:
+    """The name of a method without the number that an overload has behind it."""
+    return re.sub(r"__\d+$", "", method)
+
+
+def spoken(method: str) -> str:
+    """The name of a method; TorchScript calls that of a property `__name_getter`."""
+    return re.sub(r"^__(.+)_getter$", r"get_\1", method)
+
+
+def demangled(qualname: str) -> str:
+    """A name as Python has it."""
+    return _MANGLED.sub("", qualname.removeprefix("__torch__."))
+
+
+def resolve(qualname: str) -> Any:
+    """What "a.b.C" names in the modules that are imported; None when nothing is found."""
+    parts = qualname.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:cut]))
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        if found is not None:
+            return found
+    return None
+
+
+def named_tuple(v: Any) -> Any:
+    """The NamedTuple class that a value is of, or None."""
+    text = v.type().annotation_str
+    if text.startswith(("Tuple", "tuple")):
+        return None
+    found = resolve(demangled(text))
+    return found if hasattr(found, "_fields") else None
+
+
+def once(v: Any) -> bool:
+    """Whether just one argument is this value."""
+    return len(v.uses()) == 1
+
+
+def may_nest(n: Any) -> bool:
+    """Whether a list or dict may stand right where it is used: it has one use, in the same block,
+    which does not change it."""
+    uses = n.output().uses()
+    if len(uses) != 1:
+        return False
+    user = uses[0].user
+    space, _, name = user.kind().partition("::")
+    if space == "aten" and uses[0].offset == 0 and name in CHANGES_LIST:
+        return False
+    if space == "prim" and name in ("Loop", "SetAttr"):
+        return False
+    if name in ("TupleConstruct", "ListConstruct", "DictConstruct") and not may_nest(user):
+        return False
+    return bool(user.owningBlock() is n.owningBlock())
+
+
+def reads_only(v: Any) -> bool:
+    """Whether a size is only read, so that a `torch.Size` will do where TorchScript has a list."""
+    for use in v.uses():
+        kind = use.user.kind()
+        if kind in _READS_SHAPE:
+            continue
+        if kind in ("aten::eq", "aten::ne"):
+            if all(other.node().kind() == "aten::size" for other in use.user.inputs()):
+                continue
+            return False
+        if kind == "aten::slice" and reads_only(use.user.output()):
+            continue
+        inputs = [*use.user.inputs()]
+        takes = kind.startswith("aten::") and use.offset > 0 and kind_of(inputs[0]) == "Tensor"
+        makes = kind.startswith("aten::") and use.offset == 0 and kind[6:] in _FACTORIES
+        if not takes and not makes:
+            return False
+    return True
+
+
+def walk(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Nodes and all in their blocks."""
+    for n in nodes:
+        yield n
+        for block in n.blocks():
+            yield from walk(block.nodes())

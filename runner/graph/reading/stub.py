@@ -1,0 +1,124 @@
+"""Stubs: classes that stand in for a module's own while its parent is read.
+
+A stub has the forward of the class it stands for, by signature, and a body that only raises; what
+calls the module then has an ordinary call of it. (`torch.jit.ignore` and `unused` will not do:
+they lose default arguments.)
+"""
+
+import functools
+import inspect
+import itertools
+import linecache
+import typing
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any
+
+from torch import Tensor, nn
+
+_numbers = itertools.count()
+
+
+def stub_of(cls: type[nn.Module]) -> type[nn.Module]:
+    """A stub of a class, with the signature of its forward; what has no annotation is a Tensor."""
+    owner: Any = cls
+    return _like(owner, cls.forward, False)
+
+
+def hidden(cls: type[nn.Module], like: type[nn.Module] | None = None) -> type[nn.Module]:
+    """A stub of a class that does not show its children, with the forward of another class."""
+    owner: Any = cls
+    return _like(owner, (like or cls).forward, True)
+
+
+@functools.cache
+def _like(cls: Any, forward: Callable[..., Any], hide: bool) -> type[nn.Module]:
+    parameters, result = typed_parameters(forward)
+    return stub(cls, [function(parameters, result)], hide=hide)
+
+
+def stub(
+    cls: type[nn.Module], forwards: Sequence[FunctionType], *, hide: bool = False
+) -> type[nn.Module]:
+    """A stub of a class with these forwards; several become overloads.
+
+    Its class and instances list no other names: TorchScript asks for that of every object it
+    looks at, and for a layer it is most of the work.
+    """
+    body: dict[str, Any] = {"__module__": cls.__module__, "__constants__": ()}
+    body["__annotations__"] = {"_": int}  # none at all would let those of the class shine through
+    names = ["forward"]
+    body["forward"] = forwards[0]
+    if len(forwards) > 1:
+        names = [f"forward__{number}" for number in range(len(forwards))]
+        body |= dict(zip(names, forwards, strict=True))
+        body["__overloads__"] = {"forward": names}
+    if hide:
+        body["__jit_ignored_attributes__"] = property(lambda self: [*self._modules])
+    body["__dir__"] = lambda self: names
+    meta = type("Stub", (type(cls),), {"__dir__": lambda cls: names})
+    found: type[nn.Module] = meta(cls.__name__, (cls,), body)
+    return found
+
+
+Typed = tuple[str, Any, Any]  # name, type or None, default or inspect.Parameter.empty
+
+
+def typed_parameters(forward: Callable[..., Any]) -> tuple[list[Typed], Any]:
+    """The parameters of a forward behind `self`, each with a type, and the type of its result."""
+    forward = inspect.unwrap(forward)
+    hints = _hints(forward)
+    parameters: list[Typed] = []
+    for parameter in [*inspect.signature(forward).parameters.values()][1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        kind = hints.get(parameter.name)
+        if kind is None and parameter.default is None:
+            kind = Tensor | None
+        elif kind is None and parameter.default is not parameter.empty:
+            kind = type(parameter.default)
+        parameters.append((parameter.name, kind, parameter.default))
+    result = hints.get("return", Tensor)
+    return parameters, Tensor if result in (None, type(None), Any) else result
+
+
+def _hints(forward: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(forward)
+    except Exception:  # a name that only type checkers see
+        return {k: v for k, v in inspect.get_annotations(forward).items() if not isinstance(v, str)}
+
+
+def function(parameters: Sequence[Typed], result: Any) -> FunctionType:
+    """A function of these parameters, and `self`, that raises; TorchScript can read its source."""
+    names: dict[str, Any] = {"_R": result}
+    signature = ["self"]
+    for number, (name, kind, default) in enumerate(parameters):
+        text = name
+        if kind is not None:
+            names[f"_T{number}"] = kind
+            text += f": _T{number}"
+        if default is not inspect.Parameter.empty:
+            names[f"_d{number}"] = default
+            text += f" = _d{number}"
+        signature.append(text)
+    source = f"def forward({', '.join(signature)}) -> _R:\n    raise NotImplementedError('stub')\n"
+    file = f"<stub {next(_numbers)}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    exec(compile(source, file, "exec"), names)
+    made: FunctionType = names["forward"]
+    return made
+
+
+def tells_its_types(cls: type[nn.Module]) -> bool:
+    """Whether every parameter of a class's forward, and its result, are annotated."""
+    return _tells_its_types(cls.forward)
+
+
+@functools.cache
+def _tells_its_types(forward: Callable[..., Any]) -> bool:
+    signature = inspect.signature(forward)
+    parameters = [*signature.parameters.values()][1:]
+    return signature.return_annotation is not signature.empty and all(
+        parameter.annotation is not parameter.empty for parameter in parameters
+    )

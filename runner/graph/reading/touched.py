@@ -1,0 +1,106 @@
+"""What a forward that could not be read may use of the modules below it, beside calling them."""
+
+import dis
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+from typing import Any
+
+from torch import nn
+
+from runner.nn.record import KEY
+
+_READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_OF_ALL = frozenset(
+    {*dir(nn.Module), "__annotations__", "__constants__", "__jit_unused_properties__"}
+)
+
+
+@functools.cache
+def used_names(cls: Any) -> frozenset[str]:
+    """Names that the methods of a class use of anything but `self`, as attributes or as text
+    (`getattr(layer, "width")`)."""
+    seen: set[Any] = set()
+    return frozenset(
+        name
+        for owner in _own_classes(cls)
+        for member in vars(owner).values()
+        for function in _functions(member)
+        for name in _names(function, seen)
+    )
+
+
+def names_of(function: Any) -> frozenset[str]:
+    """Names that a method uses of anything, `self` too."""
+    seen: set[Any] = set()
+    return frozenset(n for part in _functions(function) for n in _names(part, seen, own=True))
+
+
+def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
+    """Whether modules of a class have methods or properties of these names, or can be asked for
+    a length, items and the like, which only the class itself gives."""
+    return any(
+        name in names or (name.startswith("__") and callable(member) and name not in _OF_ALL)
+        for owner in _own_classes(cls)
+        for name, member in vars(owner).items()
+        if name not in ("forward", "__init__") and name not in _FIELDS
+    )
+
+
+def used_attributes(names: frozenset[str], module: nn.Module) -> list[str]:
+    """The plain attributes of a module among these names."""
+    return [name for name in vars(module) if name in names and name not in _FIELDS and name != KEY]
+
+
+_FIELDS = frozenset(vars(nn.Module()))
+
+
+def _own_classes(cls: type) -> Iterator[type]:
+    """A class and those it inherits from, without torch's own."""
+    return (c for c in cls.__mro__ if c is not object and not c.__module__.startswith("torch.nn."))
+
+
+def _functions(member: Any) -> Iterator[FunctionType]:
+    """The functions that a member of a class consists of."""
+    if isinstance(member, property):
+        parts: list[Any] = [member.fget, member.fset]
+    else:
+        parts = [getattr(member, "__func__", member)]
+    for part in parts:
+        if isinstance(found := inspect.unwrap(part) if callable(part) else None, FunctionType):
+            yield found
+
+
+def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iterator[str]:
+    """Names in a function, and in those of the same module that it calls; `own` for those that it
+    uses of `self`, too."""
+    if function in seen or function.__name__ == "__init__":
+        return
+    seen.add(function)
+    for code in _codes(function.__code__):
+        before = None
+        for step in dis.get_instructions(code):
+            name, opname = step.argval, step.opname
+            if not isinstance(name, str):
+                pass
+            elif opname == "LOAD_CONST" or (opname in _READS and (own or not _is_self(before))):
+                yield name
+            elif opname == "LOAD_GLOBAL":
+                other = function.__globals__.get(name)
+                if isinstance(other, FunctionType) and other.__module__ == function.__module__:
+                    yield from _names(other, seen, own=own)
+            before = step
+
+
+def _is_self(step: dis.Instruction | None) -> bool:
+    """Whether an instruction loads the module itself."""
+    return step is not None and step.opname == "LOAD_FAST" and step.argval == "self"
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function and of those inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)

@@ -1,0 +1,1 @@
+"""A graph that runs: on tensors, or on nothing but their shapes."""

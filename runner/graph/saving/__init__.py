@@ -1,0 +1,1 @@
+"""A graph as JSON, and back."""

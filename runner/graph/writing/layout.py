@@ -1,0 +1,140 @@
+"""Pieces of Python source: expressions that know how tightly they bind, and where a line breaks."""
+
+from collections.abc import Sequence
+from typing import final
+
+WIDTH = 100
+STEP = 4
+
+# How tightly an expression binds, from loosely to tightly.
+(TUPLE, TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_XOR, BIT_AND, SHIFT, SUM, PRODUCT, UNARY, POWER,
+ NUMBER, ATOM) = range(16)  # fmt: skip
+
+
+@final
+class Code:
+    """An expression as text. `items`, if any, are what stands between `head` and `tail` in the
+    bracket at which the line is broken when it is too long."""
+
+    __slots__ = ("comma", "head", "items", "level", "tail", "text")
+
+    def __init__(
+        self,
+        text: str,
+        level: int = ATOM,
+        head: str = "",
+        items: "Sequence[Code]" = (),
+        tail: str = "",
+        comma: bool = True,
+    ) -> None:
+        self.text = text
+        self.level = level
+        self.head = head
+        self.items = items
+        self.tail = tail
+        self.comma = comma  # whether commas stand between the items, and may behind the last
+
+    def around(self, before: str, after: str, level: int) -> "Code":
+        """The expression with text before and after it."""
+        text = f"{before}{self.text}{after}"
+        if not self.items:
+            return Code(text, level)
+        head, tail = before + self.head, self.tail + after
+        return Code(text, level, head, self.items, tail, self.comma)
+
+    def at(self, level: int) -> "Code":
+        """The expression where one that binds at least like `level` is needed."""
+        return self if self.level >= level else self.around("(", ")", ATOM)
+
+    def __repr__(self) -> str:
+        return f"Code({self.text!r})"
+
+
+def bracket(head: str, items: Sequence[Code], tail: str, *, comma: bool = True) -> Code:
+    """`head(items, ...)tail`, for example a call. A single bracket inside is opened with it."""
+    text = f"{head}{(', ' if comma else ' ').join([item.text for item in items])}{tail}"
+    if len(items) == 1 and items[0].head in _HUGGED:
+        only = items[0]
+        return Code(text, ATOM, head + only.head, only.items, only.tail + tail, only.comma)
+    return Code(text, ATOM, head, items, tail, comma)
+
+
+_HUGGED = ("[", "{", "([", "({")
+
+
+def call(function: str, items: Sequence[Code]) -> Code:
+    """`function(items, ...)`."""
+    return bracket(f"{function}(", items, ")")
+
+
+def method(receiver: Code, name: str, items: Sequence[Code]) -> Code:
+    """`receiver.name(items, ...)`."""
+    before = receiver.at(ATOM)
+    if items or not before.items:
+        return bracket(f"{before.text}.{name}(", items, ")")
+    return before.around("", f".{name}()", ATOM)
+
+
+def attribute(receiver: Code, name: str) -> Code:
+    """`receiver.name`."""
+    return receiver.at(ATOM).around("", f".{name}", ATOM)
+
+
+def subscript(receiver: Code, index: Code) -> Code:
+    """`receiver[index]`."""
+    before = receiver.at(ATOM)
+    if before.items:
+        return before.around("", f"[{index.text}]", ATOM)
+    return Code(f"{before.text}[{index.text}]")
+
+
+def keyword(name: str, value: Code) -> Code:
+    """`name=value`."""
+    return value.at(TERNARY).around(f"{name}=", "", TUPLE)
+
+
+def infix(left: Code, sign: str, right: Code, level: int) -> Code:
+    """`left sign right`; the comparisons do not chain, and powers bind to the right."""
+    left = left.at(level + (level in (COMPARE, POWER)))
+    right = right.at(UNARY if level == POWER else level + (level not in (OR, AND)))
+    if right.items:
+        return right.around(f"{left.text} {sign} ", "", level)
+    return left.around("", f" {sign} {right.text}", level)
+
+
+def prefix(sign: str, value: Code, level: int) -> Code:
+    """`sign value`, for example `-x` or `not x`."""
+    return value.at(level).around(sign, "", level)
+
+
+def ternary(condition: Code, then: Code, other: Code) -> Code:
+    """`then if condition else other`."""
+    text = f" if {condition.at(OR).text} else {other.at(TERNARY).text}"
+    return then.at(OR).around("", text, TERNARY)
+
+
+def tuple_of(items: Sequence[Code]) -> Code:
+    """A tuple without parentheses."""
+    if not items:
+        return Code("()")
+    text = ", ".join([item.at(TERNARY).text for item in items])
+    return Code(text + "," if len(items) == 1 else text, TUPLE)
+
+
+def lay_out(before: str, code: Code, after: str, indent: int) -> list[str]:
+    """The lines of `before code after`, broken at a bracket where one line would be too long."""
+    margin = " " * indent
+    line = f"{margin}{before}{code.text}{after}"
+    if len(line) <= WIDTH or not code.items:
+        return [line]
+    first = f"{margin}{before}{code.head}"
+    last = f"{margin}{code.tail}{after}"
+    comma = "," if code.comma else ""
+    inner = f"{margin}{' ' * STEP}{f'{comma} '.join([item.text for item in code.items])}"
+    if len(inner) <= WIDTH:
+        return [first, inner, last]
+    lines = [first]
+    for item in code.items:
+        lines += lay_out("", item, comma, indent + STEP)
+    lines.append(last)
+    return lines

@@ -1,0 +1,218 @@
+"""Where units stand: how the source calls them, what holds them, which are imported as they are."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, final
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.signature import locate
+from runner.graph.unit import Call, Graph, Ref, Stored, Unit
+from runner.graph.writing.expressions import member, text_literal
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+_TORCH = ("torch.", "torch:")
+
+
+@lru_cache(maxsize=4096)
+def located(target: str) -> Any:
+    """What "module:qualname" names; None when there is no such thing."""
+    try:
+        return locate(target)
+    except Exception:  # an import runs a module, which may raise anything
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _container(target: str) -> str:
+    cls = located(target)
+    if not isinstance(cls, type):
+        return ""
+    return next((base.__name__ for base in _CONTAINERS if issubclass(cls, base)), "")
+
+
+def container(unit: Unit) -> str:
+    """The container of torch.nn that a unit is, or its class extends; "" for none."""
+    return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
+
+
+def is_plain_container(unit: Unit) -> bool:
+    """Whether a unit is a container of torch.nn itself, of nothing but children."""
+    if unit.grade != "graph" or unit.functions or unit.buffers or unit.attributes:
+        return False
+    module, _, name = unit.cls.target.partition(":")
+    if not module.startswith("torch") or _container(unit.cls.target) != name:
+        return False
+    return name.startswith("Parameter") or not unit.parameters
+
+
+@lru_cache(maxsize=4096)
+def is_importable(target: str) -> bool:
+    """Whether a file of its own can import "module:qualname"."""
+    return target.partition(":")[0] != "__main__" and located(target) is not None
+
+
+def access(unit: Unit, owner: str, path: str) -> str:
+    """How the source calls what is at a path below a unit that it calls `owner`."""
+    here: Unit | None = unit
+    for name in path.split(".") if path else ():
+        owner = _step(here, owner, name)
+        here = here.children.get(name) if here is not None else None
+    return owner
+
+
+def _step(unit: Unit | None, owner: str, name: str) -> str:
+    kind = container(unit) if unit is not None else ""
+    if unit is None or not kind:
+        return member(owner, name)
+    if kind in ("ModuleDict", "ParameterDict") and name in {**unit.children, **unit.parameters}:
+        return f"{owner}[{text_literal(name)}]"
+    if kind == "Sequential" and name.isdigit() and name in unit.children:
+        return f"{owner}[{[*unit.children].index(name)}]"
+    if kind in ("ModuleList", "ParameterList") and name.isdecimal() and name.isascii():
+        return f"{owner}[{int(name)}]"
+    return member(owner, name)
+
+
+@final
+class Sites:
+    """What is written out as a class, what is imported, and who is shared, in one graph."""
+
+    def __init__(self, graph: Graph, *, standalone: bool) -> None:
+        self.root = graph.root
+        self.standalone = standalone
+        self.home: dict[Unit, str] = {}  # the first path of each unit
+        self.again: dict[str, Unit] = {}  # later path -> the shared unit there
+        # What to set once a unit is built: (path, path of the owner) below it; None for `build`.
+        self.ties: dict[Unit | None, list[tuple[str, str]]] = {}
+        self._intact: dict[Unit, bool] = {}
+        self._visit(graph.root, "")
+        for path, unit in self.again.items():
+            self._tie(path, self.home[unit])
+        for path, owner in graph.ties:
+            self._tie(path, owner)
+
+    def _visit(self, unit: Unit, path: str) -> None:
+        if unit.grade == "open":
+            labels = ", ".join(map(repr, unit.facts.get("labels", ()))) or "without a label"
+            raise GraphError(
+                f"{path or 'the model'}: the {unit.name} ({labels}) is still open; decide it"
+                " before generating source."
+            )
+        self._check_decided(unit, path)
+        self.home[unit] = path
+        prefix = f"{path}." if path else ""
+        for name, child in unit.children.items():
+            if child is None:
+                continue
+            if child in self.home:
+                self.again[prefix + name] = child
+            else:
+                self._visit(child, prefix + name)
+
+    @staticmethod
+    def _check_decided(unit: Unit, path: str) -> None:
+        """Raises GraphError for a choice that is left open in what a constructor is given."""
+        weights = [w for w in (*unit.parameters.values(), *unit.buffers.values()) if w is not None]
+        given = (
+            *(unit.call, *unit.hooked, *unit.attributes.values(), *(w.start for w in weights)),
+            *(*(w.shape for w in weights), *(value for _, _, value in unit.edits)),
+            *((start.args, {**start.kwargs}) for start in unit.starts),
+        )
+        for argument in given:
+            if not _is_constant(argument):
+                raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
+
+    def is_whole(self, unit: Unit) -> bool:
+        """Whether a unit is written as one call of its constructor."""
+        if unit.grade == "basic":
+            return True
+        if is_plain_container(unit) or (self.standalone and not unit.cls.target.startswith(_TORCH)):
+            return False
+        return self._is_intact(unit)
+
+    def is_inline(self, unit: Unit) -> bool:
+        """Whether a unit needs no class in the file."""
+        return self.is_whole(unit) or is_plain_container(unit)
+
+    def _is_intact(self, unit: Unit) -> bool:
+        known = self._intact.get(unit)
+        if known is None:
+            known = self._intact[unit] = (
+                not unit.changed
+                and (unit.call is not None or is_plain_container(unit))
+                and (unit.call is None or _is_constant(unit.call))
+                and is_importable(unit.cls.target)
+                and all(self._is_intact(c) for c in unit.children.values() if c is not None)
+            )
+        return known
+
+    def _tie(self, path: str, owner: str) -> None:
+        """Note that what is at a path is what is at another one."""
+        common = _common(path, owner)
+        units = [*self._along(common)]
+        if any(self.is_whole(unit) for _, unit in units):
+            return  # one constructor makes both
+        homes = [(at, unit) for at, unit in units if not self.is_inline(unit)]
+        at, home = homes[-1] if homes else ("", None)
+        cut = len(at) + 1 if at else 0
+        self.ties.setdefault(home, []).append((path[cut:], owner[cut:]))
+
+    def _along(self, path: str) -> Iterator[tuple[str, Unit]]:
+        """The units on the way to a path, with their paths."""
+        unit, here = self.root, ""
+        yield here, unit
+        for name in path.split(".") if path else ():
+            below = unit.children.get(name)
+            if below is None:
+                return
+            unit, here = below, f"{here}.{name}" if here else name
+            yield here, unit
+
+
+def _common(path: str, other: str) -> str:
+    """The path of the innermost unit that both paths are below."""
+    names = []
+    for one, two in zip(path.split(".")[:-1], other.split(".")[:-1], strict=False):
+        if one != two:
+            break
+        names.append(one)
+    return ".".join(names)
+
+
+def left_open(argument: Any) -> str:
+    """What to say of an argument that has no source, since a choice in it is left open."""
+    found = _first_open(argument)
+    choices = getattr(found, "choices", ())
+    labels = " and ".join(repr(choice.label) for choice in choices) or repr(found)
+    return f"{labels} is still open; decide it before generating source."
+
+
+def _first_open(argument: Any) -> Any:
+    kind = type(argument)
+    if kind is Call:
+        parts: Any = (*argument.args, *argument.kwargs.values())
+    elif kind is dict:
+        parts = (*argument, *argument.values())
+    else:
+        parts = argument if kind in (tuple, list) else ()
+    part = next((part for part in parts if not _is_constant(part)), None)
+    return argument if part is None else _first_open(part)
+
+
+_KNOWN = (type(None), bool, int, float, complex, str, type(...), Ref, Stored, slice)
+
+
+def _is_constant(argument: Any) -> bool:
+    """Whether an argument holds no choice that is left open."""
+    kind = type(argument)
+    if kind is Unit:
+        return True
+    if kind is Call:
+        return _is_constant(argument.args) and all(map(_is_constant, argument.kwargs.values()))
+    if kind is tuple or kind is list:
+        return all(map(_is_constant, argument))
+    if kind is dict:
+        return all(map(_is_constant, (*argument, *argument.values())))
+    return isinstance(argument, _KNOWN)

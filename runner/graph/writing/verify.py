@@ -1,0 +1,85 @@
+"""The last look at generated source: nothing in it but what the generator emits."""
+
+import ast
+from functools import lru_cache
+
+from runner.errors import GraphError
+
+_TOP = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Expr)
+_STATEMENTS = (
+    *(ast.FunctionDef, ast.ClassDef, ast.Return, ast.Assign, ast.AugAssign, ast.Delete, ast.For),
+    *(ast.While, ast.If, ast.With, ast.Raise, ast.Expr, ast.Pass, ast.Break),
+    *(ast.Import, ast.ImportFrom, ast.alias, ast.arguments, ast.arg, ast.withitem, ast.Module),
+)
+_EXPRESSIONS = (
+    *(ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Dict, ast.ListComp, ast.comprehension),
+    *(ast.Compare, ast.Call, ast.keyword, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred),
+    *(ast.Name, ast.List, ast.Tuple, ast.Slice),
+)
+_ABSTRACT = (ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context)
+_ALLOWED = frozenset(
+    {*_STATEMENTS, *_EXPRESSIONS, *(k for base in _ABSTRACT for k in base.__subclasses__())}
+)
+_OPERATORS = (
+    *("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or"),
+    *("xor", "lshift", "rshift"),
+)
+# Names between double underscores that may stand in a source.
+_SPECIAL = frozenset(
+    {
+        *("__init__", "__new__", "__file__", "__len__", "__contains__", "__getitem__"),
+        *("__setitem__", "__delitem__", "__iter__", "__enter__", "__exit__", "__name__"),
+        *("__version__", "__call__", "__neg__", "__pos__", "__invert__", "__abs__", "__index__"),
+        *("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__int__", "__float__"),
+        *(f"__{side}{name}__" for side in ("", "r", "i") for name in _OPERATORS),
+    }
+)
+_CALLABLE_AT_TOP = "load_file"
+
+
+@lru_cache(maxsize=2048)
+def verify(source: str) -> None:
+    """Raises GraphError for source that is no module of classes and functions as `generate`
+    writes it, or that uses a name with a special meaning to Python.
+
+    What has passed is remembered: the classes of one sample are mostly those of another.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise GraphError(f"The generated source cannot be read: {error}.") from error
+    for statement in tree.body:
+        _check_top(statement)
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        kind = type(node)
+        if kind not in _ALLOWED:
+            raise GraphError(f"{kind.__name__} in generated source, {_line(node)}.")
+        if kind is ast.Name or kind is ast.Attribute:
+            name = node.id if isinstance(node, ast.Name) else node.attr  # type: ignore[attr-defined]
+            if name[:2] == name[-2:] == "__" and name not in _SPECIAL:
+                raise GraphError(f"The name {name!r} in generated source, {_line(node)}.")
+        for field in node._fields:
+            value = getattr(node, field)
+            if type(value) is list:
+                waiting += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                waiting.append(value)
+
+
+def _line(node: ast.AST) -> str:
+    return f"line {getattr(node, 'lineno', '?')}"
+
+
+def _check_top(statement: ast.stmt) -> None:
+    """Only definitions, imports, the docstring, and the constants that are loaded from a file."""
+    allowed = isinstance(statement, _TOP)
+    if isinstance(statement, ast.Expr):
+        allowed = isinstance(statement.value, ast.Constant)
+    elif isinstance(statement, ast.Assign):
+        value = statement.value
+        allowed = isinstance(value, ast.Call) and ast.unparse(value.func) == _CALLABLE_AT_TOP
+    if not allowed:
+        kind = type(statement).__name__
+        raise GraphError(f"{kind} at the top of generated source, {_line(statement)}.")

@@ -1,0 +1,334 @@
+"""Expression: a plain value that is still open, computed from choices.
+
+`Variable` is what a ValueChoice gives in a symbolic build; arithmetic with it gives `Computed`,
+which keeps the function and its arguments. Nothing else may be done with an open value: where
+Python itself needs to know it (`if`, `range`, an index, the shape of a tensor), SymbolicError says
+so, with the line.
+"""
+
+import operator
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Never, final
+
+from torch import Tensor
+
+from runner.choice import Categorical, Choice, Value
+from runner.errors import SymbolicError
+from runner.nn.build import current
+from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
+
+Ask = Callable[[Choice], Value]
+Memo = dict[int, Any]
+
+
+class Expression(ABC):
+    """A plain value that is still open. Immutable; shared by copies."""
+
+    __slots__ = ()
+
+    @property
+    def default(self) -> Any:
+        """Its value in the default model."""
+        return self._value(lambda variable: variable.start, {})
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices it depends on, each once, in order."""
+        found: dict[str, Choice] = {}
+        for variable in variables_in(self):
+            found.setdefault(variable.choice.label, variable.choice)
+        return tuple(found.values())
+
+    def resolve(self, ask: Ask) -> Any:
+        """Its plain value, with the answers of `ask`, which hears of every choice once."""
+        answers: dict[str, Value] = {}
+
+        def answer(variable: "Variable") -> Any:
+            label = variable.choice.label
+            if label not in answers:
+                answers[label] = ask(variable.choice)
+            return variable.value(answers[label])
+
+        return self._value(answer, {})
+
+    @abstractmethod
+    def same_as(self, other: object) -> bool:
+        """Whether both are the same computation with the same choices. (`==` makes another
+        expression.)"""
+
+    @abstractmethod
+    def _value(self, answer: Callable[["Variable"], Any], memo: Memo) -> Any:
+        """The value, given those of the variables; `memo` holds what is known by identity."""
+
+    @abstractmethod
+    def _text(self) -> tuple[str, int]:
+        """How it is written, and how tightly that binds."""
+
+    def __call__(self) -> Any:
+        """Itself while a model is built symbolically; its default value when that model runs."""
+        return self if current().symbolic else self.default
+
+    def __repr__(self) -> str:
+        return self._text()[0]
+
+    def __copy__(self) -> "Expression":
+        return self
+
+    def __deepcopy__(self, memo: Memo) -> "Expression":
+        return self
+
+    # What Python needs the value for
+
+    def __str__(self) -> str:
+        return self.__format__("")
+
+    def __format__(self, spec: str) -> str:
+        if current().symbolic:
+            self._refuse("text with it", "Keep it out of texts and labels; repr() shows it.")
+        return format(self.default, spec)
+
+    def __bool__(self) -> bool:
+        self._refuse(
+            "a decision (`if`, `and`, `or`, `not`, `in`, max, min)",
+            "Use nn.ValueChoice.condition(test, a, b), nn.ValueChoice.max and min, `&` and `|`; "
+            "between modules, nn.LayerChoice.",
+        )
+
+    def __index__(self) -> int:
+        self._refuse(
+            "a whole number (range, an index, a shape)",
+            "Use nn.Repeat for blocks, and item access on the choice instead of the list.",
+        )
+
+    def __int__(self) -> int:
+        self._refuse("int()", "Use nn.ValueChoice.to_int, or `//`.")
+
+    def __float__(self) -> float:
+        self._refuse("a number", "Use operators (`x ** 0.5`), or nn.ValueChoice.to_float.")
+
+    def __complex__(self) -> complex:
+        self._refuse("a number", "Use operators.")
+
+    def __iter__(self) -> Iterator[Any]:
+        self._refuse("a loop or `*`", "Take its items by number: `value[0]`, `value[1]`.")
+
+    def __len__(self) -> int:
+        self._refuse("len()", "Take its items by number: `value[0]`, `value[1]`.")
+
+    def __contains__(self, item: object) -> bool:
+        self._refuse("`in`", "Compare its items: `(value[0] == 3) | (value[1] == 3)`.")
+
+    def __hash__(self) -> int:
+        self._refuse("a key", "Use nn.LayerChoice with a dict, or item access on the choice.")
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Torch got an open value: in a running model, its default is meant."""
+        if current().symbolic:
+            for variable in variables_in((*args, kwargs or {})):
+                variable._refuse(
+                    f"torch's {getattr(function, '__name__', function)}",
+                    "Give it to a torch.nn layer, or to a class with @nn.basic_unit that makes the "
+                    "tensor; in forward, call it.",
+                )
+        kwargs = replace_open(kwargs or {}, lambda open_value: open_value.default)
+        return function(*replace_open(tuple(args), lambda value: value.default), **kwargs)
+
+    def _refuse(self, use: str, advice: str) -> Never:
+        labels = " and ".join(repr(choice.label) for choice in self.choices)
+        raise SymbolicError(
+            f"{users_line()}: {use} needs the value of `{self!r}`, which the choice of {labels} "
+            f"leaves open here. {advice}"
+        )
+
+
+@final
+class Variable(Expression):
+    """The value of a choice; `options` are its candidates as the user gave them, if listed."""
+
+    __slots__ = ("choice", "options", "start")
+
+    def __init__(self, choice: Choice, answer: Value, options: Sequence[Any] = ()) -> None:
+        self.choice = choice
+        self.options = tuple(options)
+        self.start = self.value(answer)
+
+    def value(self, answer: Value) -> Any:
+        """The plain value that an answer stands for."""
+        if isinstance(self.choice, Categorical):
+            return self.options[self.choice.index(answer)]
+        return self.choice.check(answer)
+
+    def same_as(self, other: object) -> bool:
+        return isinstance(other, Variable) and self.choice == other.choice
+
+    def _value(self, answer: Callable[["Variable"], Any], memo: Memo) -> Any:
+        return answer(self)
+
+    def _text(self) -> tuple[str, int]:
+        label = self.choice.label
+        return label if re.fullmatch(r"[\w/.-]+", label) else repr(label), ATOM
+
+
+@final
+class Computed(Expression):
+    """What a function makes of expressions and plain values, which may be nested in containers."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
+        self.function = function
+        self.args = tuple(args)
+
+    def same_as(self, other: object) -> bool:
+        return (
+            isinstance(other, Computed)
+            and self.function is other.function
+            and same_arguments(self.args, other.args)
+        )
+
+    def _value(self, answer: Callable[[Variable], Any], memo: Memo) -> Any:
+        if id(self) not in memo:
+            args = replace_open(self.args, lambda inner: inner._value(answer, memo))
+            memo[id(self)] = self.function(*args)
+        return memo[id(self)]
+
+    def _text(self) -> tuple[str, int]:
+        sign, tightness = SIGNS.get(self.function, ("", ATOM))
+        if len(self.args) == 1 and sign:
+            return f"{sign}{_operand(self.args[0], tightness)}", tightness
+        if sign:
+            left = _operand(self.args[0], LEFT.get(tightness, tightness))
+            right = _operand(self.args[1], RIGHT.get(tightness, tightness + 1))
+            return f"{left} {sign} {right}", tightness
+        if self.function is operator.getitem:
+            return f"{_operand(self.args[0], ATOM)}[{self.args[1]!r}]", ATOM
+        return f"{self.function.__name__}({', '.join(map(repr, self.args))})", ATOM
+
+
+def _operand(value: object, tightness: int) -> str:
+    text, own = value._text() if isinstance(value, Expression) else (repr(value), ATOM)
+    own = UNARY if text.startswith("-") and own == ATOM else own
+    return text if own >= tightness else f"({text})"
+
+
+# Expressions inside of arguments
+
+
+def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
+    """The value with every expression in it changed, however deep in containers and slices."""
+    if isinstance(value, Expression):
+        return change(value)
+    if isinstance(value, tuple) and any(map(is_open, value)):
+        items = [replace_open(item, change) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list) and any(map(is_open, value)):
+        return [replace_open(item, change) for item in value]
+    if isinstance(value, dict) and any(map(is_open, value.values())):
+        return {name: replace_open(item, change) for name, item in value.items()}
+    if isinstance(value, slice) and is_open(value):
+        return slice(*replace_open((value.start, value.stop, value.step), change))
+    return value
+
+
+def is_open(value: Any) -> bool:
+    """Whether there is an expression in a value, however deep in containers and slices."""
+    if isinstance(value, tuple | list):
+        return any(map(is_open, value))
+    if isinstance(value, dict):
+        return any(map(is_open, value.values()))
+    if isinstance(value, slice):
+        return is_open((value.start, value.stop, value.step))
+    return isinstance(value, Expression)
+
+
+def variables_in(value: Any) -> Iterator[Variable]:
+    """All variables in a value, in order; a shared part is looked into once."""
+    yield from _variables(value, set())
+
+
+def _variables(value: Any, seen: set[int]) -> Iterator[Variable]:
+    if isinstance(value, Variable):
+        yield value
+    elif isinstance(value, Computed):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield from _variables(value.args, seen)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _variables(item, seen)
+    elif isinstance(value, dict):
+        yield from _variables([*value.values()], seen)
+    elif isinstance(value, slice):
+        yield from _variables((value.start, value.stop, value.step), seen)
+
+
+def same_arguments(one: Any, other: Any) -> bool:
+    """Whether two plain values, with expressions in them, are equal and of equal types."""
+    if one is other:
+        return True
+    if isinstance(one, Expression):
+        return one.same_as(other)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(same_arguments, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_arguments(one[k], other[k]) for k in one)
+    return (one == other) is True  # arrays compare item by item
+
+
+def compute(function: Callable[..., Any], *args: Any) -> Any:
+    """What a function gives: a plain value, or an expression if one of its arguments is open."""
+    return Computed(function, args) if is_open(args) else function(*args)
+
+
+# Operators
+
+PLAIN = (Expression, slice, bool, int, float, complex, str, tuple, list, dict, type(None))
+
+
+def _binary(function: Callable[..., Any], *, reflected: bool = False) -> Callable[..., Any]:
+    def method(self: Expression, other: Any) -> Any:
+        if isinstance(other, Tensor) or not isinstance(other, PLAIN):
+            return NotImplemented
+        return Computed(function, (other, self) if reflected else (self, other))
+
+    return method
+
+
+def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self: Computed(function, (self,))
+
+
+def _install() -> None:
+    for name in [*REFLECTED, *COMPARED]:
+        function = getattr(operator, f"__{name}__")
+        setattr(Expression, f"__{name}__", _binary(function))
+        if name in REFLECTED:
+            setattr(Expression, f"__r{name}__", _binary(function, reflected=True))
+    for name, function in OF_ONE.items():
+        setattr(Expression, f"__{name}__", _unary(function))
+    setattr(Expression, "__divmod__", _binary(divmod))  # noqa: B010
+    setattr(Expression, "__rdivmod__", _binary(divmod, reflected=True))  # noqa: B010
+    setattr(Expression, "__getitem__", _binary(operator.getitem))  # noqa: B010
+    setattr(Expression, "__round__", lambda self, *n: Computed(round, (self, *n)))  # noqa: B010
+
+
+_install()
+
+
+def users_line() -> str:
+    """The innermost line of Python that is neither of this package nor of torch."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package != "torch" and not frame.f_globals.get("__name__", "").startswith("runner.nn."):
+            break
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

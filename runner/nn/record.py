@@ -1,0 +1,175 @@
+"""How modules were constructed, and how their tensors got their first values.
+
+    with recording() as record:
+        model = Net()
+    record_of(model.head).args      # what the caller gave to the constructor
+    record_of(model).fills          # calls of nn.init and the like in the constructor of Net
+    record_of(model).origins        # how its own parameters and buffers were made
+    record.origin(tensor), record.fills
+
+Constructors: `nn.Module` defines no `__new__`, so one installed there is handed just what the
+caller gave, for every subclass, and no class is touched. CPython cannot take it back (a class that
+once had a `__new__` refuses arguments after its deletion), so it stays, switched by `recording`.
+A torch.nn layer, or a class with @basic_unit, that is given an open value is built with the default
+instead. The object is exactly of its class; only its record has what was given.
+
+Tensors: see `runner.nn.watch` for what is seen, `runner.nn.start` for what is kept of it.
+"""
+
+import copyreg
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, final
+from weakref import ref
+
+from torch import Tensor, nn
+
+from runner.errors import RunnerError, SymbolicError
+from runner.nn.build import is_leaf
+from runner.nn.expression import is_open, replace_open, users_line
+from runner.nn.settle import Settled
+from runner.nn.start import Fill, Made, Owned, with_copies
+from runner.nn.watch import Watch
+
+NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, makes a copy to be filled
+KEY = "_runner_record"  # where a module keeps its record, in its `__dict__`
+
+
+@final
+class Record:
+    """How a module was constructed. Copied with the module, never pickled.
+
+    - `args`, `kwargs`: what the caller gave.
+    - `order`: when, on the clock of all that was recorded.
+    - `copied`: whether it is a deep copy, made while it was recorded, of another module: it has the
+      first values of that one, which a constructor call would draw anew.
+    - `origins`: how its own parameters and buffers were made: a Made, an Owned (for one that is
+      another module's, too), None where that cannot be said. Those that the constructor of a
+      torch.nn layer or a basic unit makes are not listed.
+    - `fills`: in order, the calls by which its constructor changed tensors of it, and of modules
+      below it, in place.
+
+    The last two are there once the recording has ended.
+    """
+
+    def __init__(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+        self.args = args
+        self.kwargs = dict(kwargs or {})
+        self.order = 0
+        self.copied = False
+        self.origins: dict[str, Made | Owned | None] = {}
+        self.fills: list[Fill] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Record":
+        twin = Record(with_copies(self.args, memo), with_copies(self.kwargs, memo))
+        recording = _recording.get()
+        twin.order = self.order if recording is None else recording.watch.tick()
+        twin.copied = self.copied or recording is not None
+        twin.origins = {name: with_copies(made, memo) for name, made in self.origins.items()}
+        twin.fills = [with_copies(fill, memo) for fill in self.fills]
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Record, ()
+
+
+def record_of(module: nn.Module) -> Record | None:
+    """The record of a module; None for one that was built outside `recording`."""
+    return module.__dict__.get(KEY)
+
+
+@final
+class Recording:
+    """What is recorded of all modules that are built; see `Record`."""
+
+    def __init__(self) -> None:
+        self.watch = Watch()
+        self.fills: list[Fill] = []  # of all modules, in order, once it has ended
+        self._modules: list[ref[nn.Module]] = []
+
+    def add(self, module: nn.Module) -> None:
+        """Note a module that is there from now on."""
+        self._modules.append(ref(module))
+
+    def origin(self, tensor: Tensor) -> Made | None:
+        """How a tensor was made; None for one of which that cannot be said, or that the constructor
+        of a torch.nn layer or a basic unit made."""
+        return self._settled().origin(tensor)
+
+    def settle(self) -> None:
+        """Give each module's record what was seen of its tensors."""
+        settled = self._settled()
+        self.fills = sorted(settled.fills(), key=lambda fill: fill.order)
+        for module in settled.modules:
+            if record := record_of(module):
+                record.origins = settled.origins(module)
+                record.fills = [fill for fill in self.fills if fill.scope is module]
+
+    def _settled(self) -> Settled:
+        alive = [module for reference in self._modules if (module := reference()) is not None]
+        return Settled(self.watch, [m for m in alive if "_modules" in m.__dict__])
+
+
+_recording: ContextVar[Recording | None] = ContextVar("runner_recording", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[Recording]:
+    """Record how all modules that are built inside are constructed and get their first values."""
+    if "__new__" not in vars(nn.Module):
+        nn.Module.__new__ = staticmethod(_new)  # type: ignore[assignment]
+    if (record := _recording.get()) is not None:  # one inside another is a part of it
+        yield record
+    else:
+        record = Recording()
+        token = _recording.set(record)
+        try:
+            with record.watch:
+                yield record
+        finally:
+            _recording.reset(token)
+    record.settle()
+
+
+def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    above = super(nn.Module, cls).__new__
+    module: nn.Module = above(cls) if above is object.__new__ else above(cls, *args, **kwargs)
+    if (recording := _recording.get()) is not None:
+        recording.add(module)
+        if sys._getframe(1).f_code is not NEW_COPY:
+            record = module.__dict__[KEY] = Record(args, kwargs)
+            record.order = recording.watch.tick()
+        if is_open((args, kwargs)) and is_leaf(cls):
+            _construct(module, args, kwargs)
+    return module
+
+
+def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Run the constructor with the default values, in place of the call that is to follow."""
+    cls = type(module)
+    record = module.__dict__[KEY]
+    args, kwargs = replace_open((args, dict(kwargs)), lambda value: value.default)
+    try:
+        cls.__init__(module, *args, **kwargs)
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise SymbolicError(
+            f"{users_line()}: {cls.__name__} cannot be built with the values of the default model, "
+            f"{args} {kwargs}: {type(error).__name__}: {error}"
+        ) from error
+    module.__dict__[KEY] = record
+    if cls not in _BUILT:
+        body = {"__init__": _finish, "_runner_class": cls, "__module__": cls.__module__}
+        _BUILT[cls] = type(cls.__name__, (cls,), body)
+    module.__class__ = _BUILT[cls]
+
+
+def _finish(module: nn.Module, *args: Any, **kwargs: Any) -> None:
+    """The constructor of an object that is built already: gives it back its class."""
+    module.__class__ = module._runner_class  # type: ignore[assignment]
+
+
+_BUILT: dict[type, type] = {}  # for each leaf class, the one its objects have in between

@@ -1,0 +1,130 @@
+"""Initial values: calls that make the tensors training starts from, and calls that fill them.
+
+Everything has an `order`, one clock for tensors, fills and constructor calls: repeated in this
+order from the same seed, they give the same values.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, final
+
+from torch import nn
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A call that makes a tensor. Tensors among its arguments are Made or Owned themselves.
+
+    `target` is "module:qualname", or ".name" for a method of the first argument; `function` can be
+    called with the arguments.
+    """
+
+    target: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    order: int
+
+    @property
+    def random(self) -> bool:
+        """Whether it, or a call among its arguments, draws random numbers."""
+        return draws(self.target) or any(made.random for made in self.inner())
+
+    def inner(self) -> Iterator["Made"]:
+        """The calls among its arguments."""
+        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Made))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Owned:
+    """The value that a parameter or buffer had at that time."""
+
+    owner: nn.Module
+    name: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """A call that changed a parameter or buffer in place; the tensor is its first argument.
+
+    `scope` is the innermost module whose constructor did it; for a fill outside of any constructor,
+    and for one of a tensor that is not below the scope, the outermost module that holds the tensor.
+    `args` and `kwargs` are those behind the tensor.
+    """
+
+    scope: nn.Module
+    owner: nn.Module
+    name: str
+    target: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    order: int
+    place: int  # how many children, parameters and buffers the scope had by then
+    repeatable: bool  # whether the call, done again, would do the same
+    overwritten: bool  # a later fill leaves nothing of it; kept since it draws random numbers
+
+    @property
+    def random(self) -> bool:
+        """Whether it draws random numbers, itself or in its arguments."""
+        inner = (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Made))
+        return draws(self.target) or any(made.random for made in inner)
+
+
+def with_copies(value: Any, memo: dict[int, Any]) -> Any:
+    """Calls and their arguments, with all modules and parameters in them replaced by their deep
+    copies, and everything else shared."""
+    if isinstance(value, nn.Module | nn.Parameter):
+        return copy.deepcopy(value, memo)
+    if isinstance(value, Made | Owned | Fill):
+        changed = {f.name: with_copies(getattr(value, f.name), memo) for f in fields(value)}
+        return replace(value, **changed)
+    if isinstance(value, tuple):
+        return tuple(with_copies(item, memo) for item in value)
+    if isinstance(value, list):
+        return [with_copies(item, memo) for item in value]
+    if isinstance(value, dict):
+        return {name: with_copies(item, memo) for name, item in value.items()}
+    return value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What stands in arguments, however deep in containers and slices."""
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, dict):
+        yield from leaves([*value.values()])
+    elif isinstance(value, slice):
+        yield from leaves((value.start, value.stop, value.step))
+    else:
+        yield value
+
+
+# Functions, by name
+
+RANDOM_FILLS = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_",
+                "log_normal_", "cauchy_", "trunc_normal_", "xavier_uniform_", "xavier_normal_",
+                "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_"}  # fmt: skip
+PLAIN_FILLS = {"zero_", "fill_", "copy_", "constant_", "ones_", "zeros_", "eye_", "dirac_"}
+RANDOM = RANDOM_FILLS | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like",
+                         "normal", "randint_like", "bernoulli", "multinomial",
+                         "poisson"}  # fmt: skip
+
+
+def overwrites(target: str) -> bool:
+    """Whether a call leaves nothing of the values a tensor had."""
+    return _name(target) in RANDOM_FILLS or _name(target) in PLAIN_FILLS
+
+
+def draws(target: str) -> bool:
+    """Whether a call draws random numbers."""
+    return _name(target) in RANDOM
+
+
+def _name(target: str) -> str:
+    return target.rpartition(":")[2].rpartition(".")[2]

@@ -1,0 +1,60 @@
+"""The symbolic build: a model that holds all candidates of its choices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from runner.choice import Categorical, Choice, Numeric, Subset, Value
+from runner.errors import SymbolicError
+from runner.nn.build import Build, building
+from runner.nn.expression import Expression
+from runner.nn.record import recording
+from runner.walk import Chooser
+
+
+@contextmanager
+def symbolic(*, defaults: Literal["first", "last"] = "first") -> Iterator[Build]:
+    """Build models with all their choices left open, and their constructor calls recorded.
+
+        with symbolic():
+            model = Net()
+
+    Choices of values are expressions, those of modules hold all candidates. Layers of torch.nn,
+    and classes with @basic_unit, are built with the values of the default model: every choice
+    takes its first candidate, or its last. Raises SymbolicError where Python code needs the value
+    of a choice; such a model is to be built under each sample.
+    """
+    build = Build(DEFAULTS[defaults], symbolic=True)
+    with building(build), recording():
+        try:
+            yield build
+        except (TypeError, RuntimeError) as error:
+            # Some functions of torch look at the types of their arguments before they ask them.
+            names = [kind.__name__ for kind in Expression.__subclasses__()]
+            if not any(name in str(error) for name in names):
+                raise
+            raise SymbolicError(
+                f"A function was given the value of a choice, which is open while the model is "
+                f"built symbolically: {error}"
+            ) from error
+
+
+def _first(choice: Choice) -> Value:
+    return choice.default
+
+
+def _last(choice: Choice) -> Value:
+    match choice:
+        case Categorical():
+            return choice.candidates[-1]
+        case Subset():
+            count = choice.n if choice.chosen is None else choice.chosen
+            return [*range(choice.n - count, choice.n)]
+        case Numeric(step=None):
+            return choice.high
+        case Numeric(step=int(step)):
+            return choice.low + step * int((choice.high - choice.low) // step)
+    return choice.values()[-1]
+
+
+DEFAULTS: dict[str, Chooser] = {"first": _first, "last": _last}

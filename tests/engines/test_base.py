@@ -1,0 +1,160 @@
+"""Engine base: graphs are mutated, and every trial has source of its own."""
+
+import ast
+import logging
+
+import pytest
+import torch
+
+from runner.engines.base import BaseEngine
+from runner.engines.py import PyEngine
+from runner.errors import ConfigError, Refused
+from runner.trial import Trial
+from runner.walk import generator
+
+IMAGE = torch.randn(3, 1, 8, 8)
+
+
+def engine(*mutators, shape=(1, 8, 8), target="mutable.ConvNet", **arguments) -> BaseEngine:
+    nodes = [{"_target_": f"mutable.{m}"} if isinstance(m, str) else m for m in mutators]
+    space = {"_target_": target, **arguments}
+    return BaseEngine(shape, space=space, mutators=nodes, trust=["mutable", "random_spaces", "toy"])
+
+
+ACTIVATIONS = {"_target_": "mutable.Activations", "names": ["ReLU", "GELU", "SiLU"]}
+
+
+def built(made: BaseEngine, sample, folder=None):
+    [job] = made.plan([Trial(7, sample, 0)])
+    [model] = made.build(job.recipe, folder)
+    return model
+
+
+def test_a_mutator_asks_conditionally_and_what_it_asks_is_part_of_the_space():
+    made = engine(ACTIVATIONS)
+    assert made.space.default() == {"width": 4, "tied": True, "activation": "ReLU"}
+    apart = made.space.draw(lambda c: False if c.label == "tied" else c.default)
+    assert [*apart] == ["width", "tied", "Activations/1", "Activations/2"]
+    assert made.space.count() == 2 * (3 + 3 * 3)
+    assert len([*made.space.enumerate()]) == 24
+
+
+def test_a_mutated_model_is_what_the_sample_says():
+    made = engine(ACTIVATIONS)
+    sample = {"width": 6, "tied": False, "Activations/1": "GELU", "Activations/2": "SiLU"}
+    model = built(made, sample)
+    names = [type(block.relu).__name__ for block in model.blocks]
+    assert names == ["GELU", "SiLU"]
+    assert model(IMAGE).shape == (3, 10)
+
+
+def test_the_graph_of_the_space_stays_as_it_is_and_samples_do_not_meet():
+    made = engine(ACTIVATIONS, "Fill", "Scale")
+    samples = [made.space.random(generator(i)) for i in range(12)]
+    first = [made.source(Trial(0, sample, 0)).text for sample in samples]
+    again = [made.source(Trial(0, sample, 0)).text for sample in reversed(samples)]
+    assert first == again[::-1]
+    fresh = engine(ACTIVATIONS, "Fill", "Scale")
+    assert first == [fresh.source(Trial(0, sample, 0)).text for sample in samples]
+
+
+def test_mutators_work_in_sequence_and_their_history_is_kept():
+    made = engine(ACTIVATIONS, "Fill", "Scale")
+    sample = made.space.draw(lambda c: c.values(3)[-1])
+    assert {"width", "tied", "fill/blocks.0.spot", "factor"} <= sample.keys()
+    history = made.graph(sample).history
+    assert [line.partition(":")[0] for line in history] == ["Activations", "Fill", "Scale"]
+    assert "factor=1.5" in history[2]
+    model = built(made, sample)
+    assert isinstance(model.blocks[0].spot, torch.nn.BatchNorm2d)
+    assert "* 1.5" in made.source(Trial(0, sample, 0)).text
+
+
+def test_two_mutators_of_one_class_number_their_choices_apart():
+    made = engine(ACTIVATIONS, ACTIVATIONS | {"names": ["ReLU", "Tanh"]})
+    apart = made.space.draw(lambda c: False if c.label == "tied" else c.values()[-1])
+    assert {"Activations/1", "Activations/2"} <= apart.keys()
+
+
+def test_a_placeholder_nobody_filled_is_an_identity():
+    model = built(engine(), {"width": 4})
+    assert isinstance(model.blocks[0].spot, torch.nn.Identity)
+
+
+def test_a_mutation_that_does_not_fit_is_refused_with_place_and_shapes():
+    made = engine("Widen")
+    assert made.key({"width": 4, "stem": None})
+    with pytest.raises(Refused, match=r"blocks\.0\.conv.*5"):
+        made.key({"width": 4, "stem": 5})
+    with pytest.raises(Refused):  # again, from what is kept of it
+        made.key({"width": 4, "stem": 5})
+
+
+def test_a_mutator_can_refuse_by_itself():
+    made = engine("Careful")
+    assert made.space.contains({"width": 4, "absurd": False})
+    with pytest.raises(Refused, match="Careful does not fit: There is nothing to be absurd about"):
+        made.key({"width": 4, "absurd": True})
+
+
+def test_samples_of_equal_source_have_one_key_and_hyperparameters_tell_them_apart():
+    made = engine(ACTIVATIONS)
+    tied = {"width": 4, "tied": True, "activation": "GELU"}
+    apart = {"width": 4, "tied": False, "Activations/1": "GELU", "Activations/2": "GELU"}
+    assert made.key(tied) == made.key(apart)
+    assert made.key(tied) != made.key({**tied, "width": 6})
+    assert made.key({**tied, "evaluator.lr": 0.1}) != made.key({**tied, "evaluator.lr": 0.2})
+
+
+def test_a_trial_leaves_its_source_in_its_folder(tmp_path):
+    made = engine(ACTIVATIONS)
+    sample = {"width": 4, "tied": True, "activation": "SiLU"}
+    built(made, sample, tmp_path)
+    text = (tmp_path / "trials" / "0007" / "model.py").read_text()
+    names: dict = {}
+    exec(text, names)
+    assert names["build"]()(IMAGE).shape == (3, 10)
+    assert names["FOUND"]["trial"] == 7
+    assert names["FOUND"]["sample"] == sample
+
+
+def test_standalone_source_imports_nothing_but_torch():
+    made = engine("Fill")
+    for i in range(4):
+        sample = made.space.random(generator(i))
+        tree = ast.parse(made.source(Trial(0, sample, 0), standalone=True).text)
+        modules = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+        modules += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+        assert {module.split(".")[0] for module in modules} == {"torch"}
+
+
+def test_a_space_whose_python_needs_a_choice_is_converted_for_each_sample(caplog):
+    made = BaseEngine(space={"_target_": "toy.Net"}, trust=["toy"])
+    with caplog.at_level(logging.INFO):
+        for i in range(5):
+            sample = made.space.random(generator(i))
+            model = built(made, sample)
+            expected = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
+            [job] = expected.plan([Trial(0, sample, 0)])
+            [other] = expected.build(job.recipe)
+            model.load_state_dict(other.state_dict())
+            x = torch.randn(2, 3)
+            assert torch.equal(model(x), other(x))
+    assert len([r for r in caplog.records if "for every sample" in r.message]) == 1
+
+
+def test_a_sample_whose_own_code_raises_is_planned_and_fails_as_in_engine_py():
+    made = BaseEngine(space={"_target_": "toy.Fragile"}, trust=["toy"])
+    assert made.key({"a": 2})
+    with pytest.raises(ValueError, match="no such net"):
+        built(made, {"a": 2})
+
+
+def test_what_is_no_mutator_is_refused():
+    with pytest.raises(ConfigError, match="which is no Mutator"):
+        engine({"_target_": "torch.nn.ReLU"})
+
+
+def test_mutators_need_an_engine_that_makes_graphs():
+    with pytest.raises(ConfigError, match="engine=base"):
+        PyEngine(space={"_target_": "toy.Net"}, mutators=[ACTIVATIONS], trust=["toy"])

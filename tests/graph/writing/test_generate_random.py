@@ -1,0 +1,224 @@
+"""Random functions do the same as generated source as when their nodes are run one by one."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner.graph.node import Block, Function, Node, Parameter, Value, map_values
+from runner.graph.unit import Graph, Ref, Unit
+from runner.graph.writing.folding import Folding
+from runner.graph.writing.generate import generate
+
+NAMES = st.sampled_from(["", "", "", "x", "y", "out"])
+Values = list[Value]
+
+
+class Stop(Exception):
+    """Raised by the programs."""
+
+
+class Program:
+    """Builds a random function of two tensors and a list; all values in it are tensors."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.draw = data.draw
+        self.function = Function("forward", [Parameter("x"), Parameter("y"), Parameter("log")])
+        x, y, self.log = self.function.inputs
+        values = self.block([x, y], 0)
+        kind = self.draw(st.integers(0, 2))
+        if kind == 0:
+            self.function.result = self.pick(values)
+        elif kind == 1:
+            self.function.result = (self.pick(values), self.pick(values))
+
+    def pick(self, values: Values) -> Value:
+        return self.draw(st.sampled_from(values[-6:] if self.draw(st.booleans()) else values))
+
+    def argument(self, values: Values) -> Any:
+        return self.draw(st.integers(-2, 3)) if self.draw(st.integers(0, 3)) == 0 else (
+            self.pick(values)
+        )  # fmt: skip
+
+    def block(self, values: Values, depth: int) -> Values:
+        values = [*values]
+        kinds = [self.pure, self.pure, self.change, self.taken, self.noted, self.listed]
+        if depth < 3:
+            kinds += [self.branch, self.branch, self.counted, self.repeated, self.guard]
+        for _ in range(self.draw(st.integers(0, 5))):
+            values += self.draw(st.sampled_from(kinds))(values, depth)
+        return values
+
+    def node(self, op: Any, target: str, args: Sequence[Any], *names: str) -> Node:
+        return self.function.create(op, target, args, outputs=names)
+
+    def pure(self, values: Values, depth: int) -> Values:
+        name = self.draw(st.sampled_from(["add", "sub", "mul", "gt"]))
+        args = (self.pick(values), self.argument(values))
+        made = self.node("call_function", f"operator:{name}", args, self.draw(NAMES)).output
+        return [self.node("call_method", "long", (made,), "").output] if name == "gt" else [made]
+
+    def change(self, values: Values, depth: int) -> Values:
+        args = (self.pick(values), self.argument(values))
+        return self.node("call_method", "add_", args, *([] if self.draw(st.booleans()) else [
+            self.draw(NAMES)])).outputs  # fmt: skip
+
+    def taken(self, values: Values, depth: int) -> Values:
+        args = (self.log, self.pick(values))
+        self.node("call_method", "append", args)
+        return self.node("call_method", "pop", (self.log, 0), self.draw(NAMES)).outputs
+
+    def noted(self, values: Values, depth: int) -> Values:
+        copy = self.node("call_method", "clone", (self.pick(values),), self.draw(NAMES)).output
+        self.node("call_method", "append", (self.log, copy))
+        return []
+
+    def listed(self, values: Values, depth: int) -> Values:
+        items = self.node("list", "", [self.pick(values) for _ in range(2)], "").output
+        names = [self.draw(NAMES), self.draw(NAMES)]
+        return self.node("unpack", "", (items,), *names).outputs
+
+    def condition(self, values: Values) -> Value:
+        args = (self.pick(values), self.argument(values))
+        made = self.node("call_function", "operator:gt", args, "").output
+        if self.draw(st.booleans()):
+            made = self.node("call_function", "operator:not_", (made,), "").output
+        return self.node("call_function", "builtins:bool", (made,), "").output
+
+    def branch(self, values: Values, depth: int) -> Values:
+        names = [self.draw(NAMES) for _ in range(self.draw(st.integers(0, 3)))]
+        node = self.node("if", "", (self.condition(values),), *names)
+        for _ in range(2):
+            block = node.add_block()
+            with self.function.inserting_into(block):
+                inner = self.block(values, depth + 1)
+                block.results = tuple(self.pick(inner) for _ in names)
+        return node.outputs
+
+    def guard(self, values: Values, depth: int) -> Values:
+        node = self.node("if", "", (self.condition(values),), self.draw(NAMES))
+        raising = self.draw(st.integers(0, 1))
+        for place in range(2):
+            block = node.add_block()
+            with self.function.inserting_into(block):
+                inner = self.block(values, depth + 1)
+                if place == raising:
+                    self.node("raise", "builtins:ValueError", ("stop",))
+                block.results = (None if place == raising else self.pick(inner),)
+        return node.outputs
+
+    def counted(self, values: Values, depth: int) -> Values:
+        return self.loop(values, depth, self.draw(st.integers(0, 3)))
+
+    def repeated(self, values: Values, depth: int) -> Values:
+        return self.loop(values, depth, None)
+
+    def loop(self, values: Values, depth: int, trips: int | None) -> Values:
+        names = [self.draw(NAMES) for _ in range(self.draw(st.integers(1, 3)))]
+        first = [self.pick(values) for _ in names]
+        start = self.condition(values) if self.draw(st.booleans()) else True
+        counter = [] if trips is not None else [0]
+        node = self.node("loop", "", (trips, start, *first, *counter), *names, *map(str, counter))
+        block = node.add_block()
+        block.add_input(self.draw(st.sampled_from(["", "i"])))
+        inner = [block.add_input(name) for name in names]
+        count = block.add_input("") if counter else None
+        with self.function.inserting_into(block):
+            inner = self.block([*values, *inner], depth + 1)
+            again: Any = self.draw(st.sampled_from([True, False])) and trips is not None
+            more = []
+            if not again:
+                again = self.condition(inner)
+            if count is not None:
+                one = self.node("call_function", "operator:add", (count, 1), "").output
+                less = self.node("call_function", "operator:lt", (one, 3), "").output
+                also = self.node("call_function", "operator:and_", (less, again), "").output
+                again, more = also, [one]
+            block.results = (again, *(self.pick(inner) for _ in names), *more)
+        return node.outputs[: len(names)]
+
+
+class Machine:
+    """Runs a function node by node."""
+
+    def __init__(self) -> None:
+        self.values: dict[Value, Any] = {}
+
+    def of(self, argument: Any) -> Any:
+        return map_values(argument, self.values.__getitem__)
+
+    def call(self, function: Function, *args: Any) -> Any:
+        self.values.update(zip(function.inputs, args, strict=True))
+        results = self.block(function.block)
+        return results[0] if results else None
+
+    def block(self, block: Block) -> tuple[Any, ...]:
+        for node in block.nodes[:-1]:
+            results = self.node(node)
+            self.values.update(zip(node.outputs, results, strict=bool(node.outputs)))
+        return tuple(self.of(block.results))
+
+    def node(self, node: Node) -> Sequence[Any]:
+        args = self.of(node.args) if node.op not in ("if", "loop") else ()
+        match node.op:
+            case "call_function" if node.target == "builtins:bool":
+                return [bool(*args)]
+            case "call_function":
+                return [getattr(operator, node.target.partition(":")[2])(*args)]
+            case "call_method":
+                return [getattr(args[0], node.target)(*args[1:])]
+            case "list":
+                return [[*args]]
+            case "unpack":
+                return args[0]
+            case "raise":
+                raise ValueError(*args)
+            case "if":
+                return self.block(node.blocks[0 if self.of(node.args[0]) else 1])
+        return self.loop(node)
+
+    def loop(self, node: Node) -> Sequence[Any]:
+        trips, go, *carried = self.of(node.args)
+        body, index = node.blocks[0], 0
+        while go and (trips is None or index < trips):
+            self.values.update(zip(body.inputs, (index, *carried), strict=True))
+            go, *carried = self.block(body)
+            index += 1
+        return carried
+
+
+def outcome(run: Any) -> Any:
+    """What comes of a program: its result or its error, and what it left in its arguments."""
+    x, y, log = torch.tensor(1), torch.tensor(2), [torch.tensor(5)]
+    try:
+        result = run(x, y, log)
+    except ValueError as error:
+        result = str(error)
+    flat = result if isinstance(result, tuple) else (result,)
+    return [str(item) for item in (*flat, x, y, *log)]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_generated_source_does_what_the_nodes_do_in_their_order(data: st.DataObject) -> None:
+    function = Program(data).function
+    root = Unit("graph", Ref("made.up:Net"))
+    root.define(function)
+    source = generate(Graph(root))
+    space: dict[str, Any] = {"__name__": "generated"}
+    exec(source, space)
+    model = space["build"]()
+    expected = outcome(lambda *args: Machine().call(function, *args))
+    assert outcome(model) == expected, f"{function}\n\n{source}"
+
+
+@pytest.mark.parametrize("name", ["", "x"])
+def test_a_value_without_a_name_is_folded_into_its_only_user(name: str) -> None:
+    function = Function("forward", [Parameter("x")])
+    made = function.create("call_method", "relu", function.inputs, outputs=(name,))
+    function.result = function.call_method("sum", made.output)
+    assert (made in Folding(function).folded) is (name == "")

@@ -1,0 +1,91 @@
+"""A small convolutional net to be mutated, and mutators of it."""
+
+import torch
+from torch import Tensor
+
+from runner import nn
+from runner.choice import Numeric
+from runner.errors import GraphError
+from runner.graph.mutator import Mutator
+from runner.graph.unit import Graph, Unit
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.spot = nn.Placeholder("spot", width=width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.spot(self.conv(x))
+        return self.relu(x + y)
+
+
+class ConvNet(nn.Module):
+    """Leaves its width open; the rest is for mutators. Images are (N, 1, 8, 8)."""
+
+    def __init__(self, blocks: int = 2) -> None:
+        super().__init__()
+        width = nn.ValueChoice([4, 6], label="width")
+        self.stem = nn.Conv2d(1, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(torch.relu(self.stem(x)))
+        return self.head(x.mean((2, 3)))
+
+
+class Activations(Mutator):
+    """Another activation for all blocks, or for each."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def mutate(self, graph: Graph) -> None:
+        tied = self.choice([True, False], label="tied")
+        name = self.choice(self.names, label="activation") if tied else ""
+        for path, _ in graph.units(cls="ReLU"):
+            graph.replace(path, Unit.of(f"torch.nn:{name or self.choice(self.names)}"))
+
+
+class Fill(Mutator):
+    """Puts a layer, or nothing, where a Placeholder waits; nets of one kind of layer only."""
+
+    def mutate(self, graph: Graph) -> None:
+        for path, spot in graph.units(label="spot"):
+            width = spot.call.kwargs["width"]
+            options = {"none": None, "norm": Unit.of("torch.nn:BatchNorm2d", width)}
+            if (layer := self.choice(options, label=f"fill/{path}")) is not None:
+                graph.replace(path, layer)
+
+
+class Scale(Mutator):
+    """Puts a factor behind the functional relu."""
+
+    def mutate(self, graph: Graph) -> None:
+        factor = self.ask(Numeric("factor", 0.5, 1.5))
+        for unit, node in graph.nodes(target="relu"):
+            function = unit.forward
+            with function.inserting_after(node):
+                scaled = function.call_function("operator:mul", node.output, factor)
+            node.replace_all_uses_with(scaled)
+            scaled.node.args = (node.output, factor)
+
+
+class Widen(Mutator):
+    """Changes the output of the stem and nothing else: a width of 5 fits nowhere."""
+
+    def mutate(self, graph: Graph) -> None:
+        width = self.choice([None, 5], label="stem")
+        if width is not None:
+            graph.unit("stem").set_argument("out_channels", width)
+
+
+class Careful(Mutator):
+    """Says itself that a mutation does not fit."""
+
+    def mutate(self, graph: Graph) -> None:
+        if self.choice([False, True], label="absurd"):
+            raise GraphError("There is nothing to be absurd about.")
