@@ -13,7 +13,7 @@ from runner.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
 from runner.targets import build, check_arguments, put
 from runner.training.service import TrainingService
-from runner.trial import Setup
+from runner.trial import Setup, Trial
 from runner.walk import DrawError
 
 RUNTIME = {
@@ -65,13 +65,16 @@ def _naming(group: str) -> Iterator[None]:
 
 
 def make_engine(settings: Settings) -> Engine:
-    """The engine. Raises RunFailed when not even the default model of its space can be built."""
+    """The engine. Raises RunFailed when not even the default model of its space can be built, and
+    ConfigError when it cannot be exported as the config wants it."""
     with _naming("engine"):
         engine = make(settings)
     try:
-        engine.space.default()
+        default = engine.space.default()
     except DrawError as error:
         raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
+    if settings.export.standalone:  # at once, rather than when the search is over
+        engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
     return engine
 
 

@@ -38,7 +38,8 @@ def folder(tmp_path_factory) -> Path:
     """A user's folder, with the README's own space and training function in `mypkg`."""
     folder = tmp_path_factory.mktemp("user")
     [space] = [block for block in blocks("python") if "model_wrapper" in block]
-    (folder / "mypkg.py").write_text(space + TRAIN)
+    [mutator] = [block for block in blocks("python") if "(Mutator)" in block]
+    (folder / "mypkg.py").write_text(mutator + space + TRAIN)
     run(folder, "python -m runner space=mlp")
     return folder
 
@@ -93,3 +94,13 @@ def test_the_best_model_is_a_program(folder):
 
 def test_recipes_run(folder):
     assert run(folder, "python -m runner experiment=tune_mlp")
+
+
+def test_the_compiler_of_the_docs_runs_by_itself(folder):
+    [session] = [block for block in blocks("python") if "check_conversion(" in block]
+    done = subprocess.run(
+        [sys.executable, "-c", session], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))" in done.stdout

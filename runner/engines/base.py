@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, final
@@ -11,6 +12,7 @@ from torch import nn
 
 from runner.engines.compiler import Compiler
 from runner.engines.engine import CONSTANTS, Engine, ModelSource
+from runner.errors import GraphError
 from runner.graph.load import load_file, load_source
 from runner.graph.unit import Graph
 from runner.nn.build import sample as building
@@ -47,7 +49,10 @@ class BaseEngine(Engine):
         return text + sample_key({k: v for k, v in sample.items() if k not in labels})
 
     def graph(self, sample: Sample) -> Graph:
-        return self._compiler.compile(sample).graph.copy()
+        graph = self._compiler.compile(sample).graph.copy()
+        with suppress(GraphError):  # the shapes are for readers; a model may take other inputs
+            self._compiler.propagate(graph)
+        return graph
 
     def plan(self, trials: Sequence[Trial]) -> Iterable[Job]:
         for trial in trials:

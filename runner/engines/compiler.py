@@ -14,6 +14,7 @@ from runner.choice import Value, key
 from runner.engines.engine import ModelSource
 from runner.engines.model_space import ModelSpace
 from runner.errors import ConfigError, GraphError, Refused, one_line
+from runner.graph.argument import Spec
 from runner.graph.choices import decided
 from runner.graph.lint import lint
 from runner.graph.load import load_source, save_tensors
@@ -89,13 +90,19 @@ class Compiler:
             mutate(graph, self.mutators, walk)
             drop_placeholders(graph)
             lint(graph, decided=True)
-            if self.shape is not None and self.mutators:
-                propagate(graph, torch.empty(2, *self.shape, device="meta"))
+            if self.mutators:
+                self.propagate(graph)
         except Refused:
             raise
         except GraphError as error:
             raise Refused(str(error)) from error
         return Decided(graph, frozenset(walk.sample))
+
+    def propagate(self, graph: Graph) -> None:
+        """Find the shapes of all values from that of an example, if one is known. Raises GraphError
+        where something does not fit."""
+        if self.shape is not None:
+            propagate(graph, Spec((2, *self.shape)))
 
     def decided(self, sample: Sample) -> Graph:
         """The graph of the model of the inline choices, not mutated; free to be changed where

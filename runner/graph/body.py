@@ -8,8 +8,8 @@ from typing import final
 from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
-from runner.graph.choices import is_open
 from runner.graph.node import Argument, Block, Function, Node, Value, values_in
+from runner.graph.open import is_open
 from runner.graph.signature import is_target
 from runner.graph.unit import Call, Ref, Stored
 

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 from typing import final
-from weakref import WeakKeyDictionary
 
 from runner.graph.argument import Argument, Call
 from runner.graph.inputs import inline_inputs
-from runner.graph.node import Function
+from runner.graph.open import has_choices, is_closed, is_open, labels_in, open_labels
 from runner.graph.primitives import KINDS, Ask
 from runner.graph.signature import drop_defaults
-from runner.graph.unit import Graph, Unit, Weight
+from runner.graph.unit import Graph, Unit
 from runner.nn.expression import Expression
 
 
@@ -66,7 +65,8 @@ class _Deciding:
         for name, child in unit.children.items():
             if child is not None:
                 twin.children[name] = self.unit(child)
-                twin.changed |= child.grade == "open"
+        # The constructor makes this again if all that is open here was handed to it.
+        twin.changed |= not open_labels(unit) <= labels_in(unit.call)
         if (call := unit.call) is not None:
             twin.call = Call(call.target, self.value(call.args), self.value({**call.kwargs}))
             if unit.grade == "basic":
@@ -100,54 +100,3 @@ class _Deciding:
         if kind is Unit:
             return self.unit(argument)
         return argument
-
-
-def is_open(argument: Argument) -> bool:
-    """Whether a choice is left open anywhere in an argument."""
-    kind = type(argument)
-    if isinstance(argument, Expression):
-        return True
-    if kind is tuple or kind is list:
-        return any(map(is_open, argument))
-    if kind is dict:
-        return any(is_open(k) or is_open(v) for k, v in argument.items())
-    if kind is slice:
-        return is_open((argument.start, argument.stop, argument.step))
-    if kind is Call:
-        return is_open(argument.args) or is_open({**argument.kwargs})
-    return kind is Unit and argument.grade == "open"
-
-
-_closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
-
-
-def is_closed(unit: Unit) -> bool:
-    """Whether nothing is open in a unit and below, and no Placeholder waits there."""
-    if unit not in _closed:
-        _closed[unit] = False  # for a unit that stands in itself
-        _closed[unit] = (
-            unit.grade != "open"
-            and unit.name != "Placeholder"
-            and not any(map(is_open, (unit.call, unit.attributes)))
-            and not any(is_open((s.args, {**s.kwargs})) for s in unit.starts)
-            and not any(map(_is_open_weight, (*unit.parameters.values(), *unit.buffers.values())))
-            and not any(map(has_choices, unit.functions.values()))
-            and all(child is None or is_closed(child) for child in unit.children.values())
-        )
-    return _closed[unit]
-
-
-def _is_open_weight(weight: Weight | None) -> bool:
-    return weight is not None and is_open((weight.shape, weight.start))
-
-
-_has_choices: WeakKeyDictionary[Function, bool] = WeakKeyDictionary()
-
-
-def has_choices(function: Function) -> bool:
-    """Whether a node of a function has a choice among its arguments; functions are shared by
-    copies of a graph, so this is looked up once for all of them."""
-    if function not in _has_choices:
-        nodes = function.block.walk()
-        _has_choices[function] = any(is_open((n.args, {**n.kwargs})) for n in nodes)
-    return _has_choices[function]

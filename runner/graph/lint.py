@@ -5,8 +5,8 @@ from typing import Any
 
 from runner.errors import GraphError, did_you_mean
 from runner.graph.body import Uses, is_name, uses_of
-from runner.graph.choices import is_open
 from runner.graph.node import Function
+from runner.graph.open import is_open
 from runner.graph.signature import is_target, runs_in_order
 from runner.graph.unit import Graph, Unit
 

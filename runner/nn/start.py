@@ -109,7 +109,9 @@ def leaves(value: Any) -> Iterator[Any]:
 
 RANDOM_FILLS = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_",
                 "log_normal_", "cauchy_", "trunc_normal_", "xavier_uniform_", "xavier_normal_",
-                "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_"}  # fmt: skip
+                "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
+                "trunc_normal_tf_", "variance_scaling_", "lecun_normal_",
+                "lecun_uniform_"}  # fmt: skip
 PLAIN_FILLS = {"zero_", "fill_", "copy_", "constant_", "ones_", "zeros_", "eye_", "dirac_"}
 RANDOM = RANDOM_FILLS | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like",
                          "normal", "randint_like", "bernoulli", "multinomial",

@@ -6,7 +6,6 @@ to its own tensors is not kept: calling it again does the same.
 """
 
 import functools
-import inspect
 import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,16 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from runner.nn.build import is_leaf
+from runner.nn.stack import (
+    INIT,
+    caller,
+    constructing,
+    filler,
+    fills,
+    initializer,
+    initializer_call,
+    starts_over,
+)
 from runner.nn.start import Made, overwrites
 
 Geometry = tuple[Any, ...]
@@ -86,7 +95,7 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
-        frame = _caller(sys._getframe(1))
+        frame = caller(sys._getframe(1))
         if _makes_or_changes(function, result) or frame.f_globals.get("__name__") == INIT:
             try:
                 self._note(function, args, kwargs, result, frame)
@@ -102,15 +111,19 @@ class Watch(TorchFunctionMode):
         history.events.append(Event(unknown, None, 0, False))
 
     def _note(self, function: Any, args: Any, kwargs: Any, result: Any, frame: FrameType) -> None:
-        run = _initializer(frame)
-        if run is not None and (run is self._init or not _fills(run)):
+        run = initializer(frame)
+        if run is not None and (run is self._init or not fills(run)):
             return  # one of several calls that a function of nn.init consists of
-        scope = _constructing(frame)
+        if run is None and (found := filler(frame)) is not None:
+            if found is self._init:
+                return
+            run = found if starts_over(function, args, found) else None
+        scope = constructing(frame)
         if scope is not None and is_leaf(type(scope)):
             return
         if run is not None:
             self._init = run
-            tensor, call = _initializer_call(run, self.tick())
+            tensor, call = initializer_call(run, self.tick())
             self._change(tensor, call, scope)
         elif (out := kwargs.get("out")) is not None:
             unknown = Made("", function, (), {}, self.tick())
@@ -298,56 +311,3 @@ def _copies(function: Any, frame: FrameType) -> bool:
         return True
     inside = frame.f_code.co_name == "__deepcopy__" and _name(function) == "clone"
     return inside and frame.f_globals["__name__"].startswith("torch.")
-
-
-# The Python stack
-
-INIT = "torch.nn.init"
-BETWEEN = ("torch.overrides", "torch.utils._device", __name__)  # hand calls on
-
-
-def _caller(frame: FrameType) -> FrameType:
-    """The line that called a torch function."""
-    while frame.f_back is not None and frame.f_globals.get("__name__") in BETWEEN:
-        frame = frame.f_back
-    return frame
-
-
-def _constructing(frame: FrameType | None) -> nn.Module | None:
-    """The innermost module whose constructor is running."""
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "__init__" and code.co_argcount:
-            module = frame.f_locals.get(code.co_varnames[0])
-            if isinstance(module, nn.Module):
-                return module
-        frame = frame.f_back
-    return None
-
-
-def _initializer(frame: FrameType | None) -> FrameType | None:
-    """The run of a function of nn.init from which a call came, if it did."""
-    found = None
-    while frame is not None:
-        home = frame.f_globals.get("__name__")
-        if home == INIT:
-            found = frame
-        elif home not in BETWEEN:
-            break
-        frame = frame.f_back
-    return found
-
-
-def _fills(run: FrameType) -> bool:
-    """Whether a function of nn.init is one that fills a tensor."""
-    return run.f_code.co_name.endswith("_") and run.f_code.co_varnames[0] == "tensor"
-
-
-def _initializer_call(frame: FrameType, order: int) -> tuple[Tensor, Made]:
-    """The tensor of a run of a function of nn.init, and its call without what is default."""
-    function = getattr(nn.init, frame.f_code.co_name)
-    first, *others = inspect.signature(function).parameters.values()
-    given = {p.name: frame.f_locals[p.name] for p in others}
-    changed = {p.name: given[p.name] for p in others if given[p.name] != p.default}
-    target = f"{INIT}:{function.__name__}"
-    return frame.f_locals[first.name], Made(target, function, (), changed, order)

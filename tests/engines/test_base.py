@@ -2,6 +2,10 @@
 
 import ast
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from runner.errors import ConfigError, Refused
 from runner.trial import Trial
 from runner.walk import generator
 
+ROOT = Path(__file__).parents[2]
 IMAGE = torch.randn(3, 1, 8, 8)
 
 
@@ -143,6 +148,20 @@ def test_a_space_whose_python_needs_a_choice_is_converted_for_each_sample(caplog
     assert len([r for r in caplog.records if "for every sample" in r.message]) == 1
 
 
+@pytest.mark.parametrize("name", ["Derived", "Asking"])
+def test_a_space_that_looks_into_what_is_open_is_found_out(name, caplog):
+    space = {"_target_": f"mutable.{name}"}
+    made, expected = (e(space=space, trust=["mutable"]) for e in (BaseEngine, PyEngine))
+    with caplog.at_level(logging.INFO):
+        for sample in expected.space.enumerate():
+            model = built(made, sample)
+            [job] = expected.plan([Trial(0, sample, 0)])
+            [other] = expected.build(job.recipe)
+            model.load_state_dict(other.state_dict())
+            assert torch.equal(model(IMAGE), other(IMAGE))
+    assert len([r for r in caplog.records if "for every sample" in r.message]) == 1
+
+
 def test_a_sample_whose_own_code_raises_is_planned_and_fails_as_in_engine_py():
     made = BaseEngine(space={"_target_": "toy.Fragile"}, trust=["toy"])
     assert made.key({"a": 2})
@@ -158,3 +177,89 @@ def test_what_is_no_mutator_is_refused():
 def test_mutators_need_an_engine_that_makes_graphs():
     with pytest.raises(ConfigError, match="engine=base"):
         PyEngine(space={"_target_": "toy.Net"}, mutators=[ACTIVATIONS], trust=["toy"])
+
+
+SCRIPT = """
+from runner.engines.base import BaseEngine
+from runner.trial import Trial
+from runner.walk import generator
+
+for name in ("cell.CellNet", "transformer.Transformer", "mobilenet.MobileNet"):
+    engine = BaseEngine(space={"_target_": f"spaces.{name}"})
+    for standalone in (False, True):
+        trial = Trial(0, engine.space.random(generator(3)), 0)
+        print(engine.source(trial, standalone=standalone).text)
+"""
+
+
+def test_source_is_the_same_in_every_process():
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert texts[0] == texts[1]
+    assert texts[0].count("def build():") == 6
+
+
+def test_source_reads_as_a_person_would_write_it():
+    made = BaseEngine(space={"_target_": "spaces.transformer.Transformer"})
+    sample = {
+        "width": 64, "depth": 2, "dropout": 0.1, "block0/heads": 8, "block0/ratio": 3,
+        "block1/heads": 4, "block1/ratio": 2,
+    }  # fmt: skip
+    assert made.source(Trial(0, sample, 0), standalone=True).text == TRANSFORMER
+
+
+TRANSFORMER = """\
+import torch
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, num_heads: int, out_features: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(64)
+        self.attention = nn.MultiheadAttention(64, num_heads, batch_first=True)
+        self.drop = nn.Dropout(0.1)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(64),
+            nn.Linear(64, out_features),
+            nn.GELU(),
+            nn.Linear(out_features, 64),
+            nn.Dropout(0.1),
+        )
+
+    def forward(self, x):
+        y = self.norm1(x)
+        y, _ = self.attention(y, y, y, need_weights=False)
+        x = x + self.drop(y)
+        return x + self.mlp(x)
+
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Conv2d(1, 64, 2, 2)
+        self.position = nn.Conv2d(64, 64, 3, padding=1, groups=64)
+        self.blocks = nn.Sequential(Block(8, 192), Block(4, 128))
+        self.norm = nn.LayerNorm(64)
+        self.head = nn.Linear(64, 10)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x):
+        x = self.embed(x)
+        x = x + self.position(x)
+        x = x.flatten(2).transpose(1, 2)
+        x = self.norm(self.blocks(x))
+        return self.head(x.mean(1))
+
+
+def build():
+    return Transformer()
+"""

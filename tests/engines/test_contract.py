@@ -132,7 +132,7 @@ RANDOM = settings(deadline=None, derandomize=True, database=None,
 
 
 @pytest.mark.parametrize("part", range(4))
-@settings(RANDOM, max_examples=50)
+@settings(RANDOM, max_examples=250)
 @given(seed=st.integers(0, 10**6), draw=st.integers(0, 10**6))
 def test_engines_agree_on_random_spaces(part, seed, draw):
     space = {"_target_": "random_spaces.RandomSpace", "seed": 4 * seed + part}

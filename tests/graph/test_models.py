@@ -8,7 +8,7 @@ import torch
 import vision
 from torch import nn
 
-from runner.graph.check import check_conversion
+from runner.graph import check_conversion, convert, generate
 from runner.nn.record import recording
 
 
@@ -64,3 +64,15 @@ def test_generated_detector_gives_what_the_detector_gives(name: str) -> None:
     with recording():
         model = getattr(detectors, name)()
     check(model, *detectors.example())
+
+
+def test_resnet18_comes_out_as_one_would_write_it() -> None:
+    with recording():
+        model = vision.torchvision().models.resnet18()
+    text = generate(convert(model), standalone=True)
+    assert text.count("\n") <= 120
+    classes = [line for line in text.splitlines() if line.startswith("class ")]
+    assert classes == [
+        f"class {name}(nn.Module):" for name in ("BasicBlock", "BasicBlock2", "ResNet")
+    ]
+    assert "nn.Sequential(BasicBlock(64), BasicBlock(64))" in text

@@ -1,6 +1,7 @@
 """`task=describe` shows what would be searched, and leaves nothing behind."""
 
 import io
+from xml.etree import ElementTree
 
 import pytest
 import rich
@@ -62,6 +63,28 @@ def test_it_shows_choices_conditions_numbers_and_the_default_model(output, tmp_p
         "evaluator.lr  a number from 0.1 to 1.0",
     ]
     assert not [*tmp_path.iterdir()]
+
+
+BASE = {"_target_": "runner.engines.base.BaseEngine", "shape": [1, 8, 8]}
+
+
+def test_a_graph_is_shown_as_counts_text_and_picture(output, tmp_path):
+    described = settings("mutable.ConvNet", engine=BASE, trust=["mutable", "toy"])
+    Describe().run(described, tmp_path)
+    text = output.getvalue()
+    assert "units: 4 graph, 8 basic" in text
+    assert "stem: torch.nn.Conv2d(1, 4, 3, padding=1) (basic)" in text
+    assert "%y: float32[2, 4, 8, 8] = self.spot(" in text
+    picture = ElementTree.parse(tmp_path / "graph.svg").getroot()
+    assert picture.tag.endswith("svg")
+
+
+def test_what_could_not_be_read_is_said(output, tmp_path):
+    described = settings("mutable.Variadic", engine=BASE, trust=["mutable", "toy"])
+    Describe().run(described, tmp_path)
+    text = " ".join(output.getvalue().split())
+    assert "1 shell" in text
+    assert "TorchScript cannot read it" in text and "@basic_unit" in text
 
 
 def test_a_model_that_looks_at_values_is_counted_as_well():

@@ -37,6 +37,44 @@ class ConvNet(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Variadic(nn.Module):
+    """Beyond TorchScript: its forward takes any number of tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        return self.layer(sum(tensors))
+
+
+class Derived(nn.Module):
+    """Takes a number from a layer that is open, which the symbolic build has by default only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, nn.ValueChoice([4, 6], label="width"), 3)
+        self.head = nn.Linear(self.conv.out_channels, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x).mean((2, 3)))
+
+
+class Asking(nn.Module):
+    """Asks what was chosen by the class of a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        act = nn.LayerChoice({"relu": nn.ReLU, "prelu": nn.PReLU}, label="act")
+        layers = [nn.Flatten(), nn.Linear(64, 10), act]
+        if isinstance(act, nn.PReLU):
+            layers.append(nn.LayerNorm(10))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
 class Activations(Mutator):
     """Another activation for all blocks, or for each."""
 

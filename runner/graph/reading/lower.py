@@ -13,6 +13,7 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.node import Argument, Block, Function, Node, Value
+from runner.graph.reading.eager import End
 from runner.graph.reading.literal import reference
 from runner.graph.reading.operators import Operators
 from runner.graph.reading.scripted import (
@@ -39,10 +40,13 @@ class Lowering(Operators):
 
     def __init__(self, graph: Any, into: Function, around: Surroundings) -> None:
         super().__init__(graph, into, around)
+        self._skipped = range(0)  # lines that only TorchScript runs
         self.made: dict[str, str] = {}  # debug name -> class of an object, before its __init__
 
-    def run(self, *, method: bool) -> None:
-        """Lower everything. Raises GraphError for what has no form in Python."""
+    def run(self, *, method: bool, end: End | None = None) -> None:
+        """Lower everything, with the end it has in Python. Raises GraphError for what has no form
+        there."""
+        self._skipped = end.lines if end else range(0)
         inputs = [*self.graph.inputs()]
         if method:
             self.env[inputs.pop(0).debugName()] = Place()
@@ -50,8 +54,17 @@ class Lowering(Operators):
             self.env[value.debugName()] = argument
         self.nodes(self.graph.nodes())
         (result,) = [self.value(v, self.wanted(v)) for v in self.graph.outputs()]
+        if end is not None:
+            result = self._ended(end, result)
         self.into.block.results = () if result is None else (result,)
         sweep(self.into.block)
+
+    def _ended(self, end: End, result: Argument) -> Argument:
+        """What a method returns in Python, where TorchScript returns `result`."""
+        made = result.node if type(result) is Value else None
+        items = result if type(result) is tuple else made.args if made else ()
+        target, itself = self._unread(end.method)
+        return self.into.call_function(target, itself, *items)
 
     # Nodes
 
@@ -69,6 +82,8 @@ class Lowering(Operators):
     def node(self, n: Any) -> None:
         """Lower one node."""
         kind = n.kind()
+        if self._skipped and kind != "prim::Constant" and _line_number(n) in self._skipped:
+            return
         space, _, name = kind.partition("::")
         own: Callable[[Lowering, Any], Any] | None = getattr(type(self), f"{space}_{name}", None)
         if own is not None and own(self, n) is not NotImplemented:
@@ -312,17 +327,22 @@ class Lowering(Operators):
         else:
             self.call(n, "operator:contains", keys, self.value(key))
 
-    def _unbound(self, n: Any, module: nn.Module, method: Any, args: list[Argument]) -> None:
+    def _unbound(self, n: Any, method: Any, args: list[Argument]) -> None:
         """A method that was not read: a function of the class, which is given the unit itself."""
-        name = method.__name__
-        used = names_of(method)
+        target, itself = self._unread(method)
+        self.emit(n, "call_function", target, (itself, *args))
+
+    def _unread(self, method: Any) -> tuple[str, Value]:
+        """The target of a method that was not read, and the unit itself, to be given to it."""
+        module = self.around.module(())
+        assert module is not None
+        name, used = method.__name__, names_of(method)
         if uses_class(used - {name}, type(module)):
-            raise GraphError(f"{line_of(n)}: {name} is not read, and uses other methods.")
+            raise GraphError(f"{name} is not read by TorchScript, and uses other methods")
         for attribute in used_attributes(used, module):
             self.around.read(Place(), attribute)
         owner = next(cls for cls in type(module).__mro__ if name in vars(cls))
-        itself = self.step(n, "get_attr", "")
-        self.emit(n, "call_function", f"{reference(owner)}.{name}", (itself, *args))
+        return f"{reference(owner)}.{name}", self.into.get_attr("")
 
     def prim_fork(self, n: Any) -> None:
         """What is forked runs where it stands, as in Python."""
@@ -353,12 +373,15 @@ class Lowering(Operators):
         cells = dict(zip(free, getattr(function, "__closure__", None) or (), strict=True))
         given = [v for v in n.inputs() if self.env[v.debugName()] != Place()]  # all but self
         args = [self.value(v) for v in given]
-        module = self.around.module(())
-        if "unbound_method" in cells and module is not None:
-            self._unbound(n, module, cells["unbound_method"].cell_contents, args)
+        if "unbound_method" in cells:
+            self._unbound(n, cells["unbound_method"].cell_contents, args)
             return
         function = getattr(function, "__original_fn", getattr(function, "__wrapped__", function))
         self.emit(n, "call_function", reference(function), args)
+
+
+def _line_number(n: Any) -> int:
+    return int(line_of(n).rpartition(":")[2] or 0)
 
 
 def asserted(text: Argument) -> Argument | None:

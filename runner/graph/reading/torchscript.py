@@ -20,6 +20,7 @@ from torch.jit import _recursive
 from runner.errors import GraphError
 from runner.graph.node import Function, Node
 from runner.graph.reading.declared import by_name, function_target, parameters
+from runner.graph.reading.eager import eager_end
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.lower import Lowering
 from runner.graph.reading.prepare import prepare
@@ -243,7 +244,9 @@ class Reader:
         )
         found.functions[method] = target
         try:
-            Lowering(compiled.graph, target, _Around(self, module, found)).run(method=True)
+            end = eager_end(self.class_of(module), plain_name(method))
+            lowering = Lowering(compiled.graph, target, _Around(self, module, found))
+            lowering.run(method=True, end=end)
         except Exception as error:
             if not isinstance(error, GraphError):
                 raise

@@ -20,7 +20,7 @@ _OF_ALL = frozenset(
 @functools.cache
 def used_names(cls: Any) -> frozenset[str]:
     """Names that the methods of a class use of anything but `self`, as attributes or as text
-    (`getattr(layer, "width")`)."""
+    (`getattr(layer, "width")`), and of classes of modules (`isinstance(layer, Skip)`)."""
     seen: set[Any] = set()
     return frozenset(
         name
@@ -39,7 +39,9 @@ def names_of(function: Any) -> frozenset[str]:
 
 def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
     """Whether modules of a class have methods or properties of these names, or can be asked for
-    a length, items and the like, which only the class itself gives."""
+    a length, items and the like, which only the class itself gives; or are asked for the class."""
+    if any(owner.__name__ in names for owner in _own_classes(cls)):
+        return True
     return any(
         name in names or (name.startswith("__") and callable(member) and name not in _OF_ALL)
         for owner in _own_classes(cls)
@@ -90,6 +92,8 @@ def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iter
                 other = function.__globals__.get(name)
                 if isinstance(other, FunctionType) and other.__module__ == function.__module__:
                     yield from _names(other, seen, own=own)
+                elif isinstance(other, type) and issubclass(other, nn.Module):
+                    yield other.__name__
             before = step
 
 

@@ -133,12 +133,19 @@ class Units:
         else:
             self._used[id(module)] = used_attributes(names or frozenset(), module)
             return "graph"
-        return "shell" if any(c is not None for c in module.children()) else "basic"
+        return "shell" if self._has_children(module) else "basic"
+
+    def _has_children(self, module: nn.Module) -> bool:
+        """Whether a module that was not read has parts that can be mutated; where its constructor
+        call is not known, it is made of its parts all the same."""
+        return any(True for _ in module.children()) or (
+            self._call(module, record_of(module)) is None and from_attributes(module) is None
+        )
 
     def _note(self, module: nn.Module, problem: str) -> None:
         path, name = self.paths[id(module)], type(module).__qualname__
         kept = "a shell: its children can be mutated, its forward stays"
-        if not any(True for _ in module.children()):
+        if not self._has_children(module):
             kept = "a basic unit: its inside cannot be mutated"
         text = (
             f"TorchScript cannot read it. {problem}. Kept as {kept}. To mutate inside, write its "
@@ -226,9 +233,24 @@ class Units:
 
     def _set(self, module: nn.Module, unit: Unit, name: str, value: Any) -> None:
         try:
-            unit.attributes[name] = self.literals.of(value)
+            unit.attributes[name] = self._default(module, value) or self.literals.of(value)
         except GraphError as error:
             self._say(module, f"Its attribute {name!r} cannot be written down. {error}")
+
+    def _default(self, module: nn.Module, value: Any) -> Call | None:
+        """A lambda that is a default of the constructor, which is the one way to get at it."""
+        if getattr(value, "__name__", "") != "<lambda>":
+            return None
+        for cls in type(module).__mro__:
+            if "__init__" not in vars(cls):
+                continue
+            for name, parameter in inspect.signature(cls).parameters.items():
+                if parameter.default is value:
+                    signature = Call("inspect:signature", (Ref(reference(cls)),))
+                    every = Call("builtins:getattr", (signature, "parameters"))
+                    one = Call("operator:getitem", (every, name))
+                    return Call("builtins:getattr", (one, "default"))
+        return None
 
     # Construction
 

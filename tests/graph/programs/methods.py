@@ -1,5 +1,6 @@
 """Methods beside forward, functions, and gradients of one's own."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -195,3 +196,28 @@ class IgnoredCallsMethod(nn.Module):
 
     def forward(self, x):
         return x * self.count(x)
+
+
+class EndsOtherwise(nn.Module):
+    """Returns more to TorchScript than in Python, as detectors do."""
+
+    def __init__(self, both: bool):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.both = both
+
+    @torch.jit.unused
+    def eager(self, x: Tensor, y: Tensor):
+        return (x, y) if self.both else x
+
+    def forward(self, x):
+        y = self.linear(x)
+        if torch.jit.is_scripting():
+            if not self.both:
+                warnings.warn("Scripted, it always returns two.")
+            return x, y
+        return self.eager(x, y)
+
+
+program(floats(2, 3), init=(True,))(EndsOtherwise)
+program(floats(2, 3), init=(False,))(EndsOtherwise)

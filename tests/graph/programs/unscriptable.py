@@ -220,3 +220,60 @@ class HoldsUnscriptable(nn.Module):
 
 
 add("unscriptable.InSequential", lambda: nn.Sequential(nn.Linear(3, 3), Wraps()), (floats(2, 3),))
+
+
+class Skip(nn.Module):
+    """Known by its class."""
+
+    def forward(self, x):
+        return x
+
+
+@program(floats(2, 3), grade="shell")
+class AsksClass(nn.Module):
+    """Tells its children apart by their class."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([Skip(), nn.Linear(3, 3)])
+
+    def forward(self, *xs):
+        x = xs[0]
+        for layer in self.layers:
+            x = x + 1 if isinstance(layer, Skip) else layer(x)
+        return x
+
+
+class CallsDefault(nn.Module):
+    """Keeps a lambda, the default of its constructor."""
+
+    def __init__(self, act=lambda x: x * 2):
+        super().__init__()
+        self.act = act
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, *xs):
+        return self.act(self.linear(xs[0]))
+
+
+program(floats(2, 3), grade="shell")(CallsDefault)
+
+
+class WithoutBody(nn.Module):
+    """Has no children here, and takes a lambda."""
+
+    def __init__(self, make, body: bool):
+        super().__init__()
+        if body:
+            self.body = make()
+        self.has_body = body
+
+    def forward(self, x):
+        return self.body(x) if self.has_body else x
+
+
+add(
+    "unscriptable.WithoutBody",
+    lambda: nn.Sequential(nn.Linear(3, 3), WithoutBody(lambda: nn.ReLU(), False)),
+    (floats(2, 3),),
+)
