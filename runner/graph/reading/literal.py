@@ -122,6 +122,13 @@ class Literals:
             state = _arguments(value)
         return self.call(type(value), (), state)
 
+    def _method(self, value: Any) -> Argument:
+        """A function, or a method of a class (`Function.apply`)."""
+        owner = getattr(value, "__self__", None)
+        if isinstance(owner, type):
+            return Ref(f"{reference(owner)}.{value.__name__}")
+        return Ref(reference(value))
+
     def _module(self, value: nn.Module) -> Argument:
         return self._unit(value)
 
@@ -191,6 +198,7 @@ _WRITERS: dict[type, Callable[[Literals, Any], Argument]] = {
     nn.Module: Literals._module,
     type: lambda _, value: Ref(reference(value)),
     types.FunctionType: lambda _, value: Ref(reference(value)),
-    types.BuiltinFunctionType: lambda _, value: Ref(reference(value)),
+    types.BuiltinFunctionType: Literals._method,
+    types.MethodType: Literals._method,
     torch.jit.ScriptFunction: lambda _, value: Ref(reference(value)),
 }

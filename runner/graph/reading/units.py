@@ -122,6 +122,7 @@ class Units:
         if self.reader.is_opaque(module):
             return "basic"
         used = names is not None and uses_class(names, cls)
+        self._used[id(module)] = used_attributes(names or frozenset(), module)
         if _keeps_forward(module) and not used:
             return "graph"
         if found.problem:
@@ -131,7 +132,6 @@ class Units:
         elif names is not None and (test := pruned_test(module, found)):
             self._note(module, test)
         else:
-            self._used[id(module)] = used_attributes(names or frozenset(), module)
             return "graph"
         return "shell" if self._has_children(module) else "basic"
 
@@ -212,6 +212,11 @@ class Units:
                 self._read(module, unit, place, name)
             for name in self._used.get(id(module), ()):
                 self._read(module, unit, Place(), name)
+        elif unit.grade == "graph" and _is_plain(module):
+            for name in self._used.get(id(module), ()):
+                self._set(module, unit, name, vars(module)[name])
+            unit.edits = [("", name, value) for name, value in unit.attributes.items()]
+            unit.attributes = {}
         elif unit.grade == "shell":
             for name, value in vars(module).items():
                 if name not in OWN:

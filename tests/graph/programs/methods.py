@@ -214,7 +214,7 @@ class EndsOtherwise(nn.Module):
         y = self.linear(x)
         if torch.jit.is_scripting():
             if not self.both:
-                warnings.warn("Scripted, it always returns two.")
+                warnings.warn("Scripted, it always returns two.", stacklevel=2)
             return x, y
         return self.eager(x, y)
 

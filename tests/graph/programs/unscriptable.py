@@ -277,3 +277,50 @@ add(
     lambda: nn.Sequential(nn.Linear(3, 3), WithoutBody(lambda: nn.ReLU(), False)),
     (floats(2, 3),),
 )
+
+
+class Halved(torch.autograd.Function):
+    """x / 2 with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x / 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 3
+
+
+class KeepsFunction(nn.Module):
+    """Keeps a method of a class as an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.halve = Halved.apply
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, *xs):
+        return self.halve(self.linear(xs[0]))
+
+
+program(floats(2, 3), grade="shell")(KeepsFunction)
+
+
+class Marked(nn.Module):
+    """Looks at what was written on its children."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([nn.Sequential(nn.Linear(3, 3)) for _ in range(2)])
+        self.parts[0].keep = True
+
+    def forward(self, *xs):
+        x, kept = xs[0], []
+        for part in self.parts:
+            x = part(x)
+            if getattr(part, "keep", False):
+                kept.append(x)
+        return x, kept
+
+
+program(floats(2, 3), grade="shell")(Marked)
