@@ -154,11 +154,13 @@ def _traced() -> float:
     return tracemalloc.get_traced_memory()[0] / 1e6
 
 
-def measure(rounds: int, samples: int) -> tuple[tuple[float, float, float], dict[str, SampleCost]]:
+def measure(
+    rounds: int, samples: int, spaces: dict[str, dict[str, Any]]
+) -> tuple[tuple[float, float, float], dict[str, SampleCost]]:
     """Conversion (seconds, seconds of scripting, ratio), and what a sample of each space costs."""
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
     torch.set_num_threads(1)
-    return conversion(rounds), {name: sampling(node, samples) for name, node in SPACES.items()}
+    return conversion(rounds), {name: sampling(node, samples) for name, node in spaces.items()}
 
 
 def targets(ratio: float, costs: dict[str, SampleCost]) -> list[Target]:
@@ -204,10 +206,14 @@ def target_table(found: Sequence[Target]) -> Table:
 def main() -> None:
     """Measure, print the tables, and write the figures where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few samples, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="few samples and cells")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    (converted, scripted, ratio), costs = measure(*((3, 20) if options.quick else (9, 1000)))
+    small = {
+        name: node | ({"cells": 1} if "cells" in node else {}) for name, node in SPACES.items()
+    }
+    amount = (3, 20, small) if options.quick else (9, 1000, SPACES)
+    (converted, scripted, ratio), costs = measure(*amount)
     found = targets(ratio, costs)
     console = Console(width=max(Console().width, 110))
     console.print(f"ResNet-18: converted in {converted:.3f} s, scripted in {scripted:.3f} s of CPU")

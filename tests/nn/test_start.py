@@ -469,3 +469,38 @@ def test_odd_tensors_do_no_harm():
     record = record_of(recorded(Odd))
     assert text(record.origins["sparse"]) == ".to_sparse(torch:eye(3))"
     assert text(record.origins["complex"]) == "torch:view_as_complex(torch:zeros(3, 2))"
+
+
+def normal_(tensor, mean=0.0, std=1.0):
+    """A function of a library's own, in several steps."""
+    with torch.no_grad():
+        return tensor.normal_().mul_(std).add_(mean)
+
+
+def test_a_function_that_fills_in_steps_is_one_fill():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+            normal_(self.layer.weight, std=0.02)
+            self.layer.bias.data.normal_().mul_(2)
+
+    model = recorded(Own)
+    assert [*map(fill_text, record_of(model).fills)] == [
+        f"weight {__name__}:normal_(std=0.02)",
+        "bias .normal_()",
+        "bias .mul_(2)",
+    ]
+
+
+def test_recording_never_breaks_a_build(monkeypatch):
+    def fail(*args):
+        raise KeyError(args)
+
+    monkeypatch.setattr("runner.nn.watch.Watch._change", fail)
+    model = recorded(lambda: nn.Sequential(nn.Linear(2, 2)).apply(lambda m: m.requires_grad_()))
+    normal_(model[0].weight)
+    with recording():
+        nn.init.zeros_(model[0].weight)
+        torch.ones(2).add_(1)
+    assert not model[0].weight.any()
