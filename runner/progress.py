@@ -149,7 +149,7 @@ class Lines(Progress):
         self._tally.take(trial)
         if not self._begun:
             return
-        if line := news_line(trial, self._tally.objective, self._folder) or self._result(trial):
+        if line := news_line(trial, self._tally, self._folder) or self._result(trial):
             _say(self._console, line)
         if time.monotonic() - self._spoken > QUIET and self._tally.ended < self._tally.total:
             _say(self._console, how_far_line(self._tally))
@@ -165,7 +165,7 @@ class Lines(Progress):
 
     def _result(self, trial: Trial) -> str:
         """The line of a trial that ended with a result of its own."""
-        if trial.running or trial.duplicate_of is not None:
+        if not trial.scored or trial.duplicate_of is not None:
             return ""
         best, metric = self._tally.best, self._tally.objective.metric
         assert best is not None
@@ -210,7 +210,7 @@ class Bars(Progress):
     def show(self, trial: Trial) -> None:
         with self._lock:
             self._tally.take(trial)
-        if self._begun and (line := news_line(trial, self._tally.objective, self._folder)):
+        if self._begun and (line := news_line(trial, self._tally, self._folder)):
             _say(self._console, line, "red" if trial.failed else "yellow")
 
     def note(self, text: str) -> None:

@@ -8,6 +8,7 @@ from runner import text
 from runner.config import Settings
 from runner.trial import Objective, Trial
 
+REFUSALS = 5  # so many refused trials are shown, one line each
 LONG = 300  # characters of a failure; what is longer is cut
 
 
@@ -95,7 +96,7 @@ def resumed_line(tally: Tally) -> str:
     return f"Resumed with {_trials(tally.ended + len(tally.running))}{rest}."
 
 
-def news_line(trial: Trial, objective: Objective, folder: Path) -> str:
+def news_line(trial: Trial, tally: Tally, folder: Path) -> str:
     """What is shown at once of a trial: that it repeats another one, failed, or has no result."""
     number = f"trial {trial.number}"
     if trial.duplicate_of is not None:
@@ -104,11 +105,14 @@ def news_line(trial: Trial, objective: Objective, folder: Path) -> str:
     if trial.failure is not None:
         why = text.cut(str(trial.failure), LONG)
         if trial.refused:
-            return f"{number} was {why}"
+            rest = "; further ones are counted" if tally.refused == REFUSALS else ""
+            return f"{number} was {why}{rest}" if tally.refused <= REFUSALS else ""
         return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
     if not trial.running and not trial.scored:
         there = ", ".join(f"{k}={text.number(v)}" for k, v in trial.metrics.items())
-        return f"{number} has no {objective.metric} to compare; it reported {there or 'nothing'}"
+        return (
+            f"{number} has no {tally.objective.metric} to compare; it reported {there or 'nothing'}"
+        )
     return ""
 
 

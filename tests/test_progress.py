@@ -131,6 +131,23 @@ def test_lines_say_how_each_trial_ended(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("kind", [Lines, Bars])
+def test_the_first_refusals_are_shown_and_all_are_counted_beside_the_budget(kind, tmp_path):
+    shown, file = made(kind, tmp_path)
+    shown.begin()
+    for number in range(20):
+        refused = Failure("refused", "a width of 5 does not fit")
+        shown.show(Trial(number, {"width": 5}, number))
+        shown.show(Trial(number, {"width": 5}, number, State.FAILED, failure=refused))
+    shown.show(finished(20))
+    shown.end()
+    text = file.getvalue()
+    assert text.count("was refused: a width of 5 does not fit") == 5
+    assert text.count("further ones are counted") == 1
+    assert "20 refused" in text
+    assert "1 of 4 trials done" in text or "1/4 trials" in text
+
+
 def test_a_long_run_says_now_and_then_how_far_it_is(tmp_path, monkeypatch):
     shown, file = made(Lines, tmp_path)
     now = time.monotonic()

@@ -39,7 +39,7 @@ class Planner:
         if call is None:
             raise GraphError(
                 f"{path or 'the model'}: how this {unit.name} was constructed is not known; build"
-                " the model inside `model_space(...)`."
+                " the model inside `runner.graph.recording()`."
             )
         if not _holds_units((call.args, [*call.kwargs.values()])):
             return call
