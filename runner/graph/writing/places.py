@@ -44,7 +44,16 @@ def is_plain_container(unit: Unit) -> bool:
     module, _, name = unit.cls.target.partition(":")
     if not module.startswith("torch") or _container(unit.cls.target) != name:
         return False
+    if has_named_places(unit):
+        return False
     return name.startswith("Parameter") or not unit.parameters
+
+
+def has_named_places(unit: Unit) -> bool:
+    """Whether a ModuleList has children under other names than their numbers, as `add_module`
+    leaves them; no constructor call makes it."""
+    numbers = [str(place) for place in range(len(unit.children))]
+    return container(unit) == "ModuleList" and [*unit.children] != numbers
 
 
 @lru_cache(maxsize=4096)

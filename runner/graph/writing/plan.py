@@ -6,7 +6,13 @@ from runner.errors import GraphError
 from runner.graph.node import Argument
 from runner.graph.unit import Call, Ref, Unit, Weight
 from runner.graph.writing.imports import is_name
-from runner.graph.writing.places import Sites, access, container, is_plain_container
+from runner.graph.writing.places import (
+    Sites,
+    access,
+    container,
+    has_named_places,
+    is_plain_container,
+)
 from runner.graph.writing.starts import start_lines
 from runner.graph.writing.trees import Local, New, Step, Tree
 
@@ -106,6 +112,7 @@ class Planner:
     def steps(self, unit: Unit, path: str) -> list[Step]:
         """The statements of the constructor of a unit."""
         is_container = unit.grade == "graph" and container(unit) != ""
+        is_container = is_container and not has_named_places(unit)
         self._home = None if is_container else unit
         args, kwargs = self._contents(unit, path) if is_container else ((), {})
         steps = [Step("super", "", Call("super", args, kwargs)), *self._weights(unit)]

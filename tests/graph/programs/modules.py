@@ -178,3 +178,19 @@ class UnusedChildren(nn.Module):
 
     def forward(self, x):
         return self.used(x)
+
+
+@program(floats(2, 3))
+class NamesInList(nn.Module):
+    """A list whose children were put there under names."""
+
+    def __init__(self):
+        super().__init__()
+        self.path = nn.ModuleList()
+        self.path.add_module("pad", nn.Linear(3, 3))
+        self.path.add_module("conv", nn.Linear(3, 3))
+
+    def forward(self, x):
+        for part in self.path:
+            x = part(x)
+        return x
