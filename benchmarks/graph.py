@@ -8,23 +8,17 @@ ratios. A sample is decided on a copy of the space's graph, checked and written 
 what Python's allocator holds for it.
 """
 
-import argparse
 import gc
-import json
-import os
-import platform
 import statistics
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, final
 
 import torch
-from rich.console import Console
+from report import Target, as_figures, console, options, target_table, write
 from rich.table import Table
 from shim import import_torchvision
 
@@ -60,21 +54,6 @@ class SampleCost:
     total: float
     memory: float  # MB of one sample's graph
     growth: float  # MB behind the first tenth of the samples
-
-
-@final
-@dataclass(frozen=True)
-class Target:
-    """A promise, and what was measured."""
-
-    name: str
-    limit: float
-    figure: float
-    unit: str
-
-    @property
-    def met(self) -> bool:
-        return self.figure <= self.limit
 
 
 def cpu(work: Callable[[], Any]) -> float:
@@ -165,12 +144,12 @@ def measure(
 
 def targets(ratio: float, costs: dict[str, SampleCost]) -> list[Target]:
     """What was promised, beside what was measured."""
-    found = [Target("conversion of ResNet-18 / torch.jit.script of it", 1.3, ratio, "")]
+    found = [Target("conversion of ResNet-18 / torch.jit.script of it", ratio, 1.3, "")]
     for name, cost in costs.items():
-        found.append(Target(f"a new sample, {name}", LIMITS[name], cost.total, "ms"))
-        found.append(Target(f"memory of a sample's graph, {name}", 1.0, cost.memory, "MB"))
+        found.append(Target(f"a new sample, {name}", cost.total, LIMITS[name], "ms"))
+        found.append(Target(f"memory of a sample's graph, {name}", cost.memory, 1.0, "MB"))
         leak = 1000 * cost.growth / cost.samples
-        found.append(Target(f"memory 1,000 samples leave behind, {name}", 1.0, leak, "MB"))
+        found.append(Target(f"memory 1,000 samples leave behind, {name}", leak, 1.0, "MB"))
     return found
 
 
@@ -190,44 +169,24 @@ def cost_table(costs: dict[str, SampleCost]) -> Table:
     return table
 
 
-def target_table(found: Sequence[Target]) -> Table:
-    """One row per target, with its verdict."""
-    table = Table(title="Targets")
-    table.add_column("target", no_wrap=True)
-    for name in ("limit", "measured", "verdict"):
-        table.add_column(name, justify="right")
-    for target in found:
-        verdict = "met" if target.met else "missed"
-        row = f"{target.limit:g} {target.unit}", f"{target.figure:.2f} {target.unit}", verdict
-        table.add_row(target.name, *row, style="" if target.met else "red")
-    return table
-
-
 def main() -> None:
     """Measure, print the tables, and write the figures where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few samples and cells")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    options = parser.parse_args()
+    given = options(__doc__, "few samples and cells").parse_args()
     small = {
         name: node | ({"cells": 1} if "cells" in node else {}) for name, node in SPACES.items()
     }
-    amount = (3, 20, small) if options.quick else (9, 1000, SPACES)
+    amount = (3, 20, small) if given.quick else (9, 1000, SPACES)
     (converted, scripted, ratio), costs = measure(*amount)
     found = targets(ratio, costs)
-    console = Console(width=max(Console().width, 110))
-    console.print(f"ResNet-18: converted in {converted:.3f} s, scripted in {scripted:.3f} s of CPU")
-    console.print(cost_table(costs), target_table(found))
-    if options.json is not None:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(),
-                   "torch": version("torch")}  # fmt: skip
-        figures = {
-            "machine": machine,
-            "conversion": {"convert": converted, "script": scripted, "ratio": ratio},
-            "costs": {name: asdict(cost) for name, cost in costs.items()},
-            "targets": [{**asdict(target), "met": target.met} for target in found],
-        }
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    shown = console()
+    shown.print(f"ResNet-18: converted in {converted:.3f} s, scripted in {scripted:.3f} s of CPU")
+    shown.print(cost_table(costs), target_table(found))
+    figures = {
+        "conversion": {"convert": converted, "script": scripted, "ratio": ratio},
+        "costs": {name: asdict(cost) for name, cost in costs.items()},
+        "targets": as_figures(found),
+    }
+    write(given.json, ("torch",), figures)
 
 
 if __name__ == "__main__":

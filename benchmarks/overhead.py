@@ -8,10 +8,7 @@ choices. Each run has a process of its own; a figure is the median over the roun
 memory and the time of workers are read from /proc.
 """
 
-import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -20,13 +17,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, final
 
 from parts import CANDIDATES, CHOICES
-from rich.console import Console
+from report import Target, as_figures, console, options, target_table, write
 from rich.table import Table
 
 from runner.engines.py import PyEngine
@@ -87,21 +83,6 @@ class Resume:
     trials: int
     cpu: float
     wall: float
-
-
-@final
-@dataclass(frozen=True)
-class Target:
-    """A figure with an upper limit."""
-
-    name: str
-    figure: float
-    limit: float
-    unit: str
-
-    @property
-    def met(self) -> bool:
-        return self.figure <= self.limit
 
 
 @final
@@ -341,46 +322,21 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
     return table
 
 
-def target_table(found: Sequence[Target]) -> Table:
-    """One row per target, with its verdict."""
-    table = Table(title="Targets")
-    table.add_column("target", no_wrap=True)
-    for name in ("limit", "measured", "verdict"):
-        table.add_column(name, justify="right")
-    for target in found:
-        verdict = "met" if target.met else "missed"
-        row = f"{target.limit:g} {target.unit}", f"{target.figure:.2f} {target.unit}", verdict
-        table.add_row(target.name, *row, style="" if target.met else "red")
-    return table
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    packages = {name: version(name) for name in ("torch", "optuna")}
-    return {"cores": os.cpu_count(), "python": platform.python_version(), **packages}
-
-
 def main() -> None:
     """Measure, print the tables, and write the figures where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few trials, to see that it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    options = parser.parse_args()
-    size = QUICK if options.quick else FULL
+    given = options(__doc__, "few trials").parse_args()
+    size = QUICK if given.quick else FULL
     costs, resume = measure(size)
     found = targets(costs, resume)
-    console = Console(width=max(Console().width, 110))  # also where the output is a file
-    console.print(cost_table(costs), target_table(found))
-    if options.json is not None:
-        figures = {
-            "machine": machine(),
-            "size": asdict(size),
-            "costs": {name: asdict(cost) for name, cost in costs.items()},
-            "resume": asdict(resume),
-            "published": PUBLISHED,
-            "targets": [{**asdict(target), "met": target.met} for target in found],
-        }
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    console().print(cost_table(costs), target_table(found))
+    figures = {
+        "size": asdict(size),
+        "costs": {name: asdict(cost) for name, cost in costs.items()},
+        "resume": asdict(resume),
+        "published": PUBLISHED,
+        "targets": as_figures(found),
+    }
+    write(given.json, ("torch", "optuna"), figures)
 
 
 if __name__ == "__main__":

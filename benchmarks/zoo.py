@@ -9,12 +9,9 @@ outputs in eval mode, in train mode (same seed) and gradients are compared with 
 timm and torchvision.
 """
 
-import argparse
 import importlib
-import json
 import multiprocessing
 import os
-import platform
 import re
 import signal
 import statistics
@@ -23,12 +20,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, final
 
-from rich.console import Console
+from report import console, options, write
 from rich.table import Table
 
 ZOO = Path(__file__).resolve().parents[2] / "shared" / "prototypes" / "zoo"
@@ -173,36 +169,29 @@ def _times(seconds: Sequence[float]) -> tuple[str, str]:
 
 def main() -> None:
     """Convert the zoo, print the table and what failed, and write the figures where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few models, to see that it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser = options(__doc__, "a few models")
     parser.add_argument("--filter", default="", metavar="REGEX", help="only models whose name fits")
     parser.add_argument("--models", default="zoo_models", metavar="MODULE", help="where they are")
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at a time")
-    options = parser.parse_args()
-    if options.models == "zoo_models":
+    given = parser.parse_args()
+    if given.models == "zoo_models":
         if not ZOO.is_dir():
             sys.exit(f"There is no zoo at {ZOO}; name a module of your own with --models.")
         sys.path.insert(0, str(ZOO))
         importlib.import_module("tvshim")  # lets torchvision import beside a torch without CUDA
-    models = importlib.import_module(options.models).all_models()
-    wanted = options.filter or (QUICK if options.quick else "")
+    models = importlib.import_module(given.models).all_models()
+    wanted = given.filter or (QUICK if given.quick else "")
     chosen = {name: how for name, how in models.items() if re.search(wanted, name)}
-    console = Console(width=max(Console().width, 110))
+    shown = console()
     results = []
-    for result in measure(chosen, options.jobs):
+    for result in measure(chosen, given.jobs):
         results.append(result)
         if not result.ok or result.root != "graph":
             grade = "" if result.root == "graph" else f" [as {result.root}]"
-            console.print(f"{result.name}{grade}: {result.problem[:300]}", markup=False)
-    console.print(table(results))
-    if options.json is not None:
-        packages = {name: version(name) for name in ("torch",)}
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), **packages}
-        figures = {
-            "machine": machine, "published": PUBLISHED, "results": [asdict(r) for r in results]
-        }  # fmt: skip
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+            shown.print(f"{result.name}{grade}: {result.problem[:300]}", markup=False)
+    shown.print(table(results))
+    found = {"published": PUBLISHED, "results": [asdict(result) for result in results]}
+    write(given.json, ("torch",), found)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from runner.config import Settings
-from runner.engines.engine import CONSTANTS, Engine, ModelSource, make
+from runner.engines.engine import Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError
+from runner.graph.load import CONSTANTS
 from runner.source import constant
 from runner.store import RECORD, read
 from runner.trial import Job, Objective, Trial, top, trial_folder

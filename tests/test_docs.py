@@ -62,6 +62,14 @@ def run(folder: Path, command: str) -> str:
     return done.stdout
 
 
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with nothing but this checkout to import."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("python -m runner")])
 def test_a_command_of_the_docs_runs(command, folder):
     assert run(folder, command)
@@ -76,19 +84,13 @@ def test_the_docs_have_commands_and_the_other_ones_are_targets_of_make():
 
 def test_the_python_of_the_docs_runs(folder):
     [session] = [block for block in blocks("python") if "runner.run(" in block]
-    done = subprocess.run(
-        [sys.executable, "-c", session], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = python(folder, "-c", session)
     assert done.returncode == 0, done.stderr
     assert "val/accuracy" in done.stdout
 
 
 def test_the_best_model_is_a_program(folder):
-    done = subprocess.run(
-        [sys.executable, "outputs/latest/top/1/model.py"], cwd=folder, capture_output=True,
-        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = python(folder, "outputs/latest/top/1/model.py")
     assert "parameters" in done.stdout and "(2, 10)" in done.stdout, done.stderr
 
 
@@ -98,9 +100,6 @@ def test_recipes_run(folder):
 
 def test_the_compiler_of_the_docs_runs_by_itself(folder):
     [session] = [block for block in blocks("python") if "check_conversion(" in block]
-    done = subprocess.run(
-        [sys.executable, "-c", session], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = python(folder, "-c", session)
     assert done.returncode == 0, done.stderr
     assert "nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))" in done.stdout

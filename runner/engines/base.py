@@ -11,9 +11,9 @@ from safetensors.torch import load
 from torch import nn
 
 from runner.engines.compiler import Compiler
-from runner.engines.engine import CONSTANTS, Engine, ModelSource
+from runner.engines.engine import Engine, ModelSource
 from runner.errors import GraphError
-from runner.graph.load import load_file, load_source
+from runner.graph.load import CONSTANTS, load_file, load_source
 from runner.graph.unit import Graph
 from runner.nn.build import sample as building
 from runner.source import constant
@@ -42,11 +42,11 @@ class BaseEngine(Engine):
 
     def key(self, sample: Sample) -> str:
         try:
-            labels = self._compiler.compile(sample).labels
-            text = self._compiler.source(sample).text
+            found = self._compiler.compile(sample)
         except DrawError:  # it will fail, and leave the traceback of the model's own code
             return sample_key(sample)
-        return text + sample_key({k: v for k, v in sample.items() if k not in labels})
+        other = {label: value for label, value in sample.items() if label not in found.labels}
+        return found.source.text + sample_key(other)
 
     def graph(self, sample: Sample) -> Graph:
         graph = self._compiler.compile(sample).graph.copy()

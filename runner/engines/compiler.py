@@ -39,9 +39,10 @@ KEPT = 64  # so many graphs of the last samples are kept
 @final
 @dataclass(frozen=True)
 class Decided:
-    """The graph of a sample's model, and the labels of the sample that it depends on."""
+    """The graph of a sample's model, its source, and the labels of the sample it depends on."""
 
     graph: Graph
+    source: ModelSource
     labels: frozenset[str]
 
 
@@ -56,8 +57,6 @@ class Compiler:
         trust: Sequence[str],
         shape: Sequence[int] | None,
     ) -> None:
-        self.node = space
-        self.trust = trust
         self.shape = shape
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
@@ -92,11 +91,12 @@ class Compiler:
             lint(graph, decided=True)
             if self.mutators:
                 self.propagate(graph)
+            source = _written(graph)
         except Refused:
             raise
         except GraphError as error:
             raise Refused(str(error)) from error
-        return Decided(graph, frozenset(walk.sample))
+        return Decided(graph, source, frozenset(walk.sample))
 
     def propagate(self, graph: Graph) -> None:
         """Find the shapes of all values from that of an example, if one is known. Raises GraphError
@@ -112,8 +112,8 @@ class Compiler:
 
     def source(self, sample: Sample, *, standalone: bool = False) -> ModelSource:
         """The source of a sample's model. Raises as `compile` does."""
-        graph = self.compile(sample).graph
-        return ModelSource(generate(graph, standalone=standalone), save_tensors(graph) or None)
+        found = self.compile(sample)
+        return _written(found.graph, standalone=True) if standalone else found.source
 
 
 @final
@@ -245,6 +245,10 @@ def _layers(model: nn.Module) -> dict[str, str]:
         if type(module).__module__.startswith("torch.nn.") and not any(module.children())
         if not isinstance(module, nn.Identity)  # where the other has a Placeholder
     }
+
+
+def _written(graph: Graph, *, standalone: bool = False) -> ModelSource:
+    return ModelSource(generate(graph, standalone=standalone), save_tensors(graph) or None)
 
 
 @contextmanager

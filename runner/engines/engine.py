@@ -15,14 +15,12 @@ from runner.targets import build
 from runner.trial import Job, Trial
 from runner.walk import Sample, sample_key
 
-CONSTANTS = "constants.safetensors"  # what a source finds its constants by, beside it
-
 
 @final
 @dataclass(frozen=True)
 class ModelSource:
     """Python source of a model; it defines `build() -> torch.nn.Module`. `constants` is the file
-    of the tensors it needs, None when it needs none."""
+    of the tensors it needs (`runner.graph.load.CONSTANTS`), None when it needs none."""
 
     text: str
     constants: bytes | None = None

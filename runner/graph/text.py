@@ -41,11 +41,6 @@ def function_text(function: "Function") -> str:
     return "\n".join(_Nodes().function(function))
 
 
-def argument_text(argument: Argument) -> str:
-    """A constant as text; values are called after their names."""
-    return _Nodes().argument(argument)
-
-
 def _tensor(value: object) -> str:
     return f"{getattr(value, 'dtype', '')}{[*getattr(value, 'shape', ())]}".removeprefix("torch.")
 
