@@ -12,9 +12,9 @@ from runner.config import Settings
 from runner.engines.engine import Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError
 from runner.graph.load import CONSTANTS
-from runner.source import constant
+from runner.heading import heading
 from runner.store import RECORD, read
-from runner.trial import Job, Objective, Trial, top, trial_folder
+from runner.trial import MODEL, Job, Objective, Trial, top, trial_folder
 from runner.walk import Sample
 from runner.worker import WEIGHTS, load_weights
 
@@ -127,27 +127,22 @@ def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -
     (folder / WEIGHTS).write_bytes(run.weights(trial).read_bytes())
     for name, content in (("sample", trial.sample), ("metrics", metrics)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    metric = run.objective.metric
-    found = {
-        "run": run.folder.name,
-        "trial": trial.number,
-        metric: trial.metrics[metric],
-        "sample": trial.sample,
-    }
+    facts = {"run": run.folder.name, "trial": trial.number, "sample": trial.sample}
     source = run.source(trial)
     if source.constants is not None:
         (folder / CONSTANTS).write_bytes(source.constants)
     shape = tuple(run.settings.data.get("shape", ()))
     body = MAIN.format(weights=WEIGHTS) + (ONCE.format(shape=repr((2, *shape))) if shape else "")
-    (folder / "model.py").write_text(f"{HEADER}{source.text}\n\n{constant('FOUND', found)}{body}")
+    top = heading(TITLE, {**facts, "metrics": metrics}, USAGE)
+    (folder / MODEL).write_text(f"{top}\n{source.text}{body}", encoding="utf-8")
 
 
-HEADER = '''"""A model that a search found, with its weights beside it.
+TITLE = "A model that a search found, with its weights beside it."
 
+USAGE = """\
     python model.py           builds it, loads its weights, and runs it once
     from model import load    model = load()
 """
-'''
 
 MAIN = '''
 

@@ -64,11 +64,6 @@ class Source:
         return ".".join([name, *parts[1:]])
 
 
-def constant(name: str, value: Any) -> str:
-    """A line, or a few, that give a constant its value."""
-    return f"{name} = {Source(()).expression(value)}\n"
-
-
 def _not_installed(package: str) -> set[str]:
     """The folder a package was imported from, unless it is installed, or one of ours."""
     file = sys.modules[package].__file__

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, final
 
 from runner.walk import Sample, generator
 
+MODEL = "model.py"  # the source of a model, in the folder of its trial
 REFUSED = "refused"  # the reason of a failure that came before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 

@@ -19,8 +19,9 @@ from torch import nn
 from runner.data.data import Data
 from runner.errors import one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
+from runner.heading import add_facts
 from runner.targets import build, locate, put
-from runner.trial import Failure, Job, Metrics, Report, Setup, trial_folder
+from runner.trial import MODEL, Failure, Job, Metrics, Report, Setup, trial_folder
 from runner.walk import Sample
 
 Send = Callable[[Report], None]
@@ -66,10 +67,10 @@ class Worker:
         try:
             torch.default_generator.manual_seed(job.seeds[0])  # models are built on the CPU
             engine = locate(self.setup.engine, self.setup.trust)
-            models = engine.build(job.recipe, self.setup.folder)
             if job.action == "test":
-                ends = self._test(job, models)
+                ends = self._test(job, engine.build(job.recipe))
             else:
+                models = engine.build(job.recipe, self.setup.folder)
                 ends = self._train(job, models, send, stopped)
         except (Exception, SystemExit) as error:
             failure = _failure(error)
@@ -87,14 +88,14 @@ class Worker:
     ) -> list[Report]:
         sizes = [{"params": sum(p.numel() for p in model.parameters())} for model in models]
         evaluator = self._evaluator(job.samples[0])
-        heard: set[int] = set()
+        heard: dict[int, Metrics] = {}
 
         def report(metrics: Sequence[Metrics]) -> None:
             for number, values, size in zip(job.trials, metrics, sizes, strict=True):
                 if values:
                     plain = {str(name): float(value) for name, value in values.items()}
-                    send(Report(number, "metrics", plain | size))
-                    heard.add(number)
+                    heard[number] = plain | size
+                    send(Report(number, "metrics", heard[number]))
             if stopped():
                 raise StopTraining
 
@@ -113,8 +114,11 @@ class Worker:
             if number not in heard:
                 text = "the evaluator reported no metrics, so there is nothing to compare"
                 ends[number] = Report(number, "failed", failure=Failure("error", text))
-            elif self.setup.keep_weights:
-                save_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
+                continue
+            folder = trial_folder(self.setup.folder, number)
+            add_facts(folder / MODEL, {"metrics": heard[number]})
+            if self.setup.keep_weights:
+                save_weights(model, folder / WEIGHTS)
         return list(ends.values())
 
     def _test(self, job: Job, models: Sequence[nn.Module]) -> list[Report]:

@@ -15,13 +15,11 @@ from runner.engines.engine import Engine, ModelSource
 from runner.errors import GraphError
 from runner.graph.load import CONSTANTS, load_file, load_source
 from runner.graph.unit import Graph
+from runner.heading import heading
 from runner.nn.build import sample as building
-from runner.source import constant
 from runner.targets import build
-from runner.trial import Job, Trial, trial_folder
+from runner.trial import MODEL, Job, Trial, trial_folder
 from runner.walk import DrawError, Sample, sample_key
-
-MODEL = "model.py"
 
 
 @final
@@ -89,9 +87,8 @@ def _build(model: Mapping[str, Any], folder: Path | None) -> nn.Module:
     place.mkdir(parents=True, exist_ok=True)
     if constants:
         (place / CONSTANTS).write_bytes(constants)
-    found = {"run": folder.name, "trial": model["trial"], "sample": model["sample"]}
-    text = f"{HEADER}\n{model['source']}\n\n{constant('FOUND', found)}"
-    (place / MODEL).write_text(text, encoding="utf-8")
+    facts = {"run": folder.name, "trial": model["trial"], "sample": model["sample"]}
+    (place / MODEL).write_text(f"{heading(TITLE, facts)}\n{model['source']}", encoding="utf-8")
     return _made(load_file(place / MODEL))
 
 
@@ -100,4 +97,4 @@ def _made(module: ModuleType) -> nn.Module:
     return model
 
 
-HEADER = '"""The model of a trial, as it was trained: `build()` makes it, with fresh weights."""\n'
+TITLE = "The model of a trial, as it was trained: `build()` makes it, with fresh weights."

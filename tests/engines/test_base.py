@@ -119,8 +119,8 @@ def test_a_trial_leaves_its_source_in_its_folder(tmp_path):
     names: dict = {}
     exec(text, names)
     assert names["build"]()(IMAGE).shape == (3, 10)
-    assert names["FOUND"]["trial"] == 7
-    assert names["FOUND"]["sample"] == sample
+    assert "trial    7\nsample   width: 4\n         tied: True\n" in names["__doc__"]
+    assert f"run      {tmp_path.name}\n" in names["__doc__"]
 
 
 def test_standalone_source_imports_nothing_but_torch():

@@ -1,0 +1,40 @@
+"""The docstring at the top of a model's file: what the model is, and where it comes from."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+END = '"""\n'
+COLUMN = 9
+
+
+def heading(title: str, facts: Mapping[str, Any], usage: str = "") -> str:
+    """A module docstring: a sentence, a line or a few for each fact, and how the file is used.
+
+    Values are written by `repr`, and nothing in them can end the docstring.
+    """
+    parts = [title, "", *_lines(facts), *([""] if usage else []), *usage.splitlines()]
+    return '"""' + "\n".join(parts) + f"\n{END}"
+
+
+def add_facts(file: Path, facts: Mapping[str, Any]) -> None:
+    """Add facts to the docstring that `heading` wrote at the top of a file, if there is such."""
+    if not file.is_file():
+        return
+    start, end, rest = file.read_text(encoding="utf-8").partition(f"\n{END}")
+    partial = file.with_suffix(".partial")
+    partial.write_text("\n".join([start, *_lines(facts)]) + end + rest, encoding="utf-8")
+    partial.replace(file)
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in facts.items():
+        items = [f"{k}: {v!r}" for k, v in value.items()] if isinstance(value, Mapping) else [value]
+        for place, item in enumerate(items):
+            yield _escaped(f"{name if place == 0 else '':{COLUMN}}{item}")
+
+
+def _escaped(line: str) -> str:
+    """Text that stands for itself in a docstring, on one line."""
+    printed = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return printed.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
