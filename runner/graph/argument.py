@@ -134,3 +134,16 @@ class Made:
     def name(self) -> str:
         """The name of the class it came from."""
         return self.cls.name
+
+
+def map_made(argument: Argument, change: Callable[[Any], Any]) -> Argument:
+    """The argument with every unit in it, however deep in containers and calls, changed."""
+    kind = type(argument)
+    if kind is tuple or kind is list:
+        return kind([map_made(item, change) for item in argument])
+    if kind is dict:
+        return {name: map_made(item, change) for name, item in argument.items()}
+    if kind is Call:
+        args, kwargs = map_made((argument.args, dict(argument.kwargs)), change)
+        return Call(argument.target, args, kwargs)
+    return change(argument) if isinstance(argument, Made) else argument

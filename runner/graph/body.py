@@ -8,12 +8,12 @@ from typing import final
 from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
+from runner.graph.constants import PLAIN, no_constant
 from runner.graph.node import Argument, Block, Function, Node, Value, values_in
 from runner.graph.open import is_open
 from runner.graph.signature import is_target
 from runner.graph.unit import Call, Ref, Stored
 
-_CONSTANTS = frozenset([type(None), bool, int, float, complex, str, type(...), Ref])
 _NESTED = frozenset([tuple, list, dict, slice])
 _PATH = re.compile(r"[^.]+(\.[^.]+)*")
 
@@ -29,6 +29,8 @@ class Uses:
     sets: dict[str, str] = field(default_factory=dict)
     functions: dict[str, str] = field(default_factory=dict)
     tensors: dict[str, str] = field(default_factory=dict)
+    calls: dict[str, str] = field(default_factory=dict)  # targets that are called
+    names: dict[str, str] = field(default_factory=dict)  # targets of refs
     choices: list[str] = field(default_factory=list)  # nodes with a choice left open
 
 
@@ -89,6 +91,8 @@ class _Body:
         defaults = [bool(parameter.default) for parameter in parameters]
         if defaults != sorted(defaults):
             raise self._wrong("a parameter without a default stands behind one with a default")
+        for parameter in parameters:
+            self._argument(parameter.default)
 
     def _block(self, block: Block) -> None:
         """Check a block; what it defines is gone behind it."""
@@ -144,14 +148,18 @@ class _Body:
                 raise self._wrong(f"uses {argument}, which is not defined there")
             if self.node not in argument.users:
                 raise self._wrong(f"uses {argument}, which does not list it among its users")
-        elif kind in _CONSTANTS:
+        elif kind is Ref:
+            self.uses.names.setdefault(argument.target, _shown(self.node))
+        elif kind is Stored:
+            self.uses.tensors.setdefault(argument.name, _shown(self.node))
+        elif kind in PLAIN:
             pass
         elif kind in _NESTED:
             for item in _items(argument):
                 self._argument(item)
-        elif kind is Stored:
-            self.uses.tensors.setdefault(argument.name, _shown(self.node))
         elif kind is Call:
+            if argument.target[:1] != ".":
+                self.uses.calls.setdefault(argument.target, _shown(self.node))
             inner = (argument.args, {**argument.kwargs})
             if next(values_in(inner), None) is not None:
                 raise self._wrong("a call among its arguments holds a value; make it a node")
@@ -159,7 +167,7 @@ class _Body:
         elif is_open(argument):
             self.uses.choices.append(_shown(self.node))
         else:
-            raise self._wrong(f"{argument!r} is neither a value nor a constant of the graph")
+            raise self._wrong(no_constant(argument))
 
     def _users(self) -> None:
         """Whoever a value lists as a user must use it."""
@@ -216,6 +224,8 @@ def _call_function(node: Node, uses: Uses) -> str:
         uses.functions.setdefault(node.target[1:], _shown(node))
     elif not is_target(node.target):
         return f"{node.target!r} is no target; write 'module:qualname'"
+    elif node.target not in uses.calls:
+        uses.calls[node.target] = _shown(node)
     return _plain(node, None)
 
 
@@ -306,6 +316,7 @@ def _loop(node: Node, uses: Uses) -> str:
 def _raise(node: Node, uses: Uses) -> str:
     if not is_target(node.target):
         return f"{node.target!r} is no target; write 'module:qualname'"
+    uses.calls.setdefault(node.target, _shown(node))
     return _plain(node, 0)
 
 

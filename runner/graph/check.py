@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from runner.errors import GraphError, one_line
+from runner.graph.lint import lint
 from runner.graph.load import load_source
-from runner.graph.reading.convert import convert
+from runner.graph.reading.convert import check_model, convert
 from runner.graph.unit import Grade, Graph, Note
 from runner.graph.writing.generate import generate
 
@@ -63,8 +64,9 @@ def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
     training, for source that imports what is unchanged and for standalone source. The model is left
     as it was: mode, buffers, gradients, and the random state. A wrong conversion raises nothing:
     see `Report.ok` and `raise_if_wrong`.
-    Raises GraphError when the model itself cannot run on these inputs.
+    Raises GraphError when the model itself cannot run on these inputs, or is none.
     """
+    check_model(model)
     report = Report(type(model).__name__)
     with torch.random.fork_rng(devices=_devices(model)), _restored(model):
         state = copy.deepcopy(model.state_dict())
@@ -72,6 +74,7 @@ def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
         expected = _expected(model, inputs, kwargs, report)
         if graph is None:
             return report
+        _try(report, "the check of the graph", lambda: lint(graph))
         report.grades = graph.grades()
         report.notes += graph.notes
         for way, standalone in WAYS.items():
@@ -123,7 +126,8 @@ def _expected(
     runs = {}
     for mode, training in MODES.items():
         try:
-            runs[mode] = _run(model, inputs, kwargs, training=training)
+            with _restored(model):
+                runs[mode] = _run(model, inputs, kwargs, training=training)
         except Exception as error:
             if not training:
                 raise GraphError(
@@ -179,6 +183,8 @@ def _leaves(thing: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
             yield from _leaves(item, f"{path}[{key!r}]")
     elif isinstance(thing, list | tuple):
         yield f"len({path})", len(thing)
+        named = hasattr(thing, "_fields")  # a list for a torch.Size is what TorchScript makes
+        yield f"type({path})", type(thing).__name__ if named else "plain"
         for i, item in enumerate(thing):
             yield from _leaves(item, f"{path}[{i}]")
     else:
@@ -209,7 +215,8 @@ def _compare(
 
         def again(mode: str = mode) -> _Run:
             twin.load_state_dict(state)
-            return _run(twin, *given, training=MODES[mode])
+            with _restored(twin):
+                return _run(twin, *given, training=MODES[mode])
 
         found: _Run | None = _try(report, f"{what}: running", again)
         if found is not None:
@@ -269,11 +276,14 @@ def _kind(tensor: Tensor) -> str:
 # Leaving the model as it was
 
 
+OWN = frozenset(vars(nn.Module())) - {"training"}  # what every module has, and no forward sets
+
+
 @contextmanager
 def _restored(model: nn.Module) -> Iterator[None]:
     """Put back modes, buffers, plain attributes and gradients of a model afterwards."""
     modules = [*model.modules()]
-    plain = [{k: v for k, v in vars(m).items() if k[:1] != "_"} for m in modules]
+    plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
     filled = [
         (v, copy.copy(v)) for own in plain for v in own.values() if isinstance(v, list | dict)
     ]
@@ -284,7 +294,7 @@ def _restored(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, attributes in zip(modules, plain, strict=True):
-            for name in [k for k in vars(module) if k[:1] != "_" and k not in attributes]:
+            for name in [k for k in vars(module) if k not in OWN and k not in attributes]:
                 del module.__dict__[name]
             module.__dict__.update(attributes)
         for container, content in filled:

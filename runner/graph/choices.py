@@ -21,8 +21,8 @@ def decided(graph: Graph, ask: Ask) -> Graph:
     """
     deciding = _Deciding(ask)
     twin = graph.copy(deciding.unit(graph.root))
-    deciding.finish(twin)
     inline_inputs(twin)
+    deciding.finish(twin)
     return twin
 
 
@@ -48,13 +48,21 @@ class _Deciding:
         return self._done[unit]
 
     def finish(self, graph: Graph) -> None:
-        """Have calls that fill tensors speak of units of the graph; forget those of others."""
+        """Have calls that fill tensors speak of units of the graph; forget those of others. Let
+        copies of the graph share all functions."""
+        for unit in self._copies:
+            unit.share()
         filling = [unit for unit in self._copies if unit.starts]
         units = {unit for _, unit in graph.root.walk()} if filling else set()
         for unit in filling:
             starts = (replace(s, unit=self._done.get(s.unit, s.unit)) for s in unit.starts)
             unit.starts = [
-                replace(s, args=self.value(s.args), kwargs=self.value({**s.kwargs}))
+                replace(
+                    s,
+                    args=self.value(s.args),
+                    kwargs=self.value({**s.kwargs}),
+                    part=self.value(s.part),
+                )
                 for s in starts
                 if s.unit in units
             ]
@@ -79,6 +87,7 @@ class _Deciding:
                     weights[name] = replace(weight, shape=shape, start=start)
         for name, function in unit.functions.items():
             if has_choices(function):
+                twin.changed = True
                 for node in twin.edit(name).block.walk():
                     if is_open((node.args, {**node.kwargs})):
                         node.args, node.kwargs = self.value(node.args), self.value({**node.kwargs})

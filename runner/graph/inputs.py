@@ -19,7 +19,7 @@ def input_choice(unit: Unit, ask: Callable[[Choice], Value]) -> Unit:
     forward = Function("forward", [Parameter("inputs")])
     picked = [forward.call_function("operator:getitem", forward.inputs[0], i) for i in chosen]
     forward.result = reduce_inputs(forward, picked, facts["reduction"])
-    decided.define(forward)
+    decided.functions["forward"] = forward
     return decided
 
 
@@ -48,6 +48,7 @@ def inline_inputs(graph: Graph) -> None:
         for name, function in [*unit.functions.items()]:
             if any(_picked(unit, node) in picks for node in function.nodes):
                 function = unit.edit(name)
+                unit.changed = True
                 for node in function.nodes:
                     if (pick := _picked(unit, node)) in picks and pick is not None:
                         _inline(function, node, pick)

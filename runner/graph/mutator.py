@@ -1,12 +1,15 @@
 """Mutator: a change of a model's graph that leaves something to be decided."""
 
+import inspect
+import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, final
 
 from runner.choice import Categorical, Choice, Value, to_json
-from runner.errors import GraphError, Refused, SpaceError
+from runner.errors import GraphError, Refused, RunnerError, SampleError, SpaceError, one_line
+from runner.graph.moves import Ties
 from runner.graph.unit import Graph, Unit
 from runner.walk import Walk
 
@@ -25,7 +28,8 @@ class Mutator(ABC):
     `mutate` runs on a fresh copy of the model's graph for every sample; the inline choices of the
     model are decided by then, and the mutators listed before this one are done. It must do the
     same for the same answers. With a GraphError it says that the mutation does not fit: the
-    sample is refused, and another one is drawn.
+    sample is refused, and another one is drawn. So it is after any other exception, with the line
+    that raised it.
     """
 
     _asking: "Asking | None" = None
@@ -75,6 +79,11 @@ class Asking:
         self._scope = scope
         self._count = 0
 
+    @property
+    def sample(self) -> dict[str, Value]:
+        """All that was answered so far."""
+        return self._walk.sample
+
     def label(self, given: str | None) -> str:
         """A given label as it is, else the next number below the mutator's name."""
         if given is not None:
@@ -90,25 +99,54 @@ class Asking:
 def mutate(graph: Graph, mutators: Sequence[Mutator], walk: Walk) -> None:
     """Run mutators on a graph, in order, and note in its history what they decided.
 
-    Raises Refused when a mutation does not fit.
+    Raises Refused when a mutation does not fit, or raises anything.
     """
     counts: Counter[str] = Counter()
     for mutator in mutators:
         name = type(mutator).__name__
         counts[name] += 1
         scope = name if counts[name] == 1 else f"{name}{counts[name]}"
-        mutator._asking = asking = Asking(walk, scope)
-        try:
-            mutator.mutate(graph)
-        except GraphError as error:
-            raise Refused(f"{scope} does not fit: {error}") from error
-        finally:
-            mutator._asking = None
+        asking = Asking(walk, scope)
+        ties = Ties(graph)
+        _run(mutator, graph, asking, scope)
+        ties.follow(graph)
+        graph.tidy()
         decided = ", ".join(f"{label}={value!r}" for label, value in asking.answers.items())
         graph.history.append(f"{scope}: {decided}" if decided else scope)
+
+
+def _run(mutator: Mutator, graph: Graph, asking: Asking, scope: str) -> None:
+    """Run one mutator, and say which one it was that raised."""
+    mutator._asking = asking
+    try:
+        mutator.mutate(graph)
+    except GraphError as error:
+        raise Refused(f"{scope} does not fit: {error}") from error
+    except SampleError as error:
+        raise SampleError(
+            f"{error} {scope} asks for it; a mutator must ask the same for the same answers."
+        ) from error
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise Refused(
+            f"{scope} raised {one_line(error)} ({_line(error, mutator)}) for {asking.sample}."
+        ) from error
+    finally:
+        mutator._asking = None
+
+
+def _line(error: Exception, mutator: Mutator) -> str:
+    """Where an exception was raised: the innermost line in the file of the mutator."""
+    frames = traceback.extract_tb(error.__traceback__)
+    home = inspect.getfile(type(mutator).mutate)
+    frame = next((frame for frame in reversed(frames) if frame.filename == home), frames[-1])
+    return f"{frame.filename}:{frame.lineno}"
 
 
 def drop_placeholders(graph: Graph) -> None:
     """Put identities where Placeholders were left: their work as anchors is done."""
     for path, _ in graph.units(cls="Placeholder"):
-        graph.replace(path, Unit.of("torch.nn:Identity"))
+        identity = Unit.of("torch.nn:Identity")
+        graph.replace(path, identity)
+        identity.mutated = False

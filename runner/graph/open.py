@@ -38,7 +38,7 @@ def is_closed(unit: Unit) -> bool:
             unit.grade != "open"
             and unit.name != "Placeholder"
             and not any(map(is_open, (unit.call, unit.attributes)))
-            and not any(is_open((s.args, {**s.kwargs})) for s in unit.starts)
+            and not any(is_open((s.args, {**s.kwargs}, s.part)) for s in unit.starts)
             and not any(map(_is_open_weight, (*unit.parameters.values(), *unit.buffers.values())))
             and not any(map(has_choices, unit.functions.values()))
             and all(child is None or is_closed(child) for child in unit.children.values())
@@ -56,7 +56,7 @@ def open_labels(unit: Unit) -> frozenset[str]:
         weights = [
             w and (w.shape, w.start) for w in (*unit.parameters.values(), *unit.buffers.values())
         ]
-        calls = [(start.args, {**start.kwargs}) for start in unit.starts]
+        calls = [(start.args, {**start.kwargs}, start.part) for start in unit.starts]
         nodes = [(n.args, {**n.kwargs}) for f in unit.functions.values() if has_choices(f)
                  for n in f.block.walk()]  # fmt: skip
         found = set(labels(unit) if unit.grade == "open" else ())

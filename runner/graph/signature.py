@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from runner.errors import GraphError, did_you_mean
+from runner.errors import GraphError, did_you_mean, one_line
 from runner.graph.argument import Argument, Call, Ref
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -40,7 +40,23 @@ def locate(target: str) -> Any:
         except AttributeError:
             near = did_you_mean(part, dir(found))
             raise GraphError(f"{target!r} cannot be imported: no {part!r} there.{near}") from None
+        except Exception as error:  # a module may make its names when they are asked for
+            text = f"{target!r} cannot be imported: {one_line(error)}."
+            raise GraphError(text) from error
     return found
+
+
+@functools.lru_cache(maxsize=4096)
+def check_callable(target: str) -> None:
+    """Raises GraphError when "module:qualname" names nothing, or nothing that can be called."""
+    if not callable(locate(target)):
+        raise GraphError(f"{target!r} cannot be called.")
+
+
+@functools.lru_cache(maxsize=4096)
+def check_there(target: str) -> None:
+    """Raises GraphError when "module:qualname" names nothing."""
+    locate(target)
 
 
 def _import(name: str, target: str) -> Any:
@@ -48,6 +64,8 @@ def _import(name: str, target: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise GraphError(f"{target!r} cannot be imported: {error}.") from error
+    except Exception as error:  # an import runs a module, which may raise anything
+        raise GraphError(f"{target!r} cannot be imported: {one_line(error)}.") from error
 
 
 def runs_in_order(cls: Ref) -> bool:

@@ -1,49 +1,29 @@
 """Units: the modules of a model, each with the functions it runs, and no weights."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
+from torch import nn
+
 from runner.errors import GraphError, did_you_mean
-from runner.graph.argument import Argument, Made
+from runner.graph.alike import alike
+from runner.graph.argument import Argument, Made, map_made
 from runner.graph.argument import Call as Call
 from runner.graph.argument import Ref as Ref
 from runner.graph.argument import Stored as Stored
+from runner.graph.constants import check_constants
+from runner.graph.containers import contained
+from runner.graph.moves import Move
 from runner.graph.node import Function, Node, Op
 from runner.graph.signature import with_argument
 from runner.graph.text import graph_text
+from runner.graph.weight import Start as Start
+from runner.graph.weight import Weight as Weight
 
 Grade = Literal["graph", "shell", "basic", "open"]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """A parameter or buffer: what it is, and the expression of its first value.
-
-    `start` is None when only shape and dtype are known; a parameter then starts uninitialized
-    (something in `Unit.starts` fills it) and a buffer with zeros.
-    """
-
-    shape: tuple[Any, ...]  # of ints, or of choices left open
-    dtype: str = "float32"
-    requires_grad: bool = True
-    persistent: bool = True  # of a buffer: whether it is in the state_dict
-    start: Argument = None
-
-
-@final
-@dataclass(eq=False)
-class Start:
-    """A call that fills a parameter or buffer in place once the unit it belongs to is built, for
-    example `nn.init.xavier_uniform_(self.head.weight)`; `target` as in `Call`."""
-
-    unit: "Unit"  # the unit below, or this one, that owns the tensor
-    name: str  # of the parameter or buffer there; a path inside a basic unit
-    target: str
-    args: tuple[Argument, ...] = ()
-    kwargs: Mapping[str, Argument] = field(default_factory=dict)
+RESERVED = frozenset(dir(nn.Module()))  # names that a child cannot have: "forward", "training"
 
 
 @final
@@ -77,12 +57,18 @@ class Unit(Made):
     - `children`: units by name, None for a child that is None. One unit may stand in two places.
     - `parameters`, `buffers`: those of this very unit, by name; None for one that is None.
     - `attributes`: plain attributes that the functions use, or that a shell needs.
+    - `inherits`: of grade graph, whether its generated class inherits from the class it came from,
+      for methods that no forward calls (train, get_extra_state, __call__); such a unit has all
+      attributes, as a shell.
     - `edits`: (path, name, value) of attributes below that were changed behind the constructor.
     - `starts`: calls that fill tensors once this unit is built, in order.
     - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args behind the module,
       kwargs) that are applied to the built module, for example re-parametrizations.
     - `changed`: whether this unit is no longer what `call` makes. Every change made through a
-      method here sets it; set it yourself after changing a dict by hand.
+      method here or of one of its functions sets it, reading does not; set it yourself after
+      changing a dict by hand.
+    - `mutated`: whether it was changed or made through these methods, so by a mutator, and not by
+      a choice that was decided: what a picture frames.
     """
 
     def __init__(self, grade: Grade, cls: Ref, call: Call | None = None) -> None:
@@ -93,18 +79,54 @@ class Unit(Made):
         self.parameters: dict[str, Weight | None] = {}
         self.buffers: dict[str, Weight | None] = {}
         self.attributes: dict[str, Argument] = {}
+        self.inherits = False
         self.facts: dict[str, Any] = {}
         self.functions: dict[str, Function] = {}
         self.edits: list[tuple[str, str, Argument]] = []
         self.starts: list[Start] = []
         self.hooked: list[Call] = []
-        self.changed = False
-        self._owned: frozenset[str] = frozenset()  # functions that no copy of this unit shares
+        self._changed = False
+        self._mutated = False
+        # Functions that no copy of this unit shares, with those they are copies of, if any.
+        self._own: dict[str, Function | None] = {}
 
     @classmethod
     def of(cls, target: str, *args: Argument, **kwargs: Argument) -> "Unit":
-        """A new basic unit: `Unit.of("torch.nn:Conv2d", 16, 32, 3, padding=1)`."""
-        return cls("basic", Ref(target), Call(target, args, kwargs))
+        """A new basic unit: `Unit.of("torch.nn:Conv2d", 16, 32, 3, padding=1)`.
+
+        Containers of units get them as children: `Unit.of("torch.nn:Sequential", one, other)`;
+        ModuleList takes a list, ModuleDict, and Sequential where names matter, a dict. Raises
+        GraphError for an argument that no source can hold.
+        """
+        check_constants((args, kwargs), target)
+        children = None if kwargs else contained(target, args)
+        if children is None:
+            unit = cls("basic", Ref(target), Call(target, args, kwargs))
+        else:
+            unit = cls("graph", Ref(f"torch.nn:{Ref(target).name}"))
+            for name, child in children.items():
+                unit._check_child(name, child)
+                unit.children[name] = child
+        unit._mutated = True
+        return unit
+
+    @property
+    def changed(self) -> bool:
+        return self._changed or self._is_edited()
+
+    @changed.setter
+    def changed(self, changed: bool) -> None:
+        self._changed = changed
+
+    @property
+    def mutated(self) -> bool:
+        return self._mutated or self._is_edited()
+
+    @mutated.setter
+    def mutated(self, mutated: bool) -> None:
+        self._mutated = mutated
+
+    # Functions: shared with copies of the unit until they are asked for
 
     @property
     def forward(self) -> Function:
@@ -117,25 +139,52 @@ class Unit(Made):
             raise GraphError(
                 f"A {self.name} of grade {self.grade} has no function {name!r} that can be changed."
             )
-        if name not in self._owned:
-            self.functions[name] = self.functions[name].clone()
-            self._owned |= {name}
-        self.changed = True
+        if name not in self._own:
+            shared = self._own[name] = self.functions[name]
+            self.functions[name] = shared.clone()
         return self.functions[name]
 
     def owns(self, name: str) -> bool:
         """Whether one of its functions is its own to change: no copy of it shares the function."""
-        return name in self._owned
+        return name in self._own
 
     def define(self, function: Function) -> None:
         """Add a function, or replace the one of the same name."""
         self.functions[function.name] = function
-        self._owned |= {function.name}
-        self.changed = True
+        self._own[function.name] = None
+        self._changed = self._mutated = True
+
+    def settle(self) -> None:
+        """Share functions again that were only looked at; nobody may change one found before."""
+        for name, shared in [*self._own.items()]:
+            if shared is None or name not in self.functions:
+                continue
+            if alike(self.functions[name], shared):
+                self.functions[name] = shared
+                del self._own[name]
+            else:
+                self._own[name] = None
+                self._changed = self._mutated = True
+
+    def share(self) -> None:
+        """Let copies share all functions as they are now: nobody holds one to change it."""
+        self._own = {}
+
+    def _is_edited(self) -> bool:
+        """Whether a function is no longer what it was when it was asked for."""
+        return any(
+            shared is not None
+            and name in self.functions
+            and not alike(self.functions[name], shared)
+            for name, shared in self._own.items()
+        )
+
+    # Children and arguments
 
     def add_child(self, name: str, unit: "Unit") -> str:
         """Add a child under a name, with a number behind it where it is taken; gives the name."""
         taken = {*self.children, *self.parameters, *self.buffers, *self.attributes}
+        taken |= {*self.functions, *RESERVED}
         free, number = name, 2
         while free in taken:
             free, number = f"{name}{number}", number + 1
@@ -143,18 +192,42 @@ class Unit(Made):
         return free
 
     def set_child(self, name: str, unit: "Unit | None") -> None:
-        """Add or replace a child. Raises GraphError for a name that cannot be one."""
-        if not name or "." in name:
-            raise GraphError(f"{name!r} cannot be the name of a child: it is empty or has a dot.")
+        """Add or replace a child.
+
+        Calls in `starts` and `edits` here about a unit that is gone go with it; those about one
+        that the new unit holds stay. `Graph.replace` does so for units above, and for ties, too.
+        Raises GraphError for a name that cannot be one, and for a unit that would hold itself.
+        """
+        self._check_child(name, unit)
+        before = self.children.get(name)
         self.children[name] = unit
-        self.changed = True
+        self._changed = True
+        changed = self if unit is None else unit
+        changed._mutated = True
+        if before is not None and before is not unit:
+            Move(before, unit).follow(self, name)
+
+    def _check_child(self, name: str, unit: object) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise GraphError(f"{name!r} cannot be the name of a child: it is empty or has a dot.")
+        if name in RESERVED:
+            raise GraphError(f"{name!r} cannot be the name of a child: every module has a {name}.")
+        if unit is not None and not isinstance(unit, Unit):
+            raise GraphError(
+                f"{unit!r} cannot be put at {name!r}: it is no Unit. Write Unit.of("
+                "'torch.nn:Linear', 8, 2) for a layer, or convert(module).root for a module."
+            )
+        if unit is not None and any(inner is self for _, inner in unit.walk()):
+            raise GraphError(f"{unit} cannot be put at {name!r}: {self} would stand in itself.")
 
     def set_argument(self, name: str, value: Argument) -> None:
-        """Give the constructor another argument, by name. Raises GraphError without a `call`."""
+        """Give the constructor another argument, by name. Raises GraphError without a `call`, and
+        for a value that no source can hold."""
         if self.call is None:
             raise GraphError(f"How this {self.name} was constructed is not known.")
+        check_constants(value, f"{self.name}, {name}")
         self.call = with_argument(self.call, name, value)
-        self.changed = True
+        self._changed = self._mutated = True
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, "Unit"]]:
         """This unit and all below with their paths, parents first; a shared one once."""
@@ -181,19 +254,22 @@ class Unit(Made):
         return unit
 
     def shallow(self) -> "Unit":
-        """A copy with the same units below; functions are shared until they are edited."""
+        """A copy with the same units below; functions are shared until they are asked for."""
         twin = Unit(self.grade, self.cls, self.call)
         twin.children = {**self.children}
         twin.parameters = {**self.parameters}
         twin.buffers = {**self.buffers}
         twin.attributes = {**self.attributes}
+        twin.inherits = self.inherits
         twin.facts = {**self.facts}
         twin.functions = {**self.functions}
         twin.edits = [*self.edits]
         twin.starts = [*self.starts]
         twin.hooked = [*self.hooked]
-        twin.changed = self.changed
-        self._owned = frozenset()  # what both share, neither may change
+        twin._changed, twin._mutated = self._changed, self._mutated
+        for name, shared in self._own.items():  # someone may hold it, to change it in this unit
+            if name in self.functions:
+                twin.functions[name], twin._own[name] = self.functions[name].clone(), shared
         return twin
 
     def copy(self, copies: "dict[Unit, Unit]") -> "Unit":
@@ -203,30 +279,23 @@ class Unit(Made):
         twin = copies[self] = self.shallow()
         twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
         twin.call = self.call and _copy_call(self.call, copies)
-        twin.starts = [replace(s, unit=s.unit.copy(copies)) for s in self.starts]
+        twin.starts = [_copy_start(start, copies) for start in self.starts]
         return twin
 
     def __repr__(self) -> str:
         return f"<{self.grade} {self.name}>"
 
 
+def _copy_start(start: Start, copies: dict[Unit, Unit]) -> Start:
+    """A start, with the units it speaks of copied."""
+    args, kwargs = map_made((start.args, {**start.kwargs}), lambda unit: unit.copy(copies))
+    return replace(start, unit=start.unit.copy(copies), args=args, kwargs=kwargs)
+
+
 def _copy_call(call: Call, copies: dict[Unit, Unit]) -> Call:
     """A constructor call, with the units anywhere among its arguments copied."""
-    args, kwargs = _copy_units(call.args, copies), _copy_units(dict(call.kwargs), copies)
+    args, kwargs = map_made((call.args, dict(call.kwargs)), lambda unit: unit.copy(copies))
     return Call(call.target, args, kwargs)
-
-
-def _copy_units(argument: Argument, copies: dict[Unit, Unit]) -> Argument:
-    kind = type(argument)
-    if kind is Unit:
-        return argument.copy(copies)
-    if kind is tuple or kind is list:
-        return kind([_copy_units(item, copies) for item in argument])
-    if kind is dict:
-        return {name: _copy_units(item, copies) for name, item in argument.items()}
-    if kind is Call:
-        return _copy_call(argument, copies)
-    return argument
 
 
 @final
@@ -246,12 +315,12 @@ class Graph:
         self.history: list[str] = []  # a sentence for each mutation
 
     def copy(self, root: Unit | None = None) -> "Graph":
-        """A copy to be changed; cheap, since functions are shared until they are edited. A `root`
-        given takes the place of a copy of this one's."""
+        """A copy to be changed; cheap, since functions of units are shared until they are asked
+        for. A `root` given takes the place of a copy of this one's."""
         twin = Graph(self.root.copy({}) if root is None else root)
-        twin.functions = {**self.functions}
+        twin.functions = {name: function.clone() for name, function in self.functions.items()}
         twin.ties = [*self.ties]
-        twin.tensors = self.tensors
+        twin.tensors = {**self.tensors}
         twin.notes = [*self.notes]
         twin.history = [*self.history]
         return twin
@@ -280,7 +349,7 @@ class Graph:
     def nodes(
         self, *, op: Op | None = None, target: str = "", path: str = ""
     ) -> list[tuple[Unit, Node]]:
-        """(unit, node) of all nodes that fit, to be read and changed.
+        """(unit, node) of all nodes that fit, to be read and changed; looking changes nothing.
 
         `target` is a node's whole target, or what stands behind its colon ("relu" for
         "torch.nn.functional:relu"); `path` fits the unit, as in `units`.
@@ -300,12 +369,34 @@ class Graph:
         return found
 
     def replace(self, path: str, unit: Unit) -> None:
-        """Put another unit at a path. Raises GraphError when there is none, or it is the root."""
-        self.unit(path)
-        parent, _, name = path.rpartition(".")
+        """Put another unit at a path. Raises GraphError when there is none, or it is the root.
+
+        What the model does to the unit once it is built goes with it: calls that fill its weights
+        (`Unit.starts`), attributes that are set (`edits`) and tied parameters. They stay for a unit
+        that the new one holds as a child: `Unit.of("torch.nn:Sequential", dropout, old)`. So a new
+        layer starts from the values that its own constructor draws.
+        """
+        old = self.unit(path)
         if not path:
             raise GraphError("The root of a graph cannot be replaced.")
-        self.unit(parent).set_child(name, unit)
+        names = path.split(".")
+        parent = self.unit(".".join(names[:-1]))
+        parent.set_child(names[-1], unit)
+        move = Move(old, unit)
+        above = self.root
+        for i, name in enumerate(names[:-1]):
+            move.follow(above, ".".join(names[i:]))
+            above = above.at(name)
+        self.ties = move.ties(self.ties, path)
+
+    def tidy(self) -> None:
+        """After changes by hand: forget starts of units that are gone, and share functions again
+        that were only looked at."""
+        units = {unit for _, unit in self.root.walk()}
+        for unit in units:
+            unit.settle()
+            if not all(start.units <= units for start in unit.starts):
+                unit.starts = [start for start in unit.starts if start.units <= units]
 
     def grades(self) -> dict[Grade, int]:
         """How many units there are of each grade."""

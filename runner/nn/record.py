@@ -48,10 +48,12 @@ class Record:
     - `origins`: how its own parameters and buffers were made: a Made, an Owned (for one that is
       another module's, too), None where that cannot be said. Those that the constructor of a
       torch.nn layer or a basic unit makes are not listed.
+    - `random`: the names of its own parameters and buffers whose first values depend on random
+      numbers, or may.
     - `fills`: in order, the calls by which its constructor changed tensors of it, and of modules
       below it, in place.
 
-    The last two are there once the recording has ended.
+    The last three are there once the recording has ended.
     """
 
     def __init__(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -60,14 +62,16 @@ class Record:
         self.order = 0
         self.copied = False
         self.origins: dict[str, Made | Owned | None] = {}
+        self.random: frozenset[str] = frozenset()
         self.fills: list[Fill] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Record":
         twin = Record(with_copies(self.args, memo), with_copies(self.kwargs, memo))
         recording = _recording.get()
-        twin.order = self.order if recording is None else recording.watch.tick()
+        twin.order = self.order if recording is None else recording.watch.ledger.tick()
         twin.copied = self.copied or recording is not None
         twin.origins = {name: with_copies(made, memo) for name, made in self.origins.items()}
+        twin.random = self.random
         twin.fills = [with_copies(fill, memo) for fill in self.fills]
         return twin
 
@@ -105,11 +109,12 @@ class Recording:
         for module in settled.modules:
             if record := record_of(module):
                 record.origins = settled.origins(module)
+                record.random = settled.random(module)
                 record.fills = [fill for fill in self.fills if fill.scope is module]
 
     def _settled(self) -> Settled:
         alive = [module for reference in self._modules if (module := reference()) is not None]
-        return Settled(self.watch, [m for m in alive if "_modules" in m.__dict__])
+        return Settled(self.watch.ledger, [m for m in alive if "_modules" in m.__dict__])
 
 
 _recording: ContextVar[Recording | None] = ContextVar("runner_recording", default=None)
@@ -140,7 +145,7 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
         recording.add(module)
         if sys._getframe(1).f_code is not NEW_COPY:
             record = module.__dict__[KEY] = Record(args, kwargs)
-            record.order = recording.watch.tick()
+            record.order = recording.watch.ledger.tick()
         if is_open((args, kwargs)) and is_leaf(cls):
             _construct(module, args, kwargs)
     return module

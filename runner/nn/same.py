@@ -59,6 +59,8 @@ class _Comparison:
         ours, theirs = record_of(one), record_of(other)
         if ours is None or theirs is None:
             return ours is theirs
+        if not self.same(_unknown_shapes(one), _unknown_shapes(other)):
+            return False
         if hasattr(type(one), "kind") or isinstance(one, CONTAINERS):
             return self.same(ours.fills, theirs.fills)
         return self.same(*((r.args, r.kwargs, r.origins, r.fills) for r in (ours, theirs)))
@@ -128,6 +130,16 @@ def _state(module: nn.Module) -> dict[str, Any]:
 def _attributes(module: nn.Module) -> dict[str, Any]:
     """The plain attributes of a module; how its own tensors were made says more than they do."""
     return {name: value for name, value in vars(module).items() if name not in TREE}
+
+
+def _unknown_shapes(module: nn.Module) -> list[tuple[int, ...]]:
+    """The shapes of tensors that no call is known to make: those of constants in source."""
+    record = record_of(module)
+    if record is None or is_leaf(type(module)):
+        return []
+    own = [getattr(module, name) for name, made in record.origins.items() if made is None]
+    filled = [getattr(f.owner, f.name) for f in record.fills if not f.repeatable]
+    return [tuple(tensor.shape) for tensor in (*own, *filled)]
 
 
 def _closure(function: FunctionType) -> list[Any]:

@@ -53,7 +53,9 @@ class Fill:
 
     `scope` is the innermost module whose constructor did it; for a fill outside of any constructor,
     and for one of a tensor that is not below the scope, the outermost module that holds the tensor.
-    `args` and `kwargs` are those behind the tensor.
+    `args` and `kwargs` are those behind the tensor. `part` are calls, each with its arguments
+    behind what the one before gave, that lead from the tensor to the part of it that is changed:
+    for `weight[0].zero_()`, one of `operator:getitem(0)`.
     """
 
     scope: nn.Module
@@ -67,12 +69,30 @@ class Fill:
     place: int  # how many children, parameters and buffers the scope had by then
     repeatable: bool  # whether the call, done again, would do the same
     overwritten: bool  # a later fill leaves nothing of it; kept since it draws random numbers
+    part: tuple[Made, ...] = ()  # see below
 
     @property
     def random(self) -> bool:
         """Whether it draws random numbers, itself or in its arguments."""
         inner = (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Made))
         return draws(self.target) or any(made.random for made in inner)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it leaves nothing of what the tensor held."""
+        over = self.repeatable and not self.part and overwrites(self.target)
+        return over and (self.owner, self.name) not in owned(self.args)
+
+
+def owned(value: Any) -> set[tuple[nn.Module, str]]:
+    """The parameters and buffers whose values stand in arguments, however deep."""
+    found: set[tuple[nn.Module, str]] = set()
+    for leaf in leaves(value):
+        if isinstance(leaf, Owned):
+            found.add((leaf.owner, leaf.name))
+        elif isinstance(leaf, Made):
+            found |= owned((leaf.args, leaf.kwargs))
+    return found
 
 
 def with_copies(value: Any, memo: dict[int, Any]) -> Any:
@@ -115,7 +135,8 @@ RANDOM_FILLS = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", 
 PLAIN_FILLS = {"zero_", "fill_", "copy_", "constant_", "ones_", "zeros_", "eye_", "dirac_"}
 RANDOM = RANDOM_FILLS | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like",
                          "normal", "randint_like", "bernoulli", "multinomial",
-                         "poisson"}  # fmt: skip
+                         "poisson", "dropout", "alpha_dropout", "feature_dropout",
+                         "gumbel_softmax"}  # fmt: skip
 
 
 def overwrites(target: str) -> bool:

@@ -31,8 +31,7 @@ ACTIVATIONS = {"_target_": "mutable.Activations", "names": ["ReLU", "GELU", "SiL
 
 def built(made: BaseEngine, sample, folder=None):
     [job] = made.plan([Trial(7, sample, 0)])
-    [model] = made.build(job.recipe, folder)
-    return model
+    return made.build(job.recipes[0], folder)
 
 
 def test_a_mutator_asks_conditionally_and_what_it_asks_is_part_of_the_space():
@@ -141,7 +140,7 @@ def test_a_space_whose_python_needs_a_choice_is_converted_for_each_sample(caplog
             model = built(made, sample)
             expected = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
             [job] = expected.plan([Trial(0, sample, 0)])
-            [other] = expected.build(job.recipe)
+            other = expected.build(job.recipes[0])
             model.load_state_dict(other.state_dict())
             x = torch.randn(2, 3)
             assert torch.equal(model(x), other(x))
@@ -156,7 +155,7 @@ def test_a_space_that_looks_into_what_is_open_is_found_out(name, caplog):
         for sample in expected.space.enumerate():
             model = built(made, sample)
             [job] = expected.plan([Trial(0, sample, 0)])
-            [other] = expected.build(job.recipe)
+            other = expected.build(job.recipes[0])
             model.load_state_dict(other.state_dict())
             assert torch.equal(model(IMAGE), other(IMAGE))
     assert len([r for r in caplog.records if "for every sample" in r.message]) == 1

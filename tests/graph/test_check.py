@@ -1,9 +1,11 @@
 """check_conversion says whether generated source is as good as the model, and where not."""
 
+from typing import NamedTuple
+
 import handmade
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph import check
@@ -121,3 +123,59 @@ def test_an_unfaithful_front_end_is_found(model, x, monkeypatch):
 
     monkeypatch.setattr(check, "convert", drifting)
     assert "output is off by" in str(check_conversion(model, x))
+
+
+def test_a_graph_that_breaks_the_rules_is_found(model, x, monkeypatch):
+    convert = check.convert
+
+    def broken(model):
+        graph = convert(model)
+        graph.root.forward.get_attr("missing")
+        return graph
+
+    monkeypatch.setattr(check, "convert", broken)
+    [problem, *_] = check_conversion(model, x).problems
+    assert problem.startswith("the check of the graph failed: GraphError: the model, forward")
+    assert "no parameter, buffer or attribute 'missing'" in problem
+
+
+class Pair(NamedTuple):
+    first: Tensor
+    second: Tensor
+
+
+class Pairs(nn.Module):
+    def forward(self, x):
+        return Pair(x, x)
+
+
+def test_a_tuple_in_place_of_a_named_one_is_found(monkeypatch):
+    generate = check.generate
+    monkeypatch.setattr(
+        check, "generate", lambda graph, **how: generate(graph, **how).replace("Pair(x, x)", "x, x")
+    )
+    problems = check_conversion(Pairs(), torch.ones(2)).problems
+    assert "standalone, eval mode: type(output) is 'plain', not 'Pair'." in problems
+
+
+class Counts(nn.Module):
+    """Each run gives something else: of a buffer, of one that is not saved, of an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("shift", torch.zeros(()), persistent=False)
+        self._calls = 0
+
+    def forward(self, x):
+        self.seen += 1
+        self.shift += 1
+        self._calls += 1
+        return x * self.seen + self.shift + self._calls
+
+
+def test_every_run_starts_from_the_same_state():
+    with recording():
+        model = Counts()
+    check_conversion(model, torch.ones(2)).raise_if_wrong()
+    assert (model.seen.item(), model.shift.item(), model._calls) == (0, 0, 0)

@@ -169,11 +169,17 @@ WRONG = [
     (creating("call_function", "torch.relu"), "no target"),
     (creating("call_function", "os:system('x')"), "no target"),
     (creating("call_function", ":helper"), "graph has no function 'helper'"),
+    (creating("call_function", "torch.nn.functional:nope"), "no 'nope' there"),
+    (creating("call_function", "torch.nn.nope:relu"), "cannot be imported"),
+    (creating("call_function", "torch:float32"), "cannot be called"),
+    (creating("call_function", "torch:abs", [Ref("torch:nope")]), "no 'nope' there"),
+    (creating("call_function", "torch:abs", [torch.float32]), "write Ref('torch:float32')"),
+    (creating("raise", "builtins:NoError", ["x"], ()), "no 'NoError' there"),
     (creating("call_method", "add_"), "receiver"),
     (creating("call_method", "a.b", [1]), "no method"),
     (creating("call_function", "torch:abs", kwargs={"a b": 1}), "name of an argument"),
-    (creating("call_function", "torch:abs", [object()]), "neither a value nor a constant"),
-    (creating("call_function", "torch:abs", [torch.Size([1])]), "neither a value nor a constant"),
+    (creating("call_function", "torch:abs", [object()]), "no constant of a graph"),
+    (creating("call_function", "torch:abs", [torch.Size([1])]), "no constant of a graph"),
     (creating("call_function", "torch:abs", [Stored("c0")]), "no tensor 'c0'"),
     (creating("get_attr", "scal"), "Did you mean 'scale'"),
     (creating("get_attr", "scale", [1]), "no arguments"),
@@ -275,6 +281,44 @@ def call_of_nothing(graph):
     graph.root.call = Call("Net")
 
 
+def cycle(graph):
+    graph.unit("blocks.0").children["again"] = graph.root
+
+
+def cycle_of_arguments(graph):
+    one = Unit.of("torch.nn:Linear", 1, 1)
+    one.call = Call("torch.nn:Linear", (one,))
+    graph.root.children["one"] = one
+
+
+def child_that_is_no_unit(graph):
+    graph.root.children["one"] = "relu"
+
+
+def layer_of_nothing(graph):
+    graph.root.set_child("one", Unit.of("torch.nn:Lineer", 1, 1))
+
+
+def start_by_a_missing_function(graph):
+    graph.root.starts.append(Start(graph.unit("blocks.0"), "scale", "torch.nn.init:one_"))
+
+
+def attribute_of_nothing(graph):
+    graph.root.attributes["act"] = Ref("torch.nn.functional:nope")
+
+
+def attribute_in_no_form(graph):
+    graph.root.attributes["kind"] = [torch.float32]
+
+
+def attribute_in_no_file(graph):
+    graph.root.attributes["table"] = Stored("t")
+
+
+def dtype_of_nothing(graph):
+    graph.root.parameters["w"] = Weight((1,), "float33")
+
+
 def self_outside(graph):
     f = Function("helper")
     f.get_attr("scale")
@@ -298,6 +342,16 @@ def self_outside(graph):
         (parameter_order, "without a default"),
         (call_of_nothing, "no target"),
         (self_outside, "no `self`"),
+        (cycle, "blocks.0.again: the Net stands in itself"),
+        (cycle_of_arguments, "one: the Linear stands in itself"),
+        (child_that_is_no_unit, "'one' is 'relu', which is no Unit"),
+        (layer_of_nothing, "no 'Lineer' there. Did you mean 'Linear'"),
+        (start_by_a_missing_function, "no 'one_' there. Did you mean"),
+        (attribute_of_nothing, "no 'nope' there"),
+        (attribute_in_no_form, "write Ref('torch:float32')"),
+        (attribute_in_no_file, "no tensor 't'"),
+        (dtype_of_nothing, "'float33' is no dtype"),
+        *((child(name), "name of a child") for name in ("forward", "training", "__init__")),
     ],
 )
 def test_a_unit_out_of_order_is_refused(graph, change, text):
@@ -324,6 +378,11 @@ def test_the_inside_of_basic_units_and_shells_is_not_looked_at(graph):
     graph.unit("blocks").set_child("0", shell)
     graph.root.starts.clear()
     graph.root.forward.call_module("blocks.0:own", graph.root.forward.inputs[0])
+    lint(graph)
+
+
+def test_a_function_may_ask_for_the_unit_itself(graph):
+    forward(graph).get_attr("")
     lint(graph)
 
 

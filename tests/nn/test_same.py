@@ -117,3 +117,16 @@ def test_structures_differ_in_calls_attributes_and_buffers():
     ]
     for one, other in pairs:
         assert not same_structure(made(one), made(other))
+
+
+def test_constants_of_the_shape_of_a_choice_differ():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            width = nn.ValueChoice([2, 3], label="width")
+            self.layer = nn.Linear(width, 2)
+            ones = torch.ones(self.layer.in_features)
+            self.scale = nn.Parameter(torch.from_numpy(ones.numpy()))
+
+    first, last = both(Net)
+    assert "" in differences(first, last)

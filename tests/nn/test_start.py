@@ -65,6 +65,8 @@ class Replay:
     def _fill(self, fill):
         assert fill.repeatable
         tensor = self.tensors[fill.owner, fill.name]
+        for step in fill.part:
+            tensor = step.function(tensor, *map(self._value, step.args), **step.kwargs)
         kwargs = {name: self._value(value) for name, value in fill.kwargs.items()}
         fill.function(tensor, *map(self._value, fill.args), **kwargs)
 
@@ -283,8 +285,8 @@ def test_what_cannot_be_repeated_says_so():
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(2, 2)
-            self.layer.weight.data[0] = 1
-            nn.init.zeros_(self.layer.bias[:1])
+            torch.zeros(2, 2, out=self.layer.weight.data)
+            self.layer.bias.data[torch.tensor([*range(2)] * 50)] = 1.0
             table = torch.zeros(4, 6)
             table[:, 0::2] = torch.sin(torch.arange(4).float().unsqueeze(1))
             self.register_buffer("table", table.unsqueeze(0))
@@ -301,6 +303,8 @@ def test_what_cannot_be_repeated_says_so():
         "table": False,
     }
     assert record.origins == dict.fromkeys(["table", "unseen", "listed", "noise"])
+    assert not record.random, "a generator of one's own goes by its own seed"
+    assert record_of(model.layer).random == {"weight", "bias"}
 
 
 def test_parts_of_a_weight_are_part_of_it():
@@ -318,8 +322,8 @@ def test_parts_of_a_weight_are_part_of_it():
     assert all(record_of(layer).origins == {} for layer in model.children())
     kept = [f for f in record.fills if not f.overwritten]
     assert [(f.owner, f.target, f.repeatable) for f in kept] == [
-        (model.filled, "torch.nn.init:xavier_uniform_", False),
-        (model.filled, "torch.nn.init:xavier_uniform_", False),
+        (model.filled, "torch.nn.init:xavier_uniform_", True),
+        (model.filled, "torch.nn.init:xavier_uniform_", True),
         (model.later, "torch.nn.init:ones_", True),
     ]
 
@@ -382,10 +386,11 @@ def test_values_of_other_parameters_are_named():
     assert [fill_text(fill) for fill in record_of(model).fills] == [
         "weight .copy_(<Linear.weight>)",
         "bias .copy_(<Linear.bias>)",
+        "bias .copy_(torch:full((2,), 0.5))",
     ]
     assert record_of(model).fills[0].args[0].owner is model.query
     assert text(record_of(model.tied).origins["weight"]) == "<Linear.weight>"
-    assert text(record_of(model.own).origins["bias"]) == "torch:full((2,), 0.5)"
+    assert record_of(model.own).origins == {}, "filled, as far as anyone can tell"
     assert text(record_of(model).origins["mean"]) == ".clone(<Linear.weight>)"
 
 

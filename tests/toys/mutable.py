@@ -127,3 +127,70 @@ class Careful(Mutator):
     def mutate(self, graph: Graph) -> None:
         if self.choice([False, True], label="absurd"):
             raise GraphError("There is nothing to be absurd about.")
+
+
+class Initialized(nn.Module):
+    """Fills its layers in a loop, ties two of them, and holds one in double precision.
+
+    Takes tokens (N, 8), below 16.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(16, 4)
+        self.body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        self.exact = nn.Linear(4, 4).double()
+        self.head = nn.Linear(4, 16, bias=False)
+        self.head.weight = self.embed.weight
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(self.embed(x).mean(1))
+        return self.head(self.exact(y.double()).float())
+
+
+class Hooked(nn.Module):
+    """One layer has a parametrization, one a hook that TorchScript does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+        self.seen = nn.Linear(4, 4)
+        self.seen.register_forward_hook(double)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.seen(self.normed(x))
+
+
+def double(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    return output * 2
+
+
+class Looks(Mutator):
+    """Looks at everything and changes nothing."""
+
+    def mutate(self, graph: Graph) -> None:
+        self.choice([1, 2], label="looks")
+        for unit, node in graph.nodes():
+            assert node in unit.forward.nodes
+
+
+class Breaks(Mutator):
+    """Raises what is no GraphError, for one answer of two."""
+
+    def mutate(self, graph: Graph) -> None:
+        if self.choice([False, True], label="breaks"):
+            raise ValueError("boom")
+
+
+class Forgets(Mutator):
+    """Asks something else each time."""
+
+    asked = 0
+
+    def mutate(self, graph: Graph) -> None:
+        type(self).asked += 1
+        self.choice([1, 2], label=f"question {self.asked}")

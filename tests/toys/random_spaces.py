@@ -15,10 +15,10 @@ WIDTH = 4
 class RandomSpace(nn.Module):
     """A few random blocks in a row; the same seed gives the same space."""
 
-    def __init__(self, seed: int, blocks: int = 3, depth: int = 2) -> None:
+    def __init__(self, seed: int, blocks: int = 3, depth: int = 2, *, eager: bool = True) -> None:
         super().__init__()
-        rng = Random(seed)
-        parts = [block(Random(rng.random()), f"b{i}", depth) for i in range(blocks)]
+        rng = dice(seed, eager=eager)
+        parts = [block(another(rng), f"b{i}", depth) for i in range(blocks)]
         self.body = nn.Sequential(*parts)
         self.head = nn.Linear(WIDTH, 3)
 
@@ -26,18 +26,35 @@ class RandomSpace(nn.Module):
         return self.head(self.body(x))
 
 
-def block(rng: Random, path: str, depth: int) -> nn.Module:
+class Dice(Random):
+    """Random numbers; `eager` says whether candidates may be given as modules, which Python makes
+    whether they are chosen or not."""
+
+    eager = True
+
+
+def dice(seed: float, *, eager: bool) -> Dice:
+    made = Dice(seed)
+    made.eager = eager
+    return made
+
+
+def another(rng: Dice) -> Dice:
+    return dice(rng.random(), eager=rng.eager)
+
+
+def block(rng: Dice, path: str, depth: int) -> nn.Module:
     """A random block, (N, 4) to (N, 4); choices below `path`, nesting at most `depth` deep."""
     makers = [mlp, scaled, dropped, marked, unit] + ([layers, repeated, picked, cell] * bool(depth))
     return rng.choice(makers)(rng, path, depth)
 
 
-def mlp(rng: Random, path: str, depth: int) -> nn.Module:
+def mlp(rng: Dice, path: str, depth: int) -> nn.Module:
     width = number(rng, path)
     return Mlp(width, nn.LayerChoice({"relu": nn.ReLU, "tanh": nn.Tanh}, label=f"{path}/act"))
 
 
-def number(rng: Random, path: str):
+def number(rng: Dice, path: str):
     """A width: a choice of a few, a range, or an expression of one; some share a label."""
     label = rng.choice([f"{path}/width", "shared"])
     width = nn.ValueChoice([1, 2, 4], label=label)
@@ -53,65 +70,65 @@ def number(rng: Random, path: str):
     ][rng.randrange(8)]()
 
 
-def scaled(rng: Random, path: str, depth: int) -> nn.Module:
+def scaled(rng: Dice, path: str, depth: int) -> nn.Module:
     return Scaled(
         nn.ValueChoice([0.5, 2.0], label=f"{path}/scale"),
         nn.FloatChoice(0.1, 1.0, label=f"{path}/shift"),
     )
 
 
-def dropped(rng: Random, path: str, depth: int) -> nn.Module:
+def dropped(rng: Dice, path: str, depth: int) -> nn.Module:
     return Dropped(nn.ValueChoice([0.1, 0.5], label=f"{path}/p"))
 
 
-def marked(rng: Random, path: str, depth: int) -> nn.Module:
+def marked(rng: Dice, path: str, depth: int) -> nn.Module:
     return nn.Sequential(nn.Placeholder(path, seed=1), nn.Linear(WIDTH, WIDTH))
 
 
-def unit(rng: Random, path: str, depth: int) -> nn.Module:
+def unit(rng: Dice, path: str, depth: int) -> nn.Module:
     return Unscriptable(nn.ValueChoice([1, 2, 3], label=f"{path}/times"))
 
 
-def layers(rng: Random, path: str, depth: int) -> nn.Module:
+def layers(rng: Dice, path: str, depth: int) -> nn.Module:
     count = rng.randint(1, 3)
-    made = [partial(block, Random(rng.random()), f"{path}/{i}", depth - 1) for i in range(count)]
-    if rng.random() < 0.3:
+    made = [partial(block, another(rng), f"{path}/{i}", depth - 1) for i in range(count)]
+    if rng.random() < 0.3 and rng.eager:
         made = [make() for make in made]
     if rng.random() < 0.5:
         return nn.LayerChoice(made, label=path)
     return nn.LayerChoice({f"c{i}": make for i, make in enumerate(made)}, label=path)
 
 
-def repeated(rng: Random, path: str, depth: int) -> nn.Module:
+def repeated(rng: Dice, path: str, depth: int) -> nn.Module:
     seed = rng.random()
 
     def make(index: int) -> nn.Module:
-        return block(Random(seed + index), f"{path}/{index}", depth - 1)
+        return block(dice(seed + index, eager=rng.eager), f"{path}/{index}", depth - 1)
 
     number = rng.choice([(0, 2), (1, 3), nn.ValueChoice([0, 2], label=f"{path}/depth") + 1, 2])
     match rng.randrange(3):
         case 0:
             return nn.Repeat(make, number, label=path)
         case 1:
-            return nn.Repeat(make(0), number, label=path)
+            return nn.Repeat(make(0) if rng.eager else make, number, label=path)
     return nn.Repeat([partial(make, i) for i in range(3)], number, label=path)
 
 
-def picked(rng: Random, path: str, depth: int) -> nn.Module:
-    makers = [block(Random(rng.random()), f"{path}/{i}", depth - 1) for i in range(2)]
+def picked(rng: Dice, path: str, depth: int) -> nn.Module:
+    makers = [block(another(rng), f"{path}/{i}", depth - 1) for i in range(2)]
     reduction = rng.choice(["sum", "mean", "concat", "none"])
     chosen = rng.choice([1, 2]) if reduction == "sum" else 2
     kind = {"concat": Concat, "none": Listed}.get(reduction, Picked)
     return kind(makers, nn.InputChoice(3, chosen, reduction, label=f"{path}/pick"))
 
 
-def cell(rng: Random, path: str, depth: int) -> nn.Module:
+def cell(rng: Dice, path: str, depth: int) -> nn.Module:
     seeds = [rng.random() for _ in range(2)]
 
     def make(option: int, node: int, slot: int, state: int) -> nn.Module:
         if option == 2:
             return nn.Linear(WIDTH, WIDTH, bias=state == 0)
-        return block(Random(seeds[option]), f"{path}/op{option}", depth - 1)
+        return block(dice(seeds[option], eager=rng.eager), f"{path}/op{option}", depth - 1)
 
     options = {f"o{i}": partial(make, i) for i in range(3)}
     predecessors = rng.randint(1, 2)

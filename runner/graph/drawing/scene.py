@@ -33,7 +33,7 @@ class Item:
     sources: Flow = field(default_factory=dict)
     spec: Spec | None = None  # of what it gives
     scene: "Scene | None" = None
-    changed: bool = False
+    changed: bool = False  # by a mutator
     dashed: bool = False  # runs under a condition, or in a loop
 
 
@@ -96,7 +96,7 @@ class _Painter:
         """A unit as a frame, or, where that is too deep or there is nothing inside, as a box."""
         kind = "choice" if unit.grade == "open" else kind_of(unit.name)
         hint = f"{path or 'the model'}: {signature_of(unit)}"
-        item = Item(label_of(unit), kind, hint, sources=dict(sources), changed=unit.changed)
+        item = Item(label_of(unit), kind, hint, sources=dict(sources), changed=unit.mutated)
         item.small = candidates_of(unit)
         if level < self.depth and unit.grade != "basic" and any(unit.children.values()):
             scene = self.unit_scene(unit, path, level + 1)

@@ -30,10 +30,10 @@ def parameters(
             if source is not None and source.default is not source.empty:
                 value = source.default
             default = (literals.of(value),)
-        annotated = source is not None and source.annotation is not source.empty
-        made.append(
-            Parameter(argument.name, default, annotation(argument.type) if annotated else "")
-        )
+        note = ""
+        if source is not None and source.annotation is not source.empty:
+            note = annotation(argument.type, source.annotation)
+        made.append(Parameter(argument.name, default, note))
     return made
 
 
@@ -43,8 +43,9 @@ _WORDS = (
 )  # fmt: skip
 
 
-def annotation(kind: Any) -> str:
-    """A type as the source has it; "" for classes, which would have to be imported."""
+def annotation(kind: Any, source: Any = None) -> str:
+    """A type as the source has it; "" for classes, which would have to be imported. What the
+    source has tells a dtype from the number that TorchScript takes it for."""
     text: str = kind.annotation_str
     if "__torch__" in text or "." in text:
         return ""
@@ -54,6 +55,9 @@ def annotation(kind: Any) -> str:
         text = shorter
     for word, python in _WORDS:
         text = re.sub(word, python, text)
+    for number in ("dtype", "layout", "memory_format"):
+        if f"torch.{number}" in str(source):
+            text = re.sub(r"\bint\b", f"torch.{number}", text)
     return text
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
-from runner.graph.reading.scripted import Formal, operator_schema, walk
+from runner.graph.reading.scripted import Formal, class_of, constructor, operator_schema, walk
 
 _ALIASES = frozenset({"prim::unchecked_cast", "aten::_unwrap_optional"})
 _KINDS = frozenset({"IntType", "OptionalType", "ListType"})
@@ -74,6 +74,12 @@ class _Merges:
             if declared.wants == "ScalarType" and v.node().kind() != "prim::Constant":
                 self.seeds.add(v.debugName())
 
+    def made(self, n: Any) -> None:
+        """The constructor of an object, such as a context manager."""
+        owner, *values = n.inputs()
+        if n.s("name") == "__init__" and (cls := class_of(owner)) is not None:
+            self.call(constructor(cls), values)
+
     def branches(self, n: Any) -> None:
         for block in n.blocks():
             for output, result in zip(n.outputs(), block.outputs(), strict=True):
@@ -128,6 +134,7 @@ class _Merges:
 _RULES: dict[str, Callable[[_Merges, Any], None]] = {
     "prim::If": _Merges.branches,
     "prim::Loop": _Merges.loop,
+    "prim::CallMethod": _Merges.made,
     "prim::ListConstruct": _Merges.listed,
     "prim::TupleConstruct": _Merges.tupled,
     "prim::TupleUnpack": _Merges.apart,

@@ -30,10 +30,9 @@ def hooked(module: nn.Module, literals: Literals) -> list[Call]:
     return calls
 
 
-def other_hooks(module: nn.Module) -> bool:
-    """Whether a module has forward hooks that no call here stands for."""
-    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-    return any(not isinstance(hook, WeightNorm | SpectralNorm) for hook in hooks)
+def is_known(hook: Any) -> bool:
+    """Whether a call here stands for a forward hook."""
+    return isinstance(hook, WeightNorm | SpectralNorm)
 
 
 def _parametrizations(module: nn.Module, literals: Literals) -> Iterator[Call]:

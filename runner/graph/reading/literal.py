@@ -133,6 +133,20 @@ class Literals:
         return self._unit(value)
 
 
+def filled(tensor: Tensor) -> Call | None:
+    """A call for a tensor that is the same number everywhere."""
+    if tensor.numel() <= 1 or tensor.is_meta or tensor.is_complex():
+        return None
+    first = tensor.flatten()[0]
+    if not bool((tensor == first).all()):
+        return None
+    kwargs = {} if tensor.dtype == torch.float32 else {"dtype": Ref(f"torch:{_dtype(tensor)}")}
+    number = first.item()
+    if number in (0, 1) and tensor.dtype != torch.bool:
+        return Call("torch:ones" if number else "torch:zeros", (tuple(tensor.shape),), kwargs)
+    return Call("torch:full", (tuple(tensor.shape), number), kwargs)
+
+
 def _arguments(value: Any) -> dict[str, Any]:
     """Arguments that make an equal object. Raises GraphError when attributes do not tell them."""
     kind = type(value)

@@ -18,6 +18,7 @@ from runner.graph.reading.literal import reference
 from runner.graph.reading.operators import Operators
 from runner.graph.reading.scripted import (
     FOREVER,
+    constructor,
     demangled,
     line_of,
     may_nest,
@@ -41,6 +42,7 @@ class Lowering(Operators):
     def __init__(self, graph: Any, into: Function, around: Surroundings) -> None:
         super().__init__(graph, into, around)
         self._skipped = range(0)  # lines that only TorchScript runs
+        self._after: set[str] = set()  # debug names used behind the `with` around a node
         self.made: dict[str, str] = {}  # debug name -> class of an object, before its __init__
 
     def run(self, *, method: bool, end: End | None = None) -> None:
@@ -242,9 +244,12 @@ class Lowering(Operators):
             at for at in range(start + 1, len(nodes))
             if nodes[at].kind() == "prim::Exit" and nodes[at].inputsAt(0).debugName() == key
         )  # fmt: skip
-        after = {v.debugName() for n in walk(nodes[end + 1 :]) for v in n.inputs()}
-        after |= {
-            v.debugName() for n in walk(nodes[end + 1 :]) for b in n.blocks() for v in b.outputs()
+        around = self._after
+        self._after = after = around | {
+            v.debugName()
+            for n in walk(nodes[end + 1 :])
+            for values in (n.inputs(), *(b.outputs() for b in n.blocks()))
+            for v in values
         }
         after |= {v.debugName() for v in enter.owningBlock().outputs()}
         context = self.value(enter.inputsAt(0))
@@ -257,6 +262,7 @@ class Lowering(Operators):
             made = [k for k in self.env if k not in before and k in after]
             kept = [k for k in made if not is_constant(self.env[k])]
             inner.results = [self.env[k] for k in kept]
+        self._after = around
         for name in kept:
             self.env[name] = node.add_output(name_of(name))
         for v in nodes[end].outputs():
@@ -293,8 +299,8 @@ class Lowering(Operators):
             self._call_module(n, found, method, values)
         elif method == "__init__" and owner.debugName() in self.made:
             cls = resolve(self.made.pop(owner.debugName()))
-            args = [self.value(v) for v in values]
-            self.emit(n, "call_function", reference(cls), args, outputs=[owner])
+            args, kwargs = self.arguments(constructor(cls), values)
+            self.emit(n, "call_function", reference(cls), args, kwargs, outputs=[owner])
             self.bind(n.output(), None)
         else:
             args = [found, *(self.value(v) for v in values)]

@@ -10,6 +10,7 @@ from runner.graph.reading.scripted import (
     CHANGES_LIST,
     kind_of,
     line_of,
+    name_of,
     once,
     operator_schema,
     reads_only,
@@ -23,6 +24,7 @@ _INSTANCES = {
     "TupleType": "builtins:tuple", "AnyTupleType": "builtins:tuple", "DictType": "builtins:dict",
     "TensorType": "torch:Tensor", "NoneType": "types:NoneType", "ComplexType": "builtins:complex",
 }  # fmt: skip
+_AUGMENTED = {"add_": "iadd", "sub_": "isub", "mul_": "imul", "div_": "itruediv"}
 _SPREAD = frozenset({"view", "reshape", "permute", "expand", "repeat"})  # take sizes one by one
 
 
@@ -102,6 +104,8 @@ class Operators(Indexing):
             index = self.step(n, "call_function", "operator:mul", index, step)
         if is_number(start, 0):
             self.bind(n.output(), index)
+            if type(index) is Value and not index.name:
+                index.name = name_of(n.output().debugName())
         else:
             self.call(n, "operator:add", index, start)
 
@@ -116,7 +120,10 @@ class Operators(Indexing):
     def _as_list(self, n: Any) -> None:
         name = n.kind().partition("::")[2]
         view = self.step(n, "call_method", name, self.value(n.inputsAt(0)))
-        self.call(n, "builtins:list", view)
+        if all(use.user.kind() == "aten::list" for use in n.output().uses()):
+            self.bind(n.output(), view)
+        else:
+            self.call(n, "builtins:list", view)
 
     aten_keys = aten_values = aten_items = _as_list
 
@@ -200,6 +207,8 @@ class Operators(Indexing):
                 args = [args[0], *sizes]
         in_place = first == "Tensor" and name.endswith("_") and not name.endswith("__")
         if in_place and not self._is_fresh(values[0], args[0]):
+            if name in _AUGMENTED and len(args) == 2 and not kwargs and _is_variable(args[0]):
+                op, target = "call_function", f"operator:{_AUGMENTED[name]}"
             self.emit(n, op, target, args, kwargs, outputs=())
             for v in n.outputs():
                 self.bind(v, args[0])
@@ -212,3 +221,8 @@ class Operators(Indexing):
         if node is None or argument.name or node.op not in ("call_function", "call_method"):
             return False
         return once(v)
+
+
+def _is_variable(argument: Argument) -> bool:
+    """Whether the source has a name for it, which an augmented assignment can set."""
+    return type(argument) is Value and (argument.is_input or argument.name != "")

@@ -1,39 +1,87 @@
-"""Whether TorchScript left out a test of a type that only a caller it did not read can decide."""
+"""Whether TorchScript left out a test of a type that it cannot decide: of an argument, where it did
+not read the caller, or of what a choice gives."""
 
 import ast
 import inspect
 import re
 import textwrap
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
 
 from torch import nn
 
 from runner.graph.node import Argument, Function, Value
-from runner.graph.reading.torchscript import Type
+from runner.graph.reading.types import Type
 
 
 def pruned_test(module: nn.Module, found: Type) -> str:
     """Why what TorchScript read may be wrong when nobody checks the types of the arguments: it
     took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not."""
-    for method, function in found.functions.items():
+    for function in found.functions.values():
         if line := _packs_argument(function):
             return f"{line}: it makes a list of an argument, which may be one already"
+    for source in _sources(module, found):
+        free = {a.arg for a in source.definition.args.args[1:] if _is_of_one_type(a)}
+        for node in ast.walk(source.definition):
+            subject = _subject(node)
+            if isinstance(subject, ast.Name) and subject.id in free:
+                where = source.place(node)
+                return f"{where}: it tests the type of an argument, which its caller decides"
+    return ""
+
+
+def pruned_result(module: nn.Module, found: Type) -> str:
+    """Why what TorchScript read may be wrong where a choice may give more than it was told: a
+    test of a value is in the source, and not in what was read. "" if there is none."""
+    for source in _sources(module, found):
+        kept = {n.line for n in source.function.nodes if n.target in _TESTS}
+        for node in ast.walk(source.definition):
+            subject = _subject(node)
+            if subject is None or source.owns(subject) or source.place(node) in kept:
+                continue
+            return f"{source.place(node)}: it tests the type of what a choice may have given"
+    return ""
+
+
+@final
+@dataclass(frozen=True)
+class _Source:
+    """A function that was read, and its source."""
+
+    function: Function
+    definition: ast.FunctionDef
+    file: str
+    start: int
+
+    def place(self, node: ast.AST) -> str:
+        """ "file.py:20" of a piece of it."""
+        line: int = node.lineno  # type: ignore[attr-defined]
+        return f"{self.file}:{self.start + line - 1}"
+
+    def owns(self, subject: ast.expr) -> bool:
+        """Whether a piece of it is an attribute of the module, or of something below."""
+        arguments = self.definition.args.args
+        while isinstance(subject, ast.Attribute):
+            subject = subject.value
+            if isinstance(subject, ast.Name) and arguments and subject.id == arguments[0].arg:
+                return True
+        return False
+
+
+def _sources(module: nn.Module, found: Type) -> Iterator[_Source]:
+    for method, function in found.functions.items():
         python: Any = getattr(type(module), method.partition("__")[0] or method, None)
         try:
-            lines, start = inspect.getsourcelines(inspect.unwrap(python))
+            python = inspect.unwrap(python)
+            lines, start = inspect.getsourcelines(python)
             tree = ast.parse(textwrap.dedent("".join(lines)))
         except (OSError, TypeError, SyntaxError):
             continue
         definition = tree.body[0]
-        if not isinstance(definition, ast.FunctionDef):
-            continue
-        free = {a.arg for a in definition.args.args[1:] if _is_of_one_type(a)}
-        for node in ast.walk(definition):
-            if free & _tested(node):
-                file = (inspect.getsourcefile(inspect.unwrap(python)) or "").rpartition("/")[2]
-                line = start + node.lineno - 1  # type: ignore[attr-defined]
-                return f"{file}:{line}: it tests the type of an argument, which its caller decides"
-    return ""
+        if isinstance(definition, ast.FunctionDef):
+            file = (inspect.getsourcefile(python) or "").rpartition("/")[2]
+            yield _Source(function, definition, file, start)
 
 
 def _packs_argument(function: Function) -> str:
@@ -58,12 +106,14 @@ def _is_of_one_type(argument: ast.arg) -> bool:
     return not re.search(r"\b(Optional|Union|None|Any)\b", text)
 
 
-def _tested(node: ast.AST) -> set[str]:
-    """Names whose type a piece of source tests."""
+def _subject(node: ast.AST) -> ast.expr | None:
+    """What a piece of source tests the type of; None if it is no such test."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-        if name in ("isinstance", "is_tensor", "type") and node.args:
-            return {node.args[0].id} if isinstance(node.args[0], ast.Name) else set()
+        return node.args[0] if name in ("isinstance", "is_tensor", "type") and node.args else None
     if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot):
-        return {node.left.id} if isinstance(node.left, ast.Name) else set()
-    return set()
+        return node.left
+    return None
+
+
+_TESTS = frozenset({"operator:is_", "operator:is_not", "builtins:isinstance"})

@@ -5,12 +5,14 @@ how a module started. Each distinct call is run again on the meta device, where 
 and hardly time, and what it makes is compared with the module.
 """
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from runner.nn.record import KEY, Record
 
@@ -28,23 +30,63 @@ class Rebuilder:
         self._twins: dict[Any, nn.Module | None] = {}
 
     def edits(self, module: nn.Module, record: Record, key: Any) -> list[Edit] | None:
-        """What was changed behind the constructor; None when the call makes something else, or
-        cannot be run. Calls of one `key` are the same."""
-        if key not in self._twins:
-            self._twins[key] = self._twin(module, record)
-        twin = self._twins[key]
+        """What was changed behind the constructor, but for a `cast`; None when the call makes
+        something else, or cannot be run. Calls of one `key` are the same."""
+        twin = self._kept_twin(module, record, key)
         if twin is None:
             return None
+        if (dtype := _cast(module, twin)) is not None:
+            twin = copy.deepcopy(twin).to(dtype)
         found = [*differences(module, twin, self._concrete)]
         return None if None in found else [edit for edit in found if edit is not None]
 
-    def _twin(self, module: nn.Module, record: Record) -> nn.Module | None:
+    def cast(self, module: nn.Module, record: Record, key: Any) -> torch.dtype | None:
+        """The type that all of a module was cast to behind its constructor, if it was."""
+        twin = self._kept_twin(module, record, key)
+        return None if twin is None else _cast(module, twin)
+
+    def others(self, module: nn.Module, record: Record, key: Any) -> list[Edit]:
+        """The parameters that are of another shape or type than the constructor makes them."""
+        twin = self._kept_twin(module, record, key)
+        theirs = {} if twin is None else dict(twin.named_parameters())
+        return [
+            (*_split(path), tensor)
+            for path, tensor in module.named_parameters()
+            if path in theirs and not is_lazy(theirs[path])
+            if (tensor.shape, tensor.dtype) != (theirs[path].shape, theirs[path].dtype)
+        ]
+
+    def _kept_twin(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
+        if key not in self._twins:
+            self._twins[key] = self.twin(module, record)
+        return self._twins[key]
+
+    def twin(self, module: nn.Module, record: Record) -> nn.Module | None:
+        """What the constructor makes, on the meta device; None when it cannot be run there."""
         args, kwargs = on_meta(self._concrete(record.args)), on_meta(self._concrete(record.kwargs))
         try:
             with torch.random.fork_rng(devices=[]), torch.device("meta"):
                 return type(module)(*args, **kwargs)
         except Exception:  # a constructor that computes with values, which meta tensors lack
             return None
+
+
+def _cast(module: nn.Module, twin: nn.Module) -> torch.dtype | None:
+    """The one type of all that a module holds, where a constructor makes it of another one."""
+    ours, theirs = ({t.dtype for t in _floating(m)} for m in (module, twin))
+    return next(iter(ours)) if len(ours) == 1 and theirs and ours != theirs else None
+
+
+def _floating(module: nn.Module) -> Iterator[Tensor]:
+    """The tensors that `to(dtype)` casts."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            yield tensor
+
+
+def _split(path: str) -> tuple[str, str]:
+    owner, _, name = path.rpartition(".")
+    return owner, name
 
 
 def on_meta(argument: Any) -> Any:
@@ -59,8 +101,6 @@ def on_meta(argument: Any) -> Any:
 
 
 def _module_on_meta(module: nn.Module) -> nn.Module:
-    import copy
-
     memo: dict[int, Any] = {}
     for weight in module.parameters():
         empty = torch.empty_like(weight, device="meta")

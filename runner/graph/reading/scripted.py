@@ -1,6 +1,7 @@
 """What TorchScript's nodes, values and schemas say; they are `Any` to all who use them."""
 
 import functools
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from pathlib import PurePath
 from typing import Any, final
 
 import torch
+
+from runner.errors import GraphError
 
 FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
 TYPES = {
@@ -51,6 +54,25 @@ def formal(argument: Any) -> Formal:
     has_default = argument.has_default_value()
     default = argument.default_value if has_default else None
     return Formal(argument.name, has_default, default, argument.kwarg_only, wants, argument.N or 0)
+
+
+def class_of(v: Any) -> Any:
+    """The Python class of an object; None when it cannot be imported."""
+    return resolve(demangled(v.type().annotation_str))
+
+
+@functools.cache
+def constructor(cls: type) -> tuple[Formal, ...]:
+    """The arguments that a class of Python's takes; none when that is not known."""
+    try:
+        known = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(
+        Formal(p.name, p.default is not p.empty, p.default, p.kind is p.KEYWORD_ONLY,
+               _wants_by_name(p.name))
+        for p in known
+    )  # fmt: skip
 
 
 def _wants_by_name(name: str) -> str:
@@ -100,8 +122,11 @@ def demangled(qualname: str) -> str:
 
 
 def resolve(qualname: str) -> Any:
-    """What "a.b.C" names in the modules that are imported; None when nothing is found."""
+    """What "a.b.C" names in the modules that are imported; None when nothing is found. TorchScript
+    calls what is in `__main__` by its name alone."""
     parts = qualname.split(".")
+    if len(parts) == 1:
+        return getattr(sys.modules.get("__main__"), qualname, None)
     for cut in range(len(parts) - 1, 0, -1):
         found: Any = sys.modules.get(".".join(parts[:cut]))
         for part in parts[cut:]:
@@ -112,12 +137,15 @@ def resolve(qualname: str) -> Any:
 
 
 def named_tuple(v: Any) -> Any:
-    """The NamedTuple class that a value is of, or None."""
+    """The NamedTuple class that a value is of, or None. Raises GraphError when there is one that
+    cannot be imported."""
     text = v.type().annotation_str
     if text.startswith(("Tuple", "tuple")):
         return None
-    found = resolve(demangled(text))
-    return found if hasattr(found, "_fields") else None
+    found = class_of(v)
+    if not hasattr(found, "_fields"):
+        raise GraphError(f"The class {demangled(text)} cannot be imported.")
+    return found
 
 
 def once(v: Any) -> bool:

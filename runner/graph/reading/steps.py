@@ -108,7 +108,7 @@ class Steps:
         skipped = False
         for declared, v in zip(formals, values, strict=False):
             given = self.env[v.debugName()]
-            if declared.has_default and same_constant(given, declared.default):
+            if declared.has_default and _is_usual(given, declared):
                 skipped = True
                 continue
             argument = one_for_all(self.value(v, declared.wants), declared.size)
@@ -159,6 +159,12 @@ class Steps:
             owner = owner.node().inputsAt(0)
         module = self.around.module(tuple(reversed(names[1:])))
         return isinstance(getattr(module, names[0], None), torch.dtype)
+
+
+def _is_usual(given: Argument, declared: Formal) -> bool:
+    """Whether an argument is the default, also as a list that TorchScript made of one number."""
+    alone = one_for_all(given, declared.size)
+    return same_constant(given, declared.default) or same_constant(alone, declared.default)
 
 
 def same_constant(given: Argument, default: Any) -> bool:

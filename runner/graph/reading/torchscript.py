@@ -10,7 +10,6 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
@@ -18,27 +17,28 @@ from torch import nn
 from torch.jit import _recursive
 
 from runner.errors import GraphError
-from runner.graph.node import Function, Node
-from runner.graph.reading.declared import by_name, function_target, parameters
+from runner.graph.node import Function
+from runner.graph.reading.around import Around
+from runner.graph.reading.declared import parameters
 from runner.graph.reading.eager import eager_end
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.lower import Lowering
 from runner.graph.reading.prepare import prepare
+from runner.graph.reading.problems import problem_of
 from runner.graph.reading.scripted import (
     Formal,
     demangled,
-    formal,
     plain_name,
     resolve,
     spoken,
 )  # fmt: skip
 from runner.graph.reading.standins import called_values, is_choice, open_stub, stand_in
-from runner.graph.reading.steps import Place
 from runner.graph.reading.stub import (
     hidden,
     stub_of,
     tells_its_types,
 )
+from runner.graph.reading.types import Type, container_methods, plainly_named
 from runner.nn.build import is_leaf
 from runner.nn.layer import Placeholder
 
@@ -47,28 +47,6 @@ CONTAINERS = (
 )  # fmt: skip
 recursive: Any = _recursive  # has no types
 _QUIET = ("`torch.jit", "'.*' was found in ScriptModule constants")
-
-
-@final
-@dataclass(eq=False)
-class Type:
-    """What TorchScript knows of modules of one type, and what was lowered of it."""
-
-    concrete: Any
-    methods: Any = None  # a module of TorchScript's, without weights, to get graphs from
-    problem: str = ""  # why it could not be read
-    stubbed: bool = False
-    functions: dict[str, Function] = field(default_factory=dict)
-    reads: dict[tuple[Place, str], None] = field(default_factory=dict)
-    formals: dict[str, list[Formal]] = field(default_factory=dict)
-    calls: list[tuple[Node, "Type", str]] = field(default_factory=list)  # of overloads
-
-    def schema(self, method: str) -> list[Formal]:
-        """The arguments of a method, without self."""
-        if method not in self.formals:
-            arguments = self.methods._get_method(method).schema.arguments[1:]
-            self.formals[method] = [*map(formal, arguments)]
-        return self.formals[method]
 
 
 @final
@@ -135,7 +113,7 @@ class Reader:
         try:
             self.get_or_create_concrete_type(module)
         except Exception as error:  # whatever TorchScript raises, for a stub too
-            self.types[id(module)] = Type(None, problem=first_sentence(error), stubbed=True)
+            self.types[id(module)] = Type(None, problem=problem_of(error), stubbed=True)
 
     def is_opaque(self, module: nn.Module) -> bool:
         """Whether a module is not to be looked into: a layer, or a class with @basic_unit."""
@@ -152,23 +130,24 @@ class Reader:
         return found.concrete
 
     def _type(self, module: nn.Module) -> Type:
-        if self.is_opaque(module):
-            opaque = self._stub_for(module)
-            if opaque is not None:
-                self._swap(module, opaque)
-                return self._compiled(module)
+        opaque = self.is_opaque(module)
+        stub = self._stub_for(module) if opaque else None
+        if stub is not None:
+            self._swap(module, stub)
+            return self._compiled(module)
+        found = self._attempt(module)
+        if found.problem and self._callable_values(module):
+            found = self._attempt(module)
+        if found.problem:
+            found = self._failed(module, "" if opaque else found.problem)
+        return found
+
+    def _attempt(self, module: nn.Module) -> Type:
+        """The type of a module, compiled, or one that says what stands against that."""
         try:
             return self._compiled(module)
         except Exception as error:  # TorchScript raises what it likes
-            problem = first_sentence(error)
-        if self._callable_values(module):
-            try:
-                return self._compiled(module)
-            except Exception as error:
-                problem = first_sentence(error)
-        if self.is_opaque(module):
-            problem = ""
-        return self._failed(module, problem)
+            return Type(None, problem=problem_of(error))
 
     def _failed(self, module: nn.Module, problem: str) -> Type:
         """The type of a stub for a module that could not be compiled."""
@@ -193,6 +172,8 @@ class Reader:
         """The type of a module, as it is now; one that is known, or a new one."""
         builder = recursive.infer_concrete_type_builder(module)
         known = self._known.setdefault(type(module), [])
+        if "forward" in vars(module):
+            known = []  # its type says nothing of the others of its class
         for other in known:
             if other.concrete.equals(builder):
                 if other.problem:
@@ -205,8 +186,8 @@ class Reader:
         try:
             self._compile(module, found)
         except Exception as error:
-            found.problem = first_sentence(error)
-            raise
+            found.problem = problem_of(error, map(self.class_of, module.modules()))
+            raise GraphError(found.problem) from error
         return found
 
     def _compile(self, module: nn.Module, found: Type) -> None:
@@ -217,7 +198,7 @@ class Reader:
             methods = recursive.infer_methods_to_compile(module)
             properties = recursive.get_property_stubs(module)
         recursive.create_methods_and_properties_from_stubs(found.concrete, methods, properties)
-        for source in _container_methods(module):
+        for source in container_methods(module):
             found.methods._define(found.concrete, source, lambda name: None)
 
     def _callable_values(self, module: nn.Module) -> bool:
@@ -245,12 +226,10 @@ class Reader:
         found.functions[method] = target
         try:
             end = eager_end(self.class_of(module), plain_name(method))
-            lowering = Lowering(compiled.graph, target, _Around(self, module, found))
+            lowering = Lowering(compiled.graph, target, Around(self, module, found))
             lowering.run(method=True, end=end)
-        except Exception as error:
-            if not isinstance(error, GraphError):
-                raise
-            found.problem = str(error)
+        except GraphError as error:
+            found.problem = problem_of(error)
 
     def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
         """The arguments of a method that is called somewhere."""
@@ -263,7 +242,7 @@ class Reader:
         """Give overloaded methods their plain name where only one variant of them is called."""
         known = {id(found): found for found in self.types.values()}
         for found in known.values():
-            found.functions = _plainly_named(found.functions)
+            found.functions = plainly_named(found.functions)
         for found in known.values():
             for node, callee, method in found.calls:
                 names = {spoken(name) for name in callee.functions}
@@ -285,88 +264,12 @@ class Reader:
             target = Function(name, parameters(schema, python, self.literals, method=False))
             self.functions[name] = target
             try:
-                Lowering(compiled.graph, target, _Around(self, None, Type(None))).run(method=False)
+                Lowering(compiled.graph, target, Around(self, None, Type(None))).run(method=False)
             except GraphError:
                 del self.functions[name], self._names[qualname]
                 raise
         return name
 
 
-@final
-class _Around:
-    """What a method sees of the model: see `runner.graph.reading.lower.Surroundings`."""
-
-    def __init__(self, reader: Reader, owner: nn.Module | None, found: Type) -> None:
-        self.reader = reader
-        self.literals = reader.literals
-        self._owner = owner
-        self._type = found
-
-    def module(self, names: tuple[str, ...]) -> nn.Module | None:
-        found = self._owner
-        for name in names:
-            found = found._modules.get(name) if found is not None else None
-        return found
-
-    def called(self, place: Place, method: str) -> Sequence[Formal]:
-        module = self.module(place.names)
-        assert module is not None
-        return self.reader.called(module, method)
-
-    def returns(self, place: Place, method: str, node: Node) -> None:
-        module = self.module(place.names)
-        if plain_name(method) != method and module is not None:
-            self._type.calls.append((node, self.reader.types[id(module)], method))
-
-    def stands_for(self, place: Place) -> str:
-        return getattr(self.module(place.names), "stands_for", "")
-
-    def read(self, place: Place, name: str) -> None:
-        self._type.reads[place, name] = None
-
-    def function(self, qualname: str) -> tuple[str, Sequence[Formal] | None]:
-        compiled: Any = torch.jit._state._python_cu.find_function(qualname)
-        formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
-        name = plain_name(demangled(qualname))
-        python = resolve(name)
-        plain = callable(python) and not isinstance(python, torch.jit.ScriptFunction)
-        if plain and "<" not in name:
-            keywords = by_name(python)
-            for declared in formals or ():
-                declared.by_name = declared.name in keywords
-            return function_target(python, name), formals
-        if compiled is None:
-            raise GraphError(f"The function {name} cannot be imported.")
-        return f":{self.reader.own_function(qualname, compiled)}", formals
-
-
-def _container_methods(module: nn.Module) -> Iterator[str]:
-    """Methods that containers have for TorchScript, as `torch.jit.script` defines them."""
-    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
-        yield f"def __len__(self):\n    return {len(module)}\n"
-    if isinstance(module, nn.ModuleDict):
-        found = f"key in {[*module]!r}" if len(module) else "False"
-        yield f"def __contains__(self, key: str):\n    return {found}\n"
-
-
 def _no_unit(module: nn.Module) -> Any:
     raise GraphError(f"A {type(module).__name__} stands among constants.")
-
-
-def _plainly_named(functions: dict[str, Function]) -> dict[str, Function]:
-    plain = [plain_name(name) for name in functions]
-    named = {}
-    for name, made in functions.items():
-        if plain.count(plain_name(name)) == 1:
-            made.name = spoken(plain_name(name))
-        named[made.name] = made
-    return named
-
-
-def first_sentence(error: BaseException) -> str:
-    """Where TorchScript stopped, and why, as one line."""
-    text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    why = (lines[0] if lines else type(error).__name__).rstrip(":").rstrip(".")
-    found = re.search(r'File "([^"]*)", line (\d+)', text)
-    return f"{found[1].rpartition('/')[2]}:{found[2]}: {why}" if found else why

@@ -18,14 +18,16 @@ _OF_ALL = frozenset(
 
 
 @functools.cache
-def used_names(cls: Any) -> frozenset[str]:
-    """Names that the methods of a class use of anything but `self`, as attributes or as text
-    (`getattr(layer, "width")`), and of classes of modules (`isinstance(layer, Skip)`)."""
+def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Names that the methods of a class, `without` some, use of anything but `self`, as attributes
+    or as text (`getattr(layer, "width")`), and of classes of modules (`isinstance(layer, Skip)`).
+    """
     seen: set[Any] = set()
     return frozenset(
         name
         for owner in _own_classes(cls)
-        for member in vars(owner).values()
+        for method, member in vars(owner).items()
+        if method not in without
         for function in _functions(member)
         for name in _names(function, seen)
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
-from typing import Any, Protocol, final
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from runner.errors import GraphError, one_line
 from runner.graph.node import Argument
 from runner.graph.signature import locate, runs_in_order
 from runner.graph.unit import Call, Graph, Ref, Start, Stored, Unit, Weight
+from runner.graph.weight import SET
 from runner.nn.expression import Computed, Expression, Variable
 
 
@@ -23,7 +24,6 @@ class Runs(Protocol):
     ) -> Any: ...
 
 
-@final
 class Live(nn.Module):
     """A unit of grade graph as a module: its functions can be called like methods."""
 
@@ -32,7 +32,7 @@ class Live(nn.Module):
     _runner_run: Runs
 
     def __init__(self, unit: Unit, path: str, run: Runs) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # not that of a class which the unit inherits from
         self.__dict__.update(_runner_unit=unit, _runner_path=path, _runner_run=run)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,6 +47,11 @@ class Live(nn.Module):
     def method(self, name: str) -> Callable[..., Any]:
         """One of the functions of the unit, bound to this module."""
         return lambda *args, **kwargs: self._runner_run(self, name, args, kwargs)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """A method that runs a function of the unit."""
+    return lambda module, *args, **kwargs: module._runner_run(module, name, args, kwargs)
 
 
 class Builder:
@@ -84,9 +89,19 @@ class Builder:
         return self._finished(unit, self.constant(unit.call))
 
     def _graph(self, unit: Unit, path: str) -> nn.Module:
+        if unit.inherits:
+            return self._inheriting(unit, path)
         container = _container(unit)  # an empty one is false
         live = Live(unit, path, self._run) if container is None else container
         return self._filled(unit, live, path)
+
+    def _inheriting(self, unit: Unit, path: str) -> nn.Module:
+        """A module of a class of its own, below the one that the unit came from."""
+        if not unit.functions:
+            return self._shell(unit, path)
+        methods = {name: _method(name) for name in unit.functions}
+        cls = type(unit.name, (Live, locate(unit.cls.target)), methods)
+        return self._filled(unit, cls(unit, path, self._run), path)
 
     def _shell(self, unit: Unit, path: str) -> nn.Module:
         cls = locate(unit.cls.target)
@@ -119,6 +134,7 @@ class Builder:
             owner = reduce(getattr, [*filter(None, path.split(".")), *parents], module)
             setattr(owner, last, self._edited(value))
         if self.device.type != "meta":
+            self._made.setdefault(unit, module)
             for start in unit.starts:
                 self._start(start, module)
         return module
@@ -128,8 +144,18 @@ class Builder:
 
     def _start(self, start: Start, module: nn.Module) -> None:
         owner = self._made.get(start.unit, module)
-        tensor = reduce(getattr, start.name.split("."), owner)
+        tensor: Any = owner
+        for name in start.name.split("."):
+            tensor = getattr(tensor, name, None)
+        if tensor is None:
+            return  # the unit was changed, and has it no more
+        for step in start.part:
+            args, kwargs = self.constant(step.args), self.constant({**step.kwargs})
+            tensor = self.called(step.target, (tensor.data, *args), kwargs)
         args, kwargs = self.constant(start.args), self.constant({**start.kwargs})
+        if start.target == SET:
+            tensor.data = args[0]
+            return
         with torch.no_grad():
             self.called(start.target, (tensor, *args), kwargs)
 

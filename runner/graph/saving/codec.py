@@ -4,12 +4,13 @@ Plain constants stand for themselves; anything else is a dict of one key, its ki
 {"tuple": [1, 2]}, {"ref": "torch:float32"}, {"value": 3}. Tensors stay in `graph.tensors`, by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.errors import GraphError
-from runner.graph.saving.decode import Reader
+from runner.errors import ConfigError, GraphError, one_line
+from runner.graph.saving.decode import Reader, of, text
 from runner.graph.saving.encode import Json, Writer
+from runner.graph.saving.trusted import check_trusted
 from runner.graph.unit import Graph, Note
 
 VERSION = 1
@@ -34,18 +35,45 @@ def to_json(graph: Graph) -> dict[str, Json]:
     }
 
 
-def from_json(data: Mapping[str, Json], tensors: Mapping[str, Any] | None = None) -> Graph:
-    """The graph that `to_json` wrote, with its tensors. Raises GraphError for anything else."""
+def from_json(
+    data: Mapping[str, Json],
+    tensors: Mapping[str, Any] | None = None,
+    *,
+    trust: Sequence[str] = (),
+) -> Graph:
+    """The graph that `to_json` wrote, with its tensors. Raises GraphError for anything else.
+
+    A graph may call what torch computes with, `operator`, `math`, a part of Python's builtins, and
+    what stands in the packages of its own modules' classes; functions of others (`einops`) only
+    with `trust=["einops"]`. So one from a stranger can do no more than the modules it names.
+    """
     try:
-        if data["version"] != VERSION:
-            raise GraphError(f"This graph is of version {data['version']!r}, not {VERSION}.")
-        reader = Reader(data)
-        graph = Graph(reader.units[data["root"]])
-        graph.functions = {n: reader.bodies[i] for n, i in data["functions"].items()}
-        graph.ties = [(path, owner) for path, owner in data["ties"]]
-        graph.notes = [Note(*note) for note in data["notes"]]
-        graph.history = [*data["history"]]
-        graph.tensors = {name: (tensors or {})[name] for name in data["tensors"]}
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise GraphError(f"This is not a graph in JSON: {error!r}.") from error
+        graph = _graph(data)
+        names = [text(name) for name in of(list, data["tensors"])]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ConfigError,
+            ArithmeticError, RecursionError) as error:  # fmt: skip
+        if isinstance(error, GraphError):
+            raise
+        raise GraphError(f"This is not a graph in JSON: {one_line(error)}.") from error
+    given = tensors or {}
+    if missing := [name for name in names if name not in given]:
+        raise GraphError(
+            f"The graph has tensors of its own, {', '.join(map(repr, missing[:3]))}: hand them "
+            "over as from_json(data, tensors=graph.tensors)."
+        )
+    graph.tensors = {name: given[name] for name in names}
+    check_trusted(graph, trust)
+    return graph
+
+
+def _graph(data: Mapping[str, Json]) -> Graph:
+    """The graph of some JSON, without its tensors."""
+    if of(dict, data)["version"] != VERSION:
+        raise GraphError(f"This graph is of version {data['version']!r}, not {VERSION}.")
+    reader = Reader(data)
+    graph = Graph(reader.unit(data["root"]))
+    graph.functions = reader.functions(data["functions"])
+    graph.ties = [(text(path), text(owner)) for path, owner in of(list, data["ties"])]
+    graph.notes = [Note(*map(text, note)) for note in of(list, data["notes"])]
+    graph.history = [text(sentence) for sentence in of(list, data["history"])]
     return graph

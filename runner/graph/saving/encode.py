@@ -51,12 +51,14 @@ class Writer:
                 "parameters": {n: w and self._weight(w) for n, w in unit.parameters.items()},
                 "buffers": {n: w and self._weight(w) for n, w in unit.buffers.items()},
                 "attributes": self._table(unit.attributes, "the attribute"),
+                "inherits": unit.inherits,
                 "facts": self._table(unit.facts, "the fact"),
                 "functions": {n: self.function(f) for n, f in unit.functions.items()},
                 "edits": [[path, name, self.argument(v)] for path, name, v in unit.edits],
-                "starts": [[self.unit(s.unit), s.name, *self._named(s)] for s in unit.starts],
+                "starts": [self._start(start) for start in unit.starts],
                 "hooked": [self._named(call) for call in unit.hooked],
                 "changed": unit.changed,
+                "mutated": unit.mutated,
             }
 
     def _table(self, things: Mapping[str, Any], what: str) -> dict[str, Json]:
@@ -70,9 +72,14 @@ class Writer:
         kwargs = {name: self.argument(a) for name, a in call.kwargs.items()}
         return [call.target, self.arguments(call.args), kwargs]
 
+    def _start(self, start: Start) -> Json:
+        part = [self._named(call) for call in start.part]
+        return [self.unit(start.unit), start.name, self._named(start), part, _of(start.place)]
+
     def _weight(self, weight: Weight) -> Json:
         shape, start = self.arguments(weight.shape), self.argument(weight.start)
-        return [shape, weight.dtype, weight.requires_grad, weight.persistent, start]
+        return [shape, weight.dtype, weight.requires_grad, weight.persistent, start,
+                _of(weight.place)]  # fmt: skip
 
     # Bodies
 

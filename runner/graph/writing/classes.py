@@ -8,9 +8,9 @@ from runner.errors import GraphError
 from runner.graph.unit import Call, Unit
 from runner.graph.writing.drafts import Draft, draft
 from runner.graph.writing.imports import Imports, as_name
-from runner.graph.writing.places import Sites, access, container
+from runner.graph.writing.places import Sites, access, container, inherits
 from runner.graph.writing.plan import Planner
-from runner.graph.writing.trees import Local, New, Step, Tree, key_of
+from runner.graph.writing.trees import Local, New, Step, Tree, draws_nothing, key_of
 from runner.graph.writing.unify import Parameter, Shape, Unified
 
 _MOST_PARAMETERS = 8
@@ -52,7 +52,7 @@ class Classes:
             functions = self._functions(unit)
             key = (
                 unit.cls.target,
-                unit.grade,
+                inherits(unit),
                 tuple([(step.kind, step.name, key_of(step.options)) for step in steps]),
                 tuple(["\n".join(lines) for lines in functions]),
             )
@@ -211,27 +211,9 @@ def _differing(groups: Sequence[Sequence[tuple[Unit, Shape]]]) -> frozenset[int]
         if place in places:
             if steps[place].kind != "child" or any(map(_has_local, trees)):
                 return frozenset()
-        elif not all(map(_draws_nothing, trees)):
+        elif not all(map(draws_nothing, trees)):
             return frozenset()
     return frozenset(places)
-
-
-_WITHOUT_WEIGHTS = ("Identity", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tanh", "Softmax",
-                    "Hardswish", "LeakyReLU", "Dropout", "MaxPool2d", "AvgPool2d", "Flatten",
-                    "AdaptiveAvgPool2d", "BatchNorm2d", "LayerNorm", "GroupNorm")  # fmt: skip
-
-
-def _draws_nothing(tree: Tree) -> bool:
-    """Whether making it takes no random numbers, so that it does not matter when it is made."""
-    if type(tree) is New:
-        return False
-    if type(tree) is not Call:
-        return True
-    module, _, name = tree.target.partition(":")
-    plain = name in _WITHOUT_WEIGHTS or name in ("Sequential", "ModuleList")
-    return tree.target == "super" or (
-        module == "torch.nn" and plain and all(map(_draws_nothing, tree.args))
-    )
 
 
 def _has_local(tree: Tree) -> bool:
@@ -244,6 +226,6 @@ def _has_local(tree: Tree) -> bool:
 
 def base_of(unit: Unit) -> str:
     """The class that the class of a unit inherits from."""
-    if unit.grade == "shell":
+    if inherits(unit):
         return unit.cls.target
     return f"torch.nn:{container(unit) or 'Module'}"

@@ -10,6 +10,7 @@ from runner.graph.writing.classes import Class, arguments, base_of
 from runner.graph.writing.expressions import Writer, assignment, text_literal
 from runner.graph.writing.imports import Imports, is_name
 from runner.graph.writing.layout import STEP, Code, lay_out
+from runner.graph.writing.places import inherits
 from runner.graph.writing.starts import Filling, Loop, fill
 from runner.graph.writing.trees import Local, New, Repeat, Slot, Step, Tree, compress
 
@@ -53,7 +54,7 @@ class Constructors:
 
     def _constructor(self, made: Class) -> Sequence[str]:
         steps = made.steps
-        if len(steps) == 1 and made.unit.grade != "shell" and not steps[0].tree.args:
+        if len(steps) == 1 and not inherits(made.unit) and not steps[0].tree.args:
             return []
         signature = [Code("self")]
         for parameter in made.parameters:
@@ -73,7 +74,7 @@ class Constructors:
 
     def _step(self, made: Class, step: Step) -> list[str]:
         match step.kind:
-            case "super" if made.unit.grade == "shell":
+            case "super" if inherits(made.unit):
                 return [f"{_INSIDE}{self._imports.name('torch.nn:Module')}.__init__(self)"]
             case "super":
                 call = compress(Call(f"torch.nn:{base_of(made.unit)[9:]}", *_parts(step.tree)))

@@ -7,13 +7,19 @@ from weakref import WeakKeyDictionary
 
 from runner.graph.node import Argument, Block, Function, Node, Value
 from runner.graph.unit import Call, Ref
+from runner.graph.writing.exits import RETURN, with_returns
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import Imports, as_name
 from runner.graph.writing.statements import Printer
 from runner.graph.writing.values import Access
 
 # Builtins that are written for other things than calls of them.
-_IMPLIED = frozenset({"range", "float", "complex", "getattr", "setattr", "slice", "CONSTANTS"})
+_IMPLIED = frozenset(
+    {
+        *("range", "enumerate", "zip", "float", "complex", "getattr", "setattr", "slice"),
+        "CONSTANTS",
+    }
+)
 
 
 @final
@@ -25,12 +31,13 @@ class Draft:
 
     def __init__(self, function: Function) -> None:
         self._function = weakref.ref(function)
-        self._folding: Folding | None = Folding(function)  # until the first text is written
+        folding = Folding(with_returns(function))
+        self._folding: Folding | None = folding  # until the first text is written
         self.targets: dict[str, None] = {}  # that it imports
         self.paths: dict[str, None] = {}  # below `self`
         self.parameters = [as_name(parameter.name) for parameter in function.parameters]
-        for node in function.block.walk():
-            if node in self._folding.used or node.op == "output":
+        for node in folding.function.block.walk():
+            if node in folding.used or node.op == "output":
                 self._note(node)
         for parameter in function.parameters:
             self.targets.update(dict.fromkeys(_targets(parameter.default)))
@@ -58,10 +65,10 @@ class Draft:
     def _write(self, imports: Imports, access: Access, reserved: set[str], first: str) -> list[str]:
         function = self._function()
         assert function is not None, "the graph that is written holds its functions"
-        folding = self._folding or Folding(function)
+        folding = self._folding or Folding(with_returns(function))
         self._folding = None
-        tails = frozenset(_tails(function.block, folding))
-        return Printer(function, folding, tails, imports, access, reserved).function(first)
+        tails = frozenset(_tails(folding.function.block, folding))
+        return Printer(folding, tails, imports, access, reserved).function(first)
 
 
 _drafts: WeakKeyDictionary[Function, Draft] = WeakKeyDictionary()
@@ -79,7 +86,7 @@ def draft(function: Function, *, kept: bool) -> Draft:
 
 def _is_written_plainly(target: str) -> bool:
     """Whether a call is written without the name of the function."""
-    return target.startswith("operator:") and target[9:] in _PLAIN
+    return target == RETURN or (target.startswith("operator:") and target[9:] in _PLAIN)
 
 
 _PLAIN = frozenset(

@@ -12,6 +12,7 @@ from runner.graph.node import Argument, Block, Function, Node, Value, values_in
 from runner.graph.writing import effects
 from runner.graph.writing.effects import Effect, commute
 from runner.graph.writing.expressions import REFLECTED
+from runner.graph.writing.loops import Walk, walk_of
 
 _EXPRESSIONS = ("call_module", "call_function", "call_method", "get_attr", "list", "dict")
 _TERNARY_NODES = 6  # a conditional expression with more nodes is written as a statement
@@ -31,16 +32,21 @@ class Folding:
 
     `used` are the nodes that are written at all. Of these, `folded` stand inside their only user,
     `copied` wherever they are used, `ternary` are Ifs written as conditional expressions; the rest
-    are statements. `needed` are the values that something written uses.
+    are statements. `needed` are the values that something written uses, `walks` the loops over
+    sequences, whose heads set what the graph takes out of them inside.
     """
 
     def __init__(self, function: Function) -> None:
+        self.function = function
         self.used: set[Node] = set()
         self.needed: set[Value] = set()
         self.folded: set[Node] = set()
         self.copied: set[Node] = set()
         self.ternary: set[Node] = set()
+        self.walks: dict[Node, Walk] = {}
+        self._heads: dict[Value, Node] = {}  # what the head of such a loop sets
         self._ends: dict[Block, bool] = {}
+        self._find_walks(function.block)
         self._mark(function.block)
         self._users: dict[Value, list[Node]] = {}
         self._places: dict[Node, int] = {}
@@ -89,6 +95,17 @@ class Folding:
             if inner in self.needed or outer in self.needed
         ]
 
+    def head(self, node: Node) -> list[Argument]:
+        """Of a loop: what is evaluated before the first round, without what it carries."""
+        walk = self.walks.get(node)
+        return [node.args[0] if walk is None else (*walk.over,), node.args[1]]
+
+    def set_by_head(self, node: Node) -> list[Value]:
+        """Of a loop: the needed values that the head sets in each round."""
+        walk = self.walks.get(node)
+        values = [node.blocks[0].inputs[0]] if walk is None else walk.sets
+        return [value for value in values if value in self.needed]
+
     def operands(self, node: Node) -> list[Value]:
         """The values that a node itself evaluates, in this order, as often as it does."""
         return [value for argument in self._evaluated(node) for value in values_in(argument)]
@@ -99,7 +116,7 @@ class Folding:
                 return self._evaluated_at_end(node.block)
             case "loop":
                 first = [first for _, _, first in self.carried(node)]
-                return [*first, node.args[0], node.args[1]]
+                return [*first, *self.head(node)]
             case "call_method" if node.target in REFLECTED and len(node.args) == 2:
                 return [*reversed(node.args)]
             case "call_function" if node.target == "operator:contains":
@@ -117,6 +134,13 @@ class Folding:
         return results
 
     # What is needed
+
+    def _find_walks(self, block: Block) -> None:
+        for node in block.walk():
+            walk = walk_of(node) if node.op == "loop" else None
+            if walk is not None:
+                self.walks[node] = walk
+                self._heads.update(dict.fromkeys(walk.sets, node))
 
     def _mark(self, block: Block) -> None:
         """Find what is used, from the result of the function and from all that writes."""
@@ -136,7 +160,7 @@ class Folding:
         while node not in self.used:
             self.used.add(node)
             if node.op == "loop":
-                values += values_in(node.args[:2])
+                values += values_in(self.head(node))
                 values += values_in(node.blocks[0].results[:1])
             else:
                 values += values_in(node.args)
@@ -148,6 +172,8 @@ class Folding:
 
     def _sources(self, value: Value) -> list[Value]:
         """What a needed value needs in turn."""
+        if value in self._heads:
+            return self._use(self._heads[value])
         if isinstance(value.owner, Block):
             node = value.owner.owner
             if isinstance(node, Function):

@@ -146,13 +146,14 @@ class Names:
         condition = self._read([*values_in(body.results[0])])
         condition = self._moved(condition, self._folding.results(body))
         index = self._bit(body.inputs[0]) if body.inputs[0] in self._folding.needed else 0
+        head = self._folding.set_by_head(node)
         for _ in range(2):
             end = self._define(inside, kept | condition)
             start = self._live(body, end | self._end(body))
-            kept |= start & ~index
+            kept |= self._define(head, start)
             if index:
-                self._clash(index, (start | self._read(inside)) & ~index)
-        first = self._read([*values_in(node.args[:2])])
+                self._clash(index, self._read(inside) & ~index)
+        first = self._read([*values_in(self._folding.head(node))])
         first = self._moved(first, [(inner, value) for inner, _, value in carried])
         before = self._define(inside, kept | first)
         return before | self._read([*values_in([first for _, _, first in carried])])

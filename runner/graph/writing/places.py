@@ -37,9 +37,21 @@ def container(unit: Unit) -> str:
     return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
 
 
+def inherits(unit: Unit) -> bool:
+    """Whether the class of a unit in the source inherits from the one it came from."""
+    return unit.grade == "shell" or unit.inherits
+
+
+def is_built_of_contents(unit: Unit) -> bool:
+    """Whether a unit is a container that its constructor gives all its children."""
+    return container(unit) != "" and not inherits(unit) and not has_named_places(unit)
+
+
 def is_plain_container(unit: Unit) -> bool:
     """Whether a unit is a container of torch.nn itself, of nothing but children."""
     if unit.grade != "graph" or unit.functions or unit.buffers or unit.attributes:
+        return False
+    if unit.inherits:
         return False
     module, _, name = unit.cls.target.partition(":")
     if not module.startswith("torch") or _container(unit.cls.target) != name:
@@ -127,7 +139,7 @@ class Sites:
         given = (
             *(unit.call, *unit.hooked, *unit.attributes.values(), *(w.start for w in weights)),
             *(*(w.shape for w in weights), *(value for _, _, value in unit.edits)),
-            *((start.args, {**start.kwargs}) for start in unit.starts),
+            *((start.args, {**start.kwargs}, start.part) for start in unit.starts),
         )
         for argument in given:
             if not _is_constant(argument):

@@ -1,20 +1,24 @@
 """What the constructor of a unit does, before it is known which units share a class."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import final
 
 from runner.errors import GraphError
 from runner.graph.node import Argument
-from runner.graph.unit import Call, Ref, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Unit, Weight
+from runner.graph.weight import CAST, Place
 from runner.graph.writing.imports import is_name
 from runner.graph.writing.places import (
     Sites,
     access,
     container,
-    has_named_places,
+    is_built_of_contents,
     is_plain_container,
 )
-from runner.graph.writing.starts import start_lines
-from runner.graph.writing.trees import Local, New, Step, Tree
+from runner.graph.writing.possible import is_possible
+from runner.graph.writing.starts import early_starts, start_lines
+from runner.graph.writing.trees import Local, New, Step, Tree, draws_nothing
 
 
 @final
@@ -37,7 +41,8 @@ class Planner:
         else:
             made = self.made[unit]
         for hook in unit.hooked:
-            made = Call(hook.target, (made, *hook.args), hook.kwargs)
+            target = ".to" if hook.target == CAST else hook.target
+            made = Call(target, (made, *hook.args), hook.kwargs)
         return made
 
     def _call(self, unit: Unit, path: str) -> Call:
@@ -111,34 +116,78 @@ class Planner:
 
     def steps(self, unit: Unit, path: str) -> list[Step]:
         """The statements of the constructor of a unit."""
-        is_container = unit.grade == "graph" and container(unit) != ""
-        is_container = is_container and not has_named_places(unit)
+        is_container = is_built_of_contents(unit)
         self._home = None if is_container else unit
         args, kwargs = self._contents(unit, path) if is_container else ((), {})
-        steps = [Step("super", "", Call("super", args, kwargs)), *self._weights(unit)]
-        for name, value in unit.attributes.items():
-            if name != "training":
-                steps.append(Step("attribute", name, value))
-        if not is_container:
-            for name, tree in self._children(unit, path).items():
-                steps.append(Step("child", name, tree))
-        steps += [Step("line", line, tree) for line, tree in self.afterwards(unit, "self")]
+        steps = [Step("super", "", Call("super", args, kwargs))]
+        weights, own = self._weights(unit), unit.starts
+        if is_container:
+            steps += [step for _, step in weights]
+            steps += _attributes(unit)
+        else:
+            timeline, own = self._timeline(unit, path, weights)
+            timed = {id(step) for _, step in timeline}
+            steps += [step for _, step in weights if id(step) not in timed]
+            steps += _attributes(unit)
+            steps += self._in_time(unit, timeline)
+        lines = self.afterwards(unit, "self", own)
+        steps += [Step("line", line, tree) for line, tree in lines]
         self._home = None
         return steps
 
+    def _timeline(
+        self, unit: Unit, path: str, weights: Sequence[tuple[Place | None, Step]]
+    ) -> tuple[list[tuple[Place, Step | Start]], list[Start]]:
+        """What is made and done one after another, and the starts that are left to do."""
+        trees = self._children(unit, path)
+        late = [not draws_nothing(tree) for tree in trees.values()]
+        early, own = early_starts(unit, late, [place for place, _ in weights if place is not None])
+        first = min((place for place, _ in early), default=None)
+        timeline: list[tuple[Place, Step | Start]] = [
+            ((number, -1), Step("child", name, tree))
+            for number, (name, tree) in enumerate(trees.items(), 1)
+        ]
+        last: dict[str, Place] = {}  # of each kind: they stay in their order
+        for place, step in weights:
+            if place is not None and (any(late[: place[0]]) or (first and first < place)):
+                last[step.kind] = max(place, last.get(step.kind, place))
+            if step.kind in last:
+                timeline.append((last[step.kind], step))
+        timeline += early
+        return sorted(timeline, key=lambda one: one[0]), own
+
+    def _in_time(
+        self, unit: Unit, timeline: Sequence[tuple[Place, Step | Start]]
+    ) -> Iterator[Step]:
+        for is_start, group in groupby(timeline, lambda one: isinstance(one[1], Start)):
+            if is_start:
+                starts = [start for _, start in group if isinstance(start, Start)]
+                for before, tree in start_lines(unit, starts, "", unit, "self"):
+                    yield Step("line", before, tree)
+            else:
+                yield from (step for _, step in group if isinstance(step, Step))
+
     @staticmethod
-    def _weights(unit: Unit) -> list[Step]:
-        if container(unit).startswith("Parameter"):
+    def _weights(unit: Unit) -> list[tuple[Place | None, Step]]:
+        """Statements, and when they are done, None for ones that may be first."""
+        if container(unit).startswith("Parameter") and is_built_of_contents(unit):
             return []
-        steps = [Step("parameter", n, parameter_tree(w)) for n, w in unit.parameters.items()]
+        steps = [
+            (weight and weight.place, Step("parameter", name, parameter_tree(weight)))
+            for name, weight in unit.parameters.items()
+        ]
         for name, weight in unit.buffers.items():
             options = {} if weight is None or weight.persistent else {"persistent": False}
-            steps.append(Step("buffer", name, weight and _first_value(weight, "zeros"), options))
+            tree = weight and _first_value(weight, "zeros")
+            steps.append((weight and weight.place, Step("buffer", name, tree, options)))
         return steps
 
-    def afterwards(self, unit: Unit, owner: str) -> list[tuple[str, Tree]]:
+    def afterwards(
+        self, unit: Unit, owner: str, own_starts: Sequence[Start] | None = None
+    ) -> list[tuple[str, Tree]]:
         """(text before, expression) of what is done once a unit that the source calls `owner` is
-        built, for all below it that have no constructor of their own."""
+        built, for all below it that have no constructor of their own; `own_starts` are those of
+        its starts that are left to do, None for all."""
         own = self._inline_below(unit, "", set())
         lines: list[tuple[str, Tree]] = []
         for path, inner in own:
@@ -150,7 +199,10 @@ class Planner:
             lines.append(self._tie(unit, owner, path, Local(access(unit, owner, first))))
         for path, inner in own:
             if inner.starts and not self.sites.is_whole(inner):
-                lines += start_lines(inner, path, unit, owner)
+                starts = own_starts if inner is unit and own_starts is not None else None
+                if starts is None:
+                    starts = [start for start in inner.starts if is_possible(start, inner)]
+                lines += start_lines(inner, starts, path, unit, owner)
         return lines
 
     @staticmethod
@@ -170,6 +222,12 @@ class Planner:
             if child is not None and child not in seen and self.sites.is_inline(child):
                 found += self._inline_below(child, prefix + name, seen)
         return found
+
+
+def _attributes(unit: Unit) -> Iterator[Step]:
+    for name, value in unit.attributes.items():
+        if name != "training":
+            yield Step("attribute", name, value)
 
 
 def _holds_units(argument: Argument) -> bool:

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, final
 
+from runner.graph.argument import map_made
+from runner.graph.constants import leaves
+from runner.graph.signature import signature
 from runner.graph.unit import Call, Start, Unit
+from runner.graph.weight import SET, Place
 from runner.graph.writing.expressions import member
 from runner.graph.writing.places import access, located
+from runner.graph.writing.possible import is_possible
 from runner.graph.writing.trees import Local, key_of
+from runner.nn.start import draws
 
 _COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")
 _LOOP_FROM = 3  # units that are filled alike
@@ -51,28 +57,94 @@ class Loop:
         return self.owner, rules
 
 
-def start_lines(unit: Unit, path: str, home: Unit, owner: str) -> list[tuple[str, Any]]:
-    """(text before, expression) for all starts of a unit at a path below `home`, which the source
-    calls `owner`; a `Loop` stands for many of them."""
+def start_lines(
+    unit: Unit, starts: Sequence[Start], path: str, home: Unit, owner: str
+) -> list[tuple[str, Any]]:
+    """(text before, expression) for starts of a unit at a path below `home`, which the source calls
+    `owner`; a `Loop` stands for many of them."""
     paths = {inner: f"{path}.{p}" if path and p else path or p for p, inner in unit.walk()}
     lines: list[tuple[str, Any]] = []
-    for part in _rising(unit):
+    for part in _rising(unit, starts):
         rules = _rules(unit, part)
         if rules:
             lines.append(("", Loop(access(home, owner, path), rules)))
-        else:
-            for start in part:
-                place = access(home, owner, paths[start.unit])
-                for name in start.name.split("."):
-                    place = member(place, name)
-                lines.append(("", fill(place, Call(start.target, start.args, start.kwargs))))
+            continue
+        for start in part:
+            place = access(home, owner, paths[start.unit])
+            for name in start.name.split("."):
+                place = member(place, name)
+            args, kwargs = map_made(
+                (start.args, {**start.kwargs}), lambda u: Local(access(home, owner, paths[u]))
+            )
+            lines.append(("", fill(place, Call(start.target, args, kwargs), start.part)))
     return lines
 
 
-def fill(place: str, call: Call) -> Call:
-    """The call that fills what the source calls `place`."""
-    own = call.target.startswith("torch.nn.init:")  # these switch gradients off by themselves
-    return Call(call.target, (Local(place if own else f"{place}.data"), *call.args), call.kwargs)
+def early_starts(
+    unit: Unit, late: Sequence[bool], weights: Sequence[Place]
+) -> tuple[list[tuple[Place, Start]], list[Start]]:
+    """The starts that are done while a unit is built, when each of them is, and the others.
+
+    They wait until the end, but for those up to the last one that draws random numbers before a
+    child or a weight does; `late` says of each child whether it draws some, `weights` when those
+    weights are made that do.
+    """
+    names = [*unit.children]
+    below = {
+        inner: names.index(name) + 1
+        for name, child in reversed(unit.children.items())
+        if child is not None
+        for _, inner in child.walk()
+    }
+    starts = [start for start in unit.starts if is_possible(start, unit)]
+    count = len(starts)
+    while count and not _is_early(starts[count - 1], late, weights):
+        count -= 1
+    found: list[tuple[Place, Start]] = []
+    last: Place = (0, 0)
+    for start in starts[:count]:
+        place = start.place or (len(names), 0)
+        children = max(below.get(inner, 0) for inner in (start.unit, *units_in(start)))
+        last = max(last, place, (children, place[1]))
+        found.append((last, start))
+    return found, starts[count:]
+
+
+def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Place]) -> bool:
+    """Whether a start draws random numbers before a child or a weight does."""
+    place = start.place
+    if place is None or not (any(late[place[0] :]) or any(place < other for other in weights)):
+        return False
+    inner = leaves((start.args, {**start.kwargs}))
+    return any(map(draws, [start.target, *(part.target for part in inner if type(part) is Call)]))
+
+
+def units_in(start: Start) -> list[Unit]:
+    """The units whose tensors a start speaks of, beside the one that it fills."""
+    return [part for part in leaves((start.args, {**start.kwargs})) if type(part) is Unit]
+
+
+def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
+    """The call that fills what the source calls `place`, or a part of it."""
+    if part:
+        inner: Any = Local(f"{place}.data")
+        for step in part:
+            inner = Call(step.target, (inner, *step.args), step.kwargs)
+        return Call(call.target, (inner, *call.args), call.kwargs)
+    if call.target == SET:
+        return Call("builtins:setattr", (Local(place), "data", *call.args))
+    if not call.target.startswith("torch.nn.init:"):  # these switch gradients off by themselves
+        return Call(call.target, (Local(f"{place}.data"), *call.args), call.kwargs)
+    plain = [name for name in _required(call.target) if name in call.kwargs]
+    named = {name: value for name, value in call.kwargs.items() if name not in plain}
+    args = (Local(place), *call.args, *(call.kwargs[name] for name in plain))
+    return Call(call.target, args, named)
+
+
+def _required(target: str) -> list[str]:
+    """The arguments without a default, which nobody names: `constant_(weight, 1)`."""
+    parameters = signature(target).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
 
 # The modules of a unit, as `modules()` finds them
@@ -99,11 +171,11 @@ def _class(spot: Spot) -> str:
     return _INSIDE[unit.cls.target][inside] if inside else unit.cls.target
 
 
-def _rising(unit: Unit) -> Iterator[list[Start]]:
+def _rising(unit: Unit, starts: Sequence[Start]) -> Iterator[list[Start]]:
     """The starts in parts, in each of which the modules come in the order of `modules()`."""
     order = {spot: place for place, spot in enumerate(_spots(unit))}
     part: list[Start] = []
-    for start in unit.starts:
+    for start in starts:
         if part and order.get(_spot(start), -1) < order.get(_spot(part[-1]), -1):
             yield part
             part = []
@@ -116,6 +188,8 @@ def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[Rule, ...]:
     """The rules of a loop over all modules of a unit that does just the same; () for none."""
     filled = {spot: [*group] for spot, group in groupby(starts, _spot)}
     modules = [*_spots(unit)]
+    if any(start.part or units_in(start) for start in starts):
+        return ()
     if len(filled) < _LOOP_FROM or not all(_is_seen(inner) for inner, _ in modules):
         return ()
     if not filled.keys() <= {*modules}:

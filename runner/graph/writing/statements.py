@@ -6,10 +6,12 @@ from typing import final
 
 from runner.graph.node import Argument, Block, Function, Node, Value
 from runner.graph.writing import effects, layout
+from runner.graph.writing.exits import RETURN
 from runner.graph.writing.expressions import IN_PLACE, assignment, method_name, negation
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import Imports
 from runner.graph.writing.layout import STEP, Code, lay_out
+from runner.graph.writing.loops import Lane, Walk
 from runner.graph.writing.naming import Names
 from runner.graph.writing.values import Access, Values
 
@@ -31,14 +33,13 @@ class Printer:
 
     def __init__(
         self,
-        function: Function,
         folding: Folding,
         tails: frozenset[Node],
         imports: Imports,
         access: Access,
         reserved: set[str],
     ) -> None:
-        self._function = function
+        self._function = function = folding.function
         self._folding = folding
         self._tails = tails
         self._names = Names(function, folding, reserved, tails.__contains__)
@@ -122,6 +123,8 @@ class Printer:
                 head = lay_out("with ", self._writer.code(node.args[0]), ":", indent)
                 body = self._block(node.blocks[0], indent + STEP, returns=False)
                 return [*head, *(body or [f"{' ' * (indent + STEP)}pass"])]
+            case "raise" if node.target == RETURN:
+                return self._with_tuple("return ", node.args[0], indent)
             case "raise":
                 made = self._writer.call(node.target, node.args, node.kwargs)
                 return lay_out("raise ", made, "", indent)
@@ -211,7 +214,7 @@ class Printer:
     def _loop(self, node: Node, indent: int) -> list[str]:
         carried = self._folding.carried(node)
         lines = self._copies([(inner, first) for inner, _, first in carried], indent)
-        starts = {first: inner for inner, _, first in carried if isinstance(first, Value)}
+        starts = self._starts(carried)
         trips, condition = node.args[0], node.args[1]
         test = self._while(node, starts) if trips is None else None
         if test is None and condition is not True:
@@ -221,6 +224,17 @@ class Printer:
             lines += self._round(node, indent, test, starts)
         behind = [(o, i) for i, o, _ in carried if o in self._folding.needed]
         return lines + self._copies(list(behind), indent)
+
+    def _starts(self, carried: list[tuple[Value, Value, Argument]]) -> dict[Value, Value]:
+        """What holds the first values in a loop's head: the variable of the same name if it can."""
+        names = self._names.names
+        starts: dict[Value, Value] = {}
+        for inner, _, first in carried:
+            if isinstance(first, Value) and names.get(first) == names[inner]:
+                starts[first] = inner
+            elif isinstance(first, Value):
+                starts.setdefault(first, inner)
+        return starts
 
     def _while(self, node: Node, starts: Mapping[Value, Value]) -> Code | None:
         """The condition of a `while`, if it is the same before the first round and behind each."""
@@ -254,12 +268,35 @@ class Printer:
             inner.append(f"{' ' * (indent + 2 * STEP)}break")
         if node.args[0] is None:
             head = lay_out("while ", test or Code("True"), ":", indent)
+        elif node in self._folding.walks:
+            head = self._walk(self._folding.walks[node], starts, indent)
         else:
-            trips = layout.call("range", [self._read_instead(node.args[0], starts)])
-            index = body.inputs[0]
-            name = self._names.names[index] if index in self._folding.needed else "_"
-            head = lay_out(f"for {name} in ", trips, ":", indent)
+            with self._values.reading(starts):
+                trips = layout.call("range", [self._writer.code(node.args[0])])
+            head = lay_out(f"for {self._target(body.inputs[0])} in ", trips, ":", indent)
         return [*head, *(inner or [f"{' ' * (indent + STEP)}pass"])]
+
+    def _walk(self, walk: Walk, starts: Mapping[Value, Value], indent: int) -> list[str]:
+        """The head of a loop over sequences."""
+        with self._values.reading(starts):
+            over = self._writer.all(walk.over)
+        items = [self._targets(lane) for lane in walk.lanes]
+        code = over[0] if len(over) == 1 else layout.call("zip", over)
+        target = items[0] if len(over) == 1 else layout.tuple_of(items)
+        if walk.count in self._folding.needed:
+            start = [Code(str(walk.start))] if walk.start else []
+            code = layout.call("enumerate", [code, *start])
+            target = layout.tuple_of([Code(self._target(walk.count)), target])
+        return lay_out(f"for {target.text} in ", code, ":", indent)
+
+    def _targets(self, lane: Lane) -> Code:
+        """What is set to the items of a sequence."""
+        if lane.parts:
+            return layout.tuple_of([Code(self._target(part)) for part in lane.parts])
+        return Code(self._target(lane.item))
+
+    def _target(self, value: Value | None) -> str:
+        return self._names.names[value] if value in self._folding.needed else "_"
 
 
 def _else(rest: list[str], indent: int) -> list[str]:

@@ -106,3 +106,21 @@ def _runs(items: Sequence[Tree]) -> list[Tree]:
         is_made = type(same[0]) in (Call, New)
         runs += [Repeat(same[0], len(same))] if len(same) > 2 and is_made else same
     return runs
+
+
+_WITHOUT_WEIGHTS = ("Identity", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tanh", "Softmax",
+                    "Hardswish", "LeakyReLU", "Dropout", "MaxPool2d", "AvgPool2d", "Flatten",
+                    "AdaptiveAvgPool2d", "BatchNorm2d", "LayerNorm", "GroupNorm")  # fmt: skip
+
+
+def draws_nothing(tree: Tree) -> bool:
+    """Whether making it takes no random numbers, so that it does not matter when it is made."""
+    if type(tree) is New:
+        return False
+    if type(tree) is not Call:
+        return True
+    module, _, name = tree.target.partition(":")
+    plain = name in _WITHOUT_WEIGHTS or name in ("Sequential", "ModuleList")
+    return tree.target == "super" or (
+        module == "torch.nn" and plain and all(map(draws_nothing, tree.args))
+    )

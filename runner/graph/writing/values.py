@@ -102,10 +102,11 @@ class Values:
         then, other = (self._folding.results(block)[0][1] for block in node.blocks)
         write = self.truth if truth else self.writer.code
         if truth or self.is_boolean(node.args[0]):
+            first = write(node.args[0])
             if other is False:
-                return condition if then is True else _both(condition, "and", write(then))
+                return first if then is True else _both(first, "and", write(then))
             if then is True:
-                return _both(condition, "or", write(other))
+                return _both(first, "or", write(other))
         if then is False and other is True:
             return negation(condition)
         return layout.ternary(condition, write(then), write(other))
@@ -115,6 +116,8 @@ class Values:
         node = argument.node if type(argument) is Value else None
         if node is not None and node in self._folding.folded and node in self._folding.ternary:
             return self.ternary(node, truth=True)
+        if node is not None and node in self._folding.folded and node.target == "builtins:bool":
+            return self.truth(node.args[0])
         return self.writer.code(argument)
 
     def is_same(self, first: Argument, again: Argument, before: Mapping[Value, Argument]) -> bool:

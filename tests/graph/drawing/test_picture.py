@@ -59,6 +59,8 @@ def test_a_residual_connection_bypasses_the_layers():
 def test_changed_units_choices_and_candidates_are_marked():
     graph = handmade.net_graph()
     root = graph.root
+    for _, unit in root.walk():
+        unit.mutated = False  # as they come from a model
     choice = Unit("open", Ref("runner.nn:LayerChoice"))
     choice.facts = {"choice": Categorical("act", ("relu", "gelu")), "labels": ("act",)}
     choice.set_child("0", Unit.of("torch.nn:ReLU"))

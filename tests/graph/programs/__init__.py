@@ -27,6 +27,7 @@ from programs import (  # noqa: F401 (each adds its cases)
     state,
     texts,
     unscriptable,
+    unseen,
 )
 from programs.case import PROGRAMS, Program
 

@@ -83,7 +83,7 @@ def test_in_place_operators_give_no_value_and_names_are_those_of_the_source():
     _, graph = converted(Block, 4)
     nodes = graph.root.functions["forward"].nodes
     assert [(n.target, [o.name for o in n.outputs]) for n in nodes] == [
-        ("conv", [""]), ("norm", [""]), ("act", ["out"]), ("add_", []),
+        ("conv", [""]), ("norm", [""]), ("act", ["out"]), ("operator:iadd", []),
     ]  # fmt: skip
     assert nodes[0].line.startswith("test_torchscript.py:")
 

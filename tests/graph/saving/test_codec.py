@@ -18,6 +18,7 @@ from runner.graph.running.interpreter import Interpreter
 from runner.graph.running.shapes import propagate
 from runner.graph.saving.codec import from_json, to_json
 from runner.graph.unit import Call, Graph, Note, Ref, Start, Stored, Unit, Weight
+from runner.graph.writing.generate import generate
 from runner.nn.expression import Computed, Expression, Variable
 
 WIDTH = Variable(Categorical("width", (8, 16)), 16, [8, 16])
@@ -26,7 +27,7 @@ SIZE = Variable(Categorical("size", ([3, 3], [5, 5])), [5, 5], [(3, 3), (5, 5)])
 
 
 def there_and_back(graph: Graph) -> Graph:
-    return from_json(json.loads(json.dumps(to_json(graph))), graph.tensors)
+    return from_json(json.loads(json.dumps(to_json(graph))), graph.tensors, trust=["m"])
 
 
 def shown(thing, names: dict) -> object:
@@ -47,7 +48,7 @@ def shown(thing, names: dict) -> object:
     if kind is Function:
         return [thing.name, shown(thing.parameters, names), shown(thing.block, names)]
     if kind is Unit:
-        fields = {name: v for name, v in vars(thing).items() if name != "_owned"}
+        fields = {name: v for name, v in vars(thing).items() if name != "_own"}
         return [kind.__name__, shown(fields, names)]
     if kind is Graph:
         fields = {name: v for name, v in vars(thing).items() if name != "tensors"}
@@ -137,7 +138,7 @@ def test_every_kind_of_expression_computes_the_same():
         nn.ValueChoice.max(WIDTH, 9), nn.ValueChoice.condition(WIDTH > 8, 1.5, 2),
         nn.ValueChoice.to_int(RATE * 10), math.floor(RATE * 7), nn.ValueChoice.to_float(WIDTH),
     ]  # fmt: skip
-    graph = Graph(Unit.of("torch.nn:Thing", *values))
+    graph = Graph(Unit.of("torch.nn:Linear", *values))
     twin = there_and_back(graph)
     assert_same(graph, twin)
     for before, after in zip(values, twin.root.call.args, strict=True):
@@ -157,10 +158,10 @@ def test_an_object_without_a_form_is_named_with_its_place(thing):
 
 
 def test_an_expression_with_an_unknown_function_is_refused_both_ways():
-    graph = Graph(Unit.of("torch.nn:Thing", Computed(json.dumps, (WIDTH,))))
+    graph = Graph(Unit.of("torch.nn:Linear", Computed(json.dumps, (WIDTH,))))
     with pytest.raises(GraphError, match="dumps"):
         to_json(graph)
-    data = to_json(Graph(Unit.of("torch.nn:Thing", WIDTH + 1)))
+    data = to_json(Graph(Unit.of("torch.nn:Linear", WIDTH + 1)))
     for target in ("os:system", "builtins:eval", "runner.nn.value:Any"):
         data["expressions"][0][0] = target
         with pytest.raises(GraphError, match="cannot compute"):
@@ -187,6 +188,111 @@ def test_what_is_no_graph_is_refused(change):
     change(data)
     with pytest.raises(GraphError):
         from_json(data)
+
+
+def test_tensors_that_are_missing_are_named_with_what_to_write():
+    graph = rich_graph()
+    with pytest.raises(GraphError, match=r"'c0': hand them over as .*tensors=graph.tensors"):
+        from_json(to_json(graph))
+
+
+# What a graph from a file may name
+
+
+def calling(target: str, *args: object) -> dict:
+    root = Unit("graph", Ref("handmade:Net"))
+    forward = Function("forward", [Parameter("x")])
+    forward.result = forward.call_function(target, *args)
+    root.define(forward)
+    return to_json(Graph(root))
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["os:system", "subprocess:run", "importlib:import_module", "builtins:eval", "builtins:open",
+     "builtins:__import__", "torch:load", "torch:hub.load", "torch:compile", "torch:os.system",
+     "torch.serialization:load", "torch.jit:load", "torch.utils.cpp_extension:load",
+     "torch:ops.load_library", "torch.nn.functional:torch.load", "operator:attrgetter",
+     "handmade:torch.load", "pickle:loads"],
+)  # fmt: skip
+def test_a_graph_from_a_file_may_not_name_what_does_more_than_compute(target):
+    with pytest.raises(GraphError, match=r"not on the list.*trust=\["):
+        from_json(calling(target))
+    with pytest.raises(GraphError, match="not on the list"):
+        from_json(to_json(Graph(Unit.of("torch.nn:Linear", Call(target)))))
+    with pytest.raises(GraphError, match="not on the list"):
+        from_json(to_json(Graph(Unit.of("torch.nn:Linear", Ref(target)))))
+    with pytest.raises(GraphError, match="not on the list"):
+        from_json(to_json(Graph(Unit("basic", Ref("torch.nn:Linear"), Call(target)))))
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["torch:relu", "torch:Tensor.add", "torch:float32", "torch:no_grad", "torch:ops.aten.relu",
+     "torch.nn.functional:max_pool2d", "torch.nn.functional:scaled_dot_product_attention",
+     "torch.fft:fft", "torch.linalg:norm", "torch.nn.init:normal_", "operator:add", "math:sqrt",
+     "torch.jit:is_scripting", "builtins:len", "builtins:ValueError", "handmade:conv"],
+)  # fmt: skip
+def test_a_graph_from_a_file_may_name_what_computes_and_what_its_classes_stand_beside(target):
+    from_json(calling(target))
+
+
+def test_a_package_can_be_trusted():
+    from_json(calling("json:dumps"), trust=["json"])
+    with pytest.raises(GraphError, match="not on the list"):
+        from_json(calling("jsonschema:validate"), trust=["json"])
+
+
+@pytest.mark.parametrize("name", ["__globals__", "__class__", 3])
+def test_a_graph_from_a_file_may_not_ask_for_any_attribute(name):
+    with pytest.raises(GraphError, match="may not ask for the attribute"):
+        from_json(calling("builtins:getattr", Ref("torch:relu"), name))
+
+
+# Damaged files
+
+WILD = st.sampled_from([
+    None, True, 0, -1, 1, 99, 1.5, "", "x", "forward", "a.b", "torch:relu", "os:system", "self",
+    "__init__", [], {}, [1], {"a": 1}, {"unit": 0}, {"ref": "torch:float32"}, {"value": 0},
+    {"tuple": [1, 2]}, {"call": ["torch:ones", [1], {}]}, {"stored": "B"}, "graph", "basic", "open",
+    "shell", "output", "if", "loop", "call_module",
+])  # fmt: skip
+
+
+def spots(data, path=()):
+    """The paths of everything in some JSON."""
+    yield path
+    inner = [*data.items()] if isinstance(data, dict) else []
+    inner = [*enumerate(data)] if isinstance(data, list) else inner
+    for key, item in inner:
+        yield from spots(item, (*path, key))
+
+
+SOUND = json.dumps(to_json(handmade.net_graph()))
+SPOTS = [path for path in spots(json.loads(SOUND)) if path]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(SPOTS), WILD | st.just("removed") | st.just("doubled"))
+def test_a_damaged_graph_is_refused_in_words_or_is_a_graph(path, wild):
+    data = json.loads(SOUND)
+    *above, last = path
+    here = data
+    for key in above:
+        here = here[key]
+    if wild == "removed":
+        del here[last]
+    elif wild == "doubled" and isinstance(here, list):
+        here.insert(last, here[last])
+    else:
+        here[last] = wild
+    try:
+        graph = from_json(data)
+        lint(graph)
+        str(graph)
+        generate(graph)
+    except GraphError:
+        pass
 
 
 NAMES = st.sampled_from("abcxyz")

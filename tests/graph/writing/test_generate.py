@@ -3,7 +3,6 @@
 import ast
 import gc
 import weakref
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from runner.choice import Categorical
 from runner.errors import GraphError
 from runner.graph.node import Function, Parameter, Value
 from runner.graph.unit import Call, Graph, Ref, Start, Stored, Unit, Weight
 from runner.graph.writing.generate import generate
 from runner.graph.writing.verify import verify
+from runner.nn.expression import Variable
 
 
 def unit(name: str = "Net", **children: Unit | None) -> Unit:
@@ -404,13 +405,11 @@ def test_what_is_left_open_is_refused_by_its_path_and_label() -> None:
 
 
 def test_a_choice_left_open_in_an_argument_is_refused_by_its_path_and_label() -> None:
-    class Open:
-        choices = (SimpleNamespace(label="width"),)
-
+    width = Variable(Categorical("width", (4, 8)), 4, [4, 8])
     with pytest.raises(GraphError, match=r"^a \(Linear\): 'width' is still open"):
-        generate(net(chain("a"), a=linear((1, Open()))))  # type: ignore[arg-type]
+        generate(net(chain("a"), a=linear((1, width))))  # type: ignore[arg-type]
     f = Function("forward", [Parameter("x")])
-    f.result = f.call_function("operator:mul", f.inputs[0], Open())
+    f.result = f.call_function("operator:mul", f.inputs[0], width)
     with pytest.raises(GraphError, match=r"^the model \(Net\), forward: 'width' is still open"):
         generate(net(f))
 

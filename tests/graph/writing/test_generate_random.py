@@ -1,7 +1,7 @@
 """Random functions do the same as generated source as when their nodes are run one by one."""
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ class Program:
         values = self.block([x, y], 0)
         kind = self.draw(st.integers(0, 2))
         if kind == 0:
-            self.function.result = self.pick(values)
+            self.function.result = self.ending(values)
         elif kind == 1:
             self.function.result = (self.pick(values), self.pick(values))
 
@@ -49,6 +49,7 @@ class Program:
         kinds = [self.pure, self.pure, self.change, self.taken, self.noted, self.listed]
         if depth < 3:
             kinds += [self.branch, self.branch, self.counted, self.repeated, self.guard]
+            kinds += [self.walked, self.stepped]
         for _ in range(self.draw(st.integers(0, 5))):
             values += self.draw(st.sampled_from(kinds))(values, depth)
         return values
@@ -111,13 +112,81 @@ class Program:
                 block.results = (None if place == raising else self.pick(inner),)
         return node.outputs
 
+    def ending(self, values: Values) -> Value:
+        """What is returned, perhaps early: then a flag says so, and an If decides by it."""
+        if self.draw(st.integers(0, 2)) == 0:
+            return self.pick(values)
+        flag, returned, changed = self.leaving(values, 1).outputs
+        node = self.node("if", "", (flag,), "")
+        node.add_block().results = (returned,)
+        rest = node.add_block()
+        with self.function.inserting_into(rest):
+            rest.results = (self.ending(self.block([*values, changed], 2)),)
+        return node.output
+
+    def leaving(self, values: Values, depth: int) -> Node:
+        """An If that says by a flag whether to return, what, and otherwise a value."""
+        node = self.node("if", "", (self.condition(values),), "", "", self.draw(NAMES))
+        for _ in range(2):
+            block = node.add_block()
+            with self.function.inserting_into(block):
+                inner = self.block(values, 2)
+                if depth < 3 and self.draw(st.booleans()):
+                    block.results = self.leaving(inner, depth + 1).outputs
+                elif self.draw(st.booleans()):
+                    block.results = (True, self.pick(inner), None)
+                else:
+                    block.results = (False, None, self.pick(inner))
+        return node
+
     def counted(self, values: Values, depth: int) -> Values:
         return self.loop(values, depth, self.draw(st.integers(0, 3)))
 
     def repeated(self, values: Values, depth: int) -> Values:
         return self.loop(values, depth, None)
 
-    def loop(self, values: Values, depth: int, trips: int | None) -> Values:
+    def walked(self, values: Values, depth: int) -> Values:
+        """A loop over lists side by side, with or without a counter, or that makes one longer."""
+        lists, lengths = [], []
+        for _ in range(self.draw(st.integers(1, 2))):
+            items = [self.pick(values) for _ in range(self.draw(st.integers(0, 3)))]
+            lists.append(self.node("list", "", items, self.draw(NAMES)).output)
+            lengths.append(self.call("builtins:len", lists[-1]))
+        start = self.draw(st.integers(0, 2))
+        counts = [2**63 - 1 - start] if self.draw(st.booleans()) else []
+        both = [*counts, *lengths]
+        trips = self.call("builtins:min", both) if len(both) > 1 else lengths[0]
+
+        def taken(index: Value) -> Values:
+            made = [self.call("operator:getitem", items, index, name=self.draw(NAMES))
+                    for items in lists if self.draw(st.integers(0, 3))]  # fmt: skip
+            if self.draw(st.booleans()):
+                count = self.call("operator:add", index, start, name="i") if start else index
+                made.append(self.call("operator:add", self.pick(values), count))
+            if self.draw(st.integers(0, 3)) == 0:
+                self.node("call_method", "append", (lists[0], self.pick(values)))
+            return made
+
+        return self.loop(values, depth, trips, taken)
+
+    def stepped(self, values: Values, depth: int) -> Values:
+        """A loop over a range."""
+        start, step = self.draw(st.integers(-1, 1)), self.draw(st.sampled_from([1, 2, -1]))
+        over = self.call("builtins:range", start, self.draw(st.integers(-2, 3)), step)
+
+        def taken(index: Value) -> Values:
+            item = index if step == 1 else self.call("operator:mul", index, step)
+            item = item if start == 0 else self.call("operator:add", item, start, name="i")
+            return [self.call("operator:add", self.pick(values), item)]
+
+        return self.loop(values, depth, self.call("builtins:len", over), taken)
+
+    def call(self, target: str, *args: Any, name: str = "") -> Value:
+        return self.node("call_function", target, args, name).output
+
+    def loop(
+        self, values: Values, depth: int, trips: Any, taken: Callable[[Value], Values] | None = None
+    ) -> Values:
         names = [self.draw(NAMES) for _ in range(self.draw(st.integers(1, 3)))]
         first = [self.pick(values) for _ in names]
         start = self.condition(values) if self.draw(st.booleans()) else True
@@ -128,7 +197,8 @@ class Program:
         inner = [block.add_input(name) for name in names]
         count = block.add_input("") if counter else None
         with self.function.inserting_into(block):
-            inner = self.block([*values, *inner], depth + 1)
+            items = taken(block.inputs[0]) if taken else []
+            inner = self.block([*values, *inner, *items], depth + 1)
             again: Any = self.draw(st.sampled_from([True, False])) and trips is not None
             more = []
             if not again:
@@ -165,10 +235,9 @@ class Machine:
     def node(self, node: Node) -> Sequence[Any]:
         args = self.of(node.args) if node.op not in ("if", "loop") else ()
         match node.op:
-            case "call_function" if node.target == "builtins:bool":
-                return [bool(*args)]
             case "call_function":
-                return [getattr(operator, node.target.partition(":")[2])(*args)]
+                module, _, name = node.target.partition(":")
+                return [getattr(import_module(module), name)(*args)]
             case "call_method":
                 return [getattr(args[0], node.target)(*args[1:])]
             case "list":

@@ -1,0 +1,64 @@
+"""Whether source imports nothing but torch, as a standalone one must."""
+
+import ast
+import sys
+from collections.abc import Iterator
+
+from runner.errors import ConfigError
+from runner.graph.reading.unseen import overrides
+from runner.graph.signature import locate
+from runner.graph.unit import Graph, Unit
+
+KNOWN = sys.stdlib_module_names | {"torch", "safetensors"}
+
+
+def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
+    """Raises ConfigError for source that imports anything else, and for what else the `space` may
+    still put into a model; says what, and why it is not written out."""
+    whole = space or graph
+    foreign = [*dict.fromkeys([*_imported(text), *_kept(whole)])]
+    if foreign:
+        found = "; ".join(f"{target} ({_why(target, whole)})" for target in foreign[:3])
+        more = f"; and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        raise ConfigError(
+            "With export.standalone=true the source imports torch only, but this space needs "
+            f"{found}{more}. Mend that, or run with export.standalone=false."
+        )
+
+
+def _imported(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and _is_foreign(node.module or ""):
+            yield from (f"{node.module}:{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if _is_foreign(alias.name))
+
+
+def _is_foreign(module: str) -> bool:
+    return module.partition(".")[0] not in KNOWN
+
+
+def _kept(graph: Graph) -> Iterator[str]:
+    """The classes of units that are not written out, or not all of them."""
+    for _, unit in graph.root.walk():
+        if _is_kept(unit) and _is_foreign(unit.cls.module):
+            yield unit.cls.target
+
+
+def _is_kept(unit: Unit) -> bool:
+    """Whether source that has a unit imports its class."""
+    kept = unit.grade in ("shell", "basic") or unit.inherits
+    return kept and unit.name != "Placeholder"
+
+
+def _why(target: str, graph: Graph) -> str:
+    """Why something has to be imported."""
+    for path, unit in graph.root.walk():
+        if unit.cls.target == target and _is_kept(unit):
+            if unit.inherits:
+                why = f"TorchScript does not see all of it: {overrides(locate(target))}"
+                return f"{path or 'the model'}: {why}"
+            note = next((note.text for note in graph.notes if note.path == path), "")
+            why = note.partition(" Kept as")[0].rstrip(".") or "a class with @basic_unit"
+            return f"{path or 'the model'}: {why}"
+    return "a function or class that a forward uses"

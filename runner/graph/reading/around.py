@@ -1,0 +1,76 @@
+"""What a method sees of the model it is part of, while it is lowered."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, final
+
+import torch
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.node import Node
+from runner.graph.reading.declared import by_name, function_target
+from runner.graph.reading.literal import Literals
+from runner.graph.reading.scripted import Formal, demangled, formal, plain_name, resolve
+from runner.graph.reading.steps import Place
+from runner.graph.reading.types import Type
+
+
+class Reads(Protocol):
+    """The reader of a model, as methods need it."""
+
+    literals: Literals
+    types: dict[int, Type]  # by id of module
+
+    def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
+        """The arguments of a method that is called somewhere."""
+
+    def own_function(self, qualname: str, compiled: Any) -> str:
+        """The name of a function of the graph's own, lowered when it is first met."""
+
+
+@final
+class Around:
+    """See `runner.graph.reading.steps.Surroundings`."""
+
+    def __init__(self, reader: Reads, owner: nn.Module | None, found: Type) -> None:
+        self.reader = reader
+        self.literals = reader.literals
+        self._owner = owner
+        self._type = found
+
+    def module(self, names: tuple[str, ...]) -> nn.Module | None:
+        found = self._owner
+        for name in names:
+            found = found._modules.get(name) if found is not None else None
+        return found
+
+    def called(self, place: Place, method: str) -> Sequence[Formal]:
+        module = self.module(place.names)
+        assert module is not None
+        return self.reader.called(module, method)
+
+    def returns(self, place: Place, method: str, node: Node) -> None:
+        module = self.module(place.names)
+        if plain_name(method) != method and module is not None:
+            self._type.calls.append((node, self.reader.types[id(module)], method))
+
+    def stands_for(self, place: Place) -> str:
+        return getattr(self.module(place.names), "stands_for", "")
+
+    def read(self, place: Place, name: str) -> None:
+        self._type.reads[place, name] = None
+
+    def function(self, qualname: str) -> tuple[str, Sequence[Formal] | None]:
+        compiled: Any = torch.jit._state._python_cu.find_function(qualname)
+        formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
+        name = plain_name(demangled(qualname))
+        python = resolve(name)
+        plain = callable(python) and not isinstance(python, torch.jit.ScriptFunction)
+        if plain and "<" not in name:
+            keywords = by_name(python)
+            for declared in formals or ():
+                declared.by_name = declared.name in keywords
+            return function_target(python, name), formals
+        if compiled is None:
+            raise GraphError(f"The function {name} cannot be imported.")
+        return f":{self.reader.own_function(qualname, compiled)}", formals

@@ -1,0 +1,184 @@
+"""How modules were constructed, checked by doing it again."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, final
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.reading.attributes import is_plain
+from runner.graph.reading.hooks import hooked, plain_class
+from runner.graph.reading.literal import Literals
+from runner.graph.reading.notes import Notes
+from runner.graph.reading.rebuild import Rebuilder, bound
+from runner.graph.reading.standins import called_values, is_choice
+from runner.graph.reading.torchscript import Reader
+from runner.graph.reading.weights import Weights
+from runner.graph.unit import Call, Ref, Unit
+from runner.graph.weight import CAST
+from runner.nn.expression import is_open, replace_open
+from runner.nn.record import Record, record_of
+
+
+@final
+class Construction:
+    """Finds constructor calls, and what was changed behind them."""
+
+    def __init__(self, reader: Reader, literals: Literals, weights: Weights, notes: Notes) -> None:
+        self.reader = reader
+        self.literals = literals
+        self.weights = weights
+        self.notes = notes
+        self.rebuilder = Rebuilder(lambda value: replace_open(value, lambda e: e.default))
+        self._open: dict[int, bool] = {}
+        self._was_cast: set[int] = set()
+
+    def describe(self, module: nn.Module, unit: Unit) -> None:
+        """How a unit was constructed, checked by doing it again."""
+        if unit.grade == "open":
+            return
+        if unit.grade == "graph" and is_plain(module):
+            unit.starts = self.weights.starts(module)
+            return
+        record = record_of(module)
+        if record is None and unit.grade == "basic":
+            record = from_attributes(module)
+        unit.call = self.call(module, record)
+        unit.starts = self.weights.starts(module)
+        self._hooks(module, unit)
+        self._called_values(module, unit)
+        if unit.call is None or record is None or self._takes_from_outside(module, record):
+            unit.changed = unit.changed or unit.grade != "basic" or unit.call is None
+        elif not unit.hooked and (unit.grade == "basic" or not self.holds_choices(module)):
+            self._check(module, unit, record)
+
+    def _takes_from_outside(self, module: nn.Module, record: Record) -> bool:
+        """Whether a constructor was given a module that stands elsewhere in the model too: its
+        call alone would make another one."""
+        path = self.notes.paths[id(module)]
+        prefix = f"{path}." if path else ""
+        given = (
+            self.notes.paths.get(id(inner)) for inner in _modules_in((record.args, record.kwargs))
+        )
+        return any(other is not None and not other.startswith(prefix) for other in given)
+
+    def _hooks(self, module: nn.Module, unit: Unit) -> None:
+        """What was applied to a module behind its constructor."""
+        try:
+            unit.hooked = hooked(module, self.literals)
+        except GraphError as error:
+            self.notes.say(module, f"A parametrization of it cannot be written down. {error}")
+
+    def _called_values(self, module: nn.Module, unit: Unit) -> None:
+        """What is a value of runner.nn in the model, to be called, is a plain one once written."""
+        names = called_values(module)
+        if unit.grade == "graph" and names:
+            unit.changed = True
+            return
+        for name in names:
+            if callable(vars(module)[name]):
+                self.notes.say(
+                    module,
+                    f"Its forward is kept, and calls self.{name}(), which will be a plain value in "
+                    f"what is generated. Use self.{name} as it is.",
+                )
+
+    def makes_again(self, module: nn.Module) -> bool:
+        """Whether the constructor call of a module is known, and makes it."""
+        record = record_of(module)
+        call = self.call(module, record)
+        if record is None or call is None or self._takes_from_outside(module, record):
+            return False
+        return self.rebuilder.edits(module, record, _key(call)) is not None
+
+    def call(self, module: nn.Module, record: Record | None) -> Call | None:
+        if record is None:
+            return None
+        cls = plain_class(module)
+        names = dict([*inspect.signature(cls.__init__).parameters.items()][1:])
+        record = bound(record, names)
+        try:
+            return None if record is None else self.literals.call(cls, record.args, record.kwargs)
+        except GraphError as error:
+            if self.reader.is_opaque(module) and id(module) in self.notes.paths:
+                self.notes.say(module, f"Its constructor call cannot be written down. {error}")
+            return None
+
+    def _check(self, module: nn.Module, unit: Unit, record: Record) -> None:
+        assert unit.call is not None
+        key = _key(unit.call)
+        self._cast(module, unit, record)
+        edits = self.rebuilder.edits(module, record, key)
+        if edits is None:
+            unit.changed = unit.grade != "basic"
+            if unit.changed:
+                return
+            others = self.rebuilder.others(module, record, key)
+            edits = [edit for edit in others if not _is_given(module, *edit[:2])]
+        try:
+            unit.edits = [(path, name, self.literals.of(value)) for path, name, value in edits]
+        except GraphError:
+            unit.changed = True
+
+    def _cast(self, module: nn.Module, unit: Unit, record: Record) -> None:
+        """Have a module cast, if it was, and none above it is."""
+        assert unit.call is not None
+        dtype = self.rebuilder.cast(module, record, _key(unit.call))
+        if dtype is None or id(module) in self._was_cast:
+            return
+        self._was_cast |= {id(inner) for inner in module.modules()}
+        unit.hooked.append(Call(CAST, (Ref(f"torch:{str(dtype).removeprefix('torch.')}"),)))
+
+    def holds_choices(self, module: nn.Module) -> bool:
+        """Whether something in a module is open, so that its constructor cannot make it alone."""
+        if id(module) not in self._open:
+            record = record_of(module)
+            self._open[id(module)] = (
+                (record is not None and is_open((record.args, record.kwargs)))
+                or is_choice(type(module))
+                or any(map(is_open, vars(module).values()))
+                or any(self.holds_choices(child) for child in module.children())
+            )
+        return self._open[id(module)]
+
+
+def _modules_in(argument: Any) -> Iterator[nn.Module]:
+    """The modules among arguments, however deep in containers."""
+    if isinstance(argument, nn.Module):
+        yield argument
+    elif isinstance(argument, tuple | list):
+        for item in argument:
+            yield from _modules_in(item)
+    elif isinstance(argument, dict):
+        yield from _modules_in([*argument.values()])
+
+
+def _is_given(module: nn.Module, path: str, name: str) -> bool:
+    """Whether what took the place of a parameter was recorded, so that a start says it."""
+    record = record_of(module.get_submodule(path))
+    return record is not None and name in record.origins
+
+
+def _key(call: Call) -> Any:
+    """Calls of one key are equal; one that is given modules is equal to none."""
+    arguments = (*call.args, *call.kwargs.values())
+    plain = not any(isinstance(a, Unit) for a in arguments)
+    return repr(call) if plain and "Unit" not in repr(call) else call
+
+
+def from_attributes(module: nn.Module) -> Record | None:
+    """A constructor call told by attributes of the names of its arguments; None without them."""
+    names = [*inspect.signature(type(module).__init__).parameters.values()][1:]
+    kwargs = {}
+    for parameter in names:
+        name = parameter.name
+        if name in module._parameters:
+            kwargs[name] = module._parameters[name] is not None
+        elif hasattr(module, name):
+            kwargs[name] = getattr(module, name)
+        elif parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD,
+        ):  # fmt: skip
+            return None
+    return Record((), kwargs)

@@ -1,0 +1,135 @@
+"""In which grade each module of a model becomes a unit, and why it is no better."""
+
+from functools import cached_property
+from typing import Any, final
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.reading.attributes import default_of
+from runner.graph.reading.construction import Construction, from_attributes
+from runner.graph.reading.hooks import plain_class
+from runner.graph.reading.literal import reference
+from runner.graph.reading.notes import Notes
+from runner.graph.reading.pruned import pruned_result, pruned_test
+from runner.graph.reading.standins import is_choice
+from runner.graph.reading.torchscript import CONTAINERS, Reader
+from runner.graph.reading.touched import uses_class
+from runner.graph.reading.types import Type
+from runner.graph.reading.unseen import calls_anew, keepers, lost_attributes, overridden, overrides
+from runner.graph.reading.unsure import gives_more
+from runner.graph.unit import Grade
+from runner.nn.record import record_of
+
+
+@final
+class Grading:
+    """Grades modules, and notes those that are kept as they are."""
+
+    def __init__(
+        self, model: nn.Module, reader: Reader, construction: Construction, notes: Notes
+    ) -> None:
+        self.model = model
+        self.reader = reader
+        self.construction = construction
+        self.notes = notes
+
+    def grade(self, module: nn.Module, names: frozenset[str] | None) -> tuple[Grade, bool]:
+        """The grade of a module, and whether its unit inherits from its class; with the names that
+        those above which were not read may use of it, None if all were read."""
+        cls: Any = type(module)
+        if is_choice(cls):
+            return "open", False
+        if self.reader.is_opaque(module):
+            return "basic", False
+        found = self.reader.types[id(module)]
+        inherits = bool(overridden(cls))
+        used = not inherits and names is not None and uses_class(names, cls)
+        whole = id(module) in self._kept
+        is_read = used or not keeps_forward(module)
+        if inherits and calls_anew(cls):
+            names = names or frozenset()
+        if whole:
+            why, instead = f"{_UNSEEN}: {self._kept[id(module)]}", _UNSEEN_INSTEAD
+        elif is_read and (problem := self._problem(module, found, names, used=used)):
+            why, instead = f"{_UNREAD}. {problem}", _UNREAD_INSTEAD
+        elif inherits and not self._can_inherit(module):
+            why, instead = f"{_UNSEEN}: {overrides(cls)}", _UNSEEN_INSTEAD
+        else:
+            return "graph", inherits
+        whole = whole or not self._has_children(module) or self._stays_whole(module)
+        self.notes.kept(module, why, instead, whole=whole)
+        return ("basic" if whole else "shell"), False
+
+    @staticmethod
+    def _can_inherit(module: nn.Module) -> bool:
+        """Whether source can name the class of a module, and set all that its methods use."""
+        try:
+            reference(plain_class(module))
+        except GraphError:
+            return False
+        return not any(True for _ in lost_attributes(module, default_of))
+
+    def _problem(
+        self, module: nn.Module, found: Type, names: frozenset[str] | None, *, used: bool
+    ) -> str:
+        """Why a module cannot be taken as it was read; "" if it can."""
+        if found.problem:
+            return found.problem
+        if used:
+            return "What calls it was not read, and may use more of it than forward"
+        if names is not None and (test := pruned_test(module, found)):
+            return test
+        return pruned_result(module, found) if self._gives_more else ""
+
+    def _has_children(self, module: nn.Module) -> bool:
+        """Whether a module that was not read has parts that can be mutated; where its constructor
+        call is not known, it is made of its parts all the same."""
+        return any(True for _ in module.children()) or (
+            self.construction.call(module, record_of(module)) is None
+            and from_attributes(module) is None
+        )
+
+    def _stays_whole(self, module: nn.Module) -> bool:
+        """Whether a shell would lose attributes, and the constructor makes the whole module."""
+        lost = any(True for _ in lost_attributes(module, default_of))
+        return lost and self._can_make(module)
+
+    def _can_make(self, module: nn.Module) -> bool:
+        """Whether a module can be left to its constructor."""
+        return not self.construction.holds_choices(module) and self.construction.makes_again(module)
+
+    @cached_property
+    def _gives_more(self) -> bool:
+        return gives_more(self.model, self.reader.types)
+
+    @cached_property
+    def _kept(self) -> dict[int, str]:
+        """By the id of a module that only its constructor makes right, what is put on parts of it;
+        where no constructor can, that is said."""
+        kept = {}
+        twin = self.construction.rebuilder.twin
+        for module, keeper, names in keepers(self.model, self.reader.types, twin):
+            if keeper is None or not self._can_make(keeper):
+                self.notes.say(module, _LOST.format(" and ".join(names)))
+            else:
+                where = "it" if module is keeper else repr(self.notes.paths[id(module)])
+                kept[id(keeper)] = f"its constructor puts {' and '.join(names)} on {where}"
+        return kept
+
+
+_UNREAD = "TorchScript cannot read it"
+_UNREAD_INSTEAD = "write its forward as TorchScript allows"
+_UNSEEN = "TorchScript does not see all of it"
+_UNSEEN_INSTEAD = "do in forward what it does elsewhere"
+_LOST = (
+    "What was put on it, {}, is not part of the graph. Do it in forward, or decorate the class "
+    "whose constructor does it with @basic_unit."
+)
+
+
+def keeps_forward(module: nn.Module) -> bool:
+    """Whether a container has no forward of its own."""
+    if not isinstance(module, CONTAINERS):
+        return False
+    return type(module).forward in (nn.Sequential.forward, nn.Module.forward)

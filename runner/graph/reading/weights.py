@@ -1,0 +1,91 @@
+"""Parameters and buffers as the graph has them: shapes, first values, and which are one."""
+
+from collections.abc import Iterator
+from typing import final
+
+from torch import Tensor, nn
+
+from runner.graph.node import Argument
+from runner.graph.reading.calls import Places
+from runner.graph.reading.first import First, FirstValues, place_of
+from runner.graph.reading.literal import SMALL, Literals, filled
+from runner.graph.reading.notes import Notes
+from runner.graph.reading.torchscript import Reader
+from runner.graph.unit import Start, Stored, Unit, Weight
+
+
+@final
+class Weights:
+    """Describes the weights of a model, and the calls that fill them."""
+
+    def __init__(self, model: nn.Module, reader: Reader, literals: Literals, notes: Notes) -> None:
+        self.model = model
+        self.reader = reader
+        self.literals = literals
+        self.notes = notes
+        self.first = FirstValues(model, literals, self._constant, notes.say)
+
+    def describe(self, module: nn.Module, unit: Unit) -> None:
+        """Give a unit the parameters and buffers of its module."""
+        unit.parameters = {
+            name: self._parameter(module, name, weight)
+            for name, weight in module._parameters.items()
+        }
+        unit.buffers = {n: self._buffer(module, n, b) for n, b in module._buffers.items()}
+
+    def settle(self, places: Places) -> None:
+        """Find out who fills what; `places` says where modules stand."""
+        self.first.settle(places)
+
+    def starts(self, module: nn.Module) -> list[Start]:
+        """The calls that fill weights once a module is built."""
+        return [*self.first.starts(module)]
+
+    def _parameter(self, module: nn.Module, name: str, weight: Tensor | None) -> Weight | None:
+        if weight is None:
+            return None
+        first = First()
+        if not self.reader.is_opaque(module):
+            first = self.first.parameter(module, name, weight)
+        kind = tuple(weight.shape), _dtype(weight), weight.requires_grad
+        return Weight(*kind, start=first.value, place=_place(module, first))
+
+    def _buffer(self, module: nn.Module, name: str, buffer: Tensor | None) -> Weight | None:
+        if buffer is None:
+            return None
+        persistent = name not in module._non_persistent_buffers_set
+        first = First()
+        if not self.reader.is_opaque(module):
+            first = self.first.buffer(module, name, buffer)
+        kind = tuple(buffer.shape), _dtype(buffer), buffer.requires_grad, persistent
+        return Weight(*kind, first.value, _place(module, first))
+
+    def _constant(self, module: nn.Module, name: str, tensor: Tensor) -> Argument:
+        """What a tensor holds, written down."""
+        if (call := filled(tensor)) is not None:
+            return call
+        if tensor.numel() <= SMALL:
+            return self.literals.of(tensor.detach())
+        path = self.notes.paths[id(module)]
+        key = f"{path}.{name}" if path else name
+        self.reader.tensors[key] = tensor.detach().clone()
+        return Stored(key)
+
+    def ties(self) -> Iterator[tuple[str, str]]:
+        """Parameters that are one tensor in two modules, with the first of their paths."""
+        first: dict[int, str] = {}
+        for path, module in self.model.named_modules():
+            for name, weight in module._parameters.items():
+                if weight is not None:
+                    here = f"{path}.{name}" if path else name
+                    if first.setdefault(id(weight), here) != here:
+                        yield here, first[id(weight)]
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _place(module: nn.Module, first: First) -> tuple[int, int] | None:
+    """When a weight that draws random numbers is made."""
+    return None if first.order is None else place_of(module, first.order)

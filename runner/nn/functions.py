@@ -1,0 +1,62 @@
+"""Functions of torch, as they are seen when called: what they do, and where they are found."""
+
+import functools
+import sys
+from types import FrameType, MethodDescriptorType, WrapperDescriptorType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SET_ITEM = Tensor.__setitem__
+IN_PLACE = {"__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ipow__",
+            "__ifloordiv__", "__imod__", "__iand__", "__ior__", "__ixor__"}  # fmt: skip
+CASTS = {".to", ".type", ".double", ".float", ".half", ".bfloat16"}
+KEEP_VALUES = {"requires_grad_", "detach_", "share_memory_", "rename_", "set_"}
+
+
+def name_of(function: Any) -> str:
+    name: str = getattr(function, "__name__", "")
+    return name
+
+
+def makes_or_changes(function: Any, result: Any) -> bool:
+    return isinstance(result, Tensor | tuple | list) or function is SET_ITEM
+
+
+def sets_data(function: Any) -> bool:
+    return name_of(function) == "__set__" and function.__self__ is torch._C.TensorBase.data
+
+
+def changes(function: Any) -> bool:
+    name = name_of(function)
+    if name.endswith("__"):
+        return function is SET_ITEM or name in IN_PLACE
+    return name.endswith("_") and name not in KEEP_VALUES
+
+
+@functools.cache
+def target_of(function: Any) -> str:
+    """Where a function is found: "module:qualname", or ".name" for a method of a tensor; "" for one
+    that is hidden."""
+    name = name_of(function)
+    method = isinstance(function, MethodDescriptorType | WrapperDescriptorType)
+    if method or getattr(Tensor, name, None) is function:
+        return f".{name}"
+    home = sys.modules.get(getattr(function, "__module__", None) or "torch", torch)
+    for module in (torch, home):
+        if getattr(module, name, None) is function:
+            return f"{module.__name__}:{name}"
+    return ""
+
+
+def unseen(*args: Any) -> None:
+    """Stands for a call that was not seen."""
+
+
+def copies(function: Any, frame: FrameType) -> bool:
+    """Whether a call is the part of a deep copy that copies the values."""
+    if name_of(function) == "__deepcopy__":
+        return True
+    inside = frame.f_code.co_name == "__deepcopy__" and name_of(function) == "clone"
+    return inside and frame.f_globals["__name__"].startswith("torch.")

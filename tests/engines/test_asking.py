@@ -1,0 +1,91 @@
+"""Spaces whose forward asks what a choice gave, or does more than TorchScript sees: the models of
+engine base do what those of engine py do, and the run says what could not be read."""
+
+import logging
+
+import pytest
+import torch
+
+from runner.engines.base import BaseEngine
+from runner.engines.py import PyEngine
+from runner.errors import ConfigError
+from runner.trial import Trial
+
+X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+
+
+def engine(name: str, kind: type = BaseEngine):
+    return kind(space={"_target_": f"asking.{name}"}, trust=["asking"])
+
+
+def built(made, sample):
+    [job] = made.plan([Trial(0, sample, 0)])
+    return made.build(job.recipes[0])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MaybeNothing",
+        "HoldsMaybeNothing",
+        "MaybeList",
+        "HandsListOn",
+        "AsksOther",
+        "Frozen",
+        "Spare",
+    ],
+)
+def test_every_sample_gives_what_it_gives_in_engine_py(name):
+    ours, theirs = engine(name), engine(name, PyEngine)
+    for sample in theirs.space.enumerate():
+        model, expected = built(ours, sample), built(theirs, sample)
+        model.load_state_dict(expected.state_dict())
+        for training in (True, False):
+            model.train(training)
+            expected.train(training)
+            assert torch.equal(model(X), expected(X)), sample
+
+
+@pytest.mark.parametrize(
+    ("name", "shells", "text"),
+    [
+        ("MaybeNothing", [""], "it tests the type of what a choice may have given"),
+        ("HoldsMaybeNothing", ["inner"], "it tests the type of what a choice may have given"),
+        ("MaybeList", [""], "it tests the type of what a choice may have given"),
+        ("AsksOther", [], ""),
+        ("Frozen", [], ""),
+    ],
+)
+def test_only_what_asks_is_kept(name, shells, text):
+    made = engine(name)
+    graph = made.graph(made.space.default())
+    assert [path for path, unit in graph.root.walk() if unit.grade == "shell"] == shells
+    assert [note.path for note in graph.notes] == shells
+    assert all(text in note.text for note in graph.notes)
+
+
+def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
+    made = engine("Spare")
+    with caplog.at_level(logging.INFO, "runner.engines.notes"):
+        for sample in made.space.enumerate():
+            made.key(sample)
+    counts, note = [record.message for record in caplog.records]
+    assert counts == "asking.Spare as a graph: 2 graph, 0 shell, 3 basic."
+    assert note.startswith("layers.0.1 (Rest): TorchScript cannot read it. asking.py:")
+    assert note.endswith("(and at 2 more places)")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Spare", r"asking:Rest \(layers\.0\.1: TorchScript cannot read it\. asking\.py:\d+: "),
+        ("Frozen", r"asking:Frozen \(the model: .* it overrides train\(\)\)"),
+        ("UsesFunction", r"asking:shifted \(a function or class that a forward uses\)"),
+    ],
+)
+def test_a_space_that_cannot_stand_alone_says_so_at_its_default(name, text):
+    made = engine(name)
+    trial = Trial(0, made.space.default(), 0)
+    assert made.source(trial).text
+    with pytest.raises(ConfigError, match=f"needs {text}.*export.standalone=false"):
+        made.source(trial, standalone=True)
