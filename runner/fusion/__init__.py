@@ -1,0 +1,1 @@
+"""Several models as one: their programs, what runs them together, and what trains them."""

@@ -1,0 +1,1 @@
+"""From a graph to a program: one straight list of steps."""

@@ -1,0 +1,220 @@
+"""Fuse: several models as one, from the programs of what they do."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.fusion.choose import draws, kernel_of, label_of
+from runner.fusion.emitter import Emitter
+from runner.fusion.frozen import changed, frozen
+from runner.fusion.kernels.free import function_of, put_results, write_call
+from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, spoken
+from runner.fusion.kernels.tensors import tensor_of
+from runner.fusion.layout import Layout
+from runner.fusion.parameters import Parameters
+from runner.fusion.program import Program, Step, Var
+from runner.fusion.schedule import schedule
+from runner.fusion.short import shortened
+from runner.fusion.streams import Streams
+
+Forward = Callable[[Tensor], Any]
+
+
+class NotFused(Exception):
+    """Models that cannot be trained as one; the text says why, as part of a sentence."""
+
+
+@final
+@dataclass(frozen=True)
+class Fused:
+    """Several models as one function, written in Python."""
+
+    forward: Forward  # (N, ...) -> (K * N, ...), the outputs of the models one after another
+    source: str
+    launches: int  # calls, where the models alone would make
+    operations: int  # so many
+    copies: int  # how often values had to be put together anew
+    # What is frozen and the same for all: one tensor of features, and what follows from it. None
+    # where there is no such part.
+    prefix: Forward | None = None
+    rest: Forward | None = None
+
+
+def fuse(
+    models: Sequence[nn.Module],
+    programs: Sequence[Program],
+    parameters: Parameters,
+    streams: Streams,
+) -> Fused:
+    """One function for models in the mode that they are in, and that their programs are of.
+
+    Raises NotFused where their outputs are not one tensor of one shape.
+    """
+    programs = [shortened(*pair) for pair in zip(models, programs, strict=True)]
+    found = [
+        [Operation(i, step, program.specs, _module(model, step)) for step in program.steps]
+        for i, (model, program) in enumerate(zip(models, programs, strict=True))
+    ]
+    kernels = [[kernel_of(operation) for operation in row] for row in found]
+
+    def label(i: int, at: int) -> Hashable:
+        return label_of(found[i][at], kernels[i][at])
+
+    def ordered(i: int, at: int) -> Hashable:
+        return "draws" if draws(found[i][at], kernels[i][at]) else changed(found[i][at])
+
+    launches = [
+        (
+            [found[member.model][member.step] for member in launch],
+            kernels[launch[0].model][launch[0].step],
+        )
+        for launch in schedule(programs, label, ordered)
+    ]
+    results = _results(programs)
+    draft = Context(Emitter(), parameters, streams)
+    _write(launches, results, draft)
+    # Where each value has to be taken apart is known now; no more often than that, this time.
+    context = Context(Emitter(draft.emitter.cuts), parameters, streams)
+    result, calls = _write(launches, results, context)
+    return _compiled(context.emitter, result, calls, sum(map(len, found)))
+
+
+def _write(
+    launches: Sequence[tuple[Sequence[Operation], Kernel | None]],
+    results: Sequence[tuple[int, Var]],
+    context: Context,
+) -> tuple[str, int]:
+    """Write the source of launches; the name of the result, and how many calls there are."""
+    emitter = context.emitter
+    emitter.put([(i, Var(0)) for i in range(len(results))], "x", Layout.SHARED)
+    calls = sum(_emit(operations, kernel, context) for operations, kernel in launches)
+    result = emitter.fetch(results, Layout.FOLDED)
+    if emitter.counters:
+        _count(context)
+    return result, calls
+
+
+def _count(context: Context) -> None:
+    """Count the batches that normalizations have seen, all at once."""
+    emitter = context.emitter
+    seen = Counter(emitter.counters)  # a layer may be used twice
+    found = context.parameters.take([*seen], ("num_batches_tracked",), "stack")
+    assert found is not None
+    assert found[0] is not None
+    times = torch.tensor([*seen.values()], device=found[0].device)
+    emitter.lines.append(f"{emitter.bind(found[0], 'p')}.add_({emitter.bind(times)})")
+
+
+def _module(model: nn.Module, step: Step) -> nn.Module | None:
+    """The module a step calls; of a tensor, the one that holds it."""
+    if step.kind == "module":
+        return model.get_submodule(step.path)
+    if step.kind == "tensor":
+        return model.get_submodule(step.target.rpartition(".")[0])
+    return None
+
+
+def _emit(operations: Sequence[Operation], kernel: Kernel | None, context: Context) -> int:
+    """Write the source of a launch; gives how many calls it makes."""
+    emitter, first = context.emitter, operations[0]
+    columns = [inputs(operations, place) for place in range(len(first.step.inputs))]
+    drawing = draws(first, kernel)
+    same = not drawing and frozen(first)
+    if same and all(emitter.shared(column) is not None for column in columns):
+        _emit_one(operations, context, Layout.SHARED, drawing=False)
+        return 1
+    if len(operations) > 1 and kernel is not None and kernel.emit(operations, context):
+        return 1
+    for operation in operations:
+        _emit_one([operation], context, Layout.FOLDED, drawing=drawing)
+    return len(operations)
+
+
+def _emit_one(
+    operations: Sequence[Operation], context: Context, layout: Layout, *, drawing: bool
+) -> None:
+    """Write the call of the first of some operations; the others have the same result."""
+    emitter, first = context.emitter, operations[0]
+    if first.step.kind == "tensor":
+        put_results(operations, emitter.bind(tensor_of(first), "p"), layout, emitter)
+        return
+
+    def tensor(var: Var) -> str:
+        return emitter.plain((first.model, var))
+
+    if not first.step.inputs:
+        call = _making(first, emitter)
+    else:
+        call = _drawing(first, context, tensor) if drawing else write_call(emitter, first, tensor)
+    name = emitter.line(call, spoken(operations), early=layout == Layout.SHARED)
+    put_results(operations, name, layout, emitter)
+
+
+def _making(operation: Operation, emitter: Emitter) -> str:
+    """The source of a call that makes tensors of nothing, on the device of the batch."""
+    step = operation.step
+    making = emitter.bind(partial(made, function_of(operation)), "f")
+    return emitter.call(making, (Var(0), *step.args), step.kwargs, lambda _: "x")
+
+
+def made(function: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """What a function makes on the device of a tensor."""
+    with x.device:
+        return function(*args, **kwargs)
+
+
+def _drawing(operation: Operation, context: Context, tensor: Callable[[Var], str]) -> str:
+    """The source of a call that draws from the random numbers of its model."""
+    step, emitter = operation.step, context.emitter
+    if step.kind == "method":
+        function: Any = getattr(Tensor, step.target)
+    else:
+        function = function_of(operation)
+    drawing = emitter.bind(partial(drawn, context.streams, operation.model, function), "f")
+    return emitter.call(drawing, step.args, step.kwargs, tensor)
+
+
+def drawn(streams: Streams, model: int, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a function gives with the random numbers of a model."""
+    with streams.of(model):
+        return function(*args, **kwargs)
+
+
+def _results(programs: Sequence[Program]) -> list[tuple[int, Var]]:
+    shapes = set()
+    for program in programs:
+        if type(program.result) is not Var:
+            raise NotFused("a model gives something else than one tensor")
+        shapes.add(program.specs[program.result].shape)
+    if len(shapes) > 1:
+        raise NotFused("the outputs of the models have several shapes")
+    return [(i, program.result) for i, program in enumerate(programs)]
+
+
+def _compiled(emitter: Emitter, result: str, calls: int, operations: int) -> Fused:
+    early, late = emitter.early, [*emitter.lines, f"return {result}"]
+    names = emitter.names
+    source = _function("forward", "x", [*early, *late])
+    exec(compile(source, "<fused>", "exec"), names)
+    fused = Fused(names["forward"], source, calls, operations, emitter.copies)
+    used = {*NAME.findall("\n".join(late))} & {*NAME.findall("\n".join(early))} - {"x"}
+    if len(used) != 1 or "x" in NAME.findall("\n".join(late)) or not any(map(CALL.search, early)):
+        return fused
+    [kept] = used
+    text = _function("prefix", "x", [*early, f"return {kept}"]) + _function("rest", kept, late)
+    exec(compile(text, "<fused>", "exec"), names)
+    return replace(fused, prefix=names["prefix"], rest=names["rest"])
+
+
+CALL = re.compile(r"= f\d+\(")  # of a layer, which is worth to be kept; views are not
+NAME = re.compile(r"\b(?:v\d+|x)\b")
+
+
+def _function(name: str, argument: str, lines: Sequence[str]) -> str:
+    return "\n    ".join([f"def {name}({argument}):", f"n = {argument}.shape[0]", *lines]) + "\n"

@@ -1,0 +1,1 @@
+"""How equal operations of several models run as one."""

@@ -1,0 +1,101 @@
+"""Kernel: how equal operations of several models run as one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+from torch import nn
+
+from runner.fusion.emitter import Emitter
+from runner.fusion.layout import Layout
+from runner.fusion.parameters import Parameters
+from runner.fusion.program import Spec, Step, Var, mapped
+from runner.fusion.streams import Streams
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A step of one model, with the module that it calls."""
+
+    model: int
+    step: Step
+    specs: Mapping[Var, Spec]
+    module: nn.Module | None
+
+    @property
+    def spec(self) -> Spec:
+        """Of the first tensor among its arguments."""
+        return self.specs[self.step.inputs[0]]
+
+    @cached_property
+    def form(self) -> Hashable:
+        """Equal for steps that differ in no more than in which tensors they are given."""
+        return repr(mapped((self.step.args, dict(self.step.kwargs)), self._described))
+
+    def _described(self, argument: Any) -> Any:
+        return self.specs[argument] if type(argument) is Var else argument
+
+
+@final
+@dataclass(frozen=True)
+class Context:
+    """What the source is written with."""
+
+    emitter: Emitter
+    parameters: Parameters
+    streams: Streams
+
+
+class Kernel(ABC):
+    """One kind of operation. `draws`: whether it draws random numbers."""
+
+    draws = False
+
+    @abstractmethod
+    def label(self, operation: Operation) -> Hashable:
+        """Equal for operations of this kernel that can run as one; None where it cannot take it."""
+
+    @abstractmethod
+    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
+        """Write the source of equal operations, one of each model. False, and nothing written,
+        where their parameters lie such that it cannot be."""
+
+
+def inputs(operations: Sequence[Operation], place: int = 0) -> list[tuple[int, Var]]:
+    """The tensors that operations have at a place among their inputs."""
+    return [(operation.model, operation.step.inputs[place]) for operation in operations]
+
+
+def outputs(operations: Sequence[Operation], place: int = 0) -> list[tuple[int, Var]]:
+    """The tensors that operations give at a place among their outputs."""
+    return [(operation.model, operation.step.outputs[place]) for operation in operations]
+
+
+def write(operations: Sequence[Operation], call: str, layout: Layout, context: Context) -> None:
+    """Write the one call of operations, which gives their only outputs in a layout."""
+    name = context.emitter.line(call, spoken(operations))
+    context.emitter.put(outputs(operations), name, layout)
+
+
+def spoken(operations: Sequence[Operation]) -> str:
+    """What a launch is, for a reader of the source."""
+    step = operations[0].step
+    what = step.target or "the model"
+    if operations[0].module is not None and step.kind == "module":
+        what = f"{type(operations[0].module).__name__} {what}"
+    models = [operation.model for operation in operations]
+    return f"{what}, {_ranges(models)}"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, such as "0-3, 5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -1,0 +1,36 @@
+"""Parameters and buffers that a model uses itself, rather than through a layer."""
+
+from collections.abc import Hashable, Sequence
+from typing import final
+
+from torch import Tensor
+
+from runner.fusion.kernels.kernel import Context, Kernel, Operation, outputs
+from runner.fusion.kernels.layers import owners
+from runner.fusion.layout import Layout
+
+
+@final
+class Tensors(Kernel):
+    """All of them stacked."""
+
+    def label(self, operation: Operation) -> Hashable:
+        tensor = tensor_of(operation)
+        return tensor.shape, tensor.dtype, tensor.requires_grad
+
+    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
+        name = operations[0].step.target.rpartition(".")[2]
+        found = context.parameters.take(owners(operations), (name,), "stack")
+        if found is None:
+            return False
+        emitter = context.emitter
+        emitter.put(outputs(operations), emitter.bind(found[0], "p"), Layout.STACKED)
+        return True
+
+
+def tensor_of(operation: Operation) -> Tensor:
+    """The parameter or buffer of a step."""
+    name = operation.step.target.rpartition(".")[2]
+    found = getattr(operation.module, name)
+    assert isinstance(found, Tensor)
+    return found

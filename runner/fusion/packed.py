@@ -1,0 +1,101 @@
+"""Packed: equal tensors of several models in one tensor, of which the models' own are slices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+Mode = Literal["cat", "stack"]
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A tensor, and along its dimension 0, in order and in equal parts, whose it is: the number of
+    a model, and that model's own parameter or buffer, of which `.data` is the part.
+
+    What is not fused is packed alone: one owner, which is the tensor itself.
+    """
+
+    tensor: Tensor
+    owners: tuple[tuple[int, Tensor], ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the tensor is a model's own."""
+        return self.tensor is self.owners[0][1]
+
+    def parts(self, whole: Tensor) -> list[Tensor]:
+        """Views of a tensor of this one's shape, one for each owner, of the owners' shapes."""
+        if self.alone:
+            return [whole]
+        chunks = whole.chunk(len(self.owners), 0)
+        return [part.view(own.shape) for part, (_, own) in zip(chunks, self.owners, strict=True)]
+
+    def hold(self, data: Tensor, grad: Tensor | None) -> None:
+        """Let the tensor and its owners be views of other memory, which has their values."""
+        self._assign(self.tensor, data, grad)
+        if self.alone:
+            return
+        grads = [None] * len(self.owners) if grad is None else self.parts(grad)
+        for (_, own), part, slope in zip(self.owners, self.parts(data), grads, strict=True):
+            self._assign(own, part, slope)
+
+    @staticmethod
+    def _assign(tensor: Tensor, data: Tensor, grad: Tensor | None) -> None:
+        tensor.grad = None  # of another memory; its layout need not fit
+        tensor.data = data
+        tensor.grad = grad
+
+
+def pack(owners: Sequence[tuple[int, Tensor]], mode: Mode) -> Packed:
+    """Pack tensors of equal shape, layout and kind: (n, ...) to (k * n, ...) for "cat", to
+    (k, n, ...) for "stack".
+
+    Parameters give a parameter, frozen if they are; what is trained gets gradients of zero, and
+    keeps this memory for them. Buffers give a plain tensor.
+    """
+    own = [tensor for _, tensor in owners]
+    shapes, kinds = {tensor.shape for tensor in own}, {tensor.requires_grad for tensor in own}
+    if len(shapes) != 1 or len(kinds) != 1:
+        raise ValueError(f"Tensors of shapes {shapes} cannot be packed, trained: {kinds}.")
+    first = own[0]
+    data = torch.empty_strided(*_layout(own, mode), dtype=first.dtype, device=first.device)
+    tensor = nn.Parameter(data, first.requires_grad) if isinstance(first, nn.Parameter) else data
+    packed = Packed(tensor, tuple(owners))
+    with torch.no_grad():
+        for part, old in zip(packed.parts(data), own, strict=True):
+            part.copy_(old)
+    packed.hold(data, torch.zeros_like(data) if first.requires_grad else None)
+    return packed
+
+
+def unpack(packed: Packed) -> None:
+    """Give each owner memory of its own again, as it must have to be saved or sent alone."""
+    for _, own in packed.owners:
+        data = torch.empty_strided(own.shape, strides(own), dtype=own.dtype, device=own.device)
+        own.grad = None
+        own.data = data.copy_(own.data)
+
+
+def strides(tensor: Tensor) -> tuple[int, ...]:
+    """The strides of a tensor, or of a contiguous one where it has gaps or is transposed."""
+    layouts = [torch.contiguous_format, *(f for n, f in FORMATS.items() if n == tensor.dim())]
+    if any(tensor.is_contiguous(memory_format=layout) for layout in layouts):
+        return tensor.stride()
+    return torch.empty(tensor.shape, device="meta").stride()
+
+
+def _layout(own: Sequence[Tensor], mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape and strides of the packed tensor: each part lies in memory as its owner did, unless
+    they differ."""
+    first, layouts = own[0], {strides(tensor) for tensor in own}
+    inner = next(iter(layouts)) if len(layouts) == 1 else first.contiguous().stride()
+    if mode == "stack" or first.dim() == 0:
+        return (len(own), *first.shape), (first.numel(), *inner)
+    size = (len(own) * first.shape[0], *first.shape[1:])
+    return size, (prod(first.shape[1:]), *inner[1:])  # a dimension of one may have any stride

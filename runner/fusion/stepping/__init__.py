@@ -1,0 +1,1 @@
+"""Optimizer steps of several models with packed parameters."""

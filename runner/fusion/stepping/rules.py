@@ -1,0 +1,214 @@
+"""The update rules of Adam, AdamW and SGD, for parameters of several models in one buffer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+Settings = Mapping[str, Any]  # of an optimizer's parameter group
+LEFT_OUT = {"amsgrad", "maximize", "differentiable", "capturable", "dampening"}  # no rule has them
+FUSED = ("cpu", "cuda")  # devices on which torch has all three rules in one kernel
+
+
+@final
+class Spread:
+    """Numbers of the models, as vectors over the buffer. One that changes takes the place of what
+    last had its name."""
+
+    def __init__(self, model_of: Tensor, dtype: torch.dtype) -> None:
+        self._model_of = model_of  # (n,), of each element
+        self._dtype = dtype
+        self._kept: dict[str, tuple[list[float], Tensor]] = {}
+
+    def vector(self, name: str, values: list[float]) -> Tensor:
+        """Of each element, the number of its model; valid until the next of this name."""
+        values_before, vector = self._kept.get(name, (None, None))
+        if vector is None or values_before != values:
+            numbers = torch.tensor(values, dtype=self._dtype, device=self._model_of.device)
+            vector = self.of(numbers, out=vector)
+            self._kept[name] = (values, vector)
+        return vector
+
+    def number(self, name: str, values: list[float]) -> Any:
+        """The same, or the number if all have one."""
+        return values[0] if len(set(values)) == 1 else self.vector(name, values)
+
+    def of(self, numbers: Tensor, out: Tensor | None = None) -> Tensor:
+        """(K,) -> (n,)"""
+        return torch.index_select(numbers, 0, self._model_of, out=out)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """Of all parameters of all models, each (n,)."""
+
+    values: Tensor
+    grads: Tensor
+    states: Sequence[Tensor]  # one for each name of the rule
+    scratch: Sequence[Tensor]  # two
+    spread: Spread
+
+
+class Rule(ABC):
+    """One step of all parameters. `t` counts the steps, this one included, from 1."""
+
+    names: tuple[str, ...]  # of the states, as the optimizer calls them
+    counts: bool  # whether an optimizer's states hold the number of steps
+
+    @abstractmethod
+    def whole(self, b: Buffers, lr: float, t: int, s: Settings) -> None:
+        """All models are to be treated alike."""
+
+    @abstractmethod
+    def apart(
+        self,
+        b: Buffers,
+        lrs: Sequence[float],
+        scale: float,
+        ts: Sequence[int],
+        settings: Sequence[Settings],
+    ) -> None:
+        """Each model has its own rate (times `scale`), number of steps, and settings."""
+
+
+@final
+class AdamRule(Rule):
+    """Adam, with weight decay in the gradient or (`decoupled`) beside it."""
+
+    names = ("exp_avg", "exp_avg_sq")
+    counts = True
+
+    def __init__(self, decoupled: bool) -> None:
+        self._decoupled = decoupled
+
+    def whole(self, b: Buffers, lr: float, t: int, s: Settings) -> None:
+        fused = b.values.device.type in FUSED
+        clock = torch.tensor(float(t - 1), device=b.values.device if fused else "cpu")
+        beta1, beta2 = s["betas"]
+        (adamw if self._decoupled else adam)(
+            [b.values],
+            [b.grads],
+            [b.states[0]],
+            [b.states[1]],
+            [],
+            [clock],
+            fused=fused,
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=lr,
+            weight_decay=s["weight_decay"],
+            eps=s["eps"],
+            maximize=False,
+        )
+
+    def apart(
+        self,
+        b: Buffers,
+        lrs: Sequence[float],
+        scale: float,
+        ts: Sequence[int],
+        settings: Sequence[Settings],
+    ) -> None:
+        (first, second), spread, (_, two) = b.states, b.spread, b.scratch
+        g = self._decayed(b, lrs, scale, settings)
+        betas = [s["betas"] for s in settings]
+        first.lerp_(g, spread.number("beta1", [1 - beta for beta, _ in betas]))
+        torch.mul(g, g, out=two)
+        second.lerp_(two, spread.number("beta2", [1 - beta for _, beta in betas]))
+        # lr / c1 * m / (sqrt(v) / c2 + eps) = (lr / c1 * c2) * m / (sqrt(v) + c2 * eps)
+        pairs = [*zip(betas, ts, strict=True)]
+        roots = [(1 - beta**t) ** 0.5 for (_, beta), t in pairs]
+        corrections = [c2 / (1 - beta**t) for ((beta, _), t), c2 in zip(pairs, roots, strict=True)]
+        eps = [c2 * s["eps"] for c2, s in zip(roots, settings, strict=True)]
+        torch.sqrt(second, out=two)
+        two.add_(spread.number("eps", eps))
+        torch.div(first, two, out=two)
+        if len({*corrections}) == 1:
+            rates, scale = [*lrs], scale * corrections[0]
+        else:
+            rates = [lr * c for lr, c in zip(lrs, corrections, strict=True)]
+        b.values.addcmul_(two, spread.vector("rate", rates), value=-scale)
+
+    def _decayed(
+        self, b: Buffers, lrs: Sequence[float], scale: float, settings: Sequence[Settings]
+    ) -> Tensor:
+        """The gradient, after weight decay has been seen to."""
+        if not self._decoupled:
+            return with_decay(b, settings)
+        shares = [lr * s["weight_decay"] for lr, s in zip(lrs, settings, strict=True)]
+        if any(shares):
+            b.values.addcmul_(b.values, b.spread.vector("decay", shares), value=-scale)
+        return b.grads
+
+
+@final
+class SgdRule(Rule):
+    """Stochastic gradient descent, without momentum if there are no `names`."""
+
+    counts = False
+
+    def __init__(self, momentum: bool) -> None:
+        self.names = ("momentum_buffer",) if momentum else ()
+
+    def whole(self, b: Buffers, lr: float, t: int, s: Settings) -> None:
+        sgd(
+            [b.values],
+            [b.grads],
+            [b.states[0] if b.states else None],
+            fused=b.values.device.type in FUSED,
+            weight_decay=s["weight_decay"],
+            momentum=s["momentum"],
+            lr=lr,
+            dampening=0.0,
+            nesterov=s["nesterov"],
+            maximize=False,
+        )
+
+    def apart(
+        self,
+        b: Buffers,
+        lrs: Sequence[float],
+        scale: float,
+        ts: Sequence[int],
+        settings: Sequence[Settings],
+    ) -> None:
+        g = with_decay(b, settings)
+        if b.states:
+            state, momenta = b.states[0], [s["momentum"] for s in settings]
+            state.mul_(b.spread.number("momentum", momenta)).add_(g)  # at first it is zero
+            if settings[0]["nesterov"]:
+                factors = b.spread.vector("nesterov", momenta)
+                g = torch.addcmul(g, state, factors, out=b.scratch[1])
+            else:
+                g = state
+        b.values.addcmul_(g, b.spread.vector("rate", [*lrs]), value=-scale)
+
+
+def with_decay(b: Buffers, settings: Sequence[Settings]) -> Tensor:
+    """The gradient, with that of each model's L2 penalty."""
+    factors = [s["weight_decay"] for s in settings]
+    if not any(factors):
+        return b.grads
+    return torch.addcmul(b.grads, b.values, b.spread.vector("decay", factors), out=b.scratch[0])
+
+
+def rule_of(kind: type, settings: Sequence[Settings]) -> Rule | None:
+    """The rule of an optimizer class with these settings of K models; None if there is none that
+    does the same."""
+    if any(s[name] for s in settings for name in LEFT_OUT & set(s)):
+        return None
+    if kind in (torch.optim.Adam, torch.optim.AdamW):
+        decoupled = {s.get("decoupled_weight_decay", kind is torch.optim.AdamW) for s in settings}
+        return AdamRule(decoupled.pop()) if len(decoupled) == 1 else None
+    if kind is torch.optim.SGD:
+        forms = {(s["momentum"] != 0, s["nesterov"]) for s in settings}
+        return SgdRule(forms.pop()[0]) if len(forms) == 1 else None
+    return None

@@ -1,0 +1,141 @@
+"""The random numbers of each model of a group: those that it would draw if it were alone."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import final
+
+import torch
+from torch import Tensor
+
+from runner.fusion.layout import Layout
+
+SELU = 1.7580993408473766  # minus the value that SELU tends to at minus infinity
+
+
+@final
+class Streams:
+    """For each model, generators on the CPU and on the device, as the global ones would be after
+    `torch.manual_seed` with its seed.
+
+    On a CPU numbers are bit for bit those of separate training; on an accelerator, whose own
+    dropout draws in another way, they are as random and as independent of the other models.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._globals = _global_generators(device)
+        self._generators = [[torch.Generator(g.device) for g in self._globals] for _ in seeds]
+        for model, seed in enumerate(seeds):
+            self.seed(model, seed)
+
+    def seed(self, model: int, seed: int) -> None:
+        """Let a model's numbers begin anew."""
+        for generator in self._generators[model]:
+            generator.manual_seed(seed)
+
+    @contextmanager
+    def of(self, model: int) -> Iterator[None]:
+        """Meanwhile torch's global random numbers are this model's."""
+        before = [generator.get_state() for generator in self._globals]
+        _set(self._globals, [own.get_state() for own in self._generators[model]])
+        try:
+            yield
+        finally:
+            _set(self._generators[model], [g.get_state() for g in self._globals])
+            _set(self._globals, before)
+
+    def dropout(
+        self,
+        x: Tensor,
+        p: float | Sequence[float],
+        models: Sequence[int],
+        layout: Layout,
+        *,
+        feature: bool = False,
+        alpha: bool = False,
+    ) -> Tensor:
+        """Dropout in training, for each of the models in the tensor with its own mask.
+
+        `p`: the probability of zero, for all or for each. `feature`: for whole channels, as in
+        `F.dropout2d`. `alpha`: as in `F.alpha_dropout`.
+        """
+        rates = [float(p)] * len(models) if isinstance(p, int | float) else list(p)
+        if not any(rates) or not x.numel():
+            return x
+        factors = self._kept(x, rates, models, layout, feature)
+        dim = 1 if layout == Layout.CHANNELS else 0
+        if alpha:
+            summands = _alpha_terms(factors, len(models), dim, rates)
+            return x * factors + summands
+        if len(set(rates)) == 1:
+            return x * _scaled(factors, rates[0])
+        for part, rate in zip(factors.chunk(len(models), dim), rates, strict=True):
+            _scaled(part, rate)
+        return x * factors
+
+    def _kept(
+        self,
+        x: Tensor,
+        rates: Sequence[float],
+        models: Sequence[int],
+        layout: Layout,
+        feature: bool,
+    ) -> Tensor:
+        """Ones where values of a tensor stay, and zeros.
+
+        Numbers are drawn in the order in which a tensor lies in memory: for each model into one
+        laid out as its own would be.
+        """
+        channels = (2 if layout == Layout.STACKED else 1) if feature else None
+        if layout == Layout.CHANNELS:
+            owns = [_blank(part, channels) for part in x.chunk(len(models), 1)]
+            return torch.cat(list(map(self._draw, owns, rates, models)), 1)
+        kept = _blank(x, channels)
+        for part, rate, model in zip(kept.chunk(len(models), 0), rates, models, strict=True):
+            self._draw(part, rate, model)
+        return kept
+
+    def _draw(self, blank: Tensor, rate: float, model: int) -> Tensor:
+        """Fill a tensor with a model's numbers; none are drawn if the rate says it all."""
+        if rate in (0.0, 1.0):
+            return blank.fill_(1 - rate)
+        return blank.bernoulli_(1 - rate, generator=self._generators[model][-1])
+
+
+def _blank(x: Tensor, channels: int | None) -> Tensor:
+    """What becomes a mask of all values, or of the channels, which are this dimension."""
+    if channels is None:
+        return torch.empty_like(x, requires_grad=False)
+    return x.new_empty(x.shape[: channels + 1] + (1,) * (x.dim() - channels - 1))
+
+
+def _set(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
+def _scaled(kept: Tensor, rate: float) -> Tensor:
+    """A mask which leaves the mean as it is; in place."""
+    return kept.div_(1 - rate) if rate < 1 else kept
+
+
+def _alpha_terms(kept: Tensor, models: int, dim: int, rates: Sequence[float]) -> Tensor:
+    """What is to be added after the multiplication with the mask, which is scaled in place: so
+    values dropped become SELU's limit, and mean and variance stay (Klambauer et al. 2017,
+    https://arxiv.org/abs/1706.02515)."""
+    summands = kept - 1
+    parts = zip(kept.chunk(models, dim), summands.chunk(models, dim), rates, strict=True)
+    for factor, summand, rate in parts:
+        inner = 0 < rate < 1  # else there is nothing to make up for
+        scale = 1 / math.sqrt((SELU * SELU * rate + 1) * (1 - rate)) if inner else 1.0
+        summand.mul_(SELU * scale if inner else 0.0).add_(SELU * scale * rate if inner else 0.0)
+        factor.mul_(scale)
+    return summands
+
+
+def _global_generators(device: torch.device) -> list[torch.Generator]:
+    """The CPU's, and then the device's."""
+    if device.type != "cuda":
+        return [torch.default_generator]
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return [torch.default_generator, torch.cuda.default_generators[index]]
