@@ -17,7 +17,7 @@ from runner.trial import Setup, Trial
 from runner.walk import DrawError
 
 RUNTIME = {
-    "engine": ("space", "mutators", "trust"),
+    "engine": ("space", "mutators", "trust", "evaluator"),
     "strategy": ("space", "seed"),
     "training": ("setup",),
 }

@@ -108,6 +108,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     _drop_arguments_of_replaced_targets(config, overrides)
     for key in _missing(OmegaConf.to_container(config)):
         raise ConfigError(f"{key} has no value; give it one: {key}=...")
+    for key in Settings.model_fields.keys() - {*config}:  # first of all: others may refer to it
+        raise ConfigError(f"The key {key!r} is missing in the config.")
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():
         raise ConfigError(

@@ -64,6 +64,7 @@ class Experiment:
         self.dedup = dedup
         self._deadline = time.monotonic() + 60 * (budget.minutes or float("inf"))
         self._first: dict[str, int] = {}  # key -> the trial that had it first
+        self._jobs: list[set[int]] = []  # the trials of each job that have not ended
         self._followers: dict[int, list[int]] = {}  # running trial -> trials that share its result
         self._failures = self._results = self._refused = 0
         self._futile = 0  # refused proposals in a row
@@ -101,7 +102,8 @@ class Experiment:
         return (
             self._left
             and self.store.next_number - self._refused < self.budget.trials
-            and len(self.store.running) < self.service.slots
+            and len(self._jobs) < self.service.slots
+            and len(self.store.running) < self.service.slots * self.engine.group
             and time.monotonic() < self._deadline
         )
 
@@ -161,6 +163,9 @@ class Experiment:
 
     def _hear(self, report: Report) -> None:
         """Record what a running trial says."""
+        if report.gain is not None:
+            self.store.note_gain(report.gain)
+            return
         report = self._judge(report)
         failure = report.failure
         if failure is not None and failure.reason == "disk full":
@@ -169,10 +174,12 @@ class Experiment:
                 f"space, then go on with resume={self.store.folder}."
             )
         data: Any = vars(failure) if failure is not None else report.metrics
+        assert report.kind != "grouped"
         trial = self.store.record(report.trial, report.kind, data)
         if trial.running:
             self.progress.show(trial)
             return
+        self._jobs = [left for job in self._jobs if (left := job - {trial.number})]
         self._observe(trial)
         for follower in self._followers.pop(trial.number, []):
             self._observe(self.store.end_as(follower, trial))
@@ -241,7 +248,9 @@ class Experiment:
             )
 
     def _submit(self, trials: list[Trial]) -> None:
-        for job in self.engine.plan(trials) if trials else ():
+        free = self.service.slots - len(self._jobs)
+        for job in self.engine.plan(trials, free) if trials else ():
+            self._jobs.append(set(job.trials))
             self.service.submit(job)
 
     def _stop_proposing(self, why: str) -> None:

@@ -83,6 +83,11 @@ def show(*what: RenderableType) -> None:
         _console().print(item)
 
 
+def show_lines(lines: str) -> None:
+    """Print a text whose lines stay as they are, however long: source, for example."""
+    _console().print(Text(lines), soft_wrap=True)
+
+
 def note(sentence: str) -> None:
     """Print a sentence the user should know."""
     _say(_console(), sentence, "cyan")

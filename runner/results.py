@@ -14,7 +14,7 @@ from runner.errors import ConfigError, RunnerError
 from runner.graph.load import CONSTANTS
 from runner.heading import heading
 from runner.store import RECORD, read
-from runner.trial import MODEL, Job, Objective, Trial, top, trial_folder
+from runner.trial import MODEL, Gain, Job, Objective, Trial, top, trial_folder
 from runner.walk import Sample
 from runner.worker import WEIGHTS, load_weights
 
@@ -49,6 +49,11 @@ class Run:
             return found[0]
         raise RunnerError(f"No trial of {self.folder} has a result yet.")
 
+    @property
+    def gains(self) -> list[Gain]:
+        """What training groups of trials as one brought; empty without such groups."""
+        return read(self.folder, self.objective).gains
+
     def top(self, k: int) -> list[Trial]:
         """The k best trials, best first; of trials that share a result, only the first."""
         return top(self.trials, k)
@@ -59,7 +64,8 @@ class Run:
         Raises RunnerError when the weights were not kept, or are damaged.
         """
         trial = self.trials[trial] if isinstance(trial, int) else trial
-        [model] = self._engine.build(self.job(trial).recipe)
+        [recipe] = self.job(trial).recipes
+        model = self._engine.build(recipe)
         weights = self.weights(trial)
         if not weights.is_file():
             raise RunnerError(

@@ -14,13 +14,13 @@ from typing import Any, Literal, Self, final
 from filelock import FileLock, Timeout
 
 from runner.errors import ConfigError, RunFailed
-from runner.trial import Failure, Objective, State, Trial
+from runner.trial import Failure, Gain, Objective, State, Trial
 from runner.walk import Sample
 
 RECORD = "run.db"
 VERSION = 2
 Kind = Literal[
-    "begun", "resumed", "proposed", "started", "metrics", "finished", "stopped", "failed"
+    "begun", "resumed", "grouped", "proposed", "started", "metrics", "finished", "stopped", "failed"
 ]
 
 SCHEMA = """
@@ -128,6 +128,10 @@ class Store:
         """Something that happened to a running trial: `started`, `metrics`, or its end."""
         return self._take(self._append(kind, trial, data))
 
+    def note_gain(self, gain: Gain) -> None:
+        """Record what training a group as one brought."""
+        self._append("grouped", None, vars(gain))
+
     def end_as(self, trial: int, other: Trial) -> Trial:
         """End a trial with the result of another one that has ended."""
         if other.failure is not None:
@@ -194,6 +198,7 @@ class Record:
 
     config: Mapping[str, Any]
     trials: list[Trial]
+    gains: list[Gain]  # of groups that were trained as one
 
 
 def read(folder: Path, objective: Objective | None = None) -> Record:
@@ -203,19 +208,22 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
         raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
     config: Mapping[str, Any] = {}
     trials: dict[int, Trial] = {}
+    gains: list[Gain] = []
     db = _connect(folder / RECORD, writing=False)
     try:
         for event, _ in _read(db, folder):
             if event.kind in ("begun", "resumed"):
                 config = event.data["config"]
                 objective = objective or Objective(**config["objective"])
+            elif event.kind == "grouped":
+                gains.append(Gain(**event.data))
             elif event.trial is not None and objective is not None:
                 trials[event.trial] = apply(trials.get(event.trial), event, objective)
     finally:
         db.close()
     if not config:
         raise _damaged(folder, "it does not say what the run is")
-    return Record(config, list(trials.values()))
+    return Record(config, list(trials.values()), gains)
 
 
 def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:

@@ -1,8 +1,10 @@
 """Tables of a run: its best trials, and what a space leaves open."""
 
 import html as escaping
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -14,7 +16,7 @@ from rich.text import Text
 from runner import text
 from runner.choice import key
 from runner.structure import Part, Structure
-from runner.trial import Objective, Trial, top
+from runner.trial import Gain, Objective, Trial, top
 
 GAP = 2  # columns between two cells
 INDENT = 4  # columns before what stands below a row
@@ -31,6 +33,25 @@ def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> Re
     if not best:
         return Group(Text("No trial has a result.", style="yellow"), summary)
     return Group(Text(), _Ranking(best, objective), Text(), summary)
+
+
+def gains_text(gains: Sequence[Gain]) -> str:
+    """What training groups of models as one brought, in a few sentences; empty without groups."""
+    if not gains:
+        return ""
+    models, fused = sum(gain.models for gain in gains), [gain for gain in gains if not gain.why]
+    plural = "s" if len(gains) > 1 else ""
+    said = f"{len(gains)} group{plural} of {models / len(gains):.1f} models"
+    if fused:
+        launches, alone = sum(g.launches for g in fused), sum(g.operations for g in fused)
+        speedup = median(gain.speedup for gain in fused)
+        said += (
+            f"; {len(fused)} were trained as one: {launches:,} launches for {alone:,} operations, "
+            f"and a step {speedup:.1f} times as fast as for one model after another"
+        )
+    reasons = Counter(gain.why for gain in gains if gain.why)
+    apart = [f"{count} because {why}" for why, count in reasons.most_common()]
+    return f"{said}." + (f" One after another: {'; '.join(apart)}." if apart else "")
 
 
 @final

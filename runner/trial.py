@@ -1,7 +1,7 @@
 """Trial, Job, Report: plain data that travels between the loop, the record and the workers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, final
 from runner.walk import Sample, generator
 
 MODEL = "model.py"  # the source of a model, in the folder of its trial
+OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure that came before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 
@@ -119,13 +120,27 @@ class Job:
     trials: Sequence[int]
     seeds: Sequence[int]
     samples: Sequence[Sample]
-    recipe: Mapping[str, Any]  # what the engine's `build` needs to make the models
+    recipes: Sequence[Mapping[str, Any]]  # what the engine's `build` needs to make each model
     action: Literal["train", "test"] = "train"
 
     @property
     def number(self) -> int:
         """The number of its first trial, by which a job is known."""
         return self.trials[0]
+
+    def parts(self, count: int) -> list[Self]:
+        """Smaller jobs with the same trials, `count` if there are as many trials."""
+        size = -(-len(self.trials) // count)
+        return [self._only(slice(at, at + size)) for at in range(0, len(self.trials), size)]
+
+    def without(self, trials: Collection[int]) -> list[Self]:
+        """Jobs with the other trials, one for each."""
+        places = [i for i, number in enumerate(self.trials) if number not in trials]
+        return [self._only(slice(i, i + 1)) for i in places]
+
+    def _only(self, part: slice) -> Self:
+        seeds, samples, recipes = self.seeds[part], self.samples[part], self.recipes[part]
+        return type(self)(self.trials[part], seeds, samples, recipes, self.action)
 
 
 @final
@@ -154,10 +169,23 @@ class Setup:
 
 @final
 @dataclass(frozen=True)
+class Gain:
+    """What fusing a group brought, for the user."""
+
+    models: int
+    launches: int = 0  # calls in a step, where the models alone make
+    operations: int = 0  # so many
+    speedup: float = 1.0  # of a step, over one model after another
+    why: str = ""  # why the models are trained one after another; empty: they are not
+
+
+@final
+@dataclass(frozen=True)
 class Report:
     """What a running job says about one of its trials."""
 
     trial: int
-    kind: Literal["started", "metrics", "finished", "stopped", "failed"]
+    kind: Literal["started", "metrics", "finished", "stopped", "failed", "grouped"]
     metrics: Metrics = field(default_factory=dict)
     failure: Failure | None = None
+    gain: Gain | None = None  # of a job of several trials, once it is known

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, final
@@ -17,11 +17,23 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from runner.data.data import Data
+from runner.engines.engine import Engine
 from runner.errors import one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
+from runner.fusion.program import Programs
 from runner.heading import add_facts
 from runner.targets import build, locate, put
-from runner.trial import MODEL, Failure, Job, Metrics, Report, Setup, trial_folder
+from runner.trial import (
+    MODEL,
+    OUT_OF_MEMORY,
+    Failure,
+    Gain,
+    Job,
+    Metrics,
+    Report,
+    Setup,
+    trial_folder,
+)
 from runner.walk import Sample
 
 Send = Callable[[Report], None]
@@ -57,69 +69,99 @@ class Worker:
         self.device = device
         self._data: tuple[str, Data] | None = None
 
-    def run(self, job: Job, send: Send, stopped: Callable[[], bool]) -> None:
+    def run(self, job: Job, send: Send, stopped: Collection[int]) -> None:
         """Run a job to its end, whatever happens in it; every trial of it gets its last report.
 
-        `stopped` is asked at each report whether the job is to end early.
+        `stopped` is looked at after each report: the trials that are to end early.
         """
         for number in job.trials:
             send(Report(number, "started"))
         try:
-            torch.default_generator.manual_seed(job.seeds[0])  # models are built on the CPU
-            engine = locate(self.setup.engine, self.setup.trust)
             if job.action == "test":
-                ends = self._test(job, engine.build(job.recipe))
+                ends = self._test(job, self._build(job, None))
             else:
-                models = engine.build(job.recipe, self.setup.folder)
-                ends = self._train(job, models, send, stopped)
+                ends = self._train(job, self._build(job, self.setup.folder), send, stopped)
         except (Exception, SystemExit) as error:
-            failure = _failure(error)
-            for number in job.trials:
-                self._leave_traceback(number, error)
-                send(Report(number, "failed", failure=failure))
+            failure, parts = _failure(error), []
+            if len(job.trials) > 1:  # the fault of one is not that of the others
+                parts = job.parts(2 if failure.reason == OUT_OF_MEMORY else len(job.trials))
+            else:
+                self._leave_traceback(job.number, error)
+                send(Report(job.number, "failed", failure=failure))
         else:
+            parts = []
             for end in ends:
                 send(end)
-        finally:
-            self._clean()
+        self._clean()
+        for part in parts:
+            self.run(part, send, stopped)
+
+    def _build(self, job: Job, folder: Path | None) -> Sequence[nn.Module]:
+        """The models of a job, each with the first values that its seed gives."""
+        engine: type[Engine] = locate(self.setup.engine, self.setup.trust)
+        models = []
+        for seed, recipe in zip(job.seeds, job.recipes, strict=True):
+            torch.default_generator.manual_seed(seed)  # models are built on the CPU
+            models.append(engine.build(recipe, folder))
+        return models
 
     def _train(
-        self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Callable[[], bool]
+        self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Collection[int]
     ) -> list[Report]:
         sizes = [{"params": sum(p.numel() for p in model.parameters())} for model in models]
-        evaluator = self._evaluator(job.samples[0])
         heard: dict[int, Metrics] = {}
+        early: set[int] = set()
+        lost: dict[int, Report] = {}
 
-        def report(metrics: Sequence[Metrics]) -> None:
+        def report(metrics: Sequence[Metrics]) -> Collection[int]:
             for number, values, size in zip(job.trials, metrics, sizes, strict=True):
                 if values:
                     plain = {str(name): float(value) for name, value in values.items()}
                     heard[number] = plain | size
                     send(Report(number, "metrics", heard[number]))
-            if stopped():
+            early.update(number for number in job.trials if number in stopped)
+            if early.issuperset(job.trials):
                 raise StopTraining
+            return [place for place, number in enumerate(job.trials) if number in early]
 
-        ends = {number: Report(number, "finished") for number in job.trials}
+        def tell(gain: Gain) -> None:
+            if len(job.trials) > 1:
+                send(Report(job.number, "grouped", gain=gain))
+
+        evaluators = [self._evaluator(sample) for sample in job.samples]
+        data = self._load(job.samples[0]).search()
         try:
-            data = self._load(job.samples[0]).search()
-            evaluator.evaluate(models, data, Run(self.device, job.seeds, report))
+            run = Run(self.device, job.seeds, report, evaluators, self._programs(job), tell)
+            evaluators[0].evaluate(models, data, run)
         except StopTraining:
-            ends = {number: Report(number, "stopped") for number in job.trials}
+            early.update(job.trials)
         except NotFinite as error:  # the others of the job have their results
-            lost = [job.trials[place] for place in error.models]
-            ends |= {n: Report(n, "failed", failure=_failure(error)) for n in lost}
-        for number, model in zip(job.trials, models, strict=True):
-            if ends[number].kind == "failed":
-                continue
-            if number not in heard:
-                text = "the evaluator reported no metrics, so there is nothing to compare"
-                ends[number] = Report(number, "failed", failure=Failure("error", text))
-                continue
-            folder = trial_folder(self.setup.folder, number)
-            add_facts(folder / MODEL, {"metrics": heard[number]})
-            if self.setup.keep_weights:
-                save_weights(model, folder / WEIGHTS)
-        return list(ends.values())
+            numbers = [job.trials[place] for place in error.models]
+            lost = {n: Report(n, "failed", failure=_failure(error)) for n in numbers}
+        return [
+            lost.get(number) or self._end(number, model, heard, number in early)
+            for number, model in zip(job.trials, models, strict=True)
+        ]
+
+    def _programs(self, job: Job) -> Sequence[Programs]:
+        """What the models of a job do; nothing where that is not known of each."""
+        engine: type[Engine] = locate(self.setup.engine, self.setup.trust)
+        found = [engine.programs(recipe) for recipe in job.recipes]
+        known = [programs for programs in found if programs is not None]
+        return known if len(known) == len(found) else ()
+
+    def _end(
+        self, number: int, model: nn.Module, heard: Mapping[int, Metrics], early: bool
+    ) -> Report:
+        """The last report of a trained model, which is kept."""
+        if number not in heard:
+            text = "the evaluator reported no metrics, so there is nothing to compare"
+            return Report(number, "failed", failure=Failure("error", text))
+        folder = trial_folder(self.setup.folder, number)
+        add_facts(folder / MODEL, {"metrics": heard[number]})
+        if self.setup.keep_weights:
+            save_weights(model, folder / WEIGHTS)
+        return Report(number, "stopped" if early else "finished")
 
     def _test(self, job: Job, models: Sequence[nn.Module]) -> list[Report]:
         for number, model in zip(job.trials, models, strict=True):
@@ -176,5 +218,5 @@ def _failure(error: BaseException) -> Failure:
         return Failure("disk full", text)
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
-        return Failure("out of memory", text)
+        return Failure(OUT_OF_MEMORY, text)
     return Failure("error", text)

@@ -181,6 +181,7 @@ def test_differences_name_what_changed_and_leave_out_what_may():
     before = settings()
     assert differences(before, settings("budget.trials=99", "training=inline"), session.FREE) == []
     assert differences(before, settings("seed=3", "strategy=grid"), session.FREE) == [
+        "evaluator.seed: 0 -> 3",
         "seed: 0 -> 3",
         "strategy._target_: 'runner.strategies.optuna.OptunaStrategy' -> "
         "'runner.strategies.grid.Grid'",

@@ -22,8 +22,9 @@ LAYERS = [
     ["worker"],
     ["engines", "evaluators", "strategies", "training.service", "store", "progress", "tables"],
     ["tally", "composing"],
+    ["fusion"],
     ["graph"],
-    ["config", "data", "nn", "source", "text", "trial"],
+    ["config", "data", "heading", "nn", "source", "text", "trial"],
     ["space", "targets", "training.devices"],
     ["structure"],
     ["walk"],
@@ -34,8 +35,8 @@ LAYERS = [
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
     "data": {"data", "images", "splits"},
-    "engines": {"compiler", "engine", "model_space"},
-    "evaluators": {"evaluator", "seeds", "supervised"},
+    "engines": {"base", "compiler", "engine", "model_space", "notes", "open_graph", "standalone"},
+    "evaluators": {"evaluator", "fusion", "group", "member", "seeds", "supervised"},
     "strategies": {"strategy"},
     "tasks": {"task"},
     "training": {"devices", "service"},

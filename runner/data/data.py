@@ -14,7 +14,13 @@ Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
 
 
 class Split(ABC):
-    """A set of examples that can be gone through in batches."""
+    """A set of examples that can be gone through in batches.
+
+    `fixed`: an example is the same each time, and a generator orders as many examples alike,
+    whatever they are.
+    """
+
+    fixed = False
 
     @abstractmethod
     def __len__(self) -> int: ...

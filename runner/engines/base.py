@@ -24,7 +24,7 @@ from runner.walk import DrawError, Sample, sample_key
 
 @final
 class BaseEngine(Engine):
-    """A job's recipe is the source of its models, and their samples."""
+    """A trial's recipe is the source of its model, and its sample."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class BaseEngine(Engine):
             found = self._compiler.compile(sample)
         except DrawError:  # it will fail, and leave the traceback of the model's own code
             return sample_key(sample)
+        self._compiler.tell(found.graph)
         other = {label: value for label, value in sample.items() if label not in found.labels}
         return found.source.text + sample_key(other)
 
@@ -52,12 +53,11 @@ class BaseEngine(Engine):
             self._compiler.propagate(graph)
         return graph
 
-    def plan(self, trials: Sequence[Trial]) -> Iterable[Job]:
+    def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:
-            recipe = {"models": [self._model(trial)]}
-            yield Job([trial.number], [trial.seed], [trial.sample], recipe)
+            yield Job([trial.number], [trial.seed], [trial.sample], [self._recipe(trial)])
 
-    def _model(self, trial: Trial) -> Mapping[str, Any]:
+    def _recipe(self, trial: Trial) -> Mapping[str, Any]:
         known = {"trial": trial.number, "sample": trial.sample}
         try:
             source = self._compiler.source(trial.sample)
@@ -67,29 +67,26 @@ class BaseEngine(Engine):
         return {**known, "source": source.text, "constants": constants}
 
     @staticmethod
-    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> Sequence[nn.Module]:
-        return [_build(model, folder) for model in recipe["models"]]
+    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
+        if "source" not in recipe:
+            with building(recipe["sample"]):
+                made: nn.Module = build(recipe["space"], recipe["trust"])
+                return made
+        constants = recipe["constants"] and base64.b64decode(recipe["constants"])
+        if folder is None:
+            tensors = load(constants) if constants else {}
+            return _made(load_source(recipe["source"], tensors))
+        place = trial_folder(folder, recipe["trial"])
+        place.mkdir(parents=True, exist_ok=True)
+        if constants:
+            (place / CONSTANTS).write_bytes(constants)
+        facts = {"run": folder.name, "trial": recipe["trial"], "sample": recipe["sample"]}
+        text = f"{heading(TITLE, facts)}\n{recipe['source']}"
+        (place / MODEL).write_text(text, encoding="utf-8")
+        return _made(load_file(place / MODEL))
 
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
         return self._compiler.source(trial.sample, standalone=standalone)
-
-
-def _build(model: Mapping[str, Any], folder: Path | None) -> nn.Module:
-    if "source" not in model:
-        with building(model["sample"]):
-            made: nn.Module = build(model["space"], model["trust"])
-            return made
-    constants = model["constants"] and base64.b64decode(model["constants"])
-    if folder is None:
-        tensors = load(constants) if constants else {}
-        return _made(load_source(model["source"], tensors))
-    place = trial_folder(folder, model["trial"])
-    place.mkdir(parents=True, exist_ok=True)
-    if constants:
-        (place / CONSTANTS).write_bytes(constants)
-    facts = {"run": folder.name, "trial": model["trial"], "sample": model["sample"]}
-    (place / MODEL).write_text(f"{heading(TITLE, facts)}\n{model['source']}", encoding="utf-8")
-    return _made(load_file(place / MODEL))
 
 
 def _made(module: ModuleType) -> nn.Module:

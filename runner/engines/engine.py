@@ -9,9 +9,10 @@ from typing import Any, final
 from torch import nn
 
 from runner.config import Settings
+from runner.fusion.program import Programs
 from runner.graph.unit import Graph
 from runner.space import Space
-from runner.targets import build
+from runner.targets import build, locate, signature
 from runner.trial import Job, Trial
 from runner.walk import Sample, sample_key
 
@@ -27,9 +28,11 @@ class ModelSource:
 
 
 class Engine(ABC):
-    """One way to get from a sample to a model. `space` is what is left open."""
+    """One way to get from a sample to a model. `space` is what is left open; `group` is how many
+    trials there may be in a job."""
 
     space: Space
+    group: int = 1
 
     def key(self, sample: Sample) -> str:
         """A text that is equal for samples that mean the same trial.
@@ -44,16 +47,27 @@ class Engine(ABC):
         return None
 
     @abstractmethod
-    def plan(self, trials: Sequence[Trial]) -> Iterable[Job]:
-        """Jobs that together run all these trials, each trial in one job. Runs in the driver."""
+    def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
+        """Jobs that together run all these trials, each trial in one job; if it can be, at least
+        as many as `jobs`. Runs in the driver."""
 
     @staticmethod
     @abstractmethod
-    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> Sequence[nn.Module]:
-        """The models of a job, one per trial, with fresh weights. Runs in the worker, seeded.
+    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
+        """The model of a trial, with fresh weights. Runs in the worker, seeded.
 
         With the run's folder, what the engine wrote for a trial to be read goes to its trial's.
         """
+
+    @staticmethod
+    def programs(recipe: Mapping[str, Any]) -> Programs | None:
+        """What the model of a recipe does, for it to be trained as one with others; None where
+        that is not known. Runs in the worker."""
+        return None
+
+    def explain(self) -> str:
+        """What a job of several trials does, for a reader; empty where there are none."""
+        return ""
 
     @abstractmethod
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
@@ -63,11 +77,13 @@ class Engine(ABC):
 
 def make(settings: Settings) -> Engine:
     """The engine that a config describes, over the config's space."""
-    engine: Engine = build(
-        settings.engine,
-        settings.trust,
-        space=settings.model,
-        mutators=settings.mutators,
-        trust=settings.trust,
-    )
+    given = {
+        "space": settings.model,
+        "mutators": settings.mutators,
+        "trust": settings.trust,
+        "evaluator": settings.evaluator,
+    }
+    wanted = signature(locate(settings.engine["_target_"], settings.trust, "engine")) or given
+    given = {name: value for name, value in given.items() if name in wanted}
+    engine: Engine = build(settings.engine, settings.trust, **given)
     return engine

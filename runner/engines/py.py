@@ -17,7 +17,7 @@ from runner.trial import Job, Trial
 
 @final
 class PyEngine(Engine):
-    """A job's recipe is the space's config node and the sample."""
+    """A trial's recipe is the space's config node and the sample."""
 
     def __init__(
         self,
@@ -34,15 +34,16 @@ class PyEngine(Engine):
         self.space = ModelSpace(space, trust)
         self._space, self._trust = dict(space), [*trust]
 
-    def plan(self, trials: Sequence[Trial]) -> Iterable[Job]:
+    def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:
             recipe = {"space": self._space, "trust": self._trust, "sample": trial.sample}
-            yield Job([trial.number], [trial.seed], [trial.sample], recipe)
+            yield Job([trial.number], [trial.seed], [trial.sample], [recipe])
 
     @staticmethod
-    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> Sequence[nn.Module]:
+    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
         with building(recipe["sample"]):
-            return [build(recipe["space"], recipe["trust"])]
+            model: nn.Module = build(recipe["space"], recipe["trust"])
+            return model
 
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
         if standalone:

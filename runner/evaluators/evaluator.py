@@ -1,15 +1,16 @@
 """Evaluator: trains and scores the models of a job. It does not place work."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import nn
 
 from runner.data.data import SearchData, Split
-from runner.trial import Metrics
+from runner.fusion.program import Programs
+from runner.trial import Gain, Metrics
 
 
 @final
@@ -18,17 +19,20 @@ class Run:
     """What a training run needs from outside. One seed and one `report` entry per model.
 
     `report([metrics, ...])` is called after each epoch with one mapping per model; an empty one
-    says nothing new of its model. It raises `StopTraining` when the job is to end early;
-    evaluators let that pass.
+    says nothing new of its model. It gives the places of the models that are to end early, whose
+    last metrics count, and raises `StopTraining` when all are; evaluators let that pass.
     """
 
     device: torch.device
     seeds: Sequence[int]
-    report: Callable[[Sequence[Metrics]], None]
+    report: Callable[[Sequence[Metrics]], Collection[int]]
+    evaluators: Sequence["Evaluator"] = ()  # of each model, as its sample wants it; (): all alike
+    programs: Sequence[Programs] = ()  # what the models do, where they may be trained as one
+    tell: Callable[[Gain], None] = lambda gain: None  # is told what training them as one brought
 
 
 class StopTraining(Exception):
-    """Raised by `report` when a trial was stopped on purpose: its last metrics count."""
+    """Raised by `report` when all trials were stopped on purpose: their last metrics count."""
 
 
 class NotFinite(ArithmeticError):
@@ -44,7 +48,14 @@ class NotFinite(ArithmeticError):
 
 
 class Evaluator(ABC):
-    """Made from its config alone, before any data is loaded; one is made for each job."""
+    """Made from its config alone, before any data is loaded; one is made for each trial.
+
+    `fusible`: whether it can train several models as one. `shares`: the arguments that may differ
+    between models which are trained so.
+    """
+
+    fusible: ClassVar[bool] = False
+    shares: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from runner.data.data import SearchData, Split
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run
-from runner.evaluators.seeds import seed_epoch
+from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
 
 
@@ -37,7 +37,7 @@ class Function(Evaluator):
 
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
         for place, (model, seed) in enumerate(zip(models, run.seeds, strict=True)):
-            seed_epoch(seed, 0)
+            seed_model(seed, 0)
             report = Reporter(self._metric, place, len(models), run)
             extra = _wanted(self._fn, data=data, device=run.device, seed=seed)
             returned = self._fn(model, report, **extra)

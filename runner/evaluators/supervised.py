@@ -2,11 +2,11 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
-from typing import Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,11 @@ from torch.optim import Optimizer
 from runner.data.data import SearchData, Split
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run
-from runner.evaluators.seeds import seed_epoch
+from runner.evaluators.group import Group
+from runner.evaluators.member import Forward, Member, lay_out
+from runner.evaluators.seeds import seed_data
 from runner.trial import Metrics
 
-Forward = Callable[[Tensor], Tensor]  # a model, or what torch.compile made of it
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Their fused step is 2.5 to 3.9 times as fast as the default one (one CPU thread, 20 to 60 small
@@ -31,9 +32,13 @@ RIVALS = {"fused", "foreach", "differentiable"}  # arguments that say what kind 
 class Supervised(Evaluator):
     """Trains on (input, target) pairs. A subclass says what the loss and the metrics are.
 
-    All random numbers of a model come from its seed and the epoch: no model of a job changes what
-    another one gets.
+    The random numbers of a model come from its own seed and the epoch, those of the data from
+    `seed` and the epoch: no model of a job changes what another one gets, and all models see the
+    same examples in the same order.
     """
+
+    fusible: ClassVar[bool] = True
+    shares: ClassVar[tuple[str, ...]] = ("lr", "optimizer", "schedule", "clip_norm")
 
     epochs: int
     batch_size: int
@@ -44,6 +49,7 @@ class Supervised(Evaluator):
     precision: Literal["fp32", "bf16", "fp16"]
     compile: bool  # with torch.compile
     channels_last: bool | Literal["auto"]  # memory format of images and convolutions
+    seed: int  # of the order of the examples and of augmentation
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -67,69 +73,83 @@ class Supervised(Evaluator):
     def metrics(self, judged: Tensor) -> Metrics:
         """The metrics of a split, among them `loss`, from what `judge` said of all of it."""
 
+    @property
+    def loss_settings(self) -> tuple[tuple[str, Any], ...]:
+        """What the loss of this very evaluator follows from, beside its class."""
+        shared = {field.name for field in fields(Supervised)}
+        own = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in shared]
+        return tuple(pair for pair in own if isinstance(pair[1], int | float | str | None))
+
+    @property
+    def not_fused(self) -> str:
+        """Why models cannot be trained as one; empty where they can."""
+        if self.compile:
+            return "evaluator.compile compiles each model by itself"
+        if self.precision == "fp16":
+            return "evaluator.precision=fp16 scales the loss of each model by itself"
+        return ""
+
     def augmented(self, inputs: Tensor, rng: torch.Generator) -> Tensor:
         """Training inputs with random changes; `rng` is a CPU generator."""
         return inputs
 
     @final
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
-        """Train the models side by side, an epoch of each in turn.
+        """Train the models side by side, all on the same batches.
 
         A model whose loss is not finite drops out, and NotFinite is raised when the others are
         done. They end on the run's device.
         """
-        trainings = [
-            self._train(model, seed, data, run.device)
-            for model, seed in zip(models, run.seeds, strict=True)
+        pieces: Any = run.evaluators or [self] * len(models)
+        members = [
+            Member(model, own, seed, run.device)
+            for model, own, seed in zip(models, pieces, run.seeds, strict=True)
         ]
-        lost: dict[int, NotFinite] = {}
+        group = Group(members, run.programs)
         try:
-            for _ in range(self.epochs):
-                metrics = [_next(training, i, lost) for i, training in enumerate(trainings)]
-                if len(lost) == len(models):
+            for epoch in range(self.epochs):
+                metrics = self._epoch(group, data, epoch, run.device)
+                if not group.alive:
                     break
-                run.report(metrics)
+                group.stop(run.report(metrics))
         finally:
+            run.tell(group.end())
             for model in models:
-                _lay_out(model, torch.contiguous_format)
-        if lost:
+                lay_out(model, torch.contiguous_format)
+        if lost := group.lost:
             raise NotFinite("; ".join(map(str, lost.values())), tuple(lost))
+
+    def _epoch(
+        self, group: Group, data: SearchData, epoch: int, device: torch.device
+    ) -> Sequence[Metrics]:
+        """Train a group for an epoch; what it brought to each member."""
+        order, noise = seed_data(self.seed, epoch)
+        group.begin(epoch)
+        features = group.features(data) if epoch and self.still(data.train, device) else None
+        train, validation = (features or data).train, (features or data).validation
+        batches = train.batches(self.batch_size, device, order)
+        steps = steps_per_epoch(len(train), self.batch_size)
+        for step, (inputs, targets) in enumerate(islice(batches, steps)):
+            batch = inputs if features else self.augmented(inputs, noise), targets
+            group.step(batch, epoch * steps + step, self.epochs * steps)
+            if not group.alive:
+                break
+        return group.metrics(validation, epoch)
+
+    def still(self, split: Split, device: torch.device) -> bool:
+        """Whether training examples are the same in every epoch."""
+        if not split.fixed:
+            return False
+        inputs, _ = next(iter(split.batches(1, device)))
+        return self.augmented(inputs, torch.Generator()) is inputs
 
     @final
     def score(
         self, models: Sequence[nn.Module], split: Split, device: torch.device
     ) -> Sequence[Metrics]:
-        return [self._score(model.to(device), model, split, device) for model in models]
+        return [self.scored(model.to(device), split, device) for model in models]
 
-    def _train(
-        self, model: nn.Module, seed: int, data: SearchData, device: torch.device
-    ) -> Iterator[Metrics]:
-        """Train one model, and yield its metrics after each epoch."""
-        model.to(device)
-        if self._wants_channels_last(model, device):
-            _lay_out(model, torch.channels_last)
-        forward: Forward = torch.compile(model) if self.compile else model
-        optimizer = self._make_optimizer(model, device)
-        scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        steps = steps_per_epoch(len(data.train), self.batch_size)
-        for epoch in range(self.epochs):
-            order, noise = seed_epoch(seed, epoch)
-            batches = data.train.batches(self.batch_size, device, order)
-            losses = Losses(epoch, device)
-            model.train()
-            for step, (inputs, targets) in enumerate(islice(batches, steps)):
-                outputs = self._outputs(forward, self.augmented(inputs, noise))
-                loss = self.losses(outputs, targets).mean()
-                losses.add(loss, len(targets))
-                lr = self.lr * self.schedule(epoch * steps + step, self.epochs * steps)
-                self._update(model, loss, optimizer, scaler, lr)
-            train_loss = losses.mean()
-            scores = self._score(model, forward, data.validation, device)
-            if not math.isfinite(scores["loss"]):
-                raise NotFinite(f"Validation loss is {scores['loss']} after epoch {epoch + 1}.")
-            yield {"train/loss": train_loss} | {f"val/{name}": v for name, v in scores.items()}
-
-    def _wants_channels_last(self, model: nn.Module, device: torch.device) -> bool:
+    def wants_channels_last(self, model: nn.Module, device: torch.device) -> bool:
         """Whether convolutions compute with the channels last.
 
         On one CPU thread nets with 16 channels then train 0.9 to 1.2 times as fast on images of
@@ -140,7 +160,11 @@ class Supervised(Evaluator):
         pays = device.type == "cpu" or (device.type == "cuda" and self.precision != "fp32")
         return pays and any(isinstance(module, nn.Conv2d) for module in model.modules())
 
-    def _make_optimizer(self, model: nn.Module, device: torch.device) -> Optimizer:
+    def lr_at(self, step: int, total: int) -> float:
+        """The learning rate of a step."""
+        return self.lr * self.schedule(step, total)
+
+    def make_optimizer(self, model: nn.Module, device: torch.device) -> Optimizer:
         """The optimizer of all parameters that are not frozen, with a fused step if it pays."""
         parameters = [p for p in model.parameters() if p.requires_grad]
         make = self.optimizer
@@ -149,77 +173,25 @@ class Supervised(Evaluator):
             return make(parameters, lr=self.lr, fused=True)
         return make(parameters, lr=self.lr)
 
-    def _outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
+    def outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
         """What a model answers, computed in the precision that was asked for, as floats."""
         if self.precision == "fp32":
             return forward(inputs)
         with torch.autocast(inputs.device.type, HALF[self.precision]):
             return forward(inputs).to(torch.float32)
 
-    def _update(
-        self,
-        model: nn.Module,
-        loss: Tensor,
-        optimizer: Optimizer,
-        scaler: torch.amp.GradScaler,
-        lr: float,
-    ) -> None:
-        """One step of the optimizer."""
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        if self.clip_norm is not None:
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
-        scaler.step(optimizer)
-        scaler.update()
-
-    def _score(
-        self, model: nn.Module, forward: Forward, split: Split, device: torch.device
-    ) -> Metrics:
+    def scored(self, model: nn.Module, split: Split, device: torch.device) -> Metrics:
+        """Metrics of a model on a split; it is left in eval mode."""
         model.eval()
+        return self.scored_by(model, split, device)
+
+    def scored_by(self, forward: Forward, split: Split, device: torch.device) -> Metrics:
+        """Metrics of what a model in eval mode, or what stands for it, answers on a split."""
         with torch.no_grad():
             batches = split.batches(4 * self.batch_size, device)  # no activations are kept
-            judged = [self.judge(self._outputs(forward, x), y) for x, y in batches]
+            pairs = ((x.clone(), y) for x, y in batches)  # a first layer may work in place
+            judged = [self.judge(self.outputs(forward, x), y) for x, y in pairs]
         return self.metrics(torch.cat(judged).cpu().double())
-
-
-@final
-class Losses:
-    """The losses of an epoch so far. Raises NotFinite, naming the step, for one that is not.
-
-    On a CPU it does so at that step. On an accelerator, where looking at a number waits for the
-    device, it looks every 32 steps.
-    """
-
-    def __init__(self, epoch: int, device: torch.device) -> None:
-        self._epoch = epoch
-        self._bunch = 1 if device.type == "cpu" else 32
-        self._unseen: list[Tensor] = []
-        self._sizes: list[int] = []
-        self._seen: list[float] = []
-
-    def add(self, loss: Tensor, size: int) -> None:
-        """Note the mean loss of a batch of a size."""
-        self._unseen.append(loss.detach())
-        self._sizes.append(size)
-        if len(self._unseen) == self._bunch:
-            self._look()
-
-    def mean(self) -> float:
-        """The mean loss of all examples."""
-        self._look()
-        total = sum(loss * size for loss, size in zip(self._seen, self._sizes, strict=True))
-        return total / sum(self._sizes)
-
-    def _look(self) -> None:
-        for loss in torch.stack(self._unseen).tolist() if self._unseen else []:
-            self._seen.append(loss)
-            if not math.isfinite(loss):
-                step = len(self._seen)
-                raise NotFinite(f"Loss is {loss} in epoch {self._epoch + 1}, step {step}.")
-        self._unseen.clear()
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -227,19 +199,3 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
     batch normalization could not take."""
     whole, rest = divmod(examples, batch_size)
     return max(1, whole + (rest > 1))
-
-
-def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
-    """Lay out the weights of all convolutions; their inputs follow by themselves."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(memory_format=memory_format)  # type: ignore[call-overload]
-
-
-def _next(training: Iterator[Metrics], index: int, lost: dict[int, NotFinite]) -> Metrics:
-    """The metrics of a model's next epoch; nothing, noted in `lost`, once it is not finite."""
-    try:
-        return {} if index in lost else next(training)
-    except NotFinite as error:
-        lost[index] = error
-        return {}

@@ -37,6 +37,8 @@ class Describe(Task):
         graph = engine.graph(engine.space.default())
         if graph is not None:
             _show_graph(graph, folder)
+        if explained := engine.explain():
+            progress.show(Text(f"\n{explained}"))
         if settings.search:
             hyper = structure_table(search_space(settings.search).describe())
             progress.show(Text("\nHyper-parameters that are searched as well", style="bold"), hyper)
@@ -56,18 +58,19 @@ def _show_graph(graph: Graph, folder: Path) -> None:
     progress.show(Text(f"\nThe default model as a graph: units: {counts}", style="bold"))
     for note in graph.notes:
         progress.note(str(note))
-    progress.show(Text(str(graph)))
+    progress.show_lines(str(graph))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PICTURE).write_text(svg(graph))
-    progress.show(Text(f"A picture of it lies in {folder / PICTURE}"))
+    progress.show_lines(f"A picture of it lies in {folder / PICTURE}")
 
 
 def parameters(engine: Engine) -> int:
     """The number of parameters of the default model."""
     [job] = engine.plan([Trial(number=0, sample=engine.space.default(), seed=0)])
+    [recipe] = job.recipes
     try:
         with torch.device("meta"):
-            [model] = engine.build(job.recipe)
+            model = engine.build(recipe)
     except RuntimeError:  # code that looks at values, which tensors on meta do not have
-        [model] = engine.build(job.recipe)
+        model = engine.build(recipe)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -20,7 +20,7 @@ from runner.errors import ConfigError
 from runner.experiment import Budget, Experiment
 from runner.results import Run, write_model
 from runner.store import RECORD, Store
-from runner.tables import best_table
+from runner.tables import best_table, gains_text
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
 from runner.trial import Job, Metrics, Objective, Report, Trial, top, trial_folder
@@ -80,6 +80,8 @@ class Search(Task):
             tested = self._export(run, service, best[: settings.export.top])
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, objective))
+        if brought := gains_text(run.gains):
+            progress.note(brought)
         if tested:
             progress.note(f"The best models lie in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[objective.metric] if best else math.nan
@@ -108,7 +110,7 @@ def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
     """The metrics of a trained model on the test split; none where it cannot be scored."""
     heard: list[Report] = []
     job = run.job(trial)
-    service.submit(Job(job.trials, job.seeds, job.samples, job.recipe, action="test"))
+    service.submit(Job(job.trials, job.seeds, job.samples, job.recipes, action="test"))
     while not any(report.kind in ("finished", "failed") for report in heard):
         service.poll(heard.append, 1.0)
     end = heard[-1]

@@ -38,7 +38,7 @@ class Inline(TrainingService):
     def poll(self, handle: Callable[[Report], None], timeout: float) -> None:
         if self._jobs:
             job = self._jobs.pop(0)
-            self._worker.run(job, handle, lambda: self._stopped.issuperset(job.trials))
+            self._worker.run(job, handle, self._stopped)
             self._stopped.difference_update(job.trials)
 
     def stop(self, trial: int) -> None:

@@ -15,7 +15,7 @@ from typing import final
 from runner.errors import RunFailed
 from runner.training.devices import check_positive, devices
 from runner.training.service import Limits, TrainingService
-from runner.trial import Failure, Job, Report, Setup
+from runner.trial import Failure, Gain, Job, Report, Setup
 
 STILLBORN = 4  # so many workers in a row may die while they start
 GRACE = 2.0  # seconds between asking a worker to end and killing it
@@ -93,7 +93,12 @@ class WorkerProcess:
             self.started = self.heard
             return None
         failure = Failure(**data["failure"]) if data["failure"] else None
-        return Report(data["trial"], data["kind"], data["metrics"], failure)
+        gain = Gain(**data["gain"]) if data["gain"] else None
+        return Report(data["trial"], data["kind"], data["metrics"], failure, gain)
+
+    def times(self, limit: float | None) -> float | None:
+        """The limit of a trial for the job, which may have several."""
+        return None if limit is None or self.job is None else limit * len(self.job.trials)
 
     def doom(self, failure: Failure) -> None:
         """Ask the process to end; it is killed a little later if it does not."""
@@ -224,6 +229,9 @@ class Local(TrainingService):
         self._spawn(worker.device)
         if job is None:
             return
+        if len(job.trials) > 1:  # the fault of one is not that of the others
+            self._waiting[:0] = [(part, 0) for part in job.without(set(job.trials) - worker.open)]
+            return
         crashes = worker.attempt + worker.ready  # dying before it began is not the trial's fault
         if death.reason == "crashed" and crashes <= self.limits.retries:
             self._waiting.insert(0, (job, crashes))
@@ -248,7 +256,7 @@ class Local(TrainingService):
 
     def _clocks(self, worker: WorkerProcess) -> list[tuple[str, float, float | None]]:
         return [
-            ("trial_timeout", worker.started, self.limits.trial_timeout),
+            ("trial_timeout", worker.started, worker.times(self.limits.trial_timeout)),
             ("stall_timeout", worker.heard, self.limits.stall_timeout),
         ]
 

@@ -1,9 +1,9 @@
 """The worker process of `local`: reads jobs as JSON lines, writes reports as JSON lines."""
 
 import ctypes
-import functools
 import json
 import os
+import platform
 import queue
 import signal
 import sys
@@ -14,12 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # Linux: man 3 mallopt
 PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
 
 
 def main() -> None:
     """Serve jobs until standard input ends, which is also how the end of the driver shows."""
     _die_with_driver()
+    keep_memory()
     reports, inbox = int(sys.argv[1]), Inbox()
     os.set_inheritable(reports, False)
     hello = inbox.jobs.get()
@@ -45,7 +47,7 @@ def main() -> None:
     while True:
         job = Job(**inbox.jobs.get())
         with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
-            worker.run(job, tell, functools.partial(inbox.stopped.issuperset, job.trials))
+            worker.run(job, tell, inbox.stopped)
 
 
 class Inbox:
@@ -82,6 +84,16 @@ def _die_with_driver() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
+
+
+def keep_memory() -> None:
+    """Have the C library keep freed memory for the next step. Else large tensors are mapped and
+    unmapped in each step, and most of the time goes to the page faults: 371 instead of 164 ms for
+    four fused networks of 64 channels on images of 32 x 32."""
+    if platform.libc_ver()[0] == "glibc":
+        wanted = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
+        for parameter, value in wanted.items():
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 @contextmanager

@@ -48,8 +48,7 @@ class TrainingService(ABC):
 
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Take a job; it runs as soon as a slot is free. Called only while fewer jobs than
-        `slots` are open."""
+        """Take a job; it runs as soon as a slot is free."""
 
     @abstractmethod
     def poll(self, handle: Callable[[Report], None], timeout: float) -> None:

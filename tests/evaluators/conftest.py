@@ -26,7 +26,11 @@ class Recorded:
     reports: list[Sequence[Mapping[str, float]]] = field(default_factory=list)
 
     def run(self, *seeds: int) -> Run:
-        return Run(CPU, seeds, self.reports.append)
+        return Run(CPU, seeds, self.report)
+
+    def report(self, metrics: Sequence[Mapping[str, float]]) -> tuple[int, ...]:
+        self.reports.append(metrics)
+        return ()
 
 
 @pytest.fixture
@@ -47,6 +51,7 @@ def settings() -> dict[str, Any]:
         "precision": "fp32",
         "compile": False,
         "channels_last": "auto",
+        "seed": 0,
     }
 
 

@@ -13,8 +13,9 @@ from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import NotFinite
+from runner.evaluators.member import Losses
 from runner.evaluators.schedule import Constant
-from runner.evaluators.supervised import Losses, steps_per_epoch
+from runner.evaluators.supervised import steps_per_epoch
 
 CPU = torch.device("cpu")
 
@@ -209,14 +210,14 @@ def test_fused_steps_where_they_are_safe_and_not_refused(
 ) -> None:
     made: list[torch.optim.Optimizer] = []
     evaluator = classification(optimizer=optimizer, epochs=1)
-    maker = type(evaluator)._make_optimizer
+    maker = type(evaluator).make_optimizer
 
     def watched(*args: Any) -> torch.optim.Optimizer:
         made.append(maker(*args))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(evaluator), "_make_optimizer", watched)
+        patch.setattr(type(evaluator), "make_optimizer", watched)
         evaluator.evaluate([convnet(0)], images, recorded().run(0))
     assert bool(made[0].defaults["fused"]) is bool(fused)
 

@@ -67,7 +67,7 @@ class Picky(Engine):
             raise Refused("A width of 2 does not fit:\n3 does.")
         return sample_key({label: value for label, value in sample.items() if label != "kernel"})
 
-    def plan(self, trials):
+    def plan(self, trials, jobs=1):
         return self._engine.plan(trials)
 
     build = PyEngine.build

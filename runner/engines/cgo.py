@@ -1,0 +1,151 @@
+"""Engine `cgo`: the graphs of `base`, and several trials as one job, whose models are fused."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from runner.engines.base import BaseEngine
+from runner.engines.engine import Engine, ModelSource
+from runner.errors import ConfigError, GraphError
+from runner.fusion.codec import from_json, to_json
+from runner.fusion.flattening.flatten import flatten
+from runner.fusion.fuse import NotFused, fuse
+from runner.fusion.parameters import Parameters
+from runner.fusion.program import Programs
+from runner.fusion.streams import Streams
+from runner.graph.unit import Graph
+from runner.targets import locate
+from runner.trial import Job, Trial
+from runner.walk import DrawError, Sample, generator, sample_key
+
+log = logging.getLogger(__name__)
+
+
+@final
+class CgoEngine(Engine):
+    """A trial's recipe is that of `base`, and the programs of its model where it is one of a
+    group."""
+
+    def __init__(
+        self,
+        group: int,
+        shape: Sequence[int],
+        *,
+        space: Mapping[str, Any],
+        mutators: Sequence[Mapping[str, Any]] = (),
+        trust: Sequence[str] = (),
+        evaluator: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`group`: at most so many trials are trained as one. `evaluator`: the config node of what
+        will train them."""
+        if group < 1:
+            raise ConfigError(f"engine.group is {group}; it must be at least 1.")
+        self._base = BaseEngine(shape, space=space, mutators=mutators, trust=trust)
+        self._shape = tuple(shape)
+        self.space = self._base.space
+        self.group = group
+        self._shares: tuple[str, ...] = ()
+        if evaluator is not None:
+            kind: Any = locate(evaluator["_target_"], trust, "evaluator")
+            self._shares = tuple(kind.shares)
+            if not kind.fusible:
+                self.group = 1
+                log.warning(
+                    "%s trains models with code of its own, which cannot be fused: trials run one "
+                    "at a time, as with engine=base.", evaluator["_target_"],
+                )  # fmt: skip
+
+    def key(self, sample: Sample) -> str:
+        return self._base.key(sample)
+
+    def graph(self, sample: Sample) -> Graph:
+        return self._base.graph(sample)
+
+    def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
+        for alike in self._alike(trials):
+            fair = round(jobs * len(alike) / len(trials))  # of the jobs
+            count = max(-(-len(alike) // self.group), min(fair, len(alike)))
+            bounds = [len(alike) * part // count for part in range(count + 1)]
+            for start, stop in pairwise(bounds):
+                yield self._job(alike[start:stop])
+
+    def _alike(self, trials: Sequence[Trial]) -> Iterable[Sequence[Trial]]:
+        """Trials that may be one job, those with like models beside each other."""
+        found: dict[str, list[Trial]] = defaultdict(list)
+        for trial in trials:
+            config = {label: v for label, v in trial.sample.items() if self._tells(label)}
+            found[sample_key(config)].append(trial)
+        for alike in found.values():
+            yield sorted(alike, key=lambda trial: sample_key(trial.sample))
+
+    def _tells(self, label: str) -> bool:
+        """Whether models with several values for a label cannot be trained as one."""
+        group, _, rest = label.partition(".")
+        free = any(rest == name or rest.startswith(f"{name}.") for name in self._shares)
+        return group == "data" or (group == "evaluator" and not (free and "_target_" not in rest))
+
+    def _job(self, trials: Sequence[Trial]) -> Job:
+        jobs = list(self._base.plan(trials))
+        recipes = [recipe for job in jobs for recipe in job.recipes]
+        if len(trials) > 1:
+            recipes = [
+                {**recipe, "programs": self._programs(trial.sample)}
+                for recipe, trial in zip(recipes, trials, strict=True)
+            ]
+        numbers, seeds, samples = zip(*((t.number, t.seed, t.sample) for t in trials), strict=True)
+        return Job(numbers, seeds, samples, recipes)
+
+    def _programs(self, sample: Sample) -> Mapping[str, Any] | None:
+        """The programs of a sample's model; None where it has none."""
+        try:
+            graph = self._base.graph(sample)
+            modes = {"train": True, "eval": False}
+            return {
+                name: to_json(flatten(graph, self._shape, training=training))
+                for name, training in modes.items()
+            }
+        except (DrawError, GraphError) as error:
+            log.debug("A model has no program: %s", error)
+            return None
+
+    @staticmethod
+    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
+        return BaseEngine.build(recipe, folder)
+
+    @staticmethod
+    def programs(recipe: Mapping[str, Any]) -> Programs | None:
+        found = recipe.get("programs")
+        return found and Programs(from_json(found["train"]), from_json(found["eval"]))
+
+    def explain(self) -> str:
+        samples = [self.space.random(generator(0, "explain", i)) for i in range(self.group)]
+        trials = [Trial(i, sample, 0) for i, sample in enumerate(samples)]
+        job = max(self.plan(trials), key=lambda job: len(job.trials))
+        models = [self.build(recipe) for recipe in job.recipes]
+        programs = [found for recipe in job.recipes if (found := self.programs(recipe))]
+        head = f"A group of {len(models)} random models"
+        if len(programs) < len(models) or len(models) < 2:
+            return f"{head} would be trained one after another: not all of them have a program."
+        streams = Streams([0] * len(models), torch.device("cpu"))
+        try:
+            fused = fuse(models, [p.train for p in programs], Parameters(), streams)
+        except NotFused as reason:
+            return f"{head} would be trained one after another: {reason}."
+        return EXPLAINED.format(head=head, **vars(fused))
+
+    def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
+        return self._base.source(trial, standalone=standalone)
+
+
+EXPLAINED = """\
+{head}, trained as one: {launches} launches for {operations} operations, \
+{copies} of them after values were put together anew. Behind each launch: what it does, for which \
+models. Whether that is faster is found out when a group is trained.
+
+{source}"""
