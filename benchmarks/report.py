@@ -17,16 +17,22 @@ from rich.table import Table
 @final
 @dataclass(frozen=True)
 class Target:
-    """A figure with an upper limit."""
+    """A figure with a limit: the most that it may be, or the least."""
 
     name: str
     figure: float
     limit: float
     unit: str
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.figure <= self.limit
+        return self.figure >= self.limit if self.at_least else self.figure <= self.limit
+
+    @property
+    def bound(self) -> str:
+        """The limit as a reader sees it."""
+        return f"{'at least ' * self.at_least}{self.limit:g} {self.unit}"
 
 
 def target_table(found: Sequence[Target]) -> Table:
@@ -37,7 +43,7 @@ def target_table(found: Sequence[Target]) -> Table:
         table.add_column(name, justify="right")
     for target in found:
         verdict = "met" if target.met else "missed"
-        row = f"{target.limit:g} {target.unit}", f"{target.figure:.2f} {target.unit}", verdict
+        row = target.bound, f"{target.figure:.2f} {target.unit}", verdict
         table.add_row(target.name, *row, style="" if target.met else "red")
     return table
 
@@ -50,9 +56,9 @@ def options(description: str, quick: str) -> argparse.ArgumentParser:
     return parser
 
 
-def console() -> Console:
+def console(width: int = 110) -> Console:
     """Where tables go; wide enough for them also where the output is a file."""
-    return Console(width=max(Console().width, 110))
+    return Console(width=max(Console().width, width))
 
 
 def write(file: Path | None, packages: Sequence[str], figures: Mapping[str, Any]) -> None:

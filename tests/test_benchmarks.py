@@ -63,3 +63,24 @@ def test_the_zoo_is_converted_and_counted(tmp_path):
     assert len(results) == 3
     assert all(result["ok"] and result["root"] == "graph" for result in results)
     assert "NNI 3.0 (published)" in done.stdout
+
+
+def test_fusing_is_measured_and_held_to_its_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("cgo.py", "--quick", "--filter", "MLP|small CNN|frozen", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    cases, targets = figures["cases"], figures["targets"]
+    assert len(cases) == len(targets) == 3
+    for name, case in cases.items():
+        assert name in done.stdout
+        assert case["launches"] < case["operations"]
+        assert case["cgo"] > 0 and case["over_best"] > 0
+    assert done.stdout.count(" met ") == sum(target["met"] for target in targets)
+    assert done.stdout.count(" missed ") == sum(not target["met"] for target in targets)
+    assert all(target["at_least"] for target in targets)
+
+
+def test_fusing_is_not_measured_on_a_device_that_is_not_there():
+    done = run("cgo.py", "--quick", "--device", "cuda", "--filter", "^$")
+    assert done.returncode == 0, done.stderr
