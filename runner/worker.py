@@ -82,19 +82,29 @@ class Worker:
             else:
                 ends = self._train(job, self._build(job, self.setup.folder), send, stopped)
         except (Exception, SystemExit) as error:
-            failure, parts = _failure(error), []
-            if len(job.trials) > 1:  # the fault of one is not that of the others
-                parts = job.parts(2 if failure.reason == OUT_OF_MEMORY else len(job.trials))
-            else:
+            failure = _failure(error)
+            if len(job.trials) == 1:
                 self._leave_traceback(job.number, error)
-                send(Report(job.number, "failed", failure=failure))
-        else:
-            parts = []
-            for end in ends:
-                send(end)
+                ends = [Report(job.number, "failed", failure=failure)]
+            else:
+                traceback.print_exception(error)
+                why = f"the group failed ({failure})"
+                send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
+                ends = self._in_parts(job, failure, send, stopped)
+        for end in sorted(ends, key=lambda end: end.kind == "failed"):
+            send(end)
         self._clean()
-        for part in parts:
+
+    def _in_parts(
+        self, job: Job, failure: Failure, send: Send, stopped: Collection[int]
+    ) -> list[Report]:
+        """Run smaller jobs with the trials of one that failed: the fault of one is not that of the
+        others. They send their own last reports."""
+        self._clean()
+        memory = failure.reason == OUT_OF_MEMORY
+        for part in job.parts(2 if memory else len(job.trials)):
             self.run(part, send, stopped)
+        return []
 
     def _build(self, job: Job, folder: Path | None) -> Sequence[nn.Module]:
         """The models of a job, each with the first values that its seed gives."""
@@ -136,8 +146,10 @@ class Worker:
         except StopTraining:
             early.update(job.trials)
         except NotFinite as error:  # the others of the job have their results
-            numbers = [job.trials[place] for place in error.models]
-            lost = {n: Report(n, "failed", failure=_failure(error)) for n in numbers}
+            for place in error.models:
+                own = NotFinite(error.reasons.get(place, str(error)))
+                number = job.trials[place]
+                lost[number] = Report(number, "failed", failure=_failure(own))
         return [
             lost.get(number) or self._end(number, model, heard, number in early)
             for number, model in zip(job.trials, models, strict=True)

@@ -1,8 +1,9 @@
 """Evaluator: trains and scores the models of a job. It does not place work."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, final
 
 import torch
@@ -38,13 +39,19 @@ class StopTraining(Exception):
 class NotFinite(ArithmeticError):
     """A loss that is NaN or infinite; the trial stops at the step.
 
-    `models` are the places in the list of models of those it happened to. The others, if any, were
-    trained to their end.
+    `models` are the places in the list of models of those it happened to, and `reasons` what
+    happened to each, where that is not the message. The others, if any, were trained to their end.
     """
 
-    def __init__(self, message: str, models: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self,
+        message: str,
+        models: Sequence[int] = (0,),
+        reasons: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(message)
         self.models = models
+        self.reasons = reasons
 
 
 class Evaluator(ABC):

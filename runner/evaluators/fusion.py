@@ -25,7 +25,6 @@ from runner.trial import Gain, Metrics
 ROUNDS = 3  # so many steps of either kind are timed before the faster one is kept
 NEAR, NEAR_IN_HALF = 1e-3, 0.05  # shares of the largest output, by which a plan's may differ
 MOST = 2**30  # bytes of features that are kept
-EXAMPLES = 16  # on which a plan is checked
 
 
 @final
@@ -102,8 +101,9 @@ class Fusion:
     def gain(self) -> Gain:
         """What it brings, as far as that is known."""
         speedup = self.race.speedup if self.race.over else 1.0
-        slow = self.race.over and not self.race.together
-        why = f"one after another they are {1 / speedup:.2f} times as fast" if slow else ""
+        why = "" if self.race.over else "training ended before it was known what is faster"
+        if self.race.over and not self.race.together:
+            why = f"one after another they are {1 / speedup:.2f} times as fast"
         return Gain(len(self.members), self._train.launches, self._train.operations, speedup, why)
 
     def begin(self, epoch: int) -> None:
@@ -118,7 +118,6 @@ class Fusion:
     def differs(self, inputs: Tensor) -> str:
         """Hold what the models give together against what each gives; what is wrong, if anything
         is."""
-        inputs = inputs[:EXAMPLES]
         for training, fused in ((True, self._train), (False, self._eval)):
             with torch.no_grad(), self._sparing_buffers():
                 self._begin_at_zero(training=training)
@@ -269,6 +268,8 @@ class Fusion:
         self._update.release()
         for packed in self._packed:
             unpack(packed)
+        for fused in (self._train, self._eval):
+            fused.clear()
 
 
 def _far(ours: Tensor, theirs: Tensor, near: float) -> bool:
@@ -277,5 +278,5 @@ def _far(ours: Tensor, theirs: Tensor, near: float) -> bool:
         return True
     if not theirs.isfinite().all():
         return False  # of no use in any case
-    largest = theirs.abs().max().clamp(min=1.0)
+    largest = theirs.abs().max().clamp(min=1e-3)
     return not (ours - theirs).abs().max() <= near * largest

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -133,12 +134,12 @@ class Group:
 
     def _give_up(self, why: str) -> None:
         self._let_go()
-        self.gain = Gain(len(self.alive), why=why)
+        self.gain = Gain(len(self.members), why=why)
 
     def _let_go(self) -> None:
         if self._fusion is not None:
-            if self._fusion.race.over or not self.gain.launches:
-                self.gain = self._fusion.gain
+            if not self.gain.launches or self.gain.why:  # else the first fusion speaks for all
+                self.gain = replace(self._fusion.gain, models=len(self.members))
             self._fusion.release()
             self._fusion = None
             self._features.clear()

@@ -113,11 +113,13 @@ class Supervised(Evaluator):
                     break
                 group.stop(run.report(metrics))
         finally:
-            run.tell(group.end())
+            gain = group.end()
             for model in models:
                 lay_out(model, torch.contiguous_format)
+        run.tell(gain)
         if lost := group.lost:
-            raise NotFinite("; ".join(map(str, lost.values())), tuple(lost))
+            reasons = {place: str(error) for place, error in lost.items()}
+            raise NotFinite("; ".join(reasons.values()), tuple(lost), reasons)
 
     def _epoch(
         self, group: Group, data: SearchData, epoch: int, device: torch.device

@@ -22,8 +22,7 @@ def frozen(operation: Operation) -> bool:
         return True
     if any(parameter.requires_grad for parameter in module.parameters()):
         return False
-    still = not any(part.training for part in module.modules())
-    return still or next(module.buffers(), None) is None
+    return not operation.changing
 
 
 def changed(operation: Operation) -> int | None:

@@ -45,6 +45,10 @@ class Fused:
     prefix: Forward | None = None
     rest: Forward | None = None
 
+    def clear(self) -> None:
+        """Let go of everything the source uses: a function and its names hold each other."""
+        self.forward.__globals__.clear()
+
 
 def fuse(
     models: Sequence[nn.Module],
@@ -58,7 +62,7 @@ def fuse(
     """
     programs = [shortened(*pair) for pair in zip(models, programs, strict=True)]
     found = [
-        [Operation(i, step, program.specs, _module(model, step)) for step in program.steps]
+        [_operation(i, step, program, model, parameters) for step in program.steps]
         for i, (model, program) in enumerate(zip(models, programs, strict=True))
     ]
     kernels = [[kernel_of(operation) for operation in row] for row in found]
@@ -111,6 +115,17 @@ def _count(context: Context) -> None:
     emitter.lines.append(f"{emitter.bind(found[0], 'p')}.add_({emitter.bind(times)})")
 
 
+def _operation(
+    place: int, step: Step, program: Program, model: nn.Module, parameters: Parameters
+) -> Operation:
+    """A step of a model, which is in train mode when its layers are seen for the first time."""
+    module = _module(model, step)
+    holds = module is not None and next(module.buffers(), None) is not None
+    if module is not None and holds and any(part.training for part in module.modules()):
+        parameters.changing.add(id(module))
+    return Operation(place, step, program.specs, module, id(module) in parameters.changing)
+
+
 def _module(model: nn.Module, step: Step) -> nn.Module | None:
     """The module a step calls; of a tensor, the one that holds it."""
     if step.kind == "module":
@@ -149,18 +164,20 @@ def _emit_one(
         return emitter.plain((first.model, var))
 
     if not first.step.inputs:
-        call = _making(first, emitter)
+        call = _making(first, context)
     else:
         call = _drawing(first, context, tensor) if drawing else write_call(emitter, first, tensor)
     name = emitter.line(call, spoken(operations), early=layout == Layout.SHARED)
     put_results(operations, name, layout, emitter)
 
 
-def _making(operation: Operation, emitter: Emitter) -> str:
-    """The source of a call that makes tensors of nothing, on the device of the batch."""
-    step = operation.step
-    making = emitter.bind(partial(made, function_of(operation)), "f")
-    return emitter.call(making, (Var(0), *step.args), step.kwargs, lambda _: "x")
+def _making(operation: Operation, context: Context) -> str:
+    """The source of a call that makes tensors of nothing, on the device of the batch, from the
+    random numbers of its model if it draws."""
+    step, emitter = operation.step, context.emitter
+    making = partial(made, function_of(operation))
+    function = emitter.bind(partial(drawn, context.streams, operation.model, making), "f")
+    return emitter.call(function, (Var(0), *step.args), step.kwargs, lambda _: "x")
 
 
 def made(function: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:

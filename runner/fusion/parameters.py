@@ -19,6 +19,7 @@ class Parameters:
 
     def __init__(self) -> None:
         self.packed: list[Packed] = []
+        self.changing: set[int] = set()  # modules, by id, whose buffers training changes
         self._known: dict[tuple[Mode, tuple[int, ...]], Packed] = {}
         self._taken: dict[int, Tensor] = {}  # by id
 

@@ -257,7 +257,7 @@ class Local(TrainingService):
     def _clocks(self, worker: WorkerProcess) -> list[tuple[str, float, float | None]]:
         return [
             ("trial_timeout", worker.started, worker.times(self.limits.trial_timeout)),
-            ("stall_timeout", worker.heard, self.limits.stall_timeout),
+            ("stall_timeout", worker.heard, worker.times(self.limits.stall_timeout)),
         ]
 
     def _patience(self, timeout: float) -> float:

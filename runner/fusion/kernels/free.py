@@ -23,7 +23,8 @@ from runner.fusion.program import Batch, Var, mapped
 from runner.graph.argument import Ref
 from runner.graph.signature import locate
 
-EXAMPLES = 3  # of each of two models, when an operation is tried
+EXAMPLES = 3  # of each of two models, when an operation is tried; more than what is cut out
+MOST = 1025
 KNOWN = 2_000  # so many operations are remembered
 Function = Callable[..., Any]
 
@@ -157,18 +158,32 @@ def _tried(operation: Operation) -> Nature:
     step = operation.step
     if step.opaque or not step.inputs or (operation.module and not _stateless(operation.module)):
         return Nature()
+    number = _examples(operation)
     try:
-        singles = [{v: _random(operation, v, EXAMPLES) for v in step.inputs} for _ in range(2)]
+        singles = [{v: _random(operation, v, number) for v in step.inputs} for _ in range(2)]
         state = torch.get_rng_state()
-        wanted = [_run(operation, single, EXAMPLES) for single in singles]
-        _run(operation, {v: _negative(x) for v, x in singles[0].items()}, EXAMPLES)
+        wanted = [_run(operation, single, number) for single in singles]
+        _run(operation, {v: _negative(x) for v, x in singles[0].items()}, number)
         draws = not torch.equal(state, torch.get_rng_state())
     except Exception:  # data of another kind is wanted, such as indices
         return Nature()
-    found = [] if draws else [lay for lay in ORDER if _same(operation, singles, wanted, lay)]
+    found = (
+        [] if draws else [lay for lay in ORDER if _same(operation, singles, wanted, lay, number)]
+    )
     return Nature(tuple(found), draws)
 
 
+def _examples(operation: Operation) -> int:
+    """So many that no part which is cut out along the examples is all of them."""
+    step = operation.step
+    if step.target.rpartition(":")[2] not in CUTS:
+        return EXAMPLES
+    sizes: list[int] = []
+    mapped((step.args, dict(step.kwargs)), lambda x: sizes.append(x) if type(x) is int else None)
+    return min(max([EXAMPLES, *(size + 2 for size in sizes)]), MOST)
+
+
+CUTS = {"getitem", "narrow", "select", "split", "chunk", "tensor_split", "index_select", "unfold"}
 ORDER = (Layout.STACKED, Layout.FOLDED, Layout.CHANNELS)  # as they are preferred
 
 
@@ -222,6 +237,7 @@ def _same(
     singles: Sequence[Mapping[Var, Tensor]],
     wanted: Sequence[Sequence[Tensor]],
     layout: Layout,
+    number: int,
 ) -> bool:
     """Whether one call on the values of two models gives what one call for each gives."""
     step = operation.step
@@ -236,7 +252,7 @@ def _same(
             values = [v.reshape(*[1] * (rank - v.ndim), *v.shape) for v in values]
             both[var] = joined(values, layout)
         times = 2 if layout == Layout.FOLDED else 1
-        given = _run(operation, both, times * EXAMPLES)
+        given = _run(operation, both, times * number)
         for got, one, other in zip(given, *wanted, strict=True):
             expected = joined([one, other], layout)
             if got.shape != expected.shape or not torch.allclose(got, expected, equal_nan=True):

@@ -24,6 +24,7 @@ class Operation:
     step: Step
     specs: Mapping[Var, Spec]
     module: nn.Module | None
+    changing: bool = False  # whether training changes buffers of the module, now or in train mode
 
     @property
     def spec(self) -> Spec:
