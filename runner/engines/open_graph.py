@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.choice import Value, key
-from runner.errors import one_line
+from runner.errors import ConfigError, one_line
 from runner.graph.choices import decided
 from runner.graph.load import load_source
 from runner.graph.mutator import drop_placeholders
@@ -67,6 +67,8 @@ class OpenGraph:
                 self._close(f"{what} follows from a choice in a way that cannot be written down.")
             else:
                 self.graph = self._read(model)
+        except ConfigError:
+            raise
         except Exception as error:
             self._close(one_line(error))
 
@@ -75,7 +77,10 @@ class OpenGraph:
         """The graph of a model; in no build, so that a class is used as it is only where that
         makes the same without a sample."""
         with quiet():
-            return convert(model)
+            graph = convert(model)
+        if lost := [note for note in graph.notes if note.lost]:
+            raise ConfigError(f"{lost[0]} Or run with engine=py.")
+        return graph
 
     def _close(self, why: str) -> None:
         self.graph, self._closed = None, True

@@ -34,6 +34,7 @@ class Note:
     path: str
     cls: str
     text: str  # one or several sentences
+    lost: bool = False  # whether the graph does something else than the model
 
     def __str__(self) -> str:
         return f"{self.path or 'the model'} ({self.cls}): {self.text}"

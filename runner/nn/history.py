@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, UntypedStorage, nn
 from torch.nn.parameter import is_lazy
 
-from runner.nn.start import Made
+from runner.nn.start import Made, Owned
 
 Geometry = tuple[Any, ...]
 Steps = tuple[Made, ...]  # each with its arguments behind the tensor that the one before gave
@@ -56,6 +56,7 @@ class History:
     """Calls that gave views of several tensors at once, true as long as nothing changes."""
     held: bool = False  # whether it is, or was, a parameter or buffer
     copied: bool = False  # whether it is a deep copy
+    holder: Owned | None = None  # the first module that held it, where that was seen
 
 
 @final

@@ -39,9 +39,19 @@ class Settled:
         self._at: int | None = None
         for module in modules:
             for name, tensor in own_tensors(module):
-                self.owners.setdefault(storage_of(tensor), Owned(module, name))
+                self._own(module, name, tensor)
             for child in module.children():
                 self.parents.setdefault(child, module)
+
+    def _own(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """A tensor belongs to the first module with it; one of several tensors in the same memory
+        to the one that had the memory first."""
+        owner = self.owners.setdefault(storage_of(tensor), Owned(module, name))
+        if getattr(owner.owner, owner.name) is not tensor:
+            history = self.ledger.histories.get(storage_of(tensor))
+            holder = history and history.holder
+            if holder is not None and (holder.owner, holder.name) == (module, name):
+                self.owners[storage_of(tensor)] = holder
 
     def origins(self, module: nn.Module) -> dict[str, Made | Owned | None]:
         """How the tensors of a module were made, by name; None for what cannot be said. Those that

@@ -52,7 +52,7 @@ from runner.nn.stack import (
     initializer_call,
     starts_over,
 )
-from runner.nn.start import Made, leaves, overwrites
+from runner.nn.start import Made, Owned, leaves, overwrites
 
 
 @final
@@ -212,7 +212,10 @@ class Watch(TorchFunctionMode):
             self.ledger.begin(tensor, None, random=True if made_by_leaf else None)
         if before is not None and not made_by_leaf:
             self._replace(Before(before), tensor, scope, leaf=is_leaf(type(module)))
-        self.ledger.histories[storage_of(tensor)].held = True
+        history = self.ledger.histories[storage_of(tensor)]
+        if not history.held:
+            history.holder = Owned(module, name)
+        history.held = True
 
     def _move(self, before: Before, tensor: Tensor, scope: nn.Module | None) -> None:
         """A tensor was given other data (`weight.data = ...`)."""
@@ -226,7 +229,10 @@ class Watch(TorchFunctionMode):
                 m and Made(".to", Tensor.to, (m, dtype), {}, self.ledger.tick())
                 for m in (old.made, old.now)
             )
+            if _is_anothers(old, tensor):  # they were in one memory, and are in two now
+                made = now = Made("", unseen, (), {}, self.ledger.tick())
             new = History(memory_of(tensor), geometry_of(tensor), made, now, old.random, old.events)
+            new.holder = old.holder
             self.ledger.histories[storage_of(tensor)] = new
         elif scope is None or not is_leaf(type(scope)):
             self._replace(before, tensor, scope, leaf=True)
@@ -269,6 +275,13 @@ def _is_cast(made: Made | None, storage: int) -> bool:
     if made is None or made.target not in CASTS:
         return False
     return isinstance(made.args[0], Seen) and made.args[0].storage == storage
+
+
+def _is_anothers(history: History, tensor: Tensor) -> bool:
+    """Whether a parameter other than this one had the memory first, and is still there."""
+    holder = history.holder
+    first = None if holder is None else holder.owner._parameters.get(holder.name)
+    return first is not None and first is not tensor
 
 
 def _place(scope: nn.Module | None) -> int:

@@ -89,3 +89,9 @@ def test_a_space_that_cannot_stand_alone_says_so_at_its_default(name, text):
     assert made.source(trial).text
     with pytest.raises(ConfigError, match=f"needs {text}.*export.standalone=false"):
         made.source(trial, standalone=True)
+
+
+def test_a_hook_that_no_graph_can_keep_is_an_error_that_says_what_to_do():
+    made = engine("Doubled")
+    with pytest.raises(ConfigError, match=r"head \(Linear\).*the hook.*Or run with engine=py"):
+        made.key(made.space.default())

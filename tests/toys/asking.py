@@ -143,3 +143,15 @@ class UsesFunction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return shifted(self.head(x))
+
+
+class Doubled(nn.Module):
+    """What it gives is doubled by a hook, which is no part of a graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, ValueChoice([2, 4], label="width"))
+        self.head.register_forward_hook(lambda module, inputs, output: 2 * output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)

@@ -92,6 +92,19 @@ class Construction:
             return False
         return self.rebuilder.edits(module, record, _key(call)) is not None
 
+    def twin(self, module: nn.Module) -> nn.Module | None:
+        """A layer as its constructor alone makes it; None where that is not known."""
+        cls = plain_class(module)
+        if is_choice(cls):
+            return None
+        record = record_of(module)
+        if record is None and cls.__module__.startswith("torch.nn."):
+            record = from_attributes(module)
+        call = self.call(module, record)
+        if call is None or record is None:
+            return None
+        return self.rebuilder.kept_twin(module, record, _key(call))
+
     def call(self, module: nn.Module, record: Record | None) -> Call | None:
         if record is None:
             return None
@@ -156,7 +169,8 @@ def _modules_in(argument: Any) -> Iterator[nn.Module]:
 
 def _is_given(module: nn.Module, path: str, name: str) -> bool:
     """Whether what took the place of a parameter was recorded, so that a start says it."""
-    record = record_of(module.get_submodule(path))
+    owner = dict(module.named_modules()).get(path)
+    record = None if owner is None else record_of(owner)
     return record is not None and name in record.origins
 
 

@@ -21,6 +21,7 @@ from runner.graph.reading.calls import (
     in_place,
 )
 from runner.graph.reading.literal import Literals
+from runner.graph.reading.shared import Shared
 from runner.graph.unit import Call, Start, Unit
 from runner.graph.weight import SET
 from runner.nn.build import is_leaf
@@ -65,6 +66,8 @@ class FirstValues:
         self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with the start
         self._origins: list[tuple[nn.Module, str, Made]] = []  # to be given by a start
         self._fixed: set[Key] = set()
+        self._shared = Shared(model, say)
+        self._given: dict[Key, nn.Module] = {}  # where layers get other data, by their tensors
         for module in model.modules():
             for fill in _fills_of(module):
                 self._fills.setdefault((id(fill.owner), fill.name), []).append(fill)
@@ -73,10 +76,11 @@ class FirstValues:
 
     def parameter(self, module: nn.Module, name: str, tensor: Tensor) -> First:
         """The first value of a parameter of a module."""
-        made = _origin(module, name)
+        made = self._origin(module, name, tensor)
         fills = self._effective(module, name)
         if isinstance(made, Owned):
-            return First()  # the tensor of another module
+            self._shared.add(module, name, tensor, made)
+            return First()
         if self._all_repeat(fills):
             first = None if made is None else self._replayed(module, name, made)
             if first is None and fills and fills[0].whole:
@@ -87,11 +91,13 @@ class FirstValues:
         return self._as_constant(module, name, tensor)
 
     def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> First:
-        """The first value of a buffer of a module: as a constant unless it is random."""
+        """The first value of a buffer of a module: as a constant, unless it is random or in the
+        memory of a parameter."""
         record = record_of(module)
-        if record is None or name not in record.random:
+        made = _origin(module, name)
+        shares = isinstance(made, Owned) and isinstance(_tensor(made), nn.Parameter)
+        if record is None or (name not in record.random and not shares):
             self._fixed.add((id(module), name))
-            made = _origin(module, name)
             if isinstance(made, Made) and gives(made, tensor):
                 try:
                     return First(call_of(made, self._literals))
@@ -113,9 +119,14 @@ class FirstValues:
     def _as_constant(self, module: nn.Module, name: str, tensor: Tensor) -> First:
         if tensor.is_meta:
             return First()
+        self.fix(module, name, tensor)
+        return First(self._constant(module, name, tensor))
+
+    def fix(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """A tensor starts from a constant, whatever fills it."""
         self._fixed.add((id(module), name))
         self._warn(module, name, tensor)
-        return First(self._constant(module, name, tensor))
+        self._shared.lost(module, name, tensor)
 
     def _check_numbers(
         self, module: nn.Module, name: str, tensor: Tensor, fills: Sequence[Fill], made: Made | None
@@ -153,6 +164,11 @@ class FirstValues:
                 "tensors made the same way; or keep the class whole with @basic_unit.",
             )
 
+    def _origin(self, module: nn.Module, name: str, tensor: Tensor) -> Made | Owned | None:
+        if record_of(module) is None:
+            return self._shared.first(module, name, tensor)
+        return _origin(module, name)
+
     def _effective(self, module: nn.Module, name: str) -> list[Fill]:
         return [f for f in self._fills.get((id(module), name), ()) if not f.overwritten]
 
@@ -186,6 +202,7 @@ class FirstValues:
                     self._settle_layer(module, name, tensor, unit, inside)
         for module, name, made in self._origins:
             self._copy(module, module, name, made)
+        self._shared.settle(places, self._given)
 
     def _settle_layer(
         self, module: nn.Module, name: str, tensor: Tensor, unit: Unit, inside: str
@@ -193,8 +210,11 @@ class FirstValues:
         fills = [f for f in self._effective(module, name) if self._is_outside(f, unit)]
         record = record_of(module)
         replaced = record is not None and is_leaf(type(module)) and name in record.origins
-        made = _origin(module, name) if replaced else None
-        if isinstance(made, Owned) or tensor.is_meta or not (fills or replaced):
+        made = self._origin(module, name, tensor) if replaced or record is None else None
+        if isinstance(made, Owned):
+            self._shared.add(module, name, tensor, made)
+            return
+        if tensor.is_meta or not (fills or replaced):
             return
         scope = fills[-1].scope if fills else self._above(unit)
         if scope is None:
@@ -205,8 +225,9 @@ class FirstValues:
                 return
             if made is not None and self._copy(scope, module, name, made, set_data=True):
                 return
-        self._fixed.add((id(module), name))
-        self._warn(module, name, tensor)
+        self.fix(module, name, tensor)
+        if replaced:
+            self._given[id(module), name] = scope
         value = self._constant(module, name, tensor)
         start = _given(unit, f"{inside}{name}", value, set_data=replaced)
         order = fills[-1].order if fills else 0
@@ -224,6 +245,8 @@ class FirstValues:
         if unit is not None:
             start = _given(unit, f"{inside}{name}", value, set_data=set_data)
             self._more.setdefault(id(scope), []).append((made.order, start))
+            if set_data:
+                self._given[id(module), name] = scope
         return True
 
     def _is_outside(self, fill: Fill, unit: Unit) -> bool:
@@ -257,6 +280,7 @@ class FirstValues:
         for order, start in sorted(found, key=lambda both: both[0]):
             start.place = place_of(module, order)
             yield start
+        yield from self._shared.starts(module)
 
     def _written(self, call: Any, places: Places) -> tuple[Any, Any, Any]:
         args, kwargs, part = call
@@ -287,6 +311,11 @@ def _fills_of(module: nn.Module) -> Sequence[Fill]:
 def _origin(module: nn.Module, name: str) -> Made | Owned | None:
     record = record_of(module)
     return None if record is None else record.origins.get(name)
+
+
+def _tensor(owned: Owned) -> Tensor:
+    tensor: Tensor = getattr(owned.owner, owned.name)
+    return tensor
 
 
 def place_of(module: nn.Module, order: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from typing import Any, final
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.reading.added import Spot, unwritable
 from runner.graph.reading.attributes import default_of
 from runner.graph.reading.construction import Construction, from_attributes
 from runner.graph.reading.hooks import plain_class
@@ -16,7 +17,14 @@ from runner.graph.reading.standins import is_choice
 from runner.graph.reading.torchscript import CONTAINERS, Reader
 from runner.graph.reading.touched import uses_class
 from runner.graph.reading.types import Type
-from runner.graph.reading.unseen import calls_anew, keepers, lost_attributes, overridden, overrides
+from runner.graph.reading.unseen import (
+    calls_anew,
+    keeper_of,
+    keepers,
+    lost_attributes,
+    overridden,
+    overrides,
+)
 from runner.graph.reading.unsure import gives_more
 from runner.graph.unit import Grade
 from runner.nn.record import record_of
@@ -111,11 +119,44 @@ class Grading:
         twin = self.construction.rebuilder.twin
         for module, keeper, names in keepers(self.model, self.reader.types, twin):
             if keeper is None or not self._can_make(keeper):
-                self.notes.say(module, _LOST.format(" and ".join(names)))
+                self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
             else:
                 where = "it" if module is keeper else repr(self.notes.paths[id(module)])
                 kept[id(keeper)] = f"its constructor puts {' and '.join(names)} on {where}"
+        for layer in self.layers:
+            for inside, name in self._unwritable(layer):
+                keeper, text = self._keeper_of_layer(layer, inside, name)
+                kept.setdefault(id(keeper), text)
         return kept
+
+    @cached_property
+    def layers(self) -> list[nn.Module]:
+        """The layers of torch and the classes with @basic_unit, but for those inside others."""
+        found: list[nn.Module] = []
+        inside: set[nn.Module] = set()
+        for module in self.model.modules():
+            if module not in inside and self.reader.is_opaque(module):
+                found.append(module)
+                inside.update(module.modules())
+        return found
+
+    def _unwritable(self, layer: nn.Module) -> list[Spot]:
+        twin = self.construction.twin(layer)
+        return [] if twin is None else [*unwritable(layer, twin)]
+
+    def _keeper_of_layer(self, layer: nn.Module, inside: str, name: str) -> tuple[nn.Module, str]:
+        """What has to be kept around a layer that was changed, and why. Raises GraphError if no
+        constructor makes it again."""
+        module = layer.get_submodule(inside)
+        path = self.notes.paths[id(module)]
+        keeper = keeper_of(self.model, path, module, self.construction.rebuilder.twin)
+        if keeper is None or not self._can_make(keeper):
+            raise GraphError(
+                f"{path or 'the model'} ({type(module).__name__}): it has {name}, behind its "
+                "constructor, which cannot be written down. Write a class for the layer whose "
+                "constructor does it, at the top of a module, and decorate it with @basic_unit."
+            )
+        return keeper, f"its constructor makes {path!r} with {name}"
 
 
 _UNREAD = "TorchScript cannot read it"

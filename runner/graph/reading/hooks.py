@@ -35,6 +35,23 @@ def is_known(hook: Any) -> bool:
     return isinstance(hook, WeightNorm | SpectralNorm)
 
 
+def made_by_hooks(module: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that re-parametrizations give to tensors and children of a module, and the names
+    that they take away."""
+    made: set[str] = set()
+    gone: set[str] = set()
+    if is_parametrized(module):
+        every: Any = module.parametrizations
+        made.add("parametrizations")
+        gone |= {*every}
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm | SpectralNorm):
+            ends = ("g", "v") if isinstance(hook, WeightNorm) else ("orig", "u", "v")
+            made |= {f"{hook.name}_{end}" for end in ends}
+            gone.add(hook.name)
+    return frozenset(made), frozenset(gone)
+
+
 def _parametrizations(module: nn.Module, literals: Literals) -> Iterator[Call]:
     home = "torch.nn.utils.parametrizations"
     every: Any = module.parametrizations

@@ -19,10 +19,11 @@ class Notes:
         """All notes, in the order in which they were made."""
         return [*self._all.values()]
 
-    def say(self, module: nn.Module, text: str) -> None:
+    def say(self, module: nn.Module, text: str, *, lost: bool = False) -> None:
         """Note something about a module."""
         path = self.paths[id(module)]
-        self._all.setdefault(f"{path}: {text}", Note(path, type(module).__qualname__, text))
+        note = Note(path, type(module).__qualname__, text, lost)
+        self._all.setdefault(f"{path}: {text}", note)
 
     def kept(self, module: nn.Module, why: str, instead: str, *, whole: bool) -> None:
         """Note that a module is kept as it is, for a reason, and what would be read instead."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from runner.graph.reading.hooks import plain_class
 from runner.nn.record import KEY, Record
 
 Edit = tuple[str, str, Any]  # path, name, the value it has in the module
@@ -32,7 +33,7 @@ class Rebuilder:
     def edits(self, module: nn.Module, record: Record, key: Any) -> list[Edit] | None:
         """What was changed behind the constructor, but for a `cast`; None when the call makes
         something else, or cannot be run. Calls of one `key` are the same."""
-        twin = self._kept_twin(module, record, key)
+        twin = self.kept_twin(module, record, key)
         if twin is None:
             return None
         if (dtype := _cast(module, twin)) is not None:
@@ -42,21 +43,24 @@ class Rebuilder:
 
     def cast(self, module: nn.Module, record: Record, key: Any) -> torch.dtype | None:
         """The type that all of a module was cast to behind its constructor, if it was."""
-        twin = self._kept_twin(module, record, key)
+        twin = self.kept_twin(module, record, key)
         return None if twin is None else _cast(module, twin)
 
     def others(self, module: nn.Module, record: Record, key: Any) -> list[Edit]:
-        """The parameters that are of another shape or type than the constructor makes them."""
-        twin = self._kept_twin(module, record, key)
+        """The parameters that are of another shape or type than the constructor makes them, and
+        what else attributes can mend where something cannot be."""
+        twin = self.kept_twin(module, record, key)
         theirs = {} if twin is None else dict(twin.named_parameters())
+        plain = () if twin is None else differences(module, twin, self._concrete)
         return [
             (*_split(path), tensor)
             for path, tensor in module.named_parameters()
             if path in theirs and not is_lazy(theirs[path])
             if (tensor.shape, tensor.dtype) != (theirs[path].shape, theirs[path].dtype)
-        ]
+        ] + [edit for edit in plain if edit is not None]
 
-    def _kept_twin(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
+    def kept_twin(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
+        """What the constructor makes, on the meta device, made once for calls of one `key`."""
         if key not in self._twins:
             self._twins[key] = self.twin(module, record)
         return self._twins[key]
@@ -66,7 +70,7 @@ class Rebuilder:
         args, kwargs = on_meta(self._concrete(record.args)), on_meta(self._concrete(record.kwargs))
         try:
             with torch.random.fork_rng(devices=[]), torch.device("meta"):
-                return type(module)(*args, **kwargs)
+                return plain_class(module)(*args, **kwargs)
         except Exception:  # a constructor that computes with values, which meta tensors lack
             return None
 

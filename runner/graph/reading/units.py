@@ -8,9 +8,11 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.node import Argument
+from runner.graph.reading.added import Added
 from runner.graph.reading.attributes import Attributes
 from runner.graph.reading.calls import Places
 from runner.graph.reading.construction import Construction
+from runner.graph.reading.earlier import put_in_order
 from runner.graph.reading.grading import Grading, keeps_forward
 from runner.graph.reading.hooks import plain_class
 from runner.graph.reading.literal import Literals, reference
@@ -53,8 +55,19 @@ class Units:
         graph.functions = self.reader.functions
         graph.tensors = self.reader.tensors
         graph.ties = [*self.weights.ties()]
+        self._behind(graph)
         graph.notes = self.notes.all()
         return graph
+
+    def _behind(self, graph: Graph) -> None:
+        """What was done to layers behind their constructors, in an order that source allows."""
+        modules = {unit: module for module, unit in self._units()}
+        basic = [unit for unit in modules if unit.grade == "basic" and unit.call is not None]
+        twins = {unit: self.construction.twin(modules[unit]) for unit in basic}
+        known = {unit: twin for unit, twin in twins.items() if twin is not None}
+        added = Added(self.construction.literals, self.notes)
+        graph.ties = added.settle(modules, known, graph.ties)
+        put_in_order(modules, self.notes)
 
     def _units(self) -> Iterator[tuple[nn.Module, Unit]]:
         """The modules that became units, in the order of the model."""

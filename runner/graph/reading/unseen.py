@@ -68,10 +68,11 @@ def keepers(
     for path, module in model.named_modules():
         names = put_on(module, types[id(module)])
         if names:
-            yield module, _keeper(model, path, module, twin), names
+            yield module, keeper_of(model, path, module, twin), names
 
 
-def _keeper(model: nn.Module, path: str, module: nn.Module, twin: Twin) -> nn.Module | None:
+def keeper_of(model: nn.Module, path: str, module: nn.Module, twin: Twin) -> nn.Module | None:
+    """The innermost module around one at a path whose constructor puts the same on it."""
     steps = path.split(".") if path else []
     for cut in range(len(steps), -1, -1):
         around = model.get_submodule(".".join(steps[:cut]))
@@ -103,7 +104,8 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
     if below is None:
         return None
     hooks = [[_name(hook) for hook in (vars(below)[name] or {}).values()] for name in _HOOKS]
-    return hooks, [name for name in ("forward", *_METHODS) if name in vars(below)]
+    held = [[*vars(below)[name]] for name in ("_parameters", "_buffers", "_modules")]
+    return hooks, [name for name in ("forward", *_METHODS) if name in vars(below)], held
 
 
 def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Parameters and buffers as the graph has them: shapes, first values, and which are one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import final
 
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from runner.graph.reading.literal import SMALL, Literals, filled
 from runner.graph.reading.notes import Notes
 from runner.graph.reading.torchscript import Reader
 from runner.graph.unit import Start, Stored, Unit, Weight
+from runner.graph.weight import SET
+from runner.nn.settle import own_tensors
+from runner.nn.start import overwrites
 
 
 @final
@@ -36,6 +40,45 @@ class Weights:
     def settle(self, places: Places) -> None:
         """Find out who fills what; `places` says where modules stand."""
         self.first.settle(places)
+        missing = [*self._missing(places)]
+        filled = {
+            (start.unit, start.name)
+            for module in (self.model.modules() if missing else ())
+            for start in self.starts(module)
+            if not start.part and (start.target == SET or overwrites(start.target))
+        }
+        for module, unit, name, tensor in missing:
+            if (unit, name) not in filled:
+                self._keep(module, unit, name, tensor)
+
+    def _missing(self, places: Places) -> Iterator[tuple[nn.Module, Unit, str, Tensor]]:
+        """Parameters and buffers without a first value of their own."""
+        tied = {path for path, _ in self.ties()}
+        for module in self.model.modules():
+            unit, _ = places.get(id(module), (None, ""))
+            if unit is None or unit.grade == "basic" or self.reader.is_opaque(module):
+                continue
+            path = self.notes.paths[id(module)]
+            weights = {**unit.parameters, **unit.buffers}
+            for name, tensor in own_tensors(module):
+                weight = weights.get(name)
+                here = f"{path}.{name}" if path else name
+                if weight and weight.start is None and here not in tied and not tensor.is_meta:
+                    yield module, unit, name, tensor
+
+    def _keep(self, module: nn.Module, unit: Unit, name: str, tensor: Tensor) -> None:
+        """Write down what a tensor holds that nothing would fill."""
+        weights = unit.parameters if name in unit.parameters else unit.buffers
+        weight = weights[name]
+        if weight is not None:
+            weights[name] = replace(weight, start=self._constant(module, name, tensor), place=None)
+            self.first.fix(module, name, tensor)
+            self.notes.say(
+                module,
+                f"How {name!r} got its first value cannot be written: where its class is written "
+                "out, it starts from what it holds now, with every seed. Fill it with functions of "
+                "torch and torch.nn.init alone; or keep the class whole with @basic_unit.",
+            )
 
     def starts(self, module: nn.Module) -> list[Start]:
         """The calls that fill weights once a module is built."""

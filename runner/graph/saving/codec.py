@@ -26,7 +26,7 @@ def to_json(graph: Graph) -> dict[str, Json]:
         "root": root,
         "functions": functions,
         "ties": [[*tie] for tie in graph.ties],
-        "notes": [[note.path, note.cls, note.text] for note in graph.notes],
+        "notes": [[note.path, note.cls, note.text, note.lost] for note in graph.notes],
         "history": [*graph.history],
         "tensors": [*graph.tensors],
         "units": writer.units,
@@ -74,6 +74,9 @@ def _graph(data: Mapping[str, Json]) -> Graph:
     graph = Graph(reader.unit(data["root"]))
     graph.functions = reader.functions(data["functions"])
     graph.ties = [(text(path), text(owner)) for path, owner in of(list, data["ties"])]
-    graph.notes = [Note(*map(text, note)) for note in of(list, data["notes"])]
+    graph.notes = [
+        Note(text(path), text(cls), text(words), of(bool, lost))
+        for path, cls, words, lost in of(list, data["notes"])
+    ]
     graph.history = [text(sentence) for sentence in of(list, data["history"])]
     return graph

@@ -217,6 +217,8 @@ class Planner:
         """The unit, and those below that are written without a class, with their paths."""
         found = [(path, unit)]
         seen.add(unit)
+        if self.sites.is_whole(unit) and not any(hook.target != CAST for hook in unit.hooked):
+            return found  # its constructor and its own edits do all that is done below
         prefix = f"{path}." if path else ""
         for name, child in unit.children.items():
             if child is not None and child not in seen and self.sites.is_inline(child):

@@ -10,6 +10,7 @@ from torch import nn
 from runner.graph import Unit, convert, from_json, generate, recording, to_json
 from runner.graph.lint import lint
 from runner.graph.load import load_source
+from runner.graph.reading.first import FirstValues
 from runner.nn import symbolic
 
 
@@ -204,6 +205,104 @@ EXACT = [replaced_by_draws, replaced_after_deletion, replaced_by_another_shape, 
          inside]  # fmt: skip
 
 
+def one_tensor_twice(self):
+    w = torch.randn(3)
+    self.p, self.q = nn.Parameter(w), nn.Parameter(w)
+
+
+def one_constant_twice(self):
+    w = torch.zeros(3)
+    self.p, self.q = nn.Parameter(w), nn.Parameter(w)
+
+
+def of_the_data_of_another(self):
+    self.p = nn.Parameter(torch.full((3,), 2.0))
+    self.q = nn.Parameter(self.p.data)
+
+
+def of_another_detached(self):
+    self.p = nn.Parameter(torch.randn(3))
+    self.q = nn.Parameter(self.p.detach(), requires_grad=False)
+    nn.init.normal_(self.q)
+
+
+def one_tensor_listed_twice(self):
+    self.listed = nn.ParameterList([nn.Parameter(w) for w in [torch.ones(3)] * 2])
+
+
+def parameter_and_buffer(self):
+    w = torch.randn(3)
+    self.p = nn.Parameter(w)
+    self.register_buffer("b", w)
+
+
+def constant_parameter_and_buffer(self):
+    w = torch.ones(3)
+    self.p = nn.Parameter(w)
+    self.register_buffer("b", w)
+
+
+def buffer_and_parameter(self):
+    w = torch.randn(3)
+    self.register_buffer("b", w)
+    self.p = nn.Parameter(w)
+
+
+def two_buffers(self):
+    w = torch.randn(3)
+    self.register_buffer("b", w)
+    self.register_buffer("c", w.detach())
+
+
+def two_layers(self):
+    self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+
+
+def layer_of_the_data_of_another(self):
+    two_layers(self)
+    self.other.weight = nn.Parameter(self.one.weight.data)
+
+
+def layer_of_another_detached(self):
+    two_layers(self)
+    self.other.weight = nn.Parameter(self.one.weight.detach())
+
+
+def layer_given_the_data_of_another(self):
+    two_layers(self)
+    self.other.weight.data = self.one.weight.data
+
+
+def layer_of_the_data_of_a_later_one(self):
+    two_layers(self)
+    self.one.weight = nn.Parameter(self.other.weight.data)
+
+
+def layers_inside_of_others(self):
+    self.one, self.other = nn.Sequential(nn.Linear(4, 4)), nn.Sequential(nn.Linear(4, 4))
+    self.other[0].weight = nn.Parameter(self.one[0].weight.data)
+    nn.init.zeros_(self.one[0].bias)
+
+
+def layer_of_a_parameter(self):
+    self.p = nn.Parameter(torch.randn(4, 4))
+    self.layer = nn.Linear(4, 4)
+    self.layer.weight = nn.Parameter(self.p.data)
+
+
+def parameter_of_a_layer(self):
+    self.layer = nn.Linear(4, 4)
+    self.p = nn.Parameter(self.layer.weight.data)
+
+
+SHARED = [one_tensor_twice, one_constant_twice, of_the_data_of_another, of_another_detached,
+          one_tensor_listed_twice, parameter_and_buffer, constant_parameter_and_buffer,
+          buffer_and_parameter, two_buffers, layer_of_the_data_of_another,
+          layer_of_another_detached, layer_given_the_data_of_another,
+          layer_of_the_data_of_a_later_one, layers_inside_of_others, layer_of_a_parameter,
+          parameter_of_a_layer]  # fmt: skip
+
+
 def made(start, *, cast=None):
     """A model whose constructor does this."""
     model = type("Made", (Model,), {"start": start, "__module__": __name__})()
@@ -243,6 +342,67 @@ def test_source_starts_from_the_values_of_the_constructor(start):
     assert not graph.notes
     torch.manual_seed(5)
     check(graph, made(start), in_place=start is not replaced_after_deletion)
+
+
+def in_one_memory(model):
+    found = {}
+    for name, tensor in tensors(model).items():
+        found.setdefault(tensor.data_ptr(), set()).add(name)
+    return sorted(map(sorted, found.values()))
+
+
+@pytest.mark.parametrize("start", SHARED)
+def test_tensors_in_one_memory_start_equal_and_stay_in_one(start):
+    graph = convert(recorded(start))
+    assert not graph.notes
+    torch.manual_seed(5)
+    check(graph, made(start))
+    assert in_one_memory(rebuilt(graph)) == in_one_memory(made(start))
+
+
+@pytest.mark.parametrize("start", [one_tensor_twice, layer_of_the_data_of_another])
+def test_tensors_in_one_memory_stay_in_one_where_the_model_was_not_recorded(start):
+    model = made(start)
+    assert in_one_memory(rebuilt(convert(model))) == in_one_memory(model)
+
+
+@pytest.mark.parametrize(
+    "start", [layer_of_the_data_of_another, layer_of_the_data_of_a_later_one, one_tensor_twice]
+)
+def test_tensors_that_were_in_one_memory_before_a_cast_start_from_what_they_held(start):
+    torch.manual_seed(5)
+    model = recorded(start, cast=torch.float64)
+    graph = convert(model)
+    assert any("the same ones for every seed" in note.text for note in graph.notes)
+    check(graph, model)
+
+
+def transposed(self):
+    two_layers(self)
+    self.other.weight = nn.Parameter(self.one.weight.data.t())
+
+
+def test_a_view_that_gets_memory_of_its_own_is_named():
+    model = recorded(transposed)
+    graph = convert(model)
+    assert any("in the memory of 'one.weight'" in note.text for note in graph.notes)
+    assert torch.equal(rebuilt(graph).other.weight, model.other.weight)
+
+
+def of_a_clone(self):
+    self.layer = nn.Linear(4, 4)
+    self.p = nn.Parameter(self.layer.weight.data.clone())
+    self.register_buffer("b", self.layer.weight.data + 1)
+
+
+def test_what_nothing_fills_starts_from_what_it_holds(monkeypatch):
+    monkeypatch.setattr(FirstValues, "_copy", lambda *_, **__: False)
+    model = recorded(of_a_clone)
+    graph = convert(model)
+    assert "torch.empty" not in generate(graph, standalone=True)
+    for name in ("p", "b"):
+        assert torch.equal(tensors(rebuilt(graph))[name], tensors(model)[name])
+        assert any(f"How '{name}' got its first value" in note.text for note in graph.notes)
 
 
 @pytest.mark.parametrize("start", [scaled_data, part_filled, random_buffers])
