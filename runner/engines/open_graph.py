@@ -53,7 +53,9 @@ class OpenGraph:
                 return graph
         with quiet(), recording(), building(sample):
             model = self._build()
-        return decided(self._read(model), lookup(sample))
+        graph = self._read(model)
+        _check_nothing_lost(graph)
+        return decided(graph, lookup(sample))
 
     def _convert(self) -> None:
         """Convert the space once, with its choices open, if that can be."""
@@ -67,20 +69,17 @@ class OpenGraph:
                 self._close(f"{what} follows from a choice in a way that cannot be written down.")
             else:
                 self.graph = self._read(model)
-        except ConfigError:
-            raise
         except Exception as error:
             self._close(one_line(error))
+        if self.graph is not None:
+            _check_nothing_lost(self.graph)
 
     @staticmethod
     def _read(model: nn.Module) -> Graph:
         """The graph of a model; in no build, so that a class is used as it is only where that
         makes the same without a sample."""
         with quiet():
-            graph = convert(model)
-        if lost := [note for note in graph.notes if note.lost]:
-            raise ConfigError(f"{lost[0]} Or run with engine=py.")
-        return graph
+            return convert(model)
 
     def _close(self, why: str) -> None:
         self.graph, self._closed = None, True
@@ -120,6 +119,12 @@ class OpenGraph:
     def _build(self) -> nn.Module:
         model: nn.Module = build(self._node, self._trust)
         return model
+
+
+def _check_nothing_lost(graph: Graph) -> None:
+    """Raises ConfigError for a graph that does something else than its model."""
+    if lost := [note for note in graph.notes if note.lost]:
+        raise ConfigError(f"{lost[0]} Or run with engine=py.")
 
 
 def _kind(value: Value) -> str:
