@@ -133,9 +133,9 @@ class Job:
         size = -(-len(self.trials) // count)
         return [self._only(slice(at, at + size)) for at in range(0, len(self.trials), size)]
 
-    def without(self, trials: Collection[int]) -> list[Self]:
-        """Jobs with the other trials, one for each."""
-        places = [i for i, number in enumerate(self.trials) if number not in trials]
+    def alone(self, trials: Collection[int]) -> list[Self]:
+        """Jobs with some of its trials, one for each."""
+        places = [i for i, number in enumerate(self.trials) if number in trials]
         return [self._only(slice(i, i + 1)) for i in places]
 
     def _only(self, part: slice) -> Self:

@@ -90,30 +90,32 @@ class Worker:
                 traceback.print_exception(error)
                 why = f"the group failed ({failure})"
                 send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
-                ends = self._in_parts(job, failure, send, stopped)
+                ends = []
+                self._run_parts(job, failure, send, stopped)
         for end in sorted(ends, key=lambda end: end.kind == "failed"):
             send(end)
         self._clean()
 
-    def _in_parts(
-        self, job: Job, failure: Failure, send: Send, stopped: Collection[int]
-    ) -> list[Report]:
+    def _run_parts(self, job: Job, failure: Failure, send: Send, stopped: Collection[int]) -> None:
         """Run smaller jobs with the trials of one that failed: the fault of one is not that of the
         others. They send their own last reports."""
         self._clean()
         memory = failure.reason == OUT_OF_MEMORY
         for part in job.parts(2 if memory else len(job.trials)):
             self.run(part, send, stopped)
-        return []
 
     def _build(self, job: Job, folder: Path | None) -> Sequence[nn.Module]:
         """The models of a job, each with the first values that its seed gives."""
-        engine: type[Engine] = locate(self.setup.engine, self.setup.trust)
         models = []
         for seed, recipe in zip(job.seeds, job.recipes, strict=True):
             torch.default_generator.manual_seed(seed)  # models are built on the CPU
-            models.append(engine.build(recipe, folder))
+            models.append(self._engine.build(recipe, folder))
         return models
+
+    @property
+    def _engine(self) -> type[Engine]:
+        found: type[Engine] = locate(self.setup.engine, self.setup.trust)
+        return found
 
     def _train(
         self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Collection[int]
@@ -157,8 +159,7 @@ class Worker:
 
     def _programs(self, job: Job) -> Sequence[Programs]:
         """What the models of a job do; nothing where that is not known of each."""
-        engine: type[Engine] = locate(self.setup.engine, self.setup.trust)
-        found = [engine.programs(recipe) for recipe in job.recipes]
+        found = [self._engine.programs(recipe) for recipe in job.recipes]
         known = [programs for programs in found if programs is not None]
         return known if len(known) == len(found) else ()
 

@@ -47,8 +47,12 @@ class BaseEngine(Engine):
         other = {label: value for label, value in sample.items() if label not in found.labels}
         return found.source.text + sample_key(other)
 
+    def decided(self, sample: Sample) -> Graph:
+        """The graph of a sample's model, to be read only. Raises as `Compiler.compile` does."""
+        return self._compiler.compile(sample).graph
+
     def graph(self, sample: Sample) -> Graph:
-        graph = self._compiler.compile(sample).graph.copy()
+        graph = self.decided(sample).copy()
         with suppress(GraphError):  # the shapes are for readers; a model may take other inputs
             self._compiler.propagate(graph)
         return graph

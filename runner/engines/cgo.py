@@ -104,7 +104,7 @@ class CgoEngine(Engine):
     def _programs(self, sample: Sample) -> Mapping[str, Any] | None:
         """The programs of a sample's model; None where it has none."""
         try:
-            graph = self._base.graph(sample)
+            graph = self._base.decided(sample)
             modes = {"train": True, "eval": False}
             return {
                 name: to_json(flatten(graph, self._shape, training=training))

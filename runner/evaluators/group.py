@@ -61,14 +61,19 @@ class Group:
         if self._fusion is not None:
             self._fusion.begin(epoch)
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it is known that the members are faster as one."""
+        race = None if self._fusion is None else self._fusion.race
+        return race is not None and race.over and race.together
+
     def features(self, data: SearchData) -> SearchData | None:
-        """The data as a frozen part sees them that all models begin with, once it is known that
-        examples never change and that the models are faster as one; else None."""
-        fusion = self._fusion
-        ready = fusion is not None and fusion.race.over and fusion.race.together
-        if fusion is not None and ready and not self._features:
-            self._features.append(fusion.features(data))
-        return self._features[0] if self._features else None
+        """The data as a frozen part sees them that all models of a group which is one begin with,
+        for examples that never change; None where there is no such part."""
+        assert self._fusion is not None
+        if not self._features:
+            self._features.append(self._fusion.features(data))
+        return self._features[0]
 
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Train all members on a batch; those whose loss is not finite drop out."""

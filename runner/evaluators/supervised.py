@@ -127,7 +127,8 @@ class Supervised(Evaluator):
         """Train a group for an epoch; what it brought to each member."""
         order, noise = seed_data(self.seed, epoch)
         group.begin(epoch)
-        features = group.features(data) if epoch and self.still(data.train, device) else None
+        keeps = epoch > 0 and group.is_one and self.still(data.train, device)
+        features = group.features(data) if keeps else None
         train, validation = (features or data).train, (features or data).validation
         batches = train.batches(self.batch_size, device, order)
         steps = steps_per_epoch(len(train), self.batch_size)

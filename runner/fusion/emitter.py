@@ -88,14 +88,6 @@ class Emitter:
         for index, member in enumerate(members):
             self._places[member] = Place(value, 0 if layout == Layout.SHARED else index)
 
-    def alias(self, member: tuple[int, Var], other: tuple[int, Var]) -> None:
-        """Say that two values of a model are one."""
-        self._places[member] = self._places[other]
-
-    def place(self, member: tuple[int, Var]) -> Place:
-        """Where the value of a model lies."""
-        return self._places[member]
-
     def shared(self, members: Sequence[tuple[int, Var]]) -> str | None:
         """The name of the one value that all of these are; None when they are several."""
         first, *rest = (self._places[member] for member in members)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
+from runner.graph.argument import all_in
+
 Kind = Literal["module", "function", "method", "tensor"]
 Argument = Any  # see above
 
@@ -104,18 +106,7 @@ class Programs:
 
 def variables(argument: Argument) -> Iterator[Var]:
     """All tensors in an argument, in order, as often as they stand there."""
-    kind = type(argument)
-    if kind is Var:
-        yield argument
-    elif kind is tuple or kind is list:
-        for item in argument:
-            yield from variables(item)
-    elif kind is dict:
-        for item in argument.values():
-            yield from variables(item)
-    elif kind is slice:
-        for item in (argument.start, argument.stop, argument.step):
-            yield from variables(item)
+    return all_in(argument, Var)
 
 
 def mapped(argument: Argument, change: Callable[[Any], Any]) -> Argument:

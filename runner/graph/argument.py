@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 if TYPE_CHECKING:
     from runner.graph.node import Block, Node
 
 Argument = Any  # see `runner.graph.node`
+Kind = TypeVar("Kind")
 
 
 @final
@@ -66,19 +67,24 @@ def map_values(argument: Argument, change: Callable[[Value], Argument]) -> Argum
 
 def values_in(argument: Argument) -> Iterator[Value]:
     """All values in an argument, in order, as often as they stand there."""
+    return all_in(argument, Value)
+
+
+def all_in(argument: Argument, wanted: type[Kind]) -> Iterator[Kind]:
+    """All things of a class in an argument, in order, as often as they stand there."""
     kind = type(argument)
-    if kind is Value:
+    if kind is wanted:
         yield argument
     elif kind is tuple or kind is list:
         for item in argument:
-            yield from values_in(item)
+            yield from all_in(item, wanted)
     elif kind is dict:
         for key, item in argument.items():
-            yield from values_in(key)
-            yield from values_in(item)
+            yield from all_in(key, wanted)
+            yield from all_in(item, wanted)
     elif kind is slice:
         for part in (argument.start, argument.stop, argument.step):
-            yield from values_in(part)
+            yield from all_in(part, wanted)
 
 
 # Constants, beside Python's own plain ones. All are frozen, and compare by value.

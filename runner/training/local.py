@@ -230,7 +230,7 @@ class Local(TrainingService):
         if job is None:
             return
         if len(job.trials) > 1:  # the fault of one is not that of the others
-            self._waiting[:0] = [(part, 0) for part in job.without(set(job.trials) - worker.open)]
+            self._waiting[:0] = [(part, 0) for part in job.alone(worker.open)]
             return
         crashes = worker.attempt + worker.ready  # dying before it began is not the trial's fault
         if death.reason == "crashed" and crashes <= self.limits.retries:

@@ -34,9 +34,6 @@ class Layer(Kernel):
         """Whether this kernel can stand for the layer, as it is and for what it is given."""
         return True
 
-    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        raise NotImplementedError
-
 
 @final
 class Convolution(Layer):

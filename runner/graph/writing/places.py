@@ -64,8 +64,9 @@ def is_plain_container(unit: Unit) -> bool:
 def has_named_places(unit: Unit) -> bool:
     """Whether a ModuleList has children under other names than their numbers, as `add_module`
     leaves them; no constructor call makes it."""
-    numbers = [str(place) for place in range(len(unit.children))]
-    return container(unit) == "ModuleList" and [*unit.children] != numbers
+    if container(unit) != "ModuleList":
+        return False
+    return [*unit.children] != [str(place) for place in range(len(unit.children))]
 
 
 @lru_cache(maxsize=4096)
