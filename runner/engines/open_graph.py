@@ -1,5 +1,6 @@
 """The graph of a space while its choices are open."""
 
+import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,8 @@ class OpenGraph:
     def decided(self, sample: Sample) -> Graph:
         """A graph with the choices of a sample; to be copied before it is changed."""
         if self.graph is None and not self._closed:
-            self._convert()
+            with uncollected():
+                self._convert()
         if self.graph is not None:
             graph = decided(self.graph, lookup(sample))
             if self._agrees(graph, sample):
@@ -176,3 +178,16 @@ def quiet() -> Iterator[None]:
     """Leave the program's random numbers as they are."""
     with torch.random.fork_rng([]):
         yield
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Have Python not search for garbage, which goes through all that is alive again and again
+    while modules are made by the thousand, and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

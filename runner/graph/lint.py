@@ -9,7 +9,7 @@ from runner.errors import GraphError, did_you_mean
 from runner.graph.body import Uses, is_name, uses_of
 from runner.graph.constants import PLAIN, leaves, no_constant
 from runner.graph.node import Argument, Function
-from runner.graph.open import is_open
+from runner.graph.open import check_decided
 from runner.graph.signature import check_callable, check_there, is_target, runs_in_order
 from runner.graph.unit import RESERVED, Call, Graph, Ref, Stored, Unit, Weight
 from runner.nn.expression import Expression
@@ -28,7 +28,8 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
     for unit, path in tree.paths.items():
         _check_unit(graph, unit, path)
         if decided:
-            _check_decided(unit, path)
+            check_decided(unit, path)
+            _check_functions_decided(unit, path)
     for tie in graph.ties:
         for path in tie:
             parent, _, name = path.rpartition(".")
@@ -181,25 +182,11 @@ def _check_clashes(unit: Unit, where: str) -> None:
             seen[name] = kind
 
 
-def _check_decided(unit: Unit, path: str) -> None:
-    where = path or "the model"
-    if unit.grade == "open":
-        raise GraphError(f"{where}: the {unit.name} is not decided.")
+def _check_functions_decided(unit: Unit, path: str) -> None:
     for name, function in unit.functions.items():
+        where = f"{path or 'the model'}, {name}"
         for node in uses_of(function, where, kept=not unit.owns(name)).choices:
-            raise GraphError(f"{where}, {name}: {node}: a choice is left open.")
-    if unit.call is not None and is_open((*unit.call.args, *unit.call.kwargs.values())):
-        raise GraphError(f"{where}: the call of the {unit.name} holds a choice left open.")
-    if unit.grade == "basic":
-        return
-    places = {
-        "an attribute": [*unit.attributes.values()],
-        "a weight": [(w.shape, w.start) for w in _weights(unit)],
-        "a start": [(start.args, {**start.kwargs}, start.part) for start in unit.starts],
-    }
-    for place, argument in places.items():
-        if argument and is_open(argument):
-            raise GraphError(f"{where}: {place} of the {unit.name} holds a choice left open.")
+            raise GraphError(f"{where}: {node}: a choice is left open.")
 
 
 def _weights(unit: Unit) -> Sequence[Weight]:

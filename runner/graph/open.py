@@ -3,9 +3,12 @@
 The graph of a space never changes, so what is found of its units and functions is kept.
 """
 
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
+from runner.errors import GraphError
 from runner.graph.argument import Argument, Call
+from runner.graph.constants import PLAIN
 from runner.graph.node import Function
 from runner.graph.unit import Unit, Weight, labels
 from runner.nn.expression import Expression
@@ -14,17 +17,68 @@ from runner.nn.expression import Expression
 def is_open(argument: Argument) -> bool:
     """Whether a choice is left open anywhere in an argument."""
     kind = type(argument)
-    if isinstance(argument, Expression):
-        return True
+    if kind in PLAIN:
+        return False
     if kind is tuple or kind is list:
         return any(map(is_open, argument))
     if kind is dict:
         return any(is_open(k) or is_open(v) for k, v in argument.items())
+    if kind is Call:
+        return is_open(argument.args) or any(map(is_open, argument.kwargs.values()))
+    if kind is Unit:
+        return bool(argument.grade == "open")
     if kind is slice:
         return is_open((argument.start, argument.stop, argument.step))
+    return isinstance(argument, Expression)
+
+
+def check_decided(unit: Unit, path: str) -> None:
+    """Raises GraphError where a unit is a choice that is left open, or one is left open in what
+    its constructor is given."""
+    if unit.grade == "open":
+        names = ", ".join(map(repr, unit.facts.get("labels", ()))) or "without a label"
+        raise GraphError(
+            f"{path or 'the model'}: the {unit.name} ({names}) is still open; decide it before "
+            "generating source."
+        )
+    for argument in _given(unit):
+        if is_open(argument):
+            raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
+
+
+def _given(unit: Unit) -> Iterator[Argument]:
+    """What the constructor of a unit is given, and does."""
+    if unit.call is not None:
+        yield unit.call
+    for weight in (*unit.parameters.values(), *unit.buffers.values()):
+        if weight is not None:
+            yield weight.shape
+            yield weight.start
+    yield from unit.attributes.values()
+    for start in unit.starts:
+        yield start.args, {**start.kwargs}, start.part
+    for _, _, value in unit.edits:
+        yield value
+    yield from unit.hooked
+
+
+def left_open(argument: Argument) -> str:
+    """What to say of an argument that has no source, since a choice in it is left open."""
+    found = _first_open(argument)
+    names = " and ".join(repr(choice.label) for choice in getattr(found, "choices", ()))
+    return f"{names or repr(found)} is still open; decide it before generating source."
+
+
+def _first_open(argument: Argument) -> Argument:
+    kind = type(argument)
     if kind is Call:
-        return is_open(argument.args) or is_open({**argument.kwargs})
-    return kind is Unit and argument.grade == "open"
+        parts: Argument = (*argument.args, *argument.kwargs.values())
+    elif kind is dict:
+        parts = (*argument, *argument.values())
+    else:
+        parts = argument if kind is tuple or kind is list else ()
+    part = next((part for part in parts if is_open(part)), None)
+    return argument if part is None else _first_open(part)
 
 
 _closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()

@@ -20,6 +20,9 @@ def name_of(function: Any) -> str:
     return name
 
 
+unwatched = torch._C.DisableTorchFunction  # a context in which no call is seen
+
+
 def makes_or_changes(function: Any, result: Any) -> bool:
     return isinstance(result, Tensor | tuple | list) or function is SET_ITEM
 

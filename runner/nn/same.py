@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from runner.nn.build import CONTAINERS, is_leaf
 from runner.nn.expression import Expression
+from runner.nn.functions import unwatched
 from runner.nn.record import KEY, record_of
 from runner.nn.start import Made, Owned
 
@@ -21,7 +22,8 @@ TREE = ("_modules", "_parameters", "_buffers", KEY)  # what is compared in anoth
 
 def same_structure(one: nn.Module, other: nn.Module) -> bool:
     """Whether two modules differ in nothing but the values of their parameters."""
-    return _Comparison(deep=True).same(one, other)
+    with unwatched():
+        return _Comparison(deep=True).same(one, other)
 
 
 def differences(one: nn.Module, other: nn.Module) -> list[str]:

@@ -29,6 +29,7 @@ from runner.nn.functions import (
     name_of,
     sets_data,
     unseen,
+    unwatched,
 )
 from runner.nn.history import (
     Before,
@@ -112,6 +113,9 @@ class Watch(TorchFunctionMode):
             self.ledger.chance.read()
 
     def _note(self, function: Any, args: Any, kwargs: Any, result: Any, frame: FrameType) -> None:
+        scope = constructing(frame)
+        if scope is not None and is_leaf(type(scope)):
+            return
         run = initializer(frame)
         if run is not None and (run is self._init or not fills(run)):
             return  # one of several calls that a function of nn.init consists of
@@ -119,9 +123,6 @@ class Watch(TorchFunctionMode):
             if found is self._init:
                 return
             run = found if starts_over(function, args, found) else None
-        scope = constructing(frame)
-        if scope is not None and is_leaf(type(scope)):
-            return
         if run is not None:
             self._init = run
             tensor, call = initializer_call(run, self.ledger.tick())
@@ -201,12 +202,16 @@ class Watch(TorchFunctionMode):
 
     def _registered(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
         """A module is given a parameter or buffer."""
+        with unwatched():
+            self._hold(module, name, tensor)
+
+    def _hold(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
         slots = self._slots.setdefault(module, {})
         before = slots.get(name)
         if tensor is None:
             return
         slots[name] = tensor
-        scope = constructing(sys._getframe(1))
+        scope = constructing(sys._getframe(2))
         made_by_leaf = scope is not None and is_leaf(type(scope))
         if storage_of(tensor) not in self.ledger.histories:
             self.ledger.begin(tensor, None, random=True if made_by_leaf else None)

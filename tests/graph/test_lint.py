@@ -365,7 +365,9 @@ def test_what_is_open_is_refused_once_a_sample_is_decided(graph):
     graph.unit("blocks").set_child("1", Unit("open", Ref("runner.nn:LayerChoice")))
     graph.ties.clear()
     lint(graph)
-    with pytest.raises(GraphError, match="LayerChoice is not decided"):
+    with pytest.raises(
+        GraphError, match=r"blocks.1: the LayerChoice \(without a label\) is still open"
+    ):
         lint(graph, decided=True)
 
 

@@ -5,6 +5,7 @@ import functools
 import inspect
 import math
 import types
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -53,6 +54,13 @@ def spelled(name: str, first: str, names: tuple[str, ...]) -> Spelling:
     if first == "Dict" and hasattr(dict, name):
         return "call_method", name
     return _of_numbers(name, names)
+
+
+def with_out(name: str, written: Sequence[str]) -> Spelling:
+    """How to call an operator that writes to tensors given under these names; "" where it has no
+    function of torch with `out`."""
+    is_there = isinstance(getattr(torch, name, None), _BUILTIN_FUNCTION) and [*written] == ["out"]
+    return "call_function", f"torch:{name}" if is_there else ""
 
 
 def _of_tensor(name: str, names: tuple[str, ...]) -> Spelling:

@@ -4,7 +4,7 @@ from typing import Any
 
 from runner.errors import GraphError
 from runner.graph.node import Argument, Op, Value
-from runner.graph.reading.aten import operator_of, spelled, takes_several
+from runner.graph.reading.aten import operator_of, spelled, takes_several, with_out
 from runner.graph.reading.indexing import Indexing
 from runner.graph.reading.scripted import (
     CHANGES_LIST,
@@ -194,7 +194,11 @@ class Operators(Indexing):
         if changes and name not in ("pop", "setdefault", "popitem"):
             self.statement(n, "call_method", "extend" if name == "add_" else name)
             return
-        op, target = spelled(name, first, tuple(f.name for f in formals))
+        names = tuple(f.name for f in formals)
+        written = [f.name for f in formals if f.is_out]
+        op, target = with_out(name, written) if written else spelled(name, first, names)
+        if target == "":
+            raise GraphError(f"{line_of(n)}: out= of {name} has no form in a graph.")
         if op == "call_method" and first != "Tensor":
             self.emit(n, op, target, self.positional(formals, values))
             return

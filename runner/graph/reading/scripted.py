@@ -43,6 +43,7 @@ class Formal:
     by_name: bool
     wants: str  # "ScalarType", "MemoryFormat", "Layout", or "" for no such number
     size: int = 0  # of a list for which one number will do, too
+    is_out: bool = False  # whether the operator writes its result there
 
 
 def formal(argument: Any) -> Formal:
@@ -53,7 +54,10 @@ def formal(argument: Any) -> Formal:
         wants = _wants_by_name(argument.name)
     has_default = argument.has_default_value()
     default = argument.default_value if has_default else None
-    return Formal(argument.name, has_default, default, argument.kwarg_only, wants, argument.N or 0)
+    alias = argument.alias_info
+    is_out = argument.kwarg_only and alias is not None and alias.is_write
+    size = argument.N or 0
+    return Formal(argument.name, has_default, default, argument.kwarg_only, wants, size, is_out)
 
 
 def class_of(v: Any) -> Any:

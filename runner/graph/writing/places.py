@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, final
+from typing import Any, Literal, final
 
 from torch import nn
 
-from runner.errors import GraphError
+from runner.graph.open import check_decided, is_open
 from runner.graph.signature import locate
-from runner.graph.unit import Call, Graph, Ref, Stored, Unit
+from runner.graph.unit import Graph, Unit
 from runner.graph.writing.expressions import member, text_literal
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+Form = Literal["call", "contents", "class"]  # one call; a container of its children; a class
 _TORCH = ("torch.", "torch:")
 
 
@@ -108,6 +109,7 @@ class Sites:
         self.again: dict[str, Unit] = {}  # later path -> the shared unit there
         # What to set once a unit is built: (path, path of the owner) below it; None for `build`.
         self.ties: dict[Unit | None, list[tuple[str, str]]] = {}
+        self._forms: dict[Unit, Form] = {}
         self._intact: dict[Unit, bool] = {}
         self._visit(graph.root, "")
         for path, unit in self.again.items():
@@ -116,13 +118,7 @@ class Sites:
             self._tie(path, owner)
 
     def _visit(self, unit: Unit, path: str) -> None:
-        if unit.grade == "open":
-            labels = ", ".join(map(repr, unit.facts.get("labels", ()))) or "without a label"
-            raise GraphError(
-                f"{path or 'the model'}: the {unit.name} ({labels}) is still open; decide it"
-                " before generating source."
-            )
-        self._check_decided(unit, path)
+        check_decided(unit, path)
         self.home[unit] = path
         prefix = f"{path}." if path else ""
         for name, child in unit.children.items():
@@ -133,30 +129,29 @@ class Sites:
             else:
                 self._visit(child, prefix + name)
 
-    @staticmethod
-    def _check_decided(unit: Unit, path: str) -> None:
-        """Raises GraphError for a choice that is left open in what a constructor is given."""
-        weights = [w for w in (*unit.parameters.values(), *unit.buffers.values()) if w is not None]
-        given = (
-            *(unit.call, *unit.hooked, *unit.attributes.values(), *(w.start for w in weights)),
-            *(*(w.shape for w in weights), *(value for _, _, value in unit.edits)),
-            *((start.args, {**start.kwargs}, start.part) for start in unit.starts),
-        )
-        for argument in given:
-            if not _is_constant(argument):
-                raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
+    def form(self, unit: Unit) -> Form:
+        """How a unit is written."""
+        known = self._forms.get(unit)
+        if known is None:
+            known = self._forms[unit] = self._form(unit)
+        return known
+
+    def _form(self, unit: Unit) -> Form:
+        if unit.grade == "basic":
+            return "call"
+        if is_plain_container(unit):
+            return "contents"
+        if self.standalone and not unit.cls.target.startswith(_TORCH):
+            return "class"
+        return "call" if self._is_intact(unit) else "class"
 
     def is_whole(self, unit: Unit) -> bool:
         """Whether a unit is written as one call of its constructor."""
-        if unit.grade == "basic":
-            return True
-        if is_plain_container(unit) or (self.standalone and not unit.cls.target.startswith(_TORCH)):
-            return False
-        return self._is_intact(unit)
+        return self.form(unit) == "call"
 
     def is_inline(self, unit: Unit) -> bool:
         """Whether a unit needs no class in the file."""
-        return self.is_whole(unit) or is_plain_container(unit)
+        return self.form(unit) != "class"
 
     def _is_intact(self, unit: Unit) -> bool:
         known = self._intact.get(unit)
@@ -164,7 +159,7 @@ class Sites:
             known = self._intact[unit] = (
                 not unit.changed
                 and (unit.call is not None or is_plain_container(unit))
-                and (unit.call is None or _is_constant(unit.call))
+                and (unit.call is None or not is_open(unit.call))
                 and is_importable(unit.cls.target)
                 and all(self._is_intact(c) for c in unit.children.values() if c is not None)
             )
@@ -201,40 +196,3 @@ def _common(path: str, other: str) -> str:
             break
         names.append(one)
     return ".".join(names)
-
-
-def left_open(argument: Any) -> str:
-    """What to say of an argument that has no source, since a choice in it is left open."""
-    found = _first_open(argument)
-    choices = getattr(found, "choices", ())
-    labels = " and ".join(repr(choice.label) for choice in choices) or repr(found)
-    return f"{labels} is still open; decide it before generating source."
-
-
-def _first_open(argument: Any) -> Any:
-    kind = type(argument)
-    if kind is Call:
-        parts: Any = (*argument.args, *argument.kwargs.values())
-    elif kind is dict:
-        parts = (*argument, *argument.values())
-    else:
-        parts = argument if kind in (tuple, list) else ()
-    part = next((part for part in parts if not _is_constant(part)), None)
-    return argument if part is None else _first_open(part)
-
-
-_KNOWN = (type(None), bool, int, float, complex, str, type(...), Ref, Stored, slice)
-
-
-def _is_constant(argument: Any) -> bool:
-    """Whether an argument holds no choice that is left open."""
-    kind = type(argument)
-    if kind is Unit:
-        return True
-    if kind is Call:
-        return _is_constant(argument.args) and all(map(_is_constant, argument.kwargs.values()))
-    if kind is tuple or kind is list:
-        return all(map(_is_constant, argument))
-    if kind is dict:
-        return all(map(_is_constant, (*argument, *argument.values())))
-    return isinstance(argument, _KNOWN)

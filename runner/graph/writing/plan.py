@@ -14,7 +14,6 @@ from runner.graph.writing.places import (
     access,
     container,
     is_built_of_contents,
-    is_plain_container,
 )
 from runner.graph.writing.possible import is_possible
 from runner.graph.writing.starts import early_starts, start_lines
@@ -36,7 +35,7 @@ class Planner:
         """The expression that builds a unit."""
         if self.sites.is_whole(unit):
             made: Tree = self._call(unit, path)
-        elif is_plain_container(unit):
+        elif self.sites.form(unit) == "contents":
             made = Call(f"torch.nn:{unit.name}", *self._contents(unit, path))
         else:
             made = self.made[unit]

@@ -6,12 +6,12 @@ from typing import final
 
 from runner.errors import GraphError
 from runner.graph.node import Argument, Node, Value
+from runner.graph.open import left_open
 from runner.graph.writing import layout
 from runner.graph.writing.expressions import Writer, method_name, negation
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import Imports, as_name
 from runner.graph.writing.layout import Code
-from runner.graph.writing.places import left_open
 from runner.graph.writing.trees import key_of
 
 Access = Callable[[str], str]  # how the source calls what is at a path below `self`

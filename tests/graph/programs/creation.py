@@ -272,3 +272,15 @@ class WindowsAndTriangles(nn.Module):
     def forward(self, x, y):
         mask = torch.ones(3, 3, dtype=torch.bool).tril()
         return mask, torch.triu_indices(3, 3, 1), torch.hann_window(4), torch.complex(x, y)
+
+
+@program(plain(2, 3))
+class IntoOthers(nn.Module):
+    def forward(self, x):
+        with torch.no_grad():
+            y, z = torch.empty_like(x), torch.zeros_like(x)
+            torch.exp(x, out=y)
+            torch.add(x, y, out=z)
+            torch.neg(z, out=y)
+            sums = torch.sum(z, 1, out=torch.empty(2))
+        return y + z, sums
