@@ -33,8 +33,8 @@ from rich.table import Table
 from torch import nn
 
 from runner.data.data import Batch
-from runner.evaluators.fusion import ROUNDS
 from runner.evaluators.group import Group
+from runner.evaluators.race import ROUNDS
 from runner.fusion.fuse import fuse
 from runner.fusion.parameters import Parameters
 from runner.fusion.program import Programs

@@ -1,5 +1,6 @@
 """From settings to parts: everything is checked first, then made, before anything runs."""
 
+import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from runner.training.service import TrainingService
 from runner.trial import Setup, Trial
 from runner.walk import DrawError
 
+log = logging.getLogger(__name__)
 RUNTIME = {
     "engine": ("space", "mutators", "trust", "evaluator"),
     "strategy": ("space", "seed"),
@@ -69,6 +71,8 @@ def make_engine(settings: Settings) -> Engine:
     ConfigError when it cannot be exported as the config wants it."""
     with _naming("engine"):
         engine = make(settings)
+    if engine.notice:
+        log.warning("%s", engine.notice)
     try:
         default = engine.space.default()
     except DrawError as error:

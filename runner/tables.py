@@ -45,9 +45,10 @@ def gains_text(gains: Sequence[Gain]) -> str:
     if fused:
         launches, alone = sum(g.launches for g in fused), sum(g.operations for g in fused)
         speedup = median(gain.speedup for gain in fused)
+        verb = "was" if len(fused) == 1 else "were"
         said += (
-            f"; {len(fused)} were trained as one: {launches:,} launches for {alone:,} operations, "
-            f"and a step {speedup:.1f} times as fast as for one model after another"
+            f"; {len(fused)} {verb} trained as one: {launches:,} launches for {alone:,} "
+            f"operations, and a step {speedup:.1f} times as fast as for one model after another"
         )
     reasons = Counter(gain.why for gain in gains if gain.why)
     apart = [f"{count} because {why}" for why, count in reasons.most_common()]

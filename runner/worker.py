@@ -7,6 +7,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, final
@@ -20,6 +21,7 @@ from runner.data.data import Data
 from runner.engines.engine import Engine
 from runner.errors import one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
+from runner.evaluators.race import Prospects
 from runner.fusion.program import Programs
 from runner.heading import add_facts
 from runner.targets import build, locate, put
@@ -68,6 +70,13 @@ class Worker:
         self.setup = setup
         self.device = device
         self._data: tuple[str, Data] | None = None
+        self._prospects = Prospects()
+
+    def load(self) -> None:
+        """Load the data before the first job is there. What fails here will fail there, too, and be
+        reported."""
+        with suppress(Exception):
+            self._load({}).search()
 
     def run(self, job: Job, send: Send, stopped: Collection[int]) -> None:
         """Run a job to its end, whatever happens in it; every trial of it gets its last report.
@@ -143,7 +152,8 @@ class Worker:
         evaluators = [self._evaluator(sample) for sample in job.samples]
         data = self._load(job.samples[0]).search()
         try:
-            run = Run(self.device, job.seeds, report, evaluators, self._programs(job), tell)
+            programs = self._programs(job)
+            run = Run(self.device, job.seeds, report, evaluators, programs, tell, self._prospects)
             evaluators[0].evaluate(models, data, run)
         except StopTraining:
             early.update(job.trials)

@@ -1,7 +1,7 @@
 """Engine `cgo`: the graphs of `base`, and several trials as one job, whose models are fused."""
 
 import logging
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from runner.trial import Job, Trial
 from runner.walk import DrawError, Sample, generator, sample_key
 
 log = logging.getLogger(__name__)
+KEPT = 256  # models whose programs are remembered
 
 
 @final
@@ -50,16 +51,17 @@ class CgoEngine(Engine):
         self._shape = tuple(shape)
         self.space = self._base.space
         self.group = group
+        self._known: OrderedDict[str, Mapping[str, Any] | None] = OrderedDict()
         self._shares: tuple[str, ...] = ()
         if evaluator is not None:
             kind: Any = locate(evaluator["_target_"], trust, "evaluator")
             self._shares = tuple(kind.shares)
             if not kind.fusible:
                 self.group = 1
-                log.warning(
-                    "%s trains models with code of its own, which cannot be fused: trials run one "
-                    "at a time, as with engine=base.", evaluator["_target_"],
-                )  # fmt: skip
+                self.notice = (
+                    f"{evaluator['_target_']} trains models with code of its own, which cannot be "
+                    "fused: trials run one at a time, as with engine=base."
+                )
 
     def key(self, sample: Sample) -> str:
         return self._base.key(sample)
@@ -95,11 +97,22 @@ class CgoEngine(Engine):
         recipes = [recipe for job in jobs for recipe in job.recipes]
         if len(trials) > 1:
             recipes = [
-                {**recipe, "programs": self._programs(trial.sample)}
+                {**recipe, "programs": self._programs_of(recipe, trial.sample)}
                 for recipe, trial in zip(recipes, trials, strict=True)
             ]
         numbers, seeds, samples = zip(*((t.number, t.seed, t.sample) for t in trials), strict=True)
         return Job(numbers, seeds, samples, recipes)
+
+    def _programs_of(self, recipe: Mapping[str, Any], sample: Sample) -> Mapping[str, Any] | None:
+        """The programs of a trial's model, made once for all trials that have the same source."""
+        if "source" not in recipe:
+            return None  # its own code failed
+        key = f"{recipe['source']}{recipe['constants']}"
+        if key not in self._known:
+            self._known[key] = self._programs(sample)
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return self._known[key]
 
     def _programs(self, sample: Sample) -> Mapping[str, Any] | None:
         """The programs of a sample's model; None where it has none."""

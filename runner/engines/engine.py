@@ -29,10 +29,12 @@ class ModelSource:
 
 class Engine(ABC):
     """One way to get from a sample to a model. `space` is what is left open; `group` is how many
-    trials there may be in a job."""
+    trials there may be in a job; `notice` is what a user should know before a search, if
+    anything."""
 
     space: Space
     group: int = 1
+    notice: str = ""
 
     def key(self, sample: Sample) -> str:
         """A text that is equal for samples that mean the same trial.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar, final
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from runner.data.data import SearchData, Split
+from runner.evaluators.race import Prospects
 from runner.fusion.program import Programs
 from runner.trial import Gain, Metrics
 
@@ -30,6 +31,7 @@ class Run:
     evaluators: Sequence["Evaluator"] = ()  # of each model, as its sample wants it; (): all alike
     programs: Sequence[Programs] = ()  # what the models do, where they may be trained as one
     tell: Callable[[Gain], None] = lambda gain: None  # is told what training them as one brought
+    prospects: Prospects = field(default_factory=Prospects)  # of that, from what others brought
 
 
 class StopTraining(Exception):

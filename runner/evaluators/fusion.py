@@ -1,9 +1,7 @@
 """Fusion: the models of a group as one, as long as that is faster than one after another."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from statistics import median
 from typing import Any, final
 
 import torch
@@ -13,7 +11,7 @@ from runner.data.data import Batch, SearchData, Split
 from runner.data.splits import TensorSplit
 from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.member import Member
-from runner.evaluators.seeds import torch_seed
+from runner.evaluators.race import Race
 from runner.fusion.fuse import Forward, Fused, NotFused, fuse
 from runner.fusion.packed import unpack
 from runner.fusion.parameters import Parameters
@@ -22,60 +20,26 @@ from runner.fusion.stepping.optimizer import stacked
 from runner.fusion.streams import Streams
 from runner.trial import Gain, Metrics
 
-ROUNDS = 3  # so many steps of either kind are timed before the faster one is kept
 NEAR, NEAR_IN_HALF = 1e-3, 0.05  # shares of the largest output, by which a plan's may differ
 MOST = 2**30  # bytes of features that are kept
-
-
-@final
-class Race:
-    """Which of two ways to take a step is faster; both do the same."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._seconds: dict[bool, list[float]] = {True: [], False: []}
-        self.together = True  # the way of the next step
-
-    @property
-    def over(self) -> bool:
-        """Whether it is decided."""
-        return all(len(seconds) > ROUNDS for seconds in self._seconds.values())
-
-    @property
-    def speedup(self) -> float:
-        """How many times as fast as one after another the models are together."""
-        alone, together = (median(self._seconds[way][1:]) for way in (False, True))
-        return alone / together
-
-    @contextmanager
-    def step(self) -> Iterator[bool]:
-        """Take a step, together or not; it is timed while the race is on."""
-        if self.over:
-            yield self.together
-            return
-        start = self._now()
-        yield self.together
-        self._seconds[self.together].append(self._now() - start)
-        self.together = self.speedup > 1 if self.over else not self.together
-
-    def _now(self) -> float:
-        if self._device.type == "cpu":
-            return time.process_time()
-        torch.accelerator.synchronize(self._device)
-        return time.perf_counter()
 
 
 @final
 class Fusion:
     """Trains members as one model. Their parameters become parts of packed ones."""
 
-    def __init__(self, members: Sequence[Member], programs: Sequence[Programs]) -> None:
-        """Raises NotFused."""
+    def __init__(
+        self,
+        members: Sequence[Member],
+        programs: Sequence[Programs],
+        streams: Streams,
+        alone: Sequence[float] = (),
+    ) -> None:
+        """`streams`: the members' random numbers. `alone`: seconds of steps that they took one
+        after another. Raises NotFused."""
         self.members = members
         self._pieces = members[0].pieces
-        if obstacle := self._pieces.not_fused:
-            raise NotFused(obstacle)
-        self._streams = Streams([0] * len(members), members[0].device)
+        self._streams = streams
         self._alike = len({member.pieces.loss_settings for member in members}) == 1
         self._parameters = Parameters()
         try:
@@ -89,11 +53,10 @@ class Fusion:
         self._packed = self._parameters.all(member.model for member in members)
         self._update = stacked(self._packed, [member.optimizer for member in members])
         self._on_features = False
-        self.race = Race(members[0].device)
+        self.race = Race(members[0].device, alone)
 
     def _fused(self, programs: Sequence[Any], *, training: bool) -> Fused:
-        for member in self.members:
-            member.model.train(training)
+        self._set(training=training)
         models = [member.model for member in self.members]
         return fuse(models, programs, self._parameters, self._streams)
 
@@ -106,31 +69,24 @@ class Fusion:
             why = f"one after another they are {1 / speedup:.2f} times as fast"
         return Gain(len(self.members), self._train.launches, self._train.operations, speedup, why)
 
-    def begin(self, epoch: int) -> None:
-        """Get ready for an epoch."""
-        self._seed([torch_seed(member.seed, epoch) for member in self.members], training=True)
-
-    def _seed(self, seeds: Sequence[int], *, training: bool) -> None:
-        for i, (member, seed) in enumerate(zip(self.members, seeds, strict=True)):
-            self._streams.seed(i, seed)
+    def _set(self, *, training: bool) -> None:
+        for member in self.members:
             member.model.train(training)
 
     def differs(self, inputs: Tensor) -> str:
         """Hold what the models give together against what each gives; what is wrong, if anything
         is."""
-        for training, fused in ((True, self._train), (False, self._eval)):
+        near = NEAR if self._pieces.precision == "fp32" else NEAR_IN_HALF
+        for training, fused in ((False, self._eval), (True, self._train)):
+            self._set(training=training)
             with torch.no_grad(), self._sparing_buffers():
-                self._begin_at_zero(training=training)
-                ours = self._chunks(self._pieces.outputs(fused.forward, inputs.clone()))
-                self._begin_at_zero(training=training)
-                theirs = [self._alone(i, inputs) for i in range(len(self.members))]
-            near = NEAR if self._pieces.precision == "fp32" else NEAR_IN_HALF
+                with self._streams.sparing():
+                    ours = self._chunks(self._pieces.outputs(fused.forward, inputs.clone()))
+                with self._streams.sparing():
+                    theirs = [self._alone(i, inputs) for i in range(len(self.members))]
             if any(_far(*pair, near) for pair in zip(ours, theirs, strict=True)):
                 return "together they give other numbers than each alone"
         return ""
-
-    def _begin_at_zero(self, *, training: bool) -> None:
-        self._seed([0] * len(self.members), training=training)
 
     @contextmanager
     def _sparing_buffers(self) -> Iterator[None]:
@@ -236,8 +192,7 @@ class Fusion:
 
     def metrics(self, split: Split, epoch: int) -> dict[Member, Metrics]:
         """What an epoch brought to each member that is trained."""
-        for member in self.members:
-            member.model.eval()
+        self._set(training=False)
         scores = self._scores(split)
         found = {}
         for member, score in zip(self.members, scores, strict=True):

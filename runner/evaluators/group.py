@@ -13,6 +13,7 @@ from runner.errors import one_line
 from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.fusion import Fusion
 from runner.evaluators.member import Member
+from runner.evaluators.race import Prospects, now
 from runner.evaluators.seeds import seed_model, torch_seed
 from runner.fusion.fuse import NotFused
 from runner.fusion.program import Programs
@@ -20,6 +21,7 @@ from runner.fusion.streams import Streams
 from runner.trial import Gain, Metrics
 
 log = logging.getLogger(__name__)
+PROBES = 2  # steps that are taken one model after another first; the last one is timed
 DEAD = 0.25  # the share of members no longer trained from which they are left out
 
 
@@ -27,15 +29,22 @@ DEAD = 0.25  # the share of members no longer trained from which they are left o
 class Group:
     """Members that are trained one after another on each batch, or as one where that is faster."""
 
-    def __init__(self, members: Sequence[Member], programs: Sequence[Programs] = ()) -> None:
-        """`programs`: what the models do, for them to be trained as one; (): they are not."""
+    def __init__(
+        self,
+        members: Sequence[Member],
+        programs: Sequence[Programs] = (),
+        prospects: Prospects | None = None,
+    ) -> None:
+        """`programs`: what the models do, for them to be trained as one; (): they are not.
+        `prospects`: of being faster so; None: not known."""
         self.members = members
+        self._prospects = prospects or Prospects()
         self.gain = Gain(len(members), why="no programs of the models are known")
         self._programs = dict(zip(members, programs, strict=bool(programs)))
         self._streams = Streams([0] * len(members), members[0].device)
         self._fusion: Fusion | None = None
-        self._tried = not programs or len(members) == 1
-        self._epoch = 0
+        self._decided = not programs or len(members) == 1  # whether to be one was decided on
+        self._alone: list[float] = []  # seconds of the steps before that
         self._features: list[SearchData | None] = []  # looked for once for each fusion
         self._kept: list[tuple[Tensor, Tensor]] = []  # buffers of stopped members, and their values
 
@@ -51,15 +60,12 @@ class Group:
 
     def begin(self, epoch: int) -> None:
         """Get ready for an epoch."""
-        self._epoch = epoch
         if self._fusion is not None and self._dead(self._fusion) >= DEAD:
-            self._fuse()
+            self._fuse(self.alive)
         seed_model(self.members[0].seed, epoch)
         for i, member in enumerate(self.members):
             self._streams.seed(i, torch_seed(member.seed, epoch))
             member.begin(epoch)
-        if self._fusion is not None:
-            self._fusion.begin(epoch)
 
     @property
     def is_one(self) -> bool:
@@ -77,20 +83,42 @@ class Group:
 
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Train all members on a batch; those whose loss is not finite drop out."""
-        if not self._tried:
-            self._tried = True
-            self._fuse(batch[0])
-            self.begin(self._epoch)
+        if not self._decided and len(self._alone) == PROBES:
+            self._decide(batch[0], total - at)
         if self._fusion is not None:
             self._fusion.step(batch, at, total)
         elif len(self.members) == 1:
             with self.members[0].losing():
                 self.members[0].step(batch, at, total)
+        elif self._decided:
+            self._one_by_one(batch, at, total)
         else:
-            for i, member in enumerate(self.members):
-                if member.alive:
-                    with member.losing(), self._streams.of(i):
-                        member.step((batch[0].clone(), batch[1]), at, total)  # it may change it
+            start = now(self.members[0].device)
+            self._one_by_one(batch, at, total)
+            self._alone.append(now(self.members[0].device) - start)
+
+    def _one_by_one(self, batch: Batch, at: int, total: int) -> None:
+        for i, member in enumerate(self.members):
+            if member.alive:
+                with member.losing(), self._streams.of(i):
+                    member.step((batch[0].clone(), batch[1]), at, total)  # it may change it
+
+    def _decide(self, inputs: Tensor, left: int) -> None:
+        """Plan to train the members as one if that is worth it for the steps that are left."""
+        self._decided = True
+        programs = self._programs.values()
+        operations = sum(len(p.train.steps) + len(p.eval.steps) for p in programs)
+        obstacle = self.members[0].pieces.not_fused
+        if why := obstacle or self._prospects.refusal(operations, left * self._alone[-1]):
+            self._give_up(why)
+            return
+        start = now(self.members[0].device)
+        self._fuse(self.members, inputs)  # those that are lost, too: it is as if they were lost now
+        self._prospects.planned(operations, now(self.members[0].device) - start)
+        if self._fusion is None:
+            self._prospects.raced(0.0)
+        for member in self.members:  # planning looks at them in eval mode, too
+            member.model.train()
 
     def metrics(self, split: Split, epoch: int) -> list[Metrics]:
         """What an epoch brought to each member; nothing for those that are no longer trained."""
@@ -118,15 +146,17 @@ class Group:
             buffer.copy_(value)
         return self.gain
 
-    def _fuse(self, inputs: Tensor | None = None) -> None:
-        """Train those that are alive as one from now on, if that can be; it is checked on inputs,
-        where some are given."""
+    def _fuse(self, members: Sequence[Member], inputs: Tensor | None = None) -> None:
+        """Train members as one from now on, if that can be; it is checked on inputs, where some
+        are given."""
         self._let_go()
-        members = self.alive
-        if len(members) < 2:
+        if len(self.alive) < 2:
             return
         try:
-            self._fusion = Fusion(members, [self._programs[member] for member in members])
+            programs = [self._programs[member] for member in members]
+            streams = self._streams.part([self.members.index(member) for member in members])
+            self._fusion = Fusion(members, programs, streams, self._alone)
+            self._alone = []  # of more members than there will be next time
             if inputs is not None and (problem := self._fusion.differs(inputs)):
                 raise NotFused(problem)
         except (torch.OutOfMemoryError, MemoryError):
@@ -145,6 +175,8 @@ class Group:
         if self._fusion is not None:
             if not self.gain.launches or self.gain.why:  # else the first fusion speaks for all
                 self.gain = replace(self._fusion.gain, models=len(self.members))
+            if self._fusion.race.over:
+                self._prospects.raced(self._fusion.race.speedup)
             self._fusion.release()
             self._fusion = None
             self._features.clear()

@@ -105,7 +105,7 @@ class Supervised(Evaluator):
             Member(model, own, seed, run.device)
             for model, own, seed in zip(models, pieces, run.seeds, strict=True)
         ]
-        group = Group(members, run.programs)
+        group = Group(members, run.programs, run.prospects)
         try:
             for epoch in range(self.epochs):
                 metrics = self._epoch(group, data, epoch, run.device)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import final
 
 import torch
@@ -27,6 +28,22 @@ class Streams:
         self._generators = [[torch.Generator(g.device) for g in self._globals] for _ in seeds]
         for model, seed in enumerate(seeds):
             self.seed(model, seed)
+
+    def part(self, models: Sequence[int]) -> "Streams":
+        """Those of some of the models, which go on here as there."""
+        part = copy(self)
+        part._generators = [self._generators[model] for model in models]
+        return part
+
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Afterwards all go on as if nothing had been drawn meanwhile."""
+        kept = [[g.get_state() for g in own] for own in self._generators]
+        try:
+            yield
+        finally:
+            for own, states in zip(self._generators, kept, strict=True):
+                _set(own, states)
 
     def seed(self, model: int, seed: int) -> None:
         """Let a model's numbers begin anew."""

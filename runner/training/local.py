@@ -229,7 +229,7 @@ class Local(TrainingService):
         self._spawn(worker.device)
         if job is None:
             return
-        if len(job.trials) > 1:  # the fault of one is not that of the others
+        if len(job.trials) > 1 and worker.ready:  # the fault of one is not that of the others
             self._waiting[:0] = [(part, 0) for part in job.alone(worker.open)]
             return
         crashes = worker.attempt + worker.ready  # dying before it began is not the trial's fault

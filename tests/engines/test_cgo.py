@@ -13,6 +13,7 @@ from runner.errors import ConfigError
 from runner.fusion.fuse import fuse
 from runner.fusion.parameters import Parameters
 from runner.fusion.streams import Streams
+from runner.session import run
 from runner.trial import Job, Trial
 from runner.walk import generator
 
@@ -143,14 +144,19 @@ def test_a_model_without_a_program_is_planned_all_the_same():
             assert isinstance(CgoEngine.build(recipe), nn.Module)
 
 
-def test_an_evaluator_that_cannot_fuse_gets_one_trial_at_a_time_and_one_notice(caplog):
-    with caplog.at_level(logging.WARNING):
-        made = engine(evaluator=FUNCTION)
+def test_an_evaluator_that_cannot_fuse_gets_one_trial_at_a_time_and_one_notice(tmp_path, caplog):
+    made = engine(evaluator=FUNCTION)
     assert made.group == 1
-    [record] = caplog.records
-    assert "runner.evaluators.function.Function" in record.message
+    assert "runner.evaluators.function.Function" in made.notice
     assert sizes(made.plan(trials(made, 3))) == [1, 1, 1]
-    assert len(caplog.records) == 1
+    assert not engine().notice
+    settings = ["engine=cgo", "space=mlp", "evaluator=function", "training=inline",
+                "evaluator.fn._target_=toy.no_training", "trust=[toy]", "objective.metric=score",
+                "budget.trials=3"]  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        run(settings, tmp_path)
+    [record] = [r for r in caplog.records if "cannot be fused" in r.message]
+    assert "runner.evaluators.function.Function" in record.message
 
 
 def test_a_group_of_none_is_refused():

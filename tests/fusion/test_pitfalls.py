@@ -10,7 +10,7 @@ from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.evaluators.classification import Classification
 from runner.evaluators.evaluator import Run
-from runner.evaluators.fusion import Race
+from runner.evaluators.race import Prospects, Race
 from runner.evaluators.schedule import Constant
 from runner.fusion.flattening.flatten import flatten
 from runner.fusion.program import Programs
@@ -86,6 +86,7 @@ def reports(models, programs, seeds):
 @pytest.mark.parametrize("kind", [Still, Drawing, Slim])
 def test_a_group_reports_what_each_alone_does(kind, monkeypatch):
     monkeypatch.setattr(Race, "speedup", 2.0)  # fused steps are kept
+    monkeypatch.setattr(Prospects, "refusal", lambda *_: "")
     models, programs = [], []
     for seed in range(3):
         torch.manual_seed(seed)

@@ -212,3 +212,8 @@ class Trouble(Evaluator):
 
     def disk_full(self, run) -> None:
         raise OSError(28, "No space left on device")
+
+
+def no_training(model, report):
+    """A user's own training code, for `evaluator=function`."""
+    report(1.0)
