@@ -211,7 +211,7 @@ def _counts(models: Sequence[nn.Module], programs: Sequence[Programs]) -> tuple[
     return fused.launches, fused.operations, fused.copies
 
 
-def targets(found: Mapping[str, Figures], search: Search | None) -> list[Target]:
+def targets(found: Mapping[str, Figures], searched: Sequence[Search]) -> list[Target]:
     """What was promised, beside what was measured."""
     limits = {case.name: case.limit for case in CASES}
     speedups = [
@@ -219,8 +219,8 @@ def targets(found: Mapping[str, Figures], search: Search | None) -> list[Target]
                at_least=True)
         for name, figures in found.items()
     ]  # fmt: skip
-    if search is not None:
-        name = f"a search of {search.trials} trials: py / cgo, wall clock"
+    for search in searched:
+        name = f"{search.trials} trials of {search.epochs} epochs, {search.name}: py / cgo"
         speedups.append(Target(name, search.speedup, SPEEDUP, "x", at_least=True))
     return speedups
 
@@ -272,11 +272,11 @@ def main() -> None:
     cases = [case for case in CASES if re.search(given.filter, case.name)]
     found: dict[str, Figures] = {}
     swept: list[Sweep] = []
-    search = None
+    searched: list[Search] = []
     if given.search:
         with tempfile.TemporaryDirectory() as folder:
-            search = searches(Path(folder), given.trials, 1 if given.quick else 3)
-        shown.print(search_table(search))
+            searched = searches(Path(folder), given.trials, 1 if given.quick else 3)
+        shown.print(search_table(searched))
     else:
         found = {c.name: measure(c, QUICK if given.quick else FULL, device) for c in cases}
         shown.print(figures_table(found))
@@ -284,11 +284,11 @@ def main() -> None:
         sizes = (1, 4) if given.quick else (1, 4, 16, 64)
         swept = [sweep(c, k, device) for c in cases if c.name in SWEPT for k in sizes]
         shown.print(sweep_table(swept))
-    shown.print(target_table(verdicts := targets(found, search)))
+    shown.print(target_table(verdicts := targets(found, searched)))
     figures: dict[str, Any] = {
         "cases": {name: asdict(row) for name, row in found.items()},
         "sweep": [asdict(row) for row in swept],
-        "search": search and asdict(search),
+        "searches": [asdict(search) for search in searched],
         "targets": as_figures(verdicts),
     }
     write(given.json, ("torch",), figures)

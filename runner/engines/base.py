@@ -13,8 +13,8 @@ from torch import nn
 from runner.engines.compiler import Compiler
 from runner.engines.engine import Engine, ModelSource
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.load import CONSTANTS, load_file, load_source
-from runner.graph.unit import Graph
 from runner.heading import heading
 from runner.nn.build import sample as building
 from runner.targets import build

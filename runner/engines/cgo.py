@@ -19,7 +19,7 @@ from runner.fusion.fuse import NotFused, fuse
 from runner.fusion.parameters import Parameters
 from runner.fusion.program import Programs
 from runner.fusion.streams import Streams
-from runner.graph.unit import Graph
+from runner.graph.graph import Graph
 from runner.targets import locate
 from runner.trial import Job, Trial
 from runner.walk import DrawError, Sample, generator, sample_key

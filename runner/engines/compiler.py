@@ -13,11 +13,11 @@ from runner.engines.open_graph import OpenGraph
 from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError, GraphError, Refused
 from runner.graph.argument import Spec
+from runner.graph.graph import Graph
 from runner.graph.lint import lint
 from runner.graph.load import save_tensors
 from runner.graph.mutator import Mutator, drop_placeholders, mutate
 from runner.graph.running.shapes import propagate
-from runner.graph.unit import Graph
 from runner.graph.writing.generate import generate
 from runner.space import Space
 from runner.targets import build

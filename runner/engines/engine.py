@@ -10,7 +10,7 @@ from torch import nn
 
 from runner.config import Settings
 from runner.fusion.program import Programs
-from runner.graph.unit import Graph
+from runner.graph.graph import Graph
 from runner.space import Space
 from runner.targets import build, locate, signature
 from runner.trial import Job, Trial

@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from typing import final
 
-from runner.graph.unit import Graph, Note
+from runner.graph.graph import Graph, Note
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from runner.choice import Value, key
 from runner.errors import ConfigError, one_line
 from runner.graph.choices import decided
+from runner.graph.graph import Graph
 from runner.graph.load import load_source
 from runner.graph.mutator import drop_placeholders
 from runner.graph.reading.convert import convert
-from runner.graph.unit import Graph
 from runner.graph.writing.generate import generate
 from runner.nn.build import sample as building
 from runner.nn.record import recording

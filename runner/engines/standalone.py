@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator
 
 from runner.errors import ConfigError
+from runner.graph.graph import Graph
 from runner.graph.reading.unseen import overrides
 from runner.graph.signature import locate
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 KNOWN = sys.stdlib_module_names | {"torch", "safetensors"}
 

@@ -10,6 +10,7 @@ print(generate(graph))
 from runner.graph.check import Report as Report
 from runner.graph.check import check_conversion as check_conversion
 from runner.graph.drawing.picture import svg as svg
+from runner.graph.graph import Graph as Graph
 from runner.graph.lint import lint as lint
 from runner.graph.load import load_file as load_file
 from runner.graph.load import load_source as load_source
@@ -25,7 +26,6 @@ from runner.graph.running.shapes import propagate as propagate
 from runner.graph.saving.codec import from_json as from_json
 from runner.graph.saving.codec import to_json as to_json
 from runner.graph.unit import Call as Call
-from runner.graph.unit import Graph as Graph
 from runner.graph.unit import Ref as Ref
 from runner.graph.unit import Unit as Unit
 from runner.graph.writing.generate import generate as generate

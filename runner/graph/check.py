@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from runner.errors import GraphError, one_line
+from runner.graph.graph import Graph, Note
 from runner.graph.lint import lint
 from runner.graph.load import load_source
 from runner.graph.reading.convert import check_model, convert
-from runner.graph.unit import Grade, Graph, Note
+from runner.graph.unit import Grade
 from runner.graph.writing.generate import generate
 
 RTOL, ATOL = 1e-4, 1e-5

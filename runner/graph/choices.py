@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import final
 
 from runner.graph.argument import Argument, Call
+from runner.graph.graph import Graph
 from runner.graph.inputs import inline_inputs
 from runner.graph.open import has_choices, is_closed, is_open, labels_in, open_labels
 from runner.graph.primitives import KINDS, Ask
 from runner.graph.signature import drop_defaults
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 from runner.nn.expression import Expression
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from runner.choice import Choice, Value
 from runner.graph.argument import Argument
 from runner.graph.argument import Value as Result
+from runner.graph.graph import Graph
 from runner.graph.node import Function, Node, Parameter
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 
 def input_choice(unit: Unit, ask: Callable[[Choice], Value]) -> Unit:

@@ -8,10 +8,11 @@ import torch
 from runner.errors import GraphError, did_you_mean
 from runner.graph.body import Uses, is_name, uses_of
 from runner.graph.constants import PLAIN, leaves, no_constant
+from runner.graph.graph import Graph
 from runner.graph.node import Argument, Function
 from runner.graph.open import check_decided
 from runner.graph.signature import check_callable, check_there, is_target, runs_in_order
-from runner.graph.unit import RESERVED, Call, Graph, Ref, Stored, Unit, Weight
+from runner.graph.unit import RESERVED, Call, Ref, Stored, Unit, Weight
 from runner.nn.expression import Expression
 
 

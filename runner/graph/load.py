@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from runner.errors import GraphError
-from runner.graph.unit import Graph
+from runner.graph.graph import Graph
 
 CONSTANTS = "constants.safetensors"
 KEPT = 256  # so many sources are kept for tracebacks

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from runner.graph.unit import Graph, Unit
+    from runner.graph.graph import Graph
+    from runner.graph.unit import Unit
 
 Tie = tuple[str, str]
 

@@ -9,8 +9,9 @@ from typing import TypeVar, final
 
 from runner.choice import Categorical, Choice, Value, to_json
 from runner.errors import GraphError, Refused, RunnerError, SampleError, SpaceError, one_line
+from runner.graph.graph import Graph
 from runner.graph.moves import Ties
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 from runner.walk import Walk
 
 T = TypeVar("T")

@@ -18,8 +18,9 @@ from runner.graph.argument import Argument, Call, Made, Ref, Stored, Value
 from runner.graph.writing.expressions import text_literal
 
 if TYPE_CHECKING:
+    from runner.graph.graph import Graph
     from runner.graph.node import Block, Function, Node
-    from runner.graph.unit import Graph, Unit, Weight
+    from runner.graph.unit import Unit, Weight
 
 _MARGIN = "    "
 

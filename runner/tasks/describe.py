@@ -12,7 +12,7 @@ from runner import assembly, progress, text
 from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.graph.drawing.picture import svg
-from runner.graph.unit import Graph
+from runner.graph.graph import Graph
 from runner.space import search_space
 from runner.tables import count_text, structure_table
 from runner.tasks.task import Task

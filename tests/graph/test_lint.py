@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.lint import lint
 from runner.graph.node import Function, Parameter
-from runner.graph.unit import Call, Graph, Ref, Start, Stored, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
 
 
 def block_unit() -> Unit:

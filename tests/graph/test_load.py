@@ -10,8 +10,9 @@ import torch
 
 from runner.errors import GraphError
 from runner.graph import load
+from runner.graph.graph import Graph
 from runner.graph.load import load_file, load_source, save_tensors
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 TEXT = """import torch
 from torch import nn

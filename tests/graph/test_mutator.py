@@ -8,8 +8,9 @@ from torch import nn
 from runner.choice import Categorical
 from runner.errors import GraphError, Refused, SampleError
 from runner.graph import convert, recording
+from runner.graph.graph import Graph
 from runner.graph.mutator import Mutator, drop_placeholders, mutate
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 from runner.walk import Walk, lookup
 
 

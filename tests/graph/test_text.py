@@ -1,7 +1,8 @@
 """Graphs as text."""
 
+from runner.graph.graph import Graph, Note
 from runner.graph.node import Function, Parameter, Spec
-from runner.graph.unit import Call, Graph, Note, Ref, Start, Stored, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
 
 
 def test_a_function_prints_one_line_for_each_node() -> None:

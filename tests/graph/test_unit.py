@@ -8,8 +8,9 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph import convert, generate, lint, load_source, recording
+from runner.graph.graph import Graph
 from runner.graph.node import Function
-from runner.graph.unit import Graph, Ref, Start, Stored, Unit
+from runner.graph.unit import Ref, Start, Stored, Unit
 from runner.graph.weight import held
 
 

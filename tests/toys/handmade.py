@@ -4,8 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from runner.graph.graph import Graph
 from runner.graph.node import Function, Parameter
-from runner.graph.unit import Call, Graph, Ref, Unit, Weight
+from runner.graph.unit import Call, Ref, Unit, Weight
 
 
 class Block(nn.Module):

@@ -6,8 +6,9 @@ from torch import Tensor
 from runner import nn
 from runner.choice import Numeric
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.mutator import Mutator
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 
 class Block(nn.Module):

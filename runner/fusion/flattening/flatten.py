@@ -15,7 +15,7 @@ from runner.fusion.flattening.merge import Merge, needed
 from runner.fusion.flattening.record import Plan, Recorder
 from runner.fusion.flattening.tape import Unfollowed
 from runner.fusion.program import Program
-from runner.graph.unit import Graph
+from runner.graph.graph import Graph
 
 log = logging.getLogger(__name__)
 

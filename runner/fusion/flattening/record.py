@@ -18,12 +18,13 @@ from runner.fusion.flattening.units import (
     outcome_of_module,
     outcome_of_unit,
 )
+from runner.graph.graph import Graph
 from runner.graph.node import Node
 from runner.graph.reading.unseen import calls_anew
 from runner.graph.running.interpreter import Frame, Interpreter
 from runner.graph.running.live import Builder, Live
 from runner.graph.signature import locate, runs_in_order
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 
 @final

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError, one_line
 from runner.fusion.flattening.calls import META, Calls, Outcome, observed, tensors_in, with_tensors
+from runner.graph.graph import Graph
 from runner.graph.running.interpreter import Interpreter
 from runner.graph.running.live import Builder, Live
 from runner.graph.signature import locate
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 MANY = 2_000  # modules that are remembered
 _modules: dict[Any, nn.Module] = {}

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph, Note
 from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.units import Units
-from runner.graph.unit import Graph, Note
 
 
 def convert(model: nn.Module) -> Graph:

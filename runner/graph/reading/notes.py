@@ -4,7 +4,7 @@ from typing import final
 
 from torch import nn
 
-from runner.graph.unit import Note
+from runner.graph.graph import Note
 
 
 @final

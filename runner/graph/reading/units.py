@@ -7,6 +7,7 @@ from typing import Any, final
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.node import Argument
 from runner.graph.reading.added import Added
 from runner.graph.reading.attributes import Attributes
@@ -22,7 +23,7 @@ from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.touched import used_attributes, used_names
 from runner.graph.reading.unseen import METHODS, calls_anew
 from runner.graph.reading.weights import Weights
-from runner.graph.unit import Graph, Ref, Unit
+from runner.graph.unit import Ref, Unit
 from runner.nn.expression import Expression, is_open
 from runner.nn.layer import Placeholder
 from runner.nn.record import record_of

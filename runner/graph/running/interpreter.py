@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.node import Argument, Block, Function, Node, Value, map_values
 from runner.graph.running.live import Builder, Live
 from runner.graph.signature import locate
-from runner.graph.unit import Graph
 
 
 @final

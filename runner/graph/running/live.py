@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError, one_line
+from runner.graph.graph import Graph
 from runner.graph.node import Argument
 from runner.graph.signature import locate, runs_in_order
-from runner.graph.unit import Call, Graph, Ref, Start, Stored, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
 from runner.graph.weight import SET
 from runner.nn.expression import Computed, Expression, Variable
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.node import Node, Spec, Value
 from runner.graph.running.interpreter import Frame, Interpreter
 from runner.graph.running.live import Builder, Live
 from runner.graph.running.memory import Memory
 from runner.graph.signature import locate
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 
 @final

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.errors import ConfigError, GraphError, one_line
+from runner.graph.graph import Graph, Note
 from runner.graph.saving.decode import Reader, of, text
 from runner.graph.saving.encode import Json, Writer
 from runner.graph.saving.trusted import check_trusted
-from runner.graph.unit import Graph, Note
 
 VERSION = 1
 

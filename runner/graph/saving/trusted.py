@@ -12,9 +12,10 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.argument import Argument, Call, Ref
 from runner.graph.constants import leaves
+from runner.graph.graph import Graph
 from runner.graph.node import Node
 from runner.graph.signature import locate
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 
 BUILTINS = frozenset(
     {

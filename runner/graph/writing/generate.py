@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from runner.graph.unit import Graph, Unit
+from runner.graph.graph import Graph
+from runner.graph.unit import Unit
 from runner.graph.writing.classes import Classes, drafts_of
 from runner.graph.writing.constructors import Constructors
 from runner.graph.writing.drafts import draft

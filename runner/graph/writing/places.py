@@ -6,9 +6,10 @@ from typing import Any, Literal, final
 
 from torch import nn
 
+from runner.graph.graph import Graph
 from runner.graph.open import check_decided, is_open
 from runner.graph.signature import locate
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 from runner.graph.writing.expressions import member, text_literal
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from runner.graph.constants import leaves
+from runner.graph.graph import Graph
 from runner.graph.running.live import Builder, Live
-from runner.graph.unit import Graph, Start, Stored, Unit
+from runner.graph.unit import Start, Stored, Unit
 from runner.graph.weight import SET
 
 

@@ -12,9 +12,10 @@ from runner.graph.drawing.caption import kind_of
 from runner.graph.drawing.layered import GAP, Spot, Wire, lay_out
 from runner.graph.drawing.picture import svg
 from runner.graph.drawing.scene import scene_of, size_of
+from runner.graph.graph import Graph
 from runner.graph.node import Function, Parameter, Spec
 from runner.graph.running.shapes import propagate
-from runner.graph.unit import Graph, Ref, Unit
+from runner.graph.unit import Ref, Unit
 from runner.nn.expression import Variable
 
 SVG = "{http://www.w3.org/2000/svg}"

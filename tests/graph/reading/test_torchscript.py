@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from runner import nn as space
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.lint import lint
 from runner.graph.node import Function
 from runner.graph.reading.convert import convert
 from runner.graph.running.interpreter import Interpreter
-from runner.graph.unit import Call, Graph, Ref
+from runner.graph.unit import Call, Ref
 from runner.nn.record import recording
 from runner.nn.symbolic import symbolic
 

@@ -7,8 +7,8 @@ from programs.unseen import CallsWithList, HoldsHooked, HooksChild, ResetsChild,
 from torch import nn
 
 from runner import nn as space
+from runner.graph.graph import Graph
 from runner.graph.reading.convert import convert
-from runner.graph.unit import Graph
 from runner.nn.build import basic_unit
 from runner.nn.record import recording
 from runner.nn.symbolic import symbolic

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.lint import lint
 from runner.graph.node import Function, Parameter
 from runner.graph.running.interpreter import OPS, Interpreter
-from runner.graph.unit import Call, Graph, Ref, Start, Stored, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.node import Function, Parameter, Spec
 from runner.graph.running.shapes import propagate
-from runner.graph.unit import Graph, Ref, Unit
+from runner.graph.unit import Ref, Unit
 
 
 def of(function: Function, **children: Unit) -> Graph:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from runner import nn
 from runner.choice import Categorical, Numeric, Subset
 from runner.errors import GraphError
+from runner.graph.graph import Graph, Note
 from runner.graph.lint import lint
 from runner.graph.node import Block, Function, Node, Parameter, Spec, Value
 from runner.graph.running.interpreter import Interpreter
 from runner.graph.running.shapes import propagate
 from runner.graph.saving.codec import from_json, to_json
-from runner.graph.unit import Call, Graph, Note, Ref, Start, Stored, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
 from runner.graph.writing.generate import generate
 from runner.nn.expression import Computed, Expression, Variable
 

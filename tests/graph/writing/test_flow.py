@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from runner.graph.check import check_conversion
+from runner.graph.graph import Graph
 from runner.graph.node import Function, Parameter
 from runner.graph.reading.convert import convert
-from runner.graph.unit import Graph, Ref, Unit
+from runner.graph.unit import Ref, Unit
 from runner.graph.writing.generate import generate
 
 

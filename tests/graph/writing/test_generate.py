@@ -13,8 +13,9 @@ from torch import nn
 
 from runner.choice import Categorical
 from runner.errors import GraphError
+from runner.graph.graph import Graph
 from runner.graph.node import Function, Parameter, Value
-from runner.graph.unit import Call, Graph, Ref, Start, Stored, Unit, Weight
+from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
 from runner.graph.writing.generate import generate
 from runner.graph.writing.verify import verify
 from runner.nn.expression import Variable

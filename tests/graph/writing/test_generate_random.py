@@ -9,8 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runner.graph.graph import Graph
 from runner.graph.node import Block, Function, Node, Parameter, Value, map_values
-from runner.graph.unit import Graph, Ref, Unit
+from runner.graph.unit import Ref, Unit
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.generate import generate
 

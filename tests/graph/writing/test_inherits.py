@@ -17,12 +17,13 @@ from torch import nn
 
 from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError, GraphError
+from runner.graph.graph import Graph
 from runner.graph.lint import lint
 from runner.graph.load import load_source
 from runner.graph.reading.convert import convert
 from runner.graph.running.interpreter import Interpreter
 from runner.graph.saving.codec import from_json, to_json
-from runner.graph.unit import Graph, Unit
+from runner.graph.unit import Unit
 from runner.graph.writing.generate import generate
 from runner.nn.record import recording
 
