@@ -19,6 +19,7 @@ from runner.fusion.kernels.tensors import tensor_of
 from runner.fusion.layout import Layout
 from runner.fusion.parameters import Parameters
 from runner.fusion.program import Program, Step, Var
+from runner.fusion.reached import reached
 from runner.fusion.schedule import schedule
 from runner.fusion.short import shortened
 from runner.fusion.streams import Streams
@@ -67,8 +68,10 @@ def fuse(
     ]
     kernels = [[kernel_of(operation) for operation in row] for row in found]
 
+    gradients = [reached(program) for program in programs]
+
     def label(i: int, at: int) -> Hashable:
-        return label_of(found[i][at], kernels[i][at])
+        return at in gradients[i], label_of(found[i][at], kernels[i][at])
 
     def ordered(i: int, at: int) -> Hashable:
         return "draws" if draws(found[i][at], kernels[i][at]) else changed(found[i][at])

@@ -184,6 +184,11 @@ def test_what_is_not_used_is_not_decayed():
         assert torch.equal(twin.scale, model.scale.double())
 
 
+def test_what_only_a_normalization_sees_is_not_decayed():
+    branches = [toys.Watched, partial(toys.Watched, detached=True)]
+    check([partial(make, used) for used in (False, True) for make in branches], IMAGES)
+
+
 def test_hooks_are_called():
     calls = []
     torch.manual_seed(0)

@@ -295,3 +295,21 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.inner(x)[0][:, -1])
+
+
+class Watched(nn.Module):
+    """A branch that only its normalization sees: its statistics change, and no gradient comes.
+    Where `used`, the branch is part of the result."""
+
+    def __init__(self, used: bool, detached: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3)
+        self.branch = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+        self.used, self.detached = used, detached
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x)
+        z = self.branch(y)
+        if self.detached:
+            z = z.detach()
+        return (y + z if self.used else y).flatten(1)
