@@ -184,6 +184,11 @@ def test_what_is_not_used_is_not_decayed():
         assert torch.equal(twin.scale, model.scale.double())
 
 
+def test_one_tensor_twice_is_another_form_than_two():
+    check([partial(toys.Sum, twice) for twice in (True, False, True, False)], IMAGES)
+    check([partial(toys.Sum, twice) for twice in (False, True, False)], IMAGES)
+
+
 def test_what_only_a_normalization_sees_is_not_decayed():
     branches = [toys.Watched, partial(toys.Watched, detached=True)]
     check([partial(make, used) for used in (False, True) for make in branches], IMAGES)

@@ -24,7 +24,7 @@ SPACES = {
     "cell.CellNet": (1, 8, 8),
     "transformer.Transformer": (1, 8, 8),
 }
-GROUPS = int(os.environ.get("FUSED_GROUPS", "2"))
+GROUPS = int(os.environ.get("FUSED_GROUPS", "3"))
 STEPS = 20
 
 

@@ -313,3 +313,17 @@ class Watched(nn.Module):
         if self.detached:
             z = z.detach()
         return (y + z if self.used else y).flatten(1)
+
+
+class Sum(nn.Module):
+    """Of a tensor with itself, or with another one of its shape."""
+
+    def __init__(self, twice: bool) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(2, 4, 3), nn.Conv2d(2, 4, 3)
+        self.twice = twice
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.one(x), self.other(x)
+        b = a if self.twice else b
+        return torch.cat([(a + b).flatten(1), torch.stack([a, b]).mean(0).flatten(1)], 1)

@@ -33,11 +33,16 @@ class Operation:
 
     @cached_property
     def form(self) -> Hashable:
-        """Equal for steps that differ in no more than in which tensors they are given."""
-        return repr(mapped((self.step.args, dict(self.step.kwargs)), self._described))
+        """Equal for steps that differ in no more than in which tensors they are given; `x + x` is
+        of another form than `x + y`."""
+        places = {var: place for place, var in enumerate(self.step.inputs)}
 
-    def _described(self, argument: Any) -> Any:
-        return self.specs[argument] if type(argument) is Var else argument
+        def described(argument: Any) -> Any:
+            if type(argument) is Var:
+                return places[argument], self.specs[argument]
+            return argument
+
+        return repr(mapped((self.step.args, dict(self.step.kwargs)), described))
 
 
 @final
