@@ -1,5 +1,6 @@
 """Fusion: the models of a group as one, as long as that is faster than one after another."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from runner.data.data import Batch, SearchData, Split
 from runner.data.splits import TensorSplit
-from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.member import Member
 from runner.evaluators.race import Race
 from runner.fusion.fuse import Forward, Fused, NotFused, fuse
@@ -20,7 +20,8 @@ from runner.fusion.stepping.optimizer import stacked
 from runner.fusion.streams import Streams
 from runner.trial import Gain, Metrics
 
-NEAR, NEAR_IN_HALF = 1e-3, 0.05  # shares of the largest output, by which a plan's may differ
+# Relative distances by which what a plan gives may differ: of outputs, and of gradients.
+NEAR, NEAR_IN_HALF = (0.001, 0.01), (0.05, 0.1)
 MOST = 2**30  # bytes of features that are kept
 
 
@@ -73,31 +74,56 @@ class Fusion:
         for member in self.members:
             member.model.train(training)
 
-    def differs(self, inputs: Tensor) -> str:
-        """Hold what the models give together against what each gives; what is wrong, if anything
-        is."""
-        near = NEAR if self._pieces.precision == "fp32" else NEAR_IN_HALF
-        for training, fused in ((False, self._eval), (True, self._train)):
-            self._set(training=training)
-            with torch.no_grad(), self._sparing_buffers():
-                with self._streams.sparing():
-                    ours = self._chunks(self._pieces.outputs(fused.forward, inputs.clone()))
-                with self._streams.sparing():
-                    theirs = [self._alone(i, inputs) for i in range(len(self.members))]
-            if any(_far(*pair, near) for pair in zip(ours, theirs, strict=True)):
+    def differs(self, batch: Batch) -> str:
+        """Hold what the models give together, and the gradients of a step, against what each gives
+        alone; what is wrong, if anything is."""
+        limits = NEAR if self._pieces.precision == "fp32" else NEAR_IN_HALF
+        for look, near in zip((self._outputs, self._gradients), limits, strict=True):
+            ours, theirs = ([*look(batch, together=way)] for way in (True, False))
+            if any(_distance(*pair) > near for pair in zip(ours, theirs, strict=True)):
                 return "together they give other numbers than each alone"
         return ""
 
+    @torch.no_grad()
+    def _outputs(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
+        """What the models give in eval mode."""
+        self._set(training=False)
+        with self._sparing():
+            if together:
+                yield from self._chunks(self._pieces.outputs(self._eval.forward, batch[0].clone()))
+            else:
+                yield from (self._alone(place, batch[0]) for place in range(len(self.members)))
+
+    def _gradients(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
+        """The loss of each model, and its gradients as one vector."""
+        self._set(training=True)
+        self._update.zero_grad()
+        with self._sparing():
+            if together:
+                losses = [*self._losses((batch[0].clone(), batch[1]))]
+                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+            else:
+                losses = []
+                for place in range(len(self.members)):
+                    losses.append(self._loss(place, batch))
+                    losses[-1].backward()
+        for member, loss in zip(self.members, losses, strict=True):
+            grads = [p.grad.flatten() for p in member.model.parameters() if p.grad is not None]
+            yield loss.detach()
+            yield torch.cat(grads)
+
     @contextmanager
-    def _sparing_buffers(self) -> Iterator[None]:
-        """Afterwards the models' buffers have what they had before."""
+    def _sparing(self) -> Iterator[None]:
+        """Afterwards the models' buffers and random numbers are as they were before."""
         buffers = [buffer for member in self.members for buffer in member.model.buffers()]
         kept = [buffer.clone() for buffer in buffers]
         try:
-            yield
+            with self._streams.sparing():
+                yield
         finally:
-            for buffer, old in zip(buffers, kept, strict=True):
-                buffer.copy_(old)
+            with torch.no_grad():
+                for buffer, old in zip(buffers, kept, strict=True):
+                    buffer.copy_(old)
 
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Train all members on a batch; those whose loss is not finite drop out."""
@@ -151,35 +177,38 @@ class Fusion:
 
     def _together(self, batch: Batch) -> None:
         """The gradients of all members at once."""
-        inputs, targets = batch
-        outputs = self._pieces.outputs(self._forward(self._train), inputs)
-        if self._alike:
-            repeated = targets.repeat(len(self.members), *[1] * (targets.ndim - 1))
-            losses = self._pieces.losses(outputs, repeated).view(len(self.members), -1).mean(1)
-        else:
-            pairs = zip(self.members, self._chunks(outputs), strict=True)
-            losses = torch.stack([m.pieces.losses(part, targets).mean() for m, part in pairs])
-        examples = len(targets)
+        losses, examples = self._losses(batch), len(batch[1])
         on_cpu = losses.device.type == "cpu"
         values: Sequence[Any] = losses.tolist() if on_cpu else losses.detach().unbind()
         for member, value in zip(self.members, values, strict=True):
             if member.alive:
-                try:
+                with member.losing():
                     (member.losses.see if on_cpu else member.losses.add)(value, examples)
-                except NotFinite as error:
-                    member.lost = error
         losses.sum().backward()  # type: ignore[no-untyped-call]
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """The loss of each member, (K,), computed at once."""
+        inputs, targets = batch
+        outputs = self._pieces.outputs(self._forward(self._train), inputs)
+        if self._alike:
+            repeated = targets.repeat(len(self.members), *[1] * (targets.ndim - 1))
+            return self._pieces.losses(outputs, repeated).view(len(self.members), -1).mean(1)
+        pairs = zip(self.members, self._chunks(outputs), strict=True)
+        return torch.stack([m.pieces.losses(part, targets).mean() for m, part in pairs])
 
     def _one_by_one(self, batch: Batch) -> None:
         """The gradients of one member after another."""
-        inputs, targets = batch
         for place, member in enumerate(self.members):
             if member.alive:
                 with member.losing():
-                    outputs = self._alone(place, inputs)
-                    loss = member.pieces.losses(outputs, targets).mean()
-                    member.losses.add(loss, len(targets))
+                    loss = self._loss(place, batch)
+                    member.losses.add(loss, len(batch[1]))
                     loss.backward()  # type: ignore[no-untyped-call]
+
+    def _loss(self, place: int, batch: Batch) -> Tensor:
+        """The loss of one of the members."""
+        outputs = self._alone(place, batch[0])
+        return self.members[place].pieces.losses(outputs, batch[1]).mean()
 
     def _alone(self, place: int, inputs: Tensor) -> Tensor:
         """What one of the models gives."""
@@ -227,11 +256,12 @@ class Fusion:
             fused.clear()
 
 
-def _far(ours: Tensor, theirs: Tensor, near: float) -> bool:
-    """Whether outputs differ by more than rounding explains."""
+def _distance(ours: Tensor, theirs: Tensor) -> float:
+    """The length of the difference of tensors over that of one of them: gradients may be quite
+    another where an activation is as good as zero, but not in many places."""
     if ours.shape != theirs.shape:
-        return True
+        return math.inf
     if not theirs.isfinite().all():
-        return False  # of no use in any case
-    largest = theirs.abs().max().clamp(min=1e-3)
-    return not (ours - theirs).abs().max() <= near * largest
+        return 0.0  # of no use in any case
+    distance = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-6))
+    return distance if math.isfinite(distance) else math.inf

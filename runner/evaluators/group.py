@@ -84,7 +84,7 @@ class Group:
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Train all members on a batch; those whose loss is not finite drop out."""
         if not self._decided and len(self._alone) == PROBES:
-            self._decide(batch[0], total - at)
+            self._decide(batch, total - at)
         if self._fusion is not None:
             self._fusion.step(batch, at, total)
         elif len(self.members) == 1:
@@ -103,7 +103,7 @@ class Group:
                 with member.losing(), self._streams.of(i):
                     member.step((batch[0].clone(), batch[1]), at, total)  # it may change it
 
-    def _decide(self, inputs: Tensor, left: int) -> None:
+    def _decide(self, batch: Batch, left: int) -> None:
         """Plan to train the members as one if that is worth it for the steps that are left."""
         self._decided = True
         programs = self._programs.values()
@@ -113,7 +113,7 @@ class Group:
             self._give_up(why)
             return
         start = now(self.members[0].device)
-        self._fuse(self.members, inputs)  # those that are lost, too: it is as if they were lost now
+        self._fuse(self.members, batch)  # those that are lost, too: it is as if they were lost now
         self._prospects.planned(operations, now(self.members[0].device) - start)
         if self._fusion is None:
             self._prospects.raced(0.0)
@@ -146,9 +146,9 @@ class Group:
             buffer.copy_(value)
         return self.gain
 
-    def _fuse(self, members: Sequence[Member], inputs: Tensor | None = None) -> None:
-        """Train members as one from now on, if that can be; it is checked on inputs, where some
-        are given."""
+    def _fuse(self, members: Sequence[Member], batch: Batch | None = None) -> None:
+        """Train members as one from now on, if that can be; it is checked on a batch, where
+        one is given."""
         self._let_go()
         if len(self.alive) < 2:
             return
@@ -157,7 +157,7 @@ class Group:
             streams = self._streams.part([self.members.index(member) for member in members])
             self._fusion = Fusion(members, programs, streams, self._alone)
             self._alone = []  # of more members than there will be next time
-            if inputs is not None and (problem := self._fusion.differs(inputs)):
+            if batch is not None and (problem := self._fusion.differs(batch)):
                 raise NotFused(problem)
         except (torch.OutOfMemoryError, MemoryError):
             raise

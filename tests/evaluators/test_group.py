@@ -335,6 +335,29 @@ def test_a_plan_that_gives_other_numbers_is_not_used(
     assert group.reports == plain(members, evaluators, images).reports
 
 
+class Skewed(torch.autograd.Function):
+    """Right forward, and wrong backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad * 1.1
+
+
+def test_a_plan_that_gives_other_gradients_is_not_used(
+    made: Any, classification: Any, images: Any, monkeypatch: Any
+) -> None:
+    right = layers.linear
+    monkeypatch.setattr(layers, "linear", lambda *given: Skewed.apply(right(*given)))
+    members, evaluators = made(3), [classification()] * 3
+    group = Outcome(members, evaluators, images)
+    assert "other numbers" in group.gain.why
+    assert group.reports == plain(members, evaluators, images).reports
+
+
 def test_a_fault_of_a_plan_loses_nothing(
     made: Any, classification: Any, images: Any, monkeypatch: Any, caplog: Any
 ) -> None:
