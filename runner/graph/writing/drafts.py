@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 from runner.graph.node import Argument, Block, Function, Node, Value
 from runner.graph.unit import Call, Ref
-from runner.graph.writing.exits import RETURN, with_returns
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import Imports, as_name
+from runner.graph.writing.leaving.exits import with_exits
+from runner.graph.writing.leaving.jumps import BREAK, CONTINUE, RETURN
 from runner.graph.writing.statements import Printer
 from runner.graph.writing.values import Access
 
@@ -31,7 +32,7 @@ class Draft:
 
     def __init__(self, function: Function) -> None:
         self._function = weakref.ref(function)
-        folding = Folding(with_returns(function))
+        folding = Folding(with_exits(function))
         self._folding: Folding | None = folding  # until the first text is written
         self.targets: dict[str, None] = {}  # that it imports
         self.paths: dict[str, None] = {}  # below `self`
@@ -65,7 +66,7 @@ class Draft:
     def _write(self, imports: Imports, access: Access, reserved: set[str], first: str) -> list[str]:
         function = self._function()
         assert function is not None, "the graph that is written holds its functions"
-        folding = self._folding or Folding(with_returns(function))
+        folding = self._folding or Folding(with_exits(function))
         self._folding = None
         tails = frozenset(_tails(folding.function.block, folding))
         return Printer(folding, tails, imports, access, reserved).function(first)
@@ -86,7 +87,9 @@ def draft(function: Function, *, kept: bool) -> Draft:
 
 def _is_written_plainly(target: str) -> bool:
     """Whether a call is written without the name of the function."""
-    return target == RETURN or (target.startswith("operator:") and target[9:] in _PLAIN)
+    return target in (RETURN, BREAK, CONTINUE) or (
+        target.startswith("operator:") and target[9:] in _PLAIN
+    )
 
 
 _PLAIN = frozenset(

@@ -12,6 +12,7 @@ from runner.graph.node import Argument, Block, Function, Node, Value, values_in
 from runner.graph.writing import effects
 from runner.graph.writing.effects import Effect, commute
 from runner.graph.writing.expressions import REFLECTED
+from runner.graph.writing.leaving.jumps import BREAK, CONTINUE, ends, is_jump, jumps, loop_of
 from runner.graph.writing.loops import Walk, walk_of
 
 _EXPRESSIONS = ("call_module", "call_function", "call_method", "get_attr", "list", "dict")
@@ -57,15 +58,10 @@ class Folding:
     # What the nodes evaluate
 
     def ends(self, block: Block) -> bool:
-        """Whether a block always raises."""
+        """Whether a block is always left before its end."""
         known = self._ends.get(block)
         if known is None:
-            known = any(
-                node.op == "raise"
-                or (node.op in ("if", "with") and all(self.ends(b) for b in node.blocks))
-                for node in block.nodes
-            )
-            self._ends[block] = known
+            known = self._ends[block] = ends(block)
         return known
 
     def results(self, block: Block) -> list[tuple[Value, Argument]]:
@@ -84,6 +80,17 @@ class Folding:
             ]
         both = zip(node.outputs, block.results, strict=True)
         return [(value, result) for value, result in both if value in self.needed]
+
+    def leaves(self, jump: Node) -> list[tuple[Value, Argument]]:
+        """What a break or continue sets: the needed values that its loop carries, of a break those
+        needed behind it, and what they become."""
+        loop = loop_of(jump)
+        carried = zip(loop.blocks[0].inputs[1:], loop.outputs, jump.args, strict=True)
+        return [
+            (inner, given)
+            for inner, outer, given in carried
+            if outer in self.needed or (inner in self.needed and jump.target == CONTINUE)
+        ]
 
     def carried(self, node: Node) -> list[tuple[Value, Value, Argument]]:
         """Of a loop: (value inside, value behind, first value) of all that it carries."""
@@ -117,6 +124,8 @@ class Folding:
             case "loop":
                 first = [first for _, _, first in self.carried(node)]
                 return [*first, *self.head(node)]
+            case "raise" if is_jump(node):
+                return [given for _, given in self.leaves(node)]
             case "call_method" if node.target in REFLECTED and len(node.args) == 2:
                 return [*reversed(node.args)]
             case "call_function" if node.target == "operator:contains":
@@ -162,7 +171,7 @@ class Folding:
             if node.op == "loop":
                 values += values_in(self.head(node))
                 values += values_in(node.blocks[0].results[:1])
-            else:
+            elif not is_jump(node):
                 values += values_in(node.args)
                 values += values_in([*node.kwargs.values()])
             if isinstance(node.block.owner, Function):
@@ -179,20 +188,22 @@ class Folding:
             if isinstance(node, Function):
                 return []
             place = value.owner.inputs.index(value) - 1
-            return self._use(node) + (self._carried(node, place) if place >= 0 else [])
+            return self._use(node) + (self._carried(node, place, CONTINUE) if place >= 0 else [])
         node = value.owner
         values = self._use(node)
         if node.op == "loop":
-            return values + self._carried(node, node.outputs.index(value))
+            return values + self._carried(node, node.outputs.index(value), BREAK, CONTINUE)
         for block in node.blocks:
             if not self.ends(block):
                 values += values_in(block.results[node.outputs.index(value)])
         return values
 
     @staticmethod
-    def _carried(node: Node, place: int) -> list[Value]:
+    def _carried(node: Node, place: int, *targets: str) -> list[Value]:
+        """What a value that a loop carries needs, which jumps to some targets set as well."""
+        given = [jump.args[place] for jump in jumps(node) if jump.target in targets]
         first, again = node.args[2 + place], node.blocks[0].results[1 + place]
-        return [*values_in(first), *values_in(again)]
+        return [*values_in([first, again, *given])]
 
     def _survey(self, block: Block) -> None:
         """Number all that is written, and note who uses what."""

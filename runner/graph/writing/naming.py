@@ -13,6 +13,7 @@ from typing import final
 from runner.graph.node import Argument, Block, Function, Node, Value, values_in
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import as_name
+from runner.graph.writing.leaving.jumps import BREAK, CONTINUE, is_jump, jumps, loop_of
 
 _SAY_NOTHING = ("operator", "builtins")
 
@@ -40,6 +41,7 @@ class Names:
         self._groups: list[int] = []  # for each value: the first of those it shares with
         self._members: dict[int, int] = {}
         self._reads: dict[Node, int] = {}
+        self._behind: dict[tuple[Node, str], int] = {}  # what is live where jumps of a loop lead
         entry = self._live(function.block, self._end(function.block))
         self._define([*function.inputs], entry)
         self._share(function)
@@ -57,6 +59,9 @@ class Names:
             self._groups.append(place)
             self._members[place] = bit
         return bit
+
+    def _mask(self, values: list[Value]) -> int:
+        return sum(map(self._bit, values))
 
     def reads(self, node: Node) -> int:
         """The variables that are read where a node is written, with all that is folded into it."""
@@ -118,8 +123,9 @@ class Names:
             elif node.blocks and node not in folding.ternary:
                 live = self._live_blocks(node, live)
             else:
-                live = 0 if node.op == "raise" else self._define(self._set_by(node), live)
-                live |= self.reads(node)
+                if node.op == "raise":
+                    live = self._behind[loop_of(node), node.target] if is_jump(node) else 0
+                live = self._define(self._set_by(node), live) | self.reads(node)
         return live
 
     def _set_by(self, node: Node) -> list[Value]:
@@ -139,16 +145,16 @@ class Names:
         inside = [inner for inner, _, _ in carried]
         behind = [outer for _, outer, _ in carried if outer in self._folding.needed]
         live = self._define(behind, live)
-        kept = live  # at the top of the loop
-        for inner, outer, _ in carried:
-            if outer in self._folding.needed:
-                kept |= self._bit(inner)
+        left = [inner for inner, outer, _ in carried if outer in self._folding.needed]
+        kept = live | self._mask(left)  # at the top of the loop
+        self._behind[node, BREAK] = self._define(left, kept)
         condition = self._read([*values_in(body.results[0])])
         condition = self._moved(condition, self._folding.results(body))
         index = self._bit(body.inputs[0]) if body.inputs[0] in self._folding.needed else 0
         head = self._folding.set_by_head(node)
         for _ in range(2):
             end = self._define(inside, kept | condition)
+            self._behind[node, CONTINUE] = self._define(inside, kept)
             start = self._live(body, end | self._end(body))
             kept |= self._define(head, start)
             if index:
@@ -183,6 +189,9 @@ class Names:
                 results = dict(self._folding.results(node.blocks[0]))
                 for inner, outer, first in self._folding.carried(node):
                     yield inner, [results.get(inner), outer, first]
+                for jump in jumps(node):
+                    for inner, given in self._folding.leaves(jump):
+                        yield inner, [given]
             elif node.blocks and not self._is_tail(node):
                 for block in node.blocks:
                     for value, result in self._folding.results(block):

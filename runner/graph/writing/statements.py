@@ -6,11 +6,11 @@ from typing import final
 
 from runner.graph.node import Argument, Block, Function, Node, Value
 from runner.graph.writing import effects, layout
-from runner.graph.writing.exits import RETURN
 from runner.graph.writing.expressions import IN_PLACE, assignment, method_name, negation
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import Imports
 from runner.graph.writing.layout import STEP, Code, lay_out
+from runner.graph.writing.leaving.jumps import CONTINUE, RETURN, is_jump, jumps
 from runner.graph.writing.loops import Lane, Walk
 from runner.graph.writing.naming import Names
 from runner.graph.writing.values import Access, Values
@@ -125,6 +125,9 @@ class Printer:
                 return [*head, *(body or [f"{' ' * (indent + STEP)}pass"])]
             case "raise" if node.target == RETURN:
                 return self._with_tuple("return ", node.args[0], indent)
+            case "raise" if is_jump(node):
+                moves = self._copies(self._folding.leaves(node), indent)
+                return [*moves, f"{' ' * indent}{node.target[1:]}"]
             case "raise":
                 made = self._writer.call(node.target, node.args, node.kwargs)
                 return lay_out("raise ", made, "", indent)
@@ -239,6 +242,8 @@ class Printer:
     def _while(self, node: Node, starts: Mapping[Value, Value]) -> Code | None:
         """The condition of a `while`, if it is the same before the first round and behind each."""
         body = node.blocks[0]
+        if any(jump.target == CONTINUE for jump in jumps(node)):
+            return None  # it goes on without a test
         again = {r: v for v, r in self._folding.results(body) if isinstance(r, Value)}
         firsts = {inner: first for inner, _, first in self._folding.carried(node)}
         before = {result: firsts[inner] for result, inner in again.items()}

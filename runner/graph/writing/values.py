@@ -1,5 +1,6 @@
 """The values of a function as expressions."""
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import final
@@ -21,6 +22,11 @@ _BOOLEANS = frozenset(
         *("builtins:isinstance", "builtins:bool"),
     }
 )
+
+_COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    f"operator:{compare.__name__}": compare
+    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+}
 
 
 @final
@@ -127,6 +133,8 @@ class Values:
         if kind is Value and again in before:
             earlier = before[again]
             return earlier is first or key_of(earlier) == key_of(first)
+        if kind is Value and type(first) is bool:
+            return self._compared(again.node, before) is first
         if kind is not type(first):
             return False
         if kind is tuple or kind is list:
@@ -140,6 +148,16 @@ class Values:
             (one.op, one.target) == (two.op, two.target)
             and self.is_same(self._parts(one), self._parts(two), before)
         )  # fmt: skip
+
+    def _compared(self, node: Node | None, before: Mapping[Value, Argument]) -> bool | None:
+        """What a comparison of whole numbers gives; None for another node, or if not all numbers
+        are constants."""
+        if node is None or node not in self._folding.folded or node.target not in _COMPARISONS:
+            return None
+        one, other = (before.get(v, v) if type(v) is Value else v for v in node.args)
+        if type(one) is not int or type(other) is not int:
+            return None
+        return _COMPARISONS[node.target](one, other)
 
     def _parts(self, node: Node) -> tuple[Argument, ...]:
         """All that is written where a node stands."""

@@ -8,7 +8,7 @@ from runner.errors import GraphError
 _TOP = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Expr)
 _STATEMENTS = (
     *(ast.FunctionDef, ast.ClassDef, ast.Return, ast.Assign, ast.AugAssign, ast.Delete, ast.For),
-    *(ast.While, ast.If, ast.With, ast.Raise, ast.Expr, ast.Pass, ast.Break),
+    *(ast.While, ast.If, ast.With, ast.Raise, ast.Expr, ast.Pass, ast.Break, ast.Continue),
     *(ast.Import, ast.ImportFrom, ast.alias, ast.arguments, ast.arg, ast.withitem, ast.Module),
 )
 _EXPRESSIONS = (

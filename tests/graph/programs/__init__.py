@@ -10,6 +10,7 @@ from programs import (  # noqa: F401 (each adds its cases)
     chance,
     containers,
     creation,
+    exits,
     flow,
     functional,
     images,

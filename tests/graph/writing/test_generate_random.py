@@ -125,6 +125,18 @@ class Program:
             rest.results = (self.ending(self.block([*values, changed], 2)),)
         return node.output
 
+    def decided(self, flag: Value, one: Value, other: Value, values: Values) -> Values:
+        """Perhaps an If that decides by a flag which of two values goes on."""
+        if self.draw(st.booleans()):
+            return []
+        node = self.node("if", "", (flag,), "")
+        for value in (one, other):
+            block = node.add_block()
+            with self.function.inserting_into(block):
+                self.block(values, 3)
+                block.results = (value,)
+        return node.outputs
+
     def leaving(self, values: Values, depth: int) -> Node:
         """An If that says by a flag whether to return, what, and otherwise a value."""
         node = self.node("if", "", (self.condition(values),), "", "", self.draw(NAMES))
@@ -204,6 +216,9 @@ class Program:
             more = []
             if not again:
                 again = self.condition(inner)
+            if depth == 0 and self.draw(st.booleans()):
+                again, left, changed = self.leaving(inner, depth + 2).outputs
+                inner = [*inner, *self.decided(again, left, changed, inner)]
             if count is not None:
                 one = self.node("call_function", "operator:add", (count, 1), "").output
                 less = self.node("call_function", "operator:lt", (one, 3), "").output

@@ -1,0 +1,1 @@
+"""Breaks, continues and returns that TorchScript took apart, put together again."""
