@@ -67,7 +67,7 @@ class Fusion:
         speedup = self.race.speedup if self.race.over else 1.0
         why = "" if self.race.over else "training ended before it was known what is faster"
         if self.race.over and not self.race.together:
-            why = f"one after another they are {1 / speedup:.2f} times as fast"
+            why = "they are faster so"
         return Gain(len(self.members), self._train.launches, self._train.operations, speedup, why)
 
     def _set(self, *, training: bool) -> None:

@@ -85,8 +85,8 @@ class Prospects:
         if self._speedups and self._refused % AGAIN == 0 and RISK * seconds > cost:
             return ""
         if self._speedups and median(self._speedups) <= 1:
-            return "the groups before were no faster as one"
-        return f"planning takes {cost:.2g} s, which {seconds:.2g} s of training do not bring back"
+            return "groups before were no faster as one"
+        return "planning would take longer than it saves"
 
     def _saved(self, seconds: float) -> float:
         """What training as one saves of so many seconds; the first time, all that may be risked."""
