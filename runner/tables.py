@@ -41,7 +41,8 @@ def gains_text(gains: Sequence[Gain]) -> str:
         return ""
     models, fused = sum(gain.models for gain in gains), [gain for gain in gains if not gain.why]
     plural = "s" if len(gains) > 1 else ""
-    said = f"{len(gains)} group{plural} of {models / len(gains):.1f} models"
+    size = f"{models / len(gains):.1f}".removesuffix(".0")
+    said = f"{len(gains)} group{plural} of {size} models"
     if fused:
         launches, alone = sum(g.launches for g in fused), sum(g.operations for g in fused)
         speedup = median(gain.speedup for gain in fused)

@@ -10,11 +10,12 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from runner.choice import Value
 from runner.engines.base import BaseEngine
 from runner.engines.engine import Engine, ModelSource
 from runner.errors import ConfigError, GraphError
 from runner.fusion.codec import from_json, to_json
-from runner.fusion.flattening.flatten import flatten
+from runner.fusion.flattening.flatten import programs_of
 from runner.fusion.fuse import NotFused, fuse
 from runner.fusion.parameters import Parameters
 from runner.fusion.program import Programs
@@ -81,16 +82,21 @@ class CgoEngine(Engine):
         """Trials that may be one job, those with like models beside each other."""
         found: dict[str, list[Trial]] = defaultdict(list)
         for trial in trials:
-            config = {label: v for label, v in trial.sample.items() if self._tells(label)}
+            told = {label: self._told(label, value) for label, value in trial.sample.items()}
+            config = {label: values for label, values in told.items() if values}
             found[sample_key(config)].append(trial)
         for alike in found.values():
             yield sorted(alike, key=lambda trial: sample_key(trial.sample))
 
-    def _tells(self, label: str) -> bool:
-        """Whether models with several values for a label cannot be trained as one."""
+    def _told(self, label: str, value: Value) -> list[Value]:
+        """What tells models that cannot be trained as one from each other, of a chosen value: all
+        of it, the class it names, or nothing."""
         group, _, rest = label.partition(".")
         free = any(rest == name or rest.startswith(f"{name}.") for name in self._shares)
-        return group == "data" or (group == "evaluator" and not (free and "_target_" not in rest))
+        if group == "data" or (group == "evaluator" and not (free and "_target_" not in rest)):
+            return [value]
+        named = group == "evaluator" and isinstance(value, dict)
+        return [value["_target_"]] if named and "_target_" in value else []
 
     def _job(self, trials: Sequence[Trial]) -> Job:
         jobs = list(self._base.plan(trials))
@@ -118,14 +124,11 @@ class CgoEngine(Engine):
         """The programs of a sample's model; None where it has none."""
         try:
             graph = self._base.decided(sample)
-            modes = {"train": True, "eval": False}
-            return {
-                name: to_json(flatten(graph, self._shape, training=training))
-                for name, training in modes.items()
-            }
+            programs = programs_of(graph, self._shape)
         except (DrawError, GraphError) as error:
             log.debug("A model has no program: %s", error)
             return None
+        return {"train": to_json(programs.train), "eval": to_json(programs.eval)}
 
     @staticmethod
     def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
@@ -139,6 +142,8 @@ class CgoEngine(Engine):
     def explain(self) -> str:
         samples = [self.space.random(generator(0, "explain", i)) for i in range(self.group)]
         trials = [Trial(i, sample, 0) for i, sample in enumerate(samples)]
+        if self.group == 1:
+            return f"Trials run one at a time. {self.notice}".strip()
         job = max(self.plan(trials), key=lambda job: len(job.trials))
         models = [self.build(recipe) for recipe in job.recipes]
         programs = [found for recipe in job.recipes if (found := self.programs(recipe))]

@@ -12,6 +12,7 @@ from runner.data.data import Batch, SearchData, Split
 from runner.data.splits import TensorSplit
 from runner.evaluators.member import Member
 from runner.evaluators.race import Race
+from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import Forward, Fused, NotFused, fuse
 from runner.fusion.packed import unpack
 from runner.fusion.parameters import Parameters
@@ -41,7 +42,7 @@ class Fusion:
         self.members = members
         self._pieces = members[0].pieces
         self._streams = streams
-        self._alike = len({member.pieces.loss_settings for member in members}) == 1
+        self._alike = all(member.pieces.has_loss_of(self._pieces) for member in members)
         self._parameters = Parameters()
         try:
             self._train = self._fused([p.train for p in programs], training=True)
@@ -87,8 +88,8 @@ class Fusion:
     @torch.no_grad()
     def _outputs(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
         """What the models give in eval mode."""
-        self._set(training=False)
         with self._sparing():
+            self._set(training=False)
             if together:
                 yield from self._chunks(self._pieces.outputs(self._eval.forward, batch[0].clone()))
             else:
@@ -96,9 +97,9 @@ class Fusion:
 
     def _gradients(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
         """The loss of each model, and its gradients as one vector."""
-        self._set(training=True)
         self._update.zero_grad()
         with self._sparing():
+            self._set(training=True)
             if together:
                 losses = [*self._losses((batch[0].clone(), batch[1]))]
                 torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
@@ -114,16 +115,14 @@ class Fusion:
 
     @contextmanager
     def _sparing(self) -> Iterator[None]:
-        """Afterwards the models' buffers and random numbers are as they were before."""
-        buffers = [buffer for member in self.members for buffer in member.model.buffers()]
-        kept = [buffer.clone() for buffer in buffers]
+        """Afterwards all that the models remember beside their parameters, and their random
+        numbers, are as they were before."""
+        before = Snapshot(member.model for member in self.members)
         try:
             with self._streams.sparing():
                 yield
         finally:
-            with torch.no_grad():
-                for buffer, old in zip(buffers, kept, strict=True):
-                    buffer.copy_(old)
+            before.restore()
 
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Train all members on a batch; those whose loss is not finite drop out."""

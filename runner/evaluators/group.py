@@ -1,12 +1,12 @@
 """Group: models that are trained side by side, each on the same batches."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import final
 
 import torch
-from torch import Tensor
 
 from runner.data.data import Batch, SearchData, Split
 from runner.errors import one_line
@@ -14,7 +14,8 @@ from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.fusion import Fusion
 from runner.evaluators.member import Member
 from runner.evaluators.race import Prospects, now
-from runner.evaluators.seeds import seed_model, torch_seed
+from runner.evaluators.seeds import OtherNumbers, seed_model, torch_seed
+from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import NotFused
 from runner.fusion.program import Programs
 from runner.fusion.streams import Streams
@@ -22,6 +23,7 @@ from runner.trial import Gain, Metrics
 
 log = logging.getLogger(__name__)
 PROBES = 2  # steps that are taken one model after another first; the last one is timed
+TOO_SHORT = "training ended before it was known what is faster"
 DEAD = 0.25  # the share of members no longer trained from which they are left out
 
 
@@ -39,14 +41,17 @@ class Group:
         `prospects`: of being faster so; None: not known."""
         self.members = members
         self._prospects = prospects or Prospects()
-        self.gain = Gain(len(members), why="no programs of the models are known")
+        self.gain = Gain(
+            len(members), why=TOO_SHORT if programs else "their programs are not known"
+        )
         self._programs = dict(zip(members, programs, strict=bool(programs)))
         self._streams = Streams([0] * len(members), members[0].device)
+        self._others = OtherNumbers([member.seed for member in members])
         self._fusion: Fusion | None = None
         self._decided = not programs or len(members) == 1  # whether to be one was decided on
         self._alone: list[float] = []  # seconds of the steps before that
         self._features: list[SearchData | None] = []  # looked for once for each fusion
-        self._kept: list[tuple[Tensor, Tensor]] = []  # buffers of stopped members, and their values
+        self._kept: list[Snapshot] = []  # of members that were stopped
 
     @property
     def alive(self) -> list[Member]:
@@ -63,6 +68,7 @@ class Group:
         if self._fusion is not None and self._dead(self._fusion) >= DEAD:
             self._fuse(self.alive)
         seed_model(self.members[0].seed, epoch)
+        self._others.begin(epoch)
         for i, member in enumerate(self.members):
             self._streams.seed(i, torch_seed(member.seed, epoch))
             member.begin(epoch)
@@ -100,8 +106,17 @@ class Group:
     def _one_by_one(self, batch: Batch, at: int, total: int) -> None:
         for i, member in enumerate(self.members):
             if member.alive:
-                with member.losing(), self._streams.of(i):
+                with member.losing(), self._turn(i):
                     member.step((batch[0].clone(), batch[1]), at, total)  # it may change it
+
+    @contextmanager
+    def _turn(self, place: int) -> Iterator[None]:
+        """Global random numbers are those of a member; one that is alone has them in any case."""
+        if len(self.members) == 1:
+            yield
+            return
+        with self._streams.of(place), self._others.of(place):
+            yield
 
     def _decide(self, batch: Batch, left: int) -> None:
         """Plan to train the members as one if that is worth it for the steps that are left."""
@@ -109,6 +124,8 @@ class Group:
         programs = self._programs.values()
         operations = sum(len(p.train.steps) + len(p.eval.steps) for p in programs)
         obstacle = self.members[0].pieces.not_fused
+        if self._others.used:
+            obstacle = "a model draws random numbers of Python or numpy"
         if why := obstacle or self._prospects.refusal(operations, left * self._alone[-1]):
             self._give_up(why)
             return
@@ -126,9 +143,10 @@ class Group:
         if self._fusion is not None:
             found = self._fusion.metrics(split, epoch)
         else:
-            for member in self.alive:
-                with member.losing():
-                    found[member] = member.metrics(split, epoch)
+            for i, member in enumerate(self.members):
+                if member.alive:
+                    with member.losing(), self._turn(i):
+                        found[member] = member.metrics(split, epoch)
         return [found.get(member, {}) for member in self.members]
 
     def stop(self, places: Collection[int]) -> None:
@@ -137,13 +155,13 @@ class Group:
             member = self.members[place]
             if member.alive:
                 member.stopped = True
-                self._kept += [(buffer, buffer.clone()) for buffer in member.model.buffers()]
+                self._kept.append(Snapshot([member.model]))
 
     def end(self) -> Gain:
         """Leave each model on its own, and say what fusion brought."""
         self._let_go()
-        for buffer, value in self._kept:
-            buffer.copy_(value)
+        for before in self._kept:
+            before.restore()
         return self.gain
 
     def _fuse(self, members: Sequence[Member], batch: Batch | None = None) -> None:

@@ -85,7 +85,7 @@ class Prospects:
         if self._speedups and self._refused % AGAIN == 0 and RISK * seconds > cost:
             return ""
         if self._speedups and median(self._speedups) <= 1:
-            return "groups before were no faster as one"
+            return "groups before gained nothing"
         return "planning would take longer than it saves"
 
     def _saved(self, seconds: float) -> float:

@@ -1,6 +1,10 @@
 """Random numbers of a training: they come from a seed and the epoch, and nothing else."""
 
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy
 import torch
@@ -10,11 +14,17 @@ from runner.walk import generator
 
 def seed_model(seed: int, epoch: int) -> None:
     """Seed all global random numbers, such as those of dropout, for one epoch of one model."""
-    rng = generator(seed, "epoch", epoch)
     if torch.accelerator.is_available():
-        torch.manual_seed(rng.getrandbits(31))
+        torch.manual_seed(torch_seed(seed, epoch))
     else:  # the same without 1.4 ms of notes for accelerators that may come
-        torch.default_generator.manual_seed(rng.getrandbits(31))
+        torch.default_generator.manual_seed(torch_seed(seed, epoch))
+    seed_others(seed, epoch)
+
+
+def seed_others(seed: int, epoch: int) -> None:
+    """The same for those that are not torch's."""
+    rng = generator(seed, "epoch", epoch)
+    rng.getrandbits(31)  # torch's
     numpy.random.seed(rng.getrandbits(31))
     random.seed(rng.getrandbits(31))
 
@@ -29,3 +39,60 @@ def seed_data(seed: int, epoch: int) -> tuple[torch.Generator, torch.Generator]:
     rng = generator(seed, "data", epoch)
     order, noise = torch.Generator(), torch.Generator()
     return order.manual_seed(rng.getrandbits(31)), noise.manual_seed(rng.getrandbits(31))
+
+
+@final
+class OtherNumbers:
+    """The random numbers of Python and numpy for models that take turns: each has its own.
+
+    Hardly any model draws such numbers. Whether one does is looked at in its first turn of an
+    epoch; for those that do not, nothing is done from there on.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.used = False  # whether any model was seen to draw some
+        self._seeds = seeds
+        self._epoch = 0
+        self._states: dict[int, _State | None] = {}
+
+    def begin(self, epoch: int) -> None:
+        """Begin an epoch."""
+        self._epoch, self._states = epoch, {}
+
+    @contextmanager
+    def of(self, model: int) -> Iterator[None]:
+        """It is a model's turn."""
+        if model not in self._states:
+            seed_others(self._seeds[model], self._epoch)
+            before = _State.now()
+            yield
+            after = _State.now()
+            drew = after != before
+            self.used |= drew
+            self._states[model] = after if drew else None
+        elif (state := self._states[model]) is not None:
+            state.set()
+            yield
+            self._states[model] = _State.now()
+        else:
+            yield
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where the random numbers of Python and numpy are."""
+
+    python: Any
+    kind: str
+    keys: bytes
+    rest: Any
+
+    @classmethod
+    def now(cls) -> "_State":
+        kind, keys, *rest = numpy.random.get_state(legacy=True)
+        return cls(random.getstate(), str(kind), numpy.asarray(keys).tobytes(), rest)
+
+    def set(self) -> None:
+        random.setstate(self.python)
+        keys = numpy.frombuffer(self.keys, dtype=numpy.uint32)
+        numpy.random.set_state((self.kind, keys, *self.rest))

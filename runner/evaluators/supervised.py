@@ -1,5 +1,6 @@
 """Supervised training, in pieces: data, model, optimizer, for epoch, for batch, metric."""
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -60,6 +61,7 @@ class Supervised(Evaluator):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"evaluator.{name} is {value}; it must be above 0 and finite.")
+        _check_optimizer(getattr(self.optimizer, "func", self.optimizer))
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -73,12 +75,13 @@ class Supervised(Evaluator):
     def metrics(self, judged: Tensor) -> Metrics:
         """The metrics of a split, among them `loss`, from what `judge` said of all of it."""
 
-    @property
-    def loss_settings(self) -> tuple[tuple[str, Any], ...]:
-        """What the loss of this very evaluator follows from, beside its class."""
+    def has_loss_of(self, other: "Supervised") -> bool:
+        """Whether the loss of this very evaluator is that of another one: they are of one class,
+        and what it adds to this one is the same."""
         shared = {field.name for field in fields(Supervised)}
-        own = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in shared]
-        return tuple(pair for pair in own if isinstance(pair[1], int | float | str | None))
+        names = [field.name for field in fields(self) if field.name not in shared]
+        pairs = [(getattr(self, name), getattr(other, name, None)) for name in names]
+        return type(self) is type(other) and all(_equal(*pair) for pair in pairs)
 
     @property
     def not_fused(self) -> str:
@@ -197,8 +200,36 @@ class Supervised(Evaluator):
         return self.metrics(torch.cat(judged).cpu().double())
 
 
+def _check_optimizer(kind: Any) -> None:
+    """Raises ConfigError for a class of optimizers that step only with a closure."""
+    step = getattr(kind, "step", None)
+    closure = inspect.signature(step).parameters.get("closure") if step is not None else None
+    if closure is not None and closure.default is closure.empty:
+        raise ConfigError(
+            f"evaluator.optimizer is {kind.__name__}, whose steps want a function that computes "
+            "the loss again. Take another one, or train with evaluator=function."
+        )
+
+
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """How many training batches there are; a last one of a single example is left out, which
     batch normalization could not take."""
     whole, rest = divmod(examples, batch_size)
     return max(1, whole + (rest > 1))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two settings are the same, by what they consist of."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor):
+        return one.shape == other.shape and bool((one == other).all())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
+    if "__eq__" not in {name for kind in type(one).__mro__[:-1] for name in vars(kind)}:
+        return hasattr(one, "__dict__") and _equal(vars(one), vars(other))
+    return bool(one == other)

@@ -164,7 +164,8 @@ def _emit_one(
         return
 
     def tensor(var: Var) -> str:
-        return emitter.plain((first.model, var))
+        name = emitter.plain((first.model, var))
+        return f"{name}.clone()" if first.step.opaque else name  # it may change it in place
 
     if not first.step.inputs:
         call = _making(first, context)

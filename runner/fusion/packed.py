@@ -33,8 +33,10 @@ class Packed:
         """Views of a tensor of this one's shape, one for each owner, of the owners' shapes."""
         if self.alone:
             return [whole]
-        chunks = whole.chunk(len(self.owners), 0)
-        return [part.view(own.shape) for part, (_, own) in zip(chunks, self.owners, strict=True)]
+        return [
+            part.as_strided(own.shape, _inside(part, own))
+            for part, (_, own) in zip(whole.chunk(len(self.owners), 0), self.owners, strict=True)
+        ]
 
     def hold(self, data: Tensor, grad: Tensor | None) -> None:
         """Let the tensor and its owners be views of other memory, which has their values."""
@@ -80,6 +82,15 @@ def unpack(packed: Packed) -> None:
         data = torch.empty_strided(own.shape, strides(own), dtype=own.dtype, device=own.device)
         own.grad = None
         own.data = data.copy_(own.data)
+
+
+def _inside(part: Tensor, own: Tensor) -> tuple[int, ...]:
+    """The strides of an owner's part: its own, where they say the same; in a dimension of one, any
+    would do, but from that follows what is taken for channels last."""
+    found = part.view(own.shape).stride()
+    known = strides(own)
+    same = all(a == b or n == 1 for a, b, n in zip(found, known, own.shape, strict=True))
+    return known if same else found
 
 
 def strides(tensor: Tensor) -> tuple[int, ...]:

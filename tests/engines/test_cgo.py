@@ -84,6 +84,15 @@ def test_what_all_must_have_in_common_separates(label):
         assert len({sample[name] for sample in job.samples}) == 1
 
 
+def test_classes_chosen_with_their_arguments_separate():
+    made = engine()
+    nodes = [{"_target_": f"torch.optim.{name}", "_partial_": True} for name in ("SGD", "Adam")]
+    jobs = made.plan(trials(made, 4, evaluator__optimizer=[*nodes]))
+    assert sizes(jobs) == [2, 2]
+    rates = [{**nodes[0], "momentum": momentum} for momentum in (0.1, 0.9)]
+    assert sizes(made.plan(trials(made, 4, evaluator__optimizer=rates))) == [4]
+
+
 @pytest.mark.parametrize("label", [
     "evaluator__lr", "evaluator__optimizer__weight_decay", "evaluator__optimizer__betas",
     "evaluator__label_smoothing", "evaluator__schedule__warmup", "evaluator__clip_norm",
@@ -176,3 +185,8 @@ def test_the_plan_of_a_group_can_be_read():
     text = engine().explain()
     assert "launches for" in text
     assert "def forward(x):" in text
+
+
+def test_there_is_no_plan_of_a_group_of_one():
+    assert engine(group=1).explain() == "Trials run one at a time."
+    assert "cannot be fused" in engine(evaluator=FUNCTION).explain()

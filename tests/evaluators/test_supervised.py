@@ -1,23 +1,43 @@
 """The training loop: precision, layout, clipping, NaN, and what a list of models may not do."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from runner.data.augment import Augment
 from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.member import Losses
 from runner.evaluators.schedule import Constant
-from runner.evaluators.supervised import steps_per_epoch
+from runner.evaluators.supervised import Supervised, steps_per_epoch
 
 CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighted(Supervised):
+    """A user's own, with a weight for each class."""
+
+    weights: list[float]
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        weights = torch.tensor(self.weights)
+        return cross_entropy(outputs, targets, weight=weights, reduction="none")
+
+    def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.losses(outputs, targets)[:, None]
+
+    def metrics(self, judged: Tensor) -> Mapping[str, float]:
+        return {"loss": float(judged.mean())}
 
 
 @pytest.mark.parametrize(
@@ -29,11 +49,24 @@ CPU = torch.device("cpu")
         ({"lr": math.inf}, "evaluator.lr is inf"),
         ({"clip_norm": -1.0}, "evaluator.clip_norm is -1.0"),
         ({"label_smoothing": 1.0}, "evaluator.label_smoothing is 1.0"),
+        ({"optimizer": partial(torch.optim.LBFGS)}, "evaluator.optimizer is LBFGS, whose steps"),
     ],
 )
 def test_bad_settings(classification: Any, changed: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         classification(**changed)
+
+
+def test_losses_are_alike_where_all_that_they_follow_from_is(classification: Any) -> None:
+    one, other = (classification(augment=Augment(2, True, 0), lr=lr) for lr in (0.1, 0.2))
+    assert one.has_loss_of(other)
+    assert not one.has_loss_of(classification(augment=Augment(2, False, 0)))
+    assert not one.has_loss_of(classification(augment=Augment(2, True, 0), label_smoothing=0.1))
+    shared = {field.name: getattr(one, field.name) for field in fields(Supervised)}
+    weights = [1.0, 2.0], [1.0, 2.0], [1.0, 3.0]
+    first, second, third = (Weighted(**shared, weights=each) for each in weights)
+    assert first.has_loss_of(second) and not first.has_loss_of(third)
+    assert not first.has_loss_of(one) and not one.has_loss_of(first)
 
 
 @pytest.mark.parametrize(

@@ -371,6 +371,21 @@ def test_own_tensors_are_parts_of_the_packed_one(mode: Any, layout: torch.memory
     assert modules[1].weight.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.parametrize("mode", ["cat", "stack"])
+@pytest.mark.parametrize("shape", [(1, 8, 3), (8, 8, 3, 1, 1, 1, 8), (3, 8, 1)])
+def test_a_dimension_of_one_keeps_its_place_in_memory(mode: Any, shape: tuple[int, ...]) -> None:
+    def convolution() -> nn.Module:
+        return nn.Conv2d(*shape).to(memory_format=torch.channels_last)
+
+    modules = [convolution() for _ in range(2)]
+    x = torch.randn(2, shape[0], 6, 6)
+    wanted = [(module.weight.stride(), module(x).stride()) for module in modules]
+    packed = pack([(i, module.weight) for i, module in enumerate(modules)], mode)
+    assert [(module.weight.stride(), module(x).stride()) for module in modules] == wanted
+    unpack(packed)
+    assert [(module.weight.stride(), module(x).stride()) for module in modules] == wanted
+
+
 def test_buffers_are_packed_without_gradients() -> None:
     norms = [nn.BatchNorm2d(3) for _ in range(2)]
     packed = pack([(i, norm.num_batches_tracked) for i, norm in enumerate(norms)], "stack")

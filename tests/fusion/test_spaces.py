@@ -12,8 +12,7 @@ import torch
 from fusing import Together, adamw, assert_equal, batches_of, loss_of
 
 from runner.engines.compiler import Compiler
-from runner.fusion.flattening.flatten import flatten
-from runner.fusion.program import Programs
+from runner.fusion.flattening.flatten import programs_of
 from runner.graph.load import load_source
 from runner.walk import generator
 
@@ -40,8 +39,7 @@ def member(compiler, shape, number, i):
     decided = compiler.compile(compiler.space.random(generator(number, i)))
     torch.manual_seed(i)
     model = load_source(decided.source.text, decided.graph.tensors).build()
-    programs = (flatten(decided.graph, shape, training=mode) for mode in (True, False))
-    return model, Programs(*programs)
+    return model, programs_of(decided.graph, shape)
 
 
 @pytest.mark.parametrize("number", range(GROUPS))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from runner.fusion.flattening.flatten import flatten
+from runner.fusion.flattening.flatten import programs_of
 from runner.fusion.fuse import Fused, fuse
 from runner.fusion.parameters import Parameters
 from runner.fusion.program import Programs
@@ -33,8 +33,7 @@ def read(make: Make, shape: Sequence[int]) -> tuple[nn.Module, Programs]:
     twin.load_state_dict(model.state_dict())
     for name, parameter in model.named_parameters():
         twin.get_parameter(name).requires_grad_(parameter.requires_grad)
-    programs = (flatten(graph, shape, training=training) for training in MODES.values())
-    return twin, Programs(*programs)
+    return twin, programs_of(graph, shape)
 
 
 @dataclass

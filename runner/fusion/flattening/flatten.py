@@ -14,12 +14,24 @@ from runner.errors import GraphError
 from runner.fusion.flattening.merge import Merge, needed
 from runner.fusion.flattening.record import Plan, Recorder
 from runner.fusion.flattening.tape import Unfollowed
-from runner.fusion.program import Program
+from runner.fusion.program import Program, Programs
 from runner.graph.graph import Graph
 
 log = logging.getLogger(__name__)
 
 SIZES = (2, 7)  # the smaller, the more slices of a batch end elsewhere; one is no batch for a norm
+
+
+def programs_of(graph: Graph, shape: Sequence[int]) -> Programs:
+    """What a decided graph does in both modes; see `flatten`. What one mode cannot follow, the
+    other does not either: it may change what that one reads."""
+    plan = Plan()
+    train = _followed(graph, shape, plan, training=True)
+    known = len(plan.opaque)
+    evaluation = _followed(graph, shape, plan.again(), training=False)
+    if len(plan.opaque) > known:
+        train = _followed(graph, shape, plan.again(), training=True)
+    return Programs(train, evaluation)
 
 
 def flatten(graph: Graph, shape: Sequence[int], *, training: bool) -> Program:
@@ -30,7 +42,10 @@ def flatten(graph: Graph, shape: Sequence[int], *, training: bool) -> Program:
     or be squeezed. Raises GraphError for a model that is not decided, does not run on
     such examples, or gives something that is no tensor.
     """
-    plan = Plan()
+    return _followed(graph, shape, Plan(), training=training)
+
+
+def _followed(graph: Graph, shape: Sequence[int], plan: Plan, *, training: bool) -> Program:
     while True:
         try:
             return _flattened(graph, shape, plan, training=training)

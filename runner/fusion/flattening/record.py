@@ -36,6 +36,10 @@ class Plan:
     changing: set[str] = field(default_factory=set)  # attributes that the model itself changes
     outcomes: dict[Any, Outcome] = field(default_factory=dict)  # of units that are not followed
 
+    def again(self) -> "Plan":
+        """This plan for the other mode, which adds to it; what calls give there is not this."""
+        return Plan(self.opaque, self.changing)
+
     def make_opaque(self, graph: Graph, call: Call, why: str) -> None:
         """Follow a call no more. What it may change of the model, nobody else may read."""
         if call in self.opaque:

@@ -196,7 +196,9 @@ def _stateless(module: nn.Module) -> bool:
 
 def hooked(module: nn.Module) -> bool:
     """Whether calling a module does more than its forward."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    hooks = (module._forward_hooks, module._forward_pre_hooks,
+             module._backward_hooks, module._backward_pre_hooks)  # fmt: skip
+    return any(hooks)
 
 
 def _random(operation: Operation, var: Var, examples: int) -> Tensor:
