@@ -19,9 +19,9 @@ from rich.table import Table
 from torch import nn
 
 from runner.data.data import Batch
-from runner.evaluators.fusion import ROUNDS
 from runner.evaluators.group import Group
 from runner.evaluators.member import Member
+from runner.evaluators.race import ROUNDS
 
 BLOCK = 10  # steps that are timed together
 TURNS = 7

@@ -36,7 +36,9 @@ LAYERS = [
 SHARED = {
     "data": {"data", "images", "splits"},
     "engines": {"base", "compiler", "engine", "model_space", "notes", "open_graph", "standalone"},
-    "evaluators": {"evaluator", "fusion", "group", "member", "seeds", "supervised"},
+    "evaluators": {
+        *("evaluator", "fusion", "group", "member", "race", "seeds", "snapshot", "supervised"),
+    },
     "strategies": {"strategy"},
     "tasks": {"task"},
     "training": {"devices", "service"},
