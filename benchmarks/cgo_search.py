@@ -14,8 +14,8 @@ from runner.store import read
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = {"py": ("engine=py",), "cgo": ("engine=cgo", "engine.group=32")}
-RATES = """search={evaluator.lr: {low: 1e-4, high: 1e-1, log: true},
-evaluator.optimizer.weight_decay: {low: 1e-4, high: 1e-1, log: true}}"""
+RANGE = "{low: 1e-4, high: 1e-1, log: true}"
+RATES = f"search={{evaluator.lr: {RANGE}, evaluator.optimizer.weight_decay: {RANGE}}}"
 SEARCHES = {
     "architectures": (),  # of MLPs, as the space comes
     "rates of one MLP": (
