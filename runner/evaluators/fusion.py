@@ -11,7 +11,7 @@ from torch import Tensor
 from runner.data.data import Batch, SearchData, Split
 from runner.data.splits import TensorSplit
 from runner.evaluators.member import Member
-from runner.evaluators.race import Race
+from runner.evaluators.race import TOO_SHORT, Race
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import Forward, Fused, NotFused, fuse
 from runner.fusion.packed import unpack
@@ -66,7 +66,7 @@ class Fusion:
     def gain(self) -> Gain:
         """What it brings, as far as that is known."""
         speedup = self.race.speedup if self.race.over else 1.0
-        why = "" if self.race.over else "training ended before it was known what is faster"
+        why = "" if self.race.over else TOO_SHORT
         if self.race.over and not self.race.together:
             why = "they are faster so"
         return Gain(len(self.members), self._train.launches, self._train.operations, speedup, why)

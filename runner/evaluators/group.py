@@ -13,7 +13,7 @@ from runner.errors import one_line
 from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.fusion import Fusion
 from runner.evaluators.member import Member
-from runner.evaluators.race import Prospects, now
+from runner.evaluators.race import TOO_SHORT, Prospects, now
 from runner.evaluators.seeds import OtherNumbers, seed_model, torch_seed
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import NotFused
@@ -23,7 +23,6 @@ from runner.trial import Gain, Metrics
 
 log = logging.getLogger(__name__)
 PROBES = 2  # steps that are taken one model after another first; the last one is timed
-TOO_SHORT = "training ended before it was known what is faster"
 DEAD = 0.25  # the share of members no longer trained from which they are left out
 
 

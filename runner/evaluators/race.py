@@ -9,6 +9,7 @@ from typing import final
 
 import torch
 
+TOO_SHORT = "training ended before it was known what is faster"
 ROUNDS = 3  # so many steps of either kind are timed before the faster one is kept
 PACE = 1e-3  # seconds that planning takes for an operation, as long as none was planned
 RISK = 0.5  # the share of a training that the first plan of all may take

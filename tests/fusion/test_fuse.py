@@ -184,6 +184,13 @@ def test_what_is_not_used_is_not_decayed():
         assert torch.equal(twin.scale, model.scale.double())
 
 
+@pytest.mark.parametrize(("size", "launches"), [(8, 4), (12, 6)])
+def test_convolutions_of_single_channels_are_one_for_small_images(size, launches):
+    single = layer(CONV2, 4, 4, 3, padding=1, groups=4)
+    fused = check([chain(layer(CONV2, 2, 4, 1), single, nn.ReLU)] * 3, (2, size, size))
+    assert fused.launches == launches
+
+
 def test_one_tensor_twice_is_another_form_than_two():
     check([partial(toys.Sum, twice) for twice in (True, False, True, False)], IMAGES)
     check([partial(toys.Sum, twice) for twice in (False, True, False)], IMAGES)

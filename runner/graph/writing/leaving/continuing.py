@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from runner.graph.node import Argument, Block, Node, Value
 from runner.graph.writing.leaving.joining import prune, put
-from runner.graph.writing.leaving.jumps import CONTINUE, ends
+from runner.graph.writing.leaving.jumps import CONTINUE, ends, last_if
 
 
 def end_round(loop: Node) -> bool:
@@ -23,7 +23,7 @@ def skip_rest(loop: Node) -> bool:
     """Continue where a round ends with an If whose first block is empty: the second one is the
     rest of the round, as `if not` would have been written otherwise. Says whether it does."""
     body = loop.blocks[0]
-    node = _last(body)
+    node = last_if(body)
     if node is None or ends(body) or body.results[0] is not True:
         return False
     then, rest = node.blocks
@@ -48,11 +48,6 @@ def _is_kept(loop: Node, given: dict[Value, Argument]) -> bool:
     )
 
 
-def _last(block: Block) -> Node | None:
-    """The If at the end of a block."""
-    return block.nodes[-2] if len(block.nodes) > 1 and block.nodes[-2].op == "if" else None
-
-
 def _is_continue(node: Node) -> bool:
     return node.op == "raise" and node.target == CONTINUE
 
@@ -61,7 +56,7 @@ def _continues(block: Block) -> bool:
     """Whether a way to the end of a block continues instead."""
     if len(block.nodes) > 1 and _is_continue(block.nodes[-2]):
         return True
-    node = _last(block)
+    node = last_if(block)
     return node is not None and any(map(_continues, node.blocks))
 
 
@@ -71,7 +66,7 @@ def _end(block: Block, results: Sequence[Argument], names: list[str]) -> tuple[A
         jump = block.nodes.pop(-2)
         carried, jump.args = jump.args, ()
         return carried
-    node = _last(block)
+    node = last_if(block)
     if node is None or not _continues(block):
         return tuple(None for _ in names) if ends(block) else (*results,)
     before = [*node.outputs]

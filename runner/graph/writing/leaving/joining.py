@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from runner.graph.node import Argument, Block, Node, Value, map_values
-from runner.graph.writing.leaving.jumps import ends
+from runner.graph.writing.leaving.jumps import ends, last_if
 
 _BOTH: Final = (True, False)
 
@@ -62,16 +62,11 @@ def _said(node: Node, flag: int) -> Iterator[Argument]:
     """What the ways through an If give for a flag."""
     for block in node.blocks:
         if not ends(block):
-            inner, result = _last(block), block.results[flag]
+            inner, result = last_if(block), block.results[flag]
             if inner is not None and result in inner.outputs:
                 yield from _said(inner, inner.outputs.index(result))
             else:
                 yield result
-
-
-def _last(block: Block) -> Node | None:
-    """The If at the end of a block."""
-    return block.nodes[-2] if len(block.nodes) > 1 and block.nodes[-2].op == "if" else None
 
 
 def _spread(node: Node, flag: int, decision: Node, known: Mapping[Value, Argument]) -> None:
@@ -115,6 +110,6 @@ def prune(node: Node) -> None:
     node.outputs[:] = [node.outputs[place] for place in places]
     for block in node.blocks:
         block.results = tuple(block.results[place] for place in places)
-        inner = _last(block)
+        inner = last_if(block)
         if inner is not None:
             prune(inner)

@@ -27,6 +27,11 @@ def ends(block: Block) -> bool:
     )
 
 
+def last_if(block: Block) -> Node | None:
+    """The If at the end of a block, if one is there."""
+    return block.nodes[-2] if len(block.nodes) > 1 and block.nodes[-2].op == "if" else None
+
+
 def loop_of(node: Node) -> Node:
     """The innermost loop around a node."""
     owner = node.block.owner
