@@ -72,6 +72,14 @@ class Worker:
         self._data: tuple[str, Data] | None = None
         self._prospects = Prospects()
 
+    def prepare(self) -> None:
+        """Import what training needs, before the first job is there: the first optimizer of a
+        process brings in a second's worth of torch."""
+        with suppress(Exception):  # what fails here will fail in the job, and be reported
+            kind: type[Evaluator] = locate(self.setup.evaluator["_target_"], self.setup.trust)
+            if kind.fusible:
+                torch.optim.SGD([torch.zeros(1)])
+
     def load(self) -> None:
         """Load the data before the first job is there. What fails here will fail there, too, and be
         reported."""

@@ -101,8 +101,9 @@ class Fusion:
         with self._sparing():
             self._set(training=True)
             if together:
-                losses = [*self._losses((batch[0].clone(), batch[1]))]
-                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+                every = self._losses((batch[0].clone(), batch[1]))
+                every.sum().backward()  # type: ignore[no-untyped-call]
+                losses = [*every]
             else:
                 losses = []
                 for place in range(len(self.members)):

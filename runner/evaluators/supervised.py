@@ -19,6 +19,7 @@ from runner.evaluators.evaluator import Evaluator, NotFinite, Run
 from runner.evaluators.group import Group
 from runner.evaluators.member import Forward, Member, lay_out
 from runner.evaluators.seeds import seed_data
+from runner.nn.same import same_value
 from runner.trial import Metrics
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -81,7 +82,7 @@ class Supervised(Evaluator):
         shared = {field.name for field in fields(Supervised)}
         names = [field.name for field in fields(self) if field.name not in shared]
         pairs = [(getattr(self, name), getattr(other, name, None)) for name in names]
-        return type(self) is type(other) and all(_equal(*pair) for pair in pairs)
+        return type(self) is type(other) and all(same_value(*pair) for pair in pairs)
 
     @property
     def not_fused(self) -> str:
@@ -216,20 +217,3 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
     batch normalization could not take."""
     whole, rest = divmod(examples, batch_size)
     return max(1, whole + (rest > 1))
-
-
-def _equal(one: Any, other: Any) -> bool:
-    """Whether two settings are the same, by what they consist of."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, Tensor):
-        return one.shape == other.shape and bool((one == other).all())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
-    if "__eq__" not in {name for kind in type(one).__mro__[:-1] for name in vars(kind)}:
-        return hasattr(one, "__dict__") and _equal(vars(one), vars(other))
-    return bool(one == other)

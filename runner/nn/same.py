@@ -26,6 +26,11 @@ def same_structure(one: nn.Module, other: nn.Module) -> bool:
         return _Comparison(deep=True).same(one, other)
 
 
+def same_value(one: object, other: object) -> bool:
+    """Whether two things are alike by what they consist of, however deep."""
+    return _Comparison(deep=True).same(one, other)
+
+
 def differences(one: nn.Module, other: nn.Module) -> list[str]:
     """Where two symbolic builds of a space, under its first and its last candidates, differ.
 

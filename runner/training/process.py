@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(hello["threads"])
     setup = Setup.from_json(hello["setup"])
     worker = Worker(setup, torch.device(hello["device"]))
-    torch.optim.SGD([torch.zeros(1)])  # the first one of a process imports a second's worth
+    worker.prepare()
     send("ready")
     with _output_to(Path(os.devnull)):
         worker.load()
