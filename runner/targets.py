@@ -19,8 +19,8 @@ from runner.errors import ConfigError, did_you_mean, one_line
 Node = Mapping[str, Any]
 
 ALLOWED = (
-    "runner.data", "runner.engines", "runner.evaluators", "runner.nn", "runner.strategies",
-    "runner.tasks", "runner.training", "spaces",
+    "runner.data", "runner.engines", "runner.evaluators", "runner.mutators", "runner.nn",
+    "runner.strategies", "runner.tasks", "runner.training", "spaces",
     "torch.nn", "torch.optim", "torch.utils.data", "optuna.samplers", "optuna.pruners",
     "timm.create_model", "torchvision.models", "torchvision.datasets", "torchvision.transforms",
 )  # fmt: skip

@@ -22,7 +22,7 @@ LAYERS = [
     ["worker"],
     ["engines", "evaluators", "strategies", "training.service", "store", "progress", "tables"],
     ["tally", "composing"],
-    ["fusion"],
+    ["fusion", "mutators"],
     ["graph"],
     ["config", "data", "heading", "nn", "source", "text", "trial"],
     ["space", "targets", "training.devices"],
@@ -36,6 +36,7 @@ LAYERS = [
 SHARED = {
     "data": {"data", "images", "splits"},
     "engines": {"base", "compiler", "engine", "model_space", "notes", "open_graph", "standalone"},
+    "mutators": {"selection"},
     "evaluators": {
         *("evaluator", "fusion", "group", "member", "race", "seeds", "snapshot", "supervised"),
     },

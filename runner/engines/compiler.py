@@ -77,9 +77,10 @@ class Compiler:
         walk = self.model_space.walk(lookup(sample))
         if walk.broken is not None:
             raise walk.broken
-        graph = self.decided(walk.sample)
+        base = self.decided(walk.sample)
+        graph = self.copied(base)
         try:
-            mutate(graph, self.mutators, walk)
+            mutate(graph, self.mutators, walk, base=base)
             drop_placeholders(graph)
             lint(graph, decided=True)
             if self.mutators:
@@ -98,9 +99,11 @@ class Compiler:
             propagate(graph, Spec((2, *self.shape)))
 
     def decided(self, sample: Sample) -> Graph:
-        """The graph of the model of the inline choices, not mutated; free to be changed where
-        there are mutators."""
-        graph = self._open.decided(sample)
+        """The graph of the model of the inline choices, not mutated; to be read only."""
+        return self._open.decided(sample)
+
+    def copied(self, graph: Graph) -> Graph:
+        """A graph that is free to be changed, where there are mutators to change it."""
         return graph.copy() if self.mutators else graph
 
     def source(self, sample: Sample, *, standalone: bool = False) -> ModelSource:
@@ -132,7 +135,8 @@ class GraphSpace(Space):
         if walk.broken is not None:
             raise walk.broken
         try:
-            mutate(self._compiler.decided(walk.sample), self._compiler.mutators, walk)
+            base = self._compiler.decided(walk.sample)
+            mutate(self._compiler.copied(base), self._compiler.mutators, walk, base=base)
         except Refused as refused:
             raise DrawError(str(refused), walk.sample) from refused
         return walk.sample

@@ -56,6 +56,11 @@ class Mutator(ABC):
         """The answer to any choice, for example a `runner.choice.Numeric`."""
         return self._bound().ask(choice)
 
+    @property
+    def base(self) -> Graph:
+        """The model's graph as it was before the first mutator, to be read only."""
+        return self._bound().base
+
     def _bound(self) -> "Asking":
         if self._asking is None:
             raise GraphError(f"{type(self).__name__} can ask for choices only while it mutates.")
@@ -74,8 +79,9 @@ def _keys(candidates: Sequence[object]) -> tuple[Value, ...]:
 class Asking:
     """What a mutator asks while it mutates, and the answers it got."""
 
-    def __init__(self, walk: Walk, scope: str) -> None:
+    def __init__(self, walk: Walk, scope: str, base: Graph) -> None:
         self.answers: dict[str, Value] = {}
+        self.base = base
         self._walk = walk
         self._scope = scope
         self._count = 0
@@ -97,17 +103,21 @@ class Asking:
         return answer
 
 
-def mutate(graph: Graph, mutators: Sequence[Mutator], walk: Walk) -> None:
-    """Run mutators on a graph, in order, and note in its history what they decided.
+def mutate(
+    graph: Graph, mutators: Sequence[Mutator], walk: Walk, *, base: Graph | None = None
+) -> None:
+    """Run mutators on a graph, in order, and note in its history what they decided. `base` is the
+    same graph to be left as it is; one is made where it is not given.
 
     Raises Refused when a mutation does not fit, or raises anything.
     """
+    before = graph.copy() if base is None else base
     counts: Counter[str] = Counter()
     for mutator in mutators:
         name = type(mutator).__name__
         counts[name] += 1
         scope = name if counts[name] == 1 else f"{name}{counts[name]}"
-        asking = Asking(walk, scope)
+        asking = Asking(walk, scope, before)
         ties = Ties(graph)
         _run(mutator, graph, asking, scope)
         ties.follow(graph)

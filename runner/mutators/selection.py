@@ -1,0 +1,153 @@
+"""Where a mutator works: units and calls, found by path, class and operation."""
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, final
+
+from runner.errors import ConfigError, did_you_mean
+from runner.graph.graph import Graph
+from runner.graph.mutator import Mutator
+from runner.graph.node import Node
+from runner.graph.unit import Unit
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Match:
+    """One place that was found: a unit, or a call of a function or method in the code of one."""
+
+    label: str  # the path of the unit; behind it the operation and, from the second on, a number
+    path: str
+    unit: Unit
+    function: str = ""  # of the unit, where a call was found
+    node: Node | None = None
+
+
+class Selective(Mutator, ABC):
+    """A mutator of the places that `on`, `cls` and `op` describe together.
+
+    - `on`: the path of a unit; `*` stands for any text without a dot, `**` for any text, `?` for
+      one character, `[2-4]` for one of a range. A leading `**.` fits at the top, too.
+    - `cls`: the name of a class, or its whole "module.qualname".
+    - `op`: a function or method that is called in the code of units: "relu".
+
+    `tie` makes one choice for all places; else each has one of its own, with its path as label.
+    """
+
+    takes_calls = False  # whether it can work on a call in code, too: on what `op` finds
+
+    def __init__(self, on: str = "", cls: str = "", op: str = "", *, tie: bool = False) -> None:
+        if not (on or cls or op):
+            raise ConfigError(
+                f"{self.word} does not say where: give it `on` (a path such as 'layer[2-4].*'), "
+                "`class` or `op`."
+            )
+        if op and not self.takes_calls:
+            raise ConfigError(f"{self.word} works on modules, and not on calls: `op` finds those.")
+        self.on, self.cls, self.op, self.tie = on, cls, op, tie
+
+    @property
+    def word(self) -> str:
+        """How a config calls it, and how labels begin."""
+        return type(self).__name__.lower()
+
+    def mutate(self, graph: Graph) -> None:
+        for match in self.matches(graph):
+            self.change(graph, match)
+
+    @abstractmethod
+    def change(self, graph: Graph, match: Match) -> None:
+        """Change the graph at one place. Places come parents first, and are found beforehand."""
+
+    def matches(self, graph: Graph) -> list[Match]:
+        """The places in a graph. Raises ConfigError, naming near ones, where neither this graph
+        nor the model as it was before any mutator has one."""
+        found = [*self._found(graph)]
+        if not found and not any(True for _ in self._found(self.base)):
+            raise ConfigError(f"{self.word} finds nothing: {self._missed()}")
+        return found
+
+    def decide(self, candidates: Any, match: Match) -> Any:
+        """One of a list of candidates, asked for at this place; anything else is decided."""
+        if not isinstance(candidates, list):
+            return candidates
+        where = (self.on or self.cls or self.op) if self.tie else match.label
+        return self.choice(candidates, label=f"{self.word}/{where}")
+
+    def _found(self, graph: Graph) -> Iterator[Match]:
+        fits = _pattern(self.on)
+        for path, unit in graph.units():
+            if not fits.fullmatch(path) or not (path or self.op):  # the root itself stays
+                continue
+            if self.cls and self.cls not in (unit.name, unit.cls.target.replace(":", ".")):
+                continue
+            if self.op:
+                yield from self._calls(path, unit)
+            else:
+                yield Match(path, path, unit)
+
+    def _calls(self, path: str, unit: Unit) -> Iterator[Match]:
+        counts: Counter[str] = Counter()
+        for name, function in unit.functions.items():
+            places = [i for i, node in enumerate(function.nodes) if self._is_call(node)]
+            nodes = unit.edit(name).nodes if places else []
+            for place in places:
+                counts[self.op] += 1
+                number = "" if counts[self.op] == 1 else str(counts[self.op])
+                label = "/".join(filter(None, (path, f"{self.op}{number}")))
+                yield Match(label, path, unit, name, nodes[place])
+
+    def _is_call(self, node: Node) -> bool:
+        called = node.op in ("call_function", "call_method")
+        return called and self.op in (node.target, node.target.rpartition(":")[2])
+
+    def _missed(self) -> str:
+        """What was looked for, and what there would have been."""
+        units = [(path, unit) for path, unit in self.base.units() if path]
+        if self.on and not any(_pattern(self.on).fullmatch(path) for path, _ in units):
+            near = did_you_mean(self.on, [path for path, _ in units])
+            names = ", ".join(repr(name) for name in [*self.base.root.children][:12])
+            return f"no path of the model fits {self.on!r}.{near} At the top it has {names}."
+        if self.cls and not any(unit.name == self.cls for _, unit in units):
+            classes = sorted({unit.name for _, unit in units})
+            near = did_you_mean(self.cls, classes)
+            return f"the model has no {self.cls!r}.{near} It has {', '.join(classes[:12])}."
+        if self.op:
+            calls = sorted(_called(self.base))
+            near = did_you_mean(self.op, calls)
+            return f"no code there calls {self.op!r}.{near} Called are {', '.join(calls[:12])}."
+        where = " and ".join(f"{name} {value!r}" for name, value in _given(self).items() if value)
+        return f"no place has {where} at once."
+
+
+def _given(selection: Selective) -> Mapping[str, str]:
+    return {"on": selection.on, "class": selection.cls, "op": selection.op}
+
+
+def _called(graph: Graph) -> set[str]:
+    """The names of all functions and methods that the code of a model calls."""
+    return {
+        node.target.rpartition(":")[2]
+        for _, unit in graph.units()
+        for function in unit.functions.values()
+        for node in function.nodes
+        if node.op in ("call_function", "call_method")
+    }
+
+
+@lru_cache(maxsize=256)
+def _pattern(glob: str) -> re.Pattern[str]:
+    """A glob of paths as a regular expression; no glob fits all."""
+    parts = re.split(r"(\*\*\.|\*\*|\*|\?|\[[^\]]*\])", glob or "**")
+    special = {"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}
+    text = "".join(
+        special.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts
+    )
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ConfigError(f"{glob!r} is no path: {error}.") from error
