@@ -2,13 +2,16 @@
 
 import fnmatch
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from runner.errors import GraphError
 from runner.graph.moves import Move
 from runner.graph.node import Function, Node, Op
 from runner.graph.text import graph_text
 from runner.graph.unit import Grade, Unit, labels
+
+if TYPE_CHECKING:
+    from runner.graph.widths.source import Source
 
 
 @final
@@ -40,6 +43,8 @@ class Graph:
         self.tensors: dict[str, Any] = {}  # name -> torch.Tensor
         self.notes: list[Note] = []
         self.history: list[str] = []  # a sentence for each mutation
+        self.example: tuple[int, ...] | None = None  # the shape of an example, without the batch
+        self.widths: dict[str, list[Source]] = {}  # what sets a width, by the label of its choice
 
     def copy(self, root: Unit | None = None) -> "Graph":
         """A copy to be changed; cheap, since functions of units are shared until they are asked
@@ -50,7 +55,18 @@ class Graph:
         twin.tensors = {**self.tensors}
         twin.notes = [*self.notes]
         twin.history = [*self.history]
+        twin.example = self.example
+        twin.widths = {**self.widths}
         return twin
+
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an example. Raises GraphError where none is known."""
+        if self.example is None:
+            raise GraphError(
+                "The shape of what the model is given is not known; set space.input, for example "
+                "to [3, 32, 32]."
+            )
+        return self.example
 
     # Queries
 

@@ -134,6 +134,15 @@ def with_argument(call: Call, name: str, value: Argument) -> Call:
     return _by_name(call, value, found, [*parameters])
 
 
+def bound_arguments(call: Call) -> dict[str, Argument]:
+    """The arguments a call gives, by the names of the parameters; not those that `*args` or
+    `**kwargs` take. Raises GraphError for a call that does not fit."""
+    bound = _bind(call)
+    kinds = {p.name: p.kind for p in bound.signature.parameters.values()}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {n: value for n, value in bound.arguments.items() if kinds[n] not in variadic}
+
+
 def drop_defaults(call: Call) -> Call:
     """The call without the arguments that equal their defaults, where they can be left out."""
     bound = _bind(call)

@@ -1,6 +1,6 @@
 """What shape every value of a graph has: the graph run on tensors that have nothing but a shape."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, final
@@ -41,15 +41,15 @@ def propagate(graph: Graph, *inputs: Any, **kwargs: Any) -> Shapes:
         interpreter = _Shapes(graph, shapes)
         interpreter.model.eval()
         try:
-            result = interpreter(*_meta(inputs), **_meta(kwargs))
-        except _Stopped as stopped:
+            result = interpreter(*on_meta(inputs), **on_meta(kwargs))
+        except Stopped as stopped:
             shapes.stopped = str(stopped)
         else:
             shapes.result = _described(result)
     return shapes
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """A place where the data decides."""
 
 
@@ -57,34 +57,31 @@ class Mismatch(GraphError):
     """A node whose arguments do not fit; the text says where, and what they are."""
 
 
-@final
-class _Shapes(Interpreter):
-    """Runs on meta tensors, and keeps the specs of all values."""
+class OnMeta(Interpreter):
+    """Runs on meta tensors; a call that does not fit is told with its place and its shapes."""
 
-    def __init__(self, graph: Graph, shapes: Shapes) -> None:
-        self._shapes = shapes
-        self._seen: dict[Value, Spec | None] = {}
+    def __init__(self, graph: Graph) -> None:
         super().__init__(graph, "meta")
 
     def make_builder(self, device: torch.device) -> Builder:
-        return _MetaBuilder(self.graph, self.run_method, device)
+        return MetaBuilder(self.graph, self.run_method, device)
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
         try:
             return self.model(*inputs, **kwargs)
-        except (GraphError, _Stopped):
+        except (GraphError, Stopped):
             raise
         except Exception as error:
-            what = f"The model ({self.graph.root.name}) got {_listed(inputs, kwargs)}"
-            raise _explained(what, error) from error
+            what = f"The model ({self.graph.root.name}) got {listed(inputs, kwargs)}"
+            raise explained(what, error) from error
 
     def run_node(self, node: Node, frame: Frame) -> None:
         try:
             super().run_node(node, frame)
-        except (GraphError, _Stopped):
+        except (GraphError, Stopped):
             raise
         except Exception as error:
-            raise _explained(self._what(node, frame), error) from error
+            raise explained(self._what(node, frame), error) from error
 
     def _what(self, node: Node, frame: Frame) -> str:
         """A node as an error names it: where it stands, and what it was given."""
@@ -94,25 +91,45 @@ class _Shapes(Interpreter):
         if node.op == "call_module" and frame.module is not None:
             path = ".".join(filter(None, (frame.path, node.path))) or "the model"
             module = self.submodule(frame, node.path)
-            name = f"{path} ({_named(module)})"
+            name = f"{path} ({named(module)})"
             name += f".{node.method}" if node.method != "forward" else ""
         args, kwargs = self.arguments(node, frame)
-        return f"{place}: {name} got {_listed(tuple(args), kwargs)}"
+        return f"{place}: {name} got {listed(tuple(args), kwargs)}"
 
     def run_call_function(self, node: Node, frame: Frame) -> Any:
+        if node.target.startswith(":"):
+            return super().run_call_function(node, frame)
         args, kwargs = self.arguments(node, frame)
+        return self.call_function(node, args, kwargs)
+
+    def run_call_method(self, node: Node, frame: Frame) -> Any:
+        args, kwargs = self.arguments(node, frame)
+        return self.call_method(node, args, kwargs)
+
+    def call_function(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What the function of a node gives; looked up where it has no side effects."""
         if node.target.startswith("torch") or (
             node.target.startswith("operator:") and not any(type(a) is list for a in args)
         ):
             return _memory.of(node.target, self.locate(node.target), args, kwargs)
-        return super().run_call_function(node, frame)
+        return self.locate(node.target)(*args, **kwargs)
 
-    def run_call_method(self, node: Node, frame: Frame) -> Any:
-        args, kwargs = self.arguments(node, frame)
+    def call_method(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What the method of a node gives; looked up where it has no side effects."""
         method = getattr(args[0], node.target)
         if isinstance(args[0], Tensor) and not node.target.endswith("_"):
             return _memory.of(f".{node.target}", lambda _, *a, **k: method(*a, **k), args, kwargs)
         return method(*args[1:], **kwargs)
+
+
+@final
+class _Shapes(OnMeta):
+    """Keeps the specs of all values."""
+
+    def __init__(self, graph: Graph, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._seen: dict[Value, Spec | None] = {}
+        super().__init__(graph)
 
     def store(self, value: Value, thing: Any, frame: Frame) -> None:
         frame.values[value] = thing
@@ -123,30 +140,29 @@ class _Shapes(Interpreter):
             value.spec = self._seen[value] = spec if known == spec else None
 
 
-@final
-class _MetaBuilder(Builder):
+class MetaBuilder(Builder):
     """Makes modules without data; equal basic units are one module, made once for all graphs."""
 
     def __init__(self, graph: Graph, run: Any, device: torch.device) -> None:
         super().__init__(graph, run, device)
-        self._own = {unit for _, above in graph.root.walk() for unit in _edited(above)}
+        self.own = {unit for _, above in graph.root.walk() for unit in _edited(above)}
 
     def model(self) -> nn.Module:
         return self.module(self.graph.root, "")  # what is tied has one shape
 
     def basic(self, unit: Unit, path: str) -> nn.Module:
-        if unit in self._own or unit.call is None or any(map(_has_unit, _arguments(unit))):
-            return self._fresh(unit, path)
+        if unit in self.own or unit.call is None or any(map(_has_unit, _arguments(unit))):
+            return self.fresh(unit, path)
         key = (locate(unit.call.target), repr((unit.call, unit.edits, unit.hooked)))
         module = _modules.get(key)
         if module is None:
             if len(_modules) >= MANY:
                 _modules.clear()
-            module = _modules[key] = self._fresh(unit, path)
+            module = _modules[key] = self.fresh(unit, path)
             _remembering(module)
         return module
 
-    def _fresh(self, unit: Unit, path: str) -> nn.Module:
+    def fresh(self, unit: Unit, path: str) -> nn.Module:
         try:
             return super().basic(unit, path)
         except GraphError:
@@ -199,13 +215,13 @@ def _spec(shape: torch.Size, dtype: torch.dtype) -> Spec:
     return Spec(tuple(shape), str(dtype).removeprefix("torch."))
 
 
-def _meta(thing: Any) -> Any:
+def on_meta(thing: Any) -> Any:
     """The same with tensors that have no data."""
     if isinstance(thing, Tensor):
         return torch.empty_like(thing, device="meta")
     if isinstance(thing, Spec):
         return torch.empty(thing.shape, dtype=getattr(torch, thing.dtype), device="meta")
-    return _mapped(thing, _meta)
+    return _mapped(thing, on_meta)
 
 
 def _described(thing: Any) -> Any:
@@ -225,7 +241,7 @@ def _mapped(thing: Any, change: Callable[[Any], Any]) -> Any:
     return thing
 
 
-def _named(module: nn.Module) -> str:
+def named(module: nn.Module) -> str:
     """A module as an error names it: a layer with its arguments, anything else by its class."""
     if isinstance(module, Live):
         return module._runner_unit.name
@@ -233,7 +249,7 @@ def _named(module: nn.Module) -> str:
     return text if len(text) < 160 and not module._modules else type(module).__name__
 
 
-def _listed(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+def listed(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Arguments as a reader wants them: tensors by shape, the rest in short."""
     shown = [_shown(arg) for arg in args] + [f"{name}={_shown(a)}" for name, a in kwargs.items()]
     return ", ".join(shown) or "nothing"
@@ -259,11 +275,11 @@ DATA = ("meta tensor", "meta backend", "'meta'", "on meta", "data-dependent", "u
         "same device", "two devices", "meta device")  # fmt: skip
 
 
-def _explained(what: str, error: Exception) -> Exception:
-    """What a node raised: a mismatch, or a question that only data can answer."""
+def explained(what: str, error: Exception) -> Exception:
+    """An error for what a node raised: a mismatch, or a question that only data can answer."""
     text = " ".join(str(error).split())
     sentence = text.split(". ")[0].rstrip(".") or type(error).__name__
     lower = text.lower()
     if isinstance(error, NotImplementedError) or any(sign in lower for sign in DATA):
-        return _Stopped(f"{what}: {sentence}.")
+        return Stopped(f"{what}: {sentence}.")
     return Mismatch(f"{what}: {sentence}.")

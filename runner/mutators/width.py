@@ -1,0 +1,147 @@
+"""Width: how many channels layers give; everything that depends on them follows."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, final
+
+from runner.errors import ConfigError, GraphError
+from runner.graph.graph import Graph
+from runner.graph.widths.applying import apply
+from runner.graph.widths.resizing import Resizing
+from runner.graph.widths.source import Source
+from runner.mutators.selection import Match, Selective
+
+KEPT = 64  # so many graphs are remembered, with what was found out about their widths
+
+
+@final
+@dataclass(frozen=True)
+class Coupled:
+    """Layers whose widths can only change together: the first place that was matched among them,
+    what sets their widths, and why they cannot change at all, if so."""
+
+    match: Match
+    sources: Sequence[Source]
+    problem: str = ""
+
+
+@final
+class Width(Selective):
+    """Scales the number of channels that layers give: `width: [0.5, 0.75, 1.0]`.
+
+    What takes these channels follows: the next layers, norms, depthwise and grouped convolutions,
+    parameters, numbers in code. Layers whose outputs are added, or meet otherwise, are one choice,
+    named after the first that is matched. The model's input and output stay as they are. Layers
+    that give as many channels as they get (norms, depthwise convolutions) have no width of their
+    own, and are passed over where others match.
+
+    Found by trying (see `runner.graph.widths`), on shapes alone, for any module whose constructor
+    is given its width as a number.
+    """
+
+    def __init__(
+        self,
+        width: float | list[float],
+        on: str = "",
+        cls: str = "",
+        op: str = "",
+        *,
+        multiple: int = 1,
+        tie: bool = False,
+    ) -> None:
+        """`width` are factors above 0; numbers of channels are rounded to a multiple of
+        `multiple`."""
+        super().__init__(on, cls, op, tie=tie)
+        for factor in width if isinstance(width, list) else [width]:
+            if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:
+                raise ConfigError(f"width is {factor!r}; it must be a factor above 0, such as 0.5.")
+        if multiple < 1:
+            raise ConfigError(f"multiple is {multiple}; it must be at least 1.")
+        self.width, self.multiple = width, multiple
+        self._known: OrderedDict[Any, tuple[Resizing, Sequence[Coupled]]] = OrderedDict()
+
+    def mutate(self, graph: Graph) -> None:
+        matches = self.matches(graph)
+        if not matches:
+            return
+        resizing, groups = self._groups(graph, matches)
+        possible = [group for group in groups if not group.problem]
+        if not possible:
+            raise GraphError(groups[0].problem if groups else _none(matches))
+        wanted: dict[Source, int] = {}
+        for group in possible:
+            factor = self.decide(self.width, group.match)
+            wanted |= dict(self._sizes(group, factor))
+            graph.widths[f"{self.word}/{group.match.label}"] = [*group.sources]
+        if any(source.size != size for source, size in wanted.items()):
+            apply(graph, resizing.fit(wanted))
+
+    def change(self, graph: Graph, match: Match) -> None:
+        raise AssertionError("widths are changed together")
+
+    def refused(self, graph: Graph) -> dict[str, str]:
+        """Why matched layers cannot change, by their path."""
+        _, groups = self._groups(graph, self.matches(graph))
+        return {group.match.label: group.problem for group in groups if group.problem}
+
+    def _groups(self, graph: Graph, matches: Sequence[Match]) -> tuple[Resizing, Sequence[Coupled]]:
+        """Which layers change together; remembered for graphs that are alike."""
+        key = _likeness(graph)
+        if key not in self._known:
+            resizing = Resizing(graph.copy())
+            self._known[key] = resizing, [*_coupled(resizing, matches)]
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    def _sizes(self, group: Coupled, factor: float) -> Iterator[tuple[Source, int]]:
+        """The numbers that a factor means for a group of layers."""
+        first = group.sources[0]
+        size = max(1, round(first.size * factor / self.multiple)) * self.multiple
+        ratio = Fraction(size, first.size)
+        for source in group.sources:
+            new = source.size * ratio
+            if new.denominator != 1:
+                raise GraphError(
+                    f"{first.path} would give {size} channels, and {source.path or 'the model'} "
+                    f"with it {float(new):g} in place of {source.size}."
+                )
+            yield source, int(new)
+
+
+def _coupled(resizing: Resizing, matches: Sequence[Match]) -> Iterator[Coupled]:
+    """Matched layers that have a width, those that change together as one."""
+    done: set[Source] = set()
+    for match in matches:
+        for source in resizing.sources(match.path):
+            if source in done:
+                continue
+            try:
+                sources = resizing.coupled(source)
+            except GraphError as error:
+                yield Coupled(match, [source], f"{match.path}: {error}")
+            else:
+                done |= {*sources}
+                yield Coupled(match, sources)
+
+
+def _none(matches: Sequence[Match]) -> str:
+    paths = ", ".join(match.label for match in matches[:3])
+    return (
+        f"{paths}: none of what is matched has a width of its own; name the layers that make the "
+        "channels, such as convolutions or linear layers."
+    )
+
+
+def _likeness(graph: Graph) -> Any:
+    """Something equal for graphs that are built alike."""
+    return (
+        graph.example,
+        *(
+            (path, unit.cls, repr(unit.call), repr(unit.edits), tuple(unit.functions.values()))
+            for path, unit in graph.root.walk()
+        ),
+    )
