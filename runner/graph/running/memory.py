@@ -1,4 +1,4 @@
-"""Remembers the shapes that calls on meta tensors gave."""
+"""Remembers the shapes that calls on meta tensors gave; calls on others are made each time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -56,7 +56,7 @@ def _key(thing: Any) -> Any:
     """A thing as something hashable that it can be made of again; equal only for equal things."""
     kind = type(thing)
     if kind is Tensor or kind is torch.nn.Parameter:
-        if thing.layout is not torch.strided:
+        if thing.layout is not torch.strided or not thing.is_meta:
             raise _Unknown
         return Tensor, thing.shape, thing.stride(), thing.dtype, thing.device
     if kind in _PLAIN:

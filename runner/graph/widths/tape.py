@@ -1,7 +1,7 @@
 """The record of a run: what was called, on which tensors, and which tensors came of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from runner.graph.argument import Call
 from runner.graph.node import Node
 from runner.graph.unit import Unit
 from runner.graph.widths.mending import Before, Run
-from runner.graph.widths.places import Numbers, tensors_in
+from runner.graph.widths.places import Numbers, snapshot, tensors_in
 
 
 @final
@@ -57,7 +57,10 @@ class Tape:
         self._makers: dict[int, Step] = {}
 
     def add(self, step: Step) -> None:
-        """Note a step. What gives a tensor that it was given did not make it."""
+        """Note a step, its arguments as they are now. What gives a tensor that it was given did
+        not make it."""
+        kwargs = {name: snapshot(item) for name, item in step.kwargs.items()}
+        step = replace(step, args=snapshot([*step.args]), kwargs=kwargs)
         self.steps.append(step)
         self.at[step.spot] = step
         given = {id(tensor) for tensor in tensors_in([step.args, {**step.kwargs}])}
