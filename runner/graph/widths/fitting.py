@@ -14,7 +14,7 @@ from runner.graph.graph import Graph
 from runner.graph.node import Function, Node
 from runner.graph.running.interpreter import Frame
 from runner.graph.running.live import Builder
-from runner.graph.running.shapes import MetaBuilder, OnMeta, listed
+from runner.graph.running.shapes import MetaBuilder, OnMeta, explained, listed
 from runner.graph.unit import Unit
 from runner.graph.widths.layers import fitted, is_leaf, may_be_layer, numbers, with_numbers
 from runner.graph.widths.mending import mended
@@ -137,12 +137,18 @@ class Fitter(OnMeta):
         known = self.layers.setdefault(unit, {})
         call = with_numbers(call, known)
         run = self._running(unit, call)
-        if before:
-            step = Step(spot, path, args, kwargs, None, run, unit, call, fits=known)
-            step = self._fitted(step, before, {**fixed, **known})
-            self.layers[unit] = step.fits
-        else:
-            step = Step(spot, path, args, kwargs, run(args, kwargs), run, unit, call)
+        step = Step(spot, path, args, kwargs, None, run, unit, call, fits=known)
+        try:
+            if before:
+                step = self._fitted(step, before, {**fixed, **known})
+            else:
+                step = replace(step, result=run(args, kwargs))
+        except (GraphError, Inside):
+            raise
+        except Exception as error:
+            what = f"{path} ({unit.name}) got {listed(tuple(args), kwargs)}"
+            raise explained(what, error) from error
+        self.layers[unit] = step.fits
         self.tape.add(step)
         return step.result
 
