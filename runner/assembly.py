@@ -19,7 +19,7 @@ from runner.walk import DrawError
 
 log = logging.getLogger(__name__)
 RUNTIME = {
-    "engine": ("space", "mutators", "trust", "evaluator"),
+    "engine": ("space", "mutators", "trust", "evaluator", "weights"),
     "strategy": ("space", "seed"),
     "training": ("setup",),
 }
@@ -105,6 +105,18 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
     with _naming("strategy"):
         made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
     return made
+
+
+def tell_lost_parents(settings: Settings, engine: Engine, strategy: Strategy) -> None:
+    """Log it where children may find that the weights of their parents were not kept."""
+    keep = settings.export.keep_weights
+    if engine.inherits and strategy.parents and keep is not None and keep < settings.budget.trials:
+        log.warning(
+            "Models inherit the weights of their parents, which are any of the last %s trials, and "
+            "export.keep_weights=%s keeps those of the best only: a child whose parent's are gone "
+            "starts from the base model. export.keep_weights=null keeps all.",
+            strategy.parents, keep,
+        )  # fmt: skip
 
 
 def make_service(settings: Settings, folder: Path) -> TrainingService:

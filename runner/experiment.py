@@ -120,7 +120,8 @@ class Experiment:
             sample = broken.sample
         key, refusal = self._key(sample)
         first = self._first.get(key) if self.dedup and refusal is None else None
-        trial = self.store.propose(sample, trial_seed(self.seed, number), key, first)
+        seed, parent = trial_seed(self.seed, number), self.strategy.parent
+        trial = self.store.propose(sample, seed, key, first, parent)
         self._observe(trial)
         self._settle(trial, refusal)
         return self.store.running.get(number)
@@ -211,6 +212,7 @@ class Experiment:
             self._results += trial.scored
         with self._blaming_strategy():
             self.strategy.observe(trial)
+        self.engine.observe(trial)
         self.progress.show(trial)
         if not trial.running:
             self.on_end(trial)

@@ -14,9 +14,9 @@ from runner.errors import ConfigError, RunnerError
 from runner.graph.load import CONSTANTS
 from runner.heading import heading
 from runner.store import RECORD, read
-from runner.trial import MODEL, Gain, Job, Objective, Trial, top, trial_folder
+from runner.trial import MODEL, WEIGHTS, Gain, Job, Objective, Trial, top, trial_folder
 from runner.walk import Sample
-from runner.worker import WEIGHTS, load_weights
+from runner.worker import load_weights
 
 Formatter = Literal["dict", "code", "instance"]
 

@@ -51,6 +51,7 @@ def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
             seed=data["seed"],
             key=data["key"],
             duplicate_of=data["duplicate_of"],
+            parent=data.get("parent"),  # records of before there were parents have none
             proposed_at=now,
         )
     assert trial is not None
@@ -119,9 +120,18 @@ class Store:
         if self._resumed_with is not None:
             self._append("resumed", None, {"config": self._resumed_with})
 
-    def propose(self, sample: Sample, seed: int, key: str, duplicate_of: int | None) -> Trial:
+    def propose(
+        self,
+        sample: Sample,
+        seed: int,
+        key: str,
+        duplicate_of: int | None,
+        parent: int | None = None,
+    ) -> Trial:
         """A new trial, with the next number."""
         data = {"sample": sample, "seed": seed, "key": key, "duplicate_of": duplicate_of}
+        if parent is not None:
+            data["parent"] = parent
         return self._take(self._append("proposed", self.next_number, data))
 
     def record(self, trial: int, kind: Kind, data: Mapping[str, Any]) -> Trial:

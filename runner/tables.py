@@ -119,6 +119,7 @@ def _columns(best: Sequence[Trial], objective: Objective) -> list[Column]:
     columns += [Column("trial", [str(trial.number) for trial in best])]
     figures = [_metric(best, metric) for metric in metrics]
     params = [_counted(best, "params")] if "params" in names else []
+    params += [_share(best, "inherited")] if "inherited" in names else []
     time = [Column("time", [_seconds(trial) for trial in best])]
     return [*columns, figures[0], *params, *time, *figures[1:]]
 
@@ -132,6 +133,11 @@ def _metric(best: Sequence[Trial], name: str) -> Column:
 def _counted(best: Sequence[Trial], name: str) -> Column:
     figures = [trial.metrics.get(name) for trial in best]
     return Column(name, ["" if figure is None else text.compact(figure) for figure in figures])
+
+
+def _share(best: Sequence[Trial], name: str) -> Column:
+    figures = [trial.metrics.get(name) for trial in best]
+    return Column(name, ["" if figure is None else f"{figure:.0%}" for figure in figures])
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, final
 from runner.walk import Sample, generator
 
 MODEL = "model.py"  # the source of a model, in the folder of its trial
+WEIGHTS = "weights.safetensors"  # its trained weights, in the same folder
 OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure that came before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
@@ -68,6 +69,7 @@ class Trial:
     failure: Failure | None = None
     key: str = ""  # equal for trials that mean the same; see `Engine.key`
     duplicate_of: int | None = None  # the trial whose result this one shares
+    parent: int | None = None  # the trial it was made from; None where the strategy has no parents
     proposed_at: float = 0.0  # seconds since the epoch
     started_at: float | None = None
     ended_at: float | None = None

@@ -28,6 +28,7 @@ from runner.targets import build, locate, put
 from runner.trial import (
     MODEL,
     OUT_OF_MEMORY,
+    WEIGHTS,
     Failure,
     Gain,
     Job,
@@ -39,7 +40,6 @@ from runner.trial import (
 from runner.walk import Sample
 
 Send = Callable[[Report], None]
-WEIGHTS = "weights.safetensors"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -137,16 +137,18 @@ class Worker:
     def _train(
         self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Collection[int]
     ) -> list[Report]:
-        sizes = [{"params": sum(p.numel() for p in model.parameters())} for model in models]
+        facts = [
+            self._facts(recipe, model) for recipe, model in zip(job.recipes, models, strict=True)
+        ]
         heard: dict[int, Metrics] = {}
         early: set[int] = set()
         lost: dict[int, Report] = {}
 
         def report(metrics: Sequence[Metrics]) -> Collection[int]:
-            for number, values, size in zip(job.trials, metrics, sizes, strict=True):
+            for number, values, known in zip(job.trials, metrics, facts, strict=True):
                 if values:
                     plain = {str(name): float(value) for name, value in values.items()}
-                    heard[number] = plain | size
+                    heard[number] = plain | known
                     send(Report(number, "metrics", heard[number]))
             early.update(number for number in job.trials if number in stopped)
             if early.issuperset(job.trials):
@@ -174,6 +176,11 @@ class Worker:
             lost.get(number) or self._end(number, model, heard, number in early)
             for number, model in zip(job.trials, models, strict=True)
         ]
+
+    def _facts(self, recipe: Mapping[str, Any], model: nn.Module) -> dict[str, float]:
+        """What is known of a model before it is trained, once it has what it inherits."""
+        inherited = self._engine.inherit(recipe, model, self.setup.folder)
+        return {"params": sum(p.numel() for p in model.parameters()), **inherited}
 
     def _programs(self, job: Job) -> Sequence[Programs]:
         """What the models of a job do; nothing where that is not known of each."""

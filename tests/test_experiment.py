@@ -15,7 +15,7 @@ FRAGILE = {"_target_": "toy.Fragile"}
 def history(trials):
     """What must be equal between two runs: all but the times."""
     return [(t.number, t.sample, t.seed, t.state, dict(t.metrics), t.score, t.duplicate_of,
-             str(t.failure)) for t in trials]  # fmt: skip
+             t.parent, str(t.failure)) for t in trials]  # fmt: skip
 
 
 def trouble(kind, width=2, folder="."):

@@ -35,7 +35,10 @@ LAYERS = [
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
     "data": {"data", "images", "splits"},
-    "engines": {"base", "compiler", "engine", "model_space", "notes", "open_graph", "standalone"},
+    "engines": {
+        *("base", "compiler", "engine", "inheritance", "model_space", "notes", "open_graph"),
+        "standalone",
+    },
     "mutators": {"selection"},
     "evaluators": {
         *("evaluator", "fusion", "group", "member", "race", "seeds", "snapshot", "supervised"),

@@ -14,7 +14,7 @@ from hostile import LABELS, STRINGS
 import runner
 from runner.errors import ConfigError, RunnerError
 from runner.targets import build
-from runner.worker import WEIGHTS
+from runner.trial import WEIGHTS
 
 MLP = ["space=mlp", "strategy=random", "evaluator.epochs=1", "budget.trials=4", "export.top=2",
        "export.keep_weights=3", "training=inline", "training.device=cpu"]  # fmt: skip

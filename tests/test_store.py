@@ -46,6 +46,13 @@ def test_a_trial_is_the_sum_of_its_events(folder):
     assert running.running and running.score is None
 
 
+def test_a_trial_knows_its_parent_and_older_records_have_none(folder):
+    with Store(folder, OBJECTIVE) as store:
+        list(store.replay())
+        store.propose({"x": 3}, seed=13, key="3", duplicate_of=None, parent=1)
+    assert [trial.parent for trial in read(folder).trials] == [None, None, None, 1]
+
+
 def test_less_is_better_for_mode_min(folder):
     assert read(folder, Objective("acc", "min")).trials[1].score == -0.7
 

@@ -45,6 +45,13 @@ def trials() -> list[Trial]:
     ]
 
 
+def test_the_share_that_was_inherited(trials):
+    trials = [replace(t, metrics={**t.metrics, "inherited": 0.934}) for t in trials[:1]]
+    head, row = printed(best_table(trials, OBJECTIVE), 80)[1:3]
+    assert head.split()[3:5] == ["params", "inherited"]
+    assert row.split()[3:5] == ["12.3k", "93%"]
+
+
 def test_the_best_trials_with_what_they_differ_in(trials):
     assert printed(best_table(trials, OBJECTIVE), 80) == [
         "",

@@ -12,19 +12,20 @@ from torch import nn
 
 from runner.engines.compiler import Compiler
 from runner.engines.engine import Engine, ModelSource
+from runner.engines.inheritance import inherit
 from runner.errors import GraphError
 from runner.graph.graph import Graph
 from runner.graph.load import CONSTANTS, load_file, load_source
 from runner.heading import heading
 from runner.nn.build import sample as building
 from runner.targets import build
-from runner.trial import MODEL, Job, Trial, trial_folder
+from runner.trial import MODEL, Job, Metrics, Trial, trial_folder
 from runner.walk import DrawError, Sample, sample_key
 
 
 @final
 class BaseEngine(Engine):
-    """A trial's recipe is the source of its model, and its sample."""
+    """A trial's recipe is the source of its model, its sample, and what it inherits, if it does."""
 
     def __init__(
         self,
@@ -33,8 +34,13 @@ class BaseEngine(Engine):
         space: Mapping[str, Any],
         mutators: Sequence[Mapping[str, Any]] = (),
         trust: Sequence[str] = (),
+        weights: str | None = None,
     ) -> None:
-        self._compiler = Compiler(space, mutators, trust, shape)
+        """`weights`: "inherit" where models start from the weights of the base model, or of the
+        trial that they were made from; None where they start from their own first values."""
+        self._compiler = Compiler(space, mutators, trust, shape, weights)
+        self.inherits = self._compiler.inherits
+        self._scored: dict[int, tuple[int, Sample]] = {}  # trial -> whose weights, and its sample
         self._unbuilt = {"space": dict(space), "trust": [*trust]}
         self.space = self._compiler.space
 
@@ -57,6 +63,11 @@ class BaseEngine(Engine):
             self._compiler.propagate(graph)
         return graph
 
+    def observe(self, trial: Trial) -> None:
+        if self.inherits and trial.scored:
+            owner = trial.number if trial.duplicate_of is None else trial.duplicate_of
+            self._scored[trial.number] = owner, trial.sample
+
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:
             yield Job([trial.number], [trial.seed], [trial.sample], [self._recipe(trial)])
@@ -68,7 +79,11 @@ class BaseEngine(Engine):
         except DrawError:
             return {**known, **self._unbuilt}
         constants = source.constants and base64.b64encode(source.constants).decode()
-        return {**known, "source": source.text, "constants": constants}
+        recipe = {**known, "source": source.text, "constants": constants}
+        if not self.inherits:
+            return recipe
+        parent = None if trial.parent is None else self._scored.get(trial.parent)
+        return {**recipe, "heritage": self._compiler.heritage(trial.sample, parent)}
 
     @staticmethod
     def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
@@ -88,6 +103,12 @@ class BaseEngine(Engine):
         text = f"{heading(TITLE, facts)}\n{recipe['source']}"
         (place / MODEL).write_text(text, encoding="utf-8")
         return _made(load_file(place / MODEL))
+
+    @staticmethod
+    def inherit(recipe: Mapping[str, Any], model: nn.Module, folder: Path) -> Metrics:
+        if "heritage" not in recipe:
+            return {}
+        return inherit(recipe["heritage"], model, folder, recipe["trial"])
 
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
         return self._compiler.source(trial.sample, standalone=standalone)

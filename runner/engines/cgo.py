@@ -22,7 +22,7 @@ from runner.fusion.program import Programs
 from runner.fusion.streams import Streams
 from runner.graph.graph import Graph
 from runner.targets import locate
-from runner.trial import Job, Trial
+from runner.trial import Job, Metrics, Trial
 from runner.walk import DrawError, Sample, generator, sample_key
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,14 @@ class CgoEngine(Engine):
         mutators: Sequence[Mapping[str, Any]] = (),
         trust: Sequence[str] = (),
         evaluator: Mapping[str, Any] | None = None,
+        weights: str | None = None,
     ) -> None:
         """`group`: at most so many trials are trained as one. `evaluator`: the config node of what
-        will train them."""
+        will train them. `weights`: as for `BaseEngine`."""
         if group < 1:
             raise ConfigError(f"engine.group is {group}; it must be at least 1.")
-        self._base = BaseEngine(shape, space=space, mutators=mutators, trust=trust)
+        self._base = BaseEngine(shape, space=space, mutators=mutators, trust=trust, weights=weights)
+        self.inherits = self._base.inherits
         self._shape = tuple(shape)
         self.space = self._base.space
         self.group = group
@@ -69,6 +71,9 @@ class CgoEngine(Engine):
 
     def graph(self, sample: Sample) -> Graph:
         return self._base.graph(sample)
+
+    def observe(self, trial: Trial) -> None:
+        self._base.observe(trial)
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for alike in self._alike(trials):
@@ -133,6 +138,10 @@ class CgoEngine(Engine):
     @staticmethod
     def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
         return BaseEngine.build(recipe, folder)
+
+    @staticmethod
+    def inherit(recipe: Mapping[str, Any], model: nn.Module, folder: Path) -> Metrics:
+        return BaseEngine.inherit(recipe, model, folder)
 
     @staticmethod
     def programs(recipe: Mapping[str, Any]) -> Programs | None:

@@ -3,10 +3,12 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
 from runner.engines.engine import ModelSource
+from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
 from runner.engines.notes import Notes
 from runner.engines.open_graph import OpenGraph
@@ -14,6 +16,7 @@ from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError, GraphError, Refused
 from runner.graph.argument import Spec
 from runner.graph.graph import Graph
+from runner.graph.inheriting.plan import mark
 from runner.graph.lint import lint
 from runner.graph.load import save_tensors
 from runner.graph.mutator import Mutator, drop_placeholders, mutate
@@ -26,6 +29,7 @@ from runner.walk import Chooser, DrawError, Sample, lookup, sample_key
 log = logging.getLogger(__name__)
 
 KEPT = 64  # so many graphs of the last samples are kept
+BASES = 8  # and so many graphs of base models, which are fewer
 
 
 @final
@@ -33,9 +37,14 @@ KEPT = 64  # so many graphs of the last samples are kept
 class Decided:
     """The graph of a sample's model, its source, and the labels of the sample it depends on."""
 
-    graph: Graph
+    tracked: Tracked
     source: ModelSource
     labels: frozenset[str]
+    inline: Sample  # the choices of the model's own code
+
+    @property
+    def graph(self) -> Graph:
+        return self.tracked.graph
 
 
 @final
@@ -48,8 +57,16 @@ class Compiler:
         mutators: Sequence[Mapping[str, Any]],
         trust: Sequence[str],
         shape: Sequence[int] | None,
+        weights: str | None = None,
     ) -> None:
+        """`weights`: "inherit" where models start from those of the base model; None where they
+        start from their own first values."""
+        if weights not in (None, "inherit"):
+            raise ConfigError(f"space.weights is {weights!r}; it must be inherit, or null.")
         self.shape = shape
+        self.inherits = weights is not None
+        self._trust = [*trust]
+        self._bases: OrderedDict[str, Tracked] = OrderedDict()
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
         self.space: Space = GraphSpace(self) if mutators else self.model_space
@@ -77,8 +94,9 @@ class Compiler:
         walk = self.model_space.walk(lookup(sample))
         if walk.broken is not None:
             raise walk.broken
-        base = self.decided(walk.sample)
-        graph = self.copied(base)
+        inline = {**walk.sample}
+        base = self._base(inline).graph if self.inherits else self.decided(inline)
+        graph = base.copy() if self.inherits else self.copied(base)
         try:
             mutate(graph, self.mutators, walk, base=base)
             drop_placeholders(graph)
@@ -90,7 +108,31 @@ class Compiler:
             raise
         except GraphError as error:
             raise Refused(str(error)) from error
-        return Decided(graph, source, frozenset(walk.sample))
+        return Decided(Tracked(graph), source, frozenset(walk.sample), inline)
+
+    def _base(self, inline: Sample) -> Tracked:
+        """The graph of the base model, whose units know their origin; to be read only."""
+        name = sample_key(inline)
+        if name not in self._bases:
+            self._bases[name] = Tracked(mark(self.decided(inline)))
+            if len(self._bases) > BASES:
+                self._bases.popitem(last=False)
+        return self._bases[name]
+
+    def heritage(self, sample: Sample, parent: tuple[int, Sample] | None) -> Heritage:
+        """What a sample's model inherits of the base model and, where there is one, of its parent:
+        the trial that left its weights, and its sample. Raises as `compile` does."""
+        found = self.compile(sample)
+        base = self._base(found.inline).plan(found.tracked)
+        given = Heritage(
+            space=dict(self.model_space.node), trust=self._trust, sample=found.inline, seed=SEED,
+            plan=base,
+        )  # fmt: skip
+        if parent is not None:
+            with suppress(Refused, DrawError):  # it was built where the driver cannot build it
+                old = self.compile(parent[1]).tracked
+                given["parent"] = Parent(trial=parent[0], plan=old.plan(found.tracked))
+        return given
 
     def propagate(self, graph: Graph) -> None:
         """Find the shapes of all values from that of an example, if one is known. Raises GraphError

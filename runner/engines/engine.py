@@ -13,7 +13,7 @@ from runner.fusion.program import Programs
 from runner.graph.graph import Graph
 from runner.space import Space
 from runner.targets import build, locate, signature
-from runner.trial import Job, Trial
+from runner.trial import Job, Metrics, Trial
 from runner.walk import Sample, sample_key
 
 
@@ -30,11 +30,12 @@ class ModelSource:
 class Engine(ABC):
     """One way to get from a sample to a model. `space` is what is left open; `group` is how many
     trials there may be in a job; `notice` is what a user should know before a search, if
-    anything."""
+    anything; `inherits` is whether models start from the weights of others."""
 
     space: Space
     group: int = 1
     notice: str = ""
+    inherits: bool = False
 
     def key(self, sample: Sample) -> str:
         """A text that is equal for samples that mean the same trial.
@@ -48,6 +49,11 @@ class Engine(ABC):
         """The graph of a sample's model; None when this engine makes none."""
         return None
 
+    def observe(self, trial: Trial) -> None:  # noqa: B027
+        """Called as `Strategy.observe` is: when a trial was recorded and when it ended, on resume
+        again. A trial is planned only when those that ended before it was proposed were observed.
+        """
+
     @abstractmethod
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         """Jobs that together run all these trials, each trial in one job; if it can be, at least
@@ -60,6 +66,13 @@ class Engine(ABC):
 
         With the run's folder, what the engine wrote for a trial to be read goes to its trial's.
         """
+
+    @staticmethod
+    def inherit(recipe: Mapping[str, Any], model: nn.Module, folder: Path) -> Metrics:
+        """Give the model of a recipe the weights that it inherits; what comes back goes to the
+        metrics of its trial. Runs in the worker, once a model to be trained is built. `folder` is
+        the run's, where trained trials left theirs."""
+        return {}
 
     @staticmethod
     def programs(recipe: Mapping[str, Any]) -> Programs | None:

@@ -1,6 +1,6 @@
 """Tracks: which channels stand at each place of a tensor, and whose choice their number is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -10,15 +10,14 @@ from typing import final
 class Track:
     """What stands at each place of one dimension of a tensor.
 
-    All dimensions whose sizes change together are of one group, the channels of which are
-    numbered. A channel may stand in several places (49 behind a flattening of 7 x 7).
+    All dimensions whose sizes change together, and those that meet in a concatenation, are of one
+    group, the channels of which are numbered. A channel may stand in several places (49 behind a
+    flattening of 7 x 7).
     """
 
-    group: str  # label of the choice that sets the width, such as "width/layer2.0.conv1"
+    group: str  # label of a choice that sets the width, such as "width/layer2.0.conv1"
     channels: tuple[int, ...]  # the channel of the group at each place; -1: none of it
     makes: bool  # whether the tensor makes the channels (filters, a bias), or uses or scales them
 
 
-Tracks = Mapping[
-    str, Mapping[int, Sequence[Track]]
-]  # name in the state_dict -> dimension -> tracks
+Tracks = Mapping[str, Mapping[int, Track]]  # name in the state_dict -> dimension -> track

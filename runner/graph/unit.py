@@ -54,6 +54,11 @@ class Unit(Made):
       changing a dict by hand.
     - `mutated`: whether it was changed or made through these methods, so by a mutator, and not by
       a choice that was decided: what a picture frames.
+    - `origin`: the path it had in the graph before the first mutator, kept by copies and wherever
+      it is moved: whose weights it may start from. None for a unit that a mutator made, and where
+      no weights are inherited.
+    - `inserted`: whether a mutator put it between two others, where it is to change nothing at
+      first.
     """
 
     def __init__(self, grade: Grade, cls: Ref, call: Call | None = None) -> None:
@@ -70,6 +75,8 @@ class Unit(Made):
         self.edits: list[tuple[str, str, Argument]] = []
         self.starts: list[Start] = []
         self.hooked: list[Call] = []
+        self.origin: str | None = None
+        self.inserted = False
         self._changed = False
         self._mutated = False
         # Functions that no copy of this unit shares, with those they are copies of, if any.
@@ -269,6 +276,7 @@ class Unit(Made):
         twin.edits = [*self.edits]
         twin.starts = [*self.starts]
         twin.hooked = [*self.hooked]
+        twin.origin, twin.inserted = self.origin, self.inserted
         twin._changed, twin._mutated = self._changed, self._mutated
         for name, shared in self._own.items():  # someone may hold it, to change it in this unit
             if name in self.functions:

@@ -21,6 +21,7 @@ class Evolution(Strategy):
     choice has another value; choices that come up only through it are random. A trial that ends
     with a score joins the population, and the one that has been there longest leaves it. Failed
     trials never join. A child that was proposed before is drawn again, up to `retries` times.
+    `parent` is whose child it is.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Evolution(Strategy):
             )
         if retries < 0:
             raise ConfigError(f"strategy.retries is {retries}; it must be 0 or more.")
-        self.population_size = population_size
+        self.population_size = self.parents = population_size
         self.sample_size = sample_size
         self.retries = retries
         self._population: deque[Trial] = deque(maxlen=population_size)
@@ -65,10 +66,12 @@ class Evolution(Strategy):
             self._joined.discard(trial.number)
 
     def _draw(self, rng: Random) -> Walk:
+        self.parent = None
         if len(self._joined) < self.population_size or not self._population:
             return self.space.walk(lambda choice: choice.random(rng))
-        drawn = rng.choices(self._population, k=self.sample_size)
-        return mutate(self.space, max(drawn, key=_score).sample, rng)
+        best = max(rng.choices(self._population, k=self.sample_size), key=_score)
+        self.parent = best.number
+        return mutate(self.space, best.sample, rng)
 
 
 def mutate(space: Space, parent: Sample, rng: Random) -> Walk:

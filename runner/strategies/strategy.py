@@ -12,7 +12,14 @@ class Strategy(ABC):
 
     `propose(number)` draws its random numbers from `generator(seed, number)` and never from a
     generator that runs on, so that a resumed run goes on exactly as the first would have.
+
+    `parent` is the number of the trial that the last proposal was made from, a finished one, whose
+    weights its model may start from; None where there is none. `parents` is of how many of the
+    last trials one may be it.
     """
+
+    parent: int | None = None
+    parents: int = 0
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space = space

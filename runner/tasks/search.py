@@ -23,8 +23,7 @@ from runner.store import RECORD, Store
 from runner.tables import best_table, gains_text
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
-from runner.trial import Job, Metrics, Objective, Report, Trial, top, trial_folder
-from runner.worker import WEIGHTS
+from runner.trial import WEIGHTS, Job, Metrics, Objective, Report, Trial, top, trial_folder
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,7 @@ class Search(Task):
         engine = assembly.make_engine(settings)
         space = assembly.make_space(settings, engine)
         strategy = assembly.make_strategy(settings, space)
+        assembly.tell_lost_parents(settings, engine, strategy)
         objective = Objective(**settings.objective.model_dump())
         with _stoppable(folder), ExitStack() as closing:
             service = assembly.make_service(settings, folder)

@@ -95,7 +95,8 @@ def _drive(
     while running or number < trials:
         if number < trials and len(running) < slots:
             try:
-                event = Trial(number, _proposed(strategy, number), seed=0)
+                sample = _proposed(strategy, number)
+                event = Trial(number, sample, seed=0, parent=strategy.parent)
             except StopIteration:
                 trials = number
                 continue

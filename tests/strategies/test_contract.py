@@ -77,6 +77,14 @@ class TestStrategy:
         runs = [samples(drive(make(space, seed), score, trials=8)) for seed in (0, 1)]
         assert (runs[0] == runs[1]) == isinstance(make(space, 0), Grid)
 
+    def test_a_parent_is_a_trial_that_ended_with_a_result(self, make, space, drive) -> None:
+        scored = set()
+        strategy = make(space, 0)
+        for event in drive(strategy, score, trials=14, slots=2):
+            if event.scored:
+                scored.add(event.number)
+            assert event.parent is None or (event.parent in scored and strategy.parents)
+
     def test_global_random_state_is_neither_read_nor_changed(self, make, space, drive) -> None:
         runs = []
         for seed in (0, 1):

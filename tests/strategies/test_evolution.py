@@ -56,6 +56,18 @@ def test_exactly_one_choice_of_the_best_changes():
     assert parents[0] / 300 == pytest.approx(1 / 27, abs=0.04)
 
 
+def test_the_parent_is_whose_child_was_proposed():
+    strategy = evolution()
+    assert strategy.parents == 3
+    for number, score in enumerate((0.1, 0.9, 0.5)):
+        strategy.propose(number)
+        assert strategy.parent is None
+        observe(strategy, number, sample_of(number), score)
+    for number in range(3, 60):
+        child = strategy.propose(number)
+        assert distance(child, sample_of(strategy.parent)) == 1
+
+
 def test_the_oldest_dies_though_it_is_the_best():
     strategy = evolution(population_size=2, sample_size=2)
     for number, score in enumerate((1.0, 0.2, 0.1)):

@@ -100,6 +100,34 @@ class Fill(Mutator):
                 graph.replace(path, layer)
 
 
+class Kernels(Mutator):
+    """Another kernel for the convolution of each block."""
+
+    def mutate(self, graph: Graph) -> None:
+        for path, conv in graph.units(path="blocks.*", cls="Conv2d"):
+            size = self.choice([3, 5], label=f"kernel/{path}")
+            conv.set_argument("kernel_size", size)
+            conv.set_argument("padding", size // 2)
+
+
+class Remove(Mutator):
+    """Takes blocks out."""
+
+    def mutate(self, graph: Graph) -> None:
+        for path, _ in graph.units(cls="Block"):
+            if self.choice([False, True], label=f"remove/{path}"):
+                graph.replace(path, Unit.of("torch.nn:Identity"))
+
+
+class Narrow(Mutator):
+    """Another width for what stands before the head."""
+
+    def mutate(self, graph: Graph) -> None:
+        width = self.choice([4, 2, 6], label="features")
+        graph.unit("body.2").set_argument("out_features", width)
+        graph.unit("head").set_argument("in_features", width)
+
+
 class Scale(Mutator):
     """Puts a factor behind the functional relu."""
 
@@ -195,3 +223,18 @@ class Forgets(Mutator):
     def mutate(self, graph: Graph) -> None:
         type(self).asked += 1
         self.choice([1, 2], label=f"question {self.asked}")
+
+
+class Pretrained(nn.Module):
+    """Comes with weights of its own."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4))
+        self.head = nn.Linear(4, 2)
+        for place, tensor in enumerate(self.parameters()):
+            nn.init.constant_(tensor, value * (place + 1))
+        nn.init.normal_(self.body[2].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))

@@ -93,11 +93,11 @@ class Search:
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
-            **limits):  # fmt: skip
-        engine = engine(space=space, trust=["toy"])
+            builds="runner.engines.py.PyEngine", **limits):  # fmt: skip
+        engine = engine(space=space, trust=["toy", "mutable"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
-        setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, tuple(search or ()),
-                      ("toy",), self.folder)  # fmt: skip
+        setup = Setup(builds, evaluator, NOTHING, tuple(search or ()), ("toy", "mutable"),
+                      self.folder)  # fmt: skip
         made = self._service(service, setup, limits)
         fresh = not (self.folder / RECORD).exists()
         try:

@@ -20,14 +20,14 @@ from runner.graph.widths.tape import Step
 Codes = tuple[int, ...]  # the number of the channel at each place, counted over all groups; 0: none
 
 
-def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> tuple[Tracks, dict[str, int]]:
-    """The tracks of a graph's tensors, and how many channels each group has, for the sources of
-    groups by their labels. Sources that the graph does not have, or has with another size than
+def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
+    """The tracks of a graph's tensors, for the sources of widths by the labels of their choices.
+    Sources that the graph does not have, or has with another size than
     the first of their group, are left out. Raises GraphError for a graph that does not take its
     example."""
     tracking = _Tracking(Resizing(graph).unchanged, widths)
     tracking.follow()
-    return tracking.tracks(), tracking.sizes
+    return tracking.tracks()
 
 
 @final
@@ -57,18 +57,26 @@ class _Tracking:
                 self._call(step)
 
     def tracks(self) -> Tracks:
-        """What was found, by group."""
+        """What was found. Groups whose channels stand in one dimension are one."""
+        names: dict[str, str] = {label: label for label in self._first}
+        for dims in self._found.values():
+            for codes, _ in dims.values():
+                first, *others = dict.fromkeys(names[label] for label in self._labels(codes))
+                names = {label: first if n in others else n for label, n in names.items()}
         return {
-            name: {dim: tuple(self._tracks(codes, makes)) for dim, (codes, makes) in dims.items()}
+            name: {
+                dim: Track(names[next(self._labels(codes))], tuple(c - 1 for c in codes), makes)
+                for dim, (codes, makes) in dims.items()
+            }
             for name, dims in self._found.items()
         }
 
-    def _tracks(self, codes: Codes, makes: bool) -> Iterator[Track]:
+    def _labels(self, codes: Codes) -> Iterator[str]:
+        """The groups that have channels among some."""
+        there = {*codes}
         for label, first in self._first.items():
-            last = first + self.sizes[label]
-            if any(first < code <= last for code in codes):
-                own = (code - first - 1 if first < code <= last else -1 for code in codes)
-                yield Track(label, tuple(own), makes)
+            if not there.isdisjoint(range(first + 1, first + self.sizes[label] + 1)):
+                yield label
 
     def _begin(self, label: str, size: int) -> Codes | None:
         """The codes of a dimension that makes the channels of a group, of the group's size."""
@@ -79,7 +87,8 @@ class _Tracking:
         return tuple(range(self._first[label] + 1, self._first[label] + size + 1))
 
     def _note(self, name: str, dim: int, codes: Codes, *, makes: bool) -> None:
-        self._found.setdefault(name, {}).setdefault(dim, (codes, makes))
+        if any(codes):
+            self._found.setdefault(name, {}).setdefault(dim, (codes, makes))
 
     def _mark(self, tensor: Tensor, dim: int, codes: Codes) -> None:
         known = self._codes.setdefault(id(tensor), {})

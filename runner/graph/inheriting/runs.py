@@ -1,0 +1,33 @@
+"""Lists of channels, written short: runs of numbers that go up by one."""
+
+from collections.abc import Iterable, Sequence
+
+Runs = list[list[int]]
+"""[first, count, repeats] each: `count` numbers from `first` on, each of them `repeats` times."""
+
+
+def to_runs(numbers: Iterable[int]) -> Runs:
+    """The numbers 0, 0, 1, 1, 2, 2, 5 as [[0, 3, 2], [5, 1, 1]]."""
+    equal: list[list[int]] = []  # [number, repeats]
+    for number in numbers:
+        if equal and equal[-1][0] == number:
+            equal[-1][1] += 1
+        else:
+            equal.append([number, 1])
+    found: Runs = []
+    for number, repeats in equal:
+        if found and found[-1][2] == repeats and found[-1][0] + found[-1][1] == number:
+            found[-1][1] += 1
+        else:
+            found.append([number, 1, repeats])
+    return found
+
+
+def from_runs(runs: Sequence[Sequence[int]]) -> list[int]:
+    """What `to_runs` was given."""
+    return [
+        first + place
+        for first, count, repeats in runs
+        for place in range(count)
+        for _ in range(repeats)
+    ]
