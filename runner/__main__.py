@@ -44,8 +44,7 @@ def app(config: DictConfig) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program. Ends with exit code 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
-    if arguments is not None:
-        sys.argv[1:] = arguments
+    sys.argv[1:] = composing.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors come here
     try:
         app()

@@ -1,7 +1,7 @@
 """Composing the config with Hydra; its errors in our words, one line that says what to mend."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -21,11 +21,32 @@ _one_at_a_time = threading.Lock()  # Hydra's state belongs to the process
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """Compose with Hydra, as the program does; with its search path where it is running."""
+    overrides = freed(overrides)
     with _one_at_a_time:
         if GlobalHydra.instance().is_initialized():
             return compose("config", overrides=overrides)
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             return compose("config", overrides=overrides)
+
+
+def freed(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra takes them: beside another `_target_` of a node, the arguments of that
+    one need no plus, since which there are is for it to say."""
+    targets = {override.partition("=")[0].lstrip("+") for override in overrides}
+    nodes = {key.removesuffix("._target_") for key in targets if key.endswith("._target_")}
+    return [
+        f"++{override}" if _belongs(override.partition("=")[0], nodes) else override
+        for override in overrides
+    ]
+
+
+def _belongs(key: str, nodes: Collection[str]) -> bool:
+    """Whether a key without a sign before it lies below one of these nodes."""
+    parts = key.split(".")
+    above = [".".join(parts[:i]) for i in range(1, len(parts))]
+    if parts[-1] == "_target_":  # that of a node which must be there
+        above = above[:-1]
+    return all(part.isidentifier() for part in parts) and any(path in nodes for path in above)
 
 
 def changed(
@@ -40,7 +61,11 @@ def changed(
             config[key] = composed[key]
         elif override.is_delete():
             raise ConfigError(f"A run cannot go on without {key!r}.")
-        elif override.is_add() or OmegaConf.select(config, key, default=MISSING) is not MISSING:
+        elif (
+            override.is_add()
+            or override.is_force_add()
+            or OmegaConf.select(config, key, default=MISSING) is not MISSING
+        ):
             OmegaConf.update(config, key, override.value(), merge=False)
         else:
             near = did_you_mean(key, _keys(OmegaConf.to_container(config)))

@@ -10,10 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runner.errors import ConfigError, did_you_mean
+from runner.mutations import written_out
 from runner.targets import KEYWORDS, check_targets, locate, signature
 
 Node = dict[str, Any]
-MUTATORS = "mutators"  # the key of a space that is no argument of its model
+MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
+INHERIT = "inherit"
+BESIDE = (MUTATORS, INPUT, WEIGHTS)  # the keys of a space that are no arguments of its model
 Natural = Annotated[int, Field(ge=0)]
 
 
@@ -75,17 +78,35 @@ class Settings(Strict):
 
     @property
     def model(self) -> Node:
-        """The space's node without its mutators: what builds the model."""
-        return {key: value for key, value in self.space.items() if key != MUTATORS}
+        """The space's node without what stands beside it: what builds the model."""
+        return {key: value for key, value in self.space.items() if key not in BESIDE}
 
     @property
     def mutators(self) -> list[Node]:
         """What changes the model's graph, in order."""
-        found = self.space.get(MUTATORS) or []
-        if not isinstance(found, list) or not all(isinstance(node, dict) for node in found):
+        return [*(self.space.get(MUTATORS) or ())]
+
+    @property
+    def input(self) -> list[int] | None:
+        """The shape of an example on which mutated models are tried; None where the space does not
+        say."""
+        found = self.space.get(INPUT)
+        sizes = found if isinstance(found, list) and found else [None]
+        if found is not None and not all(type(size) is int and size > 0 for size in sizes):
             raise ConfigError(
-                f"space.mutators is {found!r}; it must be a list such as "
-                "[{_target_: mypkg.MyMutator}]."
+                f"space.input is {found!r}; it must be the shape of one example, such as "
+                "[3, 224, 224]."
+            )
+        return found
+
+    @property
+    def weights(self) -> str | None:
+        """Where a mutated model's first values come from; None: from its constructors."""
+        found: str | None = self.space.get(WEIGHTS)
+        if found not in (None, INHERIT):
+            raise ConfigError(
+                f"space.weights is {found!r}; it must be null or {INHERIT!r}. An argument of the "
+                "model that has this name stands in space.model, with space=mutate."
             )
         return found
 
@@ -115,6 +136,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         raise ConfigError(
             f"There is no key {key!r} in the config.{did_you_mean(key, Settings.model_fields)}"
         )
+    if isinstance(plain["space"], dict) and plain["space"].get(MUTATORS):
+        plain["space"][MUTATORS] = written_out(plain["space"][MUTATORS])
     try:
         settings = Settings.model_validate(plain)
     except ValidationError as error:

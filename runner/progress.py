@@ -5,11 +5,12 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 import rich
+import rich.progress
 from rich.console import Console, Group, RenderableType
 from rich.constrain import Constrain
 from rich.live import Live
@@ -34,6 +35,7 @@ from runner.tally import (
 )
 from runner.trial import Objective, Trial
 
+T = TypeVar("T")
 REFRESH = 5  # frames per second
 QUIET = 60.0  # seconds without a line on how far the run is
 MARGIN = 3  # columns left free on the right, where the terminal prints ^C
@@ -91,6 +93,13 @@ def show_lines(lines: str) -> None:
 def note(sentence: str) -> None:
     """Print a sentence the user should know."""
     _say(_console(), sentence, "cyan")
+
+
+def track(sequence: Sequence[T], what: str) -> Iterable[T]:
+    """The items of a sequence; on a terminal with a bar of how far it is, as long as it lasts."""
+    return rich.progress.track(
+        sequence, what, console=_console(), transient=True, disable=not _console().is_terminal
+    )
 
 
 def fail(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Tables of a run: its best trials, and what a space leaves open."""
+"""Tables of a run: its best trials, what a space leaves open, and what was refused."""
 
 import html as escaping
 from collections import Counter
@@ -20,6 +20,8 @@ from runner.trial import Gain, Objective, Trial, top
 
 GAP = 2  # columns between two cells
 INDENT = 4  # columns before what stands below a row
+REASON = 160  # characters of a reason; what is longer is cut
+REASONS = 3  # so many are shown
 LINES = 8, 8, 8, 2  # that a sample may take, by rank; all further ones are as short as the last
 
 
@@ -29,10 +31,10 @@ def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> Re
     Fits the width it is shown at: the less important columns go first. Below each trial stands
     that part of its sample in which the trials shown differ.
     """
-    best, summary = top(trials, k), Text(_summary(trials))
+    best, summary = top(trials, k), [*map(Text, (_summary(trials), *_refusals(trials)))]
     if not best:
-        return Group(Text("No trial has a result.", style="yellow"), summary)
-    return Group(Text(), _Ranking(best, objective), Text(), summary)
+        return Group(Text("No trial has a result.", style="yellow"), *summary)
+    return Group(Text(), _Ranking(best, objective), Text(), *summary)
 
 
 def gains_text(gains: Sequence[Gain]) -> str:
@@ -182,6 +184,16 @@ def _summary(trials: Sequence[Trial]) -> str:
     return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
 
 
+def _refusals(trials: Sequence[Trial]) -> list[str]:
+    """Why trials were refused, the most frequent reasons first; a line, or none."""
+    own = [trial for trial in trials if trial.refused and trial.duplicate_of is None]
+    found = text.alike(trial.failure.text for trial in own if trial.failure is not None)
+    said = [f"{count} because {text.cut(text.sentence(why), REASON)}" for count, why in found]
+    rest = sum(count for count, _ in found[REASONS:])
+    more = [f"{rest} for other reasons"] if rest else []
+    return [f"Refused: {'; '.join([*said[:REASONS], *more])}"] if said else []
+
+
 def _busy(trials: Iterable[Trial]) -> float:
     """Seconds in which some trial was running; pauses between sessions do not count."""
     spans = sorted(
@@ -198,7 +210,8 @@ def _busy(trials: Iterable[Trial]) -> float:
 
 def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
     """The k best trials as an HTML table, for notebooks."""
-    best, summary = top(trials, k), f"<p>{escaping.escape(_summary(trials))}</p>"
+    best, lines = top(trials, k), [_summary(trials), *_refusals(trials)]
+    summary = "".join(f"<p>{escaping.escape(line)}</p>" for line in lines)
     if not best:
         return f"<p>No trial has a result.</p>{summary}"
     labels = _differing(best)

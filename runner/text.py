@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,16 @@ def value(item: Value) -> str:
 def cut(text: str, length: int) -> str:
     """The beginning of a text, with an ellipsis where something is missing."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def alike(sentences: Iterable[str]) -> list[tuple[int, str]]:
+    """Sentences that differ in nothing but numbers as one: how many there are, and the first of
+    them; the most frequent ones first."""
+    kinds: dict[str, list[str]] = {}
+    for text in sentences:
+        kinds.setdefault(re.sub(r"\d[\d.]*", "0", text), []).append(text)
+    found = [(len(texts), texts[0]) for texts in kinds.values()]
+    return sorted(found, key=lambda pair: -pair[0])
 
 
 def pairs(sample: Sample, labels: Collection[str] | None = None) -> str:

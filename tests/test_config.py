@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import vision
 import yaml
+from omegaconf import OmegaConf
 
 from runner import assembly, composing, session
-from runner.config import Settings, conf_folder, differences, settings_from
+from runner.config import BESIDE, Settings, conf_folder, differences, settings_from
 from runner.errors import ConfigError
 from runner.targets import check_arguments, locate, put, signature
 
@@ -28,6 +30,8 @@ def resolvers():
 
 
 def settings(*overrides: str) -> Settings:
+    if any("mutate" in override for override in overrides):
+        vision.torchvision()
     return settings_from(composing.compose_config([*overrides]), overrides)
 
 
@@ -51,6 +55,9 @@ def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
 def test_an_option_shows_every_argument_that_is_not_given_at_run_time(option):
     group = option.split("/")[0]
     node = yaml.safe_load(OPTIONS[option].read_text())
+    if option == "space/mutate":
+        assert node.keys() == {"_target_", "model", *BESIDE}
+        return
     wanted = set(signature(locate(node["_target_"])) or ()) - {*assembly.RUNTIME.get(group, ())}
     assert wanted | ({"mutators"} if group == "space" else set()) == node.keys() - {"_target_"}
 
@@ -64,7 +71,10 @@ def test_a_recipe_composes_and_passes_all_checks(recipe):
 def test_every_space_fits_the_default_data(space):
     made = settings(space.replace("/", "="))
     assembly.check(made)
-    assert made.space["shape"] == [1, 8, 8] and made.space["classes"] == 10
+    if space == "space/mutate":
+        assert made.input == [1, 8, 8] and made.space["model"]["num_classes"] == 10
+    else:
+        assert made.space["shape"] == [1, 8, 8] and made.space["classes"] == 10
 
 
 def test_the_regression_options_fit_together():
@@ -90,6 +100,74 @@ def test_another_target_takes_only_what_it_was_given_and_what_the_config_refers_
     mlp = settings("space._target_=spaces.mlp.MLP", "space.widths=[8]", "+space.norms=[none]")
     assert mlp.space == {"_target_": "spaces.mlp.MLP", "shape": [1, 8, 8], "classes": 10,
                          "widths": [8], "norms": ["none"]}  # fmt: skip
+
+
+TOY_MODEL = ["space=mutate", "trust=[toy]", "space.model._target_=toy.Net"]
+
+
+def test_another_model_takes_arguments_without_a_plus_and_only_its_own():
+    made = settings(*TOY_MODEL, "space.model.act=tanh")
+    assert made.model == {
+        "_target_": "spaces.mutate.existing", "model": {"_target_": "toy.Net", "act": "tanh"},
+    }  # fmt: skip
+    assert "has no argument 'bogus'" in refusal(*TOY_MODEL, "space.model.bogus=1")
+
+
+def test_a_replaced_target_takes_arguments_without_a_plus_anywhere():
+    optimizer = "evaluator.optimizer"
+    made = settings(f"{optimizer}._target_=torch.optim.SGD", f"{optimizer}.momentum=0.9")
+    assert made.evaluator["optimizer"]["momentum"] == 0.9
+    assert refusal(f"{optimizer}._target_=torch.optim.SGD", f"{optimizer}.momentun=0.9").endswith(
+        "Did you mean 'momentum'?"
+    )
+
+
+def test_only_arguments_of_a_replaced_target_are_freed_of_their_plus():
+    given = ["a.b._target_=x.Y", "a.b.c=1", "+a.b.d=2", "~a.b.e", "a.f=3", "a.b.c.d=[a=b]", "-m",
+             "a.b=4", "--x.a.b=1"]  # fmt: skip
+    assert composing.freed(given) == [
+        "a.b._target_=x.Y", "++a.b.c=1", "+a.b.d=2", "~a.b.e", "a.f=3", "++a.b.c.d=[a=b]", "-m",
+        "a.b=4", "--x.a.b=1",
+    ]  # fmt: skip
+    assert composing.freed(composing.freed(given)) == composing.freed(given)
+
+
+SCALE = "{_target_: mutable.Scale}"
+
+
+def test_what_stands_beside_the_model_of_a_space_is_no_argument_of_it():
+    made = settings(
+        "space=mlp", "trust=[mutable]", f"space.mutators=[{SCALE}]", "+space.input=[1,8,8]",
+        "+space.weights=inherit",
+    )  # fmt: skip
+    assert not {*BESIDE} & made.model.keys()
+    assert (made.mutators, made.input, made.weights) == (
+        [{"_target_": "mutable.Scale"}], [1, 8, 8], "inherit",
+    )  # fmt: skip
+    assert (settings().mutators, settings().input, settings().weights) == ([], None, None)
+
+
+@pytest.mark.parametrize("given", ["7", "[]", "[0, 8]", "[1.5]", "[true]", "{a: 1}"])
+def test_an_input_that_is_no_shape_is_refused(given):
+    with pytest.raises(ConfigError, match=r"space.input is .*shape of one example"):
+        settings("space=mlp", f"+space.input={given}").input  # noqa: B018
+
+
+def test_weights_are_inherited_or_not():
+    with pytest.raises(ConfigError, match=r"space.weights is 'IMAGENET'; it must be null or"):
+        settings("space=mlp", "+space.weights=IMAGENET").weights  # noqa: B018
+
+
+def test_mutators_survive_a_trip_through_the_record(tmp_path):
+    text = "[{_target_: mutable.Renew, on: '**.relu', names: [a, 1, 2.5, null], tie: true}]"
+    (tmp_path / "mutators.yaml").write_text(text)
+    config = composing.compose_config(["space=mlp", "trust=[mutable]"])
+    config.space.mutators = OmegaConf.load(tmp_path / "mutators.yaml")
+    made = settings_from(config, [])
+    node = {"_target_": "mutable.Renew", "on": "**.relu", "names": ["a", 1, 2.5, None], "tie": True}
+    assert made.mutators == [node]
+    again = settings_from(OmegaConf.create(made.model_dump()), [])
+    assert again == made == Settings.model_validate_json(made.model_dump_json())
 
 
 def test_another_target_of_an_inner_node_stays_partial():

@@ -25,7 +25,7 @@ LAYERS = [
     ["fusion", "mutators"],
     ["graph"],
     ["config", "data", "heading", "nn", "source", "text", "trial"],
-    ["space", "targets", "training.devices"],
+    ["mutations", "space", "targets", "training.devices"],
     ["structure"],
     ["walk"],
     ["choice"],
@@ -49,7 +49,7 @@ SHARED = {
 }
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["choice", "walk", "space", "trial", "store", "config", "strategies.strategy", "structure",
-         "text", "progress", "tables", "session", "__main__"]  # fmt: skip
+         "text", "progress", "tables", "mutations", "session", "__main__"]  # fmt: skip
 
 
 def _modules() -> dict[str, Path]:

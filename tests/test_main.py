@@ -127,6 +127,18 @@ BAD = [
     ("space._target_=toy.Net", "add trust=[toy]."),
     ("trust=[toy] space._target_=toy.Nett", "no 'Nett' there. Did you mean 'Net'"),
     ("trust=[toy] space._target_=toy.Clash", "Label 'width' stands for two choices: 1, 2; and 1"),
+    ("space.mutators=layer3", "space.mutators is 'layer3'; it must be a list such as [{on: "),
+    ("space.mutators=[layer3]", "space.mutators[0] is 'layer3'; it must be an entry such as {on: "),
+    ("space.mutators=[{on:layer3,bogus:1}]", "space.mutators[0] names no mutator: {on: 'layer3', "),
+    ("space=mutate trust=[toy] space.model._target_=toy.Net space.mutators=[{_target_:toy.Net}]",
+     "run with engine=base."),
+    ("space=mutate trust=[toy] space.model._target_=toy.Net space.model.bogus=1",
+     "space.model.bogus: Net has no argument 'bogus'."),
+    ("space=mutate trust=[toy] space.model._target_=toy.Net space.input=[0]", "space.input is [0]"),
+    ("space=mutate trust=[toy] space.model._target_=toy.Net space.weights=inherit",
+     "runner.engines.py.PyEngine knows nothing of; run with engine=base."),
+    ("engine=base space=mutate trust=[mutable] space.model._target_=mutable.ConvNet "
+     "data.shape=[3,8,8]", "space.input is [3, 8, 8], which the model does not take"),
     ("evaluator.optimizer._target_=torch.load", "evaluator.optimizer._target_ 'torch.load' is"),
     ("search={evaluator.lrr:[1,2]}", "evaluator has no key 'lrr'. Did you mean 'lr'?"),
     ("trust=[toy] space._target_=toy.Net search={width:[1,2]}", "search names 'width'; it can vary "

@@ -316,3 +316,14 @@ def test_a_terminal_gets_bars_unless_a_debugger_may_need_it(service, tmp_path, m
 def test_an_error_is_one_line(capsys):
     progress.fail(f"first\nsecond {HOSTILE}")
     assert capsys.readouterr().err == f"error: first second {SHOWN}\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sequence_is_tracked_on_terminals_only(terminal, monkeypatch):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, _environ={"TERM": "xterm"})
+    monkeypatch.setattr(rich, "_console", console)
+    assert [*progress.track(range(3), "drawing")] == [0, 1, 2]
+    assert ("drawing" in file.getvalue()) is terminal
+    if not terminal:
+        assert file.getvalue() == ""

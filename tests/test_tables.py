@@ -79,6 +79,21 @@ def test_a_narrow_terminal_shows_the_columns_that_matter(trials):
     ]
 
 
+def test_why_trials_were_refused_the_most_frequent_reasons_first(trials):
+    why = ["conv1 has 5 of 8", "a <b>", "conv2 has 7 of 16", "x", "y", "y", "y"]
+    refused = [
+        Trial(10 + i, {}, 0, State.FAILED, failure=Failure("refused", text))
+        for i, text in enumerate(why)
+    ]
+    lines = printed(best_table(trials + refused, OBJECTIVE, 1), 100)
+    assert lines[-2:] == [
+        "13 trials, 1 failed, 7 refused, 1 reused, 1 not ended; searched for 45.0 s",
+        "Refused: 3 because y; 2 because conv1 has 5 of 8; 1 because a <b>; 1 for other reasons",
+    ]
+    assert "<p>Refused: 3 because y; " in html(trials + refused, OBJECTIVE)
+    assert "1 because a &lt;b&gt;" in html(trials + refused, OBJECTIVE)
+
+
 def test_less_is_better_when_the_objective_says_so(trials):
     turned = [replace(t, score=None if t.score is None else -t.score) for t in trials]
     lines = printed(best_table(turned, Objective("val/accuracy", "min"), 1), 80)

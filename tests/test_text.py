@@ -62,3 +62,9 @@ def test_a_name_says_what_a_node_makes_and_of_what():
     sampler = {"_target_": "optuna.samplers.TPESampler", "_partial_": True}
     node = {"_target_": "runner.strategies.optuna.OptunaStrategy", "sampler": sampler, "n": 3}
     assert text.name(node) == "OptunaStrategy(TPESampler)"
+
+
+def test_sentences_that_differ_in_numbers_only_are_counted_as_one():
+    given = ["b", "layer1.0 has 5.5 of 8", "a", "layer12.1 has 7 of 16", "a", "layer2.0 has 6 of 8"]
+    assert text.alike(given) == [(3, "layer1.0 has 5.5 of 8"), (2, "a"), (1, "b")]
+    assert text.alike([]) == []

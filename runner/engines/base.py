@@ -17,6 +17,7 @@ from runner.errors import GraphError
 from runner.graph.graph import Graph
 from runner.graph.load import CONSTANTS, load_file, load_source
 from runner.heading import heading
+from runner.mutations import Places
 from runner.nn.build import sample as building
 from runner.targets import build
 from runner.trial import MODEL, Job, Metrics, Trial, trial_folder
@@ -33,12 +34,13 @@ class BaseEngine(Engine):
         *,
         space: Mapping[str, Any],
         mutators: Sequence[Mapping[str, Any]] = (),
-        trust: Sequence[str] = (),
+        input: Sequence[int] | None = None,
         weights: str | None = None,
+        trust: Sequence[str] = (),
     ) -> None:
         """`weights`: "inherit" where models start from the weights of the base model, or of the
         trial that they were made from; None where they start from their own first values."""
-        self._compiler = Compiler(space, mutators, trust, shape, weights)
+        self._compiler = Compiler(space, mutators, trust, shape, input=input, weights=weights)
         self.inherits = self._compiler.inherits
         self._scored: dict[int, tuple[int, Sample]] = {}  # trial -> whose weights, and its sample
         self._unbuilt = {"space": dict(space), "trust": [*trust]}
@@ -67,6 +69,9 @@ class BaseEngine(Engine):
         if self.inherits and trial.scored:
             owner = trial.number if trial.duplicate_of is None else trial.duplicate_of
             self._scored[trial.number] = owner, trial.sample
+
+    def places(self) -> Sequence[Places]:
+        return self._compiler.places()
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:

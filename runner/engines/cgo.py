@@ -21,6 +21,7 @@ from runner.fusion.parameters import Parameters
 from runner.fusion.program import Programs
 from runner.fusion.streams import Streams
 from runner.graph.graph import Graph
+from runner.mutations import Places
 from runner.targets import locate
 from runner.trial import Job, Metrics, Trial
 from runner.walk import DrawError, Sample, generator, sample_key
@@ -41,15 +42,18 @@ class CgoEngine(Engine):
         *,
         space: Mapping[str, Any],
         mutators: Sequence[Mapping[str, Any]] = (),
+        input: Sequence[int] | None = None,
+        weights: str | None = None,
         trust: Sequence[str] = (),
         evaluator: Mapping[str, Any] | None = None,
-        weights: str | None = None,
     ) -> None:
         """`group`: at most so many trials are trained as one. `evaluator`: the config node of what
         will train them. `weights`: as for `BaseEngine`."""
         if group < 1:
             raise ConfigError(f"engine.group is {group}; it must be at least 1.")
-        self._base = BaseEngine(shape, space=space, mutators=mutators, trust=trust, weights=weights)
+        self._base = BaseEngine(
+            shape, space=space, mutators=mutators, input=input, weights=weights, trust=trust
+        )
         self.inherits = self._base.inherits
         self._shape = tuple(shape)
         self.space = self._base.space
@@ -74,6 +78,9 @@ class CgoEngine(Engine):
 
     def observe(self, trial: Trial) -> None:
         self._base.observe(trial)
+
+    def places(self) -> Sequence[Places]:
+        return self._base.places()
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for alike in self._alike(trials):

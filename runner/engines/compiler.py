@@ -22,6 +22,7 @@ from runner.graph.load import save_tensors
 from runner.graph.mutator import Mutator, drop_placeholders, mutate
 from runner.graph.running.shapes import propagate
 from runner.graph.writing.generate import generate
+from runner.mutations import Places
 from runner.space import Space
 from runner.targets import build
 from runner.walk import Chooser, DrawError, Sample, lookup, sample_key
@@ -57,19 +58,23 @@ class Compiler:
         mutators: Sequence[Mapping[str, Any]],
         trust: Sequence[str],
         shape: Sequence[int] | None,
+        *,
+        input: Sequence[int] | None = None,
         weights: str | None = None,
     ) -> None:
-        """`weights`: "inherit" where models start from those of the base model; None where they
-        start from their own first values."""
-        if weights not in (None, "inherit"):
-            raise ConfigError(f"space.weights is {weights!r}; it must be inherit, or null.")
-        self.shape = shape
-        self.inherits = weights is not None
+        """`shape`: of an example, without the batch; `input` goes before it, and is what the model
+        must take. `weights`: "inherit" where models start from those of the base model; None where
+        they start from their own first values."""
+        known = shape if input is None else input
+        self.shape = None if known is None else tuple(known)
+        self.inherits = weights == "inherit"
         self._trust = [*trust]
         self._bases: OrderedDict[str, Tracked] = OrderedDict()
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
-        self.space: Space = GraphSpace(self) if mutators else self.model_space
+        self._key = "engine.shape" if input is None else "space.input"
+        self._fits = not mutators and input is None  # whether an example need not be tried (again)
+        self.space: Space = self.model_space if self._fits else GraphSpace(self)
         self._open = OpenGraph(space, trust)
         self._notes = Notes(str(space.get("_target_")))
         self._last: OrderedDict[str, Decided | Refused] = OrderedDict()
@@ -141,8 +146,38 @@ class Compiler:
             propagate(graph, Spec((2, *self.shape)))
 
     def decided(self, sample: Sample) -> Graph:
-        """The graph of the model of the inline choices, not mutated; to be read only."""
-        return self._open.decided(sample)
+        """The graph of the model of the inline choices, not mutated; to be read only. Raises
+        ConfigError when it does not take the example."""
+        graph = self._open.decided(sample)
+        graph.example = self.shape
+        if not self._fits:
+            self._check_input(graph)
+        return graph
+
+    def _check_input(self, graph: Graph) -> None:
+        """Check, once, that a model takes the example before anything is changed in it; else every
+        mutation would be refused for what it did not do."""
+        twin = graph.copy()
+        drop_placeholders(twin)
+        try:
+            self.propagate(twin)
+        except GraphError as error:
+            raise ConfigError(
+                f"{self._key} is {[*(self.shape or ())]}, which the model does not take: "
+                f"{' '.join(str(error).split())}"
+            ) from error
+        self._fits = True
+
+    def places(self) -> list[Places]:
+        """Where each mutator works in the default model, as those before it leave it."""
+        found: list[Places] = []
+        walk = self.model_space.walk(lambda choice: choice.default)
+        base = self.decided(walk.sample)
+        mutate(
+            self.copied(base), self.mutators, walk, base=base,
+            watch=lambda m, graph: found.append(Places(m.word, m.places(graph), m.tie)),
+        )  # fmt: skip
+        return found
 
     def copied(self, graph: Graph) -> Graph:
         """A graph that is free to be changed, where there are mutators to change it."""

@@ -9,8 +9,10 @@ from typing import Any, final
 from torch import nn
 
 from runner.config import Settings
+from runner.errors import ConfigError
 from runner.fusion.program import Programs
 from runner.graph.graph import Graph
+from runner.mutations import Places
 from runner.space import Space
 from runner.targets import build, locate, signature
 from runner.trial import Job, Metrics, Trial
@@ -54,6 +56,10 @@ class Engine(ABC):
         again. A trial is planned only when those that ended before it was proposed were observed.
         """
 
+    def places(self) -> Sequence[Places]:
+        """Where the mutators of the space work, in their order; empty where there are none."""
+        return ()
+
     @abstractmethod
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         """Jobs that together run all these trials, each trial in one job; if it can be, at least
@@ -95,10 +101,17 @@ def make(settings: Settings) -> Engine:
     given = {
         "space": settings.model,
         "mutators": settings.mutators,
+        "input": settings.input,
+        "weights": settings.weights,
         "trust": settings.trust,
         "evaluator": settings.evaluator,
     }
     wanted = signature(locate(settings.engine["_target_"], settings.trust, "engine")) or given
+    if settings.weights is not None and "weights" not in wanted:
+        raise ConfigError(
+            f"space.weights is {settings.weights!r}, which {settings.engine['_target_']} knows "
+            "nothing of; run with engine=base."
+        )
     given = {name: value for name, value in given.items() if name in wanted}
     engine: Engine = build(settings.engine, settings.trust, **given)
     return engine

@@ -25,8 +25,11 @@ class ModelSpace(Space):
         self.node = node
         self.trust = trust
         self._device = "meta"
+        self._asks = True  # whether there may be a choice; a model that asked nothing never does
 
     def draw(self, choose: Chooser) -> Sample:
+        if not self._asks:
+            return {}
         answers = _Answers(choose)
         error = self._build(answers)
         if error is not None and self._device == "meta":
@@ -40,6 +43,7 @@ class ModelSpace(Space):
         if error is not None:
             text = f"{self.node['_target_']} raised {one_line(error)}"
             raise DrawError(text, answers.given) from error
+        self._asks = bool(answers.given)
         return answers.given
 
     def _build(self, answers: "_Answers") -> Exception | None:

@@ -34,6 +34,8 @@ class Graph:
 
     `ties` are (path, path of the owner) of parameters that are one tensor under two names, where
     the modules that hold them are two. `tensors` are constants without a short expression.
+    `example` is the shape of one example, without the batch; None where it is not known. `widths`
+    are what sets a width, by the label of the choice that did.
     """
 
     def __init__(self, root: Unit) -> None:
@@ -43,8 +45,8 @@ class Graph:
         self.tensors: dict[str, Any] = {}  # name -> torch.Tensor
         self.notes: list[Note] = []
         self.history: list[str] = []  # a sentence for each mutation
-        self.example: tuple[int, ...] | None = None  # the shape of an example, without the batch
-        self.widths: dict[str, list[Source]] = {}  # what sets a width, by the label of its choice
+        self.example: tuple[int, ...] | None = None
+        self.widths: dict[str, list[Source]] = {}
 
     def copy(self, root: Unit | None = None) -> "Graph":
         """A copy to be changed; cheap, since functions of units are shared until they are asked

@@ -4,7 +4,7 @@ import inspect
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, final
 
 from runner.choice import Categorical, Choice, Value, to_json
@@ -34,10 +34,21 @@ class Mutator(ABC):
     """
 
     _asking: "Asking | None" = None
+    tie: bool = False  # whether one choice is for all places it works at
 
     @abstractmethod
     def mutate(self, graph: Graph) -> None:
         """Change the graph in place."""
+
+    def places(self, graph: Graph) -> Sequence[str] | None:
+        """The paths where it would change a graph, for a reader; None where it cannot tell. Called
+        right before `mutate`, and only to describe a space."""
+        return None
+
+    @property
+    def word(self) -> str:
+        """What a reader knows it by."""
+        return type(self).__name__
 
     def choice(self, candidates: Sequence[T] | Mapping[str, T], *, label: str | None = None) -> T:
         """One of the candidates; what is asked later may depend on it.
@@ -104,10 +115,16 @@ class Asking:
 
 
 def mutate(
-    graph: Graph, mutators: Sequence[Mutator], walk: Walk, *, base: Graph | None = None
+    graph: Graph,
+    mutators: Sequence[Mutator],
+    walk: Walk,
+    *,
+    base: Graph | None = None,
+    watch: Callable[[Mutator, Graph], None] | None = None,
 ) -> None:
     """Run mutators on a graph, in order, and note in its history what they decided. `base` is the
-    same graph to be left as it is; one is made where it is not given.
+    same graph to be left as it is; one is made where it is not given. `watch` is called with each
+    mutator right before it, and the graph as it finds it.
 
     Raises Refused when a mutation does not fit, or raises anything.
     """
@@ -119,17 +136,25 @@ def mutate(
         scope = name if counts[name] == 1 else f"{name}{counts[name]}"
         asking = Asking(walk, scope, before)
         ties = Ties(graph)
-        _run(mutator, graph, asking, scope)
+        _run(mutator, graph, asking, scope, watch)
         ties.follow(graph)
         graph.tidy()
         decided = ", ".join(f"{label}={value!r}" for label, value in asking.answers.items())
         graph.history.append(f"{scope}: {decided}" if decided else scope)
 
 
-def _run(mutator: Mutator, graph: Graph, asking: Asking, scope: str) -> None:
+def _run(
+    mutator: Mutator,
+    graph: Graph,
+    asking: Asking,
+    scope: str,
+    watch: Callable[[Mutator, Graph], None] | None,
+) -> None:
     """Run one mutator, and say which one it was that raised."""
     mutator._asking = asking
     try:
+        if watch is not None:
+            watch(mutator, graph)
         mutator.mutate(graph)
     except GraphError as error:
         raise Refused(f"{scope} does not fit: {error}") from error

@@ -59,6 +59,9 @@ class Selective(Mutator, ABC):
         for match in self.matches(graph):
             self.change(graph, match)
 
+    def places(self, graph: Graph) -> list[str]:
+        return [match.label for match in self.matches(graph)]
+
     @abstractmethod
     def change(self, graph: Graph, match: Match) -> None:
         """Change the graph at one place. Places come parents first, and are found beforehand."""

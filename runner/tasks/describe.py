@@ -1,5 +1,6 @@
 """The task `describe`: show what would be searched, without running anything."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
@@ -11,20 +12,24 @@ from rich.text import Text
 from runner import assembly, progress, text
 from runner.config import Settings
 from runner.engines.engine import Engine
+from runner.engines.refusals import refusals
 from runner.graph.drawing.picture import svg
 from runner.graph.graph import Graph
+from runner.mutations import Places
 from runner.space import search_space
-from runner.tables import count_text, structure_table
+from runner.tables import GAP, REASON, REASONS, count_text, structure_table
 from runner.tasks.task import Task
 from runner.trial import Trial
 
 PICTURE = "graph.svg"
+PATHS = 4  # so many places of a mutator are named
+DRAWS = 100  # samples that show how many are refused
 
 
 @final
 class Describe(Task):
     """Shows the choices, their number, and the default model; with an engine that makes a graph,
-    leaves a picture of it."""
+    leaves a picture of it; with mutators, where they work, and how often they do not fit."""
 
     def run(self, settings: Settings, folder: Path) -> None:
         assembly.check(settings)
@@ -32,8 +37,13 @@ class Describe(Task):
         assembly.make_space(settings, engine)  # refuses labels that clash
         structure = engine.space.describe()
         progress.show(_head(settings), Text(), structure_table(structure), Text())
+        if places := engine.places():
+            progress.show(_places(places), Text())
         params = text.compact(parameters(engine))
         progress.show(Text(f"{count_text(structure)}; the default one has {params} parameters"))
+        if places:
+            numbers = progress.track(range(DRAWS), "drawing samples")
+            progress.show(_refused(DRAWS, refusals(engine, numbers)))
         graph = engine.graph(engine.space.default())
         if graph is not None:
             _show_graph(graph, folder)
@@ -45,11 +55,46 @@ class Describe(Task):
 
 
 def _head(settings: Settings) -> RenderableType:
-    """The space, and how its models would be made, trained and picked."""
+    """The space, what it is made of, and how its models would be made, trained and picked."""
     grid = Table.grid(padding=(0, 2, 0, 0))
+    for key, node in settings.model.items():
+        if isinstance(node, dict) and "_target_" in node:
+            grid.add_row(
+                Text(text.clean(key)), Text(text.clean(str(node["_target_"]))), style="dim"
+            )
     for group in ("engine", "evaluator", "data", "strategy"):
         grid.add_row(Text(group), Text(text.name(getattr(settings, group))), style="dim")
     return Group(Text(text.clean(str(settings.space["_target_"])), style="bold"), grid)
+
+
+def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
+    """How many of so many samples were refused, and why: the most frequent reasons first."""
+    if not refusals:
+        return Text(f"None of {draws} random samples is refused.")
+    found = text.alike(refusals)
+    verb = "is" if len(refusals) == 1 else "are"
+    head = Text(f"{len(refusals)} of {draws} random samples {verb} refused", style="bold")
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(justify="right")
+    for count, why in found[:REASONS]:
+        grid.add_row(Text(str(count)), Text(text.cut(text.sentence(why), REASON)))
+    if rest := sum(count for count, _ in found[REASONS:]):
+        grid.add_row(Text(str(rest)), Text("for other reasons"))
+    return Group(head, grid)
+
+
+def _places(places: Sequence[Places]) -> RenderableType:
+    """Where each mutator of a space works in its default model: how often, and the first paths."""
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("mutator", no_wrap=True)
+    table.add_column("matches", justify="right")
+    table.add_column("where")
+    for found in places:
+        word = text.clean(found.word) + (" (tied)" if found.tied else "")
+        paths = [text.clean(path) for path in found.paths or ()]
+        first = ", ".join(paths[:PATHS]) + (", …" if len(paths) > PATHS else "")
+        table.add_row(*map(Text, (word, "" if found.paths is None else str(len(paths)), first)))
+    return table
 
 
 def _show_graph(graph: Graph, folder: Path) -> None:

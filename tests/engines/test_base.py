@@ -5,14 +5,18 @@ import logging
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from runner.engines.base import BaseEngine
+from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
+from runner.engines.refusals import refusals
 from runner.errors import ConfigError, Refused
+from runner.mutations import Places
 from runner.trial import Trial
 from runner.walk import generator
 
@@ -166,6 +170,68 @@ def test_a_sample_whose_own_code_raises_is_planned_and_fails_as_in_engine_py():
     assert made.key({"a": 2})
     with pytest.raises(ValueError, match="no such net"):
         built(made, {"a": 2})
+
+
+RENEW = {"_target_": "mutable.Renew", "names": ["ReLU", "GELU"], "cls": "ReLU", "tie": True}
+
+
+def given(made=BaseEngine, **beside):
+    """An engine over a model of a space of any model, and what stands beside it."""
+    space = {"_target_": "spaces.mutate.existing", "model": {"_target_": "mutable.ConvNet"}}
+    return made(space=space, trust=["mutable"], **beside)
+
+
+def test_any_model_is_a_space_with_its_own_choices_and_those_of_mutators():
+    made = given(mutators=[RENEW], input=[1, 8, 8])
+    sample = {"width": 6, "renew/ReLU": "GELU"}
+    assert made.space.contains(sample) and made.space.count() == 4
+    model = built(made, sample)
+    assert [type(block.relu).__name__ for block in model.blocks] == ["GELU", "GELU"]
+    assert model(IMAGE).shape == (3, 10)
+
+
+@pytest.mark.parametrize("kind", [partial(BaseEngine, [3, 4, 4]), partial(CgoEngine, 2, [3, 4, 4])])
+def test_mutators_know_the_shape_of_an_example_and_that_of_the_space_goes_first(kind):
+    example = {"_target_": "mutable.Example"}
+    assert given(kind, mutators=[example], input=[1, 8, 8]).space.default()["example"] == [1, 8, 8]
+    assert given(mutators=[example]).space.default()["example"] is None
+
+
+@pytest.mark.parametrize(
+    ("beside", "key"),
+    [
+        ({"input": [3, 8, 8]}, "space.input"),
+        ({"input": [3, 8, 8], "mutators": [RENEW]}, "space.input"),
+        ({"made": partial(BaseEngine, [3, 8, 8]), "mutators": [RENEW]}, "engine.shape"),
+    ],
+)
+def test_an_example_that_the_model_does_not_take_is_an_error_of_the_config(beside, key):
+    made = given(**beside)
+    with pytest.raises(ConfigError, match=rf"{key} is \[3, 8, 8\], which the model.*stem.*3, 8, 8"):
+        made.key(made.space.default())
+
+
+def test_engines_tell_where_mutators_work():
+    scale = {"_target_": "mutable.Scale"}
+    gone = {**RENEW, "names": ["Tanh"], "on": "blocks.0.*", "tie": False}
+    made = given(mutators=[scale, gone, RENEW])
+    assert made.places() == [
+        Places("Scale", None, tied=False),
+        Places("renew", ["blocks.0.relu"], tied=False),
+        Places("renew", ["blocks.1.relu"], tied=True),
+    ]
+    assert given(partial(CgoEngine, 2, [1, 8, 8]), mutators=[RENEW]).places()[0].tied
+    assert [*given().places()] == [*given(PyEngine).places()] == []
+
+
+def test_why_random_samples_are_refused():
+    made = given(mutators=[{**RENEW, "names": ["ReLU", "Linear"], "tie": False}])
+    why = refusals(made, range(12))
+    assert 0 < len(why) < 12 and {text.split(" cannot")[0] for text in why} == {
+        f"Renew does not fit: blocks.{i}.relu" for i in (0, 1)
+    }
+    assert why == refusals(made, range(12))
+    assert refusals(engine("Widen"), range(4)) and not refusals(given(PyEngine), range(4))
 
 
 def test_what_is_no_mutator_is_refused():

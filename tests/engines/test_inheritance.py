@@ -16,8 +16,6 @@ from runner.config import settings_from
 from runner.engines import inheritance
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
-from runner.errors import ConfigError
-from runner.graph.tracks import Track
 from runner.nn.build import sample as building
 from runner.store import RECORD
 from runner.targets import build
@@ -84,12 +82,6 @@ def test_without_inheritance_a_recipe_says_nothing_of_it():
     [job] = made.plan([Trial(0, default(made), 0, parent=3)])
     assert {*job.recipes[0]} == {"trial", "sample", "source", "constants"}
     assert made.inherit(job.recipes[0], nn.Linear(1, 1), None) == {}
-
-
-@pytest.mark.parametrize("make", [BaseEngine, lambda *a, **k: CgoEngine(2, *a, **k)])
-def test_other_weights_than_inherited_ones_are_refused(make):
-    with pytest.raises(ConfigError, match=r"space.weights is 'copy'; it must be inherit, or null"):
-        make((1, 8, 8), space=CONVNET, trust=["mutable"], weights="copy")
 
 
 @pytest.mark.parametrize("width", [4, 6])
@@ -189,20 +181,13 @@ def test_tied_weights_of_a_parent_are_found_under_all_their_names(tmp_path):
     assert share == 1 and child.head.weight is child.embed.weight
 
 
-def tracks(graph):
-    width = graph.unit("body.2").call.args[1]
-    makes, uses = (Track("features", tuple(range(width)), made) for made in (True, False))
-    return {
-        "body.2.weight": {0: makes}, "body.2.bias": {0: makes}, "head.weight": {1: uses},
-    }  # fmt: skip
-
-
-def test_widths_follow_the_tracks_from_the_base_model_and_from_a_parent(tmp_path, monkeypatch):
-    monkeypatch.setattr(inheritance, "tracks_of", tracks)
+def test_widths_follow_from_the_base_model_and_from_a_parent(tmp_path):
     space = {"_target_": "mutable.Pretrained", "value": 0.1}
-    made = engine("Narrow", space=space, shape=(3,))
+    width = {"_target_": "runner.mutators.width.Width", "on": "body.2", "width": [1.0, 0.5, 1.5]}
+    made = BaseEngine((3,), space=space, mutators=[width], trust=["mutable"], weights="inherit")
+    label = "width_body.2"
     base = base_model({}, space)
-    parent = Trial(0, default(made, features=2), 1)
+    parent = Trial(0, default(made, **{label: 0.5}), 1)
     model, share, report = given(made, parent, tmp_path)
     kept = sorted(base.body[2].weight.norm(dim=1).argsort(descending=True)[:2].tolist())
     assert torch.equal(model.body[2].weight, base.body[2].weight[kept])
@@ -210,7 +195,9 @@ def test_widths_follow_the_tracks_from_the_base_model_and_from_a_parent(tmp_path
 
     save_weights(model, trial_folder(tmp_path, 0) / WEIGHTS)
     made.observe(replace(parent, state=State.FINISHED, score=1.0))
-    child, share, report = given(made, Trial(1, default(made, features=6), 2, parent=0), tmp_path)
+    child, share, report = given(
+        made, Trial(1, default(made, **{label: 1.5}), 2, parent=0), tmp_path
+    )
     x = torch.randn(5, 3)
     torch.testing.assert_close(child(x), model(x), rtol=0, atol=1e-5)
     assert share == 1 and "body.2       2 widened to 6 in dimension 0, from trial 0\n" in report

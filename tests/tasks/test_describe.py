@@ -79,6 +79,36 @@ def test_a_graph_is_shown_as_counts_text_and_picture(output, tmp_path):
     assert picture.tag.endswith("svg")
 
 
+def test_mutators_are_shown_with_their_places_and_what_they_refuse(output, tmp_path):
+    node = {"_target_": "mutable.Renew", "cls": "ReLU", "names": ["ReLU", "Linear"]}
+    tied = {"_target_": "mutable.Renew", "on": "blocks.*", "names": ["Identity"], "tie": True}
+    space = {
+        "_target_": "spaces.mutate.existing", "input": [1, 8, 8], "mutators": [node, tied],
+        "model": {"_target_": "mutable.ConvNet", "blocks": 6},
+    }  # fmt: skip
+    described = settings("", engine=BASE, trust=["mutable", "toy"])
+    Describe().run(described.model_copy(update={"space": space}), tmp_path)
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    assert lines[:6] == [
+        "spaces.mutate.existing",
+        "model      mutable.ConvNet",
+        "engine     BaseEngine",
+        "evaluator  Arithmetic",
+        "data       Nothing",
+        "strategy   Random",
+    ]
+    start = lines.index("mutator       matches  where")
+    assert lines[start : start + 5] == [
+        "mutator       matches  where",
+        "renew               6  blocks.0.relu, blocks.1.relu, blocks.2.relu,",
+        "                       blocks.3.relu, …",
+        "renew (tied)        6  blocks.0, blocks.1, blocks.2, blocks.3, …",
+        "",
+    ]
+    start = lines.index("98 of 100 random samples are refused")
+    assert lines[start + 1] == "98  Renew does not fit: blocks.1.relu cannot be a Linear."
+
+
 def test_what_could_not_be_read_is_said(output, tmp_path):
     described = settings("mutable.Variadic", engine=BASE, trust=["mutable", "toy"])
     Describe().run(described, tmp_path)

@@ -9,6 +9,7 @@ from runner.errors import GraphError
 from runner.graph.graph import Graph
 from runner.graph.mutator import Mutator
 from runner.graph.unit import Unit
+from runner.mutators.selection import Match, Selective
 
 
 class Block(nn.Module):
@@ -117,15 +118,6 @@ class Remove(Mutator):
         for path, _ in graph.units(cls="Block"):
             if self.choice([False, True], label=f"remove/{path}"):
                 graph.replace(path, Unit.of("torch.nn:Identity"))
-
-
-class Narrow(Mutator):
-    """Another width for what stands before the head."""
-
-    def mutate(self, graph: Graph) -> None:
-        width = self.choice([4, 2, 6], label="features")
-        graph.unit("body.2").set_argument("out_features", width)
-        graph.unit("head").set_argument("in_features", width)
 
 
 class Scale(Mutator):
@@ -238,3 +230,25 @@ class Pretrained(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
+
+
+class Renew(Selective):
+    """Other classes for units, of which `Linear` fits nowhere."""
+
+    def __init__(self, names: list[str], on: str = "", cls: str = "", *, tie: bool = False) -> None:
+        super().__init__(on, cls, tie=tie)
+        self.names = names
+
+    def change(self, graph: Graph, match: Match) -> None:
+        name = self.decide(self.names, match)
+        if name == "Linear":
+            raise GraphError(f"{match.path} cannot be a Linear.")
+        graph.replace(match.path, Unit.of(f"torch.nn:{name}"))
+
+
+class Example(Mutator):
+    """Remembers what it knows of the examples."""
+
+    def mutate(self, graph: Graph) -> None:
+        assert graph.example == self.base.example == graph.copy().example
+        self.choice([graph.example], label="example")

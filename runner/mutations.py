@@ -1,0 +1,79 @@
+"""Mutations as a config lists them: short forms written out, and what is told of them. No torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from runner.errors import ConfigError, did_you_mean
+
+FOLDER = Path(__file__).parent / "mutators"
+KEYS: Mapping[object, str] = {True: "on", "class": "cls"}  # a bare `on` is a truth value in YAML
+
+
+@final
+@dataclass(frozen=True)
+class Places:
+    """Where a mutator works in the default model, as it finds it."""
+
+    word: str  # how a config calls the mutator
+    paths: Sequence[str] | None  # None: it does not say
+    tied: bool  # whether one choice is for all of them
+
+
+def written_out(entries: object, folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """The nodes that the entries of `space.mutators` stand for.
+
+    `{on: layer3, depth: [1, 2]}` is short for a node of `runner.mutators.depth.Depth`; candidates
+    with a `_target_` inside it are not built. What has a `_target_` stays as it is. Raises
+    ConfigError for what is no entry, and where not exactly one key names a mutator.
+    """
+    if not isinstance(entries, list):
+        raise ConfigError(f"space.mutators is {entries!r}; it must be a list such as [{EXAMPLE}].")
+    targets = words(folder) if entries else {}
+    return [_node(entry, f"space.mutators[{i}]", targets) for i, entry in enumerate(entries)]
+
+
+def words(folder: Path = FOLDER) -> dict[str, str]:
+    """The import paths of our mutators by what a config calls them: a file, and in it a mutator
+    that has its name. Imports nothing."""
+    found = {}
+    for path in sorted(folder.glob("[!_]*.py")):
+        name = path.stem.title()
+        if re.search(rf"^class {name}\((Selective|Mutator)\b", path.read_text("utf-8"), re.M):
+            found[path.stem] = f"runner.mutators.{path.stem}.{name}"
+    return found
+
+
+def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} is {entry!r}; it must be an entry such as {EXAMPLE}.")
+    named = {KEYS.get(key, str(key)): value for key, value in entry.items()}
+    if "_target_" in named:
+        return named
+    found = [key for key in named if key in targets]
+    if not found:
+        near = "".join(did_you_mean(key, targets) for key in named if key not in SELECTS)
+        known = f" There are {', '.join(targets)}; a mutator of yours has a _target_."
+        raise ConfigError(f"{where} names no mutator: {_short(named)}.{near}{known}")
+    if len(found) > 1:
+        both = " and ".join(map(repr, found))
+        raise ConfigError(f"{where} names several mutators, {both}; give each an entry of its own.")
+    return {"_target_": targets[found[0]]} | {key: _unbuilt(v) for key, v in named.items()}
+
+
+def _unbuilt(value: object) -> object:
+    """A value whose nodes arrive as a `functools.partial`, to be built for each place anew."""
+    if isinstance(value, dict):
+        partial = {"_partial_": True} if "_target_" in value else {}
+        return partial | {key: _unbuilt(item) for key, item in value.items()}
+    return [_unbuilt(item) for item in value] if isinstance(value, list) else value
+
+
+def _short(entry: Mapping[str, Any]) -> str:
+    return f"{{{', '.join(f'{key}: {value!r}' for key, value in entry.items())}}}"
+
+
+EXAMPLE = "{on: layer3, depth: [1, 2]}"
+SELECTS = ("on", "cls", "op", "tie")  # they say where, and not what
