@@ -10,25 +10,20 @@ timm and torchvision.
 """
 
 import importlib
-import multiprocessing
-import os
 import re
-import signal
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, final
 
+from processes import in_processes
 from report import console, options, write
 from rich.table import Table
 
 ZOO = Path(__file__).resolve().parents[2] / "shared" / "prototypes" / "zoo"
-LIMIT = 300  # seconds a model may take, all in all
 QUICK = r"^(tv:resnet18|tv:swin_t|timm:resnet:test_resnet|timm:vision_transformer:test_vit|hand:)"
 PUBLISHED = {  # models converted of models tried, as measured with generous shims
     "NNI 3.0 (published)": {"library": "9/145", "hand": "6/30"},
@@ -97,36 +92,8 @@ def try_model(
 
 def measure(models: Mapping[str, tuple[Any, Any]], jobs: int) -> Iterator[Result]:
     """Each model in a process of its own, `jobs` at a time."""
-    context = multiprocessing.get_context("fork")
-    todo = list(models.items())
-    running: list[tuple[str, Any, Connection, float]] = []
-    while todo or running:
-        while todo and len(running) < jobs:
-            name, (build, inputs) = todo.pop(0)
-            inbox, outbox = context.Pipe(duplex=False)
-            process = context.Process(target=_send, args=(outbox, name, build, inputs))
-            process.start()
-            outbox.close()
-            running.append((name, process, inbox, time.monotonic()))
-        for entry in [*running]:
-            name, process, inbox, begun = entry
-            late = time.monotonic() - begun > LIMIT
-            if not late and not inbox.poll(0.05):
-                continue
-            if late:
-                os.kill(process.pid, signal.SIGKILL)
-            try:
-                yield Result(**inbox.recv()) if not late else Result(name, problem="timed out")
-            except EOFError:
-                yield Result(name, problem="the process died")
-            process.join()
-            running.remove(entry)
-
-
-def _send(outbox: Connection, name: str, build: Any, inputs: Any) -> None:
-    warnings.simplefilter("ignore")
-    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
-    outbox.send(asdict(try_model(name, build, inputs)))
+    for name, result, problem in in_processes(models, jobs, try_model):
+        yield result or Result(name, problem=problem)
 
 
 def table(results: Sequence[Result]) -> Table:

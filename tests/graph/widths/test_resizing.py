@@ -1,10 +1,8 @@
 """Widths: what changes together, what follows, and what cannot change."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+import widening
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -16,9 +14,6 @@ from runner.graph.lint import lint
 from runner.graph.load import load_source
 from runner.graph.widths.applying import apply
 from runner.graph.widths.resizing import Resizing
-
-sys.path.insert(0, str(Path(__file__).parent))
-import widening
 
 SHAPE = (3, 8, 8)
 
