@@ -138,9 +138,7 @@ def _tried(graph: Any, entries: Sequence[Mapping[str, Any]], example: Any) -> st
     loss = sum(t.float().square().mean() for t in _tensors(model(*example)))
     loss.backward()
     optimizer.step()
-    changed = any(
-        not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)
-    )
+    changed = any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     return OK if bool(loss.isfinite()) and changed else "it did not train"
 
 

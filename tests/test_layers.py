@@ -39,7 +39,7 @@ SHARED = {
         *("base", "compiler", "engine", "inheritance", "model_space", "notes", "open_graph"),
         "standalone",
     },
-    "mutators": {"selection"},
+    "mutators": {"calls", "making", "selection", "spots"},
     "evaluators": {
         *("evaluator", "fusion", "group", "member", "race", "seeds", "snapshot", "supervised"),
     },

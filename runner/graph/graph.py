@@ -121,6 +121,16 @@ class Graph:
         that the new one holds as a child: `Unit.of("torch.nn:Sequential", dropout, old)`. So a new
         layer starts from the values that its own constructor draws.
         """
+        self._put(path, unit)
+
+    def remove(self, path: str) -> None:
+        """Take a unit away, and all that the model does to it once it is built. Raises GraphError
+        as `replace` does. Code that calls it is left to the caller."""
+        self._put(path, None)
+        above, _, name = path.rpartition(".")
+        del self.unit(above).children[name]
+
+    def _put(self, path: str, unit: Unit | None) -> None:
         old = self.unit(path)
         if not path:
             raise GraphError("The root of a graph cannot be replaced.")

@@ -3,9 +3,9 @@
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, final
 
 from runner.errors import ConfigError, did_you_mean
@@ -13,6 +13,8 @@ from runner.graph.graph import Graph
 from runner.graph.mutator import Mutator
 from runner.graph.node import Node
 from runner.graph.unit import Unit
+
+_PLAIN = (type(None), bool, int, float, str, list, tuple)  # as candidates: of plain JSON
 
 
 @final
@@ -33,7 +35,8 @@ class Selective(Mutator, ABC):
     - `on`: the path of a unit; `*` stands for any text without a dot, `**` for any text, `?` for
       one character, `[2-4]` for one of a range. A leading `**.` fits at the top, too.
     - `cls`: the name of a class, or its whole "module.qualname".
-    - `op`: a function or method that is called in the code of units: "relu".
+    - `op`: a function or method that is called in the code of units: "relu", which finds the
+      variant that works in place, "relu_", too.
 
     `tie` makes one choice for all places; else each has one of its own, with its path as label.
     """
@@ -57,14 +60,16 @@ class Selective(Mutator, ABC):
 
     def mutate(self, graph: Graph) -> None:
         for match in self.matches(graph):
-            self.change(graph, match)
+            if _is_there(graph, match):
+                self.change(graph, match)
 
     def places(self, graph: Graph) -> list[str]:
         return [match.label for match in self.matches(graph)]
 
     @abstractmethod
     def change(self, graph: Graph, match: Match) -> None:
-        """Change the graph at one place. Places come parents first, and are found beforehand."""
+        """Change the graph at one place. Places come parents first, and are found beforehand; what
+        is gone since then, with a parent, is left out."""
 
     def matches(self, graph: Graph) -> list[Match]:
         """The places in a graph. Raises ConfigError, naming near ones, where neither this graph
@@ -75,11 +80,22 @@ class Selective(Mutator, ABC):
         return found
 
     def decide(self, candidates: Any, match: Match) -> Any:
-        """One of a list of candidates, asked for at this place; anything else is decided."""
+        """One of a list of candidates, asked for at this place; anything else is decided.
+
+        Candidates that are plain JSON stand in the sample as they are, others by a name. A label
+        that an earlier mutator asked for has a number behind it.
+        """
         if not isinstance(candidates, list):
             return candidates
         where = (self.on or self.cls or self.op) if self.tie else match.label
-        return self.choice(candidates, label=f"{self.word}/{where}")
+        return self.choice(named(candidates), label=self._free(f"{self.word}/{where}"))
+
+    def _free(self, label: str) -> str:
+        asking = self._bound()
+        free, number = label, 2
+        while free in asking.sample and free not in asking.answers:
+            free, number = f"{label}#{number}", number + 1
+        return free
 
     def _found(self, graph: Graph) -> Iterator[Match]:
         fits = _pattern(self.on)
@@ -105,8 +121,9 @@ class Selective(Mutator, ABC):
                 yield Match(label, path, unit, name, nodes[place])
 
     def _is_call(self, node: Node) -> bool:
+        name = node.target.rpartition(":")[2]
         called = node.op in ("call_function", "call_method")
-        return called and self.op in (node.target, node.target.rpartition(":")[2])
+        return called and self.op in (node.target, name, name.removesuffix("_"))
 
     def _missed(self) -> str:
         """What was looked for, and what there would have been."""
@@ -125,6 +142,74 @@ class Selective(Mutator, ABC):
             return f"no code there calls {self.op!r}.{near} Called are {', '.join(calls[:12])}."
         where = " and ".join(f"{name} {value!r}" for name, value in _given(self).items() if value)
         return f"no place has {where} at once."
+
+
+def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> None:
+    """Check each candidate of a list, or what is given instead of one. Raises ConfigError for an
+    empty list, and for one that names a candidate twice, too."""
+    if isinstance(candidates, list):
+        if not candidates:
+            raise ConfigError(f"{word}: the list of candidates is empty.")
+        names = [repr(name) for name in named(candidates)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"{word} lists a candidate twice: {twice}.")
+    for candidate in candidates if isinstance(candidates, list) else [candidates]:
+        check(candidate)
+
+
+def check_switch(switch: Any, word: str) -> None:
+    """Raises ConfigError for what is neither true nor false."""
+    if type(switch) is not bool:
+        raise ConfigError(f"{word}: {switch!r} is neither true nor false.")
+
+
+def named(candidates: list[Any]) -> list[Any] | dict[str, Any]:
+    """Candidates as a choice takes them: as they are where all are plain JSON; else with names,
+    classes with their arguments where the name of the class would not do."""
+    if all(type(candidate) in _PLAIN for candidate in candidates):
+        return candidates
+    names = names_of(candidates)
+    if len({*names}) < len(names):
+        raise ConfigError(f"These candidates cannot be told apart: {', '.join(names)}.")
+    return dict(zip(names, candidates, strict=True))
+
+
+def names_of(candidates: Sequence[Any]) -> list[str]:
+    """Readable names of candidates, each another one: classes with their arguments where needed."""
+    short = [_short(candidate) for candidate in candidates]
+    return [
+        _long(candidate) if short.count(name) > 1 else name
+        for candidate, name in zip(candidates, short, strict=True)
+    ]
+
+
+def _short(candidate: Any) -> str:
+    if candidate is None:
+        return "none"
+    thing = candidate.func if isinstance(candidate, partial) else candidate
+    name = getattr(thing, "__name__", None)
+    return name if isinstance(name, str) else str(thing)
+
+
+def _long(candidate: Any) -> str:
+    if not isinstance(candidate, partial) or not (candidate.args or candidate.keywords):
+        return _short(candidate)
+    given = [*map(_shown, candidate.args)]
+    given += [f"{name}={_shown(value)}" for name, value in candidate.keywords.items()]
+    return f"{_short(candidate)}({', '.join(given)})"
+
+
+def _shown(value: Any) -> str:
+    return _long(value) if isinstance(value, partial | type) else repr(value)
+
+
+def _is_there(graph: Graph, match: Match) -> bool:
+    """Whether a place is still where it was found."""
+    here: Unit | None = graph.root
+    for name in match.path.split(".") if match.path else ():
+        here = here and here.children.get(name)
+    return here is match.unit
 
 
 def _given(selection: Selective) -> Mapping[str, str]:

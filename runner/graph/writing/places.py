@@ -95,7 +95,8 @@ def _step(unit: Unit | None, owner: str, name: str) -> str:
     if kind == "Sequential" and name.isdigit() and name in unit.children:
         return f"{owner}[{[*unit.children].index(name)}]"
     if kind in ("ModuleList", "ParameterList") and name.isdecimal() and name.isascii():
-        return f"{owner}[{int(name)}]"
+        is_within = name not in unit.children or int(name) < len(unit.children)  # as it checks
+        return f"{owner}[{int(name)}]" if is_within else member(owner, name)
     return member(owner, name)
 
 

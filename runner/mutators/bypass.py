@@ -1,0 +1,39 @@
+"""Bypass: what goes into a block goes past it."""
+
+from typing import Any, final
+
+from runner.graph.graph import Graph
+from runner.graph.passing import pass_by, pass_from
+from runner.mutators.selection import Match, Selective, check_listed, check_switch
+
+
+@final
+class Bypass(Selective):
+    """Passes what a unit is given straight on, as if it gave that; with `to`, past all from this
+    unit up to the one at that path.
+
+    Both must be called in one function, or be children of one Sequential. What nothing else needs
+    is gone.
+    """
+
+    def __init__(
+        self,
+        on: str = "",
+        cls: str = "",
+        op: str = "",
+        *,
+        bypass: Any,
+        to: str = "",
+        tie: bool = False,
+    ) -> None:
+        super().__init__(on, cls, op, tie=tie)
+        check_listed(bypass, self.word, lambda switch: check_switch(switch, self.word))
+        self.bypass, self.to = bypass, to
+
+    def change(self, graph: Graph, match: Match) -> None:
+        if not self.decide(self.bypass, match):
+            return
+        if self.to in ("", match.path):
+            pass_by(graph, match.path)
+        else:
+            pass_from(graph, match.path, self.to)

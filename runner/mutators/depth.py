@@ -1,0 +1,118 @@
+"""Depth: how many blocks of a stage there are."""
+
+import re
+from typing import Any, final
+
+from runner.errors import ConfigError, GraphError
+from runner.graph.graph import Graph
+from runner.graph.node import Node
+from runner.graph.passing import is_one, pass_node
+from runner.graph.repeat import repeat, repeat_call
+from runner.graph.sites import Site, is_in_order, sites
+from runner.graph.unit import Unit
+from runner.graph.writing.places import container
+from runner.mutators.selection import Match, Selective, check_listed
+from runner.mutators.spots import specs_at
+
+
+@final
+class Depth(Selective):
+    """Keeps the first `depth` blocks of a stage, or copies one as often as it takes: the last that
+    gives tensors of the shape it takes.
+
+    A stage is a container of blocks: a Sequential, ModuleList or ModuleDict. Blocks that stay keep
+    their names, and copies get the numbers that follow. Where code calls the blocks one by one, the
+    calls of those that are dropped give their first argument. None is dropped that the others need
+    for their shapes: then the sample does not fit, and is refused.
+    """
+
+    def __init__(
+        self, on: str = "", cls: str = "", op: str = "", *, depth: Any, tie: bool = False
+    ) -> None:
+        super().__init__(on, cls, op, tie=tie)
+        check_listed(depth, self.word, _check)
+        self.depth = depth
+
+    def change(self, graph: Graph, match: Match) -> None:
+        if not container(match.unit) and not is_in_order(match.unit):
+            inner = [name for name, child in match.unit.children.items()
+                     if child is not None and container(child)]  # fmt: skip
+            near = f": {match.path}.{inner[0]}" if inner else ""
+            raise GraphError(
+                f"{match.path} ({match.unit.name}) is no container of blocks; name the one that "
+                f"holds them{near}."
+            )
+        blocks = [name for name, child in match.unit.children.items() if child is not None]
+        depth = self.decide(self.depth, match)
+        for name in blocks[depth:]:
+            _drop(graph, match.path, name)
+        if depth > len(blocks):
+            if not blocks:
+                raise GraphError(f"{match.path} ({match.unit.name}) has no block to be copied.")
+            last = _repeatable(graph, match.path, blocks)
+            _add(graph, match.path, last, depth - len(blocks))
+
+
+def _check(depth: Any) -> None:
+    if type(depth) is not int or depth < 0:
+        raise ConfigError(f"depth: {depth!r} is no number of blocks: give a whole number from 0.")
+
+
+def _drop(graph: Graph, stage: str, name: str) -> None:
+    """Take a block out of its stage, and out of all code that calls it."""
+    path = f"{stage}.{name}"
+    unit = graph.unit(path)
+    for site in sites(graph, unit):
+        pass_node(site.function, site.node, f"{path} ({unit.name})", site)
+    graph.remove(path)
+
+
+def _repeatable(graph: Graph, stage: str, blocks: list[str]) -> str:
+    """The last block that gives tensors of the shape it takes. Raises GraphError for none."""
+    if graph.example is None:
+        return blocks[-1]  # shapes are looked at once the sample is whole
+    specs = specs_at(graph, [f"{stage}.{name}" for name in blocks])
+    for name in reversed(blocks):
+        found = [both for (path, _), both in specs.items() if path == f"{stage}.{name}"]
+        if all(None in both.values() or both["input"] == both["output"] for both in found):
+            return name
+    first = next(iter(specs.values()))
+    raise GraphError(
+        f"No block of {stage} can be repeated: {blocks[0]!r} takes {first['input']} and gives "
+        f"{first['output']}, and the others change the shape, too."
+    )
+
+
+def _add(graph: Graph, stage: str, last: str, count: int) -> None:
+    """Repeat a block, in code behind its calls."""
+    before, places = f"{stage}.{last}", sites(graph, graph.unit(f"{stage}.{last}"))
+    calls = [(site, site.node) for site in places]
+    for _ in range(count):
+        name = _next(graph.unit(stage), before.rpartition(".")[2])
+        repeat(graph, before, name)
+        calls = [(site, _call(site, node, name)) for site, node in calls]
+        before = f"{stage}.{name}"
+
+
+def _next(stage: Unit, name: str) -> str:
+    """The name of one more block: the last number of a name, counted on until it is free."""
+    stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+    count = int(number or 1) + 1
+    while f"{stem}{count}" in {*stage.children, *stage.functions, *stage.attributes}:
+        count += 1
+    return f"{stem}{count}"
+
+
+def _call(site: Site, node: Node, name: str) -> Node:
+    """Call a copy with what its original gives, wherever that is used."""
+    if len(node.outputs) != 1 or not is_one(site.given):
+        raise GraphError(
+            f"{node.path} cannot be repeated in {site}: it takes a list, or gives "
+            f"{len(node.outputs)} values; one each would do."
+        )
+    users = [*node.output.users]
+    above = node.path.rpartition(".")[0]
+    twin = repeat_call(node, ".".join(filter(None, (above, name))), node.output)
+    for user in users:
+        user.replace_input(node.output, twin.output)
+    return twin

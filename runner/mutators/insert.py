@@ -1,0 +1,165 @@
+"""Insert: one more module behind a unit, or in front of it."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, final
+
+from runner.errors import ConfigError, GraphError
+from runner.graph.argument import Call
+from runner.graph.graft import graft
+from runner.graph.graph import Graph
+from runner.graph.node import Value
+from runner.graph.repeat import order_children
+from runner.graph.sites import Site, is_in_order, parent_of, sites
+from runner.graph.unit import RESERVED, Unit
+from runner.mutators.making import call_of, check_candidate, made, snake
+from runner.mutators.selection import Match, Selective, check_listed
+from runner.mutators.spots import Spots, Where
+
+
+@final
+class Insert(Selective):
+    """Puts one of `insert` right behind a unit, or in front of it (`where`: output or input).
+
+    A candidate is None, for nothing; the name of a class in torch.nn; or a partial of any class.
+    Arguments that a constructor needs and that are not given must be numbers of channels by their
+    names (`channels`, `num_features`, `dim`, ...): those of the tensor at that place are taken, see
+    `Spots`. All other modules keep their names. What is inserted is called after the unit and its
+    own class (layer1_squeeze_excite; squeeze_excite_0 for a 0); there is one for each call of the
+    unit.
+    """
+
+    def __init__(
+        self,
+        on: str = "",
+        cls: str = "",
+        op: str = "",
+        *,
+        insert: Any,
+        where: Literal["output", "input"] = "output",
+        tie: bool = False,
+    ) -> None:
+        super().__init__(on, cls, op, tie=tie)
+        check_listed(insert, self.word, self._check)
+        if where not in ("output", "input"):
+            raise ConfigError(f"insert: where is {where!r}; it must be 'output' or 'input'.")
+        self.insert = insert
+        self.where: Where = where
+        self._spots: Spots | None = None
+
+    def mutate(self, graph: Graph) -> None:
+        self._spots = None
+        super().mutate(graph)
+
+    def change(self, graph: Graph, match: Match) -> None:
+        candidate = self.decide(self.insert, match)
+        if candidate is None:
+            return
+        path = match.path
+        found = sites(graph, match.unit)
+        parent, _, _ = parent_of(graph, path)
+        if is_in_order(parent):
+            self._in_order(graph, path, self._call(graph, candidate, path, 0), found)
+        elif found:
+            for i, site in enumerate(found):
+                self._at_call(graph, site, self._call(graph, candidate, path, i))
+        else:
+            self._around(graph, path, self._call(graph, candidate, path, 0))
+
+    def _check(self, candidate: Any) -> None:
+        if candidate is not None:
+            check_candidate(candidate, self.word)
+
+    def _call(self, graph: Graph, candidate: Any, path: str, number: int) -> Call:
+
+        def fill() -> int:
+            if self._spots is None:
+                self._spots = Spots([match.path for match in self.matches(graph)], self.where)
+            return self._spots.channels(graph, path, number)
+
+        try:
+            return call_of(candidate, fill=fill)
+        except GraphError as error:
+            raise GraphError(f"Nothing can be inserted at {path}: {error}") from error
+
+    def _in_order(self, graph: Graph, path: str, call: Call, found: Sequence[Site]) -> None:
+        """Put a module among those that run in order, and into code that calls them one by one."""
+        parent, above, name = parent_of(graph, path)
+
+        def put(new: Unit) -> str:
+            child = _name(parent, name, call)
+            parent.set_child(child, new)
+            order_children(parent, name, child)
+            if self.where == "input":
+                order_children(parent, child, name)
+            for site in found:
+                self._call_at(site, _joined(site.node.path.rpartition(".")[0], child))
+            return _joined(above, child)
+
+        graft(graph, made(call, graph.tensors), put)
+
+    def _at_call(self, graph: Graph, site: Site, call: Call) -> None:
+        """Put a module in the unit whose code calls another one, and a call of it beside that."""
+
+        def put(new: Unit) -> str:
+            child = _name(site.owner, site.node.path, call)
+            site.owner.set_child(child, new)
+            self._call_at(site, child)
+            return _joined(site.path, child)
+
+        graft(graph, made(call, graph.tensors), put)
+
+    def _call_at(self, site: Site, path: str) -> None:
+        (_call_behind if self.where == "output" else _call_before)(site, path)
+
+    def _around(self, graph: Graph, path: str, call: Call) -> None:
+        """Wrap a unit that is called by code which cannot be seen."""
+        unit = graph.unit(path)
+
+        def put(new: Unit) -> str:
+            both = (unit, new) if self.where == "output" else (new, unit)
+            graph.replace(path, Unit.of("torch.nn:Sequential", *both))
+            return f"{path}.{both.index(new)}"
+
+        graft(graph, made(call, graph.tensors), put)
+
+
+def _name(parent: Unit, path: str, call: Call) -> str:
+    """A free name for a new child: after the unit it is put at, and its class."""
+    words = [*path.split("."), snake(call.target.rpartition(":")[2])]
+    if words[0].isdigit():
+        words = [*words[-1:], *words[:-1]]  # squeeze_excite_0 can be written as an attribute
+    name = free = "_".join(words)
+    number = 2
+    taken = (parent.children, parent.parameters, parent.buffers, parent.attributes,
+             parent.functions, RESERVED)  # fmt: skip
+    while any(free in names for names in taken):
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _joined(*names: str) -> str:
+    return ".".join(filter(None, names))
+
+
+def _call_behind(site: Site, child: str) -> None:
+    """Call a child with what a call gives, wherever that was used."""
+    node = site.node
+    if len(node.outputs) != 1:
+        raise GraphError(f"{site}: what is called there gives {len(node.outputs)} values, not one.")
+    users = [*node.output.users]
+    with site.function.inserting_after(node):
+        value = site.function.call_module(child, node.output)
+    value.name = node.output.name
+    for user in users:
+        user.replace_input(node.output, value)
+
+
+def _call_before(site: Site, child: str) -> None:
+    """Call a child with what another call is given first, and give that call the result."""
+    given = site.given
+    if not isinstance(given, Value):
+        raise GraphError(f"{site}: what is called there is given {given!r}, which is no tensor.")
+    with site.function.inserting_before(site.node):
+        value = site.function.call_module(child, given)
+    value.name = given.name
+    site.give(value)

@@ -1,0 +1,110 @@
+"""Kernel: other kernel sizes of convolutions and poolings, with outputs as large as before."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, final
+
+from runner.errors import ConfigError, GraphError
+from runner.graph.argument import Argument
+from runner.graph.graph import Graph
+from runner.graph.signature import argument, signature
+from runner.graph.unit import Unit
+from runner.mutators.making import remake
+from runner.mutators.selection import Match, Selective, check_listed
+
+
+@final
+class Kernel(Selective):
+    """Gives modules another `kernel`: a whole number, or one for each dimension.
+
+    It works on all that is constructed with a `kernel_size`; other modules that a `*` finds stay as
+    they are. The padding grows or shrinks with it,
+    so that outputs keep their size: by half of the difference, times the dilation. A padding that
+    is no number ("same", None), or that a class finds out by itself (Conv2dSame), stays.
+    """
+
+    def __init__(
+        self, on: str = "", cls: str = "", op: str = "", *, kernel: Any, tie: bool = False
+    ) -> None:
+        super().__init__(on, cls, op, tie=tie)
+        check_listed(kernel, self.word, _check)
+        self.kernel = kernel
+
+    def change(self, graph: Graph, match: Match) -> None:
+        unit, path = match.unit, match.path
+        if unit.call is None or "kernel_size" not in signature(unit.call.target).parameters:
+            if "*" in self.on:
+                return
+            raise GraphError(f"{path} ({unit.name}) has no kernel: it takes no kernel_size.")
+        old = argument(unit.call, "kernel_size")
+        new = self.decide(self.kernel, match)
+        new = tuple(new) if isinstance(new, list | tuple) else new
+        if _short(old) != _short(new):
+            _set(graph, path, unit, changes(path, unit, old, new))
+
+
+def _check(kernel: Any) -> None:
+    sizes = kernel if isinstance(kernel, list | tuple) else [kernel]
+    if not sizes or not all(type(size) is int and size > 0 for size in sizes):
+        raise ConfigError(f"kernel: {kernel!r} is no size: give a whole number from 1 on.")
+
+
+def changes(path: str, unit: Unit, old: Argument, new: Argument) -> dict[str, Argument]:
+    """All arguments that change with the size of a kernel. Raises GraphError when no padding would
+    keep the size of the output."""
+    assert unit.call is not None
+    known = signature(unit.call.target).parameters
+    found: dict[str, Argument] = {"kernel_size": new}
+    is_pool = "stride" in known and known["stride"].default is None
+    if is_pool and argument(unit.call, "stride") is None:
+        found["stride"] = old  # which is what None stands for
+    if "padding" not in known or unit.name.endswith("Same"):
+        return found
+    padding = argument(unit.call, "padding")
+    if not _is_number(padding):
+        return found
+    dilation = argument(unit.call, "dilation") if "dilation" in known else 1
+    given = [old, new, padding, dilation]
+    count = max((len(value) for value in given if isinstance(value, tuple | list)), default=1)
+    before, after, pads, spread = (_sizes(value, count) for value in given)
+    wanted = [
+        pad + Fraction(step * (k - j), 2)
+        for pad, step, j, k in zip(pads, spread, before, after, strict=True)
+    ]
+    if any(pad < 0 or pad.denominator > 1 for pad in wanted):
+        raise GraphError(
+            f"{path} ({unit.name}): a kernel of {new} in place of {old} would need a padding of "
+            f"{', '.join(map(str, wanted))} in place of {padding} to keep the size of its output."
+        )
+    whole = tuple(map(int, wanted))
+    found["padding"] = whole[0] if len({*whole}) == 1 and type(padding) is int else whole
+    return found
+
+
+def _is_number(padding: Argument) -> bool:
+    sizes = padding if isinstance(padding, tuple | list) else [padding]
+    return all(type(size) is int for size in sizes)
+
+
+def _short(sizes: Argument) -> Argument:
+    """One number where all are equal."""
+    is_many = isinstance(sizes, tuple | list)
+    return sizes[0] if is_many and len({*sizes}) == 1 else tuple(sizes) if is_many else sizes
+
+
+def _sizes(value: Argument, count: int) -> Sequence[int]:
+    """A size for each dimension. Raises GraphError for another number of them."""
+    if not isinstance(value, tuple | list):
+        return (value,) * count
+    if len(value) != count:
+        raise GraphError(f"{value} are not sizes of {count} dimensions.")
+    return tuple(value)
+
+
+def _set(graph: Graph, path: str, unit: Unit, arguments: dict[str, Argument]) -> None:
+    """Give the constructor of a unit other arguments: a layer takes them, any other is remade."""
+    if unit.grade == "basic":
+        for name, value in arguments.items():
+            unit.set_argument(name, value)
+    else:
+        remake(graph, path, arguments)

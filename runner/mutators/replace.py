@@ -1,0 +1,72 @@
+"""Replace: another module in the place of one, or another function in the place of a call."""
+
+from functools import partial
+from typing import Any, final
+
+from runner.errors import GraphError
+from runner.graph.graft import graft
+from runner.graph.graph import Graph
+from runner.graph.signature import locate
+from runner.graph.unit import Unit
+from runner.mutators.calls import check_function, function_of, name_of_call, replace_call
+from runner.mutators.making import arguments_of, call_of, check_candidate, given_by, made, target_of
+from runner.mutators.selection import Match, Selective, check_listed
+
+
+@final
+class Replace(Selective):
+    """Puts one of `replace` in the place of modules, or with `op` of calls.
+
+    A candidate is the name of a class in torch.nn ("SiLU"), or a partial of any class. Arguments of
+    the old module are carried over where both constructors have a parameter of that name, and a
+    number of channels under any of its names; those of the partial come before them. A candidate of
+    the old module's class that gives nothing else leaves it wholly as it is.
+
+    With `op`, a candidate is the name of a function in torch.nn.functional or torch ("silu"; that
+    of its class will do), or a partial of either; see `replace_call`.
+    """
+
+    takes_calls = True
+
+    def __init__(
+        self, on: str = "", cls: str = "", op: str = "", *, replace: Any, tie: bool = False
+    ) -> None:
+        super().__init__(on, cls, op, tie=tie)
+        check = check_function if op else check_candidate
+        check_listed(replace, self.word, lambda candidate: check(candidate, self.word))
+        self.replace = replace
+
+    def change(self, graph: Graph, match: Match) -> None:
+        candidate = self.decide(self.replace, match)
+        if match.node is not None:
+            target, kwargs = function_of(candidate)
+            if kwargs or name_of_call(match.node) != target.rpartition(":")[2]:
+                replace_call(match.unit.edit(match.function), match.node, target, kwargs)
+        elif not _is_the_same(match.unit, candidate):
+            replace_unit(graph, match.path, candidate)
+
+
+def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
+    """Put the module of a candidate in the place of a unit. Raises GraphError for arguments that
+    are missing."""
+    unit = graph.unit(path)
+    try:
+        call = call_of(candidate, carried=arguments_of(unit.call))
+    except GraphError as error:
+        raise GraphError(f"{path} ({unit.name}) cannot be replaced: {error}") from error
+
+    def put(new: Unit) -> str:
+        graph.replace(path, new)
+        return path
+
+    graft(graph, made(call, graph.tensors), put)
+
+
+def _is_the_same(unit: Unit, candidate: Any) -> bool:
+    """Whether a candidate is the class of a unit, and gives no argument that the unit has not."""
+    if locate(target_of(candidate)) is not locate(unit.cls.target):
+        return False
+    if not isinstance(candidate, partial):
+        return True
+    had, given = arguments_of(unit.call), given_by(candidate)
+    return all(name in had and repr(had[name]) == repr(value) for name, value in given.items())
