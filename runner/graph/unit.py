@@ -218,26 +218,8 @@ class Unit(Made):
         if self.call is None:
             raise GraphError(f"How this {self.name} was constructed is not known.")
         check_constants(value, f"{self.name}, {name}")
-        self.make_by(with_argument(self.call, name, value))
-
-    def make_by(self, call: Call) -> None:
-        """Have another call construct it."""
-        self.call = call
+        self.call = with_argument(self.call, name, value)
         self._changed = self._mutated = True
-
-    def become(self, other: "Unit") -> None:
-        """Be what another unit is, wherever this one stands; calls that fill its tensors and
-        attributes that are set from above stay. It counts as mutated, and as what its new call
-        makes: units above it are to be marked as changed."""
-        self.grade, self.cls, self.call = other.grade, other.cls, other.call
-        self.children, self.parameters = {**other.children}, {**other.parameters}
-        self.buffers, self.attributes = {**other.buffers}, {**other.attributes}
-        self.inherits, self.facts = other.inherits, {**other.facts}
-        self.functions, self._own = {**other.functions}, {}
-        self.edits, self.hooked = [*other.edits], [*other.hooked]
-        same = {unit: unit for _, unit in other.walk()} | {other: self}
-        self.starts = [_copy_start(start, same) for start in other.starts]
-        self._changed, self._mutated = other.changed, True
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, "Unit"]]:
         """This unit and all below with their paths, parents first; a shared one once."""

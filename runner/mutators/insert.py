@@ -1,6 +1,6 @@
 """Insert: one more module behind a unit, or in front of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 from runner.errors import ConfigError, GraphError
@@ -8,10 +8,11 @@ from runner.graph.argument import Call
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
 from runner.graph.node import Value
+from runner.graph.remake import made
 from runner.graph.repeat import order_children
 from runner.graph.sites import Site, is_in_order, parent_of, sites
 from runner.graph.unit import RESERVED, Unit
-from runner.mutators.making import call_of, check_candidate, made, snake
+from runner.mutators.making import call_of, check_candidate, snake
 from runner.mutators.selection import Match, Selective, check_listed
 from runner.mutators.spots import Spots, Where
 
@@ -81,6 +82,15 @@ class Insert(Selective):
         except GraphError as error:
             raise GraphError(f"Nothing can be inserted at {path}: {error}") from error
 
+    def _graft(self, graph: Graph, call: Call, put: Callable[[Unit], str]) -> None:
+        """Put a module that is marked as inserted: inherited weights leave it an identity."""
+
+        def marked(new: Unit) -> str:
+            new.inserted = True
+            return put(new)
+
+        graft(graph, made(call, graph.tensors), marked)
+
     def _in_order(self, graph: Graph, path: str, call: Call, found: Sequence[Site]) -> None:
         """Put a module among those that run in order, and into code that calls them one by one."""
         parent, above, name = parent_of(graph, path)
@@ -95,7 +105,7 @@ class Insert(Selective):
                 self._call_at(site, _joined(site.node.path.rpartition(".")[0], child))
             return _joined(above, child)
 
-        graft(graph, made(call, graph.tensors), put)
+        self._graft(graph, call, put)
 
     def _at_call(self, graph: Graph, site: Site, call: Call) -> None:
         """Put a module in the unit whose code calls another one, and a call of it beside that."""
@@ -106,7 +116,7 @@ class Insert(Selective):
             self._call_at(site, child)
             return _joined(site.path, child)
 
-        graft(graph, made(call, graph.tensors), put)
+        self._graft(graph, call, put)
 
     def _call_at(self, site: Site, path: str) -> None:
         (_call_behind if self.where == "output" else _call_before)(site, path)
@@ -120,7 +130,7 @@ class Insert(Selective):
             graph.replace(path, Unit.of("torch.nn:Sequential", *both))
             return f"{path}.{both.index(new)}"
 
-        graft(graph, made(call, graph.tensors), put)
+        self._graft(graph, call, put)
 
 
 def _name(parent: Unit, path: str, call: Call) -> str:

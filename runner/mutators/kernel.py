@@ -7,9 +7,9 @@ from typing import Any, final
 from runner.errors import ConfigError, GraphError
 from runner.graph.argument import Argument
 from runner.graph.graph import Graph
+from runner.graph.remake import remake
 from runner.graph.signature import argument, signature
 from runner.graph.unit import Unit
-from runner.mutators.making import remake
 from runner.mutators.selection import Match, Selective, check_listed
 
 
@@ -40,7 +40,7 @@ class Kernel(Selective):
         new = self.decide(self.kernel, match)
         new = tuple(new) if isinstance(new, list | tuple) else new
         if _short(old) != _short(new):
-            _set(graph, path, unit, changes(path, unit, old, new))
+            remake(graph, path, changes(path, unit, old, new))
 
 
 def _check(kernel: Any) -> None:
@@ -99,12 +99,3 @@ def _sizes(value: Argument, count: int) -> Sequence[int]:
     if len(value) != count:
         raise GraphError(f"{value} are not sizes of {count} dimensions.")
     return tuple(value)
-
-
-def _set(graph: Graph, path: str, unit: Unit, arguments: dict[str, Argument]) -> None:
-    """Give the constructor of a unit other arguments: a layer takes them, any other is remade."""
-    if unit.grade == "basic":
-        for name, value in arguments.items():
-            unit.set_argument(name, value)
-    else:
-        remake(graph, path, arguments)

@@ -3,25 +3,15 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from runner.errors import ConfigError, GraphError, RunnerError, did_you_mean, one_line
-from runner.graph.argument import Argument, Call, Ref, Stored, map_made
-from runner.graph.constants import leaves
-from runner.graph.graft import graft
-from runner.graph.graph import Graph
-from runner.graph.load import load_source
-from runner.graph.reading.convert import convert
-from runner.graph.signature import drop_defaults, locate, signature, with_argument
-from runner.graph.unit import Unit
-from runner.graph.weight import Start
-from runner.graph.writing.generate import generate
-from runner.nn.record import recording
+from runner.errors import ConfigError, GraphError, did_you_mean
+from runner.graph.argument import Argument, Call, Ref
+from runner.graph.signature import drop_defaults, signature
 
 Candidate = Any  # the name of a class in torch.nn, or a functools.partial of a class
 CHANNELS = frozenset([
@@ -33,8 +23,6 @@ CHANNELS = frozenset([
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_KEPT = 256
-_converted: dict[tuple[str, Any], Graph] = {}  # by the source that makes it, and the class
 
 
 def check_candidate(candidate: Candidate, word: str) -> None:
@@ -160,78 +148,6 @@ def ordered(target: str, known: Mapping[str, Argument]) -> Call:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def made(call: Call, tensors: Mapping[str, torch.Tensor] | None = None) -> Graph:
-    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and
-    of any other class the inside is there, too. `tensors` are those that the arguments speak of.
-
-    Raises GraphError when the constructor raises.
-    """
-    if call.target.startswith("torch.nn:"):
-        return Graph(Unit.of(call.target, *call.args, **call.kwargs))
-    graph = Graph(Unit("basic", Ref(call.target), call))
-    named = [thing.name for thing in leaves(call) if type(thing) is Stored]
-    graph.tensors = {name: (tensors or {})[name] for name in named}
-    text = generate(graph)
-    if named:
-        return convert(_built(text, graph))
-    key = text, locate(call.target)
-    if key not in _converted:
-        if len(_converted) >= _KEPT:
-            _converted.clear()
-        _converted[key] = convert(_built(text, graph))
-    return _converted[key]
-
-
-def _built(text: str, graph: Graph) -> nn.Module:
-    """The module of a source, made on the CPU; random numbers elsewhere stay as they were."""
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]), recording():
-        try:
-            module: nn.Module = load_source(text, graph.tensors).build()
-        except RunnerError:
-            raise
-        except Exception as error:
-            raise GraphError(f"{graph.root.name} cannot be built: {one_line(error)}.") from error
-    return module
-
-
-def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
-    """Put what the constructor of a unit makes of other arguments in its place. Calls of units
-    above that fill its weights fill the new ones."""
-    unit = graph.unit(path)
-    if unit.call is None:
-        raise GraphError(f"{path}: how this {unit.name} was constructed is not known.")
-    call = unit.call
-    for name, value in arguments.items():
-        call = with_argument(call, name, value)
-    above = [graph.unit(".".join(path.split(".")[:i])) for i in range(path.count(".") + 1)]
-    starts = [[*owner.starts] for owner in above]
-
-    def put(new: Unit) -> str:
-        new.hooked, new.edits = [*unit.hooked], [*unit.edits]
-        graph.replace(path, new)
-        now = dict(new.walk())
-        moved = {old: now[place] for place, old in unit.walk() if place in now}
-        for owner, before in zip(above, starts, strict=True):
-            owner.starts = [kept for start in before if (kept := _moved(start, unit, moved))]
-        return path
-
-    graft(graph, made(call, graph.tensors), put)
-
-
-def _moved(start: Start, old: Unit, moved: Mapping[Unit, Unit]) -> Start | None:
-    """A start that fills what a unit was replaced by; None where there is no such thing now."""
-    gone = {unit for _, unit in old.walk()}
-    if not start.units & gone:
-        return start
-    if not (start.units & gone) <= moved.keys():
-        return None
-    unit = moved.get(start.unit, start.unit)
-    if unit.grade == "graph" and start.name not in {**unit.parameters, **unit.buffers}:
-        return None
-    args, kwargs = map_made((start.args, {**start.kwargs}), lambda u: moved.get(u, u))
-    return replace(start, unit=unit, args=args, kwargs=kwargs)
 
 
 def snake(name: str) -> str:

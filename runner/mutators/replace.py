@@ -6,10 +6,11 @@ from typing import Any, final
 from runner.errors import GraphError
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
+from runner.graph.remake import made
 from runner.graph.signature import locate
 from runner.graph.unit import Unit
 from runner.mutators.calls import check_function, function_of, name_of_call, replace_call
-from runner.mutators.making import arguments_of, call_of, check_candidate, given_by, made, target_of
+from runner.mutators.making import arguments_of, call_of, check_candidate, given_by, target_of
 from runner.mutators.selection import Match, Selective, check_listed
 
 

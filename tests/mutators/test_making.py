@@ -9,8 +9,9 @@ from torch import nn
 
 from runner.errors import GraphError, Refused
 from runner.graph.argument import Call, Ref
+from runner.graph.remake import made
 from runner.mutators.insert import Insert
-from runner.mutators.making import call_of, made, snake
+from runner.mutators.making import call_of, snake
 
 
 class Norm(nn.Module):

@@ -1,34 +1,28 @@
 """Writes the widths that were found to fit into a graph."""
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.argument import Argument, Call, Value
 from runner.graph.graph import Graph
 from runner.graph.node import Function, Node
-from runner.graph.reading.convert import convert
+from runner.graph.remake import remake
 from runner.graph.running.live import Builder, Live
 from runner.graph.unit import Unit
 from runner.graph.widths.fitting import Fit
-from runner.graph.widths.layers import numbers, with_numbers
+from runner.graph.widths.layers import new_arguments, numbers
 from runner.graph.widths.places import Numbers, Place, leaves, put
-from runner.nn.record import recording
-
-KEPT = 256  # so many layers that were made anew are remembered
-_made: OrderedDict[str, Graph] = OrderedDict()
 
 
 def apply(graph: Graph, fit: Fit) -> None:
     """Give all that was found to fit the widths it is to have. Raises GraphError for a number that
     stands where it cannot be written, and for a layer that cannot be read."""
     for path, found in fit.layers.items():
-        _resize_layer(graph, graph.unit(path), found)
+        _resize_layer(graph, path, found)
     for source, size in fit.wanted.items():
         if source.kind == "tensor":
             (dim,) = source.place
@@ -43,37 +37,13 @@ def apply(graph: Graph, fit: Fit) -> None:
 # Layers
 
 
-def _resize_layer(graph: Graph, unit: Unit, new: Numbers) -> None:
+def _resize_layer(graph: Graph, path: str, new: Numbers) -> None:
     """Give the constructor of a layer other numbers."""
+    unit = graph.unit(path)
     assert unit.call is not None
     known = numbers(unit.call)
-    if all(known.get(place) == number for place, number in new.items()):
-        return
-    call = with_numbers(unit.call, new)
-    if unit.grade == "basic":
-        unit.make_by(call)
-        return
-    made = _converted(unit, call)
-    unit.become(made.root)
-    for _, above in graph.units():
-        if unit in above.children.values():
-            above.changed = True
-
-
-def _converted(unit: Unit, call: Call) -> Graph:
-    """The graph of a layer that is made by a call; a copy, to be put into another graph."""
-    key = f"{call!r}"
-    if key not in _made:
-        builder = Builder(Graph(unit), _never, torch.device("cpu"))
-        with torch.random.fork_rng([]), recording():
-            module: nn.Module = builder.constant(call)
-        made = convert(module)
-        if made.functions or made.tensors:
-            raise GraphError(f"{unit.name} has functions of its own, and cannot be made anew.")
-        _made[key] = made
-        if len(_made) > KEPT:
-            _made.popitem(last=False)
-    return _made[key].copy()
+    if any(known.get(place) != number for place, number in new.items()):
+        remake(graph, path, new_arguments(unit.call, new))
 
 
 def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

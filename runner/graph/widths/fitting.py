@@ -16,7 +16,7 @@ from runner.graph.running.interpreter import Frame
 from runner.graph.running.live import Builder
 from runner.graph.running.shapes import MetaBuilder, OnMeta, explained, listed
 from runner.graph.unit import Unit
-from runner.graph.widths.layers import fitted, is_leaf, may_be_layer, numbers, with_numbers
+from runner.graph.widths.layers import called_with, fitted, is_leaf, may_be_layer, numbers
 from runner.graph.widths.mending import mended
 from runner.graph.widths.places import Change, Numbers, Place, leaves, put, resized, tensors_in
 from runner.graph.widths.source import Source
@@ -118,7 +118,7 @@ class Fitter(OnMeta):
         """The module of a layer as it is in this run."""
         assert unit.call is not None
         numbers = {**self.wanted("layer", self.paths[unit], ""), **self.layers.get(unit, {})}
-        return self.make(unit, with_numbers(unit.call, numbers))
+        return self.make(unit, called_with(unit.call, numbers))
 
     def _spot(self, path: str, node: Node | None) -> Spot:
         self._visits[path, node] += 1
@@ -133,9 +133,9 @@ class Fitter(OnMeta):
         before = self._before and self._before.at.get(spot)
         fixed = self.wanted("layer", path, "")
         assert unit.call is not None
-        call = with_numbers(unit.call, fixed)
+        call = called_with(unit.call, fixed)
         known = self.layers.setdefault(unit, {})
-        call = with_numbers(call, known)
+        call = called_with(call, known)
         run = self._running(unit, call)
         step = Step(spot, path, args, kwargs, None, run, unit, call, fits=known)
         try:
@@ -176,7 +176,7 @@ class Fitter(OnMeta):
             raise
         self._blame(step, done.operands)
         new = {**step.fits, **fits[-1]}
-        now = with_numbers(call, new)
+        now = called_with(call, new)
         if fits[-1]:
             for earlier in [s for s in self.tape.steps if s.unit is unit and not s.tensor]:
                 self._following(earlier, now, new)

@@ -7,7 +7,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.argument import Call, all_in
+from runner.graph.argument import Argument, Call, all_in
 from runner.graph.signature import bound_arguments, with_argument
 from runner.graph.unit import Unit
 from runner.graph.widths.places import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
@@ -39,11 +39,16 @@ def numbers(call: Call) -> dict[Place, int]:
     return {place: value for place, value in found.items() if type(value) is int}
 
 
-def with_numbers(call: Call, new: Numbers) -> Call:
-    """The call with other numbers at some places."""
+def new_arguments(call: Call, new: Numbers) -> dict[str, Argument]:
+    """The arguments, by name, that other numbers at some places change."""
     _, arguments = put((), bound_arguments(call), new)
-    for name in dict.fromkeys(place[0] for place in new):
-        call = with_argument(call, str(name), arguments[str(name)])
+    return {str(place[0]): arguments[str(place[0])] for place in new}
+
+
+def called_with(call: Call, new: Numbers) -> Call:
+    """The call with other numbers at some places."""
+    for name, value in new_arguments(call, new).items():
+        call = with_argument(call, name, value)
     return call
 
 
@@ -77,7 +82,7 @@ def fitted(
     for change in dict.fromkeys(sizes):
         for new in _proposals(free, change):
             try:
-                module = make(unit, with_numbers(call, new))
+                module = make(unit, called_with(call, new))
                 return Fitted(module(*args, **kwargs), new)
             except Exception:
                 continue
@@ -113,7 +118,7 @@ def output_numbers(
         if value in parts:  # as many channels as groups: what goes in comes out
             continue
         try:
-            module = make(unit, with_numbers(call, {place: other(value)}))
+            module = make(unit, called_with(call, {place: other(value)}))
             yield place, value, module(*args, **kwargs)
         except Exception:
             continue

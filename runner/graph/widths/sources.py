@@ -8,7 +8,7 @@ from torch import Tensor
 from runner.errors import GraphError
 from runner.graph.unit import Unit
 from runner.graph.widths.fitting import Fitter
-from runner.graph.widths.layers import fitted, numbers, output_numbers, with_numbers
+from runner.graph.widths.layers import called_with, fitted, numbers, output_numbers
 from runner.graph.widths.layers import other as another
 from runner.graph.widths.mending import mended
 from runner.graph.widths.places import Change, Place, leaves, put, resized, tensors_in
@@ -118,7 +118,7 @@ class Sources:
         if self.fitter.is_layer(unit):
             assert unit.call is not None
             for place, value in numbers(unit.call).items():
-                call = with_numbers(unit.call, {place: another(value)})
+                call = called_with(unit.call, {place: another(value)})
                 held: Any = self.fitter.make(unit, call)
                 for part in name.split("."):
                     held = getattr(held, part)

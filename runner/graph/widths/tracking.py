@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from runner.graph.graph import Graph
 from runner.graph.tracks import Track, Tracks
 from runner.graph.widths.fitting import Fitter
-from runner.graph.widths.layers import fitted, numbers, with_numbers
+from runner.graph.widths.layers import called_with, fitted, numbers
 from runner.graph.widths.layers import other as another
 from runner.graph.widths.mending import mended
 from runner.graph.widths.places import Change, Place, leaves, put, resized, tensors_in
@@ -125,7 +125,7 @@ class _Tracking:
             except Exception:
                 continue
             if found.numbers:
-                wider = self.run.make(unit, with_numbers(call, found.numbers))
+                wider = self.run.make(unit, called_with(call, found.numbers))
                 self._state(unit, call, wider, codes, makes=False)
             self._passed(step, found.result, dim, codes)
 
@@ -137,7 +137,7 @@ class _Tracking:
         if known is None or (codes := self._begin(label, known)) is None:
             return
         try:
-            wider = self.run.make(unit, with_numbers(call, {place: another(known)}))
+            wider = self.run.make(unit, called_with(call, {place: another(known)}))
             now = wider(*step.args, **step.kwargs)
         except Exception:
             return

@@ -1,0 +1,106 @@
+"""Makes modules by a call of their constructor, and units of a graph anew by another one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from runner.errors import GraphError, RunnerError, one_line
+from runner.graph.argument import Argument, Call, Ref, Stored, map_made
+from runner.graph.constants import leaves
+from runner.graph.graft import graft
+from runner.graph.graph import Graph
+from runner.graph.load import load_source
+from runner.graph.reading.convert import convert
+from runner.graph.signature import locate, with_argument
+from runner.graph.unit import Unit
+from runner.graph.weight import Start
+from runner.graph.writing.generate import generate
+from runner.nn.record import recording
+
+_KEPT = 256
+_converted: dict[tuple[str, Any], Graph] = {}  # by the source that makes it, and the class
+
+
+def made(call: Call, tensors: Mapping[str, torch.Tensor] | None = None) -> Graph:
+    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and
+    of any other class the inside is there, too. `tensors` are those that the arguments speak of.
+
+    Raises GraphError when the constructor raises.
+    """
+    if call.target.startswith("torch.nn:"):
+        return Graph(Unit.of(call.target, *call.args, **call.kwargs))
+    graph = Graph(Unit("basic", Ref(call.target), call))
+    named = [thing.name for thing in leaves(call) if type(thing) is Stored]
+    graph.tensors = {name: (tensors or {})[name] for name in named}
+    text = generate(graph)
+    if named:
+        return convert(_built(text, graph))
+    key = text, locate(call.target)
+    if key not in _converted:
+        if len(_converted) >= _KEPT:
+            _converted.clear()
+        _converted[key] = convert(_built(text, graph))
+    return _converted[key]
+
+
+def _built(text: str, graph: Graph) -> nn.Module:
+    """The module of a source, made on the CPU; random numbers elsewhere stay as they were."""
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]), recording():
+        try:
+            module: nn.Module = load_source(text, graph.tensors).build()
+        except RunnerError:
+            raise
+        except Exception as error:
+            raise GraphError(f"{graph.root.name} cannot be built: {one_line(error)}.") from error
+    return module
+
+
+def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
+    """Give the constructor of a unit other arguments. A layer takes them as they are; what has its
+    code in the graph is made anew, converted, and put in its place. What units above do to it, or
+    to its weights, they do to the new one; it is what it was for whom it inherits from."""
+    unit = graph.unit(path)
+    if unit.grade == "basic":
+        for name, value in arguments.items():
+            unit.set_argument(name, value)
+        return
+    if unit.call is None:
+        raise GraphError(f"{path}: how this {unit.name} was constructed is not known.")
+    call = unit.call
+    for name, value in arguments.items():
+        call = with_argument(call, name, value)
+    above = [graph.unit(".".join(path.split(".")[:i])) for i in range(path.count(".") + 1)]
+    starts = [[*owner.starts] for owner in above]
+    edits, ties = [[*owner.edits] for owner in above], [*graph.ties]
+
+    def put(new: Unit) -> str:
+        new.hooked, new.edits = [*unit.hooked], [*unit.edits]
+        graph.replace(path, new)
+        now = dict(new.walk())
+        moved = {old: now[place] for place, old in unit.walk() if place in now}
+        for old, twin in moved.items():
+            twin.origin, twin.inserted = old.origin, old.inserted
+        for owner, before, edited in zip(above, starts, edits, strict=True):
+            owner.starts = [kept for start in before if (kept := _moved(start, unit, moved))]
+            owner.edits = edited
+        graph.ties = ties
+        return path
+
+    graft(graph, made(call, graph.tensors), put)
+
+
+def _moved(start: Start, old: Unit, moved: Mapping[Unit, Unit]) -> Start | None:
+    """A start that fills what a unit was replaced by; None where there is no such thing now."""
+    gone = {unit for _, unit in old.walk()}
+    if not start.units & gone:
+        return start
+    if not (start.units & gone) <= moved.keys():
+        return None
+    unit = moved.get(start.unit, start.unit)
+    if unit.grade == "graph" and start.name not in {**unit.parameters, **unit.buffers}:
+        return None
+    args, kwargs = map_made((start.args, {**start.kwargs}), lambda u: moved.get(u, u))
+    return replace(start, unit=unit, args=args, kwargs=kwargs)
