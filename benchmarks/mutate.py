@@ -101,13 +101,23 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def _stages(graph: Any) -> Iterator[tuple[str, int]]:
-    """Units that hold several blocks of one class, each with layers of its own, and their number.
-    The last two blocks are of one class, so that dropping the last leaves what it was given."""
+    """Units that hold several blocks of which the last two are alike, so that dropping the last
+    leaves the shapes as they were; with how many blocks there are."""
     for path, unit in graph.units():
         blocks = [child for child in unit.children.values() if child is not None]
-        alike = len({block.name for block in blocks}) == 1
-        if path and len(blocks) > 1 and alike and all(len(b.children) > 1 for b in blocks):
+        whole = path and len(blocks) > 1 and len(blocks[-1].children) > 1
+        if whole and _made_of(blocks[-1]) == _made_of(blocks[-2]):
             yield path, len(blocks)
+
+
+def _made_of(block: Any) -> list[Any]:
+    """The units of a block with the whole numbers that their constructors were given."""
+    from runner.graph.widths.layers import numbers
+
+    return [
+        (path, unit.cls, None if unit.call is None else numbers(unit.call))
+        for path, unit in block.walk()
+    ]
 
 
 def _tried(graph: Any, entries: Sequence[Mapping[str, Any]], example: Any) -> str:
@@ -195,10 +205,10 @@ def run(models: Mapping[str, Any], jobs: int, shown: Any) -> list[Result]:
         result = result or Result(name, problem=problem)
         results.append(result)
         if not result.converts:
-            shown.print(f"{name} is left out: {result.problem[:200]}", markup=False)
+            shown.print(f"{name} is left out: {result.problem[:200]}", markup=False, emoji=False)
         for word, outcome in result.outcomes.items():
             if outcome not in (OK, NONE):
-                shown.print(f"{name}, {word}: {outcome[:400]}", markup=False)
+                shown.print(f"{name}, {word}: {outcome[:400]}", markup=False, emoji=False)
     return results
 
 

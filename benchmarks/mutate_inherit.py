@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from rich.table import Table
 from safetensors.torch import load_model, save_model
@@ -99,21 +99,26 @@ def _row(folder: Path, seed: int, epochs: int) -> Row:
     from runner.trial import Trial
     from runner.walk import generator
 
-    space = {"_target_": "mutate_inherit.SmallResNet", "weights": str(folder / "base.safetensors")}
-    given: dict[str, Any] = {"space": space, "mutators": written_out([dict(m) for m in MUTATORS])}
-    given |= {"trust": ["mutate_inherit"], "input": [1, 8, 8]}
-    engine = BaseEngine(weights="inherit", **given)
-    trial = Trial(seed, engine.space.random(generator(0, "benchmark", seed)), seed)
-    [job] = engine.plan([trial])
-    [recipe] = job.recipes
-    torch.manual_seed(seed)
-    cold = _train(engine.build(recipe), epochs, seed)
-    torch.manual_seed(seed)
-    model = engine.build(recipe)
-    share = engine.inherit(recipe, model, folder)["inherited"]
-    warm = _train(model, epochs, seed)
-    reached = next((i for i, accuracy in enumerate(warm, start=1) if accuracy >= cold[-1]), epochs)
-    return Row(seed, epochs, cold[-1], warm[0], reached, share)
+    def engine(weights: str | None, space_weights: str | None) -> BaseEngine:
+        space = {"_target_": "mutate_inherit.SmallResNet", "weights": weights}
+        mutators = written_out([dict(mutator) for mutator in MUTATORS])
+        return BaseEngine(
+            space=space, mutators=mutators, input=[1, 8, 8], weights=space_weights,
+            trust=["mutate_inherit"],
+        )  # fmt: skip
+
+    cold, warm = engine(None, None), engine(str(folder / "base.safetensors"), "inherit")
+    trial = Trial(seed, cold.space.random(generator(0, "benchmark", seed)), seed)
+    accuracies = []
+    for made in (cold, warm):
+        [job] = made.plan([trial])
+        torch.manual_seed(seed)
+        model = made.build(job.recipes[0])
+        share = made.inherit(job.recipes[0], model, folder).get("inherited", 0.0)
+        accuracies.append(_train(model, epochs, seed))
+    last = accuracies[0][-1]
+    reached = next((i for i, a in enumerate(accuracies[1], start=1) if a >= last), epochs)
+    return Row(seed, epochs, last, accuracies[1][0], reached, share)
 
 
 def _train(model: nn.Module, epochs: int, seed: int) -> list[float]:
@@ -124,12 +129,13 @@ def _train(model: nn.Module, epochs: int, seed: int) -> list[float]:
     from runner.config import settings_from
     from runner.evaluators.evaluator import Run
     from runner.targets import build
+    from runner.trial import Metrics
 
     overrides = [f"evaluator.epochs={epochs}"]
     config = settings_from(compose_config(overrides), overrides)
     heard: list[float] = []
 
-    def report(metrics: Sequence[Any]) -> list[int]:
+    def report(metrics: Sequence[Metrics]) -> list[int]:
         heard.append(metrics[0]["val/accuracy"])
         return []
 

@@ -1,7 +1,9 @@
 """ModelSpace: what a model's `__init__` asks for, found by running it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import torch
@@ -49,7 +51,7 @@ class ModelSpace(Space):
     def _build(self, answers: "_Answers") -> Exception | None:
         """Run the model's `__init__`; gives what its own code raised."""
         try:
-            with draw(answers) as sample, torch.device(self._device), torch.random.fork_rng([]):
+            with draw(answers) as sample, torch.device(self._device), quiet():
                 build(self.node, self.trust)
         except RunnerError:
             raise
@@ -79,3 +81,12 @@ class _Answers:
         except Exception as error:
             self.error = error
             raise
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave the program's random numbers as they are, and say nothing of weights that a model on
+    meta loads in vain."""
+    with torch.random.fork_rng([]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*to a meta parameter", UserWarning)
+        yield

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.choice import Value, key
+from runner.engines.model_space import quiet
 from runner.errors import ConfigError, one_line
 from runner.graph.choices import decided
 from runner.graph.graph import Graph
@@ -171,13 +172,6 @@ def _layers(model: nn.Module) -> dict[str, str]:
         if type(module).__module__.startswith("torch.nn.") and not any(module.children())
         if not isinstance(module, nn.Identity)  # where the other has a Placeholder
     }
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Leave the program's random numbers as they are."""
-    with torch.random.fork_rng([]):
-        yield
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from runner.choice import Categorical, Choice, Value, to_json
 from runner.errors import GraphError, Refused, RunnerError, SampleError, SpaceError, one_line
 from runner.graph.graph import Graph
 from runner.graph.moves import Ties
+from runner.graph.starting import fit_starts
 from runner.graph.unit import Unit
 from runner.walk import Walk
 
@@ -141,6 +142,7 @@ def mutate(
         graph.tidy()
         decided = ", ".join(f"{label}={value!r}" for label, value in asking.answers.items())
         graph.history.append(f"{scope}: {decided}" if decided else scope)
+    fit_starts(graph)
 
 
 def _run(

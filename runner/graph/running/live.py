@@ -137,13 +137,14 @@ class Builder:
         if self.device.type != "meta":
             self._made.setdefault(unit, module)
             for start in unit.starts:
-                self._start(start, module)
+                self.fill(start, module)
         return module
 
     def _edited(self, value: Argument) -> Any:
         return self._parameter(value) if isinstance(value, Weight) else self.constant(value)
 
-    def _start(self, start: Start, module: nn.Module) -> None:
+    def fill(self, start: Start, module: nn.Module) -> None:
+        """Do what a start says, to the module of its unit, or to one that stands for it."""
         owner = self._made.get(start.unit, module)
         tensor: Any = owner
         for name in start.name.split("."):

@@ -1,17 +1,13 @@
 """Writes the widths that were found to fit into a graph."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
-
-import torch
 
 from runner.errors import GraphError
-from runner.graph.argument import Argument, Call, Value
+from runner.graph.argument import Argument, Value
 from runner.graph.graph import Graph
 from runner.graph.node import Function, Node
 from runner.graph.remake import remake
-from runner.graph.running.live import Builder, Live
+from runner.graph.starting import resized_weight
 from runner.graph.unit import Unit
 from runner.graph.widths.fitting import Fit
 from runner.graph.widths.layers import new_arguments, numbers
@@ -34,9 +30,6 @@ def apply(graph: Graph, fit: Fit) -> None:
         _write(graph, graph.unit(path), written)
 
 
-# Layers
-
-
 def _resize_layer(graph: Graph, path: str, new: Numbers) -> None:
     """Give the constructor of a layer other numbers."""
     unit = graph.unit(path)
@@ -46,75 +39,13 @@ def _resize_layer(graph: Graph, path: str, new: Numbers) -> None:
         remake(graph, path, new_arguments(unit.call, new))
 
 
-def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    raise AssertionError("this is made, and not run")
-
-
-# Tensors that units hold
-
-
 def _resize_tensor(graph: Graph, unit: Unit, name: str, dim: int, size: int) -> None:
-    """Give a tensor of a unit another size in a dimension, and a first value of that size."""
+    """Give a tensor of a unit another size in a dimension."""
     held = unit.parameters if name in unit.parameters else unit.buffers
     weight = held[name]
     assert weight is not None
-    shape = tuple(size if i == dim else old for i, old in enumerate(weight.shape))
-    start = weight.start
-    if start is not None:
-        start = _start(graph, start, weight.shape[dim], dim, shape)
-    held[name] = replace(weight, shape=shape, start=start)
+    held[name] = resized_weight(graph, weight, dim, size)
     unit.changed = unit.mutated = True
-
-
-def _start(graph: Graph, start: Argument, old: int, dim: int, shape: tuple[Any, ...]) -> Argument:
-    """The expression of a first value, for another size: made with that size where it says it, or
-    else cut, or repeated, to it."""
-    size = shape[dim]
-    for changed in _with_size(start, old, size):
-        if _shape(graph, changed) == shape:
-            return changed
-    if size < old:
-        cut = (*[slice(None)] * dim, slice(None, size))
-        return Call("operator:getitem", (start, cut))
-    times = tuple(-(-size // old) if i == dim else 1 for i in range(len(shape)))
-    cut = (*[slice(None)] * dim, slice(None, size))
-    return Call("operator:getitem", (Call(".repeat", (start, *times)), cut))
-
-
-def _with_size(start: Argument, old: int, new: int) -> list[Argument]:
-    """An expression with a size in it changed: at each place alone, and at all."""
-    if not isinstance(start, Call):
-        return []
-    places = [place for place, value in _numbers(start).items() if value == old]
-    some = [[place] for place in places] + ([places] if len(places) > 1 else [])
-    return [_put(start, dict.fromkeys(at, new)) for at in some]
-
-
-def _numbers(call: Call) -> dict[Place, int]:
-    """All whole numbers in a call, and in calls inside of it."""
-    found: dict[Place, int] = dict(leaves(call.args, call.kwargs))
-    for i, item in enumerate(call.args):
-        if isinstance(item, Call):
-            found |= {(i, *place): value for place, value in _numbers(item).items()}
-    return found
-
-
-def _put(call: Call, new: Mapping[Place, int]) -> Call:
-    args, kwargs = put(call.args, call.kwargs, new)
-    for i, item in enumerate(args):
-        if isinstance(item, Call):
-            args[i] = _put(item, {place[1:]: v for place, v in new.items() if place[0] == i})
-    return Call(call.target, tuple(args), kwargs)
-
-
-def _shape(graph: Graph, start: Argument) -> tuple[int, ...] | None:
-    """The shape of what an expression gives; None where it gives nothing."""
-    try:
-        with torch.device("meta"):
-            made = Builder(graph, _never, torch.device("meta")).constant(start)
-    except Exception:
-        return None
-    return tuple(made.shape) if isinstance(made, torch.Tensor) else None
 
 
 # Numbers in code
