@@ -86,7 +86,8 @@ def try_model(name: str, build: Callable[[], Any], inputs: Callable[[Any], Any])
 def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
     """The mutations of a model, as a config would list them."""
     classes = {unit.name for _, unit in graph.units()}
-    calls = {node.target.rpartition(":")[2] for _, node in graph.nodes() if node.op != "get_attr"}
+    called = [n for _, n in graph.nodes() if n.op in ("call_function", "call_method")]
+    calls = {node.target.rpartition(":")[2] for node in called}
     replace = [{"class": old, "replace": new} for old, new in ACTIVATIONS.items() if old in classes]
     replace += [{"op": old, "replace": new} for old, new in CALLS.items() if old in calls]
     stages = sorted(_stages(graph), key=lambda stage: stage[1])
@@ -101,11 +102,11 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def _stages(graph: Any) -> Iterator[tuple[str, int]]:
-    """Units that hold several blocks of which the last two are alike, so that dropping the last
-    leaves the shapes as they were; with how many blocks there are."""
+    """Units that do no more than hold several blocks of which the last two are alike, so that
+    dropping the last leaves the shapes as they were; with how many blocks there are."""
     for path, unit in graph.units():
         blocks = [child for child in unit.children.values() if child is not None]
-        whole = path and len(blocks) > 1 and len(blocks[-1].children) > 1
+        whole = path and not unit.functions and len(blocks) > 1 and len(blocks[-1].children) > 1
         if whole and _made_of(blocks[-1]) == _made_of(blocks[-2]):
             yield path, len(blocks)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from runner.graph.inheriting.plan import Cut, Group
+from runner.graph.inheriting.plan import Cut, Group, Member
 from runner.graph.inheriting.runs import from_runs
 
 Chosen = Mapping[int, int]  # channel of the new model -> that of the old one it starts from
@@ -24,7 +24,7 @@ def choose(group: Group, old: Mapping[str, Tensor]) -> Chosen:
     chosen: dict[int, int] = {}
     for before, after in group["classes"]:
         channels, places = from_runs(before), from_runs(after)
-        ranked = sorted(channels, key=lambda channel: (-scores[channel], channel))
+        ranked = sorted(channels, key=lambda channel: (-scores.get(channel, 0.0), channel))
         more = len(places) - len(channels)
         if more <= 0:
             picked = sorted(ranked[: len(places)])
@@ -35,19 +35,43 @@ def choose(group: Group, old: Mapping[str, Tensor]) -> Chosen:
 
 
 def _importance(group: Group, old: Mapping[str, Tensor]) -> Mapping[int, float]:
-    """The L2 norm of all that makes a channel, summed over the tensors that do."""
-    scores: dict[int, float] = defaultdict(float)
-    for name, dim, runs in group["makers"]:
-        channels, tensor = from_runs(runs), old.get(name)
-        if tensor is None or not tensor.is_floating_point() or tensor.shape[dim] != len(channels):
+    """How much a channel counts: the L2 norm of the weights that use it, times that of what makes
+    it as large as it is.
+
+    That are the factors of the norm layers behind it, if there are any (Liu et al. 2017,
+    https://arxiv.org/abs/1708.06519), since these undo the size of filters; else the filters (Li et
+    al. 2017, https://arxiv.org/abs/1608.08710).
+    """
+    filters, factors, users = (defaultdict[int, float](float) for _ in range(3))
+    for member in group["members"]:
+        tensor = old.get(member["name"])
+        norms = None if tensor is None else _norms(member, tensor)
+        if tensor is None or norms is None:
             continue
-        squares = tensor.detach().double().movedim(dim, 0).reshape(len(channels), -1).square()
-        sums: dict[int, float] = defaultdict(float)
-        for channel, square in zip(channels, squares.sum(1).tolist(), strict=True):
-            sums[channel] += square
-        for channel, total in sums.items():
-            scores[channel] += total**0.5
-    return scores
+        if member["makes"]:
+            kind = filters
+        elif tensor.dim() > 1:
+            kind = users
+        elif member["name"].endswith(".weight"):
+            kind = factors
+        else:  # what a norm layer has seen, and adds
+            continue
+        for channel, norm in norms.items():
+            kind[channel] += norm
+    sizes = factors or filters
+    return {channel: size * users.get(channel, 1.0) for channel, size in sizes.items()}
+
+
+def _norms(member: Member, tensor: Tensor) -> Mapping[int, float] | None:
+    """The L2 norm of what a tensor has of each channel; None for one that has no such values."""
+    channels, dim = from_runs(member["channels"]), member["dim"]
+    if not tensor.is_floating_point() or tensor.shape[dim] != len(channels):
+        return None
+    squares = tensor.detach().double().movedim(dim, 0).reshape(len(channels), -1).square()
+    sums: dict[int, float] = defaultdict(float)
+    for channel, square in zip(channels, squares.sum(1).tolist(), strict=True):
+        sums[channel] += square
+    return {channel: total**0.5 for channel, total in sums.items()}
 
 
 def places(cut: Cut, chosen: Chosen, sizes: tuple[int, int]) -> list[int] | None:

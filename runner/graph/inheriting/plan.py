@@ -14,10 +14,19 @@ BLOCKS = "spaces.blocks:"  # classes of ours that are identities at their first 
 Key = tuple[object, ...]  # equal for units that are the same in two graphs of one base model
 
 
+class Member(TypedDict):
+    """A tensor of the old model that has the channels of a group."""
+
+    name: str
+    dim: int
+    channels: Runs  # at each place of the dimension
+    makes: bool  # whether it makes them
+
+
 class Group(TypedDict):
     """Channels that are chosen together."""
 
-    makers: list[tuple[str, int, Runs]]  # tensor of the old model, dimension, channel at each place
+    members: list[Member]
     classes: list[tuple[Runs, Runs]]  # channels of the old, and of the new model, used alike
 
 
@@ -77,7 +86,7 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
             )  # fmt: skip
         label = pair[0].old.group
         runs = [(to_runs(before), to_runs(after)) for before, after in classes]
-        groups.append(Group(makers=_makers(old_tracks, label), classes=runs))
+        groups.append(Group(members=_members(old_tracks, label), classes=runs))
     return Plan(moves=moves, identity=identity, ready=ready, groups=groups, cuts=dict(cuts))
 
 
@@ -200,10 +209,10 @@ def _signatures(
     return found
 
 
-def _makers(tracks: Tracks, group: str) -> list[tuple[str, int, Runs]]:
+def _members(tracks: Tracks, group: str) -> list[Member]:
     return [
-        (name, dim, to_runs(track.channels))
+        Member(name=name, dim=dim, channels=to_runs(track.channels), makes=track.makes)
         for name, dims in tracks.items()
         for dim, track in dims.items()
-        if track.group == group and track.makes
+        if track.group == group
     ]

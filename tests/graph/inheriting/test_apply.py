@@ -6,7 +6,8 @@ from torch import nn
 
 from runner.graph import Graph, Unit, convert, generate, load_source, recording
 from runner.graph.inheriting.apply import start_identities, take_over
-from runner.graph.inheriting.plan import inheritance, mark
+from runner.graph.inheriting.channels import choose
+from runner.graph.inheriting.plan import Group, Member, inheritance, mark
 from runner.graph.inheriting.report import Gift, report, share
 from runner.graph.tracks import Track
 
@@ -179,9 +180,7 @@ def test_more_channels_change_nothing_at_first(net, width):
 def test_copies_of_a_channel_learn_different_things(net):
     base, graph = net
     model, _, _ = child_of(base, graph, narrow(7, graph), net_tracks(6), net_tracks(7))
-    loudest = base.one.weight.flatten(1).norm(dim=1) + base.one.bias.abs()
-    twin = int(loudest.argmax())
-    assert torch.equal(model.one.weight[twin], model.one.weight[6])
+    [twin] = [i for i in range(6) if torch.equal(model.one.weight[i], model.one.weight[6])]
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(5):
         optimizer.zero_grad()
@@ -194,7 +193,7 @@ def test_the_most_important_channels_are_kept_in_their_order(net):
     base, graph = net
     with torch.no_grad():
         for channel in (1, 4):
-            base.one.weight[channel] *= 0.01
+            base.norm.weight[channel] *= 0.01
     model, gift, _ = child_of(base, graph, narrow(4, graph), net_tracks(6), net_tracks(4))
     kept = [0, 2, 3, 5]
     for name in net_tracks(6):
@@ -203,13 +202,38 @@ def test_the_most_important_channels_are_kept_in_their_order(net):
     assert gift.taken["norm.running_var"].how == "4 of 6 in dimension 0"
 
 
-def test_importance_is_summed_over_all_that_make_a_channel(net):
-    base, graph = net
-    with torch.no_grad():
-        base.one.weight.fill_(1)
-        base.one.bias.copy_(torch.tensor([0.0, 5, 0, 5, 0, 5]))
-    model, _, _ = child_of(base, graph, narrow(3, graph), net_tracks(6), net_tracks(3))
-    assert torch.equal(model.deep.weight, base.deep.weight[[1, 3, 5]])
+MEMBERS = [
+    ("conv.weight", 0, True), ("conv.bias", 0, True), ("norm.weight", 0, False),
+    ("norm.bias", 0, False), ("next.weight", 1, False), ("other.weight", 1, False),
+]  # fmt: skip
+STATE = {
+    "conv.weight": torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.0, 1.0]]),
+    "conv.bias": torch.tensor([0.0, 0.0, 12.0]),
+    "norm.weight": torch.tensor([-4.0, 1.0, 2.0]),
+    "norm.bias": torch.tensor([0.0, 99.0, 99.0]),
+    "next.weight": torch.tensor([[1.0, 1.0, 1.0]]),
+    "other.weight": torch.tensor([[1.0, 20.0, 3.0], [0.0, 0.0, 4.0]]),
+}
+
+
+@pytest.mark.parametrize(
+    ("there", "order"),
+    [
+        ({"conv.weight"}, [1, 0, 2]),  # 5, 10, 1
+        ({"conv.weight", "conv.bias"}, [2, 1, 0]),  # 5, 10, 13
+        ({"conv.weight", "norm.weight", "norm.bias"}, [0, 2, 1]),  # 4, 1, 2
+        ({"conv.weight", "norm.weight", "next.weight", "other.weight"}, [1, 2, 0]),  # 8, 21, 12
+    ],
+)
+def test_a_channel_counts_as_much_as_it_is_large_and_used(there, order):
+    members = [
+        Member(name=name, dim=dim, channels=[[0, 3, 1]], makes=makes)
+        for name, dim, makes in MEMBERS
+        if name in there
+    ]
+    for count in (1, 2, 3):
+        group = Group(members=members, classes=[([[0, 3, 1]], [[0, count, 1]])])
+        assert [*choose(group, STATE).values()] == sorted(order[:count])
 
 
 @pytest.fixture

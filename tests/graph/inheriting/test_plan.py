@@ -137,4 +137,7 @@ def test_only_what_is_cut_is_written_down(base):
     }
     [group] = found["groups"]
     assert group["classes"] == [([[0, 4, 1]], [[0, 2, 1]])]
-    assert group["makers"] == [("0.0.weight", 0, [[0, 4, 1]]), ("0.0.bias", 0, [[0, 4, 1]])]
+    assert [(m["name"], m["dim"], m["makes"]) for m in group["members"]] == [
+        ("0.0.weight", 0, True), ("0.0.bias", 0, True), ("1.0.weight", 1, False)
+    ]  # fmt: skip
+    assert all(member["channels"] == [[0, 4, 1]] for member in group["members"])
