@@ -90,10 +90,10 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
     calls = {node.target.rpartition(":")[2] for node in called}
     replace = [{"class": old, "replace": new} for old, new in ACTIVATIONS.items() if old in classes]
     replace += [{"op": old, "replace": new} for old, new in CALLS.items() if old in calls]
-    stages = sorted(_stages(graph), key=lambda stage: stage[1])
+    stages = [*_stages(graph)]
     if not stages:
         return {"replace": replace, "width": [], "depth": []}
-    path, blocks = stages[-1]
+    path, blocks = max(stages, key=lambda stage: sum(1 for _ in graph.unit(stage[0]).walk()))
     return {
         "replace": replace,
         "width": [{"on": f"{path}.**", "width": 0.5, "tie": True}],

@@ -107,20 +107,9 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
     return made
 
 
-def tell_lost_parents(settings: Settings, engine: Engine, strategy: Strategy) -> None:
-    """Log it where children may find that the weights of their parents were not kept."""
-    keep = settings.export.keep_weights
-    if engine.inherits and strategy.parents and keep is not None and keep < settings.budget.trials:
-        log.warning(
-            "Models inherit the weights of their parents, which are any of the last %s trials, and "
-            "export.keep_weights=%s keeps those of the best only: a child whose parent's are gone "
-            "starts from the base model. export.keep_weights=null keeps all.",
-            strategy.parents, keep,
-        )  # fmt: skip
-
-
-def make_service(settings: Settings, folder: Path) -> TrainingService:
-    """The training service, its workers starting."""
+def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:
+    """The training service, its workers starting. With `heirs`, trials leave their weights to
+    others, also where none are kept in the end."""
     setup = Setup(
         engine=settings.engine["_target_"],
         evaluator=settings.evaluator,
@@ -128,7 +117,7 @@ def make_service(settings: Settings, folder: Path) -> TrainingService:
         search=tuple(settings.search or ()),
         trust=tuple(settings.trust),
         folder=folder,
-        keep_weights=settings.export.keep_weights != 0,
+        keep_weights=heirs or settings.export.keep_weights != 0,
     )
     with _naming("training"):
         made: TrainingService = build(settings.training, settings.trust, setup=setup)

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -47,10 +48,10 @@ class Search(Task):
         engine = assembly.make_engine(settings)
         space = assembly.make_space(settings, engine)
         strategy = assembly.make_strategy(settings, space)
-        assembly.tell_lost_parents(settings, engine, strategy)
+        parents = strategy.parents if engine.inherits else 0
         objective = Objective(**settings.objective.model_dump())
         with _stoppable(folder), ExitStack() as closing:
-            service = assembly.make_service(settings, folder)
+            service = assembly.make_service(settings, folder, heirs=parents > 0)
             closing.callback(service.close)
             shown = progress.for_terminal(settings, objective, folder, plain=service.owns_terminal)
             closing.callback(shown.end)
@@ -61,6 +62,8 @@ class Search(Task):
             else:
                 store.resume(plain)
             _point_latest_at(folder)
+            recent = parents and parents + service.slots * engine.group
+            keeper = WeightKeeper(folder, settings.export.keep_weights, recent)
             Experiment(
                 space=space,
                 strategy=strategy,
@@ -68,7 +71,7 @@ class Search(Task):
                 service=service,
                 store=store,
                 progress=shown,
-                on_end=WeightKeeper(folder, settings.export.keep_weights).see,
+                on_end=keeper.see,
                 budget=Budget(**settings.budget.model_dump()),
                 seed=settings.seed,
                 dedup=settings.dedup,
@@ -121,24 +124,35 @@ def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
 
 @final
 class WeightKeeper:
-    """Keeps the weights of the best trials so far, and deletes those of trials that fell behind."""
+    """Keeps the weights of the best trials so far, and those of recent ones, from which others may
+    start; deletes those of trials that fell behind.
 
-    def __init__(self, folder: Path, keep: int | None) -> None:
+    What was kept follows from the order in which trials ended, so that a resumed run finds it.
+    """
+
+    def __init__(self, folder: Path, keep: int | None, recent: int = 0) -> None:
+        """`keep` is how many of the best, None for all; `recent` how many of the last."""
         self._folder = folder
         self._keep = keep
+        self._recent: deque[int] = deque(maxlen=recent)
         self._best: list[Trial] = []
+        self._there: set[int] = set()  # trials whose weights were kept until now
 
     def see(self, trial: Trial) -> None:
         """A trial has ended, just now or in an earlier session."""
-        if not self._keep or not trial.scored or trial.duplicate_of is not None:
+        if self._keep is None or not trial.scored:
             return
-        known = [*self._best, trial]
-        self._best = top(known, self._keep)
-        for other in {t.number for t in known} - {t.number for t in self._best}:
-            folder = trial_folder(self._folder, other)
+        self._recent.append(trial.number if trial.duplicate_of is None else trial.duplicate_of)
+        if trial.duplicate_of is None:
+            self._there.add(trial.number)
+            self._best = top([*self._best, trial], self._keep)
+        gone = self._there - {t.number for t in self._best} - {*self._recent}
+        for number in gone:
+            folder = trial_folder(self._folder, number)
             (folder / WEIGHTS).unlink(missing_ok=True)
             with suppress(OSError):  # something else lies there
                 folder.rmdir()
+        self._there -= gone
 
 
 @contextmanager

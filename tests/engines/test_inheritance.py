@@ -1,7 +1,6 @@
 """Inheritance: what models start from, from the plan to the worker, and in whole searches."""
 
 import json
-import logging
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -10,9 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from runner import assembly
-from runner.composing import compose_config
-from runner.config import settings_from
 from runner.engines import inheritance
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
@@ -280,16 +276,3 @@ def test_a_search_cut_at_any_event_goes_on_with_the_same_parents(new_search):
         db.commit()
         db.close()
         assert history(searched(part, 9)) == expected, f"cut behind event {keep}"
-
-
-@pytest.mark.parametrize(("strategy", "keep", "told"), [
-    ("evolution", "10", True), ("evolution", "null", False), ("evolution", "40", False),
-    ("random", "10", False),
-])  # fmt: skip
-def test_a_user_is_told_that_parents_may_be_gone(strategy, keep, told, caplog):
-    overrides = [f"strategy={strategy}", f"export.keep_weights={keep}", "budget.trials=40"]
-    settings = settings_from(compose_config(overrides), overrides)
-    made = engine(*MUTATORS)
-    with caplog.at_level(logging.WARNING):
-        assembly.tell_lost_parents(settings, made, assembly.make_strategy(settings, made.space))
-    assert any("export.keep_weights=null keeps all" in r.message for r in caplog.records) == told

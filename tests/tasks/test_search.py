@@ -1,0 +1,54 @@
+"""The task `search`: whose weights are kept."""
+
+import pytest
+
+from runner.tasks.search import WeightKeeper
+from runner.trial import WEIGHTS, State, Trial, trial_folder
+
+SCORES = [0.5, 0.9, 0.1, 0.7, 0.2, 0.8]
+
+
+def kept(folder, keep, recent, trials):
+    """The trials whose weights are left when trials end one after another."""
+    keeper = WeightKeeper(folder, keep, recent)
+    for trial in trials:
+        if trial.duplicate_of is None and trial.scored:
+            place = trial_folder(folder, trial.number)
+            place.mkdir(parents=True)
+            (place / WEIGHTS).touch()
+        keeper.see(trial)
+    return [n for n in range(len(trials)) if (trial_folder(folder, n) / WEIGHTS).exists()]
+
+
+def ended(number, score, duplicate_of=None):
+    state = State.FAILED if score is None else State.FINISHED
+    return Trial(number, {}, 0, state, score=score, duplicate_of=duplicate_of)
+
+
+@pytest.mark.parametrize(
+    ("keep", "recent", "left"),
+    [
+        (None, 0, [0, 1, 2, 3, 4, 5]),
+        (2, 0, [1, 5]),
+        (2, 3, [1, 3, 4, 5]),
+        (1, 2, [1, 4, 5]),
+        (0, 2, [4, 5]),
+    ],
+)
+def test_the_best_are_kept_and_the_last_ones_that_others_may_start_from(
+    tmp_path, keep, recent, left
+):
+    trials = [ended(number, score) for number, score in enumerate(SCORES)]
+    assert kept(tmp_path, keep, recent, trials) == left
+
+
+def test_a_failed_trial_does_not_push_out_another(tmp_path):
+    trials = [ended(0, 0.5), ended(1, 0.9), ended(2, None), ended(3, None)]
+    assert kept(tmp_path, 1, 2, trials) == [0, 1]
+
+
+def test_a_repeated_sample_keeps_the_weights_that_it_shares(tmp_path):
+    trials = [ended(0, 0.5), ended(1, 0.9), ended(2, 0.6), ended(3, 0.5, duplicate_of=0)]
+    assert kept(tmp_path, 1, 1, trials) == [1]
+    trials = [ended(0, 0.5), ended(1, 0.9), ended(2, 0.5, duplicate_of=0)]
+    assert kept(tmp_path / "other", 1, 2, trials) == [0, 1]
