@@ -102,13 +102,29 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def _stages(graph: Any) -> Iterator[tuple[str, int]]:
-    """Units that do no more than hold several blocks of which the last two are alike, so that
-    dropping the last leaves the shapes as they were; with how many blocks there are."""
+    """Units that do no more than hold several blocks, each of which is given what the one before
+    it gives, and of which the last two are alike, so that dropping the last leaves the shapes as
+    they were; with how many blocks there are."""
     for path, unit in graph.units():
         blocks = [child for child in unit.children.values() if child is not None]
         whole = path and not unit.functions and len(blocks) > 1 and len(blocks[-1].children) > 1
-        if whole and _made_of(blocks[-1]) == _made_of(blocks[-2]):
+        alike = whole and _made_of(blocks[-1]) == _made_of(blocks[-2])
+        if alike and _is_chain(graph, blocks[-2], blocks[-1]):
             yield path, len(blocks)
+
+
+def _is_chain(graph: Any, before: Any, block: Any) -> bool:
+    """Whether a block is given what another one gives."""
+    from runner.graph.sites import sites
+
+    calls = [site.node for site in sites(graph, before)]
+    for site in sites(graph, block):
+        given = getattr(site.given, "node", None)
+        while given is not None and given.op == "unpack":
+            given = getattr(given.args[0], "node", None)
+        if given not in calls:
+            return False
+    return True
 
 
 def _made_of(block: Any) -> list[Any]:

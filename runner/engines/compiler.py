@@ -16,6 +16,7 @@ from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError, GraphError, Refused
 from runner.graph.argument import Spec
 from runner.graph.graph import Graph
+from runner.graph.inheriting.loaded import loaded_bytes
 from runner.graph.inheriting.plan import mark
 from runner.graph.lint import lint
 from runner.graph.load import save_tensors
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 64  # so many graphs of the last samples are kept
 BASES = 8  # and so many graphs of base models, which are fewer
+LARGE = 1 << 20  # bytes of loaded weights that are worth a word
 
 
 @final
@@ -167,6 +169,13 @@ class Compiler:
                 f"{' '.join(str(error).split())}"
             ) from error
         self._fits = True
+        if not self.inherits and (size := loaded_bytes(graph)) > LARGE:
+            log.warning(
+                "The model loads weights of its own, which go with the source of every trial (%d "
+                "MB), and of narrower layers only the first channels. With space.weights=inherit "
+                "they are read once by each worker, and the most important channels are kept.",
+                size >> 20,
+            )  # fmt: skip
 
     def places(self) -> list[Places]:
         """Where each mutator works in the default model, as those before it leave it."""

@@ -81,10 +81,10 @@ class Width(Selective):
     def change(self, graph: Graph, match: Match) -> None:
         raise AssertionError("widths are changed together")
 
-    def refused(self, graph: Graph) -> dict[str, str]:
-        """Why matched layers cannot change, by their path."""
+    def places(self, graph: Graph) -> list[str]:
+        """One place for layers that change together; not those that cannot."""
         _, groups = self._groups(graph, self.matches(graph))
-        return {group.match.label: group.problem for group in groups if group.problem}
+        return [group.match.label for group in groups if not group.problem]
 
     def _groups(self, graph: Graph, matches: Sequence[Match]) -> tuple[Resizing, Sequence[Coupled]]:
         """Which layers change together; remembered for graphs that are alike."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypedDict, final
 
 from runner.graph.graph import Graph
+from runner.graph.inheriting.loaded import forget_loaded
 from runner.graph.inheriting.runs import Runs, to_runs
 from runner.graph.tracks import Track, Tracks
 from runner.graph.unit import Unit
@@ -50,10 +51,12 @@ class Plan(TypedDict):
 
 
 def mark(graph: Graph) -> Graph:
-    """A copy of the graph of a base model, in which each unit knows where it stands."""
+    """A copy of the graph of a base model, in which each unit knows where it stands, and which
+    does without the weights that the model's code loaded: they are taken over from the model."""
     twin = graph.copy()
     for path, unit in twin.root.walk():
         unit.origin = path
+    forget_loaded(twin)
     return twin
 
 

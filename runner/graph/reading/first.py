@@ -66,6 +66,7 @@ class FirstValues:
         self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with the start
         self._origins: list[tuple[nn.Module, str, Made]] = []  # to be given by a start
         self._fixed: set[Key] = set()
+        self._above_filled: list[tuple[nn.Module, str, Fill]] = []  # buffers that others fill
         self._shared = Shared(model, say)
         self._given: dict[Key, nn.Module] = {}  # where layers get other data, by their tensors
         for module in model.modules():
@@ -92,12 +93,16 @@ class FirstValues:
 
     def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> First:
         """The first value of a buffer of a module: as a constant, unless it is random or in the
-        memory of a parameter."""
+        memory of a parameter. What a module above fills, that one's start gives."""
         record = record_of(module)
         made = _origin(module, name)
         shares = isinstance(made, Owned) and isinstance(_tensor(made), nn.Parameter)
         if record is None or (name not in record.random and not shares):
             self._fixed.add((id(module), name))
+            above = [fill for fill in self._effective(module, name) if fill.scope is not module]
+            if above and not tensor.is_meta:
+                self._above_filled.append((module, name, above[-1]))
+                return First()
             if isinstance(made, Made) and gives(made, tensor):
                 try:
                     return First(call_of(made, self._literals))
@@ -202,6 +207,11 @@ class FirstValues:
                     self._settle_layer(module, name, tensor, unit, inside)
         for module, name, made in self._origins:
             self._copy(module, module, name, made)
+        for module, name, fill in self._above_filled:
+            unit, inside = places[id(module)]
+            value = self._constant(module, name, getattr(module, name))
+            start = _given(unit, f"{inside}{name}", value, set_data=False)
+            self._more.setdefault(id(fill.scope), []).append((fill.order, start))
         self._shared.settle(places, self._given)
 
     def _settle_layer(

@@ -1,0 +1,62 @@
+"""Weights that a model's own code loads: they are inherited, and not carried by its source."""
+
+import torch
+from torch import nn
+
+from runner.graph import convert, generate, recording
+from runner.graph.graph import Graph
+from runner.graph.inheriting.loaded import loaded_bytes
+from runner.graph.inheriting.plan import mark
+from runner.graph.load import load_source
+
+
+class Loads(nn.Module):
+    """Holds a table of its own beside layers, and loads all from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(40, 40)
+        self.norm = nn.BatchNorm1d(40)
+        self.table = nn.Parameter(torch.zeros(40, 40))
+        nn.init.zeros_(self.layer.bias)
+        state = {"layer.weight": torch.full((40, 40), 0.5), "table": 3 + 2 * torch.randn(40, 40)}
+        self.load_state_dict(self.state_dict() | state)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.layer(x)) @ self.table
+
+
+def expanded(graph: Graph) -> tuple[str, nn.Module]:
+    """The source and the model of a graph whose class is written out."""
+    graph.root.changed = True
+    source = generate(graph)
+    return source, load_source(source, graph.tensors).build()
+
+
+def graph_of() -> Graph:
+    torch.manual_seed(0)
+    with recording():
+        return convert(Loads())
+
+
+def test_without_inheritance_the_source_has_what_was_loaded():
+    graph = graph_of()
+    _, model = expanded(graph)
+    assert loaded_bytes(graph) == 40 * 40 * 4  # the table; all others have short expressions
+    assert (model.layer.weight == 0.5).all()
+
+
+def test_a_base_model_does_without():
+    graph = mark(graph_of())
+    source, model = expanded(graph)
+    assert graph.tensors == {} and loaded_bytes(graph) == 0
+    assert "copy_" not in source and "CONSTANTS" not in source
+    assert model.layer.weight.std() > 0.05
+    assert abs(model.table.mean() - 3) < 0.2 and abs(model.table.std() - 2) < 0.2
+
+
+def test_the_graph_that_was_marked_keeps_it():
+    graph = graph_of()
+    before = {*graph.tensors}
+    mark(graph)
+    assert {*graph.tensors} == before and before
