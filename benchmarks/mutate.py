@@ -118,13 +118,18 @@ def _is_chain(graph: Any, before: Any, block: Any) -> bool:
     from runner.graph.sites import sites
 
     calls = [site.node for site in sites(graph, before)]
-    for site in sites(graph, block):
-        given = getattr(site.given, "node", None)
-        while given is not None and given.op == "unpack":
-            given = getattr(given.args[0], "node", None)
-        if given not in calls:
-            return False
-    return True
+    return all(_comes_from(site.given, calls) for site in sites(graph, block))
+
+
+def _comes_from(value: Any, calls: Sequence[Any]) -> bool:
+    """Whether a value is what one of some calls gives, on one way at least."""
+    node = getattr(value, "node", None)
+    if node is None or node in calls:
+        return node is not None
+    if node.op == "if":
+        place = node.outputs.index(value)
+        return any(_comes_from(block.results[place], calls) for block in node.blocks)
+    return node.op == "unpack" and _comes_from(node.args[0], calls)
 
 
 def _made_of(block: Any) -> list[Any]:

@@ -138,6 +138,13 @@ def recording() -> Iterator[Recording]:
     record.settle()
 
 
+def settle() -> None:
+    """Give the records of all modules that were built so far what was seen of their tensors, where
+    a recording is still going on."""
+    if (recording := _recording.get()) is not None:
+        recording.settle()
+
+
 def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
     above = super(nn.Module, cls).__new__
     module: nn.Module = above(cls) if above is object.__new__ else above(cls, *args, **kwargs)

@@ -12,6 +12,7 @@ from runner.errors import GraphError
 from runner.graph.graph import Graph, Note
 from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.units import Units
+from runner.nn.record import settle
 
 
 def convert(model: nn.Module) -> Graph:
@@ -26,6 +27,7 @@ def convert(model: nn.Module) -> Graph:
             f"is {sys.version_info.major}.{sys.version_info.minor}. Use engine=py, or Python 3.13."
         )
     check_model(model)
+    settle()
     reader = Reader(model)
     _check_tensors(reader)
     with reader.reading():

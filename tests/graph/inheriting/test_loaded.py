@@ -9,6 +9,12 @@ from runner.graph.inheriting.loaded import loaded_bytes
 from runner.graph.inheriting.plan import mark
 from runner.graph.load import load_source
 
+NUMBERS = torch.Generator().manual_seed(0)
+STATE = {  # as if read from a file
+    "layer.weight": 0.5 + torch.zeros(40, 40),
+    "table": 3 + 2 * torch.randn(40, 40, generator=NUMBERS),
+}
+
 
 class Loads(nn.Module):
     """Holds a table of its own beside layers, and loads all from elsewhere."""
@@ -19,8 +25,7 @@ class Loads(nn.Module):
         self.norm = nn.BatchNorm1d(40)
         self.table = nn.Parameter(torch.zeros(40, 40))
         nn.init.zeros_(self.layer.bias)
-        state = {"layer.weight": torch.full((40, 40), 0.5), "table": 3 + 2 * torch.randn(40, 40)}
-        self.load_state_dict(self.state_dict() | state)
+        self.load_state_dict(self.state_dict() | STATE)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.norm(self.layer(x)) @ self.table
@@ -34,7 +39,6 @@ def expanded(graph: Graph) -> tuple[str, nn.Module]:
 
 
 def graph_of() -> Graph:
-    torch.manual_seed(0)
     with recording():
         return convert(Loads())
 
@@ -44,6 +48,7 @@ def test_without_inheritance_the_source_has_what_was_loaded():
     _, model = expanded(graph)
     assert loaded_bytes(graph) == 40 * 40 * 4  # the table; all others have short expressions
     assert (model.layer.weight == 0.5).all()
+    assert torch.equal(model.table, STATE["table"])
 
 
 def test_a_base_model_does_without():

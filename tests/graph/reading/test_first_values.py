@@ -507,3 +507,50 @@ def test_a_value_of_a_layer_that_was_replaced_is_left_out():
     graph.replace("before", Unit.of("torch.nn:Linear", 4, 8))
     lint(graph)
     rebuilt(graph)
+
+
+class Numbers(nn.Module):
+    """Holds a buffer that it leaves to others."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("order", torch.empty(3, dtype=torch.int64), persistent=False)
+
+    def forward(self, x):
+        return x[self.order]
+
+
+class Filling(nn.Module):
+    """Fills the buffer of a module below."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = Numbers()
+        self.layer = nn.Linear(4, 4)
+        grid = torch.meshgrid(torch.arange(3), torch.arange(1), indexing="ij")
+        self.numbers.order.copy_(2 - torch.stack(grid).sum(0).flatten())
+
+    def forward(self, x):
+        return self.layer(self.numbers(x))
+
+
+@pytest.mark.parametrize("standalone", [False, True])
+def test_a_buffer_that_a_module_above_fills_is_filled_there(standalone):
+    with recording():
+        graph = convert(Filling())
+    graph.replace("layer", Unit.of("torch.nn:Identity"))
+    model = load_source(generate(graph, standalone=standalone), graph.tensors).build()
+    assert model.numbers.order.tolist() == [2, 1, 0]
+
+
+class Zeros(Model):
+    def start(self):
+        nn.init.zeros_(self.before.weight)
+
+
+def test_a_model_may_be_converted_while_it_is_still_recorded():
+    with recording():
+        graph = convert(Zeros())
+    graph.replace("after", Unit.of("torch.nn:Identity"))
+    model = load_source(generate(graph), graph.tensors).build()
+    assert not model.before.weight.any()
