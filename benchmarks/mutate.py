@@ -166,7 +166,7 @@ def _tried(graph: Any, entries: Sequence[Mapping[str, Any]], example: Any) -> st
     model = load_source(generate(twin), twin.tensors).build().train()
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    loss = sum(t.float().square().mean() for t in _tensors(model(*example)))
+    loss = sum((t.float() - 1).square().mean() for t in _tensors(model(*example)))
     loss.backward()
     optimizer.step()
     changed = any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

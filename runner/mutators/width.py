@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from math import gcd, lcm
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
@@ -11,7 +11,7 @@ from runner.graph.graph import Graph
 from runner.graph.widths.applying import apply
 from runner.graph.widths.resizing import Resizing
 from runner.graph.widths.source import Source
-from runner.mutators.selection import Match, Selective
+from runner.mutators.selection import Match, Selective, check_listed
 
 KEPT = 64  # so many graphs are remembered, with what was found out about their widths
 
@@ -52,11 +52,9 @@ class Width(Selective):
         tie: bool = False,
     ) -> None:
         """`width` are factors above 0; numbers of channels are rounded to a multiple of
-        `multiple`."""
+        `multiple`, and so that layers which change together change alike."""
         super().__init__(on, cls, op, tie=tie)
-        for factor in width if isinstance(width, list) else [width]:
-            if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:
-                raise ConfigError(f"width is {factor!r}; it must be a factor above 0, such as 0.5.")
+        check_listed(width, self.word, _check)
         if multiple < 1:
             raise ConfigError(f"multiple is {multiple}; it must be at least 1.")
         self.width, self.multiple = width, multiple
@@ -73,7 +71,7 @@ class Width(Selective):
         wanted: dict[Source, int] = {}
         for group in possible:
             factor = self.decide(self.width, group.match)
-            wanted |= dict(self._sizes(group, factor))
+            wanted |= self._sizes(group, factor)
             graph.widths[f"{self.word}/{group.match.label}"] = [*group.sources]
         if any(source.size != size for source, size in wanted.items()):
             apply(graph, resizing.fit(wanted))
@@ -97,19 +95,19 @@ class Width(Selective):
         self._known.move_to_end(key)
         return self._known[key]
 
-    def _sizes(self, group: Coupled, factor: float) -> Iterator[tuple[Source, int]]:
-        """The numbers that a factor means for a group of layers."""
-        first = group.sources[0]
-        size = max(1, round(first.size * factor / self.multiple)) * self.multiple
-        ratio = Fraction(size, first.size)
-        for source in group.sources:
-            new = source.size * ratio
-            if new.denominator != 1:
-                raise GraphError(
-                    f"{first.path} would give {size} channels, and {source.path or 'the model'} "
-                    f"with it {float(new):g} in place of {source.size}."
-                )
-            yield source, int(new)
+    def _sizes(self, group: Coupled, factor: float) -> dict[Source, int]:
+        """The numbers that a factor means for a group of layers: the nearest ones that change all
+        of them alike."""
+        sizes = [source.size for source in group.sources]
+        first = sizes[0]
+        step = lcm(self.multiple, first // gcd(*sizes))
+        size = max(1, round(first * factor / step)) * step
+        return {source: source.size * size // first for source in group.sources}
+
+
+def _check(factor: Any) -> None:
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:
+        raise ConfigError(f"width is {factor!r}; it must be a factor above 0, such as 0.5.")
 
 
 def _coupled(resizing: Resizing, matches: Sequence[Match]) -> Iterator[Coupled]:

@@ -12,6 +12,7 @@ from runner.graph.graph import Graph, Note
 from runner.graph.saving.decode import Reader, of, text
 from runner.graph.saving.encode import Json, Writer
 from runner.graph.saving.trusted import check_trusted
+from runner.graph.widths.source import Source
 
 VERSION = 1
 
@@ -28,6 +29,11 @@ def to_json(graph: Graph) -> dict[str, Json]:
         "ties": [[*tie] for tie in graph.ties],
         "notes": [[note.path, note.cls, note.text, note.lost] for note in graph.notes],
         "history": [*graph.history],
+        "example": None if graph.example is None else [*graph.example],
+        "widths": {
+            label: [[s.kind, s.path, s.name, [*s.place], s.size] for s in sources]
+            for label, sources in graph.widths.items()
+        },
         "tensors": [*graph.tensors],
         "units": writer.units,
         "bodies": writer.bodies,
@@ -79,4 +85,15 @@ def _graph(data: Mapping[str, Json]) -> Graph:
         for path, cls, words, lost in of(list, data["notes"])
     ]
     graph.history = [text(sentence) for sentence in of(list, data["history"])]
+    if (example := data.get("example")) is not None:
+        graph.example = tuple(of(int, size) for size in of(list, example))
+    for label, sources in of(dict, data.get("widths", {})).items():
+        graph.widths[text(label)] = [_source(*of(list, source)) for source in of(list, sources)]
     return graph
+
+
+def _source(kind: Json, path: Json, name: Json, place: Json, size: Json) -> Source:
+    if kind not in ("layer", "tensor", "number"):
+        raise GraphError(f"{kind!r} sets no width.")
+    parts = tuple(part if type(part) is int else text(part) for part in of(list, place))
+    return Source(kind, text(path), text(name), parts, of(int, size))

@@ -48,6 +48,8 @@ class Reader:
         unit.starts = [self._start(*start) for start in of(list, data["starts"])]
         unit.hooked = [self._call(call) for call in of(list, data["hooked"])]
         unit.changed, unit.mutated = of(bool, data["changed"]), of(bool, data["mutated"])
+        unit.origin = None if (origin := data.get("origin")) is None else text(origin)
+        unit.inserted = of(bool, data.get("inserted", False))
 
     def _child(self, data: Json) -> Unit:
         ((kind, place),) = data.items()

@@ -59,6 +59,8 @@ class Writer:
                 "hooked": [self._named(call) for call in unit.hooked],
                 "changed": unit.changed,
                 "mutated": unit.mutated,
+                "origin": unit.origin,
+                "inserted": unit.inserted,
             }
 
     def _table(self, things: Mapping[str, Any], what: str) -> dict[str, Json]:

@@ -19,6 +19,7 @@ from runner.graph.running.interpreter import Interpreter
 from runner.graph.running.shapes import propagate
 from runner.graph.saving.codec import from_json, to_json
 from runner.graph.unit import Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.widths.source import Source
 from runner.graph.writing.generate import generate
 from runner.nn.expression import Computed, Expression, Variable
 
@@ -108,6 +109,20 @@ def test_everything_in_a_graph_comes_back():
     assert to_json(twin) == to_json(graph)
     assert twin.root.children["shared"] is twin.root.children["stem"]
     assert twin.root.attributes["again"].args[0] is twin.root.attributes["rate"]
+
+
+def test_what_mutators_know_of_a_graph_comes_back():
+    graph = rich_graph()
+    graph.example = (3, 8, 8)
+    source = Source("layer", "a.b", "", ("out_channels",), 16)
+    graph.widths = {"width/a.b": [source, Source("number", "a", "forward", (3, 1, 0), 4)]}
+    for path, unit in graph.root.walk():
+        unit.origin, unit.inserted = path, path.endswith("b")
+    back = there_and_back(graph)
+    assert (back.example, back.widths) == (graph.example, graph.widths)
+    assert [(unit.origin, unit.inserted) for _, unit in back.root.walk()] == [
+        (unit.origin, unit.inserted) for _, unit in graph.root.walk()
+    ]
 
 
 def test_what_comes_back_runs_and_lints():

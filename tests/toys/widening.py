@@ -138,4 +138,43 @@ class Written(nn.Module):
         return self.head(y.mean((2, 3)))
 
 
+class Thirds(nn.Module):
+    """A third of what a layer gives is as wide as a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(192, 21)
+        self.scale = nn.Parameter(torch.ones(7))
+        self.head = nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x.flatten(1)).split(7, 1)
+        return self.head((q * k + v) * self.scale)
+
+
+class Block(nn.Module):
+    """Adds what two convolutions make to what they are given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(4, 8, 1)
+        self.outer = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.outer(torch.relu(self.inner(x)))
+
+
+class Stack(nn.Module):
+    """Two blocks in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.blocks = nn.Sequential(Block(), Block())
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
+
+
 MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom)
