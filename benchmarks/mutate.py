@@ -90,35 +90,39 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
     calls = {node.target.rpartition(":")[2] for node in called}
     replace = [{"class": old, "replace": new} for old, new in ACTIVATIONS.items() if old in classes]
     replace += [{"op": old, "replace": new} for old, new in CALLS.items() if old in calls]
-    stages = [*_stages(graph)]
-    if not stages:
-        return {"replace": replace, "width": [], "depth": []}
-    path, blocks = max(stages, key=lambda stage: sum(1 for _ in graph.unit(stage[0]).walk()))
+    size = {path: sum(1 for _ in unit.walk()) for path, unit in graph.units() if path}
+    chains = [path for path in _chains(graph) if _keeps(graph, path)]
+    stage = max(chains, key=size.__getitem__, default="")
+    part = stage or min(size, key=lambda path: abs(size[path] - len(size) / 4))
+    blocks = len(graph.unit(stage).children)
     return {
         "replace": replace,
-        "width": [{"on": f"{path}.**", "width": 0.5, "tie": True}],
-        "depth": [{"on": path, "depth": blocks - 1}],
+        "width": [{"on": f"{part}.**", "width": 0.5, "tie": True}],
+        "depth": [{"on": stage, "depth": blocks - 1}] if stage else [],
     }
 
 
-def _stages(graph: Any) -> Iterator[tuple[str, int]]:
+def _chains(graph: Any) -> Iterator[str]:
     """Units that do no more than hold several blocks, each of which is given what the one before
-    it gives, and of which the last two are alike, so that dropping the last leaves the shapes as
-    they were; with how many blocks there are."""
-    for path, unit in graph.units():
-        blocks = [child for child in unit.children.values() if child is not None]
-        whole = path and not unit.functions and len(blocks) > 1 and len(blocks[-1].children) > 1
-        alike = whole and _made_of(blocks[-1]) == _made_of(blocks[-2])
-        if alike and _is_chain(graph, blocks[-2], blocks[-1]):
-            yield path, len(blocks)
-
-
-def _is_chain(graph: Any, before: Any, block: Any) -> bool:
-    """Whether a block is given what another one gives."""
+    it gives: stages."""
     from runner.graph.sites import sites
 
-    calls = [site.node for site in sites(graph, before)]
-    return all(_comes_from(site.given, calls) for site in sites(graph, block))
+    for path, unit in graph.units():
+        blocks = [child for child in unit.children.values() if child is not None]
+        if path and not unit.functions and len(blocks) > 1 and len(blocks[-1].children) > 1:
+            calls = [site.node for site in sites(graph, blocks[-2])]
+            if all(_comes_from(site.given, calls) for site in sites(graph, blocks[-1])):
+                yield path
+
+
+def _keeps(graph: Any, path: str) -> bool:
+    """Whether the last block of a stage gives what it is given, by its shape, so that it can be
+    dropped."""
+    from runner.mutators.spots import specs_at
+
+    *_, last = graph.unit(path).children
+    specs = specs_at(graph, [f"{path}.{last}"]).values()
+    return all(spec["input"] == spec["output"] for spec in specs)
 
 
 def _comes_from(value: Any, calls: Sequence[Any]) -> bool:
@@ -130,16 +134,6 @@ def _comes_from(value: Any, calls: Sequence[Any]) -> bool:
         place = node.outputs.index(value)
         return any(_comes_from(block.results[place], calls) for block in node.blocks)
     return node.op == "unpack" and _comes_from(node.args[0], calls)
-
-
-def _made_of(block: Any) -> list[Any]:
-    """The units of a block with the whole numbers that their constructors were given."""
-    from runner.graph.widths.layers import numbers
-
-    return [
-        (path, unit.cls, None if unit.call is None else numbers(unit.call))
-        for path, unit in block.walk()
-    ]
 
 
 def _tried(graph: Any, entries: Sequence[Mapping[str, Any]], example: Any) -> str:

@@ -84,3 +84,27 @@ def test_fusing_is_measured_and_held_to_its_targets(tmp_path):
 def test_fusing_is_not_measured_on_a_device_that_is_not_there():
     done = run("cgo.py", "--quick", "--device", "cuda", "--filter", "^$")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not ZOO.is_dir(), reason="the zoo of models is not beside this checkout")
+@pytest.mark.skipif(find_spec("timm") is None, reason="the zoo holds models of timm")
+def test_mutations_are_tried_on_families(tmp_path):
+    file = tmp_path / "figures.json"
+    only = ("--only", "families", "--filter", "timm:resnet:test_resnet$")
+    done = run("mutate.py", *only, "--json", file)
+    assert done.returncode == 0, done.stderr
+    [result] = json.loads(file.read_text())["families"]
+    assert result["outcomes"] == {"replace": "ok", "width": "ok", "depth": "none there"}
+    assert "families of timm that take width" in done.stdout
+
+
+def test_inheritance_is_measured_and_held_to_its_target(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("mutate.py", "--only", "inherit", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert [row["seed"] for row in figures["inheritance"]] == [0, 1]
+    assert all(0 < row["share"] < 1 and row["cold"] > 0.5 for row in figures["inheritance"])
+    [target] = figures["targets"]
+    assert done.stdout.count(" met ") == target["met"]
+    assert done.stdout.count(" missed ") == (not target["met"])

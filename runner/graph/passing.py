@@ -1,5 +1,7 @@
 """Takes units out of the flow: what they are given goes on in place of what they would give."""
 
+from collections.abc import Sequence
+
 from runner.errors import GraphError
 from runner.graph.graph import Graph
 from runner.graph.node import Argument, Function, Node, Value
@@ -8,10 +10,10 @@ from runner.graph.unit import Unit
 
 
 def pass_by(graph: Graph, path: str) -> None:
-    """Have the calls of a unit give their first argument, and take the unit out.
+    """Have the calls of a unit give what they are given, and take the unit out.
 
     An identity stands in its place where others count on one: in a Sequential, and in code that
-    cannot be seen. Raises GraphError for a call that takes, or gives, no single thing.
+    cannot be seen. Raises GraphError for a call that is given less than it gives.
     """
     unit = graph.unit(path)
     for site in sites(graph, unit):
@@ -20,16 +22,30 @@ def pass_by(graph: Graph, path: str) -> None:
 
 
 def pass_node(function: Function, node: Node, what: str, where: object) -> None:
-    """Put the first argument of a call wherever its result is used, and erase the call."""
-    given = next(iter((*node.args, *node.kwargs.values())), None)
-    if len(node.outputs) > 1 or not is_one(given):
+    """Put what a call is given wherever its result is used, and erase the call. A result that is
+    taken apart is as many arguments, in their order."""
+    given = [*node.args, *node.kwargs.values()]
+    apart = [user for user in node.users if user.op == "unpack"]
+    counts = {len(user.outputs) for user in apart} or {len(node.outputs)}
+    count = counts.pop()
+    fits = len(given) >= count and all(map(is_one, given[: max(count, 1)]))
+    if not fits or not given or counts or len(apart) not in (0, len(node.users)):
         raise GraphError(
             f"{what} cannot be passed by: in {where} it is given {_counted(given)} and gives "
-            f"{len(node.outputs)} values; one each would do."
+            f"{count} values; it would have to be given what it gives."
         )
-    for value in node.outputs:
-        value.replace_all_uses_with(given)
+    for user in apart:
+        _put(user, given)
+        function.erase_node(user)
+    if not apart:
+        _put(node, given)
     function.erase_node(node)
+
+
+def _put(node: Node, given: Sequence[Argument]) -> None:
+    """Put other values, in their order, wherever what a node gives is used."""
+    for value, other in zip(node.outputs, given, strict=False):
+        value.replace_all_uses_with(other)
 
 
 def is_one(given: Argument) -> bool:
@@ -38,8 +54,8 @@ def is_one(given: Argument) -> bool:
     return isinstance(given, Value) and (made is None or made.op not in ("list", "dict"))
 
 
-def _counted(given: Argument) -> str:
-    return "one value" if is_one(given) else "a list, or none"
+def _counted(given: Sequence[Argument]) -> str:
+    return "a list, or none" if not given or not is_one(given[0]) else f"{len(given)} values"
 
 
 def take_out(graph: Graph, path: str) -> None:

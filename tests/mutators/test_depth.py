@@ -1,8 +1,9 @@
 """Depth: blocks dropped and repeated, in containers and in code that calls them one by one."""
 
 import pytest
+import torch
 from residual import Block, Net, Opaque, built, converted, keys, mutated, source
-from torch import nn
+from torch import Tensor, nn
 
 from runner.errors import Refused
 from runner.graph import propagate
@@ -94,3 +95,68 @@ def test_the_last_block_that_keeps_the_shape_is_repeated():
     stage = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 6, 1))
     changed, _ = mutated(converted(lambda: nn.Sequential(stage)), Depth(on="0", depth=5))
     assert children(built(changed), "0") == ["0", "1", "3", "4", "2"]
+
+
+class Pair(nn.Module):
+    """Takes two tensors, and gives two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return self.a(x) + y, self.b(y)
+
+
+class Pairs(nn.Module):
+    """Hands two tensors on from block to block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Pair(), Pair(), Pair()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = 2 * x
+        for block in self.blocks:
+            x, y = block(x, y)
+        return x - y
+
+
+def test_a_block_that_takes_and_gives_several_tensors_hands_them_on_in_their_order():
+    graph = converted(Pairs)
+    graph.example = (3,)
+    changed, _ = mutated(graph, Depth(on="blocks", depth=0))
+    x = torch.randn(2, 3)
+    assert torch.equal(built(changed, (2, 3))(x), x - 2 * x)
+    changed, _ = mutated(graph, Depth(on="blocks", depth=1))
+    model = built(changed, (2, 3))
+    assert torch.allclose(model(x), model.blocks[0].a(x) + 2 * x - model.blocks[0].b(2 * x))
+
+
+class Split(nn.Module):
+    """Gives two tensors for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layer(x), x
+
+
+class Splits(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Split(), Split()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for block in self.blocks:
+            x, y = block(x)
+        return x - y
+
+
+def test_a_block_that_gives_more_than_it_is_given_cannot_be_passed_by():
+    graph = converted(Splits)
+    with pytest.raises(Refused, match=r"is given 1 values and gives 2 values; it would have to be"):
+        mutated(graph, Depth(on="blocks", depth=1))
