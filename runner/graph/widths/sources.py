@@ -1,6 +1,7 @@
 """Finds what sets the size of a tensor, by trying what changes it, back to where it was made."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 from torch import Tensor
@@ -11,11 +12,20 @@ from runner.graph.widths.fitting import Fitter
 from runner.graph.widths.layers import called_with, fitted, numbers, output_numbers
 from runner.graph.widths.layers import other as another
 from runner.graph.widths.mending import mended
-from runner.graph.widths.places import Change, Place, leaves, put, resized, tensors_in
+from runner.graph.widths.places import Place, leaves, put, resized, tensors_in
 from runner.graph.widths.source import Source
 from runner.graph.widths.tape import Step
 
-Spots = Sequence[tuple[Tensor, int]]  # dimensions of tensors
+Spot = tuple[Tensor, int]  # a dimension of a tensor
+
+
+@final
+@dataclass(frozen=True)
+class Way:
+    """What can change a dimension: other dimensions together, and sources that are known."""
+
+    spots: Sequence[Spot]
+    sources: Sequence[Source]
 
 
 class NoSource(GraphError):
@@ -46,7 +56,7 @@ class Sources:
         return []
 
     def _collect(
-        self, todo: list[tuple[Tensor, int]], seen: set[tuple[int, int]], found: dict[Source, None]
+        self, todo: list[Spot], seen: set[tuple[int, int]], found: dict[Source, None]
     ) -> None:
         """Go back from all spots; where one of several ways suffices, take the first that leads
         to a source."""
@@ -66,23 +76,23 @@ class Sources:
                 continue
             ways = [*self._ways(step, tensor, dim)]
             if not ways and step.unit is None and (made := self._written(step, tensor, dim)):
-                found[made] = None
-                continue
+                ways = [Way([], [made])]
             if not ways:
                 raise NoSource(
                     f"{step.name}: what sets dimension {dim} of {_text(tensor)} is unknown"
                 )
             if len(ways) == 1:
-                todo += ways[0]
+                todo += ways[0].spots
+                found.update(dict.fromkeys(ways[0].sources))
                 continue
             found.update(self._first(ways, seen))
 
-    def _first(self, ways: Sequence[Spots], seen: set[tuple[int, int]]) -> dict[Source, None]:
+    def _first(self, ways: Sequence[Way], seen: set[tuple[int, int]]) -> dict[Source, None]:
         """What one of several ways leads to."""
         for way in ways:
-            inner, below = {*seen}, dict[Source, None]()
+            inner, below = {*seen}, dict.fromkeys(way.sources)
             try:
-                self._collect([*way], inner, below)
+                self._collect([*way.spots], inner, below)
             except NoSource as error:
                 first = error
                 continue
@@ -105,8 +115,9 @@ class Sources:
         """A number among the arguments of a call that is the size of what it gives."""
         for place, value in leaves(step.args, step.kwargs).items():
             if type(value) is int and value == tensor.shape[dim] and value > 1:
-                args, kwargs = put(step.args, step.kwargs, {place: another(value)})
-                if self._gives(step, args, kwargs, tensor, dim):
+                others = ({place: another(value)}, {place: value // 2})
+                given = [put(step.args, step.kwargs, new) for new in others]
+                if any(self._gives(step, *other, tensor, dim) for other in given):
                     path, function, at = step.node
                     return Source("number", path, function, (at, *place), value)
         return None
@@ -140,33 +151,47 @@ class Sources:
                 return Source("layer", self.fitter.paths[unit], "", place, value)
         return None
 
-    def _ways(self, step: Step, tensor: Tensor, dim: int) -> Iterator[Spots]:
+    def _ways(self, step: Step, tensor: Tensor, dim: int) -> Iterator[Way]:
         """Dimensions of what a step was given that change a dimension of what it gives; each way
-        is of such as change together. The same dimension comes first."""
+        is of such as change together. The same dimension comes first.
+
+        Where only a smaller one changes it, as in `x[:, :40]`, a number sets it, too.
+        """
         given = leaves(step.args, step.kwargs)
-        index = _index(step, tensor)
         tensors = [(place, t) for place, t in given.items() if isinstance(t, Tensor)]
         tried = [(place, t, j) for place, t in tensors for j in range(t.dim()) if t.shape[j] > 1]
-        tried.sort(
-            key=lambda entry: (entry[2] != dim, entry[1].shape[entry[2]] != tensor.shape[dim])
-        )
+        size = tensor.shape[dim]
+        tried.sort(key=lambda entry: (entry[2] != dim, entry[1].shape[entry[2]] != size))
         seen: set[tuple[Place, int]] = set()
         for place, t, j in tried:
             if (place, j) in seen:
                 continue
-            change = Change(t.shape[j], 2 * t.shape[j])
-            args, kwargs = put(step.args, step.kwargs, {place: resized(t, {j: change.new})})
-            try:
-                done = mended(self._run(step), args, kwargs, step.before)
-            except Exception:
-                continue
-            now = list(tensors_in(done.result))
-            if index < len(now) and _size(now[index], dim) not in (None, tensor.shape[dim]):
-                spots = [(t, j)]
-                for other, dims in done.operands.items():
-                    spots += [(given[other], d) for d in dims]
-                    seen |= {(other, d) for d in dims}
-                yield spots
+            spots = self._affecting(step, place, j, 2 * t.shape[j], tensor, dim)
+            sources: list[Source] = []
+            if not spots and t.shape[j] % 2 == 0:
+                spots = self._affecting(step, place, j, t.shape[j] // 2, tensor, dim)
+                written = self._written(step, tensor, dim) if spots and step.unit is None else None
+                sources = [written] if written else []
+            if spots:
+                seen |= {*spots}
+                yield Way([(given[at], d) for at, d in spots], sources)
+
+    def _affecting(
+        self, step: Step, place: Place, j: int, size: int, tensor: Tensor, dim: int
+    ) -> list[tuple[Place, int]]:
+        """The dimensions that change together where one of what a step is given has another size;
+        none where that does not change the dimension of what it gives."""
+        given = leaves(step.args, step.kwargs)
+        changed = {place: resized(given[place], {j: size})}
+        try:
+            done = mended(self._run(step), *put(step.args, step.kwargs, changed), step.before)
+        except Exception:
+            return []
+        now = list(tensors_in(done.result))
+        index = _index(step, tensor)
+        if index >= len(now) or _size(now[index], dim) in (None, tensor.shape[dim]):
+            return []
+        return [(place, j), *((at, d) for at, dims in done.operands.items() for d in dims)]
 
     def _run(self, step: Step) -> Any:
         """What runs a step on other arguments: a layer is made to fit them."""
