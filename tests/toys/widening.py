@@ -138,6 +138,19 @@ class Written(nn.Module):
         return self.head(y.mean((2, 3)))
 
 
+class Pooled(nn.Module):
+    """Makes images smaller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 1)
+        self.pool = nn.AdaptiveAvgPool2d((2, 2))
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.pool(self.conv(x)).flatten(1))
+
+
 class Thirds(nn.Module):
     """A third of what a layer gives is as wide as a parameter."""
 

@@ -46,7 +46,10 @@ class Sources:
         return list(found)
 
     def of_layer(self, unit: Unit) -> list[Source]:
-        """The number that sets how many channels a layer gives; nothing where its input does."""
+        """The number that sets how many channels a layer gives; nothing where its input does, and
+        for a layer without weights, whose numbers are those of a window, or the like."""
+        if not self.fitter.is_layer(unit) or not self.fitter.current(unit).state_dict():
+            return []
         for step in self.fitter.tape.steps:
             if step.unit is unit and not step.tensor:
                 for tensor in tensors_in(step.result):

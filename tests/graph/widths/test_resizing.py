@@ -83,6 +83,10 @@ def test_a_layer_whose_input_sets_its_output_has_no_width(path):
     assert Resizing(graph_of(widening.Residual)).sources(path) == []
 
 
+def test_a_pool_has_no_width():
+    assert Resizing(graph_of(widening.Pooled)).sources("pool") == []
+
+
 def test_a_depthwise_convolution_has_no_width():
     assert Resizing(graph_of(widening.Depthwise)).sources("depth") == []
 
