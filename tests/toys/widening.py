@@ -151,6 +151,19 @@ class Pooled(nn.Module):
         return self.head(self.pool(self.conv(x)).flatten(1))
 
 
+class Larger(nn.Module):
+    """A transposed convolution follows the one before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 1)
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.up(torch.relu(self.conv(x))).mean((2, 3)))
+
+
 class Thirds(nn.Module):
     """A third of what a layer gives is as wide as a parameter."""
 
@@ -190,4 +203,4 @@ class Stack(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
-MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom)
+MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom, Larger)

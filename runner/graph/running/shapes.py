@@ -7,6 +7,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from runner.errors import GraphError
 from runner.graph.graph import Graph
@@ -108,6 +109,8 @@ class OnMeta(Interpreter):
 
     def call_function(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What the function of a node gives; looked up where it has no side effects."""
+        if "conv_transpose" in node.target and len(args) > 1:
+            _check_transposed(args[0], args[1])
         if node.target.startswith("torch") or (
             node.target.startswith("operator:") and not any(type(a) is list for a in args)
         ):
@@ -163,13 +166,32 @@ class MetaBuilder(Builder):
         return module
 
     def fresh(self, unit: Unit, path: str) -> nn.Module:
+        """A module of a unit that is no other one's."""
         try:
-            return super().basic(unit, path)
+            made = super().basic(unit, path)
         except GraphError:
             raise
         except Exception:  # what reads its data while it is built: built on the CPU, then emptied
             with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-                return super().basic(unit, path).to("meta")
+                made = super().basic(unit, path).to("meta")
+        for module in made.modules():
+            if isinstance(module, _ConvTransposeNd):
+                module.register_forward_pre_hook(_check_given)
+        return made
+
+
+def _check_given(module: nn.Module, given: tuple[Any, ...]) -> None:
+    _check_transposed(given[0], module.weight)  # type: ignore[arg-type]
+
+
+def _check_transposed(x: Tensor, weight: Tensor) -> None:
+    """A transposed convolution on meta takes any number of channels, and on a device only its own:
+    raises what it raises there."""
+    if x.dim() == weight.dim() and x.shape[1] != weight.shape[0]:
+        raise RuntimeError(
+            f"a transposed convolution with a weight of {[*weight.shape]} takes {weight.shape[0]} "
+            f"channels, not {x.shape[1]}"
+        )
 
 
 MANY = 2_000  # modules, or results, that are remembered

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph import convert, recording
 from runner.graph.graph import Graph
 from runner.graph.node import Function, Parameter, Spec
 from runner.graph.running.shapes import propagate
@@ -171,3 +172,25 @@ def test_several_outputs_have_their_shapes():
     for _ in range(2):
         propagate(of(f, rnn=Unit.of("torch.nn:LSTM", 8, 16)), Spec((5, 2, 8)))
         assert [v.spec.shape for v in f.result] == [(5, 2, 16), (1, 2, 16), (1, 2, 16)]
+
+
+class Transposed(nn.Module):
+    """Makes images larger, by a layer and by a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.ConvTranspose2d(3, 4, 2)
+        self.weight = nn.Parameter(torch.zeros(4, 5, 2, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv_transpose2d(self.layer(x), self.weight)
+
+
+@pytest.mark.parametrize(("name", "value"), [("in_channels", 7), ("out_channels", 7)])
+def test_a_transposed_convolution_takes_its_own_channels_only(name, value):
+    with recording():
+        graph = convert(Transposed())
+    assert propagate(graph, Spec((2, 3, 4, 4))).result.shape == (2, 5, 6, 6)
+    graph.unit("layer").set_argument(name, value)
+    with pytest.raises(GraphError, match="a transposed convolution with a weight of"):
+        propagate(graph, Spec((2, 3, 4, 4)))
