@@ -203,4 +203,21 @@ class Stack(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
-MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom, Larger)
+class Opaque(nn.Module):
+    """Beyond TorchScript, with code that asks for classes, and a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 8, 1), nn.Identity(), nn.Conv2d(8, 8, 1)])
+        self.bias = nn.Parameter(torch.zeros(1, 8, 1, 1))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, *images: Tensor) -> Tensor:
+        x, before = images[0], None
+        for layer in self.layers:
+            if not isinstance(layer, nn.Identity):
+                before, x = x, layer(x)
+        return self.head((x + before + self.bias).mean((2, 3)))
+
+
+MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom, Larger, Opaque)

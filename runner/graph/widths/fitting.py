@@ -1,7 +1,8 @@
 """Runs a graph on shapes, with some widths changed, and lets all that is met on the way follow."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -14,10 +15,11 @@ from runner.graph.graph import Graph
 from runner.graph.node import Function, Node
 from runner.graph.running.interpreter import Frame
 from runner.graph.running.live import Builder
-from runner.graph.running.shapes import MetaBuilder, OnMeta, explained, listed
+from runner.graph.running.shapes import OnMeta, explained, listed
 from runner.graph.unit import Unit
-from runner.graph.widths.layers import called_with, fitted, is_leaf, may_be_layer, numbers
-from runner.graph.widths.mending import mended
+from runner.graph.widths.building import FittingBuilder, Watch
+from runner.graph.widths.layers import called_with, fitted, numbers
+from runner.graph.widths.mending import Mended, mended
 from runner.graph.widths.places import Change, Numbers, Place, leaves, put, resized, tensors_in
 from runner.graph.widths.source import Source
 from runner.graph.widths.tape import Spot, Step, Tape
@@ -35,6 +37,7 @@ class Blame:
 
 
 Wanted = Mapping[Source, int]  # sources with their new sizes
+SHELL = -1  # the place of a call in code that has no nodes
 Where = tuple[str, str, int]  # a call in code: path of the unit, function, place of the node there
 
 
@@ -69,6 +72,7 @@ class Fitter(OnMeta):
         self.opened = opened
         self._before = before
         self._frames: list[Frame] = []  # that run, innermost last
+        self._innermost: list[str | None] = [None]  # the path of a shell that runs, None for others
         self._visits: Counter[tuple[str, Node | None]] = Counter()
         self._places: dict[Function, dict[Node, int]] = {}
         self._wanted: dict[tuple[str, str, str], dict[Place, int]] = {}
@@ -98,7 +102,7 @@ class Fitter(OnMeta):
         return Fit(self.sizes, {path: found for path, found in layers.items() if found}, calls)
 
     def make_builder(self, device: torch.device) -> Builder:
-        return _FittingBuilder(self, device)
+        return FittingBuilder(self, device)
 
     def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
         """The sizes that are wanted in a place."""
@@ -106,12 +110,12 @@ class Fitter(OnMeta):
 
     def make(self, unit: Unit, call: Call) -> nn.Module:
         """The module of a unit, made by another call, on meta."""
-        assert isinstance(self.builder, _FittingBuilder)
+        assert isinstance(self.builder, FittingBuilder)
         return self.builder.made(unit, call, self.paths[unit])
 
     def is_layer(self, unit: Unit) -> bool:
         """Whether a unit is seen from outside only, and made by its constructor."""
-        assert isinstance(self.builder, _FittingBuilder)
+        assert isinstance(self.builder, FittingBuilder)
         return self.builder.is_layer(unit, self.paths[unit])
 
     def current(self, unit: Unit) -> nn.Module:
@@ -128,6 +132,10 @@ class Fitter(OnMeta):
 
     def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What a layer gives, made to fit its input."""
+        with self._running_in(None):
+            return self._run_layer(unit, args, kwargs)
+
+    def _run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         path = self.paths[unit]
         spot = self._spot(path, None)
         before = self._before and self._before.at.get(spot)
@@ -250,6 +258,55 @@ class Fitter(OnMeta):
         if known != numbers:
             raise GraphError(f"{name} is called with several widths, and has numbers for one.")
 
+    # Shells, whose code runs as it is
+
+    def run_shell(self, unit: Unit, module: nn.Module, run: Callable[[], Any]) -> Any:
+        """What a shell gives, all calls of torch in its own code seen."""
+        path = self.paths[unit]
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None:
+                held = f"{path}.{name}"
+                self.tape.add(
+                    Step(self._spot(held, None), held, (), {}, tensor, _never, unit, tensor=name)
+                )
+        with self._running_in(path), Watch(self, path):
+            return run()
+
+    def called_in_shell(
+        self, path: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """What a function of torch gives that the code of a shell calls."""
+        name = f"{path or 'the model'}, forward: {getattr(function, '__name__', function)}"
+        spot = self._spot(f"{path}()", None)
+        before = self._before and self._before.at.get(spot)
+
+        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            return function(*args, **kwargs)
+
+        if before:
+            done = mended(run, args, kwargs, before.before)
+            if done.numbers:
+                raise GraphError(f"{name} is given numbers, in code that cannot be changed.")
+        else:
+            done = Mended(run(args, kwargs))
+        if any(True for _ in tensors_in(done.result)):
+            step = Step(spot, name, args, kwargs, done.result, run, node=(path, "", SHELL))
+            self._blame(step, done.operands)
+            self.tape.add(step)
+        return done.result
+
+    def is_running(self, path: str) -> bool:
+        """Whether the code of a shell runs, and not that of a unit it has called."""
+        return self._innermost[-1] == path
+
+    @contextmanager
+    def _running_in(self, path: str | None) -> Iterator[None]:
+        self._innermost.append(path)
+        try:
+            yield
+        finally:
+            self._innermost.pop()
+
     def run_get_attr(self, node: Node, frame: Frame) -> Any:
         found = super().run_get_attr(node, frame)
         if not isinstance(found, Tensor):
@@ -274,7 +331,8 @@ class Fitter(OnMeta):
     def run_function(self, frame: Frame, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self._frames.append(frame)
         try:
-            return super().run_function(frame, args, kwargs)
+            with self._running_in(None):
+                return super().run_function(frame, args, kwargs)
         finally:
             self._frames.pop()
 
@@ -289,57 +347,3 @@ class Inside(Exception):
 
 def _never(args: Any, kwargs: Any) -> Any:
     raise AssertionError("this was not called")
-
-
-@final
-class _FittingBuilder(MetaBuilder):
-    """Makes layers that ask how they are to be made whenever they run."""
-
-    def __init__(self, fitter: Fitter, device: torch.device) -> None:
-        super().__init__(fitter.graph, fitter.run_method, device)
-        self._fitter = fitter
-        self.set: dict[Unit, dict[str, Any]] = {}  # attributes that are set behind a constructor
-
-    def module(self, unit: Unit, path: str) -> nn.Module:
-        if unit not in self._made and self.is_layer(unit, path):
-            self._made[unit] = _Layer(unit, self._fitter, self)
-        return super().module(unit, path)
-
-    def is_layer(self, unit: Unit, path: str) -> bool:
-        """Whether a unit is seen from outside only."""
-        if unit in self._fitter.opened or not may_be_layer(unit) or unit.call is None:
-            return False
-        return unit.grade == "basic" or is_leaf(self.made(unit, unit.call, path))
-
-    def made(self, unit: Unit, call: Call, path: str) -> nn.Module:
-        """The module of a unit, made by a call."""
-        twin = unit.shallow()
-        twin.call = call
-        with torch.device(self.device):
-            if unit not in self.own:
-                return self.basic(twin, path)
-            module = self.fresh(twin, path).eval()
-        for name, value in self.set.get(unit, {}).items():
-            setattr(module, name, value)
-        return module
-
-
-@final
-class _Layer(nn.Module):
-    """Stands for a layer: calls go to the run, everything else to the layer as it is now."""
-
-    def __init__(self, unit: Unit, fitter: Fitter, builder: _FittingBuilder) -> None:
-        super().__init__()
-        self.__dict__.update(_unit=unit, _fitter=fitter, _builder=builder)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._fitter.run_layer(self._unit, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._fitter.current(self._unit), name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "training":
-            self.__dict__[name] = value
-        else:
-            self._builder.set.setdefault(self._unit, {})[name] = value

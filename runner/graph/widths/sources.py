@@ -8,7 +8,7 @@ from torch import Tensor
 
 from runner.errors import GraphError
 from runner.graph.unit import Unit
-from runner.graph.widths.fitting import Fitter
+from runner.graph.widths.fitting import SHELL, Fitter
 from runner.graph.widths.layers import called_with, fitted, numbers, output_numbers
 from runner.graph.widths.layers import other as another
 from runner.graph.widths.mending import mended
@@ -115,7 +115,10 @@ class Sources:
         return self._written(step, tensor, dim)
 
     def _written(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
-        """A number among the arguments of a call that is the size of what it gives."""
+        """A number among the arguments of a call that is the size of what it gives, where it can be
+        changed."""
+        if step.node[2] == SHELL:
+            return None
         for place, value in leaves(step.args, step.kwargs).items():
             if type(value) is int and value == tensor.shape[dim] and value > 1:
                 others = ({place: another(value)}, {place: value // 2})

@@ -72,6 +72,7 @@ def trains(model: nn.Module) -> bool:
         (widening.Shared, "one", {"one", "two"}),
         (widening.Shared, "both", {"both"}),
         (widening.Custom, "embed", {"embed"}),
+        (widening.Opaque, "layers.0", {"layers.0", "layers.2", "bias"}),
     ],
 )
 def test_what_meets_changes_together(cls, path, together):
