@@ -34,6 +34,7 @@ ACTIVATIONS = {  # classes and functions of activations, with what takes their p
 }  # fmt: skip
 CALLS = {"relu": "silu", "relu_": "silu", "gelu": "relu", "silu": "relu", "hardswish": "relu",
          "leaky_relu": "relu", "elu": "relu"}  # fmt: skip
+HEADS = ("head", "classifier", "fc")  # what makes the output, whose width is not free
 UNSEEN = (  # of pytorchcv, one of each family, without a look at their code
     "preresnet18", "ibn_resnet50", "airnet50_1x64d_r16", "bam_resnet50", "cbam_resnet18",
     "wrn20_10_cifar10", "menet108_8x1_g3", "darknet53", "peleenet", "fdmobilenet_wd4",
@@ -75,7 +76,12 @@ def try_model(name: str, build: Callable[[], Any], inputs: Callable[[Any], Any])
         result.problem = _said(error)
         return result
     graph.example = tuple(example[0].shape[1:])
-    for word, entries in mutations(graph).items():
+    try:
+        found = mutations(graph)
+    except BaseException as error:
+        result.outcomes = dict.fromkeys(MUTATIONS, _said(error))
+        return result
+    for word, entries in found.items():
         try:
             result.outcomes[word] = _tried(graph, entries, example) if entries else NONE
         except BaseException as error:
@@ -93,7 +99,8 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
     size = {path: sum(1 for _ in unit.walk()) for path, unit in graph.units() if path}
     chains = [path for path in _chains(graph) if _keeps(graph, path)]
     stage = max(chains, key=size.__getitem__, default="")
-    part = stage or min(size, key=lambda path: abs(size[path] - len(size) / 4))
+    bodies = [path for path in size if not path.startswith(HEADS)] or [*size]
+    part = stage or min(bodies, key=lambda path: abs(size[path] - len(size) / 4))
     blocks = len(graph.unit(stage).children)
     return {
         "replace": replace,
@@ -105,13 +112,15 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
 def _chains(graph: Any) -> Iterator[str]:
     """Units that do no more than hold several blocks, each of which is given what the one before
     it gives: stages."""
-    from runner.graph.sites import sites
+    from runner.graph.sites import is_in_order, sites
 
     for path, unit in graph.units():
         blocks = [child for child in unit.children.values() if child is not None]
         if path and not unit.functions and len(blocks) > 1 and len(blocks[-1].children) > 1:
             calls = [site.node for site in sites(graph, blocks[-2])]
-            if all(_comes_from(site.given, calls) for site in sites(graph, blocks[-1])):
+            places = sites(graph, blocks[-1])
+            called = places or is_in_order(unit)
+            if called and all(_comes_from(site.given, calls) for site in places):
                 yield path
 
 

@@ -8,7 +8,7 @@ from runner.graph.graph import Graph
 from runner.graph.node import Node
 from runner.graph.passing import is_one, pass_node
 from runner.graph.repeat import repeat, repeat_call
-from runner.graph.sites import Site, is_in_order, sites
+from runner.graph.sites import Site, is_in_order, is_used, sites
 from runner.graph.unit import Unit
 from runner.graph.writing.places import container
 from runner.mutators.selection import Match, Selective, check_listed
@@ -64,6 +64,8 @@ def _drop(graph: Graph, stage: str, name: str) -> None:
     unit = graph.unit(path)
     for site in sites(graph, unit):
         pass_node(site.function, site.node, f"{path} ({unit.name})", site)
+    if not is_in_order(graph.unit(stage)) and is_used(graph, unit):
+        raise GraphError(f"{path} ({unit.name}) is no block of {stage}: code calls what it holds.")
     graph.remove(path)
 
 

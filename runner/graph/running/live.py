@@ -45,6 +45,10 @@ class Live(nn.Module):
             return self.method(name)
         return super().__getattr__(name)
 
+    def __iter__(self) -> Iterator[nn.Module | None]:
+        """The children, for code of a shell that goes through a Sequential."""
+        return iter(self._modules.values())
+
     def method(self, name: str) -> Callable[..., Any]:
         """One of the functions of the unit, bound to this module."""
         return lambda *args, **kwargs: self._runner_run(self, name, args, kwargs)

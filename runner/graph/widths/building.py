@@ -2,6 +2,7 @@
 whose calls of torch are seen."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, final
 
 import torch
@@ -41,6 +42,9 @@ class Running(Protocol):
 
     def is_running(self, path: str) -> bool:
         """Whether the code of a shell runs, and not that of a unit it has called."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """A context in which nothing that runs is the code of a shell."""
 
     def current(self, unit: Unit) -> nn.Module:
         """The module of a layer as it is now."""
@@ -86,7 +90,7 @@ class FittingBuilder(MetaBuilder):
         """The module of a unit, made by a call."""
         twin = unit.shallow()
         twin.call = call
-        with torch.device(self.device):
+        with self._fitter.aside(), torch.device(self.device):
             if unit not in self.own:
                 return self.basic(twin, path)
             module = self.fresh(twin, path).eval()
@@ -103,8 +107,8 @@ class Layer(nn.Module):
         super().__init__()
         self.__dict__.update(_unit=unit, _fitter=fitter, _builder=builder)
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type[nn.Module]:
+    @property
+    def __class__(self) -> Any:  # type: ignore[misc]
         """The class of the layer, for code that asks `isinstance`."""
         return type(self._fitter.current(self._unit))
 

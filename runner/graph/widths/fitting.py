@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -132,7 +132,7 @@ class Fitter(OnMeta):
 
     def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What a layer gives, made to fit its input."""
-        with self._running_in(None):
+        with self.aside():
             return self._run_layer(unit, args, kwargs)
 
     def _run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -299,6 +299,10 @@ class Fitter(OnMeta):
         """Whether the code of a shell runs, and not that of a unit it has called."""
         return self._innermost[-1] == path
 
+    def aside(self) -> AbstractContextManager[None]:
+        """A context in which nothing that runs is the code of a shell."""
+        return self._running_in(None)
+
     @contextmanager
     def _running_in(self, path: str | None) -> Iterator[None]:
         self._innermost.append(path)
@@ -331,7 +335,7 @@ class Fitter(OnMeta):
     def run_function(self, frame: Frame, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self._frames.append(frame)
         try:
-            with self._running_in(None):
+            with self.aside():
                 return super().run_function(frame, args, kwargs)
         finally:
             self._frames.pop()
