@@ -107,8 +107,8 @@ class Layer(nn.Module):
         super().__init__()
         self.__dict__.update(_unit=unit, _fitter=fitter, _builder=builder)
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         """The class of the layer, for code that asks `isinstance`."""
         return type(self._fitter.current(self._unit))
 
