@@ -203,6 +203,72 @@ class Stack(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
+class Gated(nn.Module):
+    """One half of what a layer gives opens the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.Linear(192, 16)
+        self.sum = nn.Linear(8, 12)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.both(x.flatten(1)).chunk(2, -1)
+        u, v = self.sum(F.silu(a) * b).split(6, 1)
+        return self.head(u + v)
+
+
+class Turned(nn.Module):
+    """Channels go backwards to the next layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 1)
+        self.next = nn.Conv2d(6, 4, 1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.next(self.conv(x).flip(1)).mean((2, 3)))
+
+
+class Factors(nn.Module):
+    """A factor for each channel, as a layer."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(1, dim, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+class Scaled(nn.Module):
+    """Channels are scaled by a parameter of several dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 1)
+        self.factors = Factors(6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.factors(self.conv(x)).mean((2, 3)))
+
+
+class Grouped(nn.Module):
+    """Convolutions each of whose groups sees some channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 1)
+        self.parts = nn.Conv2d(12, 8, 3, padding=1, groups=4)
+        self.more = nn.Conv2d(8, 16, 3, padding=1, groups=8)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.more(torch.relu(self.parts(self.conv(x)))).mean((2, 3)))
+
+
 class Opaque(nn.Module):
     """Beyond TorchScript, with code that asks for classes, and a parameter of its own."""
 

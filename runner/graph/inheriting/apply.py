@@ -74,7 +74,8 @@ class _Fitting:
             if found is None:
                 return False
             self._pick(dim, found)
-            if cut["uses"] and self._mixes(dim):
+            mixes = cut["mixes"]
+            if cut["uses"] and (self._mixes(dim) if mixes is None else mixes):
                 self.value = shared_out(self.value, dim, found)
             if size != wanted:
                 change = f"widened to {wanted}" if wanted > size else f"of {size}"

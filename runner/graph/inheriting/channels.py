@@ -50,9 +50,9 @@ def _importance(group: Group, old: Mapping[str, Tensor]) -> Mapping[int, float]:
             continue
         if member["makes"]:
             kind = filters
-        elif tensor.dim() > 1:
+        elif tensor.dim() > 1 if member["mixes"] is None else member["mixes"]:
             kind = users
-        elif member["name"].endswith(".weight"):
+        elif tensor.dim() > 1 or member["name"].endswith(".weight"):
             kind = factors
         else:  # what a norm layer has seen, and adds
             continue

@@ -22,6 +22,7 @@ class Member(TypedDict):
     dim: int
     channels: Runs  # at each place of the dimension
     makes: bool  # whether it makes them
+    mixes: bool | None  # whether it adds up over them; None: as its layer does it
 
 
 class Group(TypedDict):
@@ -38,6 +39,7 @@ class Cut(TypedDict):
     old: Runs  # the channel at each place
     new: Runs
     uses: bool  # whether the tensor uses the channels, and does not make them
+    mixes: bool | None  # whether it adds up over them; None: as its layer does it
 
 
 class Plan(TypedDict):
@@ -85,7 +87,7 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
         for dim in pair:
             cuts[dim.name][str(dim.dim)] = Cut(
                 group=len(groups), old=to_runs(dim.old.channels), new=to_runs(dim.new.channels),
-                uses=not dim.new.makes,
+                uses=not dim.new.makes, mixes=dim.new.mixes,
             )  # fmt: skip
         label = pair[0].old.group
         runs = [(to_runs(before), to_runs(after)) for before, after in classes]
@@ -204,7 +206,7 @@ def _signatures(
 ) -> dict[frozenset[tuple[str, int]], list[int]]:
     where: dict[int, set[tuple[str, int]]] = defaultdict(set)
     for dim in pair:
-        for channel in set((dim.old if old else dim.new).channels) - {-1}:
+        for channel in {c for c in (dim.old if old else dim.new).channels if c >= 0}:
             where[channel].add((dim.before, dim.dim))
     found: dict[frozenset[tuple[str, int]], list[int]] = defaultdict(list)
     for channel in sorted(where):
@@ -214,8 +216,13 @@ def _signatures(
 
 def _members(tracks: Tracks, group: str) -> list[Member]:
     return [
-        Member(name=name, dim=dim, channels=to_runs(track.channels), makes=track.makes)
+        _member(name, dim, track)
         for name, dims in tracks.items()
         for dim, track in dims.items()
         if track.group == group
     ]
+
+
+def _member(name: str, dim: int, track: Track) -> Member:
+    channels = to_runs(track.channels)
+    return Member(name=name, dim=dim, channels=channels, makes=track.makes, mixes=track.mixes)

@@ -108,20 +108,28 @@ def _proposals(free: Numbers, change: Change) -> Iterator[Numbers]:
 
 
 def output_numbers(
-    make: Make, unit: Unit, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    make: Make,
+    unit: Unit,
+    call: Call,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    only: Place | None = None,
 ) -> Iterator[tuple[Place, int, Any]]:
-    """The numbers that may set the width of what a layer gives, each with what the layer gives
-    when the number is another one and the input as it is."""
+    """The numbers that may set the width of what a layer gives, each with another one that it may
+    be, and what the layer gives then, its input as it is. `only` looks at one place."""
     free = numbers(call)
     parts = [value for place, value in free.items() if GROUPS in str(place[0]) and value > 1]
     for place, value in free.items():
-        if value in parts:  # as many channels as groups: what goes in comes out
-            continue
-        try:
-            module = make(unit, called_with(call, {place: other(value)}))
-            yield place, value, module(*args, **kwargs)
-        except Exception:
-            continue
+        if value in parts or only not in (None, place):
+            continue  # as many channels as groups: what goes in comes out
+        for number in dict.fromkeys((other(value), 2 * value)) if parts else (other(value),):
+            try:
+                module = make(unit, called_with(call, {place: number}))
+                result = module(*args, **kwargs)
+            except Exception:
+                continue
+            yield place, number, result
+            break
 
 
 def other(size: int) -> int:

@@ -151,10 +151,10 @@ class Sources:
         assert unit is not None and call is not None
         made = output_numbers(self.fitter.make, unit, call, step.args, step.kwargs)
         index = _index(step, tensor)
-        for place, value, result in made:
+        for place, _, result in made:
             now = list(tensors_in(result))
             if index < len(now) and _differs_in(now[index], tensor, dim):
-                return Source("layer", self.fitter.paths[unit], "", place, value)
+                return Source("layer", self.fitter.paths[unit], "", place, numbers(call)[place])
         return None
 
     def _ways(self, step: Step, tensor: Tensor, dim: int) -> Iterator[Way]:

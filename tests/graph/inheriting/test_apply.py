@@ -227,7 +227,7 @@ STATE = {
 )
 def test_a_channel_counts_as_much_as_it_is_large_and_used(there, order):
     members = [
-        Member(name=name, dim=dim, channels=[[0, 3, 1]], makes=makes)
+        Member(name=name, dim=dim, channels=[[0, 3, 1]], makes=makes, mixes=None)
         for name, dim, makes in MEMBERS
         if name in there
     ]

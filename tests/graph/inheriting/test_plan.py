@@ -131,9 +131,15 @@ def test_only_what_is_cut_is_written_down(base):
     assert plan(base, base.copy(), tracks(4), tracks(4))["cuts"] == {}
     found = plan(base, base.copy(), tracks(4), tracks(2))
     assert found["cuts"] == {
-        "0.0.weight": {"0": {"group": 0, "old": [[0, 4, 1]], "new": [[0, 2, 1]], "uses": False}},
-        "0.0.bias": {"0": {"group": 0, "old": [[0, 4, 1]], "new": [[0, 2, 1]], "uses": False}},
-        "1.0.weight": {"1": {"group": 0, "old": [[0, 4, 1]], "new": [[0, 2, 1]], "uses": True}},
+        "0.0.weight": {
+            "0": {"group": 0, "old": [[0, 4, 1]], "new": [[0, 2, 1]], "uses": False, "mixes": None}
+        },
+        "0.0.bias": {
+            "0": {"group": 0, "old": [[0, 4, 1]], "new": [[0, 2, 1]], "uses": False, "mixes": None}
+        },
+        "1.0.weight": {
+            "1": {"group": 0, "old": [[0, 4, 1]], "new": [[0, 2, 1]], "uses": True, "mixes": None}
+        },
     }
     [group] = found["groups"]
     assert group["classes"] == [([[0, 4, 1]], [[0, 2, 1]])]

@@ -5,7 +5,7 @@ import widening
 from torch import nn
 
 from runner.graph import convert, recording
-from runner.graph.tracks import Track
+from runner.graph.tracks import LOST, Track
 from runner.graph.widths.resizing import Resizing
 from runner.graph.widths.tracking import tracks
 
@@ -63,7 +63,7 @@ def test_a_depthwise_convolution_uses_the_channels_it_gives():
     assert kinds({name: found[name] for name in ("depth.weight", "act.weight")}) == {
         "depth.weight": {0: "uses"}, "act.weight": {0: "uses"}
     }  # fmt: skip
-    assert "grouped.weight" not in found  # a part of the channels for each group
+    assert found["grouped.weight"][0].channels == (LOST,) * 12  # each group sees some of them
 
 
 def test_places_of_other_channels_are_none_of_a_group():
@@ -73,14 +73,14 @@ def test_places_of_other_channels_are_none_of_a_group():
 
 def test_groups_that_meet_in_a_concatenation_are_one():
     found = tracked(widening.Concat, "left", "right")
-    assert found["left.weight"][0] == Track("left", (0, 1, 2, 3), makes=True)
-    assert found["right.weight"][0] == Track("left", (4, 5, 6, 7, 8, 9), makes=True)
-    assert found["mix.weight"][1] == Track("left", tuple(range(10)), makes=False)
+    assert found["left.weight"][0] == Track("left", (0, 1, 2, 3), makes=True, mixes=False)
+    assert found["right.weight"][0].channels == (4, 5, 6, 7, 8, 9)
+    assert found["mix.weight"][1] == Track("left", tuple(range(10)), makes=False, mixes=True)
 
 
-def test_halves_are_told_from_each_other():
+def test_channels_of_halves_that_are_multiplied_are_one():
     found = tracked(widening.Concat, "mix")
-    assert found["mix.weight"][0].channels == tuple(range(16))
+    assert found["mix.weight"][0].channels == (*range(8), *range(8))
     assert found["head.weight"][1].channels == tuple(range(8))
 
 
