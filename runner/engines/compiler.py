@@ -21,7 +21,7 @@ from runner.graph.inheriting.plan import mark
 from runner.graph.lint import lint
 from runner.graph.load import save_tensors
 from runner.graph.mutator import Mutator, drop_placeholders, mutate
-from runner.graph.running.shapes import propagate
+from runner.graph.running.shapes import EXAMPLES, propagate
 from runner.graph.writing.generate import generate
 from runner.mutations import Places
 from runner.space import Space
@@ -145,7 +145,7 @@ class Compiler:
         """Find the shapes of all values from that of an example, if one is known. Raises GraphError
         where something does not fit."""
         if self.shape is not None:
-            propagate(graph, Spec((2, *self.shape)))
+            propagate(graph, Spec((EXAMPLES, *self.shape)))
 
     def decided(self, sample: Sample) -> Graph:
         """The graph of the model of the inline choices, not mutated; to be read only. Raises

@@ -6,7 +6,7 @@ from typing import Literal, final
 from runner.errors import GraphError
 from runner.graph.graph import Graph
 from runner.graph.node import Spec, Value
-from runner.graph.running.shapes import propagate
+from runner.graph.running.shapes import EXAMPLES, propagate
 from runner.graph.sites import is_in_order, parent_of, sites, write_out
 from runner.graph.unit import Unit
 
@@ -29,7 +29,7 @@ def specs_at(graph: Graph, paths: Sequence[str]) -> dict[Spot, dict[Where, Spec 
         if is_in_order(parent):
             write_out(parent)
     calls = {path: sites(twin, twin.unit(path)) for path in paths}
-    shapes = propagate(twin, Spec((2, *graph.example)))
+    shapes = propagate(twin, Spec((EXAMPLES, *graph.example)))
     found: dict[Spot, dict[Where, Spec | None]] = {}
     for path, places in calls.items():
         for number, site in enumerate(places):

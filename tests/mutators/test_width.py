@@ -86,7 +86,7 @@ def test_a_match_without_a_width_is_refused_with_advice():
 
 
 def test_a_width_that_cannot_change_is_refused_with_the_reason():
-    with pytest.raises(Refused, match=r"head: The model would give \[2, 10\] instead of \[2, 5\]"):
+    with pytest.raises(Refused, match=r"head: The model would give \[5, 10\] instead of \[5, 5\]"):
         mutated(Width(0.5, on="head"))
 
 

@@ -74,7 +74,7 @@ def test_a_graph_is_shown_as_counts_text_and_picture(output, tmp_path):
     text = output.getvalue()
     assert "units: 4 graph, 8 basic" in text
     assert "stem: torch.nn.Conv2d(1, 4, 3, padding=1) (basic)" in text
-    assert "%y: float32[2, 4, 8, 8] = self.spot(" in text
+    assert "%y: float32[5, 4, 8, 8] = self.spot(" in text
     picture = ElementTree.parse(tmp_path / "graph.svg").getroot()
     assert picture.tag.endswith("svg")
 

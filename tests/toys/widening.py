@@ -203,6 +203,23 @@ class Stack(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
+class Tied(nn.Module):
+    """Two layers have one weight, and are not beside each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(192, 6)
+        self.one = nn.Linear(6, 6)
+        self.two = nn.Linear(6, 6)
+        self.two.weight = self.one.weight
+        self.next = nn.Linear(6, 6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1))
+        return self.head(self.two(self.next(self.one(x))))
+
+
 class Gated(nn.Module):
     """One half of what a layer gives opens the other."""
 

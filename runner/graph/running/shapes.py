@@ -18,6 +18,8 @@ from runner.graph.running.memory import Memory
 from runner.graph.signature import locate
 from runner.graph.unit import Unit
 
+EXAMPLES = 5  # in the batch that is tried: more than anything is taken apart into by chance
+
 
 @final
 @dataclass
@@ -41,6 +43,7 @@ def propagate(graph: Graph, *inputs: Any, **kwargs: Any) -> Shapes:
     with torch.no_grad(), torch.device("meta"):
         interpreter = _Shapes(graph, shapes)
         interpreter.model.eval()
+        _check_ties(graph, interpreter.model)
         try:
             result = interpreter(*on_meta(inputs), **on_meta(kwargs))
         except Stopped as stopped:
@@ -48,6 +51,16 @@ def propagate(graph: Graph, *inputs: Any, **kwargs: Any) -> Shapes:
         else:
             shapes.result = _described(result)
     return shapes
+
+
+def _check_ties(graph: Graph, model: nn.Module) -> None:
+    """Raises Mismatch for parameters that are one, and have two shapes."""
+    for path, owner in graph.ties:
+        one, other = (model.get_parameter(name).shape for name in (path, owner))
+        if one != other:
+            raise Mismatch(
+                f"{path} and {owner} are one tensor, and would be {[*one]} and {[*other]}."
+            )
 
 
 class Stopped(Exception):

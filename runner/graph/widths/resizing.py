@@ -7,7 +7,7 @@ import torch
 from runner.errors import GraphError
 from runner.graph.argument import Spec
 from runner.graph.graph import Graph
-from runner.graph.running.shapes import Stopped, on_meta
+from runner.graph.running.shapes import EXAMPLES, Stopped, on_meta
 from runner.graph.unit import Unit
 from runner.graph.widths.fitting import Fit, Fitter, Inside, Wanted
 from runner.graph.widths.places import tensors_in
@@ -15,7 +15,6 @@ from runner.graph.widths.source import Source
 from runner.graph.widths.sources import NoSource, Sources
 from runner.graph.widths.tape import Tape
 
-BATCH = 2  # images of the example that is tried
 PASSES = 40  # so many rounds of finding what else has to change
 
 
@@ -27,7 +26,7 @@ class Resizing:
     @torch.no_grad()
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._inputs = [on_meta(Spec((BATCH, *graph.shape())))]
+        self._inputs = [on_meta(Spec((EXAMPLES, *graph.shape())))]
         self._opened: set[Unit] = set()
         self.unchanged = self._run({}, None)
 

@@ -554,3 +554,25 @@ def test_a_model_may_be_converted_while_it_is_still_recorded():
     graph.replace("after", Unit.of("torch.nn:Identity"))
     model = load_source(generate(graph), graph.tensors).build()
     assert not model.before.weight.any()
+
+
+class Unwritten(nn.Module):
+    """Holds memory that nothing was written to."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("held", torch.empty(64))
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(x) + self.held[0]
+
+
+def test_memory_that_holds_something_by_chance_is_written_down():
+    with recording():
+        model = Unwritten()
+    graph = convert(model)
+    graph.replace("layer", Unit.of("torch.nn:Identity"))
+    assert "empty" not in generate(graph)
+    made = load_source(generate(graph), graph.tensors).build()
+    assert torch.equal(made.held.nan_to_num(), model.held.nan_to_num())

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph import convert, generate, recording
+from runner.graph import convert, generate, propagate, recording
 from runner.graph.graph import Graph
 from runner.graph.lint import lint
 from runner.graph.load import load_source
+from runner.graph.node import Spec
 from runner.graph.widths.applying import apply
 from runner.graph.widths.resizing import Resizing
 
@@ -93,14 +94,14 @@ def test_a_depthwise_convolution_has_no_width():
 
 
 def test_a_width_that_is_the_models_own_is_refused():
-    with pytest.raises(GraphError, match=r"would give \[2, 10\] instead of \[2, 5\]"):
+    with pytest.raises(GraphError, match=r"would give \[5, 10\] instead of \[5, 5\]"):
         coupled(widening.Residual, "head")
 
 
 def test_a_width_that_is_added_to_the_input_is_refused():
     with pytest.raises(GraphError, match="operator:add") as caught:
         coupled(widening.Written, "skip")
-    assert "float32[2, 6, 8, 8]" in str(caught.value)
+    assert "float32[5, 6, 8, 8]" in str(caught.value)
     assert "is what the model is given" in str(caught.value)
 
 
@@ -189,6 +190,15 @@ def test_nothing_changes_where_nothing_is_wanted():
     apply(graph, resizing.fit({source: source.size}))
     assert generate(graph) == before
     assert not any(unit.mutated for _, unit in graph.units())
+
+
+def test_a_width_of_a_tied_parameter_is_refused():
+    graph = graph_of(widening.Tied)
+    resizing = Resizing(graph)
+    [source] = resizing.sources("one")
+    apply(graph, resizing.fit({source: 2 * source.size}))
+    with pytest.raises(GraphError, match=r"two\.weight and one\.weight are one tensor, and would be"):
+        propagate(graph, Spec((5, *SHAPE)))
 
 
 FACTORS = st.sampled_from([0.5, 1, 1.5, 2])
