@@ -40,9 +40,10 @@ def _importance(group: Group, old: Mapping[str, Tensor]) -> Mapping[int, float]:
 
     That are the factors of the norm layers behind it, if there are any (Liu et al. 2017,
     https://arxiv.org/abs/1708.06519), since these undo the size of filters; else the filters (Li et
-    al. 2017, https://arxiv.org/abs/1608.08710).
+    al. 2017, https://arxiv.org/abs/1608.08710). Other parameters that channels are multiplied with
+    count besides.
     """
-    filters, factors, users = (defaultdict[int, float](float) for _ in range(3))
+    filters, factors, scales, users = (defaultdict[int, float](float) for _ in range(4))
     for member in group["members"]:
         tensor = old.get(member["name"])
         norms = None if tensor is None else _norms(member, tensor)
@@ -52,14 +53,18 @@ def _importance(group: Group, old: Mapping[str, Tensor]) -> Mapping[int, float]:
             kind = filters
         elif tensor.dim() > 1 if member["mixes"] is None else member["mixes"]:
             kind = users
-        elif tensor.dim() > 1 or member["name"].endswith(".weight"):
+        elif tensor.dim() > 1:
+            kind = scales
+        elif member["name"].endswith(".weight"):
             kind = factors
         else:  # what a norm layer has seen, and adds
             continue
         for channel, norm in norms.items():
             kind[channel] += norm
-    sizes = factors or filters
-    return {channel: size * users.get(channel, 1.0) for channel, size in sizes.items()}
+    return {
+        channel: size * scales.get(channel, 1.0) * users.get(channel, 1.0)
+        for channel, size in (factors or filters).items()
+    }
 
 
 def _norms(member: Member, tensor: Tensor) -> Mapping[int, float] | None:

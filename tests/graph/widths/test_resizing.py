@@ -197,7 +197,9 @@ def test_a_width_of_a_tied_parameter_is_refused():
     resizing = Resizing(graph)
     [source] = resizing.sources("one")
     apply(graph, resizing.fit({source: 2 * source.size}))
-    with pytest.raises(GraphError, match=r"two\.weight and one\.weight are one tensor, and would be"):
+    with pytest.raises(
+        GraphError, match=r"two\.weight and one\.weight are one tensor, and would be"
+    ):
         propagate(graph, Spec((5, *SHAPE)))
 
 
