@@ -60,7 +60,8 @@ def _fitted(start: Start, builder: Builder) -> Start | None:
         shape = _shape(builder.graph, argument)
         if start.part or shape is None or len(shape) != tensor.dim() or shape == tensor.shape:
             return argument
-        return _cut(argument, shape, tuple(tensor.shape))
+        new = tuple(tensor.shape)
+        return (_about_centre if "Conv" in start.unit.name else _cut)(argument, shape, new)
 
     start = replace(start, args=tuple(map(fit, start.args)))
     try:
@@ -80,6 +81,17 @@ def _cut(value: Argument, old: Sequence[int], new: Sequence[int]) -> Call:
     while cut[-1] == slice(None):
         cut = cut[:-1]
     return Call("operator:getitem", (value, cut))
+
+
+def _about_centre(value: Argument, old: Sequence[int], new: Sequence[int]) -> Argument:
+    """The weight of a convolution, cut to a shape; a kernel is cut, or has zeros, on all sides."""
+    pads: list[int] = []
+    for a, b in [*zip(old, new, strict=True)][:1:-1]:
+        pads += [(b - a) // 2, b - a - (b - a) // 2]
+    if any(pads):
+        value = Call("torch.nn.functional:pad", (value, tuple(pads)))
+    between = (*old[:2], *new[2:])
+    return value if tuple(new) == between else _cut(value, between, new)
 
 
 def _with_size(start: Argument, old: int, new: int) -> list[Argument]:

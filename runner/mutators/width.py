@@ -120,7 +120,8 @@ def _coupled(resizing: Resizing, matches: Sequence[Match]) -> Iterator[Coupled]:
             try:
                 sources = resizing.coupled(source)
             except GraphError as error:
-                yield Coupled(match, [source], f"{match.path}: {error}")
+                text = f"{match.path} cannot have another width. If it were twice as wide: {error}"
+                yield Coupled(match, [source], text)
             else:
                 done |= {*sources}
                 yield Coupled(match, sources)
