@@ -220,6 +220,21 @@ class Tied(nn.Module):
         return self.head(self.two(self.next(self.one(x))))
 
 
+class Encoded(nn.Module):
+    """A layer that is given another module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 4, stride=4)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.out = nn.Linear(8, 6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.out(self.encoder(self.embed(x).flatten(2).transpose(1, 2)).mean(1)))
+
+
 class Gated(nn.Module):
     """One half of what a layer gives opens the other."""
 

@@ -82,7 +82,8 @@ class FittingBuilder(MetaBuilder):
 
     def is_layer(self, unit: Unit, path: str) -> bool:
         """Whether a unit is seen from outside only."""
-        if unit in self._fitter.opened or not may_be_layer(unit) or unit.call is None:
+        known = unit in self._fitter.paths  # and no argument of a constructor
+        if unit in self._fitter.opened or not known or not may_be_layer(unit) or not unit.call:
             return False
         return unit.grade == "basic" or is_leaf(self.made(unit, unit.call, path))
 

@@ -73,6 +73,7 @@ def trains(model: nn.Module) -> bool:
         (widening.Shared, "one", {"one", "two"}),
         (widening.Shared, "both", {"both"}),
         (widening.Custom, "embed", {"embed"}),
+        (widening.Encoded, "out", {"out"}),
         (widening.Opaque, "layers.0", {"layers.0", "layers.2", "bias"}),
     ],
 )
