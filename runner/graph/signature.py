@@ -135,12 +135,13 @@ def with_argument(call: Call, name: str, value: Argument) -> Call:
 
 
 def bound_arguments(call: Call) -> dict[str, Argument]:
-    """The arguments a call gives, by the names of the parameters; not those that `*args` or
-    `**kwargs` take. Raises GraphError for a call that does not fit."""
+    """The arguments a call gives, by the names of the parameters; what `*args` takes is one, and
+    what `**kwargs` takes are several. Raises GraphError for a call that does not fit."""
     bound = _bind(call)
-    kinds = {p.name: p.kind for p in bound.signature.parameters.values()}
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {n: value for n, value in bound.arguments.items() if kinds[n] not in variadic}
+    extra = _extra(bound)
+    variadic = inspect.Parameter.VAR_KEYWORD
+    named = {p.name for p in bound.signature.parameters.values() if p.kind is not variadic}
+    return {n: value for n, value in bound.arguments.items() if n in named} | {**extra}
 
 
 def drop_defaults(call: Call) -> Call:

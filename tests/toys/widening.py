@@ -235,6 +235,20 @@ class Encoded(nn.Module):
         return self.head(self.out(self.encoder(self.embed(x).flatten(2).transpose(1, 2)).mean(1)))
 
 
+class Recurrent(nn.Module):
+    """Rows one after another, by a layer whose constructor does not name its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(24, 6)
+        self.lstm = nn.LSTM(6, 8, batch_first=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, _ = self.lstm(self.embed(x.transpose(1, 2).flatten(2)))
+        return self.head(rows.mean(1))
+
+
 class Gated(nn.Module):
     """One half of what a layer gives opens the other."""
 
@@ -318,4 +332,4 @@ class Opaque(nn.Module):
         return self.head((x + before + self.bias).mean((2, 3)))
 
 
-MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom, Larger, Opaque)
+MODELS = (Residual, Depthwise, Concat, Attention, Shared, Custom, Larger, Opaque, Recurrent)

@@ -209,11 +209,19 @@ class _Tracking:
     ) -> None:
         """The tensors of a layer that another width changes."""
         path, before = self.run.paths[unit], self.run.make(unit, call).state_dict()
-        for name, now in wider.state_dict().items():
-            if name in before and now.dim() == before[name].dim():
-                for dim, size in enumerate(before[name].shape):
-                    if size != now.shape[dim] and size == len(codes):
-                        self._note(_name(path, name), dim, codes, makes=makes, mixes=mixes)
+        for last, now in wider.state_dict().items():
+            if last not in before or now.dim() != before[last].dim():
+                continue
+            name = _name(path, last)
+            for dim, size in enumerate(before[last].shape):
+                if size == now.shape[dim]:
+                    continue
+                if size == len(codes):
+                    self._note(name, dim, codes, makes=makes, mixes=mixes)
+                elif makes:  # as the gates of a recurrent layer, which are several for a channel
+                    self._lose(codes)
+                else:
+                    self._unknown[name] = codes
 
     # Calls
 
