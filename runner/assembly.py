@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.choice import Value
 from runner.config import Settings
 from runner.engines.engine import Engine, make
-from runner.errors import ConfigError, RunFailed, RunnerError, one_line
+from runner.errors import ConfigError, Refused, RunFailed, RunnerError, one_line
 from runner.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
 from runner.targets import build, check_arguments, put
@@ -68,18 +68,29 @@ def _naming(group: str) -> Iterator[None]:
 
 def make_engine(settings: Settings) -> Engine:
     """The engine. Raises RunFailed when not even the default model of its space can be built, and
-    ConfigError when it cannot be exported as the config wants it."""
+    ConfigError when it cannot be exported as the config wants it. Where its mutations do not fit
+    together there is none, and others are tried."""
     with _naming("engine"):
         engine = make(settings)
     if engine.notice:
         log.warning("%s", engine.notice)
     try:
         default = engine.space.default()
-    except DrawError as error:
-        raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
-    if settings.export.standalone:  # at once, rather than when the search is over
-        engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
+        if settings.export.standalone:  # at once, rather than when the search is over
+            engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
+    except (DrawError, Refused) as error:
+        if (refused := refusal(error)) is None:
+            raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
+        reason = " ".join(str(refused).split()).rstrip(".")
+        log.warning("The first candidates together make no model: %s; others are tried.", reason)
     return engine
+
+
+def refusal(error: BaseException | None) -> Refused | None:
+    """What refused a sample, where that is why there is an error."""
+    while error is not None and not isinstance(error, Refused):
+        error = error.__cause__
+    return error
 
 
 def _place(error: BaseException) -> str:
@@ -96,7 +107,7 @@ def make_space(settings: Settings, engine: Engine) -> Space:
         return engine.space
     hyper: FlatSpace = search_space(settings.search)
     joint = JointSpace([engine.space, hyper])
-    joint.default()  # shows a clash of labels at once
+    joint.walk(lambda choice: choice.default)  # shows a clash of labels at once
     return joint
 
 

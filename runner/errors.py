@@ -41,8 +41,13 @@ class RunFailed(RunnerError):
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """A sentence that names the options nearest to a misspelt word; empty when none is near."""
-    near = difflib.get_close_matches(word, list(options), n=3, cutoff=0.6)
+    """A sentence that names the options nearest to a misspelt word, upper or lower case aside;
+    empty when none is near."""
+    known: dict[str, list[str]] = {}
+    for option in dict.fromkeys(options):
+        known.setdefault(option.lower(), []).append(option)
+    close = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
+    near = [option for name in close for option in known[name]][:3]
     return f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
 
 

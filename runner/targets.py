@@ -90,11 +90,14 @@ def locate(path: str, trust: Sequence[str] = (), where: str = "config") -> Any:
 
 
 def _import(path: str, where: str) -> Any:
-    """What an import path leads to: the longest part of it that is a module, then attributes."""
+    """What an import path leads to: the longest part of it that is a module, then attributes.
+    A class or function comes before a module of its name."""
     found: Any = None
     done: list[str] = []
     rest = path.split(".")
     while rest:
+        if len(rest) == 1 and _is_there(found, rest[0]):
+            break
         name = ".".join([*done, rest[0]])
         try:
             found = importlib.import_module(name)
@@ -120,6 +123,13 @@ def _import(path: str, where: str) -> Any:
             raise ConfigError(f"{where}._target_ {path!r}: no {part!r} there.{near}")
         found = getattr(found, part)
     return found
+
+
+def _is_there(module: Any, name: str) -> bool:
+    """Whether a module has a class or function of a name, which a module below it may have, too
+    (torchvision.models.googlenet)."""
+    thing = getattr(module, name, None)
+    return callable(thing) and not isinstance(thing, ModuleType)
 
 
 def put(config: dict[str, Any], path: str, value: Any) -> None:

@@ -255,3 +255,18 @@ def test_build_makes_partials_where_the_config_says_so(here):
 def test_arguments_named_as_those_of_build_reach_the_target(here):
     made = build({"_target_": "here.Holder", "inner": 1}, here, runtime=2)
     assert (made.inner, made.runtime) == (1, 2)
+
+
+def test_a_function_comes_before_the_module_of_its_name(tmp_path, monkeypatch):
+    package = tmp_path / "twice_named"
+    package.mkdir()
+    (package / "__init__.py").write_text("from twice_named.net import net\nside = 3\n")
+    (package / "net.py").write_text("def net(): ...\ndef other(): ...\n")
+    (package / "side.py").write_text("def other(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    net = locate("twice_named.net", ["twice_named"])
+    assert net.__name__ == "net" and net.__module__ == "twice_named.net"
+    assert locate("twice_named.net.other", ["twice_named"]).__name__ == "other"
+    assert locate("twice_named.side.other", ["twice_named"]).__name__ == "other"
+    with pytest.raises(ConfigError, match="is not a class or a function"):
+        locate("twice_named.side", ["twice_named"])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from runner.errors import GraphError
+from runner.graph.calm import calm_place, handed_on
 from runner.graph.graph import Graph
 from runner.graph.node import Argument, Function, Node, Value
 from runner.graph.sites import Site, has_code, is_in_order, is_used, paired, parent_of, reads, sites
@@ -17,13 +18,15 @@ def pass_by(graph: Graph, path: str) -> None:
     """
     unit = graph.unit(path)
     for site in sites(graph, unit):
-        pass_node(site.function, site.node, f"{path} ({unit.name})", site)
+        pass_node(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
     take_out(graph, path)
 
 
-def pass_node(function: Function, node: Node, what: str, where: object) -> None:
-    """Put what a call is given wherever its result is used, and erase the call. A result that is
-    taken apart is as many arguments, in their order."""
+def pass_node(
+    graph: Graph, owner: Unit, function: Function, node: Node, what: str, where: object
+) -> None:
+    """Put what a call in the code of a unit is given wherever its result is used, and erase the
+    call. A result that is taken apart is as many arguments, in their order."""
     given = [*node.args, *node.kwargs.values()]
     apart = [user for user in node.users if user.op == "unpack"]
     counts = {len(user.outputs) for user in apart} or {len(node.outputs)}
@@ -34,18 +37,13 @@ def pass_node(function: Function, node: Node, what: str, where: object) -> None:
             f"{what} cannot be passed by: in {where} it is given {_counted(given)} and gives "
             f"{count} values; it would have to be given what it gives."
         )
+    values = [value for user in apart or [node] for value in user.outputs]
+    for value, other in zip(values, [*given[: max(count, 1)]] * len(values), strict=False):
+        assert isinstance(other, Value)
+        value.replace_all_uses_with(handed_on(graph, owner, function, node, value, other))
     for user in apart:
-        _put(user, given)
         function.erase_node(user)
-    if not apart:
-        _put(node, given)
     function.erase_node(node)
-
-
-def _put(node: Node, given: Sequence[Argument]) -> None:
-    """Put other values, in their order, wherever what a node gives is used."""
-    for value, other in zip(node.outputs, given, strict=False):
-        value.replace_all_uses_with(other)
 
 
 def is_one(given: Argument) -> bool:
@@ -71,6 +69,7 @@ def take_out(graph: Graph, path: str) -> None:
         graph.remove(path)
     else:
         graph.replace(path, Unit.of("torch.nn:Identity"))
+        calm_place(graph, path)
 
 
 def pass_from(graph: Graph, start: str, end: str) -> None:
@@ -89,6 +88,7 @@ def pass_from(graph: Graph, start: str, end: str) -> None:
     if is_in_order(parent):
         for path in _between(graph, start, end):
             graph.replace(path, Unit.of("torch.nn:Identity"))
+        calm_place(graph, end)
 
 
 def _between(graph: Graph, start: str, end: str) -> list[str]:
@@ -120,7 +120,8 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
     if other.node not in chain:
         raise GraphError(f"In {other}, what is called there gets nothing from {one.node.path}.")
     for value in other.node.outputs:
-        value.replace_all_uses_with(one.given)
+        given = handed_on(graph, one.owner, one.function, one.node, value, one.given)
+        value.replace_all_uses_with(given)
     called = []
     for node in reversed(chain):
         if not node.users:

@@ -57,12 +57,12 @@ def name_of_call(node: Node) -> str:
 
 def replace_call(
     function: Function, node: Node, target: str, kwargs: Mapping[str, Argument]
-) -> None:
+) -> Node:
     """Call another function on the first argument of a node, and use what it gives.
 
     Other arguments are carried over where both have a parameter of that name. What worked in place
-    does so no more: code behind it that reads the changed tensor reads the new one. Raises
-    GraphError where such code is out of reach.
+    does so no more: code behind it that reads the changed tensor reads the new one. Gives the new
+    call. Raises GraphError where such code is out of reach.
     """
     found = _arguments(node)
     first = next(iter(found), None)
@@ -81,6 +81,7 @@ def replace_call(
     if works_in_place:
         _read_instead(node, given, new)
     function.erase_node(node)
+    return new
 
 
 def _read_instead(node: Node, given: Value, new: Node) -> None:

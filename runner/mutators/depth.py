@@ -4,6 +4,7 @@ import re
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
+from runner.graph.calm import calm_place, passes
 from runner.graph.graph import Graph
 from runner.graph.node import Node
 from runner.graph.passing import is_one, pass_node
@@ -46,6 +47,8 @@ class Depth(Selective):
         depth = self.decide(self.depth, match)
         for name in blocks[depth:]:
             _drop(graph, match.path, name)
+        if blocks[depth:] and is_in_order(match.unit) and passes(graph, match.unit):
+            calm_place(graph, match.path)
         if depth > len(blocks):
             if not blocks:
                 raise GraphError(f"{match.path} ({match.unit.name}) has no block to be copied.")
@@ -63,7 +66,7 @@ def _drop(graph: Graph, stage: str, name: str) -> None:
     path = f"{stage}.{name}"
     unit = graph.unit(path)
     for site in sites(graph, unit):
-        pass_node(site.function, site.node, f"{path} ({unit.name})", site)
+        pass_node(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
     if not is_in_order(graph.unit(stage)) and is_used(graph, unit):
         raise GraphError(f"{path} ({unit.name}) is no block of {stage}: code calls what it holds.")
     graph.remove(path)

@@ -12,15 +12,17 @@ from runner.graph.signature import argument, signature
 from runner.graph.unit import Unit
 from runner.mutators.selection import Match, Selective, check_listed
 
+NAMED = 4  # so many modules without a kernel are named
+
 
 @final
 class Kernel(Selective):
     """Gives modules another `kernel`: a whole number, or one for each dimension.
 
-    It works on all that is constructed with a `kernel_size`; other modules that a `*` finds stay as
-    they are. The padding grows or shrinks with it,
-    so that outputs keep their size: by half of the difference, times the dilation. A padding that
-    is no number ("same", None), or that a class finds out by itself (Conv2dSame), stays.
+    It works on all that is constructed with a `kernel_size`, and passes over what else is found
+    beside that. The padding grows or shrinks with it, so that outputs keep their size: by half of
+    the difference, times the dilation. A padding that is no number ("same", None), or that a class
+    finds out by itself (Conv2dSame), stays.
     """
 
     def __init__(
@@ -30,17 +32,31 @@ class Kernel(Selective):
         check_listed(kernel, self.word, _check)
         self.kernel = kernel
 
+    def matches(self, graph: Graph) -> list[Match]:
+        """The places that have a kernel. Raises GraphError, naming some, where none of them has."""
+        found = super().matches(graph)
+        having = [match for match in found if _has_kernel(match.unit)]
+        if found and not having:
+            names = [f"{match.path} ({match.unit.name})" for match in found]
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            verb, it = ("has", "it takes") if len(names) == 1 else ("have", "they take")
+            raise GraphError(
+                f"{', '.join(names[:NAMED])}{more} {verb} no kernel: {it} no kernel_size."
+            )
+        return having
+
     def change(self, graph: Graph, match: Match) -> None:
         unit, path = match.unit, match.path
-        if unit.call is None or "kernel_size" not in signature(unit.call.target).parameters:
-            if "*" in self.on:
-                return
-            raise GraphError(f"{path} ({unit.name}) has no kernel: it takes no kernel_size.")
+        assert unit.call is not None
         old = argument(unit.call, "kernel_size")
         new = self.decide(self.kernel, match)
         new = tuple(new) if isinstance(new, list | tuple) else new
         if _short(old) != _short(new):
             remake(graph, path, changes(path, unit, old, new))
+
+
+def _has_kernel(unit: Unit) -> bool:
+    return unit.call is not None and "kernel_size" in signature(unit.call.target).parameters
 
 
 def _check(kernel: Any) -> None:

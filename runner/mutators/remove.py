@@ -11,7 +11,8 @@ from runner.mutators.selection import Match, Selective, check_listed, check_swit
 class Remove(Selective):
     """Takes modules out, or with `op` calls: what they are given goes on in their place.
 
-    It fits where inputs and outputs have one shape; elsewhere the sample is refused.
+    It fits where what comes behind can take what they were given (so a pooling may go, where shapes
+    are not fixed behind it); elsewhere the sample is refused.
     """
 
     takes_calls = True
@@ -30,4 +31,6 @@ class Remove(Selective):
             pass_by(graph, match.path)
         else:
             function = match.unit.edit(match.function)
-            pass_node(function, match.node, f"{match.label} ({match.node.line})", match.path)
+            what = f"{match.label} ({match.node.line})"
+            where = match.path or "the model's forward"
+            pass_node(graph, match.unit, function, match.node, what, where)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, final
 
 from runner.errors import GraphError
+from runner.graph.calm import calm_place, keep_apart, passes
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
 from runner.graph.remake import made
@@ -42,7 +43,9 @@ class Replace(Selective):
         if match.node is not None:
             target, kwargs = function_of(candidate)
             if kwargs or name_of_call(match.node) != target.rpartition(":")[2]:
-                replace_call(match.unit.edit(match.function), match.node, target, kwargs)
+                function = match.unit.edit(match.function)
+                new = replace_call(function, match.node, target, kwargs)
+                keep_apart(graph, match.unit, function, new)
         elif not _is_the_same(match.unit, candidate):
             replace_unit(graph, match.path, candidate)
 
@@ -60,7 +63,10 @@ def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
         graph.replace(path, new)
         return path
 
+    passed = passes(graph, unit)
     graft(graph, made(call, graph.tensors), put)
+    if not passed and passes(graph, graph.unit(path)):
+        calm_place(graph, path)
 
 
 def _is_the_same(unit: Unit, candidate: Any) -> bool:

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, final
@@ -33,7 +33,8 @@ class Selective(Mutator, ABC):
     """A mutator of the places that `on`, `cls` and `op` describe together.
 
     - `on`: the path of a unit; `*` stands for any text without a dot, `**` for any text, `?` for
-      one character, `[2-4]` for one of a range. A leading `**.` fits at the top, too.
+      one character, `[2-4]` for one of a range, `[!2-4]` for any other one. A leading `**.` fits at
+      the top, too.
     - `cls`: the name of a class, or its whole "module.qualname".
     - `op`: a function or method that is called in the code of units: "relu", which finds the
       variant that works in place, "relu_", too.
@@ -51,6 +52,8 @@ class Selective(Mutator, ABC):
             )
         if op and not self.takes_calls:
             raise ConfigError(f"{self.word} works on modules, and not on calls: `op` finds those.")
+        if type(tie) is not bool:
+            raise ConfigError(f"{self.word}: tie is {tie!r}; it must be true or false.")
         self.on, self.cls, self.op, self.tie = on, cls, op, tie
 
     @property
@@ -102,7 +105,7 @@ class Selective(Mutator, ABC):
         for path, unit in graph.units():
             if not fits.fullmatch(path) or not (path or self.op):  # the root itself stays
                 continue
-            if self.cls and self.cls not in (unit.name, unit.cls.target.replace(":", ".")):
+            if self.cls and not self._is_of(unit):
                 continue
             if self.op:
                 yield from self._calls(path, unit)
@@ -120,6 +123,9 @@ class Selective(Mutator, ABC):
                 label = "/".join(filter(None, (path, f"{self.op}{number}")))
                 yield Match(label, path, unit, name, nodes[place])
 
+    def _is_of(self, unit: Unit) -> bool:
+        return self.cls in (unit.name, unit.cls.target.replace(":", "."))
+
     def _is_call(self, node: Node) -> bool:
         name = node.target.rpartition(":")[2]
         called = node.op in ("call_function", "call_method")
@@ -132,16 +138,30 @@ class Selective(Mutator, ABC):
             near = did_you_mean(self.on, [path for path, _ in units])
             names = ", ".join(repr(name) for name in [*self.base.root.children][:12])
             return f"no path of the model fits {self.on!r}.{near} At the top it has {names}."
-        if self.cls and not any(unit.name == self.cls for _, unit in units):
+        if self.cls and not any(self._is_of(unit) for _, unit in units):
             classes = sorted({unit.name for _, unit in units})
             near = did_you_mean(self.cls, classes)
             return f"the model has no {self.cls!r}.{near} It has {', '.join(classes[:12])}."
         if self.op:
+            return self._not_called()
+        classes = sorted({unit.name for path, unit in units if _pattern(self.on).fullmatch(path)})
+        return f"nothing that fits {self.on!r} is a {self.cls!r}; there is {', '.join(classes)}."
+
+    def _not_called(self) -> str:
+        calling = [
+            repr(path) if path else "the model's forward"
+            for path, unit in self.base.units()
+            if any(self._is_call(node) for f in unit.functions.values() for node in f.nodes)
+        ]
+        if not calling:
             calls = sorted(_called(self.base))
             near = did_you_mean(self.op, calls)
             return f"no code there calls {self.op!r}.{near} Called are {', '.join(calls[:12])}."
-        where = " and ".join(f"{name} {value!r}" for name, value in _given(self).items() if value)
-        return f"no place has {where} at once."
+        where = " and ".join(filter(None, (self.on and repr(self.on),
+                                           self.cls and f"class {self.cls!r}")))  # fmt: skip
+        more = ", …" if len(calling) > 12 else ""
+        found = ", ".join(calling[:12]) + more
+        return f"no code of {where} calls {self.op!r}; it is called in {found}."
 
 
 def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> None:
@@ -212,10 +232,6 @@ def _is_there(graph: Graph, match: Match) -> bool:
     return here is match.unit
 
 
-def _given(selection: Selective) -> Mapping[str, str]:
-    return {"on": selection.on, "class": selection.cls, "op": selection.op}
-
-
 def _called(graph: Graph) -> set[str]:
     """The names of all functions and methods that the code of a model calls."""
     return {
@@ -227,13 +243,22 @@ def _called(graph: Graph) -> set[str]:
     }
 
 
+def _set(part: str) -> str:
+    """A set of characters as in a shell, "[!ab]" for all but some, as a regular expression."""
+    inner = part[1:-1].replace("\\", r"\\")
+    if inner.startswith("!") and len(inner) > 1:
+        return f"[^.{inner[1:]}]"
+    return f"[\\{inner}]" if inner.startswith("^") else f"[{inner}]"
+
+
 @lru_cache(maxsize=256)
 def _pattern(glob: str) -> re.Pattern[str]:
     """A glob of paths as a regular expression; no glob fits all."""
     parts = re.split(r"(\*\*\.|\*\*|\*|\?|\[[^\]]*\])", glob or "**")
     special = {"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}
     text = "".join(
-        special.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts
+        special.get(part) or (_set(part) if part.startswith("[") else re.escape(part))
+        for part in parts
     )
     try:
         return re.compile(text)

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import gcd, lcm
+from math import gcd, inf, lcm
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
@@ -106,7 +106,7 @@ class Width(Selective):
 
 
 def _check(factor: Any) -> None:
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < inf:
         raise ConfigError(f"width is {factor!r}; it must be a factor above 0, such as 0.5.")
 
 

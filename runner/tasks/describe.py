@@ -1,6 +1,7 @@
 """The task `describe`: show what would be searched, without running anything."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -13,6 +14,7 @@ from runner import assembly, progress, text
 from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.engines.refusals import refusals
+from runner.errors import Refused
 from runner.graph.drawing.picture import svg
 from runner.graph.graph import Graph
 from runner.mutations import Places
@@ -20,9 +22,11 @@ from runner.space import search_space
 from runner.tables import GAP, REASON, REASONS, count_text, structure_table
 from runner.tasks.task import Task
 from runner.trial import Trial
+from runner.walk import DrawError
 
 PICTURE = "graph.svg"
 PATHS = 4  # so many places of a mutator are named
+NONE = "the first candidates together make no model"
 DRAWS = 100  # samples that show how many are refused
 
 
@@ -37,16 +41,20 @@ class Describe(Task):
         assembly.make_space(settings, engine)  # refuses labels that clash
         structure = engine.space.describe()
         progress.show(_head(settings), Text(), structure_table(structure), Text())
-        if places := engine.places():
-            progress.show(_places(places), Text())
-        params = text.compact(parameters(engine))
-        progress.show(Text(f"{count_text(structure)}; the default one has {params} parameters"))
+        places: Sequence[Places] = ()
+        with suppress(Refused):  # of the default model, which there need not be
+            places = engine.places()
         if places:
+            progress.show(_places(places), Text())
+        default = _default(engine)
+        progress.show(Text(f"{count_text(structure)}; {default}"))
+        if places or default.startswith(NONE):
             numbers = progress.track(range(DRAWS), "drawing samples")
             progress.show(_refused(DRAWS, refusals(engine, numbers)))
-        graph = engine.graph(engine.space.default())
-        if graph is not None:
-            _show_graph(graph, folder)
+        with suppress(DrawError, Refused):
+            graph = engine.graph(engine.space.default())
+            if graph is not None:
+                _show_graph(graph, folder)
         if explained := engine.explain():
             progress.show(Text(f"\n{explained}"))
         if settings.search:
@@ -65,6 +73,16 @@ def _head(settings: Settings) -> RenderableType:
     for group in ("engine", "evaluator", "data", "strategy"):
         grid.add_row(Text(group), Text(text.name(getattr(settings, group))), style="dim")
     return Group(Text(text.clean(str(settings.space["_target_"])), style="bold"), grid)
+
+
+def _default(engine: Engine) -> str:
+    """How large the default model is; or that there is none, since its mutations do not fit."""
+    try:
+        return f"the default one has {text.compact(parameters(engine))} parameters"
+    except (DrawError, Refused) as error:
+        if (refused := assembly.refusal(error)) is None:
+            raise
+        return f"{NONE}: {text.sentence(str(refused))}"
 
 
 def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:

@@ -69,6 +69,16 @@ def test_what_does_not_fit_is_said_with_numbers(graph):
         Kernel(on="stem", kernel=[3, 0])
 
 
+def test_where_nothing_has_a_kernel_it_is_said(graph):
+    with pytest.raises(
+        Refused, match=r"layer1\.0\.relu \(ReLU\), layer1\.1\.relu .* have no kernel"
+    ):
+        mutated(graph, Kernel(on="layer1.*.relu", kernel=[3, 5]))
+    for on in ("[!x]tem", "?tem", "stem", "[sf]*"):
+        _, sample = mutated(graph, Kernel(on=on, kernel=[3, 5]))
+        assert [*sample] == ["kernel/stem"]
+
+
 def test_a_pattern_leaves_alone_what_has_no_kernel(graph):
     changed, sample = mutated(graph, Kernel(on="layer1.**", kernel=[3, 5]))
     assert [*sample] == ["kernel/layer1.0.conv", "kernel/layer1.1.conv"]

@@ -151,3 +151,9 @@ def test_what_an_earlier_mutator_dropped_is_not_asked_for():
     mutate(graph, [Depth(depth=[2, 1], on="blocks"), Width([1.0, 0.5], on="blocks.*.inner")], walk)
     assert walk.sample == sample
     assert model_of(graph).blocks[0].inner.out_channels == 4
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), -1.0, True])
+def test_a_factor_must_be_a_finite_number_above_0(factor):
+    with pytest.raises(ConfigError, match="it must be a factor above 0"):
+        Width([1.0, factor], on="stem")

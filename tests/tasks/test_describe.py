@@ -129,3 +129,28 @@ def test_a_model_that_cannot_be_built_is_an_error(output, tmp_path):
 def test_a_label_used_twice_is_an_error(output, tmp_path):
     with pytest.raises(ConfigError, match="width"):
         Describe().run(settings("toy.Clash"), tmp_path)
+
+
+@pytest.mark.parametrize("standalone", [False, True])
+def test_first_candidates_that_make_no_model_are_told_and_others_are_drawn(
+    output, tmp_path, caplog, standalone
+):
+    kernel = {"_target_": "runner.mutators.kernel.Kernel", "on": "stem", "kernel": [2, 3]}
+    space = {
+        "_target_": "spaces.mutate.existing", "input": [1, 8, 8], "mutators": [kernel],
+        "model": {"_target_": "mutable.ConvNet", "blocks": 1},
+    }  # fmt: skip
+    export = {"top": 3, "keep_weights": 10, "standalone": standalone}
+    search = {"evaluator.lr": [0.1, 0.2]}
+    described = settings(
+        "", engine=BASE, trust=["mutable", "toy"], export=export, search=search
+    ).model_copy(update={"space": space})
+    Describe().run(described, tmp_path)
+    said = [r.message for r in caplog.records if "make no model" in r.message]
+    assert len(said) == 1
+    assert said[0].startswith("The first candidates together make no model: Kernel does not fit:")
+    assert said[0].endswith("size of its output; others are tried.")
+    shown = " ".join(output.getvalue().split())
+    assert "4 architectures; the first candidates together make no model: Kernel does" in shown
+    assert "50 of 100 random samples are refused" in shown
+    assert "kernel/stem 2, 3" in shown and not [*tmp_path.iterdir()]
