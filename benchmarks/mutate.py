@@ -37,7 +37,7 @@ CALLS = {"relu": "silu", "relu_": "silu", "gelu": "relu", "silu": "relu", "hards
 HEADS = ("head", "classifier", "fc")  # what makes the output, whose width is not free
 UNSEEN = (  # of pytorchcv, one of each family, without a look at their code
     "preresnet18", "ibn_resnet50", "airnet50_1x64d_r16", "bam_resnet50", "cbam_resnet18",
-    "wrn20_10_cifar10", "menet108_8x1_g3", "darknet53", "peleenet", "fdmobilenet_wd4",
+    "wrn16_10_cifar10", "menet108_8x1_g3", "darknet53", "peleenet", "fdmobilenet_wd4",
 )  # fmt: skip
 
 

@@ -65,10 +65,11 @@ def _drop(graph: Graph, stage: str, name: str) -> None:
     """Take a block out of its stage, and out of all code that calls it."""
     path = f"{stage}.{name}"
     unit = graph.unit(path)
-    for site in sites(graph, unit):
-        pass_node(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
-    if not is_in_order(graph.unit(stage)) and is_used(graph, unit):
+    places = sites(graph, unit)
+    if not places and not is_in_order(graph.unit(stage)) and is_used(graph, unit):
         raise GraphError(f"{path} ({unit.name}) is no block of {stage}: code calls what it holds.")
+    for site in places:
+        pass_node(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
     graph.remove(path)
 
 

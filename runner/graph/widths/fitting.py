@@ -236,6 +236,7 @@ class Fitter(OnMeta):
         if before:
             done = mended(run, args, kwargs, before.before)
             result, operands, numbers = done.result, done.operands, done.numbers
+            args, kwargs = put(args, kwargs, numbers)
         else:
             result, operands, numbers = run(args, kwargs), {}, {}
         if any(True for _ in tensors_in(result)):
