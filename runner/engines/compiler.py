@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
+from runner.config import INHERIT
 from runner.engines.engine import ModelSource
 from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
@@ -69,7 +70,7 @@ class Compiler:
         they start from their own first values."""
         known = shape if input is None else input
         self.shape = None if known is None else tuple(known)
-        self.inherits = weights == "inherit"
+        self.inherits = weights == INHERIT
         self._trust = [*trust]
         self._bases: OrderedDict[str, Tracked] = OrderedDict()
         self.mutators = [_mutator(node, trust) for node in mutators]
@@ -103,7 +104,7 @@ class Compiler:
             raise walk.broken
         inline = {**walk.sample}
         base = self._base(inline).graph if self.inherits else self.decided(inline)
-        graph = base.copy() if self.inherits else self.copied(base)
+        graph = self.copied(base)
         try:
             mutate(graph, self.mutators, walk, base=base)
             drop_placeholders(graph)
@@ -189,8 +190,9 @@ class Compiler:
         return found
 
     def copied(self, graph: Graph) -> Graph:
-        """A graph that is free to be changed, where there are mutators to change it."""
-        return graph.copy() if self.mutators else graph
+        """A graph that is free to be changed, where it may be: by mutators, or since others start
+        from it."""
+        return graph.copy() if self.mutators or self.inherits else graph
 
     def source(self, sample: Sample, *, standalone: bool = False) -> ModelSource:
         """The source of a sample's model. Raises as `compile` does, and ConfigError for a

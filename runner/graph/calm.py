@@ -90,7 +90,7 @@ class Trace:
         return any(left)
 
     def _called(self, owner: Unit, node: Node, value: Value) -> bool:
-        unit = _at(owner, node.path)
+        unit = owner.find(node.path)
         if unit is None:  # a part of what is not looked at
             return False
         self._is_shared = self._is_shared or not node.users
@@ -249,7 +249,7 @@ def _calm(trace: Trace) -> None:
 def _is_spare(owner: Unit, node: Node, given: Value) -> bool:
     """Whether only a node has a value, which a layer made that does not need it any more."""
     made = given.node if [*given.users] == [node] else None
-    unit = _at(owner, made.path) if made is not None and made.op == "call_module" else None
+    unit = owner.find(made.path) if made is not None and made.op == "call_module" else None
     return unit is not None and unit.grade == "basic" and any(m in unit.name for m in _MAKERS)
 
 
@@ -274,13 +274,5 @@ def _calls(owner: Unit, unit: Unit) -> list[Node]:
         node
         for function in owner.functions.values()
         for node in function.nodes
-        if node.op == "call_module" and _at(owner, node.path) is unit
+        if node.op == "call_module" and owner.find(node.path) is unit
     ]
-
-
-def _at(owner: Unit, path: str) -> Unit | None:
-    """The unit at a path below another one; None for a part of what is not looked at."""
-    here: Unit | None = owner
-    for name in path.split(".") if path else ():
-        here = here.children.get(name) if here is not None else None
-    return here

@@ -63,7 +63,7 @@ class _Tree:
                 if not isinstance(child, Unit):
                     raise GraphError(f"{where}: the child {name!r} is {child!r}, which is no Unit.")
                 self._visit(child, f"{path}.{name}" if path else name)
-        for what, argument in _arguments(unit):
+        for what, argument in arguments_of(unit):
             for thing in _not_plain(argument):
                 self._check(thing, what, f"{where}: {what} of the {unit.name}", path)
         self._above.remove(unit)
@@ -85,7 +85,7 @@ class _Tree:
             raise GraphError(f"{where}: {no_constant(thing)}.")
 
 
-def _arguments(unit: Unit) -> Iterator[tuple[str, Argument]]:
+def arguments_of(unit: Unit) -> Iterator[tuple[str, Argument]]:
     """What stands as arguments in a unit, with what to call it."""
     if unit.call is not None:
         yield "the call", unit.call.args

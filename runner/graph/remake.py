@@ -1,14 +1,13 @@
 """Makes modules by a call of their constructor, and units of a graph anew by another one."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from runner.errors import GraphError, RunnerError, one_line
-from runner.graph.argument import Argument, Call, Ref, Stored, map_made
+from runner.graph.argument import Argument, Call, Ref, Stored
 from runner.graph.constants import leaves
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
@@ -102,5 +101,4 @@ def _moved(start: Start, old: Unit, moved: Mapping[Unit, Unit]) -> Start | None:
     unit = moved.get(start.unit, start.unit)
     if unit.grade == "graph" and start.name not in {**unit.parameters, **unit.buffers}:
         return None
-    args, kwargs = map_made((start.args, {**start.kwargs}), lambda u: moved.get(u, u))
-    return replace(start, unit=unit, args=args, kwargs=kwargs)
+    return start.moved(lambda other: moved.get(other, other))

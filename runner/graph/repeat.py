@@ -1,8 +1,6 @@
 """Repeats a unit: a copy beside it, with all that the model does to the first one."""
 
-from dataclasses import replace
-
-from runner.graph.argument import Argument, map_made
+from runner.graph.argument import Argument
 from runner.graph.graph import Graph
 from runner.graph.node import Node
 from runner.graph.sites import parent_of
@@ -55,16 +53,8 @@ def _repeat_starts(above: Unit, copies: dict[Unit, Unit]) -> None:
     for start in above.starts:
         starts.append(start)
         if start.unit in copies:
-            starts.append(_for_copies(start, copies))
+            starts.append(start.moved(lambda unit: copies.get(unit, unit)))
     above.starts = starts
-
-
-def _for_copies(start: Start, copies: dict[Unit, Unit]) -> Start:
-    def change(unit: Unit) -> Unit:
-        return copies.get(unit, unit)
-
-    args, kwargs = map_made((start.args, {**start.kwargs}), change)
-    return replace(start, unit=copies[start.unit], args=args, kwargs=kwargs)
 
 
 def _repeat_edits(above: Unit, inner: str, place: str) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-NONE = -1  # a place that has no channel of a group
 LOST = -2  # a place of which it is not known; there are as many as the group has channels
 
 
@@ -19,7 +18,7 @@ class Track:
     """
 
     group: str  # label of a choice that sets the width, such as "width/layer2.0.conv1"
-    channels: tuple[int, ...]  # the channel of the group at each place; NONE, or all LOST
+    channels: tuple[int, ...]  # the channel of the group at each place; -1 for none, or all LOST
     makes: bool  # whether the tensor makes the channels (filters, a bias), or uses or scales them
     mixes: bool | None = None  # whether it adds up over them; None: as its layer does it
 

@@ -1,7 +1,6 @@
 """Units: the modules of a model, each with the functions it runs, and no weights."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Literal, final
 
 from torch import nn
@@ -175,13 +174,16 @@ class Unit(Made):
 
     def add_child(self, name: str, unit: "Unit") -> str:
         """Add a child under a name, with a number behind it where it is taken; gives the name."""
-        taken = {*self.children, *self.parameters, *self.buffers, *self.attributes}
-        taken |= {*self.functions, *RESERVED}
         free, number = name, 2
-        while free in taken:
+        while self.is_taken(free):
             free, number = f"{name}{number}", number + 1
         self.set_child(free, unit)
         return free
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a name stands for something already, here or in every module."""
+        names = (self.children, self.parameters, self.buffers, self.attributes, self.functions)
+        return name in RESERVED or any(name in some for some in names)
 
     def set_child(self, name: str, unit: "Unit | None") -> None:
         """Add or replace a child.
@@ -236,13 +238,17 @@ class Unit(Made):
 
     def at(self, path: str) -> "Unit":
         """The unit at a path below. Raises GraphError, naming near ones, when there is none."""
-        unit = self
+        unit = self.find(path)
+        if unit is None:
+            near = did_you_mean(path, [p for p, _ in self.walk()])
+            raise GraphError(f"There is no unit {path!r}.{near}")
+        return unit
+
+    def find(self, path: str) -> "Unit | None":
+        """The unit at a path below; None where there is none."""
+        unit: Unit | None = self
         for name in path.split(".") if path else ():
-            child = unit.children.get(name)
-            if child is None:
-                near = did_you_mean(path, [p for p, _ in self.walk()])
-                raise GraphError(f"There is no unit {path!r}.{near}")
-            unit = child
+            unit = unit.children.get(name) if unit is not None else None
         return unit
 
     def shallow(self) -> "Unit":
@@ -272,17 +278,11 @@ class Unit(Made):
         twin = copies[self] = self.shallow()
         twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
         twin.call = self.call and _copy_call(self.call, copies)
-        twin.starts = [_copy_start(start, copies) for start in self.starts]
+        twin.starts = [start.moved(lambda unit: unit.copy(copies)) for start in self.starts]
         return twin
 
     def __repr__(self) -> str:
         return f"<{self.grade} {self.name}>"
-
-
-def _copy_start(start: Start, copies: dict[Unit, Unit]) -> Start:
-    """A start, with the units it speaks of copied."""
-    args, kwargs = map_made((start.args, {**start.kwargs}), lambda unit: unit.copy(copies))
-    return replace(start, unit=start.unit.copy(copies), args=args, kwargs=kwargs)
 
 
 def _copy_call(call: Call, copies: dict[Unit, Unit]) -> Call:

@@ -1,10 +1,10 @@
 """Parameters and buffers of units, and the calls that fill them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
-from runner.graph.argument import Argument, Call, Made
+from runner.graph.argument import Argument, Call, Made, map_made
 from runner.graph.constants import leaves
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class Start:
         """The units whose tensors it speaks of: the one that it fills, and those it reads."""
         given = leaves((self.args, {**self.kwargs}))
         return {self.unit, *(thing for thing in given if isinstance(thing, Made))}  # type: ignore[arg-type]
+
+    def moved(self, change: "Callable[[Unit], Unit]") -> "Start":
+        """The same call, with other units in place of those it speaks of."""
+        args, kwargs = map_made((self.args, {**self.kwargs}), change)
+        return replace(self, unit=change(self.unit), args=args, kwargs=kwargs)
 
 
 SET = ".data"  # the target of a start that gives a tensor other data, of any shape and type

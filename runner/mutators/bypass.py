@@ -4,7 +4,7 @@ from typing import Any, final
 
 from runner.graph.graph import Graph
 from runner.graph.passing import pass_by, pass_from
-from runner.mutators.selection import Match, Selective, check_listed, check_switch
+from runner.mutators.selection import Match, Selective, check_switches
 
 
 @final
@@ -27,7 +27,7 @@ class Bypass(Selective):
         tie: bool = False,
     ) -> None:
         super().__init__(on, cls, op, tie=tie)
-        check_listed(bypass, self.word, lambda switch: check_switch(switch, self.word))
+        check_switches(bypass, self.word)
         self.bypass, self.to = bypass, to
 
     def change(self, graph: Graph, match: Match) -> None:

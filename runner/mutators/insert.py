@@ -11,7 +11,7 @@ from runner.graph.node import Value
 from runner.graph.remake import made
 from runner.graph.repeat import order_children
 from runner.graph.sites import Site, is_in_order, parent_of, sites
-from runner.graph.unit import RESERVED, Unit
+from runner.graph.unit import Unit
 from runner.mutators.making import call_of, check_candidate, snake
 from runner.mutators.selection import Match, Selective, check_listed
 from runner.mutators.spots import Spots, Where
@@ -140,9 +140,7 @@ def _name(parent: Unit, path: str, call: Call) -> str:
         words = [*words[-1:], *words[:-1]]  # squeeze_excite_0 can be written as an attribute
     name = free = "_".join(words)
     number = 2
-    taken = (parent.children, parent.parameters, parent.buffers, parent.attributes,
-             parent.functions, RESERVED)  # fmt: skip
-    while any(free in names for names in taken):
+    while parent.is_taken(free):
         free, number = f"{name}_{number}", number + 1
     return free
 

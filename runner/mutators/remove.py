@@ -4,7 +4,7 @@ from typing import Any, final
 
 from runner.graph.graph import Graph
 from runner.graph.passing import pass_by, pass_node
-from runner.mutators.selection import Match, Selective, check_listed, check_switch
+from runner.mutators.selection import Match, Selective, check_switches
 
 
 @final
@@ -21,7 +21,7 @@ class Remove(Selective):
         self, on: str = "", cls: str = "", op: str = "", *, remove: Any, tie: bool = False
     ) -> None:
         super().__init__(on, cls, op, tie=tie)
-        check_listed(remove, self.word, lambda switch: check_switch(switch, self.word))
+        check_switches(remove, self.word)
         self.remove = remove
 
     def change(self, graph: Graph, match: Match) -> None:

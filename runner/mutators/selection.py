@@ -63,7 +63,7 @@ class Selective(Mutator, ABC):
 
     def mutate(self, graph: Graph) -> None:
         for match in self.matches(graph):
-            if _is_there(graph, match):
+            if graph.root.find(match.path) is match.unit:
                 self.change(graph, match)
 
     def places(self, graph: Graph) -> list[str]:
@@ -178,10 +178,14 @@ def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> No
         check(candidate)
 
 
-def check_switch(switch: Any, word: str) -> None:
-    """Raises ConfigError for what is neither true nor false."""
-    if type(switch) is not bool:
-        raise ConfigError(f"{word}: {switch!r} is neither true nor false.")
+def check_switches(switches: Any, word: str) -> None:
+    """As `check_listed`, for what is true or false. Raises ConfigError for what is neither."""
+
+    def check(switch: Any) -> None:
+        if type(switch) is not bool:
+            raise ConfigError(f"{word}: {switch!r} is neither true nor false.")
+
+    check_listed(switches, word, check)
 
 
 def named(candidates: list[Any]) -> list[Any] | dict[str, Any]:
@@ -222,14 +226,6 @@ def _long(candidate: Any) -> str:
 
 def _shown(value: Any) -> str:
     return _long(value) if isinstance(value, partial | type) else repr(value)
-
-
-def _is_there(graph: Graph, match: Match) -> bool:
-    """Whether a place is still where it was found."""
-    here: Unit | None = graph.root
-    for name in match.path.split(".") if match.path else ():
-        here = here and here.children.get(name)
-    return here is match.unit
 
 
 def _called(graph: Graph) -> set[str]:

@@ -4,7 +4,7 @@ from typing import Any, final
 
 from runner.graph.graph import Graph
 from runner.graph.joining import add_skip
-from runner.mutators.selection import Match, Selective, check_listed, check_switch
+from runner.mutators.selection import Match, Selective, check_switches
 
 
 @final
@@ -26,7 +26,7 @@ class Skip(Selective):
         tie: bool = False,
     ) -> None:
         super().__init__(on, cls, op, tie=tie)
-        check_listed(skip, self.word, lambda switch: check_switch(switch, self.word))
+        check_switches(skip, self.word)
         self.skip, self.to = skip, to
 
     def change(self, graph: Graph, match: Match) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from runner.graph.argument import Argument, Call, Stored
 from runner.graph.constants import leaves
 from runner.graph.graph import Graph
+from runner.graph.lint import arguments_of
 from runner.graph.unit import Unit
 from runner.graph.weight import Start, Weight
 
@@ -69,16 +70,12 @@ def _drawn(value: Tensor, shape: Sequence[int]) -> Argument:
 def _used(graph: Graph) -> Iterator[str]:
     """The names of all stored tensors that a graph speaks of."""
     functions = [*graph.functions.values()]
+    arguments: list[Argument] = []
     for _, unit in graph.units():
         functions += unit.functions.values()
-        weights = [w and w.start for w in (*unit.parameters.values(), *unit.buffers.values())]
-        starts = [(start.args, {**start.kwargs}, start.part) for start in unit.starts]
-        calls = [call for call in (unit.call, *unit.hooked) if isinstance(call, Call)]
-        for thing in leaves([calls, unit.attributes, weights, starts, [*unit.edits]]):
-            if isinstance(thing, Stored):
-                yield thing.name
+        arguments += [argument for _, argument in arguments_of(unit)]
     for function in functions:
-        for node in function.block.walk():
-            for thing in leaves((node.args, {**node.kwargs})):
-                if isinstance(thing, Stored):
-                    yield thing.name
+        arguments += [(node.args, {**node.kwargs}) for node in function.block.walk()]
+    for thing in leaves(arguments):
+        if isinstance(thing, Stored):
+            yield thing.name

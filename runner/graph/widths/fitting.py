@@ -20,9 +20,10 @@ from runner.graph.unit import Unit
 from runner.graph.widths.building import FittingBuilder, Watch
 from runner.graph.widths.layers import called_with, fitted, numbers
 from runner.graph.widths.mending import Mended, mended
-from runner.graph.widths.places import Change, Numbers, Place, leaves, put, resized, tensors_in
+from runner.graph.widths.places import Change, Numbers, Place, leaves, put, resized
 from runner.graph.widths.source import Source
 from runner.graph.widths.tape import Spot, Step, Tape
+from runner.nn.history import tensors_in
 
 
 @final

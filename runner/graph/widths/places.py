@@ -8,6 +8,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from runner.nn.history import tensors_in
+
 Place = tuple[int | str, ...]  # of an argument: its number or name, then those inside of it
 Numbers = Mapping[Place, int]
 Leaves = Mapping[Place, Any]  # the numbers and tensors of a call; a tensor may stand as its shape
@@ -109,18 +111,6 @@ def changes(before: Leaves, now: Leaves) -> dict[Place, Any]:
         elif type(old) is int and type(new) is int and old != new:
             found[place] = Change(old, new)
     return found
-
-
-def tensors_in(thing: Any) -> Iterator[Tensor]:
-    """All tensors of a result, inside lists, tuples and dicts too."""
-    if isinstance(thing, Tensor):
-        yield thing
-    elif isinstance(thing, list | tuple):
-        for item in thing:
-            yield from tensors_in(item)
-    elif isinstance(thing, dict):
-        for item in thing.values():
-            yield from tensors_in(item)
 
 
 def kept_apart(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:

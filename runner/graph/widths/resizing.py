@@ -10,10 +10,10 @@ from runner.graph.graph import Graph
 from runner.graph.running.shapes import EXAMPLES, Stopped, on_meta
 from runner.graph.unit import Unit
 from runner.graph.widths.fitting import Fit, Fitter, Inside, Wanted
-from runner.graph.widths.places import tensors_in
 from runner.graph.widths.source import Source
 from runner.graph.widths.sources import NoSource, Sources
 from runner.graph.widths.tape import Tape
+from runner.nn.history import tensors_in
 
 PASSES = 40  # so many rounds of finding what else has to change
 

@@ -12,9 +12,10 @@ from runner.graph.widths.fitting import SHELL, Fitter
 from runner.graph.widths.layers import called_with, fitted, numbers, output_numbers
 from runner.graph.widths.layers import other as another
 from runner.graph.widths.mending import mended
-from runner.graph.widths.places import Place, leaves, put, resized, tensors_in
+from runner.graph.widths.places import Place, leaves, put, resized
 from runner.graph.widths.source import Source
 from runner.graph.widths.tape import Step
+from runner.nn.history import tensors_in
 
 Spot = tuple[Tensor, int]  # a dimension of a tensor
 

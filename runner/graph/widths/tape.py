@@ -10,7 +10,8 @@ from runner.graph.argument import Call
 from runner.graph.node import Node
 from runner.graph.unit import Unit
 from runner.graph.widths.mending import Before, Run
-from runner.graph.widths.places import Numbers, snapshot, tensors_in
+from runner.graph.widths.places import Numbers, snapshot
+from runner.nn.history import tensors_in
 
 
 @final

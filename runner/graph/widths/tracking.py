@@ -15,10 +15,11 @@ from runner.graph.unit import Unit
 from runner.graph.widths.fitting import Fitter
 from runner.graph.widths.layers import GROUPS, called_with, fitted, numbers, output_numbers
 from runner.graph.widths.mending import mended
-from runner.graph.widths.places import Change, Place, leaves, put, resized, tensors_in
+from runner.graph.widths.places import Change, Place, leaves, put, resized
 from runner.graph.widths.resizing import Resizing
 from runner.graph.widths.source import Source
 from runner.graph.widths.tape import Step
+from runner.nn.history import tensors_in
 
 Codes = tuple[int, ...]  # the number of the channel at each place, counted over all groups; 0: none
 
@@ -164,20 +165,17 @@ class _Tracking:
         for place, label in self._sources.get(("layer", path, ""), ()):
             self._source(step, path, place, label)
         for entry, tensor, dim, codes in self._given(step):
-            change = Change(tensor.shape[dim], 2 * tensor.shape[dim])
-            args, kwargs = put(step.args, step.kwargs, {entry: resized(tensor, {dim: change.new})})
+            given = wider(step, entry, tensor, dim)
             try:
-                found = fitted(self.run.make, unit, call, args, kwargs, step.before.leaves, {})
+                found = fitted(self.run.make, unit, call, *given, step.before.leaves, {})
             except Exception:
                 self._lose(codes)
                 continue
             passes = self._passed(step, found.result, dim, codes)
             if found.numbers:
-                wider = self.run.make(unit, called_with(call, found.numbers))
-                self._state(unit, call, wider, codes, makes=False, mixes=not passes)
-                if not passes and in_parts(call):
-                    self._part(unit, call, codes)
-            elif in_parts(call) and not passes:
+                other = self.run.make(unit, called_with(call, found.numbers))
+                self._state(unit, call, other, codes, makes=False, mixes=not passes)
+            if not passes and in_parts(call):
                 self._part(unit, call, codes)
 
     def _source(self, step: Step, path: str, place: Place, label: str) -> None:
@@ -189,8 +187,8 @@ class _Tracking:
             return
         made = output_numbers(self.run.make, unit, call, step.args, step.kwargs, only=place)
         for _, number, now in made:
-            wider = self.run.make(unit, called_with(call, {place: number}))
-            self._state(unit, call, wider, codes, makes=True, mixes=False)
+            other = self.run.make(unit, called_with(call, {place: number}))
+            self._state(unit, call, other, codes, makes=True, mixes=False)
             if in_parts(call):
                 self._part(unit, call, codes)
             self._passed(step, now, -1, codes)
@@ -205,11 +203,11 @@ class _Tracking:
                 self._unknown[_name(self.run.paths[unit], name)] = codes
 
     def _state(
-        self, unit: Unit, call: Call, wider: nn.Module, codes: Codes, *, makes: bool, mixes: bool
+        self, unit: Unit, call: Call, other: nn.Module, codes: Codes, *, makes: bool, mixes: bool
     ) -> None:
         """The tensors of a layer that another width changes."""
         path, before = self.run.paths[unit], self.run.make(unit, call).state_dict()
-        for last, now in wider.state_dict().items():
+        for last, now in other.state_dict().items():
             if last not in before or now.dim() != before[last].dim():
                 continue
             name = _name(path, last)
@@ -232,10 +230,8 @@ class _Tracking:
             if where == at and known is not None and (codes := self._begin(label, known)):
                 self._lose(codes)  # it says how many there are, and not which
         for entry, tensor, dim, codes in self._given(step):
-            change = Change(tensor.shape[dim], 2 * tensor.shape[dim])
-            args, kwargs = put(step.args, step.kwargs, {entry: resized(tensor, {dim: change.new})})
             try:
-                done = mended(step.run, args, kwargs, step.before)
+                done = mended(step.run, *wider(step, entry, tensor, dim), step.before)
             except Exception:
                 self._lose(codes)
                 continue
@@ -322,6 +318,12 @@ def moves(step: Step) -> bool:
     return target.rpartition(":")[2] in MOVES or (
         not target.startswith(("torch", "operator")) and (":" in target)
     )
+
+
+def wider(step: Step, place: Place, tensor: Tensor, dim: int) -> tuple[list[Any], dict[str, Any]]:
+    """What a step is given, with twice the size in one dimension of one tensor."""
+    twice = resized(tensor, {dim: 2 * tensor.shape[dim]})
+    return put(step.args, step.kwargs, {place: twice})
 
 
 def in_parts(call: Call) -> bool:
