@@ -65,8 +65,7 @@ class Around:
         formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
         name = plain_name(demangled(qualname))
         python = resolve(name)
-        plain = callable(python) and not isinstance(python, torch.jit.ScriptFunction)
-        if plain and "<" not in name:
+        if called_by_name(python) and "<" not in name:
             keywords = by_name(python)
             for declared in formals or ():
                 declared.by_name = declared.name in keywords
@@ -74,3 +73,10 @@ class Around:
         if compiled is None:
             raise GraphError(f"The function {name} cannot be imported.")
         return f":{self.reader.own_function(qualname, compiled)}", formals
+
+
+def called_by_name(function: Any) -> bool:
+    """Whether what is generated calls a function that can be imported by its name."""
+    if not callable(function) or isinstance(function, torch.jit.ScriptFunction):
+        return False
+    return "<" not in getattr(function, "__qualname__", "")

@@ -13,7 +13,6 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.node import Argument, Block, Function, Node, Value
-from runner.graph.reading.eager import End
 from runner.graph.reading.literal import reference
 from runner.graph.reading.operators import Operators
 from runner.graph.reading.scripted import (
@@ -41,14 +40,11 @@ class Lowering(Operators):
 
     def __init__(self, graph: Any, into: Function, around: Surroundings) -> None:
         super().__init__(graph, into, around)
-        self._skipped = range(0)  # lines that only TorchScript runs
         self._after: set[str] = set()  # debug names used behind the `with` around a node
         self.made: dict[str, str] = {}  # debug name -> class of an object, before its __init__
 
-    def run(self, *, method: bool, end: End | None = None) -> None:
-        """Lower everything, with the end it has in Python. Raises GraphError for what has no form
-        there."""
-        self._skipped = end.lines if end else range(0)
+    def run(self, *, method: bool) -> None:
+        """Lower everything. Raises GraphError for what has no form in Python."""
         inputs = [*self.graph.inputs()]
         if method:
             self.env[inputs.pop(0).debugName()] = Place()
@@ -56,17 +52,8 @@ class Lowering(Operators):
             self.env[value.debugName()] = argument
         self.nodes(self.graph.nodes())
         (result,) = [self.value(v, self.wanted(v)) for v in self.graph.outputs()]
-        if end is not None:
-            result = self._ended(end, result)
         self.into.block.results = () if result is None else (result,)
         sweep(self.into.block)
-
-    def _ended(self, end: End, result: Argument) -> Argument:
-        """What a method returns in Python, where TorchScript returns `result`."""
-        made = result.node if type(result) is Value else None
-        items = result if type(result) is tuple else made.args if made else ()
-        target, itself = self._unread(end.method)
-        return self.into.call_function(target, itself, *items)
 
     # Nodes
 
@@ -84,8 +71,6 @@ class Lowering(Operators):
     def node(self, n: Any) -> None:
         """Lower one node."""
         kind = n.kind()
-        if self._skipped and kind != "prim::Constant" and _line_number(n) in self._skipped:
-            return
         space, _, name = kind.partition("::")
         own: Callable[[Lowering, Any], Any] | None = getattr(type(self), f"{space}_{name}", None)
         if own is not None and own(self, n) is not NotImplemented:
@@ -384,10 +369,6 @@ class Lowering(Operators):
             return
         function = getattr(function, "__original_fn", getattr(function, "__wrapped__", function))
         self.emit(n, "call_function", reference(function), args)
-
-
-def _line_number(n: Any) -> int:
-    return int(line_of(n).rpartition(":")[2] or 0)
 
 
 def asserted(text: Argument) -> Argument | None:

@@ -18,9 +18,9 @@ from torch.jit import _recursive
 
 from runner.errors import GraphError
 from runner.graph.node import Function
-from runner.graph.reading.around import Around
+from runner.graph.reading.around import Around, called_by_name
 from runner.graph.reading.declared import parameters
-from runner.graph.reading.eager import eager_end
+from runner.graph.reading.desugar.hook import Desugaring
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.lower import Lowering
 from runner.graph.reading.prepare import prepare
@@ -40,6 +40,7 @@ from runner.graph.reading.stub import (
 )
 from runner.graph.reading.types import Type, container_methods, plainly_named
 from runner.nn.build import is_leaf
+from runner.nn.expression import is_open
 from runner.nn.layer import Placeholder
 
 CONTAINERS = (
@@ -66,6 +67,7 @@ class Reader:
         self._queue: list[tuple[nn.Module, str]] = []
         self._names: dict[str, str] = {}  # qualified name of a script function -> its name here
         self._restore = ExitStack()
+        self.desugaring = Desugaring(called_by_name)
 
     # Before and after
 
@@ -77,9 +79,12 @@ class Reader:
             for text in _QUIET:
                 warnings.filterwarnings("ignore", message=text)
             self._restore = restore
+            self.desugaring.install(restore)
             restore.callback(setattr, recursive, "concrete_type_store", store)
             recursive.concrete_type_store = self
             for module in self.model.modules():
+                opened = frozenset(k for k, v in vars(module).items() if is_open(v))
+                self.desugaring.open[id(module)] = opened
                 prepare(module, restore, opaque=self.is_opaque(module))
             yield
 
@@ -175,7 +180,7 @@ class Reader:
         if "forward" in vars(module):
             known = []  # its type says nothing of the others of its class
         for other in known:
-            if other.concrete.equals(builder):
+            if other.concrete.equals(builder) and other.decides(module):
                 if other.problem:
                     raise GraphError(other.problem)
                 return other
@@ -191,6 +196,10 @@ class Reader:
         return found
 
     def _compile(self, module: nn.Module, found: Type) -> None:
+        with self.desugaring.of(module, found.decided):
+            self._compile_methods(module, found)
+
+    def _compile_methods(self, module: nn.Module, found: Type) -> None:
         properties: list[Any] = []
         if found.stubbed:
             methods = [recursive.make_stub_from_method(module, name) for name in dir(module)]
@@ -225,9 +234,7 @@ class Reader:
         )
         found.functions[method] = target
         try:
-            end = eager_end(self.class_of(module), plain_name(method))
-            lowering = Lowering(compiled.graph, target, Around(self, module, found))
-            lowering.run(method=True, end=end)
+            Lowering(compiled.graph, target, Around(self, module, found)).run(method=True)
         except GraphError as error:
             found.problem = problem_of(error)
 

@@ -24,6 +24,12 @@ class Type:
     reads: dict[tuple[Place, str], None] = field(default_factory=dict)
     formals: dict[str, list[Formal]] = field(default_factory=dict)
     calls: list[tuple[Node, "Type", str]] = field(default_factory=list)  # of overloads
+    decided: dict[str, Any] = field(default_factory=dict)  # attributes whose values were relied on
+
+    def decides(self, module: nn.Module) -> bool:
+        """Whether a module has the attributes that were relied on when this was compiled."""
+        own = vars(module)
+        return all(_same(own.get(name), value) for name, value in self.decided.items())
 
     def schema(self, method: str) -> list[Formal]:
         """The arguments of a method, without self."""
@@ -31,6 +37,10 @@ class Type:
             arguments = self.methods._get_method(method).schema.arguments[1:]
             self.formals[method] = [*map(formal, arguments)]
         return self.formals[method]
+
+
+def _same(value: Any, known: Any) -> bool:
+    return type(value) is type(known) and bool(value == known)
 
 
 def container_methods(module: nn.Module) -> Iterator[str]:

@@ -229,13 +229,13 @@ class WithoutGradient(nn.Module):
 
 @program(floats(2, 3))
 class Scripting(nn.Module):
-    """Asks whether it is scripted: TorchScript reads one branch, and the source keeps it."""
+    """Asks whether it is scripted: it is not, in Python."""
 
     def forward(self, x):
         if torch.jit.is_scripting():  # noqa: SIM108
             y = x + 1
         else:
-            y = x + 1.0
+            y = x + 2.0
         return y
 
 

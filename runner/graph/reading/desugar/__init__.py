@@ -1,0 +1,1 @@
+"""Desugaring: rewrites Python before TorchScript reads it, so that both mean the same by it."""

@@ -1,0 +1,132 @@
+"""Where TorchScript gets the source of functions from, while a model is read."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from textwrap import dedent
+from typing import Any, final
+
+from torch import _jit_internal as internal
+from torch import nn
+from torch._jit_internal import FunctionModifiers
+from torch._sources import ParsedDef, SourceContext, make_source_context
+from torch.jit import _recursive, frontend
+
+from runner.graph.reading.desugar.rules import desugar
+from runner.graph.reading.desugar.source import Source
+
+frontend_: Any = frontend  # has no types
+recursive: Any = _recursive
+_PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source past its end
+
+
+@final
+class Desugaring:
+    """Gives TorchScript desugared source of whatever it compiles."""
+
+    def __init__(self, resolves: Callable[[Any], bool]) -> None:
+        """`resolves` says whether a function is called by its name in what is generated: of one
+        that is, only the types are read."""
+        self.open: dict[int, frozenset[str]] = {}  # by id of module, attributes choices decide
+        self._resolves = resolves
+        self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
+        self._answers = True
+
+    @contextmanager
+    def of(self, module: nn.Module, decided: dict[str, Any]) -> Iterator[None]:
+        """Take methods that are compiled meanwhile for those of a module; what they rely on is
+        added to `decided`."""
+        self._modules.append((module, decided))
+        try:
+            yield
+        finally:
+            self._modules.pop()
+
+    def install(self, restore: ExitStack) -> None:
+        """Put it in the place of TorchScript's own reading of source, until `restore` is closed."""
+        for owner, name, own in (
+            (frontend_, "parse_def", self._parse),
+            (recursive, "try_compile_fn", self._compile_function),
+            (internal, "should_drop", _drops),
+        ):
+            before = getattr(owner, name)
+            restore.callback(setattr, owner, name, before)
+            setattr(owner, name, own(before))
+
+    def _parse(self, before: Callable[[Any], ParsedDef]) -> Callable[[Any], ParsedDef]:
+        def parse_def(function: Any) -> ParsedDef:
+            parsed = before(function)
+            definition = parsed.ast.body[0]
+            if not isinstance(definition, ast.FunctionDef) or not _is_read(function, parsed):
+                return parsed
+            desugar(self._source(function, definition, parsed))
+            return parsed._replace(ctx=_padded(parsed))
+
+        return parse_def
+
+    def _source(self, function: Any, definition: ast.FunctionDef, parsed: ParsedDef) -> Source:
+        plain = inspect.unwrap(getattr(function, "__func__", function))
+        file, start = parsed.filename or "", parsed.file_lineno
+        source = Source(plain, definition, file, start, answers=self._answers)
+        if self._modules:
+            module, decided = self._modules[-1]
+            if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):
+                source.module, source.decided = module, decided
+                source.open = self.open.get(id(module), frozenset())
+        return source
+
+    def _compile_function(self, before: Callable[..., Any]) -> Callable[..., Any]:
+        def try_compile_fn(function: Any, place: Any) -> Any:
+            try:
+                return before(function, place)
+            except Exception:
+                if not self._answers or not self._resolves(function):
+                    raise
+            self._answers = False  # what it is for Python is called by its name: types will do
+            try:
+                return before(function, place)
+            finally:
+                self._answers = True
+
+        return try_compile_fn
+
+
+def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A call of what is `unused` in TorchScript stays a call, as of what it has to `ignore`."""
+
+    def should_drop(function: Any) -> bool:
+        unused = getattr(function, "_torchscript_modifier", None) is FunctionModifiers.UNUSED
+        return not unused and before(function)
+
+    return should_drop
+
+
+def _padded(parsed: ParsedDef) -> SourceContext:
+    """The source that places refer to, with room for what was rewritten at its end."""
+    source = parsed.source
+    first = source.partition("\n")[0]
+    indent = len(first) - len(dedent(source).partition("\n")[0])
+    context: SourceContext = make_source_context(
+        source + _PADDING, parsed.filename, parsed.file_lineno, indent, True, parsed.ctx.funcname
+    )
+    return context
+
+
+def _is_read(function: Any, parsed: ParsedDef) -> bool:
+    """Whether a function is the user's: torch's own are called by their name, and stubs raise."""
+    module = getattr(function, "__module__", None) or ""
+    stub = (parsed.filename or "").startswith("<stub")
+    return not stub and module.partition(".")[0] != "torch"
+
+
+def _is_method(function: Any, cls: type) -> bool:
+    """Whether a function is a method, or part of a property, of a class."""
+    for owner in cls.__mro__:
+        for member in vars(owner).values():
+            parts = (member.fget, member.fset) if isinstance(member, property) else (member,)
+            for part in parts:
+                plain = getattr(part, "__func__", part)
+                if callable(plain) and inspect.unwrap(plain) is function:
+                    return not isinstance(member, staticmethod | classmethod)
+    return False

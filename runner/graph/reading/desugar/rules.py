@@ -1,0 +1,16 @@
+"""The table of rules, in the order in which they are applied."""
+
+from collections.abc import Callable
+
+from runner.graph.reading.desugar.logical import give_operands
+from runner.graph.reading.desugar.queries import answer_queries
+from runner.graph.reading.desugar.source import Source
+
+# A rule rewrites a construct that means something else to TorchScript, or raises GraphError.
+RULES: tuple[Callable[[Source], None], ...] = (answer_queries, give_operands)
+
+
+def desugar(source: Source) -> None:
+    """Rewrites a function into a form that means the same to TorchScript as to Python."""
+    for rule in RULES:
+        rule(source)
