@@ -12,14 +12,10 @@ from runner.graph.check import check_conversion
 from runner.graph.reading.convert import convert
 from runner.nn.record import recording
 
-FOLDED = "TorchScript works out round() of a constant by itself, to a float"
-MISREAD = {"scalars.RoundedConstant": pytest.mark.xfail(strict=True, reason=FOLDED)}
-
 
 def cases() -> Iterator[Any]:
     for name, program in PROGRAMS.items():
-        marks = (MISREAD[name],) if name in MISREAD else ()
-        yield pytest.param(program, id=name, marks=marks)
+        yield pytest.param(program, id=name)
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")

@@ -9,6 +9,7 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.node import Node
 from runner.graph.reading.declared import by_name, function_target
+from runner.graph.reading.isolated import Compiled
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.scripted import Formal, demangled, formal, plain_name, resolve
 from runner.graph.reading.steps import Place
@@ -20,6 +21,7 @@ class Reads(Protocol):
 
     literals: Literals
     types: dict[int, Type]  # by id of module
+    compiled: Compiled
 
     def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
         """The arguments of a method that is called somewhere."""
@@ -61,11 +63,11 @@ class Around:
         self._type.reads[place, name] = None
 
     def function(self, qualname: str) -> tuple[str, Sequence[Formal] | None]:
-        compiled: Any = torch.jit._state._python_cu.find_function(qualname)
+        compiled = self.reader.compiled.find(qualname)
         formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
         name = plain_name(demangled(qualname))
-        python = resolve(name)
-        if called_by_name(python) and "<" not in name:
+        python = self.reader.compiled.python(qualname) or resolve(name)
+        if is_called_by_name(python, name):
             keywords = by_name(python)
             for declared in formals or ():
                 declared.by_name = declared.name in keywords
@@ -75,8 +77,10 @@ class Around:
         return f":{self.reader.own_function(qualname, compiled)}", formals
 
 
-def called_by_name(function: Any) -> bool:
-    """Whether what is generated calls a function that can be imported by its name."""
+def is_called_by_name(function: Any, name: str = "") -> bool:
+    """Whether what is generated calls a function by its name, "a.b.f" to TorchScript."""
     if not callable(function) or isinstance(function, torch.jit.ScriptFunction):
         return False
-    return "<" not in getattr(function, "__qualname__", "")
+    home, own = getattr(function, "__module__", None) or "", getattr(function, "__name__", "")
+    name = name or f"{home}.{own}".removeprefix("__main__.")
+    return "<" not in name and (resolve(name) is function or home.startswith("torch."))

@@ -162,6 +162,9 @@ class Lowering(Operators):
 
     def prim_ListConstruct(self, n: Any) -> None:
         values = [*n.inputs()]
+        if self.is_hidden(n):
+            self.bind(n.output(), self.env[values[0].debugName()])
+            return
         nested = may_nest(n)
         first = values[0].node() if values else None
         if nested and first is not None and first.kind() == "prim::TupleUnpack":

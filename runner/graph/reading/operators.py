@@ -57,7 +57,48 @@ class Operators(Indexing):
         name = n.kind().partition("::")[2]
         self.call(n, f"builtins:{name.lower()}", *(self.value(v) for v in n.inputs()))
 
-    prim_min = prim_max = prim_abs = prim_Print = aten_divmod = _builtin
+    prim_abs = prim_Print = aten_divmod = _builtin
+
+    def _extreme(self, n: Any) -> None:
+        made = n.inputsAt(0).node()
+        alone = made.kind() == "prim::ListConstruct" and made.inputsSize() == 1
+        if alone and made.inputsAt(0).node().kind().endswith("Implicit"):
+            name = n.kind().partition("::")[2]
+            raise GraphError(
+                f"{line_of(n)}: {name}() of a tensor is {name}() of a list of it to TorchScript. "
+                "Write it as a method of the tensor"
+            )
+        self._builtin(n)
+
+    prim_min = prim_max = _extreme
+
+    def aten_Int(self, n: Any) -> Any:
+        """A rounded number is an int, but to TorchScript."""
+        rounds = n.inputsAt(0).node()
+        if rounds.kind() != "aten::round" or kind_of(rounds.inputsAt(0)) == "Tensor":
+            return NotImplemented
+        self._alias(n)
+        return None
+
+    def aten_Complex(self, n: Any) -> None:
+        self.call(n, "builtins:complex", *(self.value(v) for v in n.inputs()))
+
+    def aten___getitem__(self, n: Any) -> Any:
+        """`[n][0]`, in which constants are hidden from TorchScript, is `n`."""
+        if not self.is_hidden(n.inputsAt(0).node()):
+            return NotImplemented
+        self._alias(n)
+        return None
+
+    def is_hidden(self, n: Any) -> bool:
+        """Whether a list is made for the one item that is taken out of it."""
+        if n.kind() != "prim::ListConstruct" or n.inputsSize() != 1:
+            return False
+        uses = n.output().uses()
+        if len(uses) != 1 or uses[0].user.kind() != "aten::__getitem__":
+            return False
+        index = uses[0].user.inputsAt(1).node()
+        return bool(index.kind() == "prim::Constant" and index.output().toIValue() == 0)
 
     def prim_StringIndex(self, n: Any) -> None:
         self.call(n, "operator:getitem", *(self.value(v) for v in n.inputs()))

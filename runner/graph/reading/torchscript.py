@@ -18,9 +18,10 @@ from torch.jit import _recursive
 
 from runner.errors import GraphError
 from runner.graph.node import Function
-from runner.graph.reading.around import Around, called_by_name
+from runner.graph.reading.around import Around
 from runner.graph.reading.declared import parameters
 from runner.graph.reading.desugar.hook import Desugaring
+from runner.graph.reading.isolated import Compiled
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.lower import Lowering
 from runner.graph.reading.prepare import prepare
@@ -67,7 +68,8 @@ class Reader:
         self._queue: list[tuple[nn.Module, str]] = []
         self._names: dict[str, str] = {}  # qualified name of a script function -> its name here
         self._restore = ExitStack()
-        self.desugaring = Desugaring(called_by_name)
+        self.compiled = Compiled()
+        self.desugaring = Desugaring(self.compiled)
 
     # Before and after
 
@@ -79,6 +81,7 @@ class Reader:
             for text in _QUIET:
                 warnings.filterwarnings("ignore", message=text)
             self._restore = restore
+            self.compiled.install(restore)
             self.desugaring.install(restore)
             restore.callback(setattr, recursive, "concrete_type_store", store)
             recursive.concrete_type_store = self
@@ -266,7 +269,7 @@ class Reader:
             while name in self.functions:
                 name += "_"
             self._names[qualname] = name
-            python = resolve(plain_name(demangled(qualname)))
+            python = self.compiled.python(qualname) or resolve(plain_name(demangled(qualname)))
             schema = compiled.schema.arguments
             target = Function(name, parameters(schema, python, self.literals, method=False))
             self.functions[name] = target

@@ -13,8 +13,10 @@ from torch._jit_internal import FunctionModifiers
 from torch._sources import ParsedDef, SourceContext, make_source_context
 from torch.jit import _recursive, frontend
 
+from runner.graph.reading.around import is_called_by_name
 from runner.graph.reading.desugar.rules import desugar
 from runner.graph.reading.desugar.source import Source
+from runner.graph.reading.isolated import Compiled
 
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive
@@ -25,11 +27,9 @@ _PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source 
 class Desugaring:
     """Gives TorchScript desugared source of whatever it compiles."""
 
-    def __init__(self, resolves: Callable[[Any], bool]) -> None:
-        """`resolves` says whether a function is called by its name in what is generated: of one
-        that is, only the types are read."""
+    def __init__(self, compiled: Compiled) -> None:
         self.open: dict[int, frozenset[str]] = {}  # by id of module, attributes choices decide
-        self._resolves = resolves
+        self._compiled = compiled
         self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
         self._answers = True
 
@@ -78,18 +78,25 @@ class Desugaring:
 
     def _compile_function(self, before: Callable[..., Any]) -> Callable[..., Any]:
         def try_compile_fn(function: Any, place: Any) -> Any:
-            try:
-                return before(function, place)
-            except Exception:
-                if not self._answers or not self._resolves(function):
-                    raise
-            self._answers = False  # what it is for Python is called by its name: types will do
-            try:
-                return before(function, place)
-            finally:
-                self._answers = True
+            made = self._attempt(before, function, place)
+            self._compiled.note(function, made)
+            return made
 
         return try_compile_fn
+
+    def _attempt(self, compile_: Callable[..., Any], function: Any, place: Any) -> Any:
+        """What is compiled of a function. Of one that is called by its name in what is generated,
+        only types are read: these will be those that TorchScript's own answers give, too."""
+        try:
+            return compile_(function, place)
+        except Exception:  # TorchScript raises what it likes
+            if not self._answers or not is_called_by_name(function):
+                raise
+        self._answers = False
+        try:
+            return compile_(function, place)
+        finally:
+            self._answers = True
 
 
 def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:

@@ -2,7 +2,8 @@
 
 import ast
 import builtins
-from typing import Any, final
+from collections.abc import Iterator
+from typing import Any, NamedTuple, final
 
 from runner.graph.reading.desugar.source import UNKNOWN, Source
 
@@ -29,7 +30,7 @@ class Kinds:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._bindings = _bindings(source)
+        self.bindings = _bindings(source)
         self._asked: set[str] = set()
 
     def of(self, node: ast.expr) -> str:
@@ -73,8 +74,8 @@ class Kinds:
         if node.id in self._asked:
             return ""
         self._asked.add(node.id)
-        kinds = {one if isinstance(one, str) else self.of(one)
-                 for one in self._bindings.get(node.id, [""])}  # fmt: skip
+        kinds = {one.kind if isinstance(one, Bound) else self.of(one)
+                 for one in self.bindings.get(node.id, [Bound()])}  # fmt: skip
         self._asked.discard(node.id)
         return _common(kinds)
 
@@ -91,6 +92,13 @@ class Kinds:
 
     def _subscript(self, node: ast.Subscript) -> str:
         sized = node.value
+        if isinstance(sized, ast.List | ast.Tuple) and isinstance(node.slice, ast.Constant):
+            place = node.slice.value
+            return (
+                self.of(sized.elts[place])
+                if isinstance(place, int) and place < len(sized.elts)
+                else ""
+            )
         if isinstance(sized, ast.Call) and not sized.args:
             sized = sized.func
         is_size = isinstance(sized, ast.Attribute) and sized.attr in ("shape", "size")
@@ -131,8 +139,11 @@ class Kinds:
         value = self.source.value_of(function)
         if value is not UNKNOWN:
             given = {self.of(argument) for argument in node.args}
-            if value in (builtins.min, builtins.max, builtins.abs, builtins.round, builtins.sum):
-                return _common(given) if given and given <= _NUMBERS else ""
+            if value is builtins.round and given <= _NUMBERS and len(node.args) == 1:
+                return "int"
+            if value in (builtins.min, builtins.max, builtins.abs, builtins.round, builtins.pow):
+                known = given and given <= _NUMBERS
+                return ("number" if value is builtins.pow else _common(given)) if known else ""
             return _GIVES.get(value, "") if _hashable(value) else ""
         if isinstance(function, ast.Attribute) and not self._is_outside(function):
             if function.attr == "size" and len(node.args) == 1:
@@ -170,37 +181,73 @@ def _hashable(value: Any) -> bool:
     return getattr(value, "__hash__", None) is not None and not isinstance(value, tuple)
 
 
-def _bindings(source: Source) -> dict[str, list[ast.expr | str]]:
-    """By the name of a variable, what is bound to it: expressions, or kinds."""
-    found: dict[str, list[ast.expr | str]] = {}
+class Bound(NamedTuple):
+    """What a variable is bound to where that is no expression of its own."""
+
+    kind: str = ""
+    fixed: bool = False  # whether TorchScript may take it for a constant, in a loop it unrolls
+
+
+def _bindings(source: Source) -> dict[str, list[ast.expr | Bound]]:
+    """By the name of a variable, what is bound to it."""
+    found: dict[str, list[ast.expr | Bound]] = {}
     arguments = source.definition.args
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-        annotation = argument.annotation
-        known = isinstance(annotation, ast.Name) and annotation.id in (
-            "int",
-            "float",
-            "bool",
-            "str",
-        )
-        kind = annotation.id if known and isinstance(annotation, ast.Name) else ""
-        found[argument.arg] = [kind]
-    simple: set[int] = set()
+        found[argument.arg] = [Bound(_annotated(argument.annotation))]
+    seen: set[int] = set()
     for node in ast.walk(source.definition):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    found.setdefault(target.id, []).append(node.value)
-                    simple.add(id(target))
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            changed = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
-            found.setdefault(node.target.id, []).append(changed)
-            simple.add(id(node.target))
-        elif isinstance(node, ast.For) and isinstance(node.target, ast.Name):
-            is_range = isinstance(node.iter, ast.Call) and _is(node.iter.func, "range")
-            found.setdefault(node.target.id, []).append("int" if is_range else "")
-            simple.add(id(node.target))
+        for target, value in _targets(node):
+            seen.add(id(target))
+            found.setdefault(target.id, []).append(value)
     for node in ast.walk(source.definition):
         stored = isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-        if isinstance(node, ast.Name) and stored and id(node) not in simple:
-            found.setdefault(node.id, []).append("")
+        if isinstance(node, ast.Name) and stored and id(node) not in seen:
+            found.setdefault(node.id, []).append(Bound())
     return found
+
+
+def _annotated(annotation: ast.expr | None) -> str:
+    text = "" if annotation is None else ast.unparse(annotation)
+    base = text.partition("[")[0].rpartition(".")[2].lower()
+    if base in ("list", "tuple", "dict"):
+        return base
+    return text if text in ("int", "float", "bool", "str") else ""
+
+
+def _targets(node: ast.AST) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
+    """The variables that a statement binds, and what to."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from _unpacked(target, node.value)
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        kind = _annotated(node.annotation)
+        yield node.target, Bound(kind) if node.value is None else node.value
+    elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        before = ast.Name(node.target.id, ast.Load())
+        yield node.target, ast.BinOp(before, node.op, node.value)
+    elif isinstance(node, ast.For):
+        yield from _walked(node.target, node.iter)
+
+
+def _unpacked(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
+    if isinstance(target, ast.Name):
+        yield target, value
+    elif isinstance(target, ast.Tuple | ast.List):
+        same = isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)
+        parts = value.elts if isinstance(value, ast.Tuple) else []
+        for place, inner in enumerate(target.elts):
+            part = ast.Subscript(value, ast.Constant(place), ast.Load())
+            yield from _unpacked(inner, parts[place] if same else part)
+
+
+def _walked(target: ast.expr, items: ast.expr) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
+    called = (
+        items.func.id if isinstance(items, ast.Call) and isinstance(items.func, ast.Name) else ""
+    )
+    if isinstance(target, ast.Name):
+        yield target, Bound("int") if called == "range" else Bound("", fixed=True)
+        return
+    for place, inner in enumerate(getattr(target, "elts", [])):
+        if isinstance(inner, ast.Name):
+            first = called == "enumerate" and place == 0
+            yield inner, Bound("int" if first else "", fixed=True)
