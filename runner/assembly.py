@@ -19,7 +19,7 @@ from runner.walk import DrawError
 
 log = logging.getLogger(__name__)
 RUNTIME = {
-    "engine": ("space", "mutators", "input", "weights", "trust", "evaluator"),
+    "engine": ("space", "mutators", "input", "weights", "trust", "evaluator", "data"),
     "strategy": ("space", "seed"),
     "training": ("setup",),
 }

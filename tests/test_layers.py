@@ -36,8 +36,8 @@ LAYERS = [
 SHARED = {
     "data": {"data", "images", "splits"},
     "engines": {
-        *("base", "compiler", "engine", "inheritance", "model_space", "notes", "open_graph"),
-        "standalone",
+        *("base", "compiler", "engine", "example", "inheritance", "model_space", "notes"),
+        *("open_graph", "standalone"),
     },
     "mutators": {"calls", "making", "selection", "spots"},
     "evaluators": {

@@ -37,10 +37,14 @@ class BaseEngine(Engine):
         input: Sequence[int] | None = None,
         weights: str | None = None,
         trust: Sequence[str] = (),
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         """`weights`: "inherit" where models start from the weights of the base model, or of the
-        trial that they were made from; None where they start from their own first values."""
-        self._compiler = Compiler(space, mutators, trust, shape, input=input, weights=weights)
+        trial that they were made from; None where they start from their own first values. `data`:
+        the config node of what they are trained on."""
+        self._compiler = Compiler(
+            space, mutators, trust, shape, input=input, weights=weights, data=data
+        )
         self.inherits = self._compiler.inherits
         self._scored: dict[int, tuple[int, Sample]] = {}  # trial -> whose weights, and its sample
         self._unbuilt = {"space": dict(space), "trust": [*trust]}

@@ -46,13 +46,20 @@ class CgoEngine(Engine):
         weights: str | None = None,
         trust: Sequence[str] = (),
         evaluator: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         """`group`: at most so many trials are trained as one. `evaluator`: the config node of what
-        will train them. `weights`: as for `BaseEngine`."""
+        will train them. `weights`, `data`: as for `BaseEngine`."""
         if group < 1:
             raise ConfigError(f"engine.group is {group}; it must be at least 1.")
         self._base = BaseEngine(
-            shape, space=space, mutators=mutators, input=input, weights=weights, trust=trust
+            shape,
+            space=space,
+            mutators=mutators,
+            input=input,
+            weights=weights,
+            trust=trust,
+            data=data,
         )
         self.inherits = self._base.inherits
         self._shape = tuple(shape)

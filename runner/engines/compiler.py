@@ -9,6 +9,7 @@ from typing import Any, final
 
 from runner.config import INHERIT
 from runner.engines.engine import ModelSource
+from runner.engines.example import Example
 from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
 from runner.engines.notes import Notes
@@ -64,10 +65,12 @@ class Compiler:
         *,
         input: Sequence[int] | None = None,
         weights: str | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         """`shape`: of an example, without the batch; `input` goes before it, and is what the model
         must take. `weights`: "inherit" where models start from those of the base model; None where
-        they start from their own first values."""
+        they start from their own first values. `data`: the config node of what they are
+        trained on."""
         known = shape if input is None else input
         self.shape = None if known is None else tuple(known)
         self.inherits = weights == INHERIT
@@ -78,7 +81,7 @@ class Compiler:
         self._key = "engine.shape" if input is None else "space.input"
         self._fits = not mutators and input is None  # whether an example need not be tried (again)
         self.space: Space = self.model_space if self._fits else GraphSpace(self)
-        self._open = OpenGraph(space, trust)
+        self._open = OpenGraph(space, trust, Example(self.shape, data, trust))
         self._notes = Notes(str(space.get("_target_")))
         self._last: OrderedDict[str, Decided | Refused] = OrderedDict()
 

@@ -105,6 +105,7 @@ def make(settings: Settings) -> Engine:
         "weights": settings.weights,
         "trust": settings.trust,
         "evaluator": settings.evaluator,
+        "data": settings.data,
     }
     wanted = signature(locate(settings.engine["_target_"], settings.trust, "engine")) or given
     if settings.weights is not None and "weights" not in wanted:

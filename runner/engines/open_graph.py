@@ -10,13 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from runner.choice import Value, key
+from runner.engines.example import Example
 from runner.engines.model_space import quiet
 from runner.errors import ConfigError, one_line
 from runner.graph.choices import decided
+from runner.graph.conversion import converted, keep_more
 from runner.graph.graph import Graph
 from runner.graph.load import load_source
 from runner.graph.mutator import drop_placeholders
-from runner.graph.reading.convert import convert
+from runner.graph.reading.convert import convert as read
+from runner.graph.reading.kept import Keep, class_name
+from runner.graph.validation import CannotRun, validate
 from runner.graph.writing.generate import generate
 from runner.nn.build import sample as building
 from runner.nn.record import recording
@@ -33,16 +37,20 @@ class OpenGraph:
     """The graph of a space with its choices open; or, where the model's Python needs to know a
     choice, graphs that are converted anew for each sample.
 
-    A decided graph is held against the model that the space's own Python makes of the sample, as
-    long as a sample has a value that was not held before.
+    A decided graph is held against the model that the space's own Python makes of the sample, in
+    structure and on an example, as long as a sample has a value that was not held before.
     """
 
-    def __init__(self, node: Mapping[str, Any], trust: Sequence[str]) -> None:
+    def __init__(
+        self, node: Mapping[str, Any], trust: Sequence[str], example: Example | None = None
+    ) -> None:
         self._node = node
         self._trust = trust
+        self._example = example or Example(None)
         self.graph: Graph | None = None  # with its choices open; None where it cannot be
         self._closed = False  # whether the choices cannot be left open
-        self._unchecked = False  # whether a graph could not be held against a model, which was said
+        self._keep = Keep(by=class_name)  # modules that TorchScript reads otherwise than Python
+        self._said: set[str] = set()  # warnings that were given
         self._held: set[tuple[str, str]] = set()  # labels and values that were looked at
 
     def decided(self, sample: Sample) -> Graph:
@@ -50,18 +58,17 @@ class OpenGraph:
         if self.graph is None and not self._closed:
             with uncollected():
                 self._convert()
-        if self.graph is not None:
+        while self.graph is not None:
             graph = decided(self.graph, lookup(sample))
             if self._agrees(graph, sample):
                 return graph
-        with quiet(), recording(), building(sample):
-            model = self._build()
-        graph = self._read(model)
+        graph = self._alone(sample)
         _check_nothing_lost(graph)
         return decided(graph, lookup(sample))
 
     def _convert(self) -> None:
         """Convert the space once, with its choices open, if that can be."""
+        self.graph = None
         try:
             with quiet(), symbolic(defaults="last"):
                 other = self._build()
@@ -71,18 +78,26 @@ class OpenGraph:
                 what = f"What it makes at {paths[0]!r}" if paths[0] else "What its constructor does"
                 self._close(f"{what} follows from a choice in a way that cannot be written down.")
             else:
-                self.graph = self._read(model)
+                with quiet():
+                    self.graph = read(model, self._keep)
         except Exception as error:
             self._close(one_line(error))
         if self.graph is not None:
             _check_nothing_lost(self.graph)
 
-    @staticmethod
-    def _read(model: nn.Module) -> Graph:
-        """The graph of a model; in no build, so that a class is used as it is only where that
-        makes the same without a sample."""
+    def _alone(self, sample: Sample) -> Graph:
+        """The graph of one sample's model, converted anew. That is done in no build, so that a
+        class is used as it is only where that makes the same without a sample."""
+        with quiet(), recording(), building(sample):
+            model = self._build()
+        pairs = self._unseen(sample)
+        example = self._example.batch if pairs else None
         with quiet():
-            return convert(model)
+            if example is None:
+                return read(model, self._keep)
+            graph = converted(model, self._keep, lambda graph: validate(graph, model, example))
+        self._held |= pairs
+        return graph
 
     def _close(self, why: str) -> None:
         self.graph, self._closed = None, True
@@ -91,37 +106,82 @@ class OpenGraph:
             "to know what was chosen. %s", self._node["_target_"], why,
         )  # fmt: skip
 
-    def _agrees(self, graph: Graph, sample: Sample) -> bool:
+    def _unseen(self, sample: Sample) -> set[tuple[str, str]]:
+        """The labels of a sample with values that were not looked at."""
         pairs = {(label, _kind(value)) for label, value in sample.items()}
-        if pairs <= self._held:
+        return (pairs or {("", "")}) - self._held
+
+    def _agrees(self, graph: Graph, sample: Sample) -> bool:
+        """Whether a decided graph is what the space's own Python makes of the sample; where it is
+        not, the space is converted again with more kept as it is, or for each sample."""
+        unseen = self._unseen(sample)
+        if not unseen:
             return True
-        self._held |= pairs
         try:
-            difference = _difference(graph, self._python_model(sample))
+            model = self._python_model(sample)
+            problem = _difference(graph, model)
         except Exception as error:  # its Python cannot do without values, or on this machine
-            if not self._unchecked:
-                log.warning(
-                    "Graphs of %s are used without holding them against what its Python makes, "
-                    "which failed: %s", self._node["_target_"], one_line(error),
-                )  # fmt: skip
-            self._unchecked = True
+            self._warn(
+                "Graphs of %s are used without holding them against what its Python makes, which "
+                "failed: %s", one_line(error),
+            )  # fmt: skip
+            self._held |= unseen
             return True
-        if difference:
-            self._close(difference)
-        return not difference
+        if problem:
+            self._close(problem)
+        elif self._computes_the_same(graph, model):
+            self._held |= unseen
+            return True
+        return False
+
+    def _computes_the_same(self, graph: Graph, model: nn.Module) -> bool:
+        """Whether a graph and its model give the same on the example, as far as can be told."""
+        example = self._example.batch
+        if example is None:
+            self._warn("Graphs of %s were not checked by running them: %s", _NO_SHAPE)
+            return True
+        try:
+            with quiet():
+                outcome = validate(graph, model, example, same_buffers=True)
+        except CannotRun as error:
+            why = f"it does not run on an example {[*example.shape]}: {error}"
+            self._warn("Graphs of %s were not checked by running them, since %s", why)
+            return True
+        if not outcome.mismatches:
+            return True
+        if keep_more(self._keep, outcome):
+            with uncollected():
+                self._convert()
+        else:
+            self._close(f"Its graph computes something else: {outcome.mismatches[0].text}.")
+        return False
+
+    def _warn(self, text: str, *more: str) -> None:
+        """Log a warning about the space, once."""
+        if text not in self._said:
+            log.warning(text, self._node["_target_"], *more)
+        self._said.add(text)
 
     def _python_model(self, sample: Sample) -> nn.Module:
-        """What the space's own Python makes of a sample, on meta where its code can run there."""
+        """What the space's own Python makes of a sample: with values where there is an example to
+        run it on, else on meta where its code can run there."""
+        if self._example.shape is not None:
+            return self._built(sample, "cpu")
         try:
-            with quiet(), torch.device("meta"), building(sample):
-                return self._build()
+            return self._built(sample, "meta")
         except Exception:  # code that looks at values, which tensors on meta do not have
-            with quiet(), building(sample):
-                return self._build()
+            return self._built(sample, "cpu")
+
+    def _built(self, sample: Sample, device: str) -> nn.Module:
+        with quiet(), torch.device(device), building(sample):
+            return self._build()
 
     def _build(self) -> nn.Module:
         model: nn.Module = build(self._node, self._trust)
         return model
+
+
+_NO_SHAPE = "the shape of an example is not known; set engine.shape."
 
 
 def _check_nothing_lost(graph: Graph) -> None:

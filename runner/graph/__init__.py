@@ -9,6 +9,7 @@ print(generate(graph))
 
 from runner.graph.check import Report as Report
 from runner.graph.check import check_conversion as check_conversion
+from runner.graph.conversion import convert as convert
 from runner.graph.drawing.picture import svg as svg
 from runner.graph.graph import Graph as Graph
 from runner.graph.lint import lint as lint
@@ -21,7 +22,6 @@ from runner.graph.node import Function as Function
 from runner.graph.node import Node as Node
 from runner.graph.node import Parameter as Parameter
 from runner.graph.node import Value as Value
-from runner.graph.reading.convert import convert as convert
 from runner.graph.running.shapes import propagate as propagate
 from runner.graph.saving.codec import from_json as from_json
 from runner.graph.saving.codec import to_json as to_json

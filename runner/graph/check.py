@@ -1,16 +1,15 @@
 """Checks a conversion: the generated source must compute what the model computes."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
 from runner.errors import GraphError, one_line
+from runner.graph.equivalence import MODES, Run, all_differences, restored, run, seeded
 from runner.graph.graph import Graph, Note
 from runner.graph.lint import lint
 from runner.graph.load import load_source
@@ -18,10 +17,7 @@ from runner.graph.reading.convert import check_model, convert
 from runner.graph.unit import Grade
 from runner.graph.writing.generate import generate
 
-RTOL, ATOL = 1e-4, 1e-5
 WAYS = {"as generated": False, "standalone": True}
-MODES = {"eval": False, "train": True}
-Leaves = dict[str, Any]  # what a model gives: tensors and plain values, by where they stand
 
 
 @final
@@ -69,7 +65,7 @@ def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
     """
     check_model(model)
     report = Report(type(model).__name__)
-    with torch.random.fork_rng(devices=_devices(model)), _restored(model):
+    with seeded(), restored(model):
         state = copy.deepcopy(model.state_dict())
         graph = _try(report, "the conversion", lambda: convert(model))
         expected = _expected(model, inputs, kwargs, report)
@@ -107,30 +103,20 @@ def _twin(report: Report, graph: Graph, way: str, *, standalone: bool) -> nn.Mod
     return twin
 
 
-# Running
-
-
-@final
-@dataclass
-class _Run:
-    """What came of running a model in one mode."""
-
-    outputs: Leaves
-    gradients: Leaves
-    buffers: Leaves
+# Comparing
 
 
 def _expected(
     model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any], report: Report
-) -> dict[str, _Run]:
+) -> dict[str, Run]:
     """How the model itself runs, in the modes in which it does."""
     runs = {}
-    for mode, training in MODES.items():
+    for mode in MODES:
         try:
-            with _restored(model):
-                runs[mode] = _run(model, inputs, kwargs, training=training)
+            with restored(model):
+                runs[mode] = run(model, inputs, kwargs, mode=mode)
         except Exception as error:
-            if not training:
+            if mode == "eval":
                 raise GraphError(
                     f"{report.model} itself does not run on these inputs: {one_line(error)}"
                 ) from error
@@ -139,97 +125,29 @@ def _expected(
     return runs
 
 
-def _run(
-    model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any], *, training: bool
-) -> _Run:
-    """Run a model on copies of the inputs, with a seed of its own."""
-    model.train(training)
-    given = copy.deepcopy((tuple(inputs), dict(kwargs)))
-    starts = {n: x for n, x in _leaves(given, "input") if training and _takes_gradient(x)}
-    for start in starts.values():
-        start.requires_grad_()
-    with torch.set_grad_enabled(training):
-        args, named = tree_map_only(Tensor, torch.clone, given)  # which may be changed in place
-        torch.manual_seed(0)
-        outputs = dict(_leaves(model(*args, **named))) | dict(_leaves((args, named), "input"))
-    gradients = _gradients(model, starts, outputs) if training else {}
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    return _Run({name: _detached(leaf) for name, leaf in outputs.items()}, gradients, buffers)
-
-
-def _takes_gradient(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.is_floating_point()
-
-
-def _gradients(model: nn.Module, starts: Leaves, outputs: Leaves) -> Leaves:
-    """The gradients of parameters and inputs, for a fixed random weighting of the outputs."""
-    parameters = starts | {n: p for n, p in model.named_parameters() if p.requires_grad}
-    generator = torch.Generator().manual_seed(0)
-    total = None
-    for leaf in outputs.values():
-        if _takes_gradient(leaf) and leaf.requires_grad:
-            weights = torch.randn(leaf.shape, generator=generator).to(leaf)
-            part = (leaf * weights).mean().float()
-            total = part if total is None else total + part
-    if total is None or not parameters:
-        return {}
-    found = torch.autograd.grad(total, [*parameters.values()], allow_unused=True)
-    return dict(zip(parameters, found, strict=True))
-
-
-def _leaves(thing: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
-    """Tensors and plain values in an output, and where they stand."""
-    if isinstance(thing, Mapping):
-        for key, item in thing.items():
-            yield from _leaves(item, f"{path}[{key!r}]")
-    elif isinstance(thing, list | tuple):
-        yield f"len({path})", len(thing)
-        named = hasattr(thing, "_fields")  # a list for a torch.Size is what TorchScript makes
-        yield f"type({path})", type(thing).__name__ if named else "plain"
-        for i, item in enumerate(thing):
-            yield from _leaves(item, f"{path}[{i}]")
-    else:
-        yield path, thing
-
-
-def _detached(leaf: Any) -> Any:
-    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
-
-
-# Comparing
-
-
 def _compare(
     report: Report,
     way: str,
     twin: nn.Module,
     state: Mapping[str, Tensor],
-    expected: Mapping[str, _Run],
+    expected: Mapping[str, Run],
     given: tuple[Sequence[Any], Mapping[str, Any]],
 ) -> None:
     if (names := [*twin.state_dict()]) != [*state]:
         report.problems.append(f"{way}: {_other_names(names, [*state])}")
         return
-    for mode, run in expected.items():
+    for mode, theirs in expected.items():
         what = f"{way}, {mode} mode"
         report.compared.append(what)
 
-        def again(mode: str = mode) -> _Run:
+        def again(mode: str = mode) -> Run:
             twin.load_state_dict(state)
-            with _restored(twin):
-                return _run(twin, *given, training=MODES[mode])
+            with restored(twin):
+                return run(twin, *given, mode=mode)
 
-        found: _Run | None = _try(report, f"{what}: running", again)
-        if found is not None:
-            pairs = [
-                (found.outputs, run.outputs, ""),
-                (found.gradients, run.gradients, "gradient "),
-                (found.buffers, run.buffers, "buffer "),
-            ]
-            for ours, theirs, kind in pairs:
-                difference = _difference(ours, theirs, kind)
-                if difference:
-                    report.problems.append(f"{what}: {difference}")
+        ours: Run | None = _try(report, f"{what}: running", again)
+        if ours is not None:
+            report.problems += [f"{what}: {text}" for text in all_differences(ours, theirs)]
 
 
 def _other_names(ours: list[str], theirs: list[str]) -> str:
@@ -240,80 +158,6 @@ def _other_names(ours: list[str], theirs: list[str]) -> str:
     return f"the state_dict lacks {missing[:3]} and has {extra[:3]} instead."
 
 
-def _difference(ours: Leaves, theirs: Leaves, kind: str) -> str:
-    """The first difference as a sentence, and how many there are; empty when there is none."""
-    if ours.keys() != theirs.keys():
-        return f"{kind}names differ: {sorted(ours.keys() ^ theirs.keys())[:4]}."
-    wrong = [text for name in theirs if (text := _unlike(ours[name], theirs[name], kind + name))]
-    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return f"{wrong[0]}{more}." if wrong else ""
-
-
-def _unlike(one: Any, other: Any, name: str) -> str:
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return "" if _plainly_equal(one, other) else f"{name} is {one!r:.80}, not {other!r:.80}"
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return f"{name} is {_kind(one)}, not {_kind(other)}"
-    if one.is_sparse or one.is_quantized or one.is_nested:
-        one, other = one.to_dense(), other.to_dense()
-    if not (one.is_floating_point() or one.is_complex()):
-        return "" if torch.equal(one, other) else f"{name} has other values"
-    if torch.allclose(one, other, rtol=RTOL, atol=ATOL, equal_nan=True):
-        return ""
-    return f"{name} is off by {(one - other).abs().max():.3g}"
-
-
-def _plainly_equal(one: Any, other: Any) -> bool:
-    plain = (bool, int, float, str, type(None))
-    if isinstance(other, plain) or isinstance(one, plain):
-        return type(one) is type(other) and (one == other or one != one)
-    return type(one).__name__ == type(other).__name__
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')}{[*tensor.shape]}"
-
-
-# Leaving the model as it was
-
-
-OWN = frozenset(vars(nn.Module())) - {"training"}  # what every module has, and no forward sets
-
-
-@contextmanager
-def _restored(model: nn.Module) -> Iterator[None]:
-    """Put back modes, buffers, plain attributes and gradients of a model afterwards."""
-    modules = [*model.modules()]
-    plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
-    filled = [
-        (v, copy.copy(v)) for own in plain for v in own.values() if isinstance(v, list | dict)
-    ]
-    buffers = [(m, n, b, b.detach().clone()) for m in modules for n, b in m._buffers.items()
-               if b is not None]  # fmt: skip
-    gradients = [(p, p.grad) for p in model.parameters()]
-    try:
-        yield
-    finally:
-        for module, attributes in zip(modules, plain, strict=True):
-            for name in [k for k in vars(module) if k not in OWN and k not in attributes]:
-                del module.__dict__[name]
-            module.__dict__.update(attributes)
-        for container, content in filled:
-            container.clear()
-            (container.extend if isinstance(container, list) else container.update)(content)
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                module._buffers[name] = buffer.copy_(value)
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-
-
 def _device(model: nn.Module) -> torch.device:
     tensors = (*model.parameters(), *model.buffers())
     return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _devices(model: nn.Module) -> list[int]:
-    """The CUDA devices whose random state must be kept."""
-    tensors = (*model.parameters(), *model.buffers())
-    return sorted({t.device.index for t in tensors if t.is_cuda and t.device.index is not None})

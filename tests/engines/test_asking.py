@@ -69,7 +69,9 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     with caplog.at_level(logging.INFO, "runner.engines.notes"):
         for sample in made.space.enumerate():
             made.key(sample)
-    counts, note = [record.message for record in caplog.records]
+    counts, note = [
+        record.message for record in caplog.records if record.name == "runner.engines.notes"
+    ]
     assert counts == "asking.Spare as a graph: 2 graph, 0 shell, 3 basic."
     assert note.startswith("layers.0.1 (Rest): TorchScript cannot read it. asking.py:")
     assert note.endswith("(and at 2 more places)")

@@ -10,13 +10,15 @@ from torch.nn.parameter import is_lazy
 
 from runner.errors import GraphError
 from runner.graph.graph import Graph, Note
+from runner.graph.reading.kept import Keep
 from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.units import Units
 from runner.nn.record import settle
 
 
-def convert(model: nn.Module) -> Graph:
-    """The graph of a model. What could not be read is said in its `notes`.
+def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
+    """The graph of a model. What could not be read is said in its `notes`. `keep` are modules that
+    are to be kept as they are.
 
     Raises GraphError on a Python that TorchScript does not support, and for a model without
     shapes or values to read.
@@ -32,7 +34,7 @@ def convert(model: nn.Module) -> Graph:
     _check_tensors(reader)
     with reader.reading():
         reader.read()
-    graph = Units(model, reader).graph()
+    graph = Units(model, reader, keep or Keep()).graph()
     graph.notes += _from_main(graph)
     return graph
 

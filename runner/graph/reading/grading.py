@@ -10,6 +10,7 @@ from runner.graph.reading.added import Spot, unwritable
 from runner.graph.reading.attributes import default_of
 from runner.graph.reading.construction import Construction, from_attributes
 from runner.graph.reading.hooks import plain_class
+from runner.graph.reading.kept import Keep
 from runner.graph.reading.literal import reference
 from runner.graph.reading.notes import Notes
 from runner.graph.reading.pruned import pruned_result, pruned_test
@@ -35,12 +36,19 @@ class Grading:
     """Grades modules, and notes those that are kept as they are."""
 
     def __init__(
-        self, model: nn.Module, reader: Reader, construction: Construction, notes: Notes
+        self,
+        model: nn.Module,
+        reader: Reader,
+        construction: Construction,
+        notes: Notes,
+        keep: Keep,
     ) -> None:
+        """`keep`: modules that are to be kept as they are, although they were read."""
         self.model = model
         self.reader = reader
         self.construction = construction
         self.notes = notes
+        self.keep = keep
 
     def grade(self, module: nn.Module, names: frozenset[str] | None) -> tuple[Grade, bool]:
         """The grade of a module, and whether its unit inherits from its class; with the names that
@@ -54,11 +62,14 @@ class Grading:
         inherits = bool(overridden(cls))
         used = not inherits and names is not None and uses_class(names, cls)
         whole = id(module) in self._kept
+        kept = self.keep(module)
         is_read = used or not keeps_forward(module)
         if inherits and calls_anew(cls):
             names = names or frozenset()
         if whole:
             why, instead = f"{_UNSEEN}: {self._kept[id(module)]}", _UNSEEN_INSTEAD
+        elif kept is not None:
+            why, instead, whole = kept.reason, _OTHERWISE_INSTEAD, kept.whole
         elif is_read and (problem := self._problem(module, found, names, used=used)):
             why, instead = f"{_UNREAD}. {problem}", _UNREAD_INSTEAD
         elif inherits and not self._can_inherit(module):
@@ -161,6 +172,7 @@ class Grading:
 
 _UNREAD = "TorchScript cannot read it"
 _UNREAD_INSTEAD = "write its forward as TorchScript allows"
+_OTHERWISE_INSTEAD = "write its forward so that both read the same"
 _UNSEEN = "TorchScript does not see all of it"
 _UNSEEN_INSTEAD = "do in forward what it does elsewhere"
 _LOST = (

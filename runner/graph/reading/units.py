@@ -16,6 +16,7 @@ from runner.graph.reading.construction import Construction
 from runner.graph.reading.earlier import put_in_order
 from runner.graph.reading.grading import Grading, keeps_forward
 from runner.graph.reading.hooks import plain_class
+from runner.graph.reading.kept import Keep
 from runner.graph.reading.literal import Literals, reference
 from runner.graph.reading.notes import Notes
 from runner.graph.reading.standins import is_choice
@@ -33,7 +34,7 @@ from runner.nn.record import record_of
 class Units:
     """Makes the graph of a model that was read."""
 
-    def __init__(self, model: nn.Module, reader: Reader) -> None:
+    def __init__(self, model: nn.Module, reader: Reader, keep: Keep) -> None:
         self.model = model
         self.reader = reader
         self.made: dict[int, Unit] = {}
@@ -42,7 +43,7 @@ class Units:
         self.weights = Weights(model, reader, literals, self.notes)
         self.attributes = Attributes(reader, literals, self.notes)
         self.construction = Construction(reader, literals, self.weights, self.notes)
-        self.grading = Grading(model, reader, self.construction, self.notes)
+        self.grading = Grading(model, reader, self.construction, self.notes, keep)
         self._used: dict[int, list[str]] = {}  # attributes that a shell above may use
 
     def graph(self) -> Graph:

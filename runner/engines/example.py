@@ -1,0 +1,59 @@
+"""Example: a batch of inputs that models are tried on before they are trained."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from runner.data.data import Data
+from runner.errors import one_line
+from runner.graph.running.shapes import EXAMPLES
+from runner.targets import build
+
+log = logging.getLogger(__name__)
+
+
+@final
+class Example:
+    """The first examples of the data, where these have the shape; else normal random numbers."""
+
+    def __init__(
+        self,
+        shape: Sequence[int] | None,
+        data: Mapping[str, Any] | None = None,
+        trust: Sequence[str] = (),
+    ) -> None:
+        """`shape` is that of one example, without the batch; None where it is not known. `data` is
+        the config node of what models are trained on."""
+        self.shape = None if shape is None else tuple(shape)
+        self._data = data
+        self._trust = trust
+
+    @cached_property
+    def batch(self) -> Tensor | None:
+        """Inputs (N, ...) of a small batch; None where no shape is known. Loads the data once."""
+        if self.shape is None:
+            return None
+        found = self._of_data()
+        if found is not None:
+            return found
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(EXAMPLES, *self.shape, generator=generator)
+
+    def _of_data(self) -> Tensor | None:
+        if self._data is None:
+            return None
+        try:
+            data: Data = build(self._data, self._trust)
+            if data.shape != self.shape:
+                return None
+            split = data.search().train
+            inputs, _ = next(iter(split.batches(EXAMPLES, torch.device("cpu"))))
+        except Exception as error:  # trials say so themselves, if they need it
+            log.info("Models are tried on random numbers; the data do not load: %s",
+                     one_line(error))  # fmt: skip
+            return None
+        return inputs.clone()
