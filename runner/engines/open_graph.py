@@ -92,7 +92,7 @@ class OpenGraph:
             model = self._build()
         pairs = self._unseen(sample)
         example = self._example.batch if pairs else None
-        with quiet():
+        with quiet(), single_threaded():
             if example is None:
                 return read(model, self._keep)
             graph = converted(model, self._keep, lambda graph: validate(graph, model, example))
@@ -141,7 +141,7 @@ class OpenGraph:
             self._warn("Graphs of %s were not checked by running them: %s", _NO_SHAPE)
             return True
         try:
-            with quiet():
+            with quiet(), single_threaded():
                 outcome = validate(graph, model, example, same_buffers=True)
         except CannotRun as error:
             why = f"it does not run on an example {[*example.shape]}: {error}"
@@ -232,6 +232,18 @@ def _layers(model: nn.Module) -> dict[str, str]:
         if type(module).__module__.startswith("torch.nn.") and not any(module.children())
         if not isinstance(module, nn.Identity)  # where the other has a Placeholder
     }
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Runs the block with one thread for each operation of torch: the workers need the other cores,
+    and threads that wait for a core make small operations many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
