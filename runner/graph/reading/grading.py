@@ -97,7 +97,8 @@ class Grading:
             return found.problem
         if used:
             return "What calls it was not read, and may use more of it than forward"
-        if names is not None and (test := pruned_test(module, found)):
+        unread = names is not None or module is self.model  # whoever calls it
+        if unread and (test := pruned_test(module, found)):
             return test
         return pruned_result(module, found) if self._gives_more else ""
 

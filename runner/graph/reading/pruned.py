@@ -22,7 +22,7 @@ def pruned_test(module: nn.Module, found: Type) -> str:
         if line := _packs_argument(function):
             return f"{line}: it makes a list of an argument, which may be one already"
     for source in _sources(module, found):
-        free = {a.arg for a in source.definition.args.args[1:] if _is_of_one_type(a)}
+        free = {a.arg for a in _of_one_type(source.definition.args)}
         for node in ast.walk(source.definition):
             subject = _subject(node)
             if isinstance(subject, ast.Name) and subject.id in free:
@@ -100,10 +100,19 @@ def _values(argument: list[Argument]) -> set[Value]:
     return {item for item in argument if type(item) is Value}
 
 
-def _is_of_one_type(argument: ast.arg) -> bool:
-    """Whether TorchScript takes an argument to be of just one type, so that a test is no test."""
-    text = "" if argument.annotation is None else ast.unparse(argument.annotation)
-    return not re.search(r"\b(Optional|Union|None|Any)\b", text)
+def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:
+    """The arguments that TorchScript takes to be of just one type, so that a test is no test."""
+    without = len(arguments.args) - len(arguments.defaults)
+    defaults: list[ast.expr | None] = [*[None] * without, *arguments.defaults]
+    pairs = [*zip(arguments.args, defaults, strict=True)][1:]
+    for argument, default in [
+        *pairs,
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]:
+        text = "" if argument.annotation is None else ast.unparse(argument.annotation)
+        optional = not text and isinstance(default, ast.Constant) and default.value is None
+        if not optional and not re.search(r"\b(Optional|Union|None|Any)\b", text):
+            yield argument
 
 
 def _subject(node: ast.AST) -> ast.expr | None:

@@ -6,11 +6,13 @@ from runner.graph.reading.desugar.constants import fold_constants
 from runner.graph.reading.desugar.instances import type_numbers
 from runner.graph.reading.desugar.logical import give_operands
 from runner.graph.reading.desugar.loops import iterate_live
+from runner.graph.reading.desugar.parameters import annotate_defaults
 from runner.graph.reading.desugar.queries import answer_queries
 from runner.graph.reading.desugar.source import Source
 
 # A rule rewrites a construct that means something else to TorchScript, or raises GraphError.
 RULES: tuple[Callable[[Source], None], ...] = (
+    annotate_defaults,
     answer_queries,
     iterate_live,
     fold_constants,
