@@ -111,7 +111,7 @@ def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:
     ]:
         text = "" if argument.annotation is None else ast.unparse(argument.annotation)
         optional = not text and isinstance(default, ast.Constant) and default.value is None
-        if not optional and not re.search(r"\b(Optional|Union|None|Any)\b", text):
+        if not optional and not re.search(r"\b(Optional|Union|None|Any)\b|\|", text):
             yield argument
 
 

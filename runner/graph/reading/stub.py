@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+_STUB = "Stub"  # the name of the class of all stubs
 _numbers = itertools.count()
 
 
@@ -56,9 +57,17 @@ def stub(
     if hide:
         body["__jit_ignored_attributes__"] = property(lambda self: [*self._modules])
     body["__dir__"] = lambda self: names
-    meta = type("Stub", (type(cls),), {"__dir__": lambda cls: names})
+    meta = type(_STUB, (type(cls),), {"__dir__": lambda cls: names})
     found: type[nn.Module] = meta(cls.__name__, (cls,), body)
     return found
+
+
+def original(module: nn.Module) -> type[nn.Module]:
+    """The class of a module, also where a stub is in its place."""
+    cls = type(module)
+    while type(cls).__name__ == _STUB:
+        cls = cls.__mro__[1]
+    return cls
 
 
 Typed = tuple[str, Any, Any]  # name, type or None, default or inspect.Parameter.empty

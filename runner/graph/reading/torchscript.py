@@ -199,7 +199,7 @@ class Reader:
         return found
 
     def _compile(self, module: nn.Module, found: Type) -> None:
-        with self.desugaring.of(module, found.decided):
+        with self.desugaring.of(module, found.relied):
             self._compile_methods(module, found)
 
     def _compile_methods(self, module: nn.Module, found: Type) -> None:

@@ -39,6 +39,21 @@ def names_of(function: Any) -> frozenset[str]:
     return frozenset(n for part in _functions(function) for n in _names(part, seen, own=True))
 
 
+@functools.cache
+def stored_names(cls: Any) -> frozenset[str]:
+    """Names of attributes that the methods of a class set, or delete, after it was constructed."""
+    return frozenset(
+        step.argval
+        for owner in _own_classes(cls)
+        for name, member in vars(owner).items()
+        if name != "__init__"
+        for function in _functions(member)
+        for code in _codes(function.__code__)
+        for step in dis.get_instructions(code)
+        if step.opname in ("STORE_ATTR", "DELETE_ATTR")
+    )
+
+
 def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
     """Whether modules of a class have methods or properties of these names, or can be asked for
     a length, items and the like, which only the class itself gives; or are asked for the class."""

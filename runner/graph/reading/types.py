@@ -7,6 +7,7 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.node import Function, Node
+from runner.graph.reading.desugar.source import Question
 from runner.graph.reading.scripted import Formal, formal, plain_name, spoken
 from runner.graph.reading.steps import Place
 
@@ -24,12 +25,11 @@ class Type:
     reads: dict[tuple[Place, str], None] = field(default_factory=dict)
     formals: dict[str, list[Formal]] = field(default_factory=dict)
     calls: list[tuple[Node, "Type", str]] = field(default_factory=list)  # of overloads
-    decided: dict[str, Any] = field(default_factory=dict)  # attributes whose values were relied on
+    relied: list[tuple[Question, Any]] = field(default_factory=list)  # and the answers, see Source
 
     def decides(self, module: nn.Module) -> bool:
-        """Whether a module has the attributes that were relied on when this was compiled."""
-        own = vars(module)
-        return all(_same(own.get(name), value) for name, value in self.decided.items())
+        """Whether a module gives the answers that were relied on when this was compiled."""
+        return all(_same(question(module), answer) for question, answer in self.relied)
 
     def schema(self, method: str) -> list[Formal]:
         """The arguments of a method, without self."""

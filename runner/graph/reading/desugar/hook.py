@@ -15,9 +15,10 @@ from torch.jit import _recursive, frontend
 
 from runner.graph.reading.around import is_called_by_name
 from runner.graph.reading.desugar.rules import desugar
-from runner.graph.reading.desugar.source import Source
+from runner.graph.reading.desugar.source import Question, Source
 from runner.graph.reading.isolated import Compiled
 
+Relied = list[tuple[Question, Any]]  # see `Source.relied`
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive
 _PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source past its end
@@ -30,14 +31,14 @@ class Desugaring:
     def __init__(self, compiled: Compiled) -> None:
         self.open: dict[int, frozenset[str]] = {}  # by id of module, attributes choices decide
         self._compiled = compiled
-        self._modules: list[tuple[nn.Module, dict[str, Any]]] = []
+        self._modules: list[tuple[nn.Module, Relied]] = []
         self._answers = True
 
     @contextmanager
-    def of(self, module: nn.Module, decided: dict[str, Any]) -> Iterator[None]:
+    def of(self, module: nn.Module, relied: Relied) -> Iterator[None]:
         """Take methods that are compiled meanwhile for those of a module; what they rely on is
-        added to `decided`."""
-        self._modules.append((module, decided))
+        added to `relied`."""
+        self._modules.append((module, relied))
         try:
             yield
         finally:
@@ -70,9 +71,9 @@ class Desugaring:
         file, start = parsed.filename or "", parsed.file_lineno
         source = Source(plain, definition, file, start, answers=self._answers)
         if self._modules:
-            module, decided = self._modules[-1]
+            module, relied = self._modules[-1]
             if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):
-                source.module, source.decided = module, decided
+                source.module, source.relied = module, relied
                 source.open = self.open.get(id(module), frozenset())
         return source
 

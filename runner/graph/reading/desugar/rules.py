@@ -6,6 +6,7 @@ from runner.graph.reading.desugar.constants import fold_constants
 from runner.graph.reading.desugar.instances import type_numbers
 from runner.graph.reading.desugar.logical import give_operands
 from runner.graph.reading.desugar.loops import iterate_live
+from runner.graph.reading.desugar.modules import answer_about_modules
 from runner.graph.reading.desugar.parameters import annotate_defaults
 from runner.graph.reading.desugar.queries import answer_queries
 from runner.graph.reading.desugar.source import Source
@@ -14,6 +15,7 @@ from runner.graph.reading.desugar.source import Source
 RULES: tuple[Callable[[Source], None], ...] = (
     annotate_defaults,
     answer_queries,
+    answer_about_modules,
     iterate_live,
     fold_constants,
     type_numbers,

@@ -17,6 +17,7 @@ from torch import nn
 from runner.errors import GraphError
 
 N = TypeVar("N", bound=ast.AST)
+Question = Callable[[nn.Module], Any]  # what is asked of a module whose methods are read
 UNKNOWN: Any = object()  # the value of an expression that only a run can tell
 
 
@@ -35,7 +36,7 @@ class Source:
     start: int  # the line of its first line
     module: nn.Module | None = None
     answers: bool = True  # whether questions for TorchScript are answered as Python does
-    decided: dict[str, Any] = field(default_factory=dict)  # attributes that were relied on
+    relied: list[tuple[Question, Any]] = field(default_factory=list)  # with the answers it had
     open: frozenset[str] = frozenset()  # attributes of the module that choices decide
 
     def place(self, node: ast.AST) -> str:
@@ -109,7 +110,13 @@ class Source:
     def rely(self, node: ast.Attribute) -> None:
         """Makes the value of `self.name` part of what was compiled: modules that hold another one
         are not of the same type."""
-        self.decided[node.attr] = vars(self.module)[node.attr]
+        name = node.attr
+        self.rely_on(lambda module: vars(module).get(name))
+
+    def rely_on(self, question: Question) -> None:
+        """Makes the answer to a question part of what was compiled."""
+        if self.module is not None:
+            self.relied.append((question, question(self.module)))
 
     def sets(self, name: str) -> bool:
         """Whether the function sets an attribute of this name, of whatever."""
