@@ -97,8 +97,9 @@ class Grading:
             return found.problem
         if used:
             return "What calls it was not read, and may use more of it than forward"
-        unread = names is not None or module is self.model  # whoever calls it
-        if unread and (test := pruned_test(module, found)):
+        is_root = module is self.model  # whatever it is called with
+        unread = names is not None or is_root
+        if unread and (test := pruned_test(module, found, is_root=names is None)):
             return test
         return pruned_result(module, found) if self._gives_more else ""
 

@@ -15,15 +15,16 @@ from runner.graph.node import Argument, Function, Value
 from runner.graph.reading.types import Type
 
 
-def pruned_test(module: nn.Module, found: Type) -> str:
+def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str:
     """Why what TorchScript read may be wrong when nobody checks the types of the arguments: it
-    took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not."""
+    took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not.
+    Of the root, whose arguments are examples, tests that only refuse may be left out."""
     for function in found.functions.values():
         if line := _packs_argument(function):
             return f"{line}: it makes a list of an argument, which may be one already"
     for source in _sources(module, found):
         free = {a.arg for a in _of_one_type(source.definition.args)}
-        for node in ast.walk(source.definition):
+        for node in _without_checks(source.definition) if is_root else ast.walk(source.definition):
             subject = _subject(node)
             if isinstance(subject, ast.Name) and subject.id in free:
                 where = source.place(node)
@@ -98,6 +99,18 @@ def _packs_argument(function: Function) -> str:
 
 def _values(argument: list[Argument]) -> set[Value]:
     return {item for item in argument if type(item) is Value}
+
+
+def _without_checks(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but assertions, and branches that only raise."""
+    if isinstance(node, ast.If) and not node.orelse:
+        if all(isinstance(statement, ast.Raise) for statement in node.body):
+            return
+    elif isinstance(node, ast.Assert):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _without_checks(child)
 
 
 def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:

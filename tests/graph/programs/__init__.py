@@ -22,6 +22,7 @@ from programs import (  # noqa: F401 (each adds its cases)
     nets,
     optional,
     pointwise,
+    questions,
     rare,
     scalars,
     shapes,
