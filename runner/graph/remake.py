@@ -13,6 +13,7 @@ from runner.graph.graft import graft
 from runner.graph.graph import Graph
 from runner.graph.load import load_source
 from runner.graph.reading.convert import convert
+from runner.graph.reading.kept import Keep
 from runner.graph.signature import locate, with_argument
 from runner.graph.unit import Unit
 from runner.graph.weight import Start
@@ -20,29 +21,41 @@ from runner.graph.writing.generate import generate
 from runner.nn.record import recording
 
 _KEPT = 256
-_converted: dict[tuple[str, Any], Graph] = {}  # by the source that makes it, and the class
+_converted: dict[tuple[Any, ...], Graph] = {}  # by the source that makes it, and what is kept
 
 
-def made(call: Call, tensors: Mapping[str, torch.Tensor] | None = None) -> Graph:
-    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and
-    of any other class the inside is there, too. `tensors` are those that the arguments speak of.
+def made(call: Call, graph: Graph) -> Graph:
+    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and of
+    any other class the inside is there, too. It is made for `graph`: arguments may speak of its
+    tensors, and classes that are kept as they are there are kept here as well.
 
     Raises GraphError when the constructor raises.
     """
     if call.target.startswith("torch.nn:"):
         return Graph(Unit.of(call.target, *call.args, **call.kwargs))
-    graph = Graph(Unit("basic", Ref(call.target), call))
+    alone = Graph(Unit("basic", Ref(call.target), call))
     named = [thing.name for thing in leaves(call) if type(thing) is Stored]
-    graph.tensors = {name: (tensors or {})[name] for name in named}
-    text = generate(graph)
+    alone.tensors = {name: graph.tensors[name] for name in named}
+    text = generate(alone)
+    names = _kept_classes(graph)
+    keep = Keep.classes(names, "it is kept elsewhere in the model")
     if named:
-        return convert(_built(text, graph))
-    key = text, locate(call.target)
+        return convert(_built(text, alone), keep)
+    key = text, locate(call.target), names
     if key not in _converted:
         if len(_converted) >= _KEPT:
             _converted.clear()
-        _converted[key] = convert(_built(text, graph))
+        _converted[key] = convert(_built(text, alone), keep)
     return _converted[key]
+
+
+def _kept_classes(graph: Graph) -> frozenset[str]:
+    """The classes of units that are not read: code of theirs would not be what it is in Python."""
+    return frozenset(
+        unit.cls.target
+        for _, unit in graph.root.walk()
+        if unit.grade in ("shell", "basic") and not unit.cls.target.startswith("torch.nn")
+    )
 
 
 def _built(text: str, graph: Graph) -> nn.Module:
@@ -88,7 +101,7 @@ def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
         graph.ties = ties
         return path
 
-    graft(graph, made(call, graph.tensors), put)
+    graft(graph, made(call, graph), put)
 
 
 def _moved(start: Start, old: Unit, moved: Mapping[Unit, Unit]) -> Start | None:

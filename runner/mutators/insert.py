@@ -89,7 +89,7 @@ class Insert(Selective):
             new.inserted = True
             return put(new)
 
-        graft(graph, made(call, graph.tensors), marked)
+        graft(graph, made(call, graph), marked)
 
     def _in_order(self, graph: Graph, path: str, call: Call, found: Sequence[Site]) -> None:
         """Put a module among those that run in order, and into code that calls them one by one."""

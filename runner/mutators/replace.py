@@ -64,7 +64,7 @@ def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
         return path
 
     passed = passes(graph, unit)
-    graft(graph, made(call, graph.tensors), put)
+    graft(graph, made(call, graph), put)
     if not passed and passes(graph, graph.unit(path)):
         calm_place(graph, path)
 

@@ -1,6 +1,6 @@
 """Modules that are to be kept as they are, although TorchScript reads them."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -26,6 +26,13 @@ class Keep:
     def __init__(self, by: Callable[[nn.Module], Hashable] = id) -> None:
         self._by = by
         self._kept: dict[Hashable, Kept] = {}
+
+    @classmethod
+    def classes(cls, names: Iterable[str], reason: str) -> "Keep":
+        """Keeps the modules of all classes of these names, as `class_name` gives them."""
+        keep = cls(class_name)
+        keep._kept = dict.fromkeys(names, Kept(reason))
+        return keep
 
     def __call__(self, module: nn.Module) -> Kept | None:
         """Why a module is to be kept; None if it is not."""
