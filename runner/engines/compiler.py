@@ -137,7 +137,7 @@ class Compiler:
         base = self._base(found.inline).plan(found.tracked)
         given = Heritage(
             space=dict(self.model_space.node), trust=self._trust, sample=found.inline, seed=SEED,
-            plan=base,
+            example=None if self.shape is None else [*self.shape], plan=base,
         )  # fmt: skip
         if parent is not None:
             with suppress(Refused, DrawError):  # it was built where the driver cannot build it

@@ -4,7 +4,7 @@ worker."""
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, final
 
@@ -12,29 +12,32 @@ from safetensors import safe_open
 from torch import Tensor, default_generator, nn
 from torch.random import fork_rng
 
-from runner.errors import GraphError
+from runner.errors import GraphError, one_line
 from runner.graph.graph import Graph
-from runner.graph.inheriting.apply import start_identities, take_over
+from runner.graph.inheriting.apply import narrowed, start_identities, take_over
+from runner.graph.inheriting.comparing import NotCompared, Verdict, compared, outputs
+from runner.graph.inheriting.identity import NEITHER
 from runner.graph.inheriting.plan import Plan, inheritance
-from runner.graph.inheriting.report import Gift, report, share
+from runner.graph.inheriting.report import Claim, Gift, report, share
+from runner.graph.load import load_file
 from runner.graph.tracks import Tracks
 from runner.graph.widths.source import Source
 from runner.graph.widths.tracking import tracks
 from runner.nn.build import sample as building
 from runner.targets import build
-from runner.trial import WEIGHTS, Metrics, trial_folder
+from runner.trial import MODEL, WEIGHTS, Metrics, trial_folder
 from runner.walk import Sample
 
 log = logging.getLogger(__name__)
 
 INHERITED = "inherited"  # the metric: the share of a model's parameters that were taken over
+PRESERVED = "preserved"  # the metric: 1 where outputs were compared and are equal, 0 where not
 REPORT = "inherited.txt"  # the report, in the folder of a trial
 SEED = 0  # of the base model's first values, where it has no weights of its own
-KEPT = 2  # state_dicts of base models that a worker remembers
+KEPT = 2  # base models that a worker remembers
 
 State = Mapping[str, Tensor]
 Widths = Mapping[str, Sequence[Source]]  # what sets a width, by the label of its choice
-_states: OrderedDict[str, State] = OrderedDict()
 
 
 class Parent(TypedDict):
@@ -44,6 +47,29 @@ class Parent(TypedDict):
     plan: Plan
 
 
+@final
+class Giver:
+    """A model that others start from: what it is called, its weights, and what it gives."""
+
+    def __init__(self, name: str, state: State, made: Callable[[], nn.Module]) -> None:
+        """`made` gives the model, with these weights."""
+        self.name, self.state, self._made = name, state, made
+        self._known: dict[tuple[int, ...] | None, list[Tensor]] = {}
+
+    def outputs(self, shape: Sequence[int] | None) -> list[Tensor]:
+        """What it gives for an example. Raises NotCompared."""
+        key = None if shape is None else tuple(shape)
+        if key not in self._known:
+            try:
+                self._known[key] = outputs(self._made(), shape)
+            except NotCompared as why:
+                raise NotCompared(f"{self.name}: {why}") from why
+        return self._known[key]
+
+
+_bases: OrderedDict[str, Giver] = OrderedDict()
+
+
 class Heritage(TypedDict):
     """The part of a recipe that says what its model inherits; plain JSON."""
 
@@ -51,6 +77,7 @@ class Heritage(TypedDict):
     trust: list[str]
     sample: Sample  # of the inline choices
     seed: int
+    example: list[int] | None  # its shape, without the batch
     plan: Plan  # from the base model
     parent: NotRequired[Parent]
 
@@ -83,39 +110,81 @@ class Tracked:
 
 
 def inherit(heritage: Heritage, model: nn.Module, folder: Path, trial: int) -> Metrics:
-    """Give a model what it inherits, and leave a report in its trial's folder.
+    """Give a model what it inherits, compare what it computes with what it was made of, and leave
+    a report in its trial's folder.
 
     First from the base model, then from its trained parent, so that it has of the base model what
     its parent does not have. A parent whose weights are gone leaves all to the base model.
     """
-    gifts = [Gift("the base model", take_over(model, heritage["plan"], _base_state(heritage)))]
-    identities, notes = start_identities(model, heritage["plan"]), []
+    base, notes = _base(heritage), list[str]()
+    gifts = [Gift(base.name, take_over(model, heritage["plan"], base.state))]
+    identities = start_identities(model, heritage["plan"])
+    giver, plan = base, heritage["plan"]
     if "parent" in heritage:
         parent, name = heritage["parent"], f"trial {heritage['parent']['trial']}"
-        state = _trained(trial_folder(folder, parent["trial"]) / WEIGHTS)
+        place = trial_folder(folder, parent["trial"])
+        state = _trained(place / WEIGHTS)
         if state is None:
             notes.append(f"The weights of its parent, {name}, were not kept.")
         else:
             notes.append(f"Its parent is {name}; of the base model it has what that does not have.")
             gifts.append(Gift(name, take_over(model, parent["plan"], state)))
+            giver, plan = _trial(place, name, state), parent["plan"]
+    verdict = _compared(model, giver, heritage["example"])
+    claim = Claim(giver.name, verdict, _reasons(model, plan, giver.state, identities))
     place = trial_folder(folder, trial)
     place.mkdir(parents=True, exist_ok=True)
-    (place / REPORT).write_text(report(model, gifts, identities, notes), encoding="utf-8")
-    return {INHERITED: share(model, gifts)}
+    text = report(model, gifts, identities, notes, claim)
+    (place / REPORT).write_text(text, encoding="utf-8")
+    metrics = {INHERITED: share(model, gifts, whole=claim.failed)}
+    return metrics if verdict.off is None else {**metrics, PRESERVED: float(verdict.equal)}
 
 
-def _base_state(heritage: Heritage) -> State:
-    """The weights of the base model, the same in each worker, also where they are drawn."""
+def _compared(model: nn.Module, giver: Giver, example: Sequence[int] | None) -> Verdict:
+    """How what a model gives compares to what the one gives that it started from."""
+    try:
+        return compared(outputs(model, example), giver.outputs(example))
+    except NotCompared as why:
+        return Verdict(None, why=str(why))
+
+
+def _reasons(
+    model: nn.Module, plan: Plan, state: State, identities: Mapping[str, str]
+) -> Sequence[str]:
+    """What makes it no wonder that a model computes something else than what it started from."""
+    inserted = [f"{path} is {how}" for path, how in identities.items()
+                if how == NEITHER and path in plan["identity"]]  # fmt: skip
+    smaller = [f"{name} is smaller" for name in narrowed(model, plan, state)]
+    return [*plan["changes"], *inserted, *smaller]
+
+
+def _base(heritage: Heritage) -> Giver:
+    """The base model, the same in each worker, also where its weights are drawn."""
     made = (heritage["space"], heritage["sample"], heritage["seed"])
     key = json.dumps(made, sort_keys=True)
-    if key not in _states:
+    if key not in _bases:
         with fork_rng([]), building(heritage["sample"]):
             default_generator.manual_seed(heritage["seed"])
             model: nn.Module = build(heritage["space"], heritage["trust"])
-        _states[key] = model.state_dict()
-        if len(_states) > KEPT:
-            _states.popitem(last=False)
-    return _states[key]
+        _bases[key] = Giver("the base model", model.state_dict(), lambda: model)
+        if len(_bases) > KEPT:
+            _bases.popitem(last=False)
+    return _bases[key]
+
+
+def _trial(place: Path, name: str, state: State) -> Giver:
+    """A trained trial, by the source in its folder."""
+
+    def made() -> nn.Module:
+        try:
+            with fork_rng([]):
+                model: nn.Module = load_file(place / MODEL).build()
+            model.load_state_dict(state, strict=False)
+        except Exception as error:
+            raise NotCompared(f"it cannot be built again: {one_line(error)}") from error
+        return model
+
+    return Giver(name, state, made)
 
 
 def _trained(path: Path) -> State | None:

@@ -21,6 +21,9 @@ class Track:
     channels: tuple[int, ...]  # the channel of the group at each place; -1 for none, or all LOST
     makes: bool  # whether the tensor makes the channels (filters, a bias), or uses or scales them
     mixes: bool | None = None  # whether it adds up over them; None: as its layer does it
+    held: bool = True  # whether the state_dict has the tensor, or a run only makes it
 
 
 Tracks = Mapping[str, Mapping[int, Track]]  # name in the state_dict -> dimension -> track
+"""What is not in the state_dict are channels that stand together in a run: a half of a chunk, a
+group of a norm. Its name begins with the path of the unit."""

@@ -42,7 +42,28 @@ def take_over(model: nn.Module, plan: Plan, old: Mapping[str, Tensor]) -> dict[s
         fitting = _Fitting(name, model, tensor, before.detach().to(tensor.device))
         if fitting.cut(plan["cuts"].get(name, {}), chosen) and fitting.resize():
             taken[name] = fitting.put()
-    return taken
+    return _under_all_names(model, taken)
+
+
+def _under_all_names(model: nn.Module, taken: Mapping[str, Taken]) -> dict[str, Taken]:
+    """What was taken for tensors, tied ones under each of their names."""
+    state = model.state_dict(keep_vars=True)
+    known = {id(state[name]): one for name, one in taken.items()}
+    return {name: taken.get(name, known[id(t)]) for name, t in state.items() if id(t) in known}
+
+
+def narrowed(model: nn.Module, plan: Plan, old: Mapping[str, Tensor]) -> list[str]:
+    """The tensors of a model that are smaller, in some dimension, than those they start from."""
+    pairs = {
+        name: (tensor, old.get(source(name, plan["moves"]) or ""))
+        for name, tensor in model.state_dict(keep_vars=True).items()
+    }
+    return [
+        name
+        for name, (tensor, before) in pairs.items()
+        if isinstance(tensor, Tensor) and before is not None and tensor.dim() == before.dim()
+        if any(new < size for new, size in zip(tensor.shape, before.shape, strict=True))
+    ]
 
 
 def start_identities(model: nn.Module, plan: Plan) -> dict[str, str]:

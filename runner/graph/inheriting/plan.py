@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypedDict, final
 
 from runner.graph.graph import Graph
+from runner.graph.inheriting.changes import changes
 from runner.graph.inheriting.loaded import forget_loaded
 from runner.graph.inheriting.runs import Runs, to_runs
 from runner.graph.tracks import Track, Tracks
@@ -50,6 +51,7 @@ class Plan(TypedDict):
     ready: list[str]  # those of them that do so at the first values of their class
     groups: list[Group]
     cuts: dict[str, dict[str, Cut]]  # tensor of the new model -> dimension -> cut
+    changes: list[str]  # what is not meant to leave alone what the old model computes
 
 
 def mark(graph: Graph) -> Graph:
@@ -84,7 +86,7 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
             before == after for before, after in classes
         ):
             continue
-        for dim in pair:
+        for dim in [dim for dim in pair if dim.new.held]:
             cuts[dim.name][str(dim.dim)] = Cut(
                 group=len(groups), old=to_runs(dim.old.channels), new=to_runs(dim.new.channels),
                 uses=not dim.new.makes, mixes=dim.new.mixes,
@@ -92,7 +94,11 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
         label = pair[0].old.group
         runs = [(to_runs(before), to_runs(after)) for before, after in classes]
         groups.append(Group(members=_members(old_tracks, label), classes=runs))
-    return Plan(moves=moves, identity=identity, ready=ready, groups=groups, cuts=dict(cuts))
+    origins = {path: _origin(path, unit, old, moves) for path, unit, _ in _places(new.root)}
+    return Plan(
+        moves=moves, identity=identity, ready=ready, groups=groups, cuts=dict(cuts),
+        changes=changes(old, new, origins, [*identity, *ready]),
+    )  # fmt: skip
 
 
 def source(name: str, moves: Mapping[str, str | None]) -> str | None:
@@ -134,6 +140,13 @@ def _moves(old: Graph, new: Graph) -> dict[str, str | None]:
         if found != usual:
             moves[path] = found
     return moves
+
+
+def _origin(path: str, unit: Unit, old: Graph, moves: Mapping[str, str | None]) -> str | None:
+    """The path of what a unit was in the old graph; None for what was not there."""
+    before = source(path, moves) if path else ""
+    found = None if before is None else old.root.find(before)
+    return before if found is not None and found.cls.target == unit.cls.target else None
 
 
 def _places(root: Unit) -> Iterator[tuple[str, Unit, str]]:
@@ -196,8 +209,12 @@ def _pairs(
 
 def _classes(pair: list[_Dimension]) -> list[tuple[list[int], list[int]]]:
     """The channels that stand in the same tensors, of the old model and of the new; those of one
-    class may take each other's place. The two halves of a chunk are two classes."""
-    old, new = _signatures(pair, old=True), _signatures(pair, old=False)
+    class may take each other's place. The two halves of a chunk are two classes, and so are the
+    groups of a norm, where both models have them."""
+    for dims in (pair, [dim for dim in pair if dim.new.held]):
+        old, new = _signatures(dims, old=True), _signatures(dims, old=False)
+        if old.keys() >= new.keys():
+            break
     return [(old[signature], channels) for signature, channels in new.items() if signature in old]
 
 
@@ -219,7 +236,7 @@ def _members(tracks: Tracks, group: str) -> list[Member]:
         _member(name, dim, track)
         for name, dims in tracks.items()
         for dim, track in dims.items()
-        if track.group == group
+        if track.group == group and track.held
     ]
 
 

@@ -6,7 +6,8 @@ from typing import final
 
 from torch import Tensor, nn
 
-from runner.graph.inheriting.apply import Taken
+from runner.graph.inheriting.apply import WHOLE, Taken
+from runner.graph.inheriting.comparing import Verdict
 from runner.graph.inheriting.identity import NEITHER
 
 FRESH = "first values of its own"
@@ -21,24 +22,64 @@ class Gift:
     taken: Mapping[str, Taken]
 
 
-def share(model: nn.Module, gifts: Sequence[Gift]) -> float:
-    """The share of a model's parameters, by the number of elements, that were taken over."""
+@final
+@dataclass(frozen=True)
+class Claim:
+    """Whether a model computes what the one it started from does: how the two compare on an
+    example, and what of the mutations makes it no wonder if they differ."""
+
+    whom: str
+    verdict: Verdict
+    reasons: Sequence[str] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether outputs differ, and nothing says why."""
+        verdict = self.verdict
+        return verdict.off is not None and not verdict.equal and not self.reasons
+
+    def __str__(self) -> str:
+        verdict = self.verdict
+        if verdict.off is None:
+            return f"not compared with {self.whom}: {verdict.why}."
+        if verdict.equal:
+            return f"equal: on an example, when evaluated, it gives what {self.whom} gives."
+        off = f"not equal: on an example its outputs are off by {verdict.off:.2g} from those of "
+        if self.failed:
+            return (
+                f"{off}{self.whom}. WARNING: no mutation here is meant to change them; what has "
+                "another size is a start, but does not count as inherited."
+            )
+        more = f" and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
+        return f"{off}{self.whom}: {self.reasons[0]}{more}."
+
+
+def share(model: nn.Module, gifts: Sequence[Gift], *, whole: bool = False) -> float:
+    """The share of a model's parameters, by the number of elements, that were taken over; `whole`
+    counts only tensors that are as large as they were."""
     sizes: dict[int, int] = {}
     taken: dict[int, int] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        given = (gift.taken[name].elements for gift in gifts if name in gift.taken)
+        given = [gift.taken[name] for gift in gifts if name in gift.taken]
+        counted = [one.elements for one in given if one.how == WHOLE or not whole]
         sizes[id(parameter)] = parameter.numel()
-        taken[id(parameter)] = max([taken.get(id(parameter), 0), *given])
+        taken[id(parameter)] = max([taken.get(id(parameter), 0), *counted])
     return sum(taken.values()) / max(sum(sizes.values()), 1)
 
 
 def report(
-    model: nn.Module, gifts: Sequence[Gift], identities: Mapping[str, str], notes: Sequence[str]
+    model: nn.Module,
+    gifts: Sequence[Gift],
+    identities: Mapping[str, str],
+    notes: Sequence[str],
+    claim: Claim | None = None,
 ) -> str:
     """A line for each module with tensors, or for each of its tensors where they differ, and one
     for each inserted module. Later gifts replaced what earlier ones gave."""
     count = sum(parameter.numel() for parameter in model.parameters())
-    lines = [f"{share(model, gifts):.1%} of {count:,} parameters are inherited.", *notes, ""]
+    part = share(model, gifts, whole=claim is not None and claim.failed)
+    said = [] if claim is None else [str(claim)]
+    lines = [f"{_percent(part)} of {count:,} parameters are inherited.", *said, *notes, ""]
     rows: list[tuple[str, str]] = []
     for path, found in _said(model, gifts, identities).items():
         if len({*found.values()}) == 1:
@@ -52,6 +93,11 @@ def report(
     ]
     width = max((len(path) for path, _ in rows), default=0)
     return "\n".join([*lines, *(f"{path:{width}}  {text}" for path, text in rows), ""])
+
+
+def _percent(part: float) -> str:
+    """A share in percent; 100 only for all."""
+    return f"{part if part == 1 else min(part, 0.999):.1%}"
 
 
 def _said(

@@ -5,23 +5,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 
 from runner.graph.argument import Call
 from runner.graph.graph import Graph
 from runner.graph.tracks import LOST, Track, Tracks
 from runner.graph.unit import Unit
+from runner.graph.widths.channels import Channels, Codes, both
 from runner.graph.widths.fitting import Fitter
 from runner.graph.widths.layers import GROUPS, called_with, fitted, numbers, output_numbers
-from runner.graph.widths.mending import mended
-from runner.graph.widths.places import Change, Place, leaves, put, resized
+from runner.graph.widths.mending import Mended, mended
+from runner.graph.widths.moving import met, moves
+from runner.graph.widths.places import Place, leaves, put, resized
 from runner.graph.widths.resizing import Resizing
 from runner.graph.widths.source import Source
 from runner.graph.widths.tape import Step
 from runner.nn.history import tensors_in
 
-Codes = tuple[int, ...]  # the number of the channel at each place, counted over all groups; 0: none
+Spot = tuple[int, int]  # a dimension of a tensor: its id, and the dimension
+Held = tuple[str, int]  # a dimension of a tensor in the state_dict
+
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)  # rows of whose weights are all channels, gate by gate
 
 
 @final
@@ -32,13 +37,13 @@ class Found:
     codes: Codes
     makes: bool
     mixes: bool
+    own: bool = False  # whether it makes them only in so far as no layer makes it
 
 
 def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
     """The tracks of a graph's tensors, for the sources of widths by the labels of their choices.
-    Sources that the graph does not have, or has with another size than
-    the first of their group, are left out. Raises GraphError for a graph that does not take its
-    example."""
+    Sources that the graph does not have are left out. Raises GraphError for a graph that does not
+    take its example."""
     tracking = _Tracking(Resizing(graph).unchanged, widths)
     tracking.follow()
     return tracking.tracks()
@@ -46,25 +51,34 @@ def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
 
 @final
 class _Tracking:
-    """One pass over the steps of a run."""
+    """What is known of the channels on the way over the steps of a run."""
 
     def __init__(self, run: Fitter, widths: Mapping[str, Sequence[Source]]) -> None:
         self.run = run
-        self.sizes: dict[str, int] = {}
-        self._first: dict[str, int] = {}  # the number before that of a group's first channel
-        self._sources: dict[tuple[str, str, str], list[tuple[Place, str]]] = {}
+        self.channels = Channels()
+        self._owners = dict(run.graph.ties)  # of tensors with a second name
+        self._sources: dict[tuple[str, str, str], list[tuple[Source, str]]] = {}
         self._codes: dict[int, dict[int, Codes]] = {}  # id of a tensor -> dimension -> codes
         self._found: dict[str, dict[int, Found]] = {}  # of tensors in the state_dict
-        self._same: dict[int, int] = {}  # channels that meet in one place, as one of them
-        self._lost: set[str] = set()  # groups whose channels cannot be told apart somewhere
+        self._holds: dict[Spot, set[Held]] = {}  # which of these stand in dimensions of tensors
+        self._seen: dict[str, Codes] = {}  # channels that stand together somewhere, by its name
         self._unknown: dict[str, Codes] = {}  # tensors that use channels in some other way
+        self._early: dict[str, int] = {}  # how much was known of tensors when code took them
+        self._counts = Counter[str]()  # of calls that take channels apart
         for label, sources in widths.items():
             for source in sources:
                 where = (source.kind, source.path, source.name)
-                self._sources.setdefault(where, []).append((source.place, label))
+                self._sources.setdefault(where, []).append((source, label))
 
     def follow(self) -> None:
-        """Go through all steps in order."""
+        """Go through all steps in order; again where code took a tensor of a layer before that
+        layer ran, which said what stands in it."""
+        self._follow()
+        if any(len(self._found.get(name, {})) > known for name, known in self._early.items()):
+            self._follow()
+
+    def _follow(self) -> None:
+        self._counts.clear()
         for step in self.run.tape.steps:
             if step.tensor:
                 self._taken(step)
@@ -74,133 +88,142 @@ class _Tracking:
                 self._call(step)
 
     def tracks(self) -> Tracks:
-        """What was found. Groups whose channels stand in one dimension are one."""
-        names: dict[str, str] = {label: label for label in self._first}
-        seen = [found.codes for dims in self._found.values() for found in dims.values()]
-        for codes in [*seen, *self._unknown.values(), *self._same.items()]:
-            first, *others = dict.fromkeys(names[label] for label in self._labels(codes))
-            names = {label: first if n in others else n for label, n in names.items()}
-        sizes = Counter[str]()
-        for label, name in names.items():
-            sizes[name] += self.sizes[label]
-        lost = {names[label] for label in self._lost}
+        """What was found. Sources whose channels stand in one dimension are one group."""
+        held = [found.codes for dims in self._found.values() for found in dims.values()]
+        groups = self.channels.groups([*held, *self._seen.values(), *self._unknown.values()])
         made: dict[str, dict[int, Track]] = {}
         for tensor, dims in self._found.items():
             for dim, found in dims.items():
-                group = names[next(self._labels(found.codes))]
-                channels = tuple(self._one(code) - 1 for code in found.codes)
-                if group in lost or tensor in self._unknown:
-                    channels = (LOST,) * sizes[group]
+                group, channels = groups.placed(found.codes)
+                if tensor in self._unknown:
+                    channels = (LOST,) * groups.sizes[group]
                 made.setdefault(tensor, {})[dim] = Track(group, channels, found.makes, found.mixes)
         for tensor, codes in self._unknown.items():
-            group = names[next(self._labels(codes))]
-            made.setdefault(tensor, {0: Track(group, (LOST,) * sizes[group], makes=False)})
+            group, _ = groups.placed(codes)
+            made.setdefault(tensor, {0: Track(group, (LOST,) * groups.sizes[group], makes=False)})
+        made |= {name: made[owner] for name, owner in self._owners.items() if owner in made}
+        for place, codes in self._seen.items():
+            group, channels = groups.placed(codes)
+            if LOST not in channels:
+                made[place] = {0: Track(group, channels, makes=False, mixes=False, held=False)}
         return made
 
-    def _labels(self, codes: Sequence[int]) -> Iterator[str]:
-        """The groups that have channels among some."""
-        there = {*codes}
-        for label, first in self._first.items():
-            if not there.isdisjoint(range(first + 1, first + self.sizes[label] + 1)):
-                yield label
-
-    def _begin(self, label: str, size: int) -> Codes | None:
-        """The codes of a dimension that makes the channels of a group, of the group's size."""
-        if self.sizes.setdefault(label, size) != size:
-            return None
-        if label not in self._first:
-            self._first[label] = sum(self.sizes[other] for other in self._first)
-        return tuple(range(self._first[label] + 1, self._first[label] + size + 1))
-
-    def _note(self, name: str, dim: int, codes: Codes, *, makes: bool, mixes: bool = False) -> None:
-        if any(codes):
-            self._found.setdefault(name, {}).setdefault(dim, Found(codes, makes, mixes))
+    def _note(self, name: str, dim: int, found: Found) -> None:
+        """Note a dimension of a tensor. What is used twice, or has two names, has the same
+        channels each time."""
+        if not any(found.codes):
+            return
+        dims = self._found.setdefault(self._owners.get(name, name), {})
+        known = dims.get(dim, found)
+        self.channels.meet(known.codes, found.codes)
+        if len(known.codes) == len(found.codes):
+            codes = both(known.codes, found.codes)
+            by_layer = any(one.makes and not one.own for one in (known, found))
+            makes = by_layer or (known.makes and found.makes)
+            dims[dim] = Found(codes, makes, known.mixes or found.mixes, known.own and found.own)
 
     def _mark(self, tensor: Tensor, dim: int, codes: Codes) -> None:
         known = self._codes.setdefault(id(tensor), {})
-        before = known.get(dim)
-        if before is not None:
-            self._meet(before, codes)
-            codes = tuple(a or b for a, b in zip(before, codes, strict=True))
-        known[dim] = codes
+        before = known.get(dim, codes)
+        self.channels.meet(before, codes)
+        known[dim] = both(before, codes)
 
-    # Channels that meet, and those that are lost
-
-    def _meet(self, one: Codes, other: Codes) -> None:
-        """Channels that stand in one place, as where halves are multiplied, are chosen together."""
-        if len(one) != len(other):
-            self._lose(one)
-            self._lose(other)
-            return
-        for a, b in zip(one, other, strict=True):
-            if a and b and self._one(a) != self._one(b):
-                low, high = sorted((self._one(a), self._one(b)))
-                self._same[high] = low
-
-    def _one(self, code: int) -> int:
-        while code in self._same:
-            code = self._same[code]
-        return code
-
-    def _lose(self, codes: Codes) -> None:
-        self._lost.update(self._labels(codes))
+    def _together(self, what: str, codes: Codes) -> None:
+        """Note channels that stand together, and others not with them: these are chosen apart."""
+        if any(codes):
+            self._seen[what] = codes
 
     # Tensors that a unit holds
 
     def _taken(self, step: Step) -> None:
         assert step.unit is not None
-        path = self.run.paths[step.unit]
-        for (dim,), label in self._sources.get(("tensor", path, step.tensor), ()):
-            if codes := self._begin(label, step.result.shape[int(dim)]):
-                self._note(_name(path, step.tensor), int(dim), codes, makes=True)
-        for dim, found in self._found.get(_name(path, step.tensor), {}).items():
-            self._mark(step.result, dim, found.codes)
+        path, tensor = self.run.paths[step.unit], step.result
+        name = _name(path, step.tensor)
+        name = self._owners.get(name, name)
+        for source, label in self._sources.get(("tensor", path, step.tensor), ()):
+            dim = int(source.place[0])
+            if codes := self.channels.begin(source, label, tensor.shape[dim]):
+                self.channels.found(source)
+                self._note(name, dim, Found(codes, makes=True, mixes=False, own=True))
+        dims = self._found.get(name, {})
+        self._early.setdefault(name, len(dims))
+        for dim in range(tensor.dim()):
+            self._holds.setdefault((id(tensor), dim), set()).add((name, dim))
+            if dim in dims:
+                self._mark(tensor, dim, dims[dim].codes)
 
     # Layers
 
     def _layer(self, step: Step) -> None:
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
-        path = self.run.paths[unit]
-        for place, label in self._sources.get(("layer", path, ""), ()):
-            self._source(step, path, place, label)
+        for source, label in self._sources.get(("layer", self.run.paths[unit], ""), ()):
+            self._source(step, source, label)
         for entry, tensor, dim, codes in self._given(step):
-            given = wider(step, entry, tensor, dim)
             try:
-                found = fitted(self.run.make, unit, call, *given, step.before.leaves, {})
+                done, found = self._fitted(step, *wider(step, entry, tensor, dim))
             except Exception:
-                self._lose(codes)
+                self.channels.lose(codes)
                 continue
-            passes = self._passed(step, found.result, dim, codes)
-            if found.numbers:
-                other = self.run.make(unit, called_with(call, found.numbers))
+            passes = self._passed(step, done.result, dim, codes)
+            self._beside(step, done, codes, passes=passes)
+            if found:
+                other = self.run.make(unit, called_with(call, found))
                 self._state(unit, call, other, codes, makes=False, mixes=not passes)
-            if not passes and in_parts(call):
-                self._part(unit, call, codes)
+            if in_parts(call):
+                self._parts(step, codes, passes=passes)
 
-    def _source(self, step: Step, path: str, place: Place, label: str) -> None:
-        """The channels that a layer makes."""
+    def _fitted(
+        self, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Mended, Mapping[Place, int]]:
+        """What a layer gives for other arguments, with what else has to change in them, and the
+        numbers its constructor needs."""
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
+        made = self.run.make
+        found: list[Mapping[Place, int]] = []
+
+        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            fit = fitted(made, unit, call, args, kwargs, step.before.leaves, {})
+            found.append(fit.numbers)
+            return fit.result
+
+        return mended(run, args, kwargs, step.before), found[-1]
+
+    def _source(self, step: Step, source: Source, label: str) -> None:
+        """The channels that a layer makes."""
+        unit, call, place = step.unit, step.call, source.place
+        assert unit is not None and call is not None
         known = numbers(call).get(place)
-        if known is None or (codes := self._begin(label, known)) is None:
+        if known is None or (codes := self.channels.begin(source, label, known)) is None:
             return
         made = output_numbers(self.run.make, unit, call, step.args, step.kwargs, only=place)
         for _, number, now in made:
             other = self.run.make(unit, called_with(call, {place: number}))
             self._state(unit, call, other, codes, makes=True, mixes=False)
             if in_parts(call):
-                self._part(unit, call, codes)
-            self._passed(step, now, -1, codes)
+                self._parts(step, codes, passes=False)
+            self._passed(step, now, -1, codes, repeated=isinstance(other, RECURRENT))
+            self.channels.found(source)
             return
-        self._lose(codes)
 
-    def _part(self, unit: Unit, call: Call, codes: Codes) -> None:
-        """The weights of a layer each of whose parts sees a part of the channels only: which ones
-        is not told by any dimension."""
-        for name, tensor in self.run.make(unit, call).state_dict().items():
-            if tensor.dim() > 1:
-                self._unknown[_name(self.run.paths[unit], name)] = codes
+    def _parts(self, step: Step, codes: Codes, *, passes: bool) -> None:
+        """What a layer that deals with several channels at once, and not with all, does to them.
+        A norm gives each its own. Of others it is not told by any dimension of their weights which
+        channels they see."""
+        unit, call = step.unit, step.call
+        assert unit is not None and call is not None
+        path = self.run.paths[unit]
+        if not passes:
+            for name, tensor in self.run.make(unit, call).state_dict().items():
+                if tensor.dim() > 1:
+                    self._unknown[_name(path, name)] = codes
+            return
+        count = next(n for place, n in numbers(call).items() if GROUPS in str(place[0]) and n > 1)
+        if len(codes) % count == 0:
+            size = len(codes) // count
+            for i in range(count):
+                self._together(f"{path}.#{i}", codes[i * size : (i + 1) * size])
 
     def _state(
         self, unit: Unit, call: Call, other: nn.Module, codes: Codes, *, makes: bool, mixes: bool
@@ -214,10 +237,13 @@ class _Tracking:
             for dim, size in enumerate(before[last].shape):
                 if size == now.shape[dim]:
                     continue
-                if size == len(codes):
-                    self._note(name, dim, codes, makes=makes, mixes=mixes)
-                elif makes:  # as the gates of a recurrent layer, which are several for a channel
-                    self._lose(codes)
+                if isinstance(other, RECURRENT) and size % len(codes) == 0:
+                    gates = codes * (size // len(codes))
+                    self._note(name, dim, Found(gates, makes=dim == 0, mixes=dim > 0))
+                elif size == len(codes):
+                    self._note(name, dim, Found(codes, makes, mixes))
+                elif makes:
+                    self.channels.lose(codes)
                 else:
                     self._unknown[name] = codes
 
@@ -225,34 +251,43 @@ class _Tracking:
 
     def _call(self, step: Step) -> None:
         path, function, at = step.node
-        for (where, *place), label in self._sources.get(("number", path, function), ()):
+        for source, label in self._sources.get(("number", path, function), ()):
+            where, *place = source.place
             known = leaves(step.args, step.kwargs).get(tuple(place))
-            if where == at and known is not None and (codes := self._begin(label, known)):
-                self._lose(codes)  # it says how many there are, and not which
+            if where == at and known is not None:
+                self.channels.begin(source, label, known)  # lost: it says how many, and not which
         for entry, tensor, dim, codes in self._given(step):
             try:
                 done = mended(step.run, *wider(step, entry, tensor, dim), step.before)
             except Exception:
-                self._lose(codes)
+                self.channels.lose(codes)
                 continue
             passes = self._passed(step, done.result, dim, codes)
-            given = leaves(step.args, step.kwargs)
-            for beside, dims in done.operands.items():
-                self._beside(given[beside], dims, codes, passes=passes)
+            self._beside(step, done, codes, passes=passes)
+        self._hold(step)
 
-    def _beside(
-        self, tensor: Tensor, dims: Mapping[int, Change], codes: Codes, *, passes: bool
-    ) -> None:
+    def _hold(self, step: Step) -> None:
+        """Note where the dimensions of a tensor of the model stand, if a call only turns it."""
+        given = [v for v in leaves(step.args, step.kwargs).values() if isinstance(v, Tensor)]
+        made = [*tensors_in(step.result)]
+        if len(given) != 1 or len(made) != 1:
+            return
+        for dim, codes in self._codes.get(id(given[0]), {}).items():
+            for after, same in self._codes.get(id(made[0]), {}).items():
+                if same == codes and (held := self._holds.get((id(given[0]), dim))):
+                    self._holds.setdefault((id(made[0]), after), set()).update(held)
+
+    def _beside(self, step: Step, done: Mended, codes: Codes, *, passes: bool) -> None:
         """What stands beside channels in a call, and has to be as many: others, or weights."""
-        maker = self.run.tape.maker(tensor)
-        for dim in dims:
-            if other := self._codes.get(id(tensor), {}).get(dim):
-                self._meet(codes, other)
-            if maker is not None and maker.tensor and maker.unit is not None:
-                name = _name(self.run.paths[maker.unit], maker.tensor)
-                known = self._found.get(name, {}).get(dim)
-                if known is not None and not passes:
-                    self._found[name][dim] = Found(known.codes, makes=False, mixes=True)
+        given = leaves(step.args, step.kwargs)
+        for place, dims in done.operands.items():
+            tensor = given[place]
+            for dim in dims:
+                if other := self._codes.get(id(tensor), {}).get(dim):
+                    self.channels.meet(codes, other)
+                for name, at in () if passes else self._holds.get((id(tensor), dim), ()):
+                    if at in self._found.get(name, {}):
+                        self._note(name, at, Found(codes, makes=False, mixes=True))
 
     def _given(self, step: Step) -> Iterator[tuple[Place, Tensor, int, Codes]]:
         for place, value in leaves(step.args, step.kwargs).items():
@@ -260,64 +295,65 @@ class _Tracking:
                 for dim, codes in [*self._codes.get(id(value), {}).items()]:
                     yield place, value, dim, codes
 
-    def _passed(self, step: Step, now: Any, dim: int, codes: Codes) -> bool:
+    def _passed(
+        self, step: Step, now: Any, dim: int, codes: Codes, *, repeated: bool = False
+    ) -> bool:
         """Mark the dimensions of what a step gives that another width of what it is given
         changes: with the same channels where they stay where they are, else with what becomes of
-        them. Gives whether there are any."""
+        them. Gives whether there are any. `repeated` is whether all channels may stand there
+        several times, as those of a recurrent layer, once for each direction."""
         passes = False
         made, made_now = [*tensors_in(step.result)], [*tensors_in(now)]
         if len(made) != len(made_now):
-            self._lose(codes)
+            self.channels.lose(codes)
             return True
         for i, (tensor, other) in enumerate(zip(made, made_now, strict=True)):
             if tensor.dim() != other.dim():
-                self._lose(codes)
+                self.channels.lose(codes)
                 continue
             changed = [d for d in range(tensor.dim()) if tensor.shape[d] != other.shape[d]]
             passes = passes or bool(changed)
             for d in changed:
                 stays = tensor.shape[d] == len(codes) and len(changed) == 1 and not moves(step)
                 after = codes if stays else self._moved(step, i, d) if dim >= 0 else None
+                if repeated and tensor.shape[d] % len(codes) == 0:
+                    after = codes * (tensor.shape[d] // len(codes))
                 if after is None:
-                    self._lose(codes)
+                    self.channels.lose(codes)
                 else:
                     self._mark(tensor, d, after)
+                    self._taken_apart(step, i, codes, after)
         return passes
 
     def _moved(self, step: Step, index: int, dim: int) -> Codes | None:
-        """The channels along a dimension of what a step gives, found by running it on their
-        numbers; None where they do not stand along it, or the step does more than move them."""
-        new = {}
-        for place, value in leaves(step.args, step.kwargs).items():
-            if isinstance(value, Tensor):
-                if not value.dtype.is_floating_point:
-                    return None  # an index, whose values are not known
-                new[place] = _numbered(value, self._codes.get(id(value), {}))
-        try:
-            result = step.run(*put(step.args, step.kwargs, new))
-        except Exception:
+        """The channels along a dimension of what a step gives, those of one place as one; None
+        where they do not stand along it."""
+        known = {
+            place: {d: tuple(map(self.channels.one, codes)) for d, codes in dims.items()}
+            for place, value in leaves(step.args, step.kwargs).items()
+            if isinstance(value, Tensor) and (dims := self._codes.get(id(value), {}))
+        }
+        found = met(step, index, dim, known)
+        if found is None:
             return None
-        lines = [*tensors_in(result)][index].transpose(0, dim).flatten(1)  # (size, rest)
-        if not lines.isfinite().all() or not (lines == lines[:, :1]).all():
-            return None
-        values = lines[:, 0].tolist()
-        last = sum(self.sizes.values())
-        whole = all(value == int(value) and 0 <= value <= last for value in values)
-        return tuple(map(int, values)) if whole else None
+        for some in found:
+            for code in some:
+                self.channels.join(min(some), code)
+        return tuple(self.channels.one(min(some)) if some else 0 for some in found)
 
-
-MOVES = frozenset(["flip", "fliplr", "flipud", "roll", "rot90", "getitem", "index_select", "gather",
-                   "channel_shuffle", "take_along_dim", "sort", "ChannelShuffle"])  # fmt: skip
-
-
-def moves(step: Step) -> bool:
-    """Whether a step may put channels in another order, where there are as many as before."""
-    if step.unit is not None:
-        return step.unit.name in MOVES
-    target = step.name.rpartition(": ")[2]
-    return target.rpartition(":")[2] in MOVES or (
-        not target.startswith(("torch", "operator")) and (":" in target)
-    )
+    def _taken_apart(self, step: Step, index: int, codes: Codes, after: Codes) -> None:
+        """Note which channels a call gives that does not give all it is given, as a half of them.
+        The call is known by its unit, and how many of its kind come before it."""
+        before, now = ({*map(self.channels.one, some)} - {0} for some in (codes, after))
+        if now < before:
+            path, function, _ = step.node
+            target = step.name.rpartition(": ")[2] if step.unit is None else ""
+            if step.unit is not None:
+                path = self.run.paths[step.unit]
+            what = _name(path, f"{function}:{target}")
+            if index == 0:
+                self._counts[what] += 1
+            self._together(f"{what}#{self._counts[what]}/{index}", after)
 
 
 def wider(step: Step, place: Place, tensor: Tensor, dim: int) -> tuple[list[Any], dict[str, Any]]:
@@ -332,18 +368,6 @@ def in_parts(call: Call) -> bool:
     found = numbers(call)
     groups = [number for place, number in found.items() if GROUPS in str(place[0]) and number > 1]
     return any(list(found.values()).count(number) < 3 for number in groups)
-
-
-def _numbered(tensor: Tensor, dims: Mapping[int, Codes]) -> Tensor:
-    """A tensor that holds the numbers of the channels along a dimension, or zeros."""
-    dtype = tensor.dtype if tensor.dtype.is_floating_point else torch.int64
-    made = torch.zeros(tensor.shape, dtype=torch.float64 if dtype.is_floating_point else dtype,
-                       device="cpu")  # fmt: skip
-    if dims:
-        dim, codes = next(iter(dims.items()))
-        shape = [-1 if d == dim else 1 for d in range(tensor.dim())]
-        made = made + torch.tensor(codes, dtype=made.dtype, device="cpu").view(shape)
-    return made
 
 
 def _name(path: str, name: str) -> str:
