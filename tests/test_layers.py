@@ -25,7 +25,7 @@ LAYERS = [
     ["fusion", "mutators"],
     ["graph"],
     ["config", "data", "heading", "nn", "source", "text", "trial"],
-    ["mutations", "space", "targets", "training.devices"],
+    ["mutations", "operators", "space", "targets", "training.devices"],
     ["structure"],
     ["walk"],
     ["choice"],

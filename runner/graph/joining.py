@@ -1,11 +1,11 @@
 """Joins of what there is: residual connections from one unit to another."""
 
 from runner.errors import GraphError
-from runner.graph.calm import Trace
+from runner.graph.calm import is_changed
 from runner.graph.graph import Graph
 from runner.graph.node import Value
 from runner.graph.passing import is_one
-from runner.graph.sites import Site, behind, opened_sites, paired
+from runner.graph.sites import Site, opened_sites, paired
 
 
 def add_skip(graph: Graph, start: str, end: str) -> None:
@@ -24,7 +24,7 @@ def _add(graph: Graph, one: Site, other: Site) -> None:
     if not isinstance(given, Value) or not is_one(given) or len(other.node.outputs) != 1:
         raise GraphError(f"{other}: a skip goes from one tensor to one tensor.")
     function, node = other.function, other.node
-    if _is_changed(graph, one, given):
+    if is_changed(graph, one.owner, one.node, given):
         with function.inserting_before(one.node):
             given = function.call_method("clone", given)
     users = [*node.output.users]
@@ -33,12 +33,3 @@ def _add(graph: Graph, one: Site, other: Site) -> None:
     total.name = node.output.name
     for user in users:
         user.replace_input(node.output, total)
-
-
-def _is_changed(graph: Graph, one: Site, given: Value) -> bool:
-    """Whether anything may change what a node is given in place, from that node on."""
-    trace, later = Trace(graph), {one.node, *behind(one.node)}
-    for user in given.users:
-        if user in later:
-            trace.node(one.owner, user, given)
-    return trace.found

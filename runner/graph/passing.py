@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from runner.errors import GraphError
+from runner.graph.aliases import always_gives, unit_shares
 from runner.graph.calm import calm_place, handed_on
 from runner.graph.graph import Graph
 from runner.graph.node import Argument, Function, Node, Value
@@ -38,9 +39,11 @@ def pass_node(
             f"{count} values; it would have to be given what it gives."
         )
     values = [value for user in apart or [node] for value in user.outputs]
+    was_shared = always_gives(owner, node)
     for value, other in zip(values, [*given[: max(count, 1)]] * len(values), strict=False):
         assert isinstance(other, Value)
-        value.replace_all_uses_with(handed_on(graph, owner, function, node, value, other))
+        kept = other if was_shared else handed_on(graph, owner, function, node, value, other)
+        value.replace_all_uses_with(kept)
     for user in apart:
         function.erase_node(user)
     function.erase_node(node)
@@ -68,8 +71,10 @@ def take_out(graph: Graph, path: str) -> None:
     elif has_code(graph, above) and not is_in_order(parent) and not is_used(graph, unit):
         graph.remove(path)
     else:
+        was_shared = unit_shares(unit) == "always"
         graph.replace(path, Unit.of("torch.nn:Identity"))
-        calm_place(graph, path)
+        if not was_shared:
+            calm_place(graph, path)
 
 
 def pass_from(graph: Graph, start: str, end: str) -> None:
