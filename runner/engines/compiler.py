@@ -17,6 +17,7 @@ from runner.engines.open_graph import OpenGraph
 from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError, GraphError, Refused
 from runner.graph.argument import Spec
+from runner.graph.effects_validation import EffectsValidation
 from runner.graph.graph import Graph
 from runner.graph.inheriting.loaded import loaded_bytes
 from runner.graph.inheriting.plan import mark
@@ -82,6 +83,7 @@ class Compiler:
         self._fits = not mutators and input is None  # whether an example need not be tried (again)
         self.space: Space = self.model_space if self._fits else GraphSpace(self)
         self._open = OpenGraph(space, trust, Example(self.shape, data, trust))
+        self._effects = EffectsValidation()
         self._notes = Notes(str(space.get("_target_")))
         self._last: OrderedDict[str, Decided | Refused] = OrderedDict()
 
@@ -113,6 +115,7 @@ class Compiler:
             drop_placeholders(graph)
             lint(graph, decided=True)
             if self.mutators:
+                self._effects.validate(base, graph)
                 self.propagate(graph)
             source = _written(graph)
         except Refused:

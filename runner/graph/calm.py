@@ -4,7 +4,7 @@ tensor, what changes it behind that would change what others have, too."""
 from collections.abc import Iterable
 from typing import final
 
-from runner.graph.aliases import Aliases, Place, Point, Write, may_give, unit_shares
+from runner.graph.aliases import Aliases, Place, Point, Write, may_give, unit_shares, works_in_place
 from runner.graph.argument import Ref
 from runner.graph.graph import Graph
 from runner.graph.node import Function, Node, Parameter, Value
@@ -113,6 +113,15 @@ def calm_place(graph: Graph, path: str) -> None:
     inside = [*outputs, *inputs, (unit, "out")]
     if not later.is_hard and not _elsewhere(aliases, [(unit, "in")], (unit, None), inside):
         later.calm()
+    else:
+        set_apart(graph, path)
+
+
+def set_apart(graph: Graph, path: str) -> None:
+    """Have a unit work on a copy of what it is given."""
+    unit = graph.unit(path)
+    if works_in_place(unit):
+        unit.set_argument("inplace", False)
     elif unit.name == "Identity":
         graph.replace(path, copying())
     else:

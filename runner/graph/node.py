@@ -44,9 +44,10 @@ Op = Literal["call_module", "call_function", "call_method", "get_attr", "set_att
 
 @final
 class Node:
-    """One operation; see the top of this file. `line` is where the source has it."""
+    """One operation; see the top of this file. `line` is where the source has it, and `origin` the
+    node that it is a copy of, or that was copied first; None for one that is no copy."""
 
-    __slots__ = ("_args", "_kwargs", "block", "blocks", "line", "op", "outputs", "target")
+    __slots__ = ("_args", "_kwargs", "block", "blocks", "line", "op", "origin", "outputs", "target")
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Node:
         self.outputs: list[Value] = []
         self.blocks: list[Block] = []
         self.line = line
+        self.origin: Node | None = None
         self._args: tuple[Argument, ...] = tuple(args)
         self._kwargs: dict[str, Argument] = dict(kwargs or {})
         self._use()
@@ -341,6 +343,7 @@ def _copy_block(block: Block, copy: Block, values: dict[Value, Value]) -> None:
         args = map_values(node.args, values.__getitem__)
         kwargs = map_values(node.kwargs, values.__getitem__)
         twin = Node(copy, node.op, node.target, args, kwargs, node.line)
+        twin.origin = node.origin or node
         for inner in node.blocks:
             twin_block = twin.add_block()
             for value in inner.inputs:
