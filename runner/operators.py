@@ -73,8 +73,9 @@ def function_facts(target: str) -> Facts:
     if module == "operator":
         return _of_operator(name)
     if module == "builtins":
-        passes = name in _PASSING
-        return Facts(shares="maybe" if passes else "never", is_known=passes or name in _SILENT)
+        if name in _PASSING:
+            return Facts(shares="maybe")
+        return Facts() if name in _SILENT else UNKNOWN
     if module in ("math", "cmath"):
         return Facts()
     if qualname.startswith("ops."):
@@ -284,7 +285,7 @@ class _Parameter:
         elif "Tensor" in kind or kind == _UNTYPED:
             found = [x]
         elif "List" in kind or "Tuple" in kind or "Size" in kind:
-            found = [[1, 1], [*x.shape], [0, 0], [1]]
+            found = [[1, 1], [*x.shape], [0, 0], [x.numel()], [1]]
         elif "bool" in kind:
             found = [False, True]
         elif "str" in kind:

@@ -248,7 +248,7 @@ class Aliases:
         for point in changed:
             self.writes[point].append(Write((owner, node)))
         self._edges(changed if facts.shares == "always" else [], made)
-        if facts.shares == "maybe" or (_joins_lists(node) and any(map(_is_list, node.inputs))):
+        if facts.shares == "maybe" or _joins_lists(node):
             self._edges(given, made)
         if facts.fills or (node.target == "operator:setitem" and _may_be_list(node.args[0])):
             self._edges(given[1:], given[:1])
@@ -492,7 +492,12 @@ _LISTS = ("builtins:list", "builtins:tuple", "builtins:sorted", "builtins:zip", 
 
 
 def _joins_lists(node: Node) -> bool:
-    return node.target in ("operator:add", "operator:mul", "operator:iadd", "operator:concat")
+    """Whether a node puts lists together, as far as it can be seen."""
+    is_sum = node.target in ("operator:add", "operator:mul", "operator:iadd", "operator:concat")
+    return is_sum and any(
+        _is_list(argument) if type(argument) is Value else type(argument) in (list, tuple)
+        for argument in node.args
+    )
 
 
 def _is_list(value: Value) -> bool:
@@ -504,8 +509,7 @@ def _is_list(value: Value) -> bool:
         place = made.outputs.index(value) + (made.op == "loop")
         inner = [one for block in made.blocks for one in values_in(block.results[place])]
         return any(_is_list(one) for one in inner if one is not value and one.node is not None)
-    is_joined = _joins_lists(made) and any(map(_is_list, made.inputs))
-    return made.op in ("list", "dict") or made.target in _LISTS or is_joined
+    return made.op in ("list", "dict") or made.target in _LISTS or _joins_lists(made)
 
 
 def _may_be_list(argument: Argument) -> bool:

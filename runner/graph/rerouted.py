@@ -26,7 +26,7 @@ class Rerouted:
         self.new = new
         self.replacement: Value | None = None
         self.users: dict[Node, set[int]] = {}  # with the places among the values of their arguments
-        self.after: Node | None = None  # the last node that ran before `old` was made, and stays
+        self.before: Node | None = None  # the first node that runs after `old` was made
         self.key = (path, function.name, *(f"{value.node}{value}" for value in (old, new)))
 
     @property
@@ -53,10 +53,10 @@ class Rerouted:
         made = self.new.node
         owner: Block = self.new.owner if made is None else made.block
         first = owner.nodes[0 if made is None else owner.nodes.index(made) + 1]
-        if self.after is None or not all(_sees(user, self.after.block) for user in self.users):
+        later = self.before
+        if later is None or not all(_sees(user, later.block) for user in self.users):
             return first
-        block = self.after.block
-        later = block.nodes[block.nodes.index(self.after) + 1]
+        block = later.block
         if block is owner and block.nodes.index(first) > block.nodes.index(later):
             return first
         return later if _sees(later, owner) else first
@@ -98,7 +98,7 @@ def _in_function(path: str, function: Function, nodes: Mapping[Node, Node]) -> I
     )
     for one in found.values():
         one.replacement = values.get(_key(one.new))
-        one.after = _last_before(one.old, here)
+        one.before = _first_after(one.old, here)
     yield from found.values()
 
 
@@ -124,13 +124,18 @@ def _key(value: Value) -> Key:
     return _root(value.owner.end), value.owner.inputs.index(value)
 
 
-def _last_before(old: Value, here: Mapping[Node, Node]) -> Node | None:
-    """The last node before a value was made that is still in a function."""
-    if old.node is None:
+def _first_after(old: Value, here: Mapping[Node, Node]) -> Node | None:
+    """The first node of a function behind those that ran before a value was made."""
+    if old.node is None or _root(old.node.block.end) not in here:
         return None
-    block: Block = old.node.block
-    earlier = block.nodes[: block.nodes.index(old.node) + 1]
-    return next((here[_root(n)] for n in reversed(earlier) if _root(n) in here), None)
+    before: Block = old.node.block
+    earlier = before.nodes[: before.nodes.index(old.node) + 1]
+    block = here[_root(before.end)].block
+    for node in reversed(earlier):
+        stays = here.get(_root(node))
+        if stays is not None and stays.block is block:
+            return block.nodes[block.nodes.index(stays) + 1]
+    return block.nodes[0]
 
 
 def _sees(node: Node, block: Block) -> bool:

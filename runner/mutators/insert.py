@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 from runner.errors import ConfigError, GraphError
+from runner.graph.aliases import works_in_place
 from runner.graph.argument import Call
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
@@ -87,6 +88,8 @@ class Insert(Selective):
 
         def marked(new: Unit) -> str:
             new.inserted = True
+            if works_in_place(new):  # others may read what it is given
+                new.set_argument("inplace", False)
             return put(new)
 
         graft(graph, made(call, graph), marked)

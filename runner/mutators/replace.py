@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, final
 
 from runner.errors import GraphError
+from runner.graph.aliases import works_in_place
 from runner.graph.calm import calm_place, keep_apart, passes
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
@@ -41,7 +42,8 @@ class Replace(Selective):
     def change(self, graph: Graph, match: Match) -> None:
         candidate = self.decide(self.replace, match)
         if match.node is not None:
-            target, kwargs = function_of(candidate)
+            target, given = function_of(candidate)
+            kwargs = {name: value for name, value in given.items() if name != "inplace"}
             if kwargs or name_of_call(match.node) != target.rpartition(":")[2]:
                 function = match.unit.edit(match.function)
                 new = replace_call(function, match.node, target, kwargs)
@@ -63,8 +65,10 @@ def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
         graph.replace(path, new)
         return path
 
-    passed = passes(graph, unit)
+    passed, wrote = passes(graph, unit), works_in_place(unit)
     graft(graph, made(call, graph), put)
+    if works_in_place(graph.unit(path)) and not wrote:
+        graph.unit(path).set_argument("inplace", False)  # others may read what it is given
     if not passed and passes(graph, graph.unit(path)):
         calm_place(graph, path)
 

@@ -1,0 +1,98 @@
+"""Facts about operators are what torch does."""
+
+import pytest
+import torch
+
+from runner.operators import (
+    always_shares,
+    attribute_shares,
+    function_facts,
+    is_random,
+    method_facts,
+)
+
+# Names of operators with a view in a schema, and of composites whose schemas say nothing of it
+VIEWS = sorted({
+    schema.name.removeprefix("aten::")
+    for schema in torch._C._jit_get_all_schemas()
+    if schema.name.startswith("aten::") and not schema.name.endswith("_")
+    if any(a.type.kind() == "TensorType" for a in schema.arguments)
+    if any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
+})  # fmt: skip
+UNSAID = ("atleast_1d atleast_2d atleast_3d broadcast_tensors cartesian_prod conj_physical einsum "
+          "feature_dropout alpha_dropout feature_alpha_dropout meshgrid sum_to_size to_dense "
+          "dropout type_as unsafe_chunk unsafe_split channel_shuffle")  # fmt: skip
+FRESH = ("add mul matmul linear relu tanh sigmoid softmax cat stack clone where conv2d max_pool2d "
+         "batch_norm layer_norm group_norm flip roll sum mean exp masked_fill nan_to_num tile "
+         "cumsum embedding index_select gather repeat zeros_like scaled_dot_product_attention "
+         "repeat_interleave one_hot square norm std")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_that_a_schema_names_shares_memory(name):
+    assert function_facts(f"torch:{name}").shares != "never"
+    if hasattr(torch.Tensor, name) and callable(getattr(torch.Tensor, name)):
+        assert method_facts(name).shares != "never"
+
+
+@pytest.mark.parametrize("name", UNSAID.split())
+def test_what_shares_memory_and_does_not_say_so_is_found_by_running_it(name):
+    assert function_facts(f"torch:{name}").shares != "never"
+
+
+@pytest.mark.parametrize("name", FRESH.split())
+def test_what_makes_a_new_tensor_is_known_to(name):
+    homes = [home for home in ("torch", "torch.nn.functional")
+             if hasattr(torch if home == "torch" else torch.nn.functional, name)]  # fmt: skip
+    for home in homes:
+        facts = function_facts(f"{home}:{name}")
+        assert (facts.shares, facts.is_known, facts.writes - {"out"}) == ("never", True, set())
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in dir(torch.Tensor) if name.endswith("_") and name[0] != "_")
+)
+def test_a_method_that_works_in_place_writes_its_receiver(name):
+    facts = method_facts(name)
+    assert 0 in facts.writes and facts.shares == "always"
+
+
+def test_other_writes_are_known():
+    assert 0 in function_facts("operator:iadd").writes
+    assert 0 in function_facts("operator:setitem").writes
+    assert "out" in function_facts("torch:add").writes
+    assert function_facts("torch.nn.functional:hardtanh").inplace == 3
+    assert {0, "self"} <= function_facts("torch:_foreach_add_").writes
+    assert not function_facts("operator:add").writes
+
+
+@pytest.mark.parametrize("target", ["mine:helper", "builtins:exec", "torch:ops.mine.operator"])
+def test_code_that_nobody_read_may_do_anything(target):
+    assert not function_facts(target).is_known
+    assert function_facts(target).shares == "maybe"
+
+
+def test_only_what_shares_in_every_layout_always_does():
+    methods = ("view", "transpose", "t", "detach", "add_", "hsplit")
+    assert all(always_shares("method", name) for name in methods)
+    assert not any(always_shares("method", n) for n in ("reshape", "contiguous", "to", "mul"))
+
+
+def test_attributes_of_a_tensor_that_are_tensors_share_its_memory():
+    assert all(map(attribute_shares, ["T", "mT", "H", "mH", "real", "imag", "data"]))
+    assert not any(map(attribute_shares, ["shape", "dtype", "device", "grad", "ndim"]))
+    assert attribute_shares("features")  # of an object of the user's
+
+
+def test_random_numbers_are_known_by_a_tag():
+    names = ("rand_like", "dropout", "bernoulli", "multinomial", "normal", "randperm", "rrelu")
+    assert all(is_random(f"torch:{name}") for name in names)
+    assert not any(is_random(f"torch:{name}") for name in ("add", "zeros", "softmax"))
+
+
+def test_probing_draws_no_random_numbers_and_says_nothing(recwarn):
+    before = torch.get_rng_state()
+    for name in ("feature_dropout", "alpha_dropout", "cross_entropy_loss", "cov"):
+        function_facts.__wrapped__(f"torch:{name}")
+    assert torch.equal(before, torch.get_rng_state())
+    assert not recwarn.list
