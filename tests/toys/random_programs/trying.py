@@ -1,0 +1,81 @@
+"""Tries a random program: writes it to a module, converts it, and holds it against eager."""
+
+import importlib
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import oracle
+import torch
+
+from random_programs.program import RandomProgram
+from runner.engines.compiler import Compiler
+from runner.graph import convert, recording
+from runner.nn import sample as building
+from runner.walk import generator
+
+SAMPLES = 2  # of a program with open choices
+
+
+@contextmanager
+def written(program: RandomProgram, name: str) -> Iterator[Any]:
+    """The imported module of a program, in a file that `inspect` can read."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{name}.py").write_text(program.text)
+        sys.path.insert(0, folder)
+        importlib.invalidate_caches()
+        try:
+            yield importlib.import_module(name)
+        finally:
+            sys.path.remove(folder)
+            oracle.forget(name)
+
+
+def try_program(program: RandomProgram, name: str, *, validate: bool = False) -> oracle.Finding:
+    """What becomes of a program; of one with open choices, the first bad one of a few samples.
+    `validate`: whether the conversion of one without choices is validated on its first call."""
+    with written(program, name) as module, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not program.open:
+            return oracle.examine(
+                name,
+                lambda: _made(module),
+                lambda: _read(module, validate=validate),
+                _calls(module),
+            )
+        compiler = Compiler({"_target_": f"{name}.Net"}, (), [name], None)
+        for number in range(SAMPLES):
+            found = _sample(module, compiler, name, number)
+            if found.verdict != "equal":
+                return found
+        return found
+
+
+def _calls(module: Any) -> oracle.Calls:
+    return lambda: [oracle.Call(args) for args in module.calls()]
+
+
+def _made(module: Any) -> Any:
+    torch.manual_seed(0)
+    return module.Net()
+
+
+def _read(module: Any, *, validate: bool) -> Any:
+    with recording():
+        model = _made(module)
+    return convert(model, *(module.calls()[0] if validate else ()))
+
+
+def _sample(module: Any, compiler: Compiler, name: str, number: int) -> oracle.Finding:
+    """A sample of a space, as its own Python makes it and as the graph of the space has it."""
+    sample = compiler.model_space.random(generator(0, number))
+
+    def make() -> Any:
+        with building(sample):
+            return _made(module)
+
+    return oracle.examine(name, make, lambda: compiler.decided(sample), _calls(module))
