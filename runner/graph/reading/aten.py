@@ -27,6 +27,12 @@ _BUILTIN = {
     "Complex": "complex", "ComplexImplicit": "complex", "len": "len", "str": "str",
     "list": "list", "ord": "ord", "hash": "hash", "sorted": "sorted",
 }  # fmt: skip
+METHOD_IN_PLACE = {
+    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_",
+    "mod": "remainder_", "pow": "pow_", "and": "__iand__", "or": "__ior__", "xor": "__ixor__",
+    "lshift": "__ilshift__", "rshift": "__irshift__",
+}  # fmt: skip
+AUGMENTED = {method: f"i{name}" for name, method in METHOD_IN_PLACE.items()}
 _METHOD = type(torch.Tensor.add)  # those implemented in C take an operator's arguments as they are
 _BUILTIN_FUNCTION = types.BuiltinFunctionType
 _FAMILIES = ("fft", "linalg", "special")

@@ -1,12 +1,19 @@
 """Indexing, which TorchScript takes apart, put together again: `x[:, 1:, i]`, `x[mask] = y`."""
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
-from runner.graph.node import Argument, Function, Value
+from runner.errors import GraphError
+from runner.graph.node import Argument, Function, Node, Value
+from runner.graph.reading.aten import AUGMENTED
 from runner.graph.reading.scripted import (
     FOREVER,
+    changes_first,
+    index_of,
+    is_index,
     kind_of,
+    line_of,
     once,
 )
 from runner.graph.reading.steps import Steps, Surroundings, is_number
@@ -70,7 +77,7 @@ class Indexing(Steps):
         where = self.value(n.inputsAt(1))
         if kind_of(n.inputsAt(0)) != "Tensor" or type(where) is not list:
             return NotImplemented
-        base, indices = self._indexed(n.inputsAt(0), where)
+        base, indices = self._indexed(n.inputsAt(0), self._key(n, where))
         self.call(n, "operator:getitem", base, subscript(indices))
         return None
 
@@ -79,21 +86,63 @@ class Indexing(Steps):
         indices = self.value(where)
         if type(indices) is not list or (accumulate and self.value(accumulate[0]) is not False):
             return NotImplemented
-        base, key = self._indexed(x, indices)
+        base, key = self._indexed(x, self._key(n, indices))
         args = (base, subscript(key), self._assigned(x, value))
-        self.emit(n, "call_function", "operator:setitem", args, outputs=())
+        self.store(n, args)
         self.bind(n.output(), self.value(x))
         return None
 
+    def store(self, n: Any, args: Sequence[Argument]) -> None:
+        """`x[index] = value`; where the value is that part, changed in place, the change becomes
+        an operator, which together with this is an augmented assignment."""
+        changed = args[2].node if type(args[2]) is Value and not args[2].users else None
+        if changed is not None and _is_changed_part(changed, args[:2]):
+            changed.op, changed.target = "call_function", f"operator:{AUGMENTED[changed.target]}"
+        self.emit(n, "call_function", "operator:setitem", args, outputs=())
+
     def aten_copy_(self, n: Any) -> Any:
-        """`x[index] = value`, when the receiver is such a view and nothing else uses the result."""
+        """`x[index] = value`, when the receiver is such a view and nothing else uses the result. A
+        part that was changed in place need not be put back where it is."""
         x = self.value(n.inputsAt(0))
+        if self._is_there(x, n.inputsAt(1)):
+            self.bind(n.output(), x)
+            return None
         if type(x) is not Value or x not in self.views or x.name or n.output().uses():
             return NotImplemented
         base, indices = self.views[x]
-        args = (base, subscript(indices), self._assigned(n.inputsAt(0), n.inputsAt(1)))
-        self.emit(n, "call_function", "operator:setitem", args, outputs=())
+        self.store(n, (base, subscript(indices), self._assigned(n.inputsAt(0), n.inputsAt(1))))
         return None
+
+    def is_view(self, argument: Argument) -> bool:
+        """Whether it is a part of a tensor, by numbers and slices."""
+        return type(argument) is Value and argument in self.views
+
+    def _is_there(self, view: Argument, changed: Any) -> bool:
+        """Whether a value is a view that was changed in place, the same as another one."""
+        value = self.value(changed)
+        if not self.is_view(view) or not self.is_view(value) or not changes_first(changed.node()):
+            return False
+        return _same(self.views[view], self.views[value])
+
+    def aten_tensor(self, n: Any) -> Any:
+        """A list that is an index, which TorchScript makes a tensor of whole numbers of."""
+        if n.sourceRange() or kind_of(n.inputsAt(0)) != "List" or not is_index(n.output()):
+            return NotImplemented
+        self.bind(n.output(), self.value(n.inputsAt(0)))
+        return None
+
+    def _key(self, n: Any, where: list[Argument]) -> list[Argument]:
+        """The indices of a node. A list of lists alone is several indices in Python, but one where
+        anything follows it in the brackets."""
+        alone = n.inputsAt(1).node().inputsAt(0).node() if len(where) == 1 else None
+        if alone is None or alone.kind() != "aten::tensor" or alone.sourceRange():
+            return where
+        if not alone.inputsAt(0).type().annotation_str.startswith("List[List["):
+            return where
+        index = index_of(n)
+        if index is None:
+            raise GraphError(f"{line_of(n)}: the index is a list of lists; make a tensor of it.")
+        return [*where, ...] if isinstance(index, ast.Tuple) else where
 
     def _indexed(self, v: Any, where: list[Argument]) -> tuple[Argument, tuple[Argument, ...]]:
         """The indexed tensor and the index, without the `x[:, :]` TorchScript puts first."""
@@ -114,6 +163,26 @@ class Indexing(Steps):
         if not own or own.debugName() != receiver.debugName() or kind_of(number) != "":
             return self.value(value)
         return self.value(number)
+
+
+def _is_changed_part(changed: Node, place: Sequence[Argument]) -> bool:
+    """Whether a node is a method that changes what stands at a place, and has an operator."""
+    part = changed.args[0].node if changed.args and type(changed.args[0]) is Value else None
+    if part is None or part.target != "operator:getitem" or changed.op != "call_method":
+        return False
+    plain = len(changed.args) == 2 and not changed.kwargs
+    return plain and changed.target in AUGMENTED and _same([*part.args], [*place])
+
+
+def _same(one: Argument, other: Argument) -> bool:
+    """Whether two indices are the same, of the same tensor."""
+    if type(one) is not type(other):
+        return False
+    if type(one) is tuple or type(one) is list:
+        return len(one) == len(other) and all(map(_same, one, other))
+    if type(one) is slice:
+        return _same((one.start, one.stop, one.step), (other.start, other.stop, other.step))
+    return one is other or bool(one == other)
 
 
 def joined(before: tuple[Argument, ...], dim: int, index: Argument) -> tuple[Argument, ...] | None:

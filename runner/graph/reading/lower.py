@@ -19,6 +19,7 @@ from runner.graph.reading.scripted import (
     FOREVER,
     constructor,
     demangled,
+    is_indices,
     line_of,
     may_nest,
     name_of,
@@ -114,11 +115,22 @@ class Lowering(Operators):
         name, value = n.s("name"), self.value(n.inputsAt(1))
         if type(owner) is not Place:
             self.call(n, "builtins:setattr", owner, name, value)
+        elif self._has(Place((*owner.names, name)), value):
+            self.around.read(owner, name)
         elif owner.names:
             raise GraphError(f"{line_of(n)}: sets {owner.path}.{name}, of another module.")
         else:
             self.around.read(owner, name)
             self.emit(n, "set_attr", name, (value,))
+
+    def _has(self, place: Place, value: Argument) -> bool:
+        """Whether an attribute holds a value for sure, which was read from it and changed."""
+        got = value.node if type(value) is Value else None
+        if got is None or got.op != "get_attr" or got.target != place.path:
+            return False
+        nodes = got.block.nodes
+        since = nodes[nodes.index(got) + 1 : -1]
+        return all(node.op in _KEEPS_ATTRIBUTES for node in since)
 
     # Containers
 
@@ -175,7 +187,7 @@ class Lowering(Operators):
                 return
         wants = "ScalarType" if self.is_dtype(n.output()) else ""
         items = [self.value(v, wants) for v in values]
-        if nested:
+        if nested or is_indices(n):
             self.bind(n.output(), items)
         else:
             self.emit(n, "list", "", items)
@@ -406,6 +418,7 @@ def _is_pure(node: Node) -> bool:
     return node.op == "call_function" and node.target in _PURE
 
 
+_KEEPS_ATTRIBUTES = ("call_function", "call_method", "get_attr", "list", "dict", "unpack")
 _PURE = frozenset(
     {
         "builtins:getattr",

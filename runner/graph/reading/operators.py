@@ -4,10 +4,18 @@ from typing import Any
 
 from runner.errors import GraphError
 from runner.graph.node import Argument, Op, Value
-from runner.graph.reading.aten import operator_of, spelled, takes_several, with_out
+from runner.graph.reading.aten import (
+    AUGMENTED,
+    Spelling,
+    operator_of,
+    spelled,
+    takes_several,
+    with_out,
+)
 from runner.graph.reading.indexing import Indexing
 from runner.graph.reading.scripted import (
     CHANGES_LIST,
+    changes_first,
     kind_of,
     line_of,
     name_of,
@@ -24,7 +32,6 @@ _INSTANCES = {
     "TupleType": "builtins:tuple", "AnyTupleType": "builtins:tuple", "DictType": "builtins:dict",
     "TensorType": "torch:Tensor", "NoneType": "types:NoneType", "ComplexType": "builtins:complex",
 }  # fmt: skip
-_AUGMENTED = {"add_": "iadd", "sub_": "isub", "mul_": "imul", "div_": "itruediv"}
 _SPREAD = frozenset({"view", "reshape", "permute", "expand", "repeat"})  # take sizes one by one
 
 
@@ -73,9 +80,10 @@ class Operators(Indexing):
     prim_min = prim_max = _extreme
 
     def aten_Int(self, n: Any) -> Any:
-        """A rounded number is an int, but to TorchScript."""
+        """A rounded number is an int, but to TorchScript; a bool is a number where any will do."""
         rounds = n.inputsAt(0).node()
-        if rounds.kind() != "aten::round" or kind_of(rounds.inputsAt(0)) == "Tensor":
+        is_round = rounds.kind() == "aten::round" and kind_of(rounds.inputsAt(0)) != "Tensor"
+        if not is_round and not _is_bool_among_numbers(n):
             return NotImplemented
         self._alias(n)
         return None
@@ -106,6 +114,9 @@ class Operators(Indexing):
     def prim_rangelist(self, n: Any) -> None:
         steps = self.step(n, "call_function", "builtins:range", self.value(n.inputsAt(0)))
         self.call(n, "builtins:list", steps)
+
+    def aten_nonzero_numpy(self, n: Any) -> None:
+        self.emit(n, "call_method", "nonzero", (self.value(n.inputsAt(0)),), {"as_tuple": True})
 
     def prim_tolist(self, n: Any) -> None:
         self.emit(n, "call_method", "tolist", (self.value(n.inputsAt(0)),))
@@ -198,7 +209,11 @@ class Operators(Indexing):
     # Lists and dicts
 
     def aten__set_item(self, n: Any) -> None:
-        self.statement(n, "call_function", "operator:setitem")
+        wants = "ScalarType" if any(map(self.is_dtype, n.inputs())) else ""
+        args = [self.value(v, wants) for v in n.inputs()]
+        self.store(n, args)
+        for v in n.outputs():
+            self.bind(v, args[0])
 
     def aten_Delete(self, n: Any) -> None:
         self.statement(n, "call_function", "operator:delitem")
@@ -250,15 +265,29 @@ class Operators(Indexing):
             sizes = args[1]
             if type(sizes) in (list, tuple) and sizes:
                 args = [args[0], *sizes]
-        in_place = first == "Tensor" and name.endswith("_") and not name.endswith("__")
-        if in_place and not self._is_fresh(values[0], args[0]):
-            if name in _AUGMENTED and len(args) == 2 and not kwargs and _is_variable(args[0]):
-                op, target = "call_function", f"operator:{_AUGMENTED[name]}"
-            self.emit(n, op, target, args, kwargs, outputs=())
-            for v in n.outputs():
-                self.bind(v, args[0])
+        if first == "Tensor" and changes_first(n):
+            self._in_place(n, name, (op, target), args, kwargs)
         else:
             self.emit(n, op, target, args, kwargs)
+
+    def _in_place(
+        self, n: Any, name: str, spelling: Spelling, args: list[Argument],
+        kwargs: dict[str, Argument],
+    ) -> None:  # fmt: skip
+        """A tensor that is changed: what the operator gives is the tensor itself."""
+        op, target = spelling
+        fresh = self._is_fresh(n.inputsAt(0), args[0])
+        stored = fresh and self.is_view(args[0]) and _only_stored(n.output())
+        plain = len(args) == 2 and not kwargs
+        has_method = not name.endswith("__")
+        if plain and name in AUGMENTED and (stored or _is_variable(args[0]) or not has_method):
+            op, target = "call_function", f"operator:{AUGMENTED[name]}"
+        if fresh and not stored:
+            self.emit(n, op, target, args, kwargs)
+            return
+        self.emit(n, op, target, args, kwargs, outputs=())
+        for v in n.outputs():
+            self.bind(v, args[0])
 
     def _is_fresh(self, v: Any, argument: Argument) -> bool:
         """Whether a tensor is a temporary that only this in-place operator uses."""
@@ -266,6 +295,18 @@ class Operators(Indexing):
         if node is None or argument.name or node.op not in ("call_function", "call_method"):
             return False
         return once(v)
+
+
+def _is_bool_among_numbers(n: Any) -> bool:
+    """Whether a bool was made a number because an operator takes any number, not by `int`."""
+    place = n.sourceRange()
+    own = n.inputsAt(0).type().kind() != "BoolType" or not place
+    return not own and all(use.user.sourceRange() == place for use in n.output().uses())
+
+
+def _only_stored(v: Any) -> bool:
+    """Whether a changed part of a tensor is used for nothing but to be put back where it was."""
+    return all(use.user.kind() == "aten::copy_" and use.offset == 1 for use in v.uses())
 
 
 def _is_variable(argument: Argument) -> bool:

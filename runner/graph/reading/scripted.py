@@ -1,5 +1,6 @@
 """What TorchScript's nodes, values and schemas say; they are `Any` to all who use them."""
 
+import ast
 import functools
 import inspect
 import re
@@ -14,6 +15,7 @@ import torch
 from runner.errors import GraphError
 
 FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
+HIDDEN = "_desugared_"  # what the names of variables begin with that the source does not have
 TYPES = {
     "ScalarType": ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
                    "complex32", "complex64", "complex128", "bool", "qint8", "quint8", "qint32",
@@ -90,6 +92,34 @@ def operator_schema(text: str) -> tuple[Formal, ...]:
     return tuple(map(formal, torch._C.parse_schema(text).arguments))
 
 
+def changes_first(n: Any) -> bool:
+    """Whether a node changes its first argument in place."""
+    text = n.schema()
+    return text != "(no schema)" and _changes_first(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _changes_first(schema: str) -> bool:
+    arguments = torch._C.parse_schema(schema).arguments
+    alias = arguments[0].alias_info if arguments else None
+    return alias is not None and alias.is_write and not arguments[0].kwarg_only
+
+
+def is_index(v: Any) -> bool:
+    """Whether a value is only used among the indices of tensors."""
+    return all(
+        use.user.kind() == "prim::ListConstruct" and is_indices(use.user) for use in v.uses()
+    )
+
+
+def is_indices(n: Any) -> bool:
+    """Whether a list is made to stand between the brackets behind a tensor."""
+    return all(
+        use.offset == 1 and use.user.kind() in ("aten::index", "aten::index_put_")
+        for use in n.output().uses()
+    )
+
+
 def line_of(n: Any) -> str:
     """ "file.py:20", or "" when it is not known."""
     found = _FILE.search(n.sourceRange())
@@ -98,11 +128,36 @@ def line_of(n: Any) -> str:
     return f"{PurePath(found[1]).name}:{found[2]}"
 
 
+def index_of(n: Any) -> ast.expr | None:
+    """The source between the brackets that a node is made of; None when it is not found, as where
+    it takes more than a line."""
+    marks = re.search(r"^(.*)\n( *)(~+) <--- HERE", n.sourceRange(), re.MULTILINE)
+    if not marks:
+        return None
+    text, least = marks[1][len(marks[2]) :], len(marks[3])  # the marks may end too early
+    for end in (least, *(at + 1 for at in range(least, len(text)) if text[at] == "]")):
+        found = _parsed(text[:end])
+        if isinstance(found, ast.Assign):
+            found = found.targets[0]
+        if isinstance(found, ast.Subscript):
+            return found.slice
+    return None
+
+
+def _parsed(text: str) -> ast.AST | None:
+    try:
+        (statement,) = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return None
+    return statement.value if isinstance(statement, ast.Expr) else statement
+
+
 @functools.lru_cache(maxsize=8192)
 def name_of(debug_name: str) -> str:
     """What the source calls a value: "x" for "x.3", "" for "12"."""
     name = debug_name.partition(".")[0]
-    return name if name.isidentifier() and name != "self" else ""
+    shown = name.isidentifier() and name != "self" and not name.startswith(HIDDEN)
+    return name if shown else ""
 
 
 def kind_of(v: Any) -> str:
@@ -187,6 +242,8 @@ def reads_only(v: Any) -> bool:
         if kind == "aten::slice" and reads_only(use.user.output()):
             continue
         inputs = [*use.user.inputs()]
+        if kind == "aten::tensor" and not use.user.sourceRange() and is_index(use.user.output()):
+            continue  # `x[y.shape]`: a Size is a tuple, as an index is
         takes = kind.startswith("aten::") and use.offset > 0 and kind_of(inputs[0]) == "Tensor"
         makes = kind.startswith("aten::") and use.offset == 0 and kind[6:] in _FACTORIES
         if not takes and not makes:

@@ -1,7 +1,7 @@
 """A function of the graph as the lines of a `def`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from runner.graph.node import Argument, Block, Function, Node, Value
@@ -13,6 +13,7 @@ from runner.graph.writing.layout import STEP, Code, lay_out
 from runner.graph.writing.leaving.jumps import CONTINUE, RETURN, is_jump, jumps
 from runner.graph.writing.loops import Lane, Walk
 from runner.graph.writing.naming import Names
+from runner.graph.writing.trees import key_of
 from runner.graph.writing.values import Access, Values
 
 _TYPES = re.compile(
@@ -162,6 +163,10 @@ class Printer:
         name, args = node.target.partition(":")[2], node.args
         if name == "setitem" and len(args) == 3:
             place = self._writer.item(args[0], args[1])
+            if (change := self._change_of(args)) is not None:
+                sign = IN_PLACE[change.target.partition(":")[2]]
+                code = self._writer.code(change.args[1])
+                return lay_out(f"{place.text} {sign} ", code, "", indent)
             return lay_out(f"{place.text} = ", self._writer.code(args[2]), "", indent)
         if name == "delitem" and len(args) == 2:
             return lay_out("del ", self._writer.item(args[0], args[1]), "", indent)
@@ -171,6 +176,17 @@ class Printer:
                 before = f"{target.text} {IN_PLACE[name]} "
                 return lay_out(before, self._writer.code(args[1]), "", indent)
         return self._assign(node, self._values.expression(node), indent)
+
+    def _change_of(self, args: Sequence[Argument]) -> Node | None:
+        """The operator in place that makes what an item is set to out of that very item."""
+        node = args[2].node if type(args[2]) is Value else None
+        if node is None or node not in self._folding.folded or len(node.args) != 2:
+            return None
+        item = node.args[0].node if type(node.args[0]) is Value else None
+        if item is None or item not in self._folding.folded or item.target != "operator:getitem":
+            return None
+        sets = node.target.partition(":")[2] in IN_PLACE and node.target.startswith("operator:")
+        return node if sets and key_of([*item.args]) == key_of([*args[:2]]) else None
 
     def _is_target(self, node: Node, target: Code) -> bool:
         """Whether `target += ...` sets just what the node gives."""

@@ -38,7 +38,7 @@ def test_in_place_operators_of_variables_are_augmented_assignments() -> None:
         "y *= x\n"
         "y /= 2\n"
         "y.add_(x, alpha=3)\n"
-        "y[0].mul_(2)\n"
+        "y[0] *= 2\n"
         "self.seen.add_(1)\n"
         "xs.extend([y])\n"
         "x += y\n"

@@ -224,7 +224,7 @@ class _Hidden(_Annotated):
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         if self._differs(node) and self._is_fixed(node.left) and self._is_fixed(node.right):
-            node.left = _hide(node.left)
+            node.left = hide(node.left)
         return node
 
     def _differs(self, node: ast.BinOp) -> bool:
@@ -243,9 +243,9 @@ class _Hidden(_Annotated):
         if value is not UNKNOWN:
             known = _is_one_of(value, _HIDDEN) or getattr(value, "__module__", None) == "math"
             if known and node.args and all(map(self._is_fixed, node.args)):
-                node.args[0] = _hide(node.args[0])
+                node.args[0] = hide(node.args[0])
         elif self._is_fixed_text(node.func) and all(map(self._is_fixed, node.args)):
-            node.func.value = _hide(node.func.value)  # type: ignore[attr-defined]
+            node.func.value = hide(node.func.value)  # type: ignore[attr-defined]
         return node
 
     def _is_fixed_text(self, function: ast.expr) -> bool:
@@ -303,7 +303,7 @@ def _operands(node: ast.AST) -> Iterator[ast.expr]:
     return (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
 
 
-def _hide(node: ast.expr) -> ast.expr:
+def hide(node: ast.expr) -> ast.expr:
     hidden = ast.Subscript(ast.List([node], ast.Load()), ast.Constant(0), ast.Load())
     return at(hidden, node)
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+from runner.graph.reading.desugar.augmented import split_augmented
+from runner.graph.reading.desugar.bools import keep_bools
 from runner.graph.reading.desugar.constants import fold_constants
+from runner.graph.reading.desugar.indices import name_indices
 from runner.graph.reading.desugar.instances import type_numbers
 from runner.graph.reading.desugar.logical import give_operands
 from runner.graph.reading.desugar.loops import iterate_live
@@ -17,9 +20,12 @@ RULES: tuple[Callable[[Source], None], ...] = (
     answer_queries,
     answer_about_modules,
     iterate_live,
+    split_augmented,
+    name_indices,
     fold_constants,
     type_numbers,
     give_operands,
+    keep_bools,
 )
 
 
