@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from textwrap import dedent
 from typing import Any, final
 
-from torch import _jit_internal as internal
-from torch import nn
+import torch
+from torch import _jit_internal, nn
 from torch._jit_internal import FunctionModifiers
 from torch._sources import ParsedDef, SourceContext, make_source_context
 from torch.jit import _recursive, frontend
@@ -21,6 +21,8 @@ from runner.graph.reading.isolated import Compiled
 Relied = list[tuple[Question, Any]]  # see `Source.relied`
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive
+annotations: Any = torch.jit.annotations
+internal: Any = _jit_internal
 _PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source past its end
 
 
@@ -50,6 +52,7 @@ class Desugaring:
             (frontend_, "parse_def", self._parse),
             (recursive, "try_compile_fn", self._compile_function),
             (internal, "should_drop", _drops),
+            (annotations, "get_signature", _takes_anything),
         ):
             before = getattr(owner, name)
             restore.callback(setattr, owner, name, before)
@@ -108,6 +111,19 @@ def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
         return not unused and before(function)
 
     return should_drop
+
+
+def _takes_anything(before: Callable[..., Any]) -> Callable[..., Any]:
+    """What TorchScript does not read takes what Python gives it, whatever its annotations say."""
+
+    def get_signature(function: Any, *args: Any) -> Any:
+        signature = before(function, *args)
+        if signature is None or not internal.is_ignored_fn(function):
+            return signature
+        taken, given = signature
+        return [torch._C.AnyType.get() for _ in taken], given
+
+    return get_signature
 
 
 def _padded(parsed: ParsedDef) -> SourceContext:

@@ -38,7 +38,7 @@ def answer_queries(source: Source) -> None:
 
 
 def _is_query(source: Source, node: ast.AST) -> bool:
-    if not isinstance(node, ast.Name | ast.Attribute):
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
         return False
     value = source.value_of(node)
     value = source.attribute(node) if value is UNKNOWN else value

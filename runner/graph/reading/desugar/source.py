@@ -75,13 +75,13 @@ class Source:
         of a function around it, an attribute of one; UNKNOWN for all others."""
         if isinstance(node, ast.Name):
             return UNKNOWN if node.id in self.local else self._outside.get(node.id, UNKNOWN)
-        if isinstance(node, ast.Attribute):
-            owner = self.value_of(node.value)
-            if isinstance(owner, ModuleType):
-                return vars(owner).get(node.attr, UNKNOWN)
-            if isinstance(owner, type):
-                return inspect.getattr_static(owner, node.attr, UNKNOWN)
-        return UNKNOWN
+        inside, name = _member(node)
+        if inside is None:
+            return UNKNOWN
+        owner = self.value_of(inside)
+        if isinstance(owner, ModuleType):
+            return vars(owner).get(name, UNKNOWN)
+        return inspect.getattr_static(owner, name, UNKNOWN) if isinstance(owner, type) else UNKNOWN
 
     @cached_property
     def _outside(self) -> dict[str, Any]:
@@ -135,6 +135,17 @@ class Source:
             number += 1
             name = f"{base}_{number}"
         return name
+
+
+def _member(node: ast.expr) -> tuple[ast.expr | None, str]:
+    """What an expression takes an attribute of, and its name; also `getattr(thing, "name")`."""
+    if isinstance(node, ast.Attribute):
+        return node.value, node.attr
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 2:
+        owner, name = node.args
+        if node.func.id == "getattr" and isinstance(name, ast.Constant):
+            return owner, str(name.value)
+    return None, ""
 
 
 def at(node: N, like: ast.AST) -> N:
