@@ -9,6 +9,7 @@ import builtins
 from typing import Any, final
 
 from runner.graph.reading.desugar.kinds import Kinds
+from runner.graph.reading.desugar.pure import is_pure
 from runner.graph.reading.desugar.source import UNKNOWN, Source, at
 
 _NUMBERS = ("bool", "int", "float", "number")
@@ -48,7 +49,11 @@ class _Decided(ast.NodeTransformer):
         if classes is None or not kind:
             return node
         if kind in _CLASSES:
-            return at(ast.Constant(issubclass(_CLASSES[kind], classes)), node)
+            answer = ast.Constant(issubclass(_CLASSES[kind], classes))
+            if is_pure(subject):
+                return at(answer, node)
+            both = ast.Tuple([subject, answer], ast.Load())  # it is evaluated all the same
+            return at(ast.Subscript(both, ast.Constant(1), ast.Load()), node)
         if kind == "number" and not {bool, int, float} <= {*classes}:
             self.source.refuse(
                 node, f"whether {ast.unparse(subject)} is an int is known only when it runs"
