@@ -231,8 +231,9 @@ class _Hidden(_Annotated):
         """Whether TorchScript may work an operation out differently."""
         if isinstance(node.op, ast.Pow | ast.LShift | ast.RShift) or self._wide:
             return True
-        if isinstance(node.op, ast.FloorDiv | ast.Mod):
-            return {self.kinds.of(node.left), self.kinds.of(node.right)} != {"int"}
+        if isinstance(node.op, ast.FloorDiv | ast.Mod):  # by 0, it would end the process
+            whole = {self.kinds.of(node.left), self.kinds.of(node.right)} == {"int"}
+            return not (whole and isinstance(node.right, ast.Constant) and node.right.value)
         return False
 
     def visit_Call(self, node: ast.Call) -> ast.AST:

@@ -9,6 +9,10 @@ INIT = "self.k, self.q, self.kc = 3, 2.5, 3\nself.__class__.__constants__ = ['kc
 X, T = torch.arange(12.0).reshape(2, 6) - 5, torch.tensor([1.0, 2.0])
 INPUTS = [(X, 5, 2.5, True, "ab", T), (X, 0, -0.5, False, "", T), (-X, -3, 1.0, True, "7", T)]
 EXPRESSIONS = (
+    "5 % 0",
+    "5 // 0",
+    "self.kc % 0",
+    "divmod(5, 0)",
     "2 ** 3",
     "2 ** -1",
     "(-2) ** 3",
