@@ -25,6 +25,7 @@ from typing import Any, final
 from weakref import ref
 
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from runner.errors import RunnerError, SymbolicError
 from runner.nn.build import is_leaf
@@ -42,6 +43,7 @@ class Record:
     """How a module was constructed. Copied with the module, never pickled.
 
     - `args`, `kwargs`: what the caller gave.
+    - `lazy`: whether its class was another one then, whose shapes were to be found out.
     - `order`: when, on the clock of all that was recorded.
     - `copied`: whether it is a deep copy, made while it was recorded, of another module: it has the
       first values of that one, which a constructor call would draw anew.
@@ -57,8 +59,9 @@ class Record:
     """
 
     def __init__(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
-        self.args = args
-        self.kwargs = dict(kwargs or {})
+        self.args: tuple[Any, ...] = _as_given(args)
+        self.kwargs: dict[str, Any] = _as_given(dict(kwargs or {}))
+        self.lazy = False
         self.order = 0
         self.copied = False
         self.origins: dict[str, Made | Owned | None] = {}
@@ -68,6 +71,7 @@ class Record:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Record":
         twin = Record(with_copies(self.args, memo), with_copies(self.kwargs, memo))
         recording = _recording.get()
+        twin.lazy = self.lazy
         twin.order = self.order if recording is None else recording.watch.ledger.tick()
         twin.copied = self.copied or recording is not None
         twin.origins = {name: with_copies(made, memo) for name, made in self.origins.items()}
@@ -77,6 +81,15 @@ class Record:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Record, ()
+
+
+def _as_given(argument: Any) -> Any:
+    """An argument whose containers are copies, so that it stays as it was given."""
+    if type(argument) in (list, tuple):
+        return type(argument)(map(_as_given, argument))
+    if type(argument) is dict:
+        return {name: _as_given(item) for name, item in argument.items()}
+    return argument
 
 
 def record_of(module: nn.Module) -> Record | None:
@@ -153,6 +166,7 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
         if sys._getframe(1).f_code is not NEW_COPY:
             record = module.__dict__[KEY] = Record(args, kwargs)
             record.order = recording.watch.ledger.tick()
+            record.lazy = issubclass(cls, LazyModuleMixin)
         if is_open((args, kwargs)) and is_leaf(cls):
             _construct(module, args, kwargs)
     return module

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any, final
 
 from torch import nn
@@ -12,6 +13,7 @@ from runner.graph.reading.notes import Notes
 from runner.graph.reading.rebuild import OWN
 from runner.graph.reading.steps import Place
 from runner.graph.reading.torchscript import CONTAINERS, Reader
+from runner.graph.reading.touched import uses
 from runner.graph.unit import Call, Ref, Unit
 
 
@@ -60,12 +62,21 @@ class Attributes:
         try:
             unit.attributes[name] = default_of(module, value) or self.literals.of(value)
         except GraphError as error:
-            self.notes.say(module, f"Its attribute {name!r} cannot be written down. {error}")
+            cls: Any = type(module)
+            used = name in uses(cls)
+            text = f"Its attribute {name!r} cannot be written down. {error}{_INSTEAD * used}"
+            self.notes.say(module, text, lost=used)
+
+
+_INSTEAD = (
+    " Make it of numbers, texts, tensors and objects of importable classes; or have it made by the "
+    "constructor of a class that is given no choices and no modules."
+)
 
 
 def default_of(module: nn.Module, value: Any) -> Call | None:
     """A lambda that is a default of the constructor, which is the one way to get at it."""
-    if getattr(value, "__name__", "") != "<lambda>":
+    if not isinstance(value, FunctionType) or value.__name__ != "<lambda>":
         return None
     for cls in type(module).__mro__:
         if "__init__" not in vars(cls):

@@ -42,9 +42,11 @@ class Construction:
             unit.starts = self.weights.starts(module)
             return
         record = record_of(module)
-        if record is None and unit.grade == "basic":
+        if unit.grade == "basic" and (record is None or record.lazy):
             record = from_attributes(module)
         unit.call = self.call(module, record)
+        if unit.grade == "basic" and unit.call is None and record_of(module) is not None:
+            self.notes.say(module, _UNKNOWN, lost=True)
         unit.starts = self.weights.starts(module)
         self._hooks(module, unit)
         self._called_values(module, unit)
@@ -59,7 +61,7 @@ class Construction:
         path = self.notes.paths[id(module)]
         prefix = f"{path}." if path else ""
         given = (
-            self.notes.paths.get(id(inner)) for inner in _modules_in((record.args, record.kwargs))
+            self.notes.paths.get(id(inner)) for inner in modules_in((record.args, record.kwargs))
         )
         return any(other is not None and not other.startswith(prefix) for other in given)
 
@@ -69,6 +71,14 @@ class Construction:
             unit.hooked = hooked(module, self.literals)
         except GraphError as error:
             self.notes.say(module, f"A parametrization of it cannot be written down. {error}")
+
+    def has_hooks_written(self, module: nn.Module) -> bool:
+        """Whether what was applied to a module behind its constructor can be written down."""
+        try:
+            hooked(module, self.literals)
+        except GraphError:
+            return False
+        return True
 
     def _called_values(self, module: nn.Module, unit: Unit) -> None:
         """What is a value of runner.nn in the model, to be called, is a plain one once written."""
@@ -98,7 +108,7 @@ class Construction:
         if is_choice(cls):
             return None
         record = record_of(module)
-        if record is None and cls.__module__.startswith("torch.nn."):
+        if (record is None or record.lazy) and cls.__module__.startswith("torch.nn."):
             record = from_attributes(module)
         call = self.call(module, record)
         if call is None or record is None:
@@ -106,7 +116,7 @@ class Construction:
         return self.rebuilder.kept_twin(module, record, _key(call))
 
     def call(self, module: nn.Module, record: Record | None) -> Call | None:
-        if record is None:
+        if record is None or _is_given_itself(module, record):
             return None
         cls = plain_class(module)
         names = dict([*inspect.signature(cls.__init__).parameters.items()][1:])
@@ -156,15 +166,27 @@ class Construction:
         return self._open[id(module)]
 
 
-def _modules_in(argument: Any) -> Iterator[nn.Module]:
+_UNKNOWN = (
+    "How it was constructed cannot be written down. Give its constructor numbers, texts, tensors and "
+    "objects of importable classes alone."
+)
+
+
+def _is_given_itself(module: nn.Module, record: Record) -> bool:
+    """Whether a constructor was given a module that holds the one it made."""
+    given = modules_in((record.args, record.kwargs))
+    return any(inner is module for other in given for inner in other.modules())
+
+
+def modules_in(argument: Any) -> Iterator[nn.Module]:
     """The modules among arguments, however deep in containers."""
     if isinstance(argument, nn.Module):
         yield argument
     elif isinstance(argument, tuple | list):
         for item in argument:
-            yield from _modules_in(item)
+            yield from modules_in(item)
     elif isinstance(argument, dict):
-        yield from _modules_in([*argument.values()])
+        yield from modules_in([*argument.values()])
 
 
 def _is_given(module: nn.Module, path: str, name: str) -> bool:

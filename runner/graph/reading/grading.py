@@ -1,25 +1,31 @@
 """In which grade each module of a model becomes a unit, and why it is no better."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, final
 
+import torch
 from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.reading.added import Spot, unwritable
 from runner.graph.reading.attributes import default_of
-from runner.graph.reading.construction import Construction, from_attributes
+from runner.graph.reading.construction import Construction, from_attributes, modules_in
 from runner.graph.reading.hooks import plain_class
 from runner.graph.reading.kept import Keep
+from runner.graph.reading.known import is_known
 from runner.graph.reading.literal import reference
 from runner.graph.reading.notes import Notes
 from runner.graph.reading.pruned import pruned_result, pruned_test
+from runner.graph.reading.rebuild import OWN
 from runner.graph.reading.standins import is_choice
 from runner.graph.reading.torchscript import CONTAINERS, Reader
-from runner.graph.reading.touched import uses_class
+from runner.graph.reading.touched import used_by, uses, uses_class
 from runner.graph.reading.types import Type
 from runner.graph.reading.unseen import (
+    CALLED,
     calls_anew,
+    is_writable,
     keeper_of,
     keepers,
     lost_attributes,
@@ -65,7 +71,7 @@ class Grading:
         kept = self.keep(module)
         is_read = used or not keeps_forward(module)
         if inherits and calls_anew(cls):
-            names = names or frozenset()
+            names = (names or frozenset()) | {CALLED}
         if whole:
             why, instead = f"{_UNSEEN}: {self._kept[id(module)]}", _UNSEEN_INSTEAD
         elif kept is not None:
@@ -76,6 +82,10 @@ class Grading:
             why, instead = f"{_UNSEEN}: {overrides(cls)}", _UNSEEN_INSTEAD
         else:
             return "graph", inherits
+        if not is_importable(module) and not whole:
+            self.notes.say(
+                module, f"{why}, and source cannot import its class. {_UNMADE}", lost=True
+            )
         whole = whole or not self._has_children(module) or self._stays_whole(module)
         self.notes.kept(module, why, instead, whole=whole)
         return ("basic" if whole else "shell"), False
@@ -83,9 +93,7 @@ class Grading:
     @staticmethod
     def _can_inherit(module: nn.Module) -> bool:
         """Whether source can name the class of a module, and set all that its methods use."""
-        try:
-            reference(plain_class(module))
-        except GraphError:
+        if not is_importable(module):
             return False
         return not any(True for _ in lost_attributes(module, default_of))
 
@@ -97,11 +105,32 @@ class Grading:
             return found.problem
         if used:
             return "What calls it was not read, and may use more of it than forward"
+        if text := self._unwritten(module, found):
+            return text
         is_root = module is self.model  # whatever it is called with
-        unread = names is not None or is_root
+        unread = (names is not None and CALLED in names) or is_root
         if unread and (test := pruned_test(module, found, is_root=names is None)):
             return test
         return pruned_result(module, found) if self._gives_more else ""
+
+    def _unwritten(self, module: nn.Module, found: Type) -> str:
+        """Why attributes that the methods of a module read stand against writing them; "" if
+        none does."""
+        for place, name in found.reads:
+            owner: Any = module
+            for step in place.names:
+                owner = owner._modules[step]
+            value = vars(owner).get(name)
+            if value is None or self.reader.is_opaque(owner):
+                continue
+            known = is_known(self.reader.types[id(owner)], name, value)
+            if not known or not is_writable(owner, value, default_of):
+                return _OF_CLASS.format(name, type(value).__name__)
+        for name in used_by(module, found.functions):
+            value = vars(module).get(name)
+            if value is not None and not is_known(found, name, value):
+                return _OF_CLASS.format(name, type(value).__name__)
+        return ""
 
     def _has_children(self, module: nn.Module) -> bool:
         """Whether a module that was not read has parts that can be mutated; where its constructor
@@ -130,17 +159,40 @@ class Grading:
         where no constructor can, that is said."""
         kept = {}
         twin = self.construction.rebuilder.twin
-        for module, keeper, names in keepers(self.model, self.reader.types, twin):
-            if keeper is None or not self._can_make(keeper):
+        found = keepers(self.model, self.reader.types, twin, self._can_make)
+        for module, keeper, names in found:
+            if keeper is None:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
             else:
                 where = "it" if module is keeper else repr(self.notes.paths[id(module)])
                 kept[id(keeper)] = f"its constructor puts {' and '.join(names)} on {where}"
+        for module, why in self._unmade():
+            path = self.notes.paths[id(module)]
+            keeper = keeper_of(self.model, path, module, twin, self._can_make)
+            if keeper is None:
+                self.notes.say(module, f"{why[:1].upper()}{why[1:]}. {_UNMADE}", lost=True)
+            else:
+                kept.setdefault(id(keeper), f"in {path!r}, {why}" if path else why)
         for layer in self.layers:
             for inside, name in self._unwritable(layer):
                 keeper, text = self._keeper_of_layer(layer, inside, name)
                 kept.setdefault(id(keeper), text)
         return kept
+
+    def _unmade(self) -> Iterator[tuple[nn.Module, str]]:
+        """The modules that source cannot make by themselves, and why."""
+        for module in self.model.modules():
+            opaque = self.reader.is_opaque(module)
+            if is_choice(type(module)):
+                continue
+            if (compiler := compiled_by(module)) is not None:
+                yield module, f"it is compiled by {compiler}"
+            elif not is_importable(module) and (opaque or self.reader.types[id(module)].problem):
+                yield module, "its class is defined where no source can import it"
+            elif not self.construction.has_hooks_written(module):
+                yield module, "a parametrization of it cannot be written down"
+            elif not opaque and _holds_modules(module):
+                yield module, "it holds modules in a way that PyTorch does not register"
 
     @cached_property
     def layers(self) -> list[nn.Module]:
@@ -162,8 +214,9 @@ class Grading:
         constructor makes it again."""
         module = layer.get_submodule(inside)
         path = self.notes.paths[id(module)]
-        keeper = keeper_of(self.model, path, module, self.construction.rebuilder.twin)
-        if keeper is None or not self._can_make(keeper):
+        twin = self.construction.rebuilder.twin
+        keeper = keeper_of(self.model, path, module, twin, self._can_make)
+        if keeper is None:
             raise GraphError(
                 f"{path or 'the model'} ({type(module).__name__}): it has {name}, behind its "
                 "constructor, which cannot be written down. Write a class for the layer whose "
@@ -172,19 +225,51 @@ class Grading:
         return keeper, f"its constructor makes {path!r} with {name}"
 
 
+_OF_CLASS = "self.{} is a {}, and what TorchScript knows of one may not be all that it is"
 _UNREAD = "TorchScript cannot read it"
 _UNREAD_INSTEAD = "write its forward as TorchScript allows"
 _OTHERWISE_INSTEAD = "write its forward so that both read the same"
 _UNSEEN = "TorchScript does not see all of it"
 _UNSEEN_INSTEAD = "do in forward what it does elsewhere"
+_UNMADE = (
+    "Give what it was made of; define classes at the top of a module; put modules into an "
+    "nn.ModuleList or nn.ModuleDict."
+)
 _LOST = (
     "What was put on it, {}, is not part of the graph. Do it in forward, or decorate the class "
     "whose constructor does it with @basic_unit."
 )
 
 
+def is_importable(module: nn.Module) -> bool:
+    """Whether source can name the class of a module."""
+    try:
+        reference(plain_class(module))
+    except GraphError:
+        return False
+    return True
+
+
+def compiled_by(module: nn.Module) -> str | None:
+    """What compiled a module, of whose Python nothing is left to be read; None for others."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript"
+    return "torch.compile" if type(module).__name__ == "OptimizedModule" else None
+
+
+def _holds_modules(module: nn.Module) -> bool:
+    """Whether the methods of a module use plain attributes that hold modules."""
+    cls: Any = type(module)
+    used = uses(cls)
+    return any(
+        name in used and any(True for _ in modules_in(value))
+        for name, value in vars(module).items()
+        if name not in OWN
+    )
+
+
 def keeps_forward(module: nn.Module) -> bool:
     """Whether a container has no forward of its own."""
-    if not isinstance(module, CONTAINERS):
+    if not isinstance(module, CONTAINERS) or "forward" in vars(module):
         return False
     return type(module).forward in (nn.Sequential.forward, nn.Module.forward)

@@ -3,7 +3,7 @@
 import dis
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -52,6 +52,19 @@ def stored_names(cls: Any) -> frozenset[str]:
         for step in dis.get_instructions(code)
         if step.opname in ("STORE_ATTR", "DELETE_ATTR")
     )
+
+
+@functools.cache
+def uses(cls: Any) -> frozenset[str]:
+    """Names that the methods of a class use of anything, `self` too."""
+    owners = [c for c in _own_classes(cls) if issubclass(c, nn.Module)]
+    return frozenset(n for c in owners for member in vars(c).values() for n in names_of(member))
+
+
+def used_by(module: nn.Module, methods: Iterable[str]) -> Iterator[str]:
+    """Names that methods of a module use of anything, `self` too."""
+    for name in methods:
+        yield from names_of(getattr(module, name, None))
 
 
 def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:

@@ -20,9 +20,9 @@ from runner.graph.reading.kept import Keep
 from runner.graph.reading.literal import Literals, reference
 from runner.graph.reading.notes import Notes
 from runner.graph.reading.standins import is_choice
-from runner.graph.reading.torchscript import Reader
+from runner.graph.reading.torchscript import CONTAINERS, Reader
 from runner.graph.reading.touched import used_attributes, used_names
-from runner.graph.reading.unseen import METHODS, calls_anew
+from runner.graph.reading.unseen import CALLED, METHODS, calls_anew, no_module
 from runner.graph.reading.weights import Weights
 from runner.graph.unit import Ref, Unit
 from runner.nn.expression import Expression, is_open
@@ -41,7 +41,8 @@ class Units:
         self.notes = Notes(model)
         literals = Literals(self._argument, reader.tensors)
         self.weights = Weights(model, reader, literals, self.notes)
-        self.attributes = Attributes(reader, literals, self.notes)
+        plain = Literals(no_module, reader.tensors)
+        self.attributes = Attributes(reader, plain, self.notes)
         self.construction = Construction(reader, literals, self.weights, self.notes)
         self.grading = Grading(model, reader, self.construction, self.notes, keep)
         self._used: dict[int, list[str]] = {}  # attributes that a shell above may use
@@ -98,8 +99,10 @@ class Units:
         unit.inherits = inherits
         if grade == "open":
             unit.facts = self._facts(module)
-        elif grade == "graph" and not keeps_forward(module):
-            unit.functions = dict(self.reader.types[id(module)].functions)
+        elif grade == "graph":
+            unit.functions = {**self.reader.types[id(module)].functions}
+            if keeps_forward(module):
+                unit.functions.pop("forward", None)
         if isinstance(module, Placeholder):
             unit.facts["labels"] = (module.name,)
         if (
@@ -123,6 +126,9 @@ class Units:
         try:
             return Ref(reference(cls))
         except GraphError:
+            container = next((base for base in CONTAINERS if isinstance(module, base)), None)
+            if container is not None:
+                return Ref(reference(container))
             return Ref(f"{cls.__module__}:{cls.__qualname__}")
 
     def _facts(self, module: nn.Module) -> dict[str, Any]:
@@ -155,11 +161,13 @@ def _used_below(
         return names
     known = names or frozenset()
     if unit.grade == "open":
-        return known
+        return known | {CALLED}
     more = used_names(cls, without=frozenset(unit.functions))
-    if unit.inherits and names is None and more <= METHODS and not calls_anew(cls):
-        return None  # a child that has a method of these names inherits, too
-    return known | more
+    if unit.inherits and not calls_anew(cls):
+        if names is None and more <= METHODS:
+            return None  # a child that has a method of these names inherits, too
+        return known | more
+    return known | more | {CALLED}
 
 
 def _labels(facts: Any) -> Iterator[str]:

@@ -2,26 +2,35 @@
 was put on the object itself (hooks, another forward), and attributes without a literal."""
 
 import functools
+import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.node import Argument
 from runner.graph.reading.hooks import is_known
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.rebuild import OWN
-from runner.graph.reading.touched import names_of
+from runner.graph.reading.touched import uses
 from runner.graph.reading.types import Type
 from runner.nn.record import Record, record_of
 
-_METHODS = (
-    *("__call__", "_call_impl", "train", "eval", "requires_grad_", "_apply"),
-    *("parameters", "named_parameters", "state_dict", "_save_to_state_dict"),
-    *("get_extra_state", "set_extra_state"),
+_OTHER = re.compile(
+    "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"
+    "add_module|_maybe_.*|compile|share_memory|_replicate_.*|_slow_forward|[imx]pu|mtia|_load_from_.*"
+)
+_METHODS = tuple(  # what others than a forward call, or what decides how it is called
+    name
+    for name, member in vars(nn.Module).items()
+    if callable(member) and not _OTHER.fullmatch(name)
 )
 METHODS = frozenset(_METHODS)
+CALLED = "()"  # among names that are used of a module: its forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
 Twin = Callable[[nn.Module, Record], nn.Module | None]  # makes a module again
 
 
@@ -46,33 +55,84 @@ def _is_torch(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "torch"
 
 
-def put_on(module: nn.Module, found: Type) -> tuple[str, ...]:
-    """What was put on a module, and is not read: what to call each."""
+def put_on(module: nn.Module, found: Type, used: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """What was put on a module, and is not read: what to call each. `used` are the names of
+    attributes that the classes of the model use."""
     own = vars(module)
     hooks = [hook for name in _HOOKS for hook in (own[name] or {}).values() if not is_known(hook)]
-    methods = [name for name in _METHODS if name in own]
-    if "forward" in own and (found.problem or found.stubbed):
+    methods = [name for name in _patched(module) if name != "forward"]
+    if "forward" in own and not _is_read(module, found):
         methods.append("forward")
-    return (*(f"the hook {_name(hook)!r}" for hook in hooks), *(f"another {m}" for m in methods))
+    return (
+        *(f"the hook {_name(hook)!r}" for hook in hooks),
+        *(f"another {m}" for m in methods),
+        *(
+            f"{what} on its {name!r}"
+            for name, tensor in _tensors(module)
+            for what in _put_on_tensor(tensor, used)
+        ),
+    )
 
 
 def _name(hook: Any) -> str:
     return getattr(hook, "__name__", type(hook).__name__)
 
 
+def _patched(module: nn.Module) -> list[str]:
+    """The methods that an object has in place of those of its class."""
+    cls: Any = type(module)
+    return [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not isinstance(value, type | nn.Module)
+        if inspect.isfunction(getattr(cls, name, None))
+    ]
+
+
+def _is_read(module: nn.Module, found: Type) -> bool:
+    """Whether the forward that was put on a module is what TorchScript read: a function that is
+    given this module, not another one."""
+    own = getattr(vars(module)["forward"], "__self__", None) is module
+    return own and not (found.problem or found.stubbed)
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        if tensor is not None:
+            yield name, tensor
+
+
+def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
+    """What was put on a parameter or buffer: hooks, attributes that are used, a class."""
+    for hook in (tensor._backward_hooks or {}).values():
+        yield f"the hook {_name(hook)!r}"
+    for hook in (getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values():
+        yield f"the hook {_name(hook)!r}"
+    for name in vars(tensor):
+        if name in used:
+            yield f"the attribute {name!r}"
+    if not type(tensor).__module__.startswith("torch"):
+        yield f"the class {type(tensor).__name__}"
+
+
 def keepers(
-    model: nn.Module, types: dict[int, Type], twin: Twin
+    model: nn.Module, types: dict[int, Type], twin: Twin, can_make: CanMake
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
     """(module, keeper, names) for each module that something was put on; the keeper is the
     innermost one around it whose constructor puts the same on it again, None if there is none."""
+    classes: set[Any] = {type(module) for module in model.modules()}
+    used = frozenset[str]().union(*map(uses, classes))
     for path, module in model.named_modules():
-        names = put_on(module, types[id(module)])
+        names = put_on(module, types[id(module)], used)
         if names:
-            yield module, keeper_of(model, path, module, twin), names
+            yield module, keeper_of(model, path, module, twin, can_make), names
 
 
-def keeper_of(model: nn.Module, path: str, module: nn.Module, twin: Twin) -> nn.Module | None:
-    """The innermost module around one at a path whose constructor puts the same on it."""
+def keeper_of(
+    model: nn.Module, path: str, module: nn.Module, twin: Twin, can_make: CanMake
+) -> nn.Module | None:
+    """The innermost module around one at a path whose constructor puts the same on it, and can be
+    written down."""
     steps = path.split(".") if path else []
     for cut in range(len(steps), -1, -1):
         around = model.get_submodule(".".join(steps[:cut]))
@@ -80,7 +140,9 @@ def keeper_of(model: nn.Module, path: str, module: nn.Module, twin: Twin) -> nn.
         if record is None or _is_given(module, (record.args, record.kwargs)):
             continue
         again = twin(around, record)
-        if again is not None and _marks(again, steps[cut:]) == _marks(module, []):
+        if again is None or _marks(again, steps[cut:]) != _marks(module, []):
+            continue
+        if can_make(around):
             return around
     return None
 
@@ -105,27 +167,32 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
         return None
     hooks = [[_name(hook) for hook in (vars(below)[name] or {}).values()] for name in _HOOKS]
     held = [[*vars(below)[name]] for name in ("_parameters", "_buffers", "_modules")]
-    return hooks, [name for name in ("forward", *_METHODS) if name in vars(below)], held
+    tensors = [[*_put_on_tensor(tensor, frozenset(vars(tensor)))] for _, tensor in _tensors(below)]
+    return hooks, _patched(below), held, tensors
 
 
 def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any]) -> Iterator[str]:
     """Attributes that the methods of a module use, and that cannot be written down: lambdas, local
     functions. `default` writes down what is a default of the constructor."""
-    literals = Literals(lambda inner: None, {})
     cls: Any = type(module)
-    uses = _uses(cls)
+    used = uses(cls)
     for name, value in vars(module).items():
-        if name in OWN or name not in uses:
-            continue
-        try:
-            if not default(module, value):
-                literals.of(value)
-        except GraphError:
+        if name not in OWN and name in used and not is_writable(module, value, default):
             yield name
 
 
-@functools.cache
-def _uses(cls: Any) -> frozenset[str]:
-    """Names that the methods of a class use."""
-    owners = [c for c in cls.__mro__ if issubclass(c, nn.Module) and not _is_torch(c)]
-    return frozenset(n for c in owners for member in vars(c).values() for n in names_of(member))
+def no_module(module: nn.Module) -> Argument:
+    """Refuses a module in an attribute: none but registered ones are built with the model."""
+    raise GraphError(
+        f"It holds a {type(module).__name__} in a way that PyTorch does not register. Put modules "
+        "into an nn.ModuleList or nn.ModuleDict."
+    )
+
+
+def is_writable(module: nn.Module, value: Any, default: Callable[[nn.Module, Any], Any]) -> bool:
+    """Whether an attribute of a module can be written down."""
+    literals = Literals(no_module, {})
+    try:
+        return bool(default(module, value)) or literals.of(value) is not None or value is None
+    except GraphError:
+        return False

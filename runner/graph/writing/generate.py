@@ -38,9 +38,10 @@ def generate(graph: Graph, *, standalone: bool = False) -> str:
     blocks = [*functions, *(constructors.lines(made) for made in classes.all)]
     blocks.append(_build(graph.root, classes, constructors))
     texts = ["\n".join(block) for block in blocks]
-    texts.insert(0, _head(imports, "\n".join(texts)))
+    texts.insert(0, _head(imports, "\n".join([*imports.helpers.values(), *texts])))
     for text in texts:  # each is whole statements, so that all together are verified as well
         verify(text)
+    texts[1:1] = [text.rstrip() for text in imports.helpers.values()]
     return "\n\n\n".join(texts) + "\n"
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, final
 
 from runner.errors import GraphError
+from runner.graph.restored import HELPERS
 from runner.graph.writing.layout import WIDTH
 
 # Modules that are imported whole, and how the source calls them.
@@ -30,7 +31,8 @@ _REFUSED = {
     *("locals", "memoryview", "open", "vars", "exit", "quit", "help"),
 }
 BUILTINS = frozenset(name for name in dir(builtins) if name not in _REFUSED)
-RESERVED = frozenset({*dir(builtins), "self", "CONSTANTS", "Path", "load_file", "build"})
+_HELPERS = {target.partition(":")[2] for target in HELPERS}
+RESERVED = frozenset({*dir(builtins), "self", "CONSTANTS", "Path", "load_file", "build", *_HELPERS})
 
 
 @lru_cache(maxsize=4096)
@@ -90,6 +92,7 @@ class Imports:
         self._lines: dict[str, None] = dict.fromkeys(_ALWAYS)
         self._names: dict[str, str] = {}  # target -> how the source calls it
         self._owners: dict[str, str] = {}  # name in the file -> statement that makes it
+        self.helpers: dict[str, str] = {}  # functions that are written out: target -> source
 
     @property
     def names(self) -> set[str]:
@@ -109,6 +112,9 @@ class Imports:
 
     def _import(self, target: str) -> str:
         module, _, qualname = target.partition(":")
+        if target in HELPERS:
+            self.helpers[target] = HELPERS[target]
+            return qualname
         if module == "builtins":
             return qualname
         if module in _WHOLE:

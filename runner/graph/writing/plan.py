@@ -41,7 +41,8 @@ class Planner:
             made = self.made[unit]
         for hook in unit.hooked:
             target = ".to" if hook.target == CAST else hook.target
-            made = Call(target, (made, *hook.args), hook.kwargs)
+            args, kwargs = self._built(hook.args, path), self._built({**hook.kwargs}, path)
+            made = Call(target, (made, *args), kwargs)
         return made
 
     def _call(self, unit: Unit, path: str) -> Call:

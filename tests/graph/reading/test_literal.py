@@ -37,6 +37,7 @@ class Matcher:
 class Opaque:
     def __init__(self, secret: int) -> None:
         self.hash = secret * 2
+        self.tell = lambda: secret
 
 
 def refuse(module: nn.Module) -> Any:

@@ -1,0 +1,35 @@
+"""References: classes and functions by the name under which source imports them."""
+
+import sys
+import types
+from typing import Any
+
+from runner.errors import GraphError
+
+_HOMES = ("torch.nn", "torch.nn.functional", "torch", "builtins", "math")  # the shortest ways in
+
+
+def reference(thing: Any) -> str:
+    """ "module:qualname" of a class or function. Raises GraphError when it cannot be imported."""
+    name = getattr(thing, "__name__", "")
+    for home in _HOMES:
+        if vars(sys.modules.get(home, types)).get(name, _Nothing) is thing:
+            return f"{home}:{name}"
+    module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", name)
+    if not module or _found(module, qualname) is not thing:
+        raise GraphError(
+            f"{thing!r} cannot be written down: there is no {qualname!r} in {module!r}. Define it "
+            "at the top of a module."
+        )
+    return f"{module}:{qualname}"
+
+
+class _Nothing:
+    """Stands for what is not there."""
+
+
+def _found(module: str, qualname: str) -> Any:
+    found: Any = sys.modules.get(module, _Nothing)
+    for part in qualname.split("."):
+        found = getattr(found, part, _Nothing)
+    return found

@@ -1,0 +1,173 @@
+"""Deep comparison of Python objects: type, content and all state, and what is shared inside."""
+
+import types
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from runner.nn.expression import Expression
+
+_CHOSEN = "runner.nn.value"  # likenesses of plain values, which stand for these
+_BY_IDENTITY = (
+    type, types.FunctionType, types.ModuleType, nn.Module, Expression, torch.jit.ScriptFunction,
+)  # fmt: skip
+_EQUAL = frozenset({
+    bool, int, str, bytes, bytearray, range, type(None), type(...), type(NotImplemented),
+    torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size,
+})  # fmt: skip
+
+
+def same_state(one: Any, other: Any) -> bool:
+    """Whether two objects are of one type and equal in all that they hold, however deep; what is
+    one object inside one of them is one in the other. False where that cannot be found out."""
+    try:
+        return _Comparison().same(one, other)
+    except Exception:  # whatever the methods of foreign objects raise
+        return False
+
+
+def plain_kind(value: Any) -> type | None:
+    """The plain type that a chosen value stands for; None for any other object."""
+    kind = type(value)
+    return kind.__mro__[1] if kind.__module__ == _CHOSEN and len(kind.__mro__) > 2 else None
+
+
+def state_of(value: Any) -> dict[str, Any]:
+    """The attributes of an object, those in slots too."""
+    state = {**getattr(value, "__dict__", {})}
+    for owner in type(value).__mro__:
+        slots = vars(owner).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            mangled = f"_{owner.__name__.lstrip('_')}{name}" if _is_private(name) else name
+            if name not in ("__dict__", "__weakref__") and hasattr(value, mangled):
+                state[mangled] = getattr(value, mangled)
+    return state
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("__") and not name.endswith("__")
+
+
+@final
+class _Comparison:
+    """One comparison; remembers which objects were found to be which."""
+
+    def __init__(self) -> None:
+        self._ours: dict[int, Any] = {}
+        self._theirs: dict[int, Any] = {}
+        self._kept: list[Any] = []  # so that no id is given to another object meanwhile
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Whether two objects are alike."""
+        if (plain := plain_kind(one)) is not None:
+            one = plain(one)
+        kind = type(one)
+        if kind is not type(other):
+            return False
+        if kind in _EQUAL:
+            return bool(one == other)
+        if kind is float or kind is complex:
+            return repr(one) == repr(other)  # tells -0.0 from 0.0, and has nan equal
+        if isinstance(one, _BY_IDENTITY):
+            return one is other
+        if kind is tuple or kind is frozenset:
+            return self._contents(kind, one, other)
+        known = self._ours.get(id(one)), self._theirs.get(id(other))
+        if known != (None, None):
+            return known[0] is other and known[1] is one
+        self._ours[id(one)], self._theirs[id(other)] = other, one
+        self._kept.append(one)
+        return one is other or self._contents(kind, one, other)
+
+    def _contents(self, kind: type, one: Any, other: Any) -> bool:
+        for base in kind.__mro__:
+            compare = _CONTENTS.get(base)
+            if compare is not None and (base is kind or compare in _OF_SUBCLASSES):
+                return compare(self, one, other)
+        return self._objects(one, other)
+
+    def _items(self, ours: Any, theirs: Any) -> bool:
+        ours, theirs = [*ours], [*theirs]
+        return len(ours) == len(theirs) and all(map(self.same, ours, theirs))
+
+    def _dicts(self, one: dict[Any, Any], other: dict[Any, Any]) -> bool:
+        return self._items(one, other) and self._items(one.values(), other.values())
+
+    def _sets(self, one: set[Any], other: set[Any]) -> bool:
+        return one == other and self._items(sorted(one, key=repr), sorted(other, key=repr))
+
+    def _slices(self, one: slice, other: slice) -> bool:
+        parts = ((part.start, part.stop, part.step) for part in (one, other))
+        return self._items(*parts)
+
+    def _methods(self, one: Any, other: Any) -> bool:
+        names = one.__name__ == other.__name__
+        return names and self.same(one.__self__, other.__self__)
+
+    def _partials(self, one: "partial[Any]", other: "partial[Any]") -> bool:
+        parts = ((p.func, p.args, p.keywords, vars(p)) for p in (one, other))
+        return self._items(*parts)
+
+    def _tensors(self, one: Tensor, other: Tensor) -> bool:
+        ours, theirs = (
+            (t.shape, t.dtype, t.layout, t.device, t.requires_grad) for t in (one, other)
+        )
+        if ours != theirs or one.is_meta or not self._dicts(vars(one), vars(other)):
+            return False
+        if one.grad_fn is not None or one.layout is not torch.strided:
+            return False
+        return torch.equal(_bits(one), _bits(other))
+
+    def _arrays(self, one: Any, other: Any) -> bool:
+        if (one.dtype, one.shape) != (other.dtype, other.shape):
+            return False
+        if one.dtype == object:
+            return self._items(one.flat, other.flat)
+        return bool(one.tobytes() == other.tobytes())
+
+    def _generators(self, one: torch.Generator, other: torch.Generator) -> bool:
+        return one.device == other.device and torch.equal(one.get_state(), other.get_state())
+
+    def _objects(self, one: Any, other: Any) -> bool:
+        if _is_value(type(one)):
+            return bool(one == other)
+        return self._dicts(state_of(one), state_of(other)) and self._items(
+            _reduced(one), _reduced(other)
+        )
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor as bytes, so that nan is equal to itself."""
+    data = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    return data.reshape(-1).view(torch.uint8) if data.numel() else data
+
+
+def _is_value(cls: type) -> bool:
+    """Whether objects of a class are what they compare equal to: paths, decimals, patterns."""
+    home = cls.__module__.partition(".")[0]
+    return home in _VALUES and cls.__hash__ is not None
+
+
+_VALUES = frozenset({
+    *("datetime", "decimal", "fractions", "ipaddress", "numbers", "pathlib", "re", "uuid"),
+})  # fmt: skip
+
+
+def _reduced(value: Any) -> Iterator[Any]:
+    """What the copy protocol says of an object: how it is made, its state, and its items."""
+    yield from ([*part] if isinstance(part, Iterator) else part for part in value.__reduce_ex__(4))
+
+
+_CONTENTS: dict[type, Callable[[_Comparison, Any, Any], bool]] = {
+    list: _Comparison._items, tuple: _Comparison._items, dict: _Comparison._dicts,
+    set: _Comparison._sets, frozenset: _Comparison._sets, slice: _Comparison._slices,
+    types.MethodType: _Comparison._methods, types.BuiltinMethodType: _Comparison._methods,
+    partial: _Comparison._partials, Tensor: _Comparison._tensors,
+    np.ndarray: _Comparison._arrays, np.generic: _Comparison._arrays,
+    torch.Generator: _Comparison._generators,
+}  # fmt: skip
+_OF_SUBCLASSES = (_Comparison._tensors, _Comparison._arrays)
