@@ -59,8 +59,9 @@ class Record:
     """
 
     def __init__(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
-        self.args: tuple[Any, ...] = _as_given(args)
-        self.kwargs: dict[str, Any] = _as_given(dict(kwargs or {}))
+        self.args: tuple[Any, ...]
+        self.kwargs: dict[str, Any]
+        self.args, self.kwargs = _as_given((args, dict(kwargs or {})), {})
         self.lazy = False
         self.order = 0
         self.copied = False
@@ -83,13 +84,21 @@ class Record:
         return Record, ()
 
 
-def _as_given(argument: Any) -> Any:
-    """An argument whose containers are copies, so that it stays as it was given."""
-    if type(argument) in (list, tuple):
-        return type(argument)(map(_as_given, argument))
-    if type(argument) is dict:
-        return {name: _as_given(item) for name, item in argument.items()}
-    return argument
+def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
+    """An argument whose lists and dicts are copies, so that it stays as it was given."""
+    kind = type(argument)
+    if kind is tuple:
+        return tuple(_as_given(item, copies) for item in argument)
+    if kind not in (list, dict):
+        return argument
+    if id(argument) not in copies:
+        twin: Any = kind()
+        copies[id(argument)] = twin
+        if kind is list:
+            twin.extend(_as_given(item, copies) for item in argument)
+        else:
+            twin.update((name, _as_given(item, copies)) for name, item in argument.items())
+    return copies[id(argument)]
 
 
 def record_of(module: nn.Module) -> Record | None:

@@ -167,8 +167,8 @@ class Construction:
 
 
 _UNKNOWN = (
-    "How it was constructed cannot be written down. Give its constructor numbers, texts, tensors and "
-    "objects of importable classes alone."
+    "How it was constructed cannot be written down. Give its constructor numbers, texts, tensors "
+    "and objects of importable classes alone."
 )
 
 

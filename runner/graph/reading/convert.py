@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from runner.errors import GraphError
+from runner.errors import GraphError, one_line
 from runner.graph.graph import Graph, Note
+from runner.graph.reading.grading import is_compiled
 from runner.graph.reading.kept import Keep
 from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.units import Units
@@ -32,9 +33,17 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
     settle()
     reader = Reader(model)
     _check_tensors(reader)
-    with reader.reading():
-        reader.read()
-    graph = Units(model, reader, keep or Keep()).graph()
+    try:
+        with reader.reading():
+            reader.read()
+        graph = Units(model, reader, keep or Keep()).graph()
+    except GraphError:
+        raise
+    except Exception as error:
+        raise GraphError(
+            f"{type(model).__name__} cannot be converted: {one_line(error)}. Decorate the class of "
+            "the part it comes from with @basic_unit, or run with engine=py."
+        ) from error
     graph.notes += _from_main(graph)
     return graph
 
@@ -47,15 +56,28 @@ def check_model(model: Any) -> None:
         raise GraphError(f"{model!r:.80} is no model: give a torch.nn.Module.")
     if isinstance(model, torch.jit.ScriptModule):
         raise GraphError("This model is compiled by TorchScript; give the one it was made of.")
+    if is_compiled(model):
+        raise GraphError(
+            "This model is compiled by torch.compile; give the one it was made of, and compile "
+            "what the generated source makes."
+        )
 
 
 def _check_tensors(reader: Reader) -> None:
     """Raises GraphError for parameters without a shape, and for buffers without a value."""
     for path, module in reader.model.named_modules():
         place = f"{path} ({type(module).__name__})" if path else type(module).__name__
+        if isinstance(module, torch.jit.ScriptModule):
+            raise GraphError(
+                f"{place} is compiled by TorchScript, of which nothing is left to be written. Give "
+                "the module that it was made of, or run with engine=py."
+            )
         tensors = [*module._parameters.values(), *module._buffers.values()]
         if any(is_lazy(tensor) for tensor in tensors):
-            raise GraphError(f"{place} has no shapes yet; run the model on an example before.")
+            raise GraphError(
+                f"{place} has no shapes yet; run the model on an example before: in a space, at "
+                "the end of its __init__; or write a layer that is given its sizes."
+            )
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_meta and not reader.is_opaque(module):
                 raise GraphError(

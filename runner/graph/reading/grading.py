@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, final
 
-import torch
 from torch import nn
 
 from runner.errors import GraphError
@@ -83,9 +82,8 @@ class Grading:
         else:
             return "graph", inherits
         if not is_importable(module) and not whole:
-            self.notes.say(
-                module, f"{why}, and source cannot import its class. {_UNMADE}", lost=True
-            )
+            text = f"{why}, and source cannot import its class. {_UNMADE}"
+            self.notes.say(module, text, lost=True)
         whole = whole or not self._has_children(module) or self._stays_whole(module)
         self.notes.kept(module, why, instead, whole=whole)
         return ("basic" if whole else "shell"), False
@@ -185,8 +183,8 @@ class Grading:
             opaque = self.reader.is_opaque(module)
             if is_choice(type(module)):
                 continue
-            if (compiler := compiled_by(module)) is not None:
-                yield module, f"it is compiled by {compiler}"
+            if is_compiled(module):
+                yield module, "it is compiled by torch.compile"
             elif not is_importable(module) and (opaque or self.reader.types[id(module)].problem):
                 yield module, "its class is defined where no source can import it"
             elif not self.construction.has_hooks_written(module):
@@ -250,11 +248,9 @@ def is_importable(module: nn.Module) -> bool:
     return True
 
 
-def compiled_by(module: nn.Module) -> str | None:
-    """What compiled a module, of whose Python nothing is left to be read; None for others."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return "TorchScript"
-    return "torch.compile" if type(module).__name__ == "OptimizedModule" else None
+def is_compiled(module: nn.Module) -> bool:
+    """Whether a module is what torch.compile gives for another one."""
+    return type(module).__name__ == "OptimizedModule"
 
 
 def _holds_modules(module: nn.Module) -> bool:
