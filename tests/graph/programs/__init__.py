@@ -8,6 +8,7 @@ from programs import (  # noqa: F401 (each adds its cases)
     arithmetic,
     cells,
     chance,
+    conditions,
     containers,
     creation,
     exits,

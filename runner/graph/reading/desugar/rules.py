@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from runner.graph.reading.desugar.augmented import split_augmented
 from runner.graph.reading.desugar.bools import keep_bools
+from runner.graph.reading.desugar.conditions import evaluate_once
 from runner.graph.reading.desugar.constants import fold_constants
 from runner.graph.reading.desugar.indices import name_indices
 from runner.graph.reading.desugar.instances import type_numbers
@@ -26,6 +27,7 @@ RULES: tuple[Callable[[Source], None], ...] = (
     type_numbers,
     give_operands,
     keep_bools,
+    evaluate_once,
 )
 
 

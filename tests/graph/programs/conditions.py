@@ -1,0 +1,87 @@
+"""Conditions that call a method of what a call gives, which runs once."""
+
+import torch
+from torch import nn
+
+from programs.case import plain, program
+
+
+class Counted(nn.Module):
+    """Changes what it is given, draws, and counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        self.calls += 1
+        x.add_(1)
+        return self.drop(x)
+
+
+class Asking(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = Counted()
+
+
+@program(plain(2, 3))
+class IfMethod(Asking):
+    def forward(self, x):
+        y = x.clone()
+        if self.gate(y).any():
+            y = y * 2
+        return y
+
+
+@program(plain(2, 3))
+class NotMethod(Asking):
+    def forward(self, x):
+        y = x.clone()
+        if not self.gate(y).is_floating_point():
+            y = y * 2
+        return y
+
+
+@program(plain(2, 3))
+class AndMethod(Asking):
+    def forward(self, x):
+        y = x.clone()
+        if y.dim() == 2 and self.gate(y).is_contiguous():
+            y = y * 2
+        return y
+
+
+@program(plain(2, 3))
+class ChosenByMethod(Asking):
+    def forward(self, x):
+        y = x.clone()
+        z = 2 if self.gate(y).is_floating_point() else 3
+        return y * z
+
+
+@program(plain(2, 3))
+class WhileMethod(Asking):
+    def forward(self, x):
+        y, n = x.clone(), 0
+        while self.gate(y).is_floating_point() and n < 2:
+            n += 1
+        return y, n
+
+
+@program(plain(2, 3))
+class AssertedMethod(Asking):
+    def forward(self, x):
+        y = x.clone()
+        assert self.gate(y).is_floating_point(), "whole numbers"
+        return y
+
+
+@program(plain(2, 3))
+class MethodOfText(Asking):
+    def forward(self, x):
+        y = x.clone()
+        if str(self.gate(y).dim()).isdigit():
+            y = y * 2
+        return y
