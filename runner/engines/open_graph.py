@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from runner.choice import Value, key
 from runner.engines.example import Example
 from runner.engines.model_space import quiet
-from runner.errors import ConfigError, one_line
+from runner.errors import ConfigError, Refused, RunnerError, one_line
 from runner.graph.choices import decided
 from runner.graph.conversion import converted, keep_more
 from runner.graph.graph import Graph
@@ -62,9 +62,7 @@ class OpenGraph:
             graph = decided(self.graph, lookup(sample))
             if self._agrees(graph, sample):
                 return graph
-        graph = self._alone(sample)
-        _check_nothing_lost(graph)
-        return decided(graph, lookup(sample))
+        return decided(self._alone(sample), lookup(sample))
 
     def _convert(self) -> None:
         """Convert the space once, with its choices open, if that can be."""
@@ -87,15 +85,22 @@ class OpenGraph:
 
     def _alone(self, sample: Sample) -> Graph:
         """The graph of one sample's model, converted anew. That is done in no build, so that a
-        class is used as it is only where that makes the same without a sample."""
+        class is used as it is only where that makes the same without a sample.
+
+        Raises Refused for a graph that computes something else than the model, once others did
+        not, and ConfigError for the first one.
+        """
         with quiet(), recording(), building(sample):
             model = self._build()
         pairs = self._unseen(sample)
         example = self._example.batch if pairs else None
         with quiet(), single_threaded():
-            if example is None:
-                return read(model, self._keep)
-            graph = converted(model, self._keep, lambda graph: validate(graph, model, example))
+            graph = (
+                read(model, self._keep)
+                if example is None
+                else converted(model, self._keep, lambda graph: validate(graph, model, example))
+            )
+        _check_nothing_lost(graph, Refused if self._held else ConfigError)
         self._held |= pairs
         return graph
 
@@ -184,10 +189,10 @@ class OpenGraph:
 _NO_SHAPE = "the shape of an example is not known; set engine.shape."
 
 
-def _check_nothing_lost(graph: Graph) -> None:
-    """Raises ConfigError for a graph that does something else than its model."""
+def _check_nothing_lost(graph: Graph, error: type[RunnerError] = ConfigError) -> None:
+    """Raises an error for a graph that does something else than its model."""
     if lost := [note for note in graph.notes if note.lost]:
-        raise ConfigError(f"{lost[0]} Or run with engine=py.")
+        raise error(f"{lost[0]} Or run with engine=py.")
 
 
 def _kind(value: Value) -> str:

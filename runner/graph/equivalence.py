@@ -190,7 +190,7 @@ def next_draws() -> Leaves:
 
 @contextmanager
 def restored(model: nn.Module) -> Iterator[None]:
-    """Puts back modes, buffers, plain attributes and gradients of a model on exit."""
+    """Puts back modes, parameters, buffers, plain attributes and gradients of a model on exit."""
     modules = [*model.modules()]
     plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
     filled = [
@@ -200,6 +200,7 @@ def restored(model: nn.Module) -> Iterator[None]:
     ]  # fmt: skip
     buffers = [(m, n, b, b.detach().clone()) for m in modules for n, b in m._buffers.items()
                if b is not None]  # fmt: skip
+    parameters = [(p, p.detach().clone()) for p in model.parameters()]
     gradients = [(p, p.grad) for p in model.parameters()]
     try:
         yield
@@ -214,5 +215,7 @@ def restored(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for module, name, buffer, value in buffers:
                 module._buffers[name] = buffer.copy_(value)
+            for parameter, value in parameters:
+                parameter.copy_(value)
         for parameter, gradient in gradients:
             parameter.grad = gradient

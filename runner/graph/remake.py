@@ -25,8 +25,8 @@ _converted: dict[tuple[Any, ...], Graph] = {}  # by the source that makes it, an
 
 
 def made(call: Call, graph: Graph) -> Graph:
-    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and of
-    any other class the inside is there, too. It is made for `graph`: arguments may speak of its
+    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and
+    of any other class the inside is there, too. It is made for `graph`: arguments may speak of its
     tensors, and classes that are kept as they are there are kept here as well.
 
     Raises GraphError when the constructor raises.

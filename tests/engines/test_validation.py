@@ -1,0 +1,131 @@
+"""In a search, graphs are validated: for the first sample, and for each value not seen before."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from runner.engines import open_graph
+from runner.engines.example import Example
+from runner.engines.open_graph import OpenGraph
+from runner.errors import ConfigError, Refused
+from runner.graph.graph import Note
+from runner.graph.load import load_source
+from runner.graph.writing.generate import generate
+from runner.nn import sample as building
+from runner.targets import build
+
+TRUST = ["validated"]
+X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+
+
+def node(name: str) -> dict[str, str]:
+    return {"_target_": f"validated.{name}"}
+
+
+def space(name: str, shape=(3,), data=None) -> OpenGraph:
+    return OpenGraph(node(name), TRUST, Example(shape, data, TRUST))
+
+
+@pytest.fixture
+def misread(monkeypatch):
+    """Has the front end read `+` of one class as `-`, wherever it is a graph."""
+    read = open_graph.read
+
+    def reads(model, keep=None):
+        graph = read(model, keep)
+        for _, unit in graph.units(cls="Doubles"):
+            if unit.grade == "graph":
+                for found in unit.forward.nodes:
+                    if found.target == "operator:add":
+                        found.target = "operator:sub"
+                unit.changed = True  # else its class would be imported
+        return graph
+
+    monkeypatch.setattr(open_graph, "read", reads)
+    monkeypatch.setattr("runner.graph.conversion.read", reads)
+
+
+def equal(graph, name: str, sample) -> bool:
+    """Whether a decided graph computes what the space's Python does."""
+    with building(sample):
+        model: nn.Module = build(node(name), TRUST)
+    twin = load_source(generate(graph, standalone=True), graph.tensors).build()
+    twin.load_state_dict(model.state_dict())
+    return torch.equal(model(X), twin(X))
+
+
+def test_a_candidate_that_is_misread_is_kept_when_it_is_first_chosen(misread, caplog):
+    made = space("Candidates")
+    samples = [{"act": act, "width": 2} for act in ("linear", "doubles", "linear")]
+    for sample in samples:
+        graph = made.decided(sample)
+        assert equal(graph, "Candidates", sample)
+    graph = made.decided(samples[1])
+    assert graph.unit("act").grade == "shell"
+    assert graph.root.grade == "graph"
+    [note] = [note for note in graph.notes if "otherwise than Python" in note.text]
+    assert note.cls == "Doubles"
+    assert made.graph is not None, "the choices of the space stay open"
+
+
+def test_each_value_is_looked_at_once(monkeypatch):
+    looked = []
+    validate = open_graph.validate
+
+    def counting(graph, *rest, **named):
+        looked.append(graph)
+        return validate(graph, *rest, **named)
+
+    monkeypatch.setattr(open_graph, "validate", counting)
+    made = space("Candidates")
+    for act in ("linear", "doubles"):
+        for width in (2, 4, 2):
+            made.decided({"act": act, "width": width})
+    assert len(looked) == 3  # the first sample, width 4, doubles
+
+
+def test_the_example_is_of_the_data(caplog):
+    made = space("Tokens", (5,), {"_target_": "validated.TokenData", "shape": [5], "classes": 4})
+    with caplog.at_level(logging.WARNING):
+        made.decided({"width": 2})
+    assert not caplog.records
+
+
+def test_what_does_not_run_on_the_example_is_said_in_one_line(caplog):
+    made = space("Tokens", (5,))
+    with caplog.at_level(logging.WARNING):
+        for width in (2, 4):
+            made.decided({"width": width})
+    [record] = caplog.records
+    assert record.message.startswith(
+        "Graphs of validated.Tokens were not checked by running them, since it does not run on an "
+        "example [5, 5]: RuntimeError"
+    )
+
+
+def test_data_that_do_not_load_or_have_another_shape_leave_random_numbers():
+    for data in (
+        {"_target_": "validated.Broken", "shape": [5], "classes": 4},
+        {"_target_": "validated.TokenData", "shape": [6], "classes": 4},
+    ):
+        batch = Example((5,), data, TRUST).batch
+        assert batch is not None
+        assert batch.shape[1:] == (5,)
+        assert batch.is_floating_point()
+        assert torch.equal(batch, Example((5,)).batch)
+
+
+@pytest.mark.parametrize(("held", "error"), [(set(), ConfigError), ({("width", "4")}, Refused)])
+def test_a_graph_that_stays_wrong_ends_the_search_or_costs_a_sample(monkeypatch, held, error):
+    def wrong(model, keep, check):
+        graph = open_graph.read(model, keep)
+        graph.notes.append(Note("", "Candidates", "It is wrong.", lost=True))
+        return graph
+
+    monkeypatch.setattr(open_graph, "converted", wrong)
+    made = space("Candidates")
+    made._closed, made._held = True, held
+    with pytest.raises(error, match=r"It is wrong\. Or run with engine=py"):
+        made.decided({"act": "linear", "width": 2})
