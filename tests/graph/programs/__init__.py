@@ -31,6 +31,7 @@ from programs import (  # noqa: F401 (each adds its cases)
     texts,
     unscriptable,
     unseen,
+    wrapped,
 )
 from programs.case import PROGRAMS, Program
 

@@ -121,10 +121,13 @@ def test_loops_that_count_in_the_source_or_change_the_length_go_on_counting() ->
         "for i in range(len(xs)):\n"
         "    x = xs[i]\n"
         "    total = total + x\n"
-        "for i in range(min([9223372036854775807, len(xs)])):\n"
-        "    x = xs[i]\n"
-        "    if i < 1:\n"
+        "index = 0\n"  # the list grows while it is looped over
+        "while index < len(xs):\n"
+        "    x = xs[index]\n"
+        "    index_1 = index + 1\n"
+        "    if index < 1:\n"
         "        xs.append(x)\n"
+        "    index = index_1\n"
         "return total, len(xs)"
     )
 

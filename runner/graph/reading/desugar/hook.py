@@ -71,8 +71,9 @@ class Desugaring:
 
     def _source(self, function: Any, definition: ast.FunctionDef, parsed: ParsedDef) -> Source:
         plain = inspect.unwrap(getattr(function, "__func__", function))
-        file, start = parsed.filename or "", parsed.file_lineno
-        source = Source(plain, definition, file, start, answers=self._answers)
+        file = inspect.getsourcefile(plain) or parsed.filename or ""
+        start = parsed.file_lineno
+        source = Source(function, plain, definition, file, start, answers=self._answers)
         if self._modules:
             module, relied = self._modules[-1]
             if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):

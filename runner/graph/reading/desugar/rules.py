@@ -6,6 +6,7 @@ from runner.graph.reading.desugar.augmented import split_augmented
 from runner.graph.reading.desugar.bools import keep_bools
 from runner.graph.reading.desugar.conditions import evaluate_once
 from runner.graph.reading.desugar.constants import fold_constants
+from runner.graph.reading.desugar.decorators import refuse_wrapped
 from runner.graph.reading.desugar.indices import name_indices
 from runner.graph.reading.desugar.instances import type_numbers
 from runner.graph.reading.desugar.logical import give_operands
@@ -17,6 +18,7 @@ from runner.graph.reading.desugar.source import Source
 
 # A rule rewrites a construct that means something else to TorchScript, or raises GraphError.
 RULES: tuple[Callable[[Source], None], ...] = (
+    refuse_wrapped,
     annotate_defaults,
     answer_queries,
     answer_about_modules,

@@ -30,7 +30,8 @@ class Source:
     takes for decided by an attribute of it, it asks `attribute` for.
     """
 
-    function: Callable[..., Any]  # as it was defined, without wrappers
+    called: Callable[..., Any]  # as TorchScript was given it, with what it is wrapped in
+    function: Callable[..., Any]  # as it was defined
     definition: ast.FunctionDef
     file: str
     start: int  # the line of its first line
