@@ -123,7 +123,7 @@ def local():
 inner = local()
 
 
-@program(floats(3, 4), grade="basic")
+@program(floats(3, 4))
 class Local(nn.Module):
     def forward(self, x):
         return inner(x)
