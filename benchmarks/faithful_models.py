@@ -122,7 +122,10 @@ def smaller(name: str, verdict: str) -> tuple[RandomProgram, oracle.Finding]:
     whole, tries = program(int(seed), int(number)), iter(range(10**6))
 
     def found(text: str) -> oracle.Finding:
-        return try_program(RandomProgram(text, whole.open), f"reduced_{next(tries)}")
+        try:
+            return try_program(RandomProgram(text, whole.open), f"reduced_{next(tries)}")
+        except Exception as error:  # too much was taken away
+            return oracle.Finding(name, "discarded", str(error))
 
     be_calm()
     text = reduced(whole.text, lambda text: found(text).verdict == verdict)
