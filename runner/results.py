@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
 
-from safetensors import SafetensorError
 from torch import nn
 
 from runner.config import Settings
@@ -16,7 +15,7 @@ from runner.heading import heading
 from runner.store import RECORD, read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Objective, Trial, top, trial_folder
 from runner.walk import Sample
-from runner.worker import load_weights
+from runner.weights import WeightsError, load_weights
 
 Formatter = Literal["dict", "code", "instance"]
 
@@ -69,16 +68,16 @@ class Run:
         weights = self.weights(trial)
         if not weights.is_file():
             raise RunnerError(
-                f"The weights of trial {trial.number} were not kept; only those of the best "
-                "export.keep_weights trials are."
+                f"The weights of trial {trial.number} were not kept, or are gone: {weights} is not "
+                "there. Only those of the best export.keep_weights trials are kept."
             )
         try:
             load_weights(model, weights)
-        except SafetensorError as error:
-            text = (
-                f"The weights of trial {trial.number} are no safetensors file: {weights}: {error}."
-            )
-            raise RunnerError(text) from error
+        except WeightsError as error:
+            raise RunnerError(
+                f"The weights of trial {trial.number} cannot be used: {error}. Put back a copy of "
+                "the file, or train its sample, which is in the record, in another run."
+            ) from error
         return model.eval()
 
     def source(self, trial: Trial) -> ModelSource:

@@ -3,8 +3,6 @@
 import errno
 import gc
 import json
-import os
-import re
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -13,13 +11,11 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
 from torch import nn
 
 from runner.data.data import Data
 from runner.engines.engine import Engine
-from runner.errors import one_line
+from runner.errors import Refused, one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
 from runner.evaluators.race import Prospects
 from runner.fusion.program import Programs
@@ -28,6 +24,7 @@ from runner.targets import build, locate, put
 from runner.trial import (
     MODEL,
     OUT_OF_MEMORY,
+    REFUSED,
     WEIGHTS,
     Failure,
     Gain,
@@ -38,28 +35,9 @@ from runner.trial import (
     trial_folder,
 )
 from runner.walk import Sample
+from runner.weights import load_weights, save_weights
 
 Send = Callable[[Report], None]
-
-
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a model's weights as safetensors; the file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    try:
-        save_model(model, str(partial))
-    except SafetensorError as error:  # it tells of a full disk in words only
-        partial.unlink(missing_ok=True)
-        if code := re.search(r"\(os error (\d+)\)", str(error)):
-            number = int(code[1])
-            raise OSError(number, os.strerror(number), str(path)) from error
-        raise
-    partial.replace(path)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Read weights that `save_weights` wrote into a model of the same architecture."""
-    load_model(model, str(path))
 
 
 @final
@@ -250,6 +228,8 @@ class Worker:
 def _failure(error: BaseException) -> Failure:
     """Why a job failed, in the words of the record."""
     text = one_line(error)
+    if isinstance(error, Refused):  # by a condition that holds only here, as of first weights
+        return Failure(REFUSED, " ".join(str(error).split()))
     if isinstance(error, NotFinite):
         return Failure("not finite", " ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):

@@ -27,6 +27,7 @@ from runner.nn.build import sample as building
 from runner.targets import build
 from runner.trial import MODEL, WEIGHTS, Metrics, trial_folder
 from runner.walk import Sample
+from runner.weights import check_weights
 
 log = logging.getLogger(__name__)
 
@@ -188,11 +189,12 @@ def _trial(place: Path, name: str, state: State) -> Giver:
 
 
 def _trained(path: Path) -> State | None:
-    """The weights that a trial left, tied ones under all their names; None where it left none."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            names = file.metadata() or {}
-    except FileNotFoundError:
+    """The weights that a trial left, tied ones under all their names; None where it left none.
+    Raises WeightsError where they were damaged."""
+    if not path.is_file():
         return None
+    check_weights(path)
+    with safe_open(str(path), framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = file.metadata() or {}
     return state | {name: state[kept] for name, kept in names.items() if kept in state}

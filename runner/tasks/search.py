@@ -4,13 +4,13 @@ import logging
 import math
 import os
 import shlex
-import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import final
@@ -19,12 +19,13 @@ from runner import assembly, progress
 from runner.config import Settings
 from runner.errors import ConfigError
 from runner.experiment import Budget, Experiment
-from runner.results import Run, write_model
+from runner.export import export
+from runner.results import Run
 from runner.store import RECORD, Store
 from runner.tables import best_table, gains_text
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
-from runner.trial import WEIGHTS, Job, Metrics, Objective, Report, Trial, top, trial_folder
+from runner.trial import WEIGHTS, Job, Objective, Report, Trial, top, trial_folder
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ class Search(Task):
             shown.end()
             run = Run(folder)
             trials = run.trials
-            best = top(trials, max(settings.export.top, 1))
-            tested = self._export(run, service, best[: settings.export.top])
+            best = top(trials, len(trials))
+            tested = export(run, best, partial(_test, run, service), progress.note)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, objective))
         if brought := gains_text(run.gains):
@@ -88,25 +89,6 @@ class Search(Task):
         if tested:
             progress.note(f"The best models lie in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[objective.metric] if best else math.nan
-
-    def _export(
-        self, run: Run, service: TrainingService, best: Sequence[Trial]
-    ) -> dict[int, Metrics]:
-        """Score the best models on the test split, once, and write them to `top/`; gives their
-        metrics by the number of their trial."""
-        tested: dict[int, Metrics] = {}
-        new = run.folder / "top.new"
-        shutil.rmtree(new, ignore_errors=True)
-        for place, trial in enumerate(best, start=1):
-            if not run.weights(trial).is_file():
-                continue
-            metrics = {**trial.metrics, **_test(run, service, trial)}
-            write_model(run, trial, metrics, new / str(place))
-            tested[trial.number] = metrics
-        if tested:  # until here, what an earlier session exported stays
-            shutil.rmtree(run.folder / "top", ignore_errors=True)
-            new.rename(run.folder / "top")
-        return tested
 
 
 def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:

@@ -16,7 +16,7 @@ from runner.nn.build import sample as building
 from runner.store import RECORD
 from runner.targets import build
 from runner.trial import WEIGHTS, State, Trial, trial_folder
-from runner.worker import save_weights
+from runner.weights import save_weights
 
 MUTATORS = ["Kernels", "Remove", "Fill"]
 CONVNET = {"_target_": "mutable.ConvNet"}

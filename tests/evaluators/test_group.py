@@ -21,7 +21,7 @@ from runner.evaluators.evaluator import NotFinite, Run
 from runner.evaluators.race import Prospects, Race
 from runner.fusion.kernels import layers
 from runner.trial import Gain
-from runner.worker import save_weights
+from runner.weights import save_weights
 
 CPU = torch.device("cpu")
 Reports = list[Sequence[Mapping[str, float]]]

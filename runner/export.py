@@ -1,0 +1,162 @@
+"""The export of a run: its best models are written beside, proven, and then put in place."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from runner.errors import RunFailed, RunnerError, one_line
+from runner.graph.load import load_file
+from runner.results import Run, write_model
+from runner.trial import MODEL, WEIGHTS, Metrics, Trial
+from runner.weights import check_weights
+
+TOP = "top"
+NEW = "top.new"  # what is being written
+EARLIER = "top.old"  # what an earlier session exported, while it is replaced
+
+Test = Callable[[Trial], Metrics]  # the metrics of a trained model on the test split
+
+
+def export(
+    run: Run, ranked: Sequence[Trial], test: Test, tell: Callable[[str], None]
+) -> dict[int, Metrics]:
+    """Write the best of some trials, best first, to `top/`; returns their metrics by number.
+
+    What is written is loaded back and run before it replaces an earlier export. A trial whose model
+    cannot be exported is told, and the next one takes its place; the earlier export is then kept
+    beside, for it may hold that model. Raises RunFailed where none is left, or the disk is full:
+    then the earlier export stays as it was.
+    """
+    top, new, earlier = (run.folder / name for name in (TOP, NEW, EARLIER))
+    if earlier.exists() and not top.exists():  # a session was killed in between
+        earlier.rename(top)
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        tested, lost = _write(run, ranked, test, tell, new)
+    except OSError as error:
+        raise RunFailed(
+            f"The best models could not be written: {error}. What was exported before is as it was."
+            f" Free some space, then go on with resume={run.folder}."
+        ) from error
+    finally:
+        if not new.exists() or not any(new.iterdir()):
+            shutil.rmtree(new, ignore_errors=True)
+    if lost and not tested:
+        raise RunFailed(
+            f"No model was exported: {lost} of the best trials cannot be used, and no weights of "
+            "others were kept. What was exported before is as it was."
+        )
+    if tested:
+        _replace(top, new, earlier, keep=lost > 0, tell=tell)
+    return tested
+
+
+def _write(
+    run: Run, ranked: Sequence[Trial], test: Test, tell: Callable[[str], None], new: Path
+) -> tuple[dict[int, Metrics], int]:
+    """Write models until there are enough; returns their metrics, and how many were passed over."""
+    wanted, kept = run.settings.export.top, run.settings.export.keep_weights
+    tested: dict[int, Metrics] = {}
+    lost = 0
+    try:
+        for rank, trial in enumerate(ranked):
+            if len(tested) >= wanted:
+                break
+            if not run.weights(trial).is_file() and kept is not None and rank >= kept:
+                continue  # as it should be
+            folder = new / str(len(tested) + 1)
+            try:
+                tested[trial.number] = _one(run, trial, test, folder)
+            except RunnerError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                tell(f"Trial {trial.number} is not exported: {_text(error)}")
+                lost += 1
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return tested, lost
+
+
+def _one(run: Run, trial: Trial, test: Test, folder: Path) -> Metrics:
+    """Write one model, once it can be built and its weights are found intact, and prove it."""
+    model = run.model(trial)
+    metrics = {**trial.metrics, **test(trial)}
+    write_model(run, trial, metrics, folder)
+    prove(folder, model, run.settings.data.get("shape"))
+    return metrics
+
+
+def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
+    """Load an exported model back, and run it on an example of a shape, if one is known. Raises
+    RunnerError where it is not the model that was trained, or gives no numbers."""
+    check_weights(folder / WEIGHTS)
+    try:
+        exported: nn.Module = load_file(folder / MODEL).load()
+    except Exception as error:  # it is source, which may raise anything
+        raise RunnerError(f"what was written does not load: {one_line(error)}") from error
+    state, other = model.state_dict(), exported.state_dict()
+    if state.keys() != other.keys() or not all(_equal(state[k], other[k]) for k in state):
+        raise RunnerError("what was written loads with other weights than those that were trained")
+    ours, theirs = (None if shape is None else _run(m, shape) for m in (exported, model))
+    if not _equal(ours, theirs):
+        raise RunnerError("what was written computes something else than what was trained")
+    if any(bool(p.isnan().any()) for p in model.parameters()) and (ours is None or _has_nan(ours)):
+        raise RunnerError("its weights hold NaN, which is no result of a training")
+
+
+def _run(model: nn.Module, shape: Sequence[int]) -> Any:
+    """What a model makes of two random examples; the class of what it raises, which says that it
+    wants others."""
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.default_generator.manual_seed(0)
+        x = torch.randn(2, *shape)
+        try:
+            return model(x)
+        except Exception as error:  # a model may raise anything
+            return type(error)
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    """Whether two results are equal, up to rounding; also where they cannot be compared."""
+    if isinstance(ours, type) or isinstance(theirs, type) or ours is None or theirs is None:
+        return ours is theirs
+    try:
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True)
+    except AssertionError:
+        return False
+    except (TypeError, ValueError):  # objects of classes of the user's own
+        return True
+    return True
+
+
+def _has_nan(result: Any) -> bool:
+    """Whether there is a NaN in a result, however deep in containers."""
+    if isinstance(result, torch.Tensor):
+        return bool(result.isnan().any())
+    parts = result.values() if isinstance(result, dict) else result
+    return isinstance(result, dict | list | tuple) and any(map(_has_nan, parts))
+
+
+def _replace(
+    top: Path, new: Path, earlier: Path, *, keep: bool, tell: Callable[[str], None]
+) -> None:
+    """Put a new export in the place of an earlier one."""
+    if not top.exists():
+        new.rename(top)
+        return
+    shutil.rmtree(earlier, ignore_errors=True)
+    top.rename(earlier)
+    new.rename(top)
+    if keep:
+        tell(f"What was exported before is kept in {earlier.name}, since it may hold that model.")
+    else:
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _text(error: RunnerError) -> str:
+    text = " ".join(str(error).split())
+    return f"{text}." if text[-1:] not in (".", "!", "?") else text

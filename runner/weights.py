@@ -1,0 +1,101 @@
+"""Files of weights: safetensors that are there whole or not at all, and tell of damage.
+
+Each has a seal among its metadata: the SHA-256 of all its bytes, with zeros in place of the seal.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import IO
+
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from runner.errors import RunnerError
+
+SEAL = "runner/sha256"
+BLANK = "0" * 64
+_SEALED = re.compile(rb'"runner/sha256":"([0-9a-f]{64})"')
+_LENGTH = 8  # bytes at the start of a file that say how long its header is
+_LONGEST = 100 << 20  # bytes of a header, as safetensors allows them
+_CHUNK = 1 << 20
+
+
+class WeightsError(RunnerError):
+    """A file of weights that cannot be used: which one, and what is wrong with it."""
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's weights; the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    try:
+        save_model(model, str(partial), metadata={SEAL: BLANK})
+        _seal(partial)
+    except SafetensorError as error:  # it tells of a full disk in words only
+        partial.unlink(missing_ok=True)
+        if code := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(code[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
+    partial.replace(path)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Read weights that `save_weights` wrote into a model of the same architecture. Raises
+    WeightsError where they are missing, damaged, or those of another one."""
+    check_weights(path)
+    try:
+        load_model(model, str(path))
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        raise WeightsError(f"{path} does not fit the model: {text}") from error
+
+
+def check_weights(path: Path) -> None:
+    """Raises WeightsError for a file that is missing, empty, or not what was written. One without a
+    seal, of before there were any, is taken as it is."""
+    try:
+        with path.open("rb") as file:
+            head = _head(file)
+            found = _SEALED.search(head)
+            intact = f'"{SEAL}"'.encode() not in head
+            if found is not None:
+                intact = found[1].decode() == _digest(file, found[1].decode())
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is not there") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    if not path.stat().st_size:
+        raise WeightsError(f"{path} is empty")
+    if not intact:
+        raise WeightsError(f"{path} is damaged: its bytes are not those that were written")
+
+
+def _seal(path: Path) -> None:
+    """Put the digest of a file that was just written where zeros stand for it."""
+    with path.open("r+b") as file:
+        found = _SEALED.search(_head(file))
+        if found is not None:
+            digest = _digest(file, BLANK)
+            file.seek(found.start(1))
+            file.write(digest.encode())
+
+
+def _head(file: IO[bytes]) -> bytes:
+    """The length and the header of a safetensors file; what there is of them in a damaged one."""
+    file.seek(0)
+    length = file.read(_LENGTH)
+    return length + file.read(min(int.from_bytes(length, "little"), _LONGEST))
+
+
+def _digest(file: IO[bytes], seal: str) -> str:
+    """The SHA-256 of a file in whose header zeros stand for its seal."""
+    digest = hashlib.sha256(_head(file).replace(seal.encode(), BLANK.encode(), 1))
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,187 @@
+"""An export is what was trained, or is not made: nothing damaged replaces what was good."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import runner
+from runner.errors import RunFailed, RunnerError
+from runner.export import export
+from runner.results import Run
+from runner.trial import MODEL, WEIGHTS, top
+from runner.weights import check_weights
+
+MLP = ["space=mlp", "strategy=random", "evaluator.epochs=1", "budget.trials=4", "export.top=2",
+       "export.keep_weights=3", "training=inline", "training.device=cpu"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return runner.run(MLP, folder=tmp_path_factory.mktemp("real") / "run")
+
+
+@pytest.fixture
+def run(found, tmp_path):
+    """A copy of the run, to be damaged."""
+    shutil.copytree(found.folder, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def again(run, told):
+    """Export as a resumed run does."""
+    return export(run, top(run.trials, 99), lambda trial: {"test/accuracy": 0.5}, told.append)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flipped(path, place=-5):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def flipped_in_the_header(path):
+    """One letter of a type: the numbers would be read as others."""
+    content = path.read_bytes()
+    assert b'"F32"' in content
+    path.write_bytes(content.replace(b'"F32"', b'"I32"', 1))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def other_names(path):
+    save_file({f"x{name}": value for name, value in load_file(path).items()}, path)
+
+
+def other_shapes(path):
+    save_file({name: torch.zeros(3) for name in load_file(path)}, path)
+
+
+def nan(path):
+    save_file({name: value * float("nan") for name, value in load_file(path).items()}, path)
+
+
+DAMAGES = {
+    truncated: "is damaged", flipped: "is damaged", flipped_in_the_header: "is damaged",
+    empty: "is empty", Path.unlink: "is not there", other_names: "does not fit the model",
+    other_shapes: "does not fit the model", nan: "hold NaN",
+}  # fmt: skip
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_told_and_the_next_one_takes_its_place(run, damage):
+    best, second, third = run.top(3)
+    before = (run.folder / "top" / "1" / WEIGHTS).read_bytes()
+    damage(run.weights(best))
+    told: list[str] = []
+    tested = again(run, told)
+    assert [*tested] == [second.number, third.number] and names(run.folder / "top") == ["1", "2"]
+    assert told[0].startswith(f"Trial {best.number} is not exported:") and "\n" not in told[0]
+    assert DAMAGES[damage] in told[0]
+    sample = json.loads((run.folder / "top" / "1" / "sample.json").read_text())
+    assert sample == second.sample
+    assert (run.folder / "top.old" / "1" / WEIGHTS).read_bytes() == before, "the good one is kept"
+    assert "top.old" in told[-1] and not (run.folder / "top.new").exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_any_good_model_the_export_fails_and_the_earlier_one_stays(run, damage):
+    for trial in run.top(3):
+        damage(run.weights(trial))
+    before = {p: p.read_bytes() for p in (run.folder / "top").rglob("*") if p.is_file()}
+    told: list[str] = []
+    with pytest.raises(RunFailed, match=r"No model was exported: 3 of the best trials"):
+        again(run, told)
+    assert len(told) == 3
+    assert before == {p: p.read_bytes() for p in (run.folder / "top").rglob("*") if p.is_file()}
+    assert not (run.folder / "top.new").exists() and not (run.folder / "top.old").exists()
+
+
+def test_every_flipped_byte_is_found(run):
+    path = run.weights(run.best)
+    good = path.read_bytes()
+    for place in [*range(0, 400, 7), *range(400, len(good), len(good) // 50)]:
+        flipped(path, place)
+        told: list[str] = []
+        try:
+            check_weights(path)
+            run.model(run.best)
+        except RunnerError as error:
+            told.append(str(error))
+        header = good[8 : 8 + int.from_bytes(good[:8], "little")]
+        harmless = good[place : place + 1] in b" " or 8 <= place - header.find(b"runner/") < 23
+        assert told or harmless, place
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, empty, Path.unlink, other_names])
+def test_a_model_with_damaged_weights_is_not_given(run, damage):
+    damage(run.weights(run.best))
+    if damage is Path.unlink:
+        expected = f"weights of trial {run.best.number} were not kept"
+    else:
+        expected = f"weights of trial {run.best.number} cannot be used: .*{WEIGHTS} "
+    with pytest.raises(RunnerError, match=expected):
+        run.model(run.best)
+    with pytest.raises(RunnerError, match=expected):
+        run.export_top_models(1, "instance")
+
+
+def test_what_is_written_wrongly_is_not_exported(run, monkeypatch):
+    """As if the disk, or the generator of source, had spoilt the file after it was written."""
+    write = runner.export.write_model
+
+    def spoil(run, trial, metrics, folder):
+        write(run, trial, metrics, folder)
+        if trial == run.best:
+            path = folder / MODEL
+            path.write_text(path.read_text().replace("model = build()", "model = build().oops"))
+
+    monkeypatch.setattr("runner.export.write_model", spoil)
+    told: list[str] = []
+    assert run.best.number not in again(run, told)
+    assert "what was written does not load: AttributeError" in told[0]
+
+
+def test_a_full_disk_leaves_the_earlier_export_as_it_was(run, monkeypatch):
+    before = {p: p.read_bytes() for p in (run.folder / "top").rglob("*") if p.is_file()}
+    write = runner.export.write_model
+
+    def full(run, trial, metrics, folder):
+        write(run, trial, metrics, folder)
+        if folder.name == "2":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("runner.export.write_model", full)
+    with pytest.raises(RunFailed, match=r"could not be written: .*No space left.*resume="):
+        again(run, [])
+    assert before == {p: p.read_bytes() for p in (run.folder / "top").rglob("*") if p.is_file()}
+    assert not (run.folder / "top.new").exists()
+
+
+def test_a_kill_between_two_renames_loses_nothing(run):
+    (run.folder / "top").rename(run.folder / "top.old")
+    for trial in run.top(3):
+        truncated(run.weights(trial))
+    with pytest.raises(RunFailed):
+        again(run, [])
+    assert names(run.folder / "top") == ["1", "2"]
+
+
+def test_an_intact_run_is_exported_without_a_word(run):
+    told: list[str] = []
+    assert [*again(run, told)] == [trial.number for trial in run.top(2)]
+    assert not told and not (run.folder / "top.old").exists()
