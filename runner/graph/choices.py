@@ -7,7 +7,7 @@ from runner.graph.argument import Argument, Call
 from runner.graph.graph import Graph
 from runner.graph.inputs import inline_inputs
 from runner.graph.open import has_choices, is_closed, is_open, labels_in, open_labels
-from runner.graph.primitives import KINDS, Ask
+from runner.graph.primitives import KINDS, Ask, take_anything
 from runner.graph.signature import drop_defaults
 from runner.graph.unit import Unit
 from runner.nn.expression import Expression
@@ -23,6 +23,7 @@ def decided(graph: Graph, ask: Ask) -> Graph:
     deciding = _Deciding(ask)
     twin = graph.copy(deciding.unit(graph.root))
     inline_inputs(twin)
+    take_anything(twin.root)
     deciding.finish(twin)
     return twin
 

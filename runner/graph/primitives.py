@@ -1,6 +1,6 @@
 """The built-in mutators: what becomes of each primitive that a sample decides."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, final
 from weakref import WeakValueDictionary
 
@@ -43,6 +43,7 @@ def _cell(unit: Unit, ask: Ask) -> Unit:
     return _DecidedCell(unit, ask).unit
 
 
+ANYHOW = "anyhow"  # the fact of a decided cell that makes such a forward
 _forwards: WeakValueDictionary[object, Function] = WeakValueDictionary()  # by the wiring
 
 
@@ -56,6 +57,7 @@ class _DecidedCell:
         self.first: int = self.facts["num_predecessors"]
         self.unit = Unit("graph", unit.cls)
         self.unit.changed = True
+        self.unit.facts[ANYHOW] = self.take_anything
         for name in ("preprocessor", "postprocessor"):
             if unit.children.get(name) is not None:
                 self.unit.children[name] = unit.children[name]
@@ -66,20 +68,29 @@ class _DecidedCell:
             ops.children[str(i)] = node = _modules()
             node.children.update({str(k): op for k, (_, op) in enumerate(chosen)})
             self.states.append([state for state, _ in chosen])
-        forward = _forwards.get(self._wiring())
-        if forward is None:
-            forward = _forwards[self._wiring()] = self._forward()
-        self.unit.functions["forward"] = forward
+        self.unit.functions["forward"] = self._forward(anyhow=False)
 
-    def _wiring(self) -> object:
-        """Equal for cells that have the same forward."""
+    def take_anything(self) -> Function:
+        """A forward for callers of all kinds: with one list, or the inputs one by one."""
+        return self._forward(anyhow=True)
+
+    def _forward(self, *, anyhow: bool) -> Function:
         processors = self.facts["preprocessor"], self.facts["postprocessor"]
         facts = self.facts["merge_op"], self.facts["concat_dim"]
-        return self.first, *processors, *facts, tuple(map(tuple, self.states))
+        wiring = anyhow, self.first, *processors, *facts, tuple(map(tuple, self.states))
+        forward = _forwards.get(wiring)  # equal for cells that have the same forward
+        if forward is None:
+            forward = _forwards[wiring] = self._written(anyhow)
+        return forward
 
-    def _forward(self) -> Function:
-        forward = Function("forward", [Parameter("inputs", annotation="list[torch.Tensor]")])
-        [inputs] = forward.inputs
+    def _written(self, anyhow: bool) -> Function:
+        if anyhow:
+            more = [Parameter(f"input{i}", (None,)) for i in range(1, self.first)]
+            forward = Function("forward", [Parameter("inputs"), *more])
+            inputs = _listed(forward)
+        else:
+            forward = Function("forward", [Parameter("inputs", annotation="list[torch.Tensor]")])
+            [inputs] = forward.inputs
         given = self._process(forward, "preprocessor", inputs)
         read = {state for states in self.states for state in states}
         states: dict[int, Result] = {}
@@ -111,6 +122,54 @@ class _DecidedCell:
             value = forward.call_function(process.target, *given)
         value.name = "states" if name == "preprocessor" else ""
         return value
+
+
+def _listed(function: Function) -> Result:
+    """A list of the inputs of a cell, as `runner.nn.Cell` makes it of what it is called with."""
+    first = function.inputs[0]
+    kinds = (Ref("builtins:list"), Ref("builtins:tuple"))
+    whole = function.call_function("builtins:isinstance", first, kinds)
+    branch = function.create("if", "", (whole,), outputs=())
+    one, apart = branch.add_block(), branch.add_block()
+    with function.inserting_into(one):
+        one.results = (function.call_function("builtins:list", first),)
+    with function.inserting_into(apart):
+        apart.results = (function.create("list", "", function.inputs).output,)
+    return branch.add_output("inputs")
+
+
+def take_anything(root: Unit) -> None:
+    """Give the decided cells of a model a forward that takes its inputs in any way, but for those
+    that are called in code of the graph alone, and there with a list."""
+    cells = {unit for _, unit in root.walk() if ANYHOW in unit.facts}
+    known = _called_with_lists(root, cells) if cells else set()
+    for cell in cells:
+        forward = cell.facts.pop(ANYHOW)
+        if cell not in known:
+            cell.functions["forward"] = forward()
+
+
+def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
+    """The cells that only nodes call, and these with a list that they make."""
+    hidden = {
+        inner
+        for _, unit in root.walk()
+        if unit.grade == "shell" or unit.inherits
+        for _, inner in unit.walk()
+    }
+    calls: dict[Unit, list[bool]] = {}
+    for _, unit in root.walk():
+        for function in unit.functions.values():
+            for node in function.nodes:
+                if node.op == "call_module" and (called := unit.find(node.path)) in cells:
+                    calls.setdefault(called, []).append(_is_list(node.args))
+    return {cell for cell, lists in calls.items() if all(lists) and cell not in hidden}
+
+
+def _is_list(args: Sequence[Argument]) -> bool:
+    first = args[0] if len(args) == 1 else None
+    made = first.node if isinstance(first, Result) else None
+    return isinstance(first, list) or (made is not None and made.op == "list")
 
 
 def _slot(cell: Unit, slot: Mapping[str, Any], path: str, ask: Ask) -> tuple[int, Unit]:

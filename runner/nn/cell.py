@@ -120,14 +120,17 @@ class Cell(nn.Module):
             for states in self.inputs
         ]
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Takes the predecessors' tensors, as arguments or as one list."""
-        one_list = len(inputs) == 1 and isinstance(inputs[0], list | tuple)
-        return super().__call__(list(inputs[0] if one_list else inputs))
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Takes the predecessors' tensors: as arguments, or as one list, which is `inputs`."""
+        if "inputs" in named:
+            inputs = (named.pop("inputs"), *inputs)
+        return super().__call__(_listed(*inputs), **named)
 
     @no_type_check  # and no return type: TorchScript infers what a postprocessor gives
     def forward(self, inputs: list[Tensor]):
-        """Written so that TorchScript can compile it."""
+        """Written so that TorchScript can compile it, for which it takes a list."""
+        if not torch.jit.is_scripting():
+            inputs = _listed(inputs)
         if len(inputs) != self.num_predecessors:
             raise ValueError(
                 f"Cell was called with {len(inputs)} inputs; it has {self.num_predecessors}."
@@ -181,6 +184,12 @@ class OpenCell(Cell):
             output_node_indices=outputs,
         )
         return Cell.forward(decided, inputs)
+
+
+def _listed(*inputs: Any) -> list[Any]:
+    """The inputs of a Cell that is called so; `runner.graph.primitives` writes the same down."""
+    one_list = len(inputs) == 1 and isinstance(inputs[0], list | tuple)
+    return list(inputs[0] if one_list else inputs)
 
 
 def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> Slot:

@@ -5,6 +5,7 @@ import inspect
 import re
 import types
 from contextlib import suppress
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -23,21 +24,26 @@ def open_stub(module: nn.Module) -> type[nn.Module]:
     """A stub of a choice of modules, which itself takes anything: as its first candidate."""
     cls = type(module)
     kind = getattr(cls, "kind", "")
-    if kind == "Cell":
-        count = module.facts()["num_predecessors"]  # type: ignore[operator]
-        apart: list[Typed] = [
-            (f"input{i}", torch.Tensor, inspect.Parameter.empty) for i in range(count)
-        ]
-        whole: list[Typed] = [("inputs", list[torch.Tensor], inspect.Parameter.empty)]
-        result = _result_of_cell(module)
-        forwards = [function(whole, result), function(apart, result)]
-        return stub(cls, forwards, hide=True)
+    first = module if kind == "Cell" else _first_candidate(module)
+    if getattr(type(first), "kind", "") == "Cell":
+        return stub(cls, _forwards_of_cell(first), hide=True)
     if kind == "InputChoice":
         inputs: list[Typed] = [("inputs", list[torch.Tensor], inspect.Parameter.empty)]
         listed = module.facts().get("reduction") == "none"  # type: ignore[operator]
         result = list[torch.Tensor] if listed else torch.Tensor
         return stub(cls, [function(inputs, result)], hide=True)
-    return hidden(cls, like=_first_candidate(module))
+    return hidden(cls, like=type(first))
+
+
+def _forwards_of_cell(cell: nn.Module) -> list[FunctionType]:
+    """The two ways to call a cell: with a list, and with its inputs one by one."""
+    count = cell.facts()["num_predecessors"]  # type: ignore[operator]
+    apart: list[Typed] = [
+        (f"input{i}", torch.Tensor, inspect.Parameter.empty) for i in range(count)
+    ]
+    whole: list[Typed] = [("inputs", list[torch.Tensor], inspect.Parameter.empty)]
+    result = _result_of_cell(cell)
+    return [function(whole, result), function(apart, result)]
 
 
 def _result_of_cell(cell: nn.Module) -> Any:
@@ -48,12 +54,12 @@ def _result_of_cell(cell: nn.Module) -> Any:
     return typed_parameters(post.forward if isinstance(post, nn.Module) else post)[1]
 
 
-def _first_candidate(module: nn.Module) -> type[nn.Module]:
-    """The class whose forward says what a choice takes."""
+def _first_candidate(module: nn.Module) -> nn.Module:
+    """The candidate whose forward says what a choice takes."""
     first = next(iter(module.children()), None)
-    while first is not None and is_choice(type(first)):
+    while first is not None and is_choice(type(first)) and getattr(first, "kind", "") != "Cell":
         first = next(iter(first.children()), None)
-    return nn.Identity if first is None else type(first)
+    return nn.Identity() if first is None else first
 
 
 def called_values(module: nn.Module) -> list[str]:
