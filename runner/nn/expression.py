@@ -8,7 +8,6 @@ so, with the line.
 
 import operator
 import re
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Never, final
@@ -19,6 +18,7 @@ from runner.choice import Categorical, Choice, Value
 from runner.errors import SymbolicError
 from runner.nn.build import current
 from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
+from runner.nn.stack import is_running, users_line
 
 Ask = Callable[[Choice], Value]
 Memo = dict[int, Any]
@@ -91,38 +91,47 @@ class Expression(ABC):
         return format(self.default, spec)
 
     def __bool__(self) -> bool:
-        self._refuse(
+        return bool(self._known(
             "a decision (`if`, `and`, `or`, `not`, `in`, max, min)",
             "Use nn.ValueChoice.condition(test, a, b), nn.ValueChoice.max and min, `&` and `|`; "
             "between modules, nn.LayerChoice.",
-        )
+        ))  # fmt: skip
 
     def __index__(self) -> int:
-        self._refuse(
+        return operator.index(self._known(
             "a whole number (range, an index, a shape)",
             "Use nn.Repeat for blocks, and item access on the choice instead of the list.",
-        )
+        ))  # fmt: skip
 
     def __int__(self) -> int:
-        self._refuse("int()", "Use nn.ValueChoice.to_int, or `//`.")
+        return int(self._known("int()", "Use nn.ValueChoice.to_int, or `//`."))
 
     def __float__(self) -> float:
-        self._refuse("a number", "Use operators (`x ** 0.5`), or nn.ValueChoice.to_float.")
+        advice = "Use operators (`x ** 0.5`), or nn.ValueChoice.to_float."
+        return float(self._known("a number", advice))
 
     def __complex__(self) -> complex:
-        self._refuse("a number", "Use operators.")
+        return complex(self._known("a number", "Use operators."))
 
     def __iter__(self) -> Iterator[Any]:
-        self._refuse("a loop or `*`", "Take its items by number: `value[0]`, `value[1]`.")
+        return iter(self._known("a loop or `*`", "Take its items by number: `value[0]`."))
 
     def __len__(self) -> int:
-        self._refuse("len()", "Take its items by number: `value[0]`, `value[1]`.")
+        return len(self._known("len()", "Take its items by number: `value[0]`, `value[1]`."))
 
     def __contains__(self, item: object) -> bool:
-        self._refuse("`in`", "Compare its items: `(value[0] == 3) | (value[1] == 3)`.")
+        advice = "Compare its items: `(value[0] == 3) | (value[1] == 3)`."
+        return item in self._known("`in`", advice)
 
     def __hash__(self) -> int:
-        self._refuse("a key", "Use nn.LayerChoice with a dict, or item access on the choice.")
+        advice = "Use nn.LayerChoice with a dict, or item access on the choice."
+        return hash(self._known("a key", advice))
+
+    def _known(self, use: str, advice: str) -> Any:
+        """Its value in the default model, which runs; SymbolicError while none does."""
+        if current().symbolic or not is_running():
+            self._refuse(use, advice)
+        return self.default
 
     @classmethod
     def __torch_function__(
@@ -321,14 +330,3 @@ def _install() -> None:
 
 
 _install()
-
-
-def users_line() -> str:
-    """The innermost line of Python that is neither of this package nor of torch."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != "torch" and not frame.f_globals.get("__name__", "").startswith("runner.nn."):
-            break
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

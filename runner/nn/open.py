@@ -13,7 +13,8 @@ from torch import nn
 from runner.choice import Categorical
 from runner.errors import SymbolicError
 from runner.nn.build import current
-from runner.nn.expression import Expression, users_line
+from runner.nn.expression import Expression
+from runner.nn.stack import users_line
 from runner.walk import lookup
 
 DEPTHS = 10_000  # combinations of choices that the depth of a Repeat may depend on

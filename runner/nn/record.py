@@ -29,9 +29,11 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from runner.errors import RunnerError, SymbolicError
 from runner.nn.build import is_leaf
-from runner.nn.expression import is_open, replace_open, users_line
+from runner.nn.expression import is_open, replace_open
 from runner.nn.settle import Settled
+from runner.nn.stack import users_line
 from runner.nn.start import Fill, Made, Owned, with_copies
+from runner.nn.value import decided
 from runner.nn.watch import Watch
 
 NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, makes a copy to be filled
@@ -185,7 +187,7 @@ def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
     """Run the constructor with the default values, in place of the call that is to follow."""
     cls = type(module)
     record = module.__dict__[KEY]
-    args, kwargs = replace_open((args, dict(kwargs)), lambda value: value.default)
+    args, kwargs = replace_open((args, dict(kwargs)), lambda value: decided(value.default))
     try:
         cls.__init__(module, *args, **kwargs)
     except RunnerError:

@@ -34,6 +34,23 @@ def constructing(frame: FrameType | None) -> nn.Module | None:
     return None
 
 
+def is_running() -> bool:
+    """Whether a module is being called, so that what calls this is, or serves, a forward."""
+    calls = nn.Module._call_impl.__code__
+    return any(frame.f_code is calls for frame in _up(sys._getframe(1)))
+
+
+def users_line() -> str:
+    """The innermost line of Python that is neither of this package nor of torch."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package != "torch" and not frame.f_globals.get("__name__", "").startswith("runner.nn."):
+            break
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 # Functions of nn.init
 
 

@@ -8,6 +8,7 @@ from runner.errors import SpaceError
 from runner.nn.build import Build, current
 from runner.nn.expression import Expression as Expression
 from runner.nn.expression import Variable, compute
+from runner.nn.operators import OF_ONE, REFLECTED
 
 
 @final
@@ -59,19 +60,40 @@ _CALLABLE: dict[type, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
+def decided(value: Any) -> Any:
     """The value, equal to its candidate; all but True, False and None, which Python allows no
     likeness of, can be called as well, and give themselves, as a plain object.
 
     A model that calls its choice in `forward` (`F.dropout(x, self.p())`), as it must where the
-    choice is still open, so runs unchanged where it is decided.
+    choice is still open, so runs unchanged where it is decided. What is computed from it, and an
+    item of it, can be called, too.
     """
     return _CALLABLE.get(type(value), lambda same: same)(value)
 
 
+def is_decided(value: Any) -> bool:
+    """Whether a value came of a choice, and can be called."""
+    return type(value) in _CALLABLE.values()
+
+
+def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, *others: decided(method(self, *others))
+
+
+def _install() -> None:
+    names = [*REFLECTED, *(f"r{name}" for name in REFLECTED), *OF_ONE, "round", "getitem"]
+    for kind, likeness in _CALLABLE.items():
+        for name in names:
+            if (method := getattr(kind, f"__{name}__", None)) is not None:
+                setattr(likeness, f"__{name}__", _answering(method))
+
+
+_install()
+
+
 def _number(build: Build, choice: Numeric) -> Any:
     answer = build.ask(choice)
-    return Variable(choice, answer) if build.symbolic else _plain(answer)
+    return Variable(choice, answer) if build.symbolic else decided(answer)
 
 
 @final
@@ -90,32 +112,37 @@ class _ValueChoice:
         answer = build.ask(choice)
         if build.symbolic:
             return Variable(choice, answer, options)
-        return _plain(options[choice.index(answer)])
+        return decided(options[choice.index(answer)])
 
     @staticmethod
     def max(*values: Any) -> Any:
         """The largest of several choices or numbers."""
-        return compute(max, *values)
+        return _computed(max, *values)
 
     @staticmethod
     def min(*values: Any) -> Any:
         """The smallest of several choices or numbers."""
-        return compute(min, *values)
+        return _computed(min, *values)
 
     @staticmethod
     def condition(test: Any, true: Any, false: Any) -> Any:
         """`true if test else false`."""
-        return compute(condition, test, true, false)
+        return _computed(condition, test, true, false)
 
     @staticmethod
     def to_int(value: Any) -> Any:
         """`int(value)`."""
-        return compute(int, value)
+        return _computed(int, value)
 
     @staticmethod
     def to_float(value: Any) -> Any:
         """`float(value)`."""
-        return compute(float, value)
+        return _computed(float, value)
+
+
+def _computed(function: Callable[..., Any], *args: Any) -> Any:
+    """What a function gives, as an operator between choices would."""
+    return decided(compute(function, *args))
 
 
 def condition(test: Any, true: Any, false: Any) -> Any:

@@ -30,21 +30,23 @@ class Attributes:
         """The attributes that functions read, that a class from outside needs, and those `used` by
         a shell above."""
         if unit.grade == "graph" and unit.functions:
-            for place, name in self.reader.types[id(module)].reads:
-                self._read(module, unit, place, name)
             for name in used:
-                self._read(module, unit, Place(), name)
+                self._read(module, unit, Place(), name, called=True)
+            for place, name in self.reader.types[id(module)].reads:
+                self._read(module, unit, place, name, called=unit.inherits)
         elif unit.grade == "graph" and is_plain(module):
             for name in used:
-                self._set(module, unit, name, vars(module)[name])
+                self._set(module, unit, name, vars(module)[name], called=True)
             unit.edits = [("", name, value) for name, value in unit.attributes.items()]
             unit.attributes = {}
         if unit.grade == "shell" or unit.inherits:
             for name, value in vars(module).items():
                 if name not in OWN and name not in unit.functions and name not in unit.attributes:
-                    self._set(module, unit, name, value)
+                    self._set(module, unit, name, value, called=True)
 
-    def _read(self, module: nn.Module, unit: Unit, place: Place, name: str) -> None:
+    def _read(
+        self, module: nn.Module, unit: Unit, place: Place, name: str, *, called: bool
+    ) -> None:
         """Note an attribute at the unit it belongs to, unless its constructor sets it."""
         owner: Any = module
         for step in place.names:
@@ -56,11 +58,13 @@ class Attributes:
             return
         if name in owner._parameters or name in owner._buffers:
             return
-        self._set(owner, unit, name, getattr(owner, name))
+        self._set(owner, unit, name, getattr(owner, name), called=called)
 
-    def _set(self, module: nn.Module, unit: Unit, name: str, value: Any) -> None:
+    def _set(self, module: nn.Module, unit: Unit, name: str, value: Any, *, called: bool) -> None:
+        """Note an attribute; `called` where code that was not read may call what a choice gave."""
+        literal = self.literals.callable if called else self.literals.of
         try:
-            unit.attributes[name] = default_of(module, value) or self.literals.of(value)
+            unit.attributes[name] = default_of(module, value) or literal(value)
         except GraphError as error:
             cls: Any = type(module)
             used = name in uses(cls)

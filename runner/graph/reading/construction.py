@@ -1,15 +1,17 @@
 """How modules were constructed, checked by doing it again."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, final
 
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.argument import Argument
 from runner.graph.reading.attributes import is_plain
+from runner.graph.reading.called import may_call
 from runner.graph.reading.hooks import hooked, plain_class
-from runner.graph.reading.literal import Literals
+from runner.graph.reading.literal import Literals, reference
 from runner.graph.reading.notes import Notes
 from runner.graph.reading.rebuild import Rebuilder, bound
 from runner.graph.reading.standins import called_values, is_choice
@@ -18,7 +20,7 @@ from runner.graph.reading.weights import Weights
 from runner.graph.unit import Call, Ref, Unit
 from runner.graph.weight import CAST
 from runner.nn.expression import is_open, replace_open
-from runner.nn.record import Record, record_of
+from runner.nn.record import KEY, Record, record_of
 
 
 @final
@@ -42,8 +44,10 @@ class Construction:
             unit.starts = self.weights.starts(module)
             return
         record = record_of(module)
-        if unit.grade == "basic" and (record is None or record.lazy):
-            record = from_attributes(module)
+        if unit.grade == "basic":
+            self._check_own_choices(module)
+            if record is None or record.lazy:
+                record = from_attributes(module)
         unit.call = self.call(module, record)
         if unit.grade == "basic" and unit.call is None and record_of(module) is not None:
             self.notes.say(module, _UNKNOWN, lost=True)
@@ -54,6 +58,17 @@ class Construction:
             unit.changed = unit.changed or unit.grade != "basic" or unit.call is None
         elif not unit.hooked and (unit.grade == "basic" or not self.holds_choices(module)):
             self._check(module, unit, record)
+
+    def _check_own_choices(self, module: nn.Module) -> None:
+        """Raises GraphError for a unit that is kept whole and whose constructor declares choices:
+        a call of it would make the default ones."""
+        for inner in module.modules():
+            own = {**vars(inner), KEY: None}
+            if is_choice(type(inner)) or is_open(own):
+                raise GraphError(
+                    f"{self.notes.paths.get(id(module))} ({type(module).__name__}) is kept whole, "
+                    "and its constructor leaves a choice open. Hand the choice to it from outside."
+                )
 
     def _takes_from_outside(self, module: nn.Module, record: Record) -> bool:
         """Whether a constructor was given a module that stands elsewhere in the model too: its
@@ -81,18 +96,13 @@ class Construction:
         return True
 
     def _called_values(self, module: nn.Module, unit: Unit) -> None:
-        """What is a value of runner.nn in the model, to be called, is a plain one once written."""
-        names = called_values(module)
-        if unit.grade == "graph" and names:
+        """Where what was read calls values of choices, they are plain ones once written. Others may
+        be called by what a constructor makes that was not read."""
+        if unit.grade == "graph" and called_values(module):
             unit.changed = True
-            return
-        for name in names:
-            if callable(vars(module)[name]):
-                self.notes.say(
-                    module,
-                    f"Its forward is kept, and calls self.{name}(), which will be a plain value in "
-                    f"what is generated. Use self.{name} as it is.",
-                )
+        if unit.call is not None and _may_call_values(module, unit):
+            record = record_of(module)
+            unit.call = self.call(module, record, self.literals.callable)
 
     def makes_again(self, module: nn.Module) -> bool:
         """Whether the constructor call of a module is known, and makes it."""
@@ -115,14 +125,24 @@ class Construction:
             return None
         return self.rebuilder.kept_twin(module, record, _key(call))
 
-    def call(self, module: nn.Module, record: Record | None) -> Call | None:
+    def call(
+        self,
+        module: nn.Module,
+        record: Record | None,
+        literal: Callable[[Any], Argument] | None = None,
+    ) -> Call | None:
+        """The constructor call of a module, its arguments written by `literal`."""
         if record is None or _is_given_itself(module, record):
             return None
         cls = plain_class(module)
         names = dict([*inspect.signature(cls.__init__).parameters.items()][1:])
         record = bound(record, names)
         try:
-            return None if record is None else self.literals.call(cls, record.args, record.kwargs)
+            if record is None:
+                return None
+            write = literal or self.literals.of
+            kwargs = {name: write(value) for name, value in record.kwargs.items()}
+            return Call(reference(cls), tuple(write(arg) for arg in record.args), kwargs)
         except GraphError as error:
             if self.reader.is_opaque(module) and id(module) in self.notes.paths:
                 self.notes.say(module, f"Its constructor call cannot be written down. {error}")
@@ -140,7 +160,7 @@ class Construction:
             others = self.rebuilder.others(module, record, key)
             edits = [edit for edit in others if not _is_given(module, *edit[:2])]
         try:
-            unit.edits = [(path, name, self.literals.of(value)) for path, name, value in edits]
+            unit.edits = [(path, name, self.literals.callable(v)) for path, name, v in edits]
         except GraphError:
             unit.changed = True
 
@@ -164,6 +184,19 @@ class Construction:
                 or any(self.holds_choices(child) for child in module.children())
             )
         return self._open[id(module)]
+
+
+def _may_call_values(module: nn.Module, unit: Unit) -> bool:
+    """Whether code that was not read, of a module or of one inside, may call a value."""
+    if type(module).__module__.startswith("torch."):
+        return False
+    for path, inner in unit.walk():
+        part = module.get_submodule(path)
+        if inner.grade == "basic" and any(may_call(type(m)) for m in part.modules()):
+            return True
+        if (inner.grade == "shell" or inner.inherits) and may_call(type(part)):
+            return True
+    return False
 
 
 _UNKNOWN = (

@@ -22,7 +22,9 @@ from runner.graph.reading.state import plain_kind, same_state
 from runner.graph.signature import locate
 from runner.graph.unit import Call, Ref, Stored
 from runner.nn.expression import Expression
+from runner.nn.value import is_decided
 
+DECIDED = "runner.nn:decided"  # makes the value of a choice one that can be called
 SMALL = 16  # numbers of a tensor that are written out
 ARRAY = 4096  # elements of a numpy array that are written out
 
@@ -56,6 +58,16 @@ class Literals:
                 del self._tensors[name]
             raise
         return argument
+
+    def callable(self, value: Any) -> Argument:
+        """The constant, in which the values of choices can be called, as in the model."""
+        if type(value) in (tuple, list):
+            return type(value)(self.callable(item) for item in value)
+        if type(value) is dict:
+            return {self.of(key): self.callable(item) for key, item in value.items()}
+        if isinstance(value, Expression) or is_decided(value):
+            return Call(DECIDED, (self.of(value),))
+        return self.of(value)
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """A call of `target` with these arguments."""

@@ -1,0 +1,75 @@
+"""Which classes may call a value that they were given: `self.p()`, where p is a number."""
+
+import ast
+import builtins
+import functools
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+_USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(list)})
+
+
+def may_call(cls: type) -> bool:
+    """Whether a class of the user's own, or a function it uses, has a call without arguments of
+    anything that may be a value: not of a class, a function, or a usual method."""
+    known: Any = cls
+    return _may_call(known)
+
+
+@functools.cache
+def _may_call(thing: Any) -> bool:
+    return any(_has_call(tree, names) for tree, names in _sources(thing, set()))
+
+
+def _sources(thing: Any, seen: set[Any]) -> Iterator[tuple[ast.AST | None, dict[str, Any]]]:
+    """The source of a class with those it inherits from, or of a function, and of the functions
+    they name, each with the names it sees; None for one without source."""
+    parts = thing.__mro__ if isinstance(thing, type) else (thing,)
+    for part in parts:
+        home = getattr(part, "__module__", None) or ""
+        if part in seen or home.partition(".")[0] in (*sys.stdlib_module_names, "torch"):
+            continue
+        seen.add(part)
+        names = vars(sys.modules[home]) if home in sys.modules else {}
+        try:
+            tree: ast.AST | None = ast.parse(textwrap.dedent(inspect.getsource(part)))
+        except (OSError, TypeError, SyntaxError):
+            tree = None
+        yield tree, names
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(found := _named(node, names), FunctionType):
+                yield from _sources(found, seen)
+
+
+def _named(node: ast.AST, names: dict[str, Any]) -> Any:
+    """What a name, or an attribute of a module, stands for; None for anything else."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, getattr(builtins, node.id, None))
+    if isinstance(node, ast.Attribute) and isinstance(
+        owner := _named(node.value, names), ModuleType
+    ):
+        return getattr(owner, node.attr, None)
+    return None
+
+
+def _has_call(tree: ast.AST | None, names: dict[str, Any]) -> bool:
+    if tree is None:
+        return True
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and not n.args and not n.keywords)
+    return any(_may_be_value(call.func, names) for call in calls)
+
+
+def _may_be_value(called: ast.expr, names: dict[str, Any]) -> bool:
+    if _named(called, names) is not None:
+        return False
+    if not isinstance(called, ast.Attribute):
+        return True
+    if isinstance(called.value, ast.Name) and called.value.id == "self":
+        return called.attr not in dir(nn.Module)
+    return called.attr not in _USUAL
