@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.choice import Value
 from runner.config import Settings
 from runner.engines.engine import Engine, make
-from runner.errors import ConfigError, Refused, RunFailed, RunnerError, one_line
+from runner.errors import ConfigError, Refused, RunFailed, RunnerError, one_line, refusal
 from runner.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
 from runner.targets import build, check_arguments, put
@@ -82,15 +82,12 @@ def make_engine(settings: Settings) -> Engine:
         if (refused := refusal(error)) is None:
             raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
         reason = " ".join(str(refused).split()).rstrip(".")
+        if isinstance(error, DrawError) and not error.sample:
+            raise RunFailed(
+                f"The space refuses every sample, before any choice is made: {reason}."
+            ) from error
         log.warning("The first candidates together make no model: %s; others are tried.", reason)
     return engine
-
-
-def refusal(error: BaseException | None) -> Refused | None:
-    """What refused a sample, where that is why there is an error."""
-    while error is not None and not isinstance(error, Refused):
-        error = error.__cause__
-    return error
 
 
 def _place(error: BaseException) -> str:

@@ -33,11 +33,19 @@ class GraphError(ConfigError):
 
 
 class Refused(GraphError):
-    """A sample whose mutations do not fit together; another one is drawn in its place."""
+    """A sample that has no model: its mutations do not fit together, or the space refuses it
+    (`nn.refuse`). Another one is drawn in its place."""
 
 
 class RunFailed(RunnerError):
     """A run that had to stop: too many failed trials, a full disk, a damaged record."""
+
+
+def refusal(error: BaseException | None) -> Refused | None:
+    """What refused a sample, where that is why there is an error."""
+    while error is not None and not isinstance(error, Refused):
+        error = error.__cause__
+    return error
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

@@ -21,6 +21,8 @@ from runner.walk import DrawError, Sample, sample_key
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials
 FUTILE = 200  # so many refused proposals in a row: hardly any sample of the space fits
+USED_UP = "the space is used up: every sample of it was tried"
+MEND = "Change the space so that more of its samples fit."
 PATIENCE = 20  # so many repeated proposals in a row raise the question whether any are left
 
 
@@ -68,6 +70,7 @@ class Experiment:
         self._followers: dict[int, list[int]] = {}  # running trial -> trials that share its result
         self._failures = self._results = self._refused = 0
         self._futile = 0  # refused proposals in a row
+        self._why = ""  # why the last one was
         self._repeats = 0  # proposals in a row that had been made before
         self._left = True  # whether the strategy has anything left
 
@@ -114,7 +117,7 @@ class Experiment:
             with self._blaming_strategy():
                 sample = self.strategy.propose(number)
         except StopIteration:
-            self._stop_proposing("the space is used up: every sample of it was tried")
+            self._stop_proposing(USED_UP)
             return None
         except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
             sample = broken.sample
@@ -132,6 +135,8 @@ class Experiment:
             self._refuse(trial, refusal)
         else:
             self._follow(trial)
+        if self.dedup and self._repeats and self._repeats % PATIENCE == 0 and self._used_up():
+            self._stop_proposing(USED_UP)
 
     def _key(self, sample: Sample) -> tuple[str, Refused | None]:
         """A short text that is equal for equal trials, and why there can be no such model."""
@@ -144,10 +149,13 @@ class Experiment:
         """End a trial whose model cannot be; the strategy proposes another one."""
         failure = Failure(REFUSED, " ".join(str(why).split()))
         self._observe(self.store.record(trial.number, "failed", vars(failure)))
+        self._check_futile()
+
+    def _check_futile(self) -> None:
+        """Raises RunFailed where hardly any sample of the space fits."""
         if self._futile >= FUTILE:
             raise RunFailed(
-                f"{self._futile} proposals in a row were refused; the last one: {failure.text} "
-                "Change the space so that more of its samples fit."
+                f"{self._futile} proposals in a row were refused; the last one: {self._why}. {MEND}"
             )
 
     def _follow(self, trial: Trial) -> None:
@@ -159,8 +167,6 @@ class Experiment:
             self._followers.setdefault(first, []).append(trial.number)
         else:
             self._observe(self.store.end_as(trial.number, self.store.trial(first)))
-        if self._repeats and self._repeats % PATIENCE == 0 and self._used_up():
-            self._stop_proposing("the space is used up: every sample of it was tried")
 
     def _hear(self, report: Report) -> None:
         """Record what a running trial says."""
@@ -205,17 +211,24 @@ class Experiment:
         if trial.running:
             first = self._first.setdefault(trial.key, trial.number)
             self._repeats = self._repeats + 1 if first != trial.number else 0
-        elif trial.duplicate_of is None:
-            self._refused += trial.refused
-            self._futile = self._futile + 1 if trial.refused else 0
-            self._failures += trial.failed and not trial.refused
-            self._results += trial.scored
+        else:
+            self._count(trial)
         with self._blaming_strategy():
             self.strategy.observe(trial)
         self.engine.observe(trial)
         self.progress.show(trial)
         if not trial.running:
             self.on_end(trial)
+
+    def _count(self, trial: Trial) -> None:
+        """Count an ended trial; one that shares the result of another says only that it fits."""
+        self._futile = self._futile + 1 if trial.refused else 0
+        if trial.refused and trial.failure is not None:
+            self._why = trial.failure.text.rstrip(".")
+        if trial.duplicate_of is None:
+            self._refused += trial.refused
+            self._failures += trial.failed and not trial.refused
+            self._results += trial.scored
 
     @contextmanager
     def _blaming_strategy(self) -> Iterator[None]:
@@ -232,6 +245,9 @@ class Experiment:
 
     def _check_failures(self, trial: Trial) -> None:
         limits, folder = self.service.limits, self.store.folder
+        if trial.refused:  # where it was built, and not before
+            self._check_futile()
+            return
         if trial.failed and limits.fail_fast:
             raise RunFailed(
                 f"Trial {trial.number} failed ({trial.failure}), and training.fail_fast is on. "
@@ -257,12 +273,19 @@ class Experiment:
 
     def _stop_proposing(self, why: str) -> None:
         self._left = False
+        if self._refused and self._refused == self.store.next_number:
+            raise RunFailed(
+                f"The space is used up, and all of its {len(self._first)} samples were refused; "
+                f"the last one: {self._why}. {MEND}"
+            )
         self.progress.note(f"No further trials: {why}.")
 
     def _used_up(self) -> bool:
-        """Whether every sample of a finite space was proposed; looks only as far as it must."""
+        """Whether every sample of a finite space was proposed, or would be refused; looks only as
+        far as it must."""
         try:
-            return all(self._key(sample)[0] in self._first for sample in self.space.enumerate())
+            keys = map(self._key, self.space.enumerate())
+            return all(refusal is not None or key in self._first for key, refusal in keys)
         except ValueError:  # a continuous choice: there is always another
             return False
 

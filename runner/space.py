@@ -14,12 +14,17 @@ from runner.walk import Chooser, DrawError, Sample, Walk, lookup
 class Space(ABC):
     """Everything a user left open. It can be walked; what is asked may depend on the answers."""
 
+    @property
+    def refuses(self) -> bool:
+        """Whether a sample was met so far that the space's own code refuses."""
+        return False
+
     @abstractmethod
     def draw(self, choose: Chooser) -> Sample:
         """Walk the space, asking `choose` once for every choice met.
 
         Labels stand in the sample in the order they were asked. Raises DrawError when the space's
-        own code raises.
+        own code raises, or refuses the sample: then its cause is the refusal.
         """
 
     def walk(self, choose: Chooser) -> Walk:

@@ -224,6 +224,6 @@ def test_a_space_of_which_nothing_fits_ends_the_run(search):
 
 
 def test_a_small_space_of_which_nothing_fits_is_used_up(search):
-    trials = search.run(5, engine=Stubborn)
-    assert all(trial.refused for trial in trials)
-    assert "used up" in search.progress.notes[0]
+    with pytest.raises(RunFailed, match=r"used up, and all of its 30 samples.*Nothing fits\. Ch"):
+        search.run(5, engine=Stubborn)
+    assert all(trial.refused for trial in search.trials) and len(search.trials) == 30

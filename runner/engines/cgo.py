@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
@@ -13,7 +14,7 @@ from torch import nn
 from runner.choice import Value
 from runner.engines.base import BaseEngine
 from runner.engines.engine import Engine, ModelSource
-from runner.errors import ConfigError, GraphError
+from runner.errors import ConfigError, GraphError, Refused
 from runner.fusion.codec import from_json, to_json
 from runner.fusion.flattening.flatten import programs_of
 from runner.fusion.fuse import NotFused, fuse
@@ -28,6 +29,7 @@ from runner.walk import DrawError, Sample, generator, sample_key
 
 log = logging.getLogger(__name__)
 KEPT = 256  # models whose programs are remembered
+DRAWS = 8  # samples that are drawn for one that is not refused, to show a group
 
 
 @final
@@ -163,10 +165,12 @@ class CgoEngine(Engine):
         return found and Programs(from_json(found["train"]), from_json(found["eval"]))
 
     def explain(self) -> str:
-        samples = [self.space.random(generator(0, "explain", i)) for i in range(self.group)]
+        samples = self._examples()
         trials = [Trial(i, sample, 0) for i, sample in enumerate(samples)]
         if self.group == 1:
             return f"Trials run one at a time. {self.notice}".strip()
+        if not trials:
+            return f"Of {DRAWS * self.group} random samples all were refused, so no group is shown."
         job = max(self.plan(trials), key=lambda job: len(job.trials))
         models = [self.build(recipe) for recipe in job.recipes]
         programs = [found for recipe in job.recipes if (found := self.programs(recipe))]
@@ -179,6 +183,19 @@ class CgoEngine(Engine):
         except NotFused as reason:
             return f"{head} would be trained one after another: {reason}."
         return EXPLAINED.format(head=head, **vars(fused))
+
+    def _examples(self) -> list[Sample]:
+        """Random samples for a group, without those that are refused; fewer, or none, where few
+        fit."""
+        samples: list[Sample] = []
+        for i in range(DRAWS * self.group):
+            if len(samples) == self.group:
+                break
+            with suppress(DrawError, Refused):
+                sample = self.space.random(generator(0, "explain", i))
+                self.key(sample)
+                samples.append(sample)
+        return samples
 
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
         return self._base.source(trial, standalone=standalone)

@@ -15,7 +15,7 @@ from runner.engines.model_space import ModelSpace
 from runner.engines.notes import Notes
 from runner.engines.open_graph import OpenGraph
 from runner.engines.standalone import check_standalone
-from runner.errors import ConfigError, GraphError, Refused
+from runner.errors import ConfigError, GraphError, Refused, refusal
 from runner.graph.argument import Spec
 from runner.graph.effects_validation import EffectsValidation
 from runner.graph.graph import Graph
@@ -29,7 +29,7 @@ from runner.graph.writing.generate import generate
 from runner.mutations import Places
 from runner.space import Space
 from runner.targets import build
-from runner.walk import Chooser, DrawError, Sample, lookup, sample_key
+from runner.walk import Chooser, DrawError, Sample, Walk, lookup, sample_key
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,8 @@ class Compiler:
         self._last: OrderedDict[str, Decided | Refused] = OrderedDict()
 
     def compile(self, sample: Sample) -> Decided:
-        """The graph of a sample's model. Raises Refused when there can be none, and DrawError
-        when the model's own code raises."""
+        """The graph of a sample's model. Raises Refused when there can be none, or the space
+        refuses it, and DrawError when the model's own code raises."""
         name = sample_key(sample)
         if name not in self._last:
             try:
@@ -104,9 +104,7 @@ class Compiler:
         return found
 
     def _compile(self, sample: Sample) -> Decided:
-        walk = self.model_space.walk(lookup(sample))
-        if walk.broken is not None:
-            raise walk.broken
+        walk = self._walk(lookup(sample))
         inline = {**walk.sample}
         base = self._base(inline).graph if self.inherits else self.decided(inline)
         graph = self.copied(base)
@@ -123,6 +121,14 @@ class Compiler:
         except GraphError as error:
             raise Refused(str(error)) from error
         return Decided(Tracked(graph), source, frozenset(walk.sample), inline)
+
+    def _walk(self, choose: Chooser) -> Walk:
+        """A walk through the model's own code. Raises Refused where that refuses the sample, and
+        DrawError where it raises anything else."""
+        walk = self.model_space.walk(choose)
+        if walk.broken is not None:
+            raise refusal(walk.broken) or walk.broken
+        return walk
 
     def _base(self, inline: Sample) -> Tracked:
         """The graph of the base model, whose units know their origin; to be read only."""
@@ -187,7 +193,7 @@ class Compiler:
     def places(self) -> list[Places]:
         """Where each mutator works in the default model, as those before it leave it."""
         found: list[Places] = []
-        walk = self.model_space.walk(lambda choice: choice.default)
+        walk = self._walk(lambda choice: choice.default)
         base = self.decided(walk.sample)
         mutate(
             self.copied(base), self.mutators, walk, base=base,
@@ -223,6 +229,11 @@ class GraphSpace(Space):
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a sample was met that the model's own code refuses."""
+        return self._compiler.model_space.refuses
 
     def draw(self, choose: Chooser) -> Sample:
         walk = self._compiler.model_space.walk(choose)

@@ -2,20 +2,24 @@
 
 import logging
 import warnings
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
 import torch
 
-from runner.choice import Choice, Value
-from runner.errors import RunnerError, one_line
+from runner.choice import Choice, Value, key
+from runner.errors import Refused, RunnerError, one_line, refusal
 from runner.nn.build import draw
 from runner.space import Space
 from runner.targets import build
-from runner.walk import Chooser, DrawError, Sample
+from runner.walk import Chooser, DrawError, Sample, lookup
 
 log = logging.getLogger(__name__)
+
+RECENT = 64  # so many walks are remembered with what came of them
+Fate = tuple[Mapping[str, str], Refused | None]  # the key of each value, and what refused them
 
 
 @final
@@ -28,31 +32,62 @@ class ModelSpace(Space):
         self.trust = trust
         self._device = "meta"
         self._asks = True  # whether there may be a choice; a model that asked nothing never does
+        self._refuses = False
+        self._recent: deque[Fate] = deque(maxlen=RECENT)
+
+    @property
+    def refuses(self) -> bool:
+        return self._refuses
 
     def draw(self, choose: Chooser) -> Sample:
         if not self._asks:
             return {}
         answers = _Answers(choose)
-        error = self._build(answers)
-        if error is not None and self._device == "meta":
-            # Code that looks at values, such as linspace(...)[0].item(), cannot run on meta.
-            self._device = "cpu"
-            if (error := self._build(answers)) is None:
-                log.info("%s cannot be built on meta; its samples are drawn on the CPU, which is "
-                         "slower.", self.node["_target_"])  # fmt: skip
-            else:
-                self._device = "meta"
+        error = self._run(answers)
+        refused = error if isinstance(error, Refused) else None
+        if error is None or refused is not None:
+            self._recent.append(({k: key(v) for k, v in answers.given.items()}, refused))
+        if refused is not None:
+            self._refuses = True
+            raise DrawError(str(refused), answers.given) from refused
         if error is not None:
             text = f"{self.node['_target_']} raised {one_line(error)}"
             raise DrawError(text, answers.given) from error
         self._asks = bool(answers.given)
         return answers.given
 
+    def check(self, sample: Mapping[str, Value]) -> None:
+        """Raises Refused for a sample that the space's own code refuses. The sample may answer
+        more than is asked; mostly it was drawn a moment ago, and is not walked again."""
+        given = {label: key(value) for label, value in sample.items()}
+        known = (fate for fate in reversed(self._recent) if fate[0].items() <= given.items())
+        _, refused = next(known, None) or ({}, refusal(self.walk(lookup(sample)).broken))
+        if refused is not None:
+            raise refused
+
+    def _run(self, answers: "_Answers") -> Exception | None:
+        """Run the model's `__init__`, on meta if its code can; gives what it raised."""
+        error = self._build(answers)
+        if error is None or isinstance(error, Refused):
+            return error
+        if self._device == "meta":
+            # Code that looks at values, such as linspace(...)[0].item(), cannot run on meta.
+            self._device = "cpu"
+            error = self._build(answers)
+            if error is None or isinstance(error, Refused):
+                log.info("%s cannot be built on meta; its samples are drawn on the CPU, which is "
+                         "slower.", self.node["_target_"])  # fmt: skip
+            else:
+                self._device = "meta"
+        return error
+
     def _build(self, answers: "_Answers") -> Exception | None:
         """Run the model's `__init__`; gives what its own code raised."""
         try:
             with draw(answers) as sample, torch.device(self._device), quiet():
                 build(self.node, self.trust)
+        except Refused as refused:
+            return Refused(str(refused))  # without the traceback, which keeps the model alive
         except RunnerError:
             raise
         except Exception as error:

@@ -78,6 +78,8 @@ class OpenGraph:
             else:
                 with quiet():
                     self.graph = read(model, self._keep)
+        except Refused as refused:
+            self._close(f"Its first or its last candidates together are refused: {refused}")
         except Exception as error:
             self._close(one_line(error))
         if self.graph is not None:

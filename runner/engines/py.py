@@ -13,6 +13,7 @@ from runner.nn.build import sample as building
 from runner.source import Source
 from runner.targets import build
 from runner.trial import Job, Trial
+from runner.walk import Sample, sample_key
 
 
 @final
@@ -31,8 +32,12 @@ class PyEngine(Engine):
                 "space.mutators change the graph of a model, which engine=py does not make; "
                 "run with engine=base."
             )
-        self.space = ModelSpace(space, trust)
+        self.space: ModelSpace = ModelSpace(space, trust)
         self._space, self._trust = dict(space), [*trust]
+
+    def key(self, sample: Sample) -> str:
+        self.space.check(sample)
+        return sample_key(sample)
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:

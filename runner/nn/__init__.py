@@ -17,11 +17,13 @@ from runner.nn.layer import InputChoice as InputChoice
 from runner.nn.layer import LayerChoice as LayerChoice
 from runner.nn.layer import Placeholder as Placeholder
 from runner.nn.layer import Repeat as Repeat
+from runner.nn.refuse import refuse as refuse
 from runner.nn.symbolic import symbolic as symbolic
 from runner.nn.value import Expression as Expression
 from runner.nn.value import FloatChoice as FloatChoice
 from runner.nn.value import IntChoice as IntChoice
 from runner.nn.value import ValueChoice as ValueChoice
+from runner.nn.value import decided as decided
 
 
 def __getattr__(name: str) -> Any:

@@ -145,6 +145,11 @@ def current() -> Build:
     return _ambient.get() or Build(_first)
 
 
+def is_building() -> bool:
+    """Whether a build is on: models are made of a sample, by a chooser, or symbolically."""
+    return _ambient.get() is not None
+
+
 @contextmanager
 def building(build: Build) -> Iterator[Build]:
     """Make a build the ambient one."""

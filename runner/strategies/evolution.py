@@ -7,7 +7,7 @@ from typing import final
 from runner.choice import Choice, Value
 from runner.errors import ConfigError, SampleError
 from runner.space import Space
-from runner.strategies.strategy import Strategy
+from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import Trial
 from runner.walk import Sample, Walk, generator, lookup, sample_key
 
@@ -21,7 +21,8 @@ class Evolution(Strategy):
     choice has another value; choices that come up only through it are random. A trial that ends
     with a score joins the population, and the one that has been there longest leaves it. Failed
     trials never join. A child that was proposed before is drawn again, up to `retries` times.
-    `parent` is whose child it is.
+    After several refused trials in a row, samples are random until one fits. `parent` is whose
+    child it is.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Evolution(Strategy):
         self._population: deque[Trial] = deque(maxlen=population_size)
         self._joined: set[int] = set()  # numbers of the trials that joined, or still may
         self._seen: set[str] = set()
+        self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
         rng = generator(self.seed, number)
@@ -57,6 +59,7 @@ class Evolution(Strategy):
         return walk.sample
 
     def observe(self, trial: Trial) -> None:
+        self._refusals.observe(trial)
         if trial.running:
             self._joined.add(trial.number)
             self._seen.add(sample_key(trial.sample))
@@ -67,7 +70,8 @@ class Evolution(Strategy):
 
     def _draw(self, rng: Random) -> Walk:
         self.parent = None
-        if len(self._joined) < self.population_size or not self._population:
+        growing = len(self._joined) < self.population_size or not self._population
+        if growing or self._refusals.lost:
             return self.space.walk(lambda choice: choice.random(rng))
         best = max(rng.choices(self._population, k=self.sample_size), key=_score)
         self.parent = best.number

@@ -32,7 +32,7 @@ from optuna.trial import Trial as Asked
 from runner.choice import Choice, Numeric, Subset, Value
 from runner.errors import ConfigError
 from runner.space import Space
-from runner.strategies.strategy import Strategy
+from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import Trial
 from runner.walk import Sample, generator, lookup
 
@@ -63,7 +63,8 @@ class OptunaStrategy(Strategy):
     """A fresh sampler for each proposal, seeded from (seed, number), over all observed trials.
 
     `sampler(seed=...)` makes an `optuna.samplers.BaseSampler`. It maximizes the score, sees
-    running trials as running, and trials without a score as failed. Hooks that a sampler has for
+    running trials as running, and trials without a score as failed. After several refused trials in
+    a row, samples are random until one fits. Hooks that a sampler has for
     the end of a trial (`after_trial`) are not called. A resumed run asks samplers that keep notes
     with their trials (NSGA-II, NSGA-III, CMA-ES, QMC) once more for each trial; for all others
     the samples are enough.
@@ -77,14 +78,18 @@ class OptunaStrategy(Strategy):
         self._places: dict[int, int] = {}  # trial number -> place in `_trials`
         self._study_notes: dict[str, Any] = {}
         self._proposed: tuple[int, _Notes] | None = None  # the last proposal's number and notes
+        self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
+        if self._refusals.lost:
+            return self.space.random(generator(self.seed, number, "lost"))
         asked, notes = self._ask(number)
         sample = self.space.draw(partial(_suggest, asked))
         self._proposed = number, notes
         return sample
 
     def observe(self, trial: Trial) -> None:
+        self._refusals.observe(trial)
         if trial.running:
             self._places[trial.number] = len(self._trials)
             self._trials.append(self._started(trial))
@@ -106,6 +111,8 @@ class OptunaStrategy(Strategy):
 
     def _commit(self, number: int) -> dict[str, Any]:
         """Keep the notes of a proposal that took place; gives those for its trial."""
+        if self._refusals.lost:  # the sampler was not asked
+            return {}
         if self._proposed is None or self._proposed[0] != number:
             asked, notes = self._ask(number)
             assert asked.relative_params is not None  # reading it lets the sampler write its notes

@@ -1,10 +1,13 @@
 """Strategy: proposes samples, observes trials; sees no models, files or processes."""
 
 from abc import ABC, abstractmethod
+from typing import final
 
 from runner.space import Space
 from runner.trial import Trial
 from runner.walk import Sample
+
+LOST = 8  # so many refused proposals in a row: what was learned leads nowhere
 
 
 class Strategy(ABC):
@@ -40,3 +43,24 @@ class Strategy(ABC):
         Ends come in any order. On resume all calls are made again, in the order they were made
         first. More of `trial.score` is better; it is None for failed trials.
         """
+
+
+@final
+class Refusals:
+    """Counts refused trials in a row.
+
+    A strategy that learns from results learns nothing from them, and may propose the like again and
+    again; once it is `lost`, it is to propose random samples, until one of them fits.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @property
+    def lost(self) -> bool:
+        return self._count >= LOST
+
+    def observe(self, trial: Trial) -> None:
+        """To be called as `Strategy.observe` is."""
+        if not trial.running:
+            self._count = self._count + 1 if trial.refused else 0

@@ -14,7 +14,7 @@ from runner import assembly, progress, text
 from runner.config import Settings
 from runner.engines.engine import Engine
 from runner.engines.refusals import refusals
-from runner.errors import Refused
+from runner.errors import Refused, refusal
 from runner.graph.drawing.picture import svg
 from runner.graph.graph import Graph
 from runner.mutations import Places
@@ -33,7 +33,7 @@ DRAWS = 100  # samples that show how many are refused
 @final
 class Describe(Task):
     """Shows the choices, their number, and the default model; with an engine that makes a graph,
-    leaves a picture of it; with mutators, where they work, and how often they do not fit."""
+    leaves a picture of it; with mutators, where they work; how often samples are refused."""
 
     def run(self, settings: Settings, folder: Path) -> None:
         assembly.check(settings)
@@ -48,9 +48,10 @@ class Describe(Task):
             progress.show(_places(places), Text())
         default = _default(engine)
         progress.show(Text(f"{count_text(structure)}; {default}"))
-        if places or default.startswith(NONE):
+        mutated = bool(places) or (default.startswith(NONE) and not engine.space.refuses)
+        if mutated or engine.space.refuses:
             numbers = progress.track(range(DRAWS), "drawing samples")
-            progress.show(_refused(DRAWS, refusals(engine, numbers)))
+            progress.show(_refused(DRAWS, refusals(engine, numbers, mutated=mutated)))
         with suppress(DrawError, Refused):
             graph = engine.graph(engine.space.default())
             if graph is not None:
@@ -80,7 +81,7 @@ def _default(engine: Engine) -> str:
     try:
         return f"the default one has {text.compact(parameters(engine))} parameters"
     except (DrawError, Refused) as error:
-        if (refused := assembly.refusal(error)) is None:
+        if (refused := refusal(error)) is None:
             raise
         return f"{NONE}: {text.sentence(str(refused))}"
 
