@@ -21,6 +21,7 @@ from runner.graph.reading.isolated import Compiled
 Relied = list[tuple[Question, Any]]  # see `Source.relied`
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive
+jit: Any = torch.jit
 annotations: Any = torch.jit.annotations
 internal: Any = _jit_internal
 _PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source past its end
@@ -51,6 +52,7 @@ class Desugaring:
         for owner, name, own in (
             (frontend_, "parse_def", self._parse),
             (recursive, "try_compile_fn", self._compile_function),
+            (jit, "script", self._script),
             (internal, "should_drop", _drops),
             (annotations, "get_signature", _takes_anything),
         ):
@@ -88,6 +90,16 @@ class Desugaring:
             return made
 
         return try_compile_fn
+
+    def _script(self, before: Callable[..., Any]) -> Callable[..., Any]:
+        """TorchScript's own entry, which it takes for functions that are attributes."""
+
+        def script(thing: Any, *args: Any, **kwargs: Any) -> Any:
+            if not inspect.isfunction(thing) or args or kwargs:
+                return before(thing, *args, **kwargs)
+            return self._attempt(lambda function, _: before(function), thing, None)
+
+        return script
 
     def _attempt(self, compile_: Callable[..., Any], function: Any, place: Any) -> Any:
         """What is compiled of a function. Of one that is called by its name in what is generated,

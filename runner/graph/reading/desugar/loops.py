@@ -55,11 +55,11 @@ class _Loops:
             if items.func.id == "range" or not items.args:
                 return [node]
             counted = items.func.id == "enumerate"
-            if items.func.id == "zip":
+            items = items.args[0] if counted else items
+            if isinstance(items, ast.Call) and ast.unparse(items.func) == "zip":
                 if any(self._changes(node, part) for part in items.args):
                     self._refuse(node, items)
                 return [node]
-            items = items.args[0] if counted else items
         if not self._changes(node, items):
             return [node]
         view = isinstance(items, ast.Call) and getattr(items.func, "attr", "") in _VIEWS
@@ -124,7 +124,7 @@ class _Loops:
         while isinstance(node, ast.Attribute):
             names.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name) or node.id != self.source.itself or not names:
+        if not isinstance(node, ast.Name) or node.id != self.source.itself:
             return False
         found: Any = self.source.module
         for name in reversed(names):
@@ -160,7 +160,15 @@ class _Loops:
         """Whether a list may be known by other ways than its name."""
         if any(isinstance(one, Bound) for one in self.kinds.bindings.get(name, [Bound()])):
             return True
-        return any(_hands_on(node, name) for node in ast.walk(self.source.definition))
+        return any(_hands_on(node, name) for node in _before_return(self.source.definition))
+
+
+def _before_return(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those of what is returned: no loop of the function comes after that."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.Return):
+            yield from _before_return(child)
 
 
 def _hands_on(node: ast.AST, name: str) -> bool:
@@ -174,12 +182,22 @@ def _hands_on(node: ast.AST, name: str) -> bool:
         parts = [node.value]
     elif isinstance(node, ast.Call):
         known = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
-        parts = [] if known or ast.unparse(node.func).startswith(("torch.", "F.")) else node.args
+        parts = [] if known or _is_of_torch(node) else node.args
     return any(isinstance(part, ast.Name) and part.id == name for part in parts)
+
+
+def _is_of_torch(node: ast.Call) -> bool:
+    """Whether a function of torch is called, which keeps no list and returns a new one, if any."""
+    return ast.unparse(node.func).startswith(("torch.", "F."))
 
 
 def _is_fresh(node: ast.expr) -> bool:
     """Whether an expression makes a new value."""
+    part = node
+    while isinstance(part, ast.Call | ast.Subscript | ast.Attribute):  # of a tensor, or a tensor
+        if isinstance(part, ast.Call) and _is_of_torch(part):
+            return True
+        part = part.func if isinstance(part, ast.Call) else part.value
     called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     new = called and node.func.id in ("list", "sorted", "dict")  # type: ignore[attr-defined]
     kinds = (ast.List, ast.ListComp, ast.Dict, ast.DictComp, ast.BinOp, ast.Constant, ast.Tuple)
