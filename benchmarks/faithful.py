@@ -1,29 +1,33 @@
 """Whether the graph compiler is ever silently wrong: models, the tests' programs, random programs.
 
     python benchmarks/faithful.py [--quick] [--json FILE] [--seed N] [--programs N]
-        [--filter REGEX] [--only PART] [--validate] [--show N] [--jobs N]
+        [--filter REGEX] [--only PART] [--[no-]validate] [--show N] [--jobs N]
 
 Each model is converted and written as source that imports its classes and as source that stands
 alone, as it is and with every activation replaced by its twin, so that all classes on the way are
 written out; the sources run beside the model itself, in eval and train mode with one seed. Told
-apart are outputs, inputs that were changed in place, state, and gradients. What the compiler reads
-has to be right by itself; --validate adds the example with which engines have it validated.
+apart are outputs, inputs that were changed in place, state, and gradients; and calls on which the
+model raises and the source does not. All is done twice: as it is read, and validated on an example,
+as by the engines; --validate and --no-validate do one of them.
 
 --show prints so many random programs that came out wrong, reduced to what is needed for it. A
-random program is named by seed and number: --filter "random:0/17$" tries that one.
+random program is named by seed and number: --filter " random:0/17$" tries that one, validated.
 """
 
 import re
 import time
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 from faithful_cost import costs
 from faithful_models import (
+    VALIDATED,
     WRONG,
     Try,
+    as_read_and_validated,
     measure,
     of_chance,
     of_forms,
@@ -43,9 +47,11 @@ PARTS = {
 }  # fmt: skip
 COLUMNS = {  # words for a reader, beside what `counts` gives
     "tried": "tried", "equal": "equal", "differs": "silently other", "error": "errors",
-    "refused": "refused", "share": "graph throughout", "mutated": "mutated", "kept": "kept whole",
-    "noted": "of them noted", "discarded": "Python refuses",
+    "unraised": "does not raise", "refused": "refused", "share": "graph throughout",
+    "mutated": "mutated", "kept": "kept whole", "noted": "of them noted",
+    "discarded": "Python refuses",
 }  # fmt: skip
+VERDICTS = ("equal", "differs", "error", "unraised", "refused")
 GRAPH = 60  # percent of the random programs, or they say nothing of the compiler
 
 
@@ -56,7 +62,7 @@ def counts(found: Sequence[oracle.Finding]) -> dict[str, int]:
     tried = len(found) - by["discarded"]
     return {
         "tried": tried,
-        **{verdict: by[verdict] for verdict in ("equal", "differs", "error", "refused")},
+        **{verdict: by[verdict] for verdict in VERDICTS},
         "share": round(100 * sum(each.graph for each in found) / tried) if tried else 0,
         "mutated": sum(each.mutated for each in found),
         "kept": sum(len(each.kept) for each in found),
@@ -73,14 +79,14 @@ def table(counted: dict[str, dict[str, int]]) -> Table:
         made.add_column(name, justify="right")
     for part, row in counted.items():
         texts = (f"{row[name]}{' %' * (name == 'share')}" for name in COLUMNS)
-        made.add_row(PARTS[part], *texts)
+        made.add_row(_words(part), *texts)
     return made
 
 
 def targets(counted: dict[str, dict[str, int]]) -> list[Target]:
     """No silent difference; and random programs that have something to say."""
     made = [
-        Target(f"silent differences, {PARTS[part]}", row["differs"], 0, "")
+        Target(f"silent differences, {_words(part)}", row["differs"], 0, "")
         for part, row in counted.items()
     ]
     if "random" in counted:
@@ -89,18 +95,24 @@ def targets(counted: dict[str, dict[str, int]]) -> list[Target]:
     return made
 
 
+def _words(part: str) -> str:
+    name = part.removeprefix(VALIDATED)
+    return PARTS[name] + ", validated" * (name != part)
+
+
 def chosen(given: Namespace) -> dict[str, Try]:
     """What is to be tried."""
+    numbers = range(given.programs or (50 if given.quick else 2000))
+    parts = {
+        "zoo": partial(of_zoo, quick=given.quick),
+        "test": of_tests,
+        "form": of_forms,
+        "random": partial(of_chance, given.seed, numbers),
+    }
     found: dict[str, Try] = {}
-    if given.only in (None, "zoo"):
-        found |= of_zoo(quick=given.quick, validate=given.validate)
-    if given.only in (None, "test"):
-        found |= of_tests(validate=given.validate)
-    if given.only in (None, "form"):
-        found |= of_forms(validate=given.validate)
-    if given.only in (None, "random"):
-        numbers = range(given.programs or (50 if given.quick else 2000))
-        found |= of_chance(given.seed, numbers, validate=given.validate)
+    for part, made in parts.items():
+        if given.only in (None, part):
+            found |= as_read_and_validated(made, given.validate)
     return {name: attempt for name, attempt in found.items() if re.search(given.filter, name)}
 
 
@@ -121,7 +133,7 @@ def tried(tries: dict[str, Try], jobs: int, shown: Console) -> list[oracle.Findi
 
 def show(found: Sequence[oracle.Finding], most: int, shown: Console) -> None:
     """The sources of the first random programs that came out wrong, reduced."""
-    wrong = [e for e in found if e.verdict in WRONG and e.name.startswith("random:")]
+    wrong = [e for e in found if e.verdict in WRONG and "random:" in e.name]
     for each in wrong[:most]:
         program, last = smaller(each.name, each.verdict)
         shown.rule(f"{each.name} [{last.way}] {last.verdict}")
@@ -136,8 +148,9 @@ def main() -> None:
     parser.add_argument("--programs", type=int, help="so many random programs; else 2,000")
     parser.add_argument("--filter", default="", metavar="REGEX", help="only those whose name fits")
     parser.add_argument(
-        "--validate", action="store_true", help="validate conversions on an example, as engines do"
-    )
+        "--validate", action=BooleanOptionalAction,
+        help="only with conversions validated on an example, as engines do; or only without",
+    )  # fmt: skip
     parser.add_argument("--only", choices=(*PARTS, "cost"), help="one part alone")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="reduce so many failures")
     parser.add_argument("--jobs", type=int, default=2, help="so many processes at a time")
@@ -145,7 +158,8 @@ def main() -> None:
     shown, begun = console(130), time.monotonic()
     found = tried({} if given.only == "cost" else chosen(given), given.jobs, shown)
     shown.print(f"{len(found):,} models in {time.monotonic() - begun:.0f} s")
-    groups = {part: [e for e in found if e.name.startswith(f"{part}:")] for part in PARTS}
+    ways = [word + part for part in PARTS for word in ("", VALIDATED)]
+    groups = {part: [e for e in found if e.name.startswith(f"{part}:")] for part in ways}
     counted = {part: counts(group) for part, group in groups.items() if group}
     shown.print(table(counted))
     met = targets(counted)

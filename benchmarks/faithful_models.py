@@ -1,6 +1,7 @@
 """What is held against eager: the zoo, the programs of the tests, and random programs.
 
-`validate` says whether conversions are validated on an example, as those of the engines are.
+Each is tried as it is read, and with its conversion validated on an example, as those of the
+engines are: the name of such a try begins with `VALIDATED`.
 """
 
 import copy
@@ -11,6 +12,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -31,7 +33,18 @@ from random_programs import RandomProgram, forms, random_program, reduced, try_p
 TOGETHER = 25  # so many small programs are tried by one process, one after another
 SECONDS = 60  # that a call of a model of the zoo may take
 Try = Callable[[], oracle.Finding]
-WRONG = ("differs", "error")
+WRONG = ("differs", "error", "unraised")
+VALIDATED = "validated "
+
+
+def as_read_and_validated(
+    made: Callable[..., dict[str, Try]], validate: bool | None
+) -> dict[str, Try]:
+    """What `made(validate=...)` gives: as it is read, validated, or, for None, both."""
+    found = {} if validate else made(validate=False)
+    if validate is not False:
+        found |= {VALIDATED + name: attempt for name, attempt in made(validate=True).items()}
+    return found
 
 
 def of_zoo(*, quick: bool, validate: bool) -> dict[str, Try]:
@@ -101,9 +114,7 @@ def _try_model(
 
 
 def _try_program(name: str, module: str, program: RandomProgram, validate: bool) -> oracle.Finding:
-    finding = try_program(program, module, validate=validate)
-    finding.name = name
-    return finding
+    return replace(try_program(program, module, validate=validate), name=name)
 
 
 def _try_random(seed: int, number: int, validate: bool) -> oracle.Finding:
@@ -118,12 +129,14 @@ def program(seed: int, number: int) -> RandomProgram:
 
 def smaller(name: str, verdict: str) -> tuple[RandomProgram, oracle.Finding]:
     """A random program, by its name, reduced to what is needed for a verdict; what it gives."""
-    seed, _, number = name.removeprefix("random:").partition("/")
+    seed, _, number = name.partition("random:")[2].partition("/")
+    validate = name.startswith(VALIDATED)
     whole, tries = program(int(seed), int(number)), iter(range(10**6))
 
     def found(text: str) -> oracle.Finding:
         try:
-            return try_program(RandomProgram(text, whole.open), f"reduced_{next(tries)}")
+            made = RandomProgram(text, whole.open)
+            return try_program(made, f"reduced_{next(tries)}", validate=validate)
         except Exception as error:  # too much was taken away
             return oracle.Finding(name, "discarded", str(error))
 
@@ -140,9 +153,7 @@ def measure(tries: Mapping[str, Try], jobs: int) -> Iterator[oracle.Finding]:
     what is made of one must not depend on those before it."""
     groups: dict[str, list[str]] = {}
     for number, name in enumerate(tries):
-        group = (
-            name if name.startswith("zoo:") else f"{name.partition(':')[0]} {number // TOGETHER}"
-        )
+        group = name if "zoo:" in name else f"{name.partition(':')[0]} {number // TOGETHER}"
         groups.setdefault(group, []).append(name)
     yield from _measured({k: [(n, tries[n]) for n in names] for k, names in groups.items()}, jobs)
 
@@ -166,7 +177,7 @@ def _attempt(name: str, group: Sequence[tuple[str, Try]], _: None) -> list[oracl
     found = []
     for each, attempt in group:
         try:
-            found.append(attempt())
+            found.append(replace(attempt(), name=each))
         except BaseException as error:  # which would end those that come after it
             found.append(oracle.Finding(each, "error", f"{type(error).__name__}: {error}"))
     return found

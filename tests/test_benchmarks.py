@@ -114,12 +114,16 @@ def test_inheritance_is_measured_and_held_to_its_target(tmp_path):
 
 def test_random_programs_are_held_against_eager_and_counted(tmp_path):
     file = tmp_path / "figures.json"
-    only = ("--quick", "--only", "random", "--programs", "12", "--seed", "1")
+    only = ("--quick", "--only", "random", "--programs", "8", "--seed", "1")
     done = run("faithful.py", *only, "--json", file)
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
-    assert {result["name"] for result in figures["results"]} == {f"random:1/{i}" for i in range(12)}
-    counts = figures["counts"]["random"]
-    assert counts["tried"] + counts["discarded"] == 12 and counts["mutated"] > 0
-    assert figures["targets"][0]["figure"] == counts["differs"]
+    ways = ("random", "validated random")
+    assert {result["name"] for result in figures["results"]} == {
+        f"{way}:1/{i}" for way in ways for i in range(8)
+    }
+    for way, target in zip(ways, figures["targets"], strict=False):
+        counts = figures["counts"][way]
+        assert counts["tried"] + counts["discarded"] == 8 and counts["mutated"] > 0
+        assert target["figure"] == counts["differs"]
     assert_verdicts(done, figures["targets"])

@@ -1,4 +1,4 @@
-"""Example: a batch of inputs that models are tried on before they are trained."""
+"""Example: inputs that models are tried on before they are trained."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -33,15 +33,16 @@ class Example:
         self._trust = trust
 
     @cached_property
-    def batch(self) -> Tensor | None:
-        """Inputs (N, ...) of a small batch; None where no shape is known. Loads the data once."""
+    def inputs(self) -> tuple[Tensor, ...] | None:
+        """What a model is called with, a small batch (N, ...); None where no shape is known. Loads
+        the data once."""
         if self.shape is None:
             return None
         found = self._of_data()
         if found is not None:
-            return found
+            return (found,)
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(EXAMPLES, *self.shape, generator=generator)
+        return (torch.randn(EXAMPLES, *self.shape, generator=generator),)
 
     def _of_data(self) -> Tensor | None:
         if self._data is None:

@@ -95,12 +95,12 @@ class OpenGraph:
         with quiet(), recording(), building(sample):
             model = self._build()
         pairs = self._unseen(sample)
-        example = self._example.batch if pairs else None
+        inputs = self._example.inputs if pairs else None
         with quiet(), single_threaded():
             graph = (
                 read(model, self._keep)
-                if example is None
-                else converted(model, self._keep, lambda graph: validate(graph, model, example))
+                if inputs is None
+                else converted(model, self._keep, lambda graph: validate(graph, model, *inputs))
             )
         _check_nothing_lost(graph, Refused if self._held else ConfigError)
         self._held |= pairs
@@ -143,15 +143,16 @@ class OpenGraph:
 
     def _computes_the_same(self, graph: Graph, model: nn.Module) -> bool:
         """Whether a graph and its model give the same on the example, as far as can be told."""
-        example = self._example.batch
-        if example is None:
+        inputs = self._example.inputs
+        if inputs is None:
             self._warn("Graphs of %s were not checked by running them: %s", _NO_SHAPE)
             return True
         try:
             with quiet(), single_threaded():
-                outcome = validate(graph, model, example, same_buffers=True)
+                outcome = validate(graph, model, *inputs, same_buffers=True)
         except CannotRun as error:
-            why = f"it does not run on an example {[*example.shape]}: {error}"
+            shapes = ", ".join(str([*each.shape]) for each in inputs if isinstance(each, Tensor))
+            why = f"it does not run on an example {shapes}: {error}"
             self._warn("Graphs of %s were not checked by running them, since %s", why)
             return True
         if not outcome.mismatches:

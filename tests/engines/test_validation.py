@@ -110,11 +110,11 @@ def test_data_that_do_not_load_or_have_another_shape_leave_random_numbers():
         {"_target_": "validated.Broken", "shape": [5], "classes": 4},
         {"_target_": "validated.TokenData", "shape": [6], "classes": 4},
     ):
-        batch = Example((5,), data, TRUST).batch
+        [batch] = Example((5,), data, TRUST).inputs
         assert batch is not None
         assert batch.shape[1:] == (5,)
         assert batch.is_floating_point()
-        assert torch.equal(batch, Example((5,)).batch)
+        assert torch.equal(batch, *Example((5,)).inputs)
 
 
 @pytest.mark.parametrize(("held", "error"), [(set(), ConfigError), ({("width", "4")}, Refused)])

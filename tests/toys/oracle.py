@@ -10,7 +10,7 @@ from typing import final
 
 from oracle_runs import Call as Call
 from oracle_runs import Calls as Calls
-from oracle_runs import Running
+from oracle_runs import Running, twin_of
 from torch import Tensor, nn
 
 from runner.errors import RunnerError, one_line
@@ -27,8 +27,8 @@ class Finding:
     """What became of a model.
 
     `verdict`: "equal", "differs" (silently: the worst), "error" (an exception that says nothing to
-    a user, or source that raises where Python does not), "refused" (with a reason), or "discarded"
-    (Python itself does not run it).
+    a user, or source that raises where Python does not), "unraised" (source that goes on where
+    Python raises), "refused" (with a reason), or "discarded" (Python itself does not run it).
     """
 
     name: str
@@ -44,7 +44,7 @@ class Finding:
     @property
     def graph(self) -> bool:
         """Whether it is graph throughout."""
-        return self.verdict in ("equal", "differs") and not self.kept
+        return self.verdict in ("equal", "differs", "unraised") and not self.kept
 
 
 def examine(
@@ -63,23 +63,30 @@ def examine(
     except Exception as error:
         return _ended(found, "discarded", one_line(error))
     running = Running(calls, seconds)
-    expected = {k: run for k in running.places() if (run := running.eager(model, *k)) is not None}
+    runs = {place: running.eager(model, *place) for place in running.places()}
+    expected = {place: run for place, run in runs.items() if isinstance(run, dict)}
     if not expected:
         return _ended(found, "discarded", "Python does not run it")
     try:
         read = graph()
+        if lost := [note for note in read.notes if note.lost]:
+            return _ended(found, "refused", str(lost[0]))
         texts = dict(_written(read, found))
     except RunnerError as error:
         return _ended(found, "refused", one_line(error))
     except Exception as error:
         return _ended(found, "error", one_line(error))
+    errors = {place: error for place, error in runs.items() if isinstance(error, Exception)}
     for way, (text, tensors) in texts.items():
         try:
-            difference = running.compared(text, tensors, model, expected)
+            twin = twin_of(model, text, tensors)
+            difference = running.difference(twin, expected)
         except Exception as error:
             return _ended(found, "error", one_line(error), way, text)
         if difference:
             return _ended(found, "differs", difference, way, text)
+        if found.verdict == "equal" and (missing := running.unraised(twin, errors)):
+            _ended(found, "unraised", missing, way, text)
     return found
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from runner.errors import one_line
 from runner.graph import load_source
 
 RTOL, ATOL = 1e-4, 1e-5
@@ -32,6 +33,7 @@ class Call:
 
 Calls = Callable[[], Sequence[Call]]  # all calls, their arguments made anew
 Run = dict[str, Any]  # what a call gave: tensors and plain values, by where they stand
+Place = tuple[int, bool]  # number of a call, and whether the model is training
 
 
 @final
@@ -42,34 +44,39 @@ class Running:
     calls: Calls
     seconds: int
 
-    def places(self) -> list[tuple[int, bool]]:
-        """(number of the call, whether the model is training)."""
+    def places(self) -> list[Place]:
         numbers = range(len(self.calls()))
         return [(number, training) for number in numbers for training in (False, True)]
 
-    def eager(self, model: nn.Module, number: int, training: bool) -> Run | None:
-        """How Python runs a call; None where it raises, or its numbers run away."""
+    def eager(self, model: nn.Module, number: int, training: bool) -> Run | Exception | None:
+        """How Python runs a call, or what it raises; None where it takes too long or its numbers
+        run away."""
         try:
             run = self.run(copy.deepcopy(model), number, training)
-        except Exception:
+        except TimeoutError:
             return None
+        except Exception as error:
+            return error
         huge = any(isinstance(leaf, int | float) and abs(leaf) > HUGE for leaf in run.values())
         return None if huge or any(map(_runs_away, run.values())) else run
 
-    def compared(
-        self,
-        text: str,
-        tensors: Mapping[str, Tensor],
-        model: nn.Module,
-        expected: Mapping[tuple[int, bool], Run],
-    ) -> str:
-        """The first difference between source and model; empty when there is none."""
-        twin = load_source(text, tensors).build()
-        twin.load_state_dict(model.state_dict())
-        for (number, training), theirs in expected.items():
-            ours = self.run(copy.deepcopy(twin), number, training)
-            if wrong := unlike(ours, theirs):
-                return f"call {number}, {'train' if training else 'eval'} mode: {wrong}"
+    def difference(self, twin: nn.Module, expected: Mapping[Place, Run]) -> str:
+        """The first difference between what a twin does and what is expected; empty when there is
+        none."""
+        for place, theirs in expected.items():
+            if wrong := unlike(self.run(copy.deepcopy(twin), *place), theirs):
+                return f"{_named(place)}: {wrong}"
+        return ""
+
+    def unraised(self, twin: nn.Module, expected: Mapping[Place, Exception]) -> str:
+        """The first error that is expected of a twin, but is not raised; empty when there is
+        none."""
+        for place, error in expected.items():
+            try:
+                self.run(copy.deepcopy(twin), *place)
+            except Exception:  # it need not have the same words
+                continue
+            return f"{_named(place)}: it does not raise {one_line(error)}"
         return ""
 
     def run(self, model: nn.Module, number: int, training: bool) -> Run:
@@ -89,6 +96,18 @@ class Running:
             run = outputs | {k: v for k, v in state.items() if torch.is_tensor(v)}
             run = {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in run.items()}
             return run | _gradients(model, starts, outputs) if training else run
+
+
+def twin_of(model: nn.Module, text: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """What a source makes, with the values of a model."""
+    twin = load_source(text, tensors).build()
+    twin.load_state_dict(model.state_dict())
+    return twin
+
+
+def _named(place: Place) -> str:
+    number, training = place
+    return f"call {number}, {'train' if training else 'eval'} mode"
 
 
 def _runs_away(leaf: Any) -> bool:

@@ -13,10 +13,12 @@ import oracle
 import torch
 
 from random_programs.program import RandomProgram
-from runner.engines.compiler import Compiler
+from runner.engines.example import Example
+from runner.engines.model_space import ModelSpace
+from runner.engines.open_graph import OpenGraph
 from runner.graph import convert, recording
 from runner.nn import sample as building
-from runner.walk import generator
+from runner.walk import Sample, generator
 
 SAMPLES = 2  # of a program with open choices
 
@@ -37,7 +39,7 @@ def written(program: RandomProgram, name: str) -> Iterator[Any]:
 
 def try_program(program: RandomProgram, name: str, *, validate: bool = False) -> oracle.Finding:
     """What becomes of a program; of one with open choices, the first bad one of a few samples.
-    `validate`: whether the conversion of one without choices is validated on its first call."""
+    `validate`: whether conversions are validated, as by the engines, on the first call."""
     with written(program, name) as module, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not program.open:
@@ -47,9 +49,10 @@ def try_program(program: RandomProgram, name: str, *, validate: bool = False) ->
                 lambda: _read(module, validate=validate),
                 _calls(module),
             )
-        compiler = Compiler({"_target_": f"{name}.Net"}, (), [name], None)
+        space = ModelSpace({"_target_": f"{name}.Net"}, [name])
+        graphs = OpenGraph(space.node, [name], _example(module) if validate else None)
         for number in range(SAMPLES):
-            found = _sample(module, compiler, name, number)
+            found = _sample(module, space.random(generator(0, number)), graphs, name)
             if found.verdict != "equal":
                 return found
         return found
@@ -70,12 +73,18 @@ def _read(module: Any, *, validate: bool) -> Any:
     return convert(model, *(module.calls()[0] if validate else ()))
 
 
-def _sample(module: Any, compiler: Compiler, name: str, number: int) -> oracle.Finding:
+def _example(module: Any) -> Example:
+    """The first call, on which engines would try graphs if they could have several inputs."""
+    example = Example((4, 4))
+    example.inputs = module.calls()[0]
+    return example
+
+
+def _sample(module: Any, sample: Sample, graphs: OpenGraph, name: str) -> oracle.Finding:
     """A sample of a space, as its own Python makes it and as the graph of the space has it."""
-    sample = compiler.model_space.random(generator(0, number))
 
     def make() -> Any:
         with building(sample):
             return _made(module)
 
-    return oracle.examine(name, make, lambda: compiler.decided(sample), _calls(module))
+    return oracle.examine(name, make, lambda: graphs.decided(sample), _calls(module))
