@@ -7,7 +7,7 @@ from runner.graph.argument import Argument, Call
 from runner.graph.graph import Graph
 from runner.graph.inputs import inline_inputs
 from runner.graph.open import has_choices, is_closed, is_open, labels_in, open_labels
-from runner.graph.primitives import KINDS, Ask, take_anything
+from runner.graph.primitives import ANYHOW, CHOSEN, KINDS, Ask, take_anything
 from runner.graph.signature import drop_defaults
 from runner.graph.unit import Unit
 from runner.nn.expression import Expression
@@ -44,6 +44,8 @@ class _Deciding:
             chosen = unit
             while chosen.grade == "open":
                 chosen = KINDS[chosen.name](chosen, self.ask)
+            if ANYHOW in chosen.facts:
+                chosen.facts[CHOSEN] = unit.name != "Cell"
             if is_closed(chosen):
                 self._done[chosen] = chosen
             self._done[unit] = self._done.get(chosen) or self._copy(chosen)

@@ -44,6 +44,7 @@ def _cell(unit: Unit, ask: Ask) -> Unit:
 
 
 ANYHOW = "anyhow"  # the fact of a decided cell that makes such a forward
+CHOSEN = "chosen by another"  # whether a cell is what another choice chose
 _forwards: WeakValueDictionary[object, Function] = WeakValueDictionary()  # by the wiring
 
 
@@ -145,12 +146,14 @@ def take_anything(root: Unit) -> None:
     known = _called_with_lists(root, cells) if cells else set()
     for cell in cells:
         forward = cell.facts.pop(ANYHOW)
+        del cell.facts[CHOSEN]
         if cell not in known:
             cell.functions["forward"] = forward()
 
 
 def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
-    """The cells that only nodes call, and these with a list that they make."""
+    """The cells that only nodes call, and these with a list: one that they make, or one by its
+    type, which decides in what way code that was read calls a cell."""
     hidden = {
         inner
         for _, unit in root.walk()
@@ -162,7 +165,8 @@ def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
         for function in unit.functions.values():
             for node in function.nodes:
                 if node.op == "call_module" and (called := unit.find(node.path)) in cells:
-                    calls.setdefault(called, []).append(_is_list(node.args))
+                    typed = unit not in cells and not called.facts[CHOSEN]
+                    calls.setdefault(called, []).append(typed or _is_list(node.args))
     return {cell for cell, lists in calls.items() if all(lists) and cell not in hidden}
 
 

@@ -19,7 +19,7 @@ from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.weights import Weights
 from runner.graph.unit import Call, Ref, Unit
 from runner.graph.weight import CAST
-from runner.nn.expression import is_open, replace_open
+from runner.nn.expression import is_open, replace_open, variables_in
 from runner.nn.record import KEY, Record, record_of
 
 
@@ -62,9 +62,11 @@ class Construction:
     def _check_own_choices(self, module: nn.Module) -> None:
         """Raises GraphError for a unit that is kept whole and whose constructor declares choices:
         a call of it would make the default ones."""
+        record = record_of(module)
+        given = set() if record is None else _labels((record.args, {**record.kwargs}))
         for inner in module.modules():
-            own = {**vars(inner), KEY: None}
-            if is_choice(type(inner)) or is_open(own):
+            own = _labels([value for name, value in vars(inner).items() if name != KEY])
+            if is_choice(type(inner)) or own - given:
                 raise GraphError(
                     f"{self.notes.paths.get(id(module))} ({type(module).__name__}) is kept whole, "
                     "and its constructor leaves a choice open. Hand the choice to it from outside."
@@ -184,6 +186,11 @@ class Construction:
                 or any(self.holds_choices(child) for child in module.children())
             )
         return self._open[id(module)]
+
+
+def _labels(value: Any) -> set[str]:
+    """The labels of the choices that are open in a value."""
+    return {variable.choice.label for variable in variables_in(value)}
 
 
 def _may_call_values(module: nn.Module, unit: Unit) -> bool:
