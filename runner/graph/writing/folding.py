@@ -51,6 +51,7 @@ class Folding:
         self._mark(function.block)
         self._users: dict[Value, list[Node]] = {}
         self._places: dict[Node, int] = {}
+        self._effects: dict[Node, Effect] = {}  # of folded nodes, with all that is folded into them
         self._stable = True  # whether attributes are the same throughout
         self._survey(function.block)
         self._fold(function.block)
@@ -103,9 +104,14 @@ class Folding:
         ]
 
     def head(self, node: Node) -> list[Argument]:
-        """Of a loop: what is evaluated before the first round, without what it carries."""
+        """Of a loop: what is evaluated before the first round, without what it carries. A condition
+        decides whether the rest is."""
         walk = self.walks.get(node)
-        return [node.args[0] if walk is None else (*walk.over,), node.args[1]]
+        return [node.args[1], node.args[0] if walk is None else (*walk.over,)]
+
+    def writes(self, node: Node) -> bool:
+        """Whether a folded node, or anything folded into it, writes."""
+        return self._effects[node] == effects.WRITE
 
     def set_by_head(self, node: Node) -> list[Value]:
         """Of a loop: the needed values that the head sets in each round."""
@@ -236,6 +242,7 @@ class Folding:
                 continue
             if self._may_wait(node):
                 self.folded.add(node)
+                self._effects[node] = whole
                 waiting.append(_Pending(node, whole, self._places[node]))
             else:
                 self._pass(whole, waiting)
@@ -252,7 +259,7 @@ class Folding:
         """Let a node take the waiting ones that it uses; gives the effect of all together."""
         while True:
             inside = [*self._waiting_for(node, waiting)]
-            moved = self._out_of_order(inside, waiting)
+            moved = self._left_out(node, inside) or self._out_of_order(inside, waiting)
             if moved is None:
                 break
             self._unfold(moved, waiting)
@@ -268,6 +275,17 @@ class Folding:
         for value in self.operands(node):
             if value.node in by_node:
                 yield by_node[value.node]
+
+    @staticmethod
+    def _left_out(node: Node, inside: list[_Pending]) -> _Pending | None:
+        """One that writes, and would only be evaluated where the condition of a loop is met."""
+        if node.op != "loop" or node.args[0] is None or node.args[1] is True:
+            return None
+        always = {*values_in([*node.args[1:]])}
+        for pending in inside:
+            if pending.effect == effects.WRITE and always.isdisjoint(pending.node.outputs):
+                return pending
+        return None
 
     @staticmethod
     def _out_of_order(inside: list[_Pending], waiting: list[_Pending]) -> _Pending | None:

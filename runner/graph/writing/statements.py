@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from runner.graph.node import Argument, Block, Function, Node, Value
-from runner.graph.writing import effects, layout
+from runner.graph.writing import layout
 from runner.graph.writing.expressions import IN_PLACE, assignment, method_name, negation
 from runner.graph.writing.folding import Folding
 from runner.graph.writing.imports import Imports
@@ -227,7 +227,7 @@ class Printer:
         inner = value.node if type(value) is Value else None
         if inner is None or inner not in self._folding.folded:
             return []
-        writes = effects.effect(inner) == effects.WRITE or inner.op == "if"
+        writes = self._folding.writes(inner) or inner.op == "if"
         return lay_out("", condition, "", indent) if writes else []
 
     def _loop(self, node: Node, indent: int) -> list[str]:

@@ -307,3 +307,45 @@ def test_a_value_without_a_name_is_folded_into_its_only_user(name: str) -> None:
     made = function.create("call_method", "relu", function.inputs, outputs=(name,))
     function.result = function.call_method("sum", made.output)
     assert (made in Folding(function).folded) is (name == "")
+
+
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("form", ["counted", "walked", "empty", "ended"])
+def test_what_is_changed_inside_a_condition_or_head_is_changed_in_any_case(
+    form: str, early: bool, start: int
+) -> None:
+    """A change in the length of a list, which a loop, that may not run, or an If begins with."""
+    function = Function("forward", [Parameter("x"), Parameter("y"), Parameter("log")])
+    x, y, _ = function.inputs
+
+    def call(target: str, *args: Any) -> Value:
+        return function.create("call_function", target, args, outputs=[""]).output
+
+    def condition() -> Value:
+        return call("builtins:bool", call("operator:gt", x, start))
+
+    before = condition() if early else None
+    changed = function.create("call_method", "add_", (x, x), outputs=[""]).output
+    items = function.create("list", "", [changed], outputs=[""]).output
+    length = call("builtins:len", items)
+    if form in ("counted", "walked"):
+        loop = function.create("loop", "", (length, before or condition(), y), outputs=["y"])
+        body = loop.add_block()
+        index, kept = body.add_input("i" if form == "counted" else ""), body.add_input("y")
+        with function.inserting_into(body):
+            item = index if form == "counted" else call("operator:getitem", items, index)
+            body.results = (True, call("operator:add", kept, item))
+        result = loop.output
+    else:
+        node = function.create("if", "", (call("builtins:bool", length),), outputs=["y"])
+        for _ in range(2):
+            node.add_block().results = (y,)
+        result = node.output if form == "empty" else y
+    function.result = (result, call("operator:add", x, 1))
+    root = Unit("graph", Ref("made.up:Net"))
+    root.define(function)
+    space: dict[str, Any] = {"__name__": "generated"}
+    exec(source := generate(Graph(root)), space)
+    expected = outcome(lambda *args: Machine().call(function, *args))
+    assert outcome(space["build"]()) == expected, source
