@@ -7,9 +7,7 @@ neither can tell is taken to share memory: a copy too many is harmless, a missin
 """
 
 import inspect
-import itertools
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -18,9 +16,9 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-Sharing = Literal["never", "maybe", "always"]
+from runner.probing import MOST, Parameter, Sharing, probed, samples, shares_in_runs
+
 MANY = 4096
-_UNTYPED = str(inspect.Parameter.empty)
 _DTYPES = (
     *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64),
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
@@ -106,7 +104,7 @@ def attribute_shares(name: str) -> bool:
         return True  # a field of an object, which may hold any tensor
     if name in ("grad", "_base"):
         return False
-    return _shares(_read(name), [((x,), {}) for x in _samples()]) != "never"
+    return shares_in_runs(_read(name), [((x,), {}) for x in samples()]) != "never"
 
 
 @lru_cache(maxsize=MANY)
@@ -149,8 +147,8 @@ def _of_torch(module: str, qualname: str) -> Facts:
     found = _of_schemas(f"aten::{_FAMILIES.get(module, '')}{name}")
     if found is None and module == "torch.nn.functional":
         function = getattr(torch.nn.functional, name, None)
-        wanted = [_Parameter.of(p) for p in _signature(qualname).values()]
-        found = Facts(shares=_probed(function, wanted)) if function else None
+        wanted = [Parameter.of(p) for p in _signature(qualname).values()]
+        found = Facts(shares=probed(function, wanted)) if function else None
     if found is None:
         found = Facts(shares="never" if qualname == "tensor" else "maybe")
     writes = found.writes | ({0} if _is_named_in_place(name) else set())
@@ -219,7 +217,7 @@ def _of_composite(name: str) -> Sharing:
         tensors = sum("Tensor" in one.kind and "Optional" not in one.kind for one in wanted)
         if is_composite and is_functional and tensors:
             is_safe = tensors <= MOST
-            found.append(_probed(_bound(overload, name), wanted) if is_safe else "maybe")
+            found.append(probed(_bound(overload, name), wanted) if is_safe else "maybe")
     return "maybe" if any(sharing != "never" for sharing in found) else "never"
 
 
@@ -244,74 +242,25 @@ def always_shares(kind: Literal["function", "method"], target: str) -> bool:
     name = target.rpartition(":")[2].rpartition(".")[2]
     schema_name = f"aten::{name}"
     found = [
-        _probed(_bound(overload, schema_name), _parameters(overload))
+        probed(_bound(overload, schema_name), _parameters(overload))
         for overload in _overloads(schema_name)
     ]
     return bool(found) and all(sharing == "always" for sharing in found)
 
 
-# Probing runs
+def _by_calls(name: str) -> Facts:
+    """Facts about a method of tensors that is written in Python, or made by the binding: those
+    that take no argument are run."""
+    if _is_named_in_place(name):
+        return Facts(frozenset([0]), "always")
+    if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
+        return Facts(shares="maybe")
+    kinds = [torch.zeros(2, dtype=dtype) for dtype in _DTYPES]
+    return Facts(shares=shares_in_runs(lambda x: getattr(x, name)(), [((x,), {}) for x in kinds]))
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Parameter:
-    """A parameter that a probing run has to give a value to: `kind` is its type as text."""
-
-    name: str
-    kind: str
-    default: tuple[Any, ...]  # of one, or none
-    by_name: bool
-
-    @staticmethod
-    def in_schema(argument: Any) -> "_Parameter":
-        default = (argument.default_value,) if argument.has_default_value() else ()
-        return _Parameter(argument.name, str(argument.type), default, argument.kwarg_only)
-
-    @staticmethod
-    def of(parameter: inspect.Parameter) -> "_Parameter":
-        has_default = parameter.default is not parameter.empty
-        default = (parameter.default,) if has_default else ()
-        is_named = parameter.kind is parameter.KEYWORD_ONLY
-        return _Parameter(parameter.name, str(parameter.annotation), default, is_named)
-
-    def values(self, x: Tensor) -> list[Any]:
-        """What may be given, beside a tensor: its own default, and what asks for nothing."""
-        kind = self.kind
-        if "Optional" in kind:
-            found: list[Any] = [None]
-        elif "Tensor" in kind and "List" in kind:
-            found = [[x], [x, x]]
-        elif "Tensor" in kind or kind == _UNTYPED:
-            found = [x]
-        elif "List" in kind or "Tuple" in kind or "Size" in kind:
-            found = [[1, 1], [*x.shape], [0, 0], [x.numel()], [1]]
-        elif "bool" in kind:
-            found = [False, True]
-        elif "str" in kind:
-            found = ["ij->ji", "mean"]
-        elif "float" in kind or kind == "number":
-            found = [0.0, 1.0]
-        else:
-            found = [x.dtype] if self.name == "dtype" else [1, 0]
-        return [*self.default] if self.default == (None,) else [*self.default, *found]
-
-
-RUNS = 20  # of one operator on one tensor
-MOST = 3  # tensors that are asked for: what takes more trusts its callers, and may crash
-
-
-def _samples() -> list[Tensor]:
-    """Small tensors of several ranks and layouts."""
-    x = torch.arange(1.0, 5.0)
-    return [
-        x[:1].reshape(()), x, x.view(2, 2), x.view(2, 2).t(), x.view(1, 2, 2),
-        x.view(1, 1, 2, 2), x[:2].expand(2, 2), x[::2], x.to(torch.int64), x > 2,
-    ]  # fmt: skip
-
-
-def _parameters(overload: Any) -> list[_Parameter]:
-    return [_Parameter.in_schema(argument) for argument in overload._schema.arguments]
+def _parameters(overload: Any) -> list[Parameter]:
+    return [Parameter.in_schema(argument) for argument in overload._schema.arguments]
 
 
 def _bound(overload: Any, name: str) -> Callable[..., Any]:
@@ -324,68 +273,5 @@ def _bound(overload: Any, name: str) -> Callable[..., Any]:
     return overload  # type: ignore[no-any-return]
 
 
-def _probed(call: Callable[..., Any], wanted: Sequence[_Parameter]) -> Sharing:
-    """How a callable shares memory in runs on samples; "maybe" where it ran on none."""
-    return _shares(call, [run for x in _samples() for run in _runs(wanted, x)])
-
-
-def _runs(
-    wanted: Sequence[_Parameter], x: Tensor
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Arguments for runs: the first value of each parameter, then others for one or two."""
-    choices = [parameter.values(x) for parameter in wanted]
-    others = [(place, other) for place, some in enumerate(choices) for other in some[1:]]
-    changes = (change for count in range(3) for change in itertools.combinations(others, count))
-    for change in itertools.islice(changes, RUNS):
-        values = [some[0] for some in choices]
-        for place, other in change:
-            values[place] = other
-        given = [*zip(wanted, values, strict=True)]
-        args = tuple(value for parameter, value in given if not parameter.by_name)
-        yield args, {p.name: value for p, value in given if p.by_name}
-
-
-def _shares(
-    call: Callable[..., Any],
-    runs: Sequence[tuple[tuple[Any, ...], dict[str, Any]]],
-) -> Sharing:
-    """How results share memory with arguments, over runs; those that raise say nothing, and
-    "maybe" is the answer where all do."""
-    found = []
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for args, kwargs in runs:
-            try:
-                result = call(*args, **kwargs)
-            except Exception:  # an argument that does not fit: one of many tries
-                continue
-            memory = _memory((args, kwargs))
-            found.append(any(own in memory for own in _memory(result)))
-    if not found:
-        return "maybe"
-    return "always" if all(found) else "maybe" if any(found) else "never"
-
-
-def _memory(thing: Any) -> set[int]:
-    """Where the tensors in a thing lie; those of other layouts have no storage of their own."""
-    if isinstance(thing, Tensor):
-        is_plain = thing.layout is torch.strided
-        return {thing.untyped_storage()._cdata} if is_plain else set()
-    if isinstance(thing, dict):
-        thing = [*thing.values()]
-    return set().union(*map(_memory, thing)) if isinstance(thing, list | tuple) else set()
-
-
 def _read(name: str) -> Callable[[Tensor], Any]:
     return lambda x: getattr(x, name)
-
-
-def _by_calls(name: str) -> Facts:
-    """Facts about a method of tensors that is written in Python, or made by the binding: those
-    that take no argument are run."""
-    if _is_named_in_place(name):
-        return Facts(frozenset([0]), "always")
-    if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
-        return Facts(shares="maybe")
-    kinds = [torch.zeros(2, dtype=dtype) for dtype in _DTYPES]
-    return Facts(shares=_shares(lambda x: getattr(x, name)(), [((x,), {}) for x in kinds]))

@@ -27,7 +27,7 @@ LAYERS = [
     ["graph"],
     ["config", "data", "heading", "nn", "source", "text", "trial", "weights"],
     ["mutations", "operators", "space", "targets", "training.devices"],
-    ["structure"],
+    ["probing", "structure"],
     ["walk"],
     ["choice"],
     ["errors"],

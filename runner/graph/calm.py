@@ -4,9 +4,11 @@ tensor, what changes it behind that would change what others have, too."""
 from collections.abc import Iterable
 from typing import final
 
-from runner.graph.aliases import Aliases, Place, Point, Write, may_give, unit_shares, works_in_place
+from runner.graph.aliases import Aliases, Point, Write
 from runner.graph.argument import Ref
+from runner.graph.call_graph import Place
 from runner.graph.graph import Graph
+from runner.graph.memory_effects import may_give, unit_shares, works_in_place
 from runner.graph.node import Function, Node, Parameter, Value
 from runner.graph.sites import sites
 from runner.graph.unit import Unit
@@ -43,12 +45,12 @@ class Later:
     def _is_free(self, unit: Unit) -> bool:
         """Whether nothing reads what a unit that works in place has changed, but through what it
         gives."""
-        parents = self._aliases.parents[unit]
+        parents = self._aliases.call_graph.parents[unit]
         if len(parents) != 1 or parents[0].grade == "shell":
             return False
         return all(
             node.users and node.inputs and len(node.inputs[0].users) == 1
-            for _, _, node in self._aliases.calls[unit]
+            for _, _, node in self._aliases.call_graph.calls[unit]
         )
 
 
@@ -66,7 +68,7 @@ def _elsewhere(
     writes = [write for point in found for write in aliases.writes.get(point, ())]
     if not writes:
         return []
-    after = aliases.runs_after(place)
+    after = aliases.call_graph.runs_after(place)
     return [write for write in writes if write.place in after]
 
 
@@ -90,10 +92,10 @@ def handed_on(
 def is_changed(graph: Graph, owner: Unit, node: Node, given: Value) -> bool:
     """Whether anything may change what a node is given in place, from that node on."""
     aliases = Aliases(graph)
-    after = {(owner, node), *aliases.runs_after((owner, node))}
+    after = {(owner, node), *aliases.call_graph.runs_after((owner, node))}
     unit = owner.find(node.path) if node.op == "call_module" else None
     if unit is not None:
-        after |= aliases.runs_in(unit)
+        after |= aliases.call_graph.runs_in(unit)
     found = aliases.sharing([(owner, given)])
     return any(write.place in after for point in found for write in aliases.writes.get(point, ()))
 
@@ -105,7 +107,7 @@ def calm_place(graph: Graph, path: str) -> None:
     for site in called:
         keep_apart(graph, site.owner, site.function, site.node)
     aliases = Aliases(graph)
-    if not any(map(aliases.runs_its_children, aliases.parents[unit])):
+    if not any(map(aliases.call_graph.runs_its_children, aliases.call_graph.parents[unit])):
         return
     outputs = [(site.owner, value) for site in called for value in site.node.outputs]
     inputs = [(site.owner, value) for site in called for value in site.node.inputs]

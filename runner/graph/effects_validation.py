@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from runner.errors import GraphError
-from runner.graph.aliases import Aliases, unit_shares
+from runner.graph.aliases import Aliases
 from runner.graph.calm import set_apart
 from runner.graph.graph import Graph
+from runner.graph.memory_effects import unit_shares
 from runner.graph.node import Node, Value
 from runner.graph.rerouted import Rerouted, rerouted
 from runner.graph.running.interpreter import Frame, Interpreter

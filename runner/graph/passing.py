@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from runner.errors import GraphError
-from runner.graph.aliases import always_gives, unit_shares
 from runner.graph.calm import calm_place, handed_on
 from runner.graph.graph import Graph
+from runner.graph.memory_effects import always_gives, unit_shares
 from runner.graph.node import Argument, Function, Node, Value
 from runner.graph.sites import Site, has_code, is_in_order, is_used, paired, parent_of, reads, sites
 from runner.graph.unit import Unit

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 from runner.errors import ConfigError, GraphError
-from runner.graph.aliases import works_in_place
 from runner.graph.argument import Call
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
+from runner.graph.memory_effects import works_in_place
 from runner.graph.node import Value
 from runner.graph.remake import made
 from runner.graph.repeat import order_children

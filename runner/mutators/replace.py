@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any, final
 
 from runner.errors import GraphError
-from runner.graph.aliases import works_in_place
 from runner.graph.calm import calm_place, keep_apart, passes
 from runner.graph.graft import graft
 from runner.graph.graph import Graph
+from runner.graph.memory_effects import works_in_place
 from runner.graph.remake import made
 from runner.graph.signature import locate
 from runner.graph.unit import Unit
