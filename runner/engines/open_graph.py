@@ -156,6 +156,8 @@ class OpenGraph:
             self._warn("Graphs of %s were not checked by running them, since %s", why)
             return True
         if not outcome.mismatches:
+            if outcome.skipped:
+                self._warn("Graphs of %s were checked in eval mode only, since %s", outcome.skipped)
             return True
         if keep_more(self._keep, outcome):
             with uncollected():

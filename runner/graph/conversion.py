@@ -40,7 +40,7 @@ def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], Outcome]) -
             continue
         graph.notes += [_wrong(model, found) for found in outcome.mismatches]
         if outcome.skipped:
-            graph.notes.append(_unchecked(model, outcome.skipped))
+            graph.notes.append(_checked_in_part(model, outcome.skipped))
         return graph
 
 
@@ -75,7 +75,14 @@ def _place(module: nn.Module) -> str:
 
 
 def _unchecked(model: nn.Module, why: str) -> Note:
-    return Note("", type(model).__qualname__, f"{_UNCHECKED}, since {why}")
+    return Note(
+        "", type(model).__qualname__, f"Its graph was not checked by running it, since {why}"
+    )
+
+
+def _checked_in_part(model: nn.Module, why: str) -> Note:
+    text = f"Its graph was checked by running it in eval mode only, since {why}"
+    return Note("", type(model).__qualname__, text)
 
 
 def _wrong(model: nn.Module, found: Mismatch) -> Note:
@@ -85,4 +92,3 @@ def _wrong(model: nn.Module, found: Mismatch) -> Note:
 
 
 _OTHERWISE = "TorchScript reads this otherwise than Python"
-_UNCHECKED = "Its graph was not checked by running it"

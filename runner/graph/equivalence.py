@@ -139,8 +139,10 @@ def _unlike(one: Any, other: Any, name: str) -> str:
         return f"{name} is {_kind(one)}, not {_kind(other)}"
     if one.is_sparse or one.is_quantized or one.is_nested:
         one, other = one.to_dense(), other.to_dense()
+    if torch.equal(one, other):
+        return ""
     if not (one.is_floating_point() or one.is_complex()):
-        return "" if torch.equal(one, other) else f"{name} has other values"
+        return f"{name} has other values"
     if torch.allclose(one, other, rtol=RTOL, atol=ATOL, equal_nan=True):
         return ""
     return f"{name} is off by {(one - other).abs().max():.3g}"
