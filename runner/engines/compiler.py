@@ -84,6 +84,7 @@ class Compiler:
         self.space: Space = self.model_space if self._fits else GraphSpace(self)
         self._open = OpenGraph(space, trust, Example(self.shape, data, trust))
         self._effects = EffectsValidation()
+        self._is_told = False  # whether it was said that mutated models are not run
         self._notes = Notes(str(space.get("_target_")))
         self._last: OrderedDict[str, Decided | Refused] = OrderedDict()
 
@@ -113,7 +114,7 @@ class Compiler:
             drop_placeholders(graph)
             lint(graph, decided=True)
             if self.mutators:
-                self._effects.validate(base, graph)
+                self._validate_effects(base, graph, sample_key(inline))
                 self.propagate(graph)
             source = _written(graph)
         except Refused:
@@ -129,6 +130,17 @@ class Compiler:
         if walk.broken is not None:
             raise refusal(walk.broken) or walk.broken
         return walk
+
+    def _validate_effects(self, base: Graph, mutated: Graph, name: str) -> None:
+        """Mends effects in place that only a mutated model has; says once where that cannot be."""
+        if self.shape is None and not self._is_told:
+            log.warning(
+                "Mutated models are not checked by running them, since the shape of an example is "
+                "not known: set space.input, without the batch. Where a layer is left out, what "
+                "others change in place might reach what it did not reach before."
+            )
+            self._is_told = True
+        self._effects.validate(base, mutated, name)
 
     def _base(self, inline: Sample) -> Tracked:
         """The graph of the base model, whose units know their origin; to be read only."""

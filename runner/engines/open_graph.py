@@ -20,6 +20,7 @@ from runner.graph.load import load_source
 from runner.graph.mutator import drop_placeholders
 from runner.graph.reading.convert import convert as read
 from runner.graph.reading.kept import Keep, class_name
+from runner.graph.running.threads import single_threaded
 from runner.graph.validation import CannotRun, validate
 from runner.graph.writing.generate import generate
 from runner.nn.build import sample as building
@@ -242,18 +243,6 @@ def _layers(model: nn.Module) -> dict[str, str]:
         if type(module).__module__.startswith("torch.nn.") and not any(module.children())
         if not isinstance(module, nn.Identity)  # where the other has a Placeholder
     }
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Runs the block with one thread for each operation of torch: the workers need the other cores,
-    and threads that wait for a core make small operations many times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from runner.graph.memory_effects import unit_shares
 from runner.graph.node import Node, Value
 from runner.graph.rerouted import Rerouted, rerouted
 from runner.graph.running.interpreter import Frame, Interpreter
+from runner.graph.running.threads import single_threaded
 from runner.graph.unit import Unit
 
 BATCH = 2
@@ -42,32 +43,36 @@ class Placed:
 
 
 Spot = Rerouted | Placed
+Key = tuple[str, ...]  # of a spot, in all mutated graphs
 
 
 @final
 class EffectsValidation:
-    """Validates mutated graphs; spots that were found to be right are not tried again."""
+    """Validates mutated graphs; a mutation that was validated is not run again."""
 
     def __init__(self) -> None:
-        self._right: set[tuple[str, ...]] = set()
+        self._verdicts: dict[
+            frozenset[Key], frozenset[Key]
+        ] = {}  # of spots: those that need a copy
 
-    def validate(self, base: Graph, mutated: Graph) -> None:
-        """Puts copies where effects in place reach what they do not reach in `base`. Raises
-        GraphError where there is none to put. Does nothing where no example is known, or where the
-        mutated model does not take it."""
+    def validate(self, base: Graph, mutated: Graph, name: str = "") -> None:
+        """Puts copies where effects in place reach what they do not reach in `base`, which has a
+        `name` among all bases. Does nothing where no example is known, or where the mutated model
+        does not take it."""
         spots: list[Spot] = [*_placed(base, mutated), *rerouted(base, mutated)]
-        keys = {spot.key for spot in spots}
-        if mutated.example is None or keys <= self._right or not Aliases(mutated).writes:
+        keys = frozenset([(name,), *(spot.key for spot in spots)])
+        if mutated.example is None or not spots or self._verdicts.get(keys) == frozenset():
+            return
+        if keys not in self._verdicts and not Aliases(mutated).writes:
             return
         moved = [spot for spot in spots if isinstance(spot, Rerouted)]
         for spot in moved:
             spot.insert()
+        needed: Collection[Spot] = ()
         try:
-            needed = _needed(base, mutated, spots, mutated.example)
-            if not needed:
-                self._right |= keys
-        except GraphError:
-            needed = []
+            needed = self._needed(base, mutated, spots, keys, mutated.example)
+        except GraphError:  # the mutated model does not run
+            pass
         finally:
             for spot in moved:
                 if spot not in needed:
@@ -75,6 +80,21 @@ class EffectsValidation:
         for one in needed:
             if isinstance(one, Placed):
                 set_apart(mutated, one.path)
+
+    def _needed(
+        self,
+        base: Graph,
+        mutated: Graph,
+        spots: Sequence[Spot],
+        keys: frozenset[Key],
+        example: tuple[int, ...],
+    ) -> list[Spot]:
+        """The spots that need a copy. Raises GraphError as `_needed` does."""
+        if keys not in self._verdicts:
+            with single_threaded():
+                found = _needed(base, mutated, spots, example)
+            self._verdicts[keys] = frozenset(spot.key for spot in found)
+        return [spot for spot in spots if spot.key in self._verdicts[keys]]
 
 
 def _placed(base: Graph, mutated: Graph) -> Iterator[Placed]:

@@ -11,7 +11,7 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.argument import Argument, Value, values_in
 from runner.graph.node import Function, Node
-from runner.graph.signature import argument, locate
+from runner.graph.signature import argument, locate, signature
 from runner.graph.unit import Unit
 from runner.operators import (
     Facts,
@@ -58,8 +58,11 @@ def works_in_place(unit: Unit) -> bool:
     if unit.grade != "basic" or unit.call is None:
         return False
     try:
-        return argument(unit.call, "inplace") is True
-    except GraphError:  # it has no such argument
+        is_taken = (
+            "inplace" in unit.call.kwargs or "inplace" in signature(unit.call.target).parameters
+        )
+        return is_taken and argument(unit.call, "inplace") is True
+    except GraphError:  # a call that does not fit
         return False
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from runner.engines import open_graph
+from runner.engines.compiler import Compiler
 from runner.engines.example import Example
 from runner.engines.open_graph import OpenGraph
 from runner.errors import ConfigError, Refused
@@ -15,6 +16,7 @@ from runner.graph.load import load_source
 from runner.graph.writing.generate import generate
 from runner.nn import sample as building
 from runner.targets import build
+from runner.walk import generator
 
 TRUST = ["validated"]
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
@@ -129,3 +131,15 @@ def test_a_graph_that_stays_wrong_ends_the_search_or_costs_a_sample(monkeypatch,
     made._closed, made._held = True, held
     with pytest.raises(error, match=r"It is wrong\. Or run with engine=py"):
         made.decided({"act": "linear", "width": 2})
+
+
+@pytest.mark.parametrize("shape", [None, (3,)])
+def test_that_mutated_models_cannot_be_run_is_said_once(caplog, shape):
+    mutators = [
+        {"_target_": "runner.mutators.remove.Remove", "on": "linear", "remove": [False, True]}
+    ]
+    compiler = Compiler(node("Doubles"), [remove], TRUST, None, input=shape)
+    for place in range(4):
+        compiler.compile(compiler.space.random(generator(0, place)))
+    said = [record for record in caplog.records if "space.input" in record.getMessage()]
+    assert len(said) == (shape is None)

@@ -12,7 +12,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from runner.graph import Graph, Mutator, Unit, convert, generate, lint, load_source, recording
+from runner.graph import (
+    Graph,
+    Mutator,
+    Unit,
+    convert,
+    effects_validation,
+    generate,
+    lint,
+    load_source,
+    recording,
+)
 from runner.graph.effects_validation import EffectsValidation
 from runner.graph.mutator import mutate
 from runner.graph.running.interpreter import Interpreter
@@ -263,15 +273,62 @@ def test_a_raw_mutation_that_shares_nothing_gets_no_copy(tmp_path):
 
 
 def test_a_module_that_is_put_somewhere_by_hand_works_on_a_copy(tmp_path):
-    class Put(Mutator):
-        def mutate(self, graph):
-            graph.replace("body.0", Unit.of("torch.nn:ReLU", inplace=True))
-
     (cls,) = classes(tmp_path, ["a = self.lin(x)\nreturn a + self.body(a)"])
     with recording():
         model = cls()
     graph = mutated(model, Put(), validated=True)
     assert "inplace=True" not in str(graph.unit("body.0").call)
+
+
+class Put(Mutator):
+    """Puts a layer that works in place somewhere by hand."""
+
+    def mutate(self, graph):
+        graph.replace("body.0", Unit.of("torch.nn:ReLU", inplace=True))
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """What validation found each time that it ran a model."""
+    found, original = [], effects_validation._needed
+
+    def needed(*given):
+        found.append(original(*given))
+        return found[-1]
+
+    monkeypatch.setattr(effects_validation, "_needed", needed)
+    return found
+
+
+def validated(base: Graph, effects: EffectsValidation, *mutators: Mutator) -> str:
+    graph = base.copy()
+    mutate(graph, [*mutators], Walk(lambda choice: choice.default), base=base)
+    effects.validate(base, graph)
+    return generate(graph)
+
+
+def test_a_mutation_is_validated_once_and_mended_each_time(tmp_path, runs):
+    (cls,) = classes(tmp_path, ["a = self.lin(x)\nb = self.act(a)\nb.add_(1)\nreturn a + b"])
+    with recording():
+        base = convert(cls())
+    base.example = (4,)
+    effects = EffectsValidation()
+    sources = {validated(base, effects, Raw()) for _ in range(3)}
+    assert len(sources) == len(runs) == 1
+    assert "clone" in sources.pop() and runs[0]
+
+
+def test_mutations_that_are_right_alone_are_validated_together(tmp_path, runs):
+    (cls,) = classes(tmp_path, ["a = self.lin(x)\nb = self.act(a)\nreturn a + self.body(b)"])
+    with recording():
+        base = convert(cls())
+    base.example = (4,)
+    effects = EffectsValidation()
+    assert "clone" not in validated(base, effects, Raw())
+    assert "inplace=True" in validated(base, effects, Put())
+    assert not any(runs)
+    both = validated(base, effects, Raw(), Put())
+    assert "clone" in both or "inplace=True" not in both
 
 
 def test_an_inserted_layer_changes_nothing_but_what_it_gives(tmp_path):
