@@ -135,10 +135,10 @@ def test_a_graph_that_stays_wrong_ends_the_search_or_costs_a_sample(monkeypatch,
 
 @pytest.mark.parametrize("shape", [None, (3,)])
 def test_that_mutated_models_cannot_be_run_is_said_once(caplog, shape):
-    mutators = [
+    remove = [
         {"_target_": "runner.mutators.remove.Remove", "on": "linear", "remove": [False, True]}
     ]
-    compiler = Compiler(node("Doubles"), [remove], TRUST, None, input=shape)
+    compiler = Compiler(node("Doubles"), remove, TRUST, None, input=shape)
     for place in range(4):
         compiler.compile(compiler.space.random(generator(0, place)))
     said = [record for record in caplog.records if "space.input" in record.getMessage()]
