@@ -3,27 +3,41 @@
 `a or b` becomes `a if a else b`. What must not be evaluated twice is given a name before; where
 only a part of an expression is evaluated, that is done in the branches of an `if`. A chain of
 comparisons is an `and`, and what stands in its middle is evaluated once.
+
+TorchScript evaluates an index up to three times, and what is left of a `%` twice: such an operand
+is given a name, too, if it may do something.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, final
 
+from runner.graph.reading.desugar.acting import may_act
 from runner.graph.reading.desugar.kinds import Kinds
 from runner.graph.reading.desugar.pure import is_name
 from runner.graph.reading.desugar.source import UNKNOWN, Source, at, copied
 
 
 def give_operands(source: Source) -> None:
-    """Rewrites `or`, `and` and chains of comparisons where their value is used."""
-    if any(_is_logical(node) for node in ast.walk(source.definition)):
-        definition = source.definition
-        definition.body = _Logical(source).block(definition.body)
+    """Rewrites `or`, `and` and chains of comparisons where their value is used, and operands that
+    TorchScript evaluates more than once."""
+    logical = _Logical(source)
+    if logical.concerns(source.definition):
+        source.definition.body = logical.block(source.definition.body)
 
 
 def _is_logical(node: ast.AST) -> bool:
     return isinstance(node, ast.BoolOp) or (isinstance(node, ast.Compare) and len(node.ops) > 1)
+
+
+def _repeated(node: ast.AST) -> list[ast.expr]:
+    """The operands that TorchScript evaluates more than once."""
+    if isinstance(node, ast.Subscript):
+        items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return [item for item in items if not isinstance(item, ast.Slice)]
+    return [node.left] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else []
 
 
 @final
@@ -34,6 +48,13 @@ class _Logical:
         self.source = source
         self.kinds = Kinds(source)
         self._made: set[str] = set()
+
+    def concerns(self, node: ast.AST) -> bool:
+        """Whether there is something to be rewritten in a node."""
+        return any(_is_logical(inner) or self._repeats(inner) for inner in ast.walk(node))
+
+    def _repeats(self, node: ast.AST) -> bool:
+        return any(may_act(self.source, operand) for operand in _repeated(node))
 
     # Statements
 
@@ -76,9 +97,7 @@ class _Logical:
 
     def _assigned(self, node: ast.Assign, before: list[ast.stmt]) -> list[ast.expr]:
         """The value of an assignment, and its targets."""
-        if len(node.targets) > 1 and any(
-            map(_is_logical, (n for t in node.targets for n in ast.walk(t)))
-        ):
+        if len(node.targets) > 1 and any(map(self.concerns, node.targets)):
             self.source.refuse(node, "assign to one target at a time")
         return self._in_order([node.value, *node.targets], before)
 
@@ -98,7 +117,7 @@ class _Logical:
 
     def value(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
         """An expression whose value is used."""
-        if not any(map(_is_logical, ast.walk(node))):
+        if not self.concerns(node):
             return node
         if isinstance(node, ast.Compare) and len(node.ops) > 1:
             node = self._chain(node, before)
@@ -222,24 +241,33 @@ class _Logical:
             self.source.refuse(
                 node,
                 f"{text} is a bool to TorchScript. Write `b if a is None else a`, or give its "
-                "parts names before",
+                "parts names before"
+                if any(map(_is_logical, ast.walk(node)))
+                else f"TorchScript evaluates a part of {text} twice. Give it a name before",
             )
         return found
 
     def _parts(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
         """Any other expression: its parts in the order in which they are evaluated."""
-        slots = [*_slots(node)]
-        found = self._in_order([slot.get() for slot in slots], before)
+        slots, repeated = [*_slots(node)], _repeated(node)
+        parts = [slot.get() for slot in slots]
+        once = [any(part is r for r in repeated) and may_act(self.source, part) for part in parts]
+        found = self._in_order(parts, before, once)
         for slot, part in zip(slots, found, strict=True):
             slot.set(part)
         return node
 
-    def _in_order(self, parts: list[ast.expr], before: list[ast.stmt]) -> list[ast.expr]:
-        """Expressions one after another: what comes before statements is given a name."""
+    def _in_order(
+        self, parts: list[ast.expr], before: list[ast.stmt], once: Sequence[bool] = ()
+    ) -> list[ast.expr]:
+        """Expressions one after another: what comes before statements is given a name, and what
+        is to be evaluated once."""
         found: list[ast.expr] = []
-        for part in parts:
+        for part, alone in zip(parts, once or repeat(False), strict=False):
             late: list[ast.stmt] = []
             value = self.value(part, late)
+            if alone:
+                value = self._named(value, late)
             if late:
                 found = [p if self._is_stable(p) else self._named(p, before) for p in found]
                 before += late
