@@ -182,6 +182,15 @@ def _of_schemas(name: str) -> Facts | None:
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
 
 
+@lru_cache(maxsize=MANY)
+def gives_unsaid_view(name: str) -> bool:
+    """Whether an operator may give a view of an argument, though its schemas deny it."""
+    schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+    if not schemas or any(map(_has_view, schemas)) or name in _CONTAINERS:
+        return False
+    return _of_composite(f"aten::{name}") != "never"
+
+
 def _written(schema: Any) -> list[int | str]:
     """The arguments that an overload changes, other than those it is given for its results."""
     return [

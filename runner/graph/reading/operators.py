@@ -15,6 +15,7 @@ from runner.graph.reading.aten import (
 from runner.graph.reading.indexing import Indexing
 from runner.graph.reading.scripted import (
     CHANGES_LIST,
+    KEPT,
     changes_first,
     kind_of,
     line_of,
@@ -64,7 +65,12 @@ class Operators(Indexing):
         name = n.kind().partition("::")[2]
         self.call(n, f"builtins:{name.lower()}", *(self.value(v) for v in n.inputs()))
 
-    prim_abs = prim_Print = aten_divmod = _builtin
+    prim_abs = aten_divmod = _builtin
+
+    def prim_Print(self, n: Any) -> None:
+        first = next(iter(n.inputs()), None)
+        if first is None or self.value(first) != KEPT:
+            self._builtin(n)
 
     def _extreme(self, n: Any) -> None:
         made = n.inputsAt(0).node()

@@ -16,6 +16,7 @@ from runner.errors import GraphError
 
 FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
 HIDDEN = "_desugared_"  # what the names of variables begin with that the source does not have
+KEPT = f"{HIDDEN}kept"  # first in a print that the source does not have
 TYPES = {
     "ScalarType": ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
                    "complex32", "complex64", "complex128", "bool", "qint8", "quint8", "qint32",

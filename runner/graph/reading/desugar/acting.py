@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from runner.graph.reading.desugar.source import UNKNOWN, Source
-from runner.operators import Facts, function_facts, method_facts
+from runner.operators import Facts, function_facts, gives_unsaid_view, method_facts
 
 _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
 _BUILTINS = frozenset(
@@ -33,6 +33,16 @@ def facts_of(source: Source, call: ast.Call) -> Facts | None:
         return None
     found = method_facts(call.func.attr)
     return found if found.is_known else None
+
+
+def is_view_unsaid(source: Source, call: ast.Call) -> bool:
+    """Whether a call is one of an operator that may give a view, and whose schemas deny it."""
+    function = source.value_of(call.func)
+    if function is not UNKNOWN:
+        name = _target(function).rpartition(":")[2]
+    else:
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return bool(name) and gives_unsaid_view(name)
 
 
 def writes(call: ast.Call, facts: Facts) -> bool:

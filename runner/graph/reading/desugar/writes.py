@@ -1,0 +1,69 @@
+"""Writes in place that TorchScript would leave out.
+
+It drops what is computed for nothing, and goes by its schemas, in which the results of a few
+operators are tensors of their own though they may be views (`atleast_2d`, `broadcast_tensors`,
+`type_as`): what is written there seems to be lost. Where one of these is called, what was written
+is printed after, which the lowering leaves out again.
+"""
+
+import ast
+
+from runner.graph.reading.desugar.acting import facts_of, is_view_unsaid, writes
+from runner.graph.reading.desugar.source import Source, at
+from runner.graph.reading.scripted import KEPT
+
+
+def keep_writes(source: Source) -> None:
+    """Has TorchScript keep all writes of a function that takes views it does not know for such."""
+    calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
+    if not any(is_view_unsaid(source, call) for call in calls):
+        return
+    if source.value_of(ast.Name("print", ast.Load())) is not print:
+        source.refuse(source.definition, "TorchScript reads another `print` here; rename it")
+    for node in ast.walk(source.definition):
+        for name in ("body", "orelse"):
+            if isinstance(block := getattr(node, name, None), list):
+                setattr(node, name, [step for each in block for step in _kept(source, each)])
+
+
+def _kept(source: Source, step: ast.stmt) -> list[ast.stmt]:
+    """A statement, followed by a use of what it writes."""
+    if isinstance(step, ast.Expr):
+        return [_used(step.value, step)] if _writes(source, step.value) else [step]
+    written: list[ast.expr] = []
+    if isinstance(step, ast.AugAssign):
+        written.append(step.target)
+    elif isinstance(step, ast.Assign):
+        parts = [each for target in step.targets for each in _each(target)]
+        anew = _writes(source, step.value)
+        written += [part for part in parts if anew or isinstance(part, ast.Subscript)]
+    roots = [_root(source, part) for part in written]
+    return [step, *(_used(root, step) for root in roots if root is not None)]
+
+
+def _root(source: Source, part: ast.expr) -> ast.expr | None:
+    """The variable that has a part; None for a part of the module, which is never dropped."""
+    root = part
+    while isinstance(root, ast.Subscript | ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        source.refuse(part, f"TorchScript may drop what is written to {ast.unparse(root)}; give it "
+                            "a name before")  # fmt: skip
+    return None if root.id == source.itself else ast.Name(root.id, ast.Load())
+
+
+def _writes(source: Source, value: ast.expr) -> bool:
+    """Whether an expression changes a tensor in place."""
+    calls = (node for node in ast.walk(value) if isinstance(node, ast.Call))
+    return any((found := facts_of(source, call)) and writes(call, found) for call in calls)
+
+
+def _each(target: ast.expr) -> list[ast.expr]:
+    if isinstance(target, ast.Tuple | ast.List):
+        return [inner for item in target.elts for inner in _each(item)]
+    return [target.value] if isinstance(target, ast.Starred) else [target]
+
+
+def _used(value: ast.expr, like: ast.stmt) -> ast.stmt:
+    function = ast.Name("print", ast.Load())
+    return at(ast.Expr(ast.Call(function, [ast.Constant(KEPT), value], [])), like)

@@ -1,0 +1,46 @@
+"""What is written to a view stays written, also where no schema says that it is a view."""
+
+import pytest
+import torch
+from snippets import model, outcome
+
+from runner.graph import convert, generate, load_source
+
+X = torch.arange(16.0).reshape(4, 4) - 5
+VIEWS = (
+    "torch.atleast_2d(x)", "torch.atleast_1d(x)", "torch.broadcast_tensors(x, x)[1]",
+    "x.type_as(x)", "torch.dropout(x, 0.5, False)", "torch.unsafe_chunk(x, 2)[0]",
+    "x.sum_to_size(4, 4)", "torch.hsplit(x, 2)[1]", "x.view(4, 4)",
+)  # fmt: skip
+WRITES = (
+    "v += 1", "v[:2] *= 2", "v[0] //= 2", "v[:, 1] = 7.0", "v.mul_(2)", "v[1:].sub_(1)",
+    "torch.add(v, 1, out=v)", "w = v.add_(1) * 2", "if n > 1:\n    v.zero_()",
+    "for i in range(n):\n    v[i % 2] -= 1", "v[0][1] = -1.0", "a, b = v.neg_(), 1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_is_written_to_a_view_is_written(view: str, write: str) -> None:
+    made = model(f"x = x * 1\nkept = x\nv = {view}\n{write}\nreturn kept + 0", "n: int")
+    grade, notes, difference = outcome(made, [(X, 1), (X, 2)])
+    assert (grade, difference) == ("graph", ""), notes
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_what_is_written_to_an_argument_is_written(write: str) -> None:
+    made = model(f"v = torch.atleast_2d(x)\n{write}\nreturn n", "n: int")
+    grade, notes, _ = outcome(made, [])
+    assert grade == "graph", notes
+    mine, own = X.clone(), X.clone()
+    twin = load_source(generate(convert(made), standalone=True), {}).build()
+    assert twin(mine, 2) == made(own, 2)
+    assert torch.equal(mine, own)
+    assert not torch.equal(mine, X)
+
+
+def test_what_is_written_to_no_variable_is_kept_as_it_is() -> None:
+    made = model("torch.atleast_2d(x)[0] = 1.0\nreturn 1")
+    grade, notes, _ = outcome(made, [])
+    assert grade == "basic"
+    assert "give it a name before" in notes
