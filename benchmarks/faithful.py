@@ -161,7 +161,8 @@ def main() -> None:
     ways = [word + part for part in PARTS for word in ("", VALIDATED)]
     groups = {part: [e for e in found if e.name.startswith(f"{part}:")] for part in ways}
     counted = {part: counts(group) for part, group in groups.items() if group}
-    shown.print(table(counted))
+    if counted:
+        shown.print(table(counted))
     met = targets(counted)
     met += costs(quick=given.quick) if given.only in (None, "cost") else []
     shown.print(target_table(met))

@@ -16,8 +16,12 @@ from report import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 10.0  # percent of a search
-# What validates, as the modules name it that call it; those of them that are there are timed.
-TIMED = (("runner.engines.open_graph", "validate"),)
+TIMED = (  # what validates, where it is called from
+    ("runner.engines.open_graph", "validate"),
+    ("runner.engines.open_graph:OpenGraph", "_agrees"),
+    ("runner.graph.effects_validation:EffectsValidation", "validate"),
+    ("runner.engines.inheritance", "_compared"),
+)
 RESNET = {
     "space": {"_target_": "torchvision.models.resnet18"},
     "shape": [3, 224, 224],
@@ -47,34 +51,31 @@ class Clock:
 
         return timed
 
-    def install(self) -> bool:
-        """Time all that validates from here on; False where there is nothing."""
-        found = False
-        for module, name in TIMED:
+    def install(self) -> None:
+        """Time all that validates from here on."""
+        for place, name in TIMED:
+            module, _, cls = place.partition(":")
             holder = importlib.import_module(module)
-            if name in vars(holder):
-                setattr(holder, name, self.time(getattr(holder, name)))
-                found = True
-        return found
+            holder = getattr(holder, cls) if cls else holder
+            setattr(holder, name, self.time(getattr(holder, name)))
 
 
 def costs(*, quick: bool) -> list[Target]:
-    """The share of validation in the CPU time of a search, and of a conversion; nothing where
-    there is no validation."""
-    searched = _run("search", "3" if quick else "20")
+    """The share of validation in the CPU time of a search, and of a conversion."""
+    trials = "3" if quick else "20"
+    searched = _run("search", trials)
     converted = _run("convert", "1")
     return [
         Target(f"validation, share of {what}", 100 * found["validation"] / found["all"], limit, "%")
         for what, found, limit in (
-            ("a search of 20 trials", searched, LIMIT),
+            (f"a search of {trials} trials", searched, LIMIT),
             ("the conversion of ResNet-18", converted, 100.0),
         )
-        if found
     ]
 
 
 def _run(what: str, amount: str) -> dict[str, float]:
-    """CPU seconds of a program of its own, by what they were for; empty where nothing validates."""
+    """CPU seconds of a program of its own, by what they were for."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seconds.json"
         command = [sys.executable, __file__, what, amount, str(Path(folder) / "run"), str(file)]
@@ -113,12 +114,11 @@ def _program(what: str, amount: str, folder: str, file: str) -> None:
 
     torch.set_num_threads(1)
     clock = Clock()
-    there = clock.install()
-    if there:
-        begun = time.process_time()
-        {"search": _search, "convert": _convert}[what](amount, folder)
-        seconds = {"validation": clock.seconds, "all": time.process_time() - begun}
-    Path(file).write_text(json.dumps(seconds if there else {}))
+    clock.install()
+    begun = time.process_time()
+    {"search": _search, "convert": _convert}[what](amount, folder)
+    seconds = {"validation": clock.seconds, "all": time.process_time() - begun}
+    Path(file).write_text(json.dumps(seconds))
 
 
 if __name__ == "__main__":

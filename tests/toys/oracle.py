@@ -56,14 +56,17 @@ def examine(
 ) -> Finding:
     """Run a model as Python has it, and as its graph is written: as source that imports and as
     source that stands alone, each as it is and with all activations replaced by their twins. A
-    call that takes longer than so many seconds does not count, or is an error."""
+    model of which Python takes longer than so many seconds for a call is discarded."""
     found = Finding(name)
     try:
         model = make()
     except Exception as error:
         return _ended(found, "discarded", one_line(error))
     running = Running(calls, seconds)
-    runs = {place: running.eager(model, *place) for place in running.places()}
+    try:
+        runs = {place: running.eager(model, *place) for place in running.places()}
+    except TimeoutError as error:
+        return _ended(found, "discarded", str(error))
     expected = {place: run for place, run in runs.items() if isinstance(run, dict)}
     if not expected:
         return _ended(found, "discarded", "Python does not run it")

@@ -49,12 +49,12 @@ class Running:
         return [(number, training) for number in numbers for training in (False, True)]
 
     def eager(self, model: nn.Module, number: int, training: bool) -> Run | Exception | None:
-        """How Python runs a call, or what it raises; None where it takes too long or its numbers
-        run away."""
+        """How Python runs a call, or what it raises; None where its numbers run away. Raises
+        TimeoutError where it takes too long."""
         try:
             run = self.run(copy.deepcopy(model), number, training)
         except TimeoutError:
-            return None
+            raise
         except Exception as error:
             return error
         huge = any(isinstance(leaf, int | float) and abs(leaf) > HUGE for leaf in run.values())
