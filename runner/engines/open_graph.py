@@ -21,7 +21,7 @@ from runner.graph.mutator import drop_placeholders
 from runner.graph.reading.convert import convert as read
 from runner.graph.reading.kept import Keep, class_name
 from runner.graph.running.threads import single_threaded
-from runner.graph.validation import CannotRun, validate
+from runner.graph.validation import CannotRun, Outcome, validate
 from runner.graph.writing.generate import generate
 from runner.nn.build import sample as building
 from runner.nn.record import recording
@@ -97,11 +97,13 @@ class OpenGraph:
             model = self._build()
         pairs = self._unseen(sample)
         inputs = self._example.inputs if pairs else None
+
+        def check(graph: Graph) -> Outcome:
+            return validate(decided(graph, lookup(sample)), model, *(inputs or ()))
+
         with quiet(), single_threaded():
             graph = (
-                read(model, self._keep)
-                if inputs is None
-                else converted(model, self._keep, lambda graph: validate(graph, model, *inputs))
+                read(model, self._keep) if inputs is None else converted(model, self._keep, check)
             )
         _check_nothing_lost(graph, Refused if self._held else ConfigError)
         self._held |= pairs

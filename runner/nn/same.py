@@ -7,6 +7,7 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -86,6 +87,9 @@ class _Comparison:
             return list(one) == list(other) and self._all((one[k], other[k]) for k in one)
         if isinstance(one, Tensor):
             return self._same_tensor(one, other)
+        if isinstance(one, np.ndarray) and not one.dtype.hasobject:
+            kinds = [(array.shape, array.dtype) for array in (one, other)]
+            return kinds[0] == kinds[1] and bool(one.tobytes() == other.tobytes())
         if isinstance(one, nn.Module) and not self.deep:
             return True  # it is compared at its own place
         if (one == other) is True or isinstance(one, int | float | str):

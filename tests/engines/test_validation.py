@@ -72,6 +72,14 @@ def test_a_candidate_that_is_misread_is_kept_when_it_is_first_chosen(misread, ca
     assert made.graph is not None, "the choices of the space stay open"
 
 
+@pytest.mark.parametrize("width", [3, 6])
+def test_choices_are_decided_before_the_graph_of_a_sample_is_validated(width):
+    sample = {"width": width, "pick": [1]}
+    graph = space("Asking").decided(sample)
+    assert graph.root.grade == "graph" and not graph.notes
+    assert equal(graph, "Asking", sample)
+
+
 def test_each_value_is_looked_at_once(monkeypatch):
     looked = []
     validate = open_graph.validate

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -103,7 +104,8 @@ def test_structures_differ_in_calls_attributes_and_buffers():
         return layer
 
     same = [nn.ReLU, lambda: nn.Linear(2, 3), lambda: nn.Sequential(nn.Conv2d(1, 1, 3)),
-            partial(with_attribute, [1]), partial(with_buffer, [1])]  # fmt: skip
+            partial(with_attribute, [1]), partial(with_buffer, [1]),
+            lambda: with_attribute(np.arange(3.0))]  # fmt: skip
     for factory in same:
         assert same_structure(made(factory), made(factory))
     pairs = [
@@ -113,6 +115,10 @@ def test_structures_differ_in_calls_attributes_and_buffers():
         (lambda: nn.Sequential(nn.ReLU()), lambda: nn.Sequential(nn.ReLU(), nn.ReLU())),
         (partial(with_attribute, [1]), partial(with_attribute, [2])),
         (partial(with_attribute, 1), partial(with_attribute, 1.0)),
+        *(
+            (partial(with_attribute, np.arange(4.0)), partial(with_attribute, other))
+            for other in (np.ones(4), np.arange(4), np.arange(4.0).reshape(2, 2))
+        ),
         (partial(with_buffer, [1]), partial(with_buffer, [2])),
     ]
     for one, other in pairs:

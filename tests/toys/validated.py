@@ -47,6 +47,20 @@ class Tokens(nn.Module):
         return self.table(x).mean(1)
 
 
+@nn.model_wrapper
+class Asking(nn.Module):
+    """Its Python asks what was chosen; it picks among its inputs, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = nn.ValueChoice([3, 6], label="width")
+        self.wide = nn.Linear(3, 6) if width == 6 else nn.Identity()
+        self.pick = nn.InputChoice(2, 1, label="pick")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.wide(self.pick([x, x + 1]))
+
+
 class TokenSplit(Split):
     def __len__(self) -> int:
         return 8
