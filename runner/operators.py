@@ -43,6 +43,11 @@ _FILLING = frozenset(("append", "extend", "insert", "update", "setdefault", "add
 _UNSAID = frozenset(  # with a kernel of their own, and share memory though their schemas deny it
     ("unsafe_split", "unsafe_split_with_sizes", "lift", "native_dropout", "channel_shuffle", "set")
 )  # fmt: skip
+_RANDOM_IN_PYTHON = frozenset(  # no operators, so that nothing is tagged, or without a tag
+    ("dropout1d", "dropout2d", "dropout3d", "gumbel_softmax", "multi_head_attention_forward",
+     "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
+     "fractional_max_pool3d_with_indices")
+)  # fmt: skip
 _FAMILIES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
 
 
@@ -87,7 +92,7 @@ def function_facts(target: str) -> Facts:
 @lru_cache(maxsize=MANY)
 def method_facts(name: str) -> Facts:
     """Facts about a method of a tensor, list, dict or text. The receiver has position 0."""
-    if name in ("__setitem__", "__delitem__") or (name[:3] == "__i" and name[2:-2] in _IN_PLACE):
+    if name.endswith("__") and is_augmented(name):
         return Facts(frozenset([0]), "always")
     if name in _CONTAINERS and not hasattr(Tensor, name):
         return Facts(shares="maybe", fills=name in _FILLING)
@@ -107,18 +112,30 @@ def attribute_shares(name: str) -> bool:
     return shares_in_runs(_read(name), [((x,), {}) for x in samples()]) != "never"
 
 
+def is_in_place(name: str) -> bool:
+    """Whether a method, or a function of torch, changes its first argument, by its name alone:
+    `add_` does, and `__iadd__`."""
+    return is_augmented(name) or (name.endswith("_") and not name.endswith("__"))
+
+
+def is_augmented(name: str) -> bool:
+    """Whether a function of `operator`, or a method, is an assignment such as `+=` or `x[i] =`."""
+    bare = name[2:-2] if name.endswith("__") else name
+    return bare in _IN_PLACE or name == "__idiv__"
+
+
 @lru_cache(maxsize=MANY)
 def is_random(target: str) -> bool:
     """Whether a function, or (".name") a method of tensors, draws random numbers."""
     name = target.rpartition(":")[2].rpartition(".")[2]
-    return any(
+    return name in _RANDOM_IN_PYTHON or any(
         torch.Tag.nondeterministic_seeded in overload.tags
         for overload in _overloads(f"aten::{name}")
     )
 
 
 def _of_operator(name: str) -> Facts:
-    if name in _IN_PLACE:
+    if is_augmented(name):
         return Facts(frozenset([0]), "always")
     return Facts(shares="maybe" if name in _PASSING else "never")
 
@@ -151,7 +168,7 @@ def _of_torch(module: str, qualname: str) -> Facts:
         found = Facts(shares=probed(function, wanted)) if function else None
     if found is None:
         found = Facts(shares="never" if qualname == "tensor" else "maybe")
-    writes = found.writes | ({0} if _is_named_in_place(name) else set())
+    writes = found.writes | ({0} if is_in_place(name) else set())
     return Facts(writes, found.shares, inplace=inplace)
 
 
@@ -160,10 +177,6 @@ def _signature(name: str) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(getattr(torch.nn.functional, name)).parameters
     except (AttributeError, TypeError, ValueError):  # written in C
         return {}
-
-
-def _is_named_in_place(name: str) -> bool:
-    return name.endswith("_") and not name.endswith("__")
 
 
 # Schemas
@@ -176,7 +189,7 @@ def _of_schemas(name: str) -> Facts | None:
         return None
     changed = {key for schema in schemas for key in _written(schema)}
     outs = {a.name for schema in schemas for a in schema.arguments if a.is_out}
-    if changed or _is_named_in_place(name):
+    if changed or is_in_place(name):
         return Facts(frozenset(changed | outs | {0}), "always")
     has_view = any(_has_view(schema) for schema in schemas)
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
@@ -237,7 +250,10 @@ def _overloads(name: str) -> list[Any]:
         packet = getattr(getattr(torch.ops, library), short)
     except (AttributeError, RuntimeError):
         return []
-    found = [getattr(packet, overload) for overload in packet.overloads()]
+    if not isinstance(packet, torch._ops.OpOverloadPacket):  # an attribute of the namespace itself
+        return []
+    names = packet.overloads()  # type: ignore[no-untyped-call]
+    found = [getattr(packet, name) for name in names]
     return [one for one in found if torch._C._dispatch_has_kernel(one.name())]
 
 
@@ -260,7 +276,7 @@ def always_shares(kind: Literal["function", "method"], target: str) -> bool:
 def _by_calls(name: str) -> Facts:
     """Facts about a method of tensors that is written in Python, or made by the binding: those
     that take no argument are run."""
-    if _is_named_in_place(name):
+    if is_in_place(name):
         return Facts(frozenset([0]), "always")
     if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
         return Facts(shares="maybe")

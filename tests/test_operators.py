@@ -1,12 +1,16 @@
 """Facts about operators are what torch does."""
 
+import operator
+
 import pytest
 import torch
 
+from runner.graph.writing.effects import WRITE, of_function, of_method
 from runner.operators import (
     always_shares,
     attribute_shares,
     function_facts,
+    is_in_place,
     is_random,
     method_facts,
 )
@@ -82,6 +86,35 @@ def test_attributes_of_a_tensor_that_are_tensors_share_its_memory():
     assert all(map(attribute_shares, ["T", "mT", "H", "mH", "real", "imag", "data"]))
     assert not any(map(attribute_shares, ["shape", "dtype", "device", "grad", "ndim"]))
     assert attribute_shares("features")  # of an object of the user's
+
+
+IN_PLACE = sorted(
+    name
+    for name in {*dir(operator), *dir(torch.Tensor)}
+    if name.strip("_")[:1] == "i" and name.strip("_")[1:] in dir(operator)
+    if name.startswith("__") == name.endswith("__") and name.strip("_") not in ("index", "inv")
+)
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_an_augmented_assignment_is_known_to_write_by_its_name_and_by_its_effect(name):
+    assert is_in_place(name)
+    is_method = hasattr(torch.Tensor, name)
+    facts = method_facts(name) if is_method else function_facts(f"operator:{name}")
+    assert 0 in facts.writes and facts.shares == "always"
+    effect = of_method(name) if is_method else of_function(f"operator:{name}")
+    assert effect == WRITE
+
+
+def test_names_that_only_look_alike_change_nothing():
+    names = ("is_", "and_", "or_", "not_")
+    assert not any(of_function(f"operator:{name}") == WRITE for name in names)
+    names = ("__add__", "__init__", "__int__", "__invert__", "__iter__", "index_add", "item")
+    assert not any(map(is_in_place, names))
+
+
+def test_what_is_no_operator_of_torch_is_not_random():
+    assert not any(is_random(f".{name}") for name in ("dir", "name", "__str__", "no_such"))
 
 
 def test_random_numbers_are_known_by_a_tag():

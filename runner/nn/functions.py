@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runner.operators import is_in_place
+
 SET_ITEM = Tensor.__setitem__
-IN_PLACE = {"__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ipow__",
-            "__ifloordiv__", "__imod__", "__iand__", "__ior__", "__ixor__"}  # fmt: skip
 CASTS = {".to", ".type", ".double", ".float", ".half", ".bfloat16"}
 KEEP_VALUES = {"requires_grad_", "detach_", "share_memory_", "rename_", "set_"}
 
@@ -33,9 +33,7 @@ def sets_data(function: Any) -> bool:
 
 def changes(function: Any) -> bool:
     name = name_of(function)
-    if name.endswith("__"):
-        return function is SET_ITEM or name in IN_PLACE
-    return name.endswith("_") and name not in KEEP_VALUES
+    return is_in_place(name) and name not in KEEP_VALUES
 
 
 @functools.cache

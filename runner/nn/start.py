@@ -11,6 +11,8 @@ from typing import Any, final
 
 from torch import nn
 
+from runner.operators import is_random
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -133,10 +135,6 @@ RANDOM_FILLS = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", 
                 "trunc_normal_tf_", "variance_scaling_", "lecun_normal_",
                 "lecun_uniform_"}  # fmt: skip
 PLAIN_FILLS = {"zero_", "fill_", "copy_", "constant_", "ones_", "zeros_", "eye_", "dirac_"}
-RANDOM = RANDOM_FILLS | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like",
-                         "normal", "randint_like", "bernoulli", "multinomial",
-                         "poisson", "dropout", "alpha_dropout", "feature_dropout",
-                         "gumbel_softmax"}  # fmt: skip
 
 
 def overwrites(target: str) -> bool:
@@ -146,7 +144,7 @@ def overwrites(target: str) -> bool:
 
 def draws(target: str) -> bool:
     """Whether a call draws random numbers."""
-    return _name(target) in RANDOM
+    return _name(target) in RANDOM_FILLS or is_random(target)
 
 
 def _name(target: str) -> str:

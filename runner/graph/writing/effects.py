@@ -1,9 +1,9 @@
 """What a node may do beside giving its result, as far as the order of nodes depends on it.
 
-Only tables: a node is pure (its result depends on nothing but numbers), reads memory (tensors,
-lists, attributes), or writes (memory, the state of a module, random numbers, the screen). Nodes
-that read may change places with each other, those that write with none but pure ones. What is not
-known writes.
+A node is pure (its result depends on nothing but numbers), reads memory (tensors, lists,
+attributes), or writes (memory, the state of a module, random numbers, the screen). Nodes that read
+may change places with each other, those that write with none but pure ones. What is not known
+writes. What works in place, or draws random numbers, follows from `runner.operators`.
 """
 
 import inspect
@@ -14,24 +14,13 @@ import torch
 from torch.nn import functional
 
 from runner.graph.node import Node
+from runner.operators import is_augmented, is_in_place, is_random
 
 Effect = Literal[0, 1, 2]
 PURE: Effect = 0
 READ: Effect = 1
 WRITE: Effect = 2
 
-_RANDOM = {
-    *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal"),
-    *("bernoulli", "multinomial", "poisson", "binomial", "dropout", "dropout1d", "dropout2d"),
-    *("dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout"),
-    *("rrelu", "gumbel_softmax", "scaled_dot_product_attention", "fractional_max_pool2d"),
-    *(
-        "fractional_max_pool3d",
-        "fractional_max_pool2d_with_indices",
-        "multi_head_attention_forward",
-    ),
-    *("fractional_max_pool3d_with_indices", "rrelu_with_noise", "exponential", "geometric"),
-}
 _STATE = {
     *("manual_seed", "seed", "set_rng_state", "set_grad_enabled", "set_default_dtype"),
     *("batch_norm", "instance_norm", "native_batch_norm", "embedding_bag", "backward", "save"),
@@ -79,19 +68,11 @@ def of_function(target: str) -> Effect:
 def _of_operator(name: str) -> Effect:
     if name in _IDENTITY:
         return PURE
-    changes = name in ("setitem", "delitem") or (name[0] == "i" and name[1:] in _OPERATORS)
-    return WRITE if changes else READ
-
-
-_OPERATORS = {
-    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "matmul"),
-    *("lshift", "rshift", "concat"),
-}
+    return WRITE if is_augmented(name) else READ
 
 
 def _of_torch(name: str) -> Effect:
-    in_place = name.endswith("_") and not name.endswith("__")
-    return WRITE if in_place or name in _RANDOM or name in _STATE else READ
+    return WRITE if is_in_place(name) or name in _STATE or is_random(name) else READ
 
 
 @lru_cache(maxsize=4096)

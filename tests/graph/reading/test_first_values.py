@@ -1,6 +1,8 @@
 """First values: source starts from what the model's own constructor starts from, seed for seed."""
 
 import copy
+import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -532,6 +534,26 @@ class Filling(nn.Module):
 
     def forward(self, x):
         return self.layer(self.numbers(x))
+
+
+@pytest.mark.parametrize(
+    "sign", ["+=", "-=", "*=", "//=", "%=", "**=", "&=", "|=", "^=", "<<=", ">>="]
+)
+def test_a_buffer_that_an_assignment_changes_starts_changed(sign, tmp_path, monkeypatch):
+    lines = ["from torch import arange, nn", "class Changed(nn.Module):", "  def __init__(self):"]
+    lines += ["    super().__init__()", "    self.register_buffer('steps', arange(1, 7))"]
+    lines += ["    self.register_buffer('mask', self.steps % 2)"]
+    lines += [f"    self.steps {sign} 2", f"    self.mask {sign} self.mask + 1"]
+    lines += ["  def forward(self, x):", "    return x + self.steps + self.mask"]
+    (tmp_path / "augmented_start.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "augmented_start", raising=False)
+    importlib.invalidate_caches()
+    with recording():
+        model = importlib.import_module("augmented_start").Changed()
+    graph = convert(model)
+    twin = load_source(generate(graph, standalone=True), graph.tensors).build()
+    assert torch.equal(twin(torch.zeros(6)), model(torch.zeros(6)))
 
 
 @pytest.mark.parametrize("standalone", [False, True])
