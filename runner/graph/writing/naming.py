@@ -23,7 +23,8 @@ class Names:
     """The names of the variables of a function: `names[value]`.
 
     `reserved` are names that mean something else in it. `is_tail` says of an If whether its blocks
-    return, instead of setting its output.
+    return, instead of setting its output. `nobody` is set to what is not needed; no value has that
+    name.
     """
 
     def __init__(
@@ -45,7 +46,8 @@ class Names:
         entry = self._live(function.block, self._end(function.block))
         self._define([*function.inputs], entry)
         self._share(function)
-        self.names = self._choose(function, reserved)
+        self.nobody = "_unused" if any(value.name == "_" for value in function.inputs) else "_"
+        self.names = self._choose(function, reserved | {self.nobody})
 
     # Bits
 
@@ -261,7 +263,7 @@ def _temporary(value: Value) -> str:
         return "i" if is_index else "y"
     module, _, name = node.target.partition(":")
     if node.op == "call_module":
-        words = [word for word in node.path.split(".") if not word.isdigit()]
+        words = [word for word in node.path.split(".") if word and not word.isdigit()]
         return words[-1] if words else "y"
     if node.op == "get_attr":
         return node.target.rpartition(".")[2]

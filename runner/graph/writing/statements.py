@@ -148,7 +148,7 @@ class Printer:
         if not needed:
             return lay_out("", code, "", indent)
         names = [
-            self._names.names[value] if value in self._folding.needed else "_"
+            self._names.names[value] if value in self._folding.needed else self._names.nobody
             for value in node.outputs
         ]
         targets = ", ".join(names)
@@ -317,7 +317,9 @@ class Printer:
         return Code(self._target(lane.item))
 
     def _target(self, value: Value | None) -> str:
-        return self._names.names[value] if value in self._folding.needed else "_"
+        if value is None or value not in self._folding.needed:
+            return self._names.nobody
+        return self._names.names[value]
 
 
 def _else(rest: list[str], indent: int) -> list[str]:
