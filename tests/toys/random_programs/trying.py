@@ -40,22 +40,24 @@ def written(program: RandomProgram, name: str) -> Iterator[Any]:
 def try_program(program: RandomProgram, name: str, *, validate: bool = False) -> oracle.Finding:
     """What becomes of a program; of one with open choices, the first bad one of a few samples.
     `validate`: whether conversions are validated, as by the engines, on the first call."""
-    with written(program, name) as module, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if not program.open:
-            return oracle.examine(
-                name,
-                lambda: _made(module),
-                lambda: _read(module, validate=validate),
-                _calls(module),
-            )
-        space = ModelSpace({"_target_": f"{name}.Net"}, [name])
-        graphs = OpenGraph(space.node, [name], _example(module) if validate else None)
-        for number in range(SAMPLES):
-            found = _sample(module, space.random(generator(0, number)), graphs, name)
-            if found.verdict != "equal":
-                return found
-        return found
+        with written(program, name) as module:
+            return _tried(program, module, name, validate=validate)
+
+
+def _tried(program: RandomProgram, module: Any, name: str, *, validate: bool) -> oracle.Finding:
+    if not program.open:
+        return oracle.examine(
+            name, lambda: _made(module), lambda: _read(module, validate=validate), _calls(module)
+        )
+    space = ModelSpace({"_target_": f"{name}.Net"}, [name])
+    graphs = OpenGraph(space.node, [name], _example(module) if validate else None)
+    for number in range(SAMPLES):
+        found = _sample(module, space.random(generator(0, number)), graphs, name)
+        if found.verdict != "equal":
+            break
+    return found
 
 
 def _calls(module: Any) -> oracle.Calls:
