@@ -29,6 +29,10 @@ CHANGES_LIST = frozenset(
     {"append", "extend", "insert", "clear", "reverse", "sort", "remove", "add_", "pop",
      "_set_item", "Delete", "update", "setdefault", "popitem"}
 )  # fmt: skip
+_PASSES_ON = frozenset(  # what gives a list or dict itself, or holds it
+    {"TupleConstruct", "ListConstruct", "DictConstruct", "unchecked_cast", "annotate",
+     "unchecked_unwrap_optional", "_unwrap_optional"}
+)  # fmt: skip
 _READS_SHAPE = frozenset({"aten::__getitem__", "prim::ListUnpack", "aten::len"})
 _FACTORIES = frozenset({"zeros", "ones", "full", "empty", "rand", "randn"})
 _FILE = re.compile(r'File "([^"]*)", line (\d+)')
@@ -225,7 +229,7 @@ def may_nest(n: Any) -> bool:
         return False
     if space == "prim" and name in ("Loop", "SetAttr"):
         return False
-    if name in ("TupleConstruct", "ListConstruct", "DictConstruct") and not may_nest(user):
+    if name in _PASSES_ON and not may_nest(user):
         return False
     return bool(user.owningBlock() is n.owningBlock())
 
