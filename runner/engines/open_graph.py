@@ -32,6 +32,9 @@ from runner.walk import Sample, lookup
 
 log = logging.getLogger(__name__)
 
+FLOATS = 8  # so many values of a continuous range are looked at
+SOME = "another number"  # stands for all others
+
 
 @final
 class OpenGraph:
@@ -111,6 +114,7 @@ class OpenGraph:
 
     def _close(self, why: str) -> None:
         self.graph, self._closed = None, True
+        self._keep = Keep(by=class_name)  # what differed may have followed from a choice
         log.info(
             "%s is built and converted anew for every sample, which takes longer: its Python needs "
             "to know what was chosen. %s", self._node["_target_"], why,
@@ -118,8 +122,16 @@ class OpenGraph:
 
     def _unseen(self, sample: Sample) -> set[tuple[str, str]]:
         """The labels of a sample with values that were not looked at."""
-        pairs = {(label, _kind(value)) for label, value in sample.items()}
+        pairs = {(label, self._kind(label, value)) for label, value in sample.items()}
         return (pairs or {("", "")}) - self._held
+
+    def _kind(self, label: str, value: Value) -> str:
+        """A value as it is looked at: by itself; of a continuous range, only the first few are."""
+        exact = key(value)
+        if not isinstance(value, float) or (label, exact) in self._held:
+            return exact
+        seen = sum(held == label for held, _ in self._held)
+        return exact if seen < FLOATS else SOME
 
     def _agrees(self, graph: Graph, sample: Sample) -> bool:
         """Whether a decided graph is what the space's own Python makes of the sample; where it is
@@ -203,11 +215,6 @@ def _check_nothing_lost(graph: Graph, error: type[RunnerError] = ConfigError) ->
         raise error(f"{lost[0]} Or run with engine=py.")
 
 
-def _kind(value: Value) -> str:
-    """Values that are worth a look of their own; all numbers of a continuous range are one."""
-    return "a number" if isinstance(value, float) else key(value)
-
-
 def _difference(graph: Graph, model: nn.Module) -> str:
     """How the model of a decided graph differs from the one it should be; empty if it does not."""
     twin_graph = graph.copy()
@@ -218,6 +225,10 @@ def _difference(graph: Graph, model: nn.Module) -> str:
     for path in theirs.keys() & ours.keys():
         if ours[path] != theirs[path]:
             return f"At {path!r} it makes {theirs[path]}, where its graph has {ours[path]}."
+    ours, theirs = (_numbers(module) for module in (twin, model))
+    for name in theirs.keys() & ours.keys():
+        if ours[name] != theirs[name]:
+            return f"Its {name!r} is {theirs[name]}, and in its graph {ours[name]}."
     ours, theirs = (_tensors(module) for module in (twin, model))
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
@@ -235,6 +246,23 @@ def _tensors(model: nn.Module) -> dict[str, str]:
         for name, value in model.state_dict().items()
         if isinstance(value, Tensor)
     }
+
+
+def _numbers(model: nn.Module) -> dict[str, str]:
+    """Numbers and texts that modules of the user's hold, and tuples and lists of them."""
+    return {
+        f"{path}.{name}" if path else name: repr(value)
+        for path, module in model.named_modules()
+        if not type(module).__module__.startswith("torch.")
+        for name, value in vars(module).items()
+        if name != "training" and _is_plain(value)
+    }
+
+
+def _is_plain(value: object) -> bool:
+    if type(value) in (tuple, list):
+        return all(map(_is_plain, value))  # type: ignore[call-overload]
+    return type(value) in (bool, int, float, str)
 
 
 def _layers(model: nn.Module) -> dict[str, str]:

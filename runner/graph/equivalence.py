@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, final
 
 import numpy as np
@@ -195,11 +196,9 @@ def restored(model: nn.Module) -> Iterator[None]:
     """Puts back modes, parameters, buffers, plain attributes and gradients of a model on exit."""
     modules = [*model.modules()]
     plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
-    filled = [
-        (v, copy.copy(v))
-        for own in plain for key, v in own.items()
-        if key != KEY and isinstance(v, list | dict | set)
-    ]  # fmt: skip
+    held = _Held()
+    for own in plain:
+        held.add([value for key, value in own.items() if key != KEY])
     buffers = [(m, n, b, b.detach().clone()) for m in modules for n, b in m._buffers.items()
                if b is not None]  # fmt: skip
     parameters = [(p, p.detach().clone()) for p in model.parameters()]
@@ -211,9 +210,7 @@ def restored(model: nn.Module) -> Iterator[None]:
             for name in [k for k in vars(module) if k not in OWN and k not in attributes]:
                 del module.__dict__[name]
             module.__dict__.update(attributes)
-        for container, content in filled:
-            container.clear()
-            (container.extend if isinstance(container, list) else container.update)(content)
+        held.restore()
         with torch.no_grad():
             for module, name, buffer, value in buffers:
                 module._buffers[name] = buffer.copy_(value)
@@ -221,3 +218,41 @@ def restored(model: nn.Module) -> Iterator[None]:
                 parameter.copy_(value)
         for parameter, gradient in gradients:
             parameter.grad = gradient
+
+
+@final
+class _Held:
+    """The content of lists, dicts, sets and objects, however deep, to be put back."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, Any]] = {}
+
+    def add(self, thing: Any) -> None:
+        """Notes what a thing holds."""
+        if id(thing) in self._known or isinstance(thing, _NOT_HELD):
+            return
+        if isinstance(thing, tuple | frozenset):
+            parts: Any = thing
+        elif isinstance(thing, list | dict | set):
+            self._known[id(thing)] = thing, copy.copy(thing)
+            parts = [*thing.values()] if isinstance(thing, dict) else [*thing]
+        else:
+            state = getattr(thing, "__dict__", None)
+            if not isinstance(state, dict):
+                return
+            self._known[id(thing)] = thing, None
+            parts = (state,)
+        for part in parts:
+            self.add(part)
+
+    def restore(self) -> None:
+        """Puts back what was noted."""
+        for thing, content in self._known.values():
+            if isinstance(thing, list):
+                thing[:] = content
+            elif isinstance(thing, dict | set):
+                thing.clear()
+                thing.update(content)
+
+
+_NOT_HELD = (Tensor, nn.Module, type, FunctionType, BuiltinFunctionType, ModuleType, str, bytes)

@@ -60,33 +60,6 @@ class Outcome:
     skipped: str = ""
 
 
-def validate(
-    graph: Graph, model: nn.Module, *inputs: Any, same_buffers: bool = False, **kwargs: Any
-) -> Outcome:
-    """Holds a graph without open choices against the model it should equal, on an example.
-
-    The model is left as it was. With `same_buffers`, buffers that are not saved may have other
-    first values. Raises CannotRun when the model itself does not run in eval mode.
-    """
-    given = inputs, kwargs
-    with seeded(), restored(model):
-        reference, skipped = _reference(graph, model, given)
-        try:
-            twin = _twin(graph, model, same_buffers=same_buffers)
-        except Exception as error:  # whatever generated source raises
-            failed = Mismatch("", f"what is generated fails: {one_line(error)}")
-            return Outcome(graph, model, [failed], skipped)
-        for mode, expected in reference.items():
-            if text := _unlike(graph, twin, given, mode, expected):
-                found = _localized(graph, model, twin, given, mode)
-                text = f"in {mode} mode, {text.rstrip('.')}"
-                return Outcome(graph, model, found or [Mismatch("", text)], skipped)
-    return Outcome(graph, model, [], skipped)
-
-
-# Running both
-
-
 Given = tuple[Sequence[Any], Mapping[str, Any]]
 Call = tuple[str, Leaves]  # the path of a unit, and what it returned
 
@@ -100,11 +73,53 @@ class Seen:
     living: Leaves = field(default_factory=dict)
 
 
-def _reference(
-    graph: Graph, model: nn.Module, given: Given
-) -> tuple[dict[str, tuple[Run, Seen]], str]:
+Reference = dict[str, tuple[Run, Seen]]  # by mode
+
+
+def validate(
+    graph: Graph, model: nn.Module, *inputs: Any, same_buffers: bool = False, **kwargs: Any
+) -> Outcome:
+    """Holds a graph without open choices against the model it should equal, on an example.
+
+    The model is left as it was. With `same_buffers`, buffers that are not saved may have other
+    first values. Raises CannotRun when the model itself does not run in eval mode.
+    """
+    given = inputs, kwargs
+    with seeded(), restored(model):
+        try:
+            reference, skipped = _reference(graph, model, given)
+        except CannotRun as error:
+            if not _runs(graph, model, given):
+                raise
+            text = f"it raises {error}, and what is generated does not"
+            return Outcome(graph, model, [Mismatch("", text)])
+        found = _compared(graph, model, given, reference, same_buffers=same_buffers)
+    return Outcome(graph, model, found, skipped)
+
+
+def _compared(
+    graph: Graph, model: nn.Module, given: Given, reference: Reference, *, same_buffers: bool
+) -> list[Mismatch]:
+    """Where the source of a graph differs from its model: written out, in all modes; then as it is
+    written for a trial, which may import what has other attributes than its class makes."""
+    for standalone in (True, False):
+        try:
+            twin = _twin(graph, model, standalone=standalone, same_buffers=same_buffers)
+        except Exception as error:  # whatever generated source raises
+            return [Mismatch("", f"what is generated fails: {one_line(error)}")]
+        for mode in reference if standalone else ("eval",):
+            if text := _unlike(graph, twin, given, mode, reference[mode]):
+                whole = Mismatch("", f"in {mode} mode, {text.rstrip('.')}")
+                return _localized(graph, model, twin, given, mode) or [whole]
+    return []
+
+
+# Running both
+
+
+def _reference(graph: Graph, model: nn.Module, given: Given) -> tuple[Reference, str]:
     """What the model does in each mode in which it runs, and why it does not run in another."""
-    reference: dict[str, tuple[Run, Seen]] = {}
+    reference: Reference = {}
     skipped = ""
     for mode in MODES:
         try:
@@ -118,12 +133,22 @@ def _reference(
     return reference, skipped
 
 
-def _twin(graph: Graph, model: nn.Module, *, same_buffers: bool) -> nn.Module:
-    """The model that the written-out source of a graph makes, with the weights of another one."""
+def _runs(graph: Graph, model: nn.Module, given: Given) -> bool:
+    """Whether what is generated runs, where the model does not."""
+    try:
+        twin = _twin(graph, model, standalone=True, same_buffers=True)
+        run(twin, *given, mode="eval")
+    except Exception:  # as the model does
+        return False
+    return True
+
+
+def _twin(graph: Graph, model: nn.Module, *, standalone: bool, same_buffers: bool) -> nn.Module:
+    """The model that the source of a graph makes, with the weights of another one."""
     plain = graph.copy()
     drop_placeholders(plain)
     with seeded():
-        twin: nn.Module = load_source(generate(plain, standalone=True), plain.tensors).build()
+        twin: nn.Module = load_source(generate(plain, standalone=standalone), plain.tensors).build()
     state = model.state_dict()
     if [*twin.state_dict()] != [*state]:
         other = sorted(twin.state_dict().keys() ^ state.keys())

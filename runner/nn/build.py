@@ -5,6 +5,7 @@ and builds all candidates; what needs a value meanwhile gets that of the default
 """
 
 import functools
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from torch import nn
 
 from runner.choice import Choice, Value
 from runner.errors import SampleError, SymbolicError, did_you_mean
+from runner.nn.stack import note_asking
 from runner.nn.ways import Way, Ways
 from runner.walk import Chooser, Sample, Walk, lookup
 
@@ -46,6 +48,7 @@ class Build:
     def ask(self, choice: Choice) -> Value:
         """The answer to a choice; in a symbolic build, that of the default model."""
         if not self.symbolic:
+            note_asking(sys._getframe(1))
             return self.walk.ask(choice)
         self._ways.declare(choice, self._way)
         return choice.check(self.walk.choose(choice))

@@ -32,12 +32,12 @@ from runner.nn.build import is_leaf
 from runner.nn.expression import is_open, replace_open
 from runner.nn.settle import Settled
 from runner.nn.stack import users_line
+from runner.nn.start import KEY as KEY
 from runner.nn.start import Fill, Made, Owned, with_copies
 from runner.nn.value import decided
 from runner.nn.watch import Watch
 
 NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, makes a copy to be filled
-KEY = "_runner_record"  # where a module keeps its record, in its `__dict__`
 
 
 @final
@@ -49,6 +49,8 @@ class Record:
     - `order`: when, on the clock of all that was recorded.
     - `copied`: whether it is a deep copy, made while it was recorded, of another module: it has the
       first values of that one, which a constructor call would draw anew.
+    - `asked`: whether its constructor, or what that called, asked for a choice of a sample: without
+      the sample, it makes something else.
     - `origins`: how its own parameters and buffers were made: a Made, an Owned (for one that is
       another module's, too), None where that cannot be said. Those that the constructor of a
       torch.nn layer or a basic unit makes are not listed.
@@ -65,6 +67,7 @@ class Record:
         self.kwargs: dict[str, Any]
         self.args, self.kwargs = _as_given((args, dict(kwargs or {})), {})
         self.lazy = False
+        self.asked = False
         self.order = 0
         self.copied = False
         self.origins: dict[str, Made | Owned | None] = {}
@@ -74,7 +77,7 @@ class Record:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Record":
         twin = Record(with_copies(self.args, memo), with_copies(self.kwargs, memo))
         recording = _recording.get()
-        twin.lazy = self.lazy
+        twin.lazy, twin.asked = self.lazy, self.asked
         twin.order = self.order if recording is None else recording.watch.ledger.tick()
         twin.copied = self.copied or recording is not None
         twin.origins = {name: with_copies(made, memo) for name, made in self.origins.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from runner.nn.start import PLAIN_FILLS, RANDOM_FILLS, Made, overwrites
+from runner.nn.start import KEY, PLAIN_FILLS, RANDOM_FILLS, Made, overwrites
 
 INIT = "torch.nn.init"
 BETWEEN = ("torch.overrides", "torch.utils._device", "runner.nn.watch")  # hand calls on
@@ -32,6 +32,17 @@ def constructing(frame: FrameType | None) -> nn.Module | None:
             return module
         frame = frame.f_back
     return None
+
+
+def note_asking(frame: FrameType | None) -> None:
+    """Notes in the records of all modules whose constructors are running that they asked for a
+    choice."""
+    while frame is not None:
+        module = _first(frame) if frame.f_code.co_name == "__init__" else None
+        record = vars(module).get(KEY) if isinstance(module, nn.Module) else None
+        if record is not None:
+            record.asked = True
+        frame = frame.f_back
 
 
 def is_running() -> bool:

@@ -13,6 +13,8 @@ from torch import nn
 
 from runner.operators import is_random
 
+KEY = "_runner_record"  # where a module keeps its record, in its `__dict__`
+
 
 @final
 @dataclass(frozen=True, eq=False)

@@ -52,6 +52,8 @@ class Construction:
         if unit.grade == "basic" and unit.call is None and record_of(module) is not None:
             self.notes.say(module, _UNKNOWN, lost=True)
         unit.starts = self.weights.starts(module)
+        if record is not None and record.asked and unit.grade != "basic":
+            unit.changed = True  # the call alone would make what the default choices make
         self._hooks(module, unit)
         self._called_values(module, unit)
         if unit.call is None or record is None or self._takes_from_outside(module, record):
@@ -155,6 +157,12 @@ class Construction:
         key = _key(unit.call)
         self._cast(module, unit, record)
         edits = self.rebuilder.edits(module, record, key)
+        if edits is None and record.asked and unit.grade == "basic":
+            path = self.notes.paths.get(id(module))
+            raise GraphError(
+                f"{path} ({type(module).__name__}) is kept whole, and its constructor asks for a "
+                "choice. Hand what was chosen to it from outside."
+            )
         if edits is None:
             unit.changed = unit.grade != "basic"
             if unit.changed:

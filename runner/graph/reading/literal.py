@@ -61,13 +61,13 @@ class Literals:
 
     def callable(self, value: Any) -> Argument:
         """The constant, in which the values of choices can be called, as in the model."""
-        if type(value) in (tuple, list):
-            return type(value)(self.callable(item) for item in value)
+        if _is_chosen(value):
+            return Call(DECIDED, (self.of(value),))
+        if not _holds_chosen(value, set()):
+            return self.of(value)  # which sees to it that all of its state is kept
         if type(value) is dict:
             return {self.of(key): self.callable(item) for key, item in value.items()}
-        if isinstance(value, Expression) or is_decided(value):
-            return Call(DECIDED, (self.of(value),))
-        return self.of(value)
+        return type(value)(self.callable(item) for item in value)
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """A call of `target` with these arguments."""
@@ -207,6 +207,19 @@ class Literals:
             made = self._unit(value)
             self._modules[id(value)] = self._modules[id(made)] = made, value
         return self._modules[id(value)][0]
+
+
+def _is_chosen(value: Any) -> bool:
+    return isinstance(value, Expression) or is_decided(value)
+
+
+def _holds_chosen(value: Any, seen: set[int]) -> bool:
+    """Whether a list, tuple or dict holds what a choice gave."""
+    if type(value) not in (tuple, list, dict) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    items = value.values() if type(value) is dict else value
+    return any(_is_chosen(item) or _holds_chosen(item, seen) for item in items)
 
 
 def _no_literal(value: Any, why: str) -> GraphError:

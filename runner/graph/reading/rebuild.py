@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from runner.graph.reading.hooks import plain_class
+from runner.graph.reading.state import same_again
 from runner.nn.record import KEY, Record
 
 Edit = tuple[str, str, Any]  # path, name, the value it has in the module
@@ -165,13 +166,8 @@ def _attributes(
     for name, value in own.items():
         if name in OWN:
             continue
-        if name not in other:
-            yield (path, name, value) if _is_plain(value) else None
-        elif _is_plain(value):
-            twins = other[name]
-            same = type(twins) is type(value) and twins == value
-            if not same and concrete(value) != concrete(twins):
-                yield path, name, value
+        if name not in other or not same_again(concrete(value), concrete(other[name])):
+            yield path, name, value
     if any(name not in own for name in other if name != KEY):
         yield None
 

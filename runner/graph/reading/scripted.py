@@ -33,7 +33,9 @@ _PASSES_ON = frozenset(  # what gives a list or dict itself, or holds it
     {"TupleConstruct", "ListConstruct", "DictConstruct", "unchecked_cast", "annotate",
      "unchecked_unwrap_optional", "_unwrap_optional"}
 )  # fmt: skip
-_READS_SHAPE = frozenset({"aten::__getitem__", "prim::ListUnpack", "aten::len"})
+_READS_SHAPE = frozenset(
+    {"aten::__getitem__", "prim::ListUnpack", "aten::len", "aten::str", "aten::format"}
+)
 _FACTORIES = frozenset({"zeros", "ones", "full", "empty", "rand", "randn"})
 _FILE = re.compile(r'File "([^"]*)", line (\d+)')
 _MANGLED = re.compile(r"\.___torch_mangle_\d+")

@@ -60,9 +60,9 @@ def test_plain_data_is_itself(literals, value):
 
 
 def test_a_number_of_a_subclass_becomes_plain(literals):
-    from runner.nn.value import _plain
+    from runner.nn.value import decided
 
-    made = literals.of(_plain(3))
+    made = literals.of(decided(3))
     assert type(made) is int and made == 3
 
 
