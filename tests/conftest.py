@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 TOYS = Path(__file__).parent / "toys"
 sys.path.insert(0, str(TOYS))
 torch.set_num_threads(1)
+settings.register_profile("busy", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("busy")
 
 
 @pytest.fixture

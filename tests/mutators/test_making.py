@@ -9,7 +9,9 @@ from torch import nn
 
 from runner.errors import GraphError, Refused
 from runner.graph.argument import Call, Ref
+from runner.graph.graph import Graph
 from runner.graph.remake import made
+from runner.graph.unit import Unit
 from runner.mutators.insert import Insert
 from runner.mutators.making import call_of, snake
 
@@ -66,10 +68,11 @@ def test_what_is_nested_in_a_config_is_handed_on(graph):
 def test_making_draws_no_random_number_and_is_done_once_for_equal_calls():
     state = torch.random.get_rng_state()
     call = Call(f"{Norm.__module__}:Norm", (5,), {})
-    assert made(call) is made(call)
+    graph = Graph(Unit.of("torch.nn:Identity"))
+    assert made(call, graph) is made(call, graph)
     assert torch.random.get_rng_state().equal(state)
     with pytest.raises(GraphError, match="Norm cannot be built: ValueError: too wide"):
-        made(Call(call.target, (500,), {}))
+        made(Call(call.target, (500,), {}), graph)
 
 
 def test_a_constructor_that_raises_refuses_the_sample():

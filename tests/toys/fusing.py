@@ -129,9 +129,10 @@ def batches_of(
 
 
 def adamw(model: nn.Module, place: int) -> Optimizer:
-    """Each model has a rate and a decay of its own."""
+    """Each model has a rate and a decay of its own. A gradient that is zero but for rounding, as
+    that of a bias before a norm, changes nothing: it is far below `eps`."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    make = partial(torch.optim.AdamW, lr=0.01 / (1 + place), weight_decay=0.1 * place)
+    make = partial(torch.optim.AdamW, lr=0.01 / (1 + place), weight_decay=0.1 * place, eps=1e-6)
     return make(trained)
 
 

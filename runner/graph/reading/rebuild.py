@@ -166,7 +166,9 @@ def _attributes(
     for name, value in own.items():
         if name in OWN:
             continue
-        if name not in other or not same_again(concrete(value), concrete(other[name])):
+        if name not in other:
+            yield (path, name, value) if _is_plain(value) else None
+        elif not same_again(concrete(value), concrete(other[name])):
             yield path, name, value
     if any(name not in own for name in other if name != KEY):
         yield None

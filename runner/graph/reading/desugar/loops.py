@@ -181,9 +181,14 @@ def _hands_on(node: ast.AST, name: str) -> bool:
     elif isinstance(node, ast.Assign):
         parts = [node.value]
     elif isinstance(node, ast.Call):
-        known = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
-        parts = [] if known or _is_of_torch(node) else node.args
+        parts = [] if _keeps_nothing(node) else node.args
     return any(isinstance(part, ast.Name) and part.id == name for part in parts)
+
+
+def _keeps_nothing(node: ast.Call) -> bool:
+    """Whether a function is called that neither keeps nor changes a list that it is given."""
+    builtin = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
+    return builtin or _is_of_torch(node)
 
 
 def _is_of_torch(node: ast.Call) -> bool:
@@ -210,7 +215,8 @@ def _changed(statement: ast.stmt, *, dict_too: bool) -> Iterator[tuple[ast.expr,
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
                 yield node.func.value, False
-            yield from ((part, True) for part in node.args if isinstance(part, ast.Name))
+            given = [] if _keeps_nothing(node) else node.args
+            yield from ((part, True) for part in given if isinstance(part, ast.Name))
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name | ast.Attribute):
             yield copied(node.target), True
         elif isinstance(node, ast.Delete):
