@@ -139,7 +139,8 @@ def test_every_program_of_the_compiler_is_right_or_refused(training):
         except GraphError as refusal:
             assert "has no program" in str(refusal)
         else:
-            followed.append(not opaque(program))
+            by_values = name.startswith("conditions.")  # which no program can follow
+            followed += [not opaque(program)] if case.grade == "graph" and not by_values else []
     assert sum(followed) > 280
     assert followed.count(False) < 45
 

@@ -55,7 +55,7 @@ class Construction:
         if record is not None and record.asked and unit.grade != "basic":
             unit.changed = True  # the call alone would make what the default choices make
         self._hooks(module, unit)
-        self._called_values(module, unit)
+        self._called_values(module, unit, record)
         if unit.call is None or record is None or self._takes_from_outside(module, record):
             unit.changed = unit.changed or unit.grade != "basic" or unit.call is None
         elif not unit.hooked and (unit.grade == "basic" or not self.holds_choices(module)):
@@ -99,13 +99,12 @@ class Construction:
             return False
         return True
 
-    def _called_values(self, module: nn.Module, unit: Unit) -> None:
+    def _called_values(self, module: nn.Module, unit: Unit, record: Record | None) -> None:
         """Where what was read calls values of choices, they are plain ones once written. Others may
         be called by what a constructor makes that was not read."""
         if unit.grade == "graph" and called_values(module):
             unit.changed = True
         if unit.call is not None and _may_call_values(module, unit):
-            record = record_of(module)
             unit.call = self.call(module, record, self.literals.callable)
 
     def makes_again(self, module: nn.Module) -> bool:

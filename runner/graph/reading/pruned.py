@@ -18,12 +18,13 @@ from runner.graph.reading.types import Type
 def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str:
     """Why what TorchScript read may be wrong when nobody checks the types of the arguments: it
     took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not.
-    Of the root, whose arguments are examples, tests that only refuse may be left out."""
+    The root is given what its annotations say, and tests of it that only refuse may be left out."""
     for function in found.functions.values():
         if line := _packs_argument(function):
             return f"{line}: it makes a list of an argument, which may be one already"
     for source in _sources(module, found):
-        free = {a.arg for a in _of_one_type(source.definition.args)}
+        known = _of_one_type(source.definition.args)
+        free = {a.arg for a in known if not is_root or a.annotation is None}
         for node in _without_checks(source.definition) if is_root else ast.walk(source.definition):
             subject = _subject(node)
             if isinstance(subject, ast.Name) and subject.id in free:
