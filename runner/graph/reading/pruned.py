@@ -25,9 +25,11 @@ def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str
     for source in _sources(module, found):
         known = _of_one_type(source.definition.args)
         free = {a.arg for a in known if not is_root or a.annotation is None}
+        batch = {a.arg for a in source.definition.args.args[1:2] if is_root}  # which is never None
         for node in _without_checks(source.definition) if is_root else ast.walk(source.definition):
             subject = _subject(node)
-            if isinstance(subject, ast.Name) and subject.id in free:
+            asked = free - batch if isinstance(node, ast.Compare) else free
+            if isinstance(subject, ast.Name) and subject.id in asked:
                 where = source.place(node)
                 return f"{where}: it tests the type of an argument, which its caller decides"
     return ""

@@ -298,6 +298,12 @@ REFUSED = (
 )
 BODIES = (
     """
+v = n
+v //= -2
+v **= 2
+return x, v
+""",
+    """
 m = 2
 return x, m ** 3
 """,
@@ -452,12 +458,6 @@ REFUSED_BODIES = (
 v = 1
 if f:
     v = 2.5
-return x, v
-""",
-    """
-v = n
-v //= -2
-v **= 2
 return x, v
 """,
     """
