@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any, final
 
 import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
 
 from runner.choice import Choice, Value, key
-from runner.errors import Refused, RunnerError, one_line, refusal
+from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
 from runner.nn.build import draw
 from runner.space import Space
 from runner.targets import build
@@ -31,6 +33,7 @@ class ModelSpace(Space):
         self.node = node
         self.trust = trust
         self._device = "meta"
+        self._built = False  # whether a model was
         self._asks = True  # whether there may be a choice; a model that asked nothing never does
         self._refuses = False
         self._recent: deque[Fate] = deque(maxlen=RECENT)
@@ -85,7 +88,12 @@ class ModelSpace(Space):
         """Run the model's `__init__`; gives what its own code raised."""
         try:
             with draw(answers) as sample, torch.device(self._device), quiet():
-                build(self.node, self.trust)
+                model = build(self.node, self.trust)
+            if text := _unfilled(model):
+                if not self._built:  # all samples are likely to be so
+                    raise ConfigError(f"{self.node['_target_']}: {text}")
+                return Refused(text)
+            self._built = True
         except Refused as refused:
             return Refused(str(refused))  # without the traceback, which keeps the model alive
         except RunnerError:
@@ -97,6 +105,20 @@ class ModelSpace(Space):
         finally:
             answers.given = sample
         return None
+
+
+def _unfilled(model: nn.Module) -> str:
+    """What to say of a model with a lazy layer that was not run; "" where there is none."""
+    for path, module in model.named_modules():
+        if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):
+            return _LAZY.format(path, type(module).__name__)
+    return ""
+
+
+_LAZY = (
+    "{!r} ({}) has no shapes before the model has run. Write a layer that is given its sizes, or "
+    "run the model on an example at the end of its __init__, as in self(torch.zeros(1, 1, 8, 8))."
+)
 
 
 @final

@@ -2,13 +2,14 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from runner.errors import ConfigError
 from runner.graph.graph import Graph
-from runner.graph.reading.unseen import overrides
+from runner.graph.reading.unseen import methods
 from runner.graph.signature import locate
 from runner.graph.unit import Unit
+from runner.graph.writing.copying.copies import Copies
 
 KNOWN = sys.stdlib_module_names | {"torch", "safetensors"}
 
@@ -17,9 +18,10 @@ def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
     """Raises ConfigError for source that imports anything else, and for what else the `space` may
     still put into a model; says what, and why it is not written out."""
     whole = space or graph
-    foreign = [*dict.fromkeys([*_imported(text), *_kept(whole)])]
+    problems = Copies(whole).problems
+    foreign = [*dict.fromkeys([*_imported(text), *_kept(whole, problems)])]
     if foreign:
-        found = "; ".join(f"{target} ({_why(target, whole)})" for target in foreign[:3])
+        found = "; ".join(f"{target} ({_why(target, whole, problems)})" for target in foreign[:3])
         more = f"; and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise ConfigError(
             "With export.standalone=true the source imports torch only, but this space needs "
@@ -39,25 +41,25 @@ def _is_foreign(module: str) -> bool:
     return module.partition(".")[0] not in KNOWN
 
 
-def _kept(graph: Graph) -> Iterator[str]:
+def _kept(graph: Graph, problems: Mapping[Unit, str]) -> Iterator[str]:
     """The classes of units that are not written out, or not all of them."""
     for _, unit in graph.root.walk():
-        if _is_kept(unit) and _is_foreign(unit.cls.module):
+        if _is_kept(unit, problems) and _is_foreign(unit.cls.module):
             yield unit.cls.target
 
 
-def _is_kept(unit: Unit) -> bool:
+def _is_kept(unit: Unit, problems: Mapping[Unit, str]) -> bool:
     """Whether source that has a unit imports its class."""
-    kept = unit.grade in ("shell", "basic") or unit.inherits
+    kept = unit.grade in ("shell", "basic") or unit in problems
     return kept and unit.name != "Placeholder"
 
 
-def _why(target: str, graph: Graph) -> str:
-    """Why something has to be imported."""
+def _why(target: str, graph: Graph, problems: Mapping[Unit, str]) -> str:
+    """Why something has to be imported; `problems` has units whose methods cannot be copied."""
     for path, unit in graph.root.walk():
-        if unit.cls.target == target and _is_kept(unit):
-            if unit.inherits:
-                why = f"TorchScript does not see all of it: {overrides(locate(target))}"
+        if unit.cls.target == target and _is_kept(unit, problems):
+            if unit in problems:
+                why = f"its {methods(locate(target))} cannot be written out: {problems[unit]}"
                 return f"{path or 'the model'}: {why}"
             note = next((note.text for note in graph.notes if note.path == path), "")
             why = note.partition(" Kept as")[0].rstrip(".") or "a class with @basic_unit"

@@ -8,8 +8,10 @@ import torch
 
 from runner.engines.base import BaseEngine
 from runner.engines.py import PyEngine
-from runner.errors import ConfigError
+from runner.errors import ConfigError, Refused, refusal
+from runner.graph.load import load_source
 from runner.trial import Trial
+from runner.walk import DrawError
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 
@@ -32,6 +34,9 @@ def built(made, sample):
         "HandsListOn",
         "AsksOther",
         "Frozen",
+        "Logged",
+        "FreezesPart",
+        "Filled",
         "Spare",
     ],
 )
@@ -54,6 +59,7 @@ def test_every_sample_gives_what_it_gives_in_engine_py(name):
         ("MaybeList", [""], "it tests the type of what a choice may have given"),
         ("AsksOther", [], ""),
         ("Frozen", [], ""),
+        ("FreezesPart", [], ""),
     ],
 )
 def test_only_what_asks_is_kept(name, shells, text):
@@ -81,7 +87,10 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     ("name", "text"),
     [
         ("Spare", r"asking:Rest \(layers\.0\.1: TorchScript cannot read it\. asking\.py:\d+: "),
-        ("Frozen", r"asking:Frozen \(the model: .* it overrides train\(\)\)"),
+        (
+            "Logged",
+            r"asking:Logged \(the model: its train\(\) cannot be .* it uses MODES ",
+        ),
         ("UsesFunction", r"asking:shifted \(a function or class that a forward uses\)"),
     ],
 )
@@ -91,6 +100,39 @@ def test_a_space_that_cannot_stand_alone_says_so_at_its_default(name, text):
     assert made.source(trial).text
     with pytest.raises(ConfigError, match=f"needs {text}.*export.standalone=false"):
         made.source(trial, standalone=True)
+
+
+@pytest.mark.parametrize("name", ["Frozen", "FreezesPart"])
+def test_a_space_that_overrides_a_method_can_stand_alone(name):
+    ours, theirs = engine(name), engine(name, PyEngine)
+    for sample in theirs.space.enumerate():
+        source = ours.source(Trial(0, sample, 0), standalone=True)
+        assert "asking" not in source.text
+        model, expected = load_source(source.text).build(), built(theirs, sample)
+        model.load_state_dict(expected.state_dict())
+        for training in (True, False, True):
+            model.train(training)
+            expected.train(training)
+            assert torch.equal(model(X), expected(X)), sample
+            modes = {path: part.training for path, part in expected.named_modules()}
+            assert {path: part.training for path, part in model.named_modules()} == modes
+        torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [PyEngine, BaseEngine])
+def test_a_lazy_layer_that_is_not_filled_is_an_error_that_says_what_to_do(kind):
+    with pytest.raises(ConfigError, match=r"asking.Unfilled: 'head' \(LazyLinear\) has no shapes.*"
+                                          r"at the end of its __init__"):  # fmt: skip
+        engine("Unfilled", kind).space.default()
+
+
+@pytest.mark.parametrize("kind", [PyEngine, BaseEngine])
+def test_a_sample_with_a_lazy_layer_is_refused(kind):
+    space = engine("SometimesUnfilled", kind).space
+    space.default()
+    with pytest.raises(DrawError, match=r"'head' .* has no shapes") as caught:
+        space.draw(lambda choice: choice.values()[-1])
+    assert isinstance(refusal(caught.value), Refused)
 
 
 def test_a_hook_that_no_graph_can_keep_is_an_error_that_says_what_to_do():

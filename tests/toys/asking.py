@@ -106,6 +106,82 @@ class Frozen(nn.Module):
         return self.head(self.norm(x))
 
 
+MODES: list[bool] = []
+
+
+class Logged(Frozen):
+    """Its train does more than source of its own can."""
+
+    def train(self, mode: bool = True) -> "Logged":
+        MODES.append(mode)
+        super().train(mode)
+        return self
+
+
+class Part(nn.Module):
+    """Has a method that those around it call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.act = LayerChoice([nn.ReLU(), nn.Tanh()], label="act")
+
+    def freeze(self) -> None:
+        self.norm.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(x))
+
+
+class FreezesPart(nn.Module):
+    """Calls a method of a part, and asks for its class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(Part(), nn.Linear(3, 3))
+
+    def train(self, mode: bool = True) -> "FreezesPart":
+        super().train(mode)
+        for part in self.parts:
+            if isinstance(part, Part):
+                part.freeze()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.parts(x)
+
+
+class Unfilled(nn.Module):
+    """A lazy layer that nobody fills."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mid = nn.Linear(3, ValueChoice([2, 4], label="width"))
+        self.head = nn.LazyLinear(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.mid(x))
+
+
+class Filled(Unfilled):
+    """Fills it with a run of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self(torch.zeros(2, 3))
+
+
+class SometimesUnfilled(nn.Module):
+    """A lazy layer is one of its candidates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = LayerChoice([nn.Linear(3, 3), nn.LazyLinear(3)], label="head")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)
+
+
 class Rest(nn.Module):
     """Beyond TorchScript."""
 

@@ -64,8 +64,9 @@ class Grading:
         if self.reader.is_opaque(module):
             return "basic", False
         found = self.reader.types[id(module)]
-        inherits = bool(overridden(cls))
-        used = not inherits and names is not None and uses_class(names, cls)
+        used = names is not None and uses_class(names, cls)
+        inherits = bool(overridden(cls)) or (used and CALLED not in (names or ()))
+        used = used and not inherits
         whole = id(module) in self._kept
         kept = self.keep(module)
         is_read = used or not keeps_forward(module)

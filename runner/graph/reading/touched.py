@@ -3,8 +3,9 @@
 import dis
 import functools
 import inspect
+import sys
 from collections.abc import Iterable, Iterator
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -114,17 +115,36 @@ def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iter
         before = None
         for step in dis.get_instructions(code):
             name, opname = step.argval, step.opname
-            if not isinstance(name, str):
-                pass
-            elif opname == "LOAD_CONST" or (opname in _READS and (own or not _is_self(before))):
-                yield name
-            elif opname == "LOAD_GLOBAL":
-                other = function.__globals__.get(name)
-                if isinstance(other, FunctionType) and other.__module__ == function.__module__:
-                    yield from _names(other, seen, own=own)
-                elif isinstance(other, type) and issubclass(other, nn.Module):
-                    yield other.__name__
+            if isinstance(name, str):
+                if opname == "LOAD_CONST" or (opname in _READS and (own or not _is_self(before))):
+                    yield name
+                for other in _named(step, before, function):
+                    if isinstance(other, FunctionType) and not _is_torch(other.__module__):
+                        yield from _names(other, seen, own=own)
+                    elif isinstance(other, type) and issubclass(other, nn.Module):
+                        yield other.__name__
             before = step
+
+
+def _named(
+    step: dis.Instruction, before: dis.Instruction | None, function: FunctionType
+) -> Iterator[Any]:
+    """What an instruction reads of the module of a function, or of one that it has imported; all
+    of a tuple, such as isinstance may be given."""
+    found: Any = None
+    if step.opname == "LOAD_GLOBAL":
+        found = function.__globals__.get(step.argval)
+    elif step.opname in _READS and before is not None and before.opname == "LOAD_GLOBAL":
+        above = function.__globals__.get(before.argval)
+        if isinstance(above, ModuleType) and not _is_torch(above.__name__):
+            found = vars(above).get(step.argval)
+    yield from found if isinstance(found, tuple) else (found,)
+
+
+def _is_torch(module: str | None) -> bool:
+    """Whether a module is torch's, or of the standard library, and knows no class of the user's."""
+    top = (module or "").partition(".")[0]
+    return top == "torch" or top in sys.stdlib_module_names
 
 
 def _is_self(step: dis.Instruction | None) -> bool:

@@ -37,13 +37,19 @@ Twin = Callable[[nn.Module, Record], nn.Module | None]  # makes a module again
 @functools.cache
 def overridden(cls: Any) -> tuple[str, ...]:
     """The methods that a class overrides, and that others than its forward call."""
-    own = [c for c in cls.__mro__ if issubclass(c, nn.Module) and not _is_torch(c)]
+    own = [c for c in cls.__mro__ if c is not object and not _is_torch(c)]
     return tuple(name for name in _METHODS if any(name in vars(c) for c in own))
 
 
 def overrides(cls: Any) -> str:
-    """What to say of a class that overrides methods."""
-    return f"it overrides {' and '.join(f'{name}()' for name in overridden(cls))}"
+    """What to say of a class that overrides methods, or has some that these call."""
+    found = methods(cls)
+    return f"it overrides {found}" if overridden(cls) else f"its {found} are called"
+
+
+def methods(cls: Any) -> str:
+    """What to call the methods of a class that others than its forward call."""
+    return " and ".join(f"{name}()" for name in overridden(cls)) or "methods"
 
 
 def calls_anew(cls: Any) -> bool:

@@ -5,10 +5,11 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, final
 
 from runner.errors import GraphError
+from runner.graph.signature import locate
 from runner.graph.unit import Call, Unit
 from runner.graph.writing.drafts import Draft, draft
 from runner.graph.writing.imports import Imports, as_name
-from runner.graph.writing.places import Sites, access, container, inherits
+from runner.graph.writing.places import Sites, access, container
 from runner.graph.writing.plan import Planner
 from runner.graph.writing.trees import Local, New, Step, Tree, draws_nothing, key_of
 from runner.graph.writing.unify import Parameter, Shape, Unified
@@ -21,10 +22,15 @@ _MOST_MODULES = 4  # children that may differ as a whole
 class Class:
     """A class of the file."""
 
-    def __init__(self, unit: Unit, functions: Sequence[Sequence[str]], unified: Unified) -> None:
+    def __init__(
+        self, unit: Unit, base: str, functions: Sequence[Sequence[str]], unified: Unified
+    ) -> None:
         self.unit = unit
+        self.base = base  # the class that it derives from
+        self.inherits = base == unit.cls.target
         self.name = as_name(unit.name)
         self.functions = functions  # the lines of each method
+        self.copied: Sequence[str] = ()  # the methods that its source has, as text
         self.parameters: Sequence[Parameter] = unified.parameters
         self.by_keyword = {p.name for p in unified.parameters if p.is_keyword}
         self.steps: list[Step] = unified.steps()
@@ -52,7 +58,8 @@ class Classes:
             functions = self._functions(unit)
             key = (
                 unit.cls.target,
-                inherits(unit),
+                self._sites.inherits(unit),
+                self._copied(unit),
                 tuple([(step.kind, step.name, key_of(step.options)) for step in steps]),
                 tuple(["\n".join(lines) for lines in functions]),
             )
@@ -96,10 +103,34 @@ class Classes:
     def _make(
         self, shapes: Sequence[tuple[Unit, Shape]], unified: Unified, functions: list[list[str]]
     ) -> None:
-        made = Class(shapes[0][0], functions, unified)
+        unit = shapes[0][0]
+        made = Class(unit, self._base(unit), functions, unified)
+        made.copied = self._copied(unit)
         self.all.append(made)
         for unit, shape in shapes:
             self.planner.made[unit] = New(made, unified.arguments(shape))
+
+    def _base(self, unit: Unit) -> str:
+        """The class that the class of a unit inherits from."""
+        if self._sites.inherits(unit):
+            return unit.cls.target
+        return f"torch.nn:{container(unit) or 'Module'}"
+
+    def _copied(self, unit: Unit) -> tuple[str, ...]:
+        """The methods that are copied from the class of a unit."""
+        copy = self._sites.copy(unit)
+        if copy is None:
+            return ()
+        for target, text in copy.helpers.items():
+            self._imports.define(target, text)
+        return tuple([self._imports.named(text) for text in copy.members])
+
+    def asked(self, target: str) -> str:
+        """What isinstance is given for a class that the source does not import: those made of
+        it, and of classes below it."""
+        asked = locate(target)
+        found = [made.name for made in self.all if issubclass(locate(made.unit.cls.target), asked)]
+        return found[0] if len(found) == 1 else f"({', '.join(found)})"
 
     def name(self, taken: Iterable[str]) -> None:
         """Give the classes names that are not taken."""
@@ -222,10 +253,3 @@ def _has_local(tree: Tree) -> bool:
     if type(tree) is Call:
         return any(map(_has_local, (*tree.args, *tree.kwargs.values())))
     return type(tree) in (list, tuple) and any(map(_has_local, tree))
-
-
-def base_of(unit: Unit) -> str:
-    """The class that the class of a unit inherits from."""
-    if inherits(unit):
-        return unit.cls.target
-    return f"torch.nn:{container(unit) or 'Module'}"

@@ -6,11 +6,10 @@ from typing import final
 from runner.errors import GraphError
 from runner.graph.unit import Call
 from runner.graph.writing import layout
-from runner.graph.writing.classes import Class, arguments, base_of
+from runner.graph.writing.classes import Class, arguments
 from runner.graph.writing.expressions import Writer, assignment, text_literal
 from runner.graph.writing.imports import Imports, is_name
 from runner.graph.writing.layout import STEP, Code, lay_out
-from runner.graph.writing.places import inherits
 from runner.graph.writing.starts import Filling, Loop, fill
 from runner.graph.writing.trees import Local, New, Repeat, Slot, Step, Tree, compress
 
@@ -49,12 +48,12 @@ class Constructors:
         blocks = [block for block in (self._constructor(made), *made.functions) if block]
         margin = " " * STEP
         body = [line for block in blocks for line in ["", *block]][1:]
-        head = f"class {made.name}({self._imports.name(base_of(made.unit))}):"
+        head = f"class {made.name}({self._imports.name(made.base)}):"
         return [head, *(body or [f"{margin}pass"])]
 
     def _constructor(self, made: Class) -> Sequence[str]:
         steps = made.steps
-        if len(steps) == 1 and not inherits(made.unit) and not steps[0].tree.args:
+        if len(steps) == 1 and not made.inherits and not steps[0].tree.args:
             return []
         signature = [Code("self")]
         for parameter in made.parameters:
@@ -74,10 +73,10 @@ class Constructors:
 
     def _step(self, made: Class, step: Step) -> list[str]:
         match step.kind:
-            case "super" if inherits(made.unit):
+            case "super" if made.inherits:
                 return [f"{_INSIDE}{self._imports.name('torch.nn:Module')}.__init__(self)"]
             case "super":
-                call = compress(Call(f"torch.nn:{base_of(made.unit)[9:]}", *_parts(step.tree)))
+                call = compress(Call(f"torch.nn:{made.base[9:]}", *_parts(step.tree)))
                 items = self._writer.arguments(call.args, call.kwargs)
                 return lay_out("", layout.call("super().__init__", items), "", 2 * STEP)
             case "buffer":

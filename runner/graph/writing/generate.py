@@ -1,11 +1,13 @@
 """Graph -> source: a module that defines the classes of a model, and `build()`."""
 
 from collections.abc import Iterator
+from textwrap import indent
 
 from runner.graph.graph import Graph
 from runner.graph.unit import Unit
 from runner.graph.writing.classes import Classes, drafts_of
 from runner.graph.writing.constructors import Constructors
+from runner.graph.writing.copying.outer import MARK
 from runner.graph.writing.drafts import draft
 from runner.graph.writing.imports import Imports, as_name
 from runner.graph.writing.layout import STEP, lay_out
@@ -29,7 +31,10 @@ def generate(graph: Graph, *, standalone: bool = False) -> str:
     own = {name: draft(function, kept=False) for name, function in graph.functions.items()}
     every = [*own.values(), *(each for several in drafts.values() for each in several)]
     names = {as_name(name) for name in own}
-    imports = Imports(names.union(*(each.parameters for each in every)))
+    copies = [copy for unit in drafts if (copy := sites.copy(unit)) is not None]
+    imports = Imports(
+        names.union(*(each.parameters for each in every), *(copy.own for copy in copies))
+    )
     functions = [each.lines(imports, str, "") for each in own.values()]
     classes = Classes(sites, imports, drafts)
     classes.name(imports.names | names | {"build", "CONSTANTS", "Path", "load_file"})
@@ -38,11 +43,22 @@ def generate(graph: Graph, *, standalone: bool = False) -> str:
     blocks = [*functions, *(constructors.lines(made) for made in classes.all)]
     blocks.append(_build(graph.root, classes, constructors))
     texts = ["\n".join(block) for block in blocks]
-    texts.insert(0, _head(imports, "\n".join([*imports.helpers.values(), *texts])))
     for text in texts:  # each is whole statements, so that all together are verified as well
         verify(text)
-    texts[1:1] = [text.rstrip() for text in imports.helpers.values()]
-    return "\n\n\n".join(texts) + "\n"
+    # What is copied is the user's own code, which an import of the class would run as well.
+    for place, made in enumerate(classes.all, len(functions)):
+        texts[place] += "".join(f"\n\n{indent(text, ' ' * STEP)}" for text in made.copied)
+    texts[:0] = [text.rstrip() for text in imports.helpers.values()]
+    head = _head(imports, "\n".join(texts))
+    verify(head)
+    return _with_classes("\n\n\n".join([head, *texts]), classes) + "\n"
+
+
+def _with_classes(text: str, classes: Classes) -> str:
+    """Copied text, with the names of classes of the file where it asks for one."""
+    parts = text.split(MARK)
+    parts[1::2] = [classes.asked(part.partition(" ")[2]) for part in parts[1::2]]
+    return "".join(parts)
 
 
 def _head(imports: Imports, body: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.restored import HELPERS
+from runner.graph.writing.copying.outer import MARK
 from runner.graph.writing.layout import WIDTH
 
 # Modules that are imported whole, and how the source calls them.
@@ -126,6 +127,26 @@ class Imports:
         name = self._own(f"from {module} import {top}", top)
         return f"{name}.{rest}" if rest else name
 
+    def define(self, target: str, text: str) -> None:
+        """Write out a function, and those that it calls, instead of importing it."""
+        if target not in self.helpers:
+            self.helpers[target] = ""  # known from here on, where it calls itself
+            self.helpers[target] = self.named(text)
+
+    def named(self, text: str) -> str:
+        """A copied text, with the names that this file has for what it uses."""
+        parts = text.split(MARK)
+        for place, part in enumerate(parts):
+            kind, _, target = part.partition(" ")
+            if place % 2 and kind == "import":
+                parts[place] = self.name(target)
+            elif place % 2 and kind == "def":
+                name = target.rpartition(":")[2].rpartition(".")[2]
+                parts[place] = self._own(f"def {target}", name)
+            elif place % 2:  # a class, whose name is known at the end
+                parts[place] = f"{MARK}{part}{MARK}"
+        return "".join(parts)
+
     def _own(self, line: str, name: str) -> str:
         """Make an import statement; gives the name it makes, another one where it is taken."""
         free, number = name, 2
@@ -134,6 +155,8 @@ class Imports:
         if self._owners.get(free) == line:
             return free
         self._owners[free] = line
+        if line.startswith("def "):
+            return free
         if free == name:
             self._lines[line] = None
         else:

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal, final
 
-from torch import nn
-
 from runner.graph.graph import Graph
 from runner.graph.open import check_decided, is_open
 from runner.graph.signature import locate
 from runner.graph.unit import Unit
+from runner.graph.writing.copying.copies import CONTAINERS, Copies
+from runner.graph.writing.copying.methods import Copy
 from runner.graph.writing.expressions import member, text_literal
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 Form = Literal["call", "contents", "class"]  # one call; a container of its children; a class
 _TORCH = ("torch.", "torch:")
 
@@ -31,22 +30,12 @@ def _container(target: str) -> str:
     cls = located(target)
     if not isinstance(cls, type):
         return ""
-    return next((base.__name__ for base in _CONTAINERS if issubclass(cls, base)), "")
+    return next((base.__name__ for base in CONTAINERS if issubclass(cls, base)), "")
 
 
 def container(unit: Unit) -> str:
     """The container of torch.nn that a unit is, or its class extends; "" for none."""
     return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
-
-
-def inherits(unit: Unit) -> bool:
-    """Whether the class of a unit in the source inherits from the one it came from."""
-    return unit.grade == "shell" or unit.inherits
-
-
-def is_built_of_contents(unit: Unit) -> bool:
-    """Whether a unit is a container that its constructor gives all its children."""
-    return container(unit) != "" and not inherits(unit) and not has_named_places(unit)
 
 
 def is_plain_container(unit: Unit) -> bool:
@@ -107,6 +96,7 @@ class Sites:
     def __init__(self, graph: Graph, *, standalone: bool) -> None:
         self.root = graph.root
         self.standalone = standalone
+        self._copies = Copies(graph) if standalone else None
         self.home: dict[Unit, str] = {}  # the first path of each unit
         self.again: dict[str, Unit] = {}  # later path -> the shared unit there
         # What to set once a unit is built: (path, path of the owner) below it; None for `build`.
@@ -146,6 +136,18 @@ class Sites:
         if self.standalone and not unit.cls.target.startswith(_TORCH):
             return "class"
         return "call" if self._is_intact(unit) else "class"
+
+    def inherits(self, unit: Unit) -> bool:
+        """Whether the class of a unit in the source inherits from the one it came from."""
+        return unit.grade == "shell" or (unit.inherits and self.copy(unit) is None)
+
+    def copy(self, unit: Unit) -> Copy | None:
+        """What is copied of the class of a unit, so that it need not be inherited from."""
+        return None if self._copies is None else self._copies.of(unit)
+
+    def is_built_of_contents(self, unit: Unit) -> bool:
+        """Whether a unit is a container that its constructor gives all its children."""
+        return container(unit) != "" and not self.inherits(unit) and not has_named_places(unit)
 
     def is_whole(self, unit: Unit) -> bool:
         """Whether a unit is written as one call of its constructor."""

@@ -13,7 +13,6 @@ from runner.graph.writing.places import (
     Sites,
     access,
     container,
-    is_built_of_contents,
 )
 from runner.graph.writing.possible import is_possible
 from runner.graph.writing.starts import early_starts, start_lines
@@ -116,7 +115,7 @@ class Planner:
 
     def steps(self, unit: Unit, path: str) -> list[Step]:
         """The statements of the constructor of a unit."""
-        is_container = is_built_of_contents(unit)
+        is_container = self.sites.is_built_of_contents(unit)
         self._home = None if is_container else unit
         args, kwargs = self._contents(unit, path) if is_container else ((), {})
         steps = [Step("super", "", Call("super", args, kwargs))]
@@ -167,10 +166,9 @@ class Planner:
             else:
                 yield from (step for _, step in group if isinstance(step, Step))
 
-    @staticmethod
-    def _weights(unit: Unit) -> list[tuple[Place | None, Step]]:
+    def _weights(self, unit: Unit) -> list[tuple[Place | None, Step]]:
         """Statements, and when they are done, None for ones that may be first."""
-        if container(unit).startswith("Parameter") and is_built_of_contents(unit):
+        if container(unit).startswith("Parameter") and self.sites.is_built_of_contents(unit):
             return []
         steps = [
             (weight and weight.place, Step("parameter", name, parameter_tree(weight)))

@@ -53,7 +53,8 @@ def test_a_call_that_decides_what_forward_is_given_leaves_no_test_of_it_out():
 
 def test_a_method_that_only_an_inherited_one_calls_is_kept():
     graph = graph_of(ResetsChild)
-    assert (graph.root.grade, graph.unit("body").grade) == ("graph", "shell")
+    body = graph.unit("body")
+    assert (graph.root.grade, body.grade, body.inherits) == ("graph", "graph", True)
 
 
 class FrozenInside(nn.Module):
