@@ -27,7 +27,7 @@ class Class:
     ) -> None:
         self.unit = unit
         self.base = base  # the class that it derives from
-        self.inherits = base == unit.cls.target
+        self.inherits = False  # whether that is the class the unit came from
         self.name = as_name(unit.name)
         self.functions = functions  # the lines of each method
         self.copied: Sequence[str] = ()  # the methods that its source has, as text
@@ -106,6 +106,7 @@ class Classes:
         unit = shapes[0][0]
         made = Class(unit, self._base(unit), functions, unified)
         made.copied = self._copied(unit)
+        made.inherits = self._sites.inherits(unit)
         self.all.append(made)
         for unit, shape in shapes:
             self.planner.made[unit] = New(made, unified.arguments(shape))
