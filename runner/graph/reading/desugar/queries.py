@@ -45,8 +45,20 @@ def _is_query(source: Source, node: ast.AST) -> bool:
     return callable(value) and getattr(value, "__hash__", None) is not None and value in _QUERIES
 
 
+class _Shortening(ast.NodeTransformer):
+    """Works out `and`, `or` and `not` where constants in them settle something."""
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        self.generic_visit(node)
+        return _shortened(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        return _negated(node)
+
+
 @final
-class _Answered(ast.NodeTransformer):
+class _Answered(_Shortening):
     """Replaces questions by their answers, and tests that these decide by the branch taken."""
 
     def __init__(self, source: Source) -> None:
@@ -76,14 +88,6 @@ class _Answered(ast.NodeTransformer):
         node.body, node.orelse = self.visit(node.body), self.visit(node.orelse)
         return node
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
-        self.generic_visit(node)
-        return _shortened(node)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        self.generic_visit(node)
-        return _negated(node)
-
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         """Statements without those that are never reached."""
         kept: list[ast.stmt] = []
@@ -111,7 +115,7 @@ class _Answered(ast.NodeTransformer):
 
 
 @final
-class _Frozen(ast.NodeTransformer):
+class _Frozen(_Shortening):
     """Replaces plain attributes of the module by what they hold, and works tests of them out."""
 
     def __init__(self, source: Source) -> None:
@@ -124,14 +128,6 @@ class _Frozen(ast.NodeTransformer):
             return node
         self.used.append(node)
         return ast.Constant(value)
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
-        self.generic_visit(node)
-        return _shortened(node)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        self.generic_visit(node)
-        return _negated(node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
