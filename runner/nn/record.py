@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from typing import Any, final
 from weakref import ref
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
@@ -107,7 +108,10 @@ def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
 
 
 def record_of(module: nn.Module) -> Record | None:
-    """The record of a module; None for one that was built outside `recording`."""
+    """The record of a module; None for one that was built outside `recording`, and for one that
+    TorchScript compiled, since its constructor takes what only the compiler makes."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
     return module.__dict__.get(KEY)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -52,7 +53,10 @@ def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[Spot]:
 def _pairs(
     layer: nn.Module, twin: nn.Module, path: str = ""
 ) -> Iterator[tuple[str, nn.Module, nn.Module]]:
-    """(path, module, what the constructor makes there) of all modules that are in both."""
+    """(path, module, what the constructor makes there) of all modules that are in both, but for
+    those compiled by TorchScript, which stay as they were made."""
+    if isinstance(layer, torch.jit.ScriptModule):
+        return
     yield path, layer, twin
     for name, child in layer._modules.items():
         other = twin._modules.get(name)

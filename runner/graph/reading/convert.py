@@ -4,13 +4,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from runner.errors import GraphError, one_line
 from runner.graph.graph import Graph, Note
-from runner.graph.reading.grading import is_compiled
+from runner.graph.reading.grading import compiled_by
 from runner.graph.reading.kept import Keep
 from runner.graph.reading.torchscript import Reader
 from runner.graph.reading.units import Units
@@ -54,12 +53,10 @@ def check_model(model: Any) -> None:
         raise GraphError(f"{model.__name__} is a class; give an object of it: {model.__name__}().")
     if not isinstance(model, nn.Module):
         raise GraphError(f"{model!r:.80} is no model: give a torch.nn.Module.")
-    if isinstance(model, torch.jit.ScriptModule):
-        raise GraphError("This model is compiled by TorchScript; give the one it was made of.")
-    if is_compiled(model):
+    if by := compiled_by(model):
         raise GraphError(
-            "This model is compiled by torch.compile; give the one it was made of, and compile "
-            "what the generated source makes."
+            f"This model is compiled by {by}; give the one it was made of, and compile what the "
+            "generated source makes."
         )
 
 
@@ -67,11 +64,6 @@ def _check_tensors(reader: Reader) -> None:
     """Raises GraphError for parameters without a shape, and for buffers without a value."""
     for path, module in reader.model.named_modules():
         place = f"{path} ({type(module).__name__})" if path else type(module).__name__
-        if isinstance(module, torch.jit.ScriptModule):
-            raise GraphError(
-                f"{place} is compiled by TorchScript, of which nothing is left to be written. Give "
-                "the module that it was made of, or run with engine=py."
-            )
         tensors = [*module._parameters.values(), *module._buffers.values()]
         if any(is_lazy(tensor) for tensor in tensors):
             raise GraphError(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, final
 
+import torch
 from torch import nn
 
 from runner.errors import GraphError
@@ -180,12 +181,14 @@ class Grading:
 
     def _unmade(self) -> Iterator[tuple[nn.Module, str]]:
         """The modules that source cannot make by themselves, and why."""
+        inside: set[nn.Module] = set()  # parts of what is compiled
         for module in self.model.modules():
             opaque = self.reader.is_opaque(module)
-            if is_choice(type(module)):
+            if is_choice(type(module)) or module in inside:
                 continue
-            if is_compiled(module):
-                yield module, "it is compiled by torch.compile"
+            if by := compiled_by(module):
+                inside.update(module.modules())
+                yield module, f"it is compiled by {by}"
             elif not is_importable(module) and (opaque or self.reader.types[id(module)].problem):
                 yield module, "its class is defined where no source can import it"
             elif not self.construction.has_hooks_written(module):
@@ -249,9 +252,11 @@ def is_importable(module: nn.Module) -> bool:
     return True
 
 
-def is_compiled(module: nn.Module) -> bool:
-    """Whether a module is what torch.compile gives for another one."""
-    return type(module).__name__ == "OptimizedModule"
+def compiled_by(module: nn.Module) -> str:
+    """What a module is compiled by, so that its Python is out of reach; "" if it is not."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript"
+    return "torch.compile" if type(module).__name__ == "OptimizedModule" else ""
 
 
 def _holds_modules(module: nn.Module) -> bool:

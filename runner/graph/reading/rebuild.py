@@ -7,6 +7,7 @@ and hardly time, and what it makes is compared with the module.
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, final
 
@@ -105,6 +106,9 @@ def on_meta(argument: Any) -> Any:
     return argument
 
 
+_MANGLED = re.compile(r"___torch_mangle_\d+\.|device=\w+|#.*")  # what follows from when and where
+
+
 def _module_on_meta(module: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
     for weight in module.parameters():
@@ -119,6 +123,10 @@ def differences(
     module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str = ""
 ) -> Iterator[Edit | None]:
     """Attributes that differ, and None for a difference that no attribute can mend."""
+    if isinstance(module, torch.jit.ScriptModule) and isinstance(twin, torch.jit.ScriptModule):
+        if _scripted(module) != _scripted(twin):
+            yield None
+        return
     if _class(module) != _class(twin) or [*module._modules] != [*twin._modules]:
         yield None
         return
@@ -134,6 +142,19 @@ def differences(
                 yield None
         else:
             yield from differences(child, other, concrete, f"{path}.{name}" if path else name)
+
+
+def _scripted(module: torch.jit.ScriptModule) -> list[Any]:
+    """What a compiled module and those in it are, but for the values of their tensors."""
+    found: list[Any] = [(name, t.shape, t.dtype) for name, t in module.state_dict().items()]
+    for path, inner in module.named_modules():
+        own: Any = inner
+        values = {name: own._c.getattr(name) for name in own._concrete_type.get_attributes()}
+        plain = {name: value for name, value in values.items() if _is_plain(value)}
+        text = own._c.dump_to_str(True, False, False)
+        code = text.partition("  methods {")[2].partition("  submodules {")[0]
+        found.append((path, plain, _MANGLED.sub("", code)))
+    return found
 
 
 def _class(module: nn.Module) -> tuple[str, str]:

@@ -124,7 +124,10 @@ class Reader:
             self.types[id(module)] = Type(None, problem=problem_of(error), stubbed=True)
 
     def is_opaque(self, module: nn.Module) -> bool:
-        """Whether a module is not to be looked into: a layer, or a class with @basic_unit."""
+        """Whether a module is not to be looked into: a layer, a class with @basic_unit, or what
+        TorchScript compiled before."""
+        if isinstance(module, torch.jit.ScriptModule):
+            return True
         cls = self.class_of(module)
         return is_choice(cls) or cls is Placeholder or is_leaf(cls)
 
@@ -138,6 +141,9 @@ class Reader:
         return found.concrete
 
     def _type(self, module: nn.Module) -> Type:
+        if isinstance(module, torch.jit.ScriptModule):
+            own: Any = module
+            return Type(own._concrete_type, own._c, stubbed=True)
         opaque = self.is_opaque(module)
         stub = self._stub_for(module) if opaque else None
         if stub is not None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
@@ -64,6 +65,8 @@ def _is_torch(cls: type) -> bool:
 def put_on(module: nn.Module, found: Type, used: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """What was put on a module, and is not read: what to call each. `used` are the names of
     attributes that the classes of the model use."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return ()  # its forward is on the object, as it has to be
     own = vars(module)
     hooks = [hook for name in _HOOKS for hook in (own[name] or {}).values() if not is_known(hook)]
     methods = [name for name in _patched(module) if name != "forward"]
@@ -171,6 +174,8 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
         below = below._modules.get(step) if below is not None else None
     if below is None:
         return None
+    if isinstance(below, torch.jit.ScriptModule):
+        return torch.jit.ScriptModule
     hooks = [[_name(hook) for hook in (vars(below)[name] or {}).values()] for name in _HOOKS]
     held = [[*vars(below)[name]] for name in ("_parameters", "_buffers", "_modules")]
     tensors = [[*_put_on_tensor(tensor, frozenset(vars(tensor)))] for _, tensor in _tensors(below)]

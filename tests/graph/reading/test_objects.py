@@ -55,11 +55,58 @@ def test_what_no_source_can_put_there_again_is_refused(name):
     assert notes and all(note.path for note in notes if note.cls != "Two")
 
 
-def test_a_scripted_child_is_refused_with_its_place():
-    with pytest.warns(DeprecationWarning):
-        model = nn.Sequential(nn.ReLU(), torch.jit.script(Two()))
-    with pytest.raises(GraphError, match=r"^1 \(RecursiveScriptModule\) is compiled by"):
-        convert(model)
+class Scripts(nn.Module):
+    """Makes a layer and what TorchScript compiles."""
+
+    def __init__(self, times: int = 2) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.two = torch.jit.script(Two())
+        self.own = torch.jit.script(Times(times))
+
+    def forward(self, x):
+        return self.own(self.two(self.layer(x)))
+
+
+class Times(nn.Module):
+    """Holds a number that is compiled, and a weight."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.shift = nn.Parameter(torch.randn(3))
+
+    def forward(self, x):
+        return x * self.times + self.shift
+
+
+def edited() -> nn.Module:
+    model = Scripts()
+    model.own = torch.jit.script(Times(3))
+    return model
+
+
+SCRIPTED = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+
+
+@SCRIPTED
+@pytest.mark.parametrize("make", [Scripts, lambda: nn.Sequential(nn.Linear(3, 3), Scripts(4))])
+def test_what_makes_a_scripted_child_is_kept_whole(make):
+    report = check_conversion(built(make), torch.randn(4, 3, requires_grad=True))
+    report.raise_if_wrong()
+    [note] = [note for note in report.notes if "compiled by TorchScript" in str(note)]
+    assert note.cls == "Scripts" and not note.lost
+
+
+@SCRIPTED
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [(lambda: nn.Sequential(nn.ReLU(), torch.jit.script(Two())), "1"), (edited, "own")],
+)
+def test_a_scripted_child_that_no_constructor_makes_is_refused_with_its_place(make, path):
+    notes = [note for note in convert(built(make)).notes if note.lost]
+    assert path in [note.path for note in notes]
+    assert any("It is compiled by TorchScript" in str(note) for note in notes)
 
 
 def test_a_compiled_model_is_to_be_given_as_it_was():

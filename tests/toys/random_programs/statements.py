@@ -213,12 +213,11 @@ def numbered(scope: Scope, nesting: int, returns: str | None, *, loop: bool) -> 
     inside.add("int", number, write=False)
     inside.add("f44", item, write=False)
     items = scope.expression("tensors")
-    head = scope.dice.pick(
-        [f"enumerate({items})", f"enumerate({items}, {{small}})", f"zip({{ints}}, {items})"]
-    )
+    head = scope.dice.pick(["enumerate(ITEMS)", "enumerate(ITEMS, {small})", "zip({ints}, ITEMS)"])
+    filled = str(scope.fill(head)).replace("ITEMS", items)  # which may have braces of its own
     ends = _bounded(scope, "tensors", items)
     return [
-        f"for {number}, {item} in {scope.fill(head)}:",
+        f"for {number}, {item} in {filled}:",
         *ends,
         *_inside(inside, nesting, returns, loop=True),
     ]
