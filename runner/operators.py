@@ -8,7 +8,7 @@ neither can tell is taken to share memory: a copy too many is harmless, a missin
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, final
@@ -63,6 +63,7 @@ class Facts:
     is_known: bool = True
     inplace: int | None = None  # position of a parameter `inplace`, with which the first is changed
     fills: bool = False  # whether it puts arguments into its receiver, a container
+    writes_lists: bool = False  # whether it changes the tensors of a list it is given
 
 
 UNKNOWN = Facts(shares="maybe", is_known=False)
@@ -169,7 +170,7 @@ def _of_torch(module: str, qualname: str) -> Facts:
     if found is None:
         found = Facts(shares="never" if qualname == "tensor" else "maybe")
     writes = found.writes | ({0} if is_in_place(name) else set())
-    return Facts(writes, found.shares, inplace=inplace)
+    return replace(found, writes=writes, inplace=inplace)
 
 
 def _signature(name: str) -> Mapping[str, inspect.Parameter]:
@@ -190,7 +191,8 @@ def _of_schemas(name: str) -> Facts | None:
     changed = {key for schema in schemas for key in _written(schema)}
     outs = {a.name for schema in schemas for a in schema.arguments if a.is_out}
     if changed or is_in_place(name):
-        return Facts(frozenset(changed | outs | {0}), "always")
+        lists = any(map(_writes_list, schemas))
+        return Facts(frozenset(changed | outs | {0}), "always", writes_lists=lists)
     has_view = any(_has_view(schema) for schema in schemas)
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
 
@@ -212,6 +214,15 @@ def _written(schema: Any) -> list[int | str]:
         if not argument.is_out and argument.alias_info is not None and argument.alias_info.is_write
         for key in (place, argument.name)
     ]
+
+
+def _writes_list(schema: Any) -> bool:
+    return any(
+        "List[Tensor]" in str(argument.type)
+        and argument.alias_info
+        and argument.alias_info.is_write
+        for argument in schema.arguments
+    )
 
 
 def _has_view(schema: Any) -> bool:

@@ -225,16 +225,17 @@ class Unit(Made):
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, "Unit"]]:
         """This unit and all below with their paths, parents first; a shared one once."""
-        yield from self._walk(prefix, set())
-
-    def _walk(self, path: str, seen: set["Unit"]) -> Iterator[tuple[str, "Unit"]]:
-        if self in seen:
-            return
-        seen.add(self)
-        yield path, self
-        for name, child in self.children.items():
-            if child is not None:
-                yield from child._walk(f"{path}.{name}" if path else name, seen)
+        seen: set[Unit] = set()
+        coming = [(prefix, self)]
+        while coming:
+            path, unit = coming.pop()
+            if unit in seen:
+                continue
+            seen.add(unit)
+            yield path, unit
+            above = f"{path}." if path else ""
+            below = [(above + name, child) for name, child in unit.children.items() if child]
+            coming += reversed(below)
 
     def at(self, path: str) -> "Unit":
         """The unit at a path below. Raises GraphError, naming near ones, when there is none."""

@@ -1,4 +1,5 @@
-"""Which values hold a dtype, which is a number to TorchScript; lists and tuples of them, too."""
+"""Which values hold a dtype or layout, which are numbers to TorchScript; lists and tuples of them,
+too."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
@@ -9,18 +10,22 @@ _ALIASES = frozenset({"prim::unchecked_cast", "aten::_unwrap_optional"})
 _KINDS = frozenset({"IntType", "OptionalType", "ListType"})
 
 
-def dtypes(graph: Any, attribute_is_dtype: Callable[[Any], bool]) -> frozenset[str]:
-    """Debug names of the values that hold a dtype, or a list of them; for a tuple, the name and
-    the place in it, as `part_of` has it."""
+OF_TENSORS = {"prim::dtype": "ScalarType", "prim::layout": "Layout"}  # attributes
+
+
+def enumerated(graph: Any, of_attribute: Callable[[Any], str]) -> dict[str, str]:
+    """What kind of number ("ScalarType", "Layout") values hold, or lists of them, by debug name;
+    for a tuple, the name and the place in it, as `part_of` has it."""
     merges = _Merges()
     for v in graph.inputs():
         if "dtype" in v.debugName():
-            merges.seeds.add(v.debugName())
+            merges.seeds[v.debugName()] = "ScalarType"
     for n in walk(graph.nodes()):
         kind = n.kind()
         rule = _RULES.get(kind)
-        if kind == "prim::dtype" or (kind == "prim::GetAttr" and attribute_is_dtype(n)):
-            merges.seeds.add(n.output().debugName())
+        held = of_attribute(n) if kind == "prim::GetAttr" else OF_TENSORS.get(kind, "")
+        if held:
+            merges.seeds[n.output().debugName()] = held
         elif rule is not None:
             rule(merges, n)
         elif kind in _ALIASES:
@@ -37,17 +42,17 @@ def part_of(v: Any, place: int) -> str:
 
 @final
 class _Merges:
-    """Values that hold the same, by name: a forest of them, and those known to hold a dtype."""
+    """Values that hold the same, by name: a forest of them, and what some are known to hold."""
 
     def __init__(self) -> None:
-        self.seeds: set[str] = set()
+        self.seeds: dict[str, str] = {}
         self._parent: dict[str, str] = {}
 
-    def found(self) -> frozenset[str]:
-        """The names of all that hold a dtype."""
+    def found(self) -> dict[str, str]:
+        """The names of all of which it is known, and what they hold."""
         names = {*self._parent, *self._parent.values(), *self.seeds}
-        roots = {self._root(name) for name in self.seeds}
-        return frozenset(name for name in names if self._root(name) in roots)
+        roots = {self._root(name): held for name, held in self.seeds.items()}
+        return {name: roots[self._root(name)] for name in names if self._root(name) in roots}
 
     def join(self, a: Any, b: Any) -> None:
         """Two values hold the same; a constant may be anything."""
@@ -71,8 +76,8 @@ class _Merges:
 
     def call(self, formals: Sequence[Formal], values: Iterable[Any]) -> None:
         for declared, v in zip(formals, values, strict=False):
-            if declared.wants == "ScalarType" and v.node().kind() != "prim::Constant":
-                self.seeds.add(v.debugName())
+            if declared.wants in OF_TENSORS.values() and v.node().kind() != "prim::Constant":
+                self.seeds[v.debugName()] = declared.wants
 
     def made(self, n: Any) -> None:
         """The constructor of an object, such as a context manager."""

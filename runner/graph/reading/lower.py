@@ -135,7 +135,7 @@ class Lowering(Operators):
     # Containers
 
     def prim_TupleConstruct(self, n: Any) -> None:
-        told = ["ScalarType" if self.is_dtype(n.output(), i) else "" for i in range(n.inputsSize())]
+        told = [self.kind(n.output(), place) for place in range(n.inputsSize())]
         items = tuple(map(self.value, n.inputs(), told))
         cls = named_tuple(n.output())
         if cls is not None:
@@ -185,7 +185,7 @@ class Lowering(Operators):
             if names == [v.debugName() for v in values]:
                 self.bind(n.output(), self.value(first.inputsAt(0)))
                 return
-        wants = "ScalarType" if self.is_dtype(n.output()) else ""
+        wants = self.kind(n.output())
         items = [self.value(v, wants) for v in values]
         if nested or is_indices(n):
             self.bind(n.output(), items)

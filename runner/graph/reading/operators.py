@@ -16,7 +16,9 @@ from runner.graph.reading.indexing import Indexing
 from runner.graph.reading.scripted import (
     CHANGES_LIST,
     KEPT,
+    called,
     changes_first,
+    is_of_math,
     kind_of,
     line_of,
     name_of,
@@ -86,10 +88,13 @@ class Operators(Indexing):
     prim_min = prim_max = _extreme
 
     def aten_Int(self, n: Any) -> Any:
-        """A rounded number is an int, but to TorchScript; a bool is a number where any will do."""
-        rounds = n.inputsAt(0).node()
+        """A rounded number is an int, but to TorchScript; a bool is a number where any will do,
+        and so is `x.item()`, which TorchScript rounds before it asks whether it is true."""
+        value = n.inputsAt(0)
+        rounds = value.node()
         is_round = rounds.kind() == "aten::round" and kind_of(rounds.inputsAt(0)) != "Tensor"
-        if not is_round and not _is_bool_among_numbers(n):
+        is_implicit = value.type().kind() == "NumberType" and called(n) != "int"
+        if not is_round and not is_implicit and not _is_bool_among_numbers(n):
             return NotImplemented
         self._alias(n)
         return None
@@ -203,19 +208,19 @@ class Operators(Indexing):
         return None
 
     def _compared(self, n: Any) -> Any:
-        values = [*n.inputs()]
-        if not any(map(self.is_dtype, values)):
+        kind = self.kind_among(n)
+        if not kind:
             return NotImplemented
-        name = n.kind().partition("::")[2].strip("_")
-        self.call(n, f"operator:{name}", *(self.value(v, "ScalarType") for v in values))
+        name = operator_of(n.kind().partition("::")[2], 2)
+        self.call(n, f"operator:{name}", *(self.value(v, kind) for v in n.inputs()))
         return None
 
-    aten_eq = aten_ne = aten___contains__ = _compared
+    aten_eq = aten_ne = aten___contains__ = aten___is__ = aten___isnot__ = _compared
 
     # Lists and dicts
 
     def aten__set_item(self, n: Any) -> None:
-        wants = "ScalarType" if any(map(self.is_dtype, n.inputs())) else ""
+        wants = self.kind_among(n)
         args = [self.value(v, wants) for v in n.inputs()]
         self.store(n, args)
         for v in n.outputs():
@@ -234,7 +239,7 @@ class Operators(Indexing):
 
     def statement(self, n: Any, op: Op, target: str) -> None:
         """A call whose result is the first argument, changed."""
-        wants = "ScalarType" if any(map(self.is_dtype, n.inputs())) else ""
+        wants = self.kind_among(n)
         args = [self.value(v, wants) for v in n.inputs()]
         self.emit(n, op, target, args, outputs=())
         for v in n.outputs():
@@ -245,6 +250,9 @@ class Operators(Indexing):
     def operator(self, n: Any, name: str) -> None:
         values = [*n.inputs()]
         formals = operator_schema(n.schema())
+        if is_of_math(n):
+            self.call(n, f"math:{name}", *map(self.value, values))
+            return
         plain = operator_of(name, len(values))
         if plain is None and len(values) == 3 and self.constant(values[2]) == (True, 1):
             plain = operator_of(name, 2) if formals[2].name == "alpha" else None

@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -135,13 +136,38 @@ def line_of(n: Any) -> str:
     return f"{PurePath(found[1]).name}:{found[2]}"
 
 
+def marked(n: Any) -> tuple[str, int]:
+    """The source that a node is made of, from its first character to the end of the line; and how
+    much of that is marked, for a call what is called. "" when it is not known."""
+    marks = re.search(r"^(.*)\n( *)(~+) <--- HERE", n.sourceRange(), re.MULTILINE)
+    return (marks[1][len(marks[2]) :], len(marks[3])) if marks else ("", 0)
+
+
+def called(n: Any) -> str:
+    """What a node calls, as its source has it: "math.floor", "x.floor"."""
+    text, length = marked(n)
+    return text[:length]
+
+
+def is_of_math(n: Any) -> bool:
+    """Whether a node is a call of a function of `math`, which `**` is to TorchScript, too. Raises
+    GraphError for one of a tensor, whose operators it takes: they give tensors."""
+    name = n.kind().partition("::")[2]
+    if name not in vars(math):
+        return False
+    source = called(n)
+    if source in (name, f"math.{name}") and kind_of(n.inputsAt(0)) == "Tensor":
+        raise GraphError(
+            f"{line_of(n)}: {source}() of a tensor is torch.{name}() to TorchScript; write "
+            f"torch.{name}, or give a number: math.{name}(float(x))"
+        )
+    return source == f"math.{name}"
+
+
 def index_of(n: Any) -> ast.expr | None:
     """The source between the brackets that a node is made of; None when it is not found, as where
     it takes more than a line."""
-    marks = re.search(r"^(.*)\n( *)(~+) <--- HERE", n.sourceRange(), re.MULTILINE)
-    if not marks:
-        return None
-    text, least = marks[1][len(marks[2]) :], len(marks[3])  # the marks may end too early
+    text, least = marked(n)
     for end in (least, *(at + 1 for at in range(least, len(text)) if text[at] == "]")):
         found = _parsed(text[:end])
         if isinstance(found, ast.Assign):

@@ -9,7 +9,7 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.node import Argument, Function, Node, Op, Value
-from runner.graph.reading.dtypes import dtypes, part_of
+from runner.graph.reading.dtypes import OF_TENSORS, enumerated, part_of
 from runner.graph.reading.literal import Literals
 from runner.graph.reading.scripted import (
     TYPES,
@@ -19,7 +19,7 @@ from runner.graph.reading.scripted import (
 )
 from runner.graph.unit import Ref
 
-_MAY_BE_DTYPE = frozenset({"IntType", "OptionalType", "ListType", "TupleType"})
+_MAY_BE_NUMBERED = frozenset({"IntType", "OptionalType", "ListType", "TupleType"})
 
 
 @final
@@ -66,7 +66,7 @@ class Steps:
         self.into = into
         self.around = around
         self.env: dict[str, Any] = {}  # debug name -> argument
-        self._dtypes: frozenset[str] | None = None
+        self._enumerated: dict[str, str] | None = None
 
     def value(self, v: Any, wants: str = "") -> Argument:
         """The argument that stands for a TorchScript value."""
@@ -138,27 +138,35 @@ class Steps:
 
     def wanted(self, v: Any) -> str:
         merged = v.node().kind() in ("prim::If", "prim::Loop")
-        return "ScalarType" if merged and self.is_dtype(v) else ""
+        return self.kind(v) if merged else ""
 
-    def is_dtype(self, v: Any, place: int | None = None) -> bool:
-        """Whether a value is a dtype, or a list of them; or what stands at a place of a tuple."""
-        kind = v.node().kind()
-        if kind == "prim::dtype":
-            return True
-        if kind == "prim::Constant" or v.type().kind() not in _MAY_BE_DTYPE:
-            return False
-        if self._dtypes is None:
-            self._dtypes = dtypes(self.graph, self._attribute_is_dtype)
-        return (v.debugName() if place is None else part_of(v, place)) in self._dtypes
+    def kind(self, v: Any, place: int | None = None) -> str:
+        """ "ScalarType" or "Layout" for a value that is one, or a list of them, or that has one at
+        a place, as a tuple; else ""."""
+        node = v.node().kind()
+        if node in OF_TENSORS:
+            return OF_TENSORS[node]
+        if node == "prim::Constant" or v.type().kind() not in _MAY_BE_NUMBERED:
+            return ""
+        if self._enumerated is None:
+            self._enumerated = enumerated(self.graph, self._kind_of_attribute)
+        return self._enumerated.get(v.debugName() if place is None else part_of(v, place), "")
 
-    def _attribute_is_dtype(self, n: Any) -> bool:
+    def kind_among(self, n: Any) -> str:
+        """The kind of the first input of a node that has one."""
+        return next(filter(None, map(self.kind, n.inputs())), "")
+
+    def _kind_of_attribute(self, n: Any) -> str:
         names = [n.s("name")]
         owner = n.inputsAt(0)
         while owner.node().kind() == "prim::GetAttr":
             names.append(owner.node().s("name"))
             owner = owner.node().inputsAt(0)
         module = self.around.module(tuple(reversed(names[1:])))
-        return isinstance(getattr(module, names[0], None), torch.dtype)
+        value = getattr(module, names[0], None)
+        if isinstance(value, torch.dtype):
+            return "ScalarType"
+        return "Layout" if isinstance(value, torch.layout) else ""
 
 
 def _is_usual(given: Argument, declared: Formal) -> bool:

@@ -85,3 +85,21 @@ class MethodOfText(Asking):
         if str(self.gate(y).dim()).isdigit():
             y = y * 2
         return y
+
+
+@program(torch.tensor([0.25, 0.5, 0.0]))
+class FractionIsTrue(nn.Module):
+    """A number out of a tensor is true unless it is zero, and rounded only by `int`."""
+
+    def forward(self, x):
+        first, zero = x[0].item(), x[2].item()
+        if first:
+            x = x + 1
+        if int(first):
+            x = x + 2
+        if not x[0].item():
+            x = x + 3
+        while zero:
+            x = x + 4
+        both = (first and 3.0, zero or 5.0, bool(first), int(first), bool(zero))
+        return x if x[1].item() else x * 2, both

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from runner.graph.reading.desugar.source import UNKNOWN, Source
-from runner.operators import Facts, function_facts, gives_unsaid_view, method_facts
+from runner.operators import Facts, function_facts, gives_unsaid_view, is_random, method_facts
 
 _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
 _BUILTINS = frozenset(
@@ -37,12 +37,22 @@ def facts_of(source: Source, call: ast.Call) -> Facts | None:
 
 def is_view_unsaid(source: Source, call: ast.Call) -> bool:
     """Whether a call is one of an operator that may give a view, and whose schemas deny it."""
+    name = _operator(source, call)
+    return bool(name) and gives_unsaid_view(name)
+
+
+def draws(source: Source, call: ast.Call) -> bool:
+    """Whether a call is one of an operator that draws random numbers."""
+    name = _operator(source, call)
+    return bool(name) and is_random(name)
+
+
+def _operator(source: Source, call: ast.Call) -> str:
+    """The name of the operator or method that is called; "" for another function."""
     function = source.value_of(call.func)
     if function is not UNKNOWN:
-        name = _target(function).rpartition(":")[2]
-    else:
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-    return bool(name) and gives_unsaid_view(name)
+        return _target(function).rpartition(":")[2]
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def writes(call: ast.Call, facts: Facts) -> bool:

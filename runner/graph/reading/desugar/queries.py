@@ -16,17 +16,23 @@ from runner.graph.reading.desugar.pure import evaluated, is_pure
 from runner.graph.reading.desugar.source import UNKNOWN, Source, at
 
 jit: Any = torch.jit  # has no types
-_QUERIES = frozenset(
-    {
-        jit.is_scripting, jit.is_tracing, onnx.is_in_onnx_export, torch._utils.is_compiling,
-        compiler.is_compiling, compiler.is_dynamo_compiling, compiler.is_exporting,
-    }
-)  # fmt: skip
+_QUERIES = {  # and what each gives where nothing of the kind goes on
+    **dict.fromkeys(
+        (jit.is_scripting, jit.is_tracing, onnx.is_in_onnx_export, torch._utils.is_compiling,
+         compiler.is_compiling, compiler.is_dynamo_compiling, compiler.is_exporting),
+        False,
+    ),
+    torch._C._get_tracing_state: None,
+}  # fmt: skip
+_OPTIONAL = ("grad", "_grad", "grad_fn", "_grad_fn", "_base")  # of tensors
 _PLAIN = (bool, int, float, str, type(None))
 
 
 def answer_queries(source: Source) -> None:
-    """Rewrites all questions of a function to False, and drops what Python never runs."""
+    """Rewrites all questions of a function to what Python answers, and drops what it never runs."""
+    for node in ast.walk(source.definition):
+        if _is_decided(source, node):
+            source.refuse(node, f"TorchScript takes {ast.unparse(node)} to be decided")
     if not source.answers or not any(_is_query(source, n) for n in ast.walk(source.definition)):
         return
     answered = _Answered(source)
@@ -37,12 +43,28 @@ def answer_queries(source: Source) -> None:
             source.refuse(node, f"{ast.unparse(node)} is used as a value. Call it where it is used")
 
 
-def _is_query(source: Source, node: ast.AST) -> bool:
-    if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
+def _is_decided(source: Source, node: ast.AST) -> bool:
+    """Whether an attribute of a tensor that may be None is compared with None."""
+    if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Is | ast.IsNot):
         return False
+    left, right = node.left, node.comparators[0]
+    is_none = isinstance(right, ast.Constant) and right.value is None
+    if not is_none or not isinstance(left, ast.Attribute) or left.attr not in _OPTIONAL:
+        return False
+    return not isinstance(left.value, ast.Name) or left.value.id != source.itself
+
+
+def _is_query(source: Source, node: ast.AST) -> bool:
+    return _query(source, node) in _QUERIES
+
+
+def _query(source: Source, node: ast.AST) -> Any:
+    """The function that an expression stands for, "" for another one."""
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
+        return ""
     value = source.value_of(node)
     value = source.attribute(node) if value is UNKNOWN else value
-    return callable(value) and getattr(value, "__hash__", None) is not None and value in _QUERIES
+    return value if callable(value) and getattr(value, "__hash__", None) is not None else ""
 
 
 class _Shortening(ast.NodeTransformer):
@@ -65,8 +87,8 @@ class _Answered(_Shortening):
         self.source = source
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if _is_query(self.source, node.func) and not node.args:
-            return at(ast.Constant(False), node)
+        if (query := _query(self.source, node.func)) in _QUERIES and not node.args:
+            return at(ast.Constant(_QUERIES[query]), node)
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> Any:

@@ -15,7 +15,7 @@ from runner.graph.reading.desugar.modules import answer_about_modules
 from runner.graph.reading.desugar.parameters import annotate_defaults
 from runner.graph.reading.desugar.queries import answer_queries
 from runner.graph.reading.desugar.source import Source
-from runner.graph.reading.desugar.writes import keep_writes
+from runner.graph.reading.desugar.writes import keep_effects
 
 # A rule rewrites a construct that means something else to TorchScript, or raises GraphError.
 RULES: tuple[Callable[[Source], None], ...] = (
@@ -31,7 +31,7 @@ RULES: tuple[Callable[[Source], None], ...] = (
     give_operands,
     keep_bools,
     evaluate_once,
-    keep_writes,
+    keep_effects,
 )
 
 

@@ -1,43 +1,56 @@
-"""Writes in place that TorchScript would leave out.
+"""Writes in place and random draws that TorchScript would leave out.
 
-It drops what is computed for nothing, and goes by its schemas, in which the results of a few
-operators are tensors of their own though they may be views (`atleast_2d`, `broadcast_tensors`,
-`type_as`): what is written there seems to be lost. Where one of these is called, what was written
-is printed after, which the lowering leaves out again.
+It drops what is computed for nothing, also where that draws random numbers, on which those drawn
+after it depend. And it goes by its schemas, in which the results of a few operators are tensors of
+their own though they may be views (`atleast_2d`, `broadcast_tensors`, `type_as`): what is written
+there seems to be lost. What was drawn, and where one of these is called, what was written, is
+printed after, which the lowering leaves out again.
 """
 
 import ast
 
-from runner.graph.reading.desugar.acting import facts_of, is_view_unsaid, writes
+from runner.graph.reading.desugar.acting import draws, facts_of, is_view_unsaid, writes
 from runner.graph.reading.desugar.source import Source, at
 from runner.graph.reading.scripted import KEPT
 
 
-def keep_writes(source: Source) -> None:
-    """Has TorchScript keep all writes of a function that takes views it does not know for such."""
+def keep_effects(source: Source) -> None:
+    """Has TorchScript keep all draws of a function, and all its writes if it takes views that are
+    not known for such."""
     calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
-    if not any(is_view_unsaid(source, call) for call in calls):
+    for call in calls:
+        if (found := facts_of(source, call)) and found.writes_lists:
+            source.refuse(call, f"TorchScript drops what {ast.unparse(call.func)} does to the "
+                                "tensors of a list. Change them one by one")  # fmt: skip
+    has_views = any(is_view_unsaid(source, call) for call in calls)
+    if not has_views and not any(draws(source, call) for call in calls):
         return
     if source.value_of(ast.Name("print", ast.Load())) is not print:
         source.refuse(source.definition, "TorchScript reads another `print` here; rename it")
     for node in ast.walk(source.definition):
         for name in ("body", "orelse"):
             if isinstance(block := getattr(node, name, None), list):
-                setattr(node, name, [step for each in block for step in _kept(source, each)])
+                kept = [step for each in block for step in _kept(source, each, writes=has_views)]
+                setattr(node, name, kept)
 
 
-def _kept(source: Source, step: ast.stmt) -> list[ast.stmt]:
-    """A statement, followed by a use of what it writes."""
+def _kept(source: Source, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
+    """A statement, followed by a use of what it draws, and of what it `writes`."""
+    if not isinstance(step, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return [step]
+    if step.value is None:
+        return [step]
+    drawn = any(draws(source, n) for n in ast.walk(step.value) if isinstance(n, ast.Call))
+    changes = writes and _writes(source, step.value)
     if isinstance(step, ast.Expr):
-        return [_used(step.value, step)] if _writes(source, step.value) else [step]
-    written: list[ast.expr] = []
-    if isinstance(step, ast.AugAssign):
-        written.append(step.target)
-    elif isinstance(step, ast.Assign):
-        parts = [each for target in step.targets for each in _each(target)]
-        anew = _writes(source, step.value)
-        written += [part for part in parts if anew or isinstance(part, ast.Subscript)]
-    roots = [_root(source, part) for part in written]
+        return [_used(step.value, step)] if drawn or changes else [step]
+    targets = step.targets if isinstance(step, ast.Assign) else [step.target]
+    parts = [each for target in targets for each in _each(target)]
+    kept: list[ast.expr] = [part for part in parts if drawn and isinstance(part, ast.Name)]
+    if writes and not isinstance(step, ast.AnnAssign):
+        augments = isinstance(step, ast.AugAssign)
+        kept += [p for p in parts if changes or augments or isinstance(p, ast.Subscript)]
+    roots = [_root(source, part) for part in kept]
     return [step, *(_used(root, step) for root in roots if root is not None)]
 
 

@@ -1,5 +1,8 @@
 """Numbers and texts have the values, and the types, that Python gives them."""
 
+import itertools
+import math
+
 import pytest
 import torch
 from snippets import model, outcome
@@ -271,7 +274,26 @@ EXPRESSIONS = (
     "round(12345, -2)",
     "round(n)",
     "round(7)",
+    "x.dtype is torch.float32",
+    "x.dtype is not t.dtype",
+    "x.dtype == torch.float64",
+    "x.dtype in (torch.float16, torch.float32)",
+    "x.layout is torch.strided",
+    "x.layout == torch.strided",
+    "x.layout != t.layout",
+    "(x.layout, x.dtype)",
+    "math.floor(float(t.sum())) + 1",
+    "(math.floor(t.sum().item()) * 3 - math.pow(2, n)) // 2",
+    "torch.floor(t.sum())",
+    "t.floor()",
+    "t.sum().item() and 3.0",
+    "not (t.sum() / 8).item()",
+    "1 if (t.sum() / 8).item() else 2",
+    "bool((t.sum() / 8).item())",
+    "int((t.sum() / 8).item())",
 )
+MATH = tuple(name for name in dir(math) if callable(getattr(math, name)) and name[0] != "_")
+TAKEN = ("n", "abs(n)", "abs(r) / 3", "f", "t.sum()", "(t.sum() / 8)", "True", "2")  # by functions
 REFUSED = (
     "sorted([3, 1, 2], reverse=True)",
     "round(r, 1)",
@@ -295,6 +317,8 @@ REFUSED = (
     "type(n) == int",
     "int(1e19)",
     "round(n, -1)",
+    "math.floor(t.sum()) + 1",
+    "math.pow(t.sum(), 2)",
 )
 BODIES = (
     """
@@ -484,3 +508,24 @@ def test_number_that_has_no_such_form_is_kept_with_a_note(body: str) -> None:
     grade, notes, _ = outcome(model(body, ARGUMENTS, INIT), INPUTS)
     assert grade == "basic"
     assert ".py:" in notes
+
+
+def takes(function, *numbers) -> bool:
+    """Whether a function can be called with numbers."""
+    try:
+        function(*numbers)
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", MATH)
+def test_a_function_of_math_gives_what_it_gives_in_python(name: str) -> None:
+    """Of each kind of number, and of tensors of one number."""
+    function = getattr(math, name)
+    one = [f"math.{name}({a})" for a in TAKEN if takes(function, 0.5) or takes(function, 2)]
+    pairs = itertools.product(TAKEN[:6], ("2", "f", "abs(r)"))
+    two = [f"math.{name}({a}, {b})" for a, b in pairs if takes(function, 2, 2)]
+    for expression in (*one, *two):
+        found = outcome(model(f"return x, {expression}", ARGUMENTS, INIT), INPUTS)
+        assert found.difference == "", (expression, found)

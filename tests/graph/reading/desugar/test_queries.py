@@ -163,11 +163,25 @@ return x
 """,
     "return [torch.zeros(1), x][0 if s() else 1]",
     """
+if torch._C._get_tracing_state() is None: return x * 3
+return x
+""",
+    """
+if torch._C._get_tracing_state(): return (lambda v: v)(x)
+return x
+""",
+    "return x * 2 if x.grad is None else x",
+    "return x * 2 if self.lin.weight.grad is not None else x",
+    "return x if not x._base is None else x * 3",
+    """
 if getattr(torch.jit, "is_scripting")(): return x * 0
 return x
 """,
 )
-UNREADABLE = (  # the eager branch is a lambda, or the question itself is handed on
+UNREADABLE = (  # the eager branch is a lambda, the question is handed on, or is of one tensor
+    "return x * 2 if x.grad is None else x",
+    "return x * 2 if self.lin.weight.grad is not None else x",
+    "return x if not x._base is None else x * 3",
     "return unreadable(x)",
     "\nq = s\nif q(): return x * 0\nreturn x\n",
     "\nif x.shape[0] > 1:\n    if s(): return x\n    return (lambda v: v)(x)\nreturn x\n",

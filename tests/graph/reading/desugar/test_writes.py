@@ -44,3 +44,27 @@ def test_what_is_written_to_no_variable_is_kept_as_it_is() -> None:
     grade, notes, _ = outcome(made, [])
     assert grade == "basic"
     assert "give it a name before" in notes
+
+
+DRAWS = (
+    "torch.rand(2)", "v = torch.randn_like(x)", "x.bernoulli(0.5)", "v, w = torch.rand(2), n",
+    "v: Tensor = torch.rand(2)", "torch.dropout(x, 0.5, True)", "torch.randint(3, (2,)).sum()",
+    "for i in range(n):\n    torch.randperm(4)", "if n > 1:\n    v = torch.normal(0.0, 1.0, (2,))",
+    "v = torch.rand(2) if n > 1 else x", "v = x\nv = torch.rand(2)", "x.clone().uniform_()",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_what_is_drawn_for_nothing_is_drawn(draw: str) -> None:
+    made = model(f"{draw}\nreturn x + torch.rand(4)", "n: int", head="from torch import Tensor\n")
+    grade, notes, difference = outcome(made, [(X, 1), (X, 2)])
+    assert (grade, difference) == ("graph", ""), notes
+
+
+@pytest.mark.parametrize(
+    "write", ["torch._foreach_add_([v], 1.0)", "torch._foreach_mul_([v, x], [v, v])"]
+)
+def test_what_is_written_to_the_tensors_of_a_list_is_kept_as_it_is(write: str) -> None:
+    grade, notes, _ = outcome(model(f"v = x * 1\n{write}\nreturn v"), [])
+    assert grade == "basic"
+    assert "Change them one by one" in notes
