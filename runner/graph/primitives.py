@@ -94,10 +94,9 @@ class _DecidedCell:
             [inputs] = forward.inputs
         given = self._process(forward, "preprocessor", inputs)
         read = {state for states in self.states for state in states}
-        states: dict[int, Result] = {}
-        for state in sorted(state for state in read if state < self.first):
-            states[state] = forward.call_function("operator:getitem", given, state)
-            states[state].name = f"state{state}"
+        names = [f"state{i}" if i in read else "" for i in range(self.first)]
+        apart = forward.create("unpack", "", (given,), outputs=names)  # which fails for others
+        states = dict(enumerate(apart.outputs))
         for i, slots in enumerate(self.states):
             terms = [forward.call_module(f"ops.{i}.{k}", states[s]) for k, s in enumerate(slots)]
             total = terms[0]

@@ -138,6 +138,10 @@ class Cell(nn.Module):
         states = inputs[:]
         if self.preprocessor is not None:
             states = list(self.preprocessor(inputs))
+        if len(states) != self.num_predecessors:
+            raise ValueError(
+                f"Cell's preprocessor gave {len(states)} tensors; it has {self.num_predecessors}."
+            )
         for i, slots in enumerate(self.ops):
             node = slots[0](states[self.inputs[i][0]])
             for k, op in enumerate(slots):

@@ -11,6 +11,7 @@ from runner import nn
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
+from runner.errors import Refused
 from runner.trial import Trial
 from runner.walk import generator
 
@@ -19,8 +20,8 @@ MODELS = [name for name, cls in inspect.getmembers(celling, inspect.isclass)
           if issubclass(cls, celling._Place) and not name.startswith("_")]  # fmt: skip
 
 
-def engines(name):
-    node = {"_target_": f"celling.{name}"}
+def engines(name, **given):
+    node = {"_target_": f"celling.{name}", **given}
     return [PyEngine(space=node, trust=["celling"]), BaseEngine(space=node, trust=["celling"]),
             CgoEngine(2, SHAPE, space=node, trust=["celling"])]  # fmt: skip
 
@@ -43,6 +44,14 @@ def test_a_cell_computes_the_same_wherever_it_sits_and_however_it_is_called(name
             ours.load_state_dict(right.state_dict())
             torch.testing.assert_close(ours(x), right(x))
             assert ours(x).shape[0] == 3
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_cell_takes_as_many_inputs_as_it_has(number, kept):
+    for engine in engines("_Given", number=number, kept=kept):
+        with pytest.raises((ValueError, Refused), match=r"unpack|called with \d inputs; it has 2"):
+            built(engine, engine.space.default())(torch.randn(3, *SHAPE))
 
 
 def test_an_open_model_runs_its_default_one(name="Nested"):
