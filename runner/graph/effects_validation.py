@@ -7,9 +7,7 @@ nobody wrote. Both models are run on an example; a difference that the unmutated
 have is mended by a copy.
 """
 
-import random
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, final
 
 import torch
@@ -19,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from runner.errors import GraphError
 from runner.graph.aliases import Aliases
 from runner.graph.calm import set_apart
+from runner.graph.equivalence import seeded
 from runner.graph.graph import Graph
 from runner.graph.memory_effects import unit_shares
 from runner.graph.node import Node, Value
@@ -28,7 +27,6 @@ from runner.graph.running.threads import single_threaded
 from runner.graph.unit import Unit
 
 BATCH = 2
-SEED = 0
 
 
 @final
@@ -137,14 +135,14 @@ class _Example(Interpreter):
     """Runs a graph on one example, always from the same weights, buffers and random numbers."""
 
     def __init__(self, graph: Graph, example: tuple[int, ...]) -> None:
-        with _seeded():
+        with seeded():
             super().__init__(graph)
             self._input = torch.randn(BATCH, *example)
         self._state = _copied(self.model.state_dict())
 
     def run(self, *, training: bool) -> list[Any]:
         """The tensors and numbers that the model gives. Raises GraphError where it raises."""
-        with torch.no_grad(), _seeded():
+        with torch.no_grad(), seeded():
             self.model.load_state_dict(self._state)
             self.model.train(training)
             try:
@@ -216,19 +214,6 @@ class _Shared(_Example):
                 self.found.add(spot)
 
         return compare
-
-
-@contextmanager
-def _seeded() -> Iterator[None]:
-    """Runs the block under a fixed random state, and restores the one before."""
-    state = random.getstate()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        random.seed(SEED)
-        try:
-            yield
-        finally:
-            random.setstate(state)
 
 
 def _copied(thing: Any) -> Any:

@@ -1,21 +1,18 @@
 """Whether a model computes what the one it was made of does: both run on one example."""
 
-import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.random import fork_rng
 
 from runner.errors import one_line
+from runner.graph.equivalence import SEED, restored, seeded
 from runner.nn.history import tensors_in
 
 EXAMPLES = 2
-SEED = 0  # of the example, and of all that is random in a run of it
 TOLERANCE = 1e-5  # of the largest output, where that is above 1
 
 
@@ -48,9 +45,9 @@ def outputs(model: nn.Module, shape: Sequence[int] | None) -> list[Tensor]:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(SEED)
     example = torch.randn(EXAMPLES, *shape, generator=generator).to(device)
-    with _evaluating(model), fork_rng([]), torch.no_grad():
-        torch.default_generator.manual_seed(SEED)
+    with restored(model), seeded(), torch.no_grad():
         try:
+            model.eval()
             return [tensor.detach().clone() for tensor in tensors_in(model(example))]
         except Exception as error:
             raise NotCompared(
@@ -76,19 +73,3 @@ def _largest(tensors: Sequence[Tensor]) -> float:
     """The largest of all values; infinite where one is no number."""
     values = [float(t.nan_to_num(nan=torch.inf).max()) for t in tensors if t.numel()]
     return max(values, default=0.0)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """A context in which a model is evaluated; after it, modes and buffers are as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, copy.deepcopy(buffer)) for buffer in model.buffers()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)

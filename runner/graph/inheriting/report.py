@@ -47,8 +47,9 @@ class Claim:
         off = f"not equal: on an example its outputs are off by {verdict.off:.2g} from those of "
         if self.failed:
             return (
-                f"{off}{self.whom}. WARNING: no mutation here is meant to change them; what has "
-                "another size is a start, but does not count as inherited."
+                f"{off}{self.whom}. WARNING: no mutation was meant to change them; what is "
+                "computed over all of the changed channels (a softmax, a sum, a norm) does. What "
+                "has another size is a start, but does not count as inherited."
             )
         more = f" and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
         return f"{off}{self.whom}: {self.reasons[0]}{more}."
