@@ -191,7 +191,7 @@ def _of_schemas(name: str) -> Facts | None:
     changed = {key for schema in schemas for key in _written(schema)}
     outs = {a.name for schema in schemas for a in schema.arguments if a.is_out}
     if changed or is_in_place(name):
-        lists = any(map(_writes_list, schemas))
+        lists = any(_writes_list(one._schema) for one in _overloads(name))
         return Facts(frozenset(changed | outs | {0}), "always", writes_lists=lists)
     has_view = any(_has_view(schema) for schema in schemas)
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
