@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from runner.nn.record import KEY
+from runner.nn.value import is_decided
 
 RTOL, ATOL = 1e-4, 1e-5
 MODES = {"eval": False, "train": True}
@@ -150,6 +151,7 @@ def _unlike(one: Any, other: Any, name: str) -> str:
 
 
 def _plainly_equal(one: Any, other: Any) -> bool:
+    one, other = (value() if is_decided(value) else value for value in (one, other))
     plain = (bool, int, float, str, type(None))
     if isinstance(other, plain) or isinstance(one, plain):
         return type(one) is type(other) and (one == other or one != one)
@@ -231,28 +233,46 @@ class _Held:
         """Notes what a thing holds."""
         if id(thing) in self._known or isinstance(thing, _NOT_HELD):
             return
-        if isinstance(thing, tuple | frozenset):
-            parts: Any = thing
-        elif isinstance(thing, list | dict | set):
-            self._known[id(thing)] = thing, copy.copy(thing)
-            parts = [*thing.values()] if isinstance(thing, dict) else [*thing]
-        else:
-            state = getattr(thing, "__dict__", None)
-            if not isinstance(state, dict):
-                return
-            self._known[id(thing)] = thing, None
-            parts = (state,)
-        for part in parts:
+        kind = next((kind for kind in _MUTABLE if isinstance(thing, kind)), None)
+        self._known[id(thing)] = thing, None if kind is None else _MUTABLE[kind][0](thing)
+        kinds: tuple[Any, ...] = (tuple, frozenset, list, set)
+        parts = [*dict.values(thing)] if isinstance(thing, dict) else []
+        for sequence in kinds:
+            parts += sequence.__iter__(thing) if isinstance(thing, sequence) else ()
+        state = getattr(thing, "__dict__", None)
+        for part in (*parts, *([state] if type(state) is dict else [])):
             self.add(part)
 
     def restore(self) -> None:
         """Puts back what was noted."""
         for thing, content in self._known.values():
-            if isinstance(thing, list):
-                thing[:] = content
-            elif isinstance(thing, dict | set):
-                thing.clear()
-                thing.update(content)
+            for kind, (_, put_back) in _MUTABLE.items():
+                if isinstance(thing, kind):
+                    put_back(thing, content)
 
 
+def _refill(kind: Any) -> Callable[[Any, Any], None]:
+    def put_back(thing: Any, content: Any) -> None:
+        kind.clear(thing)  # as the type itself does it, whatever a class of the user's overrides
+        fill = kind.extend if kind is list else kind.update
+        fill(thing, content)
+
+    return put_back
+
+
+_MUTABLE: dict[Any, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    list: (list.copy, _refill(list)),
+    dict: (dict.copy, _refill(dict)),
+    set: (lambda thing: {*set.__iter__(thing)}, _refill(set)),
+    torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
+    random.Random: (random.Random.getstate, random.Random.setstate),
+    np.random.RandomState: (
+        np.random.RandomState.get_state,
+        np.random.RandomState.set_state,
+    ),
+    np.random.Generator: (
+        lambda thing: thing.bit_generator.state,
+        lambda thing, state: setattr(thing.bit_generator, "state", state),
+    ),
+}  # how to note what an object holds beside its attributes, and how to put it back
 _NOT_HELD = (Tensor, nn.Module, type, FunctionType, BuiltinFunctionType, ModuleType, str, bytes)

@@ -43,7 +43,7 @@ def _cell(unit: Unit, ask: Ask) -> Unit:
     return _DecidedCell(unit, ask).unit
 
 
-ANYHOW = "anyhow"  # the fact of a decided cell that makes such a forward
+ANYHOW = "anyhow"  # the fact of a decided cell that knows how to be called in any way
 CHOSEN = "chosen by another"  # whether a cell is what another choice chose
 _forwards: WeakValueDictionary[object, Function] = WeakValueDictionary()  # by the wiring
 
@@ -58,7 +58,7 @@ class _DecidedCell:
         self.first: int = self.facts["num_predecessors"]
         self.unit = Unit("graph", unit.cls)
         self.unit.changed = True
-        self.unit.facts[ANYHOW] = self.take_anything
+        self.unit.facts[ANYHOW] = self
         for name in ("preprocessor", "postprocessor"):
             if unit.children.get(name) is not None:
                 self.unit.children[name] = unit.children[name]
@@ -74,6 +74,19 @@ class _DecidedCell:
     def take_anything(self) -> Function:
         """A forward for callers of all kinds: with one list, or the inputs one by one."""
         return self._forward(anyhow=True)
+
+    def attributes(self) -> dict[str, Argument]:
+        """The plain attributes of a `runner.nn.Cell`, for code that reads them."""
+        read = {state for states in self.states for state in states}
+        nodes = range(self.first, self.first + len(self.states))
+        every = self.facts["merge_op"] == "all"
+        return {
+            "num_predecessors": self.first,
+            "concat_dim": self.facts["concat_dim"],
+            "merge_op": self.facts["merge_op"],
+            "inputs": [[*states] for states in self.states],
+            "output_node_indices": [node for node in nodes if every or node not in read],
+        }
 
     def _forward(self, *, anyhow: bool) -> Function:
         processors = self.facts["preprocessor"], self.facts["postprocessor"]
@@ -142,23 +155,30 @@ def take_anything(root: Unit) -> None:
     """Give the decided cells of a model a forward that takes its inputs in any way, but for those
     that are called in code of the graph alone, and there with a list."""
     cells = {unit for _, unit in root.walk() if ANYHOW in unit.facts}
-    known = _called_with_lists(root, cells) if cells else set()
+    hidden = _below_unread_code(root) & cells if cells else set()
+    known = _called_with_lists(root, cells) - hidden if cells else set()
     for cell in cells:
-        forward = cell.facts.pop(ANYHOW)
+        decided: _DecidedCell = cell.facts.pop(ANYHOW)
         del cell.facts[CHOSEN]
         if cell not in known:
-            cell.functions["forward"] = forward()
+            cell.functions["forward"] = decided.take_anything()
+        if cell in hidden:
+            cell.attributes |= decided.attributes()
 
 
-def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
-    """The cells that only nodes call, and these with a list: one that they make, or one by its
-    type, which decides in what way code that was read calls a cell."""
-    hidden = {
+def _below_unread_code(root: Unit) -> set[Unit]:
+    """The units that code which was not read may call, and look at."""
+    return {
         inner
         for _, unit in root.walk()
         if unit.grade == "shell" or unit.inherits
         for _, inner in unit.walk()
     }
+
+
+def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
+    """The cells that only nodes call, and these with a list: one that they make, or one by its
+    type, which decides in what way code that was read calls a cell."""
     calls: dict[Unit, list[bool]] = {}
     for _, unit in root.walk():
         for function in unit.functions.values():
@@ -166,7 +186,7 @@ def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
                 if node.op == "call_module" and (called := unit.find(node.path)) in cells:
                     typed = unit not in cells and not called.facts[CHOSEN]
                     calls.setdefault(called, []).append(typed or _is_list(node.args))
-    return {cell for cell, lists in calls.items() if all(lists) and cell not in hidden}
+    return {cell for cell, lists in calls.items() if all(lists)}
 
 
 def _is_list(args: Sequence[Argument]) -> bool:

@@ -11,6 +11,7 @@ from runner import nn
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
+from runner.errors import GraphError
 from runner.trial import Trial
 
 SHAPE = (calling.WIDTH,)
@@ -63,3 +64,11 @@ def test_without_a_build_and_left_open_it_is_the_default(name):
     for model in models:
         model.load_state_dict(right.state_dict())
         torch.testing.assert_close(outputs(model, x), outputs(right, x))
+
+
+@pytest.mark.parametrize("shape", [None, SHAPE], ids=["read", "validated"])
+def test_a_choice_that_only_a_closure_holds_is_refused_in_every_sample(shape):
+    engine = BaseEngine(shape, space={"_target_": "calling._Captured"}, trust=["calling"])
+    for sample in engine.space.enumerate():
+        with pytest.raises(GraphError, match=r"leaves a choice open\. Hand the choice to it"):
+            built(engine, sample)

@@ -10,7 +10,8 @@ from runner.trial import Trial
 
 NAMES = (
     *("Has", "Is", "OfType", "Counts", "InALoop", "Numbered", "ByAnotherName", "Gets", "Reads"),
-    *("OfAChild", "OfAValue"),
+    *("OfAChild", "OfAValue", "Children", "NamedChildren", "HowManyModules", "BehindAValue"),
+    *("BehindData", "EachBlock", "OfAnAttribute", "GivenAway"),
 )
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 

@@ -1,13 +1,16 @@
 """A conversion proves itself: what computes something else than its module is kept as it is."""
 
+import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from runner.graph import conversion
 from runner.graph.conversion import convert
+from runner.graph.equivalence import restored
 from runner.graph.graph import Graph
 from runner.graph.unit import Unit
 from runner.graph.validation import CannotRun, validate
@@ -203,3 +206,38 @@ def test_validation_leaves_the_model_as_it_was():
     assert not any(module._forward_pre_hooks for module in model.modules())
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(x, X)
+
+
+class Dotted(dict):
+    """A dict whose copy cannot be made by `copy`."""
+
+    __getattr__ = dict.get
+
+
+class Odd(list):
+    """A list that says no to what a copy would ask of it."""
+
+    def copy(self):
+        raise NotImplementedError
+
+    def clear(self):
+        raise NotImplementedError
+
+
+def test_what_a_model_holds_is_put_back():
+    net = nn.Identity()
+    net.dotted, net.odd = Dotted(scale=2.0), Odd([1])
+    net.dotted.note = "hi"
+    net.torch, net.python = torch.Generator(), random.Random(0)
+    net.array, net.legacy = np.random.default_rng(0), np.random.RandomState(0)
+
+    def draws():
+        drawn = torch.rand(1, generator=net.torch), net.python.random()
+        return [*map(float, (*drawn, net.array.random(), net.legacy.rand()))]
+
+    with restored(net):
+        first = draws()
+        net.dotted["scale"], net.dotted.note = 3.0, "ho"
+        list.append(net.odd, 2)
+    assert draws() == first
+    assert (net.dotted, net.dotted.note, net.odd) == (Dotted(scale=2.0), "hi", Odd([1]))

@@ -289,3 +289,16 @@ class Needed(InChild):
 
     def forward(self, x):
         return self.basic(self.inner(self.layer(x)))
+
+
+class _Captured(nn.Module):
+    """A function that was made in the constructor knows the choice, and no attribute does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(WIDTH, WIDTH)
+        p = nn.ValueChoice([1, 2, 3], label="q")
+        self.function = lambda x: x * p
+
+    def forward(self, x):
+        return self.function(self.layer(x))

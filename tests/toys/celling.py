@@ -203,6 +203,15 @@ class Above(_Place):
         return self.inner(x) + self.inner.body(x) if odd["a"][1] == "b" else x
 
 
+class ReadInAShell(_Place):
+    """A forward that cannot be read looks at attributes of the cell."""
+
+    def forward(self, x):
+        y = self.body([self.first(x)])
+        read = sum(map(len, self.body.inputs)) + self.body.num_predecessors + self.body.concat_dim
+        return (lambda value: value)(y) * read + sum(self.body.output_node_indices)
+
+
 class _Given(_Place):
     """Gives its cell of two inputs another number of them, in a list."""
 

@@ -147,3 +147,95 @@ class OfAValue(nn.Module):
         if self.p == 2:
             x = x * 5
         return x + 1 if isinstance(self.p, int) else x
+
+
+@nn.model_wrapper
+class Children(One):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.g(x)
+        for _ in self.g.children():
+            y = y + 1
+        return y
+
+
+@nn.model_wrapper
+class NamedChildren(One):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.g(x)
+        for i, (name, _) in enumerate(self.g.named_children()):
+            y = y + i + len(name)
+        return y
+
+
+@nn.model_wrapper
+class HowManyModules(One):
+    def forward(self, x: Tensor) -> Tensor:
+        k = 0
+        for _ in self.modules():
+            k += 1
+        return self.g(x) * k + len(list(self.g.parameters()))
+
+
+@nn.model_wrapper
+class BehindAValue(One):
+    """Seen only where another choice has another value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.ValueChoice([1, 2], label="w")
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.g(x)
+        if self.w == 2:
+            for _ in self.g.children():
+                y = y + 1
+        return y
+
+
+@nn.model_wrapper
+class BehindData(One):
+    """Seen on other data than the example."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.g(x)
+        if x.abs().max() > 1.5:
+            for _ in self.g.modules():
+                y = y + 1
+        return y
+
+
+@nn.model_wrapper
+class EachBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Repeat(lambda i: nn.Linear(4, 4), (1, 3), label="depth")
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks.children():
+            x = block(x)
+        for name, block in self.blocks.named_children():
+            if name == "1":
+                x = block(x)
+        return x
+
+
+@nn.model_wrapper
+class OfAnAttribute(One):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.g(x)
+        return y * 2 if self.g.__class__.__name__ == "Linear" else y
+
+
+@nn.model_wrapper
+class GivenAway(One):
+    """A choice that is computed with leaves the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.ValueChoice([1, 2], label="w")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[int]]:
+        y = self.g(x)
+        for v in [self.w, 2]:
+            y = y * v
+        return y, [self.w, 2]

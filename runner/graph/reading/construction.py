@@ -1,7 +1,10 @@
 """How modules were constructed, checked by doing it again."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import FunctionType
 from typing import Any, final
 
 from torch import nn
@@ -21,6 +24,7 @@ from runner.graph.unit import Call, Ref, Unit
 from runner.graph.weight import CAST
 from runner.nn.expression import is_open, replace_open, variables_in
 from runner.nn.record import KEY, Record, record_of
+from runner.nn.value import is_decided
 
 
 @final
@@ -67,11 +71,13 @@ class Construction:
         record = record_of(module)
         given = set() if record is None else _labels((record.args, {**record.kwargs}))
         for inner in module.modules():
-            own = _labels([value for name, value in vars(inner).items() if name != KEY])
-            if is_choice(type(inner)) or own - given:
+            held = [value for name, value in vars(inner).items() if name != KEY]
+            decided = any(is_decided(value) for value in _captured(held))
+            if is_choice(type(inner)) or _labels([*held, *_captured(held)]) - given or decided:
                 raise GraphError(
-                    f"{self.notes.paths.get(id(module))} ({type(module).__name__}) is kept whole, "
-                    "and its constructor leaves a choice open. Hand the choice to it from outside."
+                    f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, "
+                    "and its constructor leaves a choice open. Hand the choice to it from outside, "
+                    "or run with engine=py."
                 )
 
     def _takes_from_outside(self, module: nn.Module, record: Record) -> bool:
@@ -157,10 +163,10 @@ class Construction:
         self._cast(module, unit, record)
         edits = self.rebuilder.edits(module, record, key)
         if edits is None and record.asked and unit.grade == "basic":
-            path = self.notes.paths.get(id(module))
             raise GraphError(
-                f"{path} ({type(module).__name__}) is kept whole, and its constructor asks for a "
-                "choice. Hand what was chosen to it from outside."
+                f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, and its "
+                "constructor asks for a choice. Hand what was chosen to it from outside, or run "
+                "with engine=py."
             )
         if edits is None:
             unit.changed = unit.grade != "basic"
@@ -198,6 +204,23 @@ class Construction:
 def _labels(value: Any) -> set[str]:
     """The labels of the choices that are open in a value."""
     return {variable.choice.label for variable in variables_in(value)}
+
+
+def _captured(value: Any) -> Iterator[Any]:
+    """What functions in a value, in containers too, have of where they were made: variables
+    around them, defaults, arguments of partial functions."""
+    if isinstance(value, FunctionType):
+        yield from value.__defaults__ or ()
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # not bound yet
+                yield cell.cell_contents
+                yield from _captured(cell.cell_contents)
+    elif isinstance(value, functools.partial):
+        yield from (*value.args, *value.keywords.values())
+        yield from _captured(value.func)
+    elif isinstance(value, list | tuple | set | dict):
+        for item in [*value.values()] if isinstance(value, dict) else [*value]:
+            yield from _captured(item)
 
 
 def _may_call_values(module: nn.Module, unit: Unit) -> bool:

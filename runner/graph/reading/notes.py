@@ -19,6 +19,10 @@ class Notes:
         """All notes, in the order in which they were made."""
         return [*self._all.values()]
 
+    def place(self, module: nn.Module) -> str:
+        """The path of a module, in words for the root."""
+        return self.paths[id(module)] or "the model"
+
     def say(self, module: nn.Module, text: str, *, lost: bool = False) -> None:
         """Note something about a module."""
         path = self.paths[id(module)]

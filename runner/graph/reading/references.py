@@ -17,9 +17,10 @@ def reference(thing: Any) -> str:
             return f"{home}:{name}"
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", name)
     if not module or _found(module, qualname) is not thing:
+        what = f"{module}.{qualname}" if module and qualname else f"{thing!r:.80}"
         raise GraphError(
-            f"{thing!r} cannot be written down: there is no {qualname!r} in {module!r}. Define it "
-            "at the top of a module."
+            f"{what} cannot be written down, since nothing can import it. Define it at the top of "
+            "a module."
         )
     return f"{module}:{qualname}"
 

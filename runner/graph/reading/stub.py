@@ -91,6 +91,17 @@ def typed_parameters(forward: Callable[..., Any]) -> tuple[list[Typed], Any]:
     return parameters, Tensor if result in (None, type(None), Any) else result
 
 
+@functools.cache
+def keyword_only(function: Any) -> frozenset[str]:
+    """The parameters that a function takes by name alone: TorchScript takes no such ones with
+    defaults, so that a stub has them among the others."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # none, or one without a signature
+        return frozenset()
+    return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
 def _hints(forward: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(forward)

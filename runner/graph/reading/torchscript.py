@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -36,6 +37,7 @@ from runner.graph.reading.scripted import (
 from runner.graph.reading.standins import called_values, is_choice, open_stub, stand_in
 from runner.graph.reading.stub import (
     hidden,
+    keyword_only,
     stub_of,
     tells_its_types,
 )
@@ -252,7 +254,8 @@ class Reader:
         found = self.types[id(module)]
         if not found.stubbed and not self.is_opaque(module) and method not in found.functions:
             self._queue.append((module, method))
-        return found.schema(method)
+        named = keyword_only(getattr(self.class_of(module), plain_name(method), None))
+        return [replace(f, by_name=f.by_name or f.name in named) for f in found.schema(method)]
 
     def _name_overloads(self) -> None:
         """Give overloaded methods their plain name where only one variant of them is called."""

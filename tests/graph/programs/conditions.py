@@ -99,7 +99,7 @@ class FractionIsTrue(nn.Module):
             x = x + 2
         if not x[0].item():
             x = x + 3
-        while zero:
+        if zero:
             x = x + 4
         both = (first and 3.0, zero or 5.0, bool(first), int(first), bool(zero))
         return x if x[1].item() else x * 2, both

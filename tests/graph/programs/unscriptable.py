@@ -324,3 +324,27 @@ class Marked(nn.Module):
 
 
 program(floats(2, 3), grade="shell")(Marked)
+
+
+class _ByName(nn.Module):
+    """TorchScript takes no parameters by name alone that have a default."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x, h=None, *, flag=False, times: int = 1):
+        y = self.layer(x) * times
+        if flag:
+            y = y + 1
+        return y if h is None else y + h
+
+
+@program(floats(2, 4))
+class CallsByName(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.kept = _ByName()
+
+    def forward(self, x):
+        return self.kept(x, x) + self.kept(x, flag=True) + self.kept(x, h=x, times=3, flag=True)

@@ -6,6 +6,7 @@ has no answer: each sample would have its own.
 """
 
 import ast
+from types import BuiltinFunctionType
 from typing import Any, final
 
 from torch import nn
@@ -17,6 +18,9 @@ from runner.graph.reading.touched import stored_names
 
 _ASKED = (hasattr, isinstance, len, getattr, callable, issubclass, type)
 _PLAIN = (bool, int, float, str, type(None))
+_RUN = ("forward", "training")  # what reading these asks is the same for all candidates
+_DEEP = ("modules", "named_modules", "parameters", "named_parameters", "buffers", "named_buffers",
+         "state_dict", "get_submodule", "get_parameter", "get_buffer")  # fmt: skip
 _VALUES = ("children", "modules", "values")
 _PAIRS = ("named_children", "named_modules", "items")
 
@@ -40,6 +44,9 @@ class _Asking(ast.NodeTransformer):
         function = self.source.value_of(node.func)
         if node.args and not node.keywords and any(function is asked for asked in _ASKED):
             return self._answered(node, node.args[0])
+        if isinstance(function, type | BuiltinFunctionType):  # list(module), enumerate(module)
+            for argument in node.args:
+                self._refuse_open(node, argument)
         return self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
@@ -48,13 +55,36 @@ class _Asking(ast.NodeTransformer):
             return self._answered(node, left.args[0])
         return self.generic_visit(node)
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr not in _RUN:
+            self._refuse_open(node, node.value, deep=node.attr in _DEEP)
+        return self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self._refuse_open(node, node.value)
+        return self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        self._refuse_open(node.iter, node.iter)
+        return self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        self._refuse_open(node.iter, node.iter)
+        return self.generic_visit(node)
+
+    def _refuse_open(self, node: ast.expr, subject: ast.expr, *, deep: bool = False) -> None:
+        """Refuses to look into a choice that is open: its candidates have other parts."""
+        asked = self.modules.of(subject, self.source.module) or []
+        looked = [inner for module in asked for inner in module.modules()] if deep else asked
+        if any(is_choice(original(module)) for module in looked):
+            self.source.refuse(node, f"{ast.unparse(node)} depends on what is chosen")
+
     def _answered(self, node: ast.expr, subject: ast.expr) -> ast.AST:
         root = self.source.module
         asked = self.modules.of(subject, root)
         if root is None or asked is None:
             return self.generic_visit(node)
-        if any(is_choice(original(module)) for module in asked):
-            self.source.refuse(node, f"{ast.unparse(node)} depends on what is chosen")
+        self._refuse_open(node, subject)
         self._check_settled(node, asked)
         question = _Question(self.source, node, subject)
         answers = question(root)
