@@ -36,9 +36,9 @@ from runner.data.data import Batch
 from runner.evaluators.group import Group
 from runner.evaluators.race import ROUNDS
 from runner.fusion.fuse import fuse
-from runner.fusion.parameters import Parameters
+from runner.fusion.packed_parameters import Parameters
 from runner.fusion.program import Programs
-from runner.fusion.streams import Streams
+from runner.fusion.random_streams import Streams
 from runner.training.process import keep_memory
 from runner.trial import Gain
 

@@ -17,9 +17,9 @@ from runner.evaluators.classification import Classification
 from runner.evaluators.member import Member
 from runner.evaluators.schedule import Cosine
 from runner.fusion.program import Programs
-from runner.space import Space
+from runner.space.sample import Sample, generator
+from runner.space.space import Space
 from runner.trial import Trial
-from runner.walk import Sample, generator
 
 BATCH = 64
 STEPS = 144  # of a short training: 8 epochs of digits

@@ -17,9 +17,9 @@ from report import Target
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 10.0  # percent of a search
 TIMED = (  # what validates, where it is called from
-    ("runner.engines.open_graph", "validate"),
-    ("runner.engines.open_graph:OpenGraph", "_agrees"),
-    ("runner.graph.effects_validation:EffectsValidation", "validate"),
+    ("runner.engines.symbolic_graph", "validate"),
+    ("runner.engines.symbolic_graph:OpenGraph", "_agrees"),
+    ("runner.graph.validation.in_place_effects:EffectsValidation", "validate"),
     ("runner.engines.inheritance", "_compared"),
 )
 RESNET = {

@@ -112,7 +112,7 @@ def mutations(graph: Any) -> dict[str, list[dict[str, Any]]]:
 def _chains(graph: Any) -> Iterator[str]:
     """Units that do no more than hold several blocks, each of which is given what the one before
     it gives: stages."""
-    from runner.graph.sites import is_in_order, sites
+    from runner.graph.transforms.call_sites import is_in_order, sites
 
     for path, unit in graph.units():
         blocks = [child for child in unit.children.values() if child is not None]
@@ -127,7 +127,7 @@ def _chains(graph: Any) -> Iterator[str]:
 def _keeps(graph: Any, path: str) -> bool:
     """Whether the last block of a stage gives what it is given, by its shape, so that it can be
     dropped."""
-    from runner.mutators.spots import specs_at
+    from runner.mutators.channel_counts import specs_at
 
     *_, last = graph.unit(path).children
     specs = specs_at(graph, [f"{path}.{last}"]).values()
@@ -149,15 +149,15 @@ def _tried(graph: Any, entries: Sequence[Mapping[str, Any]], example: Any) -> st
     """Mutate a copy of a graph, write it, load it, and train it for a step."""
     import torch
 
+    from runner.config.instantiate import build
+    from runner.config.mutator_entries import written_out
     from runner.graph import generate
-    from runner.graph.argument import Spec
-    from runner.graph.lint import lint
-    from runner.graph.load import load_source
-    from runner.graph.mutator import mutate
-    from runner.graph.running.shapes import propagate
-    from runner.mutations import written_out
-    from runner.targets import build
-    from runner.walk import Walk
+    from runner.graph.codegen.load import load_source
+    from runner.graph.interpreter.shape_propagation import propagate
+    from runner.graph.ir.argument import Spec
+    from runner.graph.ir.lint import lint
+    from runner.graph.transforms.mutator import mutate
+    from runner.space.sample import Walk
 
     twin = graph.copy()
     mutators = [build(node) for node in written_out([dict(entry) for entry in entries])]

@@ -94,10 +94,10 @@ def inheritance(*, quick: bool) -> list[Row]:
 def _row(folder: Path, seed: int, epochs: int) -> Row:
     import torch
 
+    from runner.config.mutator_entries import written_out
     from runner.engines.base import BaseEngine
-    from runner.mutations import written_out
+    from runner.space.sample import generator
     from runner.trial import Trial
-    from runner.walk import generator
 
     def engine(weights: str | None, space_weights: str | None) -> BaseEngine:
         space = {"_target_": "mutate_inherit.SmallResNet", "weights": weights}
@@ -125,10 +125,10 @@ def _train(model: nn.Module, epochs: int, seed: int) -> list[float]:
     """Train as `conf/evaluator/classification.yaml` says; the accuracy after each epoch."""
     import torch
 
-    from runner.composing import compose_config
-    from runner.config import settings_from
+    from runner.config.compose import compose_config
+    from runner.config.instantiate import build
+    from runner.config.settings import settings_from
     from runner.evaluators.evaluator import Run
-    from runner.targets import build
     from runner.trial import Metrics
 
     overrides = [f"evaluator.epochs={epochs}"]

@@ -25,9 +25,10 @@ from parts import CANDIDATES, CHOICES
 from report import Target, as_figures, console, options, target_table, write
 from rich.table import Table
 
+from runner.display.progress import Progress, Silent
 from runner.engines.py import PyEngine
 from runner.experiment import Budget, Experiment
-from runner.progress import Progress, Silent
+from runner.space.sample import generator
 from runner.store import Store, read
 from runner.strategies.random import Random
 from runner.tasks.search import WeightKeeper
@@ -35,7 +36,6 @@ from runner.training.inline import Inline
 from runner.training.local import Local
 from runner.training.service import TrainingService
 from runner.trial import Objective, Report, Setup, Trial, trial_seed
-from runner.walk import generator
 
 Service = Callable[[Setup], TrainingService]
 OBJECTIVE = Objective("val/accuracy", "max")

@@ -11,9 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.launch import run
     from runner.nn.build import draw, sample
     from runner.results import Run, load
-    from runner.session import run
 
 __version__ = "0.1.0"
 __all__ = ["Run", "draw", "load", "run", "sample"]
@@ -21,7 +21,7 @@ __all__ = ["Run", "draw", "load", "run", "sample"]
 _HOME = {
     "Run": "runner.results",
     "load": "runner.results",
-    "run": "runner.session",
+    "run": "runner.launch",
     "draw": "runner.nn.build",
     "sample": "runner.nn.build",
 }

@@ -11,8 +11,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from runner import composing, session
-from runner.config import conf_folder
+from runner import launch as session
+from runner.config import compose as composing
+from runner.config.settings import conf_folder
 from runner.errors import RunFailed, RunnerError
 
 session.register_resolvers()

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, final
 
+from runner.display.progress import Progress
 from runner.engines.engine import Engine
 from runner.errors import Refused, RunFailed, RunnerError, one_line
-from runner.progress import Progress
-from runner.space import Space
+from runner.space.sample import DrawError, Sample, sample_key
+from runner.space.space import Space
 from runner.store import Store
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
 from runner.trial import REFUSED, Failure, Report, Trial, trial_seed
-from runner.walk import DrawError, Sample, sample_key
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials

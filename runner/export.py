@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from runner.errors import RunFailed, RunnerError, one_line
-from runner.graph.load import load_file
+from runner.graph.codegen.load import load_file
 from runner.results import Run, write_model
 from runner.trial import MODEL, WEIGHTS, Metrics, Trial
 from runner.weights import check_weights

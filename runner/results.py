@@ -7,14 +7,14 @@ from typing import Any, Literal, final
 
 from torch import nn
 
-from runner.config import Settings
+from runner.config.settings import Settings
 from runner.engines.engine import Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError
-from runner.graph.load import CONSTANTS
-from runner.heading import heading
+from runner.graph.codegen.load import CONSTANTS
+from runner.model_header import heading
+from runner.space.sample import Sample
 from runner.store import RECORD, read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Objective, Trial, top, trial_folder
-from runner.walk import Sample
 from runner.weights import WeightsError, load_weights
 
 Formatter = Literal["dict", "code", "instance"]
@@ -113,7 +113,7 @@ class Run:
         return make(self.settings)
 
     def _repr_html_(self) -> str:
-        from runner.tables import html
+        from runner.display.tables import html
 
         return html(self.trials, self.objective)
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, Self, final
 from filelock import FileLock, Timeout
 
 from runner.errors import ConfigError, RunFailed
+from runner.space.sample import Sample
 from runner.trial import Failure, Gain, Objective, State, Trial
-from runner.walk import Sample
 
 RECORD = "run.db"
 VERSION = 2

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self, final
 
-from runner.walk import Sample, generator
+from runner.space.sample import Sample, generator
 
 MODEL = "model.py"  # the source of a model, in the folder of its trial
 WEIGHTS = "weights.safetensors"  # its trained weights, in the same folder

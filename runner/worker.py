@@ -13,14 +13,15 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from runner.config.instantiate import build, locate, put
 from runner.data.data import Data
 from runner.engines.engine import Engine
 from runner.errors import Refused, one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
 from runner.evaluators.race import Prospects
 from runner.fusion.program import Programs
-from runner.heading import add_facts
-from runner.targets import build, locate, put
+from runner.model_header import add_facts
+from runner.space.sample import Sample
 from runner.trial import (
     MODEL,
     OUT_OF_MEMORY,
@@ -34,7 +35,6 @@ from runner.trial import (
     Setup,
     trial_folder,
 )
-from runner.walk import Sample
 from runner.weights import load_weights, save_weights
 
 Send = Callable[[Report], None]

@@ -5,7 +5,7 @@ import operator
 import pytest
 import torch
 
-from runner.graph.writing.effects import WRITE, of_function, of_method
+from runner.graph.ir.effects import WRITE, of_function, of_method
 from runner.operators import (
     always_shares,
     attribute_shares,

@@ -12,8 +12,8 @@ import torch
 from hostile import LABELS, STRINGS
 
 import runner
+from runner.config.instantiate import build
 from runner.errors import ConfigError, RunnerError
-from runner.targets import build
 from runner.trial import WEIGHTS
 
 MLP = ["space=mlp", "strategy=random", "evaluator.epochs=1", "budget.trials=4", "export.top=2",

@@ -10,18 +10,18 @@ from typing import Any, final
 from safetensors.torch import load
 from torch import nn
 
+from runner.config.instantiate import build
+from runner.config.mutator_entries import Places
 from runner.engines.compiler import Compiler
 from runner.engines.engine import Engine, ModelSource
 from runner.engines.inheritance import inherit
 from runner.errors import GraphError
-from runner.graph.graph import Graph
-from runner.graph.load import CONSTANTS, load_file, load_source
-from runner.heading import heading
-from runner.mutations import Places
+from runner.graph.codegen.load import CONSTANTS, load_file, load_source
+from runner.graph.ir.graph import Graph
+from runner.model_header import heading
 from runner.nn.build import sample as building
-from runner.targets import build
+from runner.space.sample import DrawError, Sample, sample_key
 from runner.trial import MODEL, Job, Metrics, Trial, trial_folder
-from runner.walk import DrawError, Sample, sample_key
 
 
 @final

@@ -11,21 +11,21 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from runner.choice import Value
+from runner.config.instantiate import locate
+from runner.config.mutator_entries import Places
 from runner.engines.base import BaseEngine
 from runner.engines.engine import Engine, ModelSource
 from runner.errors import ConfigError, GraphError, Refused
-from runner.fusion.codec import from_json, to_json
-from runner.fusion.flattening.flatten import programs_of
 from runner.fusion.fuse import NotFused, fuse
-from runner.fusion.parameters import Parameters
+from runner.fusion.packed_parameters import Parameters
 from runner.fusion.program import Programs
-from runner.fusion.streams import Streams
-from runner.graph.graph import Graph
-from runner.mutations import Places
-from runner.targets import locate
+from runner.fusion.random_streams import Streams
+from runner.fusion.serialization import from_json, to_json
+from runner.fusion.tracing.trace import programs_of
+from runner.graph.ir.graph import Graph
+from runner.space.choice import Value
+from runner.space.sample import DrawError, Sample, generator, sample_key
 from runner.trial import Job, Metrics, Trial
-from runner.walk import DrawError, Sample, generator, sample_key
 
 log = logging.getLogger(__name__)
 KEPT = 256  # models whose programs are remembered

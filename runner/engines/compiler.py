@@ -7,29 +7,29 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
-from runner.config import INHERIT
+from runner.config.instantiate import build
+from runner.config.mutator_entries import Places
+from runner.config.settings import INHERIT
+from runner.engines.conversion_log import Notes
 from runner.engines.engine import ModelSource
 from runner.engines.example import Example
 from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
-from runner.engines.notes import Notes
-from runner.engines.open_graph import OpenGraph
 from runner.engines.standalone import check_standalone
+from runner.engines.symbolic_graph import OpenGraph
 from runner.errors import ConfigError, GraphError, Refused, refusal
-from runner.graph.argument import Spec
-from runner.graph.effects_validation import EffectsValidation
-from runner.graph.graph import Graph
-from runner.graph.inheriting.loaded import loaded_bytes
-from runner.graph.inheriting.plan import mark
-from runner.graph.lint import lint
-from runner.graph.load import save_tensors
-from runner.graph.mutator import Mutator, drop_placeholders, mutate
-from runner.graph.running.shapes import EXAMPLES, propagate
-from runner.graph.writing.generate import generate
-from runner.mutations import Places
-from runner.space import Space
-from runner.targets import build
-from runner.walk import Chooser, DrawError, Sample, Walk, lookup, sample_key
+from runner.graph.codegen.generate import generate
+from runner.graph.codegen.load import save_tensors
+from runner.graph.interpreter.shape_propagation import EXAMPLES, propagate
+from runner.graph.ir.argument import Spec
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.lint import lint
+from runner.graph.transforms.mutator import Mutator, drop_placeholders, mutate
+from runner.graph.validation.in_place_effects import EffectsValidation
+from runner.graph.weight_transfer.plan import mark
+from runner.graph.weight_transfer.pretrained import loaded_bytes
+from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup, sample_key
+from runner.space.space import Space
 
 log = logging.getLogger(__name__)
 

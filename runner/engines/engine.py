@@ -8,22 +8,22 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.config import Settings
+from runner.config.instantiate import build, locate, signature
+from runner.config.mutator_entries import Places
+from runner.config.settings import Settings
 from runner.errors import ConfigError
 from runner.fusion.program import Programs
-from runner.graph.graph import Graph
-from runner.mutations import Places
-from runner.space import Space
-from runner.targets import build, locate, signature
+from runner.graph.ir.graph import Graph
+from runner.space.sample import Sample, sample_key
+from runner.space.space import Space
 from runner.trial import Job, Metrics, Trial
-from runner.walk import Sample, sample_key
 
 
 @final
 @dataclass(frozen=True)
 class ModelSource:
     """Python source of a model; it defines `build() -> torch.nn.Module`. `constants` is the file
-    of the tensors it needs (`runner.graph.load.CONSTANTS`), None when it needs none."""
+    of the tensors it needs (`runner.graph.codegen.load.CONSTANTS`), None when it needs none."""
 
     text: str
     constants: bytes | None = None

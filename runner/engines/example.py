@@ -8,10 +8,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from runner.config.instantiate import build
 from runner.data.data import Data
 from runner.errors import one_line
-from runner.graph.running.shapes import EXAMPLES
-from runner.targets import build
+from runner.graph.interpreter.shape_propagation import EXAMPLES
 
 log = logging.getLogger(__name__)
 

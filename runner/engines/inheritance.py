@@ -12,21 +12,21 @@ from safetensors import safe_open
 from torch import Tensor, default_generator, nn
 from torch.random import fork_rng
 
+from runner.config.instantiate import build
 from runner.errors import GraphError, one_line
-from runner.graph.graph import Graph
-from runner.graph.inheriting.apply import narrowed, start_identities, take_over
-from runner.graph.inheriting.comparing import NotCompared, Verdict, compared, outputs
-from runner.graph.inheriting.identity import NEITHER
-from runner.graph.inheriting.plan import Plan, inheritance
-from runner.graph.inheriting.report import Claim, Gift, report, share
-from runner.graph.load import load_file
-from runner.graph.tracks import Tracks
-from runner.graph.widths.source import Source
-from runner.graph.widths.tracking import tracks
+from runner.graph.channels.channel_tracking import tracks
+from runner.graph.channels.tracks import Tracks
+from runner.graph.codegen.load import load_file
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.width_source import Source
+from runner.graph.weight_transfer.apply import narrowed, start_identities, take_over
+from runner.graph.weight_transfer.comparison import NotCompared, Verdict, compared, outputs
+from runner.graph.weight_transfer.identity_init import NEITHER
+from runner.graph.weight_transfer.plan import Plan, inheritance
+from runner.graph.weight_transfer.report import Claim, Gift, report, share
 from runner.nn.build import sample as building
-from runner.targets import build
+from runner.space.sample import Sample
 from runner.trial import MODEL, WEIGHTS, Metrics, trial_folder
-from runner.walk import Sample
 from runner.weights import check_weights
 
 log = logging.getLogger(__name__)

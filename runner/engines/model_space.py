@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from runner.choice import Choice, Value, key
+from runner.config.instantiate import build
 from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
 from runner.nn.build import draw
-from runner.space import Space
-from runner.targets import build
-from runner.walk import Chooser, DrawError, Sample, lookup
+from runner.space.choice import Choice, Value, key
+from runner.space.sample import Chooser, DrawError, Sample, lookup
+from runner.space.space import Space
 
 log = logging.getLogger(__name__)
 

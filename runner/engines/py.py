@@ -6,14 +6,14 @@ from typing import Any, final
 
 from torch import nn
 
+from runner.config.instantiate import build
+from runner.config.python_source import Source
 from runner.engines.engine import Engine, ModelSource
 from runner.engines.model_space import ModelSpace
 from runner.errors import ConfigError
 from runner.nn.build import sample as building
-from runner.source import Source
-from runner.targets import build
+from runner.space.sample import Sample, sample_key
 from runner.trial import Job, Trial
-from runner.walk import Sample, sample_key
 
 
 @final

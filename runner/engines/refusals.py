@@ -5,7 +5,7 @@ from random import Random
 
 from runner.engines.engine import Engine
 from runner.errors import Refused, refusal
-from runner.walk import DrawError, generator
+from runner.space.sample import DrawError, generator
 
 
 def refusals(

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from runner.errors import ConfigError
-from runner.graph.graph import Graph
-from runner.graph.reading.unseen import methods
-from runner.graph.signature import locate
-from runner.graph.unit import Unit
-from runner.graph.writing.copying.copies import Copies
+from runner.graph.codegen.copied_methods.copies import Copies
+from runner.graph.frontend.overrides_and_hooks import methods
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.signature import locate
+from runner.graph.ir.unit import Unit
 
 KNOWN = sys.stdlib_module_names | {"torch", "safetensors"}
 

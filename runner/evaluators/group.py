@@ -11,14 +11,14 @@ import torch
 from runner.data.data import Batch, SearchData, Split
 from runner.errors import one_line
 from runner.evaluators.evaluator import NotFinite
-from runner.evaluators.fusion import Fusion
+from runner.evaluators.fused_group import Fusion
 from runner.evaluators.member import Member
 from runner.evaluators.race import TOO_SHORT, Prospects, now
 from runner.evaluators.seeds import OtherNumbers, seed_model, torch_seed
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import NotFused
 from runner.fusion.program import Programs
-from runner.fusion.streams import Streams
+from runner.fusion.random_streams import Streams
 from runner.trial import Gain, Metrics
 
 log = logging.getLogger(__name__)

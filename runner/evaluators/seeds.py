@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy
 import torch
 
-from runner.walk import generator
+from runner.space.sample import generator
 
 
 def seed_model(seed: int, epoch: int) -> None:

@@ -19,7 +19,7 @@ from runner.evaluators.evaluator import Evaluator, NotFinite, Run
 from runner.evaluators.group import Group
 from runner.evaluators.member import Forward, Member, lay_out
 from runner.evaluators.seeds import seed_data
-from runner.nn.same import same_value
+from runner.nn.equality import same_value
 from runner.trial import Metrics
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}

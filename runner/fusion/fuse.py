@@ -10,19 +10,19 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from runner.fusion.choose import draws, kernel_of, label_of
-from runner.fusion.emitter import Emitter
-from runner.fusion.frozen import changed, frozen
-from runner.fusion.kernels.free import function_of, put_results, write_call
+from runner.fusion.codegen import Emitter
+from runner.fusion.frozen_operations import changed, frozen
+from runner.fusion.gradient_reach import reached
+from runner.fusion.identity_elimination import shortened
+from runner.fusion.kernel_selection import draws, kernel_of, label_of
 from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, spoken
-from runner.fusion.kernels.tensors import tensor_of
+from runner.fusion.kernels.parameter_reads import tensor_of
+from runner.fusion.kernels.stateless import function_of, put_results, write_call
 from runner.fusion.layout import Layout
-from runner.fusion.parameters import Parameters
+from runner.fusion.packed_parameters import Parameters
 from runner.fusion.program import Program, Step, Var
-from runner.fusion.reached import reached
+from runner.fusion.random_streams import Streams
 from runner.fusion.schedule import schedule
-from runner.fusion.short import shortened
-from runner.fusion.streams import Streams
 
 Forward = Callable[[Tensor], Any]
 

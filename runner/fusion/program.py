@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
-from runner.graph.argument import all_in
+from runner.graph.ir.argument import all_in
 
 Kind = Literal["module", "function", "method", "tensor"]
 Argument = Any  # see above

@@ -2,8 +2,8 @@
 
 from typing import Any, final
 
-from runner.graph.graph import Graph
-from runner.graph.passing import pass_by, pass_from
+from runner.graph.ir.graph import Graph
+from runner.graph.transforms.bypass import pass_by, pass_from
 from runner.mutators.selection import Match, Selective, check_switches
 
 

@@ -4,16 +4,16 @@ import re
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
-from runner.graph.calm import calm_place, passes
-from runner.graph.graph import Graph
-from runner.graph.node import Node
-from runner.graph.passing import is_one, pass_node
-from runner.graph.repeat import repeat, repeat_call
-from runner.graph.sites import Site, is_in_order, is_used, sites
-from runner.graph.unit import Unit
-from runner.graph.writing.places import container
+from runner.graph.codegen.unit_forms import container
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Node
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.bypass import is_one, pass_node
+from runner.graph.transforms.call_sites import Site, is_in_order, is_used, sites
+from runner.graph.transforms.duplicate import repeat, repeat_call
+from runner.graph.transforms.insert_clones import calm_place, passes
+from runner.mutators.channel_counts import specs_at
 from runner.mutators.selection import Match, Selective, check_listed
-from runner.mutators.spots import specs_at
 
 
 @final

@@ -4,18 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 from runner.errors import ConfigError, GraphError
-from runner.graph.argument import Call
-from runner.graph.graft import graft
-from runner.graph.graph import Graph
-from runner.graph.memory_effects import works_in_place
-from runner.graph.node import Value
-from runner.graph.remake import made
-from runner.graph.repeat import order_children
-from runner.graph.sites import Site, is_in_order, parent_of, sites
-from runner.graph.unit import Unit
-from runner.mutators.making import call_of, check_candidate, snake
+from runner.graph.ir.argument import Call
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.memory_effects import works_in_place
+from runner.graph.ir.node import Value
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.call_sites import Site, is_in_order, parent_of, sites
+from runner.graph.transforms.duplicate import order_children
+from runner.graph.transforms.merge_graphs import graft
+from runner.graph.transforms.reconstruct import made
+from runner.mutators.candidates import call_of, check_candidate, snake
+from runner.mutators.channel_counts import Spots, Where
 from runner.mutators.selection import Match, Selective, check_listed
-from runner.mutators.spots import Spots, Where
 
 
 @final

@@ -5,11 +5,11 @@ from fractions import Fraction
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
-from runner.graph.argument import Argument
-from runner.graph.graph import Graph
-from runner.graph.remake import remake
-from runner.graph.signature import argument, signature
-from runner.graph.unit import Unit
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.signature import argument, signature
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.reconstruct import remake
 from runner.mutators.selection import Match, Selective, check_listed
 
 NAMED = 4  # so many modules without a kernel are named

@@ -4,15 +4,15 @@ from functools import partial
 from typing import Any, final
 
 from runner.errors import GraphError
-from runner.graph.calm import calm_place, keep_apart, passes
-from runner.graph.graft import graft
-from runner.graph.graph import Graph
-from runner.graph.memory_effects import works_in_place
-from runner.graph.remake import made
-from runner.graph.signature import locate
-from runner.graph.unit import Unit
-from runner.mutators.calls import check_function, function_of, name_of_call, replace_call
-from runner.mutators.making import arguments_of, call_of, check_candidate, given_by, target_of
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.memory_effects import works_in_place
+from runner.graph.ir.signature import locate
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.insert_clones import calm_place, keep_apart, passes
+from runner.graph.transforms.merge_graphs import graft
+from runner.graph.transforms.reconstruct import made
+from runner.mutators.candidates import arguments_of, call_of, check_candidate, given_by, target_of
+from runner.mutators.function_calls import check_function, function_of, name_of_call, replace_call
 from runner.mutators.selection import Match, Selective, check_listed
 
 

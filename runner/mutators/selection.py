@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 from typing import Any, final
 
 from runner.errors import ConfigError, did_you_mean
-from runner.graph.graph import Graph
-from runner.graph.mutator import Mutator
-from runner.graph.node import Node
-from runner.graph.unit import Unit
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Node
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.mutator import Mutator
 
 _PLAIN = (type(None), bool, int, float, str, list, tuple)  # as candidates: of plain JSON
 

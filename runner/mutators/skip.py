@@ -2,8 +2,8 @@
 
 from typing import Any, final
 
-from runner.graph.graph import Graph
-from runner.graph.joining import add_skip
+from runner.graph.ir.graph import Graph
+from runner.graph.transforms.add_skip import add_skip
 from runner.mutators.selection import Match, Selective, check_switches
 
 

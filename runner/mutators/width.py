@@ -7,10 +7,10 @@ from math import gcd, inf, lcm
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
-from runner.graph.graph import Graph
-from runner.graph.widths.applying import apply
-from runner.graph.widths.resizing import Resizing
-from runner.graph.widths.source import Source
+from runner.graph.channels.resize import Resizing
+from runner.graph.channels.write_back import apply
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.width_source import Source
 from runner.mutators.selection import Match, Selective, check_listed
 
 KEPT = 64  # so many graphs are remembered, with what was found out about their widths
@@ -37,7 +37,7 @@ class Width(Selective):
     that give as many channels as they get (norms, depthwise convolutions) have no width of their
     own, and are passed over where others match.
 
-    Found by trying (see `runner.graph.widths`), on shapes alone, for any module whose constructor
+    Found by trying (see `runner.graph.channels`), on shapes alone, for any module whose constructor
     is given its width as a number.
     """
 

@@ -14,11 +14,11 @@ from typing import Any, TypeVar, final
 
 from torch import nn
 
-from runner.choice import Choice, Value
 from runner.errors import SampleError, SymbolicError, did_you_mean
-from runner.nn.stack import note_asking
-from runner.nn.ways import Way, Ways
-from runner.walk import Chooser, Sample, Walk, lookup
+from runner.nn.exclusive_paths import Way, Ways
+from runner.nn.recording.call_stack import note_asking
+from runner.space.choice import Choice, Value
+from runner.space.sample import Chooser, Sample, Walk, lookup
 
 M = TypeVar("M", bound=nn.Module)
 UNSURE = -1  # the number of choices so far, where it depends on an open one

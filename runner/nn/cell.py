@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal, final, no_type_check
 import torch
 from torch import Tensor, nn
 
-from runner.choice import Categorical, Subset
 from runner.errors import SpaceError
 from runner.nn.build import current
+from runner.nn.equality import same_structure
 from runner.nn.expression import Variable, compute
 from runner.nn.layer import Maker, candidates_of, make
-from runner.nn.same import same_structure
+from runner.space.choice import Categorical, Subset
 
 
 @final
@@ -191,7 +191,7 @@ class OpenCell(Cell):
 
 
 def _listed(*inputs: Any) -> list[Any]:
-    """The inputs of a Cell that is called so; `runner.graph.primitives` writes the same down."""
+    """Returns the inputs of a Cell as a list; `graph.transforms.resolve_modules` writes the same."""
     one_list = len(inputs) == 1 and isinstance(inputs[0], list | tuple)
     return list(inputs[0] if one_list else inputs)
 

@@ -14,11 +14,11 @@ from typing import Any, Never, final
 
 from torch import Tensor
 
-from runner.choice import Categorical, Choice, Value
 from runner.errors import SymbolicError
 from runner.nn.build import current
 from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
-from runner.nn.stack import is_running, users_line
+from runner.nn.recording.call_stack import is_running, users_line
+from runner.space.choice import Categorical, Choice, Value
 
 Ask = Callable[[Choice], Value]
 Memo = dict[int, Any]

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import Tensor, nn
 
-from runner.choice import Categorical, Numeric, Subset
 from runner.errors import SpaceError
 from runner.nn.build import current
 from runner.nn.expression import Expression, Variable
-from runner.nn.open import OpenLayer, OpenRepeat, depths_of
+from runner.nn.symbolic_modules import OpenLayer, OpenRepeat, depths_of
+from runner.space.choice import Categorical, Numeric, Subset
 
 Maker = Callable[..., nn.Module]
 Reduction = Literal["sum", "mean", "concat", "none"]

@@ -4,7 +4,7 @@ from typing import NoReturn
 
 from runner.errors import Refused, SpaceError
 from runner.nn.build import is_building
-from runner.nn.stack import is_running, users_line
+from runner.nn.recording.call_stack import is_running, users_line
 
 
 def refuse(why: str) -> NoReturn:

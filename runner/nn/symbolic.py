@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from runner.choice import Categorical, Choice, Numeric, Subset, Value
 from runner.errors import SymbolicError
 from runner.nn.build import Build, building
 from runner.nn.expression import Expression
-from runner.nn.record import recording
-from runner.walk import Chooser
+from runner.nn.recording.record import recording
+from runner.space.choice import Categorical, Choice, Numeric, Subset, Value
+from runner.space.sample import Chooser
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from collections import deque
 from random import Random
 from typing import final
 
-from runner.choice import Choice, Value
 from runner.errors import ConfigError, SampleError
-from runner.space import Space
+from runner.space.choice import Choice, Value
+from runner.space.sample import Sample, Walk, generator, lookup, sample_key
+from runner.space.space import Space
 from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import Trial
-from runner.walk import Sample, Walk, generator, lookup, sample_key
 
 
 @final

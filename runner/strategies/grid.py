@@ -3,10 +3,10 @@
 from typing import final
 
 from runner.errors import ConfigError
-from runner.space import Space
+from runner.space.sample import Sample
+from runner.space.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
-from runner.walk import Sample
 
 
 @final

@@ -29,12 +29,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as Asked
 
-from runner.choice import Choice, Numeric, Subset, Value
 from runner.errors import ConfigError
-from runner.space import Space
+from runner.space.choice import Choice, Numeric, Subset, Value
+from runner.space.sample import Sample, generator, lookup
+from runner.space.space import Space
 from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import Trial
-from runner.walk import Sample, generator, lookup
 
 _LISTED = 64  # a Subset with no more values than this is one parameter
 _THEN = datetime(2000, 1, 1)  # Optuna wants times; nothing may depend on them

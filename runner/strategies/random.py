@@ -4,10 +4,10 @@ from random import Random as Generator
 from typing import final
 
 from runner.errors import SpaceError
-from runner.space import Space
+from runner.space.sample import Sample, Walk, generator, sample_key
+from runner.space.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
-from runner.walk import Sample, Walk, generator, sample_key
 
 _DRAWS = 100  # as many repeats in a row make it list what is left
 _LISTED = 1000  # how many samples to pick from then

@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import final
 
-from runner.space import Space
+from runner.space.sample import Sample
+from runner.space.space import Space
 from runner.trial import Trial
-from runner.walk import Sample
 
 LOST = 8  # so many refused proposals in a row: what was learned leads nowhere
 

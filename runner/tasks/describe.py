@@ -10,19 +10,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner import assembly, progress, text
-from runner.config import Settings
+from runner import parts as assembly
+from runner.config.mutator_entries import Places
+from runner.config.settings import Settings
+from runner.display import format as text
+from runner.display import progress
+from runner.display.tables import GAP, REASON, REASONS, count_text, structure_table
 from runner.engines.engine import Engine
 from runner.engines.refusals import refusals
 from runner.errors import Refused, refusal
 from runner.graph.drawing.picture import svg
-from runner.graph.graph import Graph
-from runner.mutations import Places
-from runner.space import search_space
-from runner.tables import GAP, REASON, REASONS, count_text, structure_table
+from runner.graph.ir.graph import Graph
+from runner.space.sample import DrawError
+from runner.space.space import search_space
 from runner.tasks.task import Task
 from runner.trial import Trial
-from runner.walk import DrawError
 
 PICTURE = "graph.svg"
 PATHS = 4  # so many places of a mutator are named

@@ -15,14 +15,15 @@ from pathlib import Path
 from types import FrameType
 from typing import final
 
-from runner import assembly, progress
-from runner.config import Settings
+from runner import parts as assembly
+from runner.config.settings import Settings
+from runner.display import progress
+from runner.display.tables import best_table, gains_text
 from runner.errors import ConfigError
 from runner.experiment import Budget, Experiment
 from runner.export import export
 from runner.results import Run
 from runner.store import RECORD, Store
-from runner.tables import best_table, gains_text
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
 from runner.trial import WEIGHTS, Job, Objective, Report, Trial, top, trial_folder

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from runner.config import Settings
+from runner.config.settings import Settings
 
 
 class Task(ABC):

@@ -9,9 +9,9 @@ import torch
 from runner.engines.base import BaseEngine
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, Refused, refusal
-from runner.graph.load import load_source
+from runner.graph.codegen.load import load_source
+from runner.space.sample import DrawError
 from runner.trial import Trial
-from runner.walk import DrawError
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 
@@ -72,11 +72,13 @@ def test_only_what_asks_is_kept(name, shells, text):
 
 def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     made = engine("Spare")
-    with caplog.at_level(logging.INFO, "runner.engines.notes"):
+    with caplog.at_level(logging.INFO, "runner.engines.conversion_log"):
         for sample in made.space.enumerate():
             made.key(sample)
     counts, note = [
-        record.message for record in caplog.records if record.name == "runner.engines.notes"
+        record.message
+        for record in caplog.records
+        if record.name == "runner.engines.conversion_log"
     ]
     assert counts == "asking.Spare as a graph: 2 graph, 0 shell, 3 basic."
     assert note.startswith("layers.0.1 (Rest): TorchScript cannot read it. asking.py:")

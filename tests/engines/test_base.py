@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from runner.config.mutator_entries import Places
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
 from runner.engines.refusals import refusals
 from runner.errors import ConfigError, Refused
-from runner.mutations import Places
+from runner.space.sample import generator
 from runner.trial import Trial
-from runner.walk import generator
 
 ROOT = Path(__file__).parents[2]
 IMAGE = torch.randn(3, 1, 8, 8)
@@ -247,7 +247,7 @@ def test_mutators_need_an_engine_that_makes_graphs():
 SCRIPT = """
 from runner.engines.base import BaseEngine
 from runner.trial import Trial
-from runner.walk import generator
+from runner.space.sample import generator
 
 for name in ("cell.CellNet", "transformer.Transformer", "mobilenet.MobileNet"):
     engine = BaseEngine(space={"_target_": f"spaces.{name}"})

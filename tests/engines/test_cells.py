@@ -12,8 +12,8 @@ from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
 from runner.errors import Refused
+from runner.space.sample import generator
 from runner.trial import Trial
-from runner.walk import generator
 
 SHAPE = (celling.WIDTH,)
 MODELS = [name for name, cls in inspect.getmembers(celling, inspect.isclass)

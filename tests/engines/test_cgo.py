@@ -11,11 +11,11 @@ from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.errors import ConfigError
 from runner.fusion.fuse import fuse
-from runner.fusion.parameters import Parameters
-from runner.fusion.streams import Streams
-from runner.session import run
+from runner.fusion.packed_parameters import Parameters
+from runner.fusion.random_streams import Streams
+from runner.launch import run
+from runner.space.sample import generator
 from runner.trial import Job, Trial
-from runner.walk import generator
 
 SPACE = {"_target_": "spaces.mlp.MLP"}
 CLASSIFICATION = {"_target_": "runner.evaluators.classification.Classification"}

@@ -14,8 +14,8 @@ from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
 from runner.graph import convert, generate, recording
+from runner.space.sample import generator
 from runner.trial import Trial, trial_seed
-from runner.walk import generator
 
 SPACES = {
     "resnet.ResNet": (1, 8, 8),

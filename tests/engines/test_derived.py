@@ -5,7 +5,7 @@ import torch
 
 from runner.engines.base import BaseEngine
 from runner.engines.py import PyEngine
-from runner.graph.equivalence import MODES, difference, run
+from runner.graph.validation.equivalence import MODES, difference, run
 from runner.trial import Trial
 
 NAMES = (

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from runner.config.instantiate import build
 from runner.engines import inheritance
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.nn.build import sample as building
 from runner.store import RECORD
-from runner.targets import build
 from runner.trial import WEIGHTS, State, Trial, trial_folder
 from runner.weights import save_weights
 

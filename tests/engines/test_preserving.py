@@ -9,11 +9,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runner.config.instantiate import build
 from runner.engines import inheritance
 from runner.engines.base import BaseEngine
 from runner.errors import RunnerError
-from runner.graph.inheriting.comparing import NotCompared, compared, outputs
-from runner.targets import build
+from runner.graph.weight_transfer.comparison import NotCompared, compared, outputs
 from runner.trial import Trial, trial_folder
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(9))

@@ -9,7 +9,7 @@ import toy
 
 from runner.engines.py import PyEngine
 from runner.errors import SampleError, SpaceError
-from runner.walk import DrawError, generator
+from runner.space.sample import DrawError, generator
 
 
 def space(name):

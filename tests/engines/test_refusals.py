@@ -15,9 +15,9 @@ from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
 from runner.engines.refusals import refusals
 from runner.errors import Refused, RunFailed, SpaceError
+from runner.space.sample import generator
 from runner.store import RECORD, read
 from runner.trial import Trial
-from runner.walk import generator
 
 ENGINES = {"py": PyEngine, "base": BaseEngine, "cgo": partial(CgoEngine, 1, (2,))}
 BUILDS = {name: f"runner.engines.{name}.{name.title()}Engine" for name in ENGINES}

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from runner.engines import open_graph
+from runner.config.instantiate import build
+from runner.engines import symbolic_graph as open_graph
 from runner.engines.compiler import Compiler
 from runner.engines.example import Example
-from runner.engines.open_graph import OpenGraph
+from runner.engines.symbolic_graph import OpenGraph
 from runner.errors import ConfigError, Refused
-from runner.graph.graph import Note
-from runner.graph.load import load_source
-from runner.graph.writing.generate import generate
+from runner.graph.codegen.generate import generate
+from runner.graph.codegen.load import load_source
+from runner.graph.ir.graph import Note
 from runner.nn import sample as building
-from runner.targets import build
-from runner.walk import generator
+from runner.space.sample import generator
 
 TRUST = ["validated"]
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
@@ -46,7 +46,7 @@ def misread(monkeypatch):
         return graph
 
     monkeypatch.setattr(open_graph, "read", reads)
-    monkeypatch.setattr("runner.graph.conversion.read", reads)
+    monkeypatch.setattr("runner.graph.validation.validated_conversion.read", reads)
 
 
 def equal(graph, name: str, sample) -> bool:

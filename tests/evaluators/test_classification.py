@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from runner.config.instantiate import build
 from runner.data.data import SearchData
 from runner.data.digits import Digits
-from runner.targets import build
 
 CONF = Path(__file__).parents[2] / "conf"
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 0.0, 0.0]])

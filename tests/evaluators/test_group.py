@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
-from runner.evaluators import fusion, group
+from runner.evaluators import fused_group as fusion
+from runner.evaluators import group
 from runner.evaluators.evaluator import NotFinite, Run
 from runner.evaluators.race import Prospects, Race
 from runner.fusion.kernels import layers

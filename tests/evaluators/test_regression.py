@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from torch import nn
 
+from runner.config.instantiate import build
 from runner.data.data import SearchData
 from runner.data.diabetes import Diabetes
-from runner.targets import build
 
 CONF = Path(__file__).parents[2] / "conf"
 

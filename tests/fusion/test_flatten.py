@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from runner.engines.compiler import Compiler
 from runner.errors import GraphError
-from runner.fusion.codec import from_json, to_json
-from runner.fusion.flattening.flatten import flatten
-from runner.fusion.flattening.text import program_text
+from runner.fusion.printer import program_text
 from runner.fusion.program import Batch, Var
+from runner.fusion.serialization import from_json, to_json
+from runner.fusion.tracing.trace import flatten
 from runner.graph import convert, generate
-from runner.graph.load import load_source
-from runner.graph.unit import Ref, Unit
-from runner.nn.record import recording
-from runner.walk import generator
+from runner.graph.codegen.load import load_source
+from runner.graph.ir.unit import Ref, Unit
+from runner.nn.recording.record import recording
+from runner.space.sample import generator
 
 SPACES = {
     "resnet.ResNet": (1, 8, 8),

@@ -6,10 +6,10 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from runner.fusion.emitter import Emitter
+from runner.fusion.codegen import Emitter
 from runner.fusion.layout import Layout, joined, parts, spread
 from runner.fusion.program import Batch, Var
-from runner.graph.argument import Ref
+from runner.graph.ir.argument import Ref
 
 PACKED = [Layout.CHANNELS, Layout.STACKED, Layout.FOLDED]
 SHAPES = [(3, 4), (3, 4, 5), (3, 4, 5, 2), (3, 4, 5, 2, 2)]

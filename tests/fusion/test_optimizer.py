@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from runner.fusion.packed import Packed, pack, unpack
-from runner.fusion.stepping.flat import Flat
-from runner.fusion.stepping.optimizer import stacked
-from runner.fusion.stepping.stacked import Separate, Stacked
+from runner.fusion.optimizers.flat import Flat
+from runner.fusion.optimizers.group_optimizer import Separate, Stacked
+from runner.fusion.optimizers.select import stacked
+from runner.fusion.packing import Packed, pack, unpack
 
 Make = Callable[..., Optimizer]
 

@@ -14,7 +14,7 @@ from runner.evaluators.classification import Classification
 from runner.evaluators.evaluator import Run
 from runner.evaluators.race import Prospects, Race
 from runner.evaluators.schedule import Constant
-from runner.fusion.flattening.flatten import programs_of
+from runner.fusion.tracing.trace import programs_of
 from runner.graph import convert, recording
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ import torch
 from fusing import Together, adamw, assert_equal, batches_of, loss_of
 
 from runner.engines.compiler import Compiler
-from runner.fusion.flattening.flatten import programs_of
-from runner.graph.load import load_source
-from runner.walk import generator
+from runner.fusion.tracing.trace import programs_of
+from runner.graph.codegen.load import load_source
+from runner.space.sample import generator
 
 SPACES = {
     "resnet.ResNet": (1, 8, 8),

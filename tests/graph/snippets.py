@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from runner.graph.reading.convert import convert
-from runner.graph.writing.generate import generate
+from runner.graph.codegen.generate import generate
+from runner.graph.frontend.convert import convert
 
 _numbers = itertools.count()
 HEAD = """import math

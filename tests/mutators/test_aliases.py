@@ -12,27 +12,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from runner.graph import (
-    Graph,
-    Mutator,
-    Unit,
-    convert,
-    effects_validation,
-    generate,
-    lint,
-    load_source,
-    recording,
-)
-from runner.graph.effects_validation import EffectsValidation
-from runner.graph.mutator import mutate
-from runner.graph.running.interpreter import Interpreter
+from runner.graph import Graph, Mutator, Unit, convert, generate, load_source, recording
+from runner.graph.interpreter.interpreter import Interpreter
+from runner.graph.ir import lint
+from runner.graph.transforms.mutator import mutate
+from runner.graph.validation import in_place_effects as effects_validation
+from runner.graph.validation.in_place_effects import EffectsValidation
 from runner.mutators.bypass import Bypass
 from runner.mutators.depth import Depth
 from runner.mutators.insert import Insert
 from runner.mutators.remove import Remove
 from runner.mutators.replace import Replace
 from runner.mutators.skip import Skip
-from runner.walk import Walk
+from runner.space.sample import Walk
 
 HEAD = """
 import torch

@@ -8,14 +8,15 @@ from residual import converted, source
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.graph import Graph, generate, lint, load_source
-from runner.graph.mutator import mutate
+from runner.graph import Graph, generate, load_source
+from runner.graph.ir import lint
+from runner.graph.transforms.mutator import mutate
 from runner.mutators.bypass import Bypass
 from runner.mutators.depth import Depth
 from runner.mutators.remove import Remove
 from runner.mutators.replace import Replace
 from runner.mutators.skip import Skip
-from runner.walk import Walk
+from runner.space.sample import Walk
 
 
 class Pre(nn.Module):

@@ -8,7 +8,7 @@ from residual import Net, built, converted, mutated, source
 from torch import nn
 
 from runner.errors import ConfigError, GraphError, Refused
-from runner.graph.unit import Unit
+from runner.graph.ir.unit import Unit
 from runner.mutators.kernel import Kernel, changes
 
 sizes = st.integers(1, 7)

@@ -5,12 +5,12 @@ import widening
 
 from runner.errors import ConfigError, Refused
 from runner.graph import convert, generate, recording
-from runner.graph.graph import Graph
-from runner.graph.load import load_source
-from runner.graph.mutator import mutate
+from runner.graph.codegen.load import load_source
+from runner.graph.ir.graph import Graph
+from runner.graph.transforms.mutator import mutate
 from runner.mutators.depth import Depth
 from runner.mutators.width import Width
-from runner.walk import Walk, lookup
+from runner.space.sample import Walk, lookup
 
 
 def graph_of(cls=widening.Residual) -> Graph:

@@ -13,8 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from runner import nn
+from runner.config.instantiate import check_arguments, locate
 from runner.errors import ConfigError
-from runner.targets import check_arguments, locate
 
 ROOT = Path(__file__).parents[2]
 SPACES = (ROOT / "conf" / "space").glob("*.yaml")

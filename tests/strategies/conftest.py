@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from functions import Ask, FunctionSpace
 
-from runner.choice import Categorical, Numeric, Subset
-from runner.space import Space
+from runner.space.choice import Categorical, Numeric, Subset
+from runner.space.sample import DrawError, Sample, generator
+from runner.space.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import State, Trial
-from runner.walk import DrawError, Sample, generator
 
 
 def flat(ask: Ask) -> None:

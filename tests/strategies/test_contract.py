@@ -12,15 +12,15 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
-from runner.choice import Categorical
-from runner.space import FlatSpace, Space
+from runner.space.choice import Categorical
+from runner.space.sample import DrawError, Sample, generator
+from runner.space.space import FlatSpace, Space
 from runner.strategies.evolution import Evolution
 from runner.strategies.grid import Grid
 from runner.strategies.optuna import OptunaStrategy
 from runner.strategies.random import Random
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
-from runner.walk import DrawError, Sample, generator
 
 TPE = partial(
     optuna.samplers.TPESampler,

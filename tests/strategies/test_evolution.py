@@ -6,13 +6,13 @@ from statistics import mean
 
 import pytest
 
-from runner.choice import Categorical, Numeric, Subset
 from runner.errors import ConfigError
-from runner.space import FlatSpace
+from runner.space.choice import Categorical, Numeric, Subset
+from runner.space.sample import generator
+from runner.space.space import FlatSpace
 from runner.strategies.evolution import Evolution, mutate
 from runner.strategies.random import Random
 from runner.trial import State, Trial
-from runner.walk import generator
 
 SPACE = FlatSpace([Categorical(f"c{i}", tuple(range(5))) for i in range(8)])
 

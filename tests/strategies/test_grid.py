@@ -2,12 +2,12 @@
 
 import pytest
 
-from runner.choice import Categorical, Numeric
 from runner.errors import ConfigError
-from runner.space import FlatSpace
+from runner.space.choice import Categorical, Numeric
+from runner.space.sample import Sample
+from runner.space.space import FlatSpace
 from runner.strategies.grid import Grid
 from runner.trial import Trial
-from runner.walk import Sample
 
 
 def search(strategy, first=0, limit=200):

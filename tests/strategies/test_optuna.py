@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from runner.choice import Categorical, Numeric, Subset
 from runner.errors import ConfigError
-from runner.space import FlatSpace
+from runner.space.choice import Categorical, Numeric, Subset
+from runner.space.sample import generator
+from runner.space.space import FlatSpace
 from runner.strategies.optuna import OptunaStrategy, _decode, _distributions, _encode
 from runner.strategies.random import Random
 from runner.trial import State, Trial
-from runner.walk import generator
 
 SPACE = FlatSpace([Categorical(f"c{i}", tuple("abcd")) for i in range(8)])
 TPE = partial(optuna.samplers.TPESampler, n_startup_trials=5, multivariate=True, group=True)

@@ -1,10 +1,10 @@
 """Random search: no repeats, all of a small space, no end of a continuous one."""
 
-from runner.choice import Categorical, Numeric
-from runner.space import FlatSpace
+from runner.space.choice import Categorical, Numeric
+from runner.space.sample import sample_key
+from runner.space.space import FlatSpace
 from runner.strategies.random import Random
 from runner.trial import Trial
-from runner.walk import sample_key
 
 
 def search(strategy, limit=10_000):

@@ -7,7 +7,7 @@ import pytest
 import rich
 from rich.console import Console
 
-from runner.config import Settings
+from runner.config.settings import Settings
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, RunFailed
 from runner.tasks.describe import Describe, parameters

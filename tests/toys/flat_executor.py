@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from runner.fusion.program import Batch, Program, Step, Var, mapped
-from runner.graph.argument import Ref
-from runner.graph.signature import locate
+from runner.graph.ir.argument import Ref
+from runner.graph.ir.signature import locate
 
 
 def execute(program: Program, model: nn.Module, batch: Tensor):

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from runner.choice import Categorical, Choice, Value
-from runner.space import Space
-from runner.walk import DrawError, Sample, Walk
+from runner.space.choice import Categorical, Choice, Value
+from runner.space.sample import DrawError, Sample, Walk
+from runner.space.space import Space
 
 Ask = Callable[[Choice], Value]
 

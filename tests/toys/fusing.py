@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from runner.fusion.flattening.flatten import programs_of
 from runner.fusion.fuse import Fused, fuse
-from runner.fusion.parameters import Parameters
+from runner.fusion.optimizers.select import stacked
+from runner.fusion.packed_parameters import Parameters
 from runner.fusion.program import Programs
-from runner.fusion.stepping.optimizer import stacked
-from runner.fusion.streams import Streams
+from runner.fusion.random_streams import Streams
+from runner.fusion.tracing.trace import programs_of
 from runner.graph import convert, generate
-from runner.graph.load import load_source
-from runner.nn.record import recording
+from runner.graph.codegen.load import load_source
+from runner.nn.recording.record import recording
 
 Make = Callable[[], nn.Module]
 MODES = {"train": True, "eval": False}

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from runner.graph.graph import Graph
-from runner.graph.node import Function, Parameter
-from runner.graph.unit import Call, Ref, Unit, Weight
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.unit import Call, Ref, Unit, Weight
 
 
 class Block(nn.Module):

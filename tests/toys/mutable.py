@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 
 from runner import nn
-from runner.choice import Numeric
 from runner.errors import GraphError
-from runner.graph.graph import Graph
-from runner.graph.mutator import Mutator
-from runner.graph.unit import Unit
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.mutator import Mutator
 from runner.mutators.selection import Match, Selective
+from runner.space.choice import Numeric
 
 
 class Block(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from runner.errors import RunnerError, one_line
 from runner.graph import Graph, Unit, generate
-from runner.graph.mutator import drop_placeholders
+from runner.graph.transforms.mutator import drop_placeholders
 
 SECONDS = 5  # that one call may take
 ACTIVATIONS = ("ReLU", "Tanh", "GELU", "LeakyReLU", "SiLU", "Sigmoid", "ReLU6", "Hardswish", "ELU")

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.graph import Graph, Mutator, convert, generate, lint, load_source, recording
-from runner.graph.mutator import mutate
-from runner.walk import Walk, lookup
+from runner.graph import Graph, Mutator, convert, generate, load_source, recording
+from runner.graph.ir import lint
+from runner.graph.transforms.mutator import mutate
+from runner.space.sample import Walk, lookup
 
 EXAMPLE = (3, 12, 12)
 

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
+from runner.config.instantiate import build
+from runner.display.progress import Progress
 from runner.engines.engine import Engine
 from runner.engines.py import PyEngine
 from runner.errors import Refused
 from runner.experiment import Budget, Experiment
-from runner.progress import Progress
-from runner.space import JointSpace, search_space
+from runner.space.sample import sample_key
+from runner.space.space import JointSpace, search_space
 from runner.store import RECORD, Store, read
-from runner.targets import build
 from runner.training.inline import Inline
 from runner.training.local import Local
 from runner.trial import Objective, Setup, Trial
-from runner.walk import sample_key
 
 NET = {"_target_": "toy.Net"}
 ARITHMETIC = {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0}

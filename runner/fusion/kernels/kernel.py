@@ -8,11 +8,11 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.fusion.emitter import Emitter
+from runner.fusion.codegen import Emitter
 from runner.fusion.layout import Layout
-from runner.fusion.parameters import Parameters
+from runner.fusion.packed_parameters import Parameters
 from runner.fusion.program import Spec, Step, Var, mapped
-from runner.fusion.streams import Streams
+from runner.fusion.random_streams import Streams
 
 
 @final

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.errors import GraphError
-from runner.graph.node import Argument
-from runner.graph.signature import argument
-from runner.graph.unit import Call, Ref, Unit
+from runner.graph.ir.node import Argument
+from runner.graph.ir.signature import argument
+from runner.graph.ir.unit import Call, Ref, Unit
 from runner.nn.expression import Expression, variables_in
 
 KINDS: Mapping[str, str] = {

@@ -10,9 +10,9 @@ from typing import final
 from runner.graph.drawing.caption import TIMES
 from runner.graph.drawing.layered import GUTTER, Layout, Spot, Wire, lay_out
 from runner.graph.drawing.scene import Item, Scene, scene_of, size_of
-from runner.graph.graph import Graph
-from runner.graph.node import Spec
-from runner.graph.running.shapes import Shapes
+from runner.graph.interpreter.shape_propagation import Shapes
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Spec
 
 MANY, DEEP = 170, 12  # boxes, and levels, that a picture has at most by itself
 WIDE = 1600  # pixels; what is wider is scaled

@@ -13,11 +13,11 @@ from runner.graph.drawing.caption import (
     signature_of,
     title_of,
 )  # fmt: skip
-from runner.graph.graph import Graph
-from runner.graph.node import Argument, Block, Function, Node, Spec, Value, values_in
-from runner.graph.running.shapes import Shapes
-from runner.graph.signature import runs_in_order
-from runner.graph.unit import Ref, Unit
+from runner.graph.interpreter.shape_propagation import Shapes
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Argument, Block, Function, Node, Spec, Value, values_in
+from runner.graph.ir.signature import runs_in_order
+from runner.graph.ir.unit import Ref, Unit
 
 Flow = dict["Item", None]  # items that a value comes from, in order
 

@@ -7,16 +7,16 @@ from xml.etree import ElementTree
 import handmade
 import pytest
 
-from runner.choice import Categorical
 from runner.graph.drawing.caption import kind_of
 from runner.graph.drawing.layered import GAP, Spot, Wire, lay_out
 from runner.graph.drawing.picture import svg
 from runner.graph.drawing.scene import scene_of, size_of
-from runner.graph.graph import Graph
-from runner.graph.node import Function, Parameter, Spec
-from runner.graph.running.shapes import propagate
-from runner.graph.unit import Ref, Unit
+from runner.graph.interpreter.shape_propagation import propagate
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Function, Parameter, Spec
+from runner.graph.ir.unit import Ref, Unit
 from runner.nn.expression import Variable
+from runner.space.choice import Categorical
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from runner.graph.check import check_conversion
-from runner.graph.graph import Graph
-from runner.graph.reading.convert import convert
-from runner.graph.writing.generate import generate
+from runner.graph.codegen.generate import generate
+from runner.graph.frontend.convert import convert
+from runner.graph.ir.graph import Graph
+from runner.graph.validation.check import check_conversion
 
 
 def body(graph: Graph) -> str:

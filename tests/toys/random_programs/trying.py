@@ -15,10 +15,10 @@ import torch
 from random_programs.program import RandomProgram
 from runner.engines.example import Example
 from runner.engines.model_space import ModelSpace
-from runner.engines.open_graph import OpenGraph
+from runner.engines.symbolic_graph import OpenGraph
 from runner.graph import convert, recording
 from runner.nn import sample as building
-from runner.walk import Sample, generator
+from runner.space.sample import Sample, generator
 
 SAMPLES = 2  # of a program with open choices
 

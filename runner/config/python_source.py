@@ -1,0 +1,84 @@
+"""Source: a config node written as the Python that builds it."""
+
+import keyword
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+from runner.config.instantiate import KEYWORDS, locate
+
+OURS = ("runner", "spaces")
+WIDTH = 80  # columns of a line
+
+
+@final
+class Source:
+    """Python source of config values; `imports` are the lines it needs before, and `folders` those
+    that must be on the import path for packages of the user's that are not installed."""
+
+    def __init__(self, trust: Sequence[str]) -> None:
+        self.imports: set[str] = set()
+        self.folders: set[str] = set()
+        self._trust = trust
+        self._names: dict[str, str] = {}  # as they are written -> the path they stand for
+
+    def expression(self, value: Any, indent: int = 0) -> str:
+        """What gives the value; nodes become calls. Strings are written by `repr` only."""
+        if isinstance(value, Mapping) and "_target_" in value:
+            return self._call(value, indent)
+        if isinstance(value, Mapping):
+            items = [f"{key!r}: {self.expression(v, indent + 1)}" for key, v in value.items()]
+            return _lines("{", items, "}", indent)
+        if isinstance(value, list):
+            return f"[{', '.join(self.expression(item, indent) for item in value)}]"
+        return repr(value)
+
+    def _call(self, node: Mapping[str, Any], indent: int) -> str:
+        given = {key: value for key, value in node.items() if key not in KEYWORDS}
+        name = self._name(node["_target_"])
+        arguments = [f"{k}={self.expression(v, indent + 1)}" for k, v in given.items()]
+        if not all(key.isidentifier() and not keyword.iskeyword(key) for key in given):
+            arguments = [f"**{self.expression(given, indent + 1)}"]
+        if node.get("_partial_", False):
+            self.imports.add("import functools")
+            return _lines("functools.partial(", [name, *arguments], ")", indent)
+        return _lines(f"{name}(", arguments, ")", indent)
+
+    def _name(self, path: str) -> str:
+        """How the target at an import path is called here, and imported."""
+        locate(path, self._trust)
+        module = path
+        parts: list[str] = []
+        while module not in sys.modules or not parts:
+            module, _, part = module.rpartition(".")
+            parts.insert(0, part)
+        first = ".".join([module, parts[0]])
+        name = parts[0]
+        while self._names.setdefault(name, first) != first:
+            name += "_"
+        rename = "" if name == parts[0] else f" as {name}"
+        self.imports.add(f"from {module} import {parts[0]}{rename}")
+        self.folders |= _not_installed(module.split(".")[0])
+        return ".".join([name, *parts[1:]])
+
+
+def _not_installed(package: str) -> set[str]:
+    """The folder a package was imported from, unless it is installed, or one of ours."""
+    file = sys.modules[package].__file__
+    if file is None or package in OURS:
+        return set()
+    place = Path(file).resolve()
+    folder = place.parent.parent if place.name == "__init__.py" else place.parent
+    installed = any(folder.is_relative_to(home) for home in sysconfig.get_paths().values())
+    return set() if installed else {str(folder)}
+
+
+def _lines(start: str, items: Sequence[str], end: str, indent: int) -> str:
+    """Items between two brackets: on one line, or each on its own where that is too long."""
+    line = f"{start}{', '.join(items)}{end}"
+    if len(line) + 4 * indent <= WIDTH and "\n" not in line:
+        return line
+    inside = "".join(f"{4 * (indent + 1) * ' '}{item},\n" for item in items)
+    return f"{start}\n{inside}{4 * indent * ' '}{end}"

@@ -1,0 +1,208 @@
+"""The config of a run, typed and checked: from what Hydra composed to plain settings. No torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from runner.config.instantiate import KEYWORDS, check_targets, locate, signature
+from runner.config.mutator_entries import written_out
+from runner.errors import ConfigError, did_you_mean
+
+Node = dict[str, Any]
+MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
+INHERIT = "inherit"
+BESIDE = (MUTATORS, INPUT, WEIGHTS)  # the keys of a space that are no arguments of its model
+Natural = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Data that takes no unknown key and converts nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class BudgetSettings(Strict):
+    """How much a run may do; it ends when the first of these is used up."""
+
+    trials: Annotated[int, Field(ge=1)]
+    minutes: Annotated[float, Field(gt=0)] | None
+
+
+class ObjectiveSettings(Strict):
+    """What the search is after."""
+
+    metric: str
+    mode: Literal["max", "min"]
+
+
+class ExportSettings(Strict):
+    """What a run leaves behind."""
+
+    top: Natural
+    keep_weights: Natural | None  # None: all
+    standalone: bool
+
+    @model_validator(mode="after")
+    def _kept(self) -> Self:
+        if self.keep_weights is not None and self.keep_weights < self.top:
+            raise ValueError(
+                f"export.keep_weights is {self.keep_weights}; it must be at least export.top "
+                f"({self.top}), or null"
+            )
+        return self
+
+
+class Settings(Strict):
+    """The whole config of a run. Groups are nodes with a `_target_`; plain JSON throughout."""
+
+    engine: Node
+    space: Node
+    strategy: Node
+    evaluator: Node
+    data: Node
+    training: Node
+    task: Node
+    seed: Natural
+    budget: BudgetSettings
+    objective: ObjectiveSettings
+    search: dict[str, Any] | None
+    dedup: bool
+    export: ExportSettings
+    trust: list[str]
+    resume: str | None
+
+    @property
+    def model(self) -> Node:
+        """The space's node without what stands beside it: what builds the model."""
+        return {key: value for key, value in self.space.items() if key not in BESIDE}
+
+    @property
+    def mutators(self) -> list[Node]:
+        """What changes the model's graph, in order."""
+        return [*(self.space.get(MUTATORS) or ())]
+
+    @property
+    def input(self) -> list[int] | None:
+        """The shape of an example on which mutated models are tried; None where the space does not
+        say."""
+        found = self.space.get(INPUT)
+        sizes = found if isinstance(found, list) and found else [None]
+        if found is not None and not all(type(size) is int and size > 0 for size in sizes):
+            raise ConfigError(
+                f"space.input is {found!r}; it must be the shape of one example, such as "
+                "[3, 224, 224]."
+            )
+        return found
+
+    @property
+    def weights(self) -> str | None:
+        """Where a mutated model's first values come from; None: from its constructors."""
+        found: str | None = self.space.get(WEIGHTS)
+        if found not in (None, INHERIT):
+            raise ConfigError(
+                f"space.weights is {found!r}; it must be null or {INHERIT!r}. An argument of the "
+                "model that has this name stands in space.model, with space=mutate."
+            )
+        return found
+
+
+def conf_folder() -> Path:
+    """Where the config tree lies: beside the package in a checkout, inside it in a wheel."""
+    here = Path(__file__).resolve().parent
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
+    """Plain settings from a composed config and the overrides it was composed with.
+
+    Raises ConfigError for unknown keys, wrong types, values out of range, missing values, and
+    targets that are not allowed.
+    """
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    _drop_arguments_of_replaced_targets(config, overrides)
+    for key in _missing(OmegaConf.to_container(config)):
+        raise ConfigError(f"{key} has no value; give it one: {key}=...")
+    for key in Settings.model_fields.keys() - {*config}:  # first of all: others may refer to it
+        raise ConfigError(f"The key {key!r} is missing in the config.")
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    for key in plain.keys() - Settings.model_fields.keys():
+        raise ConfigError(
+            f"There is no key {key!r} in the config.{did_you_mean(key, Settings.model_fields)}"
+        )
+    if isinstance(plain["space"], dict) and plain["space"].get(MUTATORS):
+        plain["space"][MUTATORS] = written_out(plain["space"][MUTATORS])
+    try:
+        settings = Settings.model_validate(plain)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "value_error":
+            raise ConfigError(f"{problem['ctx']['error']}.") from None
+        if problem["type"] == "extra_forbidden":
+            raise ConfigError(f"There is no key {where!r} in the config.") from None
+        if problem["type"] == "missing":
+            raise ConfigError(f"The key {where!r} is missing in the config.") from None
+        raise ConfigError(f"{where} is {problem['input']!r}: {problem['msg']}.") from None
+    for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
+        if "_target_" not in plain[group]:
+            raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
+    check_targets(plain, settings.trust)
+    return settings
+
+
+def _missing(value: Any, path: str = "") -> Iterator[str]:
+    """The keys whose value must be given and was not."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _missing(item, f"{path}.{key}" if path else str(key))
+    elif value == "???":
+        yield path
+
+
+def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Where an override gives a node another `_target_`, the option's own arguments go with the
+    old one. Those given by override stay, those that refer to the rest of the config, such as
+    `shape: ${data.shape}`, for a class that takes them, and any for a class that needs them."""
+    given = OverridesParser.create().parse_overrides([*overrides])
+    keys = [str(override.key_or_group) for override in given if not override.is_delete()]
+    for key in keys:
+        path, _, name = key.rpartition(".")
+        node = OmegaConf.select(config, path, throw_on_resolution_failure=False) if path else None
+        if name != "_target_" or not isinstance(node, DictConfig):
+            continue
+        kept = {k.removeprefix(f"{path}.").split(".")[0] for k in keys if k.startswith(f"{path}.")}
+        wanted = _parameters(node["_target_"], OmegaConf.select(config, "trust") or [], path)
+        for argument in [str(k) for k in node if k not in kept and k not in KEYWORDS]:
+            parameter = wanted.get(argument)
+            needed = parameter is not None and parameter.default is parameter.empty
+            refers = parameter is not None and OmegaConf.is_interpolation(node, argument)
+            if not needed and not refers:
+                del node[argument]
+
+
+def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Parameter]:
+    return signature(locate(path, trust, where)) or {}
+
+
+def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
+    """What differs between two settings, as `key: old -> new`, leaving out the `free` keys."""
+    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    return [
+        f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and key.split(".")[0] not in free
+    ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        parts = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
+        return {key: item for part in parts for key, item in part.items()}
+    return {path: value}

@@ -1,0 +1,174 @@
+"""How far a run is: in counts, and in words."""
+
+import time
+from pathlib import Path
+from typing import final
+
+from runner.config.settings import Settings
+from runner.display import format as text
+from runner.trial import Objective, Trial
+
+REFUSALS = 5  # so many refused trials are shown, one line each
+LONG = 300  # characters of a failure; what is longer is cut
+
+
+@final
+class Tally:
+    """How far a run is: a few counts, the best trial, and the trials that are running."""
+
+    def __init__(self, settings: Settings, objective: Objective) -> None:
+        self.objective = objective
+        self.total = settings.budget.trials
+        self.running: dict[int, Trial] = {}
+        self.ended = 0
+        self.failed = 0
+        self.reused = 0
+        self.refused = 0
+        self.best: Trial | None = None
+        self._minutes = settings.budget.minutes
+        self._epochs = settings.evaluator.get("epochs")
+        self._begun = time.monotonic()
+        self._ended_before = 0
+
+    def begin(self) -> None:
+        """The rate counts from here."""
+        self._begun = time.monotonic()
+        self._ended_before = self.ended
+
+    def take(self, trial: Trial) -> None:
+        """Count a trial that was recorded, reported, or ended."""
+        if trial.running:
+            self.running[trial.number] = trial
+            return
+        self.running.pop(trial.number, None)
+        if trial.refused and trial.duplicate_of is None:
+            self.refused += 1
+            return
+        self.ended += 1
+        self.failed += trial.failed and trial.duplicate_of is None
+        self.reused += trial.duplicate_of is not None
+        if trial.scored and (self.best is None or _score(trial) > _score(self.best)):
+            self.best = trial
+
+    def epochs(self, trial: Trial) -> int | None:
+        """How many epochs a trial takes; None when its evaluator does not say."""
+        epochs = trial.sample.get("evaluator.epochs", self._epochs)
+        return epochs if isinstance(epochs, int) and epochs > 0 else None
+
+    @property
+    def done(self) -> float:
+        """How many trials are done, those that are running counted in part."""
+        epochs = [(t.step, self.epochs(t)) for t in self.running.values()]
+        return self.ended + sum(min(step / total, 1.0) for step, total in epochs if total)
+
+    @property
+    def pace(self) -> tuple[float, float] | None:
+        """Trials per minute, and seconds left; None while neither can be told."""
+        passed = time.monotonic() - self._begun
+        done = self.done - self._ended_before
+        if passed < 1.0 or done <= 0:
+            return None
+        left = max(self.total - self.done, 0) * passed / done
+        if self._minutes is not None:
+            left = min(left, max(60 * self._minutes - passed, 0))
+        return 60 * done / passed, left
+
+
+def _score(trial: Trial) -> float:
+    assert trial.score is not None
+    return trial.score
+
+
+def head_line(settings: Settings, folder: Path) -> str:
+    """What is searched, how, how long, and where it goes."""
+    minutes = settings.budget.minutes
+    limit = f" or {minutes:g} min" if minutes is not None else ""
+    near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return (
+        f"Searching {text.name(settings.space)} with {text.name(settings.strategy)}: "
+        f"{settings.budget.trials} trials{limit}, seed {settings.seed}, in {near}"
+    )
+
+
+def resumed_line(tally: Tally) -> str:
+    again = sum(trial.duplicate_of is None for trial in tally.running.values())
+    rest = f", {again} to be run again" if again else ""
+    return f"Resumed with {_trials(tally.ended + len(tally.running))}{rest}."
+
+
+def news_line(trial: Trial, tally: Tally, folder: Path) -> str:
+    """What is shown at once of a trial: that it repeats another one, failed, or has no result."""
+    number = f"trial {trial.number}"
+    if trial.duplicate_of is not None:
+        first = f"{number} repeats trial {trial.duplicate_of}: its result is reused"
+        return first if trial.running else ""
+    if trial.failure is not None:
+        why = text.cut(str(trial.failure), LONG)
+        if trial.refused:
+            rest = "; further ones are counted" if tally.refused == REFUSALS else ""
+            return f"{number} was {why}{rest}" if tally.refused <= REFUSALS else ""
+        return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
+    if not trial.running and not trial.scored:
+        there = ", ".join(f"{k}={text.number(v)}" for k, v in trial.metrics.items())
+        return (
+            f"{number} has no {tally.objective.metric} to compare; it reported {there or 'nothing'}"
+        )
+    return ""
+
+
+def _trace(trial: Trial, folder: Path) -> str:
+    """Where to read more of a failure: its traceback, or what was printed before a crash."""
+    for name in ("error.txt", "output.txt"):
+        place = Path("trials", f"{trial.number:04d}", name)
+        if (folder / place).is_file() and (folder / place).stat().st_size:
+            return f"; see {place}"
+    return ""
+
+
+def how_far_line(tally: Tally) -> str:
+    pace = f", {rate_text(tally.pace[0])}, {text.clock(tally.pace[1])} left" if tally.pace else ""
+    running = [t for t in tally.running.values() if t.started_at is not None]
+    steps = [f"trial {t.number} at {_step(t, tally.epochs(t))}" for t in running[:4]]
+    more = f" and {len(running) - 4} more" if len(running) > 4 else ""
+    return "; ".join([f"{tally.ended}/{tally.total} trials{pace}", *steps]) + more
+
+
+def _step(trial: Trial, epochs: int | None) -> str:
+    return f"epoch {trial.step}/{epochs}" if epochs else f"report {trial.step}"
+
+
+def summary_line(tally: Tally) -> str:
+    counts = f" ({counts_text(tally)})" if counts_text(tally) else ""
+    return f"{tally.ended} of {_trials(tally.total)} done{counts}; {best_line(tally)}"
+
+
+def counts_text(tally: Tally) -> str:
+    counts = (tally.failed, "failed"), (tally.reused, "reused"), (tally.refused, "refused")
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+
+def best_line(tally: Tally) -> str:
+    if tally.best is None:
+        return "no result yet"
+    metric = text.clean(tally.objective.metric)
+    value = value_text(tally.best, tally.objective.metric)
+    return f"best {metric} {value}, trial {tally.best.number}"
+
+
+def value_text(trial: Trial, metric: str) -> str:
+    return text.number(trial.metrics[metric])
+
+
+def took_text(trial: Trial, before: str) -> str:
+    """How long a trial ran; nothing when it never did."""
+    if trial.started_at is None or trial.ended_at is None:
+        return ""
+    return before + text.duration(trial.ended_at - trial.started_at)
+
+
+def rate_text(per_minute: float) -> str:
+    return f"{per_minute:.1f}/min" if per_minute >= 1 else f"{60 * per_minute:.0f}/h"
+
+
+def _trials(number: int) -> str:
+    return f"{number} trial" if number == 1 else f"{number} trials"

@@ -1,0 +1,288 @@
+"""What rich shows of a run: bars on a terminal, plain lines elsewhere."""
+
+import io
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar, final
+
+import rich
+import rich.progress
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from runner.config.settings import Settings
+from runner.display import format as text
+from runner.display.counts import (
+    Tally,
+    best_line,
+    counts_text,
+    head_line,
+    how_far_line,
+    news_line,
+    rate_text,
+    resumed_line,
+    summary_line,
+    took_text,
+    value_text,
+)
+from runner.trial import Objective, Trial
+
+T = TypeVar("T")
+REFRESH = 5  # frames per second
+QUIET = 60.0  # seconds without a line on how far the run is
+MARGIN = 3  # columns left free on the right, where the terminal prints ^C
+NARROW = 60  # columns of a terminal on which words are left out
+
+
+class Progress(ABC):
+    """Shows a run. It is told of every change, and decides itself what is worth showing."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """The record was replayed; trials start from here."""
+
+    @abstractmethod
+    def show(self, trial: Trial) -> None:
+        """A trial was recorded, reported, or ended; also for each trial that is replayed."""
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """Something the user should know, in a sentence."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Nothing more will come; leave the terminal as it was. May be called twice."""
+
+
+@final
+class Silent(Progress):
+    """Shows nothing: for tests, benchmarks, and runs from Python that want none."""
+
+    def begin(self) -> None:
+        return
+
+    def show(self, trial: Trial) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
+
+    def end(self) -> None:
+        return
+
+
+def show(*what: RenderableType) -> None:
+    """Print tables and texts to the terminal."""
+    for item in what:
+        _console().print(item)
+
+
+def show_lines(lines: str) -> None:
+    """Print a text whose lines stay as they are, however long: source, for example."""
+    _console().print(Text(lines), soft_wrap=True)
+
+
+def note(sentence: str) -> None:
+    """Print a sentence the user should know."""
+    _say(_console(), sentence, "cyan")
+
+
+def track(sequence: Sequence[T], what: str) -> Iterable[T]:
+    """The items of a sequence; on a terminal with a bar of how far it is, as long as it lasts."""
+    return rich.progress.track(
+        sequence, what, console=_console(), transient=True, disable=not _console().is_terminal
+    )
+
+
+def fail(sentence: str) -> None:
+    """Print what went wrong, in one line, to standard error."""
+    _say(Console(stderr=True), f"error: {sentence}", "red")
+
+
+def for_terminal(
+    settings: Settings, objective: Objective, folder: Path, *, plain: bool
+) -> Progress:
+    """Bars on a terminal, plain lines where the output goes elsewhere. `folder` is the run's.
+
+    With `plain` a terminal gets lines as well: a debugger needs it for itself.
+    """
+    console = _console()
+    able = console.is_interactive and not console.is_jupyter and not console.is_dumb_terminal
+    chosen = Bars if able and console.file.isatty() and not plain else Lines
+    return chosen(console, settings, objective, folder)
+
+
+def _console() -> Console:
+    """The console of the program, which log lines go to as well. What its encoding lacks is
+    written as escapes rather than raised."""
+    console = rich.get_console()
+    if isinstance(console.file, io.TextIOWrapper):
+        console.file.reconfigure(errors="backslashreplace")
+    return console
+
+
+def _say(console: Console, sentence: str, style: str = "") -> None:
+    """Print a sentence. A terminal shows it on several lines if it must, but no word of it: so
+    that paths and commands can be copied."""
+    line = text.sentence(sentence)
+    whole = not console.is_terminal or max(map(len, line.split()), default=0) > console.width
+    console.print(Text(line), style=style, soft_wrap=whole)
+
+
+@final
+class Lines(Progress):
+    """Plain lines: one when a trial ends, and now and then one on how far the run is."""
+
+    def __init__(
+        self, console: Console, settings: Settings, objective: Objective, folder: Path
+    ) -> None:
+        self._console = console
+        self._folder = folder
+        self._head = head_line(settings, folder)
+        self._tally = Tally(settings, objective)
+        self._begun = False
+        self._spoken = 0.0  # when the last line on how far the run is was printed
+
+    def begin(self) -> None:
+        _say(self._console, self._head)
+        if self._tally.ended or self._tally.running:
+            _say(self._console, resumed_line(self._tally))
+        self._tally.begin()
+        self._begun = True
+        self._spoken = time.monotonic()
+
+    def show(self, trial: Trial) -> None:
+        self._tally.take(trial)
+        if not self._begun:
+            return
+        if line := news_line(trial, self._tally, self._folder) or self._result(trial):
+            _say(self._console, line)
+        if time.monotonic() - self._spoken > QUIET and self._tally.ended < self._tally.total:
+            _say(self._console, how_far_line(self._tally))
+            self._spoken = time.monotonic()
+
+    def note(self, text: str) -> None:
+        _say(self._console, text)
+
+    def end(self) -> None:
+        if self._begun:
+            _say(self._console, summary_line(self._tally))
+        self._begun = False
+
+    def _result(self, trial: Trial) -> str:
+        """The line of a trial that ended with a result of its own."""
+        if not trial.scored or trial.duplicate_of is not None:
+            return ""
+        best, metric = self._tally.best, self._tally.objective.metric
+        assert best is not None
+        place = f"best {value_text(best, metric)} (trial {best.number})"
+        return (
+            f"trial {trial.number}{' stopped' if trial.state == 'stopped' else ''}: "
+            f"{metric} {value_text(trial, metric)}{took_text(trial, ' in ')}, "
+            f"{'the best so far' if best.number == trial.number else place}"
+        )
+
+
+# name, bar, count, its unit, a time or rate, and a last word
+Row = tuple[str, RenderableType, str, str, str, RenderableType]
+
+
+@final
+class Bars(Progress):
+    """A bar for the run, one for each running trial, the best so far, and news above them."""
+
+    def __init__(
+        self, console: Console, settings: Settings, objective: Objective, folder: Path
+    ) -> None:
+        self._console = console
+        self._folder = folder
+        self._head = head_line(settings, folder)
+        self._tally = Tally(settings, objective)
+        self._lock = threading.Lock()  # the frames are drawn in a thread of their own
+        self._begun = False
+        self._live = Live(
+            console=console, get_renderable=self.frame, refresh_per_second=REFRESH,
+            redirect_stderr=sys.stderr.isatty(),
+        )  # fmt: skip
+
+    def begin(self) -> None:
+        _say(self._console, self._head, "bold")
+        if self._tally.ended or self._tally.running:
+            _say(self._console, resumed_line(self._tally), "cyan")
+        self._tally.begin()
+        self._begun = True
+        self._live.start()
+
+    def show(self, trial: Trial) -> None:
+        with self._lock:
+            self._tally.take(trial)
+        if self._begun and (line := news_line(trial, self._tally, self._folder)):
+            _say(self._console, line, "red" if trial.failed else "yellow")
+
+    def note(self, text: str) -> None:
+        _say(self._console, text, "cyan")
+
+    def end(self) -> None:
+        if not self._begun:
+            return
+        with self._lock:
+            self._tally.running.clear()
+        try:
+            self._live.stop()
+        finally:
+            self._console.show_cursor()
+
+    def frame(self) -> RenderableType:
+        """What stands below the news; at most as high as the terminal."""
+        with self._lock:
+            trials = [t for t in self._tally.running.values() if t.duplicate_of is None]
+            rows = max(self._console.height - 5, 1)
+            grid = self._grid([self._run_row(), *map(self._trial_row, trials[:rows])])
+            hidden = len(trials) - rows
+            more = [Text(f"and {hidden} more running", style="dim")] if hidden > 0 else []
+            return Constrain(Group(grid, *more, *self._foot()), self._console.width - MARGIN)
+
+    def _grid(self, rows: Sequence[Row]) -> Table:
+        """Rows of a bar and what stands around it; on a narrow terminal without times."""
+        wide = self._console.width >= NARROW
+        grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1, min_width=4)
+        for _ in range(3 if wide else 2):
+            grid.add_column(no_wrap=True, justify="right")
+        for name, bar, count, unit, time_, last in rows:
+            grid.add_row(name, bar, *([count + unit, time_] if wide else [count]), last)
+        return grid
+
+    def _run_row(self) -> Row:
+        tally, pace = self._tally, self._tally.pace
+        bar = ProgressBar(total=tally.total, completed=tally.done)
+        left = f"{text.clock(pace[1])} left" if pace and tally.ended < tally.total else ""
+        count = f"{tally.ended}/{tally.total}"
+        return "search", bar, count, " trials", rate_text(pace[0]) if pace else "", left
+
+    def _trial_row(self, trial: Trial) -> Row:
+        name, epochs = f"trial {trial.number}", self._tally.epochs(trial)
+        if trial.started_at is None:
+            return name, "", "", "", "", Text("waiting", style="dim")
+        bar = ProgressBar(total=epochs, completed=trial.step)
+        value = trial.metrics.get(self._tally.objective.metric)
+        last = "" if value is None else text.number(value)
+        count, unit = (f"{trial.step}/{epochs}", " epochs") if epochs else ("", "")
+        return name, bar, count, unit, text.clock(time.time() - trial.started_at), last
+
+    def _foot(self) -> Iterator[Text]:
+        tally = self._tally
+        if counts := counts_text(tally):
+            yield Text(counts, style="yellow")
+        if tally.best is not None:
+            line = Text(best_line(tally), style="green", no_wrap=True, overflow="ellipsis")
+            yield line.append(f"  {text.pairs(tally.best.sample)}", style="dim")

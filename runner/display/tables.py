@@ -1,0 +1,282 @@
+"""Tables of a run: its best trials, what a space leaves open, and what was refused."""
+
+import html as escaping
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import final
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from runner.display import format as text
+from runner.space.choice import key
+from runner.space.structure import Part, Structure
+from runner.trial import Gain, Objective, Trial, top
+
+GAP = 2  # columns between two cells
+INDENT = 4  # columns before what stands below a row
+REASON = 160  # characters of a reason; what is longer is cut
+REASONS = 3  # so many are shown
+LINES = 8, 8, 8, 2  # that a sample may take, by rank; all further ones are as short as the last
+
+
+def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> RenderableType:
+    """The k best trials, best first, and a line on all of them.
+
+    Fits the width it is shown at: the less important columns go first. Below each trial stands
+    that part of its sample in which the trials shown differ.
+    """
+    best, summary = top(trials, k), [*map(Text, (_summary(trials), *_refusals(trials)))]
+    if not best:
+        return Group(Text("No trial has a result.", style="yellow"), *summary)
+    return Group(Text(), _Ranking(best, objective), Text(), *summary)
+
+
+def gains_text(gains: Sequence[Gain]) -> str:
+    """What training groups of models as one brought, in a few sentences; empty without groups."""
+    if not gains:
+        return ""
+    models, fused = sum(gain.models for gain in gains), [gain for gain in gains if not gain.why]
+    plural = "s" if len(gains) > 1 else ""
+    size = f"{models / len(gains):.1f}".removesuffix(".0")
+    said = f"{len(gains)} group{plural} of {size} models"
+    if fused:
+        launches, alone = sum(g.launches for g in fused), sum(g.operations for g in fused)
+        speedup = median(gain.speedup for gain in fused)
+        verb = "was" if len(fused) == 1 else "were"
+        said += (
+            f"; {len(fused)} {verb} trained as one: {launches:,} launches for {alone:,} "
+            f"operations, and a step {speedup:.1f} times as fast as for one model after another"
+        )
+    reasons = Counter(gain.why for gain in gains if gain.why)
+    apart = [f"{count} because {why}" for why, count in reasons.most_common()]
+    return f"{said}." + (f" One after another: {'; '.join(apart)}." if apart else "")
+
+
+@final
+@dataclass(frozen=True)
+class Column:
+    """A column of figures: what stands above it, and in it for each trial."""
+
+    head: str
+    cells: Sequence[str]
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (self.head, *self.cells)))
+
+
+@final
+class _Ranking:
+    """The best trials, two blocks of lines each: its figures in columns, then its sample."""
+
+    def __init__(self, best: Sequence[Trial], objective: Objective) -> None:
+        self.best = best
+        self.columns = _columns(best, objective)
+        self.labels = _differing(best)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        columns = _fitting(self.columns, options.max_width)
+        for column in columns:
+            table.add_column(Text(column.head), justify="right", no_wrap=True)
+        for row in zip(*(column.cells for column in columns), strict=True):
+            table.add_row(*map(Text, row))
+        head, *lines = console.render_lines(table, options, pad=False)
+        yield from [*head, Segment.line()]
+        for rank, (trial, line) in enumerate(zip(self.best, lines, strict=True)):
+            yield from [*line, Segment.line()]
+            words = Text(text.pairs(trial.sample, self.labels), style="dim")
+            if words:
+                width, most = options.max_width - INDENT, LINES[min(rank, len(LINES) - 1)]
+                yield _indented(*_first_lines([*words.wrap(console, width)], most, width))
+
+
+def _first_lines(lines: Sequence[Text], most: int, width: int) -> Sequence[Text]:
+    """At most so many lines, the last one ending in an ellipsis where some are left out."""
+    if len(lines) <= most:
+        return lines
+    last = lines[most - 1].copy()
+    last.append(" …")
+    last.truncate(width, overflow="ellipsis")
+    return [*lines[: most - 1], last]
+
+
+def _indented(*lines: Text) -> Padding:
+    return Padding(Group(*lines), (0, 0, 0, INDENT))
+
+
+def _columns(best: Sequence[Trial], objective: Objective) -> list[Column]:
+    """All columns there are, the most important ones first."""
+    names = list(dict.fromkeys(name for trial in best for name in trial.metrics))
+    metrics = [objective.metric]
+    metrics += sorted(n for n in names if n.startswith("test/"))
+    metrics += [n for n in names if n.startswith("val/") and n not in metrics]
+    columns = [Column("#", [str(i + 1) for i in range(len(best))])]
+    columns += [Column("trial", [str(trial.number) for trial in best])]
+    figures = [_metric(best, metric) for metric in metrics]
+    params = [_counted(best, "params")] if "params" in names else []
+    params += [_share(best, "inherited")] if "inherited" in names else []
+    time = [Column("time", [_seconds(trial) for trial in best])]
+    return [*columns, figures[0], *params, *time, *figures[1:]]
+
+
+def _metric(best: Sequence[Trial], name: str) -> Column:
+    figures = [trial.metrics.get(name) for trial in best]
+    cells = ["" if figure is None else text.number(figure) for figure in figures]
+    return Column(text.cut(text.clean(name), 24), cells)
+
+
+def _counted(best: Sequence[Trial], name: str) -> Column:
+    figures = [trial.metrics.get(name) for trial in best]
+    return Column(name, ["" if figure is None else text.compact(figure) for figure in figures])
+
+
+def _share(best: Sequence[Trial], name: str) -> Column:
+    figures = [trial.metrics.get(name) for trial in best]
+    return Column(name, ["" if figure is None else f"{figure:.0%}" for figure in figures])
+
+
+def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """The first columns that fit side by side, and those behind that still do."""
+    kept: list[Column] = []
+    for column in columns:
+        if sum(c.width + GAP for c in kept) + column.width <= width:
+            kept.append(column)
+    return kept
+
+
+def _differing(best: Sequence[Trial]) -> Collection[str]:
+    """The labels whose values differ; all of them where one trial stands alone."""
+    labels = dict.fromkeys(label for trial in best for label in trial.sample)
+    if len(best) == 1:
+        return labels
+    return [
+        label
+        for label in labels
+        if len({key(t.sample[label]) if label in t.sample else "" for t in best}) > 1
+    ]
+
+
+def _seconds(trial: Trial) -> str:
+    if trial.started_at is None or trial.ended_at is None:
+        return ""
+    return text.duration(trial.ended_at - trial.started_at)
+
+
+def _summary(trials: Sequence[Trial]) -> str:
+    """How many trials there were, how they ended, and how long they took together."""
+    own = [trial for trial in trials if trial.duplicate_of is None]
+    counts = {
+        "failed": sum(trial.failed and not trial.refused for trial in own),
+        "refused": sum(trial.refused for trial in own),
+        "stopped early": sum(trial.state == "stopped" for trial in own),
+        "reused": len(trials) - len(own),
+        "not ended": sum(trial.running for trial in own),
+    }
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    total = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
+    return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
+
+
+def _refusals(trials: Sequence[Trial]) -> list[str]:
+    """Why trials were refused, the most frequent reasons first; a line, or none."""
+    own = [trial for trial in trials if trial.refused and trial.duplicate_of is None]
+    found = text.alike(trial.failure.text for trial in own if trial.failure is not None)
+    said = [f"{count} because {text.cut(text.sentence(why), REASON)}" for count, why in found]
+    rest = sum(count for count, _ in found[REASONS:])
+    more = [f"{rest} for other reasons"] if rest else []
+    return [f"Refused: {'; '.join([*said[:REASONS], *more])}"] if said else []
+
+
+def _busy(trials: Iterable[Trial]) -> float:
+    """Seconds in which some trial was running; pauses between sessions do not count."""
+    spans = sorted(
+        (trial.started_at, trial.ended_at)
+        for trial in trials
+        if trial.started_at is not None and trial.ended_at is not None
+    )
+    total = reached = 0.0
+    for start, end in spans:
+        total += max(end - max(start, reached), 0)
+        reached = max(reached, end)
+    return total
+
+
+def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
+    """The k best trials as an HTML table, for notebooks."""
+    best, lines = top(trials, k), [_summary(trials), *_refusals(trials)]
+    summary = "".join(f"<p>{escaping.escape(line)}</p>" for line in lines)
+    if not best:
+        return f"<p>No trial has a result.</p>{summary}"
+    labels = _differing(best)
+    samples = Column("sample", [text.pairs(trial.sample, labels) for trial in best])
+    columns = [*_columns(best, objective), samples]
+    rows = [_row("th", [c.head for c in columns])]
+    rows += [_row("td", row) for row in zip(*(c.cells for c in columns), strict=True)]
+    return f"<table>{''.join(rows)}</table>{summary}"
+
+
+def _row(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escaping.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def structure_table(structure: Structure) -> RenderableType:
+    """The choices of a space: label, candidates, and when each is asked."""
+    rows = [_part(part) for part in structure.parts]
+    return _Choices(rows) if rows else Text("There are no choices.")
+
+
+@final
+class _Choices:
+    """Rows of label, candidates and condition; one below the other where there is no room."""
+
+    def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        self.rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = [*zip(*self.rows, strict=True)]
+        needed = sum(map(_longest_word, columns)) + len("candidates") + GAP * len(columns)
+        if needed <= options.max_width:
+            yield self._table()
+            return
+        for label, *rest in self.rows:
+            yield Text(label, style="bold")
+            yield _indented(*(Text(line) for line in rest if line))
+
+    def _table(self) -> Table:
+        conditional = any(condition for _, _, condition in self.rows)
+        table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        table.add_column("choice", no_wrap=True)
+        table.add_column("candidates")
+        if conditional:
+            table.add_column("asked", style="dim")
+        for row in self.rows:
+            table.add_row(*map(Text, row if conditional else row[:2]))
+        return table
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
+def _part(part: Part) -> tuple[str, str, str]:
+    """Label, candidates, and a condition such as `when depth=2 or 3, kind=basic`."""
+    condition = ", ".join(
+        f"{text.clean(label)}={' or '.join(map(text.value, values))}"
+        for label, values in part.condition.items()
+    )
+    label, candidates = text.clean(part.choice.label), text.clean(str(part.choice))
+    return label, candidates, f"when {condition}" if condition else ""
+
+
+def count_text(structure: Structure) -> str:
+    """The number of samples of a space, in words."""
+    about = "" if structure.exact else "about "
+    one = structure.count == 1
+    return f"{about}{text.large(structure.count)} architecture{'' if one else 's'}"

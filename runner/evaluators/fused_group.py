@@ -1,0 +1,267 @@
+"""Fusion: the models of a group as one, as long as that is faster than one after another."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from runner.data.data import Batch, SearchData, Split
+from runner.data.splits import TensorSplit
+from runner.evaluators.member import Member
+from runner.evaluators.race import TOO_SHORT, Race
+from runner.evaluators.snapshot import Snapshot
+from runner.fusion.fuse import Forward, Fused, NotFused, fuse
+from runner.fusion.optimizers.select import stacked
+from runner.fusion.packed_parameters import Parameters
+from runner.fusion.packing import unpack
+from runner.fusion.program import Programs
+from runner.fusion.random_streams import Streams
+from runner.trial import Gain, Metrics
+
+# Relative distances by which what a plan gives may differ: of outputs, and of gradients.
+NEAR, NEAR_IN_HALF = (0.001, 0.01), (0.05, 0.1)
+MOST = 2**30  # bytes of features that are kept
+
+
+@final
+class Fusion:
+    """Trains members as one model. Their parameters become parts of packed ones."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        programs: Sequence[Programs],
+        streams: Streams,
+        alone: Sequence[float] = (),
+    ) -> None:
+        """`streams`: the members' random numbers. `alone`: seconds of steps that they took one
+        after another. Raises NotFused."""
+        self.members = members
+        self._pieces = members[0].pieces
+        self._streams = streams
+        self._alike = all(member.pieces.has_loss_of(self._pieces) for member in members)
+        self._parameters = Parameters()
+        try:
+            self._train = self._fused([p.train for p in programs], training=True)
+            self._eval = self._fused([p.eval for p in programs], training=False)
+            if self._train.launches == self._train.operations:
+                raise NotFused("no two models do the same on tensors of the same shape")
+        except BaseException:
+            self._parameters.unpack()
+            raise
+        self._packed = self._parameters.all(member.model for member in members)
+        self._update = stacked(self._packed, [member.optimizer for member in members])
+        self._on_features = False
+        self.race = Race(members[0].device, alone)
+
+    def _fused(self, programs: Sequence[Any], *, training: bool) -> Fused:
+        self._set(training=training)
+        models = [member.model for member in self.members]
+        return fuse(models, programs, self._parameters, self._streams)
+
+    @property
+    def gain(self) -> Gain:
+        """What it brings, as far as that is known."""
+        speedup = self.race.speedup if self.race.over else 1.0
+        why = "" if self.race.over else TOO_SHORT
+        if self.race.over and not self.race.together:
+            why = "they are faster so"
+        return Gain(len(self.members), self._train.launches, self._train.operations, speedup, why)
+
+    def _set(self, *, training: bool) -> None:
+        for member in self.members:
+            member.model.train(training)
+
+    def differs(self, batch: Batch) -> str:
+        """Hold what the models give together, and the gradients of a step, against what each gives
+        alone; what is wrong, if anything is."""
+        limits = NEAR if self._pieces.precision == "fp32" else NEAR_IN_HALF
+        for look, near in zip((self._outputs, self._gradients), limits, strict=True):
+            ours, theirs = ([*look(batch, together=way)] for way in (True, False))
+            if any(_distance(*pair) > near for pair in zip(ours, theirs, strict=True)):
+                return "together they give other numbers than each alone"
+        return ""
+
+    @torch.no_grad()
+    def _outputs(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
+        """What the models give in eval mode."""
+        with self._sparing():
+            self._set(training=False)
+            if together:
+                yield from self._chunks(self._pieces.outputs(self._eval.forward, batch[0].clone()))
+            else:
+                yield from (self._alone(place, batch[0]) for place in range(len(self.members)))
+
+    def _gradients(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
+        """The loss of each model, and its gradients as one vector."""
+        self._update.zero_grad()
+        with self._sparing():
+            self._set(training=True)
+            if together:
+                every = self._losses((batch[0].clone(), batch[1]))
+                every.sum().backward()  # type: ignore[no-untyped-call]
+                losses = [*every]
+            else:
+                losses = []
+                for place in range(len(self.members)):
+                    losses.append(self._loss(place, batch))
+                    losses[-1].backward()
+        for member, loss in zip(self.members, losses, strict=True):
+            grads = [p.grad.flatten() for p in member.model.parameters() if p.grad is not None]
+            yield loss.detach()
+            yield torch.cat(grads)
+
+    @contextmanager
+    def _sparing(self) -> Iterator[None]:
+        """Afterwards all that the models remember beside their parameters, and their random
+        numbers, are as they were before."""
+        before = Snapshot(member.model for member in self.members)
+        try:
+            with self._streams.sparing():
+                yield
+        finally:
+            before.restore()
+
+    def step(self, batch: Batch, at: int, total: int) -> None:
+        """Train all members on a batch; those whose loss is not finite drop out."""
+        with self.race.step() as together:
+            self._update.zero_grad()
+            if together:
+                self._together(batch)
+            else:
+                self._one_by_one(batch)
+            norms = [member.pieces.clip_norm for member in self.members]
+            if any(norm is not None for norm in norms):
+                self._update.clip(norms)
+            scales = [member.pieces.schedule(at, total) for member in self.members]
+            lrs = [member.pieces.lr for member in self.members]
+            if len({*scales}) > 1:
+                lrs = [lr * scale for lr, scale in zip(lrs, scales, strict=True)]
+                scales = [1.0]
+            self._update.step(lrs, [member.alive for member in self.members], scales[0])
+
+    def features(self, data: SearchData) -> SearchData | None:
+        """The data as a frozen part that all models begin with sees them; None where there is no
+        such part, or it does not pay to keep them. From now on, `step` and `metrics` take these."""
+        pairs = (data.train, self._train), (data.validation, self._eval)
+        found = [self._features(split, fused) for split, fused in pairs if split.fixed]
+        kept = [split for split in found if split is not None]
+        if len(kept) < len(pairs):
+            return None
+        self._on_features = True
+        return SearchData(*kept)
+
+    @torch.no_grad()
+    def _features(self, split: Split, fused: Fused) -> Split | None:
+        if fused.prefix is None:
+            return None
+        kept, targets = [], []
+        batches = split.batches(4 * self._pieces.batch_size, self.members[0].device)
+        for batch in batches:
+            features = self._pieces.outputs(fused.prefix, batch[0])
+            if features.nbytes / len(batch[0]) * len(split) > MOST:
+                return None
+            kept.append(features)
+            targets.append(batch[1])
+        return TensorSplit(torch.cat(kept), torch.cat(targets))
+
+    def _forward(self, fused: Fused) -> Forward:
+        """What all models give for a batch, or for its features."""
+        if self._on_features:
+            assert fused.rest is not None
+            return fused.rest
+        return fused.forward
+
+    def _together(self, batch: Batch) -> None:
+        """The gradients of all members at once."""
+        losses, examples = self._losses(batch), len(batch[1])
+        on_cpu = losses.device.type == "cpu"
+        values: Sequence[Any] = losses.tolist() if on_cpu else losses.detach().unbind()
+        for member, value in zip(self.members, values, strict=True):
+            if member.alive:
+                with member.losing():
+                    (member.losses.see if on_cpu else member.losses.add)(value, examples)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """The loss of each member, (K,), computed at once."""
+        inputs, targets = batch
+        outputs = self._pieces.outputs(self._forward(self._train), inputs)
+        if self._alike:
+            repeated = targets.repeat(len(self.members), *[1] * (targets.ndim - 1))
+            return self._pieces.losses(outputs, repeated).view(len(self.members), -1).mean(1)
+        pairs = zip(self.members, self._chunks(outputs), strict=True)
+        return torch.stack([m.pieces.losses(part, targets).mean() for m, part in pairs])
+
+    def _one_by_one(self, batch: Batch) -> None:
+        """The gradients of one member after another."""
+        for place, member in enumerate(self.members):
+            if member.alive:
+                with member.losing():
+                    loss = self._loss(place, batch)
+                    member.losses.add(loss, len(batch[1]))
+                    loss.backward()  # type: ignore[no-untyped-call]
+
+    def _loss(self, place: int, batch: Batch) -> Tensor:
+        """The loss of one of the members."""
+        outputs = self._alone(place, batch[0])
+        return self.members[place].pieces.losses(outputs, batch[1]).mean()
+
+    def _alone(self, place: int, inputs: Tensor) -> Tensor:
+        """What one of the models gives."""
+        member = self.members[place]
+        with self._streams.of(place):
+            return member.pieces.outputs(member.forward, inputs.clone())  # it may change it
+
+    def _chunks(self, outputs: Tensor) -> Sequence[Tensor]:
+        return outputs.chunk(len(self.members))
+
+    def metrics(self, split: Split, epoch: int) -> dict[Member, Metrics]:
+        """What an epoch brought to each member that is trained."""
+        self._set(training=False)
+        scores = self._scores(split)
+        found = {}
+        for member, score in zip(self.members, scores, strict=True):
+            if member.alive:
+                with member.losing():
+                    found[member] = member.report(score, epoch)
+        return found
+
+    def _scores(self, split: Split) -> list[Metrics]:
+        """The metrics of all members, side by side."""
+        pieces = self._pieces
+        judged: list[list[Tensor]] = [[] for _ in self.members]
+        with torch.no_grad():
+            for inputs, targets in split.batches(4 * pieces.batch_size, self.members[0].device):
+                for place, part in enumerate(self._answers(inputs)):
+                    judged[place].append(self.members[place].pieces.judge(part, targets))
+        pairs = zip(self.members, judged, strict=True)
+        return [m.pieces.metrics(torch.cat(parts).cpu().double()) for m, parts in pairs]
+
+    def _answers(self, inputs: Tensor) -> Sequence[Tensor]:
+        """What each model gives in eval mode."""
+        if self.race.together:
+            return self._chunks(self._pieces.outputs(self._forward(self._eval), inputs))
+        return [self._alone(i, inputs) for i in range(len(self.members))]
+
+    def release(self) -> None:
+        """Give each model memory of its own again."""
+        self._update.release()
+        for packed in self._packed:
+            unpack(packed)
+        for fused in (self._train, self._eval):
+            fused.clear()
+
+
+def _distance(ours: Tensor, theirs: Tensor) -> float:
+    """The length of the difference of tensors over that of one of them: gradients may be quite
+    another where an activation is as good as zero, but not in many places."""
+    if ours.shape != theirs.shape:
+        return math.inf
+    if not theirs.isfinite().all():
+        return 0.0  # of no use in any case
+    distance = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-6))
+    return distance if math.isfinite(distance) else math.inf

@@ -1,0 +1,52 @@
+"""Which kernel an operation has, and which operations may be one launch."""
+
+from collections.abc import Hashable
+
+from torch import nn
+
+from runner.fusion.frozen_operations import digest, frozen
+from runner.fusion.kernels.attention import SelfAttention
+from runner.fusion.kernels.dropout import DROPOUTS
+from runner.fusion.kernels.global_pool import POOLS, GlobalPool
+from runner.fusion.kernels.kernel import Kernel, Operation
+from runner.fusion.kernels.layers import LAYERS
+from runner.fusion.kernels.parameter_reads import Tensors
+from runner.fusion.kernels.stateless import Free, hooked, nature, what
+
+FREE, TENSORS = Free(), Tensors()
+KERNELS: dict[type[nn.Module], Kernel] = {
+    **LAYERS,
+    **DROPOUTS,
+    **dict.fromkeys(POOLS, GlobalPool()),
+    nn.MultiheadAttention: SelfAttention(),
+}
+
+
+def kernel_of(operation: Operation) -> Kernel | None:
+    """What can run an operation for several models; None: nothing can."""
+    step, module = operation.step, operation.module
+    if step.kind == "tensor":
+        return TENSORS
+    if step.opaque or (step.kind == "module" and step.method != "forward"):
+        return None
+    if module is not None and not hooked(module):
+        kernel = KERNELS.get(type(module))
+        if kernel is not None and kernel.label(operation) is not None:
+            return kernel
+    return FREE if FREE.label(operation) is not None else None
+
+
+def label_of(operation: Operation, kernel: Kernel | None) -> Hashable:
+    """Equal for operations that may be one launch."""
+    if not draws(operation, kernel) and frozen(operation):
+        return type(kernel), what(operation), digest(operation)
+    if kernel is None:
+        return operation
+    return type(kernel), kernel.label(operation)
+
+
+def draws(operation: Operation, kernel: Kernel | None) -> bool:
+    """Whether an operation draws random numbers, or may do so."""
+    if kernel is not None:
+        return kernel.draws
+    return operation.step.opaque or nature(operation).draws

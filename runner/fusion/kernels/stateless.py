@@ -1,0 +1,264 @@
+"""Operations without parameters: one call on the values of all models, where that gives the same.
+
+Whether it does is not looked up but tried, on a few random numbers: an operation that treats each
+example by itself can take the examples of all models, one that treats each channel by itself their
+channels. What draws random numbers is noticed, too.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.fusion.codegen import Emitter
+from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, outputs, spoken
+from runner.fusion.layout import Layout, joined
+from runner.fusion.program import Batch, Var, mapped
+from runner.graph.ir.argument import Ref
+from runner.graph.ir.signature import locate
+
+EXAMPLES = 3  # of each of two models, when an operation is tried; more than what is cut out
+MOST = 1025
+KNOWN = 2_000  # so many operations are remembered
+Function = Callable[..., Any]
+
+
+@final
+@dataclass(frozen=True)
+class Nature:
+    """What was found out about an operation by trying it."""
+
+    layouts: tuple[Layout, ...] = ()  # in which one call gives the same as one for each model
+    draws: bool = True  # whether it draws random numbers
+
+
+@final
+class Free(Kernel):
+    """Anything without parameters that treats examples, or channels, one by one."""
+
+    def label(self, operation: Operation) -> Hashable:
+        return what(operation) if nature(operation).layouts else None
+
+    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
+        emitter, first = context.emitter, operations[0]
+        step, layouts = first.step, nature(first).layouts
+        shared = [emitter.shared(inputs(operations, i)) for i in range(len(step.inputs))]
+        at = next(i for i, name in enumerate(shared) if name is None)
+        now = emitter.layout(inputs(operations, at))
+        layout = now if now in layouts else layouts[0]
+        ranks = [len(first.specs[var].shape) for var in step.inputs]
+        names = {
+            var: _fetched(emitter, inputs(operations, i), layout, max(ranks) - ranks[i])
+            for i, var in enumerate(step.inputs)
+        }
+        times = len(operations) if layout == Layout.FOLDED else 1
+        call = write_call(emitter, first, names.__getitem__, times)
+        put_results(operations, emitter.line(call, spoken(operations)), layout, emitter)
+        return True
+
+
+def _fetched(
+    emitter: Emitter, members: Sequence[tuple[int, Var]], layout: Layout, missing: int
+) -> str:
+    """Values in a layout, with dimensions of one example in front where `missing` are."""
+    if not missing:
+        return emitter.fetch(members, layout)
+    name = emitter.fetch(members, Layout.STACKED)
+    name = emitter.once(f"{name}[:{', None' * missing}]")
+    return name if layout == Layout.STACKED else emitter.once(f"channels_from_stacked({name})")
+
+
+def write_call(
+    emitter: Emitter, operation: Operation, tensor: Callable[[Var], str], times: int = 1
+) -> str:
+    """The source of an operation on the tensors that `tensor` names."""
+    step = operation.step
+    if step.kind == "method":
+        return emitter.call(f"{tensor(step.args[0])}.{step.target}", step.args[1:], step.kwargs,
+                            tensor, times)  # fmt: skip
+    function = emitter.bind(function_of(operation), "f")
+    return emitter.call(function, step.args, step.kwargs, tensor, times)
+
+
+def function_of(operation: Operation) -> Function:
+    """What a step that is no method calls."""
+    if operation.step.kind == "function":
+        function: Function = locate(operation.step.target)
+        return function
+    assert operation.module is not None
+    layer, name = plain(operation.module), operation.step.method
+    method: Function = layer if name == "forward" else getattr(layer, name)  # hooks are called, too
+    return method
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """A layer that leaves its input as it is."""
+    if not getattr(module, "inplace", False):
+        return module
+    twin = copy.copy(module)
+    twin.__dict__["inplace"] = False
+    return twin
+
+
+def put_results(
+    operations: Sequence[Operation], name: str, layout: Layout, emitter: Emitter
+) -> None:
+    """Say where the outputs of operations lie, whose result has a name."""
+    for place, path in enumerate(paths(operations[0].step.result)):
+        keys = "".join(f"[{key!r}]" for key in path)
+        emitter.put(outputs(operations, place), name + keys, layout)
+
+
+def paths(result: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """How the tensors in a result are reached from it: by which keys, one after another."""
+    if type(result) is Var:
+        return [path]
+    items: Mapping[Any, Any] = result if isinstance(result, dict) else {}
+    if isinstance(result, list | tuple):
+        items = dict(enumerate(result))
+    return [found for key, item in items.items() for found in paths(item, (*path, key))]
+
+
+# Natures
+
+
+_natures: OrderedDict[Hashable, Nature] = OrderedDict()
+
+
+def nature(operation: Operation) -> Nature:
+    """What kind of operation this is. Tried once for each form of it."""
+    name = what(operation)
+    if name not in _natures:
+        with torch.random.fork_rng([]), torch.no_grad():
+            _natures[name] = _tried(operation)
+        if len(_natures) > KNOWN:
+            _natures.popitem(last=False)
+    return _natures[name]
+
+
+def what(operation: Operation) -> Hashable:
+    """Equal for operations that do the same with tensors of the same shapes."""
+    step, module = operation.step, operation.module
+    layer = None if module is None else (type(module), repr(settings(module)), hooked(module))
+    return step.kind, "" if module else step.target, step.method, layer, operation.form
+
+
+def settings(module: nn.Module) -> dict[str, Any]:
+    """What a layer was told, which its `extra_repr` need not show in full."""
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+
+
+def _tried(operation: Operation) -> Nature:
+    step = operation.step
+    if step.opaque or not step.inputs or (operation.module and not _stateless(operation.module)):
+        return Nature()
+    number = _examples(operation)
+    try:
+        singles = [{v: _random(operation, v, number) for v in step.inputs} for _ in range(2)]
+        state = torch.get_rng_state()
+        wanted = [_run(operation, single, number) for single in singles]
+        _run(operation, {v: _negative(x) for v, x in singles[0].items()}, number)
+        draws = not torch.equal(state, torch.get_rng_state())
+    except Exception:  # data of another kind is wanted, such as indices
+        return Nature()
+    found = (
+        [] if draws else [lay for lay in ORDER if _same(operation, singles, wanted, lay, number)]
+    )
+    return Nature(tuple(found), draws)
+
+
+def _examples(operation: Operation) -> int:
+    """So many that no part which is cut out along the examples is all of them."""
+    step = operation.step
+    if step.target.rpartition(":")[2] not in CUTS:
+        return EXAMPLES
+    sizes: list[int] = []
+    mapped((step.args, dict(step.kwargs)), lambda x: sizes.append(x) if type(x) is int else None)
+    return min(max([EXAMPLES, *(size + 2 for size in sizes)]), MOST)
+
+
+CUTS = {"getitem", "narrow", "select", "split", "chunk", "tensor_split", "index_select", "unfold"}
+ORDER = (Layout.STACKED, Layout.FOLDED, Layout.CHANNELS)  # as they are preferred
+
+
+def _stateless(module: nn.Module) -> bool:
+    """Whether a layer of torch has no parameters, buffers or hooks."""
+    ours = type(module).__module__.startswith("torch.nn.modules.")
+    holds = any(module.children()) or module._parameters or module._buffers
+    return ours and not holds and not hooked(module)
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether calling a module does more than its forward."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks,
+             module._backward_hooks, module._backward_pre_hooks)  # fmt: skip
+    return any(hooks)
+
+
+def _random(operation: Operation, var: Var, examples: int) -> Tensor:
+    spec = operation.specs[var]
+    shape = [n.times * examples if type(n) is Batch else n for n in spec.shape]
+    dtype = getattr(torch, spec.dtype)
+    if not dtype.is_floating_point:
+        return torch.randint(0, 2, shape).to(dtype)
+    return torch.rand(shape, dtype=torch.float64) + 0.1
+
+
+def _negative(x: Tensor) -> Tensor:
+    """Where some operations draw, as a leaky ReLU with random slopes does."""
+    return -x if x.is_floating_point() else x
+
+
+def _run(operation: Operation, tensors: Mapping[Var, Tensor], examples: int) -> list[Tensor]:
+    """The tensors an operation gives."""
+
+    def change(argument: Any) -> Any:
+        if type(argument) is Var:
+            return tensors[argument]
+        if type(argument) is Batch:
+            return argument.times * examples
+        return locate(argument.target) if type(argument) is Ref else argument
+
+    step = operation.step
+    args, kwargs = mapped(step.args, change), mapped(dict(step.kwargs), change)
+    if step.kind == "method":
+        result = getattr(args[0], step.target)(*args[1:], **kwargs)
+    else:
+        result = function_of(operation)(*args, **kwargs)
+    return [reduce(getitem, path, result) for path in paths(step.result)]
+
+
+def _same(
+    operation: Operation,
+    singles: Sequence[Mapping[Var, Tensor]],
+    wanted: Sequence[Sequence[Tensor]],
+    layout: Layout,
+    number: int,
+) -> bool:
+    """Whether one call on the values of two models gives what one call for each gives."""
+    step = operation.step
+    shapes = [operation.specs[var].shape for var in step.inputs]
+    if layout == Layout.FOLDED and not all(shape and type(shape[0]) is Batch for shape in shapes):
+        return False
+    rank = max(map(len, shapes))
+    try:
+        both = {}
+        for var in step.inputs:
+            values = [single[var] for single in singles]
+            values = [v.reshape(*[1] * (rank - v.ndim), *v.shape) for v in values]
+            both[var] = joined(values, layout)
+        times = 2 if layout == Layout.FOLDED else 1
+        given = _run(operation, both, times * number)
+        for got, one, other in zip(given, *wanted, strict=True):
+            expected = joined([one, other], layout)
+            if got.shape != expected.shape or not torch.allclose(got, expected, equal_nan=True):
+                return False
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""The gradients of packed parameters: they stay in one memory, and it is known which have come."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from runner.fusion.packing import Packed
+
+
+@final
+class Gradients:
+    """Allocates what is not there yet."""
+
+    def __init__(self, packed: Sequence[Packed]) -> None:
+        self._packed = packed
+        self._wholes: list[tuple[Tensor, Tensor]] = []
+        self._come: set[Tensor] = set()
+        self._missing: list[tuple[int, Tensor]] = []
+        for pack in packed:
+            if pack.tensor.grad is None:
+                pack.hold(pack.tensor.data, torch.zeros_like(pack.tensor))
+            self._wholes.append((pack.tensor, _grad(pack.tensor)))
+        self._all = {pack.tensor for pack in packed}
+        leaves = self._all | {own for pack in packed for _, own in pack.owners}
+        self._hooks = [_notify(leaf, self._come.add) for leaf in leaves]
+
+    def zero(self) -> None:
+        """Zero them one by one."""
+        for _, grad in self._wholes:
+            grad.zero_()
+        self.forget()
+
+    def forget(self) -> None:
+        """From now on, note anew which come."""
+        self._come.clear()
+
+    def missing(self) -> Sequence[tuple[int, Tensor]]:
+        """The owners whose gradient has not come, with their models."""
+        self._settle()
+        if self._come >= self._all:
+            self._missing = []
+        elif self._come:
+            self._missing = [
+                (model, own)
+                for pack in self._packed
+                for model, own in pack.owners
+                if pack.tensor not in self._come and own not in self._come
+            ]
+        return self._missing
+
+    def release(self) -> None:
+        """Note no more."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _settle(self) -> None:
+        """Bring gradients back that autograd or a model has put elsewhere."""
+        for (tensor, grad), pack in zip(self._wholes, self._packed, strict=True):
+            if tensor.grad is not grad:
+                grad.zero_() if tensor.grad is None else grad.copy_(tensor.grad)
+                pack.hold(tensor.data, grad)
+
+
+@contextmanager
+def without_grad(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Meanwhile these have no gradients."""
+    kept = [(tensor, tensor.grad) for tensor in tensors]
+    for tensor, _ in kept:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for tensor, grad in kept:
+            tensor.grad = grad
+
+
+def _notify(leaf: Tensor, call: Callable[[Tensor], None]) -> RemovableHandle:
+    """Call it, with the tensor, each time when a backward pass has added to its gradient."""
+    handle: RemovableHandle = leaf.register_post_accumulate_grad_hook(call)  # type: ignore[no-untyped-call]
+    return handle
+
+
+def _grad(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None
+    return tensor.grad

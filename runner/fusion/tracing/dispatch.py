@@ -1,0 +1,186 @@
+"""What functions and methods do in a run without data: steps, or numbers that Python works out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.fusion.tracing.functionalize import NoTwin, Twin, function_twin, method_twin
+from runner.fusion.tracing.meta_calls import META, tensors_in
+from runner.fusion.tracing.opaque_modules import calls, has_tensors
+from runner.fusion.tracing.pure_modules import UNTOLD
+from runner.fusion.tracing.tape import Tape, What
+from runner.graph.ir.effects import WRITE, of_function, of_method
+from runner.graph.ir.signature import locate
+
+
+@final
+class Operations:
+    """Puts on a tape what is called. `changing` takes the attributes that the model changes."""
+
+    def __init__(self, tape: Tape, changing: set[str]) -> None:
+        self.tape = tape
+        self._changing = changing
+        self._containers: dict[int, tuple[str, Any]] = {}  # lists and dicts that are attributes
+
+    def function(self, target: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a function of Python's."""
+        if any(isinstance(thing, nn.Module) for thing in (*args, *kwargs.values())):
+            self.tape.unfollowed(f"{target} is given a module.")
+        if _name(target, args) in UNTOLD:
+            self.tape.unfollowed(f"{_name(target, args)} depends on how the model is run.")
+        if _keeps_statistics(target, args, kwargs):
+            self.tape.unfollowed("Running statistics are changed.")
+        functional = self.functional(lambda: function_twin(target, args, kwargs))
+        if functional is not None:
+            return self.in_place("function", functional)
+        is_write = of_function(target) == WRITE
+        is_tensors = any(type(t) is Tensor for t in args) and target != "operator:setitem"
+        if is_tensors or target.startswith("torch") or target == "builtins:sum":
+            return self.operation("function", target, args, kwargs, pure=not is_write)
+        if is_write and not target.startswith("operator:"):
+            self.tape.unfollowed(f"What {target} does is not known.")
+        return self.worked_out(target, locate(target), args, kwargs, changes=is_write)
+
+    def method(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a method of the first argument."""
+        receiver = args[0]
+        if not isinstance(receiver, Tensor):
+            method = getattr(receiver, name)
+            if isinstance(receiver, nn.Module) or not isinstance(receiver, _CONTAINERS):
+                self.tape.unfollowed(f"What {name}() of a {type(receiver).__name__} does is open.")
+            changes = of_method(name) == WRITE
+            return self.worked_out(name, lambda _, *a, **k: method(*a, **k), args, kwargs,
+                                   changes=changes)  # fmt: skip
+        if name in UNTOLD or (name == "type" and len(args) == 1):
+            self.tape.unfollowed(f"{name}() depends on how the model is run.")
+        functional = self.functional(lambda: method_twin(name, args, kwargs))
+        if functional is not None:
+            return self.in_place("function" if ":" in functional.target else "method", functional)
+        return self.operation("method", name, args, kwargs, pure=of_method(name) != WRITE)
+
+    def watch(self, path: str, thing: Any) -> None:
+        """Note what lists and dicts are attributes: they live longer than a call."""
+        if isinstance(thing, list | dict):
+            self._containers[id(thing)] = path, thing
+            for item in thing.values() if isinstance(thing, dict) else thing:
+                self.watch(path, item)
+
+    def functional(self, find: Callable[[], Twin | None]) -> Twin | None:
+        """The functional twin of a call."""
+        try:
+            return find()
+        except NoTwin as problem:
+            self.tape.unfollowed(str(problem))
+
+    def in_place(self, what: What, call: Twin) -> Tensor:
+        """What was asked to be done in place, as a step that gives another tensor."""
+        pure = (of_function if what == "function" else of_method)(call.target) != WRITE
+        result = self.operation(what, call.target, call.args, call.kwargs, pure=pure)
+        if not isinstance(result, Tensor):
+            self.tape.unfollowed(f"{call.target} gives no tensor.")
+        self.tape.rebind(call.changed, result)
+        return call.changed
+
+    def operation(
+        self,
+        what: What,
+        target: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        pure: bool,
+    ) -> Any:
+        """Call a function or a method of a tensor: a step, if it gives tensors."""
+        args, kwargs = self.anywhere(target, args, kwargs)
+        if what == "method" and target == "to" and len(args) + len(kwargs) == 1:
+            return args[0]
+        function = locate(target) if what == "function" else _method(target)
+        outcome = calls.of((what, target), function, args, kwargs)
+        if outcome.changed:
+            self.tape.unfollowed(f"{target} changes its arguments.")
+        if has_tensors(outcome.result):
+            return self.tape.step(what, target, args, kwargs, outcome, pure=pure)
+        if not pure:
+            self.tape.unfollowed(f"What {target} does is not known.")
+        if not has_tensors(args):
+            self.tape.value(target, args)
+        return outcome.result
+
+    def anywhere(
+        self, target: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments without the device of the batch: what makes tensors makes them there."""
+        is_move = target == "to"
+        args = [a for a in args if not (is_move and _is_device(a) and a == META)]
+        kwargs = {n: a for n, a in kwargs.items() if n != "device" or not (a is None or a == META)}
+        if "device" in kwargs or any(_is_device(a) or (is_move and type(a) is str) for a in args):
+            self.tape.unfollowed("A device is named.")
+        return args, kwargs
+
+    def worked_out(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        changes: bool,
+    ) -> Any:
+        """What Python makes of numbers, lists and the like."""
+        if changes and id(args[0]) in self._containers:
+            self._changing.add(self._containers[id(args[0])][0])
+            self.tape.unfollowed("An attribute of the model is changed.")
+        if any(_is_device(thing) and thing != META for thing in args) or (
+            any(map(_is_device, args)) and name not in ("operator:eq", "operator:ne")
+        ):
+            self.tape.unfollowed("A device is looked at.")
+        result = function(*args, **kwargs)
+        for tensor in tensors_in(result):
+            if not self.tape.knows(tensor):
+                self.tape.unfollowed(f"{name} makes tensors in a way unknown.")
+        if name == "operator:getitem":
+            self.tape.value(name, args[1:])
+        elif name not in _MOVES and not isinstance(result, str):
+            self.tape.value(name, (*args, *kwargs.values()))
+        return result
+
+
+def _is_device(thing: Any) -> bool:
+    return type(thing) is torch.device
+
+
+def _name(target: str, args: Sequence[Any]) -> str:
+    """What a function asks for."""
+    if target == "builtins:getattr" and len(args) > 1:
+        return str(args[1])
+    return target.rpartition(":")[2].rpartition(".")[2]
+
+
+def _keeps_statistics(target: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a norm changes the running statistics that it is given."""
+    name = target.rpartition(":")[2]
+    if name not in ("batch_norm", "instance_norm"):
+        return False
+    place = 1 if target.startswith("torch.nn.functional") else 3
+    mean = args[place] if len(args) > place else kwargs.get("running_mean")
+    learns = "training" if name == "batch_norm" else "use_input_stats"
+    is_told = args[5] if len(args) > 5 else kwargs.get(learns, name == "instance_norm")
+    return mean is not None and bool(is_told)
+
+
+@lru_cache(maxsize=1024)
+def _method(name: str) -> Callable[..., Any]:
+    """A method of tensors as a function."""
+    return lambda receiver, *args, **kwargs: getattr(receiver, name)(*args, **kwargs)
+
+
+_CONTAINERS = (list, dict, tuple, str, int, float, type(None))
+_MOVES = frozenset([
+    *("builtins:len", "builtins:list", "builtins:tuple", "builtins:isinstance", "builtins:type"),
+    *("builtins:reversed", "builtins:enumerate", "builtins:zip", "builtins:dict", "append"),
+    *("builtins:getattr", "extend", "insert", "copy", "keys", "values", "items", "get", "clear"),
+    *("operator:setitem", "operator:is_", "operator:is_not"),
+])  # fmt: skip

@@ -1,0 +1,113 @@
+"""Functional twins: what computes the same as a call in place, but leaves its arguments alone."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, final
+
+from torch import Tensor
+
+from runner.errors import GraphError
+from runner.graph.ir.signature import locate
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A call without side effects, and the tensor that now has the value it gives."""
+
+    target: str
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    changed: Tensor
+
+
+class NoTwin(Exception):
+    """A call in place that has no functional twin."""
+
+
+def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
+    """The twin of a call of "module:qualname"; None when it changes nothing by what its name says.
+    Raises NoTwin."""
+    module, _, name = target.partition(":")
+    if kwargs.get("out") is not None:
+        return _without_out(target, args, kwargs)
+    changed = args[0] if args else kwargs.get("input")
+    if not isinstance(changed, Tensor):
+        return None
+    if module == "operator":
+        functional = _OPERATORS.get(name)
+        if name in ("setitem", "delitem"):
+            raise NoTwin("Items of a tensor are set.")
+        return Twin(f"operator:{functional}", args, kwargs, changed) if functional else None
+    if not module.startswith("torch"):
+        return None
+    if _is_in_place(name):
+        return _renamed(target, args, kwargs, changed)
+    return _not_inplace(target, args, kwargs, changed)
+
+
+def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
+    """The same of a method of the first argument, a tensor; the twin may be a function."""
+    if name == "__setitem__":
+        raise NoTwin("Items of a tensor are set.")
+    if not _is_in_place(name):
+        return None
+    if name in _METHODS:
+        return Twin(_METHODS[name], args, kwargs, args[0])
+    if name in _OWN_MEANING or not hasattr(Tensor, name[:-1]):
+        raise NoTwin(f"{name}() has no twin that changes nothing.")
+    return Twin(name[:-1], args, kwargs, args[0])
+
+
+def _is_in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _without_out(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin:
+    rest = {name: value for name, value in kwargs.items() if name != "out"}
+    if not isinstance(kwargs["out"], Tensor):
+        raise NoTwin("Several tensors are given as out=.")
+    return Twin(target, args, rest, kwargs["out"])
+
+
+def _renamed(target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor) -> Twin:
+    try:
+        locate(target[:-1])
+    except GraphError:
+        raise NoTwin(f"{target} has no twin that changes nothing.") from None
+    if target.rpartition(":")[2] in _OWN_MEANING:
+        raise NoTwin(f"{target} has no twin that changes nothing.")
+    return Twin(target[:-1], args, kwargs, changed)
+
+
+def _not_inplace(
+    target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor
+) -> Twin | None:
+    """The twin of a function that is told `inplace=True`."""
+    place = _inplace_place(target)
+    if place is not None and place < len(args) and args[place]:
+        return Twin(target, [*args[:place], False, *args[place + 1 :]], kwargs, changed)
+    if kwargs.get("inplace"):
+        return Twin(target, args, {**kwargs, "inplace": False}, changed)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _inplace_place(target: str) -> int | None:
+    """Where a function written in Python takes `inplace`; None for one that does not."""
+    try:
+        return [*inspect.signature(locate(target)).parameters].index("inplace")
+    except (GraphError, TypeError, ValueError):
+        return None
+
+
+_OPERATORS = {
+    **{f"i{name}": name for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow",
+                                     "matmul", "lshift", "rshift", "xor")},
+    "iand": "and_", "ior": "or_",
+}  # fmt: skip
+_METHODS = {"zero_": "torch:zeros_like", "fill_": "torch:fill"}
+_OWN_MEANING = frozenset(["bernoulli_", "requires_grad_", "resize_", "resize_as_", "set_",
+                          "share_memory_", "apply_", "map_", "zero_", "fill_"])  # fmt: skip

@@ -1,0 +1,234 @@
+"""The tape of a run on tensors without data: what was done, to which tensors, and by which unit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, final
+
+import torch
+from torch import Tensor
+
+from runner.fusion.program import Argument, Var
+from runner.fusion.tracing.meta_calls import META, Outcome, tensors_in, with_tensors
+from runner.graph.ir.argument import Ref
+
+Call = tuple[str, str]  # path of a unit, and its method
+What = Literal["module", "opaque", "function", "method", "tensor", "value", "enter", "exit"]
+
+
+class Unfollowed(Exception):
+    """A call of a unit whose inside cannot be steps; the text says why. Without a call there is
+    none that could be opaque in its place."""
+
+    def __init__(self, call: Call | None, why: str) -> None:
+        super().__init__(why)
+        self.call = call
+
+
+@final
+@dataclass(slots=True)
+class Event:
+    """Something that a run did: a step, a value worked out by Python, a unit entered or left."""
+
+    where: tuple[Call, ...]  # the calls of units it is in, outermost first
+    what: What
+    target: str = ""
+    args: tuple[Argument, ...] = ()
+    kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    result: Any = None
+    pure: bool = False
+
+
+@final
+@dataclass(slots=True)
+class _Storage:
+    """What several tensors may share. Each change of one makes what the others mean unknown."""
+
+    owned: bool  # by the model: a parameter or buffer
+    changes: int = 0
+
+
+@final
+@dataclass(slots=True)
+class _Known:
+    """A tensor of the run, and which Var it is now."""
+
+    tensor: Tensor  # kept, so that no other one gets its id
+    var: Var
+    storage: _Storage
+    changes: int  # of the storage, when the Var was right
+
+
+@final
+class Tape:
+    """Events in order; every tensor on it is a Var, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.specs: list[tuple[torch.Size, torch.dtype]] = []  # by the number of a Var
+        self.where: tuple[Call, ...] = ()
+        self._known: dict[int, _Known] = {}
+
+    @contextmanager
+    def entered(self, call: Call) -> Iterator[None]:
+        """What happens inside belongs to a call of a unit."""
+        above = self.where
+        self.where = (*above, call)
+        try:
+            self.events.append(Event(self.where, "enter"))
+            yield
+            self.events.append(Event(self.where, "exit"))
+        finally:
+            self.where = above
+
+    def unfollowed(self, why: str) -> NoReturn:
+        """The innermost unit has to be opaque."""
+        raise Unfollowed(self.where[-1] if self.where else None, why)
+
+    # Tensors
+
+    def add(self, tensor: Tensor, *, shares: Tensor | None = None, owned: bool = False) -> Var:
+        """A new tensor; `shares` is one that has the same storage."""
+        storage = _Storage(owned) if shares is None else self._known[id(shares)].storage
+        var = Var(len(self.specs))
+        self.specs.append((tensor.shape, tensor.dtype))
+        self._known[id(tensor)] = _Known(tensor, var, storage, storage.changes)
+        return var
+
+    def add_owned(self, path: str, tensor: Tensor) -> None:
+        """A parameter or buffer, with the step that takes it."""
+        var = self.add(tensor, owned=True)
+        self.events.append(Event(self.where, "tensor", path, result=var, pure=True))
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor is on the tape."""
+        return id(tensor) in self._known
+
+    def var(self, tensor: Tensor) -> Var:
+        """The Var that a tensor is now."""
+        known = self._known.get(id(tensor))
+        if known is None:
+            self.unfollowed("A tensor comes from where no step is.")
+        if known.changes != known.storage.changes:
+            self.unfollowed("A tensor is used whose storage was changed through another one.")
+        return known.var
+
+    def usable(self, thing: Any) -> Any:
+        """The thing itself, if all tensors in it are what some step gave."""
+        for tensor in tensors_in(thing):
+            self.var(tensor)
+        return thing
+
+    def rebind(self, tensor: Tensor, result: Tensor) -> None:
+        """From now on a tensor, which was changed in place, is what a step gave."""
+        known, given = self._known[id(tensor)], self._known[id(result)]
+        if known.storage.owned:
+            self.unfollowed("A parameter or buffer is changed in place.")
+        if given.tensor.dtype != tensor.dtype or given.tensor.shape != tensor.shape:
+            self.unfollowed("What is done in place gives another shape or dtype elsewhere.")
+        known.storage.changes += 1
+        known.var = given.var
+        for one in (known, given):
+            one.changes = one.storage.changes
+
+    def spoil(self, tensor: Tensor) -> None:
+        """A tensor, and all that share its storage, have unknown values from now on."""
+        known = self._known[id(tensor)]
+        if known.storage.owned:
+            self.unfollowed("A parameter or buffer is changed in place.")
+        known.storage.changes += 1
+
+    # Arguments
+
+    def argument(self, thing: Any) -> Argument:
+        """A thing as an argument of a step."""
+        kind = type(thing)
+        if kind is Tensor:
+            return self.var(thing)
+        if kind in _PLAIN:
+            return thing
+        if kind is tuple or kind is list:
+            return kind([self.argument(item) for item in thing])
+        if kind is torch.Size or getattr(kind, "__module__", "") == "torch.return_types":
+            return tuple([self.argument(item) for item in thing])
+        if kind is dict:
+            return {self._name(name): self.argument(item) for name, item in thing.items()}
+        if kind is slice:
+            return slice(*map(self.argument, (thing.start, thing.stop, thing.step)))
+        if kind in _TORCH:
+            return Ref(f"torch:{str(thing).rpartition('.')[2]}")
+        return self.unfollowed(f"{thing!r:.80} cannot stand in a step.")
+
+    def _name(self, name: Any) -> Any:
+        return name if type(name) in _NAMES else self.unfollowed(f"{name!r:.80} is no plain key.")
+
+    # Steps
+
+    def step(
+        self,
+        what: What,
+        target: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        outcome: Outcome,
+        *,
+        pure: bool,
+    ) -> Any:
+        """Put down a step that gave tensors; gives what it gave."""
+        given = [*tensors_in((tuple(args), dict(kwargs)))]
+        arguments = self.argument(tuple(args)), self.argument(dict(kwargs))
+        for tensor, place in zip(tensors_in(outcome.result), outcome.shares, strict=True):
+            self.add(tensor, shares=given[place] if place >= 0 else None)
+        result = self._result(outcome.result)
+        self.events.append(Event(self.where, what, target, *arguments, result, pure))
+        return outcome.result
+
+    def _result(self, thing: Any) -> Any:
+        """The Vars of what a step gave."""
+        if isinstance(thing, Tensor):
+            return self._known[id(thing)].var
+        if isinstance(thing, tuple | list | dict):
+            if hasattr(thing, "_fields"):
+                self.unfollowed(f"A {type(thing).__name__} is given, whose fields have names.")
+            items = thing.values() if isinstance(thing, dict) else thing
+            found = [self._result(item) for item in items]
+            if isinstance(thing, dict):
+                return dict(zip(map(self._name, thing), found, strict=True))
+            return found if isinstance(thing, list) else tuple(found)
+        return None if thing is None else self.unfollowed(f"{thing!r:.80} is given by a step.")
+
+    def copied(self, thing: Any, tensors: Sequence[Tensor]) -> Any:
+        """The same with some tensors copied first, for a step that changes them; what they were
+        is unknown from then on."""
+        copies: dict[int, Tensor] = {}
+        for tensor in tensors:
+            if id(tensor) not in copies:
+                outcome = Outcome(torch.empty_like(tensor, device=META), (-1,))
+                copies[id(tensor)] = self.step("method", "clone", [tensor], {}, outcome, pure=True)
+                self.spoil(tensor)
+        return with_tensors(thing, lambda tensor: copies.get(id(tensor), tensor))
+
+    def value(self, target: str, args: Sequence[Any]) -> None:
+        """Put down that Python worked something out of numbers: it must not depend on how many
+        examples there are, or in proportion."""
+        numbers = tuple(_numbers(args))
+        if numbers:
+            self.events.append(Event(self.where, "value", target, numbers))
+
+
+def _numbers(things: Any) -> Iterator[Any]:
+    """All numbers in things."""
+    for thing in things:
+        if isinstance(thing, int | float):
+            yield thing
+        elif isinstance(thing, tuple | list):
+            yield from _numbers(thing)
+        elif type(thing) is slice:
+            yield from _numbers((thing.start, thing.stop, thing.step))
+        elif isinstance(thing, dict):
+            yield from _numbers(thing.values())
+
+
+_PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...)])
+_NAMES = frozenset([bool, int, float, str])
+_TORCH = frozenset([torch.dtype, torch.layout, torch.memory_format])

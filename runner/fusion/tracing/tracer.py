@@ -1,0 +1,254 @@
+"""Records what a graph does, node by node, with some number of examples and no data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.errors import GraphError, one_line
+from runner.fusion.tracing.dispatch import Operations
+from runner.fusion.tracing.meta_calls import META, Outcome, tensors_in, twin
+from runner.fusion.tracing.opaque_modules import (
+    MetaBuilder,
+    has_tensors,
+    outcome_of_module,
+    outcome_of_unit,
+)
+from runner.fusion.tracing.pure_modules import is_pure_unit
+from runner.fusion.tracing.tape import Call, Tape, Unfollowed, What
+from runner.graph.frontend.overrides_and_hooks import calls_anew
+from runner.graph.interpreter.interpreter import Frame, Interpreter
+from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Node
+from runner.graph.ir.signature import locate, runs_in_order
+from runner.graph.ir.unit import Unit
+
+
+@final
+@dataclass
+class Plan:
+    """What recordings that failed have taught, for the next one."""
+
+    opaque: dict[Call, str] = field(default_factory=dict)  # and why
+    changing: set[str] = field(default_factory=set)  # attributes that the model itself changes
+    outcomes: dict[Any, Outcome] = field(default_factory=dict)  # of units that are not followed
+
+    def again(self) -> "Plan":
+        """This plan for the other mode, which adds to it; what calls give there is not this."""
+        return Plan(self.opaque, self.changing)
+
+    def make_opaque(self, graph: Graph, call: Call, why: str) -> None:
+        """Follow a call no more. What it may change of the model, nobody else may read."""
+        if call in self.opaque:
+            raise GraphError(f"The model has no program: {why}")
+        self.opaque[call] = why
+        for path, unit in graph.unit(call[0]).walk(call[0]):
+            names = [name for name, a in unit.attributes.items() if isinstance(a, list | dict)]
+            nodes = [node for function in unit.functions.values() for node in function.nodes]
+            names += [node.target for node in nodes if node.op == "set_attr"]
+            self.changing.update(f"{path}.{name}" if path else name for name in names)
+
+
+@final
+class Recorder(Interpreter):
+    """Runs a graph once, in one mode. Raises Unfollowed where a unit must be opaque that is not so
+    in the plan yet."""
+
+    builder: MetaBuilder
+
+    def __init__(self, graph: Graph, plan: Plan, *, training: bool) -> None:
+        self.plan = plan
+        self.training = training
+        self.tape = Tape()
+        self.operations = Operations(self.tape, plan.changing)
+        self._tensors: dict[str, Tensor] = {}  # parameters and buffers, by path
+        self._owners = dict(graph.ties)
+        self._paths = {unit: path for path, unit in graph.root.walk()}
+        super().__init__(graph, META)
+
+    def make_builder(self, device: torch.device) -> Builder:
+        return MetaBuilder(self.graph, self.run_method, training=self.training)
+
+    def record(self, size: int, shape: Sequence[int]) -> Any:
+        """Run it on a batch of `size` examples; gives the result, with Vars for tensors."""
+        batch = torch.empty((size, *shape), device=META)
+        self.tape.add(batch)
+        with torch.no_grad():
+            return self.tape.argument(self.call(self.graph.root, "", "forward", (batch,), {}))
+
+    # Units
+
+    def call(
+        self,
+        unit: Unit | None,
+        path: str,
+        method: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Call a method of a unit; None for a module inside a basic unit."""
+        if (
+            unit is None
+            or unit.grade != "graph"
+            or (unit.inherits and calls_anew(locate(unit.cls.target)))
+        ):
+            return self.module_step(unit, path, method, args, kwargs, "module")
+        if (path, method) in self.plan.opaque or unit.hooked:
+            return self.module_step(unit, path, method, args, kwargs, "opaque")
+        with self.tape.entered((path, method)):
+            if unit.functions:
+                live = self.builder.module(unit, path)
+                assert isinstance(live, Live)
+                return self.tape.usable(super().run_method(live, method, tuple(args), kwargs))
+            if method != "forward" or len(args) != 1 or kwargs or not runs_in_order(unit.cls):
+                self.tape.unfollowed(f"A {unit.name} is called that has no {method}.")
+            [given] = args
+            for child in filter(None, unit.children.values()):
+                given = self.call(child, self._paths[child], "forward", (given,), {})
+            return given
+
+    def run_method(
+        self, module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        return self.call(module._runner_unit, module._runner_path, name, args, kwargs)
+
+    def module_step(
+        self,
+        unit: Unit | None,
+        path: str,
+        method: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        what: What,
+    ) -> Any:
+        """Call a unit as it is. One that changes its arguments is given copies; but an activation
+        in place is taken as its functional twin, and its input is from then on what it gives."""
+        outcome = self.outcome(unit, path, method, args, kwargs)
+        given = [*tensors_in((tuple(args), dict(kwargs)))]
+        target = path if method == "forward" else f"{path}:{method}"
+        pure = what == "module" and is_pure_unit(unit)
+        if what == "module" and outcome.changed == (0,) and outcome.shares == (0,):
+            result = self.tape.step(what, target, args, kwargs, outcome, pure=pure)
+            self.tape.rebind(given[0], result)
+            return result
+        if outcome.changed:
+            changed = [given[place] for place in outcome.changed]
+            args, kwargs = self.tape.copied((tuple(args), dict(kwargs)), changed)
+        return self.tape.step(what, target, args, kwargs, outcome, pure=pure)
+
+    def outcome(
+        self,
+        unit: Unit | None,
+        path: str,
+        method: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Outcome:
+        """What a unit gives that is not followed."""
+        if unit is None or unit.grade == "basic":
+            try:
+                module = self.builder.module(unit, path) if unit else self.inside(path)
+                return outcome_of_module(self.builder, module, method, args, kwargs)
+            except Exception as error:
+                if unit is None:
+                    self.tape.unfollowed(one_line(error))
+        shapes = [(t.shape, t.stride()) for t in tensors_in((tuple(args), dict(kwargs)))]
+        numbers = self.tape.argument((tuple(args), dict(kwargs)))
+        key = path, method, repr((shapes, numbers))
+        if key not in self.plan.outcomes:
+            try:
+                self.plan.outcomes[key] = outcome_of_unit(
+                    self.graph, unit, method, args, kwargs, training=self.training
+                )
+            except GraphError as error:
+                self.tape.unfollowed(str(error))
+        return self.plan.outcomes[key].again()
+
+    def inside(self, path: str) -> nn.Module:
+        """A module inside a basic unit."""
+        return self.model.get_submodule(path)
+
+    def place(self, frame: Frame, path: str) -> tuple[Unit | None, str]:
+        """The unit at a path below the one that runs, and where it first stands in the model."""
+        assert isinstance(frame.module, Live)
+        unit: Unit = frame.module._runner_unit
+        names = path.split(".") if path else []
+        for place, name in enumerate(names):
+            child = unit.children.get(name)
+            if child is None:
+                return None, ".".join(filter(None, (self._paths[unit], *names[place:])))
+            unit = child
+        return unit, self._paths[unit]
+
+    # Nodes
+
+    def run_node(self, node: Node, frame: Frame) -> None:
+        try:
+            super().run_node(node, frame)
+        except Unfollowed:
+            raise
+        except Exception as error:
+            self.tape.unfollowed(f"{node.line or node}: {one_line(error)}")
+
+    def run_call_module(self, node: Node, frame: Frame) -> Any:
+        args, kwargs = self.arguments(node, frame)
+        return self.call(*self.place(frame, node.path), node.method, args, kwargs)
+
+    def run_call_function(self, node: Node, frame: Frame) -> Any:
+        if node.target.startswith(":"):
+            return super().run_call_function(node, frame)
+        args, kwargs = self.arguments(node, frame)
+        return self.operations.function(node.target, args, kwargs)
+
+    def run_call_method(self, node: Node, frame: Frame) -> Any:
+        args, kwargs = self.arguments(node, frame)
+        if isinstance(args[0], Live):
+            return self.run_method(args[0], node.target, tuple(args[1:]), kwargs)
+        return self.operations.method(node.target, args, kwargs)
+
+    def run_get_attr(self, node: Node, frame: Frame) -> Any:
+        above, _, name = node.target.rpartition(".")
+        _, path = self.place(frame, above)
+        path = f"{path}.{name}" if path else name
+        if path in self.plan.changing:
+            self.tape.unfollowed("An attribute is read that the model itself changes.")
+        module = self.submodule(frame, above)
+        if module._parameters.get(name) is not None or module._buffers.get(name) is not None:
+            return self.tensor(self._owners.get(path, path), getattr(module, name))
+        found = super().run_get_attr(node, frame)
+        if has_tensors(found):
+            self.tape.unfollowed(f"{path} is neither a parameter nor a buffer.")
+        self.operations.watch(path, found)
+        return found
+
+    def tensor(self, path: str, tensor: Tensor) -> Tensor:
+        """A parameter or buffer, as a step the first time."""
+        if path not in self._tensors:
+            self._tensors[path] = twin(tensor)
+            self.tape.add_owned(path, self._tensors[path])
+        return self._tensors[path]
+
+    def run_set_attr(self, node: Node, frame: Frame) -> None:
+        self.tape.unfollowed(f"The attribute {node.target} is set.")
+
+    def run_unpack(self, node: Node, frame: Frame) -> tuple[Any, ...]:
+        given = self.value(node.args[0], frame)
+        if isinstance(given, Tensor):
+            return tuple(
+                self.operations.operation("function", "torch:unbind", [given], {}, pure=True)
+            )
+        return tuple(given)
+
+    def run_if(self, node: Node, frame: Frame) -> tuple[Any, ...]:
+        self.tape.value("if", [self.value(node.args[0], frame)])
+        return super().run_if(node, frame)
+
+    def run_loop(self, node: Node, frame: Frame) -> tuple[Any, ...]:
+        self.tape.value("loop", [self.value(argument, frame) for argument in node.args[:2]])
+        return super().run_loop(node, frame)
+
+    def run_with(self, node: Node, frame: Frame) -> tuple[Any, ...]:
+        self.tape.unfollowed("A part runs within a context.")

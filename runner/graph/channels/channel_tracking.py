@@ -1,0 +1,374 @@
+"""Which channels stand where: the channels of coupled layers, followed to all that takes them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from runner.graph.channels.channel_numbers import Channels, Codes, both
+from runner.graph.channels.channel_permutations import met, moves
+from runner.graph.channels.layers import GROUPS, called_with, fitted, numbers, output_numbers
+from runner.graph.channels.operand_repair import Mended, mended
+from runner.graph.channels.resize import Resizing
+from runner.graph.channels.resizing_interpreter import Fitter
+from runner.graph.channels.tape import Step
+from runner.graph.channels.tracks import LOST, Track, Tracks
+from runner.graph.ir.argument import Call
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.nested import Place, leaves, put, resized
+from runner.graph.ir.unit import Unit
+from runner.graph.ir.width_source import Source
+from runner.nn.recording.tensor_history import tensors_in
+
+Spot = tuple[int, int]  # a dimension of a tensor: its id, and the dimension
+Held = tuple[str, int]  # a dimension of a tensor in the state_dict
+
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)  # rows of whose weights are all channels, gate by gate
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """What is known of one dimension of a tensor; see `Track`."""
+
+    codes: Codes
+    makes: bool
+    mixes: bool
+    own: bool = False  # whether it makes them only in so far as no layer makes it
+
+
+def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
+    """The tracks of a graph's tensors, for the sources of widths by the labels of their choices.
+    Sources that the graph does not have are left out. Raises GraphError for a graph that does not
+    take its example."""
+    tracking = _Tracking(Resizing(graph).unchanged, widths)
+    tracking.follow()
+    return tracking.tracks()
+
+
+@final
+class _Tracking:
+    """What is known of the channels on the way over the steps of a run."""
+
+    def __init__(self, run: Fitter, widths: Mapping[str, Sequence[Source]]) -> None:
+        self.run = run
+        self.channels = Channels()
+        self._owners = dict(run.graph.ties)  # of tensors with a second name
+        self._sources: dict[tuple[str, str, str], list[tuple[Source, str]]] = {}
+        self._codes: dict[int, dict[int, Codes]] = {}  # id of a tensor -> dimension -> codes
+        self._found: dict[str, dict[int, Found]] = {}  # of tensors in the state_dict
+        self._holds: dict[Spot, set[Held]] = {}  # which of these stand in dimensions of tensors
+        self._seen: dict[str, Codes] = {}  # channels that stand together somewhere, by its name
+        self._unknown: dict[str, Codes] = {}  # tensors that use channels in some other way
+        self._early: dict[str, int] = {}  # how much was known of tensors when code took them
+        self._counts = Counter[str]()  # of calls that take channels apart
+        for label, sources in widths.items():
+            for source in sources:
+                where = (source.kind, source.path, source.name)
+                self._sources.setdefault(where, []).append((source, label))
+
+    def follow(self) -> None:
+        """Go through all steps in order; again where code took a tensor of a layer before that
+        layer ran, which said what stands in it."""
+        self._follow()
+        if any(len(self._found.get(name, {})) > known for name, known in self._early.items()):
+            self._follow()
+
+    def _follow(self) -> None:
+        self._counts.clear()
+        for step in self.run.tape.steps:
+            if step.tensor:
+                self._taken(step)
+            elif step.unit is not None:
+                self._layer(step)
+            else:
+                self._call(step)
+
+    def tracks(self) -> Tracks:
+        """What was found. Sources whose channels stand in one dimension are one group."""
+        held = [found.codes for dims in self._found.values() for found in dims.values()]
+        groups = self.channels.groups([*held, *self._seen.values(), *self._unknown.values()])
+        made: dict[str, dict[int, Track]] = {}
+        for tensor, dims in self._found.items():
+            for dim, found in dims.items():
+                group, channels = groups.placed(found.codes)
+                if tensor in self._unknown:
+                    channels = (LOST,) * groups.sizes[group]
+                made.setdefault(tensor, {})[dim] = Track(group, channels, found.makes, found.mixes)
+        for tensor, codes in self._unknown.items():
+            group, _ = groups.placed(codes)
+            made.setdefault(tensor, {0: Track(group, (LOST,) * groups.sizes[group], makes=False)})
+        made |= {name: made[owner] for name, owner in self._owners.items() if owner in made}
+        for place, codes in self._seen.items():
+            group, channels = groups.placed(codes)
+            if LOST not in channels:
+                made[place] = {0: Track(group, channels, makes=False, mixes=False, held=False)}
+        return made
+
+    def _note(self, name: str, dim: int, found: Found) -> None:
+        """Note a dimension of a tensor. What is used twice, or has two names, has the same
+        channels each time."""
+        if not any(found.codes):
+            return
+        dims = self._found.setdefault(self._owners.get(name, name), {})
+        known = dims.get(dim, found)
+        self.channels.meet(known.codes, found.codes)
+        if len(known.codes) == len(found.codes):
+            codes = both(known.codes, found.codes)
+            by_layer = any(one.makes and not one.own for one in (known, found))
+            makes = by_layer or (known.makes and found.makes)
+            dims[dim] = Found(codes, makes, known.mixes or found.mixes, known.own and found.own)
+
+    def _mark(self, tensor: Tensor, dim: int, codes: Codes) -> None:
+        known = self._codes.setdefault(id(tensor), {})
+        before = known.get(dim, codes)
+        self.channels.meet(before, codes)
+        known[dim] = both(before, codes)
+
+    def _together(self, what: str, codes: Codes) -> None:
+        """Note channels that stand together, and others not with them: these are chosen apart."""
+        if any(codes):
+            self._seen[what] = codes
+
+    # Tensors that a unit holds
+
+    def _taken(self, step: Step) -> None:
+        assert step.unit is not None
+        path, tensor = self.run.paths[step.unit], step.result
+        name = _name(path, step.tensor)
+        name = self._owners.get(name, name)
+        for source, label in self._sources.get(("tensor", path, step.tensor), ()):
+            dim = int(source.place[0])
+            if codes := self.channels.begin(source, label, tensor.shape[dim]):
+                self.channels.found(source)
+                self._note(name, dim, Found(codes, makes=True, mixes=False, own=True))
+        dims = self._found.get(name, {})
+        self._early.setdefault(name, len(dims))
+        for dim in range(tensor.dim()):
+            self._holds.setdefault((id(tensor), dim), set()).add((name, dim))
+            if dim in dims:
+                self._mark(tensor, dim, dims[dim].codes)
+
+    # Layers
+
+    def _layer(self, step: Step) -> None:
+        unit, call = step.unit, step.call
+        assert unit is not None and call is not None
+        for source, label in self._sources.get(("layer", self.run.paths[unit], ""), ()):
+            self._source(step, source, label)
+        for entry, tensor, dim, codes in self._given(step):
+            try:
+                done, found = self._fitted(step, *wider(step, entry, tensor, dim))
+            except Exception:
+                self.channels.lose(codes)
+                continue
+            passes = self._passed(step, done.result, dim, codes)
+            self._beside(step, done, codes, passes=passes)
+            if found:
+                other = self.run.make(unit, called_with(call, found))
+                self._state(unit, call, other, codes, makes=False, mixes=not passes)
+            if in_parts(call):
+                self._parts(step, codes, passes=passes)
+
+    def _fitted(
+        self, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Mended, Mapping[Place, int]]:
+        """What a layer gives for other arguments, with what else has to change in them, and the
+        numbers its constructor needs."""
+        unit, call = step.unit, step.call
+        assert unit is not None and call is not None
+        made = self.run.make
+        found: list[Mapping[Place, int]] = []
+
+        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            fit = fitted(made, unit, call, args, kwargs, step.before.leaves, {})
+            found.append(fit.numbers)
+            return fit.result
+
+        return mended(run, args, kwargs, step.before), found[-1]
+
+    def _source(self, step: Step, source: Source, label: str) -> None:
+        """The channels that a layer makes."""
+        unit, call, place = step.unit, step.call, source.place
+        assert unit is not None and call is not None
+        known = numbers(call).get(place)
+        if known is None or (codes := self.channels.begin(source, label, known)) is None:
+            return
+        made = output_numbers(self.run.make, unit, call, step.args, step.kwargs, only=place)
+        for _, number, now in made:
+            other = self.run.make(unit, called_with(call, {place: number}))
+            self._state(unit, call, other, codes, makes=True, mixes=False)
+            if in_parts(call):
+                self._parts(step, codes, passes=False)
+            self._passed(step, now, -1, codes, repeated=isinstance(other, RECURRENT))
+            self.channels.found(source)
+            return
+
+    def _parts(self, step: Step, codes: Codes, *, passes: bool) -> None:
+        """What a layer that deals with several channels at once, and not with all, does to them.
+        A norm gives each its own. Of others it is not told by any dimension of their weights which
+        channels they see."""
+        unit, call = step.unit, step.call
+        assert unit is not None and call is not None
+        path = self.run.paths[unit]
+        if not passes:
+            for name, tensor in self.run.make(unit, call).state_dict().items():
+                if tensor.dim() > 1:
+                    self._unknown[_name(path, name)] = codes
+            return
+        count = next(n for place, n in numbers(call).items() if GROUPS in str(place[0]) and n > 1)
+        if len(codes) % count == 0:
+            size = len(codes) // count
+            for i in range(count):
+                self._together(f"{path}.#{i}", codes[i * size : (i + 1) * size])
+
+    def _state(
+        self, unit: Unit, call: Call, other: nn.Module, codes: Codes, *, makes: bool, mixes: bool
+    ) -> None:
+        """The tensors of a layer that another width changes."""
+        path, before = self.run.paths[unit], self.run.make(unit, call).state_dict()
+        for last, now in other.state_dict().items():
+            if last not in before or now.dim() != before[last].dim():
+                continue
+            name = _name(path, last)
+            for dim, size in enumerate(before[last].shape):
+                if size == now.shape[dim]:
+                    continue
+                if isinstance(other, RECURRENT) and size % len(codes) == 0:
+                    gates = codes * (size // len(codes))
+                    self._note(name, dim, Found(gates, makes=dim == 0, mixes=dim > 0))
+                elif size == len(codes):
+                    self._note(name, dim, Found(codes, makes, mixes))
+                elif makes:
+                    self.channels.lose(codes)
+                else:
+                    self._unknown[name] = codes
+
+    # Calls
+
+    def _call(self, step: Step) -> None:
+        path, function, at = step.node
+        for source, label in self._sources.get(("number", path, function), ()):
+            where, *place = source.place
+            known = leaves(step.args, step.kwargs).get(tuple(place))
+            if where == at and known is not None:
+                self.channels.begin(source, label, known)  # lost: it says how many, and not which
+        for entry, tensor, dim, codes in self._given(step):
+            try:
+                done = mended(step.run, *wider(step, entry, tensor, dim), step.before)
+            except Exception:
+                self.channels.lose(codes)
+                continue
+            passes = self._passed(step, done.result, dim, codes)
+            self._beside(step, done, codes, passes=passes)
+        self._hold(step)
+
+    def _hold(self, step: Step) -> None:
+        """Note where the dimensions of a tensor of the model stand, if a call only turns it."""
+        given = [v for v in leaves(step.args, step.kwargs).values() if isinstance(v, Tensor)]
+        made = [*tensors_in(step.result)]
+        if len(given) != 1 or len(made) != 1:
+            return
+        for dim, codes in self._codes.get(id(given[0]), {}).items():
+            for after, same in self._codes.get(id(made[0]), {}).items():
+                if same == codes and (held := self._holds.get((id(given[0]), dim))):
+                    self._holds.setdefault((id(made[0]), after), set()).update(held)
+
+    def _beside(self, step: Step, done: Mended, codes: Codes, *, passes: bool) -> None:
+        """What stands beside channels in a call, and has to be as many: others, or weights."""
+        given = leaves(step.args, step.kwargs)
+        for place, dims in done.operands.items():
+            tensor = given[place]
+            for dim in dims:
+                if other := self._codes.get(id(tensor), {}).get(dim):
+                    self.channels.meet(codes, other)
+                for name, at in () if passes else self._holds.get((id(tensor), dim), ()):
+                    if at in self._found.get(name, {}):
+                        self._note(name, at, Found(codes, makes=False, mixes=True))
+
+    def _given(self, step: Step) -> Iterator[tuple[Place, Tensor, int, Codes]]:
+        for place, value in leaves(step.args, step.kwargs).items():
+            if isinstance(value, Tensor):
+                for dim, codes in [*self._codes.get(id(value), {}).items()]:
+                    yield place, value, dim, codes
+
+    def _passed(
+        self, step: Step, now: Any, dim: int, codes: Codes, *, repeated: bool = False
+    ) -> bool:
+        """Mark the dimensions of what a step gives that another width of what it is given
+        changes: with the same channels where they stay where they are, else with what becomes of
+        them. Gives whether there are any. `repeated` is whether all channels may stand there
+        several times, as those of a recurrent layer, once for each direction."""
+        passes = False
+        made, made_now = [*tensors_in(step.result)], [*tensors_in(now)]
+        if len(made) != len(made_now):
+            self.channels.lose(codes)
+            return True
+        for i, (tensor, other) in enumerate(zip(made, made_now, strict=True)):
+            if tensor.dim() != other.dim():
+                self.channels.lose(codes)
+                continue
+            changed = [d for d in range(tensor.dim()) if tensor.shape[d] != other.shape[d]]
+            passes = passes or bool(changed)
+            for d in changed:
+                stays = tensor.shape[d] == len(codes) and len(changed) == 1 and not moves(step)
+                after = codes if stays else self._moved(step, i, d) if dim >= 0 else None
+                if repeated and tensor.shape[d] % len(codes) == 0:
+                    after = codes * (tensor.shape[d] // len(codes))
+                if after is None:
+                    self.channels.lose(codes)
+                else:
+                    self._mark(tensor, d, after)
+                    self._taken_apart(step, i, codes, after)
+        return passes
+
+    def _moved(self, step: Step, index: int, dim: int) -> Codes | None:
+        """The channels along a dimension of what a step gives, those of one place as one; None
+        where they do not stand along it."""
+        known = {
+            place: {d: tuple(map(self.channels.one, codes)) for d, codes in dims.items()}
+            for place, value in leaves(step.args, step.kwargs).items()
+            if isinstance(value, Tensor) and (dims := self._codes.get(id(value), {}))
+        }
+        found = met(step, index, dim, known)
+        if found is None:
+            return None
+        for some in found:
+            for code in some:
+                self.channels.join(min(some), code)
+        return tuple(self.channels.one(min(some)) if some else 0 for some in found)
+
+    def _taken_apart(self, step: Step, index: int, codes: Codes, after: Codes) -> None:
+        """Note which channels a call gives that does not give all it is given, as a half of them.
+        The call is known by its unit, and how many of its kind come before it."""
+        before, now = ({*map(self.channels.one, some)} - {0} for some in (codes, after))
+        if now < before:
+            path, function, _ = step.node
+            target = step.name.rpartition(": ")[2] if step.unit is None else ""
+            if step.unit is not None:
+                path = self.run.paths[step.unit]
+            what = _name(path, f"{function}:{target}")
+            if index == 0:
+                self._counts[what] += 1
+            self._together(f"{what}#{self._counts[what]}/{index}", after)
+
+
+def wider(step: Step, place: Place, tensor: Tensor, dim: int) -> tuple[list[Any], dict[str, Any]]:
+    """What a step is given, with twice the size in one dimension of one tensor."""
+    twice = resized(tensor, {dim: 2 * tensor.shape[dim]})
+    return put(step.args, step.kwargs, {place: twice})
+
+
+def in_parts(call: Call) -> bool:
+    """Whether a layer deals with several channels at once, but not with all: a convolution of
+    groups that are no single channels."""
+    found = numbers(call)
+    groups = [number for place, number in found.items() if GROUPS in str(place[0]) and number > 1]
+    return any(list(found.values()).count(number) < 3 for number in groups)
+
+
+def _name(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,138 @@
+"""Layers that are made by one call of a constructor, and which of its numbers are widths."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, final
+
+from torch import nn
+
+from runner.graph.ir.argument import Argument, Call, all_in
+from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
+from runner.graph.ir.signature import bound_arguments, with_argument
+from runner.graph.ir.unit import Unit
+
+Make = Callable[[Unit, Call], nn.Module]  # the module of a unit, made by another call, on meta
+GROUPS = "group"  # in the name of an argument that says into how many parts channels are divided
+
+
+def may_be_layer(unit: Unit) -> bool:
+    """Whether a unit may be seen from outside only, and made anew by its constructor: it is basic,
+    or has weights of its own and nothing at or below it was changed."""
+    if unit.call is None or next(all_in((unit.call.args, {**unit.call.kwargs}), Unit), None):
+        return False
+    if unit.grade == "basic":
+        return True
+    if unit.grade != "graph" or not (unit.parameters or unit.buffers):
+        return False
+    return not any(inner.changed for _, inner in unit.walk())
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether all weights of a module are its own, and none those of modules inside it."""
+    return all("." not in name for name in module.state_dict())
+
+
+def numbers(call: Call) -> dict[Place, int]:
+    """The whole numbers a constructor is given, by the names of its arguments."""
+    found = leaves((), bound_arguments(call))
+    return {place: value for place, value in found.items() if type(value) is int}
+
+
+def new_arguments(call: Call, new: Numbers) -> dict[str, Argument]:
+    """The arguments, by name, that other numbers at some places change."""
+    _, arguments = put((), bound_arguments(call), new)
+    return {str(place[0]): arguments[str(place[0])] for place in new}
+
+
+def called_with(call: Call, new: Numbers) -> Call:
+    """The call with other numbers at some places."""
+    for name, value in new_arguments(call, new).items():
+        call = with_argument(call, name, value)
+    return call
+
+
+@final
+@dataclass(frozen=True)
+class Fitted:
+    """A layer that takes its input: what it gives, and the numbers its constructor needs for it."""
+
+    result: Any
+    numbers: Numbers
+
+
+def fitted(
+    make: Make,
+    unit: Unit,
+    call: Call,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    before: Leaves,
+    fixed: Numbers,
+) -> Fitted:
+    """What a layer gives for an input whose sizes are not those `before`, made to fit where it has
+    to. Numbers that are `fixed` stay. Raises what the layer raised where nothing helps."""
+    try:
+        return Fitted(make(unit, call)(*args, **kwargs), {})
+    except Exception as error:
+        first = error
+    changed = changes(before, shapes(leaves(args, kwargs)))
+    sizes = [c for dims in changed.values() if isinstance(dims, dict) for c in dims.values()]
+    free = {place: value for place, value in numbers(call).items() if place not in fixed}
+    for change in dict.fromkeys(sizes):
+        for new in _proposals(free, change):
+            try:
+                module = make(unit, called_with(call, new))
+                return Fitted(module(*args, **kwargs), new)
+            except Exception:
+                continue
+    raise first
+
+
+def _proposals(free: Numbers, change: Change) -> Iterator[Numbers]:
+    """Numbers that may follow a size: one that was equal to it, or all that were. A layer with as
+    many groups as channels keeps one for each; where groups do not divide any more, fewer do."""
+    equal = {place: change.new for place, value in free.items() if value == change.old}
+    alone = [{place: new} for place, new in equal.items()]
+    one_by_one = any(GROUPS in str(place[0]) for place in equal)
+    some = [equal, *alone] if one_by_one else [*alone, equal]
+    some = [new for new in some if new]
+    yield from some
+    fewer = {
+        place: gcd(value, change.new)
+        for place, value in free.items()
+        if GROUPS in str(place[0]) and place not in equal and change.new % value
+    }
+    if fewer:
+        yield from ({**new, **fewer} for new in some)
+
+
+def output_numbers(
+    make: Make,
+    unit: Unit,
+    call: Call,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    only: Place | None = None,
+) -> Iterator[tuple[Place, int, Any]]:
+    """The numbers that may set the width of what a layer gives, each with another one that it may
+    be, and what the layer gives then, its input as it is. `only` looks at one place."""
+    free = numbers(call)
+    parts = [value for place, value in free.items() if GROUPS in str(place[0]) and value > 1]
+    for place, value in free.items():
+        if value in parts or only not in (None, place):
+            continue  # as many channels as groups: what goes in comes out
+        for number in dict.fromkeys((other(value), 2 * value)) if parts else (other(value),):
+            try:
+                module = make(unit, called_with(call, {place: number}))
+                result = module(*args, **kwargs)
+            except Exception:
+                continue
+            yield place, number, result
+            break
+
+
+def other(size: int) -> int:
+    """Another size, to see what changes with it; one that a layer of so many groups cannot have
+    where it is no width of its own."""
+    return size * 3 // 2 if size % 2 == 0 else 2 * size

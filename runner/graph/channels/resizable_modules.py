@@ -1,0 +1,146 @@
+"""Modules for a run that finds out widths: layers that are made anew whenever they run, and shells
+whose calls of torch are seen."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, final
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from runner.graph.channels.layers import is_leaf, may_be_layer
+from runner.graph.interpreter.modules import Runs
+from runner.graph.interpreter.shape_propagation import MetaBuilder
+from runner.graph.ir.argument import Call
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.nested import Place, resized
+from runner.graph.ir.unit import Unit
+
+
+class Running(Protocol):
+    """The run that modules are made for."""
+
+    graph: Graph
+    opened: set[Unit]
+    paths: dict[Unit, str]
+
+    @property
+    def run_method(self) -> Runs:
+        """Runs a function of a unit."""
+
+    def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a layer gives."""
+
+    def run_shell(self, unit: Unit, module: nn.Module, run: Callable[[], Any]) -> Any:
+        """What a shell gives."""
+
+    def called_in_shell(
+        self, path: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """What a function of torch gives that the code of a shell calls."""
+
+    def is_running(self, path: str) -> bool:
+        """Whether the code of a shell runs, and not that of a unit it has called."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """A context in which nothing that runs is the code of a shell."""
+
+    def current(self, unit: Unit) -> nn.Module:
+        """The module of a layer as it is now."""
+
+    def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
+        """The sizes that are wanted in a place."""
+
+
+@final
+class FittingBuilder(MetaBuilder):
+    """Makes layers that ask how they are to be made whenever they run."""
+
+    def __init__(self, fitter: Running, device: torch.device) -> None:
+        super().__init__(fitter.graph, fitter.run_method, device)
+        self._fitter = fitter
+        self.set: dict[Unit, dict[str, Any]] = {}  # attributes that are set behind a constructor
+
+    def module(self, unit: Unit, path: str) -> nn.Module:
+        if unit not in self._made and self.is_layer(unit, path):
+            self._made[unit] = Layer(unit, self._fitter, self)
+        return super().module(unit, path)
+
+    def _shell(self, unit: Unit, path: str) -> nn.Module:
+        module = super()._shell(unit, path)
+        tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for held in tensors:
+            for name, tensor in held.items():
+                if sizes := self._fitter.wanted("tensor", self._fitter.paths[unit], name):
+                    held[name] = resized(tensor, {int(dim): n for (dim,), n in sizes.items()})
+        forward = module.forward
+        module.forward = lambda *args, **kwargs: self._fitter.run_shell(
+            unit, module, lambda: forward(*args, **kwargs)
+        )
+        return module
+
+    def is_layer(self, unit: Unit, path: str) -> bool:
+        """Whether a unit is seen from outside only."""
+        known = unit in self._fitter.paths  # and no argument of a constructor
+        if unit in self._fitter.opened or not known or not may_be_layer(unit) or not unit.call:
+            return False
+        return unit.grade == "basic" or is_leaf(self.made(unit, unit.call, path))
+
+    def made(self, unit: Unit, call: Call, path: str) -> nn.Module:
+        """The module of a unit, made by a call."""
+        twin = unit.shallow()
+        twin.call = call
+        with self._fitter.aside(), torch.device(self.device):
+            if unit not in self.own:
+                return self.basic(twin, path)
+            module = self.fresh(twin, path).eval()
+        for name, value in self.set.get(unit, {}).items():
+            setattr(module, name, value)
+        return module
+
+
+@final
+class Layer(nn.Module):
+    """Stands for a layer: calls go to the run, everything else to the layer as it is now."""
+
+    def __init__(self, unit: Unit, fitter: Running, builder: FittingBuilder) -> None:
+        super().__init__()
+        self.__dict__.update(_unit=unit, _fitter=fitter, _builder=builder)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """The class of the layer, for code that asks `isinstance`."""
+        return type(self._fitter.current(self._unit))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._fitter.run_layer(self._unit, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fitter.current(self._unit), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training":
+            self.__dict__[name] = value
+        else:
+            self._builder.set.setdefault(self._unit, {})[name] = value
+
+
+@final
+class Watch(TorchFunctionMode):
+    """Hands calls of torch in the code of a shell to the run; those of attributes stay."""
+
+    def __init__(self, fitter: Running, path: str) -> None:
+        super().__init__()
+        self._fitter = fitter
+        self._path = path
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = {**(kwargs or {})}
+        if getattr(func, "__name__", "") in ("__get__", "__set__"):
+            return func(*args, **given)
+        if not self._fitter.is_running(self._path):
+            return func(*args, **given)
+        return self._fitter.called_in_shell(self._path, func, args, given)

@@ -1,0 +1,104 @@
+"""Gives layers other widths, and has everything that depends on them follow."""
+
+from typing import Any, final
+
+import torch
+
+from runner.errors import GraphError
+from runner.graph.channels.resizing_interpreter import Fit, Fitter, Inside, Wanted
+from runner.graph.channels.tape import Tape
+from runner.graph.channels.width_origin import NoSource, Sources
+from runner.graph.interpreter.shape_propagation import EXAMPLES, Stopped, on_meta
+from runner.graph.ir.argument import Spec
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.unit import Unit
+from runner.graph.ir.width_source import Source
+from runner.nn.recording.tensor_history import tensors_in
+
+PASSES = 40  # so many rounds of finding what else has to change
+
+
+@final
+class Resizing:
+    """A graph whose widths are looked at. Raises GraphError for one without an example, or that
+    does not take it."""
+
+    @torch.no_grad()
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._inputs = [on_meta(Spec((EXAMPLES, *graph.shape())))]
+        self._opened: set[Unit] = set()
+        self.unchanged = self._run({}, None)
+
+    @torch.no_grad()
+    def sources(self, path: str) -> list[Source]:
+        """What sets the number of channels that the layer at a path gives: one number of its
+        constructor, or nothing where its input sets it, or it is no layer."""
+        return Sources(self.unchanged).of_layer(self.graph.unit(path))
+
+    def coupled(self, source: Source) -> list[Source]:
+        """All that has to change together with a source. Raises GraphError where it cannot change
+        without changing what the model gives, or is given."""
+        return [*self.fit({source: 2 * source.size}).wanted]
+
+    @torch.no_grad()
+    def fit(self, wanted: Wanted) -> Fit:
+        """How everything follows where sources have other sizes. Raises GraphError for what does
+        not fit."""
+        wanted = {source: size for source, size in wanted.items() if size != source.size}
+        for _ in range(PASSES):
+            fitter = self._run(wanted, self.unchanged.tape)
+            more = self._more(fitter, wanted)
+            if not more:
+                break
+            wanted = {**wanted, **more}
+        else:
+            raise GraphError(f"{len(wanted)} widths depend on each other without an end.")
+        _check_result(self.unchanged.result, fitter.result)
+        return fitter.fit
+
+    def _more(self, fitter: Fitter, wanted: Wanted) -> dict[Source, int]:
+        """What else has to change, for what stood in the way of a run."""
+        sources = Sources(fitter)
+        more: dict[Source, int] = {}
+        for blame in fitter.blames:
+            try:
+                found = sources.of(blame.tensor, blame.dim)
+            except NoSource as error:
+                raise GraphError(f"{blame.what}; {error}.") from error
+            for source in found:
+                size = blame.change.of(source.size)
+                known = {**wanted, **more}.get(source, size)
+                if size is None or known != size:
+                    raise GraphError(
+                        f"{blame.what}; {source} would have to be "
+                        f"{float(source.size * blame.change.ratio):g}"
+                        f"{'' if size is None else f' and {known} at once'}."
+                    )
+                more[source] = size
+        if fitter.blames and not more.keys() - wanted.keys():
+            raise GraphError(f"{fitter.blames[0].what}.")
+        return {source: size for source, size in more.items() if source not in wanted}
+
+    def _run(self, wanted: Wanted, before: Tape | None) -> Fitter:
+        """A run on the example. Layers that do not fit from outside are looked into."""
+        while True:
+            try:
+                with torch.device("meta"):
+                    fitter = Fitter(self.graph, wanted, before, self._opened)
+                    fitter.run(*self._inputs)
+                return fitter
+            except Stopped as stopped:
+                text = f"What follows a width cannot be known where values decide: {stopped}"
+                raise GraphError(text) from stopped
+            except Inside as inside:
+                self._opened.add(inside.unit)
+                self.unchanged = self._run({}, None)
+                before = self.unchanged.tape
+
+
+def _check_result(before: Any, now: Any) -> None:
+    pairs = zip(tensors_in(before), tensors_in(now), strict=False)
+    for one, other in pairs:
+        if one.shape != other.shape:
+            raise GraphError(f"The model would give {[*other.shape]} instead of {[*one.shape]}.")

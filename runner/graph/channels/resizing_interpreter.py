@@ -1,0 +1,355 @@
+"""Runs a graph on shapes, with some widths changed, and lets all that is met on the way follow."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.errors import GraphError
+from runner.graph.channels.layers import called_with, fitted, numbers
+from runner.graph.channels.operand_repair import Mended, mended
+from runner.graph.channels.resizable_modules import FittingBuilder, Watch
+from runner.graph.channels.tape import Spot, Step, Tape
+from runner.graph.interpreter.interpreter import Frame
+from runner.graph.interpreter.modules import Builder
+from runner.graph.interpreter.shape_propagation import OnMeta, explained, listed
+from runner.graph.ir.argument import Call
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.nested import Change, Numbers, Place, leaves, put, resized
+from runner.graph.ir.node import Function, Node
+from runner.graph.ir.unit import Unit
+from runner.graph.ir.width_source import Source
+from runner.nn.recording.tensor_history import tensors_in
+
+
+@final
+@dataclass(frozen=True)
+class Blame:
+    """A tensor that would have to have another size, for a call to be possible."""
+
+    tensor: Tensor
+    dim: int
+    change: Change
+    what: str  # the call, for a reader
+
+
+Wanted = Mapping[Source, int]  # sources with their new sizes
+SHELL = -1  # the place of a call in code that has no nodes
+Where = tuple[str, str, int]  # a call in code: path of the unit, function, place of the node there
+
+
+@final
+@dataclass(frozen=True)
+class Fit:
+    """Widths that fit together: what is to be written into a graph."""
+
+    wanted: Wanted
+    layers: Mapping[str, Numbers]  # path -> numbers of its constructor
+    numbers: Mapping[Where, Numbers]  # of calls in code
+
+
+class Fitter(OnMeta):
+    """One run. Layers take the widths they are given, numbers in calls follow, and where a tensor
+    that did not change stands in the way, it is blamed and taken as if it had changed.
+
+    `before` is the tape of a run in which nothing was changed; without it, this is that run.
+    `opened` are units that are looked into, though they could be made by their constructor.
+    """
+
+    def __init__(
+        self, graph: Graph, wanted: Wanted, before: Tape | None, opened: set[Unit]
+    ) -> None:
+        self.tape = Tape()
+        self.sizes = wanted
+        self.result: Any = None  # what the model gives
+        self.blames: list[Blame] = []
+        self.layers: dict[Unit, Numbers] = {}  # what the constructors of layers need
+        self.numbers: dict[Where, Numbers] = {}
+        self.paths = {unit: path for path, unit in graph.root.walk()}
+        self.opened = opened
+        self._before = before
+        self._frames: list[Frame] = []  # that run, innermost last
+        self._innermost: list[str | None] = [None]  # the path of a shell that runs, None for others
+        self._visits: Counter[tuple[str, Node | None]] = Counter()
+        self._places: dict[Function, dict[Node, int]] = {}
+        self._wanted: dict[tuple[str, str, str], dict[Place, int]] = {}
+        for source, size in wanted.items():
+            known = self._wanted.setdefault((source.kind, source.path, source.name), {})
+            known[source.place] = size
+        super().__init__(graph)
+
+    def run(self, *inputs: Any) -> None:
+        """Run in eval mode, once."""
+        self.model.eval()
+        self.result = self(*inputs)
+
+    @property
+    def fit(self) -> Fit:
+        """What has to be written into the graph for it to be as it was in this run."""
+        layers: dict[str, dict[Place, int]] = {}
+        calls = {where: {**found} for where, found in self.numbers.items() if found}
+        for unit, found in self.layers.items():
+            layers[self.paths[unit]] = {**found}
+        for source, size in self.sizes.items():
+            if source.kind == "layer":
+                layers.setdefault(source.path, {})[source.place] = size
+            elif source.kind == "number":
+                at, *place = source.place
+                calls.setdefault((source.path, source.name, int(at)), {})[tuple(place)] = size
+        return Fit(self.sizes, {path: found for path, found in layers.items() if found}, calls)
+
+    def make_builder(self, device: torch.device) -> Builder:
+        return FittingBuilder(self, device)
+
+    def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
+        """The sizes that are wanted in a place."""
+        return self._wanted.get((kind, path, name), {})
+
+    def make(self, unit: Unit, call: Call) -> nn.Module:
+        """The module of a unit, made by another call, on meta."""
+        assert isinstance(self.builder, FittingBuilder)
+        return self.builder.made(unit, call, self.paths[unit])
+
+    def is_layer(self, unit: Unit) -> bool:
+        """Whether a unit is seen from outside only, and made by its constructor."""
+        assert isinstance(self.builder, FittingBuilder)
+        return self.builder.is_layer(unit, self.paths[unit])
+
+    def current(self, unit: Unit) -> nn.Module:
+        """The module of a layer as it is in this run."""
+        assert unit.call is not None
+        numbers = {**self.wanted("layer", self.paths[unit], ""), **self.layers.get(unit, {})}
+        return self.make(unit, called_with(unit.call, numbers))
+
+    def _spot(self, path: str, node: Node | None) -> Spot:
+        self._visits[path, node] += 1
+        return Spot(path, node, self._visits[path, node])
+
+    # Layers
+
+    def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a layer gives, made to fit its input."""
+        with self.aside():
+            return self._run_layer(unit, args, kwargs)
+
+    def _run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        path = self.paths[unit]
+        spot = self._spot(path, None)
+        before = self._before and self._before.at.get(spot)
+        fixed = self.wanted("layer", path, "")
+        assert unit.call is not None
+        call = called_with(unit.call, fixed)
+        known = self.layers.setdefault(unit, {})
+        call = called_with(call, known)
+        run = self._running(unit, call)
+        step = Step(spot, path, args, kwargs, None, run, unit, call, fits=known)
+        try:
+            if before:
+                step = self._fitted(step, before, {**fixed, **known})
+            else:
+                step = replace(step, result=run(args, kwargs))
+        except (GraphError, Inside):
+            raise
+        except Exception as error:
+            what = f"{path} ({unit.name}) got {listed(tuple(args), kwargs)}"
+            raise explained(what, error) from error
+        self.layers[unit] = step.fits
+        self.tape.add(step)
+        return step.result
+
+    def _running(self, unit: Unit, call: Call) -> Callable[[Any, Any], Any]:
+        return lambda args, kwargs: self.make(unit, call)(*args, **kwargs)
+
+    def _fitted(self, step: Step, before: Step, fixed: Numbers) -> Step:
+        """The step of a layer, with what its constructor needs to take what it is given."""
+        unit, call = step.unit, step.call
+        assert unit is not None and call is not None
+        fits: list[Numbers] = []
+
+        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            found = fitted(self.make, unit, call, args, kwargs, before.before.leaves, fixed)
+            fits.append(found.numbers)
+            return found.result
+
+        try:
+            done = mended(run, step.args, step.kwargs, before.before)
+        except Exception as error:
+            if step.fits:  # made to fit elsewhere: what it is given here has to follow
+                return self._following(step, call, step.fits)
+            if unit.grade != "basic":
+                raise Inside(unit) from error
+            raise
+        self._blame(step, done.operands)
+        new = {**step.fits, **fits[-1]}
+        now = called_with(call, new)
+        if fits[-1]:
+            for earlier in [s for s in self.tape.steps if s.unit is unit and not s.tensor]:
+                self._following(earlier, now, new)
+        return replace(step, result=done.result, run=self._running(unit, now), call=now, fits=new)
+
+    def _following(self, step: Step, call: Call, new: Numbers) -> Step:
+        """The step of a layer that was made to fit where it is used besides; what it is given is
+        blamed for not being so."""
+        assert step.unit is not None and step.unit.call is not None and self._before is not None
+        old = numbers(step.unit.call)
+        also = [Change(old[place], size) for place, size in new.items() if old[place] != size]
+        run, before = self._running(step.unit, call), self._before.at[step.spot].before
+        done = mended(run, step.args, step.kwargs, before, also)
+        self._blame(step, done.operands)
+        return replace(step, result=done.result, run=run, call=call, fits=new)
+
+    def _blame(self, step: Step, operands: Mapping[Place, Mapping[int, Change]]) -> None:
+        found = leaves(step.args, step.kwargs)
+        for place, dims in operands.items():
+            for dim, change in dims.items():
+                what = f"{step.name} got {listed(tuple(step.args), step.kwargs)}"
+                self.blames.append(Blame(found[place], dim, change, what))
+
+    # Calls in code
+
+    def call_function(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        call = super().call_function
+        return self._called(node, lambda a, k: call(node, a, k), args, kwargs)
+
+    def call_method(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        call = super().call_method
+        return self._called(node, lambda a, k: call(node, a, k), args, kwargs)
+
+    def _called(
+        self,
+        node: Node,
+        run: Callable[[Any, Any], Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """What a call gives, with other numbers where it needs them."""
+        frame = self._frames[-1]
+        path, function, place = self._where(node, frame)
+        spot = self._spot(frame.path, node)
+        if found := self.wanted("number", path, function):
+            new = {at[1:]: size for at, size in found.items() if at[0] == place}
+            args, kwargs = put(args, kwargs, new)
+        before = self._before and self._before.at.get(spot)
+        if before:
+            done = mended(run, args, kwargs, before.before)
+            result, operands, numbers = done.result, done.operands, done.numbers
+            args, kwargs = put(args, kwargs, numbers)
+        else:
+            result, operands, numbers = run(args, kwargs), {}, {}
+        if any(True for _ in tensors_in(result)):
+            step = Step(spot, f"{path or 'the model'}, {function}: {node.target}", args, kwargs,
+                        result, run, node=(path, function, place), fits=numbers)  # fmt: skip
+            self._blame(step, operands)
+            self.tape.add(step)
+            self._remember((path, function, place), numbers, step.name)
+        return result
+
+    def _where(self, node: Node, frame: Frame) -> Where:
+        """The path of the unit whose code a node is in, the function, and its place there."""
+        if frame.function not in self._places:
+            self._places[frame.function] = {n: i for i, n in enumerate(frame.function.nodes)}
+        function = frame.function.name if frame.module is not None else f":{frame.function.name}"
+        return frame.path, function, self._places[frame.function][node]
+
+    def _remember(self, where: Where, numbers: Numbers, name: str) -> None:
+        known = self.numbers.setdefault(where, numbers)
+        if known != numbers:
+            raise GraphError(f"{name} is called with several widths, and has numbers for one.")
+
+    # Shells, whose code runs as it is
+
+    def run_shell(self, unit: Unit, module: nn.Module, run: Callable[[], Any]) -> Any:
+        """What a shell gives, all calls of torch in its own code seen."""
+        path = self.paths[unit]
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            if tensor is not None:
+                held = f"{path}.{name}"
+                self.tape.add(
+                    Step(self._spot(held, None), held, (), {}, tensor, _never, unit, tensor=name)
+                )
+        with self._running_in(path), Watch(self, path):
+            return run()
+
+    def called_in_shell(
+        self, path: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """What a function of torch gives that the code of a shell calls."""
+        name = f"{path or 'the model'}, forward: {getattr(function, '__name__', function)}"
+        spot = self._spot(f"{path}()", None)
+        before = self._before and self._before.at.get(spot)
+
+        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            return function(*args, **kwargs)
+
+        if before:
+            done = mended(run, args, kwargs, before.before)
+            if done.numbers:
+                raise GraphError(f"{name} is given numbers, in code that cannot be changed.")
+        else:
+            done = Mended(run(args, kwargs))
+        if any(True for _ in tensors_in(done.result)):
+            step = Step(spot, name, args, kwargs, done.result, run, node=(path, "", SHELL))
+            self._blame(step, done.operands)
+            self.tape.add(step)
+        return done.result
+
+    def is_running(self, path: str) -> bool:
+        """Whether the code of a shell runs, and not that of a unit it has called."""
+        return self._innermost[-1] == path
+
+    def aside(self) -> AbstractContextManager[None]:
+        """A context in which nothing that runs is the code of a shell."""
+        return self._running_in(None)
+
+    @contextmanager
+    def _running_in(self, path: str | None) -> Iterator[None]:
+        self._innermost.append(path)
+        try:
+            yield
+        finally:
+            self._innermost.pop()
+
+    def run_get_attr(self, node: Node, frame: Frame) -> Any:
+        found = super().run_get_attr(node, frame)
+        if not isinstance(found, Tensor):
+            return found
+        place, _, name = ".".join(filter(None, (frame.path, node.target))).rpartition(".")
+        owner, name = self._owner(place, name)
+        path = self.paths[owner]
+        if sizes := self.wanted("tensor", path, name):
+            found = resized(found, {int(dim): size for (dim,), size in sizes.items()})
+        spot = self._spot(frame.path, node)
+        self.tape.add(Step(spot, f"{path}.{name}", (), {}, found, _never, owner, tensor=name))
+        return found
+
+    def _owner(self, path: str, name: str) -> tuple[Unit, str]:
+        """The unit that a tensor at a path belongs to, and its name there."""
+        unit = self.graph.root
+        names = path.split(".") if path else []
+        while names and (child := unit.children.get(names[0])) is not None:
+            unit, names = child, names[1:]
+        return unit, ".".join((*names, name))
+
+    def run_function(self, frame: Frame, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        self._frames.append(frame)
+        try:
+            with self.aside():
+                return super().run_function(frame, args, kwargs)
+        finally:
+            self._frames.pop()
+
+
+class Inside(Exception):
+    """A unit that could not be made to fit from outside, and has to be looked into."""
+
+    def __init__(self, unit: Unit) -> None:
+        super().__init__(unit)
+        self.unit = unit
+
+
+def _never(args: Any, kwargs: Any) -> Any:
+    raise AssertionError("this was not called")

@@ -1,0 +1,236 @@
+"""Finds what sets the size of a tensor, by trying what changes it, back to where it was made."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor
+
+from runner.errors import GraphError
+from runner.graph.channels.layers import called_with, fitted, numbers, output_numbers
+from runner.graph.channels.layers import other as another
+from runner.graph.channels.operand_repair import mended
+from runner.graph.channels.resizing_interpreter import SHELL, Fitter
+from runner.graph.channels.tape import Step
+from runner.graph.ir.nested import Place, leaves, put, resized
+from runner.graph.ir.unit import Unit
+from runner.graph.ir.width_source import Source
+from runner.nn.recording.tensor_history import tensors_in
+
+Spot = tuple[Tensor, int]  # a dimension of a tensor
+
+
+@final
+@dataclass(frozen=True)
+class Way:
+    """What can change a dimension: other dimensions together, and sources that are known."""
+
+    spots: Sequence[Spot]
+    sources: Sequence[Source]
+
+
+class NoSource(GraphError):
+    """A width that nothing in the model sets, or nothing that could be changed."""
+
+
+@final
+class Sources:
+    """What sets the widths of the tensors of one run."""
+
+    def __init__(self, fitter: Fitter) -> None:
+        self.fitter = fitter
+
+    def of(self, tensor: Tensor, dim: int) -> list[Source]:
+        """All that has to change for a dimension of a tensor to change. Raises NoSource."""
+        found: dict[Source, None] = {}
+        self._collect([(tensor, dim)], set(), found)
+        return list(found)
+
+    def of_layer(self, unit: Unit) -> list[Source]:
+        """The number that sets how many channels a layer gives; nothing where its input does, and
+        for a layer without weights, whose numbers are those of a window, or the like."""
+        if not self.fitter.is_layer(unit) or not self.fitter.current(unit).state_dict():
+            return []
+        for step in self.fitter.tape.steps:
+            if step.unit is unit and not step.tensor:
+                for tensor in tensors_in(step.result):
+                    for dim in range(tensor.dim()):
+                        if made := self._made(step, tensor, dim):
+                            return [made]
+        return []
+
+    def _collect(
+        self, todo: list[Spot], seen: set[tuple[int, int]], found: dict[Source, None]
+    ) -> None:
+        """Go back from all spots; where one of several ways suffices, take the first that leads
+        to a source."""
+        while todo:
+            tensor, dim = todo.pop()
+            if (id(tensor), dim) in seen:
+                continue
+            seen.add((id(tensor), dim))
+            step = self.fitter.tape.maker(tensor)
+            if step is None:
+                raise NoSource(
+                    f"Dimension {dim} of {_text(tensor)} is what the model is given, or was made "
+                    "where it cannot be followed"
+                )
+            if made := self._made(step, tensor, dim):
+                found[made] = None
+                continue
+            ways = [*self._ways(step, tensor, dim)]
+            if not ways and step.unit is None and (made := self._written(step, tensor, dim)):
+                ways = [Way([], [made])]
+            if not ways:
+                raise NoSource(
+                    f"{step.name}: what sets dimension {dim} of {_text(tensor)} is unknown"
+                )
+            if len(ways) == 1:
+                todo += ways[0].spots
+                found.update(dict.fromkeys(ways[0].sources))
+                continue
+            found.update(self._first(ways, seen))
+
+    def _first(self, ways: Sequence[Way], seen: set[tuple[int, int]]) -> dict[Source, None]:
+        """What one of several ways leads to."""
+        for way in ways:
+            inner, below = {*seen}, dict.fromkeys(way.sources)
+            try:
+                self._collect([*way.spots], inner, below)
+            except NoSource as error:
+                first = error
+                continue
+            seen |= inner
+            return below
+        raise first
+
+    def _made(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
+        """What sets a dimension of what a step gives, if that is done there."""
+        if step.tensor:
+            return self._held(step, dim)
+        if step.unit is not None:
+            return self._layer(step, tensor, dim)
+        given = leaves(step.args, step.kwargs)
+        if any(isinstance(value, Tensor) for value in given.values()):
+            return None
+        return self._written(step, tensor, dim)
+
+    def _written(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
+        """A number among the arguments of a call that is the size of what it gives, where it can be
+        changed."""
+        if step.node[2] == SHELL:
+            return None
+        for place, value in leaves(step.args, step.kwargs).items():
+            if type(value) is int and value == tensor.shape[dim] and value > 1:
+                others = ({place: another(value)}, {place: value // 2})
+                given = [put(step.args, step.kwargs, new) for new in others]
+                if any(self._gives(step, *other, tensor, dim) for other in given):
+                    path, function, at = step.node
+                    return Source("number", path, function, (at, *place), value)
+        return None
+
+    def _held(self, step: Step, dim: int) -> Source | None:
+        unit, name, size = step.unit, step.tensor, step.result.shape[dim]
+        assert unit is not None
+        path = self.fitter.paths[unit]
+        if self.fitter.is_layer(unit):
+            assert unit.call is not None
+            for place, value in numbers(unit.call).items():
+                call = called_with(unit.call, {place: another(value)})
+                held: Any = self.fitter.make(unit, call)
+                for part in name.split("."):
+                    held = getattr(held, part)
+                if _differs_in(held, step.result, dim):
+                    return Source("layer", path, "", place, value)
+            return None
+        if name not in {**unit.parameters, **unit.buffers}:
+            return None
+        return Source("tensor", path, name, (dim,), size)
+
+    def _layer(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
+        unit, call = step.unit, step.call
+        assert unit is not None and call is not None
+        made = output_numbers(self.fitter.make, unit, call, step.args, step.kwargs)
+        index = _index(step, tensor)
+        for place, _, result in made:
+            now = list(tensors_in(result))
+            if index < len(now) and _differs_in(now[index], tensor, dim):
+                return Source("layer", self.fitter.paths[unit], "", place, numbers(call)[place])
+        return None
+
+    def _ways(self, step: Step, tensor: Tensor, dim: int) -> Iterator[Way]:
+        """Dimensions of what a step was given that change a dimension of what it gives; each way
+        is of such as change together. The same dimension comes first.
+
+        Where only a smaller one changes it, as in `x[:, :40]`, a number sets it, too.
+        """
+        given = leaves(step.args, step.kwargs)
+        tensors = [(place, t) for place, t in given.items() if isinstance(t, Tensor)]
+        tried = [(place, t, j) for place, t in tensors for j in range(t.dim()) if t.shape[j] > 1]
+        size = tensor.shape[dim]
+        tried.sort(key=lambda entry: (entry[2] != dim, entry[1].shape[entry[2]] != size))
+        seen: set[tuple[Place, int]] = set()
+        for place, t, j in tried:
+            if (place, j) in seen:
+                continue
+            spots = self._affecting(step, place, j, 2 * t.shape[j], tensor, dim)
+            sources: list[Source] = []
+            if not spots and t.shape[j] % 2 == 0:
+                spots = self._affecting(step, place, j, t.shape[j] // 2, tensor, dim)
+                written = self._written(step, tensor, dim) if spots and step.unit is None else None
+                sources = [written] if written else []
+            if spots:
+                seen |= {*spots}
+                yield Way([(given[at], d) for at, d in spots], sources)
+
+    def _affecting(
+        self, step: Step, place: Place, j: int, size: int, tensor: Tensor, dim: int
+    ) -> list[tuple[Place, int]]:
+        """The dimensions that change together where one of what a step is given has another size;
+        none where that does not change the dimension of what it gives."""
+        given = leaves(step.args, step.kwargs)
+        changed = {place: resized(given[place], {j: size})}
+        try:
+            done = mended(self._run(step), *put(step.args, step.kwargs, changed), step.before)
+        except Exception:
+            return []
+        now = list(tensors_in(done.result))
+        index = _index(step, tensor)
+        if index >= len(now) or _size(now[index], dim) in (None, tensor.shape[dim]):
+            return []
+        return [(place, j), *((at, d) for at, dims in done.operands.items() for d in dims)]
+
+    def _run(self, step: Step) -> Any:
+        """What runs a step on other arguments: a layer is made to fit them."""
+        unit, call = step.unit, step.call
+        if unit is None or call is None:
+            return step.run
+        make, before = self.fitter.make, step.before.leaves
+        return lambda args, kwargs: fitted(make, unit, call, args, kwargs, before, {}).result
+
+    def _gives(self, step: Step, args: Any, kwargs: Any, tensor: Tensor, dim: int) -> bool:
+        try:
+            now = list(tensors_in(step.run(args, kwargs)))
+        except Exception:
+            return False
+        return _differs_in(now[_index(step, tensor)], tensor, dim)
+
+
+def _index(step: Step, tensor: Tensor) -> int:
+    return next(i for i, made in enumerate(tensors_in(step.result)) if made is tensor)
+
+
+def _size(tensor: Tensor, dim: int) -> int | None:
+    return tensor.shape[dim] if dim < tensor.dim() else None
+
+
+def _differs_in(now: Any, before: Tensor, dim: int) -> bool:
+    """Whether two tensors differ in the size of one dimension and no other."""
+    if not isinstance(now, Tensor) or now.dim() != before.dim():
+        return False
+    pairs = zip(now.shape, before.shape, strict=True)
+    return [i for i, (a, b) in enumerate(pairs) if a != b] == [dim]
+
+
+def _text(tensor: Tensor) -> str:
+    return f"a tensor {[*tensor.shape]}"

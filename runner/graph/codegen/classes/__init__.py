@@ -1,0 +1,1 @@
+"""Classes of generated source: constructors, anti-unification of like units, initializers."""

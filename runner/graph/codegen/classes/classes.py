@@ -1,0 +1,256 @@
+"""The classes of a generated file: one for all units that differ in nothing but literals."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, final
+
+from runner.errors import GraphError
+from runner.graph.codegen.classes.anti_unification import Parameter, Shape, Unified
+from runner.graph.codegen.classes.constructor_plan import Planner
+from runner.graph.codegen.expression_trees import Local, New, Step, Tree, draws_nothing, key_of
+from runner.graph.codegen.functions.cache import Draft, draft
+from runner.graph.codegen.imports import Imports, as_name
+from runner.graph.codegen.unit_forms import Sites, access, container
+from runner.graph.ir.signature import locate
+from runner.graph.ir.unit import Call, Unit
+
+_MOST_PARAMETERS = 8
+_MOST_MODULES = 4  # children that may differ as a whole
+
+
+@final
+class Class:
+    """A class of the file."""
+
+    def __init__(
+        self, unit: Unit, base: str, functions: Sequence[Sequence[str]], unified: Unified
+    ) -> None:
+        self.unit = unit
+        self.base = base  # the class that it derives from
+        self.inherits = False  # whether that is the class the unit came from
+        self.name = as_name(unit.name)
+        self.functions = functions  # the lines of each method
+        self.copied: Sequence[str] = ()  # the methods that its source has, as text
+        self.parameters: Sequence[Parameter] = unified.parameters
+        self.by_keyword = {p.name for p in unified.parameters if p.is_keyword}
+        self.steps: list[Step] = unified.steps()
+
+
+@final
+class Classes:
+    """All classes of a file, in an order in which each is known before it is used."""
+
+    def __init__(self, sites: Sites, imports: Imports, drafts: dict[Unit, list[Draft]]) -> None:
+        self.all: list[Class] = []
+        self.planner = Planner(sites)
+        self._sites = sites
+        self._imports = imports
+        self._drafts = drafts
+        for units in _in_order(sites):
+            self._add(units)
+
+    def _add(self, units: Sequence[Unit]) -> None:
+        """Make the classes of units that come from one class."""
+        groups: dict[Any, list[tuple[Unit, list[Step]]]] = {}
+        texts: dict[Any, list[list[str]]] = {}
+        for unit in units:
+            steps = self.planner.steps(unit, self._sites.home[unit])
+            functions = self._functions(unit)
+            key = (
+                unit.cls.target,
+                self._sites.inherits(unit),
+                self._copied(unit),
+                tuple([(step.kind, step.name, key_of(step.options)) for step in steps]),
+                tuple(["\n".join(lines) for lines in functions]),
+            )
+            groups.setdefault(key, []).append((unit, steps))
+            texts[key] = functions
+        for key, group in groups.items():
+            self._divide(group, texts[key])
+
+    def _functions(self, unit: Unit) -> list[list[str]]:
+        def called(path: str) -> str:
+            return access(unit, "self", path)
+
+        try:
+            return [draft.lines(self._imports, called, "self") for draft in self._drafts[unit]]
+        except GraphError as error:
+            path = self._sites.home[unit] or "the model"
+            raise GraphError(f"{path} ({unit.name}), {error}") from error
+
+    def _divide(self, group: Sequence[tuple[Unit, list[Step]]], functions: list[list[str]]) -> None:
+        """Make as few classes as there must be of units with the same functions."""
+        by_skeleton = _by_skeleton([(unit, Shape(steps)) for unit, steps in group])
+        if len(by_skeleton) > 1:
+            whole = _differing(by_skeleton)
+            if whole:
+                shapes = [(unit, Shape(steps, whole)) for unit, steps in group]
+                unified = Unified(_distinct(shapes)) if len(_by_skeleton(shapes)) == 1 else None
+                if unified is not None and unified.fits and unified.count <= _MOST_PARAMETERS:
+                    self._make(shapes, unified, functions)
+                    return
+        for shapes in by_skeleton:
+            unified = Unified(_distinct(shapes))
+            if unified.fits and unified.count <= _MOST_PARAMETERS:
+                self._make(shapes, unified, functions)
+                continue
+            alike: dict[Any, list[tuple[Unit, Shape]]] = {}
+            for unit, shape in shapes:
+                alike.setdefault(shape.key, []).append((unit, shape))
+            for same in alike.values():
+                self._make(same, Unified([same[0][1]]), functions)
+
+    def _make(
+        self, shapes: Sequence[tuple[Unit, Shape]], unified: Unified, functions: list[list[str]]
+    ) -> None:
+        unit = shapes[0][0]
+        made = Class(unit, self._base(unit), functions, unified)
+        made.copied = self._copied(unit)
+        made.inherits = self._sites.inherits(unit)
+        self.all.append(made)
+        for unit, shape in shapes:
+            self.planner.made[unit] = New(made, unified.arguments(shape))
+
+    def _base(self, unit: Unit) -> str:
+        """The class that the class of a unit inherits from."""
+        if self._sites.inherits(unit):
+            return unit.cls.target
+        return f"torch.nn:{container(unit) or 'Module'}"
+
+    def _copied(self, unit: Unit) -> tuple[str, ...]:
+        """The methods that are copied from the class of a unit."""
+        copy = self._sites.copy(unit)
+        if copy is None:
+            return ()
+        for target, text in copy.helpers.items():
+            self._imports.define(target, text)
+        return tuple([self._imports.named(text) for text in copy.members])
+
+    def asked(self, target: str) -> str:
+        """What isinstance is given for a class that the source does not import: those made of
+        it, and of classes below it."""
+        asked = locate(target)
+        found = [made.name for made in self.all if issubclass(locate(made.unit.cls.target), asked)]
+        return found[0] if len(found) == 1 else f"({', '.join(found)})"
+
+    def name(self, taken: Iterable[str]) -> None:
+        """Give the classes names that are not taken."""
+        used = {*taken}
+        for made in self.all:
+            base = as_name(made.unit.name)
+            made.name, number = base, 2
+            while made.name in used:
+                made.name, number = f"{base}{number}", number + 1
+            used.add(made.name)
+
+
+def drafts_of(unit: Unit) -> list[Draft]:
+    """The drafts of all functions of a unit."""
+    return [draft(function, kept=not unit.owns(name)) for name, function in unit.functions.items()]
+
+
+def arguments(new: New) -> tuple[list[Tree], dict[str, Tree]]:
+    """The arguments of a constructor call, without those that equal their defaults."""
+    args: list[Tree] = []
+    kwargs: dict[str, Tree] = {}
+    for parameter in new.cls.parameters:
+        value = new.args[parameter.name]
+        if not parameter.is_keyword:
+            args.append(value)
+        elif key_of(value) != key_of(parameter.default[0]):
+            kwargs[parameter.name] = value
+    return args, kwargs
+
+
+def _in_order(sites: Sites) -> Iterator[list[Unit]]:
+    """The units that need a class, those of one class together, after all that they are made of."""
+    units = [unit for _, unit in _expanded(sites.root, sites)]
+    by_class: dict[str, list[Unit]] = {}
+    for unit in units:
+        by_class.setdefault(unit.cls.target, []).append(unit)
+    below = {
+        target: dict.fromkeys(inner.cls.target for unit in same for inner in _next(unit, sites))
+        for target, same in by_class.items()
+    }
+    try:
+        for target in TopologicalSorter(below).static_order():
+            yield by_class[target]
+    except CycleError:  # a class that holds objects of its own
+        yield from _by_height(units, sites)
+
+
+def _expanded(unit: Unit, sites: Sites) -> Iterator[tuple[int, Unit]]:
+    """The units that need a class, each once, parents first."""
+    seen: set[Unit] = set()
+    waiting = [unit]
+    while waiting:
+        unit = waiting.pop()
+        if unit in seen or sites.is_whole(unit):
+            continue
+        seen.add(unit)
+        if not sites.is_inline(unit):
+            yield len(seen), unit
+        waiting += [child for child in reversed(unit.children.values()) if child is not None]
+
+
+def _next(unit: Unit, sites: Sites) -> Iterator[Unit]:
+    """The nearest units below that need a class."""
+    for child in unit.children.values():
+        if child is None or sites.is_whole(child):
+            continue
+        if sites.is_inline(child):
+            yield from _next(child, sites)
+        else:
+            yield child
+
+
+def _by_height(units: Sequence[Unit], sites: Sites) -> Iterator[list[Unit]]:
+    heights: dict[Unit, int] = {}
+    batches: dict[tuple[int, str], list[Unit]] = {}
+    for unit in reversed(units):
+        heights[unit] = 1 + max((heights.get(c, 0) for c in _next(unit, sites)), default=0)
+    for unit in units:
+        batches.setdefault((heights[unit], unit.cls.target), []).append(unit)
+    for key in sorted(batches):
+        yield batches[key]
+
+
+def _by_skeleton(shapes: Sequence[tuple[Unit, Shape]]) -> list[list[tuple[Unit, Shape]]]:
+    groups: dict[Any, list[tuple[Unit, Shape]]] = {}
+    for unit, shape in shapes:
+        groups.setdefault(tuple(shape.skeletons), []).append((unit, shape))
+    return [*groups.values()]
+
+
+def _distinct(shapes: Sequence[tuple[Unit, Shape]]) -> list[Shape]:
+    return [*{shape.key: shape for _, shape in reversed(shapes)}.values()][::-1]
+
+
+def _differing(groups: Sequence[Sequence[tuple[Unit, Shape]]]) -> frozenset[int]:
+    """The places of the children in which constructors differ as a whole; none if they differ
+    elsewhere, in too many, or if these could not be made before the others."""
+    shapes = [group[0][1] for group in groups]
+    steps = shapes[0].steps
+    places = [
+        place
+        for place in range(len(steps))
+        if len({shape.skeletons[place] for shape in shapes}) > 1
+    ]
+    if not 0 < len(places) <= _MOST_MODULES:
+        return frozenset()
+    for place in range(max(places) + 1):
+        trees = [shape.steps[place].tree for shape in shapes]
+        if place in places:
+            if steps[place].kind != "child" or any(map(_has_local, trees)):
+                return frozenset()
+        elif not all(map(draws_nothing, trees)):
+            return frozenset()
+    return frozenset(places)
+
+
+def _has_local(tree: Tree) -> bool:
+    if type(tree) is Local:
+        return True
+    if type(tree) is Call:
+        return any(map(_has_local, (*tree.args, *tree.kwargs.values())))
+    return type(tree) in (list, tuple) and any(map(_has_local, tree))

@@ -1,0 +1,264 @@
+"""What the constructor of a unit does, before it is known which units share a class."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import final
+
+from runner.errors import GraphError
+from runner.graph.codegen.classes.initializer_checks import is_possible
+from runner.graph.codegen.classes.initializer_statements import early_starts, start_lines
+from runner.graph.codegen.expression_trees import Local, New, Step, Tree, draws_nothing
+from runner.graph.codegen.imports import is_name
+from runner.graph.codegen.unit_forms import (
+    Sites,
+    access,
+    container,
+)
+from runner.graph.ir.node import Argument
+from runner.graph.ir.unit import Call, Ref, Start, Unit, Weight
+from runner.graph.ir.weight import CAST, Place
+
+
+@final
+class Planner:
+    """Plans the constructors of the units of one graph."""
+
+    def __init__(self, sites: Sites) -> None:
+        self.sites = sites
+        self.made: dict[Unit, New] = {}  # for each unit that is written as a class
+        self._home: Unit | None = None  # the unit whose constructor is being planned
+
+    # Expressions that build units
+
+    def construct(self, unit: Unit, path: str) -> Tree:
+        """The expression that builds a unit."""
+        if self.sites.is_whole(unit):
+            made: Tree = self._call(unit, path)
+        elif self.sites.form(unit) == "contents":
+            made = Call(f"torch.nn:{unit.name}", *self._contents(unit, path))
+        else:
+            made = self.made[unit]
+        for hook in unit.hooked:
+            target = ".to" if hook.target == CAST else hook.target
+            args, kwargs = self._built(hook.args, path), self._built({**hook.kwargs}, path)
+            made = Call(target, (made, *args), kwargs)
+        return made
+
+    def _call(self, unit: Unit, path: str) -> Call:
+        call = unit.call
+        if call is None:
+            raise GraphError(
+                f"{path or 'the model'}: how this {unit.name} was constructed is not known; build"
+                " the model inside `runner.graph.recording()`."
+            )
+        if not _holds_units((call.args, [*call.kwargs.values()])):
+            return call
+        return Call(call.target, self._built(call.args, path), self._built(call.kwargs, path))
+
+    def _built(self, argument: Argument, path: str) -> Tree:
+        """An argument of a constructor, with the units in it built."""
+        kind = type(argument)
+        if kind is Unit:
+            return self.construct(argument, path)
+        if kind is tuple or kind is list:
+            return kind(self._built(item, path) for item in argument)
+        if kind is dict:
+            return {name: self._built(value, path) for name, value in argument.items()}
+        if kind is Call:
+            args, kwargs = self._built(argument.args, path), self._built(argument.kwargs, path)
+            return Call(argument.target, args, kwargs)
+        return argument
+
+    def _child(self, unit: Unit | None, path: str) -> Tree:
+        """The expression for a child; one that stands elsewhere already is put there later."""
+        if unit is None:
+            return None
+        if path not in self.sites.again:
+            return self.construct(unit, path)
+        return self._again(unit, path) or Call("torch.nn:Identity")
+
+    def _again(self, unit: Unit, path: str) -> Tree:
+        """A shared child that this very constructor has put under a name before; else None."""
+        home = self._home
+        owner, _, name = self.sites.home[unit].rpartition(".")
+        if home is None or self.sites.home[home] != owner:
+            return None
+        tie = (path[len(owner) + 1 :] if owner else path, name)
+        ties = self.sites.ties.get(home, [])
+        if tie not in ties:
+            return None
+        ties.remove(tie)
+        return Local(access(home, "self", name))
+
+    def _contents(self, unit: Unit, path: str) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
+        """The arguments that give a container its children."""
+        kind = container(unit)
+        if kind.startswith("Parameter"):
+            weights = {name: parameter_tree(weight) for name, weight in unit.parameters.items()}
+            return ((weights if kind == "ParameterDict" else [*weights.values()]),), {}
+        trees = self._children(unit, path)
+        if not trees:
+            return (), {}
+        if kind == "ModuleDict":
+            return (trees,), {}
+        if kind == "ModuleList":
+            return ([*trees.values()],), {}
+        if [*trees] == [str(place) for place in range(len(trees))]:
+            return tuple(trees.values()), {}
+        return (Call("collections:OrderedDict", ([*trees.items()],)),), {}
+
+    def _children(self, unit: Unit, path: str) -> dict[str, Tree]:
+        prefix = f"{path}." if path else ""
+        return {name: self._child(child, prefix + name) for name, child in unit.children.items()}
+
+    # Constructors
+
+    def steps(self, unit: Unit, path: str) -> list[Step]:
+        """The statements of the constructor of a unit."""
+        is_container = self.sites.is_built_of_contents(unit)
+        self._home = None if is_container else unit
+        args, kwargs = self._contents(unit, path) if is_container else ((), {})
+        steps = [Step("super", "", Call("super", args, kwargs))]
+        weights, own = self._weights(unit), unit.starts
+        if is_container:
+            steps += [step for _, step in weights]
+            steps += _attributes(unit)
+        else:
+            timeline, own = self._timeline(unit, path, weights)
+            timed = {id(step) for _, step in timeline}
+            steps += [step for _, step in weights if id(step) not in timed]
+            steps += _attributes(unit)
+            steps += self._in_time(unit, timeline)
+        lines = self.afterwards(unit, "self", own)
+        steps += [Step("line", line, tree) for line, tree in lines]
+        self._home = None
+        return steps
+
+    def _timeline(
+        self, unit: Unit, path: str, weights: Sequence[tuple[Place | None, Step]]
+    ) -> tuple[list[tuple[Place, Step | Start]], list[Start]]:
+        """What is made and done one after another, and the starts that are left to do."""
+        trees = self._children(unit, path)
+        late = [not draws_nothing(tree) for tree in trees.values()]
+        early, own = early_starts(unit, late, [place for place, _ in weights if place is not None])
+        first = min((place for place, _ in early), default=None)
+        timeline: list[tuple[Place, Step | Start]] = [
+            ((number, -1), Step("child", name, tree))
+            for number, (name, tree) in enumerate(trees.items(), 1)
+        ]
+        last: dict[str, Place] = {}  # of each kind: they stay in their order
+        for place, step in weights:
+            if place is not None and (any(late[: place[0]]) or (first and first < place)):
+                last[step.kind] = max(place, last.get(step.kind, place))
+            if step.kind in last:
+                timeline.append((last[step.kind], step))
+        timeline += early
+        return sorted(timeline, key=lambda one: one[0]), own
+
+    def _in_time(
+        self, unit: Unit, timeline: Sequence[tuple[Place, Step | Start]]
+    ) -> Iterator[Step]:
+        for is_start, group in groupby(timeline, lambda one: isinstance(one[1], Start)):
+            if is_start:
+                starts = [start for _, start in group if isinstance(start, Start)]
+                for before, tree in start_lines(unit, starts, "", unit, "self"):
+                    yield Step("line", before, tree)
+            else:
+                yield from (step for _, step in group if isinstance(step, Step))
+
+    def _weights(self, unit: Unit) -> list[tuple[Place | None, Step]]:
+        """Statements, and when they are done, None for ones that may be first."""
+        if container(unit).startswith("Parameter") and self.sites.is_built_of_contents(unit):
+            return []
+        steps = [
+            (weight and weight.place, Step("parameter", name, parameter_tree(weight)))
+            for name, weight in unit.parameters.items()
+        ]
+        for name, weight in unit.buffers.items():
+            options = {} if weight is None or weight.persistent else {"persistent": False}
+            tree = weight and _first_value(weight, "zeros")
+            steps.append((weight and weight.place, Step("buffer", name, tree, options)))
+        return steps
+
+    def afterwards(
+        self, unit: Unit, owner: str, own_starts: Sequence[Start] | None = None
+    ) -> list[tuple[str, Tree]]:
+        """(text before, expression) of what is done once a unit that the source calls `owner` is
+        built, for all below it that have no constructor of their own; `own_starts` are those of
+        its starts that are left to do, None for all."""
+        own = self._inline_below(unit, "", set())
+        lines: list[tuple[str, Tree]] = []
+        for path, inner in own:
+            for below, name, value in inner.edits:
+                place = f"{path}.{below}" if path and below else path or below
+                lines.append(_setting(access(unit, owner, place), name, value))
+        home = None if self.sites.is_inline(unit) else unit
+        for path, first in self.sites.ties.get(home, ()):
+            lines.append(self._tie(unit, owner, path, Local(access(unit, owner, first))))
+        for path, inner in own:
+            if inner.starts and not self.sites.is_whole(inner):
+                starts = own_starts if inner is unit and own_starts is not None else None
+                if starts is None:
+                    starts = [start for start in inner.starts if is_possible(start, inner)]
+                lines += start_lines(inner, starts, path, unit, owner)
+        return lines
+
+    @staticmethod
+    def _tie(unit: Unit, owner: str, path: str, value: Tree) -> tuple[str, Tree]:
+        place = access(unit, owner, path)
+        if place.endswith("]"):
+            return f"{place} = ", value
+        above, _, name = path.rpartition(".")
+        return _setting(access(unit, owner, above), name, value)
+
+    def _inline_below(self, unit: Unit, path: str, seen: set[Unit]) -> list[tuple[str, Unit]]:
+        """The unit, and those below that are written without a class, with their paths."""
+        found = [(path, unit)]
+        seen.add(unit)
+        if self.sites.is_whole(unit) and not any(hook.target != CAST for hook in unit.hooked):
+            return found  # its constructor and its own edits do all that is done below
+        prefix = f"{path}." if path else ""
+        for name, child in unit.children.items():
+            if child is not None and child not in seen and self.sites.is_inline(child):
+                found += self._inline_below(child, prefix + name, seen)
+        return found
+
+
+def _attributes(unit: Unit) -> Iterator[Step]:
+    for name, value in unit.attributes.items():
+        if name != "training":
+            yield Step("attribute", name, value)
+
+
+def _holds_units(argument: Argument) -> bool:
+    kind = type(argument)
+    if kind is tuple or kind is list:
+        return any(map(_holds_units, argument))
+    if kind is dict:
+        return any(map(_holds_units, argument.values()))
+    if kind is Call:
+        return _holds_units(argument.args) or any(map(_holds_units, argument.kwargs.values()))
+    return kind is Unit
+
+
+def _setting(owner: str, name: str, value: Tree) -> tuple[str, Tree]:
+    """(text before, expression) of a statement that sets an attribute."""
+    if is_name(name):
+        return f"{owner}.{name} = ", value
+    return "", Call("builtins:setattr", (Local(owner), name, value))
+
+
+def parameter_tree(weight: Weight | None) -> Tree:
+    """The expression of a parameter."""
+    if weight is None:
+        return None
+    kwargs = {} if weight.requires_grad else {"requires_grad": False}
+    return Call("torch.nn:Parameter", (_first_value(weight, "empty"),), kwargs)
+
+
+def _first_value(weight: Weight, function: str) -> Tree:
+    if weight.start is not None:
+        return weight.start
+    kwargs = {} if weight.dtype == "float32" else {"dtype": Ref(f"torch:{weight.dtype}")}
+    size = weight.shape if len(weight.shape) != 0 else ((),)
+    return Call(f"torch:{function}", size, kwargs)

@@ -1,0 +1,50 @@
+"""Whether a call that fills a tensor can be done: the tensor may be gone, or of another shape."""
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import torch
+
+from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.ir.constants import leaves
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.unit import Start, Stored, Unit
+from runner.graph.ir.weight import SET
+
+
+def is_possible(start: Start, unit: Unit) -> bool:
+    """Whether what a start of a unit fills, and what it is filled with, is there. A layer that was
+    changed may have no bias any more, or another number of outputs."""
+    below = {inner for _, inner in unit.walk()}
+    others = [part for part in leaves((start.args, {**start.kwargs})) if type(part) is Unit]
+    if not below.issuperset([start.unit, *others]):
+        return False
+    if start.unit.grade == "basic":
+        return not start.unit.changed or _fits(start)
+    weights = {**start.unit.parameters, **start.unit.buffers}
+    return start.unit.grade == "open" or weights.get(start.name) is not None
+
+
+def _fits(start: Start) -> bool:
+    """Whether a layer, made on the meta device, has a tensor that takes the call."""
+    builder = Builder(Graph(start.unit), _never, torch.device("meta"))
+    try:
+        with torch.device("meta"), torch.no_grad():
+            tensor: Any = builder.basic(start.unit, "")
+            tensor = reduce(getattr, start.name.split("."), tensor)
+            for step in start.part:
+                args, kwargs = builder.constant(step.args), builder.constant({**step.kwargs})
+                tensor = builder.called(step.target, (tensor, *args), kwargs)
+            inner = [*leaves((start.args, {**start.kwargs}))]
+            if tensor is not None and not any(type(part) in (Unit, Stored) for part in inner):
+                args, kwargs = builder.constant(start.args), builder.constant({**start.kwargs})
+                if start.target != SET:
+                    builder.called(start.target, (tensor, *args), kwargs)
+    except Exception:  # whatever a constructor or a function of torch raises
+        return False
+    return tensor is not None
+
+
+def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A layer runs nothing while it is made."""

@@ -1,0 +1,267 @@
+"""First values that a constructor fills in place: line by line, or as the loop that they were."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, final
+
+from runner.graph.codegen.classes.initializer_checks import is_possible
+from runner.graph.codegen.expression_trees import Local, key_of
+from runner.graph.codegen.expressions import member
+from runner.graph.codegen.unit_forms import access, located
+from runner.graph.ir.argument import map_made
+from runner.graph.ir.constants import leaves
+from runner.graph.ir.signature import signature
+from runner.graph.ir.unit import Call, Start, Unit
+from runner.graph.ir.weight import SET, Place
+from runner.nn.recording.initial_values import draws
+
+_COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")
+_LOOP_FROM = 3  # units that are filled alike
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A call that fills one weight of a module; `optional` if the weight may be None."""
+
+    name: str
+    call: Call
+    optional: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is filled in modules of some classes."""
+
+    classes: tuple[str, ...]
+    fillings: tuple[Filling, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`for module in <owner>.modules()`, with a rule for each branch."""
+
+    owner: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def key(self) -> object:
+        """Equal for equal loops."""
+        rules = tuple(
+            (r.classes, tuple((f.name, f.optional, key_of(f.call)) for f in r.fillings))
+            for r in self.rules
+        )
+        return self.owner, rules
+
+
+def start_lines(
+    unit: Unit, starts: Sequence[Start], path: str, home: Unit, owner: str
+) -> list[tuple[str, Any]]:
+    """(text before, expression) for starts of a unit at a path below `home`, which the source calls
+    `owner`; a `Loop` stands for many of them."""
+    paths = {inner: f"{path}.{p}" if path and p else path or p for p, inner in unit.walk()}
+    lines: list[tuple[str, Any]] = []
+    for part in _rising(unit, starts):
+        rules = _rules(unit, part)
+        if rules:
+            lines.append(("", Loop(access(home, owner, path), rules)))
+            continue
+        for start in part:
+            place = access(home, owner, paths[start.unit])
+            for name in start.name.split("."):
+                place = member(place, name)
+            args, kwargs = map_made(
+                (start.args, {**start.kwargs}), lambda u: Local(access(home, owner, paths[u]))
+            )
+            lines.append(("", fill(place, Call(start.target, args, kwargs), start.part)))
+    return lines
+
+
+def early_starts(
+    unit: Unit, late: Sequence[bool], weights: Sequence[Place]
+) -> tuple[list[tuple[Place, Start]], list[Start]]:
+    """The starts that are done while a unit is built, when each of them is, and the others.
+
+    They wait until the end, but for those up to the last one that draws random numbers before a
+    child or a weight does; `late` says of each child whether it draws some, `weights` when those
+    weights are made that do.
+    """
+    names = [*unit.children]
+    below = {
+        inner: names.index(name) + 1
+        for name, child in reversed(unit.children.items())
+        if child is not None
+        for _, inner in child.walk()
+    }
+    starts = [start for start in unit.starts if is_possible(start, unit)]
+    count = len(starts)
+    while count and not _is_early(starts[count - 1], late, weights):
+        count -= 1
+    found: list[tuple[Place, Start]] = []
+    last: Place = (0, 0)
+    for start in starts[:count]:
+        place = start.place or (len(names), 0)
+        children = max(below.get(inner, 0) for inner in (start.unit, *units_in(start)))
+        last = max(last, place, (children, place[1]))
+        found.append((last, start))
+    return found, starts[count:]
+
+
+def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Place]) -> bool:
+    """Whether a start draws random numbers before a child or a weight does."""
+    place = start.place
+    if place is None or not (any(late[place[0] :]) or any(place < other for other in weights)):
+        return False
+    inner = leaves((start.args, {**start.kwargs}))
+    return any(map(draws, [start.target, *(part.target for part in inner if type(part) is Call)]))
+
+
+def units_in(start: Start) -> list[Unit]:
+    """The units whose tensors a start speaks of, beside the one that it fills."""
+    return [part for part in leaves((start.args, {**start.kwargs})) if type(part) is Unit]
+
+
+def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
+    """The call that fills what the source calls `place`, or a part of it."""
+    if part:
+        inner: Any = Local(f"{place}.data")
+        for step in part:
+            inner = Call(step.target, (inner, *step.args), step.kwargs)
+        return Call(call.target, (inner, *call.args), call.kwargs)
+    if call.target == SET:
+        return Call("builtins:setattr", (Local(place), "data", *call.args))
+    if not call.target.startswith("torch.nn.init:"):  # these switch gradients off by themselves
+        return Call(call.target, (Local(f"{place}.data"), *call.args), call.kwargs)
+    plain = [name for name in _required(call.target) if name in call.kwargs]
+    named = {name: value for name, value in call.kwargs.items() if name not in plain}
+    args = (Local(place), *call.args, *(call.kwargs[name] for name in plain))
+    return Call(call.target, args, named)
+
+
+def _required(target: str) -> list[str]:
+    """The arguments without a default, which nobody names: `constant_(weight, 1)`."""
+    parameters = signature(target).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+
+
+# The modules of a unit, as `modules()` finds them
+
+
+Spot = tuple[Unit, str]  # a unit and "", or the path of a module inside a layer of torch.nn
+_INSIDE = {"torch.nn:MultiheadAttention": {"out_proj": "torch.nn:Linear"}}
+
+
+def _spots(unit: Unit) -> Iterator[Spot]:
+    """All modules, in the order of `modules()`."""
+    for _, inner in unit.walk():
+        yield inner, ""
+        for name in _INSIDE.get(inner.cls.target, ()):
+            yield inner, name
+
+
+def _spot(start: Start) -> Spot:
+    return start.unit, start.name.rpartition(".")[0]
+
+
+def _class(spot: Spot) -> str:
+    unit, inside = spot
+    return _INSIDE[unit.cls.target][inside] if inside else unit.cls.target
+
+
+def _rising(unit: Unit, starts: Sequence[Start]) -> Iterator[list[Start]]:
+    """The starts in parts, in each of which the modules come in the order of `modules()`."""
+    order = {spot: place for place, spot in enumerate(_spots(unit))}
+    part: list[Start] = []
+    for start in starts:
+        if part and order.get(_spot(start), -1) < order.get(_spot(part[-1]), -1):
+            yield part
+            part = []
+        part.append(start)
+    if part:
+        yield part
+
+
+def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[Rule, ...]:
+    """The rules of a loop over all modules of a unit that does just the same; () for none."""
+    filled = {spot: [*group] for spot, group in groupby(starts, _spot)}
+    modules = [*_spots(unit)]
+    if any(start.part or units_in(start) for start in starts):
+        return ()
+    if len(filled) < _LOOP_FROM or not all(_is_seen(inner) for inner, _ in modules):
+        return ()
+    if not filled.keys() <= {*modules}:
+        return ()
+    by_class: dict[str, list[Spot]] = {}
+    for spot in filled:
+        by_class.setdefault(_class(spot), []).append(spot)
+    found: dict[tuple[object, ...], Rule] = {}
+    for target, spots in by_class.items():
+        alike = [spot for spot in modules if _class(spot) == target]
+        fillings = _fillings(filled, spots)
+        if not target.startswith("torch.nn") or len(alike) != len(spots) or fillings is None:
+            return ()
+        key = tuple((f.name, f.optional, key_of(f.call)) for f in fillings)
+        classes = found[key].classes if key in found else ()
+        found[key] = Rule((*classes, target), fillings)
+    units = [inner for inner, _ in modules]
+    return tuple(found.values()) if _are_apart([*by_class], units) else ()
+
+
+def _is_seen(unit: Unit) -> bool:
+    """Whether `modules()` finds nothing inside that the graph does not show."""
+    if unit.hooked:
+        return False
+    flat = unit.cls.target.startswith("torch.nn") and not unit.name.startswith(_COMPOSED)
+    return unit.grade != "basic" or flat or unit.cls.target in _INSIDE
+
+
+def _fillings(filled: dict[Spot, list[Start]], spots: Sequence[Spot]) -> tuple[Filling, ...] | None:
+    """What is filled in each of the modules alike; None if that differs."""
+    most = max((filled[spot] for spot in spots), key=len)
+    optional: set[str] = set()
+    for spot in spots:
+        names = {_name(start) for start in filled[spot]}
+        missing = {_name(start) for start in most} - names
+        expected = [_key(start) for start in most if _name(start) in names]
+        if [_key(start) for start in filled[spot]] != expected:
+            return None
+        if not all(_lacks(spot, name) for name in missing):
+            return None
+        optional |= missing
+    return tuple(
+        Filling(_name(s), Call(s.target, s.args, s.kwargs), _name(s) in optional) for s in most
+    )
+
+
+def _lacks(spot: Spot, name: str) -> bool:
+    """Whether a layer has None in the place of a weight."""
+    unit, inside = spot
+    if name in unit.parameters and not inside:
+        return unit.parameters[name] is None
+    return unit.call is not None and unit.call.kwargs.get(name) is False
+
+
+def _are_apart(targets: list[str], modules: list[Unit]) -> bool:
+    """Whether `isinstance` of one of the classes is true for just the units of that class."""
+    classes = {target: located(target) for target in targets}
+    for unit in modules:
+        real = located(unit.cls.target)
+        if not isinstance(real, type) and unit.grade != "graph":
+            return False
+        for target, cls in classes.items():
+            if not isinstance(cls, type):
+                return False
+            if unit.cls.target != target and isinstance(real, type) and issubclass(real, cls):
+                return False
+    return True
+
+
+def _key(start: Start) -> object:
+    return _name(start), key_of(Call(start.target, start.args, start.kwargs))
+
+
+def _name(start: Start) -> str:
+    return start.name.rpartition(".")[2]

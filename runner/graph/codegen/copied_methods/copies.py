@@ -1,0 +1,71 @@
+"""Which units of a graph have the methods of their class copied, and which have to import it."""
+
+from typing import Any, final
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.codegen.copied_methods.methods import Copy, copied
+from runner.graph.codegen.copied_methods.scopes import Uncopied
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.signature import locate
+from runner.graph.ir.unit import Unit
+
+
+@final
+class Copies:
+    """The copies for all units of a graph that inherit; `problems` has those that cannot be."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.problems: dict[Unit, str] = {}
+        self._units = [unit for _, unit in graph.root.walk() if unit.inherits]
+        self._found: dict[Unit, Copy] = {}
+        kept = [unit for _, unit in graph.root.walk() if unit.grade in ("shell", "basic")]
+        self._kept = [cls for unit in kept if (cls := _class(unit)) is not None]
+        used, before = frozenset[str](), None
+        while used != before:  # methods may use those of other units
+            before = used
+            for unit in self._units:
+                self._copy(unit, used)
+            used = used.union(*(copy.names for copy in self._found.values()))
+
+    def of(self, unit: Unit) -> Copy | None:
+        """What is copied for a unit; None where it inherits, or need not."""
+        return self._found.get(unit)
+
+    def _copy(self, unit: Unit, used: frozenset[str]) -> None:
+        if unit in self.problems:
+            return
+        has = frozenset({*unit.attributes, *unit.children, *unit.parameters, *unit.buffers})
+        try:
+            found = copied(_class(unit), container_of(unit), has, frozenset(unit.functions), used)
+            self._check_asked(found)
+        except Uncopied as problem:
+            self.problems[unit] = str(problem)
+            self._found.pop(unit, None)
+        else:
+            self._found[unit] = found
+
+    def _check_asked(self, found: Copy) -> None:
+        """Raises Uncopied where isinstance is asked for a class of which modules are imported."""
+        for target in sorted(found.asked):
+            asked = locate(target)
+            if any(issubclass(cls, asked) for cls in self._kept):
+                raise Uncopied(f"it asks for {asked.__name__}, of which there are modules as it is")
+
+
+def container_of(unit: Unit) -> Any:
+    """The class of torch that the generated class of a unit derives from."""
+    cls = _class(unit)
+    return next((base for base in CONTAINERS if issubclass(cls, base)), nn.Module)
+
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+
+
+def _class(unit: Unit) -> Any:
+    try:
+        cls = locate(unit.cls.target)
+    except GraphError:
+        return None
+    return cls if isinstance(cls, type) else None

@@ -1,0 +1,126 @@
+"""Expressions and statements of constructors, before it is known which units share a class.
+
+The expressions are arguments as `node.py` has them, with three more kinds of leaves: `New` for an
+object of a class of the file, `Local` for something that has a name there already, and `Slot` for
+a parameter of the constructor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, final
+
+from runner.graph.ir.node import Argument
+from runner.graph.ir.unit import Call
+
+Tree = Any  # an argument, with the leaves below
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class New:
+    """An object of a class of the file, with the arguments of its constructor by name."""
+
+    cls: Any  # runner.graph.codegen.classes.classes.Class
+    args: dict[str, Tree]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What the constructor calls so."""
+
+    text: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A parameter of the constructor."""
+
+    name: str
+
+
+@final
+@dataclass(slots=True)
+class Step:
+    """A statement of a constructor: `kind` says which, `name` what it sets."""
+
+    kind: str  # super, parameter, buffer, attribute, child, line
+    name: str
+    tree: Tree = None
+    options: dict[str, Argument] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """So many equal children of a container, one after another."""
+
+    tree: Tree
+    count: int
+    starred: bool = True  # whether others stand beside them
+
+
+def key_of(tree: Tree) -> Any:
+    """Something to compare trees by: equal for equal ones, of equal types."""
+    kind = type(tree)
+    if kind is Call:
+        kwargs = tuple([(name, key_of(value)) for name, value in tree.kwargs.items()])
+        return tree.target, tuple([key_of(item) for item in tree.args]), kwargs
+    if kind is tuple or kind is list:
+        return kind, tuple([key_of(item) for item in tree])
+    if kind is dict:
+        return kind, tuple([(key_of(k), key_of(v)) for k, v in tree.items()])
+    if kind is New:
+        return id(tree.cls), tuple([(name, key_of(value)) for name, value in tree.args.items()])
+    if kind is slice:
+        return kind, key_of((tree.start, tree.stop, tree.step))
+    return (kind, repr(tree)) if kind is float or kind is complex else (kind, tree)
+
+
+def compress(tree: Tree) -> Tree:
+    """The tree with three or more equal children of a container in a row written as one."""
+    kind = type(tree)
+    if kind is Call:
+        args = tuple([compress(item) for item in tree.args])
+        if tree.target == "torch.nn:Sequential":
+            args = tuple(_runs(args))
+        elif tree.target == "torch.nn:ModuleList" and args and type(args[0]) is list:
+            runs = _runs(args[0])
+            alone = len(runs) == 1 and type(runs[0]) is Repeat
+            args = (Repeat(runs[0].tree, runs[0].count, False) if alone else runs,)
+        kwargs = {name: compress(value) for name, value in tree.kwargs.items()}
+        return Call(tree.target, args, kwargs)
+    if kind is dict:
+        return {name: compress(value) for name, value in tree.items()}
+    if kind is list or kind is tuple:
+        return kind(compress(item) for item in tree)
+    return tree
+
+
+def _runs(items: Sequence[Tree]) -> list[Tree]:
+    runs: list[Tree] = []
+    for _, group in groupby(items, key_of):
+        same = [*group]
+        is_made = type(same[0]) in (Call, New)
+        runs += [Repeat(same[0], len(same))] if len(same) > 2 and is_made else same
+    return runs
+
+
+_WITHOUT_WEIGHTS = ("Identity", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tanh", "Softmax",
+                    "Hardswish", "LeakyReLU", "Dropout", "MaxPool2d", "AvgPool2d", "Flatten",
+                    "AdaptiveAvgPool2d", "BatchNorm2d", "LayerNorm", "GroupNorm")  # fmt: skip
+
+
+def draws_nothing(tree: Tree) -> bool:
+    """Whether making it takes no random numbers, so that it does not matter when it is made."""
+    if type(tree) is New:
+        return False
+    if type(tree) is not Call:
+        return True
+    module, _, name = tree.target.partition(":")
+    plain = name in _WITHOUT_WEIGHTS or name in ("Sequential", "ModuleList")
+    return tree.target == "super" or (
+        module == "torch.nn" and plain and all(map(draws_nothing, tree.args))
+    )

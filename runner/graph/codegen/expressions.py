@@ -1,0 +1,218 @@
+"""Expressions of generated source: constants, arguments, calls, operators, paths."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+from runner.errors import GraphError
+from runner.graph.codegen import line_breaking as layout
+from runner.graph.codegen.imports import Imports, as_name, is_name
+from runner.graph.codegen.line_breaking import Code
+from runner.graph.ir.argument import Argument, Call, Ref, Stored, Value
+
+_INFIX = {
+    "add": ("+", layout.SUM), "sub": ("-", layout.SUM), "mul": ("*", layout.PRODUCT),
+    "truediv": ("/", layout.PRODUCT), "floordiv": ("//", layout.PRODUCT),
+    "mod": ("%", layout.PRODUCT), "matmul": ("@", layout.PRODUCT), "pow": ("**", layout.POWER),
+    "lshift": ("<<", layout.SHIFT), "rshift": (">>", layout.SHIFT),
+    "and_": ("&", layout.BIT_AND), "xor": ("^", layout.BIT_XOR), "or_": ("|", layout.BIT_OR),
+    "eq": ("==", layout.COMPARE), "ne": ("!=", layout.COMPARE), "lt": ("<", layout.COMPARE),
+    "le": ("<=", layout.COMPARE), "gt": (">", layout.COMPARE), "ge": (">=", layout.COMPARE),
+    "is_": ("is", layout.COMPARE), "is_not": ("is not", layout.COMPARE),
+}  # fmt: skip
+_PREFIX = {
+    "neg": ("-", layout.UNARY), "pos": ("+", layout.UNARY), "invert": ("~", layout.UNARY),
+    "inv": ("~", layout.UNARY), "not_": ("not ", layout.NOT),
+}  # fmt: skip
+# Methods that are an operator with the receiver on the right.
+REFLECTED = {
+    **{f"__r{name}__": name for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")},
+    **{f"__r{name}__": name for name in ("matmul", "lshift", "rshift", "xor")},
+    **{"__rdiv__": "truediv", "__rand__": "and_", "__ror__": "or_"},
+}
+IN_PLACE = {
+    "iadd": "+=", "isub": "-=", "imul": "*=", "itruediv": "/=", "ifloordiv": "//=", "imod": "%=",
+    "ipow": "**=", "iand": "&=", "ior": "|=", "ixor": "^=", "imatmul": "@=",
+    "ilshift": "<<=", "irshift": ">>=",
+}  # fmt: skip
+
+
+def text_literal(text: str) -> str:
+    """A string as Python writes it, in double quotes where these need no escape."""
+    literal = repr(text)
+    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in text else literal
+
+
+def _float(number: float) -> Code:
+    if not math.isfinite(number):
+        return layout.call("float", [Code(f'"{number}"')])
+    return Code(repr(number), layout.UNARY if repr(number)[0] == "-" else layout.NUMBER)
+
+
+def _int(number: int) -> Code:
+    return Code(str(int(number)), layout.UNARY if number < 0 else layout.NUMBER)
+
+
+def _complex(number: complex) -> Code:
+    return layout.call("complex", [_float(number.real), _float(number.imag)])
+
+
+# Numbers, strings and tuples may be ones that can be called: see `runner.nn.value`.
+_PLAIN: tuple[tuple[type, Callable[[Any], Argument]], ...] = (
+    (int, int), (float, float), (str, str), (tuple, tuple),
+)  # fmt: skip
+
+
+@final
+class Writer:
+    """Writes arguments as expressions.
+
+    `value` writes what else may stand among them: the values of a function, or the units among
+    the arguments of a constructor.
+    """
+
+    def __init__(self, imports: Imports, value: Callable[[Any], Code]) -> None:
+        self.imports = imports
+        self._value = value
+        self._writers: dict[type, Callable[[Any], Code]] = {
+            Value: value,
+            type(None): lambda _: Code("None"),
+            bool: lambda truth: Code(str(truth)),
+            int: _int,
+            float: _float,
+            complex: _complex,
+            str: lambda text: Code(text_literal(text)),
+            type(...): lambda _: Code("..."),
+            tuple: self._tuple,
+            list: lambda items: layout.bracket("[", self.all(items), "]"),
+            dict: self._dict,
+            slice: lambda part: layout.call("slice", self.all((part.start, part.stop, part.step))),
+            Ref: lambda ref: Code(self.imports.name(ref.target)),
+            Call: lambda made: self.call(made.target, made.args, made.kwargs),
+            Stored: lambda stored: Code(f"CONSTANTS[{text_literal(stored.name)}]"),
+        }
+
+    def code(self, argument: Argument) -> Code:
+        """An argument as an expression. Raises GraphError for what has none."""
+        writer = self._writers.get(type(argument))
+        if writer is not None:
+            return writer(argument)
+        for kind, plain in _PLAIN:
+            if isinstance(argument, kind):
+                return self.code(plain(argument))
+        return self._value(argument)
+
+    def all(self, arguments: Sequence[Argument]) -> list[Code]:
+        """Arguments, each where a comma ends it."""
+        return [self.code(argument).at(layout.TERNARY) for argument in arguments]
+
+    def _tuple(self, items: tuple[Argument, ...]) -> Code:
+        if len(items) == 1:
+            return layout.bracket("(", self.all(items), ",)", comma=False)
+        return layout.bracket("(", self.all(items), ")")
+
+    def _dict(self, items: Mapping[Argument, Argument]) -> Code:
+        return self.pairs(self.all([*items]), self.all([*items.values()]))
+
+    @staticmethod
+    def pairs(keys: Sequence[Code], values: Sequence[Code]) -> Code:
+        """`{key: value, ...}`."""
+        both = zip(keys, values, strict=True)
+        return layout.bracket("{", [v.around(f"{k.text}: ", "", 0) for k, v in both], "}")
+
+    def arguments(self, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> list[Code]:
+        """What stands between the parentheses of a call."""
+        if not kwargs:
+            return self.all(args)
+        plain = [name for name in kwargs if is_name(name)]
+        named = [layout.keyword(name, self.code(kwargs[name])) for name in plain]
+        if len(plain) < len(kwargs):
+            odd = self._dict({name: kwargs[name] for name in kwargs if name not in plain})
+            named.append(odd.around("**", "", layout.TUPLE))
+        return [*self.all(args), *named]
+
+    def call(self, target: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
+        """A call of "module:qualname" or ".method", operators as Python writes them."""
+        if target[:1] == ".":
+            return self.method(target[1:], args, kwargs)
+        module, _, name = target.partition(":")
+        if module == "operator" and not kwargs:
+            written = self._operator(name, args)
+            if written is not None:
+                return written
+        if target == "builtins:getattr" and len(args) == 2 and not kwargs:
+            field = args[1]
+            if type(field) is str and is_name(field):
+                return layout.attribute(self.code(args[0]), field)
+        return layout.call(self.imports.name(target), self.arguments(args, kwargs))
+
+    def method(self, name: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
+        """A call of a method of the first argument."""
+        if name in REFLECTED and len(args) == 2 and not kwargs:
+            sign, level = _INFIX[REFLECTED[name]]
+            return layout.infix(self.code(args[1]), sign, self.code(args[0]), level)
+        if not is_name(name) or not args:
+            raise GraphError(f"{name!r} cannot be called as a method of {len(args)} arguments.")
+        return layout.method(self.code(args[0]), name, self.arguments(args[1:], kwargs))
+
+    def _operator(self, name: str, args: Sequence[Argument]) -> Code | None:
+        if len(args) == 2 and name in _INFIX:
+            sign, level = _INFIX[name]
+            return layout.infix(self.code(args[0]), sign, self.code(args[1]), level)
+        if len(args) == 1 and name in _PREFIX:
+            sign, level = _PREFIX[name]
+            return layout.prefix(sign, self.code(args[0]), level)
+        if len(args) == 2 and name == "contains":
+            item, container = self.code(args[1]), self.code(args[0])
+            return layout.infix(item, "in", container, layout.COMPARE)
+        if len(args) == 2 and name == "getitem":
+            return self.item(args[0], args[1])
+        return None
+
+    def item(self, receiver: Argument, index: Argument) -> Code:
+        """`receiver[index]`."""
+        return layout.subscript(self.code(receiver), self.index(index))
+
+    def index(self, index: Argument) -> Code:
+        """What stands in the brackets of a subscript."""
+        if type(index) is slice:
+            return self._slice(index)
+        if type(index) is tuple and index:
+            parts = [
+                self._slice(part) if type(part) is slice else self.code(part).at(layout.TERNARY)
+                for part in index
+            ]
+            return layout.tuple_of(parts)
+        return self.code(index)
+
+    def _slice(self, part: slice) -> Code:
+        ends = [
+            "" if end is None else self.code(end).at(layout.TERNARY).text
+            for end in (part.start, part.stop)
+        ]
+        step = "" if part.step is None else f":{self.code(part.step).at(layout.TERNARY).text}"
+        return Code(f"{ends[0]}:{ends[1]}{step}")
+
+
+def negation(condition: Code, *, plain: bool = False) -> Code:
+    """`not condition`; without the `not` where it says so already, or has a negative sign."""
+    if condition.level == layout.NOT and condition.text.startswith("not ") and plain:
+        return Code(condition.text[4:], layout.NOT)
+    return layout.prefix("not ", condition, layout.NOT)
+
+
+def member(owner: str, name: str) -> str:
+    """`owner.name`, for any name."""
+    return f"{owner}.{name}" if is_name(name) else f"getattr({owner}, {text_literal(name)})"
+
+
+def assignment(owner: str, name: str, value: Code) -> tuple[str, Code]:
+    """The text before, and the expression, of a statement that sets a member by any name."""
+    if is_name(name):
+        return f"{owner}.{name} = ", value
+    return "", layout.call("setattr", [Code(owner), Code(text_literal(name)), value])
+
+
+def method_name(name: str) -> str:
+    """How the source calls a function of a unit."""
+    return as_name(name)

@@ -1,0 +1,99 @@
+"""Plain attributes of modules, as the units that need them have them."""
+
+import inspect
+from collections.abc import Sequence
+from types import FunctionType
+from typing import Any, final
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.bytecode_names import uses
+from runner.graph.frontend.literal import Literals, reference
+from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.reconstruct import OWN
+from runner.graph.frontend.torchscript.compile import CONTAINERS, Reader
+from runner.graph.frontend.torchscript.lower_values import Place
+from runner.graph.ir.unit import Call, Ref, Unit
+
+
+@final
+class Attributes:
+    """Writes down the attributes of modules."""
+
+    def __init__(self, reader: Reader, literals: Literals, notes: Notes) -> None:
+        self.reader = reader
+        self.literals = literals
+        self.notes = notes
+
+    def describe(self, module: nn.Module, unit: Unit, used: Sequence[str]) -> None:
+        """The attributes that functions read, that a class from outside needs, and those `used` by
+        a shell above."""
+        if unit.grade == "graph" and unit.functions:
+            for name in used:
+                self._read(module, unit, Place(), name, called=True)
+            for place, name in self.reader.types[id(module)].reads:
+                self._read(module, unit, place, name, called=unit.inherits)
+        elif unit.grade == "graph" and is_plain(module):
+            for name in used:
+                self._set(module, unit, name, vars(module)[name], called=True)
+            unit.edits = [("", name, value) for name, value in unit.attributes.items()]
+            unit.attributes = {}
+        if unit.grade == "shell" or unit.inherits:
+            for name, value in vars(module).items():
+                if name not in OWN and name not in unit.functions and name not in unit.attributes:
+                    self._set(module, unit, name, value, called=True)
+
+    def _read(
+        self, module: nn.Module, unit: Unit, place: Place, name: str, *, called: bool
+    ) -> None:
+        """Note an attribute at the unit it belongs to, unless its constructor sets it."""
+        owner: Any = module
+        for step in place.names:
+            owner, below = owner._modules[step], unit.children.get(step)
+            if below is None:
+                return  # inside a basic unit
+            unit = below
+        if unit.grade != "graph" or name == "training" or name in unit.attributes:
+            return
+        if name in owner._parameters or name in owner._buffers:
+            return
+        self._set(owner, unit, name, getattr(owner, name), called=called)
+
+    def _set(self, module: nn.Module, unit: Unit, name: str, value: Any, *, called: bool) -> None:
+        """Note an attribute; `called` where code that was not read may call what a choice gave."""
+        literal = self.literals.callable if called else self.literals.of
+        try:
+            unit.attributes[name] = default_of(module, value) or literal(value)
+        except GraphError as error:
+            cls: Any = type(module)
+            used = name in uses(cls)
+            text = f"Its attribute {name!r} cannot be written down. {error}{_INSTEAD * used}"
+            self.notes.say(module, text, lost=used)
+
+
+_INSTEAD = (
+    " Make it of numbers, texts, tensors and objects of importable classes; or have it made by the "
+    "constructor of a class that is given no choices and no modules."
+)
+
+
+def default_of(module: nn.Module, value: Any) -> Call | None:
+    """A lambda that is a default of the constructor, which is the one way to get at it."""
+    if not isinstance(value, FunctionType) or value.__name__ != "<lambda>":
+        return None
+    for cls in type(module).__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        for name, parameter in inspect.signature(cls).parameters.items():
+            if parameter.default is value:
+                signature = Call("inspect:signature", (Ref(reference(cls)),))
+                every = Call("builtins:getattr", (signature, "parameters"))
+                one = Call("operator:getitem", (every, name))
+                return Call("builtins:getattr", (one, "default"))
+    return None
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module is a container of torch itself."""
+    return type(module) in CONTAINERS

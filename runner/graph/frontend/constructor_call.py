@@ -1,0 +1,290 @@
+"""How modules were constructed, checked by doing it again."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import FunctionType
+from typing import Any, final
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.attributes import is_plain
+from runner.graph.frontend.called_values import may_call
+from runner.graph.frontend.initial_values.parameters import Weights
+from runner.graph.frontend.literal import Literals, reference
+from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.parametrizations import hooked, plain_class
+from runner.graph.frontend.reconstruct import Rebuilder, bound
+from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
+from runner.graph.frontend.torchscript.compile import Reader
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.unit import Call, Ref, Unit
+from runner.graph.ir.weight import CAST
+from runner.nn.expression import is_open, replace_open, variables_in
+from runner.nn.recording.record import KEY, Record, record_of
+from runner.nn.value import is_decided
+
+
+@final
+class Construction:
+    """Finds constructor calls, and what was changed behind them."""
+
+    def __init__(self, reader: Reader, literals: Literals, weights: Weights, notes: Notes) -> None:
+        self.reader = reader
+        self.literals = literals
+        self.weights = weights
+        self.notes = notes
+        self.rebuilder = Rebuilder(lambda value: replace_open(value, lambda e: e.default))
+        self._open: dict[int, bool] = {}
+        self._was_cast: set[int] = set()
+
+    def describe(self, module: nn.Module, unit: Unit) -> None:
+        """How a unit was constructed, checked by doing it again."""
+        if unit.grade == "open":
+            return
+        if unit.grade == "graph" and is_plain(module):
+            unit.starts = self.weights.starts(module)
+            return
+        record = record_of(module)
+        if unit.grade == "basic":
+            self._check_own_choices(module)
+            if record is None or record.lazy:
+                record = from_attributes(module)
+        unit.call = self.call(module, record)
+        if unit.grade == "basic" and unit.call is None and record_of(module) is not None:
+            self.notes.say(module, _UNKNOWN, lost=True)
+        unit.starts = self.weights.starts(module)
+        if record is not None and record.asked and unit.grade != "basic":
+            unit.changed = True  # the call alone would make what the default choices make
+        self._hooks(module, unit)
+        self._called_values(module, unit, record)
+        if unit.call is None or record is None or self._takes_from_outside(module, record):
+            unit.changed = unit.changed or unit.grade != "basic" or unit.call is None
+        elif not unit.hooked and (unit.grade == "basic" or not self.holds_choices(module)):
+            self._check(module, unit, record)
+
+    def _check_own_choices(self, module: nn.Module) -> None:
+        """Raises GraphError for a unit that is kept whole and whose constructor declares choices:
+        a call of it would make the default ones."""
+        record = record_of(module)
+        given = set() if record is None else _labels((record.args, {**record.kwargs}))
+        for inner in module.modules():
+            held = [value for name, value in vars(inner).items() if name != KEY]
+            decided = any(is_decided(value) for value in _captured(held))
+            if is_choice(type(inner)) or _labels([*held, *_captured(held)]) - given or decided:
+                raise GraphError(
+                    f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, "
+                    "and its constructor leaves a choice open. Hand the choice to it from outside, "
+                    "or run with engine=py."
+                )
+
+    def _takes_from_outside(self, module: nn.Module, record: Record) -> bool:
+        """Whether a constructor was given a module that stands elsewhere in the model too: its
+        call alone would make another one."""
+        path = self.notes.paths[id(module)]
+        prefix = f"{path}." if path else ""
+        given = (
+            self.notes.paths.get(id(inner)) for inner in modules_in((record.args, record.kwargs))
+        )
+        return any(other is not None and not other.startswith(prefix) for other in given)
+
+    def _hooks(self, module: nn.Module, unit: Unit) -> None:
+        """What was applied to a module behind its constructor."""
+        try:
+            unit.hooked = hooked(module, self.literals)
+        except GraphError as error:
+            self.notes.say(module, f"A parametrization of it cannot be written down. {error}")
+
+    def has_hooks_written(self, module: nn.Module) -> bool:
+        """Whether what was applied to a module behind its constructor can be written down."""
+        try:
+            hooked(module, self.literals)
+        except GraphError:
+            return False
+        return True
+
+    def _called_values(self, module: nn.Module, unit: Unit, record: Record | None) -> None:
+        """Where what was read calls values of choices, they are plain ones once written. Others may
+        be called by what a constructor makes that was not read."""
+        if unit.grade == "graph" and called_values(module):
+            unit.changed = True
+        if unit.call is not None and _may_call_values(module, unit):
+            unit.call = self.call(module, record, self.literals.callable)
+
+    def makes_again(self, module: nn.Module) -> bool:
+        """Whether the constructor call of a module is known, and makes it."""
+        record = record_of(module)
+        call = self.call(module, record)
+        if record is None or call is None or self._takes_from_outside(module, record):
+            return False
+        return self.rebuilder.edits(module, record, _key(call)) is not None
+
+    def twin(self, module: nn.Module) -> nn.Module | None:
+        """A layer as its constructor alone makes it; None where that is not known."""
+        cls = plain_class(module)
+        if is_choice(cls):
+            return None
+        record = record_of(module)
+        if (record is None or record.lazy) and cls.__module__.startswith("torch.nn."):
+            record = from_attributes(module)
+        call = self.call(module, record)
+        if call is None or record is None:
+            return None
+        return self.rebuilder.kept_twin(module, record, _key(call))
+
+    def call(
+        self,
+        module: nn.Module,
+        record: Record | None,
+        literal: Callable[[Any], Argument] | None = None,
+    ) -> Call | None:
+        """The constructor call of a module, its arguments written by `literal`."""
+        if record is None or _is_given_itself(module, record):
+            return None
+        cls = plain_class(module)
+        names = dict([*inspect.signature(cls.__init__).parameters.items()][1:])
+        record = bound(record, names)
+        try:
+            if record is None:
+                return None
+            write = literal or self.literals.of
+            kwargs = {name: write(value) for name, value in record.kwargs.items()}
+            return Call(reference(cls), tuple(write(arg) for arg in record.args), kwargs)
+        except GraphError as error:
+            if self.reader.is_opaque(module) and id(module) in self.notes.paths:
+                self.notes.say(module, f"Its constructor call cannot be written down. {error}")
+            return None
+
+    def _check(self, module: nn.Module, unit: Unit, record: Record) -> None:
+        assert unit.call is not None
+        key = _key(unit.call)
+        self._cast(module, unit, record)
+        edits = self.rebuilder.edits(module, record, key)
+        if edits is None and record.asked and unit.grade == "basic":
+            raise GraphError(
+                f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, and its "
+                "constructor asks for a choice. Hand what was chosen to it from outside, or run "
+                "with engine=py."
+            )
+        if edits is None:
+            unit.changed = unit.grade != "basic"
+            if unit.changed:
+                return
+            others = self.rebuilder.others(module, record, key)
+            edits = [edit for edit in others if not _is_given(module, *edit[:2])]
+        try:
+            unit.edits = [(path, name, self.literals.callable(v)) for path, name, v in edits]
+        except GraphError:
+            unit.changed = True
+
+    def _cast(self, module: nn.Module, unit: Unit, record: Record) -> None:
+        """Have a module cast, if it was, and none above it is."""
+        assert unit.call is not None
+        dtype = self.rebuilder.cast(module, record, _key(unit.call))
+        if dtype is None or id(module) in self._was_cast:
+            return
+        self._was_cast |= {id(inner) for inner in module.modules()}
+        unit.hooked.append(Call(CAST, (Ref(f"torch:{str(dtype).removeprefix('torch.')}"),)))
+
+    def holds_choices(self, module: nn.Module) -> bool:
+        """Whether something in a module is open, so that its constructor cannot make it alone."""
+        if id(module) not in self._open:
+            record = record_of(module)
+            self._open[id(module)] = (
+                (record is not None and is_open((record.args, record.kwargs)))
+                or is_choice(type(module))
+                or any(map(is_open, vars(module).values()))
+                or any(self.holds_choices(child) for child in module.children())
+            )
+        return self._open[id(module)]
+
+
+def _labels(value: Any) -> set[str]:
+    """The labels of the choices that are open in a value."""
+    return {variable.choice.label for variable in variables_in(value)}
+
+
+def _captured(value: Any) -> Iterator[Any]:
+    """What functions in a value, in containers too, have of where they were made: variables
+    around them, defaults, arguments of partial functions."""
+    if isinstance(value, FunctionType):
+        yield from value.__defaults__ or ()
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # not bound yet
+                yield cell.cell_contents
+                yield from _captured(cell.cell_contents)
+    elif isinstance(value, functools.partial):
+        yield from (*value.args, *value.keywords.values())
+        yield from _captured(value.func)
+    elif isinstance(value, list | tuple | set | dict):
+        for item in [*value.values()] if isinstance(value, dict) else [*value]:
+            yield from _captured(item)
+
+
+def _may_call_values(module: nn.Module, unit: Unit) -> bool:
+    """Whether code that was not read, of a module or of one inside, may call a value."""
+    if type(module).__module__.startswith("torch."):
+        return False
+    for path, inner in unit.walk():
+        part = module.get_submodule(path)
+        if inner.grade == "basic" and any(may_call(type(m)) for m in part.modules()):
+            return True
+        if (inner.grade == "shell" or inner.inherits) and may_call(type(part)):
+            return True
+    return False
+
+
+_UNKNOWN = (
+    "How it was constructed cannot be written down. Give its constructor numbers, texts, tensors "
+    "and objects of importable classes alone."
+)
+
+
+def _is_given_itself(module: nn.Module, record: Record) -> bool:
+    """Whether a constructor was given a module that holds the one it made."""
+    given = modules_in((record.args, record.kwargs))
+    return any(inner is module for other in given for inner in other.modules())
+
+
+def modules_in(argument: Any) -> Iterator[nn.Module]:
+    """The modules among arguments, however deep in containers."""
+    if isinstance(argument, nn.Module):
+        yield argument
+    elif isinstance(argument, tuple | list):
+        for item in argument:
+            yield from modules_in(item)
+    elif isinstance(argument, dict):
+        yield from modules_in([*argument.values()])
+
+
+def _is_given(module: nn.Module, path: str, name: str) -> bool:
+    """Whether what took the place of a parameter was recorded, so that a start says it."""
+    owner = dict(module.named_modules()).get(path)
+    record = None if owner is None else record_of(owner)
+    return record is not None and name in record.origins
+
+
+def _key(call: Call) -> Any:
+    """Calls of one key are equal; one that is given modules is equal to none."""
+    arguments = (*call.args, *call.kwargs.values())
+    plain = not any(isinstance(a, Unit) for a in arguments)
+    return repr(call) if plain and "Unit" not in repr(call) else call
+
+
+def from_attributes(module: nn.Module) -> Record | None:
+    """A constructor call told by attributes of the names of its arguments; None without them."""
+    names = [*inspect.signature(type(module).__init__).parameters.values()][1:]
+    kwargs = {}
+    for parameter in names:
+        name = parameter.name
+        if name in module._parameters:
+            kwargs[name] = module._parameters[name] is not None
+        elif hasattr(module, name):
+            kwargs[name] = getattr(module, name)
+        elif parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD,
+        ):  # fmt: skip
+            return None
+    return Record((), kwargs)

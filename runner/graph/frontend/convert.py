@@ -1,0 +1,93 @@
+"""From a model to its graph."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from runner.errors import GraphError, one_line
+from runner.graph.frontend.build_graph import Units
+from runner.graph.frontend.grades import compiled_by
+from runner.graph.frontend.kept_modules import Keep
+from runner.graph.frontend.torchscript.compile import Reader
+from runner.graph.ir.graph import Graph, Note
+from runner.nn.recording.record import settle
+
+
+def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
+    """The graph of a model. What could not be read is said in its `notes`. `keep` are modules that
+    are to be kept as they are.
+
+    Raises GraphError on a Python that TorchScript does not support, and for a model without
+    shapes or values to read.
+    """
+    if sys.version_info >= (3, 14):
+        raise GraphError(
+            "The graph engines read models through TorchScript, which ends at Python 3.13; this "
+            f"is {sys.version_info.major}.{sys.version_info.minor}. Use engine=py, or Python 3.13."
+        )
+    check_model(model)
+    settle()
+    reader = Reader(model)
+    _check_tensors(reader)
+    try:
+        with reader.reading():
+            reader.read()
+        graph = Units(model, reader, keep or Keep()).graph()
+    except GraphError:
+        raise
+    except Exception as error:
+        raise GraphError(
+            f"{type(model).__name__} cannot be converted: {one_line(error)}. Decorate the class of "
+            "the part it comes from with @basic_unit, or run with engine=py."
+        ) from error
+    graph.notes += _from_main(graph)
+    return graph
+
+
+def check_model(model: Any) -> None:
+    """Raises GraphError for what is no model that can be read, and says what would be."""
+    if isinstance(model, type):
+        raise GraphError(f"{model.__name__} is a class; give an object of it: {model.__name__}().")
+    if not isinstance(model, nn.Module):
+        raise GraphError(f"{model!r:.80} is no model: give a torch.nn.Module.")
+    if by := compiled_by(model):
+        raise GraphError(
+            f"This model is compiled by {by}; give the one it was made of, and compile what the "
+            "generated source makes."
+        )
+
+
+def _check_tensors(reader: Reader) -> None:
+    """Raises GraphError for parameters without a shape, and for buffers without a value."""
+    for path, module in reader.model.named_modules():
+        place = f"{path} ({type(module).__name__})" if path else type(module).__name__
+        tensors = [*module._parameters.values(), *module._buffers.values()]
+        if any(is_lazy(tensor) for tensor in tensors):
+            raise GraphError(
+                f"{place} has no shapes yet; run the model on an example before: in a space, at "
+                "the end of its __init__; or write a layer that is given its sizes."
+            )
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_meta and not reader.is_opaque(module):
+                raise GraphError(
+                    f"{place}: the buffer {name!r} has no value on the meta device; build the "
+                    "model on another one."
+                )
+
+
+def _from_main(graph: Graph) -> Iterator[Note]:
+    """A note for each thing that generated source has to import from `__main__`."""
+    said: set[str] = set()
+    for path, unit in graph.root.walk():
+        targets = [node.target for f in unit.functions.values() for node in f.nodes]
+        if unit.grade in ("shell", "basic") or unit.inherits:
+            targets.append(unit.cls.target)
+        for target in targets:
+            if target.startswith("__main__:") and target not in said:
+                said.add(target)
+                name = target.partition(":")[2]
+                text = f"{name} is imported from __main__, which is another module in every program"
+                yield Note(path, unit.name, f"{text}. Define it in a module of its own.")

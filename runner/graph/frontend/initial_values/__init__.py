@@ -1,0 +1,1 @@
+"""Expressions of first values: how parameters and buffers are made and filled."""

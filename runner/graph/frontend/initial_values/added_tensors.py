@@ -1,0 +1,184 @@
+"""Parameters and buffers that were put on a layer, or taken from it, behind its constructor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from runner.graph.frontend.literal import Literals, filled
+from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.parametrizations import made_by_hooks
+from runner.graph.ir.node import Argument
+from runner.graph.ir.unit import Call, Ref, Start, Unit
+from runner.nn.recording.record import record_of
+
+Spot = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
+
+
+def added(layer: nn.Module, twin: nn.Module) -> list[Spot]:
+    """The tensors that a layer has and its `twin`, made by the constructor alone, has not."""
+    return [
+        (path, name)
+        for path, module, other in _pairs(layer, twin)
+        for name in (*module._parameters, *module._buffers)
+        if _is_added(module, other, name)
+    ]
+
+
+def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[Spot]:
+    """(path inside, what to call it) of all that was done to a layer behind its constructor, and
+    that setting attributes cannot do again."""
+    for path, module, other in _pairs(layer, twin):
+        made, gone = made_by_hooks(module)
+        for kind, own, theirs in (
+            ("parameter", module._parameters, other._parameters),
+            ("buffer", module._buffers, other._buffers),
+        ):
+            for name, tensor in theirs.items():
+                if tensor is not None and name not in own and name not in gone:
+                    yield path, f"no {kind} {name!r}"
+            for name, tensor in own.items():
+                if tensor is None or name in theirs or name in made:
+                    continue
+                if hasattr(other, name):
+                    yield path, f"the {kind} {name!r}"
+        for name, child in module._modules.items():
+            if child is not None and name not in other._modules and name not in made:
+                yield path, f"the child {name!r}"
+
+
+def _pairs(
+    layer: nn.Module, twin: nn.Module, path: str = ""
+) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """(path, module, what the constructor makes there) of all modules that are in both, but for
+    those compiled by TorchScript, which stay as they were made."""
+    if isinstance(layer, torch.jit.ScriptModule):
+        return
+    yield path, layer, twin
+    for name, child in layer._modules.items():
+        other = twin._modules.get(name)
+        if child is not None and other is not None:
+            yield from _pairs(child, other, f"{path}.{name}" if path else name)
+
+
+def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
+    """Whether setting an attribute adds a tensor as it is in the module."""
+    if name in made_by_hooks(module)[0]:
+        return False
+    for own, theirs in (
+        (module._parameters, other._parameters), (module._buffers, other._buffers),
+    ):  # fmt: skip
+        if own.get(name) is not None:
+            if theirs.get(name) is None:
+                return name in theirs or not hasattr(other, name)
+            away, before = (name in m._non_persistent_buffers_set for m in (module, other))
+            return away != before
+    return False
+
+
+@final
+class Added:
+    """Has the tensors that were put on layers set behind the constructor, and filled after that."""
+
+    def __init__(self, literals: Literals, notes: Notes) -> None:
+        self._literals = literals
+        self._notes = notes
+
+    def settle(
+        self,
+        units: Mapping[Unit, nn.Module],
+        twins: Mapping[Unit, nn.Module],
+        ties: Sequence[tuple[str, str]],
+    ) -> list[tuple[str, str]]:
+        """Set what was added; all units are there with their starts. `twins` are the layers as
+        their constructors make them. Gives the ties, none to what a constructor does not make."""
+        spots = [(unit, *spot) for unit, twin in twins.items() for spot in added(units[unit], twin)]
+        ties = _from_made(ties, {self._path(units[u], path, name) for u, path, name in spots})
+        for unit, path, name in spots:
+            self._set(unit, units, path, name, {tied for tied, _ in ties})
+        return [*ties]
+
+    def _path(self, layer: nn.Module, path: str, name: str) -> str:
+        above = self._notes.paths[id(layer.get_submodule(path))]
+        return f"{above}.{name}" if above else name
+
+    def _set(
+        self, unit: Unit, units: Mapping[Unit, nn.Module], path: str, name: str, tied: set[str]
+    ) -> None:
+        module = units[unit].get_submodule(path)
+        tensor: Tensor = getattr(module, name)
+        inside = f"{path}.{name}" if path else name
+        own = [(above, s) for above in units for s in above.starts if s.unit is unit]
+        own = [(above, start) for above, start in own if start.name == inside]
+        record = record_of(module)
+        is_tied = self._path(units[unit], path, name) in tied
+        drawn = record is not None and name in record.random and bool(own)
+        if is_lazy(tensor) or tensor.is_meta or is_tied or drawn:
+            value: Argument = _empty(tensor)
+        else:
+            value = _full(tensor) or self._literals.of(tensor.detach())
+        for above, start in own:
+            at = above.starts.index(start)
+            del above.starts[at]
+            if drawn:
+                late = _is_followed(start, above, units)
+                if late:
+                    self._notes.say(module, _LATE.format(name))
+                    at = len(above.starts)
+                above.starts.insert(at, replace(start, place=None))
+        unit.edits.append((path, name, _written(module, name, tensor, value)))
+
+
+def _from_made(ties: Sequence[tuple[str, str]], added_paths: set[str]) -> Sequence[tuple[str, str]]:
+    """Ties, where what was added becomes the tensor of another module, not the other way round."""
+    owners = {owner: path for path, owner in reversed(ties) if path not in added_paths}
+    turned = {owner: path for owner, path in owners.items() if owner in added_paths}
+    found = [(path, turned.get(owner, owner)) for path, owner in ties]
+    return [*((owner, path) for owner, path in turned.items()), *(t for t in found if t[0] != t[1])]
+
+
+_LATE = (
+    "{!r}, which was put on it behind its constructor, is drawn after all layers in what is "
+    "generated: with the same seed, it and what was drawn after it start from other numbers. Put "
+    "it there once all layers are made."
+)
+
+
+def _is_followed(start: Start, above: Unit, units: Mapping[Unit, nn.Module]) -> bool:
+    """Whether something that may draw random numbers is made after a start, which has to wait for
+    the end of its constructor: a tensor is put on a layer only once all layers are made."""
+    record = record_of(units[above])
+    if start.place is None or record is None:
+        return False
+    time = start.place[1] + record.order
+    weights = [*above.parameters.values(), *above.buffers.values()]
+    if any(w is not None and w.place is not None and w.place > start.place for w in weights):
+        return True
+    later = (record_of(module) for module in units.values() if [*module.parameters()])
+    return any(other is not None and other.order > time for other in later)
+
+
+def _empty(tensor: Tensor) -> Call:
+    name = str(tensor.dtype).removeprefix("torch.")
+    kwargs = {} if name == "float32" else {"dtype": Ref(f"torch:{name}")}
+    return Call("torch:empty", tuple(tensor.shape) or ((),), kwargs)
+
+
+def _full(tensor: Tensor) -> Call | None:
+    """The call that makes a tensor of one number all over; None for another one."""
+    call = filled(tensor)
+    if call is None or len(call.args) != 1 or not isinstance(call.args[0], tuple):
+        return call
+    return Call(call.target, call.args[0] or call.args, call.kwargs)
+
+
+def _written(module: nn.Module, name: str, tensor: Tensor, value: Argument) -> Call:
+    """The expression of a parameter or buffer with a value."""
+    if name in module._parameters:
+        options = {} if tensor.requires_grad else {"requires_grad": False}
+        return Call("torch.nn:Parameter", (value,), options)
+    options = {"persistent": False} if name in module._non_persistent_buffers_set else {}
+    return Call("torch.nn:Buffer", (value,), options)

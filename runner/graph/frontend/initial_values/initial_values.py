@@ -1,0 +1,340 @@
+"""First values of weights, as expressions and calls of the IR: from what was recorded of them.
+
+What cannot be done again is written down: as a constant, with a note where it depends on random
+numbers, since it is then the same for every seed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.initial_values.recorded_calls import (
+    Places,
+    argument_of,
+    call_of,
+    draws_of,
+    gives,
+    in_place,
+)
+from runner.graph.frontend.initial_values.shared_storage import Shared
+from runner.graph.frontend.literal import Literals
+from runner.graph.ir.node import Argument
+from runner.graph.ir.unit import Call, Start, Unit
+from runner.graph.ir.weight import SET
+from runner.nn.build import is_leaf
+from runner.nn.recording.attribution import own_tensors
+from runner.nn.recording.initial_values import Fill, Made, Owned, leaves, owned
+from runner.nn.recording.record import record_of
+
+Key = tuple[int, str]  # the id of a module, and the name of a tensor of it
+
+
+@final
+@dataclass(frozen=True)
+class First:
+    """The first value of a parameter or buffer: an expression, None for one that a start gives;
+    `order` is when it was made, on the clock of the recording."""
+
+    value: Argument = None
+    order: int | None = None
+
+
+@final
+class FirstValues:
+    """The first values of all weights of a model.
+
+    `constant` writes down what a tensor of a module holds. Units are made while this is asked for
+    their weights; `places` is for when all are there.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        literals: Literals,
+        constant: Callable[[nn.Module, str, Tensor], Argument],
+        say: Callable[[nn.Module, str], None],
+    ) -> None:
+        self.places: Places = {}
+        self._model = model
+        self._literals = literals
+        self._constant = constant
+        self._say = say
+        self._fills: dict[Key, list[Fill]] = {}
+        self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with the start
+        self._origins: list[tuple[nn.Module, str, Made]] = []  # to be given by a start
+        self._fixed: set[Key] = set()
+        self._above_filled: list[tuple[nn.Module, str, Fill]] = []  # buffers that others fill
+        self._shared = Shared(model, say)
+        self._given: dict[Key, nn.Module] = {}  # where layers get other data, by their tensors
+        for module in model.modules():
+            for fill in _fills_of(module):
+                self._fills.setdefault((id(fill.owner), fill.name), []).append(fill)
+
+    # Weights of units that are taken apart
+
+    def parameter(self, module: nn.Module, name: str, tensor: Tensor) -> First:
+        """The first value of a parameter of a module."""
+        made = self._origin(module, name, tensor)
+        fills = self._effective(module, name)
+        if isinstance(made, Owned):
+            self._shared.add(module, name, tensor, made)
+            return First()
+        if self._all_repeat(fills):
+            first = None if made is None else self._replayed(module, name, made)
+            if first is None and fills and fills[0].whole:
+                first = First()
+            if first is not None:
+                self._check_numbers(module, name, tensor, fills, made)
+                return first
+        return self._as_constant(module, name, tensor)
+
+    def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> First:
+        """The first value of a buffer of a module: as a constant, unless it is random or in the
+        memory of a parameter. What a module above fills, that one's start gives."""
+        record = record_of(module)
+        made = _origin(module, name)
+        shares = isinstance(made, Owned) and isinstance(_tensor(made), nn.Parameter)
+        if record is None or (name not in record.random and not shares):
+            self._fixed.add((id(module), name))
+            above = [fill for fill in self._effective(module, name) if fill.scope is not module]
+            if above and not tensor.is_meta:
+                self._above_filled.append((module, name, above[-1]))
+                return First()
+            if isinstance(made, Made) and gives(made, tensor):
+                try:
+                    return First(call_of(made, self._literals))
+                except GraphError:
+                    pass
+            return First(self._constant(module, name, tensor))
+        return self.parameter(module, name, tensor)
+
+    def _replayed(self, module: nn.Module, name: str, made: Made) -> First | None:
+        if owned((made.args, made.kwargs)):
+            self._origins.append((module, name, made))
+            return First()
+        try:
+            value = call_of(made, self._literals)
+        except GraphError:
+            return None
+        return First(value, min(draws_of(made), default=None))
+
+    def _as_constant(self, module: nn.Module, name: str, tensor: Tensor) -> First:
+        if tensor.is_meta:
+            return First()
+        self.fix(module, name, tensor)
+        return First(self._constant(module, name, tensor))
+
+    def fix(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """A tensor starts from a constant, whatever fills it."""
+        self._fixed.add((id(module), name))
+        self._warn(module, name, tensor)
+        self._shared.lost(module, name, tensor)
+
+    def _check_numbers(
+        self, module: nn.Module, name: str, tensor: Tensor, fills: Sequence[Fill], made: Made | None
+    ) -> None:
+        """Say so where numbers among the arguments of calls are random, for all one knows."""
+        whole = [fill for fill in fills if fill.whole][-1:]
+        calls: list[Made | Fill] = [*whole]
+        if made is not None and not calls:
+            calls.append(made)
+        calls += [fill for fill in fills if calls and fill.order > calls[0].order]
+        record = record_of(module)
+        drawn = any(call.random or owned((call.args, {**call.kwargs})) for call in calls)
+        if record is not None and name in record.random and calls and not drawn:
+            self._warn(module, name, tensor)
+
+    def _warn(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """Say so where a constant stands for random numbers."""
+        record = record_of(module)
+        if record is None:
+            if tensor.numel() > 1 and not bool((tensor == tensor.flatten()[0]).all()):
+                self._say(
+                    module,
+                    f"The first value of {name!r} is not known, since the model was not built "
+                    "inside `runner.graph.recording()`: where its class is written out, "
+                    f"{name!r} starts from what it holds now, with every seed. Build the model "
+                    "inside `recording()`.",
+                )
+        elif name in record.random:
+            self._say(
+                module,
+                f"The first value of {name!r} is random, and how it was drawn cannot be done "
+                f"again: where its class is written out, {name!r} starts from the numbers that "
+                "were drawn while it was recorded, the same ones for every seed. Fill it with "
+                "functions of torch and torch.nn.init alone, with arguments that are numbers and "
+                "tensors made the same way; or keep the class whole with @basic_unit.",
+            )
+
+    def _origin(self, module: nn.Module, name: str, tensor: Tensor) -> Made | Owned | None:
+        if record_of(module) is None:
+            return self._shared.first(module, name, tensor)
+        return _origin(module, name)
+
+    def _effective(self, module: nn.Module, name: str) -> list[Fill]:
+        return [f for f in self._fills.get((id(module), name), ()) if not f.overwritten]
+
+    def _all_repeat(self, fills: Sequence[Fill]) -> bool:
+        return all(map(self._repeats, fills))
+
+    def _repeats(self, fill: Fill) -> bool:
+        """Whether a fill can be written as a start."""
+        inside = {*fill.scope.modules()}
+        if not fill.repeatable or any(m not in inside for m, _ in owned((fill.args, fill.kwargs))):
+            return False
+        if fill.target == "operator:setitem" and all(
+            any(isinstance(leaf, Made) and leaf.random for leaf in leaves(arg)) for arg in fill.args
+        ):
+            return False  # Python draws what stands on the right first
+        try:
+            self._written((fill.args, dict(fill.kwargs), fill.part), {})
+        except GraphError:
+            return False
+        return True
+
+    # Starts
+
+    def settle(self, places: Places) -> None:
+        """Decide on the tensors that layers made for themselves; all units are there."""
+        self.places = places
+        for module in self._model.modules():
+            unit, inside = places.get(id(module), (None, ""))
+            if unit is not None and unit.grade == "basic":
+                for name, tensor in own_tensors(module):
+                    self._settle_layer(module, name, tensor, unit, inside)
+        for module, name, made in self._origins:
+            self._copy(module, module, name, made)
+        for module, name, fill in self._above_filled:
+            unit, inside = places[id(module)]
+            value = self._constant(module, name, getattr(module, name))
+            start = _given(unit, f"{inside}{name}", value, set_data=False)
+            self._more.setdefault(id(fill.scope), []).append((fill.order, start))
+        self._shared.settle(places, self._given)
+
+    def _settle_layer(
+        self, module: nn.Module, name: str, tensor: Tensor, unit: Unit, inside: str
+    ) -> None:
+        fills = [f for f in self._effective(module, name) if self._is_outside(f, unit)]
+        record = record_of(module)
+        replaced = record is not None and is_leaf(type(module)) and name in record.origins
+        made = self._origin(module, name, tensor) if replaced or record is None else None
+        if isinstance(made, Owned):
+            self._shared.add(module, name, tensor, made)
+            return
+        if tensor.is_meta or not (fills or replaced):
+            return
+        scope = fills[-1].scope if fills else self._above(unit)
+        if scope is None:
+            return
+        if self._all_repeat(fills):
+            if (fills and fills[0].whole) or not replaced:
+                self._check_numbers(module, name, tensor, fills, None)
+                return
+            if made is not None and self._copy(scope, module, name, made, set_data=True):
+                return
+        self.fix(module, name, tensor)
+        if replaced:
+            self._given[id(module), name] = scope
+        value = self._constant(module, name, tensor)
+        start = _given(unit, f"{inside}{name}", value, set_data=replaced)
+        order = fills[-1].order if fills else 0
+        self._more.setdefault(id(scope), []).append((order, start))
+
+    def _copy(
+        self, scope: nn.Module, module: nn.Module, name: str, made: Made, *, set_data: bool = False
+    ) -> bool:
+        """Have a tensor filled with a value; False when it cannot be written down."""
+        unit, inside = self.places.get(id(module), (None, ""))
+        try:
+            value = call_of(made, self._literals, self.places)
+        except GraphError:
+            return False
+        if unit is not None:
+            start = _given(unit, f"{inside}{name}", value, set_data=set_data)
+            self._more.setdefault(id(scope), []).append((made.order, start))
+            if set_data:
+                self._given[id(module), name] = scope
+        return True
+
+    def _is_outside(self, fill: Fill, unit: Unit) -> bool:
+        """Whether a fill is not what the constructor of a unit does."""
+        return self.places.get(id(fill.scope), (None, ""))[0] is not unit
+
+    def _above(self, unit: Unit) -> nn.Module | None:
+        """The module that holds a unit, and has a constructor to be written."""
+        for module in self._model.modules():
+            for child in module.children():
+                if self.places.get(id(child), (None, ""))[0] is unit:
+                    return module
+        return None
+
+    def starts(self, module: nn.Module) -> Iterator[Start]:
+        """The calls of a constructor that fill weights of units."""
+        found = [*self._more.get(id(module), ())]
+        for fill in _fills_of(module):
+            unit, inside = self.places.get(id(fill.owner), (None, ""))
+            if unit is None or (id(fill.owner), fill.name) in self._fixed:
+                continue
+            if self._repeats(fill):
+                written = (fill.args, dict(fill.kwargs), fill.part)
+                try:
+                    args, kwargs, part = self._written(written, self.places)
+                except GraphError:
+                    continue
+                target = in_place(fill.target)
+                start = Start(unit, f"{inside}{fill.name}", target, args, kwargs, part)
+                found.append((fill.order, start))
+        for order, start in sorted(found, key=lambda both: both[0]):
+            start.place = place_of(module, order)
+            yield start
+        yield from self._shared.starts(module)
+
+    def _written(self, call: Any, places: Places) -> tuple[Any, Any, Any]:
+        args, kwargs, part = call
+        given = {name: argument_of(arg, self._literals, places) for name, arg in kwargs.items()}
+        steps = tuple(
+            Call(
+                "operator:getitem" if step.target == ".__getitem__" else step.target,
+                tuple(argument_of(arg, self._literals, places) for arg in step.args),
+                {n: argument_of(arg, self._literals, places) for n, arg in step.kwargs.items()},
+            )
+            for step in part
+        )
+        return tuple(argument_of(arg, self._literals, places) for arg in args), given, steps
+
+
+def _given(unit: Unit, name: str, value: Argument, *, set_data: bool) -> Start:
+    """A start that gives a tensor a value; with `set_data`, one of another shape or type."""
+    if set_data:
+        return Start(unit, name, SET, (value,))
+    return Start(unit, name, ".copy_", (value,))
+
+
+def _fills_of(module: nn.Module) -> Sequence[Fill]:
+    record = record_of(module)
+    return () if record is None else record.fills
+
+
+def _origin(module: nn.Module, name: str) -> Made | Owned | None:
+    record = record_of(module)
+    return None if record is None else record.origins.get(name)
+
+
+def _tensor(owned: Owned) -> Tensor:
+    tensor: Tensor = getattr(owned.owner, owned.name)
+    return tensor
+
+
+def place_of(module: nn.Module, order: int) -> tuple[int, int]:
+    """The place in the constructor of a module of a time on the clock of the recording."""
+    record = record_of(module)
+    before = sum(1 for child in module._modules.values() if _is_before(child, order))
+    return before, order - (0 if record is None else record.order)
+
+
+def _is_before(child: nn.Module | None, order: int) -> bool:
+    record = None if child is None else record_of(child)
+    return record is None or record.order < order

@@ -1,0 +1,134 @@
+"""Parameters and buffers as the graph has them: shapes, first values, and which are one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import final
+
+from torch import Tensor, nn
+
+from runner.graph.frontend.initial_values.initial_values import First, FirstValues, place_of
+from runner.graph.frontend.initial_values.recorded_calls import Places
+from runner.graph.frontend.literal import SMALL, Literals, filled
+from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.torchscript.compile import Reader
+from runner.graph.ir.node import Argument
+from runner.graph.ir.unit import Start, Stored, Unit, Weight
+from runner.graph.ir.weight import SET
+from runner.nn.recording.attribution import own_tensors
+from runner.nn.recording.initial_values import overwrites
+
+
+@final
+class Weights:
+    """Describes the weights of a model, and the calls that fill them."""
+
+    def __init__(self, model: nn.Module, reader: Reader, literals: Literals, notes: Notes) -> None:
+        self.model = model
+        self.reader = reader
+        self.literals = literals
+        self.notes = notes
+        self.first = FirstValues(model, literals, self._constant, notes.say)
+
+    def describe(self, module: nn.Module, unit: Unit) -> None:
+        """Give a unit the parameters and buffers of its module."""
+        unit.parameters = {
+            name: self._parameter(module, name, weight)
+            for name, weight in module._parameters.items()
+        }
+        unit.buffers = {n: self._buffer(module, n, b) for n, b in module._buffers.items()}
+
+    def settle(self, places: Places) -> None:
+        """Find out who fills what; `places` says where modules stand."""
+        self.first.settle(places)
+        missing = [*self._missing(places)]
+        filled = {
+            (start.unit, start.name)
+            for module in (self.model.modules() if missing else ())
+            for start in self.starts(module)
+            if not start.part and (start.target == SET or overwrites(start.target))
+        }
+        for module, unit, name, tensor in missing:
+            if (unit, name) not in filled:
+                self._keep(module, unit, name, tensor)
+
+    def _missing(self, places: Places) -> Iterator[tuple[nn.Module, Unit, str, Tensor]]:
+        """Parameters and buffers without a first value of their own."""
+        tied = {path for path, _ in self.ties()}
+        for module in self.model.modules():
+            unit, _ = places.get(id(module), (None, ""))
+            if unit is None or unit.grade == "basic" or self.reader.is_opaque(module):
+                continue
+            path = self.notes.paths[id(module)]
+            weights = {**unit.parameters, **unit.buffers}
+            for name, tensor in own_tensors(module):
+                weight = weights.get(name)
+                here = f"{path}.{name}" if path else name
+                if weight and weight.start is None and here not in tied and not tensor.is_meta:
+                    yield module, unit, name, tensor
+
+    def _keep(self, module: nn.Module, unit: Unit, name: str, tensor: Tensor) -> None:
+        """Write down what a tensor holds that nothing would fill."""
+        weights = unit.parameters if name in unit.parameters else unit.buffers
+        weight = weights[name]
+        if weight is not None:
+            weights[name] = replace(weight, start=self._constant(module, name, tensor), place=None)
+            self.first.fix(module, name, tensor)
+            self.notes.say(
+                module,
+                f"How {name!r} got its first value cannot be written: where its class is written "
+                "out, it starts from what it holds now, with every seed. Fill it with functions of "
+                "torch and torch.nn.init alone; or keep the class whole with @basic_unit.",
+            )
+
+    def starts(self, module: nn.Module) -> list[Start]:
+        """The calls that fill weights once a module is built."""
+        return [*self.first.starts(module)]
+
+    def _parameter(self, module: nn.Module, name: str, weight: Tensor | None) -> Weight | None:
+        if weight is None:
+            return None
+        first = First()
+        if not self.reader.is_opaque(module):
+            first = self.first.parameter(module, name, weight)
+        kind = tuple(weight.shape), _dtype(weight), weight.requires_grad
+        return Weight(*kind, start=first.value, place=_place(module, first))
+
+    def _buffer(self, module: nn.Module, name: str, buffer: Tensor | None) -> Weight | None:
+        if buffer is None:
+            return None
+        persistent = name not in module._non_persistent_buffers_set
+        first = First()
+        if not self.reader.is_opaque(module):
+            first = self.first.buffer(module, name, buffer)
+        kind = tuple(buffer.shape), _dtype(buffer), buffer.requires_grad, persistent
+        return Weight(*kind, first.value, _place(module, first))
+
+    def _constant(self, module: nn.Module, name: str, tensor: Tensor) -> Argument:
+        """What a tensor holds, written down."""
+        if (call := filled(tensor)) is not None:
+            return call
+        if tensor.numel() <= SMALL:
+            return self.literals.of(tensor.detach())
+        path = self.notes.paths[id(module)]
+        key = f"{path}.{name}" if path else name
+        self.reader.tensors[key] = tensor.detach().clone()
+        return Stored(key)
+
+    def ties(self) -> Iterator[tuple[str, str]]:
+        """Parameters that are one tensor in two modules, with the first of their paths."""
+        first: dict[int, str] = {}
+        for path, module in self.model.named_modules():
+            for name, weight in module._parameters.items():
+                if weight is not None:
+                    here = f"{path}.{name}" if path else name
+                    if first.setdefault(id(weight), here) != here:
+                        yield here, first[id(weight)]
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _place(module: nn.Module, first: First) -> tuple[int, int] | None:
+    """When a weight that draws random numbers is made."""
+    return None if first.order is None else place_of(module, first.order)

@@ -1,0 +1,77 @@
+"""First values and re-parametrizations of one weight, in the order in which they came.
+
+What a layer is wrapped in is a part of the expression that builds it, so every fill comes after it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.nn.utils import parametrizations as known
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
+
+from runner.graph.frontend.notes import Notes
+from runner.graph.ir.unit import Call, Start, Unit
+from runner.graph.ir.weight import SET, held
+from runner.nn.recording.initial_values import Made
+from runner.nn.recording.record import record_of
+
+
+def put_in_order(units: Mapping[Unit, nn.Module], notes: Notes) -> None:
+    """Have starts of re-parametrized weights do what was done before, or say that they do not."""
+    for above, module in units.items():
+        record = record_of(module)
+        began = 0 if record is None else record.order
+        starts: list[Start] = []
+        for start in above.starts:
+            layer = units.get(start.unit)
+            if layer is None or start.unit.grade != "basic":
+                starts.append(start)
+                continue
+            order = None if start.place is None else start.place[1] + began
+            starts += _ordered(start, layer, order, notes)
+        above.starts = starts
+
+
+def _ordered(start: Start, layer: nn.Module, order: int | None, notes: Notes) -> list[Start]:
+    """What takes the place of a start that fills a tensor of a layer at a time."""
+    inside, _, name = start.name.rpartition(".")
+    owner: Any = layer.get_submodule(inside)
+    if isinstance(owner, ParametrizationList):
+        made = record_of(owner)
+        if made is None or order is None or order > made.order or not name.startswith("original"):
+            return [start]
+        if len(owner) == 1 and type(owner[0]) is known._WeightNorm and name == "original1":
+            return [start, _magnitude(start, inside, owner[0].dim)]
+        _say_late(owner, layer, inside.rpartition(".")[2], notes)
+    for hook in owner._forward_pre_hooks.values():
+        if isinstance(hook, SpectralNorm):
+            if start.target == SET and name in (f"{hook.name}_u", f"{hook.name}_v"):
+                return []  # the call of spectral_norm draws it
+            if name == f"{hook.name}_orig" and _is_before(order, owner, f"{hook.name}_u"):
+                _say_late(hook, layer, hook.name, notes)
+    return [start]
+
+
+def _magnitude(start: Start, inside: str, dim: int) -> Start:
+    """The other half of a weight that was filled before it was normalized."""
+    direction = held(start.unit, f"{inside}.original1")
+    norm = Call("torch:norm_except_dim", (direction, 2, dim))
+    return Start(start.unit, f"{inside}.original0", ".copy_", (norm,), place=start.place)
+
+
+def _is_before(order: int | None, owner: nn.Module, name: str) -> bool:
+    record = record_of(owner)
+    made = None if record is None else record.origins.get(name)
+    return order is not None and isinstance(made, Made) and order < made.order
+
+
+def _say_late(what: Any, layer: nn.Module, name: str, notes: Notes) -> None:
+    cls = type(what[0] if isinstance(what, ParametrizationList) else what).__name__.strip("_")
+    notes.say(
+        layer,
+        f"Its {name!r} was filled before {cls} was put on it, and will be filled after that in "
+        "what is generated: with the same seed it starts from other numbers. Fill it once it is "
+        "wrapped.",
+    )

@@ -1,0 +1,114 @@
+"""Parameters and buffers that lie in the memory of others, as starts: `q.data = p.data`."""
+
+from collections.abc import Callable, Iterator
+from typing import final
+
+from torch import Tensor, nn
+
+from runner.graph.frontend.initial_values.recorded_calls import Places
+from runner.graph.ir.unit import Start
+from runner.graph.ir.weight import SET, held
+from runner.nn.recording.attribution import own_tensors
+from runner.nn.recording.initial_values import Owned
+from runner.nn.recording.tensor_history import geometry_of, storage_of
+
+
+@final
+class Shared:
+    """Which tensors of a model are in the memory of which, and where that is written.
+
+    They are given their memory when everything else is filled, so it does not matter which of the
+    two a fill was written for.
+    """
+
+    def __init__(self, model: nn.Module, say: Callable[[nn.Module, str], None]) -> None:
+        self._model = model
+        self._say = say
+        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._found: list[tuple[nn.Module, str, Owned]] = []
+        self._known: set[int] = set()  # parameters that were met, by id
+        self._starts: dict[int, list[Start]] = {}  # by the id of the module with the start
+        self._owners: dict[int, list[tuple[nn.Module, str, Tensor]]] = {}  # by storage
+        for module in model.modules():
+            for name, tensor in own_tensors(module):
+                found = self._owners.setdefault(storage_of(tensor), [])
+                found.append((module, name, tensor))
+
+    def add(self, module: nn.Module, name: str, tensor: Tensor, owner: Owned) -> None:
+        """A tensor is in the memory of another; a parameter that is that one is a tie."""
+        if isinstance(tensor, nn.Parameter):
+            if getattr(owner.owner, owner.name) is tensor or id(tensor) in self._known:
+                return
+            self._known.add(id(tensor))
+        self._found.append((module, name, owner))
+
+    def first(self, module: nn.Module, name: str, tensor: Tensor) -> Owned | None:
+        """The first tensor of the model in a memory that another takes up, too, just as it lies;
+        None if that is this one."""
+        for other, theirs, held_there in self._owners[storage_of(tensor)]:
+            if geometry_of(held_there) == geometry_of(tensor):
+                same = (other, theirs) == (module, name) or held_there is tensor
+                return None if same else Owned(other, theirs)
+        return None
+
+    def lost(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """A tensor is written with memory of its own: say so if it shared some."""
+        for other, theirs, held_there in self._owners.get(storage_of(tensor), ()):
+            alike = geometry_of(held_there) == geometry_of(tensor)
+            if not alike and _overlap(held_there, tensor):
+                path = self._paths[id(other)]
+                self._say(
+                    module,
+                    f"{name!r} is in the memory of '{path and path + '.'}{theirs}', as a view or "
+                    "of another type: where its class is written out, the two start equal and no "
+                    "longer change together. Use one parameter, and take views of it in `forward`.",
+                )
+                return
+
+    def settle(self, places: Places, given: dict[tuple[int, str], nn.Module]) -> None:
+        """Write the starts; `given` are modules in whose constructors an owner gets other data."""
+        for module, name, owner in self._found:
+            unit, inside = places.get(id(module), (None, ""))
+            source, path = places.get(id(owner.owner), (None, ""))
+            if unit is None or source is None or (unit is source and unit.grade == "basic"):
+                continue
+            value = held(source, f"{path}{owner.name}")
+            start = Start(unit, f"{inside}{name}", SET, (value,))
+            known = given.get((id(owner.owner), owner.name))
+            inner = [module, owner.owner, *([] if known is None else [known])]
+            self._starts.setdefault(id(self._above(inner, places)), []).append(start)
+
+    def starts(self, module: nn.Module) -> Iterator[Start]:
+        """The starts at the end of the constructor of a module."""
+        yield from self._starts.get(id(module), ())
+
+    def _above(self, modules: list[nn.Module], places: Places) -> nn.Module:
+        """The innermost module that holds some, and has a constructor to be written."""
+        names = [self._paths[id(module)].split(".") for module in modules]
+        common: list[str] = []
+        for parts in zip(*names, strict=False):
+            if len({*parts}) > 1:
+                break
+            common.append(parts[0])
+        for count in range(len(common), 0, -1):
+            module = self._model.get_submodule(".".join(common[:count]))
+            unit, _ = places.get(id(module), (None, ""))
+            if unit is not None and unit.grade == "graph":
+                return module
+        return self._model
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether the spans of two tensors in one storage meet."""
+    (start, end), (first, last) = _span(one), _span(other)
+    return start < last and first < end
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """The first byte of a tensor in its storage, and the one after its last."""
+    if tensor.numel() == 0 or tensor.is_meta:
+        return 0, 0
+    strides = zip(tensor.shape, tensor.stride(), strict=True)
+    length = 1 + sum((size - 1) * stride for size, stride in strides)
+    start, size = int(tensor.storage_offset()), tensor.element_size()
+    return start * size, (start + length) * size

@@ -1,0 +1,42 @@
+"""What is said of modules that are not read as they are: where, why, and what to do about it."""
+
+from typing import final
+
+from torch import nn
+
+from runner.graph.ir.graph import Note
+
+
+@final
+class Notes:
+    """The notes on one model, each once."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.paths = {id(m): path for path, m in model.named_modules()}
+        self._all: dict[str, Note] = {}
+
+    def all(self) -> list[Note]:
+        """All notes, in the order in which they were made."""
+        return [*self._all.values()]
+
+    def place(self, module: nn.Module) -> str:
+        """The path of a module, in words for the root."""
+        return self.paths[id(module)] or "the model"
+
+    def say(self, module: nn.Module, text: str, *, lost: bool = False) -> None:
+        """Note something about a module."""
+        path = self.paths[id(module)]
+        note = Note(path, type(module).__qualname__, text, lost)
+        self._all.setdefault(f"{path}: {text}", note)
+
+    def kept(self, module: nn.Module, why: str, instead: str, *, whole: bool) -> None:
+        """Note that a module is kept as it is, for a reason, and what would be read instead."""
+        path, name = self.paths[id(module)], type(module).__qualname__
+        kept = "a shell: its children can be mutated, its forward stays"
+        if whole:
+            kept = "a basic unit: its inside cannot be mutated"
+        text = (
+            f"{why}. Kept as {kept}. To mutate inside, {instead}; to silence, decorate "
+            f"{type(module).__name__} with @basic_unit."
+        )
+        self._all[path] = Note(path, name, text)

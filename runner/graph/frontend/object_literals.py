@@ -1,0 +1,162 @@
+"""Objects of a user's classes as expressions that make them again, all their state included."""
+
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, final
+
+import torch
+
+from runner.errors import GraphError
+from runner.graph.codegen.object_state import WITH_STATE
+from runner.graph.frontend.object_state import same_state, state_of
+from runner.graph.frontend.references import reference
+from runner.graph.ir.node import Argument
+from runner.graph.ir.unit import Call, Ref
+
+GUESSES = 64  # attempts to find arguments that make an object again
+_CONTENTS: tuple[Any, ...] = (
+    dict, list, tuple, set, frozenset, str, bytes, int, float, complex,
+)  # fmt: skip
+
+
+class Writes(Protocol):
+    """The writer of constants, as objects need it."""
+
+    def write(self, value: Any) -> Argument:
+        """The constant of what an object holds. Raises GraphError for what has none."""
+
+    def evaluated(self, argument: Argument) -> Any:
+        """The object that a constant makes."""
+
+
+def remade(value: Any, literals: Writes) -> Call:
+    """The call that makes an object again: of its constructor, where that makes all of it; else
+    with attributes set after that. Raises GraphError where no call does."""
+    with torch.random.fork_rng(devices=[]):
+        return _Remaking(value, literals).call()
+
+
+@final
+class _Remaking:
+    """The search for a call that makes one object again."""
+
+    def __init__(self, value: Any, literals: Writes) -> None:
+        self._value = value
+        self._kind = type(value)
+        self._literals = literals
+        self._problem = ""
+
+    def call(self) -> Call:
+        Ref(reference(self._kind))
+        calls = [*self._calls()]
+        for call in itertools.chain(calls, filter(None, map(self._with_state, calls))):
+            if same_state(self._value, self._made(call)):
+                return call
+        name = f"{self._kind.__module__}.{self._kind.__qualname__}"
+        why = self._problem or "its state cannot be told"
+        raise GraphError(f"A {name} has no literal: {why.rstrip('.')}.")
+
+    def _calls(self) -> Iterator[Call]:
+        """The calls that may make the object, or a beginning of it."""
+        target = reference(self._kind)
+        for state in self._arguments():
+            if (call := self._written(target, (), state)) is not None:
+                yield call
+        for base in _CONTENTS:
+            if isinstance(self._value, base):
+                plain = base(self._value)
+                args = () if not plain and base in (dict, list, tuple, set, frozenset) else (plain,)
+                if (call := self._written(target, args, {})) is not None:
+                    yield call
+        yield from self._by_copy_protocol(target)
+
+    def _arguments(self) -> Iterator[Mapping[str, Any]]:
+        """Arguments of the constructor, as attributes of their names or of others have them."""
+        state = state_of(self._value)
+        if dataclasses.is_dataclass(self._value):
+            fields = [f for f in dataclasses.fields(self._value) if f.init]
+            if all(field.name in state for field in fields):
+                yield {field.name: state[field.name] for field in fields}
+        try:
+            parameters = inspect.signature(self._kind).parameters.values()
+        except (TypeError, ValueError):
+            return
+        plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if any(p.kind is p.POSITIONAL_ONLY for p in plain):
+            return
+        if len(plain) < len([*parameters]) and not plain:
+            yield state if all(name.isidentifier() for name in state) else {}
+        known = {p.name: state[p.name] for p in plain if p.name in state}
+        missing = [p for p in plain if p.name not in known]
+        yield from self._guesses(known, [p.name for p in missing], [*state.values()])
+        if all(p.default is not p.empty for p in missing):
+            yield known
+
+    def _guesses(
+        self, known: Mapping[str, Any], missing: list[str], values: list[Any]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Arguments whose names no attribute has are tried with all that there is; where there are
+        none to try, the known ones are all."""
+        guesses = itertools.product(values, repeat=len(missing))
+        for guess in itertools.islice(guesses, GUESSES):
+            state = {**known, **dict(zip(missing, guess, strict=True))}
+            try:
+                made = self._kind(**state)
+            except Exception:  # whatever a foreign constructor raises
+                continue
+            if same_state(self._value, made):
+                yield state
+                return
+
+    def _by_copy_protocol(self, target: str) -> Iterator[Call]:
+        """How `copy` makes the object: without its constructor, or as it says itself."""
+        try:
+            function, args, *_ = self._value.__reduce_ex__(4)
+        except Exception as error:  # what cannot be copied, or says so in its own words
+            self._problem = self._problem or f"{error}"
+            return
+        if getattr(function, "__name__", "") == "__newobj__":
+            call = self._written(f"{target}.__new__", args, {})
+        elif callable(function):
+            try:
+                call = self._written(reference(function), args, {})
+            except GraphError:
+                return
+        if call is not None:
+            yield call
+
+    def _written(
+        self, target: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Call | None:
+        try:
+            named = {name: self._literals.write(item) for name, item in kwargs.items()}
+            return Call(target, tuple(map(self._literals.write, args)), named)
+        except GraphError as error:
+            self._problem = str(error)
+            return None
+
+    def _made(self, call: Call) -> Any:
+        try:
+            return self._literals.evaluated(call)
+        except Exception:  # whatever a foreign constructor raises
+            return None
+
+    def _with_state(self, call: Call) -> Call | None:
+        """A call, and after it the attributes that the object has and the call does not set."""
+        made = self._made(call)
+        if type(made) is not self._kind:
+            return None
+        before, state = state_of(made), state_of(self._value)
+        late = [name for name in state if not _is_same(before, name, state[name])]
+        try:
+            later = {name: self._literals.write(state[name]) for name in late}
+        except GraphError as error:
+            self._problem = str(error)
+            return None
+        return Call(WITH_STATE, (call, later))
+
+
+def _is_same(state: Mapping[str, Any], name: str, value: Any) -> bool:
+    return name in state and same_state(value, state[name])

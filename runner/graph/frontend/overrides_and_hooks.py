@@ -1,0 +1,209 @@
+"""What TorchScript does not see of a module: methods of `nn.Module` that its class overrides, what
+was put on the object itself (hooks, another forward), and attributes without a literal."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.bytecode_names import uses
+from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.parametrizations import is_known
+from runner.graph.frontend.reconstruct import OWN
+from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.ir.node import Argument
+from runner.nn.recording.record import Record, record_of
+
+_OTHER = re.compile(
+    "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"
+    "add_module|_maybe_.*|compile|share_memory|_replicate_.*|_slow_forward|[imx]pu|mtia|_load_from_.*"
+)
+_METHODS = tuple(  # what others than a forward call, or what decides how it is called
+    name
+    for name, member in vars(nn.Module).items()
+    if callable(member) and not _OTHER.fullmatch(name)
+)
+METHODS = frozenset(_METHODS)
+CALLED = "()"  # among names that are used of a module: its forward is called, too
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
+Twin = Callable[[nn.Module, Record], nn.Module | None]  # makes a module again
+
+
+@functools.cache
+def overridden(cls: Any) -> tuple[str, ...]:
+    """The methods that a class overrides, and that others than its forward call."""
+    own = [c for c in cls.__mro__ if c is not object and not _is_torch(c)]
+    return tuple(name for name in _METHODS if any(name in vars(c) for c in own))
+
+
+def overrides(cls: Any) -> str:
+    """What to say of a class that overrides methods, or has some that these call."""
+    found = methods(cls)
+    return f"it overrides {found}" if overridden(cls) else f"its {found} are called"
+
+
+def methods(cls: Any) -> str:
+    """What to call the methods of a class that others than its forward call."""
+    return " and ".join(f"{name}()" for name in overridden(cls)) or "methods"
+
+
+def calls_anew(cls: Any) -> bool:
+    """Whether a class decides itself what its forward is called with."""
+    return any(name in overridden(cls) for name in ("__call__", "_call_impl"))
+
+
+def _is_torch(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "torch"
+
+
+def put_on(module: nn.Module, found: Type, used: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """What was put on a module, and is not read: what to call each. `used` are the names of
+    attributes that the classes of the model use."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return ()  # its forward is on the object, as it has to be
+    own = vars(module)
+    hooks = [hook for name in _HOOKS for hook in (own[name] or {}).values() if not is_known(hook)]
+    methods = [name for name in _patched(module) if name != "forward"]
+    if "forward" in own and not _is_read(module, found):
+        methods.append("forward")
+    return (
+        *(f"the hook {_name(hook)!r}" for hook in hooks),
+        *(f"another {m}" for m in methods),
+        *(
+            f"{what} on its {name!r}"
+            for name, tensor in _tensors(module)
+            for what in _put_on_tensor(tensor, used)
+        ),
+    )
+
+
+def _name(hook: Any) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
+def _patched(module: nn.Module) -> list[str]:
+    """The methods that an object has in place of those of its class."""
+    cls: Any = type(module)
+    return [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not isinstance(value, type | nn.Module)
+        if inspect.isfunction(getattr(cls, name, None))
+    ]
+
+
+def _is_read(module: nn.Module, found: Type) -> bool:
+    """Whether the forward that was put on a module is what TorchScript read: a function that is
+    given this module, not another one."""
+    own = getattr(vars(module)["forward"], "__self__", None) is module
+    return own and not (found.problem or found.stubbed)
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        if tensor is not None:
+            yield name, tensor
+
+
+def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
+    """What was put on a parameter or buffer: hooks, attributes that are used, a class."""
+    for hook in (tensor._backward_hooks or {}).values():
+        yield f"the hook {_name(hook)!r}"
+    for hook in (getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values():
+        yield f"the hook {_name(hook)!r}"
+    for name in vars(tensor):
+        if name in used:
+            yield f"the attribute {name!r}"
+    if not type(tensor).__module__.startswith("torch"):
+        yield f"the class {type(tensor).__name__}"
+
+
+def keepers(
+    model: nn.Module, types: dict[int, Type], twin: Twin, can_make: CanMake
+) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
+    """(module, keeper, names) for each module that something was put on; the keeper is the
+    innermost one around it whose constructor puts the same on it again, None if there is none."""
+    classes: set[Any] = {type(module) for module in model.modules()}
+    used = frozenset[str]().union(*map(uses, classes))
+    for path, module in model.named_modules():
+        names = put_on(module, types[id(module)], used)
+        if names:
+            yield module, keeper_of(model, path, module, twin, can_make), names
+
+
+def keeper_of(
+    model: nn.Module, path: str, module: nn.Module, twin: Twin, can_make: CanMake
+) -> nn.Module | None:
+    """The innermost module around one at a path whose constructor puts the same on it, and can be
+    written down."""
+    steps = path.split(".") if path else []
+    for cut in range(len(steps), -1, -1):
+        around = model.get_submodule(".".join(steps[:cut]))
+        record = record_of(around)
+        if record is None or _is_given(module, (record.args, record.kwargs)):
+            continue
+        again = twin(around, record)
+        if again is None or _marks(again, steps[cut:]) != _marks(module, []):
+            continue
+        if can_make(around):
+            return around
+    return None
+
+
+def _is_given(module: nn.Module, arguments: Any) -> bool:
+    """Whether a module is among arguments, or below one of them."""
+    if isinstance(arguments, nn.Module):
+        return any(inner is module for inner in arguments.modules())
+    if isinstance(arguments, dict):
+        return _is_given(module, [*arguments.values()])
+    if isinstance(arguments, tuple | list):
+        return any(_is_given(module, item) for item in arguments)
+    return False
+
+
+def _marks(module: nn.Module, steps: list[str]) -> Any:
+    """What was put on a module below, to be compared."""
+    below: Any = module
+    for step in steps:
+        below = below._modules.get(step) if below is not None else None
+    if below is None:
+        return None
+    if isinstance(below, torch.jit.ScriptModule):
+        return torch.jit.ScriptModule
+    hooks = [[_name(hook) for hook in (vars(below)[name] or {}).values()] for name in _HOOKS]
+    held = [[*vars(below)[name]] for name in ("_parameters", "_buffers", "_modules")]
+    tensors = [[*_put_on_tensor(tensor, frozenset(vars(tensor)))] for _, tensor in _tensors(below)]
+    return hooks, _patched(below), held, tensors
+
+
+def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any]) -> Iterator[str]:
+    """Attributes that the methods of a module use, and that cannot be written down: lambdas, local
+    functions. `default` writes down what is a default of the constructor."""
+    cls: Any = type(module)
+    used = uses(cls)
+    for name, value in vars(module).items():
+        if name not in OWN and name in used and not is_writable(module, value, default):
+            yield name
+
+
+def no_module(module: nn.Module) -> Argument:
+    """Refuses a module in an attribute: none but registered ones are built with the model."""
+    raise GraphError(
+        f"It holds a {type(module).__name__} in a way that PyTorch does not register. Put modules "
+        "into an nn.ModuleList or nn.ModuleDict."
+    )
+
+
+def is_writable(module: nn.Module, value: Any, default: Callable[[nn.Module, Any], Any]) -> bool:
+    """Whether an attribute of a module can be written down."""
+    literals = Literals(no_module, {})
+    try:
+        return bool(default(module, value)) or literals.of(value) is not None or value is None
+    except GraphError:
+        return False

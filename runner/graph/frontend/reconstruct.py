@@ -1,0 +1,241 @@
+"""Whether a constructor call makes a module again, and what was changed behind it.
+
+Objects are edited after they are built (`pool.ceil_mode = True`), so a recorded call says only
+how a module started. Each distinct call is run again on the meta device, where it costs no memory
+and hardly time, and what it makes is compared with the module.
+"""
+
+import copy
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from runner.graph.frontend.object_state import same_again
+from runner.graph.frontend.parametrizations import plain_class
+from runner.nn.recording.record import KEY, Record
+
+Edit = tuple[str, str, Any]  # path, name, the value it has in the module
+_PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)
+OWN = frozenset(vars(nn.Module())) | {KEY}  # what every module has
+
+
+@final
+class Rebuilder:
+    """Runs constructor calls again; `concrete` takes choices out of arguments."""
+
+    def __init__(self, concrete: Callable[[Any], Any]) -> None:
+        self._concrete = concrete
+        self._twins: dict[Any, nn.Module | None] = {}
+
+    def edits(self, module: nn.Module, record: Record, key: Any) -> list[Edit] | None:
+        """What was changed behind the constructor, but for a `cast`; None when the call makes
+        something else, or cannot be run. Calls of one `key` are the same."""
+        twin = self.kept_twin(module, record, key)
+        if twin is None:
+            return None
+        if (dtype := _cast(module, twin)) is not None:
+            twin = copy.deepcopy(twin).to(dtype)
+        found = [*differences(module, twin, self._concrete)]
+        return None if None in found else [edit for edit in found if edit is not None]
+
+    def cast(self, module: nn.Module, record: Record, key: Any) -> torch.dtype | None:
+        """The type that all of a module was cast to behind its constructor, if it was."""
+        twin = self.kept_twin(module, record, key)
+        return None if twin is None else _cast(module, twin)
+
+    def others(self, module: nn.Module, record: Record, key: Any) -> list[Edit]:
+        """The parameters that are of another shape or type than the constructor makes them, and
+        what else attributes can mend where something cannot be."""
+        twin = self.kept_twin(module, record, key)
+        theirs = {} if twin is None else dict(twin.named_parameters())
+        plain = () if twin is None else differences(module, twin, self._concrete)
+        return [
+            (*_split(path), tensor)
+            for path, tensor in module.named_parameters()
+            if path in theirs and not is_lazy(theirs[path])
+            if (tensor.shape, tensor.dtype) != (theirs[path].shape, theirs[path].dtype)
+        ] + [edit for edit in plain if edit is not None]
+
+    def kept_twin(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
+        """What the constructor makes, on the meta device, made once for calls of one `key`."""
+        if key not in self._twins:
+            self._twins[key] = self.twin(module, record)
+        return self._twins[key]
+
+    def twin(self, module: nn.Module, record: Record) -> nn.Module | None:
+        """What the constructor makes, on the meta device; None when it cannot be run there."""
+        args, kwargs = on_meta(self._concrete(record.args)), on_meta(self._concrete(record.kwargs))
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                return plain_class(module)(*args, **kwargs)
+        except Exception:  # a constructor that computes with values, which meta tensors lack
+            return None
+
+
+def _cast(module: nn.Module, twin: nn.Module) -> torch.dtype | None:
+    """The one type of all that a module holds, where a constructor makes it of another one."""
+    ours, theirs = ({t.dtype for t in _floating(m)} for m in (module, twin))
+    return next(iter(ours)) if len(ours) == 1 and theirs and ours != theirs else None
+
+
+def _floating(module: nn.Module) -> Iterator[Tensor]:
+    """The tensors that `to(dtype)` casts."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            yield tensor
+
+
+def _split(path: str) -> tuple[str, str]:
+    owner, _, name = path.rpartition(".")
+    return owner, name
+
+
+def on_meta(argument: Any) -> Any:
+    """An argument with the modules in it copied to the meta device."""
+    if isinstance(argument, nn.Module):
+        return _module_on_meta(argument)
+    if type(argument) in (list, tuple):
+        return type(argument)(map(on_meta, argument))
+    if type(argument) is dict:
+        return {name: on_meta(item) for name, item in argument.items()}
+    return argument
+
+
+_MANGLED = re.compile(r"___torch_mangle_\d+\.|device=\w+|#.*")  # what follows from when and where
+
+
+def _module_on_meta(module: nn.Module) -> nn.Module:
+    memo: dict[int, Any] = {}
+    for weight in module.parameters():
+        empty = torch.empty_like(weight, device="meta")
+        memo[id(weight)] = nn.Parameter(empty, requires_grad=weight.requires_grad)
+    for buffer in module.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(module, memo)
+
+
+def differences(
+    module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str = ""
+) -> Iterator[Edit | None]:
+    """Attributes that differ, and None for a difference that no attribute can mend."""
+    if isinstance(module, torch.jit.ScriptModule) and isinstance(twin, torch.jit.ScriptModule):
+        if _scripted(module) != _scripted(twin):
+            yield None
+        return
+    if _class(module) != _class(twin) or [*module._modules] != [*twin._modules]:
+        yield None
+        return
+    yield from _tensors(module._parameters, twin._parameters, path)
+    yield from _tensors(module._buffers, twin._buffers, path)
+    if module._non_persistent_buffers_set != twin._non_persistent_buffers_set:
+        yield None
+    yield from _attributes(module, twin, concrete, path)
+    for name, child in module._modules.items():
+        other = twin._modules[name]
+        if child is None or other is None:
+            if child is not other:
+                yield None
+        else:
+            yield from differences(child, other, concrete, f"{path}.{name}" if path else name)
+
+
+def _scripted(module: torch.jit.ScriptModule) -> list[Any]:
+    """What a compiled module and those in it are, but for the values of their tensors."""
+    found: list[Any] = [(name, t.shape, t.dtype) for name, t in module.state_dict().items()]
+    for path, inner in module.named_modules():
+        own: Any = inner
+        values = {name: own._c.getattr(name) for name in own._concrete_type.get_attributes()}
+        plain = {name: value for name, value in values.items() if _is_plain(value)}
+        text = own._c.dump_to_str(True, False, False)
+        code = text.partition("  methods {")[2].partition("  submodules {")[0]
+        found.append((path, plain, _MANGLED.sub("", code)))
+    return found
+
+
+def _class(module: nn.Module) -> tuple[str, str]:
+    return type(module).__module__, type(module).__qualname__
+
+
+def _tensors(
+    own: Mapping[str, Tensor | None], twins: Mapping[str, Tensor | None], path: str
+) -> Iterator[Edit | None]:
+    if [*own] != [*twins]:
+        yield None
+        return
+    for name, tensor in own.items():
+        twin = twins[name]
+        if tensor is None or twin is None:
+            if tensor is not twin:
+                yield (path, name, None) if tensor is None else None
+        elif isinstance(twin, nn.UninitializedParameter | nn.UninitializedBuffer):
+            continue
+        elif tensor.shape != twin.shape or tensor.dtype != twin.dtype:
+            yield None
+        elif tensor.requires_grad != twin.requires_grad:
+            yield (f"{path}.{name}" if path else name), "requires_grad", tensor.requires_grad
+
+
+def _attributes(
+    module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str
+) -> Iterator[Edit | None]:
+    own, other = vars(module), vars(twin)
+    for name, value in own.items():
+        if name in OWN:
+            continue
+        if name not in other:
+            yield (path, name, value) if _is_plain(value) else None
+        elif not same_again(concrete(value), concrete(other[name])):
+            yield path, name, value
+    if any(name not in own for name in other if name != KEY):
+        yield None
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def bound(record: Record, parameters: Mapping[str, inspect.Parameter]) -> Record | None:
+    """A record without arguments equal to their default: required ones by position, others by
+    name once one was left out. None when the record does not fit."""
+    signature = inspect.Signature([*parameters.values()])
+    try:
+        given = signature.bind(*record.args, **record.kwargs).arguments
+    except TypeError:
+        return None
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    by_position = True
+    rest = any(p.kind is p.VAR_POSITIONAL and given.get(p.name) for p in parameters.values())
+    for number, (name, parameter) in enumerate(parameters.items()):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            args += given.get(name, ())
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            kwargs |= given.get(name, {})
+        elif name not in given or (not rest and is_default(given[name], parameter.default)):
+            by_position = False
+        elif _positional(parameter, by_position, number < len(record.args)):
+            args.append(given[name])
+        else:
+            kwargs[name] = given[name]
+            by_position = False
+    return Record(tuple(args), kwargs)
+
+
+def _positional(parameter: inspect.Parameter, so_far: bool, given_so: bool) -> bool:
+    if parameter.kind is parameter.KEYWORD_ONLY or not so_far:
+        return False
+    return given_so or parameter.default is parameter.empty
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether an argument is the default, or plain and equal to it."""
+    if value is default:
+        return True
+    return type(value) is type(default) and _is_plain(value) and bool(value == default)

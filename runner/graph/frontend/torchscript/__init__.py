@@ -1,0 +1,4 @@
+"""All that knows TorchScript: compilation, schemas, lowering.
+
+Nothing outside imports torch._C for it.
+"""

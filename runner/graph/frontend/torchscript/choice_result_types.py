@@ -1,0 +1,46 @@
+"""Choices that may give something else than TorchScript was told, so that a test of what they
+give, which it leaves out, would have had another outcome."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from runner.graph.frontend.torchscript.choice_stubs import is_choice
+from runner.graph.frontend.torchscript.module_type import Type
+
+
+def gives_more(model: nn.Module, types: dict[int, Type]) -> bool:
+    """Whether there is such a choice in a model that was read."""
+    return any(_is_unsure(m, types) for m in model.modules() if is_choice(type(m)))
+
+
+def _is_unsure(choice: Any, types: dict[int, Type]) -> bool:
+    if choice.kind == "InputChoice":
+        facts = choice.facts()
+        chosen = facts["chosen"] if facts["choice"] is None else facts["choice"].chosen
+        return not chosen and facts["reduction"] != "none"  # None, for an empty subset
+    if choice.kind == "Cell":
+        return False
+    told = _result(choice, types)
+    return any(_result(candidate, types) != told for candidate in choice.children())
+
+
+def _result(module: nn.Module, types: dict[int, Type]) -> str | None:
+    """The type that a module gives, to TorchScript; None where nothing says it."""
+    found = types[id(module)]
+    if found.methods is None or "forward" not in found.methods._method_names():
+        return None
+    if found.stubbed and not is_choice(type(module)) and not _says(module):
+        return None
+    [result] = found.methods._get_method("forward").schema.returns
+    text: str = result.type.annotation_str
+    return text
+
+
+def _says(module: nn.Module) -> bool:
+    """Whether the source says what a forward gives; that of torch's layers does not have to."""
+    if type(module).__module__.startswith("torch.nn."):
+        return True
+    signature = inspect.signature(type(module).forward)
+    return signature.return_annotation is not signature.empty

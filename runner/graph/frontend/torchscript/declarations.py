@@ -1,0 +1,85 @@
+"""What a script function or method declares, as its source has it: names, defaults, annotations."""
+
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.literal import Literals, reference
+from runner.graph.ir.node import Parameter
+
+
+def parameters(
+    arguments: Sequence[Any], python: Any, literals: Literals, *, method: bool = True
+) -> list[Parameter]:
+    """The parameters of a function, with the defaults and annotations of its source."""
+    known: dict[str, inspect.Parameter] = {}
+    with suppress(TypeError, ValueError):
+        known = dict(inspect.signature(python).parameters)
+    made = []
+    for argument in arguments:
+        source = known.get(argument.name)
+        default: tuple[Any, ...] = ()
+        if argument.has_default_value():
+            value = argument.default_value
+            if source is not None and source.default is not source.empty:
+                value = source.default
+            default = (literals.of(value),)
+        note = ""
+        if source is not None and source.annotation is not source.empty:
+            note = annotation(argument.type, source.annotation)
+        made.append(Parameter(argument.name, default, note))
+    return made
+
+
+_WORDS = (
+    (r"\bTensor\b", "torch.Tensor"), (r"\bList\b", "list"), (r"\bDict\b", "dict"),
+    (r"\bTuple\b", "tuple"), (r"\bDevice\b", "torch.device"),
+)  # fmt: skip
+
+
+def annotation(kind: Any, source: Any = None) -> str:
+    """A type as the source has it; "" for classes, which would have to be imported. What the
+    source has tells a dtype from the number that TorchScript takes it for."""
+    text: str = kind.annotation_str
+    if "__torch__" in text or "." in text:
+        return ""
+    while (
+        shorter := re.sub(r"Optional\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1 | None", text)
+    ) != text:
+        text = shorter
+    for word, python in _WORDS:
+        text = re.sub(word, python, text)
+    for number in ("dtype", "layout", "memory_format"):
+        if f"torch.{number}" in str(source):
+            text = re.sub(r"\bint\b", f"torch.{number}", text)
+    return text
+
+
+def function_target(python: Any, name: str) -> str:
+    """The target for a function that was found under a name."""
+    try:
+        target = reference(python)
+    except GraphError:
+        parts = name.split(".")
+        cut = next(c for c in range(len(parts) - 1, 0, -1) if ".".join(parts[:c]) in sys.modules)
+        target = f"{'.'.join(parts[:cut])}:{'.'.join(parts[cut:])}"
+    home, _, own = target.partition(":")
+    public = own.removeprefix("_")
+    if home == "torch.nn.functional" and own != public and hasattr(nn.functional, public):
+        return f"{home}:{public}"  # what a function that returns indices or not comes down to
+    return target
+
+
+def by_name(python: Any) -> set[str]:
+    """Names of the arguments that a function takes only by name."""
+    try:
+        signature = inspect.signature(python)
+    except (TypeError, ValueError):
+        return set()
+    return {name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}

@@ -1,0 +1,87 @@
+"""Calls that do something beside giving a value, so that twice is not once."""
+
+import ast
+import math
+from typing import Any
+
+import torch
+
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source
+from runner.operators import Facts, function_facts, gives_unsaid_view, is_random, method_facts
+
+_NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
+_BUILTINS = frozenset(
+    ("len", "int", "float", "bool", "str", "isinstance", "hasattr", "range", "list", "tuple", "abs",
+     "min", "max", "sum", "round", "sorted", "zip", "enumerate", "getattr", "slice", "ord", "chr",
+     "any", "all", "divmod", "pow")
+)  # fmt: skip
+
+
+def may_act(source: Source, node: ast.AST) -> bool:
+    """Whether an expression may do more than give a value, as far as its text tells. Random numbers
+    do not count: TorchScript leaves out operators that draw some for nothing."""
+    return any(isinstance(inner, ast.Call) and _acts(source, inner) for inner in ast.walk(node))
+
+
+def facts_of(source: Source, call: ast.Call) -> Facts | None:
+    """What a call of an operator of torch's does; None for any other call."""
+    function = source.value_of(call.func)
+    if function is not UNKNOWN:
+        target = _target(function)
+        return function_facts(target) if target else None
+    if not isinstance(call.func, ast.Attribute) or _is_own(source, call.func):
+        return None
+    found = method_facts(call.func.attr)
+    return found if found.is_known else None
+
+
+def is_view_unsaid(source: Source, call: ast.Call) -> bool:
+    """Whether a call is one of an operator that may give a view, and whose schemas deny it."""
+    name = _operator(source, call)
+    return bool(name) and gives_unsaid_view(name)
+
+
+def draws(source: Source, call: ast.Call) -> bool:
+    """Whether a call is one of an operator that draws random numbers."""
+    name = _operator(source, call)
+    return bool(name) and is_random(name)
+
+
+def _operator(source: Source, call: ast.Call) -> str:
+    """The name of the operator or method that is called; "" for another function."""
+    function = source.value_of(call.func)
+    if function is not UNKNOWN:
+        return _target(function).rpartition(":")[2]
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def writes(call: ast.Call, facts: Facts) -> bool:
+    """Whether an operator that does this changes one of the arguments it is given."""
+    given = {keyword.arg for keyword in call.keywords}
+    spread = None in given or any(isinstance(item, ast.Starred) for item in call.args)
+    named = any(isinstance(key, str) and (key in given or spread) for key in facts.writes)
+    return named or any(isinstance(key, int) for key in facts.writes) or facts.inplace is not None
+
+
+def _acts(source: Source, call: ast.Call) -> bool:
+    function = source.value_of(call.func)
+    if isinstance(function, type) or getattr(function, "__name__", "") in _BUILTINS:
+        return False
+    found = facts_of(source, call)
+    return found is None or writes(call, found) or found.fills
+
+
+def _is_own(source: Source, node: ast.expr) -> bool:
+    """Whether a method is one of the module, or of what it holds."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id == source.itself
+
+
+def _target(function: Any) -> str:
+    """The name by which an operator of torch's is known; "" for another function."""
+    name = getattr(function, "__name__", "")
+    for module, namespace in _NAMESPACES.items():
+        if getattr(namespace, name, None) is function:
+            return f"{module}:{name}"
+    return ""

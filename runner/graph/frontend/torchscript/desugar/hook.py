@@ -1,0 +1,169 @@
+"""Where TorchScript gets the source of functions from, while a model is read."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from textwrap import dedent
+from typing import Any, final
+
+import torch
+from torch import _jit_internal, nn
+from torch._jit_internal import FunctionModifiers
+from torch._sources import ParsedDef, SourceContext, make_source_context
+from torch.jit import _recursive, frontend
+
+from runner.graph.frontend.torchscript.desugar.rules import desugar
+from runner.graph.frontend.torchscript.desugar.source import Question, Source
+from runner.graph.frontend.torchscript.isolation import Compiled
+from runner.graph.frontend.torchscript.scope import is_called_by_name
+
+Relied = list[tuple[Question, Any]]  # see `Source.relied`
+frontend_: Any = frontend  # has no types
+recursive: Any = _recursive
+jit: Any = torch.jit
+annotations: Any = torch.jit.annotations
+internal: Any = _jit_internal
+_PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source past its end
+
+
+@final
+class Desugaring:
+    """Gives TorchScript desugared source of whatever it compiles."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.open: dict[int, frozenset[str]] = {}  # by id of module, attributes choices decide
+        self._compiled = compiled
+        self._modules: list[tuple[nn.Module, Relied]] = []
+        self._answers = True
+
+    @contextmanager
+    def of(self, module: nn.Module, relied: Relied) -> Iterator[None]:
+        """Take methods that are compiled meanwhile for those of a module; what they rely on is
+        added to `relied`."""
+        self._modules.append((module, relied))
+        try:
+            yield
+        finally:
+            self._modules.pop()
+
+    def install(self, restore: ExitStack) -> None:
+        """Put it in the place of TorchScript's own reading of source, until `restore` is closed."""
+        for owner, name, own in (
+            (frontend_, "parse_def", self._parse),
+            (recursive, "try_compile_fn", self._compile_function),
+            (jit, "script", self._script),
+            (internal, "should_drop", _drops),
+            (annotations, "get_signature", _takes_anything),
+        ):
+            before = getattr(owner, name)
+            restore.callback(setattr, owner, name, before)
+            setattr(owner, name, own(before))
+
+    def _parse(self, before: Callable[[Any], ParsedDef]) -> Callable[[Any], ParsedDef]:
+        def parse_def(function: Any) -> ParsedDef:
+            parsed = before(function)
+            definition = parsed.ast.body[0]
+            if not isinstance(definition, ast.FunctionDef) or not _is_read(function, parsed):
+                return parsed
+            desugar(self._source(function, definition, parsed))
+            return parsed._replace(ctx=_padded(parsed))
+
+        return parse_def
+
+    def _source(self, function: Any, definition: ast.FunctionDef, parsed: ParsedDef) -> Source:
+        plain = inspect.unwrap(getattr(function, "__func__", function))
+        file = inspect.getsourcefile(plain) or parsed.filename or ""
+        start = parsed.file_lineno
+        source = Source(function, plain, definition, file, start, answers=self._answers)
+        if self._modules:
+            module, relied = self._modules[-1]
+            if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):
+                source.module, source.relied = module, relied
+                source.open = self.open.get(id(module), frozenset())
+        return source
+
+    def _compile_function(self, before: Callable[..., Any]) -> Callable[..., Any]:
+        def try_compile_fn(function: Any, place: Any) -> Any:
+            made = self._attempt(before, function, place)
+            self._compiled.note(function, made)
+            return made
+
+        return try_compile_fn
+
+    def _script(self, before: Callable[..., Any]) -> Callable[..., Any]:
+        """TorchScript's own entry, which it takes for functions that are attributes."""
+
+        def script(thing: Any, *args: Any, **kwargs: Any) -> Any:
+            if not inspect.isfunction(thing) or args or kwargs:
+                return before(thing, *args, **kwargs)
+            return self._attempt(lambda function, _: before(function), thing, None)
+
+        return script
+
+    def _attempt(self, compile_: Callable[..., Any], function: Any, place: Any) -> Any:
+        """What is compiled of a function. Of one that is called by its name in what is generated,
+        only types are read: these will be those that TorchScript's own answers give, too."""
+        try:
+            return compile_(function, place)
+        except Exception:  # TorchScript raises what it likes
+            if not self._answers or not is_called_by_name(function):
+                raise
+        self._answers = False
+        try:
+            return compile_(function, place)
+        finally:
+            self._answers = True
+
+
+def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A call of what is `unused` in TorchScript stays a call, as of what it has to `ignore`."""
+
+    def should_drop(function: Any) -> bool:
+        unused = getattr(function, "_torchscript_modifier", None) is FunctionModifiers.UNUSED
+        return not unused and before(function)
+
+    return should_drop
+
+
+def _takes_anything(before: Callable[..., Any]) -> Callable[..., Any]:
+    """What TorchScript does not read takes what Python gives it, whatever its annotations say."""
+
+    def get_signature(function: Any, *args: Any) -> Any:
+        signature = before(function, *args)
+        if signature is None or not internal.is_ignored_fn(function):
+            return signature
+        taken, given = signature
+        return [torch._C.AnyType.get() for _ in taken], given
+
+    return get_signature
+
+
+def _padded(parsed: ParsedDef) -> SourceContext:
+    """The source that places refer to, with room for what was rewritten at its end."""
+    source = parsed.source
+    first = source.partition("\n")[0]
+    indent = len(first) - len(dedent(source).partition("\n")[0])
+    context: SourceContext = make_source_context(
+        source + _PADDING, parsed.filename, parsed.file_lineno, indent, True, parsed.ctx.funcname
+    )
+    return context
+
+
+def _is_read(function: Any, parsed: ParsedDef) -> bool:
+    """Whether a function is the user's: torch's own are called by their name, and stubs raise."""
+    module = getattr(function, "__module__", None) or ""
+    stub = (parsed.filename or "").startswith("<stub")
+    return not stub and module.partition(".")[0] != "torch"
+
+
+def _is_method(function: Any, cls: type) -> bool:
+    """Whether a function is a method, or part of a property, of a class."""
+    for owner in cls.__mro__:
+        for member in vars(owner).values():
+            parts = (member.fget, member.fset) if isinstance(member, property) else (member,)
+            for part in parts:
+                plain = getattr(part, "__func__", part)
+                if callable(plain) and inspect.unwrap(plain) is function:
+                    return not isinstance(member, staticmethod | classmethod)
+    return False

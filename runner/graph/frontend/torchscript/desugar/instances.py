@@ -1,0 +1,69 @@
+"""The types of numbers: TorchScript takes `n ** 2` and `round(r)` for floats, and True for no int.
+
+A test of such a type is decided here, and a conversion that TorchScript would leave out is spelled
+as one that it does not.
+"""
+
+import ast
+import builtins
+from typing import Any, final
+
+from runner.graph.frontend.torchscript.desugar.kinds import Kinds
+from runner.graph.frontend.torchscript.desugar.pure import is_pure
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
+
+_NUMBERS = ("bool", "int", "float", "number")
+_CLASSES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def type_numbers(source: Source) -> None:
+    """Rewrites tests of the types of numbers, and conversions, as Python takes them."""
+    names = {node.id for node in ast.walk(source.definition) if isinstance(node, ast.Name)}
+    if names & {"isinstance", "float", "round"}:
+        _Decided(source).visit(source.definition)
+
+
+@final
+class _Decided(ast.NodeTransformer):
+    """Replaces the tests of one function."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.kinds = Kinds(source)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        function = self.source.value_of(node.func)
+        kind = self.kinds.of(node.args[0]) if node.args and not node.keywords else ""
+        self.generic_visit(node)
+        if function is builtins.isinstance and len(node.args) == 2:
+            return self._test(node, kind)
+        if function is builtins.float and kind == "number":
+            return at(ast.BinOp(node.args[0], ast.Mult(), ast.Constant(1.0)), node)
+        if function is builtins.round and len(node.args) == 1 and kind in _NUMBERS:
+            return at(ast.Call(ast.Name("int", ast.Load()), [node], []), node)
+        return node
+
+    def _test(self, node: ast.Call, kind: str) -> ast.expr:
+        subject, asked = node.args
+        classes = self._classes(asked)
+        if classes is None or not kind:
+            return node
+        if kind in _CLASSES:
+            answer = ast.Constant(issubclass(_CLASSES[kind], classes))
+            if is_pure(subject):
+                return at(answer, node)
+            both = ast.Tuple([subject, answer], ast.Load())  # it is evaluated all the same
+            return at(ast.Subscript(both, ast.Constant(1), ast.Load()), node)
+        if kind == "number" and not {bool, int, float} <= {*classes}:
+            self.source.refuse(
+                node, f"whether {ast.unparse(subject)} is an int is known only when it runs"
+            )
+        return node
+
+    def _classes(self, node: ast.expr) -> tuple[type, ...] | None:
+        """The classes that are asked for; None if they are not known."""
+        nodes = node.elts if isinstance(node, ast.Tuple) else [node]
+        values: list[Any] = [self.source.value_of(inner) for inner in nodes]
+        if all(value is not UNKNOWN and isinstance(value, type) for value in values):
+            return tuple(values)
+        return None

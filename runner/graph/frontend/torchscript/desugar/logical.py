@@ -1,0 +1,381 @@
+"""`or` and `and` as values, which are bools to TorchScript: conditional expressions instead.
+
+`a or b` becomes `a if a else b`. What must not be evaluated twice is given a name before; where
+only a part of an expression is evaluated, that is done in the branches of an `if`. A chain of
+comparisons is an `and`, and what stands in its middle is evaluated once.
+
+TorchScript evaluates an index up to three times, and what is left of a `%` twice: such an operand
+is given a name, too, if it may do something.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, final
+
+from runner.graph.frontend.torchscript.desugar.acting import may_act
+from runner.graph.frontend.torchscript.desugar.kinds import Kinds
+from runner.graph.frontend.torchscript.desugar.pure import is_name
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at, copied
+
+
+def give_operands(source: Source) -> None:
+    """Rewrites `or`, `and` and chains of comparisons where their value is used, and operands that
+    TorchScript evaluates more than once."""
+    logical = _Logical(source)
+    if logical.concerns(source.definition):
+        source.definition.body = logical.block(source.definition.body)
+
+
+def _is_logical(node: ast.AST) -> bool:
+    return isinstance(node, ast.BoolOp) or (isinstance(node, ast.Compare) and len(node.ops) > 1)
+
+
+def _repeated(node: ast.AST) -> list[ast.expr]:
+    """The operands that TorchScript evaluates more than once."""
+    if isinstance(node, ast.Subscript):
+        items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return [item for item in items if not isinstance(item, ast.Slice)]
+    return [node.left] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else []
+
+
+@final
+class _Logical:
+    """Rewrites statements; `before` are statements that an expression needs to have run."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.kinds = Kinds(source)
+        self._made: set[str] = set()
+
+    def concerns(self, node: ast.AST) -> bool:
+        """Whether there is something to be rewritten in a node."""
+        return any(_is_logical(inner) or self._repeats(inner) for inner in ast.walk(node))
+
+    def _repeats(self, node: ast.AST) -> bool:
+        return any(may_act(self.source, operand) for operand in _repeated(node))
+
+    # Statements
+
+    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements with all of their expressions rewritten."""
+        made: list[ast.stmt] = []
+        for statement in statements:
+            made += self._statement(statement)
+        return made
+
+    def _statement(self, node: ast.stmt) -> list[ast.stmt]:
+        before: list[ast.stmt] = []
+        if isinstance(node, ast.If):
+            node.test = self.test(node.test, before)
+        elif isinstance(node, ast.While):
+            return self._while(node)
+        elif isinstance(node, ast.For):
+            node.iter = self.value(node.iter, before)
+        elif isinstance(node, ast.With):
+            for item in node.items:
+                item.context_expr = self.value(item.context_expr, before)
+        elif isinstance(node, ast.Assert):
+            node.test = self.test(node.test, before)
+            if node.msg is not None:
+                node.msg = self._at_once(node.msg)
+        elif isinstance(node, ast.Assign):
+            node.value, *node.targets = self._assigned(node, before)
+        elif isinstance(node, ast.AugAssign):
+            node.value = self.value(node.value, before)
+            if before and not isinstance(node.target, ast.Name):
+                self.source.refuse(node, "give what is on the right a name of its own before")
+        elif isinstance(node, ast.AnnAssign | ast.Return | ast.Expr) and node.value is not None:
+            node.value = self.value(node.value, before)
+        elif isinstance(node, ast.Raise) and node.exc is not None:
+            node.exc = self.value(node.exc, before)
+        for name in ("body", "orelse"):
+            if isinstance(inner := getattr(node, name, None), list):
+                setattr(node, name, self.block(inner))
+        return [*before, node]
+
+    def _assigned(self, node: ast.Assign, before: list[ast.stmt]) -> list[ast.expr]:
+        """The value of an assignment, and its targets."""
+        if len(node.targets) > 1 and any(map(self.concerns, node.targets)):
+            self.source.refuse(node, "assign to one target at a time")
+        return self._in_order([node.value, *node.targets], before)
+
+    def _while(self, node: ast.While) -> list[ast.stmt]:
+        """A loop whose test is worked out in its body, where it takes statements."""
+        before: list[ast.stmt] = []
+        test = self.test(node.test, before)
+        node.body = self.block(node.body)
+        if before:
+            leave = ast.If(ast.UnaryOp(ast.Not(), test), [ast.Break()], [])
+            node.body = [*before, at(leave, test), *node.body]
+            test = at(ast.Constant(True), test)
+        node.test = test
+        return [node]
+
+    # Expressions
+
+    def value(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
+        """An expression whose value is used."""
+        if not self.concerns(node):
+            return node
+        if isinstance(node, ast.Compare) and len(node.ops) > 1:
+            node = self._chain(node, before)
+        if isinstance(node, ast.BoolOp):
+            if all(map(self.kinds.is_bool, node.values)):
+                return self.test(node, before)
+            return self._chosen(node, node.values, before)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            node.operand = self.test(node.operand, before)
+            return node
+        if isinstance(node, ast.IfExp):
+            return self._conditional(node, before)
+        if isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp):
+            return self._comprehension(node, before)
+        if isinstance(node, ast.Call) and _is_bool(node):
+            node.args = [self.test(node.args[0], before)]
+            return node
+        return self._parts(node, before)
+
+    def test(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
+        """An expression of which only the truth counts."""
+        if isinstance(node, ast.Compare) and len(node.ops) > 1:
+            node = self._chain(node, before)
+        if not isinstance(node, ast.BoolOp):
+            if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+                node.operand = self.test(node.operand, before)
+                return node
+            return self.value(node, before)
+        first, *others = node.values
+        values, late = [self.test(first, before)], list[ast.stmt]()
+        for other in others:
+            values.append(self.test(other, late))
+            if late:
+                return self._tested(node, values, others[len(values) - 1 :], late, before)
+        node.values = values
+        return node
+
+    def _tested(
+        self, node: ast.BoolOp, values: list[ast.expr], rest: list[ast.expr],
+        late: list[ast.stmt], before: list[ast.stmt],
+    ) -> ast.expr:  # fmt: skip
+        """The truth of an `or` of which a part takes statements: these stand in an `if`."""
+        *early, last = values
+        first = early[0] if len(early) == 1 else at(ast.BoolOp(node.op, early), node)
+        if rest:
+            last = self.test(at(ast.BoolOp(node.op, [last, *rest]), node), late)
+        if not self.kinds.is_bool(last):
+            last = at(ast.Call(ast.Name("bool", ast.Load()), [last], []), node)
+        settled = _Found(at(ast.Constant(isinstance(node.op, ast.Or)), node))
+        return self._one_of(node, first, settled, _Found(last, late), before)
+
+    def _chosen(self, node: ast.BoolOp, values: list[ast.expr], before: list[ast.stmt]) -> ast.expr:
+        """The operand that an `or` or `and` gives."""
+        first = self.value(values[0], before)
+        if len(values) == 1:
+            return first
+        if not self._is_twice(first):
+            first = self._named(first, before)
+        late: list[ast.stmt] = []
+        other = _Found(self._chosen(node, values[1:], late), late)
+        return self._one_of(node, self._truth(first), _Found(copied(first)), other, before)
+
+    def _one_of(
+        self, node: ast.BoolOp, test: ast.expr, first: "_Found", other: "_Found",
+        before: list[ast.stmt],
+    ) -> ast.expr:  # fmt: skip
+        """What an `or` or `and` gives: the first, or else the other."""
+        pair = (first, other) if isinstance(node.op, ast.Or) else (other, first)
+        return self._either(node, test, *pair, before)
+
+    def _either(
+        self, node: ast.expr, test: ast.expr, body: "_Found", orelse: "_Found",
+        before: list[ast.stmt],
+    ) -> ast.expr:  # fmt: skip
+        """A conditional expression; a variable that an `if` sets where that takes statements."""
+        if not body.before and not orelse.before:
+            return at(ast.IfExp(test, body.value, orelse.value), node)
+        name = self._fresh()
+        branches = ([*b.before, _assign(name, b.value, node)] for b in (body, orelse))
+        before.append(at(ast.If(test, *branches), node))
+        return at(ast.Name(name, ast.Load()), node)
+
+    def _conditional(self, node: ast.IfExp, before: list[ast.stmt]) -> ast.expr:
+        test = self.test(node.test, before)
+        body, orelse = self._late(node.body), self._late(node.orelse)
+        return self._either(node, test, body, orelse, before)
+
+    def _late(self, node: ast.expr) -> "_Found":
+        late: list[ast.stmt] = []
+        return _Found(self.value(node, late), late)
+
+    def _chain(self, node: ast.Compare, before: list[ast.stmt]) -> ast.BoolOp:
+        """A chain of comparisons as an `and`."""
+        left, middle = self._in_order([node.left, node.comparators[0]], before)
+        if not self._is_twice(middle):
+            left = left if self._is_stable(left) else self._named(left, before)
+            middle = self._named(middle, before)
+        first = ast.Compare(left, node.ops[:1], [middle])
+        others = ast.Compare(copied(middle), node.ops[1:], node.comparators[1:])
+        return at(ast.BoolOp(ast.And(), [at(first, node), at(others, node)]), node)
+
+    def _comprehension(self, node: Any, before: list[ast.stmt]) -> ast.expr:
+        outer, *inner = node.generators
+        outer.iter = self.value(outer.iter, before)
+        for name in ("elt", "key", "value"):
+            if (part := getattr(node, name, None)) is not None:
+                setattr(node, name, self._at_once(part))
+        for generator in node.generators:
+            generator.ifs = [self._at_once(test, truth=True) for test in generator.ifs]
+        for generator in inner:
+            generator.iter = self._at_once(generator.iter)
+        found: ast.expr = node
+        return found
+
+    def _at_once(self, node: ast.expr, *, truth: bool = False) -> ast.expr:
+        """An expression that is evaluated where no statement can stand."""
+        late: list[ast.stmt] = []
+        text = ast.unparse(node)
+        found = self.test(node, late) if truth else self.value(node, late)
+        if late:
+            self.source.refuse(
+                node,
+                f"{text} is a bool to TorchScript. Write `b if a is None else a`, or give its "
+                "parts names before"
+                if any(map(_is_logical, ast.walk(node)))
+                else f"TorchScript evaluates a part of {text} twice. Give it a name before",
+            )
+        return found
+
+    def _parts(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
+        """Any other expression: its parts in the order in which they are evaluated."""
+        slots, repeated = [*_slots(node)], _repeated(node)
+        parts = [slot.get() for slot in slots]
+        once = [any(part is r for r in repeated) and may_act(self.source, part) for part in parts]
+        found = self._in_order(parts, before, once)
+        for slot, part in zip(slots, found, strict=True):
+            slot.set(part)
+        return node
+
+    def _in_order(
+        self, parts: list[ast.expr], before: list[ast.stmt], once: Sequence[bool] = ()
+    ) -> list[ast.expr]:
+        """Expressions one after another: what comes before statements is given a name, and what
+        is to be evaluated once."""
+        found: list[ast.expr] = []
+        for part, alone in zip(parts, once or repeat(False), strict=False):
+            late: list[ast.stmt] = []
+            value = self.value(part, late)
+            if alone:
+                value = self._named(value, late)
+            if late:
+                found = [p if self._is_stable(p) else self._named(p, before) for p in found]
+                before += late
+            found.append(value)
+        return found
+
+    def _is_stable(self, node: ast.expr) -> bool:
+        """Whether an expression gives the same later on."""
+        if isinstance(node, ast.Constant | ast.Name):
+            return True
+        return self.source.value_of(node) is not UNKNOWN
+
+    def _is_twice(self, node: ast.expr) -> bool:
+        """Whether an expression may be written twice."""
+        if isinstance(node, ast.Constant | ast.Name):
+            return True
+        return isinstance(node, ast.Attribute) and self.kinds.of(node) != ""
+
+    def _truth(self, node: ast.expr) -> ast.expr:
+        """The test whether a value counts as true, as TorchScript can read it."""
+        kind = self.kinds.of(node)
+        if kind == "none":
+            return at(ast.Constant(False), node)
+        if kind in ("list", "tuple", "dict", "str"):
+            length = ast.Call(ast.Name("len", ast.Load()), [copied(node)], [])
+            return at(ast.Compare(length, [ast.NotEq()], [ast.Constant(0)]), node)
+        if kind:
+            return copied(node)
+        there = ast.Compare(copied(node), [ast.IsNot()], [ast.Constant(None)])
+        return at(ast.BoolOp(ast.And(), [there, copied(node)]), node)
+
+    def _named(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
+        name = self._fresh()
+        before.append(_assign(name, node, node))
+        return at(ast.Name(name, ast.Load()), node)
+
+    def _fresh(self) -> str:
+        name = self.source.fresh("value", self._made)
+        self._made.add(name)
+        return name
+
+
+@final
+@dataclass
+class _Found:
+    """An expression, and statements that have to run before."""
+
+    value: ast.expr
+    before: list[ast.stmt] = field(default_factory=list)
+
+
+@final
+@dataclass
+class _Slot:
+    """A place in a node that holds an expression."""
+
+    owner: Any
+    name: str
+    index: int | None = None
+
+    def get(self) -> ast.expr:
+        found: Any = getattr(self.owner, self.name)
+        inner: ast.expr = found if self.index is None else found[self.index]
+        return inner
+
+    def set(self, value: ast.expr) -> None:
+        if self.index is None:
+            setattr(self.owner, self.name, value)
+        else:
+            getattr(self.owner, self.name)[self.index] = value
+
+
+_WRAPPERS = (ast.Slice, ast.Starred, ast.keyword, ast.FormattedValue)
+
+
+def _slots(node: Any) -> Iterator[_Slot]:
+    """The places of what a node evaluates, in order."""
+    if isinstance(node, ast.Call):
+        yield from _of_callee(node)
+    if isinstance(node, ast.Dict):
+        for index, key in enumerate(node.keys):
+            if key is not None:
+                yield _Slot(node, "keys", index)
+            yield _Slot(node, "values", index)
+        return
+    for name, found in ast.iter_fields(node):
+        if isinstance(node, ast.Call) and name == "func":
+            continue
+        for index, inner in enumerate(found if isinstance(found, list) else [found]):
+            sliced = isinstance(inner, ast.Tuple) and isinstance(node, ast.Subscript)
+            if isinstance(inner, _WRAPPERS) or sliced:
+                yield from _slots(inner)
+            elif isinstance(inner, ast.expr):
+                yield _Slot(node, name, index if isinstance(found, list) else None)
+
+
+def _of_callee(node: ast.Call) -> Iterator[_Slot]:
+    if isinstance(node.func, ast.Attribute):
+        if not is_name(node.func):
+            yield _Slot(node.func, "value")
+    elif not isinstance(node.func, ast.Name):
+        yield _Slot(node, "func")
+
+
+def _assign(name: str, value: ast.expr, like: ast.AST) -> ast.stmt:
+    return at(ast.Assign([ast.Name(name, ast.Store())], value), like)
+
+
+def _is_bool(node: ast.Call) -> bool:
+    named = isinstance(node.func, ast.Name) and node.func.id == "bool"
+    return named and len(node.args) == 1 and not node.keywords

@@ -1,0 +1,82 @@
+"""Writes in place and random draws that TorchScript would leave out.
+
+It drops what is computed for nothing, also where that draws random numbers, on which those drawn
+after it depend. And it goes by its schemas, in which the results of a few operators are tensors of
+their own though they may be views (`atleast_2d`, `broadcast_tensors`, `type_as`): what is written
+there seems to be lost. What was drawn, and where one of these is called, what was written, is
+printed after, which the lowering leaves out again.
+"""
+
+import ast
+
+from runner.graph.frontend.torchscript.desugar.acting import draws, facts_of, is_view_unsaid, writes
+from runner.graph.frontend.torchscript.desugar.source import Source, at
+from runner.graph.frontend.torchscript.schema import KEPT
+
+
+def keep_effects(source: Source) -> None:
+    """Has TorchScript keep all draws of a function, and all its writes if it takes views that are
+    not known for such."""
+    calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
+    for call in calls:
+        if (found := facts_of(source, call)) and found.writes_lists:
+            source.refuse(call, f"TorchScript drops what {ast.unparse(call.func)} does to the "
+                                "tensors of a list. Change them one by one")  # fmt: skip
+    has_views = any(is_view_unsaid(source, call) for call in calls)
+    if not has_views and not any(draws(source, call) for call in calls):
+        return
+    if source.value_of(ast.Name("print", ast.Load())) is not print:
+        source.refuse(source.definition, "TorchScript reads another `print` here; rename it")
+    for node in ast.walk(source.definition):
+        for name in ("body", "orelse"):
+            if isinstance(block := getattr(node, name, None), list):
+                kept = [step for each in block for step in _kept(source, each, writes=has_views)]
+                setattr(node, name, kept)
+
+
+def _kept(source: Source, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
+    """A statement, followed by a use of what it draws, and of what it `writes`."""
+    if not isinstance(step, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return [step]
+    if step.value is None:
+        return [step]
+    drawn = any(draws(source, n) for n in ast.walk(step.value) if isinstance(n, ast.Call))
+    changes = writes and _writes(source, step.value)
+    if isinstance(step, ast.Expr):
+        return [_used(step.value, step)] if drawn or changes else [step]
+    targets = step.targets if isinstance(step, ast.Assign) else [step.target]
+    parts = [each for target in targets for each in _each(target)]
+    kept: list[ast.expr] = [part for part in parts if drawn and isinstance(part, ast.Name)]
+    if writes and not isinstance(step, ast.AnnAssign):
+        augments = isinstance(step, ast.AugAssign)
+        kept += [p for p in parts if changes or augments or isinstance(p, ast.Subscript)]
+    roots = [_root(source, part) for part in kept]
+    return [step, *(_used(root, step) for root in roots if root is not None)]
+
+
+def _root(source: Source, part: ast.expr) -> ast.expr | None:
+    """The variable that has a part; None for a part of the module, which is never dropped."""
+    root = part
+    while isinstance(root, ast.Subscript | ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        source.refuse(part, f"TorchScript may drop what is written to {ast.unparse(root)}; give it "
+                            "a name before")  # fmt: skip
+    return None if root.id == source.itself else ast.Name(root.id, ast.Load())
+
+
+def _writes(source: Source, value: ast.expr) -> bool:
+    """Whether an expression changes a tensor in place."""
+    calls = (node for node in ast.walk(value) if isinstance(node, ast.Call))
+    return any((found := facts_of(source, call)) and writes(call, found) for call in calls)
+
+
+def _each(target: ast.expr) -> list[ast.expr]:
+    if isinstance(target, ast.Tuple | ast.List):
+        return [inner for item in target.elts for inner in _each(item)]
+    return [target.value] if isinstance(target, ast.Starred) else [target]
+
+
+def _used(value: ast.expr, like: ast.stmt) -> ast.stmt:
+    function = ast.Name("print", ast.Load())
+    return at(ast.Expr(ast.Call(function, [ast.Constant(KEPT), value], [])), like)

@@ -1,0 +1,144 @@
+"""Whether TorchScript left out a test of a type that it cannot decide: of an argument, where it did
+not read the caller, or of what a choice gives."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import nn
+
+from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.ir.node import Argument, Function, Value
+
+
+def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str:
+    """Why what TorchScript read may be wrong when nobody checks the types of the arguments: it
+    took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not.
+    The root is given what its annotations say, and tests of it that only refuse may be left out."""
+    for function in found.functions.values():
+        if line := _packs_argument(function):
+            return f"{line}: it makes a list of an argument, which may be one already"
+    for source in _sources(module, found):
+        known = _of_one_type(source.definition.args)
+        free = {a.arg for a in known if not is_root or a.annotation is None}
+        batch = {a.arg for a in source.definition.args.args[1:2] if is_root}  # which is never None
+        for node in _without_checks(source.definition) if is_root else ast.walk(source.definition):
+            subject = _subject(node)
+            asked = free - batch if isinstance(node, ast.Compare) else free
+            if isinstance(subject, ast.Name) and subject.id in asked:
+                where = source.place(node)
+                return f"{where}: it tests the type of an argument, which its caller decides"
+    return ""
+
+
+def pruned_result(module: nn.Module, found: Type) -> str:
+    """Why what TorchScript read may be wrong where a choice may give more than it was told: a
+    test of a value is in the source, and not in what was read. "" if there is none."""
+    for source in _sources(module, found):
+        kept = {n.line for n in source.function.nodes if n.target in _TESTS}
+        for node in ast.walk(source.definition):
+            subject = _subject(node)
+            if subject is None or source.owns(subject) or source.place(node) in kept:
+                continue
+            return f"{source.place(node)}: it tests the type of what a choice may have given"
+    return ""
+
+
+@final
+@dataclass(frozen=True)
+class _Source:
+    """A function that was read, and its source."""
+
+    function: Function
+    definition: ast.FunctionDef
+    file: str
+    start: int
+
+    def place(self, node: ast.AST) -> str:
+        """ "file.py:20" of a piece of it."""
+        line: int = node.lineno  # type: ignore[attr-defined]
+        return f"{self.file}:{self.start + line - 1}"
+
+    def owns(self, subject: ast.expr) -> bool:
+        """Whether a piece of it is an attribute of the module, or of something below."""
+        arguments = self.definition.args.args
+        while isinstance(subject, ast.Attribute):
+            subject = subject.value
+            if isinstance(subject, ast.Name) and arguments and subject.id == arguments[0].arg:
+                return True
+        return False
+
+
+def _sources(module: nn.Module, found: Type) -> Iterator[_Source]:
+    for method, function in found.functions.items():
+        python: Any = getattr(type(module), method.partition("__")[0] or method, None)
+        try:
+            python = inspect.unwrap(python)
+            lines, start = inspect.getsourcelines(python)
+            tree = ast.parse(textwrap.dedent("".join(lines)))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        definition = tree.body[0]
+        if isinstance(definition, ast.FunctionDef):
+            file = (inspect.getsourcefile(python) or "").rpartition("/")[2]
+            yield _Source(function, definition, file, start)
+
+
+def _packs_argument(function: Function) -> str:
+    """The line of a call that is given a list where the source, as TorchScript allows, has just a
+    parameter without annotation; "" for none."""
+    inputs = zip(function.parameters, function.inputs, strict=True)
+    free = {value for parameter, value in inputs if not parameter.annotation}
+    for node in function.nodes:
+        for argument in (*node.args, *node.kwargs.values()):
+            if node.op == "call_module" and type(argument) is list and free & _values(argument):
+                return node.line or "?"
+    return ""
+
+
+def _values(argument: list[Argument]) -> set[Value]:
+    return {item for item in argument if type(item) is Value}
+
+
+def _without_checks(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but assertions, and branches that only raise."""
+    if isinstance(node, ast.If) and not node.orelse:
+        if all(isinstance(statement, ast.Raise) for statement in node.body):
+            return
+    elif isinstance(node, ast.Assert):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _without_checks(child)
+
+
+def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:
+    """The arguments that TorchScript takes to be of just one type, so that a test is no test."""
+    without = len(arguments.args) - len(arguments.defaults)
+    defaults: list[ast.expr | None] = [*[None] * without, *arguments.defaults]
+    pairs = [*zip(arguments.args, defaults, strict=True)][1:]
+    for argument, default in [
+        *pairs,
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]:
+        text = "" if argument.annotation is None else ast.unparse(argument.annotation)
+        optional = not text and isinstance(default, ast.Constant) and default.value is None
+        if not optional and not re.search(r"\b(Optional|Union|None|Any)\b|\|", text):
+            yield argument
+
+
+def _subject(node: ast.AST) -> ast.expr | None:
+    """What a piece of source tests the type of; None if it is no such test."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        return node.args[0] if name in ("isinstance", "is_tensor", "type") and node.args else None
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot):
+        return node.left
+    return None
+
+
+_TESTS = frozenset({"operator:is_", "operator:is_not", "builtins:isinstance"})

@@ -1,0 +1,81 @@
+"""Takes out of modules what TorchScript would stumble over, and puts it back at the end."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from runner.errors import GraphError
+from runner.nn.expression import Expression, is_open, replace_open
+from runner.nn.recording.record import KEY
+from runner.space.choice import Choice
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
+
+def prepare(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
+    """Take out of a module what TorchScript would stumble over."""
+    own = module.__dict__
+    before = {**own}
+    changed = own.pop(KEY, None) is not None
+    for name, value in before.items():
+        if is_open(value):
+            if not opaque:
+                _check_open(module, name, value)
+            own[name], changed = replace_open(value, lambda e: e.default), True
+    for name in _HOOKS:
+        if own[name]:
+            own[name], changed = OrderedDict(), True
+    overloads = own.get("__overloads__")
+    restore.callback(_put_back, own, before if changed else None, overloads)
+
+
+def _check_open(module: nn.Module, name: str, value: Any) -> None:
+    """Raises GraphError for an open attribute whose value decides what TorchScript reads."""
+    cls = type(module)
+    final = torch._jit_internal.is_final(getattr(cls, "__annotations__", {}).get(name))
+    if final or name in getattr(cls, "__constants__", ()):
+        raise GraphError(
+            f"{cls.__qualname__}.{name} is {value!r}, a choice that is open, and a constant to "
+            f"TorchScript. Take {name!r} out of __constants__, or its Final away."
+        )
+    for expression in _open_values(value):
+        kinds = {type(expression.resolve(answers)) for answers in _each_answer(expression)}
+        if len(kinds) > 1:
+            names = " and ".join(sorted(kind.__name__ for kind in kinds))
+            raise GraphError(
+                f"{cls.__qualname__}.{name} is {expression!r}, a choice that is open, and may "
+                f"be {names}. What is read in forward must be of one type."
+            )
+
+
+def _open_values(value: Any) -> list[Expression]:
+    """The expressions in a value."""
+    found: list[Expression] = []
+    replace_open(value, found.append)
+    return found
+
+
+def _each_answer(expression: Expression) -> Iterator[Callable[[Choice], Any]]:
+    """For each candidate of each choice, the answers of the default model but that one."""
+    yield lambda choice: choice.default
+    for asked in expression.choices:
+        for answer in getattr(asked, "candidates", ()):
+            yield partial(_answer_to, asked, answer)
+
+
+def _answer_to(asked: Choice, answer: Any, choice: Choice) -> Any:
+    return answer if choice == asked else choice.default
+
+
+def _put_back(own: dict[str, Any], before: dict[str, Any] | None, overloads: Any) -> None:
+    """Give a module its attributes back, in their order."""
+    if before is not None:
+        own.clear()
+        own.update(before)
+    if overloads is None:
+        own.pop("__overloads__", None)

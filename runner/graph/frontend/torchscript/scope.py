@@ -1,0 +1,86 @@
+"""What a method sees of the model it is part of, while it is lowered."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, final
+
+import torch
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.torchscript.declarations import by_name, function_target
+from runner.graph.frontend.torchscript.isolation import Compiled
+from runner.graph.frontend.torchscript.lower_values import Place
+from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.schema import Formal, demangled, formal, plain_name, resolve
+from runner.graph.ir.node import Node
+
+
+class Reads(Protocol):
+    """The reader of a model, as methods need it."""
+
+    literals: Literals
+    types: dict[int, Type]  # by id of module
+    compiled: Compiled
+
+    def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
+        """The arguments of a method that is called somewhere."""
+
+    def own_function(self, qualname: str, compiled: Any) -> str:
+        """The name of a function of the graph's own, lowered when it is first met."""
+
+
+@final
+class Around:
+    """See `runner.graph.frontend.torchscript.lower_values.Surroundings`."""
+
+    def __init__(self, reader: Reads, owner: nn.Module | None, found: Type) -> None:
+        self.reader = reader
+        self.literals = reader.literals
+        self._owner = owner
+        self._type = found
+
+    def module(self, names: tuple[str, ...]) -> nn.Module | None:
+        found = self._owner
+        for name in names:
+            found = found._modules.get(name) if found is not None else None
+        return found
+
+    def called(self, place: Place, method: str) -> Sequence[Formal]:
+        module = self.module(place.names)
+        assert module is not None
+        return self.reader.called(module, method)
+
+    def returns(self, place: Place, method: str, node: Node) -> None:
+        module = self.module(place.names)
+        if plain_name(method) != method and module is not None:
+            self._type.calls.append((node, self.reader.types[id(module)], method))
+
+    def stands_for(self, place: Place) -> str:
+        return getattr(self.module(place.names), "stands_for", "")
+
+    def read(self, place: Place, name: str) -> None:
+        self._type.reads[place, name] = None
+
+    def function(self, qualname: str) -> tuple[str, Sequence[Formal] | None]:
+        compiled = self.reader.compiled.find(qualname)
+        formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
+        name = plain_name(demangled(qualname))
+        python = self.reader.compiled.python(qualname) or resolve(name)
+        if is_called_by_name(python, name):
+            keywords = by_name(python)
+            for declared in formals or ():
+                declared.by_name = declared.name in keywords
+            return function_target(python, name), formals
+        if compiled is None:
+            raise GraphError(f"The function {name} cannot be imported.")
+        return f":{self.reader.own_function(qualname, compiled)}", formals
+
+
+def is_called_by_name(function: Any, name: str = "") -> bool:
+    """Whether what is generated calls a function by its name, "a.b.f" to TorchScript."""
+    if not callable(function) or isinstance(function, torch.jit.ScriptFunction):
+        return False
+    home, own = getattr(function, "__module__", None) or "", getattr(function, "__name__", "")
+    name = name or f"{home}.{own}".removeprefix("__main__.")
+    return "<" not in name and (resolve(name) is function or home.startswith("torch."))

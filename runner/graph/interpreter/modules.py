@@ -1,0 +1,261 @@
+"""Modules made of units, to run a graph without generating source."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import reduce
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from runner.errors import GraphError, one_line
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Argument
+from runner.graph.ir.signature import locate, runs_in_order
+from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.ir.weight import SET
+from runner.nn.expression import Computed, Expression, Variable
+
+
+class Runs(Protocol):
+    """Runs a function of a unit on the module that stands for it."""
+
+    def __call__(
+        self, module: "Live", name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any: ...
+
+
+class Live(nn.Module):
+    """A unit of grade graph as a module: its functions can be called like methods."""
+
+    _runner_unit: Unit
+    _runner_path: str
+    _runner_run: Runs
+
+    def __init__(self, unit: Unit, path: str, run: Runs) -> None:
+        nn.Module.__init__(self)  # not that of a class which the unit inherits from
+        self.__dict__.update(_runner_unit=unit, _runner_path=path, _runner_run=run)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._runner_run(self, "forward", args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        unit = self.__dict__.get("_runner_unit")
+        if unit is not None and name in unit.functions:
+            return self.method(name)
+        return super().__getattr__(name)
+
+    def __iter__(self) -> Iterator[nn.Module | None]:
+        """The children, for code of a shell that goes through a Sequential."""
+        return iter(self._modules.values())
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """One of the functions of the unit, bound to this module."""
+        return lambda *args, **kwargs: self._runner_run(self, name, args, kwargs)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """A method that runs a function of the unit."""
+    return lambda module, *args, **kwargs: module._runner_run(module, name, args, kwargs)
+
+
+class Builder:
+    """Makes modules of units, on one device; a unit that stands in two places is one module."""
+
+    def __init__(self, graph: Graph, run: Runs, device: torch.device) -> None:
+        self.graph = graph
+        self.device = device
+        self._run = run
+        self._made: dict[Unit, nn.Module] = {}
+
+    def model(self) -> nn.Module:
+        """The whole model, ties included."""
+        with torch.device(self.device):
+            model = self.module(self.graph.root, "")
+        for path, owner in self.graph.ties:
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, model.get_parameter(owner))
+        return model
+
+    def module(self, unit: Unit, path: str) -> nn.Module:
+        """The module of a unit. Raises GraphError when there is no way to make one."""
+        if unit not in self._made:
+            with _placed(f"{path or 'the model'} ({unit.name})"):
+                makers = {"graph": self._graph, "shell": self._shell, "basic": self.basic}
+                if unit.grade not in makers:
+                    raise GraphError(f"the {unit.name} is not decided, so that it cannot run.")
+                self._made[unit] = makers[unit.grade](unit, path)
+        return self._made[unit]
+
+    def basic(self, unit: Unit, path: str) -> nn.Module:
+        """The module that a constructor call makes, with what was edited after it."""
+        if unit.call is None:
+            raise GraphError("how it was constructed is not known.")
+        return self._finished(unit, self.constant(unit.call))
+
+    def _graph(self, unit: Unit, path: str) -> nn.Module:
+        if unit.inherits:
+            return self._inheriting(unit, path)
+        container = _container(unit)  # an empty one is false
+        live = Live(unit, path, self._run) if container is None else container
+        return self._filled(unit, live, path)
+
+    def _inheriting(self, unit: Unit, path: str) -> nn.Module:
+        """A module of a class of its own, below the one that the unit came from."""
+        if not unit.functions:
+            return self._shell(unit, path)
+        methods = {name: _method(name) for name in unit.functions}
+        cls = type(unit.name, (Live, locate(unit.cls.target)), methods)
+        return self._filled(unit, cls(unit, path, self._run), path)
+
+    def _shell(self, unit: Unit, path: str) -> nn.Module:
+        cls = locate(unit.cls.target)
+        module: nn.Module = cls.__new__(cls)
+        nn.Module.__init__(module)
+        return self._filled(unit, module, path)
+
+    def _filled(self, unit: Unit, module: nn.Module, path: str) -> nn.Module:
+        for name, weight in unit.parameters.items():
+            module.register_parameter(name, weight and self._parameter(weight))
+        for name, weight in unit.buffers.items():
+            tensor = None if weight is None else self._tensor(weight)
+            persistent = weight is None or weight.persistent
+            module.register_buffer(name, tensor, persistent=persistent)
+        for name, child in unit.children.items():
+            below = f"{path}.{name}" if path else name
+            module._modules[name] = None if child is None else self.module(child, below)
+        for name, value in unit.attributes.items():
+            setattr(module, name, self.constant(value))
+        return self._finished(unit, module)
+
+    def _finished(self, unit: Unit, module: nn.Module) -> nn.Module:
+        """The module after what was done to it behind its constructor."""
+        for call in unit.hooked:
+            arguments = (self.constant(call.args), self.constant({**call.kwargs}))
+            hooked = locate(call.target)(module, *arguments[0], **arguments[1])
+            module = hooked if isinstance(hooked, nn.Module) else module
+        for path, name, value in unit.edits:
+            *parents, last = name.split(".")
+            owner = reduce(getattr, [*filter(None, path.split(".")), *parents], module)
+            setattr(owner, last, self._edited(value))
+        if self.device.type != "meta":
+            self._made.setdefault(unit, module)
+            for start in unit.starts:
+                self.fill(start, module)
+        return module
+
+    def _edited(self, value: Argument) -> Any:
+        return self._parameter(value) if isinstance(value, Weight) else self.constant(value)
+
+    def fill(self, start: Start, module: nn.Module) -> None:
+        """Do what a start says, to the module of its unit, or to one that stands for it."""
+        owner = self._made.get(start.unit, module)
+        tensor: Any = owner
+        for name in start.name.split("."):
+            tensor = getattr(tensor, name, None)
+        if tensor is None:
+            return  # the unit was changed, and has it no more
+        for step in start.part:
+            args, kwargs = self.constant(step.args), self.constant({**step.kwargs})
+            tensor = self.called(step.target, (tensor.data, *args), kwargs)
+        args, kwargs = self.constant(start.args), self.constant({**start.kwargs})
+        if start.target == SET:
+            tensor.data = args[0]
+            return
+        with torch.no_grad():
+            self.called(start.target, (tensor, *args), kwargs)
+
+    def _parameter(self, weight: Weight) -> nn.Parameter:
+        return nn.Parameter(self._tensor(weight).detach(), requires_grad=weight.requires_grad)
+
+    def _tensor(self, weight: Weight) -> torch.Tensor:
+        if weight.start is None or self.device.type == "meta":
+            shape, dtype = self.constant(weight.shape), getattr(torch, weight.dtype)
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        tensor: torch.Tensor = self.constant(weight.start)
+        return tensor.clone()
+
+    # Constants
+
+    def constant(self, argument: Argument) -> Any:
+        """What a constant stands for; a choice left open for its default."""
+        kind = type(argument)
+        if kind is tuple or kind is list:
+            return kind(map(self.constant, argument))
+        if kind is dict:
+            return {self.constant(k): self.constant(v) for k, v in argument.items()}
+        if kind is slice:
+            return slice(*map(self.constant, (argument.start, argument.stop, argument.step)))
+        change = _CONSTANTS.get(kind)
+        return change(self, argument) if change else argument
+
+    def called(self, target: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """What a call gives: of a function, or (".name") of a method of the first argument."""
+        if target.startswith("."):
+            return getattr(args[0], target[1:])(*args[1:], **kwargs)
+        return locate(target)(*args, **kwargs)
+
+    def _ref(self, ref: Ref) -> Any:
+        return locate(ref.target)
+
+    def _call(self, call: Call) -> Any:
+        return self.called(call.target, self.constant(call.args), self.constant({**call.kwargs}))
+
+    def _stored(self, stored: Stored) -> torch.Tensor:
+        tensor: torch.Tensor = self.graph.tensors[stored.name]
+        return tensor.to(self.device)
+
+    def _unit(self, unit: Unit) -> nn.Module:
+        return self.module(unit, "")
+
+    def _default(self, expression: Expression) -> Any:
+        return expression.default
+
+
+_CONSTANTS: Mapping[type, Callable[[Builder, Any], Any]] = {
+    Ref: Builder._ref,
+    Call: Builder._call,
+    Stored: Builder._stored,
+    Unit: Builder._unit,
+    Variable: Builder._default,
+    Computed: Builder._default,
+}
+
+_CONTAINERS: Mapping[str, type[nn.Module]] = {
+    "torch.nn:ModuleList": nn.ModuleList,
+    "torch.nn:ModuleDict": nn.ModuleDict,
+    "torch.nn:ParameterList": nn.ParameterList,
+    "torch.nn:ParameterDict": nn.ParameterDict,
+}
+
+
+def _container(unit: Unit) -> nn.Module | None:
+    """An empty container of torch, for a unit that is no more than one."""
+    if unit.functions:
+        return None
+    if runs_in_order(unit.cls):
+        return nn.Sequential()
+    kind = _CONTAINERS.get(f"torch.nn:{unit.name}")
+    if kind is None:
+        return None
+    container = kind()
+    if kind is nn.ParameterList:
+        container.__dict__["_size"] = len(unit.parameters)
+    return container
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Say which unit could not be made."""
+    try:
+        yield
+    except NotMade:
+        raise
+    except GraphError as error:
+        raise NotMade(f"{where}: {error}") from error
+    except Exception as error:
+        raise NotMade(f"{where} cannot be made: {one_line(error)}") from error
+
+
+class NotMade(GraphError):
+    """A unit that cannot be made into a module; the text says which."""

@@ -1,0 +1,78 @@
+"""What may stand among the arguments of a graph, and what to write for what may not."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, Value
+from runner.nn.expression import Expression
+
+PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, Stored])
+
+
+def check_constants(argument: Argument, where: str) -> None:
+    """Raises GraphError, saying what to write instead, for an argument with anything in it that is
+    no constant of a graph, no choice and no unit."""
+    for thing in leaves(argument):
+        if type(thing) not in PLAIN and not isinstance(thing, Expression | Made | Call):
+            raise GraphError(f"{where}: {no_constant(thing)}.")
+
+
+def leaves(argument: Argument) -> Iterator[Argument]:
+    """What stands in an argument, however deep in containers and calls; calls themselves, too."""
+    kind = type(argument)
+    if kind is tuple or kind is list:
+        for item in argument:
+            yield from leaves(item)
+    elif kind is dict:
+        yield from leaves([*argument, *argument.values()])
+    elif kind is slice:
+        yield from leaves((argument.start, argument.stop, argument.step))
+    else:
+        yield argument
+        if kind is Call:
+            yield from leaves((argument.args, {**argument.kwargs}))
+
+
+def no_constant(thing: object) -> str:
+    """That a thing cannot stand in a graph, and what to write instead."""
+    kind = type(thing)
+    if isinstance(thing, Value):
+        return f"{thing} is the value of a node; only nodes of its function can use it"
+    if isinstance(thing, torch.Tensor):
+        return (
+            f"a {kind.__name__} is no constant of a graph; put it into graph.tensors and write "
+            "Stored(name)"
+        )
+    return f"{thing!r} is no constant of a graph; {_instead(thing)}"
+
+
+def _instead(thing: object) -> str:
+    kind = type(thing)
+    if isinstance(thing, torch.dtype | torch.layout | torch.memory_format):
+        return f"write Ref('{thing}')".replace("torch.", "torch:")
+    if isinstance(thing, torch.device):
+        return f"write Call('torch:device', ({str(thing)!r},))"
+    if isinstance(thing, nn.Module):
+        return f"write Unit.of('{_public(kind)}', ...)"
+    if isinstance(thing, type) or inspect.isroutine(thing):
+        target = _public(thing)
+        if "<" in target:
+            return "move it to the top of a module and write Ref('module:name')"
+        return f"write Ref('{target}')"
+    if isinstance(thing, tuple):
+        return f"write {tuple(thing)!r}"
+    return "those are numbers, texts, None, tuples, lists, dicts, Ref and Call"
+
+
+def _public(thing: Any) -> str:
+    """The target of a class or a function, by its public name in torch where it has one."""
+    name: str = thing.__name__
+    for home, module in (("torch", torch), ("torch.nn", nn)):
+        if getattr(module, name, None) is thing:
+            return f"{home}:{name}"
+    return f"{thing.__module__}:{thing.__qualname__}"

@@ -1,0 +1,128 @@
+"""What a node may do beside giving its result, as far as the order of nodes depends on it.
+
+A node is pure (its result depends on nothing but numbers), reads memory (tensors, lists,
+attributes), or writes (memory, the state of a module, random numbers, the screen). Nodes that read
+may change places with each other, those that write with none but pure ones. What is not known
+writes. What works in place, or draws random numbers, follows from `runner.operators`.
+"""
+
+import inspect
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch.nn import functional
+
+from runner.graph.ir.node import Node
+from runner.operators import is_augmented, is_in_place, is_random
+
+Effect = Literal[0, 1, 2]
+PURE: Effect = 0
+READ: Effect = 1
+WRITE: Effect = 2
+
+_STATE = {
+    *("manual_seed", "seed", "set_rng_state", "set_grad_enabled", "set_default_dtype"),
+    *("batch_norm", "instance_norm", "native_batch_norm", "embedding_bag", "backward", "save"),
+}
+_MUTATORS = {
+    *("append", "extend", "insert", "pop", "popitem", "clear", "remove", "sort", "reverse"),
+    *("update", "setdefault", "backward", "register_hook", "retain_grad"),
+}
+_BUILTIN = {
+    **dict.fromkeys(("isinstance", "range", "type", "slice"), PURE),
+    **dict.fromkeys(
+        (
+            *("len", "int", "float", "bool", "str", "complex", "min", "max", "abs", "sum", "round"),
+            *("getattr", "tuple", "list", "dict", "set", "zip", "enumerate", "sorted", "reversed"),
+            *("any", "all", "ord", "chr", "hash", "bin", "hex", "oct", "divmod", "pow", "repr"),
+        ),
+        READ,
+    ),
+}
+_CONTAINERS = (torch.Tensor, str, list, dict, tuple)
+_METHODS = frozenset(name for kind in _CONTAINERS for name in dir(kind))
+_IDENTITY = ("is_", "is_not")
+
+
+@lru_cache(maxsize=4096)
+def of_function(target: str) -> Effect:
+    """The effect of a call of "module:qualname" or ":name"."""
+    module, _, qualname = target.partition(":")
+    name = qualname.rpartition(".")[2]
+    if module == "builtins":
+        return _BUILTIN.get(qualname, WRITE)
+    if module == "operator":
+        return _of_operator(name)
+    if module in ("math", "cmath"):
+        return PURE
+    if module == "torch" or module.startswith(("torch.nn.functional", "torch._C")):
+        if qualname.startswith("ops.") and not qualname.startswith("ops.aten."):
+            return WRITE
+        return _of_torch(name)
+    if module in ("torch.linalg", "torch.fft", "torch.special"):
+        return READ
+    return WRITE
+
+
+def _of_operator(name: str) -> Effect:
+    if name in _IDENTITY:
+        return PURE
+    return WRITE if is_augmented(name) else READ
+
+
+def _of_torch(name: str) -> Effect:
+    return WRITE if is_in_place(name) or name in _STATE or is_random(name) else READ
+
+
+@lru_cache(maxsize=4096)
+def of_method(name: str) -> Effect:
+    """The effect of a call of a method of something that is no module."""
+    if name in _MUTATORS or name not in _METHODS:
+        return WRITE
+    return _of_torch(name)
+
+
+def effect(node: Node) -> Effect:
+    """The effect of a node itself, without what its blocks do."""
+    match node.op:
+        case "call_function":
+            return WRITE if _changes_arguments(node) else of_function(node.target)
+        case "call_method":
+            return of_method(node.target)
+        case "get_attr" | "unpack":
+            return READ
+        case "list" | "dict" | "output" | "if" | "loop":
+            return PURE
+        case _:
+            return WRITE
+
+
+def _changes_arguments(node: Node) -> bool:
+    """Whether an argument tells a function of torch to change what it is given."""
+    given = {name: node.kwargs[name] for name in _CHANGING & {*node.kwargs}}
+    for place, name in _changing(node.target):
+        if place < len(node.args):
+            given[name] = node.args[place]
+    return any(value is not None and value is not False for value in given.values())
+
+
+_CHANGING = frozenset({"inplace", "max_norm", "out"})
+
+
+@lru_cache(maxsize=4096)
+def _changing(target: str) -> tuple[tuple[int, str], ...]:
+    """(position, name) of such parameters of a function that is written in Python."""
+    module, _, name = target.partition(":")
+    if module != "torch.nn.functional":
+        return ()
+    try:
+        names = [*inspect.signature(getattr(functional, name)).parameters]
+    except (AttributeError, TypeError, ValueError):
+        return ()
+    return tuple((place, name) for place, name in enumerate(names) if name in _CHANGING)
+
+
+def commute(one: Effect, other: Effect) -> bool:
+    """Whether two effects may change places."""
+    return not (one and other and WRITE in (one, other))

@@ -1,0 +1,74 @@
+"""Whether two functions are the same: what was only looked at is no change."""
+
+from collections.abc import Sequence
+
+from runner.graph.ir.argument import Argument, Call, Ref, Stored, Value
+from runner.graph.ir.node import Block, Function, Node
+
+Pairs = dict[Value, Value]  # values of the one function, with those of the other
+_PLAIN = frozenset([bool, int, str, Ref, Stored])
+
+
+def alike(one: Function, other: Function) -> bool:
+    """Whether two functions have the same parameters, nodes and names; shapes that were found, and
+    lines, do not count."""
+    if one.name != other.name or len(one.parameters) != len(other.parameters):
+        return False
+    for a, b in zip(one.parameters, other.parameters, strict=True):
+        if (a.name, a.annotation) != (b.name, b.annotation) or not _same(a.default, b.default, {}):
+            return False
+    return _blocks(one.block, other.block, {})
+
+
+def _blocks(one: Block, other: Block, pairs: Pairs) -> bool:
+    return (
+        len(one.nodes) == len(other.nodes)
+        and _pair(one.inputs, other.inputs, pairs)
+        and all(_nodes(a, b, pairs) for a, b in zip(one.nodes, other.nodes, strict=True))
+    )
+
+
+def _nodes(one: Node, other: Node, pairs: Pairs) -> bool:
+    return (
+        one.op == other.op
+        and one.target == other.target
+        and len(one.blocks) == len(other.blocks)
+        and _same(one.args, other.args, pairs)
+        and _same(one.kwargs, other.kwargs, pairs)
+        and all(_blocks(a, b, pairs) for a, b in zip(one.blocks, other.blocks, strict=True))
+        and _pair(one.outputs, other.outputs, pairs)
+    )
+
+
+def _pair(ones: Sequence[Value], others: Sequence[Value], pairs: Pairs) -> bool:
+    """Note which values stand for each other; False if they cannot."""
+    if [value.name for value in ones] != [value.name for value in others]:
+        return False
+    pairs.update(zip(ones, others, strict=True))
+    return True
+
+
+def _same(one: Argument, other: Argument, pairs: Pairs) -> bool:
+    """Whether arguments are the same. A choice left open, or a unit, is the same as itself only."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind is Value:
+        return pairs.get(one) is other
+    if kind is tuple or kind is list:
+        return len(one) == len(other) and all(
+            _same(a, b, pairs) for a, b in zip(one, other, strict=True)
+        )
+    if kind is dict:
+        return _same([*one.items()], [*other.items()], pairs)
+    if kind is slice:
+        ours, theirs = ([part.start, part.stop, part.step] for part in (one, other))
+        return _same(ours, theirs, pairs)
+    if one is other:
+        return True
+    if kind is Call:
+        ours, theirs = ([call.target, call.args, {**call.kwargs}] for call in (one, other))
+        return _same(ours, theirs, pairs)
+    if kind is float or kind is complex:
+        return repr(one) == repr(other)  # tells 0.0 from -0.0, and takes nan for itself
+    return kind in _PLAIN and bool(one == other)

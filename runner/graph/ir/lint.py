@@ -1,0 +1,279 @@
+"""Checks that a graph is one: what is used is there, and stands where it may stand."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, final
+
+import torch
+
+from runner.errors import GraphError, did_you_mean
+from runner.graph.ir.constants import PLAIN, leaves, no_constant
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.lint_function import Uses, is_name, uses_of
+from runner.graph.ir.node import Argument, Function
+from runner.graph.ir.signature import check_callable, check_there, is_target, runs_in_order
+from runner.graph.ir.symbolic import check_decided
+from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, Weight
+from runner.nn.expression import Expression
+
+
+def lint(graph: Graph, *, decided: bool = False) -> None:
+    """Raises GraphError, saying where, when a graph breaks the rules of `node.py` and `unit.py`.
+
+    With `decided`, no choice may be left open.
+    """
+    tree = _Tree(graph)
+    for name, function in graph.functions.items():
+        where = f"the function {name!r}"
+        _check_name(where, name, function)
+        _check_uses(graph, None, where, uses_of(function, where, kept=False))
+    for unit, path in tree.paths.items():
+        _check_unit(graph, unit, path)
+        if decided:
+            check_decided(unit, path)
+            _check_functions_decided(unit, path)
+    for tie in graph.ties:
+        for path in tie:
+            parent, _, name = path.rpartition(".")
+            _check_weight(_at(graph.root, parent, f"A tie of {path!r}"), name, f"A tie of {path!r}")
+
+
+# Units
+
+
+@final
+class _Tree:
+    """All units with their paths, those among constructor arguments too."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.paths: dict[Unit, str] = {}
+        self._above: set[Unit] = set()
+        self._visit(graph.root, "")
+
+    def _visit(self, unit: Unit, path: str) -> None:
+        where = path or "the model"
+        if unit in self._above:
+            raise GraphError(f"{where}: the {unit.name} stands in itself.")
+        if unit in self.paths:
+            return
+        self.paths[unit] = path
+        self._above.add(unit)
+        for name, child in unit.children.items():
+            if child is not None:
+                if not isinstance(child, Unit):
+                    raise GraphError(f"{where}: the child {name!r} is {child!r}, which is no Unit.")
+                self._visit(child, f"{path}.{name}" if path else name)
+        for what, argument in arguments_of(unit):
+            for thing in _not_plain(argument):
+                self._check(thing, what, f"{where}: {what} of the {unit.name}", path)
+        self._above.remove(unit)
+
+    def _check(self, thing: Argument, what: str, where: str, path: str) -> None:
+        """Check what stands in an argument of a unit."""
+        if isinstance(thing, Unit):
+            if what != "a start":  # which speaks of units below
+                self._visit(thing, path)
+        elif isinstance(thing, Ref):
+            _look_up(check_there, thing.target, where)
+        elif isinstance(thing, Stored):
+            if thing.name not in self.graph.tensors:
+                raise GraphError(f"{where}: the graph has no tensor {thing.name!r}.")
+        elif isinstance(thing, Call):
+            if thing.target[:1] != ".":
+                _look_up(check_callable, thing.target, where)
+        elif not isinstance(thing, Expression):
+            raise GraphError(f"{where}: {no_constant(thing)}.")
+
+
+def arguments_of(unit: Unit) -> Iterator[tuple[str, Argument]]:
+    """What stands as arguments in a unit, with what to call it."""
+    if unit.call is not None:
+        yield "the call", unit.call.args
+        if unit.call.kwargs:
+            yield "the call", (*unit.call.kwargs.values(),)
+    if unit.attributes:
+        yield "an attribute", unit.attributes
+    for weight in _weights(unit):
+        yield "a weight", (weight.shape, weight.start)
+    for start in unit.starts:
+        yield "a start", (start.args, {**start.kwargs}, start.part)
+    if unit.edits:
+        yield "an edit", [value for _, _, value in unit.edits]
+    if unit.hooked:
+        yield "a hook", unit.hooked
+
+
+def _not_plain(argument: Argument) -> Sequence[Argument]:
+    """What stands in an argument and is more than a number, a text or the like."""
+    if type(argument) is tuple and all(type(item) in _NUMBERS for item in argument):
+        return ()  # most are so
+    return [thing for thing in leaves(argument) if type(thing) not in _NUMBERS]
+
+
+_NUMBERS = PLAIN - {Ref, Stored}
+_DTYPES = frozenset(name for name, thing in vars(torch).items() if isinstance(thing, torch.dtype))
+
+
+def _look_up(check: Callable[[str], None], target: str, where: str) -> None:
+    try:
+        check(target)
+    except GraphError as error:
+        raise GraphError(f"{where}: {error}") from error
+
+
+def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
+    where = path or "the model"
+    for name in unit.children:
+        if not isinstance(name, str) or not name or "." in name or name in RESERVED:
+            raise GraphError(f"{where}: {name!r} cannot be the name of a child.")
+    if unit.grade != "basic":
+        _check_clashes(unit, where)
+    for name, function in unit.functions.items():
+        _check_name(where, name, function)
+        kept = not unit.owns(name)  # shared with other copies, which nobody may change
+        here = f"{where}, {name}"
+        _check_uses(graph, unit, here, uses_of(function, here, kept=kept))
+    for weight in _weights(unit):
+        if weight.dtype not in _DTYPES:
+            raise GraphError(f"{where}: {weight.dtype!r} is no dtype.")
+    _check_starts(unit, where)
+    for target, _, _ in unit.edits:
+        _at(unit, target, f"{where}: an edit of {target!r}")
+    for call in (unit.call, *unit.hooked):
+        if call is not None and not is_target(call.target):
+            raise GraphError(f"{where}: {call.target!r} cannot be called: it is no target.")
+    if unit.call is not None and unit.grade in ("basic", "shell"):
+        _look_up(check_callable, unit.call.target, where)
+    if unit.inherits:
+        _look_up(check_callable, unit.cls.target, where)
+
+
+def _check_starts(unit: Unit, where: str) -> None:
+    if not unit.starts:
+        return
+    below = {inner for _, inner in unit.walk()}
+    for start in unit.starts:
+        if not start.units <= below:
+            raise GraphError(
+                f"{where}: a start fills {start.name!r} of a unit of no graph, or not below it; "
+                "Graph.replace forgets the starts of what it replaces."
+            )
+        is_method = start.target[:1] == "." and is_name(start.target[1:])
+        if not (is_method or is_target(start.target)):
+            raise GraphError(f"{where}: a start calls {start.target!r}, which is no function.")
+        if not is_method:
+            _look_up(check_callable, start.target, f"{where}: a start of {start.name!r}")
+        _check_weight(start.unit, start.name, f"{where}: a start of {start.name!r}")
+
+
+def _check_clashes(unit: Unit, where: str) -> None:
+    """No name may stand for two things."""
+    kinds: dict[str, Mapping[str, Any]] = {
+        "a child": unit.children,
+        "a parameter": unit.parameters,
+        "a buffer": unit.buffers,
+        "an attribute": unit.attributes,
+        "a function": unit.functions,
+    }
+    seen: dict[str, str] = {}
+    for kind, names in kinds.items():
+        for name in names:
+            if name in seen:
+                raise GraphError(f"{where}: {name!r} is both {seen[name]} and {kind}.")
+            seen[name] = kind
+
+
+def _check_functions_decided(unit: Unit, path: str) -> None:
+    for name, function in unit.functions.items():
+        where = f"{path or 'the model'}, {name}"
+        for node in uses_of(function, where, kept=not unit.owns(name)).choices:
+            raise GraphError(f"{where}: {node}: a choice is left open.")
+
+
+def _weights(unit: Unit) -> Sequence[Weight]:
+    if not unit.parameters and not unit.buffers:
+        return ()
+    return [w for w in (*unit.parameters.values(), *unit.buffers.values()) if w is not None]
+
+
+def _check_name(where: str, name: str, function: Function) -> None:
+    if not is_name(name) or name == "__init__":
+        raise GraphError(f"{where}: {name!r} cannot be the name of a function.")
+    if name != function.name:
+        raise GraphError(f"{where}: the function {function.name!r} is kept under {name!r}.")
+
+
+def _at(unit: Unit, path: str, what: str) -> Unit:
+    """The unit at a path, or the one whose inside is not looked at on the way there."""
+    for name in path.split(".") if path else ():
+        if unit.grade != "graph" and name not in unit.children:
+            return unit
+        child = unit.children.get(name)
+        if child is None:
+            near = did_you_mean(name, unit.children)
+            raise GraphError(f"{what}: there is no unit {path!r}.{near}")
+        unit = child
+    return unit
+
+
+def _check_weight(unit: Unit, name: str, what: str) -> None:
+    known = unit.grade != "graph" or name in unit.parameters or name in unit.buffers
+    if not known:
+        near = did_you_mean(name, [*unit.parameters, *unit.buffers])
+        raise GraphError(f"{what}: the {unit.name} has no parameter or buffer {name!r}.{near}")
+
+
+# What a function uses of its unit and its graph
+
+
+def _check_uses(graph: Graph, unit: Unit | None, where: str, uses: Uses) -> None:
+    for name, node in uses.functions.items():
+        if name not in graph.functions:
+            near = did_you_mean(name, graph.functions)
+            raise GraphError(f"{where}: {node}: the graph has no function {name!r}.{near}")
+    for name, node in uses.tensors.items():
+        if name not in graph.tensors:
+            raise GraphError(f"{where}: {node}: the graph has no tensor {name!r}.")
+    for target, node in uses.calls.items():
+        _look_up(check_callable, target, f"{where}: {node}")
+    for target, node in uses.names.items():
+        _look_up(check_there, target, f"{where}: {node}")
+    if unit is None:
+        for used in (uses.modules, uses.gets, uses.sets):
+            for node in used.values():
+                raise GraphError(f"{where}: {node}: a function outside of units has no `self`.")
+        return
+    for target, node in uses.modules.items():
+        _check_called(unit, target, f"{where}: {node}")
+    for path, node in uses.gets.items():
+        _check_read(unit, path, f"{where}: {node}")
+    for name, node in uses.sets.items():
+        if name not in unit.attributes and name not in unit.buffers and name not in unit.parameters:
+            raise GraphError(f"{where}: {node}: the {unit.name} has no attribute {name!r}.")
+
+
+def _check_called(unit: Unit, target: str, what: str) -> None:
+    path, _, method = target.partition(":")
+    called = _at(unit, path, what)
+    method = method or "forward"
+    if called.grade != "graph" or method in called.functions:
+        return
+    if method != "forward" or not runs_in_order(called.cls):
+        near = did_you_mean(method, called.functions)
+        raise GraphError(f"{what}: the {called.name} has no function {method!r}.{near}")
+
+
+def _check_read(unit: Unit, path: str, what: str) -> None:
+    if not path:
+        return  # the unit itself
+    parent, _, name = path.rpartition(".")
+    owner = _at(unit, parent, what)
+    places = (owner.attributes, owner.parameters, owner.buffers, owner.children)
+    if not path:
+        return  # the unit itself
+    if owner.grade != "graph" or name == "training" or any(name in place for place in places):
+        return
+    near = did_you_mean(name, [known for place in places for known in place])
+    raise GraphError(
+        f"{what}: the {owner.name} has no parameter, buffer or attribute {name!r}.{near}"
+    )

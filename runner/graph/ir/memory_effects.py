@@ -1,0 +1,162 @@
+"""What nodes and units do to memory: which values they change in place, and what they share.
+
+Facts about operators are those of `runner.operators`; here they meet the arguments of a call.
+"""
+
+from functools import lru_cache
+from typing import Any, Literal
+
+from torch import nn
+
+from runner.errors import GraphError
+from runner.graph.ir.argument import Argument, Value, values_in
+from runner.graph.ir.node import Function, Node
+from runner.graph.ir.signature import argument, locate, signature
+from runner.graph.ir.unit import Unit
+from runner.operators import (
+    Facts,
+    always_shares,
+    attribute_shares,
+    function_facts,
+    method_facts,
+)
+from runner.probing import Sharing
+
+_FRESH = frozenset(
+    f"torch.nn.modules.{name}"
+    for name in (
+        *("linear", "conv", "batchnorm", "instancenorm", "normalization", "pooling", "activation"),
+        *("rnn", "sparse", "distance", "loss"),
+    )
+)
+
+
+def facts_of(node: Node) -> Facts:
+    """What a call of a function or method does to memory."""
+    if node.op == "call_method":
+        return method_facts(node.target)
+    if node.target == "builtins:getattr" and len(node.args) > 1:
+        name = node.args[1]
+        return Facts(shares="maybe" if attribute_shares(str(name)) else "never")
+    return function_facts(node.target)
+
+
+def written(node: Node) -> list[Value]:
+    """The values that a call of a function or method changes in place."""
+    facts = facts_of(node)
+    given: dict[Any, Argument] = {**dict(enumerate(node.args)), **node.kwargs}
+    changed = [given[key] for key in given if key in facts.writes]
+    first = next(iter(given.values()), None)
+    told = given.get("inplace", given.get(facts.inplace) if facts.inplace is not None else None)
+    if told not in (None, False):
+        changed.append(first)
+    return [*dict.fromkeys(value for one in changed for value in values_in(one))]
+
+
+def works_in_place(unit: Unit) -> bool:
+    """Whether a module that is not looked into was told to work in place."""
+    if unit.grade != "basic" or unit.call is None:
+        return False
+    try:
+        is_taken = (
+            "inplace" in unit.call.kwargs or "inplace" in signature(unit.call.target).parameters
+        )
+        return is_taken and argument(unit.call, "inplace") is True
+    except GraphError:  # a call that does not fit
+        return False
+
+
+def unit_shares(unit: Unit) -> Sharing:
+    """Whether a unit that is not looked into may give the memory it is given."""
+    if unit.grade != "basic":
+        return "maybe"
+    if works_in_place(unit) or unit.cls.target == "torch.nn:Identity":
+        return "always"
+    return "never" if _class_of(unit.cls.target) == "fresh" else "maybe"
+
+
+def may_give(owner: Unit, node: Node) -> bool:
+    """Whether a node may give the memory of its first argument."""
+    if node.op != "call_module":
+        return node.target[:1] == ":" or facts_of(node).shares != "never"
+    unit = owner.find(node.path)
+    return unit is None or unit_shares(unit) != "never"
+
+
+def always_gives(owner: Unit, node: Node) -> bool:
+    """Whether a node gives the memory of its first argument, whatever that is."""
+    if node.op == "call_module":
+        unit = owner.find(node.path)
+        return unit is not None and unit_shares(unit) == "always"
+    if node.target[:1] == ":":
+        return False
+    if node.inputs[:1] and node.inputs[0] in written(node):
+        return True
+    kind: Literal["function", "method"] = "function" if node.op == "call_function" else "method"
+    return node.target != "builtins:getattr" and always_shares(kind, node.target)
+
+
+def is_torch(unit: Unit) -> bool:
+    """Whether a unit is a layer of torch, which changes nothing but when it is told to."""
+    return _class_of(unit.cls.target) != "unknown"
+
+
+@lru_cache(maxsize=4096)
+def _class_of(target: str) -> Literal["fresh", "torch", "unknown"]:
+    """What is known of a class: a layer of torch that makes new tensors, another one, or none."""
+    try:
+        cls = locate(target)
+    except GraphError:
+        return "unknown"
+    module = getattr(cls, "__module__", "")
+    if module in _FRESH and cls is not nn.Identity:
+        return "fresh"
+    return "torch" if module.startswith("torch.nn.modules.") else "unknown"
+
+
+_LISTS = ("builtins:list", "builtins:tuple", "builtins:sorted", "builtins:zip", "builtins:reversed",
+          "builtins:enumerate", "builtins:dict")  # fmt: skip
+
+
+def joins_lists(node: Node) -> bool:
+    """Whether a node puts lists together, as far as it can be seen."""
+    is_sum = node.target in ("operator:add", "operator:mul", "operator:iadd", "operator:concat")
+    return is_sum and any(
+        _is_list(argument) if type(argument) is Value else type(argument) in (list, tuple)
+        for argument in node.args
+    )
+
+
+def _is_list(value: Value) -> bool:
+    """Whether a value is seen to be a container of others."""
+    made = value.node
+    if made is None:
+        return _annotation(value) not in ("", *_TENSORS)
+    if made.op in ("if", "loop", "with"):
+        place = made.outputs.index(value) + (made.op == "loop")
+        inner = [one for block in made.blocks for one in values_in(block.results[place])]
+        return any(_is_list(one) for one in inner if one is not value and one.node is not None)
+    return made.op in ("list", "dict") or made.target in _LISTS or joins_lists(made)
+
+
+def may_be_list(argument: Argument) -> bool:
+    """Whether an argument may be a container of tensors, and not a tensor."""
+    if not isinstance(argument, Value) or argument.spec is not None:
+        return False
+    made = argument.node
+    if made is None:
+        return _annotation(argument) not in _TENSORS
+    if made.op in ("call_function", "call_method"):
+        return made.target.startswith(("operator:", "builtins:", ":")) or _is_list(argument)
+    return True
+
+
+_TENSORS = ("Tensor", "torch.Tensor")
+
+
+def _annotation(value: Value) -> str:
+    """The type that the code gives to a parameter; "" for any other value."""
+    function = value.owner.owner
+    if not isinstance(function, Function):
+        return ""
+    return function.parameters[function.inputs.index(value)].annotation

@@ -1,0 +1,154 @@
+"""Where numbers and tensors stand among arguments, and arguments with others in their place."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from runner.nn.recording.tensor_history import tensors_in
+
+Place = tuple[int | str, ...]  # of an argument: its number or name, then those inside of it
+Numbers = Mapping[Place, int]
+Leaves = Mapping[Place, Any]  # the numbers and tensors of a call; a tensor may stand as its shape
+
+
+@final
+@dataclass(frozen=True)
+class Change:
+    """A size that is another one now."""
+
+    old: int
+    new: int
+
+    @property
+    def ratio(self) -> Fraction:
+        return Fraction(self.new, self.old)
+
+    def of(self, size: int) -> int | None:
+        """Another size that changes as much; None where that is no whole number."""
+        scaled = size * self.ratio
+        return int(scaled) if scaled.denominator == 1 and scaled > 0 else None
+
+
+def leaves(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[Place, Any]:
+    """All whole numbers and tensors among arguments, inside lists, tuples and slices too."""
+    found: dict[Place, Any] = {}
+    for i, item in enumerate(args):
+        found.update(_leaves(item, (i,)))
+    for name, item in kwargs.items():
+        found.update(_leaves(item, (name,)))
+    return found
+
+
+def _leaves(thing: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    if isinstance(thing, Tensor) or type(thing) is int:
+        yield place, thing
+    elif isinstance(thing, list | tuple):
+        for i, item in enumerate(thing):
+            yield from _leaves(item, (*place, i))
+    elif isinstance(thing, slice):
+        for i, item in enumerate((thing.start, thing.stop, thing.step)):
+            yield from _leaves(item, (*place, i))
+
+
+def shapes(found: Leaves) -> dict[Place, Any]:
+    """The same with shapes in place of tensors."""
+    return {p: v.shape if isinstance(v, Tensor) else v for p, v in found.items()}
+
+
+def put(
+    args: Sequence[Any], kwargs: Mapping[str, Any], new: Mapping[Place, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments with other things at some places."""
+    if not new:
+        return [*args], {**kwargs}
+    return (
+        [_put(item, (i,), new) for i, item in enumerate(args)],
+        {name: _put(item, (name,), new) for name, item in kwargs.items()},
+    )
+
+
+def _put(thing: Any, place: Place, new: Mapping[Place, Any]) -> Any:
+    if place in new:
+        return new[place]
+    if isinstance(thing, slice):
+        return slice(*_put((thing.start, thing.stop, thing.step), place, new))
+    if isinstance(thing, list | tuple) and any(p[: len(place)] == place for p in new):
+        items = [_put(item, (*place, i), new) for i, item in enumerate(thing)]
+        return type(thing)(items) if type(thing) in (list, tuple) else tuple(items)
+    return thing
+
+
+def snapshot(thing: Any) -> Any:
+    """The same with lists of its own, which code may fill up later."""
+    if type(thing) is list or type(thing) is tuple:
+        return type(thing)(map(snapshot, thing))
+    return thing
+
+
+def resized(tensor: Tensor, sizes: Mapping[int, int]) -> Tensor:
+    """A tensor on meta with other sizes in some dimensions."""
+    shape = [sizes.get(dim, size) for dim, size in enumerate(tensor.shape)]
+    return torch.empty(shape, dtype=tensor.dtype, device="meta")
+
+
+def changes(before: Leaves, now: Leaves) -> dict[Place, Any]:
+    """What differs between the shapes and numbers of two calls: by place, for a tensor by its
+    dimension, as {dimension: Change}, for a number its Change. Places that cannot be compared,
+    since tensors have other numbers of dimensions, are left out."""
+    found: dict[Place, Any] = {}
+    for place, new in now.items():
+        old = before.get(place)
+        if isinstance(new, torch.Size) and isinstance(old, torch.Size) and len(old) == len(new):
+            dims = {
+                i: Change(a, b) for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b
+            }
+            if dims:
+                found[place] = dims
+        elif type(old) is int and type(new) is int and old != new:
+            found[place] = Change(old, new)
+    return found
+
+
+def kept_apart(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:
+    """Whether what a call gives fits what it is given, by (given, result) before and now: it gives
+    as many tensors, and where it only puts one tensor into another shape, the dimensions that
+    change are those which are made of dimensions that changed."""
+    (given, result), (given_now, result_now) = before, now
+    made, made_now = [*tensors_in(result)], [*tensors_in(result_now)]
+    if len(made) != len(made_now):
+        return False
+    took, took_now = [*tensors_in(given)], [*tensors_in(given_now)]
+    if not len(took) == len(took_now) == len(made) == 1 or took[0].numel() != made[0].numel():
+        return True
+    if took[0].dim() != took_now[0].dim() or made[0].dim() != made_now[0].dim():
+        return True
+    blocks, blocks_made = _blocks(took[0].shape, made[0].shape)
+    changed = {
+        b for b, x, y in zip(blocks, took[0].shape, took_now[0].shape, strict=True) if x != y
+    }
+    pairs = zip(blocks_made, made[0].shape, made_now[0].shape, strict=True)
+    return all(block in changed for block, x, y in pairs if x != y)
+
+
+def _blocks(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The dimensions of two shapes of the same number of elements as blocks that are made of each
+    other: for each dimension the number of its block."""
+    found: tuple[list[int], list[int]] = [], []
+    rest = [*one], [*other]
+    block = 0
+    while rest[0] or rest[1]:
+        sizes = [1, 1]
+        while rest[0] or rest[1]:
+            side = 0 if rest[0] and (sizes[0] <= sizes[1] or not rest[1]) else 1
+            if not rest[side]:
+                side = 1 - side
+            sizes[side] *= rest[side].pop(0)
+            found[side].append(block)
+            if sizes[0] == sizes[1]:
+                break
+        block += 1
+    return found

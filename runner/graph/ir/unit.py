@@ -1,0 +1,297 @@
+"""Units: the modules of a model, each with the functions it runs, and no weights."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, final
+
+from torch import nn
+
+from runner.errors import GraphError, did_you_mean
+from runner.graph.ir.argument import Argument, Made, map_made
+from runner.graph.ir.argument import Call as Call
+from runner.graph.ir.argument import Ref as Ref
+from runner.graph.ir.argument import Stored as Stored
+from runner.graph.ir.constants import check_constants
+from runner.graph.ir.containers import contained
+from runner.graph.ir.equality import alike
+from runner.graph.ir.moves import Move
+from runner.graph.ir.node import Function
+from runner.graph.ir.signature import with_argument
+from runner.graph.ir.weight import Start as Start
+from runner.graph.ir.weight import Weight as Weight
+
+Grade = Literal["graph", "shell", "basic", "open"]
+RESERVED = frozenset(dir(nn.Module()))  # names that a child cannot have: "forward", "training"
+
+
+@final
+class Unit(Made):
+    """One module of a model, in one of four grades.
+
+    graph   converted: `functions` hold its methods, everything can be changed
+    shell   its children can be changed; forward is inherited from the class it came from
+    basic   one call of a constructor; the inside is not looked at
+    open    a choice: candidates as children, what is to be decided in `facts` (see
+            `runner.nn.symbolic_modules`); gone once a sample is decided
+
+    Attributes that are read and written:
+
+    - `cls`: the class it came from.
+    - `call`: how it was constructed, without arguments equal to their default; None if unknown.
+      Its arguments may hold choices, and units (for modules given to a constructor).
+    - `children`: units by name, None for a child that is None. One unit may stand in two places.
+    - `parameters`, `buffers`: those of this very unit, by name; None for one that is None.
+    - `attributes`: plain attributes that the functions use, or that a shell needs.
+    - `inherits`: of grade graph, whether its generated class inherits from the class it came from,
+      for methods that no forward calls (train, get_extra_state, __call__); such a unit has all
+      attributes, as a shell.
+    - `edits`: (path, name, value) of attributes below that were changed behind the constructor.
+    - `starts`: calls that fill tensors once this unit is built, in order.
+    - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args behind the module,
+      kwargs) that are applied to the built module, for example re-parametrizations.
+    - `changed`: whether this unit is no longer what `call` makes. Every change made through a
+      method here or of one of its functions sets it, reading does not; set it yourself after
+      changing a dict by hand.
+    - `mutated`: whether it was changed or made through these methods, so by a mutator, and not by
+      a choice that was decided: what a picture frames.
+    - `origin`: the path it had in the graph before the first mutator, kept by copies and wherever
+      it is moved: whose weights it may start from. None for a unit that a mutator made, and where
+      no weights are inherited.
+    - `inserted`: whether a mutator put it between two others, where it is to change nothing at
+      first.
+    """
+
+    def __init__(self, grade: Grade, cls: Ref, call: Call | None = None) -> None:
+        self.grade: Grade = grade
+        self.cls = cls
+        self.call = call
+        self.children: dict[str, Unit | None] = {}
+        self.parameters: dict[str, Weight | None] = {}
+        self.buffers: dict[str, Weight | None] = {}
+        self.attributes: dict[str, Argument] = {}
+        self.inherits = False
+        self.facts: dict[str, Any] = {}
+        self.functions: dict[str, Function] = {}
+        self.edits: list[tuple[str, str, Argument]] = []
+        self.starts: list[Start] = []
+        self.hooked: list[Call] = []
+        self.origin: str | None = None
+        self.inserted = False
+        self._changed = False
+        self._mutated = False
+        # Functions that no copy of this unit shares, with those they are copies of, if any.
+        self._own: dict[str, Function | None] = {}
+
+    @classmethod
+    def of(cls, target: str, *args: Argument, **kwargs: Argument) -> "Unit":
+        """A new basic unit: `Unit.of("torch.nn:Conv2d", 16, 32, 3, padding=1)`.
+
+        Containers of units get them as children: `Unit.of("torch.nn:Sequential", one, other)`;
+        ModuleList takes a list, ModuleDict, and Sequential where names matter, a dict. Raises
+        GraphError for an argument that no source can hold.
+        """
+        check_constants((args, kwargs), target)
+        children = None if kwargs else contained(target, args)
+        if children is None:
+            unit = cls("basic", Ref(target), Call(target, args, kwargs))
+        else:
+            unit = cls("graph", Ref(f"torch.nn:{Ref(target).name}"))
+            for name, child in children.items():
+                unit._check_child(name, child)
+                unit.children[name] = child
+        unit._mutated = True
+        return unit
+
+    @property
+    def changed(self) -> bool:
+        return self._changed or self._is_edited()
+
+    @changed.setter
+    def changed(self, changed: bool) -> None:
+        self._changed = changed
+
+    @property
+    def mutated(self) -> bool:
+        return self._mutated or self._is_edited()
+
+    @mutated.setter
+    def mutated(self, mutated: bool) -> None:
+        self._mutated = mutated
+
+    # Functions: shared with copies of the unit until they are asked for
+
+    @property
+    def forward(self) -> Function:
+        """Its forward, to be read and changed. Raises GraphError for a unit without one."""
+        return self.edit("forward")
+
+    def edit(self, name: str) -> Function:
+        """One of its functions, to be read and changed; other copies of the model keep theirs."""
+        if name not in self.functions:
+            raise GraphError(
+                f"A {self.name} of grade {self.grade} has no function {name!r} that can be changed."
+            )
+        if name not in self._own:
+            shared = self._own[name] = self.functions[name]
+            self.functions[name] = shared.clone()
+        return self.functions[name]
+
+    def owns(self, name: str) -> bool:
+        """Whether one of its functions is its own to change: no copy of it shares the function."""
+        return name in self._own
+
+    def define(self, function: Function) -> None:
+        """Add a function, or replace the one of the same name."""
+        self.functions[function.name] = function
+        self._own[function.name] = None
+        self._changed = self._mutated = True
+
+    def settle(self) -> None:
+        """Share functions again that were only looked at; nobody may change one found before."""
+        for name, shared in [*self._own.items()]:
+            if shared is None or name not in self.functions:
+                continue
+            if alike(self.functions[name], shared):
+                self.functions[name] = shared
+                del self._own[name]
+            else:
+                self._own[name] = None
+                self._changed = self._mutated = True
+
+    def share(self) -> None:
+        """Let copies share all functions as they are now: nobody holds one to change it."""
+        self._own = {}
+
+    def _is_edited(self) -> bool:
+        """Whether a function is no longer what it was when it was asked for."""
+        return any(
+            shared is not None
+            and name in self.functions
+            and not alike(self.functions[name], shared)
+            for name, shared in self._own.items()
+        )
+
+    # Children and arguments
+
+    def add_child(self, name: str, unit: "Unit") -> str:
+        """Add a child under a name, with a number behind it where it is taken; gives the name."""
+        free, number = name, 2
+        while self.is_taken(free):
+            free, number = f"{name}{number}", number + 1
+        self.set_child(free, unit)
+        return free
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a name stands for something already, here or in every module."""
+        names = (self.children, self.parameters, self.buffers, self.attributes, self.functions)
+        return name in RESERVED or any(name in some for some in names)
+
+    def set_child(self, name: str, unit: "Unit | None") -> None:
+        """Add or replace a child.
+
+        Calls in `starts` and `edits` here about a unit that is gone go with it; those about one
+        that the new unit holds stay. `Graph.replace` does so for units above, and for ties, too.
+        Raises GraphError for a name that cannot be one, and for a unit that would hold itself.
+        """
+        self._check_child(name, unit)
+        before = self.children.get(name)
+        self.children[name] = unit
+        self._changed = True
+        changed = self if unit is None else unit
+        changed._mutated = True
+        if before is not None and before is not unit:
+            Move(before, unit).follow(self, name)
+
+    def _check_child(self, name: str, unit: object) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise GraphError(f"{name!r} cannot be the name of a child: it is empty or has a dot.")
+        if name in RESERVED:
+            raise GraphError(f"{name!r} cannot be the name of a child: every module has a {name}.")
+        if unit is not None and not isinstance(unit, Unit):
+            raise GraphError(
+                f"{unit!r} cannot be put at {name!r}: it is no Unit. Write Unit.of("
+                "'torch.nn:Linear', 8, 2) for a layer, or convert(module).root for a module."
+            )
+        if unit is not None and any(inner is self for _, inner in unit.walk()):
+            raise GraphError(f"{unit} cannot be put at {name!r}: {self} would stand in itself.")
+
+    def set_argument(self, name: str, value: Argument) -> None:
+        """Give the constructor another argument, by name. Raises GraphError without a `call`, and
+        for a value that no source can hold."""
+        if self.call is None:
+            raise GraphError(f"How this {self.name} was constructed is not known.")
+        check_constants(value, f"{self.name}, {name}")
+        self.call = with_argument(self.call, name, value)
+        self._changed = self._mutated = True
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, "Unit"]]:
+        """This unit and all below with their paths, parents first; a shared one once."""
+        seen: set[Unit] = set()
+        coming = [(prefix, self)]
+        while coming:
+            path, unit = coming.pop()
+            if unit in seen:
+                continue
+            seen.add(unit)
+            yield path, unit
+            above = f"{path}." if path else ""
+            below = [(above + name, child) for name, child in unit.children.items() if child]
+            coming += reversed(below)
+
+    def at(self, path: str) -> "Unit":
+        """The unit at a path below. Raises GraphError, naming near ones, when there is none."""
+        unit = self.find(path)
+        if unit is None:
+            near = did_you_mean(path, [p for p, _ in self.walk()])
+            raise GraphError(f"There is no unit {path!r}.{near}")
+        return unit
+
+    def find(self, path: str) -> "Unit | None":
+        """The unit at a path below; None where there is none."""
+        unit: Unit | None = self
+        for name in path.split(".") if path else ():
+            unit = unit.children.get(name) if unit is not None else None
+        return unit
+
+    def shallow(self) -> "Unit":
+        """A copy with the same units below; functions are shared until they are asked for."""
+        twin = Unit(self.grade, self.cls, self.call)
+        twin.children = {**self.children}
+        twin.parameters = {**self.parameters}
+        twin.buffers = {**self.buffers}
+        twin.attributes = {**self.attributes}
+        twin.inherits = self.inherits
+        twin.facts = {**self.facts}
+        twin.functions = {**self.functions}
+        twin.edits = [*self.edits]
+        twin.starts = [*self.starts]
+        twin.hooked = [*self.hooked]
+        twin.origin, twin.inserted = self.origin, self.inserted
+        twin._changed, twin._mutated = self._changed, self._mutated
+        for name, shared in self._own.items():  # someone may hold it, to change it in this unit
+            if name in self.functions:
+                twin.functions[name], twin._own[name] = self.functions[name].clone(), shared
+        return twin
+
+    def copy(self, copies: "dict[Unit, Unit]") -> "Unit":
+        """A copy of this unit and all below."""
+        if self in copies:
+            return copies[self]
+        twin = copies[self] = self.shallow()
+        twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
+        twin.call = self.call and _copy_call(self.call, copies)
+        twin.starts = [start.moved(lambda unit: unit.copy(copies)) for start in self.starts]
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<{self.grade} {self.name}>"
+
+
+def _copy_call(call: Call, copies: dict[Unit, Unit]) -> Call:
+    """A constructor call, with the units anywhere among its arguments copied."""
+    args, kwargs = map_made((call.args, dict(call.kwargs)), lambda unit: unit.copy(copies))
+    return Call(call.target, args, kwargs)
+
+
+def labels(unit: Unit) -> Sequence[str]:
+    """The labels a unit can be found by: those of its choices, or the name of a Placeholder."""
+    return tuple(unit.facts.get("labels", ()))

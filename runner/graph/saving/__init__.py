@@ -1,1 +1,0 @@
-"""A graph as JSON, and back."""

@@ -1,0 +1,4 @@
+"""Transforms of a graph: mutations, resolution of choices, alias analysis.
+
+No front end, no codegen.
+"""

@@ -1,0 +1,268 @@
+"""Alias analysis: which values of a model may share memory, and what changes it in place.
+
+Points are values of functions, and the inputs and outputs of units that others run. An edge leads
+from a point to one that may be the same tensor, a view of it, or a container of it. The analysis
+looks at no order of execution (`call_graph` does), and code that was not read may do anything.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from runner.graph.ir.argument import Argument, Value, values_in
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.memory_effects import (
+    facts_of,
+    is_torch,
+    joins_lists,
+    may_be_list,
+    unit_shares,
+    works_in_place,
+    written,
+)
+from runner.graph.ir.node import Block, Function, Node
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.call_graph import CallGraph, Owner, Place
+from runner.graph.transforms.call_sites import is_in_order
+
+Point = tuple[Hashable, Hashable]  # (owner, value), (unit, "in"), (unit, "out"), (unit, ".name")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Write:
+    """A place that changes a tensor in place; `unit` is the module that does it, where telling it
+    `inplace=False` would end that."""
+
+    place: Place
+    unit: Unit | None = None
+
+
+@final
+class Aliases:
+    """The points of a graph, and how they hang together; to be built anew after any change."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.writes: dict[Point, list[Write]] = defaultdict(list)
+        self.call_graph = CallGraph(graph.functions)
+        self._derived: dict[Point, list[Point]] = defaultdict(list)
+        self._derived_in_code: dict[Point, list[Point]] = defaultdict(list)
+        self._sources: dict[Point, list[Point]] = defaultdict(list)
+        for _, unit in graph.units():
+            self._add(unit)
+        for name, function in graph.functions.items():
+            self._block(None, function.block, returned(None, name))
+
+    # Queries
+
+    def derived(
+        self,
+        starts: Iterable[Point],
+        *,
+        without: Iterable[Point] = (),
+        through_units: bool = True,
+    ) -> dict[Point, None]:
+        """All points that may hold the memory of one of `starts`, and these, but for those only
+        reached through the points in `without` or, with `through_units` false, through units that
+        work in place."""
+        edges = self._derived if through_units else self._derived_in_code
+        return _closed(starts, edges, set(without))
+
+    def sharing(
+        self, starts: Iterable[Point], *, without: Iterable[Point] = ()
+    ) -> dict[Point, None]:
+        """All points whose memory may be that of one of `starts`: what these are derived from, and
+        all that is derived from that."""
+        skipped = set(without)
+        return _closed(_closed(starts, self._sources, skipped), self._derived, skipped)
+
+    # Units
+
+    def _add(self, unit: Unit) -> None:
+        self.call_graph.add_children(unit)
+        if unit.grade == "graph":
+            for name, function in unit.functions.items():
+                self._block(unit, function.block, returned(unit, name))
+            if is_in_order(unit):
+                self._in_order(unit)
+            elif forward := unit.functions.get("forward"):
+                for value in forward.inputs[:1]:
+                    self._edge((unit, "in"), (unit, value))
+                self._edge(returned(unit, "forward"), (unit, "out"))
+        elif unit.grade == "basic":
+            self._basic(unit, [(unit, "in")], [(unit, "out")], (unit, None))
+        else:
+            self._unread(unit)
+
+    def _in_order(self, unit: Unit) -> None:
+        last: Point = (unit, "in")
+        for child in unit.children.values():
+            if child is not None:
+                self._edge(last, (child, "in"))
+                last = (child, "out")
+        self._edge(last, (unit, "out"))
+
+    def _unread(self, unit: Unit) -> None:
+        """A unit whose forward was not read: it may give anything to any child."""
+        self.writes[unit, "in"].append(Write((unit, None)))
+        self._edge((unit, "in"), (unit, "out"))
+        for child in unit.children.values():
+            if child is not None:
+                self._edge((unit, "in"), (child, "in"))
+                self._edge((child, "out"), (unit, "in"))
+
+    def _basic(self, unit: Unit, given: list[Point], made: list[Point], place: Place) -> None:
+        """A run of a unit that is not looked into."""
+        if works_in_place(unit):
+            for point in given[:1]:
+                self.writes[point].append(Write(place, unit))
+                for output in made:
+                    self._edge(point, output, in_code=False)
+            return
+        if not is_torch(unit):
+            for point in given:
+                self.writes[point].append(Write(place))
+        if unit_shares(unit) != "never":
+            self._edges(given, made)
+
+    # Code
+
+    def _block(self, owner: Owner, block: Block, result: Point) -> None:
+        for node in block.nodes:
+            if node.op == "output":
+                self._edges(self._points(owner, node.args), [result])
+            else:
+                self._node(owner, node)
+
+    def _node(self, owner: Owner, node: Node) -> None:
+        given, made = self._points(owner, node.inputs), self._points(owner, node.outputs)
+        match node.op:
+            case "call_module" if owner is not None:
+                self._call(owner, node, given, made)
+            case "call_function" | "call_method":
+                self._computed(owner, node, given, made)
+            case "list" | "dict" | "unpack":
+                self._edges(given, made)
+            case "if" | "with":
+                for block in node.blocks:
+                    self._nested(owner, block, node.outputs)
+            case "loop":
+                self._loop(owner, node)
+            case "get_attr" if owner is not None:
+                self._edges(_attribute(owner, node.target), made)
+            case "set_attr" if owner is not None:
+                self._edges(given, _attribute(owner, node.target))
+            case _:
+                pass
+
+    def _nested(self, owner: Owner, block: Block, outputs: list[Value]) -> None:
+        for inner in block.nodes[:-1]:
+            self._node(owner, inner)
+        for result, output in zip(block.results, outputs, strict=True):
+            self._edges(self._points(owner, result), [(owner, output)])
+
+    def _loop(self, owner: Owner, node: Node) -> None:
+        (block,) = node.blocks
+        for inner in block.nodes[:-1]:
+            self._node(owner, inner)
+        carried = zip(node.args[2:], block.results[1:], block.inputs[1:], node.outputs, strict=True)
+        for first, later, inside, output in carried:
+            points = self._points(owner, (first, later))
+            self._edges(points, [(owner, inside), (owner, output)])
+
+    def _call(self, owner: Unit, node: Node, given: list[Point], made: list[Point]) -> None:
+        """A call of a unit; of a part of what is not looked into, nothing is known."""
+        unit = owner.find(node.path)
+        if unit is None:
+            self._unknown((owner, node), given, made)
+            return
+        self.call_graph.add_call(unit, owner, node)
+        function = unit.functions.get(node.method)
+        if function is not None:
+            self._into(unit, function, owner, node)
+            self._edges([returned(unit, node.method)], made)
+        elif node.method != "forward":
+            self._unknown((owner, node), given, made)
+        elif unit.grade == "basic":
+            self._basic(unit, given, made, (owner, node))
+        else:
+            self._edges(given, [(unit, "in")])
+            self._edges([(unit, "out")], made)
+
+    def _into(self, unit: Owner, function: Function, owner: Owner, node: Node) -> None:
+        """What a node gives to the parameters of a function."""
+        names = [parameter.name for parameter in function.parameters]
+        given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+        for name, value in zip(names, function.inputs, strict=True):
+            self._edges(self._points(owner, given.get(name)), [(unit, value)])
+
+    def _computed(self, owner: Owner, node: Node, given: list[Point], made: list[Point]) -> None:
+        """A call of a function or method."""
+        if node.target[:1] == ":":
+            function = self.graph.functions.get(node.target[1:])
+            if function is not None:
+                self._into(None, function, owner, node)
+                self._edges([returned(None, function.name)], made)
+                return
+        facts = facts_of(node)
+        if not facts.is_known:
+            self._unknown((owner, node), given, made)
+            return
+        changed = self._points(owner, written(node))
+        for point in changed:
+            self.writes[point].append(Write((owner, node)))
+        self._edges(changed if facts.shares == "always" else [], made)
+        if facts.shares == "maybe" or joins_lists(node):
+            self._edges(given, made)
+        if facts.fills or (node.target == "operator:setitem" and may_be_list(node.args[0])):
+            self._edges(given[1:], given[:1])
+
+    def _unknown(self, place: Place, given: list[Point], made: list[Point]) -> None:
+        for point in given:
+            self.writes[point].append(Write(place))
+        self._edges(given, made)
+
+    # Edges
+
+    def _points(self, owner: Owner, argument: Argument) -> list[Point]:
+        return [(owner, value) for value in values_in(argument)]
+
+    def _edges(self, sources: Iterable[Point], derived: Iterable[Point]) -> None:
+        targets = [*derived]
+        for source in sources:
+            for target in targets:
+                self._edge(source, target)
+
+    def _edge(self, source: Point, derived: Point, *, in_code: bool = True) -> None:
+        self._derived[source].append(derived)
+        if in_code:
+            self._derived_in_code[source].append(derived)
+        self._sources[derived].append(source)
+
+
+def returned(owner: Owner, name: str) -> Point:
+    """What a function returns."""
+    return owner, f"{name}()"
+
+
+def _attribute(owner: Unit, path: str) -> list[Point]:
+    """An attribute below a unit that code sets, or reads."""
+    above, _, name = path.rpartition(".")
+    unit = owner.find(above)
+    return [] if unit is None else [(unit, f".{name}")]
+
+
+def _closed(
+    starts: Iterable[Point], edges: Mapping[Point, list[Point]], without: set[Point]
+) -> dict[Point, None]:
+    """The points that can be reached, in the order in which they are."""
+    found = dict.fromkeys(starts)
+    waiting = [*found]
+    while waiting:
+        for point in edges.get(waiting.pop(), ()):
+            if point not in found and point not in without:
+                found[point] = None
+                waiting.append(point)
+    return found

@@ -1,0 +1,149 @@
+"""The call graph: which code calls a unit, which units hold it, and what may run after what."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+from runner.graph.ir.node import Function, Node
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.call_sites import behind, is_in_order
+
+Owner = Unit | None  # whose code a function is; None for the graph's own functions
+Place = tuple[Owner, Node | None]  # a node in the code of a unit, or a unit that others run
+
+
+@final
+class CallGraph:
+    """The calls of units in code, as (caller, function, node), and the parents of each unit."""
+
+    def __init__(self, functions: Mapping[str, Function]) -> None:
+        self.functions = functions
+        self.calls: dict[Unit, list[tuple[Unit, Function, Node]]] = defaultdict(list)
+        self.parents: dict[Unit, list[Unit]] = defaultdict(list)
+
+    def add_children(self, unit: Unit) -> None:
+        """Notes a unit as the parent of its children."""
+        for child in unit.children.values():
+            if child is not None:
+                self.parents[child].append(unit)
+
+    def add_call(self, unit: Unit, owner: Unit, node: Node) -> None:
+        """Notes a call of a unit by a node in the code of another one."""
+        self.calls[unit].append((owner, function_of(node), node))
+
+    def runs_after(self, place: Place) -> set[Place]:
+        """All places that may be executed after one was."""
+        return _After(self).of(place)
+
+    def runs_in(self, unit: Unit) -> set[Place]:
+        """All places that are executed when a unit is called."""
+        return _After(self).within(unit)
+
+    def runs_its_children(self, unit: Unit) -> bool:
+        """Whether no code that can be seen calls the children of a unit, so that a call of the
+        unit itself runs them. Code above a Sequential may call them one by one instead."""
+        if not is_in_order(unit):
+            return unit.grade == "shell"
+        above = self.parents[unit]
+        return not above or unit in self.calls or any(
+            parent.grade != "graph" or parent.inherits or is_in_order(parent) for parent in above
+        )  # fmt: skip
+
+
+@final
+class _After:
+    """Collects what may run after a place: later nodes, what these call, and so on upwards."""
+
+    def __init__(self, graph: CallGraph) -> None:
+        self._graph = graph
+        self._found: set[Place] = set()
+        self._whole: set[tuple[Owner, str]] = set()  # functions that run as a whole
+        self._left: set[tuple[Owner, Any]] = set()
+
+    def of(self, place: Place) -> set[Place]:
+        unit, node = place
+        if node is not None:
+            self._behind(unit, node)
+        elif unit is not None:
+            self._behind_unit(unit)
+        return self._found
+
+    def within(self, unit: Unit) -> set[Place]:
+        self._unit(unit)
+        return self._found
+
+    def _behind(self, owner: Owner, node: Node) -> None:
+        """What runs after a node of a unit's code."""
+        for later in (*behind(node), *_in_loops(node)):
+            self._node(owner, later)
+        function = function_of(node)
+        if owner is not None and (owner, function) not in self._left:
+            self._left.add((owner, function))
+            self._behind_calls(owner, function.name)
+            if function.name == "forward":
+                self._behind_unit(owner)
+
+    def _behind_unit(self, unit: Unit) -> None:
+        """What runs after a unit that others run: a Sequential, or code that was not read."""
+        if (unit, None) in self._left:
+            return
+        self._left.add((unit, None))
+        for parent in self._graph.parents[unit]:
+            if is_in_order(parent):
+                children = [*parent.children.values()]
+                for child in children[children.index(unit) + 1 :]:
+                    self._unit(child)
+            elif parent.grade == "graph":
+                continue
+            else:
+                self._unit(parent)
+            self._behind_calls(parent, "forward")
+            self._behind_unit(parent)
+
+    def _behind_calls(self, unit: Unit, name: str) -> None:
+        for owner, _, node in self._graph.calls.get(unit, ()):
+            if node.method == name:
+                self._behind(owner, node)
+
+    def _node(self, owner: Owner, node: Node) -> None:
+        if (owner, node) in self._found:
+            return
+        self._found.add((owner, node))
+        if node.op == "call_module" and owner is not None:
+            unit = owner.find(node.path)
+            self._unit(unit, node.method)
+        elif node.target[:1] == ":" and (own := self._graph.functions.get(node.target[1:])):
+            self._function(None, own)
+
+    def _unit(self, unit: Unit | None, name: str = "forward") -> None:
+        """All that runs in a unit."""
+        if unit is None or (unit, name) in self._whole:
+            return
+        self._whole.add((unit, name))
+        self._found.add((unit, None))
+        if name in unit.functions:
+            self._function(unit, unit.functions[name])
+        elif unit.grade != "basic":
+            for child in unit.children.values():
+                self._unit(child)
+
+    def _function(self, owner: Owner, function: Function) -> None:
+        for node in function.nodes:
+            self._node(owner, node)
+
+
+def _in_loops(node: Node) -> Iterator[Node]:
+    """The nodes of all loops that a node is in: they may run again."""
+    above = node.block.owner
+    while isinstance(above, Node):
+        if above.op == "loop":
+            yield from above.walk()
+        above = above.block.owner
+
+
+def function_of(node: Node) -> Function:
+    """The function that a node is in."""
+    owner: Any = node.block.owner
+    while not isinstance(owner, Function):
+        owner = owner.block.owner
+    return owner

@@ -1,0 +1,109 @@
+"""InputChoices that are decided: they have no weights, so their calls become what they do."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.argument import Value as Result
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Function, Node, Parameter
+from runner.graph.ir.unit import Unit
+from runner.space.choice import Choice, Value
+
+
+def input_choice(unit: Unit, ask: Callable[[Choice], Value]) -> Unit:
+    """A unit that picks and reduces; calls of it are later replaced by what it does."""
+    facts = unit.facts
+    chosen = ask(facts["choice"]) if facts["choice"] is not None else facts["chosen"]
+    decided = Unit("graph", unit.cls)
+    decided.changed = True
+    decided.facts = {"chosen": chosen, "reduction": facts["reduction"]}
+    forward = Function("forward", [Parameter("inputs")])
+    picked = [forward.call_function("operator:getitem", forward.inputs[0], i) for i in chosen]
+    forward.result = reduce_inputs(forward, picked, facts["reduction"])
+    decided.functions["forward"] = forward
+    return decided
+
+
+def reduce_inputs(function: Function, picked: Sequence[Argument], reduction: str) -> Argument:
+    """Nodes that join the chosen inputs of an InputChoice."""
+    if reduction == "none":
+        return [*picked]
+    if len(picked) < 2:
+        return picked[0] if picked else None
+    if reduction == "concat":
+        return function.call_function("torch:cat", [*picked], dim=1)
+    total = picked[0]
+    for item in picked[1:]:
+        total = function.call_function("operator:add", total, item)
+    if reduction == "mean":
+        return function.call_function("operator:truediv", total, len(picked))
+    return total
+
+
+def inline_inputs(graph: Graph) -> None:
+    """Replace calls of decided InputChoices by the operations they stand for."""
+    picks = {unit for _, unit in graph.root.walk() if _is_pick(unit)}
+    if not picks:
+        return
+    for _, unit in [*graph.root.walk()]:
+        for name, function in [*unit.functions.items()]:
+            if any(_picked(unit, node) in picks for node in function.nodes):
+                function = unit.edit(name)
+                unit.changed = True
+                for node in function.nodes:
+                    if (pick := _picked(unit, node)) in picks and pick is not None:
+                        _inline(function, node, pick)
+    for _, unit in [*graph.root.walk()]:
+        _drop_unused(unit, picks)
+
+
+def _is_pick(unit: Unit) -> bool:
+    return unit.name in ("InputChoice", "ChosenInputs") and "chosen" in unit.facts
+
+
+def _picked(unit: Unit, node: Node) -> Unit | None:
+    """The unit that a node calls, if it is one below."""
+    if node.op != "call_module" or not node.path:
+        return None
+    below: Unit | None = unit
+    for name in node.path.split("."):
+        below = below.children.get(name) if below is not None else None
+    return below
+
+
+def _inline(function: Function, node: Node, pick: Unit) -> None:
+    """Put the operations of an InputChoice in the place of a call of it."""
+    given = node.args[0] if node.args else next(iter(node.kwargs.values()))
+    with function.inserting_before(node):
+        picked = [*_items(function, given, pick.facts["chosen"])]
+        result = reduce_inputs(function, picked, pick.facts["reduction"])
+    [old] = node.outputs
+    if isinstance(result, Result) and not result.name and result.users.keys() <= {node}:
+        result.name = old.name
+    old.replace_all_uses_with(result)
+    function.erase_node(node)
+    source = given.node if isinstance(given, Result) else None
+    if source is not None and source.op == "list" and not source.users:
+        function.erase_node(source)
+
+
+def _items(function: Function, given: Argument, chosen: Sequence[int]) -> Iterator[Argument]:
+    """Some elements of a list: themselves where they are known, else by their index."""
+    source = given.node if isinstance(given, Result) else None
+    if source is not None and source.op == "list" and len(source.users) == 1:
+        given = [*source.args]  # nobody else has the list, so it is as it was made
+    for i in chosen:
+        if isinstance(given, list | tuple):
+            yield given[i]
+        else:
+            yield function.call_function("operator:getitem", given, i)
+
+
+def _drop_unused(unit: Unit, picks: set[Unit]) -> None:
+    """Remove decided InputChoices that nothing calls; others stay as small modules."""
+    if unit.cls.module == "torch.nn" or unit.grade == "shell":
+        return  # a container's children keep their places, a shell's forward calls what it will
+    for name, child in [*unit.children.items()]:
+        if child in picks:
+            del unit.children[name]
+            unit.changed = True

@@ -1,0 +1,124 @@
+"""Puts one graph into another: its units, and the functions and tensors that they need."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from runner.graph.ir.argument import Argument, Call, Stored
+from runner.graph.ir.equality import alike
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Function
+from runner.graph.ir.unit import Unit
+from runner.graph.ir.weight import Weight
+
+Names = dict[str, str]  # as they were, and as they are now, where that differs
+
+
+def graft(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
+    """Put a copy of another graph below this one; `put` is given its root, places it, and says
+    under which path. Gives that path.
+
+    Functions and tensors of a name that stands for something else here get another one.
+    """
+    copy = made.copy()
+    tensors = _new_names(graph.tensors, copy.tensors, torch.equal)
+    if tensors:
+        _rename_tensors(copy, tensors)
+    functions = _new_names(graph.functions, copy.functions, alike)
+    if functions:
+        _rename_functions(copy, functions)
+    graph.tensors |= copy.tensors
+    graph.functions = {**copy.functions, **graph.functions}
+    path = put(copy.root)
+    graph.ties += [(f"{path}.{one}", f"{path}.{other}") for one, other in copy.ties]
+    graph.notes += [
+        replace(note, path=".".join(filter(None, (path, note.path)))) for note in copy.notes
+    ]
+    return path
+
+
+def _new_names(here: dict[str, Any], there: dict[str, Any], same: Callable[..., bool]) -> Names:
+    """New names for what stands there under a name that is something else here."""
+    names: Names = {}
+    for name, thing in there.items():
+        if name in here and not same(here[name], thing):
+            number = 2
+            while (free := f"{name}_{number}") in {*here, *there, *names.values()}:
+                number += 1
+            names[name] = free
+    return names
+
+
+def _rename_functions(graph: Graph, names: Names) -> None:
+    targets = {f":{old}": f":{new}" for old, new in names.items()}
+    for function in _functions(graph, lambda f: any(n.target in targets for n in f.nodes)):
+        for node in function.nodes:
+            node.target = targets.get(node.target, node.target)
+    renamed = {}
+    for old, function in graph.functions.items():
+        function.name = names.get(old, old)
+        renamed[function.name] = function
+    graph.functions = renamed
+
+
+def _rename_tensors(graph: Graph, names: Names) -> None:
+    def new(argument: Argument) -> Argument:
+        return _renamed(argument, names)
+
+    def differs(function: Function) -> bool:
+        return any(
+            new((n.args, {**n.kwargs})) != (n.args, {**n.kwargs}) for n in function.block.walk()
+        )
+
+    for function in _functions(graph, differs):
+        for node in function.block.walk():
+            node.args, node.kwargs = new(node.args), new({**node.kwargs})
+    for _, unit in graph.units():
+        unit.call = new(unit.call)
+        unit.attributes = new(unit.attributes)
+        unit.edits = [(path, name, new(value)) for path, name, value in unit.edits]
+        unit.hooked = new(unit.hooked)
+        unit.starts = [
+            replace(start, args=new(start.args), kwargs=new({**start.kwargs}), part=new(start.part))
+            for start in unit.starts
+        ]
+        for weights in (unit.parameters, unit.buffers):
+            weights.update({name: _of_renamed(weight, names) for name, weight in weights.items()})
+    graph.tensors = {names.get(name, name): tensor for name, tensor in graph.tensors.items()}
+
+
+def _of_renamed(weight: Weight | None, names: Names) -> Weight | None:
+    return weight and replace(weight, start=_renamed(weight.start, names))
+
+
+def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Function]:
+    """All functions that are wanted, of the graph and of its units, to be changed."""
+    found = [function for function in graph.functions.values() if wanted(function)]
+    for _, unit in graph.units():
+        changed = unit.changed, unit.mutated
+        names = [name for name, function in unit.functions.items() if wanted(function)]
+        found += [unit.edit(name) for name in names]
+        if names:
+            unit.share()  # a name is no change of what is done
+        unit.changed, unit.mutated = changed
+    return found
+
+
+def _renamed(argument: Argument, names: Names) -> Argument:
+    """An argument with other names for the tensors in it."""
+    kind = type(argument)
+    if kind is Stored:
+        return replace(argument, name=names.get(argument.name, argument.name))
+    if kind is tuple or kind is list:
+        return kind(_renamed(item, names) for item in argument)
+    if kind is dict:
+        return {_renamed(k, names): _renamed(v, names) for k, v in argument.items()}
+    if kind is Call:
+        return replace(
+            argument,
+            args=_renamed(argument.args, names),
+            kwargs=_renamed({**argument.kwargs}, names),
+        )
+    return argument

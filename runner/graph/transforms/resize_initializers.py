@@ -1,0 +1,140 @@
+"""First values for tensors that got another size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.ir.argument import Argument, Call, Stored
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.nested import Place, leaves, put
+from runner.graph.ir.weight import Start, Weight
+
+Shape = tuple[int, ...]
+
+
+def resized_weight(graph: Graph, weight: Weight, dim: int, size: int) -> Weight:
+    """A parameter or buffer with another size in a dimension, and a first value of that size: made
+    with it where the expression says the old one, or else cut, or repeated, to it."""
+    shape = tuple(size if i == dim else old for i, old in enumerate(weight.shape))
+    if weight.start is None:
+        return replace(weight, shape=shape)
+    for start in _with_size(weight.start, weight.shape[dim], size):
+        if _shape(graph, start) == shape:
+            return replace(weight, shape=shape, start=start)
+    return replace(weight, shape=shape, start=_cut(weight.start, weight.shape, shape))
+
+
+def fit_starts(graph: Graph) -> None:
+    """Have values that fill tensors of mutated units fit these as they are now: cut, or repeated,
+    to their size. Calls that cannot be made any more are left out."""
+    builder = _meta(graph)
+    for _, owner in graph.units():
+        if any(_is_sized(start) for start in owner.starts):
+            starts = (_fitted(s, builder) if _is_sized(s) else s for s in owner.starts)
+            owner.starts = [start for start in starts if start is not None]
+
+
+def _is_sized(start: Start) -> bool:
+    """Whether a start may be for one size only, and that be another one now."""
+    if not start.unit.mutated:
+        return False
+    return bool(start.part) or any(isinstance(a, Call | Stored) for a in start.args)
+
+
+@torch.no_grad()
+def _fitted(start: Start, builder: Builder) -> Start | None:
+    """A start for the size that its tensor has; None where it cannot be one."""
+    with torch.device("meta"):
+        module = builder.module(start.unit, "")
+    tensor: Any = module
+    for name in start.name.split("."):
+        tensor = getattr(tensor, name, None)
+    if not isinstance(tensor, Tensor):
+        return start
+
+    def fit(argument: Argument) -> Argument:
+        shape = _shape(builder.graph, argument)
+        if start.part or shape is None or len(shape) != tensor.dim() or shape == tensor.shape:
+            return argument
+        new = tuple(tensor.shape)
+        return (_about_centre if "Conv" in start.unit.name else _cut)(argument, shape, new)
+
+    start = replace(start, args=tuple(map(fit, start.args)))
+    try:
+        with torch.device("meta"):
+            builder.fill(start, module)
+    except Exception:
+        return None
+    return start
+
+
+def _cut(value: Argument, old: Sequence[int], new: Sequence[int]) -> Call:
+    """An expression, cut to a shape; repeated before where that is larger."""
+    times = tuple(-(-b // a) for a, b in zip(old, new, strict=True))
+    if any(time > 1 for time in times):
+        value = Call(".repeat", (value, *times))
+    cut = tuple(slice(None) if a == b else slice(None, b) for a, b in zip(old, new, strict=True))
+    while cut[-1] == slice(None):
+        cut = cut[:-1]
+    return Call("operator:getitem", (value, cut))
+
+
+def _about_centre(value: Argument, old: Sequence[int], new: Sequence[int]) -> Argument:
+    """The weight of a convolution, cut to a shape; a kernel is cut, or has zeros, on all sides."""
+    pads: list[int] = []
+    for a, b in [*zip(old, new, strict=True)][:1:-1]:
+        pads += [(b - a) // 2, b - a - (b - a) // 2]
+    if any(pads):
+        value = Call("torch.nn.functional:pad", (value, tuple(pads)))
+    between = (*old[:2], *new[2:])
+    return value if tuple(new) == between else _cut(value, between, new)
+
+
+def _with_size(start: Argument, old: int, new: int) -> list[Argument]:
+    """An expression with a size in it changed: at each place alone, and at all."""
+    if not isinstance(start, Call):
+        return []
+    places = [place for place, value in _numbers(start).items() if value == old]
+    some = [[place] for place in places] + ([places] if len(places) > 1 else [])
+    return [_put(start, dict.fromkeys(at, new)) for at in some]
+
+
+def _numbers(call: Call) -> dict[Place, int]:
+    """All whole numbers in a call, and in calls inside of it."""
+    found: dict[Place, int] = dict(leaves(call.args, call.kwargs))
+    for i, item in enumerate(call.args):
+        if isinstance(item, Call):
+            found |= {(i, *place): value for place, value in _numbers(item).items()}
+    return found
+
+
+def _put(call: Call, new: Mapping[Place, int]) -> Call:
+    args, kwargs = put(call.args, call.kwargs, new)
+    for i, item in enumerate(args):
+        if isinstance(item, Call):
+            args[i] = _put(item, {place[1:]: v for place, v in new.items() if place[0] == i})
+    return Call(call.target, tuple(args), kwargs)
+
+
+def _shape(graph: Graph, value: Argument) -> Shape | None:
+    """The shape of what an expression gives; None where that is no tensor."""
+    if not isinstance(value, Call | Stored):
+        return None
+    try:
+        with torch.device("meta"):
+            made = _meta(graph).constant(value)
+    except Exception:
+        return None
+    return tuple(made.shape) if isinstance(made, Tensor) else None
+
+
+def _meta(graph: Graph) -> Builder:
+    return Builder(graph, _never, torch.device("meta"))
+
+
+def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    raise AssertionError("this is made, and not run")

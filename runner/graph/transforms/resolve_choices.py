@@ -1,0 +1,115 @@
+"""Decides the choices of a space on its graph."""
+
+from dataclasses import replace
+from typing import final
+
+from runner.graph.ir.argument import Argument, Call
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.signature import drop_defaults
+from runner.graph.ir.symbolic import has_choices, is_closed, is_open, labels_in, open_labels
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.inline_input_choices import inline_inputs
+from runner.graph.transforms.resolve_modules import ANYHOW, CHOSEN, KINDS, Ask, take_anything
+from runner.nn.expression import Expression
+
+
+def decided(graph: Graph, ask: Ask) -> Graph:
+    """A graph in which every choice is decided: open units are what was chosen, under the same
+    names, and expressions are values.
+
+    Units in which nothing is open are those of the given graph: copy the result before changing
+    it. `ask` is asked as often as a choice is met, and answers the same each time.
+    """
+    deciding = _Deciding(ask)
+    twin = graph.copy(deciding.unit(graph.root))
+    inline_inputs(twin)
+    take_anything(twin.root)
+    deciding.finish(twin)
+    return twin
+
+
+@final
+class _Deciding:
+    """One pass over a tree of units; a unit that stands in two places is decided once."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self._done: dict[Unit, Unit] = {}
+        self._copies: list[Unit] = []
+
+    def unit(self, unit: Unit) -> Unit:
+        """What a unit becomes: itself where nothing is open; else a copy, all below decided, of
+        itself or of what was chosen."""
+        if unit not in self._done:
+            chosen = unit
+            while chosen.grade == "open":
+                chosen = KINDS[chosen.name](chosen, self.ask)
+            if ANYHOW in chosen.facts:
+                chosen.facts[CHOSEN] = unit.name != "Cell"
+            if is_closed(chosen):
+                self._done[chosen] = chosen
+            self._done[unit] = self._done.get(chosen) or self._copy(chosen)
+        return self._done[unit]
+
+    def finish(self, graph: Graph) -> None:
+        """Have calls that fill tensors speak of units of the graph; forget those of others. Let
+        copies of the graph share all functions."""
+        for unit in self._copies:
+            unit.share()
+        filling = [unit for unit in self._copies if unit.starts]
+        units = {unit for _, unit in graph.root.walk()} if filling else set()
+        for unit in filling:
+            starts = (replace(s, unit=self._done.get(s.unit, s.unit)) for s in unit.starts)
+            unit.starts = [
+                replace(
+                    s,
+                    args=self.value(s.args),
+                    kwargs=self.value({**s.kwargs}),
+                    part=self.value(s.part),
+                )
+                for s in starts
+                if s.unit in units
+            ]
+
+    def _copy(self, unit: Unit) -> Unit:
+        twin = self._done[unit] = unit.shallow()
+        self._copies.append(twin)
+        for name, child in unit.children.items():
+            if child is not None:
+                twin.children[name] = self.unit(child)
+        # The constructor makes this again if all that is open here was handed to it.
+        twin.changed |= not open_labels(unit) <= labels_in(unit.call)
+        if (call := unit.call) is not None:
+            twin.call = Call(call.target, self.value(call.args), self.value({**call.kwargs}))
+            if unit.grade == "basic":
+                twin.call = drop_defaults(twin.call)
+        twin.attributes = self.value(unit.attributes)
+        for weights in (twin.parameters, twin.buffers):
+            for name, weight in weights.items():
+                if weight is not None:
+                    shape, start = self.value(weight.shape), self.value(weight.start)
+                    weights[name] = replace(weight, shape=shape, start=start)
+        for name, function in unit.functions.items():
+            if has_choices(function):
+                twin.changed = True
+                for node in twin.edit(name).block.walk():
+                    if is_open((node.args, {**node.kwargs})):
+                        node.args, node.kwargs = self.value(node.args), self.value({**node.kwargs})
+        return twin
+
+    def value(self, argument: Argument) -> Argument:
+        """An argument with every expression in it replaced by its value."""
+        kind = type(argument)
+        if isinstance(argument, Expression):
+            return argument.resolve(self.ask)
+        if kind is tuple or kind is list:
+            return kind(self.value(item) for item in argument)
+        if kind is dict:
+            return {self.value(k): self.value(v) for k, v in argument.items()}
+        if kind is slice:
+            return slice(*map(self.value, (argument.start, argument.stop, argument.step)))
+        if kind is Call:
+            return Call(argument.target, self.value(argument.args), self.value(argument.kwargs))
+        if kind is Unit:
+            return self.unit(argument)
+        return argument

@@ -1,0 +1,218 @@
+"""The built-in mutators: what becomes of each primitive that a sample decides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, final
+from weakref import WeakValueDictionary
+
+from runner.graph.ir.argument import Argument, Ref
+from runner.graph.ir.argument import Value as Result
+from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.inline_input_choices import input_choice
+from runner.nn.expression import Expression
+from runner.space.choice import Choice, Value
+
+Ask = Callable[[Choice], Value]
+
+
+class Decide(Protocol):
+    """Makes of an open unit what a sample decided. The unit is left as it is; what comes back may
+    hold units of it, open ones too."""
+
+    def __call__(self, unit: Unit, ask: Ask) -> Unit: ...
+
+
+def _layer_choice(unit: Unit, ask: Ask) -> Unit:
+    choice = unit.facts["choice"]
+    chosen: Unit | None = [*unit.children.values()][choice.index(ask(choice))]
+    assert chosen is not None
+    return chosen
+
+
+def _repeat(unit: Unit, ask: Ask) -> Unit:
+    depth = unit.facts["depth"]
+    number = depth.resolve(ask) if isinstance(depth, Expression) else depth
+    blocks = Unit("graph", Ref("torch.nn:Sequential"))
+    for name in [*unit.children][:number]:
+        blocks.children[name] = unit.children[name]
+    blocks.changed = True
+    return blocks
+
+
+def _cell(unit: Unit, ask: Ask) -> Unit:
+    return _DecidedCell(unit, ask).unit
+
+
+ANYHOW = "anyhow"  # the fact of a decided cell that knows how to be called in any way
+CHOSEN = "chosen by another"  # whether a cell is what another choice chose
+_forwards: WeakValueDictionary[object, Function] = WeakValueDictionary()  # by the wiring
+
+
+@final
+class _DecidedCell:
+    """A cell with its ops, and a forward of a line for each node. Cells that are wired alike have
+    one forward."""
+
+    def __init__(self, unit: Unit, ask: Ask) -> None:
+        self.facts = unit.facts
+        self.first: int = self.facts["num_predecessors"]
+        self.unit = Unit("graph", unit.cls)
+        self.unit.changed = True
+        self.unit.facts[ANYHOW] = self
+        for name in ("preprocessor", "postprocessor"):
+            if unit.children.get(name) is not None:
+                self.unit.children[name] = unit.children[name]
+        self.unit.children["ops"] = ops = _modules()
+        self.states: list[list[int]] = []  # that the slots of each node read
+        for i, slots in enumerate(self.facts["nodes"]):
+            chosen = [_slot(unit, slot, f"ops.{i}.{k}", ask) for k, slot in enumerate(slots)]
+            ops.children[str(i)] = node = _modules()
+            node.children.update({str(k): op for k, (_, op) in enumerate(chosen)})
+            self.states.append([state for state, _ in chosen])
+        self.unit.functions["forward"] = self._forward(anyhow=False)
+
+    def take_anything(self) -> Function:
+        """A forward for callers of all kinds: with one list, or the inputs one by one."""
+        return self._forward(anyhow=True)
+
+    def attributes(self) -> dict[str, Argument]:
+        """The plain attributes of a `runner.nn.Cell`, for code that reads them."""
+        read = {state for states in self.states for state in states}
+        nodes = range(self.first, self.first + len(self.states))
+        every = self.facts["merge_op"] == "all"
+        return {
+            "num_predecessors": self.first,
+            "concat_dim": self.facts["concat_dim"],
+            "merge_op": self.facts["merge_op"],
+            "inputs": [[*states] for states in self.states],
+            "output_node_indices": [node for node in nodes if every or node not in read],
+        }
+
+    def _forward(self, *, anyhow: bool) -> Function:
+        processors = self.facts["preprocessor"], self.facts["postprocessor"]
+        facts = self.facts["merge_op"], self.facts["concat_dim"]
+        wiring = anyhow, self.first, *processors, *facts, tuple(map(tuple, self.states))
+        forward = _forwards.get(wiring)  # equal for cells that have the same forward
+        if forward is None:
+            forward = _forwards[wiring] = self._written(anyhow)
+        return forward
+
+    def _written(self, anyhow: bool) -> Function:
+        if anyhow:
+            more = [Parameter(f"input{i}", (None,)) for i in range(1, self.first)]
+            forward = Function("forward", [Parameter("inputs"), *more])
+            inputs = _listed(forward)
+        else:
+            forward = Function("forward", [Parameter("inputs", annotation="list[torch.Tensor]")])
+            [inputs] = forward.inputs
+        given = self._process(forward, "preprocessor", inputs)
+        read = {state for states in self.states for state in states}
+        names = [f"state{i}" if i in read else "" for i in range(self.first)]
+        apart = forward.create("unpack", "", (given,), outputs=names)  # which fails for others
+        states = dict(enumerate(apart.outputs))
+        for i, slots in enumerate(self.states):
+            terms = [forward.call_module(f"ops.{i}.{k}", states[s]) for k, s in enumerate(slots)]
+            total = terms[0]
+            for term in terms[1:]:
+                total = forward.call_function("operator:add", total, term)
+            total.name = f"node{self.first + i}"
+            states[self.first + i] = total
+        nodes = range(self.first, self.first + len(self.states))
+        shown = [states[i] for i in nodes if self.facts["merge_op"] == "all" or i not in read]
+        output = forward.call_function("torch:cat", shown, self.facts["concat_dim"])
+        output.name = "output"
+        forward.result = self._process(forward, "postprocessor", output, inputs)
+        return forward
+
+    def _process(self, forward: Function, name: str, *given: Argument) -> Argument:
+        """The result of the cell's pre- or postprocessor; without one, the first argument."""
+        process = self.facts[name]
+        if process is None:
+            return given[0]
+        if name in self.unit.children:
+            value = forward.call_module(name, *given)
+        else:
+            value = forward.call_function(process.target, *given)
+        value.name = "states" if name == "preprocessor" else ""
+        return value
+
+
+def _listed(function: Function) -> Result:
+    """A list of the inputs of a cell, as `runner.nn.Cell` makes it of what it is called with."""
+    first = function.inputs[0]
+    kinds = (Ref("builtins:list"), Ref("builtins:tuple"))
+    whole = function.call_function("builtins:isinstance", first, kinds)
+    branch = function.create("if", "", (whole,), outputs=())
+    one, apart = branch.add_block(), branch.add_block()
+    with function.inserting_into(one):
+        one.results = (function.call_function("builtins:list", first),)
+    with function.inserting_into(apart):
+        apart.results = (function.create("list", "", function.inputs).output,)
+    return branch.add_output("inputs")
+
+
+def take_anything(root: Unit) -> None:
+    """Give the decided cells of a model a forward that takes its inputs in any way, but for those
+    that are called in code of the graph alone, and there with a list."""
+    cells = {unit for _, unit in root.walk() if ANYHOW in unit.facts}
+    hidden = _below_unread_code(root) & cells if cells else set()
+    known = _called_with_lists(root, cells) - hidden if cells else set()
+    for cell in cells:
+        decided: _DecidedCell = cell.facts.pop(ANYHOW)
+        del cell.facts[CHOSEN]
+        if cell not in known:
+            cell.functions["forward"] = decided.take_anything()
+        if cell in hidden:
+            cell.attributes |= decided.attributes()
+
+
+def _below_unread_code(root: Unit) -> set[Unit]:
+    """The units that code which was not read may call, and look at."""
+    return {
+        inner
+        for _, unit in root.walk()
+        if unit.grade == "shell" or unit.inherits
+        for _, inner in unit.walk()
+    }
+
+
+def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
+    """The cells that only nodes call, and these with a list: one that they make, or one by its
+    type, which decides in what way code that was read calls a cell."""
+    calls: dict[Unit, list[bool]] = {}
+    for _, unit in root.walk():
+        for function in unit.functions.values():
+            for node in function.nodes:
+                if node.op == "call_module" and (called := unit.find(node.path)) in cells:
+                    typed = unit not in cells and not called.facts[CHOSEN]
+                    calls.setdefault(called, []).append(typed or _is_list(node.args))
+    return {cell for cell, lists in calls.items() if all(lists)}
+
+
+def _is_list(args: Sequence[Argument]) -> bool:
+    first = args[0] if len(args) == 1 else None
+    made = first.node if isinstance(first, Result) else None
+    return isinstance(first, list) or (made is not None and made.op == "list")
+
+
+def _slot(cell: Unit, slot: Mapping[str, Any], path: str, ask: Ask) -> tuple[int, Unit]:
+    """The state a slot reads, and its op."""
+    if slot["op"] is None:
+        return slot["state"], cell.at(path)
+    [state] = ask(slot["input"])
+    option = slot["op"].index(ask(slot["op"]))
+    return state, cell.at(slot["variants"][option, state])
+
+
+def _modules() -> Unit:
+    modules = Unit("graph", Ref("torch.nn:ModuleList"))
+    modules.changed = True
+    return modules
+
+
+KINDS: Mapping[str, Decide] = {
+    "LayerChoice": _layer_choice,
+    "Repeat": _repeat,
+    "InputChoice": input_choice,
+    "Cell": _cell,
+}

@@ -1,0 +1,1 @@
+"""Translation validation: generated source and the model it comes from, run side by side."""

@@ -1,0 +1,163 @@
+"""Checks a conversion: the generated source must compute what the model computes."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.errors import GraphError, one_line
+from runner.graph.codegen.generate import generate
+from runner.graph.codegen.load import load_source
+from runner.graph.frontend.convert import check_model, convert
+from runner.graph.ir.graph import Graph, Note
+from runner.graph.ir.lint import lint
+from runner.graph.ir.unit import Grade
+from runner.graph.validation.equivalence import MODES, Run, all_differences, restored, run, seeded
+
+WAYS = {"as generated": False, "standalone": True}
+
+
+@final
+@dataclass
+class Report:
+    """What was compared, and where it differs. Its text is the whole of it."""
+
+    model: str
+    compared: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # a sentence for each difference
+    grades: Mapping[Grade, int] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)  # what the converter could not read
+    sources: dict[str, str] = field(default_factory=dict)  # "as generated", "standalone"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the source is as good as the model."""
+        return not self.problems
+
+    def raise_if_wrong(self) -> None:
+        """Raises GraphError, with this report as its text, unless `ok`."""
+        if not self.ok:
+            raise GraphError(str(self))
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{self.grades.get(g, 0)} {g}" for g in ("graph", "shell", "basic"))
+        verdict = "equal" if self.ok else "NOT equal"
+        compared = "; ".join(self.compared) or "nothing"
+        return "\n".join([
+            f"{self.model}: {verdict}. Units: {counts}. Compared: {compared}.",
+            *(f"  wrong: {problem}" for problem in self.problems),
+            *(f"  note: {note}" for note in self.notes),
+        ])  # fmt: skip
+
+
+def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
+    """Convert a model, import the source that comes of it, and compare both on these inputs.
+
+    Compared are the names in the state_dict, the outputs in eval and (with one seed) in train mode,
+    the gradients of parameters and inputs, inputs that were changed in place, and the buffers after
+    training, for source that imports what is unchanged and for standalone source. The model is left
+    as it was: mode, buffers, gradients, and the random state. A wrong conversion raises nothing:
+    see `Report.ok` and `raise_if_wrong`.
+    Raises GraphError when the model itself cannot run on these inputs, or is none.
+    """
+    check_model(model)
+    report = Report(type(model).__name__)
+    with seeded(), restored(model):
+        state = copy.deepcopy(model.state_dict())
+        graph = _try(report, "the conversion", lambda: convert(model))
+        expected = _expected(model, inputs, kwargs, report)
+        if graph is None:
+            return report
+        _try(report, "the check of the graph", lambda: lint(graph))
+        report.grades = graph.grades()
+        report.notes += graph.notes
+        for way, standalone in WAYS.items():
+            twin = _twin(report, graph, way, standalone=standalone)
+            if twin is not None:
+                twin.to(_device(model))
+                _compare(report, way, twin, state, expected, (inputs, kwargs))
+    return report
+
+
+def _try(report: Report, what: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives; None, and a problem in the report, when it raises."""
+    try:
+        return make()
+    except Exception as error:
+        report.problems.append(f"{what} failed: {one_line(error)}")
+        return None
+
+
+def _twin(report: Report, graph: Graph, way: str, *, standalone: bool) -> nn.Module | None:
+    """The model that the source makes."""
+
+    def make() -> nn.Module:
+        text = report.sources[way] = generate(graph, standalone=standalone)
+        built: nn.Module = load_source(text, graph.tensors).build()
+        return built
+
+    twin: nn.Module | None = _try(report, f"{way}, the source", make)
+    return twin
+
+
+# Comparing
+
+
+def _expected(
+    model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any], report: Report
+) -> dict[str, Run]:
+    """How the model itself runs, in the modes in which it does."""
+    runs = {}
+    for mode in MODES:
+        try:
+            with restored(model):
+                runs[mode] = run(model, inputs, kwargs, mode=mode)
+        except Exception as error:
+            if mode == "eval":
+                raise GraphError(
+                    f"{report.model} itself does not run on these inputs: {one_line(error)}"
+                ) from error
+            text = f"Not compared in train mode, where it does not run: {one_line(error)}"
+            report.notes.append(Note("", report.model, text))
+    return runs
+
+
+def _compare(
+    report: Report,
+    way: str,
+    twin: nn.Module,
+    state: Mapping[str, Tensor],
+    expected: Mapping[str, Run],
+    given: tuple[Sequence[Any], Mapping[str, Any]],
+) -> None:
+    if (names := [*twin.state_dict()]) != [*state]:
+        report.problems.append(f"{way}: {_other_names(names, [*state])}")
+        return
+    for mode, theirs in expected.items():
+        what = f"{way}, {mode} mode"
+        report.compared.append(what)
+
+        def again(mode: str = mode) -> Run:
+            twin.load_state_dict(state)
+            with restored(twin):
+                return run(twin, *given, mode=mode)
+
+        ours: Run | None = _try(report, f"{what}: running", again)
+        if ours is not None:
+            report.problems += [f"{what}: {text}" for text in all_differences(ours, theirs)]
+
+
+def _other_names(ours: list[str], theirs: list[str]) -> str:
+    missing = [name for name in theirs if name not in ours]
+    extra = [name for name in ours if name not in theirs]
+    if not missing and not extra:
+        return "the state_dict has its names in another order."
+    return f"the state_dict lacks {missing[:3]} and has {extra[:3]} instead."
+
+
+def _device(model: nn.Module) -> torch.device:
+    tensors = (*model.parameters(), *model.buffers())
+    return tensors[0].device if tensors else torch.device("cpu")

@@ -1,0 +1,278 @@
+"""Runs two models on the same inputs from the same state, and says where they differ."""
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from runner.nn.recording.record import KEY
+from runner.nn.value import is_decided
+
+RTOL, ATOL = 1e-4, 1e-5
+MODES = {"eval": False, "train": True}
+SEED = 0
+OWN = frozenset(vars(nn.Module())) - {"training"}  # what every module has, and no forward sets
+Leaves = dict[str, Any]  # what a model returns: tensors and plain values, by where they are
+
+
+@final
+@dataclass
+class Run:
+    """What one run of a model computed, left behind, and drew of random numbers."""
+
+    outputs: Leaves
+    gradients: Leaves
+    buffers: Leaves
+    draws: Leaves = field(default_factory=dict)  # the next number of each random generator
+
+
+def run(
+    model: nn.Module,
+    inputs: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    mode: str,
+    inner: Leaves | None = None,
+) -> Run:
+    """Runs a model on copies of the inputs, in "eval" or "train" mode, with every random generator
+    seeded; in train mode with gradients of all parameters and floating-point inputs.
+
+    `inner` may be filled while the model runs, with tensors whose gradients are to count, too:
+    behind a weight of zero the outputs have none.
+    """
+    training = MODES[mode]
+    model.train(training)
+    given = copy.deepcopy((tuple(inputs), dict(kwargs)))
+    starts = {n: x for n, x in leaves(given, "input") if training and _takes_gradient(x)}
+    for start in starts.values():
+        start.requires_grad_()
+    with torch.set_grad_enabled(training):
+        args, named = tree_map_only(Tensor, torch.clone, given)  # which may be changed in place
+        with seeded():
+            outputs = dict(leaves(model(*args, **named))) | dict(leaves((args, named), "input"))
+            draws = next_draws()
+    gradients = gradients_of(model, starts, outputs | (inner or {})) if training else {}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    return Run({name: detached(leaf) for name, leaf in outputs.items()}, gradients, buffers, draws)
+
+
+def difference(ours: Run, theirs: Run) -> str:
+    """Where a run differs from the one it should equal, as one sentence; empty if nowhere."""
+    return next(iter(all_differences(ours, theirs)), "")
+
+
+def all_differences(ours: Run, theirs: Run) -> Iterator[str]:
+    """A sentence each for outputs, gradients, buffers and random numbers that differ."""
+    pairs = [
+        (ours.outputs, theirs.outputs, ""),
+        (ours.gradients, theirs.gradients, "gradient "),
+        (ours.buffers, theirs.buffers, "buffer "),
+        (ours.draws, theirs.draws, "the next random number of "),
+    ]
+    for one, other, kind in pairs:
+        if text := unlike_leaves(one, other, kind):
+            yield text
+
+
+def leaves(thing: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
+    """Tensors and plain values in an output, and where they are."""
+    if isinstance(thing, Mapping):
+        for key, item in thing.items():
+            yield from leaves(item, f"{path}[{key!r}]")
+    elif isinstance(thing, list | tuple):
+        yield f"len({path})", len(thing)
+        named = hasattr(thing, "_fields")  # a list for a torch.Size is what TorchScript makes
+        yield f"type({path})", type(thing).__name__ if named else "plain"
+        for i, item in enumerate(thing):
+            yield from leaves(item, f"{path}[{i}]")
+    else:
+        yield path, thing
+
+
+def detached(leaf: Any) -> Any:
+    """A tensor as it is now, whatever is done to it later; anything else itself."""
+    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
+
+
+def _takes_gradient(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+
+
+def gradients_of(model: nn.Module, starts: Leaves, outputs: Leaves) -> Leaves:
+    """The gradients of parameters and inputs, for a fixed random weighting of the outputs."""
+    parameters = starts | {n: p for n, p in model.named_parameters() if p.requires_grad}
+    generator = torch.Generator().manual_seed(SEED)
+    total = None
+    for leaf in outputs.values():
+        if _takes_gradient(leaf) and leaf.requires_grad:
+            weights = torch.randn(leaf.shape, generator=generator).to(leaf)
+            part = (leaf * weights).mean().float()
+            total = part if total is None else total + part
+    if total is None or not parameters:
+        return {}
+    found = torch.autograd.grad(total, [*parameters.values()], allow_unused=True)
+    return dict(zip(parameters, found, strict=True))
+
+
+# Comparing
+
+
+def unlike_leaves(ours: Leaves, theirs: Leaves, kind: str = "") -> str:
+    """The first difference as a sentence, and how many more there are; empty if there is none."""
+    if ours.keys() != theirs.keys():
+        return f"{kind}names differ: {sorted(ours.keys() ^ theirs.keys())[:4]}."
+    wrong = [text for name in theirs if (text := _unlike(ours[name], theirs[name], kind + name))]
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return f"{wrong[0]}{more}." if wrong else ""
+
+
+def _unlike(one: Any, other: Any, name: str) -> str:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return "" if _plainly_equal(one, other) else f"{name} is {one!r:.80}, not {other!r:.80}"
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return f"{name} is {_kind(one)}, not {_kind(other)}"
+    if one.is_sparse or one.is_quantized or one.is_nested:
+        one, other = one.to_dense(), other.to_dense()
+    if torch.equal(one, other):
+        return ""
+    if not (one.is_floating_point() or one.is_complex()):
+        return f"{name} has other values"
+    if torch.allclose(one, other, rtol=RTOL, atol=ATOL, equal_nan=True):
+        return ""
+    return f"{name} is off by {(one - other).abs().max():.3g}"
+
+
+def _plainly_equal(one: Any, other: Any) -> bool:
+    one, other = (value() if is_decided(value) else value for value in (one, other))
+    plain = (bool, int, float, str, type(None))
+    if isinstance(other, plain) or isinstance(one, plain):
+        return type(one) is type(other) and (one == other or one != one)
+    return type(one).__name__ == type(other).__name__
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{[*tensor.shape]}"
+
+
+# Random numbers
+
+
+@contextmanager
+def seeded(seed: int = SEED) -> Iterator[None]:
+    """Runs the block with the generators of torch, numpy and Python seeded; restores them."""
+    python, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(arrays)
+
+
+def next_draws() -> Leaves:
+    """The next number of each generator, which tells how many were drawn before."""
+    drawn: dict[str, Callable[[], float]] = {
+        "torch": lambda: torch.rand((), device="cpu").item(),
+        "random": random.random,
+        "numpy": np.random.random,
+    }
+    return {name: float(draw()) for name, draw in drawn.items()}
+
+
+# Leaving a model as it was
+
+
+@contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """Puts back modes, parameters, buffers, plain attributes and gradients of a model on exit."""
+    modules = [*model.modules()]
+    plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
+    held = _Held()
+    for own in plain:
+        held.add([value for key, value in own.items() if key != KEY])
+    buffers = [(m, n, b, b.detach().clone()) for m in modules for n, b in m._buffers.items()
+               if b is not None]  # fmt: skip
+    parameters = [(p, p.detach().clone()) for p in model.parameters()]
+    gradients = [(p, p.grad) for p in model.parameters()]
+    try:
+        yield
+    finally:
+        for module, attributes in zip(modules, plain, strict=True):
+            for name in [k for k in vars(module) if k not in OWN and k not in attributes]:
+                del module.__dict__[name]
+            module.__dict__.update(attributes)
+        held.restore()
+        with torch.no_grad():
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer.copy_(value)
+            for parameter, value in parameters:
+                parameter.copy_(value)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+
+
+@final
+class _Held:
+    """The content of lists, dicts, sets and objects, however deep, to be put back."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, Any]] = {}
+
+    def add(self, thing: Any) -> None:
+        """Notes what a thing holds."""
+        if id(thing) in self._known or isinstance(thing, _NOT_HELD):
+            return
+        kind = next((kind for kind in _MUTABLE if isinstance(thing, kind)), None)
+        self._known[id(thing)] = thing, None if kind is None else _MUTABLE[kind][0](thing)
+        kinds: tuple[Any, ...] = (tuple, frozenset, list, set)
+        parts = [*dict.values(thing)] if isinstance(thing, dict) else []
+        for sequence in kinds:
+            parts += sequence.__iter__(thing) if isinstance(thing, sequence) else ()
+        state = getattr(thing, "__dict__", None)
+        for part in (*parts, *([state] if type(state) is dict else [])):
+            self.add(part)
+
+    def restore(self) -> None:
+        """Puts back what was noted."""
+        for thing, content in self._known.values():
+            for kind, (_, put_back) in _MUTABLE.items():
+                if isinstance(thing, kind):
+                    put_back(thing, content)
+
+
+def _refill(kind: Any) -> Callable[[Any, Any], None]:
+    def put_back(thing: Any, content: Any) -> None:
+        kind.clear(thing)  # as the type itself does it, whatever a class of the user's overrides
+        fill = kind.extend if kind is list else kind.update
+        fill(thing, content)
+
+    return put_back
+
+
+_MUTABLE: dict[Any, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    list: (list.copy, _refill(list)),
+    dict: (dict.copy, _refill(dict)),
+    set: (lambda thing: {*set.__iter__(thing)}, _refill(set)),
+    torch.Generator: (torch.Generator.get_state, torch.Generator.set_state),
+    random.Random: (random.Random.getstate, random.Random.setstate),
+    np.random.RandomState: (
+        np.random.RandomState.get_state,
+        np.random.RandomState.set_state,
+    ),
+    np.random.Generator: (
+        lambda thing: thing.bit_generator.state,
+        lambda thing, state: setattr(thing.bit_generator, "state", state),
+    ),
+}  # how to note what an object holds beside its attributes, and how to put it back
+_NOT_HELD = (Tensor, nn.Module, type, FunctionType, BuiltinFunctionType, ModuleType, str, bytes)

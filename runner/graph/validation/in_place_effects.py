@@ -1,0 +1,246 @@
+"""Validation of effects in place after a mutation: the mutated model against itself with a copy of
+every tensor that a mutation hands to someone else than before.
+
+A mutation may make two values one tensor: what a removed layer was given goes on as if the layer
+had given it. Where something is then changed in place that others read, the model computes what
+nobody wrote. Both models are run on an example; a difference that the unmutated model does not
+have is mended by a copy.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from runner.errors import GraphError
+from runner.graph.interpreter.interpreter import Frame, Interpreter
+from runner.graph.interpreter.threads import single_threaded
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.memory_effects import unit_shares
+from runner.graph.ir.node import Node, Value
+from runner.graph.ir.unit import Unit
+from runner.graph.transforms.alias_analysis import Aliases
+from runner.graph.transforms.insert_clones import set_apart
+from runner.graph.transforms.rerouted_values import Rerouted, rerouted
+from runner.graph.validation.equivalence import seeded
+
+BATCH = 2
+
+
+@final
+class Placed:
+    """A unit that a mutation put in the place of another one, and that may give, or change, what
+    it is given."""
+
+    def __init__(self, path: str, unit: Unit) -> None:
+        self.path = path
+        self.unit = unit
+        self.key = (path, unit.cls.target, repr(unit.call))
+
+
+Spot = Rerouted | Placed
+Key = tuple[str, ...]  # of a spot, in all mutated graphs
+
+
+@final
+class EffectsValidation:
+    """Validates mutated graphs; a mutation that was validated is not run again."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[
+            frozenset[Key], frozenset[Key]
+        ] = {}  # of spots: those that need a copy
+
+    def validate(self, base: Graph, mutated: Graph, name: str = "") -> None:
+        """Puts copies where effects in place reach what they do not reach in `base`, which has a
+        `name` among all bases. Does nothing where no example is known, or where the mutated model
+        does not take it."""
+        spots: list[Spot] = [*_placed(base, mutated), *rerouted(base, mutated)]
+        keys = frozenset([(name,), *(spot.key for spot in spots)])
+        if mutated.example is None or not spots or self._verdicts.get(keys) == frozenset():
+            return
+        if keys not in self._verdicts and not Aliases(mutated).writes:
+            return
+        moved = [spot for spot in spots if isinstance(spot, Rerouted)]
+        for spot in moved:
+            spot.insert()
+        needed: Collection[Spot] = ()
+        try:
+            needed = self._needed(base, mutated, spots, keys, mutated.example)
+        except GraphError:  # the mutated model does not run
+            pass
+        finally:
+            for spot in moved:
+                if spot not in needed:
+                    spot.erase()
+        for one in needed:
+            if isinstance(one, Placed):
+                set_apart(mutated, one.path)
+
+    def _needed(
+        self,
+        base: Graph,
+        mutated: Graph,
+        spots: Sequence[Spot],
+        keys: frozenset[Key],
+        example: tuple[int, ...],
+    ) -> list[Spot]:
+        """The spots that need a copy. Raises GraphError as `_needed` does."""
+        if keys not in self._verdicts:
+            with single_threaded():
+                found = _needed(base, mutated, spots, example)
+            self._verdicts[keys] = frozenset(spot.key for spot in found)
+        return [spot for spot in spots if spot.key in self._verdicts[keys]]
+
+
+def _placed(base: Graph, mutated: Graph) -> Iterator[Placed]:
+    """The units that are others in the mutated graph."""
+    for path, unit in mutated.units():
+        if not unit.mutated or unit.grade != "basic" or unit_shares(unit) == "never":
+            continue
+        old = base.root.find(path)
+        is_new = old is None or (old.cls, repr(old.call)) != (unit.cls, repr(unit.call))
+        if is_new and unit.call is not None:
+            yield Placed(path, unit)
+
+
+def _needed(
+    base: Graph, mutated: Graph, spots: Sequence[Spot], example: tuple[int, ...]
+) -> list[Spot]:
+    """The spots at which only a copy keeps things as they were. Raises GraphError where the model
+    cannot be built or does not take the example."""
+    trial = _Trial(mutated, spots, example)
+    found = trial.runs(())
+    on = [*spots]
+    if _equal(found, trial.runs(on)):
+        return []
+    shared = _Shared(base, spots, example).found
+    on = [spot for spot in spots if spot not in shared]
+    right = trial.runs(on)
+    if _equal(found, right):
+        return []
+    for spot in [*on]:
+        fewer = [other for other in on if other is not spot]
+        if _equal(trial.runs(fewer), right):
+            on = fewer
+    return on
+
+
+# Runs
+
+
+class _Example(Interpreter):
+    """Runs a graph on one example, always from the same weights, buffers and random numbers."""
+
+    def __init__(self, graph: Graph, example: tuple[int, ...]) -> None:
+        with seeded():
+            super().__init__(graph)
+            self._input = torch.randn(BATCH, *example)
+        self._state = _copied(self.model.state_dict())
+
+    def run(self, *, training: bool) -> list[Any]:
+        """The tensors and numbers that the model gives. Raises GraphError where it raises."""
+        with torch.no_grad(), seeded():
+            self.model.load_state_dict(self._state)
+            self.model.train(training)
+            try:
+                return _copied(tree_leaves(self.model(self._input.clone())))  # type: ignore[no-any-return]
+            except Exception as error:  # the code of the user's, which may raise anything
+                raise GraphError(f"The model does not run on an example: {error}") from error
+
+
+@final
+class _Trial(_Example):
+    """Runs a mutated graph with copies at some spots."""
+
+    def __init__(self, graph: Graph, spots: Sequence[Spot], example: tuple[int, ...]) -> None:
+        self._on: Collection[Spot] = ()
+        self._copies = {spot.copy: spot for spot in spots if isinstance(spot, Rerouted)}
+        super().__init__(graph, example)
+        for spot in spots:
+            if isinstance(spot, Placed):
+                module = self.builder.module(spot.unit, spot.path)
+                module.register_forward_pre_hook(self._hook(spot), with_kwargs=True)
+
+    def runs(self, on: Collection[Spot]) -> list[list[Any]]:
+        """What the model gives with copies at the spots in `on`, in eval and in train mode."""
+        self._on = on
+        return [self.run(training=training) for training in (False, True)]
+
+    def run_call_method(self, node: Node, frame: Frame) -> Any:
+        spot = self._copies.get(node)
+        if spot is None:
+            return super().run_call_method(node, frame)
+        given = self.value(node.args[0], frame)
+        return _copied(given) if spot in self._on else given
+
+    def _hook(self, spot: Placed) -> Any:
+        def copied(module: nn.Module, args: Any, kwargs: Any) -> Any:
+            return _copied((args, kwargs)) if spot in self._on else None
+
+        return copied
+
+
+@final
+class _Shared(_Example):
+    """Runs the unmutated graph: `found` are the spots at which it shares memory, too."""
+
+    def __init__(self, graph: Graph, spots: Sequence[Spot], example: tuple[int, ...]) -> None:
+        self.found: set[Spot] = set()
+        self._pairs: dict[Value, list[tuple[Value, Spot]]] = {}
+        for spot in spots:
+            if isinstance(spot, Rerouted) and spot.replacement is not None:
+                self._pairs.setdefault(spot.old, []).append((spot.replacement, spot))
+                self._pairs.setdefault(spot.replacement, []).append((spot.old, spot))
+        super().__init__(graph, example)
+        for spot in spots:
+            if isinstance(spot, Placed) and (unit := graph.root.find(spot.path)) is not None:
+                module = self.builder.module(unit, spot.path)
+                module.register_forward_hook(self._hook(spot))
+        for training in (False, True):
+            self.run(training=training)
+
+    def store(self, value: Value, thing: Any, frame: Frame) -> None:
+        super().store(value, thing, frame)
+        for other, spot in self._pairs.get(value, ()):
+            if _memory(thing) & _memory(frame.values.get(other)):
+                self.found.add(spot)
+
+    def _hook(self, spot: Placed) -> Any:
+        def compare(module: nn.Module, args: Any, result: Any) -> None:
+            if _memory(args) & _memory(result):
+                self.found.add(spot)
+
+        return compare
+
+
+def _copied(thing: Any) -> Any:
+    return tree_map_only(Tensor, lambda tensor: tensor.detach().clone(), thing)
+
+
+def _memory(thing: Any) -> set[int]:
+    """Where the tensors in a thing lie."""
+    return {
+        leaf.untyped_storage().data_ptr()
+        for leaf in tree_leaves(thing)
+        if isinstance(leaf, Tensor) and leaf.layout is torch.strided
+    } - {0}
+
+
+def _equal(ones: list[list[Any]], others: list[list[Any]]) -> bool:
+    """Whether runs gave the same; numbers that are no tensors are the same in any case."""
+    return all(
+        len(one) == len(other) and all(map(_same, one, other))
+        for one, other in zip(ones, others, strict=True)
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return type(one) is type(other)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.allclose(one, other, equal_nan=True) if one.dtype.is_floating_point else (
+        torch.equal(one, other))  # fmt: skip

@@ -1,0 +1,273 @@
+"""Translation validation (Pnueli et al. 1998): each conversion is checked by running it.
+
+The source that comes of a graph, written out, runs beside the model it is to equal: in eval and in
+train mode, with the same weights and random seed. Outputs of the whole and of every unit inside,
+gradients, buffers and random numbers must agree. What differs is traced to the smallest unit that
+computes something else on the same inputs.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from runner.errors import GraphError, one_line
+from runner.graph.codegen.generate import generate
+from runner.graph.codegen.load import load_source
+from runner.graph.ir.graph import Graph
+from runner.graph.transforms.mutator import drop_placeholders
+from runner.graph.validation.equivalence import (
+    MODES,
+    Leaves,
+    Run,
+    detached,
+    difference,
+    leaves,
+    restored,
+    run,
+    seeded,
+    unlike_leaves,
+)
+
+REPLAYED = 3  # calls of one unit that are replayed to find out whether it differs
+
+
+class CannotRun(GraphError):
+    """A model that does not run on the example, so that nothing can be compared."""
+
+
+@final
+@dataclass(frozen=True)
+class Mismatch:
+    """The smallest unit that computes something else than its module: its path, and what."""
+
+    path: str
+    text: str
+
+
+@final
+@dataclass
+class Outcome:
+    """What validation found of a graph and its model; `skipped`: why a mode was not compared."""
+
+    graph: Graph
+    model: nn.Module
+    mismatches: list[Mismatch] = field(default_factory=list)
+    skipped: str = ""
+
+
+Given = tuple[Sequence[Any], Mapping[str, Any]]
+Call = tuple[str, Leaves]  # the path of a unit, and what it returned
+
+
+@final
+@dataclass
+class Seen:
+    """The outputs of units, call by call: as they were, and as they are, to be differentiated."""
+
+    calls: list[Call] = field(default_factory=list)
+    living: Leaves = field(default_factory=dict)
+
+
+Reference = dict[str, tuple[Run, Seen]]  # by mode
+
+
+def validate(
+    graph: Graph, model: nn.Module, *inputs: Any, same_buffers: bool = False, **kwargs: Any
+) -> Outcome:
+    """Holds a graph without open choices against the model it should equal, on an example.
+
+    The model is left as it was. With `same_buffers`, buffers that are not saved may have other
+    first values. Raises CannotRun when the model itself does not run in eval mode.
+    """
+    given = inputs, kwargs
+    with seeded(), restored(model):
+        try:
+            reference, skipped = _reference(graph, model, given)
+        except CannotRun as error:
+            if not _runs(graph, model, given):
+                raise
+            text = f"it raises {error}, and what is generated does not"
+            return Outcome(graph, model, [Mismatch("", text)])
+        found = _compared(graph, model, given, reference, same_buffers=same_buffers)
+    return Outcome(graph, model, found, skipped)
+
+
+def _compared(
+    graph: Graph, model: nn.Module, given: Given, reference: Reference, *, same_buffers: bool
+) -> list[Mismatch]:
+    """Where the source of a graph differs from its model: written out, in all modes; then as it is
+    written for a trial, which may import what has other attributes than its class makes."""
+    for standalone in (True, False):
+        try:
+            twin = _twin(graph, model, standalone=standalone, same_buffers=same_buffers)
+        except Exception as error:  # whatever generated source raises
+            return [Mismatch("", f"what is generated fails: {one_line(error)}")]
+        for mode in reference if standalone else ("eval",):
+            if text := _unlike(graph, twin, given, mode, reference[mode]):
+                whole = Mismatch("", f"in {mode} mode, {text.rstrip('.')}")
+                return _localized(graph, model, twin, given, mode) or [whole]
+    return []
+
+
+# Running both
+
+
+def _reference(graph: Graph, model: nn.Module, given: Given) -> tuple[Reference, str]:
+    """What the model does in each mode in which it runs, and why it does not run in another."""
+    reference: Reference = {}
+    skipped = ""
+    for mode in MODES:
+        try:
+            with restored(model), _observed(graph, model) as seen:
+                reference[mode] = run(model, *given, mode=mode, inner=seen.living), seen
+                seen.living = {}
+        except Exception as error:  # whatever a user's forward raises
+            if mode == "eval":
+                raise CannotRun(one_line(error)) from error
+            skipped = f"it does not run in train mode: {one_line(error)}"
+    return reference, skipped
+
+
+def _runs(graph: Graph, model: nn.Module, given: Given) -> bool:
+    """Whether what is generated runs, where the model does not."""
+    try:
+        twin = _twin(graph, model, standalone=True, same_buffers=True)
+        run(twin, *given, mode="eval")
+    except Exception:  # as the model does
+        return False
+    return True
+
+
+def _twin(graph: Graph, model: nn.Module, *, standalone: bool, same_buffers: bool) -> nn.Module:
+    """The model that the source of a graph makes, with the weights of another one."""
+    plain = graph.copy()
+    drop_placeholders(plain)
+    with seeded():
+        twin: nn.Module = load_source(generate(plain, standalone=standalone), plain.tensors).build()
+    state = model.state_dict()
+    if [*twin.state_dict()] != [*state]:
+        other = sorted(twin.state_dict().keys() ^ state.keys())
+        raise GraphError(f"the state_dict has other names: {other[:4]}")
+    twin.load_state_dict(state)
+    if same_buffers:
+        _copy_buffers(model, twin)
+    return twin
+
+
+def _copy_buffers(model: nn.Module, twin: nn.Module) -> None:
+    values = dict(model.named_buffers())
+    for name, buffer in twin.named_buffers():
+        if name in values and values[name].shape == buffer.shape:
+            buffer.copy_(values[name])
+
+
+def _unlike(
+    graph: Graph, twin: nn.Module, given: Given, mode: str, expected: tuple[Run, Seen]
+) -> str:
+    """What the generated model does otherwise; empty if nothing."""
+    theirs, reference = expected
+    try:
+        with restored(twin), _observed(graph, twin) as seen:
+            ours = run(twin, *given, mode=mode, inner=seen.living)
+    except Exception as error:  # whatever generated source raises
+        return f"it fails: {one_line(error)}"
+    return difference(ours, theirs) or _unlike_calls(seen.calls, reference.calls)
+
+
+def _unlike_calls(ours: Sequence[Call], theirs: Sequence[Call]) -> str:
+    """The first call inside whose output differs; empty if there is none."""
+    if [path for path, _ in ours] != [path for path, _ in theirs]:
+        return "other modules are called inside, or in another order"
+    for (path, mine), (_, other) in zip(ours, theirs, strict=True):
+        if text := unlike_leaves(mine, other):
+            return f"{path or 'the model'}: {text}"
+    return ""
+
+
+@contextmanager
+def _observed(graph: Graph, model: nn.Module) -> Iterator[Seen]:
+    """Notes what each unit with code of its own returns."""
+    seen = Seen()
+
+    def noting(path: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            found = dict(leaves(output))
+            place = f"{path}, call {len(seen.calls)}: "
+            seen.living |= {place + name: leaf for name, leaf in found.items()}
+            seen.calls.append((path, {name: detached(leaf) for name, leaf in found.items()}))
+
+        return note
+
+    with ExitStack() as hooks:
+        for path, module in _parts(graph, model, ("graph", "shell")):
+            hooks.callback(module.register_forward_hook(noting(path)).remove)
+        yield seen
+
+
+def _parts(
+    graph: Graph, model: nn.Module, grades: Sequence[str] = ("graph", "shell", "basic")
+) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a model that are units of these grades, with their paths."""
+    modules = dict(model.named_modules())
+    for path, unit in graph.root.walk():
+        if unit.grade in grades and path in modules:
+            yield path, modules[path]
+
+
+# Finding the place
+
+
+def _localized(
+    graph: Graph, model: nn.Module, twin: nn.Module, given: Given, mode: str
+) -> list[Mismatch]:
+    """The smallest units that differ on the inputs that the model gives them."""
+    calls = _calls(graph, model, given, mode)
+    twins = dict(twin.named_modules())
+    wrong: dict[str, str] = {}
+    for path, module in reversed([*_parts(graph, model)]):  # children before what holds them
+        if any(inner.startswith(f"{path}." if path else "") for inner in wrong):
+            continue
+        for args in calls[path]:
+            if path in twins and (text := _replayed(module, twins[path], args, mode)):
+                wrong[path] = f"in {mode} mode, {text.rstrip('.')}"
+                break
+    return [Mismatch(path, text) for path, text in reversed(wrong.items())]
+
+
+def _calls(graph: Graph, model: nn.Module, given: Given, mode: str) -> dict[str, list[Given]]:
+    """By path, the arguments of the first calls of each unit in a run of the model."""
+    calls: dict[str, list[Given]] = defaultdict(list)
+
+    def noting(path: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: Any, kwargs: Any) -> None:
+            if len(calls[path]) < REPLAYED:
+                calls[path].append(tree_map_only(Tensor, detached, (args, kwargs)))
+
+        return note
+
+    with ExitStack() as stack:
+        for path, module in _parts(graph, model):
+            handle = module.register_forward_pre_hook(noting(path), with_kwargs=True)
+            stack.callback(handle.remove)
+        with restored(model):
+            run(model, *given, mode=mode)
+    return calls
+
+
+def _replayed(module: nn.Module, twin: nn.Module, given: Given, mode: str) -> str:
+    """How a unit differs from its module on the same inputs; empty if it does not."""
+    try:
+        with restored(module):
+            theirs = run(module, *given, mode=mode)
+    except Exception:  # it may need more around it; what holds it is replayed, too
+        return ""
+    try:
+        with restored(twin):
+            return difference(run(twin, *given, mode=mode), theirs)
+    except Exception as error:  # whatever generated source raises
+        return f"it fails: {one_line(error)}"

@@ -1,0 +1,75 @@
+"""Whether a model computes what the one it was made of does: both run on one example."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from runner.errors import one_line
+from runner.graph.validation.equivalence import SEED, restored, seeded
+from runner.nn.recording.tensor_history import tensors_in
+
+EXAMPLES = 2
+TOLERANCE = 1e-5  # of the largest output, where that is above 1
+
+
+class NotCompared(Exception):
+    """Why the outputs of two models could not be compared."""
+
+
+@final
+@dataclass(frozen=True)
+class Verdict:
+    """How two models compare: by how much the outputs are off at most, or why that is not known."""
+
+    off: float | None
+    largest: float = 0.0  # of the outputs that are expected
+    why: str = ""  # nothing was compared
+
+    @property
+    def equal(self) -> bool:
+        """Whether outputs were compared, and are equal but for rounding."""
+        return self.off is not None and self.off <= TOLERANCE * max(1.0, self.largest)
+
+
+def outputs(model: nn.Module, shape: Sequence[int] | None) -> list[Tensor]:
+    """All tensors that a model gives for an example of a shape, when it is evaluated. It stays as
+    it was, and so do random numbers elsewhere. Raises NotCompared, with the reason."""
+    if shape is None:
+        raise NotCompared("the shape of an example is not known; set space.input")
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise NotCompared("it has lazy layers, which take their sizes from real data")
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(SEED)
+    example = torch.randn(EXAMPLES, *shape, generator=generator).to(device)
+    with restored(model), seeded(), torch.no_grad():
+        try:
+            model.eval()
+            return [tensor.detach().clone() for tensor in tensors_in(model(example))]
+        except Exception as error:
+            raise NotCompared(
+                f"on an example of shape {[*shape]} it raises {one_line(error)}"
+            ) from error
+
+
+def compared(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Verdict:
+    """How what one model gives compares to what another one gave."""
+    if not expected:
+        return Verdict(None, why="what it gives are no tensors")
+    if [t.shape for t in found] != [t.shape for t in expected]:
+        shapes = [[*map(list, (t.shape for t in some))] for some in (found, expected)]
+        return Verdict(None, why=f"it gives tensors of {shapes[0]}, and not of {shapes[1]}")
+    wide = [t.detach().to(torch.complex128 if t.is_complex() else torch.float64) for t in expected]
+    if not all(torch.isfinite(t).all() for t in wide):
+        return Verdict(None, why="what is expected is not finite")
+    off = [(t.detach().to(w) - w).abs() for t, w in zip(found, wide, strict=True)]
+    return Verdict(_largest(off), _largest([t.abs() for t in wide]))
+
+
+def _largest(tensors: Sequence[Tensor]) -> float:
+    """The largest of all values; infinite where one is no number."""
+    values = [float(t.nan_to_num(nan=torch.inf).max()) for t in tensors if t.numel()]
+    return max(values, default=0.0)

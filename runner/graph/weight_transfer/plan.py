@@ -1,0 +1,245 @@
+"""From two graphs to a plan: which tensor of the old model each one of the new starts from."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypedDict, final
+
+from runner.graph.channels.tracks import Track, Tracks
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.unit import Unit
+from runner.graph.weight_transfer.function_changes import changes
+from runner.graph.weight_transfer.pretrained import forget_loaded
+from runner.graph.weight_transfer.run_length import Runs, to_runs
+
+BLOCKS = "spaces.blocks:"  # classes of ours that are identities at their first values
+Key = tuple[object, ...]  # equal for units that are the same in two graphs of one base model
+
+
+class Member(TypedDict):
+    """A tensor of the old model that has the channels of a group."""
+
+    name: str
+    dim: int
+    channels: Runs  # at each place of the dimension
+    makes: bool  # whether it makes them
+    mixes: bool | None  # whether it adds up over them; None: as its layer does it
+
+
+class Group(TypedDict):
+    """Channels that are chosen together."""
+
+    members: list[Member]
+    classes: list[tuple[Runs, Runs]]  # channels of the old, and of the new model, used alike
+
+
+class Cut(TypedDict):
+    """A dimension in which the channels of two models differ."""
+
+    group: int  # its place in `Plan.groups`
+    old: Runs  # the channel at each place
+    new: Runs
+    uses: bool  # whether the tensor uses the channels, and does not make them
+    mixes: bool | None  # whether it adds up over them; None: as its layer does it
+
+
+class Plan(TypedDict):
+    """What a model starts from; plain JSON, and short for what stayed as it was."""
+
+    moves: dict[str, str | None]  # path of a unit -> its path in the old model; see `source`
+    identity: list[str]  # paths of inserted units, which are to give what they are given
+    ready: list[str]  # those of them that do so at the first values of their class
+    groups: list[Group]
+    cuts: dict[str, dict[str, Cut]]  # tensor of the new model -> dimension -> cut
+    changes: list[str]  # what is not meant to leave alone what the old model computes
+
+
+def mark(graph: Graph) -> Graph:
+    """A copy of the graph of a base model, in which each unit knows where it stands, and which
+    does without the weights that the model's code loaded: they are taken over from the model."""
+    twin = graph.copy()
+    for path, unit in twin.root.walk():
+        unit.origin = path
+    forget_loaded(twin)
+    return twin
+
+
+def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) -> Plan:
+    """What a new model takes over of an old one; both were made of one base model, see `mark`.
+
+    Units of one class are matched by their origin, those that a mutator made by the place where
+    they stand. Where units repeat, the n-th starts from the n-th, or else from the first: the
+    copies of a repeated block start from the block. Dimensions without tracks are taken over if
+    they have one size.
+    """
+    moves = _moves(old, new)
+    identity: list[str] = []
+    ready: list[str] = []
+    for path, unit in _inserted(new.root, ""):
+        if source(path, moves) is None:
+            (ready if unit.cls.target.startswith(BLOCKS) else identity).append(path)
+    groups: list[Group] = []
+    cuts: dict[str, dict[str, Cut]] = defaultdict(dict)
+    for pair in _pairs(moves, old_tracks, new_tracks).values():
+        classes = _classes(pair)
+        if all(dim.old.channels == dim.new.channels for dim in pair) and all(
+            before == after for before, after in classes
+        ):
+            continue
+        for dim in [dim for dim in pair if dim.new.held]:
+            cuts[dim.name][str(dim.dim)] = Cut(
+                group=len(groups), old=to_runs(dim.old.channels), new=to_runs(dim.new.channels),
+                uses=not dim.new.makes, mixes=dim.new.mixes,
+            )  # fmt: skip
+        label = pair[0].old.group
+        runs = [(to_runs(before), to_runs(after)) for before, after in classes]
+        groups.append(Group(members=_members(old_tracks, label), classes=runs))
+    origins = {path: _origin(path, unit, old, moves) for path, unit, _ in _places(new.root)}
+    return Plan(
+        moves=moves, identity=identity, ready=ready, groups=groups, cuts=dict(cuts),
+        changes=changes(old, new, origins, [*identity, *ready]),
+    )  # fmt: skip
+
+
+def source(name: str, moves: Mapping[str, str | None]) -> str | None:
+    """The name in the old model of what has a name in the new one; None where it had none.
+
+    What is below a unit in `moves` is below that in the old model, too; all else has its name.
+    """
+    names = name.split(".")
+    for end in range(len(names), 0, -1):
+        path = ".".join(names[:end])
+        if path in moves:
+            before = moves[path]
+            return None if before is None else ".".join(filter(None, (before, *names[end:])))
+    return name
+
+
+# Units
+
+
+def _moves(old: Graph, new: Graph) -> dict[str, str | None]:
+    """All units of the new graph that are not where `source` would look for them by itself."""
+    keys: dict[str, Key] = {}
+    known: dict[Key, list[str]] = defaultdict(list)
+    for path, unit, above in _places(old.root):
+        keys[path] = _key(path, unit, keys.get(above, ()))
+        known[keys[path]].append(path)
+    moves: dict[str, str | None] = {}
+    here: dict[str, Key] = {}
+    counts: Counter[Key] = Counter()
+    for path, unit, above in _places(new.root):
+        key = here[path] = _key(path, unit, here.get(above, ()))
+        usual = source(path, moves)
+        number = counts[key]
+        counts[key] += 1
+        if usual is not None and keys.get(usual) == key:
+            continue
+        places = known[key]
+        found = (places[number] if number < len(places) else places[0]) if places else None
+        if found != usual:
+            moves[path] = found
+    return moves
+
+
+def _origin(path: str, unit: Unit, old: Graph, moves: Mapping[str, str | None]) -> str | None:
+    """The path of what a unit was in the old graph; None for what was not there."""
+    before = source(path, moves) if path else ""
+    found = None if before is None else old.root.find(before)
+    return before if found is not None and found.cls.target == unit.cls.target else None
+
+
+def _places(root: Unit) -> Iterator[tuple[str, Unit, str]]:
+    """All places of units, parents first, each with the path of its parent; a shared unit stands
+    in several."""
+    stack = [("", root, "")]
+    while stack:
+        path, unit, above = stack.pop()
+        yield path, unit, above
+        for name, child in reversed(unit.children.items()):
+            if child is not None:
+                stack.append((f"{path}.{name}" if path else name, child, path))
+
+
+def _key(path: str, unit: Unit, above: Key) -> Key:
+    if unit.origin is not None:
+        return (unit.origin, unit.cls.target)
+    return (above, path.rpartition(".")[2], unit.cls.target)
+
+
+def _inserted(unit: Unit, path: str) -> Iterator[tuple[str, Unit]]:
+    """The outermost units that a mutator inserted."""
+    if unit.inserted:
+        yield path, unit
+        return
+    for name, child in unit.children.items():
+        if child is not None:
+            yield from _inserted(child, f"{path}.{name}" if path else name)
+
+
+# Channels
+
+
+@final
+@dataclass(frozen=True)
+class _Dimension:
+    """A dimension of a tensor that has a track in both models."""
+
+    name: str
+    before: str  # its name in the old model
+    dim: int
+    old: Track
+    new: Track
+
+
+def _pairs(
+    moves: Mapping[str, str | None], old_tracks: Tracks, new_tracks: Tracks
+) -> Mapping[tuple[str, str], list[_Dimension]]:
+    """The dimensions of each group of the new model, by the group of the old one they come from."""
+    found: dict[tuple[str, str], list[_Dimension]] = defaultdict(list)
+    for name, tracks in new_tracks.items():
+        before = source(name, moves)
+        olds = {} if before is None else old_tracks.get(before, {})
+        for dim, new in tracks.items():
+            if before is not None and dim in olds:
+                old = olds[dim]
+                found[new.group, old.group].append(_Dimension(name, before, dim, old, new))
+    return found
+
+
+def _classes(pair: list[_Dimension]) -> list[tuple[list[int], list[int]]]:
+    """The channels that stand in the same tensors, of the old model and of the new; those of one
+    class may take each other's place. The two halves of a chunk are two classes, and so are the
+    groups of a norm, where both models have them."""
+    for dims in (pair, [dim for dim in pair if dim.new.held]):
+        old, new = _signatures(dims, old=True), _signatures(dims, old=False)
+        if old.keys() >= new.keys():
+            break
+    return [(old[signature], channels) for signature, channels in new.items() if signature in old]
+
+
+def _signatures(
+    pair: list[_Dimension], *, old: bool
+) -> dict[frozenset[tuple[str, int]], list[int]]:
+    where: dict[int, set[tuple[str, int]]] = defaultdict(set)
+    for dim in pair:
+        for channel in {c for c in (dim.old if old else dim.new).channels if c >= 0}:
+            where[channel].add((dim.before, dim.dim))
+    found: dict[frozenset[tuple[str, int]], list[int]] = defaultdict(list)
+    for channel in sorted(where):
+        found[frozenset(where[channel])].append(channel)
+    return found
+
+
+def _members(tracks: Tracks, group: str) -> list[Member]:
+    return [
+        _member(name, dim, track)
+        for name, dims in tracks.items()
+        for dim, track in dims.items()
+        if track.group == group and track.held
+    ]
+
+
+def _member(name: str, dim: int, track: Track) -> Member:
+    channels = to_runs(track.channels)
+    return Member(name=name, dim=dim, channels=channels, makes=track.makes, mixes=track.mixes)

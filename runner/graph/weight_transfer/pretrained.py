@@ -1,0 +1,81 @@
+"""Weights that a model's own code loaded: what is known of them as first values of its graph."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from runner.graph.ir.argument import Argument, Call, Stored
+from runner.graph.ir.constants import leaves
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.lint import arguments_of
+from runner.graph.ir.unit import Unit
+from runner.graph.ir.weight import Start, Weight
+
+COPIES = (".copy_", ".data")  # calls that give a tensor the values of another one
+
+
+def loaded_bytes(graph: Graph) -> int:
+    """How large the weights are that the source of a graph would have to be given in a file."""
+    names: set[str] = set()
+    for _, unit in graph.units():
+        names |= {start.args[0].name for start in unit.starts if _stored(start) is not None}
+        names |= {weight.start.name for _, weight in _held(unit)}
+    return sum(graph.tensors[name].nbytes for name in names)
+
+
+def forget_loaded(graph: Graph) -> None:
+    """Leave out all values that are copied into tensors, since they are inherited in another way.
+    What its constructor does not fill gets random ones of the same mean and spread."""
+    for _, unit in graph.units():
+        for name, weight in _held(unit):
+            drawn = _drawn(graph.tensors[weight.start.name], weight.shape)
+            unit.parameters[name] = replace(weight, start=drawn)
+        kept = []
+        for start in unit.starts:
+            stored = _stored(start)
+            if start.unit.grade != "basic" and stored is not None:
+                drawn = _drawn(graph.tensors[stored.name], graph.tensors[stored.name].shape)
+                kept.append(replace(start, args=(drawn,)))
+            elif start.unit.grade != "basic" or start.target not in COPIES or start.part:
+                kept.append(start)
+        unit.starts = kept
+    used = {*_used(graph)}
+    graph.tensors = {name: tensor for name, tensor in graph.tensors.items() if name in used}
+
+
+def _held(unit: Unit) -> list[tuple[str, Weight]]:
+    """The parameters of a unit that start from stored values."""
+    return [
+        (name, weight)
+        for name, weight in unit.parameters.items()
+        if weight is not None and isinstance(weight.start, Stored)
+    ]
+
+
+def _stored(start: Start) -> Stored | None:
+    """The stored tensor that a start copies; None for one that does something else."""
+    if start.target not in COPIES or start.part or len(start.args) != 1:
+        return None
+    return start.args[0] if isinstance(start.args[0], Stored) else None
+
+
+def _drawn(value: Tensor, shape: Sequence[int]) -> Argument:
+    """An expression of random values like those of a tensor."""
+    numbers = value.detach().double()
+    mean, spread = (float(f"{number:.3g}") for number in (numbers.mean(), numbers.std()))
+    return Call("torch:normal", (mean, spread, tuple(shape)))
+
+
+def _used(graph: Graph) -> Iterator[str]:
+    """The names of all stored tensors that a graph speaks of."""
+    functions = [*graph.functions.values()]
+    arguments: list[Argument] = []
+    for _, unit in graph.units():
+        functions += unit.functions.values()
+        arguments += [argument for _, argument in arguments_of(unit)]
+    for function in functions:
+        arguments += [(node.args, {**node.kwargs}) for node in function.block.walk()]
+    for thing in leaves(arguments):
+        if isinstance(thing, Stored):
+            yield thing.name

@@ -1,0 +1,156 @@
+"""New modules for a graph: of a name in torch.nn, or of a class and some of its arguments."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from runner.errors import ConfigError, GraphError, did_you_mean
+from runner.graph.ir.argument import Argument, Call, Ref
+from runner.graph.ir.signature import drop_defaults, signature
+
+Candidate = Any  # the name of a class in torch.nn, or a functools.partial of a class
+CHANNELS = frozenset([
+    "channels", "num_channels", "in_channels", "out_channels", "num_features", "in_features",
+    "out_features", "features", "in_chs", "out_chs", "in_planes", "inplanes", "planes", "chs",
+    "dim", "dims", "embed_dim", "width", "normalized_shape", "d_model", "hidden_size",
+])  # fmt: skip
+"""Parameters of constructors that take the number of channels."""
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def check_candidate(candidate: Candidate, word: str) -> None:
+    """Raises ConfigError for what names no module that could be made."""
+    if isinstance(candidate, str):
+        found = getattr(nn, candidate, None)
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            classes = [n for n, thing in vars(nn).items() if isinstance(thing, type)]
+            near = did_you_mean(candidate, classes)
+            raise ConfigError(f"{word}: torch.nn has no module {candidate!r}.{near}")
+    elif not (isinstance(candidate, partial) and isinstance(candidate.func, type)):
+        raise ConfigError(
+            f"{word}: {candidate!r} is no module: give the name of one in torch.nn ('SiLU'), or "
+            "{_target_: package.Class, argument: value}."
+        )
+    elif not issubclass(candidate.func, nn.Module):
+        raise ConfigError(f"{word}: {candidate.func.__name__} is no torch.nn.Module.")
+
+
+def target_of(candidate: Candidate) -> str:
+    """The class of a candidate as "module:qualname"."""
+    if isinstance(candidate, str):
+        return f"torch.nn:{candidate}"
+    return _ref(candidate.func).target
+
+
+def given_by(candidate: Candidate) -> dict[str, Argument]:
+    """The arguments that a candidate names, as arguments of a graph."""
+    if isinstance(candidate, str):
+        return {}
+    bound = signature(target_of(candidate)).bind_partial(*candidate.args)
+    return {
+        name: _argument(value) for name, value in {**bound.arguments, **candidate.keywords}.items()
+    }
+
+
+def _argument(value: Any) -> Argument:
+    """A value of a config as an argument of a graph."""
+    if isinstance(value, partial):
+        args = (_ref(value.func), *map(_argument, value.args))
+        return Call("functools:partial", args, {k: _argument(v) for k, v in value.keywords.items()})
+    if isinstance(value, type) or inspect.isroutine(value):
+        return _ref(value)
+    if isinstance(value, torch.dtype):
+        return Ref(str(value).replace("torch.", "torch:"))
+    if isinstance(value, list | tuple):
+        return type(value)(map(_argument, value))
+    if isinstance(value, Mapping):
+        return {key: _argument(item) for key, item in value.items()}
+    return value
+
+
+def _ref(thing: Any) -> Ref:
+    is_layer = isinstance(thing, type) and getattr(nn, thing.__name__, None) is thing
+    return Ref(f"{'torch.nn' if is_layer else thing.__module__}:{thing.__qualname__}")
+
+
+def arguments_of(call: Call | None) -> dict[str, Argument]:
+    """What a constructor was given, by the names of its parameters."""
+    if call is None:
+        return {}
+    known = signature(call.target)
+    bound = known.bind(*call.args, **call.kwargs)
+    found: dict[str, Argument] = {}
+    for name, value in bound.arguments.items():
+        kind = known.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            found |= value
+        elif kind is not inspect.Parameter.VAR_POSITIONAL:
+            found[name] = value
+    return found
+
+
+def call_of(
+    candidate: Candidate,
+    *,
+    carried: Mapping[str, Argument] | None = None,
+    fill: Callable[[], int] | None = None,
+) -> Call:
+    """The constructor call of a candidate: what it gives itself; arguments of the same name that
+    are carried over; and numbers of channels, from `fill` where nothing else gives them.
+
+    Raises GraphError that names the arguments which are missing then.
+    """
+    target, given, carried = target_of(candidate), given_by(candidate), dict(carried or {})
+    parameters = signature(target).parameters
+    named = {name for name, p in parameters.items() if p.kind not in _VARIADIC}
+    known = {name: value for name, value in carried.items() if name in named} | given
+    needed = [name for name in parameters if parameters[name].default is inspect.Parameter.empty]
+    missing = [name for name in needed if name in named and name not in known]
+    counts = {value for name, value in carried.items() if name in CHANNELS and type(value) is int}
+    for name in [name for name in missing if name in CHANNELS]:
+        number = min(counts) if len(counts) == 1 else None
+        if number is None and fill is not None:
+            number = fill()
+        if number is not None:
+            known[name] = number
+            missing.remove(name)
+    if missing:
+        raise GraphError(
+            f"{target.rpartition(':')[2]} needs {_listed(missing)}, which is not given: write "
+            f"{{_target_: {target.replace(':', '.')}, {missing[0]}: ...}}."
+        )
+    return ordered(target, known)
+
+
+def ordered(target: str, known: Mapping[str, Argument]) -> Call:
+    """A call with arguments in the order of the signature, the required ones by place."""
+    parameters = signature(target).parameters
+    args: list[Argument] = []
+    rest = dict(known)
+    for name, parameter in parameters.items():
+        if (
+            parameter.kind not in _POSITIONAL
+            or name not in rest
+            or parameter.default is not parameter.empty
+        ):
+            break
+        args.append(rest.pop(name))
+    in_order = [name for name in (*parameters, *rest) if name in rest]
+    return drop_defaults(Call(target, tuple(args), {name: rest[name] for name in in_order}))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def snake(name: str) -> str:
+    """The name of a class as that of an attribute: squeeze_excite for SqueezeExcite."""
+    name = name.replace("ReLU", "Relu").replace("SiLU", "Silu")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

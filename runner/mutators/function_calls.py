@@ -1,0 +1,125 @@
+"""Calls of functions on tensors in the code of units, and others in their place."""
+
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+import torch.nn.functional
+
+from runner.errors import ConfigError, GraphError, did_you_mean
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.node import Function, Node, Value
+from runner.graph.ir.signature import signature
+from runner.graph.transforms.call_sites import behind
+from runner.mutators.candidates import given_by, target_of
+
+
+@lru_cache(maxsize=1)
+def _functional() -> Mapping[str, str]:
+    """Functions by their names in lower case without underscores: those of torch.nn.functional,
+    and those of torch that are not there."""
+    found = {}
+    for module in (torch, torch.nn.functional):
+        for name, thing in vars(module).items():
+            if not name.startswith("_") and not name.endswith("_") and inspect.isroutine(thing):
+                found[name.lower().replace("_", "")] = f"{module.__name__}:{name}"
+    return found
+
+
+def check_function(candidate: Any, word: str) -> None:
+    """Raises ConfigError for what names no function that could be called instead."""
+    if isinstance(candidate, partial) and not isinstance(candidate.func, type):
+        return
+    name = candidate.func.__name__ if isinstance(candidate, partial) else candidate
+    if not isinstance(name, str):
+        raise ConfigError(f"{word}: {candidate!r} is no function: give a name such as 'silu'.")
+    if name.lower().replace("_", "") not in _functional():
+        near = did_you_mean(name.lower(), [t.rpartition(":")[2] for t in _functional().values()])
+        raise ConfigError(f"{word}: torch.nn.functional has no function {name!r}.{near}")
+
+
+def function_of(candidate: Any) -> tuple[str, dict[str, Argument]]:
+    """The function that a candidate names, and the arguments it gives."""
+    if not isinstance(candidate, partial):
+        return _functional()[candidate.lower().replace("_", "")], {}
+    if isinstance(candidate.func, type):
+        name = candidate.func.__name__.lower().replace("_", "")
+        return _functional()[name], given_by(candidate)
+    return target_of(candidate), given_by(candidate)
+
+
+def name_of_call(node: Node) -> str:
+    """The name of what a node calls, without the underscore of a variant that works in place."""
+    return node.target.rpartition(":")[2].removesuffix("_")
+
+
+def replace_call(
+    function: Function, node: Node, target: str, kwargs: Mapping[str, Argument]
+) -> Node:
+    """Call another function on the first argument of a node, and use what it gives.
+
+    Other arguments are carried over where both have a parameter of that name. What worked in place
+    does so no more: code behind it that reads the changed tensor reads the new one. Gives the new
+    call. Raises GraphError where such code is out of reach.
+    """
+    found = _arguments(node)
+    first = next(iter(found), None)
+    if first is None or not isinstance(found[first], Value) or len(node.outputs) > 1:
+        raise GraphError(f"{node} ({node.line}) takes no tensor, or does not give one.")
+    given = found.pop(first)
+    taken = _parameters(target)
+    carried = {k: v for k, v in found.items() if k in taken and k != "inplace"}
+    works_in_place = node.target.endswith("_") or found.get("inplace") not in (None, False)
+    with function.inserting_before(node):
+        new = function.create("call_function", target, (given,), {**carried, **kwargs},
+                              line=node.line)  # fmt: skip
+    for value in node.outputs:
+        new.output.name = value.name
+        value.replace_all_uses_with(new.output)
+    if works_in_place:
+        _read_instead(node, given, new)
+    function.erase_node(node)
+    return new
+
+
+def _read_instead(node: Node, given: Value, new: Node) -> None:
+    """Have what comes behind a node that changed a tensor read another one."""
+    later = [*behind(node)]
+    for user in [*given.users]:
+        if user in later:
+            if not _is_within(user, node):
+                raise GraphError(
+                    f"{node} ({node.line}) changes a tensor in place, in a branch, and {user} "
+                    "reads it outside; that cannot be kept."
+                )
+            user.replace_input(given, new.output)
+
+
+def _is_within(user: Node, node: Node) -> bool:
+    """Whether a node stands in the block of another one, or deeper."""
+    block: Any = user.block
+    while block is not node.block:
+        if not isinstance(block.owner, Node):
+            return False
+        block = block.owner.block
+    return True
+
+
+def _arguments(node: Node) -> dict[str, Argument]:
+    """The arguments of a call by name; by place where the names cannot be known."""
+    if node.op == "call_function":
+        try:
+            return {**signature(node.target).bind(*node.args, **node.kwargs).arguments}
+        except (GraphError, TypeError):
+            pass
+    return {**{f"{i}": value for i, value in enumerate(node.args)}, **node.kwargs}
+
+
+def _parameters(target: str) -> frozenset[str]:
+    """The names of the parameters of a function; none where it does not say."""
+    try:
+        return frozenset(signature(target).parameters)
+    except GraphError:
+        return frozenset()

@@ -1,0 +1,38 @@
+"""Ways through a space that is built with all candidates: which choices meet in a sample."""
+
+from collections.abc import Mapping
+from typing import final
+
+from runner.errors import SpaceError
+from runner.space.choice import Choice, Value, key
+
+Way = Mapping[str, Value]  # the answers that lead to a place, by label
+
+
+@final
+class Ways:
+    """The choices that were declared, and on which ways."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[tuple[Choice, frozenset[tuple[str, str]]]]] = {}
+
+    def declare(self, choice: Choice, way: Way) -> None:
+        """Note a choice. Raises SpaceError where its label stands for another one on a way that
+        can be gone together with this one."""
+        place = frozenset((label, key(value)) for label, value in way.items())
+        known = self._known.setdefault(choice.label, [])
+        if (choice, place) in known:
+            return
+        for other, elsewhere in known:
+            if other != choice and not _exclude(place, elsewhere):
+                raise SpaceError(
+                    f"Label '{choice.label}' stands for two choices: {other}; and {choice}. "
+                    "Give one of them another label."
+                )
+        known.append((choice, place))
+
+
+def _exclude(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
+    """Whether two ways give different answers to one choice."""
+    answers = dict(one)
+    return any(answers.get(label, value) != value for label, value in other)

@@ -1,0 +1,1 @@
+"""Records of how each module and tensor of a model was made, taken while its Python runs."""

@@ -1,0 +1,229 @@
+"""Whose a tensor is, once a model is built: gives each module's record what was seen of its own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner.nn.build import is_leaf
+from runner.nn.recording.initial_values import Fill, Made, Owned, draws, leaves, owned
+from runner.nn.recording.provenance import Ledger
+from runner.nn.recording.tensor_history import Event, History, Seen, geometry_of, storage_of
+from runner.nn.recording.torch_functions import CASTS
+
+LITERALS = 64  # items in the arguments of a call that is worth repeating
+PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.memory_format,
+         torch.layout, type(None), type(Ellipsis), Owned)  # fmt: skip
+
+
+class UnknownError(Exception):
+    """A call that cannot be repeated."""
+
+
+@final
+class Settled:
+    """Origins and fills of the tensors of some modules."""
+
+    def __init__(self, ledger: Ledger, modules: Sequence[nn.Module]) -> None:
+        self.ledger = ledger
+        self.modules = modules
+        self.owners: dict[int, Owned] = {}
+        self.parents: dict[nn.Module, nn.Module] = {}
+        self._drawn: dict[int, int] = {}  # a random call's order -> what it was used for
+        self._named: set[int] = set()  # the orders of random calls in what is resolved now
+        self._use = 0  # see _resolved
+        self._again = False
+        self._inside: int | None = None
+        self._at: int | None = None
+        for module in modules:
+            for name, tensor in own_tensors(module):
+                self._own(module, name, tensor)
+            for child in module.children():
+                self.parents.setdefault(child, module)
+
+    def _own(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """A tensor belongs to the first module with it; one of several tensors in the same memory
+        to the one that had the memory first."""
+        owner = self.owners.setdefault(storage_of(tensor), Owned(module, name))
+        if getattr(owner.owner, owner.name) is not tensor:
+            history = self.ledger.histories.get(storage_of(tensor))
+            holder = history and history.holder
+            if holder is not None and (holder.owner, holder.name) == (module, name):
+                self.owners[storage_of(tensor)] = holder
+
+    def origins(self, module: nn.Module) -> dict[str, Made | Owned | None]:
+        """How the tensors of a module were made, by name; None for what cannot be said. Those that
+        a leaf's constructor made are not listed."""
+        found: dict[str, Made | Owned | None] = {}
+        for name, tensor in own_tensors(module):
+            owner = self.owners[storage_of(tensor)]
+            if (owner.owner, owner.name) != (module, name):
+                found[name] = owner if is_whole(tensor, owner) else None
+            elif storage_of(tensor) in self.ledger.histories:
+                history = self.ledger.histories[storage_of(tensor)]
+                if not is_leaf(type(module)) or not self._of_leaf(history):
+                    found[name] = self._origin(tensor, history)
+            elif not is_leaf(type(module)):
+                found[name] = None
+        return found
+
+    def random(self, module: nn.Module) -> frozenset[str]:
+        """The names of those tensors of a module that depend on random numbers, or may."""
+        own = own_tensors(module)
+        return frozenset(name for name, tensor in own if self.ledger.is_random(tensor))
+
+    def _of_leaf(self, history: History) -> bool:
+        """Whether a tensor is one that a leaf's constructor made, in whatever type it is now."""
+        made = history.made
+        if made is not None and made.target in CASTS and isinstance(made.args[0], Seen):
+            history = self.ledger.histories.get(made.args[0].storage, history)
+        return history.made is None and history.held
+
+    def origin(self, tensor: Tensor) -> Made | None:
+        """How a tensor was made; None for one of which that cannot be said, or that a leaf made."""
+        history = self.ledger.histories.get(storage_of(tensor))
+        return history and self._origin(tensor, history)
+
+    def _origin(self, tensor: Tensor, history: History) -> Made | None:
+        made: Made | Seen | None = history.made
+        if geometry_of(tensor) != history.geometry:
+            made = None if history.events else self.ledger.value(tensor)  # a view of something made
+        if made is None:
+            return None
+        try:
+            use = -storage_of(tensor)
+            known: Made = self._resolved(made, use, storage_of(tensor), again=history.copied)
+        except UnknownError:
+            return None
+        return known
+
+    def fills(self) -> Iterator[Fill]:
+        """What was done to the tensors of all modules, where it matters."""
+        every = [fills for module in self.modules for fills in self._fills(module)]
+        used = {key for fills in every for f in fills for key in owned((f.args, {**f.kwargs}))}
+        used |= {key for m in self.modules for made in self.origins(m).values()
+                 if isinstance(made, Made) for key in owned(made)}  # fmt: skip
+        for fills in every:
+            last = max((i for i, fill in enumerate(fills) if fill.whole), default=0)
+            for i, fill in enumerate(fills):
+                if i >= last or fill.random or (fill.owner, fill.name) in used:
+                    yield replace(fill, overwritten=i < last)
+
+    def _fills(self, module: nn.Module) -> Iterator[list[Fill]]:
+        """The fills of each tensor of a module."""
+        for name, tensor in own_tensors(module):
+            owner = self.owners[storage_of(tensor)]
+            history = self.ledger.histories.get(storage_of(tensor))
+            if history is not None and (owner.owner, owner.name) == (module, name):
+                whole = geometry_of(tensor) == history.geometry
+                events = [e for e in history.events if not e.of_copy or self._has_owner(e)]
+                yield [self._fill(event, owner, tensor, whole) for event in events]
+
+    def _has_owner(self, event: Event) -> bool:
+        """Whether a deep copy is one of a tensor that is still there."""
+        [value] = event.call.args
+        return isinstance(value, Seen) and self._heir(value.storage) in self.owners
+
+    def _fill(self, event: Event, owner: Owned, tensor: Tensor, whole: bool) -> Fill:
+        call, part, repeatable = event.call, event.part or (), whole and event.part is not None
+        try:
+            inside = storage_of(tensor) if event.anew else None
+            call = self._resolved(call, call.order, inside)
+            part = tuple(self._resolved(step, call.order) for step in part)
+        except UnknownError:
+            repeatable, call, part = False, replace(call, args=(), kwargs={}), ()
+        return Fill(self._scope(event, owner.owner), owner.owner, owner.name, call.target,
+                    call.function, call.args, call.kwargs, call.order, event.place, repeatable,
+                    False, part)  # fmt: skip
+
+    def _scope(self, event: Event, owner: nn.Module) -> nn.Module:
+        above = [owner]
+        while above[-1] in self.parents and len(above) < 1000:
+            above.append(self.parents[above[-1]])
+        if event.scope in above:
+            return event.scope
+        if event.levels is not None and event.levels < len(above):
+            return above[event.levels]
+        return above[-1]
+
+    def _resolved(
+        self, value: Any, use: int, inside: int | None = None, *, again: bool = False
+    ) -> Any:
+        """Arguments in which tensors are calls, or owned. Raises UnknownError.
+
+        `use` is what they are for: what was random once would be drawn twice for two uses, and
+        twice for one that names it twice. `inside` is the storage whose own making is asked for;
+        `again` is for a copy, which draws numbers of its own.
+        """
+        self._again = again
+        self._named = set()
+        self._use, self._inside = use, inside
+        self._at = value.order if isinstance(value, Made) else None
+        return self._known(value)
+
+    def _known(self, value: Any) -> Any:
+        if isinstance(value, Seen):
+            return self._seen(value)
+        if isinstance(value, Made):
+            self._check(value)
+            return replace(value, args=self._known(value.args), kwargs=self._known(value.kwargs))
+        if isinstance(value, tuple):
+            return tuple(self._known(item) for item in value)
+        if isinstance(value, list):
+            return [self._known(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._known(item) for name, item in value.items()}
+        if isinstance(value, slice):
+            return slice(*self._known((value.start, value.stop, value.step)))
+        if not isinstance(value, PLAIN):
+            raise UnknownError
+        return value
+
+    def _seen(self, value: Seen) -> Any:
+        storage = self._heir(value.storage)
+        owner = self.owners.get(storage)
+        if owner is None or value.storage == self._inside:
+            if value.made is None:
+                raise UnknownError
+            return self._known(value.made)
+        if not is_whole(value.tensor, owner) or self._changed_since(value, storage):
+            raise UnknownError
+        return owner
+
+    def _heir(self, storage: int) -> int:
+        """The storage that is in the place of one now."""
+        seen = {storage}
+        while (heir := self.ledger.heirs.get(storage)) is not None and heir not in seen:
+            storage = heir
+            seen.add(heir)
+        return storage
+
+    def _changed_since(self, seen: Seen, storage: int) -> bool:
+        """Whether a tensor no longer holds what it did by the time that is asked for."""
+        history = self.ledger.histories.get(storage)
+        orders = (e.call.order for e in history.events) if history is not None else ()
+        return any(seen.order < order and order < (self._at or 0) for order in orders)
+
+    def _check(self, made: Made) -> None:
+        """Raises UnknownError for a call that cannot be repeated here."""
+        if draws(made.target):
+            again = self._drawn.setdefault(made.order, self._use) != self._use
+            if (again and not self._again) or made.order in self._named:
+                raise UnknownError
+            self._named.add(made.order)
+        if not made.target or sum(1 for _ in leaves(made.args)) > LITERALS:
+            raise UnknownError
+
+
+def own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of a module itself."""
+    for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        if tensor is not None:
+            yield name, tensor
+
+
+def is_whole(tensor: Tensor, owner: Owned) -> bool:
+    """Whether a tensor is all of what is owned, and not a part or a view of it."""
+    return geometry_of(tensor) == geometry_of(getattr(owner.owner, owner.name))

@@ -1,0 +1,159 @@
+"""The Python stack while a model is built: who called a torch function, and what for."""
+
+import dis
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+from torch import Tensor, nn
+
+from runner.nn.recording.initial_values import KEY, PLAIN_FILLS, RANDOM_FILLS, Made, overwrites
+
+INIT = "torch.nn.init"
+BETWEEN = ("torch.overrides", "torch.utils._device", "runner.nn.recording.tracer")  # hand calls on
+DEPTH = 8  # frames up to which a function that fills is looked for
+LITERAL = (bool, int, float, str, type(None))
+
+
+def caller(frame: FrameType) -> FrameType:
+    """The line that called a torch function."""
+    while frame.f_back is not None and frame.f_globals.get("__name__") in BETWEEN:
+        frame = frame.f_back
+    return frame
+
+
+def constructing(frame: FrameType | None) -> nn.Module | None:
+    """The innermost module whose constructor is running."""
+    while frame is not None:
+        if frame.f_code.co_name == "__init__" and isinstance(module := _first(frame), nn.Module):
+            return module
+        frame = frame.f_back
+    return None
+
+
+def note_asking(frame: FrameType | None) -> None:
+    """Notes in the records of all modules whose constructors are running that they asked for a
+    choice."""
+    while frame is not None:
+        module = _first(frame) if frame.f_code.co_name == "__init__" else None
+        record = vars(module).get(KEY) if isinstance(module, nn.Module) else None
+        if record is not None:
+            record.asked = True
+        frame = frame.f_back
+
+
+def is_running() -> bool:
+    """Whether a module is being called, so that what calls this is, or serves, a forward."""
+    calls = nn.Module._call_impl.__code__
+    return any(frame.f_code is calls for frame in _up(sys._getframe(1)))
+
+
+def users_line() -> str:
+    """The innermost line of Python that is neither of this package nor of torch."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package != "torch" and not frame.f_globals.get("__name__", "").startswith("runner.nn."):
+            break
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+# Functions of nn.init
+
+
+def initializer(frame: FrameType | None) -> FrameType | None:
+    """The run of a function of nn.init from which a call came, if it did."""
+    found = None
+    while frame is not None:
+        home = frame.f_globals.get("__name__")
+        if home == INIT:
+            found = frame
+        elif home not in BETWEEN:
+            break
+        frame = frame.f_back
+    return found
+
+
+def fills(run: FrameType) -> bool:
+    """Whether a function of nn.init is one that fills a tensor."""
+    return run.f_code.co_name.endswith("_") and run.f_code.co_varnames[0] == "tensor"
+
+
+def initializer_call(run: FrameType, order: int) -> tuple[Tensor, Made]:
+    """The tensor of a run of a function that fills, and its call without what is default."""
+    home, name = run.f_globals["__name__"], run.f_code.co_name
+    function: Callable[..., Any] = run.f_globals[name]
+    first, *others = inspect.signature(function).parameters.values()
+    given = {p.name: run.f_locals[p.name] for p in others}
+    changed = {p.name: given[p.name] for p in others if given[p.name] != p.default}
+    return run.f_locals[first.name], Made(f"{home}:{name}", function, (), changed, order)
+
+
+# Functions like them, of libraries
+
+
+def filler(frame: FrameType | None) -> FrameType | None:
+    """The outermost run of a library's or user's own function like those of nn.init, such as timm's
+    `trunc_normal_`, from which a call came: one of the same name, importable, that was given the
+    tensor first, and else literals."""
+    found = None
+    for run in _up(frame):
+        if isinstance(_first(run), nn.Module):
+            break
+        if run.f_code.co_name in FILLERS and _is_filler(run):
+            found = run
+    return found
+
+
+FILLERS = RANDOM_FILLS | PLAIN_FILLS
+
+
+def starts_over(function: Any, args: tuple[Any, ...], run: FrameType) -> bool:
+    """Whether a call is one that leaves nothing of the tensor that the run was given."""
+    if not overwrites(f".{getattr(function, '__name__', '')}"):
+        return False
+    changed, given = args[0], _first(run)
+    same = changed.shape == given.shape and changed.stride() == given.stride()
+    return bool(same and changed.data_ptr() == given.data_ptr())
+
+
+def _up(frame: FrameType | None) -> Iterator[FrameType]:
+    for _ in range(DEPTH):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def _first(frame: FrameType) -> Any:
+    """The first argument of a function that runs."""
+    code = frame.f_code
+    return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+
+
+def _is_filler(run: FrameType) -> bool:
+    home, code = run.f_globals.get("__name__"), run.f_code
+    function = vars(sys.modules.get(str(home), sys)).get(code.co_name)
+    inner = inspect.unwrap(function) if callable(function) else None
+    if home == "__main__" or not isinstance(inner, FunctionType) or inner.__code__ is not code:
+        return False
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    literal = all(isinstance(run.f_locals.get(name), LITERAL) for name in names)
+    return literal and isinstance(_first(run), Tensor) and _keeps_arguments(code)
+
+
+@functools.cache
+def _keeps_arguments(code: CodeType) -> bool:
+    """Whether the arguments of a function are still those it was given, whenever one looks."""
+    if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
+        return False
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    changed: set[Any] = set()
+    for step in dis.get_instructions(code):
+        if step.opname.startswith(("STORE_", "DELETE_")):
+            changed |= {*step.argval} if isinstance(step.argval, tuple) else {step.argval}
+    return changed.isdisjoint(arguments)

@@ -1,0 +1,101 @@
+"""What happened to the memory of each tensor: how it was made, and all that changed it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from torch import Tensor, UntypedStorage, nn
+from torch.nn.parameter import is_lazy
+
+from runner.nn.recording.initial_values import Made, Owned
+
+Geometry = tuple[Any, ...]
+Steps = tuple[Made, ...]  # each with its arguments behind the tensor that the one before gave
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A tensor among arguments, and what it held then: Made, or None where that is not known."""
+
+    storage: int
+    made: Made | None
+    tensor: Tensor  # keeps the storage alive
+    order: int  # when it was looked at
+
+
+@final
+@dataclass(frozen=True)
+class Event:
+    """A call that changed a tensor in place: its arguments behind the tensor."""
+
+    call: Made
+    scope: nn.Module | None  # whose constructor was running
+    place: int  # see Fill
+    part: Steps | None  # what leads from the tensor to the part given to it; None: not known
+    anew: bool = False  # whether the values are those of another tensor, now in its place
+    of_copy: bool = False  # whether this is what makes a deep copy of a parameter or buffer
+    levels: int | None = None  # of a copied tensor: how far above its owner the scope is
+
+
+@final
+@dataclass
+class History:
+    """What happened to one storage since it was made."""
+
+    storage: UntypedStorage | Tensor  # keeps it alive
+    geometry: Geometry  # of the tensor it was made as
+    made: Made | None  # None: not seen
+    now: Made | None  # what it holds now, None where that cannot be said in one expression
+    random: bool  # whether that depends on random numbers, or may
+    events: list[Event] = field(default_factory=list)
+    views: dict[Geometry, tuple[Steps, Tensor]] = field(default_factory=dict)
+    """What gave other views of it, and the tensor that was the first argument of that."""
+    seen: dict[Geometry, Made] = field(default_factory=dict)
+    """Calls that gave views of several tensors at once, true as long as nothing changes."""
+    held: bool = False  # whether it is, or was, a parameter or buffer
+    copied: bool = False  # whether it is a deep copy
+    holder: Owned | None = None  # the first module that held it, where that was seen
+
+
+@final
+class Before:
+    """Where a tensor's data were."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.storage = storage_of(tensor)
+        self.geometry = geometry_of(tensor)
+        self.memory = memory_of(tensor)  # kept alive
+
+
+def storage_of(tensor: Tensor) -> int:
+    """The identity of a tensor's memory, which its views and aliases share."""
+    if tensor.layout is not torch.strided or is_lazy(tensor):
+        return id(tensor)
+    identity: int = tensor.untyped_storage()._cdata
+    return identity
+
+
+def memory_of(tensor: Tensor) -> UntypedStorage | Tensor:
+    """What keeps the identity of a tensor's memory from being another's."""
+    dense = tensor.layout is torch.strided and not is_lazy(tensor)
+    return tensor.untyped_storage() if dense else tensor
+
+
+def geometry_of(tensor: Tensor) -> Geometry:
+    """How a tensor lies in its memory."""
+    if tensor.layout is not torch.strided or is_lazy(tensor):
+        return (id(tensor),)
+    return tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def tensors_in(argument: Any) -> Iterator[Tensor]:
+    """The tensors among arguments."""
+    if isinstance(argument, Tensor):
+        yield argument
+    elif isinstance(argument, tuple | list):
+        for item in argument:
+            yield from tensors_in(item)
+    elif isinstance(argument, dict):
+        yield from tensors_in([*argument.values()])

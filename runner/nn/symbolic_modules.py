@@ -1,0 +1,120 @@
+"""What choices of modules are while they are open: modules that hold all candidates.
+
+Each has a `kind` and `facts()`, which say what is to be decided, and runs as in the default model.
+Its children are the candidates, by number.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, final
+
+from torch import nn
+
+from runner.errors import SymbolicError
+from runner.nn.build import current
+from runner.nn.expression import Expression
+from runner.nn.recording.call_stack import users_line
+from runner.space.choice import Categorical
+from runner.space.sample import lookup
+
+DEPTHS = 10_000  # combinations of choices that the depth of a Repeat may depend on
+
+
+class OpenModule(nn.Module):
+    """A module with its candidates as children; says so when it is taken for one of them."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, candidates: Sequence[nn.Module]) -> None:
+        super().__init__()
+        for i, candidate in enumerate(candidates):
+            self.add_module(str(i), candidate)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            if not current().symbolic or name.startswith("_"):
+                raise
+            raise OpenAttributeError(
+                f"{users_line()}: attribute {name!r} of a {self.kind}, which is open while the "
+                "model is built symbolically. Compute it from the choices instead."
+            ) from error
+
+
+@final
+class OpenAttributeError(SymbolicError, AttributeError):
+    """An attribute of a module that is not chosen yet."""
+
+
+@final
+class OpenLayer(OpenModule):
+    """A LayerChoice: one of its children, in the order of the candidates."""
+
+    kind: ClassVar[str] = "LayerChoice"
+
+    def __init__(self, choice: Categorical, candidates: Sequence[nn.Module], default: int) -> None:
+        super().__init__(candidates)
+        self.choice = choice
+        self.default = default
+
+    def facts(self) -> dict[str, Any]:
+        """`choice`: a Categorical, whose candidates are the children in their order."""
+        return {"choice": self.choice}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the default candidate makes of its input."""
+        return self.get_submodule(str(self.default))(*args, **kwargs)
+
+    def extra_repr(self) -> str:
+        return f"{self.choice.label}: {self.choice}"
+
+
+@final
+class OpenRepeat(OpenModule):
+    """A Repeat of open depth: so many of its children, one behind the other."""
+
+    kind: ClassVar[str] = "Repeat"
+
+    def __init__(self, depth: Expression, blocks: Sequence[nn.Module]) -> None:
+        super().__init__(blocks)
+        self.depth = depth
+
+    def facts(self) -> dict[str, Any]:
+        """`depth`: an Expression; there are as many children as it can be at most."""
+        return {"depth": self.depth}
+
+    def forward(self, x: Any) -> Any:
+        """What the blocks of the default model make of `x`."""
+        for block in self:
+            x = block(x)
+        return x
+
+    def __len__(self) -> int:
+        return int(self.depth if current().symbolic else self.depth.default)
+
+    def __bool__(self) -> bool:
+        return not current().symbolic or len(self) > 0  # is asked whether it is there at all
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return itertools.islice(self.children(), len(self))
+
+    def __getitem__(self, index: int) -> nn.Module:
+        blocks: list[nn.Module] = [*self]
+        return blocks[index]
+
+    def extra_repr(self) -> str:
+        return f"depth={self.depth!r}"
+
+
+def depths_of(depth: Expression) -> list[Any]:
+    """All values that the depth of a Repeat can have. Raises SymbolicError for too many."""
+    size: float = 1
+    for choice in depth.choices:
+        size *= choice.size if choice.size < DEPTHS else DEPTHS + 1
+    if size > DEPTHS:
+        raise SymbolicError(f"The depth {depth!r} of a Repeat has too many values to list.")
+    values = itertools.product(*(choice.values() for choice in depth.choices))
+    labels = [choice.label for choice in depth.choices]
+    samples = (dict(zip(labels, answers, strict=True)) for answers in values)
+    return [depth.resolve(lookup(sample)) for sample in samples]

@@ -1,0 +1,132 @@
+"""From settings to parts: everything is checked first, then made, before anything runs."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runner.config.instantiate import build, check_arguments, put
+from runner.config.settings import Settings
+from runner.engines.engine import Engine, make
+from runner.errors import ConfigError, Refused, RunFailed, RunnerError, one_line, refusal
+from runner.space.choice import Value
+from runner.space.sample import DrawError
+from runner.space.space import FlatSpace, JointSpace, Space, search_space
+from runner.strategies.strategy import Strategy
+from runner.training.service import TrainingService
+from runner.trial import Setup, Trial
+
+log = logging.getLogger(__name__)
+RUNTIME = {
+    "engine": ("space", "mutators", "input", "weights", "trust", "evaluator", "data"),
+    "strategy": ("space", "seed"),
+    "training": ("setup",),
+}
+
+
+def check(settings: Settings) -> None:
+    """Check all groups against the signatures of their targets, and every candidate of `search`.
+
+    Raises ConfigError. Imports the targets, and with them torch.
+    """
+    plain = settings.model_dump() | {"space": settings.model}
+    check_arguments(settings.mutators, settings.trust, "space.mutators")
+    for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
+        check_arguments(plain[group], settings.trust, group, RUNTIME.get(group, ()))
+    for choice in search_space(settings.search).choices:
+        for value in choice.values(resolution=3):
+            _check_candidate(settings, choice.label, value)
+    for group in ("evaluator", "data"):
+        with _naming(group):
+            build(plain[group], settings.trust)
+
+
+def _check_candidate(settings: Settings, label: str, value: Value) -> None:
+    group = label.split(".")[0]
+    if group not in ("evaluator", "data"):
+        raise ConfigError(
+            f"search names {label!r}; it can vary keys of evaluator and data, such as evaluator.lr."
+        )
+    plain = settings.model_dump()
+    put(plain, label, value)
+    check_arguments(plain[group], settings.trust, group)
+    with _naming(group):
+        build(plain[group], settings.trust)
+
+
+@contextmanager
+def _naming(group: str) -> Iterator[None]:
+    """Say which group of the config a bad value belongs to."""
+    try:
+        yield
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{group}: {one_line(error)}{_place(error)}") from error
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine. Raises RunFailed when not even the default model of its space can be built, and
+    ConfigError when it cannot be exported as the config wants it. Where its mutations do not fit
+    together there is none, and others are tried."""
+    with _naming("engine"):
+        engine = make(settings)
+    if engine.notice:
+        log.warning("%s", engine.notice)
+    try:
+        default = engine.space.default()
+        if settings.export.standalone:  # at once, rather than when the search is over
+            engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
+    except (DrawError, Refused) as error:
+        if (refused := refusal(error)) is None:
+            raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
+        reason = " ".join(str(refused).split()).rstrip(".")
+        if isinstance(error, DrawError) and not error.sample:
+            raise RunFailed(
+                f"The space refuses every sample, before any choice is made: {reason}."
+            ) from error
+        log.warning("The first candidates together make no model: %s; others are tried.", reason)
+    return engine
+
+
+def _place(error: BaseException) -> str:
+    """The file and line that the first cause of an error was raised at."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f" ({last.filename}:{last.lineno}). HYDRA_FULL_ERROR=1 shows the whole traceback."
+
+
+def make_space(settings: Settings, engine: Engine) -> Space:
+    """The space of the model, and beside it the hyper-parameters of `search`, if there are any."""
+    if not settings.search:
+        return engine.space
+    hyper: FlatSpace = search_space(settings.search)
+    joint = JointSpace([engine.space, hyper])
+    joint.walk(lambda choice: choice.default)  # shows a clash of labels at once
+    return joint
+
+
+def make_strategy(settings: Settings, space: Space) -> Strategy:
+    """The strategy over a space."""
+    with _naming("strategy"):
+        made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
+    return made
+
+
+def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:
+    """The training service, its workers starting. With `heirs`, trials leave their weights to
+    others, also where none are kept in the end."""
+    setup = Setup(
+        engine=settings.engine["_target_"],
+        evaluator=settings.evaluator,
+        data=settings.data,
+        search=tuple(settings.search or ()),
+        trust=tuple(settings.trust),
+        folder=folder,
+        keep_weights=heirs or settings.export.keep_weights != 0,
+    )
+    with _naming("training"):
+        made: TrainingService = build(settings.training, settings.trust, setup=setup)
+    return made

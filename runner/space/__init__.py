@@ -1,0 +1,1 @@
+"""Search spaces: choices, samples and their structure. Knows no torch."""

@@ -1,0 +1,166 @@
+"""Space and Sample: everything a user left open, and the ways to walk it. No torch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import final
+
+from runner.errors import ConfigError, SampleError, did_you_mean
+from runner.space.choice import Categorical, Choice, Numeric, Value, to_json
+from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup
+from runner.space.structure import Structure, describe
+
+
+class Space(ABC):
+    """Everything a user left open. It can be walked; what is asked may depend on the answers."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a sample was met so far that the space's own code refuses."""
+        return False
+
+    @abstractmethod
+    def draw(self, choose: Chooser) -> Sample:
+        """Walk the space, asking `choose` once for every choice met.
+
+        Labels stand in the sample in the order they were asked. Raises DrawError when the space's
+        own code raises, or refuses the sample: then its cause is the refusal.
+        """
+
+    def walk(self, choose: Chooser) -> Walk:
+        """Like `draw`, and remembers the choices; a walk that broke off gives what it had."""
+        walk = Walk(choose)
+        try:
+            walk.sample = self.draw(walk.ask)
+        except DrawError as broken:
+            walk.sample, walk.broken = broken.sample, broken
+        return walk
+
+    def default(self) -> Sample:
+        """The sample of the default model: the first candidate everywhere."""
+        return self.draw(lambda choice: choice.default)
+
+    def random(self, rng: Random) -> Sample:
+        """A sample in which every choice met is uniform."""
+        return self.draw(lambda choice: choice.random(rng))
+
+    def describe(self) -> Structure:
+        """What is asked and when, and how many samples there are; walks the space often."""
+        return describe(self)
+
+    def count(self) -> int | float:
+        """The number of samples; infinity with a continuous choice. See `Structure.exact`."""
+        return describe(self).count
+
+    def contains(self, sample: Mapping[str, Value]) -> bool:
+        """Whether a sample answers exactly what this space asks, with values it knows."""
+        try:
+            drawn = self.draw(lookup(sample))
+        except SampleError:
+            return False
+        return drawn.keys() == sample.keys()
+
+    def enumerate(
+        self, after: Mapping[str, Value] | None = None, resolution: int | None = None
+    ) -> Iterator[Sample]:
+        """All samples in order, the last choice turning fastest, from just behind `after` on.
+
+        A continuous choice gives `resolution` points; without one it raises SpaceError.
+        """
+
+        def answer(start: Mapping[str, Value]) -> Chooser:
+            def choose(choice: Choice) -> Value:
+                if choice.label in start:
+                    return start[choice.label]
+                return choice.values(resolution)[0]
+
+            return choose
+
+        walk = self.walk(answer(after or {}))
+        if after is None:
+            yield walk.sample
+        while start := _next_start(walk, resolution):
+            walk = self.walk(answer(start))
+            yield walk.sample
+
+
+def _next_start(walk: Walk, resolution: int | None) -> Sample | None:
+    """The shortest beginning that the next sample in order has; None behind the last."""
+    order = list(walk.sample)
+    for i in reversed(range(len(order))):
+        values = walk.choices[order[i]].values(resolution)
+        place = walk.choices[order[i]].place(walk.sample[order[i]], resolution) + 1
+        if place < len(values):
+            kept = {label: walk.sample[label] for label in order[:i]}
+            return kept | {order[i]: values[place]}
+    return None
+
+
+@final
+class FlatSpace(Space):
+    """Independent choices, all of them always asked: the hyper-parameters of a search."""
+
+    def __init__(self, choices: Sequence[Choice]) -> None:
+        self.choices = choices
+
+    def draw(self, choose: Chooser) -> Sample:
+        walk = Walk(choose)
+        for choice in self.choices:
+            walk.ask(choice)
+        return walk.sample
+
+
+@final
+class JointSpace(Space):
+    """Several spaces side by side; a label may belong to one of them only."""
+
+    def __init__(self, spaces: Sequence[Space]) -> None:
+        self.spaces = spaces
+
+    def draw(self, choose: Chooser) -> Sample:
+        sample: Sample = {}
+        for space in self.spaces:
+            part = self._draw_part(space, choose, sample)
+            if clash := sample.keys() & part.keys():
+                raise ConfigError(
+                    f"Label {min(clash)!r} is used by the model space and by search; "
+                    "rename the one in the model space."
+                )
+            sample |= part
+        return sample
+
+    @staticmethod
+    def _draw_part(space: Space, choose: Chooser, before: Sample) -> Sample:
+        try:
+            return space.draw(choose)
+        except DrawError as broken:
+            raise DrawError(str(broken), before | broken.sample) from broken
+
+
+def search_space(search: Mapping[str, object] | None) -> FlatSpace:
+    """The space of `search: {path: candidates}`: lists are choices, {low, high, ...} are ranges."""
+    return FlatSpace([_search_choice(label, given) for label, given in (search or {}).items()])
+
+
+def _search_choice(label: str, given: object) -> Choice:
+    if isinstance(given, list):
+        return Categorical(label, tuple(to_json(value) for value in given))
+    if isinstance(given, Mapping) and {"low", "high"} <= given.keys():
+        if unknown := given.keys() - {"low", "high", "step", "log"}:
+            raise ConfigError(
+                f"search.{label} has the unknown key {min(unknown)!r}; a range takes low, high, "
+                f"step and log.{did_you_mean(min(unknown), ('step', 'log'))}"
+            )
+        low, high = given["low"], given["high"]
+        for name, value in (("low", low), ("high", high)):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"search.{label}.{name} is {value!r}; it must be a number.")
+        whole = isinstance(low, int) and isinstance(high, int)
+        step = given.get("step") or (1 if whole else None)
+        if step is not None and not whole:
+            raise ConfigError(f"search.{label}: a step goes with whole numbers only.")
+        return Numeric(label, low, high, step=step, log=bool(given.get("log", False)))
+    raise ConfigError(
+        f"search.{label} is {given!r}; it must be a list of candidates or a range such as "
+        "{low: 1e-4, high: 1e-1, log: true}."
+    )

@@ -1,0 +1,320 @@
+"""What a space is made of: its choices, when each is asked, and how many samples there are."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from random import Random
+from typing import Protocol, final
+
+from runner.space.choice import Choice, Numeric, Value, key
+from runner.space.sample import Chooser, Sample, Walk, generator, sample_key
+
+_LISTED = 128  # a choice with more values than this is tried with a few of them only
+_JOINT = 2_000  # as many joint values of choices that decide together are tried
+_SMALL = 500  # a space with no more samples than this is enumerated to be sure
+_ENUMERATED = 5_000  # and so is one up to this size that could not be predicted
+_CHECKS = 64  # random walks that a structure must predict
+_ESTIMATES = 512  # random walks that an estimate is the mean of
+
+Condition = Mapping[str, tuple[Value, ...]]
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """A choice, and when it is asked: when each label of `condition` has one of its values.
+
+    A choice that is always asked has no condition. Where several ways lead to a choice, the
+    condition is what they have in common.
+    """
+
+    choice: Choice
+    condition: Condition
+
+
+@final
+@dataclass(frozen=True)
+class Structure:
+    """The parts of a space in the order they are asked, and the number of its samples.
+
+    With `exact`, `count` is the number that `Space.enumerate` gives, or infinity: the space was
+    enumerated, or random walks asked just what the parts predict. Without it, what is asked
+    depends on the answers in ways that were not found: parts or conditions may be missing, and
+    `count` is an estimate, the mean of 1 / probability over random walks (Knuth 1975,
+    https://doi.org/10.2307/2005469).
+    """
+
+    parts: Sequence[Part]
+    count: int | float
+    exact: bool
+
+
+class Walked(Protocol):
+    """What can be walked and listed: a space, seen from here."""
+
+    def walk(self, choose: Chooser) -> Walk: ...
+
+    def enumerate(self) -> Iterator[Sample]: ...
+
+
+def describe(space: Walked) -> Structure:
+    """The structure of a space, from about as many walks as all choices together have values.
+
+    Choices are varied one at a time. Those that change what is asked are switches; switches that
+    decide about the same choices are varied together.
+    """
+    probe = _Probe(space)
+    node = probe.root()
+    parts = sorted(node.parts.values(), key=lambda part: probe.order.index(part.choice.label))
+    if any(part.choice.size == math.inf for part in parts):
+        return Structure(parts, math.inf, exact=True)
+    walks = list(_random_walks(space))
+    predicted = probe.complete and all(node.predict(w.sample) == _asked(w) for w in walks)
+    if node.count > (_SMALL if predicted else _ENUMERATED):
+        if predicted:
+            return Structure(parts, node.count, exact=True)
+        return Structure(_refuted([w.sample for w in walks], parts), _estimate(space), exact=False)
+    listed = list(itertools.islice(space.enumerate(), _ENUMERATED + 1))
+    exact = len(listed) <= _ENUMERATED
+    return Structure(_refuted(listed, parts), len(listed) if exact else _estimate(space), exact)
+
+
+def _refuted(samples: Sequence[Sample], parts: Sequence[Part]) -> Sequence[Part]:
+    """The parts without those conditions that some sample shows to be wrong.
+
+    A label with several sets of candidates is left as it is: a sample does not tell them apart.
+    """
+    labels = [part.choice.label for part in parts]
+
+    def holds(part: Part, label: str) -> bool:
+        values = {key(value) for value in part.condition[label]}
+        if labels.count(part.choice.label) > 1:
+            return True
+        asked = (sample for sample in samples if part.choice.label in sample)
+        return all(label not in sample or key(sample[label]) in values for sample in asked)
+
+    return [
+        replace(part, condition={k: v for k, v in part.condition.items() if holds(part, k)})
+        for part in parts
+    ]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """What is asked when some choices are decided: always `asked`, and what `switches` add.
+
+    Nodes are shared, so what follows from one is kept.
+    """
+
+    asked: Mapping[str, Choice]
+    switches: Sequence["_Switch"]
+
+    @cached_property
+    def count(self) -> int:
+        """How many samples there are of what is asked here and below."""
+        deciding = {label for switch in self.switches for label in switch.labels}
+        free = [int(choice.size) for label, choice in self.asked.items() if label not in deciding]
+        below = [sum(case.count for _, case in switch.cases.values()) for switch in self.switches]
+        return math.prod(free) * math.prod(below)
+
+    @cached_property
+    def parts(self) -> Mapping[str, Part]:
+        """The choices of this node and below, with their conditions as seen from here."""
+        parts = {_name(choice): Part(choice, {}) for choice in self.asked.values()}
+        for switch in self.switches:
+            sizes = {label: self.asked[label].size for label in switch.labels}
+            ways: dict[str, list[Part]] = {}
+            for values, case in switch.cases.values():
+                decided = {label: (value,) for label, value in values.items()}
+                for name, part in case.parts.items():
+                    way = Part(part.choice, decided | dict(part.condition))
+                    ways.setdefault(name, []).append(way)
+            for name, found in ways.items():
+                common = _common([part.condition for part in found])
+                kept = {k: values for k, values in common.items() if len(values) != sizes.get(k)}
+                parts[name] = Part(found[0].choice, kept)
+        return parts
+
+    def predict(self, sample: Sample) -> dict[str, Choice]:
+        """What is asked on the way to a sample, as far as its values are known."""
+        asked = dict(self.asked)
+        for switch in self.switches:
+            joint = key([sample.get(label) for label in switch.labels])
+            if joint in switch.cases:
+                asked |= switch.cases[joint][1].predict(sample)
+        return asked
+
+
+@dataclass(frozen=True)
+class _Switch:
+    """Choices that decide together what else is asked, by the key of their joint values."""
+
+    labels: Sequence[str]
+    cases: Mapping[str, tuple[Sample, _Node]]
+
+
+def _common(conditions: Sequence[Condition]) -> Condition:
+    """What several conditions agree upon: the labels of all, with the values of any."""
+    labels = [label for label in conditions[0] if all(label in other for other in conditions)]
+    return {label: _unique(c[label] for c in conditions) for label in labels}
+
+
+def _unique(groups: Iterable[tuple[Value, ...]]) -> tuple[Value, ...]:
+    return tuple({key(value): value for values in groups for value in values}.values())
+
+
+@final
+class _Probe:
+    """Finds the structure of a space by walking it."""
+
+    def __init__(self, space: Walked) -> None:
+        self.space = space
+        self.order: list[str] = []  # all labels met, in the order they are asked
+        self.complete = True  # whether all values of all switches were tried
+        self._walks: dict[str, Walk] = {}
+        self._influence: dict[str, set[str]] = {}
+        self._switches: dict[str, _Switch] = {}
+        self._settled = False
+
+    def root(self) -> _Node:
+        """What is asked when nothing is decided. Begins again, with the walks it has, as long as
+        choices turn out to decide about more than was known."""
+        while not self._settled:
+            self._settled = True
+            self._switches.clear()
+            node = self.node({}, frozenset())
+        return node
+
+    def node(self, given: Sample, outside: frozenset[str]) -> _Node:
+        """What is asked when `given` is decided, without what lies `outside`."""
+        walk = self._walk(given)
+        free = [label for label in walk.sample if label not in given and label not in outside]
+        groups = self._groups(given, walk, free)
+        inside = set().union(*groups.values())
+        if leaked := inside & outside:  # what is decided here was thought to be always asked
+            self._settled = False
+            for label in given.keys() & walk.choices.keys():
+                self._influence[_name(walk.choices[label])] |= leaked
+        asked = {label: walk.choices[label] for label in free if label not in inside}
+        around = outside | asked.keys() | inside
+        switches = [
+            self._switch(given, walk, labels, frozenset(around - below))
+            for labels, below in groups.items()
+        ]
+        return _Node(asked, switches)
+
+    def _walk(self, given: Sample) -> Walk:
+        """The walk that takes the given values, and the default ones elsewhere."""
+        name = sample_key(given)
+        if name not in self._walks:
+            walk = self.space.walk(lambda choice: given.get(choice.label, choice.default))
+            self._walks[name] = walk
+            self._remember(list(walk.sample))
+        return self._walks[name]
+
+    def _remember(self, labels: Sequence[str]) -> None:
+        """Put labels not met before behind those they were asked after."""
+        for before, label in zip([None, *labels], labels, strict=False):
+            if label not in self.order:
+                self.order.insert(self.order.index(before) + 1 if before else 0, label)
+
+    def _groups(
+        self, given: Sample, walk: Walk, free: Sequence[str]
+    ) -> dict[tuple[str, ...], set[str]]:
+        """The outermost switches, grouped where they decide about the same labels, with these."""
+        direct = {label: self._influenced(given, walk, label) for label in free}
+        reach: dict[str, set[str]] = {}
+        for label in reversed(free):  # a choice decides only about later ones
+            further = [reach[other] for other in direct[label] if other in reach]
+            reach[label] = direct[label].union(*further)
+        decided = set().union(*direct.values())
+        groups: dict[tuple[str, ...], set[str]] = {}
+        for label in free:
+            if label in decided or not reach[label]:
+                continue
+            joined = [labels for labels, below in groups.items() if below & reach[label]]
+            below = reach[label].union(*(groups.pop(labels) for labels in joined))
+            groups[tuple(itertools.chain(*joined, [label]))] = below
+        return groups
+
+    def _influenced(self, given: Sample, walk: Walk, label: str) -> set[str]:
+        """The labels that are asked, or have their candidates, by the value of one choice.
+
+        A choice is probed where it is met first; it is expected to do the same elsewhere.
+        """
+        choice = walk.choices[label]
+        name = _name(choice)
+        if name not in self._influence:
+            here = _asked(walk)
+            self._influence[name] = set()
+            for value in _values(choice):
+                there = _asked(self._walk(given | {label: value}))
+                changed = {k for k in here.keys() | there.keys() if here.get(k) != there.get(k)}
+                self._influence[name] |= changed
+        return self._influence[name]
+
+    def _switch(
+        self, given: Sample, walk: Walk, labels: tuple[str, ...], outside: frozenset[str]
+    ) -> _Switch:
+        """What the joint values of some choices decide; worked out once for equal surroundings."""
+        near = [label for label in walk.sample if label not in given and label not in outside]
+        name = str(sorted(_name(walk.choices[label]) for label in {*near, *labels}))
+        if name not in self._switches:
+            cases = {}
+            for values in self._joint([walk.choices[label] for label in labels]):
+                sample = dict(zip(labels, values, strict=True))
+                cases[key([*values])] = sample, self.node(given | sample, outside)
+            self._switches[name] = _Switch(labels, cases)
+        return self._switches[name]
+
+    def _joint(self, choices: Sequence[Choice]) -> Iterator[Sequence[Value]]:
+        """All joint values; where they are too many, those with one value not the default."""
+        if any(choice.size > _LISTED for choice in choices):
+            self.complete = False
+        if math.prod(len(_values(choice)) for choice in choices) <= _JOINT:
+            yield from itertools.product(*map(_values, choices))
+            return
+        self.complete = False
+        defaults = [choice.default for choice in choices]
+        yield defaults
+        for i, choice in enumerate(choices):
+            for value in _values(choice)[1:]:
+                yield [*defaults[:i], value, *defaults[i + 1 :]]
+
+
+def _name(choice: Choice) -> str:
+    return f"{choice.label}: {choice}"
+
+
+def _asked(walk: Walk) -> dict[str, Choice]:
+    return {label: walk.choices[label] for label in walk.sample}
+
+
+def _values(choice: Choice) -> Sequence[Value]:
+    """All values, or the default one and some at random; the default value comes first."""
+    if choice.size <= _LISTED:
+        values: Iterable[Value] = choice.values()
+    else:
+        values = [choice.random(generator(0, choice.label, i)) for i in range(_LISTED // 4)]
+    return _unique([(choice.check(choice.default),), tuple(values)])
+
+
+def _random_walks(space: Walked) -> Iterator[Walk]:
+    for i in range(_CHECKS):
+        rng = generator(0, "check", i)
+        yield space.walk(lambda choice, rng=rng: choice.random(rng))  # type: ignore[misc]
+
+
+def _estimate(space: Walked) -> int:
+    total = 0
+    for i in range(_ESTIMATES):
+        rng = generator(0, "estimate", i)
+        walk = space.walk(lambda choice, rng=rng: _uniform(choice, rng))  # type: ignore[misc]
+        total += math.prod(int(choice.size) for choice in _asked(walk).values())
+    return round(total / _ESTIMATES)
+
+
+def _uniform(choice: Choice, rng: Random) -> Value:
+    return (replace(choice, log=False) if isinstance(choice, Numeric) else choice).random(rng)

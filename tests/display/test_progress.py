@@ -1,0 +1,329 @@
+"""What users see of a run: on terminals of any width, in files, and when things go wrong."""
+
+import io
+import os
+import pty
+import re
+import time
+import tracemalloc
+from dataclasses import replace
+
+import pytest
+import rich
+from rich.console import Console
+
+from runner.config.settings import Settings
+from runner.display import progress
+from runner.display.progress import Bars, Lines
+from runner.training.inline import Inline
+from runner.training.local import Local
+from runner.trial import Failure, Objective, State, Trial
+
+OBJECTIVE = Objective("val/accuracy", "max")
+HOSTILE = "[red]x[/red] :boom:\n\x1b[31m\x07\u202e\ud800"
+SHOWN = r"[red]x[/red] :boom: \x1b[31m\x07\u202e\ud800"
+
+
+def settings(**changes) -> Settings:
+    node = {"_target_": "a.B"}
+    usual = {
+        "engine": node, "data": node, "task": node, "training": node,
+        "space": {"_target_": "spaces.resnet.ResNet"},
+        "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
+        "evaluator": {"_target_": "a.B", "epochs": 10},
+        "seed": 7, "budget": {"trials": 4, "minutes": None}, "objective": vars(OBJECTIVE),
+        "search": {}, "dedup": True, "export": {"top": 3, "keep_weights": 10, "standalone": False},
+        "trust": [],
+        "resume": None,
+    }  # fmt: skip
+    return Settings.model_validate(usual | changes)
+
+
+def made(kind, tmp_path, width=80, **changes):
+    """A progress of a kind, and the file it writes to."""
+    file = io.StringIO()
+    console = Console(
+        file=file, width=width, height=24, force_terminal=kind is Bars, legacy_windows=False,
+        color_system="truecolor" if kind is Bars else None, _environ={"TERM": "xterm"},
+    )  # fmt: skip
+    return kind(console, settings(**changes), OBJECTIVE, tmp_path), file
+
+
+def begun(number: int, **changes) -> Trial:
+    sample = {"width": 16, "depth": number}
+    return Trial(number, sample, number, started_at=time.time(), **changes)
+
+
+def finished(number: int, value: float = 0.5, **changes) -> Trial:
+    metrics = {"val/accuracy": value, "val/loss": 1.0}
+    trial = begun(number, step=10, metrics=metrics, score=value, **changes)
+    return replace(trial, state=State.FINISHED, ended_at=trial.started_at + 2)
+
+
+def failed(number: int, text: str = "KeyError: 'x'") -> Trial:
+    trial = begun(number, state=State.FAILED, failure=Failure("error", text))
+    return replace(trial, ended_at=trial.started_at + 2)
+
+
+def drawn(shown: Bars) -> list[str]:
+    """The lines of the frame that stands on a terminal now."""
+    file = io.StringIO()
+    width = shown.frame().width + progress.MARGIN
+    Console(file=file, width=width, legacy_windows=False).print(shown.frame())
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def middle(width: int, tmp_path) -> list[str]:
+    """What stands on a terminal in the middle of a run."""
+    shown, _ = made(Bars, tmp_path, width)
+    shown.show(finished(0, 0.91234))
+    shown.show(failed(1))
+    shown.show(begun(2, step=5, metrics={"val/accuracy": 0.5}))
+    shown.show(Trial(3, {}, 3))
+    shown.show(Trial(4, {}, 4, duplicate_of=3))
+    return drawn(shown)
+
+
+def test_a_wide_terminal_shows_run_trials_and_best(tmp_path):
+    assert middle(80, tmp_path) == [
+        "search   ━━━━━━━━━━━━━━━━━━━━━━━━━                  2/4 trials",
+        "trial 2  ━━━━━━━━━━━━━━━━━━━━                      5/10 epochs  0:00   0.5000",
+        "trial 3                                                               waiting",
+        "1 failed",
+        "best val/accuracy 0.9123, trial 0  width=16 depth=0",
+    ]
+
+
+def test_a_narrow_terminal_shows_the_same_in_fewer_words(tmp_path):
+    assert middle(40, tmp_path) == [
+        "search   ━━━━━━━━        2/4",
+        "trial 2  ━━━━━━╸        5/10   0.5000",
+        "trial 3                       waiting",
+        "1 failed",
+        "best val/accuracy 0.9123, trial 0  w…",
+    ]
+
+
+def test_lines_say_how_each_trial_ended(tmp_path):
+    shown, file = made(Lines, tmp_path)
+    shown.begin()
+    shown.show(Trial(0, {"width": 16}, 0))
+    shown.show(finished(0, 0.5))
+    shown.show(finished(1, 0.25))
+    shown.show(Trial(2, {}, 2, duplicate_of=0))
+    shown.show(replace(finished(2), duplicate_of=0))
+    shown.show(failed(3))
+    shown.show(replace(finished(4, 0.75), state=State.STOPPED))
+    shown.show(replace(finished(5), metrics={"val/loss": 0.5}, score=None))
+    shown.note("The space is used up.")
+    shown.end()
+    shown.end()
+    assert file.getvalue().splitlines() == [
+        f"Searching ResNet with Optuna(TPE): 4 trials, seed 7, in {tmp_path}",
+        "trial 0: val/accuracy 0.5000 in 2.0 s, the best so far",
+        "trial 1: val/accuracy 0.2500 in 2.0 s, best 0.5000 (trial 0)",
+        "trial 2 repeats trial 0: its result is reused",
+        "trial 3 failed after 2.0 s: error: KeyError: 'x'",
+        "trial 4 stopped: val/accuracy 0.7500 in 2.0 s, the best so far",
+        "trial 5 has no val/accuracy to compare; it reported val/loss=0.5000",
+        "The space is used up.",
+        "6 of 4 trials done (1 failed, 1 reused); best val/accuracy 0.7500, trial 4",
+    ]
+
+
+@pytest.mark.parametrize("kind", [Lines, Bars])
+def test_the_first_refusals_are_shown_and_all_are_counted_beside_the_budget(kind, tmp_path):
+    shown, file = made(kind, tmp_path)
+    shown.begin()
+    for number in range(20):
+        refused = Failure("refused", "a width of 5 does not fit")
+        shown.show(Trial(number, {"width": 5}, number))
+        shown.show(Trial(number, {"width": 5}, number, State.FAILED, failure=refused))
+    shown.show(finished(20))
+    shown.end()
+    text = file.getvalue()
+    assert text.count("was refused: a width of 5 does not fit") == 5
+    assert text.count("further ones are counted") == 1
+    assert "20 refused" in text
+    assert "1 of 4 trials done" in text or "1/4 trials" in text
+
+
+def test_a_long_run_says_now_and_then_how_far_it_is(tmp_path, monkeypatch):
+    shown, file = made(Lines, tmp_path)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    shown.begin()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 90)
+    shown.show(begun(0, step=5))
+    shown.show(begun(0, step=6))
+    assert file.getvalue().splitlines()[1:] == [
+        "0/4 trials, 20/h, 10:30 left; trial 0 at epoch 5/10"
+    ]
+
+
+def test_time_left_respects_the_limit_in_minutes(tmp_path, monkeypatch):
+    shown, file = made(Lines, tmp_path, budget={"trials": 100, "minutes": 2.0})
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    shown.begin()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 90)
+    shown.show(finished(0))
+    assert file.getvalue().splitlines()[-1] == "1/100 trials, 40/h, 0:30 left"
+
+
+@pytest.mark.parametrize("kind", [Lines, Bars])
+def test_what_is_replayed_is_only_counted(kind, tmp_path):
+    shown, file = made(kind, tmp_path)
+    for number in range(3):
+        shown.show(Trial(number, {}, 0))
+    shown.show(failed(0))
+    shown.show(finished(1))
+    assert not file.getvalue()
+    shown.begin()
+    shown.end()
+    assert "Resumed with 3 trials, 1 to be run again." in file.getvalue()
+    assert "KeyError" not in file.getvalue()
+
+
+@pytest.mark.parametrize("kind", [Lines, Bars])
+def test_a_long_record_is_replayed_quickly_and_not_kept(kind, tmp_path):
+    shown, _ = made(kind, tmp_path)
+    shown.show(finished(0, 1.0))
+    trials = [finished(number) for number in range(10_000)]
+    tracemalloc.start()
+    start = time.perf_counter()
+    for trial in trials:
+        shown.show(replace(trial, state=State.RUNNING))
+        shown.show(trial)
+    passed = time.perf_counter() - start
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert passed < 2  # measuring memory makes it ten times slower
+    assert grown < 10_000
+
+
+@pytest.mark.parametrize("kind", [Lines, Bars])
+def test_hostile_strings_are_shown_as_data(kind, tmp_path):
+    shown, file = made(kind, tmp_path, 400, space={"_target_": f"a.{HOSTILE}"})
+    shown.begin()
+    shown.show(failed(0, HOSTILE))
+    shown.show(replace(finished(1), sample={HOSTILE: HOSTILE}))
+    shown.note(HOSTILE)
+    shown.end()
+    assert file.getvalue().count(SHOWN) >= 2
+    assert "\u202e" not in file.getvalue() and "\ud800" not in file.getvalue()
+    assert "\x07" not in file.getvalue() and "\x1b[31m\\x07" not in file.getvalue()
+
+
+def test_lines_hold_no_control_codes(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    file = io.StringIO()
+    monkeypatch.setattr(rich, "_console", Console(file=file, width=40))
+    shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path, plain=False)
+    shown.begin()
+    shown.show(failed(0))
+    shown.show(finished(1))
+    shown.end()
+    assert isinstance(shown, Lines)
+    assert re.search(r"[\x00-\x09\x0b-\x1f]", file.getvalue()) is None
+
+
+def test_a_file_in_another_encoding_gets_escapes(tmp_path, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(rich, "_console", Console(file=io.TextIOWrapper(raw, encoding="ascii")))
+    progress.note("größer")
+    assert raw.getvalue() == b"gr\\xf6\\xdfer\n"
+
+
+def test_bars_restore_the_cursor_however_often_they_end(tmp_path):
+    shown, file = made(Bars, tmp_path)
+    shown.end()
+    shown.begin()
+    shown.end()
+    shown.end()
+    assert file.getvalue().count("\x1b[?25l") == 1
+    assert file.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+def test_bars_restore_the_cursor_when_their_end_is_interrupted(tmp_path, monkeypatch):
+    shown, file = made(Bars, tmp_path)
+    shown.begin()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Console, "clear_live", lambda self: interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        shown.end()
+    monkeypatch.undo()
+    shown.end()
+    assert file.getvalue().endswith("\x1b[?25h")
+
+
+def test_a_failure_names_the_file_to_read(tmp_path):
+    shown, file = made(Lines, tmp_path)
+    shown.begin()
+    place = tmp_path / "trials" / "0007" / "error.txt"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    shown.show(failed(7))
+    assert file.getvalue().endswith("KeyError: 'x'\n")  # an empty file says nothing
+    place.write_text("Traceback")
+    shown.show(failed(7))
+    assert file.getvalue().endswith(f"see {place.relative_to(tmp_path)}\n")
+
+
+def test_more_trials_than_lines_are_counted(tmp_path):
+    shown, _ = made(Bars, tmp_path)
+    for number in range(100):
+        shown.show(begun(number))
+    lines = drawn(shown)
+    assert "and 81 more running" in lines
+    assert len(lines) <= 24
+
+
+def test_epochs_that_are_searched_are_those_of_the_trial(tmp_path):
+    shown, _ = made(Bars, tmp_path)
+    shown.show(replace(begun(0, step=2), sample={"evaluator.epochs": 3}))
+    assert "2/3 epochs" in drawn(shown)[1]
+
+
+def test_an_evaluator_without_epochs_gets_a_bar_without_a_count(tmp_path):
+    shown, _ = made(Bars, tmp_path, evaluator={"_target_": "a.B"})
+    shown.show(begun(0, step=2))
+    assert re.fullmatch("trial 0  ━+ +0:00", drawn(shown)[1])
+
+
+def test_a_path_in_a_note_stays_whole(tmp_path):
+    shown, file = made(Bars, tmp_path, 40)
+    command = "resume=/a/path/that/is/longer/than/the/terminal/is/wide"
+    shown.note(f"Go on with {command}")
+    assert command in file.getvalue()
+
+
+@pytest.mark.parametrize("service", [Local, Inline])
+def test_a_terminal_gets_bars_unless_a_debugger_may_need_it(service, tmp_path, monkeypatch):
+    primary, secondary = pty.openpty()
+    with os.fdopen(secondary, "w") as terminal:
+        console = Console(file=terminal, _environ={"TERM": "xterm"})
+        monkeypatch.setattr(rich, "_console", console)
+        plain = service.owns_terminal
+        shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path, plain=plain)
+    os.close(primary)
+    assert isinstance(shown, Bars if service is Local else Lines)
+
+
+def test_an_error_is_one_line(capsys):
+    progress.fail(f"first\nsecond {HOSTILE}")
+    assert capsys.readouterr().err == f"error: first second {SHOWN}\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sequence_is_tracked_on_terminals_only(terminal, monkeypatch):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, _environ={"TERM": "xterm"})
+    monkeypatch.setattr(rich, "_console", console)
+    assert [*progress.track(range(3), "drawing")] == [0, 1, 2]
+    assert ("drawing" in file.getvalue()) is terminal
+    if not terminal:
+        assert file.getvalue() == ""

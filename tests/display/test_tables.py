@@ -1,0 +1,190 @@
+"""Tables that stay legible on any terminal, for any names, and without results."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from runner.display.tables import best_table, count_text, html, structure_table
+from runner.space.choice import Categorical, Numeric
+from runner.space.structure import Part, Structure
+from runner.trial import Failure, Objective, State, Trial
+
+OBJECTIVE = Objective("val/accuracy", "max")
+HOSTILE = "<b>[red]\n\u202e&\x1b[31m"
+
+
+def printed(renderable, width: int) -> list[str]:
+    file = io.StringIO()
+    Console(file=file, width=width, force_terminal=False, legacy_windows=False).print(renderable)
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert all(len(line) <= width for line in lines)
+    return lines
+
+
+def finished(number: int, accuracy: float, **sample) -> Trial:
+    metrics = {"train/loss": 1.0, "val/loss": 0.25, "val/accuracy": accuracy, "params": 12_345.0}
+    return Trial(
+        number, {"stem": "conv", **sample}, 0, State.FINISHED, metrics, score=accuracy,
+        started_at=10.0 * number, ended_at=10.0 * number + 12,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def trials() -> list[Trial]:
+    best = finished(1, 0.9875, width=32, depth=2)
+    best = replace(best, metrics={**best.metrics, "test/accuracy": 0.975})
+    return [
+        finished(0, 0.5, width=16, depth=2),
+        best,
+        Trial(2, {}, 0, State.FAILED, failure=Failure("error", "x"), started_at=80, ended_at=81),
+        replace(finished(3, 0.9875, width=32, depth=2), duplicate_of=1),
+        finished(4, 0.75, width=32, depth=3, skip=True),
+        Trial(5, {}, 0),
+    ]
+
+
+def test_the_share_that_was_inherited(trials):
+    trials = [replace(t, metrics={**t.metrics, "inherited": 0.934}) for t in trials[:1]]
+    head, row = printed(best_table(trials, OBJECTIVE), 80)[1:3]
+    assert head.split()[3:5] == ["params", "inherited"]
+    assert row.split()[3:5] == ["12.3k", "93%"]
+
+
+def test_the_best_trials_with_what_they_differ_in(trials):
+    assert printed(best_table(trials, OBJECTIVE), 80) == [
+        "",
+        "#  trial  val/accuracy  params    time  test/accuracy  val/loss",
+        "1      1        0.9875   12.3k  12.0 s         0.9750    0.2500",
+        "    width=32 depth=2",
+        "2      4        0.7500   12.3k  12.0 s                   0.2500",
+        "    width=32 depth=3 skip=true",
+        "3      0        0.5000   12.3k  12.0 s                   0.2500",
+        "    width=16 depth=2",
+        "",
+        "6 trials, 1 failed, 1 reused, 1 not ended; searched for 45.0 s",
+    ]
+
+
+def test_a_narrow_terminal_shows_the_columns_that_matter(trials):
+    assert printed(best_table(trials, OBJECTIVE, 1), 40) == [
+        "",
+        "#  trial  val/accuracy  params    time",
+        "1      1        0.9875   12.3k  12.0 s",
+        "    stem=conv width=32 depth=2",
+        "",
+        "6 trials, 1 failed, 1 reused, 1 not",
+        "ended; searched for 45.0 s",
+    ]
+
+
+def test_why_trials_were_refused_the_most_frequent_reasons_first(trials):
+    why = ["conv1 has 5 of 8", "a <b>", "conv2 has 7 of 16", "x", "y", "y", "y"]
+    refused = [
+        Trial(10 + i, {}, 0, State.FAILED, failure=Failure("refused", text))
+        for i, text in enumerate(why)
+    ]
+    lines = printed(best_table(trials + refused, OBJECTIVE, 1), 100)
+    assert lines[-2:] == [
+        "13 trials, 1 failed, 7 refused, 1 reused, 1 not ended; searched for 45.0 s",
+        "Refused: 3 because y; 2 because conv1 has 5 of 8; 1 because a <b>; 1 for other reasons",
+    ]
+    assert "<p>Refused: 3 because y; " in html(trials + refused, OBJECTIVE)
+    assert "1 because a &lt;b&gt;" in html(trials + refused, OBJECTIVE)
+
+
+def test_less_is_better_when_the_objective_says_so(trials):
+    turned = [replace(t, score=None if t.score is None else -t.score) for t in trials]
+    lines = printed(best_table(turned, Objective("val/accuracy", "min"), 1), 80)
+    assert lines[2].split()[:3] == ["1", "0", "0.5000"]
+
+
+def test_without_results_it_says_so(trials):
+    unlucky = [trial for trial in trials if not trial.scored]
+    assert printed(best_table(unlucky, OBJECTIVE), 80) == [
+        "No trial has a result.",
+        "2 trials, 1 failed, 1 not ended; searched for 1.0 s",
+    ]
+    assert printed(best_table([], OBJECTIVE), 80)[-1] == "0 trials; searched for 0.0 s"
+    assert "No trial has a result" in html([], OBJECTIVE)
+
+
+def test_long_samples_are_cut_but_for_the_first_three():
+    sample = {f"layer{i}/width": i for i in range(40)}
+    trials = [finished(n, 1 - n / 10, **{k: v + n for k, v in sample.items()}) for n in range(4)]
+    lines = printed(best_table(trials, OBJECTIVE), 120)
+    assert sum("layer39/width" in line for line in lines) == 3
+    assert lines[-3].endswith("…")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_hostile_strings_are_shown_as_data(width):
+    trials = [replace(finished(n, n), sample={HOSTILE: HOSTILE * (n + 1)}) for n in range(2)]
+    text = "".join(line.strip() for line in printed(best_table(trials, OBJECTIVE), width))
+    assert "<b>[red]" in text and "\u202e" not in text and "\x1b" not in text
+    page = html(trials, OBJECTIVE)
+    assert "<b>" not in page and "&lt;b&gt;[red]\\n\\u202e&amp;\\x1b[31m=" in page
+
+
+def test_a_hostile_metric_is_shown_as_data(trials):
+    metric = HOSTILE * 10
+    trials = [replace(t, metrics={metric: 1.0, **t.metrics}) for t in trials if t.scored]
+    lines = printed(best_table(trials, Objective(metric, "max")), 80)
+    assert r"<b>[red]\n\u202e&\x1b[" in lines[1]
+    assert "<b>" not in html(trials, Objective(metric, "max"))
+
+
+def test_html_has_a_row_for_each_of_the_best(trials):
+    page = html(trials, OBJECTIVE)
+    assert page.count("<tr>") == 4
+    assert "<td>0.9875</td>" in page and "<td>width=32 depth=2</td>" in page
+    assert page.endswith("searched for 45.0 s</p>")
+
+
+@pytest.fixture
+def structure() -> Structure:
+    kinds = Categorical("stage1/block0/kind", ("basic", "bottleneck"))
+    return Structure(
+        [
+            Part(kinds, {}),
+            Part(Numeric("stage1/block0/ratio", 1, 8, step=1), {kinds.label: ("bottleneck",)}),
+        ],
+        1234567,
+        exact=True,
+    )
+
+
+def test_choices_with_candidates_and_conditions(structure):
+    assert printed(structure_table(structure), 100) == [
+        "choice               candidates                  asked",
+        "stage1/block0/kind   'basic', 'bottleneck'",
+        "stage1/block0/ratio  a whole number from 1 to 8  when stage1/block0/kind=bottleneck",
+    ]
+
+
+def test_choices_stand_below_each_other_where_there_is_no_room(structure):
+    assert printed(structure_table(structure), 40) == [
+        "stage1/block0/kind",
+        "    'basic', 'bottleneck'",
+        "stage1/block0/ratio",
+        "    a whole number from 1 to 8",
+        "    when stage1/block0/kind=bottleneck",
+    ]
+
+
+def test_a_space_without_choices(structure):
+    assert printed(structure_table(replace(structure, parts=[])), 80) == ["There are no choices."]
+
+
+@pytest.mark.parametrize(
+    ("count", "exact", "expected"),
+    [
+        (1, True, "1 architecture"),
+        (1234567, True, "1,234,567 architectures"),
+        (1.23e14, False, "about 1.2e14 architectures"),
+        (float("inf"), True, "infinitely many architectures"),
+    ],
+)
+def test_the_number_of_architectures(structure, count, exact, expected):
+    assert count_text(replace(structure, count=count, exact=exact)) == expected

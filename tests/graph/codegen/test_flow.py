@@ -1,0 +1,207 @@
+"""How loops, early returns and in-place operators of a module are written again."""
+
+import pytest
+import torch
+from programs.source import body, written
+from torch import Tensor, nn
+
+from runner.graph.frontend.convert import convert
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.unit import Ref, Unit
+
+
+class InPlace(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor, xs: list[Tensor]):
+        y = x.clone()
+        y += 1
+        y.sub_(x)
+        y *= x
+        y.div_(2)
+        y.add_(x, alpha=3)
+        y[0] *= 2
+        self.seen.add_(1)
+        xs += [y]
+        x += y
+        return x, self.seen.clone(), xs
+
+
+def test_in_place_operators_of_variables_are_augmented_assignments() -> None:
+    assert written(InPlace(), torch.ones(2, 3), [torch.ones(1)]) == (
+        "y = x.clone()\n"
+        "y += 1\n"
+        "y -= x\n"
+        "y *= x\n"
+        "y /= 2\n"
+        "y.add_(x, alpha=3)\n"
+        "y[0] *= 2\n"
+        "self.seen.add_(1)\n"
+        "xs.extend([y])\n"
+        "x += y\n"
+        "return x, self.seen.clone(), xs"
+    )
+
+
+class Walks(nn.Module):
+    def forward(self, xs: list[Tensor], ys: list[Tensor], names: dict[str, Tensor]):
+        total = torch.zeros(2)
+        for x in xs:
+            total = total + x
+        for i, x in enumerate(xs):
+            total = total * x + i
+        for i, x in enumerate(xs, 1):
+            total = total * x + i
+        for x, y in zip(xs, ys):  # noqa: B905
+            total = total - x * y
+        for i, (x, _) in enumerate(zip(xs, ys)):  # noqa: B905
+            xs[i] = x * 2
+        for name, x in names.items():
+            total = total + x * len(name)
+        last = total
+        for last in total.chunk(2):
+            total = total + last
+        return total, last
+
+
+def test_loops_over_sequences_are_written_as_such() -> None:
+    xs = [torch.ones(2), torch.full((2,), 2.0)]
+    assert written(Walks(), xs, xs[:1], {"a": torch.ones(2)}) == (
+        "total = torch.zeros([2])\n"
+        "for x in xs:\n"
+        "    total = total + x\n"
+        "for i, x in enumerate(xs):\n"
+        "    total = total * x + i\n"
+        "for i, x in enumerate(xs, 1):\n"
+        "    total = total * x + i\n"
+        "for x, y in zip(xs, ys):\n"
+        "    total = total - x * y\n"
+        "for i, (x, _) in enumerate(zip(xs, ys)):\n"
+        "    xs[i] = x * 2\n"
+        "for name, x in names.items():\n"
+        "    total = total + x * len(name)\n"
+        "last = total\n"
+        "for last in total.chunk(2):\n"
+        "    total = total + last\n"
+        "return total, last"
+    )
+
+
+class Counts(nn.Module):
+    def forward(self, xs: list[Tensor], n: int):
+        total = torch.zeros(2)
+        for k in range(1, n, 2):
+            total = total + k
+        for k in range(n, 0, -1):
+            total = total * k
+        for k in range(0, n):
+            total = total - k
+        for i in range(len(xs)):
+            x = xs[i]
+            total = total + x
+        for i, x in enumerate(xs):
+            if i < 1:
+                xs.append(x)
+        return total, len(xs)
+
+
+def test_loops_that_count_in_the_source_or_change_the_length_go_on_counting() -> None:
+    graph = convert(Counts())
+    assert body(graph) == (
+        "total = torch.zeros([2])\n"
+        "for k in range(1, n, 2):\n"
+        "    total = total + k\n"
+        "for k in range(n, 0, -1):\n"
+        "    total = total * k\n"
+        "for k in range(0, n):\n"
+        "    total = total - k\n"
+        "for i in range(len(xs)):\n"
+        "    x = xs[i]\n"
+        "    total = total + x\n"
+        "index = 0\n"  # the list grows while it is looped over
+        "while index < len(xs):\n"
+        "    x = xs[index]\n"
+        "    index_1 = index + 1\n"
+        "    if index < 1:\n"
+        "        xs.append(x)\n"
+        "    index = index_1\n"
+        "return total, len(xs)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("", "for x in xs:"), ("i", "for i in range(len(xs)):\n    x = xs[i]")],
+)
+def test_only_a_counter_without_a_name_disappears(name: str, head: str) -> None:
+    f = Function("forward", [Parameter("xs"), Parameter("y")])
+    xs, y = f.inputs
+    loop = f.create("loop", "", (f.call_function("builtins:len", xs), True, y), outputs=("y",))
+    inner = loop.add_block()
+    index, carried = inner.add_input(name), inner.add_input("y")
+    with f.inserting_into(inner):
+        x = f.create("call_function", "operator:getitem", (xs, index), outputs=("x",)).output
+        made = f.create("call_function", "torch:add", (carried, x), outputs=("y",)).output
+        inner.results = (True, made)
+    f.result = loop.output
+    root = Unit("graph", Ref("made.up:Net"))
+    root.define(f)
+    assert body(Graph(root)) == f"{head}\n    y = torch.add(y, x)\nreturn y"
+
+
+class Returns(nn.Module):
+    def forward(self, x: Tensor, n: int):
+        if n > 0:
+            if n == 1:
+                return x + 1
+            x = x * 2
+        elif x.sum() > 0:
+            return x
+        x = x - 3
+        if n == 4:
+            y = x * x
+        elif n == 5:
+            return -x
+        else:
+            y = x
+        return x + y
+
+
+@pytest.mark.parametrize("n", range(-1, 6))
+def test_early_returns_are_returns_again(n: int) -> None:
+    assert written(Returns(), torch.ones(2), n) == (
+        "if n > 0:\n"
+        "    if n == 1:\n"
+        "        return x + 1\n"
+        "    x = x * 2\n"
+        "elif x.sum() > 0:\n"
+        "    return x\n"
+        "x = x - 3\n"
+        "if n == 4:\n"
+        "    y = x * x\n"
+        "else:\n"
+        "    if n == 5:\n"
+        "        return -x\n"
+        "    y = x\n"
+        "return x + y"
+    )
+
+
+class Truths(nn.Module):
+    def forward(self, x: Tensor):
+        found = bool(x.sum() > 5) and x.dim() == 2
+        if x.max() > 0 and not bool(x.min() > 3):
+            x = x + 1
+        return x, found
+
+
+def test_only_a_truth_that_is_kept_is_made_a_bool() -> None:
+    assert written(Truths(), torch.ones(2, 3)) == (
+        "found = bool(x.sum() > 5) and x.dim() == 2\n"
+        "if x.max() > 0 and not x.min() > 3:\n"
+        "    x = x + 1\n"
+        "return x, found"
+    )
