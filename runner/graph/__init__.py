@@ -13,10 +13,10 @@ from runner.graph.codegen.load import load_source as load_source
 from runner.graph.codegen.load import save_tensors as save_tensors
 from runner.graph.drawing.picture import svg as svg
 from runner.graph.interpreter.shape_propagation import propagate as propagate
+from runner.graph.ir.function import Function as Function
 from runner.graph.ir.graph import Graph as Graph
 from runner.graph.ir.lint import lint as lint
 from runner.graph.ir.node import Block as Block
-from runner.graph.ir.node import Function as Function
 from runner.graph.ir.node import Node as Node
 from runner.graph.ir.node import Parameter as Parameter
 from runner.graph.ir.node import Value as Value

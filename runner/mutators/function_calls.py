@@ -10,7 +10,8 @@ import torch.nn.functional
 
 from runner.errors import ConfigError, GraphError, did_you_mean
 from runner.graph.ir.argument import Argument
-from runner.graph.ir.node import Function, Node, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Node, Value
 from runner.graph.ir.signature import signature
 from runner.graph.transforms.call_sites import behind
 from runner.mutators.candidates import given_by, target_of

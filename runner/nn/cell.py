@@ -191,7 +191,7 @@ class OpenCell(Cell):
 
 
 def _listed(*inputs: Any) -> list[Any]:
-    """Returns the inputs of a Cell as a list; `graph.transforms.resolve_modules` writes the same."""
+    """Returns the inputs of a Cell as a list; `resolve_modules` writes the same in source."""
     one_list = len(inputs) == 1 and isinstance(inputs[0], list | tuple)
     return list(inputs[0] if one_list else inputs)
 

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.node import Parameter
 from runner.graph.ir.unit import Call, Ref, Unit, Weight
 
 

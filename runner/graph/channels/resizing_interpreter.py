@@ -18,9 +18,10 @@ from runner.graph.interpreter.interpreter import Frame
 from runner.graph.interpreter.modules import Builder
 from runner.graph.interpreter.shape_propagation import OnMeta, explained, listed
 from runner.graph.ir.argument import Call
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Change, Numbers, Place, leaves, put, resized
-from runner.graph.ir.node import Function, Node
+from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from runner.errors import GraphError
 from runner.graph.channels.layers import new_arguments, numbers
 from runner.graph.channels.resizing_interpreter import Fit
-from runner.graph.ir.argument import Argument, Value
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Numbers, Place, leaves, put
-from runner.graph.ir.node import Function, Node
+from runner.graph.ir.node import Node, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.reconstruct import remake
 from runner.graph.transforms.resize_initializers import resized_weight

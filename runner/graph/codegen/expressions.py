@@ -8,7 +8,8 @@ from runner.errors import GraphError
 from runner.graph.codegen import line_breaking as layout
 from runner.graph.codegen.imports import Imports, as_name, is_name
 from runner.graph.codegen.line_breaking import Code
-from runner.graph.ir.argument import Argument, Call, Ref, Stored, Value
+from runner.graph.ir.argument import Argument, Call, Ref, Stored, text_literal
+from runner.graph.ir.node import Value
 
 _INFIX = {
     "add": ("+", layout.SUM), "sub": ("-", layout.SUM), "mul": ("*", layout.PRODUCT),
@@ -35,12 +36,6 @@ IN_PLACE = {
     "ipow": "**=", "iand": "&=", "ior": "|=", "ixor": "^=", "imatmul": "@=",
     "ilshift": "<<=", "irshift": ">>=",
 }  # fmt: skip
-
-
-def text_literal(text: str) -> str:
-    """A string as Python writes it, in double quotes where these need no escape."""
-    literal = repr(text)
-    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in text else literal
 
 
 def _float(number: float) -> Code:

@@ -14,8 +14,9 @@ from runner.graph.drawing.caption import (
     title_of,
 )  # fmt: skip
 from runner.graph.interpreter.shape_propagation import Shapes
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Argument, Block, Function, Node, Spec, Value, values_in
+from runner.graph.ir.node import Argument, Block, Node, Spec, Value, values_in
 from runner.graph.ir.signature import runs_in_order
 from runner.graph.ir.unit import Ref, Unit
 

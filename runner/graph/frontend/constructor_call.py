@@ -20,8 +20,7 @@ from runner.graph.frontend.reconstruct import Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
 from runner.graph.frontend.torchscript.compile import Reader
 from runner.graph.ir.argument import Argument
-from runner.graph.ir.unit import Call, Ref, Unit
-from runner.graph.ir.weight import CAST
+from runner.graph.ir.unit import CAST, Call, Ref, Unit
 from runner.nn.expression import is_open, replace_open, variables_in
 from runner.nn.recording.record import KEY, Record, record_of
 from runner.nn.value import is_decided

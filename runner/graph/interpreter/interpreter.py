@@ -8,8 +8,9 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Argument, Block, Function, Node, Value, map_values
+from runner.graph.ir.node import Argument, Block, Node, Value, map_values
 from runner.graph.ir.signature import locate
 
 

@@ -12,8 +12,7 @@ from runner.errors import GraphError, one_line
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate, runs_in_order
-from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
-from runner.graph.ir.weight import SET
+from runner.graph.ir.unit import SET, Call, Ref, Start, Stored, Unit, Weight
 from runner.nn.expression import Computed, Expression, Variable
 
 

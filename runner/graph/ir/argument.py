@@ -1,11 +1,8 @@
-"""What stands among the arguments of nodes: values, and constants beside Python's own."""
+"""Constants among the arguments of nodes, beside Python's own."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, final
-
-if TYPE_CHECKING:
-    from runner.graph.ir.node import Block, Node
+from typing import Any, TypeVar, final
 
 Argument = Any  # see `runner.graph.ir.node`
 Kind = TypeVar("Kind")
@@ -21,53 +18,6 @@ class Spec:
 
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
-
-
-@final
-class Value:
-    """What a node gives, or a block is given. `name` is how the source calls it, "" for nothing."""
-
-    __slots__ = ("is_input", "name", "owner", "spec", "users")
-
-    def __init__(self, name: str, owner: "Node | Block", *, is_input: bool = False) -> None:
-        self.name = name
-        self.owner: Any = owner
-        self.is_input = is_input  # of a block
-        self.users: dict[Node, None] = {}  # nodes that have it among their arguments, in order
-        self.spec: Spec | None = None  # filled by shape propagation
-
-    @property
-    def node(self) -> "Node | None":
-        """The node that gives it; None for an input of a block."""
-        return None if self.is_input else self.owner
-
-    def replace_all_uses_with(self, other: Argument) -> None:
-        """Put `other` wherever this value is an argument."""
-        for user in [*self.users]:
-            user.replace_input(self, other)
-
-    def __repr__(self) -> str:
-        return f"%{self.name or '_'}"
-
-
-def map_values(argument: Argument, change: Callable[[Value], Argument]) -> Argument:
-    """The argument with every value in it, however deep, changed."""
-    kind = type(argument)
-    if kind is Value:
-        return change(argument)
-    if kind is tuple or kind is list:
-        return kind(map_values(item, change) for item in argument)
-    if kind is dict:
-        return {map_values(k, change): map_values(v, change) for k, v in argument.items()}
-    if kind is slice:
-        parts = (argument.start, argument.stop, argument.step)
-        return slice(*(map_values(part, change) for part in parts))
-    return argument
-
-
-def values_in(argument: Argument) -> Iterator[Value]:
-    """All values in an argument, in order, as often as they stand there."""
-    return all_in(argument, Value)
 
 
 def all_in(argument: Argument, wanted: type[Kind]) -> Iterator[Kind]:
@@ -153,3 +103,9 @@ def map_made(argument: Argument, change: Callable[[Any], Any]) -> Argument:
         args, kwargs = map_made((argument.args, dict(argument.kwargs)), change)
         return Call(argument.target, args, kwargs)
     return change(argument) if isinstance(argument, Made) else argument
+
+
+def text_literal(text: str) -> str:
+    """A string as Python writes it, in double quotes where these need no escape."""
+    literal = repr(text)
+    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in text else literal

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, Value
+from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored
+from runner.graph.ir.node import Value
 from runner.nn.expression import Expression
 
 PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, Stored])

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from runner.graph.ir.argument import Argument, Call, Ref, Stored, Value
-from runner.graph.ir.node import Block, Function, Node
+from runner.graph.ir.argument import Argument, Call, Ref, Stored
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Block, Node, Value
 
 Pairs = dict[Value, Value]  # values of the one function, with those of the other
 _PLAIN = frozenset([bool, int, str, Ref, Stored])

@@ -1,17 +1,16 @@
 """Graph: a model as units, with what they share, and the history of what was done to it."""
 
 import fnmatch
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from runner.errors import GraphError
-from runner.graph.ir.moves import Move
-from runner.graph.ir.node import Function, Node, Op
-from runner.graph.ir.printer import graph_text
-from runner.graph.ir.unit import Grade, Unit, labels
-
-if TYPE_CHECKING:
-    from runner.graph.ir.width_source import Source
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Node, Op
+from runner.graph.ir.printer import MARGIN, NodePrinter, dotted
+from runner.graph.ir.unit import Grade, Move, Tie, Unit, Weight, labels
+from runner.graph.ir.width_source import Source
 
 
 @final
@@ -161,4 +160,105 @@ class Graph:
         return counts
 
     def __str__(self) -> str:
-        return graph_text(self)
+        lines = [*_Units().unit(self.root, "", "")]
+        for function in self.functions.values():
+            lines += ["", *str(function).splitlines()]
+        lines += [f"tie {path} = {owner}" for path, owner in self.ties]
+        lines += [f"tensor {name}: {_tensor(value)}" for name, value in self.tensors.items()]
+        lines += [f"note {note}" for note in self.notes]
+        lines += [f"history {sentence}" for sentence in self.history]
+        return "\n".join(lines)
+
+
+@final
+class Ties:
+    """The ties of a graph with the units they are of, so that they can follow changes by hand."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._known = [(tie, _owners(graph, tie)) for tie in graph.ties]
+
+    def follow(self, graph: Graph) -> None:
+        """Forget the ties of tensors that are gone, or whose unit stands elsewhere now."""
+        gone = {id(tie) for tie, owners in self._known if _owners(graph, tie) != owners}
+        graph.ties = [tie for tie in graph.ties if id(tie) not in gone]
+
+
+def _owners(graph: Graph, tie: Tie) -> list[Unit]:
+    return [_owner(graph, path) for path in tie]
+
+
+def _owner(graph: Graph, path: str) -> Unit:
+    """The innermost unit on the way to a tensor."""
+    unit = graph.root
+    for name in path.split("."):
+        below = unit.children.get(name)
+        if below is None:
+            break
+        unit = below
+    return unit
+
+
+# As text
+
+
+def _tensor(value: object) -> str:
+    return f"{getattr(value, 'dtype', '')}{[*getattr(value, 'shape', ())]}".removeprefix("torch.")
+
+
+@final
+class _Units:
+    """Writes units; one that stands in two places is written once."""
+
+    def __init__(self) -> None:
+        self._paths: dict[Unit, str] = {}
+
+    def unit(self, unit: Unit, name: str, path: str) -> Iterator[str]:
+        """The lines of a unit and all below."""
+        self._paths[unit] = path
+        yield f"{name}{': ' if name else ''}{NodePrinter().made(unit)} ({unit.grade})"
+        for line in self._inside(unit, path):
+            yield f"{MARGIN}{line}" if line else ""
+
+    def _inside(self, unit: Unit, path: str) -> Iterator[str]:
+        nodes = NodePrinter()
+        yield from _weights("parameter", unit.parameters)
+        yield from _weights("buffer", unit.buffers)
+        for name, value in unit.attributes.items():
+            yield f"{name} = {nodes.argument(value)}"
+        for name, child in unit.children.items():
+            yield from self._child(name, child, f"{path}.{name}" if path else name)
+        for below, name, value in unit.edits:
+            yield f"edit {below}.{name} = {nodes.argument(value)}".replace(" .", " ")
+        for start in unit.starts:
+            args = nodes.arguments(start.args, start.kwargs.items())
+            yield f"start {self._place(start.unit)}.{start.name} {dotted(start.target)}({args})"
+        for hook in unit.hooked:
+            args = nodes.arguments(hook.args, hook.kwargs.items())
+            yield f"hooked {dotted(hook.target)}({args})"
+        for function in unit.functions.values():
+            yield ""
+            yield from str(function).splitlines()
+
+    def _child(self, name: str, child: Unit | None, path: str) -> Iterator[str]:
+        if child is None:
+            yield f"{name}: None"
+        elif child in self._paths:
+            yield f"{name}: = {self._paths[child] or 'the model'}"
+        else:
+            yield from self.unit(child, name, path)
+
+    def _place(self, unit: Unit) -> str:
+        return self._paths.get(unit, "?") or "self"
+
+
+def _weights(kind: str, weights: dict[str, Weight | None]) -> Iterator[str]:
+    nodes = NodePrinter()
+    for name, weight in weights.items():
+        if weight is None:
+            yield f"{name}: {kind} None"
+            continue
+        start = "" if weight.start is None else f" = {nodes.argument(weight.start)}"
+        frozen = "" if weight.requires_grad or kind == "buffer" else " frozen"
+        kept = "" if weight.persistent else " not persistent"
+        shape = ", ".join(map(nodes.argument, weight.shape))
+        yield f"{name}: {kind} {weight.dtype}[{shape}]{frozen}{kept}{start}"

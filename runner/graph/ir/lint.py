@@ -7,9 +7,10 @@ import torch
 
 from runner.errors import GraphError, did_you_mean
 from runner.graph.ir.constants import PLAIN, leaves, no_constant
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint_function import Uses, is_name, uses_of
-from runner.graph.ir.node import Argument, Function
+from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import check_callable, check_there, is_target, runs_in_order
 from runner.graph.ir.symbolic import check_decided
 from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, Weight

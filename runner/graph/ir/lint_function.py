@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
 from runner.graph.ir.constants import PLAIN, no_constant
-from runner.graph.ir.node import Argument, Block, Function, Node, Value, values_in
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Node, Value, values_in
 from runner.graph.ir.signature import is_target
 from runner.graph.ir.symbolic import is_open
 from runner.graph.ir.unit import Call, Ref, Stored

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import Argument, Value, values_in
-from runner.graph.ir.node import Function, Node
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Node, Value, values_in
 from runner.graph.ir.signature import argument, locate, signature
 from runner.graph.ir.unit import Unit
 from runner.operators import (

@@ -1,122 +1,27 @@
-"""Graphs as text, to be read and compared: units with their grade, class and constructor, and the
-nodes of their functions.
+"""Nodes as text, to be read and compared.
 
-    Net (graph)
-        weight: parameter float32[8]
-        conv1: torch.nn.Conv2d(3, 8, 3) (basic)
-
-        def forward(%x):
-            %x_1 = self.conv1(%x)
-            %1 = torch.cat([%x_1, %x], 1)
-            return %1
+def forward(%x):
+    %x_1 = self.conv1(%x)
+    %1 = torch.cat([%x_1, %x], 1)
+    return %1
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, final
+from typing import final
 
-from runner.graph.codegen.expressions import text_literal
-from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, Value
+from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, text_literal
+from runner.graph.ir.node import Block, Node, Parameter, Value
 
-if TYPE_CHECKING:
-    from runner.graph.ir.graph import Graph
-    from runner.graph.ir.node import Block, Function, Node
-    from runner.graph.ir.unit import Unit, Weight
-
-_MARGIN = "    "
+MARGIN = "    "
 
 
-def graph_text(graph: "Graph") -> str:
-    """A whole graph."""
-    lines = [*_Units().unit(graph.root, "", "")]
-    for function in graph.functions.values():
-        lines += ["", *_Nodes().function(function)]
-    lines += [f"tie {path} = {owner}" for path, owner in graph.ties]
-    lines += [f"tensor {name}: {_tensor(value)}" for name, value in graph.tensors.items()]
-    lines += [f"note {note}" for note in graph.notes]
-    lines += [f"history {sentence}" for sentence in graph.history]
-    return "\n".join(lines)
-
-
-def function_text(function: "Function") -> str:
-    """A function, one line for each node."""
-    return "\n".join(_Nodes().function(function))
-
-
-def _tensor(value: object) -> str:
-    return f"{getattr(value, 'dtype', '')}{[*getattr(value, 'shape', ())]}".removeprefix("torch.")
-
-
-@final
-class _Units:
-    """Writes units; one that stands in two places is written once."""
-
-    def __init__(self) -> None:
-        self._paths: dict[Unit, str] = {}
-
-    def unit(self, unit: "Unit", name: str, path: str) -> Iterator[str]:
-        """The lines of a unit and all below."""
-        self._paths[unit] = path
-        yield f"{name}{': ' if name else ''}{_made(unit)} ({unit.grade})"
-        for line in self._inside(unit, path):
-            yield f"{_MARGIN}{line}" if line else ""
-
-    def _inside(self, unit: "Unit", path: str) -> Iterator[str]:
-        nodes = _Nodes()
-        yield from _weights("parameter", unit.parameters)
-        yield from _weights("buffer", unit.buffers)
-        for name, value in unit.attributes.items():
-            yield f"{name} = {nodes.argument(value)}"
-        for name, child in unit.children.items():
-            yield from self._child(name, child, f"{path}.{name}" if path else name)
-        for below, name, value in unit.edits:
-            yield f"edit {below}.{name} = {nodes.argument(value)}".replace(" .", " ")
-        for start in unit.starts:
-            args = nodes.arguments(start.args, start.kwargs.items())
-            yield f"start {self._place(start.unit)}.{start.name} {_dotted(start.target)}({args})"
-        for hook in unit.hooked:
-            args = nodes.arguments(hook.args, hook.kwargs.items())
-            yield f"hooked {_dotted(hook.target)}({args})"
-        for function in unit.functions.values():
-            yield ""
-            yield from _Nodes().function(function)
-
-    def _child(self, name: str, child: "Unit | None", path: str) -> Iterator[str]:
-        if child is None:
-            yield f"{name}: None"
-        elif child in self._paths:
-            yield f"{name}: = {self._paths[child] or 'the model'}"
-        else:
-            yield from self.unit(child, name, path)
-
-    def _place(self, unit: "Unit") -> str:
-        return self._paths.get(unit, "?") or "self"
-
-
-def _weights(kind: str, weights: "dict[str, Weight | None]") -> Iterator[str]:
-    nodes = _Nodes()
-    for name, weight in weights.items():
-        if weight is None:
-            yield f"{name}: {kind} None"
-            continue
-        start = "" if weight.start is None else f" = {nodes.argument(weight.start)}"
-        frozen = "" if weight.requires_grad or kind == "buffer" else " frozen"
-        kept = "" if weight.persistent else " not persistent"
-        shape = ", ".join(map(nodes.argument, weight.shape))
-        yield f"{name}: {kind} {weight.dtype}[{shape}]{frozen}{kept}{start}"
-
-
-def _made(unit: Made) -> str:
-    if unit.call is None:
-        return unit.name
-    return _Nodes().argument(unit.call)
-
-
-def _dotted(target: str) -> str:
+def dotted(target: str) -> str:
+    """A target as Python writes it: "torch.cat" for "torch:cat"."""
     return target.removeprefix("builtins:").replace(":", ".")
 
 
 @final
-class _Nodes:
+class NodePrinter:
     """Writes nodes. Values are called after their names; the same name gets a number."""
 
     def __init__(self) -> None:
@@ -149,19 +54,23 @@ class _Nodes:
         if kind is str:
             return text_literal(argument)
         if kind is Ref:
-            return _dotted(argument.target)
+            return dotted(argument.target)
         if kind is Stored:
             return f"stored {argument.name}"
         if kind is Call:
             given = self.arguments(argument.args, argument.kwargs.items())
-            return f"{_dotted(argument.target)}({given})"
+            return f"{dotted(argument.target)}({given})"
         if isinstance(argument, Made):
-            return _made(argument)
+            return NodePrinter().made(argument)
         if argument is ...:
             return "..."
         if kind is tuple or kind is list or kind is dict or kind is slice:
             return self._nested(argument)
         return repr(argument)
+
+    def made(self, unit: Made) -> str:
+        """The constructor call of a unit; its name where that is not known."""
+        return unit.name if unit.call is None else self.argument(unit.call)
 
     def _nested(self, argument: Argument) -> str:
         if isinstance(argument, slice):
@@ -183,25 +92,25 @@ class _Nodes:
 
     # Nodes
 
-    def function(self, function: "Function") -> Iterator[str]:
+    def function(self, name: str, parameters: Sequence[Parameter], block: Block) -> Iterator[str]:
         """The lines of a function."""
-        parameters = []
-        for parameter, value in zip(function.parameters, function.inputs, strict=True):
+        written = []
+        for parameter, value in zip(parameters, block.inputs, strict=True):
             default = f" = {self.argument(parameter.default[0])}" if parameter.default else ""
             note = f": {parameter.annotation}" if parameter.annotation else ""
-            parameters.append(f"{self.name(value)}{note}{default}")
-        yield f"def {function.name}({', '.join(parameters)}):"
-        yield from self._block(function.block, "return")
+            written.append(f"{self.name(value)}{note}{default}")
+        yield f"def {name}({', '.join(written)}):"
+        yield from self._block(block, "return")
 
-    def _block(self, block: "Block", word: str) -> Iterator[str]:
+    def _block(self, block: Block, word: str) -> Iterator[str]:
         for node in block.nodes[:-1]:
             for line in self._node(node):
-                yield _MARGIN + line
+                yield MARGIN + line
         if block.results or word == "return":
             results = ", ".join(map(self.argument, block.results))
-            yield f"{_MARGIN}{word} {results}".rstrip()
+            yield f"{MARGIN}{word} {results}".rstrip()
 
-    def _node(self, node: "Node") -> Iterator[str]:
+    def _node(self, node: Node) -> Iterator[str]:
         text = self._text(node)
         inner = [[*self._inner(block)] for block in node.blocks]
         outputs = ", ".join(self._output(value) for value in node.outputs)
@@ -211,21 +120,21 @@ class _Nodes:
                 yield "else:"
             yield from lines
 
-    def _inner(self, block: "Block") -> Iterator[str]:
+    def _inner(self, block: Block) -> Iterator[str]:
         if block.inputs:
-            yield f"{_MARGIN}for {', '.join(map(self.name, block.inputs))}:"
+            yield f"{MARGIN}for {', '.join(map(self.name, block.inputs))}:"
         yield from self._block(block, "->")
 
     def _output(self, value: Value) -> str:
         return f"{self.name(value)}: {value.spec}" if value.spec else self.name(value)
 
-    def _text(self, node: "Node") -> str:
+    def _text(self, node: Node) -> str:
         given = self.arguments(node.args, node.kwargs.items())
         match node.op:
             case "call_module":
                 return f"self{'.' if node.path else ''}{node.target}({given})"
             case "call_function":
-                return f"{_dotted(node.target)}({given})"
+                return f"{dotted(node.target)}({given})"
             case "call_method":
                 given = self.arguments(node.args[1:], node.kwargs.items())
                 return f"{self.argument(node.args[0])}.{node.target}({given})"
@@ -240,5 +149,5 @@ class _Nodes:
                 pairs = zip(words[::2], words[1::2], strict=True)
                 return f"{{{', '.join(f'{k}: {v}' for k, v in pairs)}}}"
             case "raise":
-                return f"raise {_dotted(node.target)}({given})"
+                return f"raise {dotted(node.target)}({given})"
         return f"{node.op} {given}{':' if node.blocks else ''}"

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from runner.errors import GraphError
 from runner.graph.ir.argument import Argument, Call
 from runner.graph.ir.constants import PLAIN
-from runner.graph.ir.node import Function
+from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Unit, Weight, labels
 from runner.nn.expression import Expression
 

@@ -1,6 +1,8 @@
 """Units: the modules of a model, each with the functions it runs, and no weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, final
 
 from torch import nn
@@ -10,17 +12,83 @@ from runner.graph.ir.argument import Argument, Made, map_made
 from runner.graph.ir.argument import Call as Call
 from runner.graph.ir.argument import Ref as Ref
 from runner.graph.ir.argument import Stored as Stored
-from runner.graph.ir.constants import check_constants
-from runner.graph.ir.containers import contained
+from runner.graph.ir.constants import check_constants, leaves
 from runner.graph.ir.equality import alike
-from runner.graph.ir.moves import Move
-from runner.graph.ir.node import Function
+from runner.graph.ir.function import Function
 from runner.graph.ir.signature import with_argument
-from runner.graph.ir.weight import Start as Start
-from runner.graph.ir.weight import Weight as Weight
 
 Grade = Literal["graph", "shell", "basic", "open"]
 RESERVED = frozenset(dir(nn.Module()))  # names that a child cannot have: "forward", "training"
+
+# Parameters and buffers, and the calls that fill them
+
+Place = tuple[int, int]
+"""When something is done in a constructor: the number of children that are made before it, and its
+number among all that is done."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter or buffer: what it is, and the expression of its first value.
+
+    `start` is None when only shape and dtype are known; a parameter then starts uninitialized
+    (something in `Unit.starts` fills it) and a buffer with zeros. `place` is when it is made, where
+    that matters for the random numbers it draws: see `Place`.
+    """
+
+    shape: tuple[Any, ...]  # of ints, or of choices left open
+    dtype: str = "float32"
+    requires_grad: bool = True
+    persistent: bool = True  # of a buffer: whether it is in the state_dict
+    start: Argument = None
+    place: Place | None = None
+
+
+@final
+@dataclass(eq=False)
+class Start:
+    """A call that fills a parameter or buffer in place once the unit it belongs to is built, for
+    example `nn.init.xavier_uniform_(self.head.weight)`; `target` as in `Call`.
+
+    `part` are calls that lead from the tensor to the part of it that is filled, each without its
+    first argument: for `self.head.weight[0].zero_()`, one of `operator:getitem(0)`. Arguments may
+    hold what other tensors of the model held by then: see `held`. `place` is when it is done,
+    see `Place`; None for at the end.
+    """
+
+    unit: "Unit"  # the unit below, or this one, that owns the tensor
+    name: str  # of the parameter or buffer there; a path inside a basic unit
+    target: str
+    args: tuple[Argument, ...] = ()
+    kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    part: tuple[Call, ...] = ()
+    place: Place | None = None
+
+    @property
+    def units(self) -> "set[Unit]":
+        """The units whose tensors it speaks of: the one that it fills, and those it reads."""
+        given = leaves((self.args, {**self.kwargs}))
+        return {self.unit, *(thing for thing in given if isinstance(thing, Made))}  # type: ignore[arg-type]
+
+    def moved(self, change: "Callable[[Unit], Unit]") -> "Start":
+        """The same call, with other units in place of those it speaks of."""
+        args, kwargs = map_made((self.args, {**self.kwargs}), change)
+        return replace(self, unit=change(self.unit), args=args, kwargs=kwargs)
+
+
+SET = ".data"  # the target of a start that gives a tensor other data, of any shape and type
+CAST = "torch.nn:Module.to"  # what is applied to a module that is cast as a whole
+
+
+def held(unit: "Unit", name: str) -> Call:
+    """What a parameter or buffer of a unit holds, as an argument of a start; `name` may be a path
+    inside a basic unit."""
+    first, *names = (*name.split("."), "data")
+    found = Call("builtins:getattr", (unit, first))
+    for part in names:
+        found = Call("builtins:getattr", (found, part))
+    return found
 
 
 @final
@@ -295,3 +363,84 @@ def _copy_call(call: Call, copies: dict[Unit, Unit]) -> Call:
 def labels(unit: Unit) -> Sequence[str]:
     """The labels a unit can be found by: those of its choices, or the name of a Placeholder."""
     return tuple(unit.facts.get("labels", ()))
+
+
+# What becomes of the calls, edits and ties of a unit that is replaced. They belong to the unit, not
+# to its place: gone with a unit that is gone, and kept for one that the new unit holds, for example
+# `Sequential(Dropout(), head)` in the place of `head`.
+
+Tie = tuple[str, str]
+
+
+@final
+class Move:
+    """A unit that was replaced, at one place, by another one or by None."""
+
+    def __init__(self, old: "Unit", new: "Unit | None") -> None:
+        self.old = old
+        self.new = new
+
+    @cached_property
+    def _now(self) -> "Mapping[Unit, str]":
+        """The paths of all units below the new one."""
+        return {} if self.new is None else {unit: path for path, unit in self.new.walk()}
+
+    def path(self, path: str, place: str) -> str | None:
+        """Where a path leads now that the unit at `place` was replaced; None if that is gone."""
+        if path != place and not path.startswith(f"{place}."):
+            return path
+        unit, names = self.old, path[len(place) + 1 :].split(".")
+        while names and (child := unit.children.get(names[0])) is not None:
+            unit, names = child, names[1:]
+        now = self._now.get(unit)
+        return None if now is None else ".".join(filter(None, (place, now, *names)))
+
+    def follow(self, owner: "Unit", place: str) -> None:
+        """Have the starts and edits of a unit follow what was replaced at a place below it."""
+        if owner.edits:
+            moved = ((self.path(path, place), *rest) for path, *rest in owner.edits)
+            owner.edits = [(path, name, value) for path, name, value in moved if path is not None]
+        if owner.starts:
+            gone = {unit for _, unit in self.old.walk()} - self._now.keys()
+            if any(start.units & gone for start in owner.starts):
+                gone -= {unit for _, unit in owner.walk()}  # it may stand in another place, too
+                owner.starts = [start for start in owner.starts if not start.units & gone]
+
+    def ties(self, ties: Iterable[Tie], place: str) -> list[Tie]:
+        """The ties of a graph now. Where the owner of a tensor is gone, the others share one."""
+        kept: list[Tie] = []
+        heirs: dict[str, str] = {}  # of owners that are gone: who has the tensor now
+        for tie in ties:
+            here, there = (self.path(path, place) for path in tie)
+            if here is None:
+                continue
+            there = heirs.setdefault(tie[1], here) if there is None else there
+            if here != there:
+                kept.append(tie if tie == (here, there) else (here, there))
+        return kept
+
+
+# Containers of torch.nn that are made of units: the units are their children
+
+_MODULES = ("torch.nn", "torch.nn.modules.container")
+
+
+def contained(target: str, args: Sequence[Argument]) -> dict[str, Any] | None:
+    """The children that a constructor call gives to a container; None for any other call."""
+    module, _, name = target.partition(":")
+    if module not in _MODULES:
+        return None
+    given = args[0] if len(args) == 1 else None
+    if name in ("Sequential", "ModuleDict") and isinstance(given, dict):
+        named = given
+    elif name == "ModuleList" and isinstance(given, tuple | list):
+        named = _numbered(given)
+    elif name == "Sequential":
+        named = _numbered(args)
+    else:
+        return None
+    return named if all(isinstance(unit, Made) for unit in named.values()) else None
+
+
+def _numbered(units: Sequence[Argument]) -> dict[str, Argument]:
+    return {str(place): unit for place, unit in enumerate(units)}

@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import final
 
-from runner.graph.ir.argument import Argument, Value, values_in
+from runner.graph.ir.argument import Argument
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import (
     facts_of,
@@ -21,7 +22,7 @@ from runner.graph.ir.memory_effects import (
     works_in_place,
     written,
 )
-from runner.graph.ir.node import Block, Function, Node
+from runner.graph.ir.node import Block, Node, Value, values_in
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.call_graph import CallGraph, Owner, Place
 from runner.graph.transforms.call_sites import is_in_order

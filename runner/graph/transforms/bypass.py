@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from runner.errors import GraphError
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import always_gives, unit_shares
-from runner.graph.ir.node import Argument, Function, Node, Value
+from runner.graph.ir.node import Argument, Node, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.call_sites import (
     Site,

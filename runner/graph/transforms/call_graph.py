@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, final
 
-from runner.graph.ir.node import Function, Node
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.call_sites import behind, is_in_order
 

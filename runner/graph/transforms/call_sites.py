@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import final
 
 from runner.errors import GraphError
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Argument, Function, Node, Parameter, Value
+from runner.graph.ir.node import Argument, Node, Parameter, Value
 from runner.graph.ir.signature import runs_in_order
 from runner.graph.ir.unit import Unit
 

@@ -3,8 +3,7 @@
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
-from runner.graph.ir.unit import Unit
-from runner.graph.ir.weight import Start
+from runner.graph.ir.unit import Start, Unit
 from runner.graph.transforms.call_sites import parent_of
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from runner.graph.ir.argument import Argument
-from runner.graph.ir.argument import Value as Result
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function, Node, Parameter
+from runner.graph.ir.node import Node, Parameter
+from runner.graph.ir.node import Value as Result
 from runner.graph.ir.unit import Unit
 from runner.space.choice import Choice, Value
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import final
 
 from runner.graph.ir.argument import Ref
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import may_give, unit_shares, works_in_place
-from runner.graph.ir.node import Function, Node, Parameter, Value
+from runner.graph.ir.node import Node, Parameter, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.alias_analysis import Aliases, Point, Write
 from runner.graph.transforms.call_graph import Place

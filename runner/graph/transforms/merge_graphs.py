@@ -8,10 +8,9 @@ import torch
 
 from runner.graph.ir.argument import Argument, Call, Stored
 from runner.graph.ir.equality import alike
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function
-from runner.graph.ir.unit import Unit
-from runner.graph.ir.weight import Weight
+from runner.graph.ir.unit import Unit, Weight
 
 Names = dict[str, str]  # as they were, and as they are now, where that differs
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, final
 
 from runner.errors import GraphError, Refused, RunnerError, SampleError, SpaceError, one_line
-from runner.graph.ir.graph import Graph
-from runner.graph.ir.moves import Ties
+from runner.graph.ir.graph import Graph, Ties
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.resize_initializers import fit_starts
 from runner.space.choice import Categorical, Choice, Value, to_json

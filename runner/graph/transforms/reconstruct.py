@@ -15,8 +15,7 @@ from runner.graph.ir.argument import Argument, Call, Ref, Stored
 from runner.graph.ir.constants import leaves
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate, with_argument
-from runner.graph.ir.unit import Unit
-from runner.graph.ir.weight import Start
+from runner.graph.ir.unit import Start, Unit
 from runner.graph.transforms.merge_graphs import graft
 from runner.nn.recording.record import recording
 

@@ -6,9 +6,9 @@ Nodes are known again by their origin, the node that they are a copy of.
 from collections.abc import Iterator, Mapping
 from typing import Any, final
 
-from runner.graph.ir.argument import map_values, values_in
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Argument, Block, Function, Node, Value
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, map_values, values_in
 from runner.graph.ir.unit import Unit
 
 Key = tuple[Any, ...]  # what a value is, in a function and in all copies of it
@@ -142,7 +142,7 @@ def _sees(node: Node, block: Block) -> bool:
     """Whether a node is in a block, or in a block of one of its nodes."""
     inner: Any = node.block
     while inner is not block:
-        if isinstance(inner.owner, Function):
+        if isinstance(inner.owner, Body):
             return False
         inner = inner.owner.block
     return True

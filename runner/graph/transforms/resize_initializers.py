@@ -11,7 +11,7 @@ from runner.graph.interpreter.modules import Builder, Live
 from runner.graph.ir.argument import Argument, Call, Stored
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Place, leaves, put
-from runner.graph.ir.weight import Start, Weight
+from runner.graph.ir.unit import Start, Weight
 
 Shape = tuple[int, ...]
 

@@ -5,8 +5,9 @@ from typing import Any, Protocol, final
 from weakref import WeakValueDictionary
 
 from runner.graph.ir.argument import Argument, Ref
-from runner.graph.ir.argument import Value as Result
-from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Parameter
+from runner.graph.ir.node import Value as Result
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import input_choice
 from runner.nn.expression import Expression

@@ -9,8 +9,7 @@ from runner.graph.ir.argument import Argument, Call, Stored
 from runner.graph.ir.constants import leaves
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import arguments_of
-from runner.graph.ir.unit import Unit
-from runner.graph.ir.weight import Start, Weight
+from runner.graph.ir.unit import Start, Unit, Weight
 
 COPIES = (".copy_", ".data")  # calls that give a tensor the values of another one
 

@@ -6,8 +6,9 @@ from programs.source import body, written
 from torch import Tensor, nn
 
 from runner.graph.frontend.convert import convert
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.node import Parameter
 from runner.graph.ir.unit import Ref, Unit
 
 

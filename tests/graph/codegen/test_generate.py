@@ -14,8 +14,9 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.codegen.check_source import verify
 from runner.graph.codegen.generate import generate
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function, Parameter, Value
+from runner.graph.ir.node import Parameter, Value
 from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
 from runner.nn.expression import Variable
 from runner.space.choice import Categorical

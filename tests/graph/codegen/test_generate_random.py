@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.generate import generate
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Block, Function, Node, Parameter, Value, map_values
+from runner.graph.ir.node import Block, Node, Parameter, Value, map_values
 from runner.graph.ir.unit import Ref, Unit
 
 NAMES = st.sampled_from(["", "", "", "x", "y", "out"])

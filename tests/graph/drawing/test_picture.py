@@ -12,8 +12,9 @@ from runner.graph.drawing.layered import GAP, Spot, Wire, lay_out
 from runner.graph.drawing.picture import svg
 from runner.graph.drawing.scene import scene_of, size_of
 from runner.graph.interpreter.shape_propagation import propagate
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function, Parameter, Spec
+from runner.graph.ir.node import Parameter, Spec
 from runner.graph.ir.unit import Ref, Unit
 from runner.nn.expression import Variable
 from runner.space.choice import Categorical

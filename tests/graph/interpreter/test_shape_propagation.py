@@ -8,8 +8,9 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph import convert, recording
 from runner.graph.interpreter.shape_propagation import propagate
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function, Parameter, Spec
+from runner.graph.ir.node import Parameter, Spec
 from runner.graph.ir.unit import Ref, Unit
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from runner.errors import GraphError
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
-from runner.graph.ir.node import Function, Parameter
+from runner.graph.ir.node import Parameter
 from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
 
 

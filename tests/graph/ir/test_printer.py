@@ -1,7 +1,8 @@
 """Graphs as text."""
 
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph, Note
-from runner.graph.ir.node import Function, Parameter, Spec
+from runner.graph.ir.node import Parameter, Spec
 from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
 
 

@@ -9,10 +9,9 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph import convert, generate, load_source, recording
 from runner.graph.ir import lint
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Function
-from runner.graph.ir.unit import Ref, Start, Stored, Unit
-from runner.graph.ir.weight import held
+from runner.graph.ir.unit import Ref, Start, Stored, Unit, held
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from runner.graph.codegen.unit_forms import (
     container,
 )
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Call, Ref, Start, Unit, Weight
-from runner.graph.ir.weight import CAST, Place
+from runner.graph.ir.unit import CAST, Call, Place, Ref, Start, Unit, Weight
 
 
 @final

@@ -8,9 +8,10 @@ from runner.graph.codegen import line_breaking as layout
 from runner.graph.codegen.classes.classes import Class, arguments
 from runner.graph.codegen.classes.initializer_statements import Filling, Loop, fill
 from runner.graph.codegen.expression_trees import Local, New, Repeat, Slot, Step, Tree, compress
-from runner.graph.codegen.expressions import Writer, assignment, text_literal
+from runner.graph.codegen.expressions import Writer, assignment
 from runner.graph.codegen.imports import Imports, is_name
 from runner.graph.codegen.line_breaking import STEP, Code, lay_out
+from runner.graph.ir.argument import text_literal
 from runner.graph.ir.unit import Call
 
 _INSIDE = " " * (2 * STEP)

@@ -9,8 +9,7 @@ import torch
 from runner.graph.interpreter.modules import Builder, Live
 from runner.graph.ir.constants import leaves
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.unit import Start, Stored, Unit
-from runner.graph.ir.weight import SET
+from runner.graph.ir.unit import SET, Start, Stored, Unit
 
 
 def is_possible(start: Start, unit: Unit) -> bool:

@@ -12,8 +12,7 @@ from runner.graph.codegen.unit_forms import access, located
 from runner.graph.ir.argument import map_made
 from runner.graph.ir.constants import leaves
 from runner.graph.ir.signature import signature
-from runner.graph.ir.unit import Call, Start, Unit
-from runner.graph.ir.weight import SET, Place
+from runner.graph.ir.unit import SET, Call, Place, Start, Unit
 from runner.nn.recording.initial_values import draws
 
 _COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")

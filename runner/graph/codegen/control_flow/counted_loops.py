@@ -6,7 +6,7 @@ carries the counter itself, and goes on while the counter is below `n` and nothi
 
 from typing import Final
 
-from runner.graph.ir.node import Argument, Block, Function, Node, Value
+from runner.graph.ir.node import Argument, Block, Body, Node, Value
 
 _LESS: Final = "operator:lt"
 _MORE: Final = "operator:gt"
@@ -75,7 +75,7 @@ def _is_outside(limit: Argument, body: Block) -> bool:
     if type(limit) is not Value:
         return True
     block = limit.node.block if limit.node is not None else limit.owner
-    while block is not body and not isinstance(block.owner, Function):
+    while block is not body and not isinstance(block.owner, Body):
         block = block.owner.block
     return block is not body
 

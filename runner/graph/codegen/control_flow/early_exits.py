@@ -17,7 +17,8 @@ from runner.graph.codegen.control_flow.jump_threading import put
 from runner.graph.codegen.control_flow.jumps import BREAK, CONTINUE, RETURN, ends, rounds
 from runner.graph.codegen.control_flow.simplify import settle
 from runner.graph.ir import effects
-from runner.graph.ir.node import Argument, Block, Function, Node, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Body, Node, Value
 
 _TEST: Final = ":test"  # a continue of a loop whose condition the block itself evaluates
 
@@ -120,7 +121,7 @@ def _joins(part: tuple[Block, bool], outer: Block, way: _Exit) -> bool:
 def _is_last(block: Block, outer: Block) -> bool:
     """Whether nothing is behind a block in one around it."""
     node = block.owner
-    assert not isinstance(node, Function), "another block is around it"
+    assert not isinstance(node, Body), "another block is around it"
     if node.block.nodes[-2] is not node:
         return False
     return node.block is outer or _is_last(node.block, outer)
@@ -135,7 +136,7 @@ def _way(block: Block) -> _Exit | None:
 def _is_condition(block: Block) -> bool:
     """Whether a block is the last part of an `and`, which `while` has for a condition."""
     node = block.owner
-    if isinstance(node, Function) or node.op != "if" or len(node.outputs) != 1:
+    if isinstance(node, Body) or node.op != "if" or len(node.outputs) != 1:
         return False
     is_pure = all(effects.effect(inner) != effects.WRITE for inner in node.walk())
     return is_pure and block is node.blocks[1]
@@ -149,7 +150,7 @@ def _end(block: Block, known: _Known, *, taken: bool) -> _Exit | None:
     whether an If on the way decided for its first block: the second one is that of the rest."""
     owner = block.owner
     results = put(block.results, known)
-    if isinstance(owner, Function):
+    if isinstance(owner, Body):
         return _Exit(RETURN, results) if taken and results else None
     if owner.op == "loop":
         return _round(owner, results, taken=taken)

@@ -7,7 +7,7 @@ or `continue` (its arguments are what the loop carries from there on).
 from collections.abc import Iterator
 from typing import Final
 
-from runner.graph.ir.node import Argument, Block, Function, Node
+from runner.graph.ir.node import Argument, Block, Body, Node
 
 RETURN: Final = ":return"
 BREAK: Final = ":break"
@@ -35,7 +35,7 @@ def last_if(block: Block) -> Node | None:
 def loop_of(node: Node) -> Node:
     """The innermost loop around a node."""
     owner = node.block.owner
-    assert not isinstance(owner, Function), "only loops are left by a break"
+    assert not isinstance(owner, Body), "only loops are left by a break"
     return owner if owner.op == "loop" else loop_of(owner)
 
 

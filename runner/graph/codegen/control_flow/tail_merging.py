@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from runner.graph.codegen.control_flow.jump_threading import forget, prune
 from runner.graph.codegen.expression_trees import key_of
 from runner.graph.ir import effects
-from runner.graph.ir.node import Argument, Function, Node, Value
+from runner.graph.ir.node import Argument, Body, Node, Value
 
 _Pairs = dict[tuple[Value, Value], Value]
 _Change = tuple[Node, Argument, Argument]
@@ -45,7 +45,7 @@ def _is_condition(value: Value) -> bool:
     if user is None or user.op != "output" or [*user.args].count(value) != 1:
         return False
     owner = user.block.owner
-    if isinstance(owner, Function):
+    if isinstance(owner, Body):
         return False
     if owner.op == "loop":
         return owner.args[0] is None and user.args[0] is value

@@ -1,1 +1,1 @@
-"""Functions of generated source: dead-code elimination, expression folding, variables, statements.."""
+"""Functions of generated source: dead-code elimination, folding, variables, statements."""

@@ -11,7 +11,8 @@ from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.functions.statements import Printer
 from runner.graph.codegen.functions.value_expressions import Access
 from runner.graph.codegen.imports import Imports, as_name
-from runner.graph.ir.node import Argument, Block, Function, Node, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Node, Value
 from runner.graph.ir.unit import Call, Ref
 
 # Builtins that are written for other things than calls of them.

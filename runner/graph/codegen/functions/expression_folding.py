@@ -13,7 +13,8 @@ from runner.graph.codegen.control_flow.jumps import BREAK, CONTINUE, ends, is_ju
 from runner.graph.codegen.expressions import REFLECTED
 from runner.graph.ir import effects
 from runner.graph.ir.effects import Effect, commute
-from runner.graph.ir.node import Argument, Block, Function, Node, Value, values_in
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, values_in
 
 _EXPRESSIONS = ("call_module", "call_function", "call_method", "get_attr", "list", "dict")
 _TERNARY_NODES = 6  # a conditional expression with more nodes is written as a statement
@@ -69,7 +70,7 @@ class Folding:
         """What the end of a block of a node sets: the needed outputs (of a loop: the needed
         values it carries) and what they become."""
         node = block.owner
-        if isinstance(node, Function) or self.ends(block):
+        if isinstance(node, Body) or self.ends(block):
             return []
         if node.op == "loop":
             return [
@@ -141,7 +142,7 @@ class Folding:
         return [*node.args, *node.kwargs.values()] if node.kwargs else [*node.args]
 
     def _evaluated_at_end(self, block: Block) -> list[Argument]:
-        if isinstance(block.owner, Function):
+        if isinstance(block.owner, Body):
             return [] if self.ends(block) else [*block.results]
         results = [result for _, result in self.results(block)]
         if block.owner.op == "loop" and not self.ends(block):
@@ -180,7 +181,7 @@ class Folding:
             elif not is_jump(node):
                 values += values_in(node.args)
                 values += values_in([*node.kwargs.values()])
-            if isinstance(node.block.owner, Function):
+            if isinstance(node.block.owner, Body):
                 break
             node = node.block.owner
         return values
@@ -191,7 +192,7 @@ class Folding:
             return self._use(self._heads[value])
         if isinstance(value.owner, Block):
             node = value.owner.owner
-            if isinstance(node, Function):
+            if isinstance(node, Body):
                 return []
             place = value.owner.inputs.index(value) - 1
             return self._use(node) + (self._carried(node, place, CONTINUE) if place >= 0 else [])
@@ -326,7 +327,7 @@ class Folding:
         """Whether it is the condition behind a round of a loop, which is evaluated once the
         carried variables are set anew, and reads an old one."""
         block = node.block
-        if isinstance(block.owner, Function) or block.owner.op != "loop":
+        if isinstance(block.owner, Body) or block.owner.op != "loop":
             return False
         if block.results[0] not in node.outputs:
             return False

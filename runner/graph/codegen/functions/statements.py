@@ -14,7 +14,7 @@ from runner.graph.codegen.functions.value_expressions import Access, Values
 from runner.graph.codegen.functions.variable_allocation import Names
 from runner.graph.codegen.imports import Imports
 from runner.graph.codegen.line_breaking import STEP, Code, lay_out
-from runner.graph.ir.node import Argument, Block, Function, Node, Value
+from runner.graph.ir.node import Argument, Block, Body, Node, Value
 
 _TYPES = re.compile(
     r"(torch\.Tensor|torch\.device|list|dict|tuple|int|float|bool|str|None|complex|[\[\], |])+"
@@ -84,7 +84,7 @@ class Printer:
         return lines + self._copies(folding.results(block), indent)
 
     def _results_of_function(self, block: Block) -> list[Argument]:
-        if isinstance(block.owner, Function):
+        if isinstance(block.owner, Body):
             return [*block.results]
         return [result for _, result in self._folding.results(block)]
 

@@ -13,7 +13,8 @@ from typing import final
 from runner.graph.codegen.control_flow.jumps import BREAK, CONTINUE, is_jump, jumps, loop_of
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.imports import as_name
-from runner.graph.ir.node import Argument, Block, Function, Node, Value, values_in
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Node, Value, values_in
 
 _SAY_NOTHING = ("operator", "builtins")
 

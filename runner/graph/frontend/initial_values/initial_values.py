@@ -22,8 +22,7 @@ from runner.graph.frontend.initial_values.recorded_calls import (
 from runner.graph.frontend.initial_values.shared_storage import Shared
 from runner.graph.frontend.literal import Literals
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Call, Start, Unit
-from runner.graph.ir.weight import SET
+from runner.graph.ir.unit import SET, Call, Start, Unit
 from runner.nn.build import is_leaf
 from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.initial_values import Fill, Made, Owned, leaves, owned

@@ -12,8 +12,7 @@ from runner.graph.frontend.literal import SMALL, Literals, filled
 from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.torchscript.compile import Reader
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Start, Stored, Unit, Weight
-from runner.graph.ir.weight import SET
+from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight
 from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.initial_values import overwrites
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from runner.errors import GraphError
 from runner.graph.frontend.literal import Literals
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Call, Unit
-from runner.graph.ir.weight import held
+from runner.graph.ir.unit import Call, Unit, held
 from runner.nn.recording.initial_values import Made, Owned, draws, leaves
 
 Places = Mapping[int, tuple[Unit, str]]  # by the id of a module: its unit, and its path inside

@@ -12,8 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from runner.graph.frontend.notes import Notes
-from runner.graph.ir.unit import Call, Start, Unit
-from runner.graph.ir.weight import SET, held
+from runner.graph.ir.unit import SET, Call, Start, Unit, held
 from runner.nn.recording.initial_values import Made
 from runner.nn.recording.record import record_of
 

@@ -6,8 +6,7 @@ from typing import final
 from torch import Tensor, nn
 
 from runner.graph.frontend.initial_values.recorded_calls import Places
-from runner.graph.ir.unit import Start
-from runner.graph.ir.weight import SET, held
+from runner.graph.ir.unit import SET, Start, held
 from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.initial_values import Owned
 from runner.nn.recording.tensor_history import geometry_of, storage_of

@@ -46,7 +46,7 @@ from runner.graph.frontend.torchscript.stubs import (
     stub_of,
     tells_its_types,
 )
-from runner.graph.ir.node import Function
+from runner.graph.ir.function import Function
 from runner.nn.build import is_leaf
 from runner.nn.expression import is_open
 from runner.nn.layer import Placeholder

@@ -16,7 +16,8 @@ from runner.graph.frontend.torchscript.schema import (
     once,
 )
 from runner.graph.frontend.torchscript.spelling import AUGMENTED
-from runner.graph.ir.node import Argument, Function, Node, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Node, Value
 
 WHOLE = slice(None, None, None)
 

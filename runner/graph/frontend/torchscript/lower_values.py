@@ -16,7 +16,8 @@ from runner.graph.frontend.torchscript.schema import (
     line_of,
     name_of,
 )
-from runner.graph.ir.node import Argument, Function, Node, Op, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Node, Op, Value
 from runner.graph.ir.unit import Ref
 
 _MAY_BE_NUMBERED = frozenset({"IntType", "OptionalType", "ListType", "TupleType"})

@@ -31,7 +31,8 @@ from runner.graph.frontend.torchscript.schema import (
     spoken,
     walk,
 )
-from runner.graph.ir.node import Argument, Block, Function, Node, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Node, Value
 from runner.graph.ir.unit import Ref
 
 

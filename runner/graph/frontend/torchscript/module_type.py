@@ -9,7 +9,8 @@ from torch import nn
 from runner.graph.frontend.torchscript.desugar.source import Question
 from runner.graph.frontend.torchscript.lower_values import Place
 from runner.graph.frontend.torchscript.schema import Formal, formal, plain_name, spoken
-from runner.graph.ir.node import Function, Node
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Node
 
 
 @final

@@ -12,7 +12,8 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.frontend.torchscript.module_type import Type
-from runner.graph.ir.node import Argument, Function, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Value
 
 
 def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str:

@@ -10,9 +10,9 @@ from runner import nn as space
 from runner.errors import GraphError
 from runner.graph.frontend.convert import convert
 from runner.graph.interpreter.interpreter import Interpreter
+from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
-from runner.graph.ir.node import Function
 from runner.graph.ir.unit import Call, Ref
 from runner.nn.recording.record import recording
 from runner.nn.symbolic import symbolic
