@@ -1,30 +1,24 @@
 """Member: one model of a group, how it is trained, and how far it is."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from runner.data.data import Batch, Split
 from runner.evaluators.evaluator import NotFinite
+from runner.evaluators.recipe import Forward, Recipe
 from runner.trial import Metrics
-
-if TYPE_CHECKING:
-    from runner.evaluators.supervised import Supervised
-
-Forward = Callable[[Tensor], Tensor]  # a model, or what torch.compile made of it
 
 
 @final
 class Member:
     """One model: how it is trained, and how far it is."""
 
-    def __init__(
-        self, model: nn.Module, pieces: "Supervised", seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, model: nn.Module, pieces: Recipe, seed: int, device: torch.device) -> None:
         self.model = model.to(device)
         self.pieces = pieces
         self.seed = seed
