@@ -1,0 +1,99 @@
+"""Limits: ends a search of which nothing can be hoped."""
+
+import math
+from pathlib import Path
+from typing import final
+
+from runner.errors import RunFailed
+from runner.training.service import Limits
+from runner.trial import Failure, Metrics, Objective, Report, Trial
+
+HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials
+FUTILE = 200  # so many refused proposals in a row: hardly any sample of the space fits
+MEND = "Change the space so that more of its samples fit."
+
+
+def judged(report: Report, objective: Objective, known: Metrics) -> Report:
+    """Returns the report of a trial that ended; one without a usable objective has failed. `known`
+    are the metrics that the trial reported before."""
+    if report.kind not in ("finished", "stopped"):
+        return report
+    name = objective.metric
+    metrics = {**known, **report.metrics}
+    if name not in metrics:
+        text = f"it reported no {name!r} but {sorted(metrics)}; set objective.metric"
+        return Report(report.trial, "failed", failure=Failure("error", text))
+    if not math.isfinite(metrics[name]):
+        failure = Failure("not finite", f"{name} is {metrics[name]}")
+        return Report(report.trial, "failed", failure=failure)
+    return report
+
+
+@final
+class RunLimits:
+    """Counts how trials ended, and raises RunFailed at the limits of a run."""
+
+    def __init__(self, limits: Limits, folder: Path) -> None:
+        self._limits = limits
+        self._folder = folder
+        self._failures = self._results = 0
+        self.refused = 0
+        self._in_a_row = 0  # refused proposals
+        self._why = ""  # why the last one was
+
+    def count(self, trial: Trial) -> None:
+        """Counts an ended trial; one that shares the result of another says only that it fits."""
+        self._in_a_row = self._in_a_row + 1 if trial.refused else 0
+        if trial.refused and trial.failure is not None:
+            self._why = trial.failure.text.rstrip(".")
+        if trial.duplicate_of is None:
+            self.refused += trial.refused
+            self._failures += trial.failed and not trial.refused
+            self._results += trial.scored
+
+    def check(self, trial: Trial) -> None:
+        """Raises RunFailed if an ended trial was one failure, or one refusal, too many."""
+        limits, folder = self._limits, self._folder
+        if trial.refused:
+            self._check_refusals()
+            return
+        if trial.failed and limits.fail_fast:
+            raise RunFailed(
+                f"Trial {trial.number} failed ({trial.failure}), and training.fail_fast is on. "
+                f"What it left lies in {folder}/trials/{trial.number:04d}."
+            )
+        if trial.failed and self._failures >= HOPELESS and not self._results:
+            raise RunFailed(
+                f"None of {self._failures} trials gave a result; the last one failed with "
+                f"{trial.failure}. What they left lies in {folder}/trials."
+            )
+        if limits.max_failures is not None and self._failures > limits.max_failures:
+            raise RunFailed(
+                f"{self._failures} trials failed, more than training.max_failures="
+                f"{limits.max_failures}; the last one: {trial.failure}. What they left lies in "
+                f"{folder}/trials."
+            )
+
+    def check_used_up(self, proposed: int, different: int) -> None:
+        """Raises RunFailed if every proposed trial of a space that is used up was refused."""
+        if self.refused and self.refused == proposed:
+            raise RunFailed(
+                f"The space is used up, and all of its {different} samples were refused; "
+                f"the last one: {self._why}. {MEND}"
+            )
+
+    def check_disk(self, report: Report) -> None:
+        """Raises RunFailed if a trial could not write its results."""
+        failure = report.failure
+        if failure is not None and failure.reason == "disk full":
+            raise RunFailed(
+                f"Trial {report.trial} could not write its results: {failure.text}. Free some "
+                f"space, then go on with resume={self._folder}."
+            )
+
+    def _check_refusals(self) -> None:
+        if self._in_a_row >= FUTILE:
+            raise RunFailed(
+                f"{self._in_a_row} proposals in a row were refused; the last one: {self._why}. "
+                f"{MEND}"
+            )
