@@ -8,7 +8,7 @@ from typing import Any, final
 
 from runner.errors import ConfigError, did_you_mean
 
-FOLDER = Path(__file__).parent / "mutators"
+FOLDER = Path(__file__).parents[1] / "mutators"
 KEYS: Mapping[object, str] = {True: "on", "class": "cls"}  # a bare `on` is a truth value in YAML
 
 

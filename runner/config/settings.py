@@ -113,7 +113,7 @@ class Settings(Strict):
 
 def conf_folder() -> Path:
     """Where the config tree lies: beside the package in a checkout, inside it in a wheel."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"
 

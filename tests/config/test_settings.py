@@ -282,4 +282,4 @@ def test_put_reaches_only_places_that_exist():
 
 
 def test_the_config_tree_lies_beside_the_package_or_in_it():
-    assert conf_folder() == Path(__file__).parents[1] / "conf"
+    assert conf_folder() == Path(__file__).parents[2] / "conf"
