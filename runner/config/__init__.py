@@ -1,4 +1,4 @@
-"""The configuration: what Hydra composes, checked before anything runs.
+"""Configuration: Hydra's composition, and the settings that are checked before anything runs.
 
-Knows no torch, no engine.
+Imports no torch, and nothing that runs a search.
 """

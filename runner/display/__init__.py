@@ -1,1 +1,4 @@
-"""What a person sees of a run: progress, tables, counts. Decides nothing."""
+"""Terminal output: progress, tables, counts.
+
+Imports nothing that decides how a search goes on.
+"""

@@ -1,1 +1,4 @@
-"""Engines: what becomes of a sample of a space. One file each; `engine.py` is the contract."""
+"""Engines: from a sample to a model that a worker can build.
+
+`engine.py` is the contract. Imports no strategy, no evaluator and no training service.
+"""

@@ -1,1 +1,4 @@
-"""Evaluators: what a model is worth. One file each; `evaluator.py` is the contract."""
+"""Evaluators: train a model and measure it.
+
+`evaluator.py` is the contract. Imports no engine and no strategy.
+"""

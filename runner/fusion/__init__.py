@@ -1,1 +1,4 @@
-"""Several models as one: their programs, what runs them together, and what trains them."""
+"""Cross-model optimization: several models trained as one program.
+
+Imports the graph, and no engine.
+"""

@@ -1,1 +1,4 @@
-"""Mutators that a config can name: each is one file, over nothing but `runner.graph`."""
+"""Mutators that a config can name, each one module over the API of `runner.graph`.
+
+Imports no engine.
+"""

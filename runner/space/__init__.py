@@ -1,1 +1,4 @@
-"""Search spaces: choices, samples and their structure. Knows no torch."""
+"""Search spaces: choices, samples, and the structure of a space.
+
+Imports no torch, and of the package only `errors`.
+"""

@@ -1,1 +1,1 @@
-"""How equal operations of several models run as one."""
+"""Kernels: one launch for equal operations of several models. One module for each family."""

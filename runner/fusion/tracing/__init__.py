@@ -1,1 +1,1 @@
-"""From a graph to a program: one straight list of steps."""
+"""Tracing: from a graph to a program, one straight list of functional steps."""

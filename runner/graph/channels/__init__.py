@@ -1,1 +1,4 @@
-"""Widths: how many channels layers give, and how all that depends on them follows."""
+"""Channel propagation: which layers and operands follow when a width changes.
+
+Imports no code generation.
+"""

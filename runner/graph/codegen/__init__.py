@@ -1,1 +1,4 @@
-"""From a graph to its source: classes, statements and expressions a person would write."""
+"""Code generation: from a graph to source that a person would write. `generate.py` is the overview.
+
+Imports neither the front end nor a transform.
+"""

@@ -1,1 +1,1 @@
-"""A graph as a picture."""
+"""Pictures of graphs, as SVG."""

@@ -1,1 +1,4 @@
-"""From a model to its graph: the front end, which reads TorchScript."""
+"""The front end: from a model to its graph. `convert.py` is the overview.
+
+Imports no transform.
+"""

@@ -1,1 +1,1 @@
-"""A graph that runs: on tensors, or on nothing but their shapes."""
+"""The interpreter: runs a graph on real or meta tensors; shape propagation."""

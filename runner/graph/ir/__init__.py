@@ -1,4 +1,4 @@
-"""The intermediate representation: graphs, units, functions, nodes, and lint.
+"""The intermediate representation: nodes, functions, units, graphs, and lint.
 
-Imports no other room of `graph`.
+Imports no other package of `graph`.
 """

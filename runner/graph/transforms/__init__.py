@@ -1,4 +1,4 @@
-"""Transforms of a graph: mutations, resolution of choices, alias analysis.
+"""Transforms: mutations of a graph, resolution of choices, alias analysis.
 
-No front end, no codegen.
+Imports neither channel propagation nor weight transfer.
 """

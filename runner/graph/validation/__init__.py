@@ -1,1 +1,1 @@
-"""Translation validation: generated source and the model it comes from, run side by side."""
+"""Translation validation: runs generated source beside the model it was made of."""

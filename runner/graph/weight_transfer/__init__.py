@@ -1,1 +1,1 @@
-"""From the weights of one model to the first values of another that was made of it by mutations."""
+"""Weight transfer: initial values of a mutated model from the weights of the one it was made of."""

@@ -1,1 +1,1 @@
-"""Records of how each module and tensor of a model was made, taken while its Python runs."""
+"""Recording: how each module and tensor of a model was made, traced while its Python runs."""

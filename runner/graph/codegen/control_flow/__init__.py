@@ -1,1 +1,1 @@
-"""Breaks, continues and returns that TorchScript took apart, put together again."""
+"""Structured control flow: recovers breaks, continues and returns that TorchScript took apart."""

@@ -1,1 +1,1 @@
-"""Methods of a class, copied into the one that is generated for it, so that nothing is imported."""
+"""Methods copied from a user's class into the generated one, so that nothing is imported."""

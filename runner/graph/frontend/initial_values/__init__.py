@@ -1,1 +1,1 @@
-"""Expressions of first values: how parameters and buffers are made and filled."""
+"""Initial values: expressions that make and fill parameters and buffers."""

@@ -1,4 +1,4 @@
-"""All that knows TorchScript: compilation, schemas, lowering.
+"""TorchScript: compiles a model's methods and lowers them to functions of the graph.
 
-Nothing outside imports torch._C for it.
+All that knows TorchScript's types, schemas and nodes is here.
 """

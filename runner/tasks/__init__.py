@@ -1,0 +1,1 @@
+"""Tasks: what a command does, such as `search` and `describe`. `task.py` is the contract."""
