@@ -23,8 +23,7 @@ from rich.table import Table
 from shim import import_torchvision
 
 from runner.engines.compiler import Compiler
-from runner.graph import convert, generate
-from runner.graph.ir import lint
+from runner.graph import convert, generate, lint
 from runner.nn.recording.record import recording
 from runner.space.sample import Sample, generator
 

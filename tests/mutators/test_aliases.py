@@ -12,9 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from runner.graph import Graph, Mutator, Unit, convert, generate, load_source, recording
+from runner.graph import Graph, Mutator, Unit, convert, generate, lint, load_source, recording
 from runner.graph.interpreter.interpreter import Interpreter
-from runner.graph.ir import lint
 from runner.graph.transforms.mutator import mutate
 from runner.graph.validation import in_place_effects as effects_validation
 from runner.graph.validation.in_place_effects import EffectsValidation

@@ -8,8 +8,7 @@ from residual import converted, source
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.graph import Graph, generate, load_source
-from runner.graph.ir import lint
+from runner.graph import Graph, generate, lint, load_source
 from runner.graph.transforms.mutator import mutate
 from runner.mutators.bypass import Bypass
 from runner.mutators.depth import Depth

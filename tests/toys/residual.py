@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.graph import Graph, Mutator, convert, generate, load_source, recording
-from runner.graph.ir import lint
+from runner.graph import Graph, Mutator, convert, generate, lint, load_source, recording
 from runner.graph.transforms.mutator import mutate
 from runner.space.sample import Walk, lookup
 

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph import convert, generate, load_source, recording
-from runner.graph.ir import lint
+from runner.graph import convert, generate, lint, load_source, recording
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Ref, Start, Stored, Unit, held

@@ -3,8 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-from runner.graph import Function, Graph, Parameter, Unit, convert, generate, load_source, recording
-from runner.graph.ir import lint
+from runner.graph import (
+    Function,
+    Graph,
+    Parameter,
+    Unit,
+    convert,
+    generate,
+    lint,
+    load_source,
+    recording,
+)
 from runner.graph.ir.argument import Stored
 from runner.graph.transforms.merge_graphs import graft
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from runner import nn
-from runner.graph import Graph, convert, generate, load_source, recording
-from runner.graph.ir import lint
+from runner.graph import Graph, convert, generate, lint, load_source, recording
 from runner.graph.transforms.mutator import drop_placeholders
 from runner.graph.transforms.resolve_choices import decided
 from runner.nn.symbolic import symbolic

@@ -131,7 +131,8 @@ def test_the_smallest_unit_that_differs_is_kept(monkeypatch, name, path):
     [note] = graph.notes
     assert (note.path, note.cls, note.lost) == (path, "Scale", False)
     line = Scale.forward.__code__.co_firstlineno
-    assert f"test_validation.py:{line}: TorchScript reads this otherwise than Python" in note.text
+    place = f"test_translation_validation.py:{line}"
+    assert f"{place}: TorchScript reads this otherwise than Python" in note.text
     assert validate(graph, net(), X).mismatches == []
 
 

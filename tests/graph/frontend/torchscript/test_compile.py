@@ -86,7 +86,7 @@ def test_in_place_operators_give_no_value_and_names_are_those_of_the_source():
     assert [(n.target, [o.name for o in n.outputs]) for n in nodes] == [
         ("conv", [""]), ("norm", [""]), ("act", ["out"]), ("operator:iadd", []),
     ]  # fmt: skip
-    assert nodes[0].line.startswith("test_torchscript.py:")
+    assert nodes[0].line.startswith("test_compile.py:")
 
 
 def test_modules_of_one_type_share_their_functions():
@@ -244,7 +244,7 @@ def test_what_cannot_be_read_costs_only_itself_and_is_said():
         "": "shell", "odd": "shell", "odd.lin": "basic", "block": "graph", "block.lin": "basic",
     }  # fmt: skip
     note = str(next(note for note in graph.notes if note.path == "odd"))
-    assert note.startswith("odd (Odd): TorchScript cannot read it. test_torchscript.py:")
+    assert note.startswith("odd (Odd): TorchScript cannot read it. test_compile.py:")
     assert "@basic_unit" in note
 
 

@@ -86,7 +86,7 @@ def test_the_note_says_what_is_wrong_and_where(cls, text):
     with recording():
         model = cls()
     note = str(next(note for note in convert(model).notes if note.path == ""))
-    assert re.search(r"cannot read it\. test_problems\.py:\d+: ", note), note
+    assert re.search(r"cannot read it\. test_diagnostics\.py:\d+: ", note), note
     assert text in note
     assert not re.search(r"__torch__|mangle|0x|\.\.|->|compilation unit", note), note
 
