@@ -145,7 +145,7 @@ RANDOM = settings(deadline=None, derandomize=True, database=None,
 
 
 @pytest.mark.parametrize("part", range(4))
-@settings(RANDOM, max_examples=250)
+@settings(RANDOM, max_examples=100)
 @given(seed=st.integers(0, 10**6), draw=st.integers(0, 10**6), eager=st.booleans())
 def test_engines_agree_on_random_spaces(part, seed, draw, eager):
     """Candidates that are given as modules draw their numbers in Python even if they are not
