@@ -7,7 +7,6 @@ import torch
 from snippets import HEAD, module_of
 
 from runner.graph.frontend.convert import convert
-from runner.graph.ir.printer import graph_text
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit.script
 SOURCE = (
@@ -66,7 +65,7 @@ NAMES = ("Helped", "Shadowed", "Resized", "Both")
 def read(module, name: str) -> str:
     """The graph of a model, as text."""
     graph = convert(getattr(module, name)())
-    return graph_text(graph) + str([note.text for note in graph.notes])
+    return str(graph) + str([note.text for note in graph.notes])
 
 
 @pytest.fixture(scope="module")

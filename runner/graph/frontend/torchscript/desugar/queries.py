@@ -16,14 +16,13 @@ from runner.graph.frontend.torchscript.desugar.pure import evaluated, is_pure
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
 
 jit: Any = torch.jit  # has no types
-_QUERIES = {  # and what each gives where nothing of the kind goes on
-    **dict.fromkeys(
-        (jit.is_scripting, jit.is_tracing, onnx.is_in_onnx_export, torch._utils.is_compiling,
-         compiler.is_compiling, compiler.is_dynamo_compiling, compiler.is_exporting),
-        False,
-    ),
-    torch._C._get_tracing_state: None,
-}  # fmt: skip
+_STATE = torch._C._get_tracing_state  # gives None where nothing is traced, a bool to TorchScript
+_QUERIES = frozenset(
+    {
+        jit.is_scripting, jit.is_tracing, onnx.is_in_onnx_export, torch._utils.is_compiling,
+        compiler.is_compiling, compiler.is_dynamo_compiling, compiler.is_exporting, _STATE,
+    }
+)  # fmt: skip
 _OPTIONAL = ("grad", "_grad", "grad_fn", "_grad_fn", "_base")  # of tensors
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -87,8 +86,17 @@ class _Answered(_Shortening):
         self.source = source
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if (query := _query(self.source, node.func)) in _QUERIES and not node.args:
-            return at(ast.Constant(_QUERIES[query]), node)
+        if _is_query(self.source, node.func) and not node.args:
+            return at(ast.Constant(False), node)
+        return self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        asks = isinstance(node.left, ast.Call) and _query(self.source, node.left.func) is _STATE
+        is_none = (
+            isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+        )
+        if asks and is_none and isinstance(node.ops[0], ast.Is | ast.IsNot):
+            return at(ast.Constant(isinstance(node.ops[0], ast.Is)), node)
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> Any:
