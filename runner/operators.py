@@ -8,7 +8,7 @@ neither can tell is taken to share memory: a copy too many is harmless, a missin
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, final
@@ -63,7 +63,6 @@ class Facts:
     is_known: bool = True
     inplace: int | None = None  # position of a parameter `inplace`, with which the first is changed
     fills: bool = False  # whether it puts arguments into its receiver, a container
-    writes_lists: bool = False  # whether it changes the tensors of a list it is given
 
 
 UNKNOWN = Facts(shares="maybe", is_known=False)
@@ -135,6 +134,19 @@ def is_random(target: str) -> bool:
     )
 
 
+@lru_cache(maxsize=MANY)
+def writes_lists(name: str) -> bool:
+    """Whether an operator changes the tensors of a list that it is given."""
+    return any(
+        "List[Tensor]" in str(argument.type)
+        and not argument.is_out
+        and argument.alias_info is not None
+        and argument.alias_info.is_write
+        for overload in _overloads(f"aten::{name}")
+        for argument in overload._schema.arguments
+    )
+
+
 def _of_operator(name: str) -> Facts:
     if is_augmented(name):
         return Facts(frozenset([0]), "always")
@@ -170,7 +182,7 @@ def _of_torch(module: str, qualname: str) -> Facts:
     if found is None:
         found = Facts(shares="never" if qualname == "tensor" else "maybe")
     writes = found.writes | ({0} if is_in_place(name) else set())
-    return replace(found, writes=writes, inplace=inplace)
+    return Facts(writes, found.shares, inplace=inplace)
 
 
 def _signature(name: str) -> Mapping[str, inspect.Parameter]:
@@ -191,8 +203,7 @@ def _of_schemas(name: str) -> Facts | None:
     changed = {key for schema in schemas for key in _written(schema)}
     outs = {a.name for schema in schemas for a in schema.arguments if a.is_out}
     if changed or is_in_place(name):
-        lists = any(_writes_list(one._schema) for one in _overloads(name))
-        return Facts(frozenset(changed | outs | {0}), "always", writes_lists=lists)
+        return Facts(frozenset(changed | outs | {0}), "always")
     has_view = any(_has_view(schema) for schema in schemas)
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
 
@@ -214,15 +225,6 @@ def _written(schema: Any) -> list[int | str]:
         if not argument.is_out and argument.alias_info is not None and argument.alias_info.is_write
         for key in (place, argument.name)
     ]
-
-
-def _writes_list(schema: Any) -> bool:
-    return any(
-        "List[Tensor]" in str(argument.type)
-        and argument.alias_info
-        and argument.alias_info.is_write
-        for argument in schema.arguments
-    )
 
 
 def _has_view(schema: Any) -> bool:

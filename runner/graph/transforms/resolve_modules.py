@@ -78,16 +78,19 @@ class _DecidedCell:
 
     def attributes(self) -> dict[str, Argument]:
         """The plain attributes of a `runner.nn.Cell`, for code that reads them."""
-        read = {state for states in self.states for state in states}
-        nodes = range(self.first, self.first + len(self.states))
-        every = self.facts["merge_op"] == "all"
         return {
             "num_predecessors": self.first,
             "concat_dim": self.facts["concat_dim"],
             "merge_op": self.facts["merge_op"],
             "inputs": [[*states] for states in self.states],
-            "output_node_indices": [node for node in nodes if every or node not in read],
+            "output_node_indices": self._shown(),
         }
+
+    def _shown(self) -> list[int]:
+        """The nodes whose results make the output."""
+        read = {state for states in self.states for state in states}
+        nodes = range(self.first, self.first + len(self.states))
+        return [node for node in nodes if self.facts["merge_op"] == "all" or node not in read]
 
     def _forward(self, *, anyhow: bool) -> Function:
         processors = self.facts["preprocessor"], self.facts["postprocessor"]
@@ -118,8 +121,7 @@ class _DecidedCell:
                 total = forward.call_function("operator:add", total, term)
             total.name = f"node{self.first + i}"
             states[self.first + i] = total
-        nodes = range(self.first, self.first + len(self.states))
-        shown = [states[i] for i in nodes if self.facts["merge_op"] == "all" or i not in read]
+        shown = [states[node] for node in self._shown()]
         output = forward.call_function("torch:cat", shown, self.facts["concat_dim"])
         output.name = "output"
         forward.result = self._process(forward, "postprocessor", output, inputs)

@@ -260,7 +260,8 @@ class Reader:
         if not found.stubbed and not self.is_opaque(module) and method not in found.functions:
             self._queue.append((module, method))
         named = keyword_only(getattr(self.class_of(module), plain_name(method), None))
-        return [replace(f, by_name=f.by_name or f.name in named) for f in found.schema(method)]
+        formals = found.schema(method)
+        return [replace(f, by_name=True) if f.name in named else f for f in formals]
 
     def _name_overloads(self) -> None:
         """Give overloaded methods their plain name where only one variant of them is called."""

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source
-from runner.operators import Facts, function_facts, gives_unsaid_view, is_random, method_facts
+from runner.operators import (
+    Facts,
+    function_facts,
+    gives_unsaid_view,
+    is_random,
+    method_facts,
+    writes_lists,
+)
 
 _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
 _BUILTINS = frozenset(
@@ -45,6 +52,12 @@ def draws(source: Source, call: ast.Call) -> bool:
     """Whether a call is one of an operator that draws random numbers."""
     name = _operator(source, call)
     return bool(name) and is_random(name)
+
+
+def changes_lists(source: Source, call: ast.Call) -> bool:
+    """Whether a call is one of an operator that changes the tensors of a list."""
+    name = _operator(source, call)
+    return bool(name) and writes_lists(name)
 
 
 def _operator(source: Source, call: ast.Call) -> str:

@@ -9,7 +9,13 @@ printed after, which the lowering leaves out again.
 
 import ast
 
-from runner.graph.frontend.torchscript.desugar.acting import draws, facts_of, is_view_unsaid, writes
+from runner.graph.frontend.torchscript.desugar.acting import (
+    changes_lists,
+    draws,
+    facts_of,
+    is_view_unsaid,
+    writes,
+)
 from runner.graph.frontend.torchscript.desugar.source import Source, at
 from runner.graph.frontend.torchscript.schema import KEPT
 
@@ -19,7 +25,7 @@ def keep_effects(source: Source) -> None:
     not known for such."""
     calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
     for call in calls:
-        if (found := facts_of(source, call)) and found.writes_lists:
+        if changes_lists(source, call):
             source.refuse(call, f"TorchScript drops what {ast.unparse(call.func)} does to the "
                                 "tensors of a list. Change them one by one")  # fmt: skip
     has_views = any(is_view_unsaid(source, call) for call in calls)
