@@ -1,4 +1,4 @@
-"""Limits: ends a search of which nothing can be hoped."""
+"""Limits: when a search that cannot succeed is ended."""
 
 import math
 from pathlib import Path
@@ -41,8 +41,11 @@ class RunLimits:
         self._in_a_row = 0  # refused proposals
         self._why = ""  # why the last one was
 
-    def count(self, trial: Trial) -> None:
-        """Counts an ended trial; one that shares the result of another says only that it fits."""
+    def observe(self, trial: Trial) -> None:
+        """Counts a trial that ended; called as `Strategy.observe` is. One that shares the result
+        of another shows only that its sample fits."""
+        if trial.running:
+            return
         self._in_a_row = self._in_a_row + 1 if trial.refused else 0
         if trial.refused and trial.failure is not None:
             self._why = trial.failure.text.rstrip(".")

@@ -37,6 +37,11 @@ class Failure:
     def __str__(self) -> str:
         return f"{self.reason}: {self.text}"
 
+    @classmethod
+    def refused(cls, refusal: Exception) -> "Failure":
+        """Returns the failure of a trial whose sample has no model, for the reason given."""
+        return cls(REFUSED, " ".join(str(refusal).split()))
+
 
 @final
 @dataclass(frozen=True)
@@ -191,3 +196,8 @@ class Report:
     metrics: Metrics = field(default_factory=dict)
     failure: Failure | None = None
     gain: Gain | None = None  # of a job of several trials, once it is known
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The report of one trial as the record keeps it: its failure, else its metrics."""
+        return self.metrics if self.failure is None else vars(self.failure)

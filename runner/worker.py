@@ -25,7 +25,6 @@ from runner.space.sample import Sample
 from runner.trial import (
     MODEL,
     OUT_OF_MEMORY,
-    REFUSED,
     WEIGHTS,
     Failure,
     Gain,
@@ -229,7 +228,7 @@ def _failure(error: BaseException) -> Failure:
     """Why a job failed, in the words of the record."""
     text = one_line(error)
     if isinstance(error, Refused):  # by a condition that holds only here, as of first weights
-        return Failure(REFUSED, " ".join(str(error).split()))
+        return Failure.refused(error)
     if isinstance(error, NotFinite):
         return Failure("not finite", " ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):

@@ -1,0 +1,45 @@
+"""Guarded strategy: an exception of a strategy ends the run, and says whose it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+from runner.errors import RunFailed, RunnerError, one_line
+from runner.space.sample import Sample
+from runner.strategies.strategy import Strategy
+from runner.trial import Trial
+
+
+@final
+class GuardedStrategy(Strategy):
+    """Another strategy, whose unexpected exceptions become RunFailed with the way to go on."""
+
+    def __init__(self, strategy: Strategy, folder: Path) -> None:
+        super().__init__(strategy.space, strategy.seed)
+        self.parents = strategy.parents
+        self._strategy = strategy
+        self._folder = folder
+
+    def propose(self, number: int) -> Sample:
+        with self._naming_it():
+            try:
+                return self._strategy.propose(number)
+            finally:
+                self.parent = self._strategy.parent
+
+    def observe(self, trial: Trial) -> None:
+        with self._naming_it():
+            self._strategy.observe(trial)
+
+    @contextmanager
+    def _naming_it(self) -> Iterator[None]:
+        try:
+            yield
+        except (RunnerError, StopIteration):
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"{type(self._strategy).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 "
+                f"shows where; once it is mended, go on with resume={self._folder}."
+            ) from error
