@@ -1,0 +1,81 @@
+"""Limits: reports without a usable objective fail, and a search that cannot succeed is ended."""
+
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+
+from runner.errors import RunFailed
+from runner.limits import FUTILE, HOPELESS, RunLimits, judged
+from runner.training.service import Limits
+from runner.trial import REFUSED, Failure, Objective, Report, State, Trial
+
+FOLDER = Path("runs/one")
+OBJECTIVE = Objective("loss", "min")
+ERROR = Failure("error", "ValueError: no")
+
+
+def ended(number, failure=None, score=None):
+    state = State.FAILED if failure else State.FINISHED
+    return Trial(number=number, sample={}, seed=0, state=state, failure=failure, score=score)
+
+
+def observed(limits, trial):
+    limits.observe(trial)
+    limits.check(trial)
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_a_report_that_is_not_finite_is_a_failure(value):
+    report = judged(Report(3, "finished", {"loss": value}), OBJECTIVE, {})
+    assert (report.trial, report.kind) == (3, "failed")
+    assert report.failure == Failure("not finite", f"loss is {value}")
+
+
+def test_a_report_without_the_objective_says_what_it_has():
+    report = judged(Report(3, "finished", {"accuracy": 1.0}), OBJECTIVE, {"time": 2.0})
+    assert report.data == {
+        "reason": "error",
+        "text": "it reported no 'loss' but ['accuracy', 'time']; set objective.metric",
+    }
+
+
+@pytest.mark.parametrize("kind", ["finished", "stopped"])
+def test_an_objective_that_was_reported_before_is_enough(kind):
+    report = Report(3, kind)
+    assert judged(report, OBJECTIVE, {"loss": 1.0}) is report
+
+
+def test_the_first_failures_end_a_run_without_any_result():
+    limits = RunLimits(Limits(), FOLDER)
+    for number in range(HOPELESS - 1):
+        observed(limits, ended(number, ERROR))
+    with pytest.raises(RunFailed, match=f"None of {HOPELESS} trials gave a result.*ValueError"):
+        observed(limits, ended(HOPELESS, ERROR))
+
+
+def test_one_result_keeps_a_run_going():
+    limits = RunLimits(Limits(), FOLDER)
+    observed(limits, ended(0, score=1.0))
+    for number in range(1, 3 * HOPELESS):
+        observed(limits, ended(number, ERROR))
+
+
+def test_max_failures_is_a_number_of_failures_that_are_allowed():
+    limits = RunLimits(Limits(max_failures=1), FOLDER)
+    observed(limits, ended(0, ERROR))
+    with pytest.raises(RunFailed, match=r"2 trials failed, more than training\.max_failures=1"):
+        observed(limits, ended(1, ERROR))
+
+
+def test_refusals_count_in_a_row_only():
+    limits = RunLimits(Limits(), FOLDER)
+    refusal = ended(0, Failure(REFUSED, "too wide."))
+    for _ in range(FUTILE - 1):
+        observed(limits, refusal)
+    observed(limits, ended(1, score=1.0))
+    for _ in range(FUTILE - 1):
+        observed(limits, refusal)
+    with pytest.raises(RunFailed, match=rf"{FUTILE} proposals in a row were refused.*too wide\. "):
+        observed(limits, refusal)
+    assert limits.refused == 2 * FUTILE - 1
