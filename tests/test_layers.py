@@ -41,7 +41,7 @@ LAYERS = [
     ["config", "display", "probing", "space.structure"],
     ["space.sample"],
     ["space.choice"],
-    ["errors", "space"],
+    ["errors", "nested", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.
