@@ -8,7 +8,7 @@ named tuples and `torch.return_types` are then walked too, and rebuilt as what t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-Path = tuple[Any, ...]  # of a leaf: an index, a key, or a part of a slice (0 to 2) per container
+LeafPath = tuple[Any, ...]  # of a leaf: an index, a key, or a part of a slice (0 to 2) per container
 
 _CONTAINERS = frozenset([tuple, list, dict, slice])
 
@@ -86,7 +86,7 @@ def alike(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
     )
 
 
-def places(thing: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def places(thing: Any, path: LeafPath = ()) -> Iterator[tuple[LeafPath, Any]]:
     """Yields each leaf with its path, subclasses of containers included; keys of dicts are no
     leaves here, but steps of a path."""
     if isinstance(thing, dict):
@@ -100,7 +100,7 @@ def places(thing: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from places(item, (*path, key))
 
 
-def replace_at(thing: Any, new: Mapping[Path, Any], path: Path = ()) -> Any:
+def replace_at(thing: Any, new: Mapping[LeafPath, Any], path: LeafPath = ()) -> Any:
     """Returns the same nested containers with other things, leaves or containers, at some paths.
 
     Containers without a path of `new` inside them are not copied.
