@@ -8,9 +8,7 @@ named tuples and `torch.return_types` are then walked too, and rebuilt as what t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-LeafPath = tuple[
-    Any, ...
-]  # of a leaf: an index, a key, or a part of a slice (0 to 2) per container
+LeafPath = tuple[Any, ...]  # per container an index, a key, or a part of a slice (0 to 2)
 
 _CONTAINERS = frozenset([tuple, list, dict, slice])
 
