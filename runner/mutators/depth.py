@@ -7,7 +7,7 @@ from runner.errors import ConfigError, GraphError
 from runner.graph.codegen.unit_forms import container
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.graph.transforms.bypass import is_one, pass_node
 from runner.graph.transforms.call_sites import Site, is_in_order, is_used, sites
 from runner.graph.transforms.duplicate import repeat, repeat_call
@@ -118,7 +118,7 @@ def _call(site: Site, node: Node, name: str) -> Node:
         )
     users = [*node.output.users]
     above = node.path.rpartition(".")[0]
-    twin = repeat_call(node, ".".join(filter(None, (above, name))), node.output)
+    twin = repeat_call(node, joined(above, name), node.output)
     for user in users:
         user.replace_input(node.output, twin.output)
     return twin

@@ -8,7 +8,7 @@ from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import works_in_place
 from runner.graph.ir.node import Value
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.graph.transforms.call_sites import Site, is_in_order, parent_of, sites
 from runner.graph.transforms.duplicate import order_children
 from runner.graph.transforms.merge_graphs import graft
@@ -105,8 +105,8 @@ class Insert(Selective):
             if self.where == "input":
                 order_children(parent, child, name)
             for site in found:
-                self._call_at(site, _joined(site.node.path.rpartition(".")[0], child))
-            return _joined(above, child)
+                self._call_at(site, joined(site.node.path.rpartition(".")[0], child))
+            return joined(above, child)
 
         self._graft(graph, call, put)
 
@@ -117,7 +117,7 @@ class Insert(Selective):
             child = _name(site.owner, site.node.path, call)
             site.owner.set_child(child, new)
             self._call_at(site, child)
-            return _joined(site.path, child)
+            return joined(site.path, child)
 
         self._graft(graph, call, put)
 
@@ -146,10 +146,6 @@ def _name(parent: Unit, path: str, call: Call) -> str:
     while parent.is_taken(free):
         free, number = f"{name}_{number}", number + 1
     return free
-
-
-def _joined(*names: str) -> str:
-    return ".".join(filter(None, names))
 
 
 def _call_behind(site: Site, child: str) -> None:

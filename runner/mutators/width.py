@@ -10,6 +10,7 @@ from runner.errors import ConfigError, GraphError
 from runner.graph.channels.resize import Resizing
 from runner.graph.channels.write_back import apply
 from runner.graph.ir.graph import Graph
+from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.mutators.selection import Match, Selective, check_listed
 
@@ -137,10 +138,9 @@ def _none(matches: Sequence[Match]) -> str:
 
 def _likeness(graph: Graph) -> Any:
     """Something equal for graphs that are built alike."""
-    return (
-        graph.example,
-        *(
-            (path, unit.cls, repr(unit.call), repr(unit.edits), tuple(unit.functions.values()))
-            for path, unit in graph.root.walk()
-        ),
-    )
+
+    def likeness(unit: Unit) -> Any:
+        edits = [(unit.path_to(edit.unit), edit) for edit in unit.edits]
+        return unit.cls, repr(unit.call), repr(edits), tuple(unit.functions.values())
+
+    return graph.example, *((path, likeness(unit)) for path, unit in graph.root.walk())

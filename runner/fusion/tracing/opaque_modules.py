@@ -36,7 +36,7 @@ class MetaBuilder(Builder):
         super().__init__(graph, run, META)
         self.keys: dict[nn.Module, Any] = {}  # by module: what it shares with equal ones
         self._training = training
-        self._own = {unit for _, above in graph.root.walk() for unit in _edited(above)}
+        self._own = graph.edited_from_above()
 
     def model(self) -> nn.Module:
         return self.module(self.graph.root, "").train(self._training)
@@ -66,16 +66,6 @@ class MetaBuilder(Builder):
         except Exception:  # what reads its data while it is built: built on the CPU, then emptied
             with torch.device("cpu"), torch.random.fork_rng(devices=[]):
                 return super().basic(unit, path).to("meta").train(self._training)
-
-
-def _edited(unit: Unit) -> Iterator[Unit]:
-    """The units below one that it edits."""
-    for path, _, _ in unit.edits:
-        below: Unit | None = unit
-        for name in path.split(".") if path else ():
-            below = below and below.children.get(name)
-        if below is not None and below is not unit:
-            yield below
 
 
 def outcome_of_module(

@@ -14,7 +14,7 @@ from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.compile import CONTAINERS, Reader
 from runner.graph.frontend.torchscript.lower_values import Place
-from runner.graph.ir.unit import Call, Ref, Unit
+from runner.graph.ir.unit import Call, Edit, Ref, Unit
 
 
 @final
@@ -37,7 +37,7 @@ class Attributes:
         elif unit.grade == "graph" and is_plain(module):
             for name in used:
                 self._set(module, unit, name, vars(module)[name], called=True)
-            unit.edits = [("", name, value) for name, value in unit.attributes.items()]
+            unit.edits = [Edit(unit, "", name, value) for name, value in unit.attributes.items()]
             unit.attributes = {}
         if unit.grade == "shell" or unit.inherits:
             for name, value in vars(module).items():

@@ -20,7 +20,7 @@ from runner.graph.frontend.reconstruct import Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
 from runner.graph.frontend.torchscript.compile import Reader
 from runner.graph.ir.argument import Argument
-from runner.graph.ir.unit import CAST, Call, Ref, Unit
+from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
 from runner.nn.expression import is_open, replace_open, variables_in
 from runner.nn.recording.record import KEY, Record, record_of
 from runner.nn.value import is_decided
@@ -174,7 +174,9 @@ class Construction:
             others = self.rebuilder.others(module, record, key)
             edits = [edit for edit in others if not _is_given(module, *edit[:2])]
         try:
-            unit.edits = [(path, name, self.literals.callable(v)) for path, name, v in edits]
+            unit.edits = [
+                Edit.at(unit, path, name, self.literals.callable(v)) for path, name, v in edits
+            ]
         except GraphError:
             unit.changed = True
 

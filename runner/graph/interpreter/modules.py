@@ -133,10 +133,11 @@ class Builder:
             arguments = (self.constant(call.args), self.constant({**call.kwargs}))
             hooked = locate(call.target)(module, *arguments[0], **arguments[1])
             module = hooked if isinstance(hooked, nn.Module) else module
-        for path, name, value in unit.edits:
-            *parents, last = name.split(".")
+        for edit in unit.edits:
+            *parents, last = edit.name.split(".")
+            path = unit.path_to(edit.unit, edit.path)
             owner = reduce(getattr, [*filter(None, path.split(".")), *parents], module)
-            setattr(owner, last, self._edited(value))
+            setattr(owner, last, self._edited(edit.value))
         if self.device.type != "meta":
             self._made.setdefault(unit, module)
             for start in unit.starts:

@@ -161,7 +161,7 @@ class MetaBuilder(Builder):
 
     def __init__(self, graph: Graph, run: Any, device: torch.device) -> None:
         super().__init__(graph, run, device)
-        self.own = {unit for _, above in graph.root.walk() for unit in _edited(above)}
+        self.own = graph.edited_from_above()
 
     def model(self) -> nn.Module:
         return self.module(self.graph.root, "")  # what is tied has one shape
@@ -217,18 +217,6 @@ def _remembering(module: nn.Module) -> None:
     module.eval()
     memory, forward = Memory(100), module.forward
     module.forward = lambda *args, **kwargs: memory.of("", forward, args, kwargs)
-
-
-def _edited(unit: Unit) -> list[Unit]:
-    """The units below one that it edits."""
-    found = []
-    for path, _, _ in unit.edits:
-        below: Unit | None = unit
-        for name in path.split(".") if path else ():
-            below = below and below.children.get(name)
-            if below is not None:
-                found.append(below)
-    return found
 
 
 def _arguments(unit: Unit) -> list[Any]:

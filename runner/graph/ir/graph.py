@@ -1,7 +1,7 @@
 """Graph: a model as units, with what they share, and the history of what was done to it."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,7 +9,7 @@ from runner.errors import GraphError
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node, Op
 from runner.graph.ir.printer import MARGIN, NodePrinter, dotted
-from runner.graph.ir.unit import Grade, Move, Tie, Unit, Weight, labels
+from runner.graph.ir.unit import Grade, Unit, Weight, joined, labels
 from runner.graph.ir.width_source import Source
 
 
@@ -27,12 +27,15 @@ class Note:
         return f"{self.path or 'the model'} ({self.cls}): {self.text}"
 
 
+UnitTensor = tuple[Unit, str]  # a unit, and the name of a tensor there; a path in a basic unit
+Tied = Sequence[tuple[UnitTensor, UnitTensor]]
+
+
 @final
 class Graph:
     """A model: its units, functions of its own, and what was done to it.
 
-    `ties` are (path, path of the owner) of parameters that are one tensor under two names, where
-    the modules that hold them are two. `tensors` are constants without a short expression.
+    `tensors` are constants without a short expression.
     `example` is the shape of one example, without the batch; None where it is not known. `widths`
     are what sets a width, by the label of the choice that did.
     """
@@ -40,19 +43,20 @@ class Graph:
     def __init__(self, root: Unit) -> None:
         self.root = root
         self.functions: dict[str, Function] = {}
-        self.ties: list[tuple[str, str]] = []
+        self._tied: Tied = ()
         self.tensors: dict[str, Any] = {}  # name -> torch.Tensor
         self.notes: list[Note] = []
         self.history: list[str] = []  # a sentence for each mutation
         self.example: tuple[int, ...] | None = None
         self.widths: dict[str, list[Source]] = {}
 
-    def copy(self, root: Unit | None = None) -> "Graph":
+    def copy(self, copies: dict[Unit, Unit] | None = None) -> "Graph":
         """A copy to be changed; cheap, since functions of units are shared until they are asked
-        for. A `root` given takes the place of a copy of this one's."""
-        twin = Graph(self.root.copy({}) if root is None else root)
+        for. `copies` are units that take the places of others there."""
+        copies = {} if copies is None else copies
+        twin = Graph(self.root.copy(copies))
+        twin.tied = moved_ties(self.tied, copies)
         twin.functions = {name: function.clone() for name, function in self.functions.items()}
-        twin.ties = [*self.ties]
         twin.tensors = {**self.tensors}
         twin.notes = [*self.notes]
         twin.history = [*self.history]
@@ -68,6 +72,36 @@ class Graph:
                 "to [3, 32, 32]."
             )
         return self.example
+
+    @property
+    def tied(self) -> Tied:
+        """Pairs of parameters that are one tensor in two modules: one, and the owner. Where the
+        owner is gone, the others share one."""
+        units = {unit for _, unit in self.root.walk()} if self._tied else set()
+        owners: dict[UnitTensor, UnitTensor] = {}
+        found = []
+        for one, owner in self._tied:
+            if one[0] in units:
+                now = owner if owner[0] in units else owners.setdefault(owner, one)
+                found += [(one, now)] if one != now else []
+        return found
+
+    @tied.setter
+    def tied(self, tied: Tied) -> None:
+        self._tied = tied
+
+    @property
+    def ties(self) -> tuple[tuple[str, str], ...]:
+        """(path, path of the owner) of the parameters that are tied; set it to tie others."""
+        paths = {unit: path for path, unit in self.root.walk()} if self._tied else {}
+        return tuple(
+            (joined(paths[unit], name), joined(paths[owner], other))
+            for (unit, name), (owner, other) in self.tied
+        )
+
+    @ties.setter
+    def ties(self, ties: Iterable[tuple[str, str]]) -> None:
+        self._tied = [(self.root.innermost(one), self.root.innermost(owner)) for one, owner in ties]
 
     # Queries
 
@@ -130,27 +164,28 @@ class Graph:
         del self.unit(above).children[name]
 
     def _put(self, path: str, unit: Unit | None) -> None:
-        old = self.unit(path)
+        self.unit(path)
         if not path:
             raise GraphError("The root of a graph cannot be replaced.")
-        names = path.split(".")
-        parent = self.unit(".".join(names[:-1]))
-        parent.set_child(names[-1], unit)
-        move = Move(old, unit)
-        above = self.root
-        for i, name in enumerate(names[:-1]):
-            move.follow(above, ".".join(names[i:]))
-            above = above.at(name)
-        self.ties = move.ties(self.ties, path)
+        *above, name = path.split(".")
+        owners = [self.unit(".".join(above[:depth])) for depth in range(len(above) + 1)]
+        owners[-1].set_child(name, unit)
+        for owner in owners:
+            owner.forget_gone()
 
     def tidy(self) -> None:
-        """After changes by hand: forget starts of units that are gone, and share functions again
-        that were only looked at."""
-        units = {unit for _, unit in self.root.walk()}
-        for unit in units:
+        """After changes by hand: forget starts and edits of units that are gone, and share
+        functions again that were only looked at."""
+        for _, unit in self.root.walk():
             unit.settle()
-            if not all(start.units <= units for start in unit.starts):
-                unit.starts = [start for start in unit.starts if start.units <= units]
+            unit.forget_gone()
+
+    def edited_from_above(self) -> set[Unit]:
+        """The units that those above them edit once they are built."""
+        return {
+            edit.unit for _, above in self.root.walk() for edit in above.edits
+            if edit.unit is not above
+        }  # fmt: skip
 
     def grades(self) -> dict[Grade, int]:
         """How many units there are of each grade."""
@@ -170,32 +205,12 @@ class Graph:
         return "\n".join(lines)
 
 
-@final
-class Ties:
-    """The ties of a graph with the units they are of, so that they can follow changes by hand."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._known = [(tie, _owners(graph, tie)) for tie in graph.ties]
-
-    def follow(self, graph: Graph) -> None:
-        """Forget the ties of tensors that are gone, or whose unit stands elsewhere now."""
-        gone = {id(tie) for tie, owners in self._known if _owners(graph, tie) != owners}
-        graph.ties = [tie for tie in graph.ties if id(tie) not in gone]
-
-
-def _owners(graph: Graph, tie: Tie) -> list[Unit]:
-    return [_owner(graph, path) for path in tie]
-
-
-def _owner(graph: Graph, path: str) -> Unit:
-    """The innermost unit on the way to a tensor."""
-    unit = graph.root
-    for name in path.split("."):
-        below = unit.children.get(name)
-        if below is None:
-            break
-        unit = below
-    return unit
+def moved_ties(tied: Tied, moved: Mapping[Unit, Unit]) -> Tied:
+    """Ties between the same parameters of other units, where these took the places of some."""
+    return [
+        ((moved.get(unit, unit), name), (moved.get(owner, owner), other))
+        for (unit, name), (owner, other) in tied
+    ]
 
 
 # As text
@@ -227,8 +242,9 @@ class _Units:
             yield f"{name} = {nodes.argument(value)}"
         for name, child in unit.children.items():
             yield from self._child(name, child, f"{path}.{name}" if path else name)
-        for below, name, value in unit.edits:
-            yield f"edit {below}.{name} = {nodes.argument(value)}".replace(" .", " ")
+        for edit in unit.edits:
+            place = unit.path_to(edit.unit, edit.path)
+            yield f"edit {place}.{edit.name} = {nodes.argument(edit.value)}".replace(" .", " ")
         for start in unit.starts:
             args = nodes.arguments(start.args, start.kwargs.items())
             yield f"start {self._place(start.unit)}.{start.name} {dotted(start.target)}({args})"

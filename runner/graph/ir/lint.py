@@ -99,7 +99,7 @@ def arguments_of(unit: Unit) -> Iterator[tuple[str, Argument]]:
     for start in unit.starts:
         yield "a start", (start.args, {**start.kwargs}, start.part)
     if unit.edits:
-        yield "an edit", [value for _, _, value in unit.edits]
+        yield "an edit", [edit.value for edit in unit.edits]
     if unit.hooked:
         yield "a hook", unit.hooked
 
@@ -138,8 +138,9 @@ def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
         if weight.dtype not in _DTYPES:
             raise GraphError(f"{where}: {weight.dtype!r} is no dtype.")
     _check_starts(unit, where)
-    for target, _, _ in unit.edits:
-        _at(unit, target, f"{where}: an edit of {target!r}")
+    for edit in unit.edits:
+        place = unit.path_to(edit.unit, edit.path)
+        _at(unit, place, f"{where}: an edit of {place!r}")
     for call in (unit.call, *unit.hooked):
         if call is not None and not is_target(call.target):
             raise GraphError(f"{where}: {call.target!r} cannot be called: it is no target.")

@@ -57,8 +57,8 @@ def _given(unit: Unit) -> Iterator[Argument]:
     yield from unit.attributes.values()
     for start in unit.starts:
         yield start.args, {**start.kwargs}, start.part
-    for _, _, value in unit.edits:
-        yield value
+    for edit in unit.edits:
+        yield edit.value
     yield from unit.hooked
 
 

@@ -1,8 +1,7 @@
 """Units: the modules of a model, each with the functions it runs, and no weights."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal, final
 
 from torch import nn
@@ -71,10 +70,35 @@ class Start:
         given = leaves((self.args, {**self.kwargs}))
         return {self.unit, *(thing for thing in given if isinstance(thing, Made))}  # type: ignore[arg-type]
 
-    def moved(self, change: "Callable[[Unit], Unit]") -> "Start":
-        """The same call, with other units in place of those it speaks of."""
+    def moved(self, places: "Mapping[Unit, Unit]") -> "Start":
+        """The same call, with the units that took the places of those it speaks of."""
+
+        def change(unit: Unit) -> Unit:
+            return places.get(unit, unit)
+
         args, kwargs = map_made((self.args, {**self.kwargs}), change)
         return replace(self, unit=change(self.unit), args=args, kwargs=kwargs)
+
+
+@final
+@dataclass(frozen=True)
+class Edit:
+    """An attribute that was changed after construction: `name` of a unit, or of what is at `path`
+    in it, which is no unit (a tensor, or the inside of a basic unit)."""
+
+    unit: "Unit" = field(repr=False)
+    path: str
+    name: str
+    value: Argument
+
+    @classmethod
+    def at(cls, owner: "Unit", path: str, name: str, value: Argument) -> "Edit":
+        """An edit of what is at a path below a unit."""
+        return cls(*owner.innermost(path), name, value)
+
+    def moved(self, places: "Mapping[Unit, Unit]") -> "Edit":
+        """The same edit of the unit that took the place of its own, if one did."""
+        return replace(self, unit=places.get(self.unit, self.unit))
 
 
 SET = ".data"  # the target of a start that gives a tensor other data, of any shape and type
@@ -112,7 +136,7 @@ class Unit(Made):
     - `inherits`: of grade graph, whether its generated class inherits from the class it came from,
       for methods that no forward calls (train, get_extra_state, __call__); such a unit has all
       attributes, as a shell.
-    - `edits`: (path, name, value) of attributes below that were changed behind the constructor.
+    - `edits`: attributes here or below that were changed behind the constructor.
     - `starts`: calls that fill tensors once this unit is built, in order.
     - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args behind the module,
       kwargs) that are applied to the built module, for example re-parametrizations.
@@ -139,7 +163,7 @@ class Unit(Made):
         self.inherits = False
         self.facts: dict[str, Any] = {}
         self.functions: dict[str, Function] = {}
-        self.edits: list[tuple[str, str, Argument]] = []
+        self.edits: list[Edit] = []
         self.starts: list[Start] = []
         self.hooked: list[Call] = []
         self.origin: str | None = None
@@ -257,7 +281,7 @@ class Unit(Made):
         """Add or replace a child.
 
         Calls in `starts` and `edits` here about a unit that is gone go with it; those about one
-        that the new unit holds stay. `Graph.replace` does so for units above, and for ties, too.
+        that the new unit holds stay. `Graph.replace` does so for units above, too.
         Raises GraphError for a name that cannot be one, and for a unit that would hold itself.
         """
         self._check_child(name, unit)
@@ -267,7 +291,14 @@ class Unit(Made):
         changed = self if unit is None else unit
         changed._mutated = True
         if before is not None and before is not unit:
-            Move(before, unit).follow(self, name)
+            self.forget_gone()
+
+    def forget_gone(self) -> None:
+        """Forget starts and edits about units that are not below."""
+        if self.starts or self.edits:
+            below = {unit for _, unit in self.walk()}
+            self.starts = [start for start in self.starts if start.units <= below]
+            self.edits = [edit for edit in self.edits if edit.unit in below]
 
     def _check_child(self, name: str, unit: object) -> None:
         if not isinstance(name, str) or not name or "." in name:
@@ -320,6 +351,18 @@ class Unit(Made):
             unit = unit.children.get(name) if unit is not None else None
         return unit
 
+    def innermost(self, path: str) -> "tuple[Unit, str]":
+        """The last unit on the way down a path, and what is left of the path there."""
+        unit, names = self, path.split(".") if path else []
+        while names and (child := unit.children.get(names[0])) is not None:
+            unit, names = child, names[1:]
+        return unit, ".".join(names)
+
+    def path_to(self, unit: "Unit", inner: str = "") -> str:
+        """The path to a unit below, and on to what is at `inner` there; "?" for one elsewhere."""
+        path = next((path for path, below in self.walk() if below is unit), "?")
+        return joined(path, inner)
+
     def shallow(self) -> "Unit":
         """A copy with the same units below; functions are shared until they are asked for."""
         twin = Unit(self.grade, self.cls, self.call)
@@ -330,7 +373,7 @@ class Unit(Made):
         twin.inherits = self.inherits
         twin.facts = {**self.facts}
         twin.functions = {**self.functions}
-        twin.edits = [*self.edits]
+        twin.edits = [edit.moved({self: twin}) for edit in self.edits]
         twin.starts = [*self.starts]
         twin.hooked = [*self.hooked]
         twin.origin, twin.inserted = self.origin, self.inserted
@@ -347,7 +390,8 @@ class Unit(Made):
         twin = copies[self] = self.shallow()
         twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
         twin.call = self.call and _copy_call(self.call, copies)
-        twin.starts = [start.moved(lambda unit: unit.copy(copies)) for start in self.starts]
+        twin.starts = [start.moved(copies) for start in self.starts]
+        twin.edits = [edit.moved(copies) for edit in self.edits]
         return twin
 
     def __repr__(self) -> str:
@@ -360,64 +404,14 @@ def _copy_call(call: Call, copies: dict[Unit, Unit]) -> Call:
     return Call(call.target, args, kwargs)
 
 
+def joined(*paths: str) -> str:
+    """Paths one below the other as one; an empty one is the place itself."""
+    return ".".join(filter(None, paths))
+
+
 def labels(unit: Unit) -> Sequence[str]:
     """The labels a unit can be found by: those of its choices, or the name of a Placeholder."""
     return tuple(unit.facts.get("labels", ()))
-
-
-# What becomes of the calls, edits and ties of a unit that is replaced. They belong to the unit, not
-# to its place: gone with a unit that is gone, and kept for one that the new unit holds, for example
-# `Sequential(Dropout(), head)` in the place of `head`.
-
-Tie = tuple[str, str]
-
-
-@final
-class Move:
-    """A unit that was replaced, at one place, by another one or by None."""
-
-    def __init__(self, old: "Unit", new: "Unit | None") -> None:
-        self.old = old
-        self.new = new
-
-    @cached_property
-    def _now(self) -> "Mapping[Unit, str]":
-        """The paths of all units below the new one."""
-        return {} if self.new is None else {unit: path for path, unit in self.new.walk()}
-
-    def path(self, path: str, place: str) -> str | None:
-        """Where a path leads now that the unit at `place` was replaced; None if that is gone."""
-        if path != place and not path.startswith(f"{place}."):
-            return path
-        unit, names = self.old, path[len(place) + 1 :].split(".")
-        while names and (child := unit.children.get(names[0])) is not None:
-            unit, names = child, names[1:]
-        now = self._now.get(unit)
-        return None if now is None else ".".join(filter(None, (place, now, *names)))
-
-    def follow(self, owner: "Unit", place: str) -> None:
-        """Have the starts and edits of a unit follow what was replaced at a place below it."""
-        if owner.edits:
-            moved = ((self.path(path, place), *rest) for path, *rest in owner.edits)
-            owner.edits = [(path, name, value) for path, name, value in moved if path is not None]
-        if owner.starts:
-            gone = {unit for _, unit in self.old.walk()} - self._now.keys()
-            if any(start.units & gone for start in owner.starts):
-                gone -= {unit for _, unit in owner.walk()}  # it may stand in another place, too
-                owner.starts = [start for start in owner.starts if not start.units & gone]
-
-    def ties(self, ties: Iterable[Tie], place: str) -> list[Tie]:
-        """The ties of a graph now. Where the owner of a tensor is gone, the others share one."""
-        kept: list[Tie] = []
-        heirs: dict[str, str] = {}  # of owners that are gone: who has the tensor now
-        for tie in ties:
-            here, there = (self.path(path, place) for path in tie)
-            if here is None:
-                continue
-            there = heirs.setdefault(tie[1], here) if there is None else there
-            if here != there:
-                kept.append(tie if tie == (here, there) else (here, there))
-        return kept
 
 
 # Containers of torch.nn that are made of units: the units are their children

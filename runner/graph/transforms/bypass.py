@@ -7,7 +7,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import always_gives, unit_shares
 from runner.graph.ir.node import Argument, Node, Value
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.graph.transforms.call_sites import (
     Site,
     has_code,
@@ -117,7 +117,7 @@ def _between(graph: Graph, start: str, end: str) -> list[str]:
             f"({above or 'the model'}), or be called in the same code."
         )
     inner = names[names.index(first) : names.index(last) + 1]
-    return [".".join(filter(None, (above, name))) for name in inner if parent.children[name]]
+    return [joined(above, name) for name in inner if parent.children[name]]
 
 
 def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
@@ -143,7 +143,7 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
             called += [inner.path for inner in node.walk() if inner.op == "call_module"]
             one.function.erase_node(node)
     for path in dict.fromkeys(called):
-        _drop_unused(graph, ".".join(filter(None, (one.path, path))), one.owner)
+        _drop_unused(graph, joined(one.path, path), one.owner)
 
 
 def _drop_unused(graph: Graph, path: str, owner: Unit) -> None:

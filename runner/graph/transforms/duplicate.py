@@ -1,7 +1,7 @@
 """Repeats a unit: a copy beside it, with all that the model does to the first one."""
 
 from runner.graph.ir.argument import Argument
-from runner.graph.ir.graph import Graph
+from runner.graph.ir.graph import Graph, moved_ties
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Start, Unit
 from runner.graph.transforms.call_sites import parent_of
@@ -14,23 +14,16 @@ def repeat(graph: Graph, path: str, name: str) -> Unit:
     set, are repeated. A parameter tied to one outside is so in the copy. No code calls it yet.
     """
     unit = graph.unit(path)
-    parent, above, old = parent_of(graph, path)
+    parent, _, old = parent_of(graph, path)
     copies: dict[Unit, Unit] = {}
     twin = unit.copy(copies)
     parent.set_child(name, twin)
     order_children(parent, old, name)
-    place = ".".join(filter(None, (above, name)))
-    here = graph.root
-    for depth, step in enumerate(("", *path.split("."))[:-1]):
-        here = here.children[step] if step else here  # type: ignore[assignment]
-        inner = ".".join(path.split(".")[depth:])
-        _repeat_starts(here, copies)
-        _repeat_edits(here, inner, f"{inner.rpartition('.')[0]}.{name}".lstrip("."))
-    graph.ties += [
-        (_moved(one, path, place), _moved(other, path, place))
-        for one, other in graph.ties
-        if one.startswith(f"{path}.")
-    ]
+    names = path.split(".")
+    for depth in range(len(names)):
+        _repeat_references(graph.unit(".".join(names[:depth])), copies)
+    inside = [tie for tie in graph.tied if tie[0][0] in copies]
+    graph.tied = [*graph.tied, *moved_ties(inside, copies)]
     return twin
 
 
@@ -46,28 +39,13 @@ def order_children(parent: Unit, before: str, name: str) -> None:
     parent.changed = True
 
 
-def _repeat_starts(above: Unit, copies: dict[Unit, Unit]) -> None:
-    """Do to copies what a unit above does to the units they are copies of, right after it."""
+def _repeat_references(above: Unit, copies: dict[Unit, Unit]) -> None:
+    """Do to copies what a unit above does to the units they are copies of."""
     starts: list[Start] = []
-    for start in above.starts:
-        starts.append(start)
-        if start.unit in copies:
-            starts.append(start.moved(lambda unit: copies.get(unit, unit)))
+    for start in above.starts:  # each right after that of the original
+        starts += [start, start.moved(copies)] if start.unit in copies else [start]
     above.starts = starts
-
-
-def _repeat_edits(above: Unit, inner: str, place: str) -> None:
-    again = [
-        (_moved(path, inner, place), name, value)
-        for path, name, value in above.edits
-        if path == inner or path.startswith(f"{inner}.")
-    ]
-    above.edits = [*above.edits, *again]
-
-
-def _moved(path: str, old: str, new: str) -> str:
-    is_inside = path == old or path.startswith(f"{old}.")
-    return f"{new}{path[len(old) :]}" if is_inside else path
+    above.edits += [edit.moved(copies) for edit in above.edits if edit.unit in copies]
 
 
 def repeat_call(node: Node, path: str, given: Argument) -> Node:

@@ -10,7 +10,7 @@ from runner.graph.ir.argument import Argument, Call, Stored
 from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.unit import Unit, Weight
+from runner.graph.ir.unit import Unit, Weight, joined
 
 Names = dict[str, str]  # as they were, and as they are now, where that differs
 
@@ -31,10 +31,8 @@ def graft(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
     graph.tensors |= copy.tensors
     graph.functions = {**copy.functions, **graph.functions}
     path = put(copy.root)
-    graph.ties += [(f"{path}.{one}", f"{path}.{other}") for one, other in copy.ties]
-    graph.notes += [
-        replace(note, path=".".join(filter(None, (path, note.path)))) for note in copy.notes
-    ]
+    graph.tied = [*graph.tied, *copy.tied]
+    graph.notes += [replace(note, path=joined(path, note.path)) for note in copy.notes]
     return path
 
 
@@ -77,7 +75,7 @@ def _rename_tensors(graph: Graph, names: Names) -> None:
     for _, unit in graph.units():
         unit.call = new(unit.call)
         unit.attributes = new(unit.attributes)
-        unit.edits = [(path, name, new(value)) for path, name, value in unit.edits]
+        unit.edits = [replace(edit, value=new(edit.value)) for edit in unit.edits]
         unit.hooked = new(unit.hooked)
         unit.starts = [
             replace(start, args=new(start.args), kwargs=new({**start.kwargs}), part=new(start.part))

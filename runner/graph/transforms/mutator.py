@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, final
 
 from runner.errors import GraphError, Refused, RunnerError, SampleError, SpaceError, one_line
-from runner.graph.ir.graph import Graph, Ties
+from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.resize_initializers import fit_starts
 from runner.space.choice import Categorical, Choice, Value, to_json
@@ -135,9 +135,7 @@ def mutate(
         counts[name] += 1
         scope = name if counts[name] == 1 else f"{name}{counts[name]}"
         asking = Asking(walk, scope, before)
-        ties = Ties(graph)
         _run(mutator, graph, asking, scope, watch)
-        ties.follow(graph)
         graph.tidy()
         decided = ", ".join(f"{label}={value!r}" for label, value in asking.answers.items())
         graph.history.append(f"{scope}: {decided}" if decided else scope)

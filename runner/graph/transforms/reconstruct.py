@@ -13,9 +13,9 @@ from runner.graph.frontend.convert import convert
 from runner.graph.frontend.kept_modules import Keep
 from runner.graph.ir.argument import Argument, Call, Ref, Stored
 from runner.graph.ir.constants import leaves
-from runner.graph.ir.graph import Graph
+from runner.graph.ir.graph import Graph, moved_ties
 from runner.graph.ir.signature import locate, with_argument
-from runner.graph.ir.unit import Start, Unit
+from runner.graph.ir.unit import Unit
 from runner.graph.transforms.merge_graphs import graft
 from runner.nn.recording.record import recording
 
@@ -84,33 +84,29 @@ def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
     for name, value in arguments.items():
         call = with_argument(call, name, value)
     above = [graph.unit(".".join(path.split(".")[:i])) for i in range(path.count(".") + 1)]
-    starts = [[*owner.starts] for owner in above]
-    edits, ties = [[*owner.edits] for owner in above], [*graph.ties]
 
     def put(new: Unit) -> str:
-        new.hooked, new.edits = [*unit.hooked], [*unit.edits]
-        graph.replace(path, new)
-        now = dict(new.walk())
-        moved = {old: now[place] for place, old in unit.walk() if place in now}
-        for old, twin in moved.items():
+        twins = {old: twin for at, old in unit.walk() if (twin := new.find(at)) is not None}
+        for old, twin in twins.items():
             twin.origin, twin.inserted = old.origin, old.inserted
-        for owner, before, edited in zip(above, starts, edits, strict=True):
-            owner.starts = [kept for start in before if (kept := _moved(start, unit, moved))]
-            owner.edits = edited
-        graph.ties = ties
+        new.hooked, new.edits = [*unit.hooked], unit.edits
+        for owner in (*above, new):
+            _refer(owner, twins)
+        new.forget_gone()
+        graph.tied = moved_ties(graph.tied, twins)
+        graph.replace(path, new)
         return path
 
     graft(graph, made(call, graph), put)
 
 
-def _moved(start: Start, old: Unit, moved: Mapping[Unit, Unit]) -> Start | None:
-    """A start that fills what a unit was replaced by; None where there is no such thing now."""
-    gone = {unit for _, unit in old.walk()}
-    if not start.units & gone:
-        return start
-    if not (start.units & gone) <= moved.keys():
-        return None
-    unit = moved.get(start.unit, start.unit)
-    if unit.grade == "graph" and start.name not in {**unit.parameters, **unit.buffers}:
-        return None
-    return start.moved(lambda other: moved.get(other, other))
+def _refer(owner: Unit, twins: Mapping[Unit, Unit]) -> None:
+    """Have the starts and edits of a unit speak of the twins of units that are replaced, but for
+    starts of tensors that these do not have."""
+    owner.edits = [edit.moved(twins) for edit in owner.edits]
+    starts = [start.moved(twins) for start in owner.starts]
+    owner.starts = [start for start in starts if _has(start.unit, start.name)]
+
+
+def _has(unit: Unit, name: str) -> bool:
+    return unit.grade != "graph" or name in {**unit.parameters, **unit.buffers}

@@ -21,7 +21,8 @@ def decided(graph: Graph, ask: Ask) -> Graph:
     it. `ask` is asked as often as a choice is met, and answers the same each time.
     """
     deciding = _Deciding(ask)
-    twin = graph.copy(deciding.unit(graph.root))
+    deciding.unit(graph.root)
+    twin = graph.copy(deciding.done)
     inline_inputs(twin)
     take_anything(twin.root)
     deciding.finish(twin)
@@ -34,32 +35,32 @@ class _Deciding:
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
-        self._done: dict[Unit, Unit] = {}
+        self.done: dict[Unit, Unit] = {}
         self._copies: list[Unit] = []
 
     def unit(self, unit: Unit) -> Unit:
         """What a unit becomes: itself where nothing is open; else a copy, all below decided, of
         itself or of what was chosen."""
-        if unit not in self._done:
+        if unit not in self.done:
             chosen = unit
             while chosen.grade == "open":
                 chosen = KINDS[chosen.name](chosen, self.ask)
             if ANYHOW in chosen.facts:
                 chosen.facts[CHOSEN] = unit.name != "Cell"
             if is_closed(chosen):
-                self._done[chosen] = chosen
-            self._done[unit] = self._done.get(chosen) or self._copy(chosen)
-        return self._done[unit]
+                self.done[chosen] = chosen
+            self.done[unit] = self.done.get(chosen) or self._copy(chosen)
+        return self.done[unit]
 
     def finish(self, graph: Graph) -> None:
         """Have calls that fill tensors speak of units of the graph; forget those of others. Let
         copies of the graph share all functions."""
         for unit in self._copies:
             unit.share()
-        filling = [unit for unit in self._copies if unit.starts]
+        filling = [unit for unit in self._copies if unit.starts or unit.edits]
         units = {unit for _, unit in graph.root.walk()} if filling else set()
         for unit in filling:
-            starts = (replace(s, unit=self._done.get(s.unit, s.unit)) for s in unit.starts)
+            starts = (replace(s, unit=self.done.get(s.unit, s.unit)) for s in unit.starts)
             unit.starts = [
                 replace(
                     s,
@@ -70,9 +71,11 @@ class _Deciding:
                 for s in starts
                 if s.unit in units
             ]
+            edits = (edit.moved(self.done) for edit in unit.edits)
+            unit.edits = [edit for edit in edits if edit.unit in units]
 
     def _copy(self, unit: Unit) -> Unit:
-        twin = self._done[unit] = unit.shallow()
+        twin = self.done[unit] = unit.shallow()
         self._copies.append(twin)
         for name, child in unit.children.items():
             if child is not None:

@@ -7,7 +7,7 @@ from typing import TypedDict, final
 
 from runner.graph.channels.tracks import Track, Tracks
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.graph.weight_transfer.function_changes import changes
 from runner.graph.weight_transfer.pretrained import forget_loaded
 from runner.graph.weight_transfer.run_length import Runs, to_runs
@@ -111,7 +111,7 @@ def source(name: str, moves: Mapping[str, str | None]) -> str | None:
         path = ".".join(names[:end])
         if path in moves:
             before = moves[path]
-            return None if before is None else ".".join(filter(None, (before, *names[end:])))
+            return None if before is None else joined(before, *names[end:])
     return name
 
 

@@ -17,7 +17,7 @@ from runner.graph.codegen.generate import generate
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Parameter, Value
-from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.ir.unit import Call, Edit, Ref, Start, Stored, Unit, Weight
 from runner.nn.expression import Variable
 from runner.space.choice import Categorical
 
@@ -283,7 +283,7 @@ def test_shared_modules_and_tied_parameters_stay_so() -> None:
     inner = Unit("graph", Ref("torch.nn:Sequential"))
     inner.children.update({"0": linear(), "1": shared})
     graph = net(chain("a", "inner", "c", "d"), a=shared, inner=inner, c=linear(), d=shared)
-    graph.ties.append(("c.weight", "a.weight"))
+    graph.ties = [("c.weight", "a.weight")]
     model = load(generate(graph))
     assert model.inner[1] is model.a is model.d
     assert model.c.weight is model.a.weight
@@ -333,7 +333,7 @@ def test_weights_buffers_attributes_and_edits_are_made() -> None:
     root.parameters["frozen"] = Weight((2, 3), dtype="float64", requires_grad=False)
     root.buffers["mask"] = Weight((2,), dtype="bool", persistent=False)
     root.attributes.update(dtype=Ref("torch:float32"), eps=float("inf"), z=1 + 2j, e=..., n=("a",))
-    root.edits.append(("conv", "ceil_mode", True))
+    root.edits.append(Edit.at(root, "conv", "ceil_mode", True))
     root.define(chain("conv"))
     model = load(generate(Graph(root)))
     assert torch.equal(model.scale.detach(), torch.full((4,), 1e-6))
@@ -427,7 +427,7 @@ def test_hostile_strings_are_only_ever_literals(text: str, name: str) -> None:
     root.attributes[hostile] = {hostile: [hostile]}
     root.buffers["b"] = Weight((), start=Call("torch:tensor", (len(hostile),)))
     root.define(f)
-    root.edits.append((child, hostile, hostile))
+    root.edits.append(Edit.at(root, child, hostile, hostile))
     model = load(generate(Graph(root)))
     assert getattr(model, hostile) == {hostile: [hostile]}
     assert getattr(model._modules[child], hostile) == hostile

@@ -13,7 +13,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
 from runner.graph.ir.node import Parameter
-from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.ir.unit import Call, Edit, Ref, Start, Stored, Unit, Weight
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_shells_run_their_own_forward_with_generated_children(monkeypatch):
 
 def test_what_was_done_behind_the_constructor_is_done_again():
     unit = Unit.of("torch.nn:Linear", 2, 2)
-    unit.edits = [("", "bias", None), ("", "note", "edited")]
+    unit.edits = [Edit(unit, "", "bias", None), Edit(unit, "", "note", "edited")]
     unit.hooked = [Call("torch.nn.utils.parametrizations:weight_norm")]
     root = of(Function("forward")).root
     root.set_child("fc", unit)

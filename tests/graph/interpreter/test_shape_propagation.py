@@ -11,7 +11,7 @@ from runner.graph.interpreter.shape_propagation import propagate
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Parameter, Spec
-from runner.graph.ir.unit import Ref, Unit
+from runner.graph.ir.unit import Edit, Ref, Unit
 
 
 def of(function: Function, **children: Unit) -> Graph:
@@ -160,7 +160,7 @@ def test_a_unit_that_reads_data_while_it_is_built_is_built_elsewhere(monkeypatch
 def test_an_edit_from_above_reaches_only_its_own_unit():
     plain = handmade.sequential(Unit.of("torch.nn:MaxPool2d", 2))
     edited = handmade.sequential(Unit.of("torch.nn:MaxPool2d", 2))
-    edited.edits = [("0", "ceil_mode", True)]
+    edited.edits = [Edit.at(edited, "0", "ceil_mode", True)]
     for root, size in [(plain, 2), (edited, 3), (plain, 2)]:
         assert propagate(Graph(root), Spec((1, 1, 5, 5))).result == Spec((1, 1, size, size))
 

@@ -8,7 +8,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
 from runner.graph.ir.node import Parameter
-from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.ir.unit import Call, Edit, Ref, Start, Stored, Unit, Weight
 
 
 def block_unit() -> Unit:
@@ -240,7 +240,7 @@ def child(name):
 
 
 def tie(graph):
-    graph.ties.append(("blocks.0.bias", "blocks.1.scale"))
+    graph.ties = [*graph.ties, ("blocks.0.bias", "blocks.1.scale")]
 
 
 def start_elsewhere(graph):
@@ -256,7 +256,7 @@ def start_by_nothing(graph):
 
 
 def edit_of_nothing(graph):
-    graph.root.edits.append(("blocks.7", "eps", 1))
+    graph.root.edits.append(Edit.at(graph.root, "blocks.7", "eps", 1))
 
 
 def clash(graph):
@@ -365,7 +365,7 @@ def test_a_unit_out_of_order_is_refused(graph, change, text):
 
 def test_what_is_open_is_refused_once_a_sample_is_decided(graph):
     graph.unit("blocks").set_child("1", Unit("open", Ref("runner.nn:LayerChoice")))
-    graph.ties.clear()
+    graph.ties = []
     lint(graph)
     with pytest.raises(
         GraphError, match=r"blocks.1: the LayerChoice \(without a label\) is still open"

@@ -3,7 +3,7 @@
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph, Note
 from runner.graph.ir.node import Parameter, Spec
-from runner.graph.ir.unit import Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.ir.unit import Call, Edit, Ref, Start, Stored, Unit, Weight
 
 
 def test_a_function_prints_one_line_for_each_node() -> None:
@@ -57,18 +57,18 @@ def test_a_loop_prints_its_inputs_and_results() -> None:
 def test_a_graph_prints_its_units_with_grade_class_and_constructor() -> None:
     root = Unit("graph", Ref("made.up:Net"))
     layer = Unit.of("torch.nn:Linear", 8, 4, bias=False)
-    root.children.update(a=layer, b=layer, c=None)
+    root.children.update(a=layer, b=layer, c=None, d=Unit.of("torch.nn:Linear", 8, 4))
     root.parameters["scale"] = Weight((4,), start=Call("torch:ones", (4,)), requires_grad=False)
     root.buffers["mask"] = Weight((2,), "bool", persistent=False, start=Stored("c0"))
     root.attributes["size"] = (1, 2)
-    root.edits.append(("a", "in_features", 9))
+    root.edits.append(Edit.at(root, "a", "in_features", 9))
     root.starts.append(Start(layer, "weight", "torch.nn.init:normal_", (), {"std": 0.1}))
     root.hooked.append(Call("torch.nn.utils:weight_norm", (), {"name": "weight"}))
     forward = Function("forward", [Parameter("x")])
     forward.result = forward.call_module("a", forward.inputs[0])
     root.define(forward)
     graph = Graph(root)
-    graph.ties.append(("b.weight", "a.weight"))
+    graph.ties = [("d.weight", "a.weight")]
     graph.notes.append(Note("a", "Linear", "Kept."))
     graph.history.append("Something was done.")
     assert str(graph) == (
@@ -79,6 +79,7 @@ def test_a_graph_prints_its_units_with_grade_class_and_constructor() -> None:
         "    a: torch.nn.Linear(8, 4, bias=False) (basic)\n"
         "    b: = a\n"
         "    c: None\n"
+        "    d: torch.nn.Linear(8, 4) (basic)\n"
         "    edit a.in_features = 9\n"
         "    start a.weight torch.nn.init.normal_(std=0.1)\n"
         '    hooked torch.nn.utils.weight_norm(name="weight")\n'
@@ -86,7 +87,7 @@ def test_a_graph_prints_its_units_with_grade_class_and_constructor() -> None:
         "    def forward(%x):\n"
         "        %0 = self.a(%x)\n"
         "        return %0\n"
-        "tie b.weight = a.weight\n"
+        "tie d.weight = a.weight\n"
         "note a (Linear): Kept.\n"
         "history Something was done."
     )

@@ -10,7 +10,7 @@ from runner.errors import GraphError
 from runner.graph import convert, generate, lint, load_source, recording
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.unit import Ref, Start, Stored, Unit, held
+from runner.graph.ir.unit import Edit, Ref, Start, Stored, Unit, held
 
 
 @pytest.fixture
@@ -156,16 +156,16 @@ def test_units_given_to_a_container_are_found_by_later_queries(graph):
 
 
 def test_ties_end_with_a_unit_that_is_replaced(graph):
-    assert graph.ties == [("head.weight", "embed.weight")]
+    assert graph.ties == (("head.weight", "embed.weight"),)
     graph.replace("head", linear(4, 16, bias=False))
-    assert graph.ties == []
+    assert graph.ties == ()
     model = built(graph)
     assert model.head.weight is not model.embed.weight
 
 
 def test_ties_follow_a_unit_that_is_wrapped(graph):
     graph.replace("head", Unit.of("torch.nn:Sequential", graph.unit("head")))
-    assert graph.ties == [("head.0.weight", "embed.weight")]
+    assert graph.ties == (("head.0.weight", "embed.weight"),)
     model = built(graph)
     assert model.head[0].weight is model.embed.weight
 
@@ -177,18 +177,18 @@ def test_tensors_stay_tied_when_their_owner_is_replaced():
     graph = Graph(root)
     graph.ties = [(f"{name}.weight", "a.weight") for name in "bcd"]
     graph.replace("a", linear(2, 2))
-    assert graph.ties == [("c.weight", "b.weight"), ("d.weight", "b.weight")]
+    assert graph.ties == (("c.weight", "b.weight"), ("d.weight", "b.weight"))
 
 
 def test_edits_go_with_the_unit_they_are_about():
     root = Unit("graph", Ref("net:Net"))
     root.set_child("pool", Unit.of("torch.nn:MaxPool2d", 2))
     root.set_child("pool2", Unit.of("torch.nn:MaxPool2d", 2))
-    root.edits = [("pool", "ceil_mode", True), ("pool2", "ceil_mode", True)]
+    root.edits = [Edit.at(root, name, "ceil_mode", True) for name in ("pool", "pool2")]
     graph = Graph(root)
     graph.replace("pool", Unit.of("torch.nn:Sequential", graph.unit("pool")))
     graph.replace("pool2", Unit.of("torch.nn:Identity"))
-    assert root.edits == [("pool.0", "ceil_mode", True)]
+    assert root.edits == [Edit(graph.unit("pool.0"), "", "ceil_mode", True)]
 
 
 def test_a_unit_that_stands_in_another_place_too_is_still_filled():

@@ -103,7 +103,7 @@ def test_what_is_changed_by_hand_takes_its_ties_and_starts_with_it(graph):
 
     assert graph.ties
     run(graph, doing(change))
-    assert graph.ties == []
+    assert graph.ties == ()
 
 
 def test_a_tie_that_a_mutator_makes_stays(graph):
@@ -112,7 +112,7 @@ def test_a_tie_that_a_mutator_makes_stays(graph):
         graph.ties = [("b.weight", "a.weight")]
 
     run(graph, doing(change))
-    assert graph.ties == [("b.weight", "a.weight")]
+    assert graph.ties == (("b.weight", "a.weight"),)
 
 
 def test_only_what_a_mutator_changed_is_marked_so(graph):

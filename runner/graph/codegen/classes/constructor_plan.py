@@ -15,7 +15,7 @@ from runner.graph.codegen.unit_forms import (
     container,
 )
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import CAST, Call, Place, Ref, Start, Unit, Weight
+from runner.graph.ir.unit import CAST, Call, Place, Ref, Start, Unit, Weight, joined
 
 
 @final
@@ -188,9 +188,9 @@ class Planner:
         own = self._inline_below(unit, "", set())
         lines: list[tuple[str, Tree]] = []
         for path, inner in own:
-            for below, name, value in inner.edits:
-                place = f"{path}.{below}" if path and below else path or below
-                lines.append(_setting(access(unit, owner, place), name, value))
+            for edit in inner.edits:
+                place = joined(path, inner.path_to(edit.unit, edit.path))
+                lines.append(_setting(access(unit, owner, place), edit.name, edit.value))
         home = None if self.sites.is_inline(unit) else unit
         for path, first in self.sites.ties.get(home, ()):
             lines.append(self._tie(unit, owner, path, Local(access(unit, owner, first))))

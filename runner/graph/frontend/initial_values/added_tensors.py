@@ -12,7 +12,7 @@ from runner.graph.frontend.literal import Literals, filled
 from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Call, Ref, Start, Unit
+from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit
 from runner.nn.recording.record import record_of
 
 Spot = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
@@ -129,7 +129,7 @@ class Added:
                     self._notes.say(module, _LATE.format(name))
                     at = len(above.starts)
                 above.starts.insert(at, replace(start, place=None))
-        unit.edits.append((path, name, _written(module, name, tensor, value)))
+        unit.edits.append(Edit(unit, path, name, _written(module, name, tensor, value)))
 
 
 def _from_made(ties: Sequence[tuple[str, str]], added_paths: set[str]) -> Sequence[tuple[str, str]]:

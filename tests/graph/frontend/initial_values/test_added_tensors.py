@@ -246,7 +246,7 @@ def test_a_mask_on_a_layer_with_a_choice_is_put_there_again():
     with symbolic():
         model = Chosen()
     [edit] = convert(model).unit("layer").edits
-    assert edit[:2] == ("", "mask")
+    assert (edit.path, edit.name) == ("", "mask")
 
 
 def test_what_is_put_on_layers_that_were_not_recorded_is_put_there_again():

@@ -13,7 +13,7 @@ from runner.graph.interpreter.interpreter import Interpreter
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
-from runner.graph.ir.unit import Call, Ref
+from runner.graph.ir.unit import Call, Edit, Ref
 from runner.nn.recording.record import recording
 from runner.nn.symbolic import symbolic
 
@@ -286,9 +286,9 @@ def test_what_was_changed_behind_a_constructor_is_noticed():
     model, _ = converted(Edited, True)
     model.lin.weight.requires_grad_(False)
     graph = convert(model)
-    assert graph.unit("pool").edits == [("", "ceil_mode", True)]
-    assert graph.unit("lin").edits == [("weight", "requires_grad", False)]
-    assert graph.root.edits == [("lin.weight", "requires_grad", False)]
+    assert graph.unit("pool").edits == [Edit(graph.unit("pool"), "", "ceil_mode", True)]
+    frozen = Edit(graph.unit("lin"), "weight", "requires_grad", False)
+    assert graph.unit("lin").edits == graph.root.edits == [frozen]
     assert not graph.root.changed
     model.lin = nn.Linear(3, 4)
     assert convert(model).root.changed
@@ -311,7 +311,7 @@ class Shared(nn.Module):
 def test_sharing_ties_and_parametrizations_are_kept():
     model, graph = converted(Shared)
     assert graph.unit("a") is graph.unit("b")
-    assert graph.ties == [("c.weight", "a.weight")]
+    assert graph.ties == (("c.weight", "a.weight"),)
     [hook] = graph.unit("norm").hooked
     assert hook.target == "torch.nn.utils.parametrizations:weight_norm"
     mask = graph.root.buffers["mask"]
