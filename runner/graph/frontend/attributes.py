@@ -13,7 +13,7 @@ from runner.graph.frontend.literal import Literals, reference
 from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.compile import CONTAINERS, Reader
-from runner.graph.frontend.torchscript.lower_values import Place
+from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.ir.unit import Call, Edit, Ref, Unit
 
 
@@ -31,7 +31,7 @@ class Attributes:
         a shell above."""
         if unit.grade == "graph" and unit.functions:
             for name in used:
-                self._read(module, unit, Place(), name, called=True)
+                self._read(module, unit, ModulePath(), name, called=True)
             for place, name in self.reader.types[id(module)].reads:
                 self._read(module, unit, place, name, called=unit.inherits)
         elif unit.grade == "graph" and is_plain(module):
@@ -45,7 +45,7 @@ class Attributes:
                     self._set(module, unit, name, value, called=True)
 
     def _read(
-        self, module: nn.Module, unit: Unit, place: Place, name: str, *, called: bool
+        self, module: nn.Module, unit: Unit, place: ModulePath, name: str, *, called: bool
     ) -> None:
         """Note an attribute at the unit it belongs to, unless its constructor sets it."""
         owner: Any = module

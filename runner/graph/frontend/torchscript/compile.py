@@ -29,7 +29,7 @@ from runner.graph.frontend.torchscript.declarations import parameters
 from runner.graph.frontend.torchscript.desugar.hook import Desugaring
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.isolation import Compiled
-from runner.graph.frontend.torchscript.lowering import Lowering
+from runner.graph.frontend.torchscript.lowering.lower import lower_graph
 from runner.graph.frontend.torchscript.module_type import Type, container_methods, plainly_named
 from runner.graph.frontend.torchscript.sanitize import prepare
 from runner.graph.frontend.torchscript.schema import (
@@ -39,7 +39,7 @@ from runner.graph.frontend.torchscript.schema import (
     resolve,
     spoken,
 )  # fmt: skip
-from runner.graph.frontend.torchscript.scope import Around
+from runner.graph.frontend.torchscript.scope import MethodScope
 from runner.graph.frontend.torchscript.stubs import (
     hidden,
     keyword_only,
@@ -250,7 +250,7 @@ class Reader:
         )
         found.functions[method] = target
         try:
-            Lowering(compiled.graph, target, Around(self, module, found)).run(method=True)
+            lower_graph(compiled.graph, target, MethodScope(self, module, found), method=True)
         except GraphError as error:
             found.problem = problem_of(error)
 
@@ -289,7 +289,8 @@ class Reader:
             target = Function(name, parameters(schema, python, self.literals, method=False))
             self.functions[name] = target
             try:
-                Lowering(compiled.graph, target, Around(self, None, Type(None))).run(method=False)
+                scope = MethodScope(self, None, Type(None))
+                lower_graph(compiled.graph, target, scope, method=False)
             except GraphError:
                 del self.functions[name], self._names[qualname]
                 raise

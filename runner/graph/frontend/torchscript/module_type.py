@@ -7,10 +7,31 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.frontend.torchscript.desugar.source import Question
-from runner.graph.frontend.torchscript.lower_values import Place
 from runner.graph.frontend.torchscript.schema import Formal, formal, plain_name, spoken
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node
+
+
+@final
+@dataclass(frozen=True)
+class ModulePath:
+    """The path of a module below the one whose method is lowered, as names of children."""
+
+    names: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The names, joined with dots."""
+        return ".".join(self.names)
+
+    @property
+    def parent(self) -> "ModulePath":
+        """The path of the module that holds it."""
+        return ModulePath(self.names[:-1])
+
+    def child(self, name: str) -> "ModulePath":
+        """Returns the path of a child."""
+        return ModulePath((*self.names, name))
 
 
 @final
@@ -23,7 +44,7 @@ class Type:
     problem: str = ""  # why it could not be read
     stubbed: bool = False
     functions: dict[str, Function] = field(default_factory=dict)
-    reads: dict[tuple[Place, str], None] = field(default_factory=dict)
+    reads: dict[tuple[ModulePath, str], None] = field(default_factory=dict)
     formals: dict[str, list[Formal]] = field(default_factory=dict)
     calls: list[tuple[Node, "Type", str]] = field(default_factory=list)  # of overloads
     relied: list[tuple[Question, Any]] = field(default_factory=list)  # and the answers, see Source

@@ -10,8 +10,7 @@ from runner.errors import GraphError
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.torchscript.declarations import by_name, function_target
 from runner.graph.frontend.torchscript.isolation import Compiled
-from runner.graph.frontend.torchscript.lower_values import Place
-from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.module_type import ModulePath, Type
 from runner.graph.frontend.torchscript.schema import Formal, demangled, formal, plain_name, resolve
 from runner.graph.ir.node import Node
 
@@ -31,8 +30,8 @@ class Reads(Protocol):
 
 
 @final
-class Around:
-    """See `runner.graph.frontend.torchscript.lower_values.Surroundings`."""
+class MethodScope:
+    """The model around a method that is lowered; `owner` is its module, None for a function."""
 
     def __init__(self, reader: Reads, owner: nn.Module | None, found: Type) -> None:
         self.reader = reader
@@ -41,28 +40,34 @@ class Around:
         self._type = found
 
     def module(self, names: tuple[str, ...]) -> nn.Module | None:
+        """Returns the module at a path below the owner; None if there is none."""
         found = self._owner
         for name in names:
             found = found._modules.get(name) if found is not None else None
         return found
 
-    def called(self, place: Place, method: str) -> Sequence[Formal]:
-        module = self.module(place.names)
+    def called(self, path: ModulePath, method: str) -> Sequence[Formal]:
+        """Returns the parameters of a method that is called there, without `self`."""
+        module = self.module(path.names)
         assert module is not None
         return self.reader.called(module, method)
 
-    def returns(self, place: Place, method: str, node: Node) -> None:
-        module = self.module(place.names)
+    def note_call(self, path: ModulePath, method: str, node: Node) -> None:
+        """Records a node that calls a method there: an overload may get another name."""
+        module = self.module(path.names)
         if plain_name(method) != method and module is not None:
             self._type.calls.append((node, self.reader.types[id(module)], method))
 
-    def stands_for(self, place: Place) -> str:
-        return getattr(self.module(place.names), "stands_for", "")
+    def stands_for(self, path: ModulePath) -> str:
+        """Returns the attribute that the stand-in for a callable value replaces; "" if none."""
+        return getattr(self.module(path.names), "stands_for", "")
 
-    def read(self, place: Place, name: str) -> None:
-        self._type.reads[place, name] = None
+    def read(self, path: ModulePath, name: str) -> None:
+        """Records that an attribute is read or written there."""
+        self._type.reads[path, name] = None
 
     def function(self, qualname: str) -> tuple[str, Sequence[Formal] | None]:
+        """Returns the target for a script function, and its parameters if known."""
         compiled = self.reader.compiled.find(qualname)
         formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
         name = plain_name(demangled(qualname))

@@ -1,0 +1,1 @@
+"""Lowering of TorchScript methods to functions of the IR: one rule per node kind, by topic."""
