@@ -19,7 +19,7 @@ from runner.graph.frontend.object_state import same_again
 from runner.graph.frontend.parametrizations import plain_class
 from runner.nn.recording.record import KEY, Record
 
-Edit = tuple[str, str, Any]  # path, name, the value it has in the module
+Difference = tuple[str, str, Any]  # path, name, the value it has in the module
 _PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)
 OWN = frozenset(vars(nn.Module())) | {KEY}  # what every module has
 
@@ -32,7 +32,7 @@ class Rebuilder:
         self._concrete = concrete
         self._twins: dict[Any, nn.Module | None] = {}
 
-    def edits(self, module: nn.Module, record: Record, key: Any) -> list[Edit] | None:
+    def edits(self, module: nn.Module, record: Record, key: Any) -> list[Difference] | None:
         """What was changed behind the constructor, but for a `cast`; None when the call makes
         something else, or cannot be run. Calls of one `key` are the same."""
         twin = self.kept_twin(module, record, key)
@@ -48,7 +48,7 @@ class Rebuilder:
         twin = self.kept_twin(module, record, key)
         return None if twin is None else _cast(module, twin)
 
-    def others(self, module: nn.Module, record: Record, key: Any) -> list[Edit]:
+    def others(self, module: nn.Module, record: Record, key: Any) -> list[Difference]:
         """The parameters that are of another shape or type than the constructor makes them, and
         what else attributes can mend where something cannot be."""
         twin = self.kept_twin(module, record, key)
@@ -121,7 +121,7 @@ def _module_on_meta(module: nn.Module) -> nn.Module:
 
 def differences(
     module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str = ""
-) -> Iterator[Edit | None]:
+) -> Iterator[Difference | None]:
     """Attributes that differ, and None for a difference that no attribute can mend."""
     if isinstance(module, torch.jit.ScriptModule) and isinstance(twin, torch.jit.ScriptModule):
         if _scripted(module) != _scripted(twin):
@@ -163,7 +163,7 @@ def _class(module: nn.Module) -> tuple[str, str]:
 
 def _tensors(
     own: Mapping[str, Tensor | None], twins: Mapping[str, Tensor | None], path: str
-) -> Iterator[Edit | None]:
+) -> Iterator[Difference | None]:
     if [*own] != [*twins]:
         yield None
         return
@@ -182,7 +182,7 @@ def _tensors(
 
 def _attributes(
     module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str
-) -> Iterator[Edit | None]:
+) -> Iterator[Difference | None]:
     own, other = vars(module), vars(twin)
     for name, value in own.items():
         if name in OWN:
