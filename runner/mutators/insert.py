@@ -87,7 +87,7 @@ class Insert(Selective):
         """Put a module that is marked as inserted: inherited weights leave it an identity."""
 
         def marked(new: Unit) -> str:
-            new.inserted = True
+            new.mark(inserted=True)
             if works_in_place(new):  # others may read what it is given
                 new.set_argument("inplace", False)
             return put(new)

@@ -116,6 +116,26 @@ def held(unit: "Unit", name: str) -> Call:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a unit comes from, and what was done to it since; kept by copies, wherever they go.
+
+    - `origin`: the path it had in the graph before the first mutator: whose weights it may start
+      from. None for a unit that a mutator made, and where no weights are inherited.
+    - `inserted`: whether a mutator put it between two others, where it is to change nothing at
+      first.
+    - `changed`: whether it is no longer what its constructor call makes.
+    - `mutated`: whether it was changed or made by a mutator, and not by a choice that was decided:
+      what a picture frames.
+    """
+
+    origin: str | None = None
+    inserted: bool = False
+    changed: bool = False
+    mutated: bool = False
+
+
+@final
 class Unit(Made):
     """One module of a model, in one of four grades.
 
@@ -140,16 +160,9 @@ class Unit(Made):
     - `starts`: calls that fill tensors once this unit is built, in order.
     - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args behind the module,
       kwargs) that are applied to the built module, for example re-parametrizations.
-    - `changed`: whether this unit is no longer what `call` makes. Every change made through a
-      method here or of one of its functions sets it, reading does not; set it yourself after
-      changing a dict by hand.
-    - `mutated`: whether it was changed or made through these methods, so by a mutator, and not by
-      a choice that was decided: what a picture frames.
-    - `origin`: the path it had in the graph before the first mutator, kept by copies and wherever
-      it is moved: whose weights it may start from. None for a unit that a mutator made, and where
-      no weights are inherited.
-    - `inserted`: whether a mutator put it between two others, where it is to change nothing at
-      first.
+    - `provenance`: a `Provenance`; `mark` sets parts of it. `changed` and `mutated` are set by
+      every change made through a method here or of one of its functions, not by reading; set
+      `changed` yourself after changing a dict by hand.
     """
 
     def __init__(self, grade: Grade, cls: Ref, call: Call | None = None) -> None:
@@ -166,10 +179,7 @@ class Unit(Made):
         self.edits: list[Edit] = []
         self.starts: list[Start] = []
         self.hooked: list[Call] = []
-        self.origin: str | None = None
-        self.inserted = False
-        self._changed = False
-        self._mutated = False
+        self.provenance = Provenance()
         # Functions that no copy of this unit shares, with those they are copies of, if any.
         self._own: dict[str, Function | None] = {}
 
@@ -190,24 +200,30 @@ class Unit(Made):
             for name, child in children.items():
                 unit._check_child(name, child)
                 unit.children[name] = child
-        unit._mutated = True
+        unit.mutated = True
         return unit
+
+    def mark(self, **marks: Any) -> None:
+        """Set parts of its provenance."""
+        self.provenance = replace(self.provenance, **marks)
 
     @property
     def changed(self) -> bool:
-        return self._changed or self._is_edited()
+        """Whether it is no longer what `call` makes."""
+        return self.provenance.changed or self._is_edited()
 
     @changed.setter
     def changed(self, changed: bool) -> None:
-        self._changed = changed
+        self.mark(changed=changed)
 
     @property
     def mutated(self) -> bool:
-        return self._mutated or self._is_edited()
+        """Whether a mutator changed or made it."""
+        return self.provenance.mutated or self._is_edited()
 
     @mutated.setter
     def mutated(self, mutated: bool) -> None:
-        self._mutated = mutated
+        self.mark(mutated=mutated)
 
     # Functions: shared with copies of the unit until they are asked for
 
@@ -235,7 +251,7 @@ class Unit(Made):
         """Add a function, or replace the one of the same name."""
         self.functions[function.name] = function
         self._own[function.name] = None
-        self._changed = self._mutated = True
+        self.mark(changed=True, mutated=True)
 
     def settle(self) -> None:
         """Share functions again that were only looked at; nobody may change one found before."""
@@ -247,7 +263,7 @@ class Unit(Made):
                 del self._own[name]
             else:
                 self._own[name] = None
-                self._changed = self._mutated = True
+                self.mark(changed=True, mutated=True)
 
     def share(self) -> None:
         """Let copies share all functions as they are now: nobody holds one to change it."""
@@ -287,9 +303,8 @@ class Unit(Made):
         self._check_child(name, unit)
         before = self.children.get(name)
         self.children[name] = unit
-        self._changed = True
-        changed = self if unit is None else unit
-        changed._mutated = True
+        self.changed = True
+        (self if unit is None else unit).mutated = True
         if before is not None and before is not unit:
             self.forget_gone()
 
@@ -320,7 +335,7 @@ class Unit(Made):
             raise GraphError(f"How this {self.name} was constructed is not known.")
         check_constants(value, f"{self.name}, {name}")
         self.call = with_argument(self.call, name, value)
-        self._changed = self._mutated = True
+        self.mark(changed=True, mutated=True)
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, "Unit"]]:
         """This unit and all below with their paths, parents first; a shared one once."""
@@ -366,18 +381,10 @@ class Unit(Made):
     def shallow(self) -> "Unit":
         """A copy with the same units below; functions are shared until they are asked for."""
         twin = Unit(self.grade, self.cls, self.call)
-        twin.children = {**self.children}
-        twin.parameters = {**self.parameters}
-        twin.buffers = {**self.buffers}
-        twin.attributes = {**self.attributes}
-        twin.inherits = self.inherits
-        twin.facts = {**self.facts}
-        twin.functions = {**self.functions}
+        for name, value in vars(self).items():
+            setattr(twin, name, value.copy() if type(value) in (dict, list) else value)
         twin.edits = [edit.moved({self: twin}) for edit in self.edits]
-        twin.starts = [*self.starts]
-        twin.hooked = [*self.hooked]
-        twin.origin, twin.inserted = self.origin, self.inserted
-        twin._changed, twin._mutated = self._changed, self._mutated
+        twin._own = {}
         for name, shared in self._own.items():  # someone may hold it, to change it in this unit
             if name in self.functions:
                 twin.functions[name], twin._own[name] = self.functions[name].clone(), shared

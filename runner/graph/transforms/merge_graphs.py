@@ -94,12 +94,12 @@ def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Functio
     """All functions that are wanted, of the graph and of its units, to be changed."""
     found = [function for function in graph.functions.values() if wanted(function)]
     for _, unit in graph.units():
-        changed = unit.changed, unit.mutated
+        changed, mutated = unit.changed, unit.mutated
         names = [name for name, function in unit.functions.items() if wanted(function)]
         found += [unit.edit(name) for name in names]
         if names:
             unit.share()  # a name is no change of what is done
-        unit.changed, unit.mutated = changed
+        unit.mark(changed=changed, mutated=mutated)
     return found
 
 

@@ -88,7 +88,7 @@ def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
     def put(new: Unit) -> str:
         twins = {old: twin for at, old in unit.walk() if (twin := new.find(at)) is not None}
         for old, twin in twins.items():
-            twin.origin, twin.inserted = old.origin, old.inserted
+            twin.mark(origin=old.provenance.origin, inserted=old.provenance.inserted)
         new.hooked, new.edits = [*unit.hooked], unit.edits
         for owner in (*above, new):
             _refer(owner, twins)

@@ -59,7 +59,7 @@ def mark(graph: Graph) -> Graph:
     does without the weights that the model's code loaded: they are taken over from the model."""
     twin = graph.copy()
     for path, unit in twin.root.walk():
-        unit.origin = path
+        unit.mark(origin=path)
     forget_loaded(twin)
     return twin
 
@@ -162,14 +162,14 @@ def _places(root: Unit) -> Iterator[tuple[str, Unit, str]]:
 
 
 def _key(path: str, unit: Unit, above: Key) -> Key:
-    if unit.origin is not None:
-        return (unit.origin, unit.cls.target)
+    if unit.provenance.origin is not None:
+        return (unit.provenance.origin, unit.cls.target)
     return (above, path.rpartition(".")[2], unit.cls.target)
 
 
 def _inserted(unit: Unit, path: str) -> Iterator[tuple[str, Unit]]:
     """The outermost units that a mutator inserted."""
-    if unit.inserted:
+    if unit.provenance.inserted:
         yield path, unit
         return
     for name, child in unit.children.items():

@@ -317,7 +317,7 @@ def test_channels_that_nothing_stands_for_start_from_their_own_values(net):
 def inserted(graph, path, *units):
     new = graph.copy()
     for unit in units:
-        unit.inserted = True
+        unit.mark(inserted=True)
     new.replace(path, Unit.of("torch.nn:Sequential", new.unit(path), *units))
     return new
 

@@ -62,7 +62,7 @@ def test_a_unit_that_was_moved_or_wrapped_is_found(base):
     assert source("0.1.0.weight", found) == "0.0.weight"
     assert source("0.0.weight", found) is None
     assert source("1.0.bias", found) == "2.0.bias"
-    assert second.origin == "1"
+    assert second.provenance.origin == "1"
 
 
 def test_copies_of_a_block_start_from_it_and_then_each_from_its_own(base):
@@ -89,16 +89,16 @@ def test_a_unit_that_two_mutations_made_alike_is_found_by_its_place(base):
 def test_a_unit_of_another_class_is_another_one(base):
     new = base.copy()
     other = Unit.of("torch.nn:LazyLinear", 4)
-    other.origin = "1.0"
+    other.mark(origin="1.0")
     new.replace("1.0", other)
     assert moves(base, new) == {"1.0": None}
 
 
 def test_copies_know_their_origin_and_that_they_were_inserted(base):
     unit = base.unit("1.0")
-    unit.inserted = True
+    unit.mark(inserted=True)
     for twin in (unit.shallow(), unit.copy({}), base.copy().unit("1.0")):
-        assert (twin.origin, twin.inserted) == ("1.0", True)
+        assert (twin.provenance.origin, twin.provenance.inserted) == ("1.0", True)
 
 
 def test_a_unit_in_two_places_is_one(base):
@@ -111,7 +111,7 @@ def test_inserted_units_are_to_be_identities_unless_the_old_model_had_them(base)
     new = base.copy()
     for path, target in (("0", "torch.nn:Linear"), ("1", "spaces.blocks:SqueezeExcite")):
         inserted = Unit.of(target, 4, 4)
-        inserted.inserted = True
+        inserted.mark(inserted=True)
         new.replace(path, Unit.of("torch.nn:Sequential", new.unit(path), inserted))
     found = plan(base, new)
     assert found["identity"] == ["0.1"]
