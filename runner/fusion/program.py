@@ -13,7 +13,7 @@ Arguments are constants (None, bool, int, float, complex, str, Ellipsis, `Ref`),
 and tuples, lists, dicts and slices of arguments.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -104,7 +104,7 @@ class Programs:
     eval: Program
 
 
-def variables(argument: Argument) -> Iterator[Var]:
+def variables(argument: Argument) -> list[Var]:
     """All tensors in an argument, in order, as often as they stand there."""
     return all_in(argument, Var)
 

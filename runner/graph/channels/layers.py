@@ -19,7 +19,7 @@ GROUPS = "group"  # in the name of an argument that says into how many parts cha
 def may_be_layer(unit: Unit) -> bool:
     """Whether a unit may be seen from outside only, and made anew by its constructor: it is basic,
     or has weights of its own and nothing at or below it was changed."""
-    if unit.call is None or next(all_in((unit.call.args, {**unit.call.kwargs}), Unit), None):
+    if unit.call is None or all_in((unit.call.args, {**unit.call.kwargs}), Unit):
         return False
     if unit.grade == "basic":
         return True

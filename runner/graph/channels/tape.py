@@ -8,9 +8,10 @@ from torch import Tensor
 
 from runner.graph.channels.operand_repair import Before, Run
 from runner.graph.ir.argument import Call
-from runner.graph.ir.nested import Numbers, snapshot
+from runner.graph.ir.nested import Numbers
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
+from runner.nested import rebuild
 from runner.nn.recording.tensor_history import tensors_in
 
 
@@ -60,8 +61,8 @@ class Tape:
     def add(self, step: Step) -> None:
         """Note a step, its arguments as they are now. What gives a tensor that it was given did
         not make it."""
-        kwargs = {name: snapshot(item) for name, item in step.kwargs.items()}
-        step = replace(step, args=snapshot([*step.args]), kwargs=kwargs)
+        args, kwargs = rebuild(([*step.args], {**step.kwargs}), lambda leaf: leaf)
+        step = replace(step, args=args, kwargs=kwargs)
         self.steps.append(step)
         self.at[step.spot] = step
         given = {id(tensor) for tensor in tensors_in([step.args, {**step.kwargs}])}

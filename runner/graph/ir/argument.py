@@ -1,8 +1,10 @@
 """Constants among the arguments of nodes, beside Python's own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, final
+
+from runner.nested import leaves, rebuild
 
 Argument = Any  # see `runner.graph.ir.node`
 Kind = TypeVar("Kind")
@@ -18,23 +20,6 @@ class Spec:
 
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
-
-
-def all_in(argument: Argument, wanted: type[Kind]) -> Iterator[Kind]:
-    """All things of a class in an argument, in order, as often as they stand there."""
-    kind = type(argument)
-    if kind is wanted:
-        yield argument
-    elif kind is tuple or kind is list:
-        for item in argument:
-            yield from all_in(item, wanted)
-    elif kind is dict:
-        for key, item in argument.items():
-            yield from all_in(key, wanted)
-            yield from all_in(item, wanted)
-    elif kind is slice:
-        for part in (argument.start, argument.stop, argument.step):
-            yield from all_in(part, wanted)
 
 
 # Constants, beside Python's own plain ones. All are frozen, and compare by value.
@@ -92,17 +77,39 @@ class Made:
         return self.cls.name
 
 
+# The leaves of an argument are those of its containers (see `runner.nested`), and of its calls
+
+
+def all_in(argument: Argument, wanted: type[Kind]) -> list[Kind]:
+    """All things of a class in an argument, but for those in calls, as often as they are there."""
+    return [leaf for leaf in leaves(argument) if type(leaf) is wanted]
+
+
+def leaves_and_calls(argument: Argument) -> list[Argument]:
+    """All leaves of an argument; a call comes in front of its own leaves."""
+    found = []
+    for leaf in leaves(argument):
+        found.append(leaf)
+        if type(leaf) is Call:
+            found += leaves_and_calls((leaf.args, {**leaf.kwargs}))
+    return found
+
+
+def rebuild_argument(argument: Argument, change: Callable[[Argument], Argument]) -> Argument:
+    """The argument with `change(leaf)` in place of each leaf; calls are made anew."""
+
+    def changed(leaf: Argument) -> Argument:
+        if type(leaf) is not Call:
+            return change(leaf)
+        args, kwargs = rebuild((leaf.args, {**leaf.kwargs}), changed)
+        return Call(leaf.target, args, kwargs)
+
+    return rebuild(argument, changed)
+
+
 def map_made(argument: Argument, change: Callable[[Any], Any]) -> Argument:
-    """The argument with every unit in it, however deep in containers and calls, changed."""
-    kind = type(argument)
-    if kind is tuple or kind is list:
-        return kind([map_made(item, change) for item in argument])
-    if kind is dict:
-        return {name: map_made(item, change) for name, item in argument.items()}
-    if kind is Call:
-        args, kwargs = map_made((argument.args, dict(argument.kwargs)), change)
-        return Call(argument.target, args, kwargs)
-    return change(argument) if isinstance(argument, Made) else argument
+    """The argument with every unit in it changed."""
+    return rebuild_argument(argument, lambda leaf: change(leaf) if isinstance(leaf, Made) else leaf)
 
 
 def text_literal(text: str) -> str:

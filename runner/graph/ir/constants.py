@@ -1,14 +1,13 @@
 """What may stand among the arguments of a graph, and what to write for what may not."""
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored
+from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, leaves_and_calls
 from runner.graph.ir.node import Value
 from runner.nn.expression import Expression
 
@@ -18,25 +17,9 @@ PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, S
 def check_constants(argument: Argument, where: str) -> None:
     """Raises GraphError, saying what to write instead, for an argument with anything in it that is
     no constant of a graph, no choice and no unit."""
-    for thing in leaves(argument):
+    for thing in leaves_and_calls(argument):
         if type(thing) not in PLAIN and not isinstance(thing, Expression | Made | Call):
             raise GraphError(f"{where}: {no_constant(thing)}.")
-
-
-def leaves(argument: Argument) -> Iterator[Argument]:
-    """What stands in an argument, however deep in containers and calls; calls themselves, too."""
-    kind = type(argument)
-    if kind is tuple or kind is list:
-        for item in argument:
-            yield from leaves(item)
-    elif kind is dict:
-        yield from leaves([*argument, *argument.values()])
-    elif kind is slice:
-        yield from leaves((argument.start, argument.stop, argument.step))
-    else:
-        yield argument
-        if kind is Call:
-            yield from leaves((argument.args, {**argument.kwargs}))
 
 
 def no_constant(thing: object) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from runner import nested
 from runner.graph.ir.argument import Argument, Call, Ref, Stored
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Block, Node, Value
@@ -51,20 +52,15 @@ def _pair(ones: Sequence[Value], others: Sequence[Value], pairs: Pairs) -> bool:
 
 def _same(one: Argument, other: Argument, pairs: Pairs) -> bool:
     """Whether arguments are the same. A choice left open, or a unit, is the same as itself only."""
+    return nested.alike(one, other, lambda a, b: _same_leaf(a, b, pairs))
+
+
+def _same_leaf(one: Argument, other: Argument, pairs: Pairs) -> bool:
     kind = type(one)
     if kind is not type(other):
         return False
     if kind is Value:
         return pairs.get(one) is other
-    if kind is tuple or kind is list:
-        return len(one) == len(other) and all(
-            _same(a, b, pairs) for a, b in zip(one, other, strict=True)
-        )
-    if kind is dict:
-        return _same([*one.items()], [*other.items()], pairs)
-    if kind is slice:
-        ours, theirs = ([part.start, part.stop, part.step] for part in (one, other))
-        return _same(ours, theirs, pairs)
     if one is other:
         return True
     if kind is Call:

@@ -6,7 +6,8 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError, did_you_mean
-from runner.graph.ir.constants import PLAIN, leaves, no_constant
+from runner.graph.ir.argument import leaves_and_calls
+from runner.graph.ir.constants import PLAIN, no_constant
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint_function import Uses, is_name, uses_of
@@ -108,7 +109,7 @@ def _not_plain(argument: Argument) -> Sequence[Argument]:
     """What stands in an argument and is more than a number, a text or the like."""
     if type(argument) is tuple and all(type(item) in _NUMBERS for item in argument):
         return ()  # most are so
-    return [thing for thing in leaves(argument) if type(thing) not in _NUMBERS]
+    return [thing for thing in leaves_and_calls(argument) if type(thing) not in _NUMBERS]
 
 
 _NUMBERS = PLAIN - {Ref, Stored}

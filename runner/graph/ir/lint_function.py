@@ -2,20 +2,20 @@
 
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import final
 from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
+from runner.graph.ir.argument import leaves_and_calls
 from runner.graph.ir.constants import PLAIN, no_constant
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Node, Value, values_in
+from runner.graph.ir.node import Argument, Block, Node, Value
 from runner.graph.ir.signature import is_target
 from runner.graph.ir.symbolic import is_open
 from runner.graph.ir.unit import Call, Ref, Stored
 
-_NESTED = frozenset([tuple, list, dict, slice])
 _PATH = re.compile(r"[^.]+(\.[^.]+)*")
 
 
@@ -135,40 +135,32 @@ class _Body:
         defined.append(value)
 
     def _arguments(self, node: Node) -> None:
-        for argument in node.args:
-            self._argument(argument)
-        for name, argument in node.kwargs.items():
+        for name in node.kwargs:
             if not is_name(name):
                 raise self._wrong(f"{name!r} cannot be the name of an argument")
-            self._argument(argument)
+        self._argument((node.args, node.kwargs))
 
     def _argument(self, argument: Argument) -> None:
-        kind = type(argument)
-        if kind is Value:
-            if argument not in self._defined:
-                raise self._wrong(f"uses {argument}, which is not defined there")
-            if self.node not in argument.users:
-                raise self._wrong(f"uses {argument}, which does not list it among its users")
-        elif kind is Ref:
-            self.uses.names.setdefault(argument.target, _shown(self.node))
-        elif kind is Stored:
-            self.uses.tensors.setdefault(argument.name, _shown(self.node))
-        elif kind in PLAIN:
-            pass
-        elif kind in _NESTED:
-            for item in _items(argument):
-                self._argument(item)
-        elif kind is Call:
-            if argument.target[:1] != ".":
-                self.uses.calls.setdefault(argument.target, _shown(self.node))
-            inner = (argument.args, {**argument.kwargs})
-            if next(values_in(inner), None) is not None:
-                raise self._wrong("a call among its arguments holds a value; make it a node")
-            self._argument(inner)
-        elif is_open(argument):
-            self.uses.choices.append(_shown(self.node))
-        else:
-            raise self._wrong(no_constant(argument))
+        for leaf in leaves_and_calls(argument):
+            kind = type(leaf)
+            if kind is Value:
+                if leaf not in self._defined:
+                    raise self._wrong(f"uses {leaf}, which is not defined there")
+                if self.node not in leaf.users:
+                    raise self._wrong(f"uses {leaf}, which does not list it among its users")
+            elif kind is Ref:
+                self.uses.names.setdefault(leaf.target, _shown(self.node))
+            elif kind is Stored:
+                self.uses.tensors.setdefault(leaf.name, _shown(self.node))
+            elif kind is Call:
+                if leaf.target[:1] != ".":
+                    self.uses.calls.setdefault(leaf.target, _shown(self.node))
+                if any(type(part) is Value for part in leaves_and_calls(leaf)):
+                    raise self._wrong("a call among its arguments holds a value; make it a node")
+            elif is_open(leaf):
+                self.uses.choices.append(_shown(self.node))
+            elif kind not in PLAIN:
+                raise self._wrong(no_constant(leaf))
 
     def _users(self) -> None:
         """Whoever a value lists as a user must use it."""
@@ -180,19 +172,6 @@ class _Body:
                 if value not in user.inputs:
                     self.node = user
                     raise self._wrong(f"is listed as a user of {value}, but does not use it")
-
-
-def _items(argument: Argument) -> Iterator[Argument]:
-    """What stands directly in a tuple, list, dict or slice."""
-    kind = type(argument)
-    if kind is slice:
-        yield from (argument.start, argument.stop, argument.step)
-    elif kind is dict:
-        for key, item in argument.items():
-            yield key
-            yield item
-    else:
-        yield from argument
 
 
 def _shown(node: Node) -> str:

@@ -1,6 +1,6 @@
 """Where numbers and tensors stand among arguments, and arguments with others in their place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, final
@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from runner import nested
 from runner.nn.recording.tensor_history import tensors_in
 
 Place = tuple[int | str, ...]  # of an argument: its number or name, then those inside of it
@@ -34,24 +35,9 @@ class Change:
 
 
 def leaves(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[Place, Any]:
-    """All whole numbers and tensors among arguments, inside lists, tuples and slices too."""
-    found: dict[Place, Any] = {}
-    for i, item in enumerate(args):
-        found.update(_leaves(item, (i,)))
-    for name, item in kwargs.items():
-        found.update(_leaves(item, (name,)))
-    return found
-
-
-def _leaves(thing: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    if isinstance(thing, Tensor) or type(thing) is int:
-        yield place, thing
-    elif isinstance(thing, list | tuple):
-        for i, item in enumerate(thing):
-            yield from _leaves(item, (*place, i))
-    elif isinstance(thing, slice):
-        for i, item in enumerate((thing.start, thing.stop, thing.step)):
-            yield from _leaves(item, (*place, i))
+    """All whole numbers and tensors among arguments, inside containers too."""
+    found = nested.places({**dict(enumerate(args)), **kwargs})
+    return {p: leaf for p, leaf in found if isinstance(leaf, Tensor) or type(leaf) is int}
 
 
 def shapes(found: Leaves) -> dict[Place, Any]:
@@ -63,30 +49,8 @@ def put(
     args: Sequence[Any], kwargs: Mapping[str, Any], new: Mapping[Place, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Arguments with other things at some places."""
-    if not new:
-        return [*args], {**kwargs}
-    return (
-        [_put(item, (i,), new) for i, item in enumerate(args)],
-        {name: _put(item, (name,), new) for name, item in kwargs.items()},
-    )
-
-
-def _put(thing: Any, place: Place, new: Mapping[Place, Any]) -> Any:
-    if place in new:
-        return new[place]
-    if isinstance(thing, slice):
-        return slice(*_put((thing.start, thing.stop, thing.step), place, new))
-    if isinstance(thing, list | tuple) and any(p[: len(place)] == place for p in new):
-        items = [_put(item, (*place, i), new) for i, item in enumerate(thing)]
-        return type(thing)(items) if type(thing) in (list, tuple) else tuple(items)
-    return thing
-
-
-def snapshot(thing: Any) -> Any:
-    """The same with lists of its own, which code may fill up later."""
-    if type(thing) is list or type(thing) is tuple:
-        return type(thing)(map(snapshot, thing))
-    return thing
+    given = nested.replace_at({**dict(enumerate(args)), **kwargs}, new)
+    return [given[i] for i in range(len(args))], {name: given[name] for name in kwargs}
 
 
 def resized(tensor: Tensor, sizes: Mapping[int, int]) -> Tensor:

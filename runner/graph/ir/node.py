@@ -33,6 +33,7 @@ from runner.errors import GraphError
 from runner.graph.ir.argument import Argument as Argument
 from runner.graph.ir.argument import Spec as Spec
 from runner.graph.ir.argument import all_in
+from runner.nested import rebuild
 
 Op = Literal["call_module", "call_function", "call_method", "get_attr", "set_attr", "list", "dict",
              "unpack", "if", "loop", "with", "raise", "output"]  # fmt: skip
@@ -67,20 +68,10 @@ class Value:
 
 def map_values(argument: Argument, change: Callable[[Value], Argument]) -> Argument:
     """The argument with every value in it, however deep, changed."""
-    kind = type(argument)
-    if kind is Value:
-        return change(argument)
-    if kind is tuple or kind is list:
-        return kind(map_values(item, change) for item in argument)
-    if kind is dict:
-        return {map_values(k, change): map_values(v, change) for k, v in argument.items()}
-    if kind is slice:
-        parts = (argument.start, argument.stop, argument.step)
-        return slice(*(map_values(part, change) for part in parts))
-    return argument
+    return rebuild(argument, lambda leaf: change(leaf) if type(leaf) is Value else leaf)
 
 
-def values_in(argument: Argument) -> Iterator[Value]:
+def values_in(argument: Argument) -> list[Value]:
     """All values in an argument, in order, as often as they stand there."""
     return all_in(argument, Value)
 
@@ -140,8 +131,7 @@ class Node:
     @property
     def inputs(self) -> list[Value]:
         """The values among its arguments, each once, in order."""
-        both = (self._args, self._kwargs)
-        return list(dict.fromkeys(v for argument in both for v in values_in(argument)))
+        return [*dict.fromkeys(values_in((self._args, self._kwargs)))]
 
     @property
     def users(self) -> list["Node"]:
@@ -189,12 +179,8 @@ class Node:
         self._use()
 
     def _use(self) -> None:
-        for argument in self._args:
-            for value in values_in(argument):
-                value.users[self] = None
-        for argument in self._kwargs.values():
-            for value in values_in(argument):
-                value.users[self] = None
+        for value in self.inputs:
+            value.users[self] = None
 
     def walk(self) -> Iterator["Node"]:
         """This node and all nodes in its blocks, in program order."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import Argument, Call
+from runner.graph.ir.argument import Argument, leaves_and_calls
 from runner.graph.ir.constants import PLAIN
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Unit, Weight, labels
@@ -16,20 +16,13 @@ from runner.nn.expression import Expression
 
 def is_open(argument: Argument) -> bool:
     """Whether a choice is left open anywhere in an argument."""
-    kind = type(argument)
-    if kind in PLAIN:
-        return False
-    if kind is tuple or kind is list:
-        return any(map(is_open, argument))
-    if kind is dict:
-        return any(is_open(k) or is_open(v) for k, v in argument.items())
-    if kind is Call:
-        return is_open(argument.args) or any(map(is_open, argument.kwargs.values()))
-    if kind is Unit:
-        return bool(argument.grade == "open")
-    if kind is slice:
-        return is_open((argument.start, argument.stop, argument.step))
-    return isinstance(argument, Expression)
+    return type(argument) not in PLAIN and any(map(_is_choice, leaves_and_calls(argument)))
+
+
+def _is_choice(leaf: Argument) -> bool:
+    if type(leaf) is Unit:
+        return bool(leaf.grade == "open")
+    return isinstance(leaf, Expression)
 
 
 def check_decided(unit: Unit, path: str) -> None:
@@ -64,21 +57,9 @@ def _given(unit: Unit) -> Iterator[Argument]:
 
 def left_open(argument: Argument) -> str:
     """What to say of an argument that has no source, since a choice in it is left open."""
-    found = _first_open(argument)
+    found = next(filter(_is_choice, leaves_and_calls(argument)))
     names = " and ".join(repr(choice.label) for choice in getattr(found, "choices", ()))
     return f"{names or repr(found)} is still open; decide it before generating source."
-
-
-def _first_open(argument: Argument) -> Argument:
-    kind = type(argument)
-    if kind is Call:
-        parts: Argument = (*argument.args, *argument.kwargs.values())
-    elif kind is dict:
-        parts = (*argument, *argument.values())
-    else:
-        parts = argument if kind is tuple or kind is list else ()
-    part = next((part for part in parts if is_open(part)), None)
-    return argument if part is None else _first_open(part)
 
 
 _closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
@@ -124,20 +105,13 @@ def open_labels(unit: Unit) -> frozenset[str]:
 
 def labels_in(argument: Argument) -> frozenset[str]:
     """The labels of all choices that are open anywhere in an argument, units included."""
-    kind = type(argument)
-    if isinstance(argument, Expression):
-        return frozenset(choice.label for choice in argument.choices)
-    if kind is tuple or kind is list:
-        return frozenset().union(*map(labels_in, argument))
-    if kind is dict:
-        return labels_in([*argument, *argument.values()])
-    if kind is slice:
-        return labels_in((argument.start, argument.stop, argument.step))
-    if kind is Call:
-        return labels_in(argument.args) | labels_in({**argument.kwargs})
-    if kind is Unit:
-        return open_labels(argument) | labels_in(argument.call)
-    return frozenset()
+    found: set[str] = set()
+    for leaf in leaves_and_calls(argument):
+        if isinstance(leaf, Expression):
+            found.update(choice.label for choice in leaf.choices)
+        elif type(leaf) is Unit:
+            found |= open_labels(leaf) | labels_in(leaf.call)
+    return frozenset(found)
 
 
 def _is_open_weight(weight: Weight | None) -> bool:

@@ -7,11 +7,11 @@ from typing import Any, Literal, final
 from torch import nn
 
 from runner.errors import GraphError, did_you_mean
-from runner.graph.ir.argument import Argument, Made, map_made
+from runner.graph.ir.argument import Argument, Made, leaves_and_calls, map_made
 from runner.graph.ir.argument import Call as Call
 from runner.graph.ir.argument import Ref as Ref
 from runner.graph.ir.argument import Stored as Stored
-from runner.graph.ir.constants import check_constants, leaves
+from runner.graph.ir.constants import check_constants
 from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
 from runner.graph.ir.signature import with_argument
@@ -65,10 +65,15 @@ class Start:
     place: Place | None = None
 
     @property
+    def reads(self) -> "set[Unit]":
+        """The units whose tensors its arguments speak of."""
+        given = leaves_and_calls((self.args, {**self.kwargs}))
+        return {leaf for leaf in given if type(leaf) is Unit}
+
+    @property
     def units(self) -> "set[Unit]":
-        """The units whose tensors it speaks of: the one that it fills, and those it reads."""
-        given = leaves((self.args, {**self.kwargs}))
-        return {self.unit, *(thing for thing in given if isinstance(thing, Made))}  # type: ignore[arg-type]
+        """The unit that it fills, and those it reads."""
+        return {self.unit, *self.reads}
 
     def moved(self, places: "Mapping[Unit, Unit]") -> "Start":
         """The same call, with the units that took the places of those it speaks of."""

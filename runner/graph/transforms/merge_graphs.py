@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from runner.graph.ir.argument import Argument, Call, Stored
+from runner.graph.ir.argument import Argument, Stored, rebuild_argument
 from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
@@ -105,17 +105,8 @@ def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Functio
 
 def _renamed(argument: Argument, names: Names) -> Argument:
     """An argument with other names for the tensors in it."""
-    kind = type(argument)
-    if kind is Stored:
-        return replace(argument, name=names.get(argument.name, argument.name))
-    if kind is tuple or kind is list:
-        return kind(_renamed(item, names) for item in argument)
-    if kind is dict:
-        return {_renamed(k, names): _renamed(v, names) for k, v in argument.items()}
-    if kind is Call:
-        return replace(
-            argument,
-            args=_renamed(argument.args, names),
-            kwargs=_renamed({**argument.kwargs}, names),
-        )
-    return argument
+
+    def renamed(leaf: Argument) -> Argument:
+        return Stored(names.get(leaf.name, leaf.name)) if type(leaf) is Stored else leaf
+
+    return rebuild_argument(argument, renamed)

@@ -11,8 +11,7 @@ from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert
 from runner.graph.frontend.kept_modules import Keep
-from runner.graph.ir.argument import Argument, Call, Ref, Stored
-from runner.graph.ir.constants import leaves
+from runner.graph.ir.argument import Argument, Call, Ref, Stored, leaves_and_calls
 from runner.graph.ir.graph import Graph, moved_ties
 from runner.graph.ir.signature import locate, with_argument
 from runner.graph.ir.unit import Unit
@@ -33,7 +32,7 @@ def made(call: Call, graph: Graph) -> Graph:
     if call.target.startswith("torch.nn:"):
         return Graph(Unit.of(call.target, *call.args, **call.kwargs))
     alone = Graph(Unit("basic", Ref(call.target), call))
-    named = [thing.name for thing in leaves(call) if type(thing) is Stored]
+    named = [thing.name for thing in leaves_and_calls(call) if type(thing) is Stored]
     alone.tensors = {name: graph.tensors[name] for name in named}
     text = generate(alone)
     names = _kept_classes(graph)

@@ -1,16 +1,16 @@
 """First values for tensors that got another size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from runner.graph.interpreter.modules import Builder, Live
-from runner.graph.ir.argument import Argument, Call, Stored
+from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls, rebuild_argument
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import Place, leaves, put
 from runner.graph.ir.unit import Start, Weight
 
 Shape = tuple[int, ...]
@@ -96,28 +96,18 @@ def _about_centre(value: Argument, old: Sequence[int], new: Sequence[int]) -> Ar
 
 def _with_size(start: Argument, old: int, new: int) -> list[Argument]:
     """An expression with a size in it changed: at each place alone, and at all."""
-    if not isinstance(start, Call):
-        return []
-    places = [place for place, value in _numbers(start).items() if value == old]
-    some = [[place] for place in places] + ([places] if len(places) > 1 else [])
-    return [_put(start, dict.fromkeys(at, new)) for at in some]
 
+    def is_old(leaf: Argument) -> bool:
+        return type(leaf) is int and leaf == old
 
-def _numbers(call: Call) -> dict[Place, int]:
-    """All whole numbers in a call, and in calls inside of it."""
-    found: dict[Place, int] = dict(leaves(call.args, call.kwargs))
-    for i, item in enumerate(call.args):
-        if isinstance(item, Call):
-            found |= {(i, *place): value for place, value in _numbers(item).items()}
-    return found
+    def changed(places: Collection[int]) -> Argument:
+        number = count()
+        return rebuild_argument(
+            start, lambda leaf: new if is_old(leaf) and next(number) in places else leaf
+        )
 
-
-def _put(call: Call, new: Mapping[Place, int]) -> Call:
-    args, kwargs = put(call.args, call.kwargs, new)
-    for i, item in enumerate(args):
-        if isinstance(item, Call):
-            args[i] = _put(item, {place[1:]: v for place, v in new.items() if place[0] == i})
-    return Call(call.target, tuple(args), kwargs)
+    places = range(sum(map(is_old, leaves_and_calls(start))))
+    return [changed(some) for some in (*([place] for place in places), places) if some]
 
 
 def _shape(graph: Graph, value: Argument) -> Shape | None:

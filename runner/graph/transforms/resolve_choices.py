@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import final
 
-from runner.graph.ir.argument import Argument, Call
+from runner.graph.ir.argument import Argument, Call, rebuild_argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import drop_defaults
 from runner.graph.ir.symbolic import has_choices, is_closed, is_open, labels_in, open_labels
@@ -102,17 +102,10 @@ class _Deciding:
 
     def value(self, argument: Argument) -> Argument:
         """An argument with every expression in it replaced by its value."""
-        kind = type(argument)
-        if isinstance(argument, Expression):
-            return argument.resolve(self.ask)
-        if kind is tuple or kind is list:
-            return kind(self.value(item) for item in argument)
-        if kind is dict:
-            return {self.value(k): self.value(v) for k, v in argument.items()}
-        if kind is slice:
-            return slice(*map(self.value, (argument.start, argument.stop, argument.step)))
-        if kind is Call:
-            return Call(argument.target, self.value(argument.args), self.value(argument.kwargs))
-        if kind is Unit:
-            return self.unit(argument)
-        return argument
+
+        def value(leaf: Argument) -> Argument:
+            if isinstance(leaf, Expression):
+                return leaf.resolve(self.ask)
+            return self.unit(leaf) if type(leaf) is Unit else leaf
+
+        return rebuild_argument(argument, value)

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from runner.graph.ir.argument import Argument, Call, Stored
-from runner.graph.ir.constants import leaves
+from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import arguments_of
 from runner.graph.ir.unit import Start, Unit, Weight
@@ -75,6 +74,6 @@ def _used(graph: Graph) -> Iterator[str]:
         arguments += [argument for _, argument in arguments_of(unit)]
     for function in functions:
         arguments += [(node.args, {**node.kwargs}) for node in function.block.walk()]
-    for thing in leaves(arguments):
+    for thing in leaves_and_calls(arguments):
         if isinstance(thing, Stored):
             yield thing.name

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from runner.graph.interpreter.modules import Builder, Live
-from runner.graph.ir.constants import leaves
+from runner.graph.ir.argument import leaves_and_calls
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import SET, Start, Stored, Unit
 
@@ -16,8 +16,7 @@ def is_possible(start: Start, unit: Unit) -> bool:
     """Whether what a start of a unit fills, and what it is filled with, is there. A layer that was
     changed may have no bias any more, or another number of outputs."""
     below = {inner for _, inner in unit.walk()}
-    others = [part for part in leaves((start.args, {**start.kwargs})) if type(part) is Unit]
-    if not below.issuperset([start.unit, *others]):
+    if not below.issuperset(start.units):
         return False
     if start.unit.grade == "basic":
         return not start.unit.changed or _fits(start)
@@ -35,7 +34,7 @@ def _fits(start: Start) -> bool:
             for step in start.part:
                 args, kwargs = builder.constant(step.args), builder.constant({**step.kwargs})
                 tensor = builder.called(step.target, (tensor, *args), kwargs)
-            inner = [*leaves((start.args, {**start.kwargs}))]
+            inner = leaves_and_calls((start.args, {**start.kwargs}))
             if tensor is not None and not any(type(part) in (Unit, Stored) for part in inner):
                 args, kwargs = builder.constant(start.args), builder.constant({**start.kwargs})
                 if start.target != SET:

@@ -9,8 +9,7 @@ from runner.graph.codegen.classes.initializer_checks import is_possible
 from runner.graph.codegen.expression_trees import Local, key_of
 from runner.graph.codegen.expressions import member
 from runner.graph.codegen.unit_forms import access, located
-from runner.graph.ir.argument import map_made
-from runner.graph.ir.constants import leaves
+from runner.graph.ir.argument import leaves_and_calls, map_made
 from runner.graph.ir.signature import signature
 from runner.graph.ir.unit import SET, Call, Place, Start, Unit
 from runner.nn.recording.initial_values import draws
@@ -103,7 +102,7 @@ def early_starts(
     last: Place = (0, 0)
     for start in starts[:count]:
         place = start.place or (len(names), 0)
-        children = max(below.get(inner, 0) for inner in (start.unit, *units_in(start)))
+        children = max(below.get(inner, 0) for inner in start.units)
         last = max(last, place, (children, place[1]))
         found.append((last, start))
     return found, starts[count:]
@@ -114,13 +113,8 @@ def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Place]) -> b
     place = start.place
     if place is None or not (any(late[place[0] :]) or any(place < other for other in weights)):
         return False
-    inner = leaves((start.args, {**start.kwargs}))
+    inner = leaves_and_calls((start.args, {**start.kwargs}))
     return any(map(draws, [start.target, *(part.target for part in inner if type(part) is Call)]))
-
-
-def units_in(start: Start) -> list[Unit]:
-    """The units whose tensors a start speaks of, beside the one that it fills."""
-    return [part for part in leaves((start.args, {**start.kwargs})) if type(part) is Unit]
 
 
 def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
@@ -187,7 +181,7 @@ def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[Rule, ...]:
     """The rules of a loop over all modules of a unit that does just the same; () for none."""
     filled = {spot: [*group] for spot, group in groupby(starts, _spot)}
     modules = [*_spots(unit)]
-    if any(start.part or units_in(start) for start in starts):
+    if any(start.part or start.reads for start in starts):
         return ()
     if len(filled) < _LOOP_FROM or not all(_is_seen(inner) for inner, _ in modules):
         return ()
