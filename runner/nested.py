@@ -6,6 +6,7 @@ named tuples and `torch.return_types` are then walked too, and rebuilt as what t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import is_
 from typing import Any
 
 LeafPath = tuple[Any, ...]  # per container an index, a key, or a part of a slice (0 to 2)
@@ -45,8 +46,9 @@ def _parts(thing: Any) -> Sequence[Any]:
 def rebuild(thing: Any, change: Callable[[Any], Any], *, subclasses: bool = False) -> Any:
     """Returns the same nested containers with `change(leaf)` in place of each leaf.
 
-    `change` is called in the order of `leaves`. All containers are new ones. With `subclasses`, a
-    subclass of tuple or list is called to make one of its own; one of dict becomes a plain dict.
+    `change` is called in the order of `leaves`. All containers are new ones; with `subclasses`, a
+    subclass of tuple or list makes a new object if an item of it is another one, and a subclass of
+    dict becomes a plain dict.
     """
     return _rebuild(thing, _into_subclasses(change) if subclasses else change)
 
@@ -68,10 +70,15 @@ def _into_subclasses(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return _rebuild({**leaf}, changed)
         if isinstance(leaf, tuple | list):
             items = _rebuild([*leaf], changed)
-            return type(leaf)(*items) if hasattr(leaf, "_fields") else type(leaf)(items)
+            return leaf if all(map(is_, items, leaf)) else _made_like(leaf, items)
         return change(leaf)
 
     return changed
+
+
+def _made_like(thing: Any, items: list[Any]) -> Any:
+    """A tuple or list of the same class with other items."""
+    return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
 
 
 def alike(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
@@ -115,5 +122,5 @@ def replace_at(thing: Any, new: Mapping[LeafPath, Any], path: LeafPath = ()) -> 
         return slice(*[replace_at(x, new, (*path, i)) for i, x in enumerate(_parts(thing))])
     if isinstance(thing, tuple | list):
         items = [replace_at(item, new, (*path, i)) for i, item in enumerate(thing)]
-        return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
+        return _made_like(thing, items)
     return thing

@@ -1,133 +1,177 @@
-"""What operators do to memory and random numbers, derived from torch: schemas, and probing runs.
+"""Facts about operators: what each writes, shares and draws, derived from torch.
 
 A schema says what an operator writes (`alias_info.is_write`) and which results are views of its
-arguments. Composites say less than they do (`atleast_2d`, `dropout`, `unsafe_chunk`): those are
-run on small tensors of several layouts, and the storages of results and arguments compared. What
-neither can tell is taken to share memory: a copy too many is harmless, a missing one is not.
+arguments; a tag says that it draws random numbers. Composites say less than they do (`atleast_2d`,
+`dropout`, `unsafe_chunk`): those are run on small tensors of several layouts, and the storages of
+results and arguments compared. Where neither can tell, memory is assumed to be shared: a copy too
+many is harmless, a missing one is not.
+
+Functions are given as "module:qualname", methods by name. Names of `operator` and `builtins`, and
+what torch writes in Python, are in the tables below.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from operator import attrgetter
 from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
+from torch.nn import functional, init
 
-from runner.probing import MOST, Parameter, Sharing, probed, samples, shares_in_runs
-
-MANY = 4096
-_DTYPES = (
-    *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64),
-    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+from runner.probing import (
+    MOST,
+    ProbedParameter,
+    ProbingRun,
+    Sharing,
+    probed,
+    samples,
+    shares_in_runs,
 )
 
-_IN_PLACE = frozenset(
-    ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor",
-     "ilshift", "irshift", "imatmul", "iconcat", "setitem", "delitem")
-)  # fmt: skip
-_PASSING = frozenset(  # of builtins and operator: what may give an argument, or a thing in one
-    ("list", "tuple", "dict", "set", "zip", "enumerate", "sorted", "reversed", "iter", "next",
-     "min", "max", "getattr", "filter", "getitem", "pos", "itemgetter")
-)  # fmt: skip
-_SILENT = frozenset(  # builtins that give nothing of what they are given, and change nothing
-    ("len", "int", "float", "bool", "str", "complex", "isinstance", "issubclass", "range", "slice",
-     "type", "hasattr", "repr", "print", "hash", "any", "all", "sum", "abs", "round", "pow",
-     "divmod", "ord", "chr", "bin", "hex", "oct", "format", "id", "callable")
-)  # fmt: skip
-_CONTAINERS = frozenset(n for kind in (list, dict, tuple, set) for n in dir(kind) if n[0] != "_")
-_TEXTS = frozenset(name for name in dir(str) if name[0] != "_")
-_FILLING = frozenset(("append", "extend", "insert", "update", "setdefault", "add"))
-_UNSAID = frozenset(  # with a kernel of their own, and share memory though their schemas deny it
-    ("unsafe_split", "unsafe_split_with_sizes", "lift", "native_dropout", "channel_shuffle", "set")
-)  # fmt: skip
-_RANDOM_IN_PYTHON = frozenset(  # no operators, so that nothing is tagged, or without a tag
-    ("dropout1d", "dropout2d", "dropout3d", "gumbel_softmax", "multi_head_attention_forward",
-     "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
-     "fractional_max_pool3d_with_indices")
-)  # fmt: skip
+MANY = 4096
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_IN_PLACE = _names(  # of `operator`, and between underscores of objects
+    "iadd isub imul itruediv idiv ifloordiv imod ipow imatmul iand ior ixor ilshift irshift iconcat"
+    " setitem delitem"
+)
+_PASSING = _names(  # of builtins and operator: may return an argument, or a thing in one
+    "list tuple dict set zip enumerate sorted reversed iter next min max getattr filter getitem pos"
+    " itemgetter"
+)
+_FRESH = _names(  # of builtins: return nothing of their arguments
+    "len int float bool str complex isinstance issubclass range slice type hasattr repr print hash"
+    " any all sum abs round pow divmod ord chr bin hex oct format id callable"
+)
+_ACTING = _names("print iter next filter")  # of both: do more than to return a value
+CHANGES_CONTAINER = _names(  # methods
+    "append extend insert pop popitem clear remove sort reverse update setdefault"
+)
+_FILLING = _names("append extend insert update setdefault add")
+_OF_CONTAINERS = frozenset(n for cls in (list, dict, tuple, set) for n in dir(cls) if n[0] != "_")
+_UNSAID = _names(  # share memory in a kernel of their own, though their schemas deny it
+    "unsafe_split unsafe_split_with_sizes lift native_dropout channel_shuffle set"
+)
+_INITIALIZERS = frozenset(name for name in dir(init) if name[0] != "_" and name[-1] == "_")
+_RANDOM_INITIALIZERS = _names(  # in Python, of timm
+    "trunc_normal_tf_ variance_scaling_ lecun_normal_ lecun_uniform_"
+).union(n for n in _INITIALIZERS if "generator" in inspect.signature(vars(init)[n]).parameters)
+_RANDOM_IN_PYTHON = _RANDOM_INITIALIZERS | _names(  # no operators, so that nothing is tagged
+    "dropout1d dropout2d dropout3d gumbel_softmax multi_head_attention_forward"
+    " fractional_max_pool2d fractional_max_pool2d_with_indices"
+    " fractional_max_pool3d fractional_max_pool3d_with_indices"
+)
+_OVERWRITING = (_INITIALIZERS | _RANDOM_INITIALIZERS) | _names(
+    "zero_ fill_ copy_ random_ bernoulli_ exponential_ geometric_ log_normal_ cauchy_"
+)
 _FAMILIES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64,
+           torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)  # fmt: skip
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a call does: `writes` are the parameters it changes in place, by position or name;
-    `shares` tells whether a result may have the memory of an argument; `is_known` is False for
-    code that nobody read, which may do anything."""
+    """The effects of a call on memory.
+
+    - `writes`: the parameters it changes in place, by position and by name.
+    - `shares`: whether a result may have the memory of an argument.
+    - `is_known`: False for code of unknown origin, which may do anything.
+    - `inplace`: the position of a parameter `inplace`; if that is true, the first is changed.
+    - `fills`: whether it puts arguments into its receiver, a container.
+    """
 
     writes: frozenset[int | str] = frozenset()
     shares: Sharing = "never"
     is_known: bool = True
-    inplace: int | None = None  # position of a parameter `inplace`, with which the first is changed
-    fills: bool = False  # whether it puts arguments into its receiver, a container
+    inplace: int | None = None
+    fills: bool = False
 
 
+NEW = Facts()
+PASSES = Facts(shares="maybe")
+WRITES_FIRST = Facts(frozenset([0]), "always")
 UNKNOWN = Facts(shares="maybe", is_known=False)
 
 
 @lru_cache(maxsize=MANY)
 def function_facts(target: str) -> Facts:
-    """Facts about the function "module:qualname"."""
+    """Returns the facts about a function "module:qualname"."""
     module, _, qualname = target.partition(":")
-    name = qualname.rpartition(".")[2]
+    name = short_name(target)
     if module == "operator":
-        return _of_operator(name)
+        return WRITES_FIRST if is_augmented(name) else PASSES if name in _PASSING else NEW
     if module == "builtins":
-        if name in _PASSING:
-            return Facts(shares="maybe")
-        return Facts() if name in _SILENT else UNKNOWN
+        return PASSES if name in _PASSING else NEW if name in _FRESH else UNKNOWN
     if module in ("math", "cmath"):
-        return Facts()
+        return NEW
     if qualname.startswith("ops."):
         _, library, name, *_ = [*qualname.split("."), ""]
         return _of_schemas(f"{library}::{name}") or UNKNOWN
     if module.split(".")[0] == "torch":
-        return _of_torch(module, qualname)
+        return _of_torch(module, qualname, name)
     return _of_class(module, qualname)
 
 
 @lru_cache(maxsize=MANY)
 def method_facts(name: str) -> Facts:
-    """Facts about a method of a tensor, list, dict or text. The receiver has position 0."""
+    """Returns the facts about a method of a tensor, list, dict or text; the receiver is at 0."""
     if name.endswith("__") and is_augmented(name):
-        return Facts(frozenset([0]), "always")
-    if name in _CONTAINERS and not hasattr(Tensor, name):
-        return Facts(shares="maybe", fills=name in _FILLING)
+        return WRITES_FIRST
     if not hasattr(Tensor, name):
-        return Facts() if name in _TEXTS else UNKNOWN
+        if name in _OF_CONTAINERS:
+            return Facts(shares="maybe", fills=name in _FILLING)
+        return NEW if hasattr(str, name) and name[0] != "_" else UNKNOWN
     found = _of_schemas(f"aten::{name}") or _by_calls(name)
-    return Facts(found.writes, "maybe") if name in _CONTAINERS else found
+    return Facts(found.writes, "maybe") if name in _OF_CONTAINERS else found
 
 
 @lru_cache(maxsize=MANY)
 def attribute_shares(name: str) -> bool:
-    """Whether an attribute of a tensor, or of anything else, may have its memory (`x.T`)."""
+    """Returns whether an attribute of a tensor, or of any object, may have its memory (`x.T`)."""
     if not hasattr(Tensor, name):
         return True  # a field of an object, which may hold any tensor
     if name in ("grad", "_base"):
         return False
-    return shares_in_runs(_read(name), [((x,), {}) for x in samples()]) != "never"
+    return shares_in_runs(attrgetter(name), [((x,), {}) for x in samples()]) != "never"
 
 
 def is_in_place(name: str) -> bool:
-    """Whether a method, or a function of torch, changes its first argument, by its name alone:
-    `add_` does, and `__iadd__`."""
+    """Returns whether a method, or a function of torch, changes its first argument, by its name
+    alone: `add_` does, and `__iadd__`."""
     return is_augmented(name) or (name.endswith("_") and not name.endswith("__"))
 
 
 def is_augmented(name: str) -> bool:
-    """Whether a function of `operator`, or a method, is an assignment such as `+=` or `x[i] =`."""
-    bare = name[2:-2] if name.endswith("__") else name
-    return bare in _IN_PLACE or name == "__idiv__"
+    """Returns whether a function of `operator`, or a method, is an assignment such as `+=` or
+    `x[i] =`."""
+    return name.strip("_") in _IN_PLACE and name.startswith("__") == name.endswith("__")
+
+
+def acts(builtin: str) -> bool:
+    """Returns whether a builtin does more than return a value that it computes, or may: `print`,
+    and what is not known."""
+    return builtin in _ACTING or builtin not in _PASSING | _FRESH
+
+
+def overwrites(target: str) -> bool:
+    """Returns whether a call leaves nothing of the values that its first argument had: `zero_`,
+    and what `torch.nn.init` has."""
+    return short_name(target) in _OVERWRITING
 
 
 @lru_cache(maxsize=MANY)
 def is_random(target: str) -> bool:
-    """Whether a function, or (".name") a method of tensors, draws random numbers."""
-    name = target.rpartition(":")[2].rpartition(".")[2]
+    """Returns whether a function, or (".name") a method of tensors, draws random numbers."""
+    name = short_name(target)
     return name in _RANDOM_IN_PYTHON or any(
         torch.Tag.nondeterministic_seeded in overload.tags
         for overload in _overloads(f"aten::{name}")
@@ -136,30 +180,63 @@ def is_random(target: str) -> bool:
 
 @lru_cache(maxsize=MANY)
 def writes_lists(name: str) -> bool:
-    """Whether an operator changes the tensors of a list that it is given."""
+    """Returns whether an operator changes the tensors of a list that it is given."""
     return any(
-        "List[Tensor]" in str(argument.type)
-        and not argument.is_out
-        and argument.alias_info is not None
-        and argument.alias_info.is_write
+        "List[Tensor]" in str(argument.type) and _is_written(argument)
         for overload in _overloads(f"aten::{name}")
         for argument in overload._schema.arguments
     )
 
 
-def _of_operator(name: str) -> Facts:
-    if is_augmented(name):
-        return Facts(frozenset([0]), "always")
-    return Facts(shares="maybe" if name in _PASSING else "never")
+@lru_cache(maxsize=MANY)
+def gives_unsaid_view(name: str) -> bool:
+    """Returns whether an operator may return a view of an argument though its schemas deny it."""
+    schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+    if not schemas or any(map(_has_view, schemas)) or name in _OF_CONTAINERS:
+        return False
+    return _of_composite(f"aten::{name}") != "never"
+
+
+@lru_cache(maxsize=MANY)
+def always_shares(kind: Literal["function", "method"], target: str) -> bool:
+    """Returns whether a call returns memory of its first argument whatever that is: it writes it,
+    or all probing runs share it."""
+    facts = (function_facts if kind == "function" else method_facts)(target)
+    name = short_name(target)
+    if facts.shares != "maybe" or not facts.is_known or name.startswith("_"):
+        return facts.shares == "always"
+    found = [_probed(overload) for overload in _overloads(f"aten::{name}")]
+    return bool(found) and all(sharing == "always" for sharing in found)
+
+
+def short_name(target: str) -> str:
+    """Returns the last part of a name: "add_" of ".add_", "torch:add_" and "torch:Tensor.add_"."""
+    return target.rpartition(":")[2].rpartition(".")[2]
+
+
+def _of_torch(module: str, qualname: str, name: str) -> Facts:
+    function = getattr(functional, qualname, None) if module == "torch.nn.functional" else None
+    try:
+        parameters = inspect.signature(function).parameters if function else {}
+    except (TypeError, ValueError):  # written in C
+        parameters = {}
+    found = _of_schemas(f"aten::{_FAMILIES.get(module, '')}{name}")
+    if found is None and function is not None:
+        wanted = [ProbedParameter.of(parameter) for parameter in parameters.values()]
+        found = Facts(shares=probed(function, wanted))
+    if found is None:
+        found = NEW if qualname == "tensor" else PASSES
+    inplace = [*parameters].index("inplace") if "inplace" in parameters else None
+    return Facts(
+        found.writes | ({0} if is_in_place(name) else set()), found.shares, inplace=inplace
+    )
 
 
 def _of_class(module: str, qualname: str) -> Facts:
-    """Facts about a function or class of a library's, or of the user's: a tuple or a dataclass
-    holds what it is given, and no more is known."""
+    """Facts about a function or class of a library, or of the user: a tuple or a dataclass holds
+    its arguments, and no more is known."""
     try:
-        found: Any = import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
+        found = attrgetter(qualname)(import_module(module))
     except (ImportError, AttributeError):
         return UNKNOWN
     if not isinstance(found, type):
@@ -168,96 +245,65 @@ def _of_class(module: str, qualname: str) -> Facts:
     return Facts(shares="maybe", is_known=is_record or issubclass(found, BaseException))
 
 
-def _of_torch(module: str, qualname: str) -> Facts:
-    name = qualname.rpartition(".")[2]
-    inplace = None
-    if module == "torch.nn.functional":
-        parameters = _signature(qualname)
-        inplace = [*parameters].index("inplace") if "inplace" in parameters else None
-    found = _of_schemas(f"aten::{_FAMILIES.get(module, '')}{name}")
-    if found is None and module == "torch.nn.functional":
-        function = getattr(torch.nn.functional, name, None)
-        wanted = [Parameter.of(p) for p in _signature(qualname).values()]
-        found = Facts(shares=probed(function, wanted)) if function else None
-    if found is None:
-        found = Facts(shares="never" if qualname == "tensor" else "maybe")
-    writes = found.writes | ({0} if is_in_place(name) else set())
-    return Facts(writes, found.shares, inplace=inplace)
-
-
-def _signature(name: str) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(getattr(torch.nn.functional, name)).parameters
-    except (AttributeError, TypeError, ValueError):  # written in C
-        return {}
+def _by_calls(name: str) -> Facts:
+    """Facts about a method of tensors that is written in Python, or made by the binding: those
+    that take no argument are run."""
+    if is_in_place(name):
+        return WRITES_FIRST
+    if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
+        return PASSES
+    runs: list[ProbingRun] = [((torch.zeros(2, dtype=dtype),), {}) for dtype in _DTYPES]
+    return Facts(shares=shares_in_runs(lambda x: getattr(x, name)(), runs))
 
 
 # Schemas
 
 
 def _of_schemas(name: str) -> Facts | None:
-    """What all overloads of an operator of the dispatcher say together; None for no such one."""
+    """The facts on which all overloads of an operator "library::name" agree; None if there is no
+    such operator."""
     schemas = torch._C._jit_get_schemas_for_operator(name)
     if not schemas:
         return None
-    changed = {key for schema in schemas for key in _written(schema)}
-    outs = {a.name for schema in schemas for a in schema.arguments if a.is_out}
+    numbered = [pair for schema in schemas for pair in enumerate(schema.arguments)]
+    outs = {argument.name for _, argument in numbered if argument.is_out}
+    changed = {key for i, one in numbered if _is_written(one) for key in (i, one.name)}
     if changed or is_in_place(name):
         return Facts(frozenset(changed | outs | {0}), "always")
-    has_view = any(_has_view(schema) for schema in schemas)
+    has_view = any(map(_has_view, schemas))
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
 
 
-@lru_cache(maxsize=MANY)
-def gives_unsaid_view(name: str) -> bool:
-    """Whether an operator may give a view of an argument, though its schemas deny it."""
-    schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
-    if not schemas or any(map(_has_view, schemas)) or name in _CONTAINERS:
-        return False
-    return _of_composite(f"aten::{name}") != "never"
-
-
-def _written(schema: Any) -> list[int | str]:
-    """The arguments that an overload changes, other than those it is given for its results."""
-    return [
-        key
-        for place, argument in enumerate(schema.arguments)
-        if not argument.is_out and argument.alias_info is not None and argument.alias_info.is_write
-        for key in (place, argument.name)
-    ]
+def _is_written(argument: Any) -> bool:
+    """Whether an overload changes an argument, other than one it is given for its result."""
+    alias = argument.alias_info
+    return not argument.is_out and alias is not None and bool(alias.is_write)
 
 
 def _has_view(schema: Any) -> bool:
     """Whether a result is an argument, or a part of one."""
-    return any(
-        result.alias_info is not None and not result.alias_info.is_write
-        for result in schema.returns
-    )
+    aliases = [result.alias_info for result in schema.returns]
+    return any(alias is not None and not alias.is_write for alias in aliases)
 
 
 def _of_composite(name: str) -> Sharing:
-    """Whether an operator may share memory of which its schemas say nothing. One with a kernel of
+    """Whether an operator may share memory that its schemas do not mention. One with a kernel of
     its own does not, but for a few; nor is it run here: some crash on arguments that do not fit."""
-    short = name.partition("::")[2]
-    if short in _UNSAID or name.startswith("aten::_"):
+    if name.partition("::")[2] in _UNSAID or name.startswith("aten::_"):
         return "maybe"
-    found: list[Sharing] = []
-    for overload in _overloads(name):
-        full = f"{name}.{overload._overloadname}".removesuffix(".default")
-        is_composite = torch._C._dispatch_has_kernel_for_dispatch_key(
-            full, "CompositeImplicitAutograd"
-        )
-        wanted = _parameters(overload)
-        is_functional = not any(a.is_out for a in overload._schema.arguments)
-        tensors = sum("Tensor" in one.kind and "Optional" not in one.kind for one in wanted)
-        if is_composite and is_functional and tensors:
-            is_safe = tensors <= MOST
-            found.append(probed(_bound(overload, name), wanted) if is_safe else "maybe")
-    return "maybe" if any(sharing != "never" for sharing in found) else "never"
+    composites = [one for one in _overloads(name) if _is_composite(one) and _tensors(one)]
+    return "maybe" if any(_probed(one) != "never" for one in composites) else "never"
+
+
+def _is_composite(overload: Any) -> bool:
+    """Whether an overload consists of other operators, and returns its result."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(
+        overload.name(), "CompositeImplicitAutograd"
+    ) and not any(argument.is_out for argument in overload._schema.arguments)
 
 
 def _overloads(name: str) -> list[Any]:
-    """The overloads that the dispatcher has of an operator."""
+    """The overloads of an operator that have a kernel."""
     library, _, short = name.partition("::")
     try:
         packet = getattr(getattr(torch.ops, library), short)
@@ -270,46 +316,23 @@ def _overloads(name: str) -> list[Any]:
     return [one for one in found if torch._C._dispatch_has_kernel(one.name())]
 
 
-@lru_cache(maxsize=MANY)
-def always_shares(kind: Literal["function", "method"], target: str) -> bool:
-    """Whether a call gives memory of its first argument, whatever that is: it writes it, or every
-    run of a probe shares it."""
-    facts = (function_facts if kind == "function" else method_facts)(target)
-    if facts.shares != "maybe" or not facts.is_known:
-        return facts.shares == "always"
-    name = target.rpartition(":")[2].rpartition(".")[2]
-    schema_name = f"aten::{name}"
-    found = [
-        probed(_bound(overload, schema_name), _parameters(overload))
-        for overload in _overloads(schema_name)
-    ]
-    return bool(found) and all(sharing == "always" for sharing in found)
+def _probed(overload: Any) -> Sharing:
+    """How an overload shares memory in probing runs; "maybe" if it takes too many tensors."""
+    if _tensors(overload) > MOST:
+        return "maybe"
+    wanted = [ProbedParameter.in_schema(argument) for argument in overload._schema.arguments]
+    return probed(_bound(overload), wanted)
 
 
-def _by_calls(name: str) -> Facts:
-    """Facts about a method of tensors that is written in Python, or made by the binding: those
-    that take no argument are run."""
-    if is_in_place(name):
-        return Facts(frozenset([0]), "always")
-    if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
-        return Facts(shares="maybe")
-    kinds = [torch.zeros(2, dtype=dtype) for dtype in _DTYPES]
-    return Facts(shares=shares_in_runs(lambda x: getattr(x, name)(), [((x,), {}) for x in kinds]))
+def _tensors(overload: Any) -> int:
+    """How many tensors an overload needs."""
+    kinds = [str(argument.type) for argument in overload._schema.arguments]
+    return sum("Tensor" in kind and "Optional" not in kind for kind in kinds)
 
 
-def _parameters(overload: Any) -> list[Parameter]:
-    return [Parameter.in_schema(argument) for argument in overload._schema.arguments]
-
-
-def _bound(overload: Any, name: str) -> Callable[..., Any]:
-    """The operator as Python calls it, where warnings become Python's."""
-    short = name.partition("::")[2]
-    for home in (torch._C._VariableFunctions, torch._C._nn, torch._C.TensorBase):
-        if hasattr(home, short):
-            found: Callable[..., Any] = getattr(home, short)
-            return found
-    return overload  # type: ignore[no-any-return]
-
-
-def _read(name: str) -> Callable[[Tensor], Any]:
-    return lambda x: getattr(x, name)
+def _bound(overload: Any) -> Callable[..., Any]:
+    """The operator as Python calls it, so that warnings become Python's."""
+    name = overload._schema.name.partition("::")[2]
+    homes = (torch._C._VariableFunctions, torch._C._nn, torch._C.TensorBase)
+    found: Callable[..., Any] = overload
+    return next((getattr(home, name) for home in homes if hasattr(home, name)), found)

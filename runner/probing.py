@@ -13,7 +13,10 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
+from runner.nested import leaves
+
 Sharing = Literal["never", "maybe", "always"]
+ProbingRun = tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of a call
 RUNS = 20  # of one operator on one tensor
 MOST = 3  # tensors that are asked for: what takes more trusts its callers, and may crash
 _UNTYPED = str(inspect.Parameter.empty)
@@ -21,7 +24,7 @@ _UNTYPED = str(inspect.Parameter.empty)
 
 @final
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ProbedParameter:
     """A parameter that a probing run has to give a value to: `kind` is its type as text."""
 
     name: str
@@ -30,16 +33,16 @@ class Parameter:
     by_name: bool
 
     @staticmethod
-    def in_schema(argument: Any) -> "Parameter":
+    def in_schema(argument: Any) -> "ProbedParameter":
         default = (argument.default_value,) if argument.has_default_value() else ()
-        return Parameter(argument.name, str(argument.type), default, argument.kwarg_only)
+        return ProbedParameter(argument.name, str(argument.type), default, argument.kwarg_only)
 
     @staticmethod
-    def of(parameter: inspect.Parameter) -> "Parameter":
+    def of(parameter: inspect.Parameter) -> "ProbedParameter":
         has_default = parameter.default is not parameter.empty
         default = (parameter.default,) if has_default else ()
         is_named = parameter.kind is parameter.KEYWORD_ONLY
-        return Parameter(parameter.name, str(parameter.annotation), default, is_named)
+        return ProbedParameter(parameter.name, str(parameter.annotation), default, is_named)
 
     def values(self, x: Tensor) -> list[Any]:
         """What may be given, beside a tensor: its own default, and what asks for nothing."""
@@ -72,14 +75,12 @@ def samples() -> list[Tensor]:
     ]  # fmt: skip
 
 
-def probed(call: Callable[..., Any], wanted: Sequence[Parameter]) -> Sharing:
+def probed(call: Callable[..., Any], wanted: Sequence[ProbedParameter]) -> Sharing:
     """How a callable shares memory in runs on samples; "maybe" where it ran on none."""
     return shares_in_runs(call, [run for x in samples() for run in _runs(wanted, x)])
 
 
-def _runs(
-    wanted: Sequence[Parameter], x: Tensor
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+def _runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
     """Arguments for runs: the first value of each parameter, then others for one or two."""
     choices = [parameter.values(x) for parameter in wanted]
     others = [(place, other) for place, some in enumerate(choices) for other in some[1:]]
@@ -93,10 +94,7 @@ def _runs(
         yield args, {p.name: value for p, value in given if p.by_name}
 
 
-def shares_in_runs(
-    call: Callable[..., Any],
-    runs: Sequence[tuple[tuple[Any, ...], dict[str, Any]]],
-) -> Sharing:
+def shares_in_runs(call: Callable[..., Any], runs: Sequence[ProbingRun]) -> Sharing:
     """How results share memory with arguments, over runs; those that raise say nothing, and
     "maybe" is the answer where all do."""
     found = []
@@ -115,10 +113,6 @@ def shares_in_runs(
 
 
 def _memory(thing: Any) -> set[int]:
-    """Where the tensors in a thing lie; those of other layouts have no storage of their own."""
-    if isinstance(thing, Tensor):
-        is_plain = thing.layout is torch.strided
-        return {thing.untyped_storage()._cdata} if is_plain else set()
-    if isinstance(thing, dict):
-        thing = [*thing.values()]
-    return set().union(*map(_memory, thing)) if isinstance(thing, list | tuple) else set()
+    """The storages of the tensors in nested containers; those of other layouts have none."""
+    tensors = (leaf for leaf in leaves(thing, subclasses=True) if isinstance(leaf, Tensor))
+    return {x.untyped_storage()._cdata for x in tensors if x.layout is torch.strided}

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from runner.graph.ir.node import Node
-from runner.operators import is_augmented, is_in_place, is_random
+from runner.operators import CHANGES_CONTAINER, acts, is_augmented, is_in_place, is_random
 
 Effect = Literal[0, 1, 2]
 PURE: Effect = 0
@@ -25,21 +25,8 @@ _STATE = {
     *("manual_seed", "seed", "set_rng_state", "set_grad_enabled", "set_default_dtype"),
     *("batch_norm", "instance_norm", "native_batch_norm", "embedding_bag", "backward", "save"),
 }
-_MUTATORS = {
-    *("append", "extend", "insert", "pop", "popitem", "clear", "remove", "sort", "reverse"),
-    *("update", "setdefault", "backward", "register_hook", "retain_grad"),
-}
-_BUILTIN = {
-    **dict.fromkeys(("isinstance", "range", "type", "slice"), PURE),
-    **dict.fromkeys(
-        (
-            *("len", "int", "float", "bool", "str", "complex", "min", "max", "abs", "sum", "round"),
-            *("getattr", "tuple", "list", "dict", "set", "zip", "enumerate", "sorted", "reversed"),
-            *("any", "all", "ord", "chr", "hash", "bin", "hex", "oct", "divmod", "pow", "repr"),
-        ),
-        READ,
-    ),
-}
+_CHANGES_RECEIVER = CHANGES_CONTAINER | {"backward", "register_hook", "retain_grad"}
+_PURE_BUILTINS = ("isinstance", "range", "type", "slice")
 _CONTAINERS = (torch.Tensor, str, list, dict, tuple)
 _METHODS = frozenset(name for kind in _CONTAINERS for name in dir(kind))
 _IDENTITY = ("is_", "is_not")
@@ -51,7 +38,7 @@ def of_function(target: str) -> Effect:
     module, _, qualname = target.partition(":")
     name = qualname.rpartition(".")[2]
     if module == "builtins":
-        return _BUILTIN.get(qualname, WRITE)
+        return WRITE if acts(qualname) else PURE if qualname in _PURE_BUILTINS else READ
     if module == "operator":
         return _of_operator(name)
     if module in ("math", "cmath"):
@@ -78,7 +65,7 @@ def _of_torch(name: str) -> Effect:
 @lru_cache(maxsize=4096)
 def of_method(name: str) -> Effect:
     """The effect of a call of a method of something that is no module."""
-    if name in _MUTATORS or name not in _METHODS:
+    if name in _CHANGES_RECEIVER or name not in _METHODS:
         return WRITE
     return _of_torch(name)
 

@@ -7,11 +7,13 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from runner.nested import leaves, rebuild
 from runner.nn.build import is_leaf
-from runner.nn.recording.initial_values import Fill, Made, Owned, draws, leaves, owned
+from runner.nn.recording.initial_values import Fill, Made, Owned, owned
 from runner.nn.recording.provenance import Ledger
 from runner.nn.recording.tensor_history import Event, History, Seen, geometry_of, storage_of
 from runner.nn.recording.torch_functions import CASTS
+from runner.operators import is_random
 
 LITERALS = 64  # items in the arguments of a call that is worth repeating
 PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.memory_format,
@@ -164,19 +166,14 @@ class Settled:
         return self._known(value)
 
     def _known(self, value: Any) -> Any:
+        return rebuild(value, self._known_leaf)
+
+    def _known_leaf(self, value: Any) -> Any:
         if isinstance(value, Seen):
             return self._seen(value)
         if isinstance(value, Made):
             self._check(value)
             return replace(value, args=self._known(value.args), kwargs=self._known(value.kwargs))
-        if isinstance(value, tuple):
-            return tuple(self._known(item) for item in value)
-        if isinstance(value, list):
-            return [self._known(item) for item in value]
-        if isinstance(value, dict):
-            return {name: self._known(item) for name, item in value.items()}
-        if isinstance(value, slice):
-            return slice(*self._known((value.start, value.stop, value.step)))
         if not isinstance(value, PLAIN):
             raise UnknownError
         return value
@@ -208,12 +205,12 @@ class Settled:
 
     def _check(self, made: Made) -> None:
         """Raises UnknownError for a call that cannot be repeated here."""
-        if draws(made.target):
+        if is_random(made.target):
             again = self._drawn.setdefault(made.order, self._use) != self._use
             if (again and not self._again) or made.order in self._named:
                 raise UnknownError
             self._named.add(made.order)
-        if not made.target or sum(1 for _ in leaves(made.args)) > LITERALS:
+        if not made.target or len(leaves(made.args)) > LITERALS:
             raise UnknownError
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from runner.nn.recording.initial_values import KEY, PLAIN_FILLS, RANDOM_FILLS, Made, overwrites
+from runner.nn.recording.initial_values import KEY, Made
+from runner.operators import overwrites
 
 INIT = "torch.nn.init"
 BETWEEN = ("torch.overrides", "torch.utils._device", "runner.nn.recording.tracer")  # hand calls on
@@ -104,17 +105,14 @@ def filler(frame: FrameType | None) -> FrameType | None:
     for run in _up(frame):
         if isinstance(_first(run), nn.Module):
             break
-        if run.f_code.co_name in FILLERS and _is_filler(run):
+        if overwrites(run.f_code.co_name) and _is_filler(run):
             found = run
     return found
 
 
-FILLERS = RANDOM_FILLS | PLAIN_FILLS
-
-
 def starts_over(function: Any, args: tuple[Any, ...], run: FrameType) -> bool:
     """Whether a call is one that leaves nothing of the tensor that the run was given."""
-    if not overwrites(f".{getattr(function, '__name__', '')}"):
+    if not overwrites(getattr(function, "__name__", "")):
         return False
     changed, given = args[0], _first(run)
     same = changed.shape == given.shape and changed.stride() == given.stride()

@@ -11,7 +11,8 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.operators import is_random
+from runner.nested import leaves, rebuild
+from runner.operators import is_random, overwrites
 
 KEY = "_runner_record"  # where a module keeps its record, in its `__dict__`
 
@@ -34,11 +35,11 @@ class Made:
     @property
     def random(self) -> bool:
         """Whether it, or a call among its arguments, draws random numbers."""
-        return draws(self.target) or any(made.random for made in self.inner())
+        return is_random(self.target) or any(made.random for made in self.inner())
 
     def inner(self) -> Iterator["Made"]:
         """The calls among its arguments."""
-        return (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Made))
+        return calls_in((self.args, self.kwargs))
 
 
 @final
@@ -78,8 +79,8 @@ class Fill:
     @property
     def random(self) -> bool:
         """Whether it draws random numbers, itself or in its arguments."""
-        inner = (leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Made))
-        return draws(self.target) or any(made.random for made in inner)
+        inner = calls_in((self.args, self.kwargs))
+        return is_random(self.target) or any(made.random for made in inner)
 
     @property
     def whole(self) -> bool:
@@ -88,10 +89,15 @@ class Fill:
         return over and (self.owner, self.name) not in owned(self.args)
 
 
+def calls_in(value: Any) -> Iterator[Made]:
+    """The calls that stand in arguments, without those among their own arguments."""
+    return (leaf for leaf in leaves(value, subclasses=True) if isinstance(leaf, Made))
+
+
 def owned(value: Any) -> set[tuple[nn.Module, str]]:
     """The parameters and buffers whose values stand in arguments, however deep."""
     found: set[tuple[nn.Module, str]] = set()
-    for leaf in leaves(value):
+    for leaf in leaves(value, subclasses=True):
         if isinstance(leaf, Owned):
             found.add((leaf.owner, leaf.name))
         elif isinstance(leaf, Made):
@@ -102,52 +108,13 @@ def owned(value: Any) -> set[tuple[nn.Module, str]]:
 def with_copies(value: Any, memo: dict[int, Any]) -> Any:
     """Calls and their arguments, with all modules and parameters in them replaced by their deep
     copies, and everything else shared."""
+    return rebuild(value, lambda leaf: _copied(leaf, memo), subclasses=True)
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if isinstance(value, nn.Module | nn.Parameter):
         return copy.deepcopy(value, memo)
     if isinstance(value, Made | Owned | Fill):
         changed = {f.name: with_copies(getattr(value, f.name), memo) for f in fields(value)}
         return replace(value, **changed)
-    if isinstance(value, tuple):
-        return tuple(with_copies(item, memo) for item in value)
-    if isinstance(value, list):
-        return [with_copies(item, memo) for item in value]
-    if isinstance(value, dict):
-        return {name: with_copies(item, memo) for name, item in value.items()}
     return value
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """What stands in arguments, however deep in containers and slices."""
-    if isinstance(value, tuple | list):
-        for item in value:
-            yield from leaves(item)
-    elif isinstance(value, dict):
-        yield from leaves([*value.values()])
-    elif isinstance(value, slice):
-        yield from leaves((value.start, value.stop, value.step))
-    else:
-        yield value
-
-
-# Functions, by name
-
-RANDOM_FILLS = {"uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_",
-                "log_normal_", "cauchy_", "trunc_normal_", "xavier_uniform_", "xavier_normal_",
-                "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
-                "trunc_normal_tf_", "variance_scaling_", "lecun_normal_",
-                "lecun_uniform_"}  # fmt: skip
-PLAIN_FILLS = {"zero_", "fill_", "copy_", "constant_", "ones_", "zeros_", "eye_", "dirac_"}
-
-
-def overwrites(target: str) -> bool:
-    """Whether a call leaves nothing of the values a tensor had."""
-    return _name(target) in RANDOM_FILLS or _name(target) in PLAIN_FILLS
-
-
-def draws(target: str) -> bool:
-    """Whether a call draws random numbers."""
-    return _name(target) in RANDOM_FILLS or is_random(target)
-
-
-def _name(target: str) -> str:
-    return target.rpartition(":")[2].rpartition(".")[2]

@@ -7,7 +7,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from runner.nn.recording.initial_values import Made, leaves
+from runner.nested import leaves, rebuild
+from runner.nn.recording.initial_values import Made
 from runner.nn.recording.randomness import Chance, draws_anew
 from runner.nn.recording.tensor_history import (
     History,
@@ -73,7 +74,7 @@ class Ledger:
         if isinstance(value, Seen):
             return self.is_random(value.tensor)
         if isinstance(value, Made):
-            inner = [*leaves((value.args, value.kwargs))]
+            inner = leaves((value.args, value.kwargs), subclasses=True)
             return draws_anew(value.target, value.kwargs) or any(map(self.gives_random, inner))
         return isinstance(value, float) and len(repr(value)) > WRITTEN and self.chance.foreign()
 
@@ -89,16 +90,14 @@ class Ledger:
         return Made(target_of(function), function, here, named, self.tick())
 
     def _now(self, value: Any) -> Any:
-        """Arguments, with what is known of the tensors in them."""
-        if isinstance(value, Tensor):
-            return self.value(value)
-        if isinstance(value, tuple):  # a torch.Size too
-            return tuple(map(self._now, value))
-        if isinstance(value, list):
-            return [*map(self._now, value)]
-        if isinstance(value, dict):
-            return {name: self._now(item) for name, item in value.items()}
-        return value
+        """Arguments, with what is known of the tensors in them; containers become plain ones."""
+        return rebuild(value, self._leaf_now)
+
+    def _leaf_now(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return self.value(leaf)
+        plain = next((kind for kind in (tuple, list, dict) if isinstance(leaf, kind)), None)
+        return leaf if plain is None else self._now(plain(leaf))
 
     def value(self, tensor: Tensor) -> Made | Seen:
         """What a tensor holds now."""

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import torch
 
-from runner.nn.recording.initial_values import draws
+from runner.operators import is_random
 
 READS = {"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool__", "__index__",
          "__complex__"}  # fmt: skip
@@ -34,7 +34,7 @@ def draws_anew(target: str, kwargs: Mapping[str, Any]) -> bool:
     """Whether a call draws numbers that follow from the seed of the program; those of a generator
     of its own do not."""
     generator = kwargs.get("generator")
-    return draws(target) and (generator is None or generator is torch.default_generator)
+    return is_random(target) and (generator is None or generator is torch.default_generator)
 
 
 def _foreign_states() -> tuple[Any, ...]:

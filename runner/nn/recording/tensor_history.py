@@ -1,6 +1,5 @@
 """What happened to the memory of each tensor: how it was made, and all that changed it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, UntypedStorage, nn
 from torch.nn.parameter import is_lazy
 
+from runner.nested import leaves
 from runner.nn.recording.initial_values import Made, Owned
 
 Geometry = tuple[Any, ...]
@@ -90,12 +90,6 @@ def geometry_of(tensor: Tensor) -> Geometry:
     return tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def tensors_in(argument: Any) -> Iterator[Tensor]:
+def tensors_in(argument: Any) -> list[Tensor]:
     """The tensors among arguments."""
-    if isinstance(argument, Tensor):
-        yield argument
-    elif isinstance(argument, tuple | list):
-        for item in argument:
-            yield from tensors_in(item)
-    elif isinstance(argument, dict):
-        yield from tensors_in([*argument.values()])
+    return [leaf for leaf in leaves(argument, subclasses=True) if isinstance(leaf, Tensor)]

@@ -19,6 +19,7 @@ from torch.nn.modules.module import (
 )
 from torch.overrides import TorchFunctionMode
 
+from runner.nested import leaves
 from runner.nn.build import is_leaf
 from runner.nn.recording.call_stack import (
     INIT,
@@ -30,7 +31,7 @@ from runner.nn.recording.call_stack import (
     initializer_call,
     starts_over,
 )
-from runner.nn.recording.initial_values import Made, Owned, leaves, overwrites
+from runner.nn.recording.initial_values import Made, Owned
 from runner.nn.recording.provenance import Ledger
 from runner.nn.recording.randomness import READS
 from runner.nn.recording.tensor_history import (
@@ -54,6 +55,7 @@ from runner.nn.recording.torch_functions import (
     unseen,
     unwatched,
 )
+from runner.operators import overwrites
 
 
 @final

@@ -12,7 +12,7 @@ from runner.graph.codegen.unit_forms import access, located
 from runner.graph.ir.argument import leaves_and_calls, map_made
 from runner.graph.ir.signature import signature
 from runner.graph.ir.unit import SET, Call, Place, Start, Unit
-from runner.nn.recording.initial_values import draws
+from runner.operators import is_random
 
 _COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")
 _LOOP_FROM = 3  # units that are filled alike
@@ -114,7 +114,8 @@ def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Place]) -> b
     if place is None or not (any(late[place[0] :]) or any(place < other for other in weights)):
         return False
     inner = leaves_and_calls((start.args, {**start.kwargs}))
-    return any(map(draws, [start.target, *(part.target for part in inner if type(part) is Call)]))
+    targets = [start.target, *(part.target for part in inner if type(part) is Call)]
+    return any(map(is_random, targets))
 
 
 def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:

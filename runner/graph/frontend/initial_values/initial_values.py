@@ -25,7 +25,7 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
 from runner.nn.build import is_leaf
 from runner.nn.recording.attribution import own_tensors
-from runner.nn.recording.initial_values import Fill, Made, Owned, leaves, owned
+from runner.nn.recording.initial_values import Fill, Made, Owned, calls_in, owned
 from runner.nn.recording.record import record_of
 
 Key = tuple[int, str]  # the id of a module, and the name of a tensor of it
@@ -185,7 +185,7 @@ class FirstValues:
         if not fill.repeatable or any(m not in inside for m, _ in owned((fill.args, fill.kwargs))):
             return False
         if fill.target == "operator:setitem" and all(
-            any(isinstance(leaf, Made) and leaf.random for leaf in leaves(arg)) for arg in fill.args
+            any(made.random for made in calls_in(arg)) for arg in fill.args
         ):
             return False  # Python draws what stands on the right first
         try:

@@ -14,7 +14,7 @@ from runner.graph.frontend.torchscript.compile import Reader
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight
 from runner.nn.recording.attribution import own_tensors
-from runner.nn.recording.initial_values import overwrites
+from runner.operators import overwrites
 
 
 @final

@@ -12,7 +12,8 @@ from runner.errors import GraphError
 from runner.graph.frontend.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Unit, held
-from runner.nn.recording.initial_values import Made, Owned, draws, leaves
+from runner.nn.recording.initial_values import Made, Owned
+from runner.operators import is_random
 
 Places = Mapping[int, tuple[Unit, str]]  # by the id of a module: its unit, and its path inside
 
@@ -26,11 +27,10 @@ _LARGEST = 1 << 20  # numbers in a tensor that is made again, to see whether it 
 
 def draws_of(made: Made) -> Iterator[int]:
     """When the random numbers of a value were drawn."""
-    if draws(made.target):
+    if is_random(made.target):
         yield made.order
-    for leaf in leaves((made.args, made.kwargs)):
-        if isinstance(leaf, Made):
-            yield from draws_of(leaf)
+    for inner in made.inner():
+        yield from draws_of(inner)
 
 
 def gives(made: Made, tensor: Tensor) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError
+from runner.operators import CHANGES_CONTAINER
 
 FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
 HIDDEN = "_desugared_"  # what the names of variables begin with that the source does not have
@@ -26,10 +27,7 @@ TYPES = {
     "Layout": ("strided", "sparse_coo"),
 }  # fmt: skip
 _KINDS = {"TensorType": "Tensor", "ListType": "List", "DictType": "Dict", "StringType": "String"}
-CHANGES_LIST = frozenset(
-    {"append", "extend", "insert", "clear", "reverse", "sort", "remove", "add_", "pop",
-     "_set_item", "Delete", "update", "setdefault", "popitem"}
-)  # fmt: skip
+CHANGES_LIST = CHANGES_CONTAINER | {"add_", "_set_item", "Delete"}
 _PASSES_ON = frozenset(  # what gives a list or dict itself, or holds it
     {"TupleConstruct", "ListConstruct", "DictConstruct", "unchecked_cast", "annotate",
      "unchecked_unwrap_optional", "_unwrap_optional"}

@@ -1,6 +1,7 @@
 """Calls that do something beside giving a value, so that twice is not once."""
 
 import ast
+import builtins
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source
 from runner.operators import (
     Facts,
+    acts,
     function_facts,
     gives_unsaid_view,
     is_random,
@@ -17,11 +19,6 @@ from runner.operators import (
 )
 
 _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
-_BUILTINS = frozenset(
-    ("len", "int", "float", "bool", "str", "isinstance", "hasattr", "range", "list", "tuple", "abs",
-     "min", "max", "sum", "round", "sorted", "zip", "enumerate", "getattr", "slice", "ord", "chr",
-     "any", "all", "divmod", "pow")
-)  # fmt: skip
 
 
 def may_act(source: Source, node: ast.AST) -> bool:
@@ -78,7 +75,8 @@ def writes(call: ast.Call, facts: Facts) -> bool:
 
 def _acts(source: Source, call: ast.Call) -> bool:
     function = source.value_of(call.func)
-    if isinstance(function, type) or getattr(function, "__name__", "") in _BUILTINS:
+    name = getattr(function, "__name__", "")
+    if isinstance(function, type) or (getattr(builtins, name, None) is function and not acts(name)):
         return False
     found = facts_of(source, call)
     return found is None or writes(call, found) or found.fills

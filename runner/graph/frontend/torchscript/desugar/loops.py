@@ -13,13 +13,8 @@ from torch import nn
 
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
 from runner.graph.frontend.torchscript.desugar.source import Source, at, copied
+from runner.operators import CHANGES_CONTAINER
 
-_CHANGES = frozenset(
-    {
-        "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update",
-        "setdefault", "popitem",
-    }
-)  # fmt: skip
 _VIEWS = frozenset({"items", "keys", "values"})
 _ANYTHING = "?"  # the root of what may be any list that is known elsewhere
 
@@ -213,7 +208,7 @@ def _changed(statement: ast.stmt, *, dict_too: bool) -> Iterator[tuple[ast.expr,
     """What a statement may change the length of, and whether it is only a list by its name."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+            if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGES_CONTAINER:
                 yield node.func.value, False
             given = [] if _keeps_nothing(node) else node.args
             yield from ((part, True) for part in given if isinstance(part, ast.Name))
