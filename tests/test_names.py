@@ -110,12 +110,6 @@ STATE: set[str] = {
     "graph/frontend/torchscript/stubs.py: keyword_only",
     "graph/interpreter/shape_propagation.py: _memory",
     "graph/interpreter/shape_propagation.py: _modules",
-    "graph/ir/lint_function.py: _linted",
-    "graph/ir/symbolic.py: _closed",
-    "graph/ir/symbolic.py: _has_choices",
-    "graph/ir/symbolic.py: _labels",
-    "graph/transforms/reconstruct.py: _converted",
-    "graph/transforms/resolve_modules.py: _forwards",
     "nn/recording/record.py: _BUILT",
     "nn/recording/torch_functions.py: target_of",
 }

@@ -22,7 +22,7 @@ from runner.graph.ir.width_source import Source
 from runner.graph.weight_transfer.apply import narrowed, start_identities, take_over
 from runner.graph.weight_transfer.comparison import NotCompared, Verdict, compared, outputs
 from runner.graph.weight_transfer.identity_init import NEITHER
-from runner.graph.weight_transfer.plan import Plan, inheritance
+from runner.graph.weight_transfer.plan import TransferPlan, inheritance
 from runner.graph.weight_transfer.report import Claim, Gift, report, share
 from runner.nn.build import sample as building
 from runner.space.sample import Sample
@@ -45,7 +45,7 @@ class Parent(TypedDict):
     """The trained trial that a model starts from."""
 
     trial: int  # whose weights they are
-    plan: Plan
+    plan: TransferPlan
 
 
 @final
@@ -79,7 +79,7 @@ class Heritage(TypedDict):
     sample: Sample  # of the inline choices
     seed: int
     example: list[int] | None  # its shape, without the batch
-    plan: Plan  # from the base model
+    plan: TransferPlan  # from the base model
     parent: NotRequired[Parent]
 
 
@@ -91,7 +91,7 @@ class Tracked:
         self.graph = graph
         self._known: dict[Hashable, Tracks] = {}
 
-    def plan(self, new: "Tracked") -> Plan:
+    def plan(self, new: "Tracked") -> TransferPlan:
         """What a model takes over of the one of this graph."""
         widths = new.graph.widths
         return inheritance(self.graph, self._tracks(widths), new.graph, new._tracks(widths))
@@ -150,7 +150,7 @@ def _compared(model: nn.Module, giver: Giver, example: Sequence[int] | None) -> 
 
 
 def _reasons(
-    model: nn.Module, plan: Plan, state: State, identities: Mapping[str, str]
+    model: nn.Module, plan: TransferPlan, state: State, identities: Mapping[str, str]
 ) -> Sequence[str]:
     """What makes it no wonder that a model computes something else than what it started from."""
     inserted = [f"{path} is {how}" for path, how in identities.items()

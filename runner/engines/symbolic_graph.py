@@ -20,8 +20,8 @@ from runner.graph.frontend.kept_modules import Keep, class_name
 from runner.graph.interpreter.threads import single_threaded
 from runner.graph.ir.graph import Graph
 from runner.graph.transforms.mutator import drop_placeholders
-from runner.graph.transforms.resolve_choices import decided
-from runner.graph.validation.translation_validation import CannotRun, Outcome, validate
+from runner.graph.transforms.resolve_choices import Resolver, decided
+from runner.graph.validation.translation_validation import CannotRun, ValidationOutcome, validate
 from runner.graph.validation.validated_conversion import converted, keep_more
 from runner.nn.build import sample as building
 from runner.nn.equality import differences
@@ -63,7 +63,7 @@ class OpenGraph:
             with uncollected():
                 self._convert()
         while self.graph is not None:
-            graph = decided(self.graph, lookup(sample))
+            graph = self._resolver.decided(lookup(sample))
             if self._agrees(graph, sample):
                 return graph
         return decided(self._alone(sample), lookup(sample))
@@ -82,6 +82,7 @@ class OpenGraph:
             else:
                 with quiet():
                     self.graph = read(model, self._keep)
+                    self._resolver = Resolver(self.graph)
         except Refused as refused:
             self._close(f"Its first or its last candidates together are refused: {refused}")
         except Exception as error:
@@ -101,7 +102,7 @@ class OpenGraph:
         pairs = self._unseen(sample)
         inputs = self._example.inputs if pairs else None
 
-        def check(graph: Graph) -> Outcome:
+        def check(graph: Graph) -> ValidationOutcome:
             return validate(decided(graph, lookup(sample)), model, *(inputs or ()))
 
         with quiet(), single_threaded():

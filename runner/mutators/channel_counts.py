@@ -10,15 +10,15 @@ from runner.graph.ir.node import Spec, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.call_sites import is_in_order, parent_of, sites, write_out
 
-Where = Literal["output", "input"]
+Side = Literal["output", "input"]
 _PLANES = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "MaxPool", "AvgPool")
 _TOKENS = ("Linear", "LayerNorm", "RMSNorm", "Embedding", "MultiheadAttention")
 
 
-Spot = tuple[str, int]  # the path of a unit, and which of its calls, in program order
+CallIndex = tuple[str, int]  # the path of a unit, and which of its calls, in program order
 
 
-def specs_at(graph: Graph, paths: Sequence[str]) -> dict[Spot, dict[Where, Spec | None]]:
+def specs_at(graph: Graph, paths: Sequence[str]) -> dict[CallIndex, dict[Side, Spec | None]]:
     """What units at some paths are given, and give, in all their calls; None where it is no single
     tensor, or not known. Raises GraphError without an example, and for shapes that do not fit."""
     if graph.example is None:
@@ -30,7 +30,7 @@ def specs_at(graph: Graph, paths: Sequence[str]) -> dict[Spot, dict[Where, Spec 
             write_out(parent)
     calls = {path: sites(twin, twin.unit(path)) for path in paths}
     shapes = propagate(twin, Spec((EXAMPLES, *graph.example)))
-    found: dict[Spot, dict[Where, Spec | None]] = {}
+    found: dict[CallIndex, dict[Side, Spec | None]] = {}
     for path, places in calls.items():
         for number, site in enumerate(places):
             known = shapes.specs.get(site.path, {})
@@ -49,14 +49,14 @@ class Spots:
     The shapes are found once, for the graph as it is when the first one is asked for. Channels are
     the second dimension, (N, C, ...), of what convolutions and batch normalizations work on; the
     last one, (N, ..., C), where there are only layers such as Linear and LayerNorm in the unit.
-    Where that says nothing, they are the second dimension of four or five, the last of two or
+    Side that says nothing, they are the second dimension of four or five, the last of two or
     three; of three they are the second one only for one-dimensional convolutions and the like.
     """
 
-    def __init__(self, paths: Sequence[str], where: Where) -> None:
+    def __init__(self, paths: Sequence[str], where: Side) -> None:
         self._paths = [*paths]
         self._where = where
-        self._found: dict[Spot, Spec | None] | None = None
+        self._found: dict[CallIndex, Spec | None] | None = None
 
     def channels(self, graph: Graph, path: str, number: int = 0) -> int:
         """The channels at one of the calls of a unit. Raises GraphError where the shape is not

@@ -14,7 +14,7 @@ from runner.graph.transforms.duplicate import order_children
 from runner.graph.transforms.merge_graphs import graft
 from runner.graph.transforms.reconstruct import made
 from runner.mutators.candidates import call_of, check_candidate, snake
-from runner.mutators.channel_counts import Spots, Where
+from runner.mutators.channel_counts import Side, Spots
 from runner.mutators.selection import Match, Selective, check_listed
 
 
@@ -45,7 +45,7 @@ class Insert(Selective):
         if where not in ("output", "input"):
             raise ConfigError(f"insert: where is {where!r}; it must be 'output' or 'input'.")
         self.insert = insert
-        self.where: Where = where
+        self.where: Side = where
         self._spots: Spots | None = None
 
     def mutate(self, graph: Graph) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, final
 from runner.nested import leaves, rebuild
 
 Argument = Any  # see `runner.graph.ir.node`
-Kind = TypeVar("Kind")
+LeafType = TypeVar("LeafType")
 
 
 @final
@@ -80,7 +80,7 @@ class Made:
 # The leaves of an argument are those of its containers (see `runner.nested`), and of its calls
 
 
-def all_in(argument: Argument, wanted: type[Kind]) -> list[Kind]:
+def all_in(argument: Argument, wanted: type[LeafType]) -> list[LeafType]:
     """All things of a class in an argument, but for those in calls, as often as they are there."""
     return [leaf for leaf in leaves(argument) if type(leaf) is wanted]
 

@@ -23,6 +23,7 @@ class Function(Body):
         self.block = Block(self)
         for parameter in self.parameters:
             self.block.add_input(parameter.name)
+        self.uses: object = None  # what lint found, as long as copies share the function
         self._block, self._before = self.block, self.block.end
 
     # What there is

@@ -37,7 +37,8 @@ class Graph:
 
     `tensors` are constants without a short expression.
     `example` is the shape of one example, without the batch; None where it is not known. `widths`
-    are what sets a width, by the label of the choice that did.
+    are what sets a width, by the label of the choice that did. `converted` are graphs of modules
+    that were made for this graph or a copy, by their source; all copies share them.
     """
 
     def __init__(self, root: Unit) -> None:
@@ -49,6 +50,7 @@ class Graph:
         self.history: list[str] = []  # a sentence for each mutation
         self.example: tuple[int, ...] | None = None
         self.widths: dict[str, list[Source]] = {}
+        self.converted: dict[Any, Graph] = {}
 
     def copy(self, copies: dict[Unit, Unit] | None = None) -> "Graph":
         """A copy to be changed; cheap, since functions of units are shared until they are asked
@@ -62,6 +64,7 @@ class Graph:
         twin.history = [*self.history]
         twin.example = self.example
         twin.widths = {**self.widths}
+        twin.converted = self.converted
         return twin
 
     def shape(self) -> tuple[int, ...]:
@@ -195,7 +198,7 @@ class Graph:
         return counts
 
     def __str__(self) -> str:
-        lines = [*_Units().unit(self.root, "", "")]
+        lines = [*_UnitPrinter().unit(self.root, "", "")]
         for function in self.functions.values():
             lines += ["", *str(function).splitlines()]
         lines += [f"tie {path} = {owner}" for path, owner in self.ties]
@@ -221,7 +224,7 @@ def _tensor(value: object) -> str:
 
 
 @final
-class _Units:
+class _UnitPrinter:
     """Writes units; one that stands in two places is written once."""
 
     def __init__(self) -> None:

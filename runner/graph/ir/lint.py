@@ -23,7 +23,7 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
 
     With `decided`, no choice may be left open.
     """
-    tree = _Tree(graph)
+    tree = _UnitPaths(graph)
     for name, function in graph.functions.items():
         where = f"the function {name!r}"
         _check_name(where, name, function)
@@ -43,7 +43,7 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
 
 
 @final
-class _Tree:
+class _UnitPaths:
     """All units with their paths, those among constructor arguments too."""
 
     def __init__(self, graph: Graph) -> None:

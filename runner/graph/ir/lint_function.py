@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import final
-from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
 from runner.graph.ir.argument import leaves_and_calls
@@ -22,8 +21,7 @@ _PATH = re.compile(r"[^.]+(\.[^.]+)*")
 @final
 @dataclass
 class Uses:
-    """What a function names: by name, how the first node that names it prints. It holds no nodes,
-    since those would keep the function alive."""
+    """What a function names: by name, how the first node that names it prints."""
 
     modules: dict[str, str] = field(default_factory=dict)
     gets: dict[str, str] = field(default_factory=dict)
@@ -35,16 +33,11 @@ class Uses:
     choices: list[str] = field(default_factory=list)  # nodes with a choice left open
 
 
-_linted: WeakKeyDictionary[Function, Uses] = WeakKeyDictionary()
-
-
 def uses_of(function: Function, where: str, *, kept: bool) -> Uses:
     """What a function uses, once its body is checked; for one that is `kept`, remembered."""
-    if kept and function in _linted:
-        return _linted[function]
-    uses = _Body(function, where).check()
-    if kept:
-        _linted[function] = uses
+    uses = function.uses if kept and isinstance(function.uses, Uses) else None
+    uses = uses or _FunctionLint(function, where).check()
+    function.uses = uses if kept else None
     return uses
 
 
@@ -54,7 +47,7 @@ def is_name(text: str) -> bool:
 
 
 @final
-class _Body:
+class _FunctionLint:
     """One pass over the nodes of a function."""
 
     def __init__(self, function: Function, where: str) -> None:

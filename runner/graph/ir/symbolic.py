@@ -1,16 +1,14 @@
-"""What is open in a graph: choices among its arguments, and the units that hold them.
-
-The graph of a space never changes, so what is found of its units and functions is kept.
-"""
+"""What is open in a graph: choices among its arguments, and the units that hold them."""
 
 from collections.abc import Iterator
+from typing import final
 from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
 from runner.graph.ir.argument import Argument, leaves_and_calls
 from runner.graph.ir.constants import PLAIN
 from runner.graph.ir.function import Function
-from runner.graph.ir.unit import Unit, Weight, labels
+from runner.graph.ir.unit import Unit, labels
 from runner.nn.expression import Expression
 
 
@@ -62,69 +60,65 @@ def left_open(argument: Argument) -> str:
     return f"{names or repr(found)} is still open; decide it before generating source."
 
 
-_closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
+@final
+class OpenUnits:
+    """What is open in units and functions of a graph of a space. They are not changed any more, so
+    what is found is kept as long as they are."""
+
+    def __init__(self) -> None:
+        self._closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
+        self._labels: WeakKeyDictionary[Unit, frozenset[str]] = WeakKeyDictionary()
+        self._has_choices: WeakKeyDictionary[Function, bool] = WeakKeyDictionary()
+
+    def is_closed(self, unit: Unit) -> bool:
+        """Whether nothing is open in a unit and below, and no Placeholder waits there."""
+        if unit not in self._closed:
+            self._closed[unit] = False  # for a unit that stands in itself
+            self._closed[unit] = (
+                unit.grade != "open"
+                and unit.name != "Placeholder"
+                and not is_open([unit.call, *_contents(unit)])
+                and not any(map(self.has_choices, unit.functions.values()))
+                and all(child is None or self.is_closed(child) for child in unit.children.values())
+            )
+        return self._closed[unit]
+
+    def labels(self, unit: Unit) -> frozenset[str]:
+        """The labels of all that is open in a unit and below, but for its own constructor call."""
+        if unit not in self._labels:
+            self._labels[unit] = frozenset()  # for a unit that stands in itself
+            functions = filter(self.has_choices, unit.functions.values())
+            nodes = [(n.args, {**n.kwargs}) for f in functions for n in f.block.walk()]
+            found = {*labels(unit)} if unit.grade == "open" else set()
+            found |= self.labels_in([*_contents(unit), nodes])
+            for child in unit.children.values():
+                if child is not None and not self.is_closed(child):
+                    found |= self.labels(child) | self.labels_in(child.call)
+            self._labels[unit] = frozenset(found)
+        return self._labels[unit]
+
+    def labels_in(self, argument: Argument) -> frozenset[str]:
+        """The labels of all choices that are open anywhere in an argument, units included."""
+        found: set[str] = set()
+        for leaf in leaves_and_calls(argument):
+            if isinstance(leaf, Expression):
+                found.update(choice.label for choice in leaf.choices)
+            elif type(leaf) is Unit:
+                found |= self.labels(leaf) | self.labels_in(leaf.call)
+        return frozenset(found)
+
+    def has_choices(self, function: Function) -> bool:
+        """Whether a node of a function has a choice among its arguments."""
+        if function not in self._has_choices:
+            nodes = function.block.walk()
+            self._has_choices[function] = any(is_open((n.args, {**n.kwargs})) for n in nodes)
+        return self._has_choices[function]
 
 
-def is_closed(unit: Unit) -> bool:
-    """Whether nothing is open in a unit and below, and no Placeholder waits there."""
-    if unit not in _closed:
-        _closed[unit] = False  # for a unit that stands in itself
-        _closed[unit] = (
-            unit.grade != "open"
-            and unit.name != "Placeholder"
-            and not any(map(is_open, (unit.call, unit.attributes)))
-            and not any(is_open((s.args, {**s.kwargs}, s.part)) for s in unit.starts)
-            and not any(map(_is_open_weight, (*unit.parameters.values(), *unit.buffers.values())))
-            and not any(map(has_choices, unit.functions.values()))
-            and all(child is None or is_closed(child) for child in unit.children.values())
-        )
-    return _closed[unit]
-
-
-_labels: WeakKeyDictionary[Unit, frozenset[str]] = WeakKeyDictionary()
-
-
-def open_labels(unit: Unit) -> frozenset[str]:
-    """The labels of all that is open in a unit and below, but for its own constructor call."""
-    if unit not in _labels:
-        _labels[unit] = frozenset()  # for a unit that stands in itself
-        weights = [
-            w and (w.shape, w.start) for w in (*unit.parameters.values(), *unit.buffers.values())
-        ]
-        calls = [(start.args, {**start.kwargs}, start.part) for start in unit.starts]
-        nodes = [(n.args, {**n.kwargs}) for f in unit.functions.values() if has_choices(f)
-                 for n in f.block.walk()]  # fmt: skip
-        found = set(labels(unit) if unit.grade == "open" else ())
-        found.update(*map(labels_in, (unit.attributes, weights, calls, nodes)))
-        for child in unit.children.values():
-            if child is not None and not is_closed(child):
-                found |= open_labels(child) | labels_in(child.call)
-        _labels[unit] = frozenset(found)
-    return _labels[unit]
-
-
-def labels_in(argument: Argument) -> frozenset[str]:
-    """The labels of all choices that are open anywhere in an argument, units included."""
-    found: set[str] = set()
-    for leaf in leaves_and_calls(argument):
-        if isinstance(leaf, Expression):
-            found.update(choice.label for choice in leaf.choices)
-        elif type(leaf) is Unit:
-            found |= open_labels(leaf) | labels_in(leaf.call)
-    return frozenset(found)
-
-
-def _is_open_weight(weight: Weight | None) -> bool:
-    return weight is not None and is_open((weight.shape, weight.start))
-
-
-_has_choices: WeakKeyDictionary[Function, bool] = WeakKeyDictionary()
-
-
-def has_choices(function: Function) -> bool:
-    """Whether a node of a function has a choice among its arguments; functions are shared by
-    copies of a graph, so this is looked up once for all of them."""
-    if function not in _has_choices:
-        nodes = function.block.walk()
-        _has_choices[function] = any(is_open((n.args, {**n.kwargs})) for n in nodes)
-    return _has_choices[function]
+def _contents(unit: Unit) -> list[Argument]:
+    """What stands as arguments in a unit, but for its call and its nodes."""
+    weights = [
+        w and (w.shape, w.start) for w in (*unit.parameters.values(), *unit.buffers.values())
+    ]
+    starts = [(start.args, {**start.kwargs}, start.part) for start in unit.starts]
+    return [unit.attributes, weights, starts]

@@ -21,7 +21,7 @@ RESERVED = frozenset(dir(nn.Module()))  # names that a child cannot have: "forwa
 
 # Parameters and buffers, and the calls that fill them
 
-Place = tuple[int, int]
+ConstructionTime = tuple[int, int]
 """When something is done in a constructor: the number of children that are made before it, and its
 number among all that is done."""
 
@@ -33,7 +33,7 @@ class Weight:
 
     `start` is None when only shape and dtype are known; a parameter then starts uninitialized
     (something in `Unit.starts` fills it) and a buffer with zeros. `place` is when it is made, where
-    that matters for the random numbers it draws: see `Place`.
+    that matters for the random numbers it draws: see `ConstructionTime`.
     """
 
     shape: tuple[Any, ...]  # of ints, or of choices left open
@@ -41,7 +41,7 @@ class Weight:
     requires_grad: bool = True
     persistent: bool = True  # of a buffer: whether it is in the state_dict
     start: Argument = None
-    place: Place | None = None
+    place: ConstructionTime | None = None
 
 
 @final
@@ -53,7 +53,7 @@ class Start:
     `part` are calls that lead from the tensor to the part of it that is filled, each without its
     first argument: for `self.head.weight[0].zero_()`, one of `operator:getitem(0)`. Arguments may
     hold what other tensors of the model held by then: see `held`. `place` is when it is done,
-    see `Place`; None for at the end.
+    see `ConstructionTime`; None for at the end.
     """
 
     unit: "Unit"  # the unit below, or this one, that owns the tensor
@@ -62,7 +62,7 @@ class Start:
     args: tuple[Argument, ...] = ()
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
     part: tuple[Call, ...] = ()
-    place: Place | None = None
+    place: ConstructionTime | None = None
 
     @property
     def reads(self) -> "set[Unit]":

@@ -24,7 +24,7 @@ from runner.graph.ir.memory_effects import (
 )
 from runner.graph.ir.node import Block, Node, Value, values_in
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.call_graph import CallGraph, Owner, Place
+from runner.graph.transforms.call_graph import CallGraph, Owner, ProgramPoint
 from runner.graph.transforms.call_sites import is_in_order
 
 Point = tuple[Hashable, Hashable]  # (owner, value), (unit, "in"), (unit, "out"), (unit, ".name")
@@ -36,7 +36,7 @@ class Write:
     """A place that changes a tensor in place; `unit` is the module that does it, where telling it
     `inplace=False` would end that."""
 
-    place: Place
+    place: ProgramPoint
     unit: Unit | None = None
 
 
@@ -114,7 +114,9 @@ class Aliases:
                 self._edge((unit, "in"), (child, "in"))
                 self._edge((child, "out"), (unit, "in"))
 
-    def _basic(self, unit: Unit, given: list[Point], made: list[Point], place: Place) -> None:
+    def _basic(
+        self, unit: Unit, given: list[Point], made: list[Point], place: ProgramPoint
+    ) -> None:
         """A run of a unit that is not looked into."""
         if works_in_place(unit):
             for point in given[:1]:
@@ -220,7 +222,7 @@ class Aliases:
         if facts.fills or (node.target == "operator:setitem" and may_be_list(node.args[0])):
             self._edges(given[1:], given[:1])
 
-    def _unknown(self, place: Place, given: list[Point], made: list[Point]) -> None:
+    def _unknown(self, place: ProgramPoint, given: list[Point], made: list[Point]) -> None:
         for point in given:
             self.writes[point].append(Write(place))
         self._edges(given, made)

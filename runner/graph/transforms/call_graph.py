@@ -10,7 +10,7 @@ from runner.graph.ir.unit import Unit
 from runner.graph.transforms.call_sites import behind, is_in_order
 
 Owner = Unit | None  # whose code a function is; None for the graph's own functions
-Place = tuple[Owner, Node | None]  # a node in the code of a unit, or a unit that others run
+ProgramPoint = tuple[Owner, Node | None]  # a node in the code of a unit, or a unit that others run
 
 
 @final
@@ -32,11 +32,11 @@ class CallGraph:
         """Notes a call of a unit by a node in the code of another one."""
         self.calls[unit].append((owner, function_of(node), node))
 
-    def runs_after(self, place: Place) -> set[Place]:
+    def runs_after(self, place: ProgramPoint) -> set[ProgramPoint]:
         """All places that may be executed after one was."""
         return _After(self).of(place)
 
-    def runs_in(self, unit: Unit) -> set[Place]:
+    def runs_in(self, unit: Unit) -> set[ProgramPoint]:
         """All places that are executed when a unit is called."""
         return _After(self).within(unit)
 
@@ -57,11 +57,11 @@ class _After:
 
     def __init__(self, graph: CallGraph) -> None:
         self._graph = graph
-        self._found: set[Place] = set()
+        self._found: set[ProgramPoint] = set()
         self._whole: set[tuple[Owner, str]] = set()  # functions that run as a whole
         self._left: set[tuple[Owner, Any]] = set()
 
-    def of(self, place: Place) -> set[Place]:
+    def of(self, place: ProgramPoint) -> set[ProgramPoint]:
         unit, node = place
         if node is not None:
             self._behind(unit, node)
@@ -69,7 +69,7 @@ class _After:
             self._behind_unit(unit)
         return self._found
 
-    def within(self, unit: Unit) -> set[Place]:
+    def within(self, unit: Unit) -> set[ProgramPoint]:
         self._unit(unit)
         return self._found
 

@@ -1,17 +1,16 @@
 """InputChoices that are decided: they have no weights, so their calls become what they do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Node, Parameter
-from runner.graph.ir.node import Value as Result
+from runner.graph.ir.node import Node, Parameter, Value
 from runner.graph.ir.unit import Unit
-from runner.space.choice import Choice, Value
+from runner.nn.expression import Ask
 
 
-def input_choice(unit: Unit, ask: Callable[[Choice], Value]) -> Unit:
+def input_choice(unit: Unit, ask: Ask) -> Unit:
     """A unit that picks and reduces; calls of it are later replaced by what it does."""
     facts = unit.facts
     chosen = ask(facts["choice"]) if facts["choice"] is not None else facts["chosen"]
@@ -79,18 +78,18 @@ def _inline(function: Function, node: Node, pick: Unit) -> None:
         picked = [*_items(function, given, pick.facts["chosen"])]
         result = reduce_inputs(function, picked, pick.facts["reduction"])
     [old] = node.outputs
-    if isinstance(result, Result) and not result.name and result.users.keys() <= {node}:
+    if isinstance(result, Value) and not result.name and result.users.keys() <= {node}:
         result.name = old.name
     old.replace_all_uses_with(result)
     function.erase_node(node)
-    source = given.node if isinstance(given, Result) else None
+    source = given.node if isinstance(given, Value) else None
     if source is not None and source.op == "list" and not source.users:
         function.erase_node(source)
 
 
 def _items(function: Function, given: Argument, chosen: Sequence[int]) -> Iterator[Argument]:
     """Some elements of a list: themselves where they are known, else by their index."""
-    source = given.node if isinstance(given, Result) else None
+    source = given.node if isinstance(given, Value) else None
     if source is not None and source.op == "list" and len(source.users) == 1:
         given = [*source.args]  # nobody else has the list, so it is as it was made
     for i in chosen:

@@ -11,7 +11,7 @@ from runner.graph.ir.memory_effects import may_give, unit_shares, works_in_place
 from runner.graph.ir.node import Node, Parameter, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.alias_analysis import Aliases, Point, Write
-from runner.graph.transforms.call_graph import Place
+from runner.graph.transforms.call_graph import ProgramPoint
 from runner.graph.transforms.call_sites import sites
 
 _MAKERS = ("Conv", "Linear", "Norm")  # in names of classes that need what they gave no more
@@ -62,7 +62,7 @@ def _is_shared(point: Point) -> bool:
 
 
 def _elsewhere(
-    aliases: Aliases, points: Iterable[Point], place: Place, without: Iterable[Point]
+    aliases: Aliases, points: Iterable[Point], place: ProgramPoint, without: Iterable[Point]
 ) -> list[Write]:
     """The writes, after a place, to what it is given, or to anything that has the same memory."""
     found = aliases.sharing(points, without=without)

@@ -12,7 +12,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit, Weight, joined
 
-Names = dict[str, str]  # as they were, and as they are now, where that differs
+Renames = dict[str, str]  # as they were, and as they are now, where that differs
 
 
 def graft(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
@@ -36,9 +36,9 @@ def graft(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
     return path
 
 
-def _new_names(here: dict[str, Any], there: dict[str, Any], same: Callable[..., bool]) -> Names:
+def _new_names(here: dict[str, Any], there: dict[str, Any], same: Callable[..., bool]) -> Renames:
     """New names for what stands there under a name that is something else here."""
-    names: Names = {}
+    names: Renames = {}
     for name, thing in there.items():
         if name in here and not same(here[name], thing):
             number = 2
@@ -48,7 +48,7 @@ def _new_names(here: dict[str, Any], there: dict[str, Any], same: Callable[..., 
     return names
 
 
-def _rename_functions(graph: Graph, names: Names) -> None:
+def _rename_functions(graph: Graph, names: Renames) -> None:
     targets = {f":{old}": f":{new}" for old, new in names.items()}
     for function in _functions(graph, lambda f: any(n.target in targets for n in f.nodes)):
         for node in function.nodes:
@@ -60,7 +60,7 @@ def _rename_functions(graph: Graph, names: Names) -> None:
     graph.functions = renamed
 
 
-def _rename_tensors(graph: Graph, names: Names) -> None:
+def _rename_tensors(graph: Graph, names: Renames) -> None:
     def new(argument: Argument) -> Argument:
         return _renamed(argument, names)
 
@@ -86,7 +86,7 @@ def _rename_tensors(graph: Graph, names: Names) -> None:
     graph.tensors = {names.get(name, name): tensor for name, tensor in graph.tensors.items()}
 
 
-def _of_renamed(weight: Weight | None, names: Names) -> Weight | None:
+def _of_renamed(weight: Weight | None, names: Renames) -> Weight | None:
     return weight and replace(weight, start=_renamed(weight.start, names))
 
 
@@ -103,7 +103,7 @@ def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Functio
     return found
 
 
-def _renamed(argument: Argument, names: Names) -> Argument:
+def _renamed(argument: Argument, names: Renames) -> Argument:
     """An argument with other names for the tensors in it."""
 
     def renamed(leaf: Argument) -> Argument:

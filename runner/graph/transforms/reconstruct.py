@@ -1,7 +1,6 @@
 """Makes modules by a call of their constructor, and units of a graph anew by another one."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +18,6 @@ from runner.graph.transforms.merge_graphs import graft
 from runner.nn.recording.record import recording
 
 _KEPT = 256
-_converted: dict[tuple[Any, ...], Graph] = {}  # by the source that makes it, and what is kept
 
 
 def made(call: Call, graph: Graph) -> Graph:
@@ -40,11 +38,11 @@ def made(call: Call, graph: Graph) -> Graph:
     if named:
         return convert(_built(text, alone), keep)
     key = text, locate(call.target), names
-    if key not in _converted:
-        if len(_converted) >= _KEPT:
-            _converted.clear()
-        _converted[key] = convert(_built(text, alone), keep)
-    return _converted[key]
+    if key not in graph.converted:
+        if len(graph.converted) >= _KEPT:
+            graph.converted.clear()
+        graph.converted[key] = convert(_built(text, alone), keep)
+    return graph.converted[key]
 
 
 def _kept_classes(graph: Graph) -> frozenset[str]:

@@ -11,7 +11,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument, Block, Body, Node, Value, map_values, values_in
 from runner.graph.ir.unit import Unit
 
-Key = tuple[Any, ...]  # what a value is, in a function and in all copies of it
+ValueKey = tuple[Any, ...]  # what a value is, in a function and in all copies of it
 
 
 @final
@@ -81,7 +81,7 @@ def _functions(graph: Graph) -> Iterator[tuple[str, Unit, Function]]:
 def _in_function(path: str, function: Function, nodes: Mapping[Node, Node]) -> Iterator[Rerouted]:
     """What was rerouted in a function; `nodes` are those of the unmutated graph, by their roots."""
     here = {_root(node): node for node in function.block.walk()}
-    found: dict[tuple[Key, Value], Rerouted] = {}
+    found: dict[tuple[ValueKey, Value], Rerouted] = {}
     for node in here.values():
         before = nodes.get(_root(node))
         if before is None:
@@ -118,7 +118,7 @@ def _root(node: Node) -> Node:
     return node.origin or node
 
 
-def _key(value: Value) -> Key:
+def _key(value: Value) -> ValueKey:
     if value.node is not None:
         return _root(value.node), value.node.outputs.index(value)
     return _root(value.owner.end), value.owner.inputs.index(value)

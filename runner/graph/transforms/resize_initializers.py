@@ -13,8 +13,6 @@ from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls, r
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Start, Weight
 
-Shape = tuple[int, ...]
-
 
 def resized_weight(graph: Graph, weight: Weight, dim: int, size: int) -> Weight:
     """A parameter or buffer with another size in a dimension, and a first value of that size: made
@@ -110,7 +108,7 @@ def _with_size(start: Argument, old: int, new: int) -> list[Argument]:
     return [changed(some) for some in (*([place] for place in places), places) if some]
 
 
-def _shape(graph: Graph, value: Argument) -> Shape | None:
+def _shape(graph: Graph, value: Argument) -> tuple[int, ...] | None:
     """The shape of what an expression gives; None where that is no tensor."""
     if not isinstance(value, Call | Stored):
         return None

@@ -2,40 +2,57 @@
 
 from dataclasses import replace
 from typing import final
+from weakref import WeakValueDictionary
 
 from runner.graph.ir.argument import Argument, Call, rebuild_argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import drop_defaults
-from runner.graph.ir.symbolic import has_choices, is_closed, is_open, labels_in, open_labels
+from runner.graph.ir.symbolic import OpenUnits, is_open
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import inline_inputs
-from runner.graph.transforms.resolve_modules import ANYHOW, CHOSEN, KINDS, Ask, take_anything
-from runner.nn.expression import Expression
+from runner.graph.transforms.resolve_modules import ANYHOW, CHOSEN, KINDS, Forwards, take_anything
+from runner.nn.expression import Ask, Expression
 
 
 def decided(graph: Graph, ask: Ask) -> Graph:
-    """A graph in which every choice is decided: open units are what was chosen, under the same
-    names, and expressions are values.
+    """A graph in which every choice is decided, see `Resolver`."""
+    return Resolver(graph).decided(ask)
 
-    Units in which nothing is open are those of the given graph: copy the result before changing
-    it. `ask` is asked as often as a choice is met, and answers the same each time.
-    """
-    deciding = _Deciding(ask)
-    deciding.unit(graph.root)
-    twin = graph.copy(deciding.done)
-    inline_inputs(twin)
-    take_anything(twin.root)
-    deciding.finish(twin)
-    return twin
+
+@final
+class Resolver:
+    """Decides the choices of the graph of a space, again and again; the graph is not changed."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.open = OpenUnits()
+        self.forwards: Forwards = WeakValueDictionary()
+
+    def decided(self, ask: Ask) -> Graph:
+        """A graph in which every choice is decided: open units are what was chosen, under the same
+        names, and expressions are values.
+
+        Units in which nothing is open are those of the given graph: copy the result before changing
+        it. `ask` is asked as often as a choice is met, and answers the same each time.
+        """
+        deciding = _Deciding(self, ask)
+        deciding.unit(self.graph.root)
+        twin = self.graph.copy(deciding.done)
+        inline_inputs(twin)
+        take_anything(twin.root, self.forwards)
+        deciding.finish(twin)
+        return twin
 
 
 @final
 class _Deciding:
     """One pass over a tree of units; a unit that stands in two places is decided once."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, resolver: Resolver, ask: Ask) -> None:
         self.ask = ask
         self.done: dict[Unit, Unit] = {}
+        self._open = resolver.open
+        self._forwards = resolver.forwards
         self._copies: list[Unit] = []
 
     def unit(self, unit: Unit) -> Unit:
@@ -47,7 +64,8 @@ class _Deciding:
                 chosen = KINDS[chosen.name](chosen, self.ask)
             if ANYHOW in chosen.facts:
                 chosen.facts[CHOSEN] = unit.name != "Cell"
-            if is_closed(chosen):
+                chosen.functions["forward"] = chosen.facts[ANYHOW].forward(self._forwards)
+            if self._open.is_closed(chosen):
                 self.done[chosen] = chosen
             self.done[unit] = self.done.get(chosen) or self._copy(chosen)
         return self.done[unit]
@@ -81,7 +99,7 @@ class _Deciding:
             if child is not None:
                 twin.children[name] = self.unit(child)
         # The constructor makes this again if all that is open here was handed to it.
-        twin.changed |= not open_labels(unit) <= labels_in(unit.call)
+        twin.changed |= not self._open.labels(unit) <= self._open.labels_in(unit.call)
         if (call := unit.call) is not None:
             twin.call = Call(call.target, self.value(call.args), self.value({**call.kwargs}))
             if unit.grade == "basic":
@@ -93,7 +111,7 @@ class _Deciding:
                     shape, start = self.value(weight.shape), self.value(weight.start)
                     weights[name] = replace(weight, shape=shape, start=start)
         for name, function in unit.functions.items():
-            if has_choices(function):
+            if self._open.has_choices(function):
                 twin.changed = True
                 for node in twin.edit(name).block.walk():
                     if is_open((node.args, {**node.kwargs})):

@@ -1,19 +1,15 @@
 """The built-in mutators: what becomes of each primitive that a sample decides."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, final
 from weakref import WeakValueDictionary
 
 from runner.graph.ir.argument import Argument, Ref
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Parameter
-from runner.graph.ir.node import Value as Result
+from runner.graph.ir.node import Parameter, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import input_choice
-from runner.nn.expression import Expression
-from runner.space.choice import Choice, Value
-
-Ask = Callable[[Choice], Value]
+from runner.nn.expression import Ask, Expression
 
 
 class Decide(Protocol):
@@ -46,7 +42,7 @@ def _cell(unit: Unit, ask: Ask) -> Unit:
 
 ANYHOW = "anyhow"  # the fact of a decided cell that knows how to be called in any way
 CHOSEN = "chosen by another"  # whether a cell is what another choice chose
-_forwards: WeakValueDictionary[object, Function] = WeakValueDictionary()  # by the wiring
+Forwards = WeakValueDictionary[object, Function]  # by the wiring of cells
 
 
 @final
@@ -70,11 +66,6 @@ class _DecidedCell:
             ops.children[str(i)] = node = _modules()
             node.children.update({str(k): op for k, (_, op) in enumerate(chosen)})
             self.states.append([state for state, _ in chosen])
-        self.unit.functions["forward"] = self._forward(anyhow=False)
-
-    def take_anything(self) -> Function:
-        """A forward for callers of all kinds: with one list, or the inputs one by one."""
-        return self._forward(anyhow=True)
 
     def attributes(self) -> dict[str, Argument]:
         """The plain attributes of a `runner.nn.Cell`, for code that reads them."""
@@ -92,13 +83,14 @@ class _DecidedCell:
         nodes = range(self.first, self.first + len(self.states))
         return [node for node in nodes if self.facts["merge_op"] == "all" or node not in read]
 
-    def _forward(self, *, anyhow: bool) -> Function:
+    def forward(self, forwards: Forwards, *, anyhow: bool = False) -> Function:
+        """A forward that takes a list, or anyhow: a list, or the inputs one by one."""
         processors = self.facts["preprocessor"], self.facts["postprocessor"]
         facts = self.facts["merge_op"], self.facts["concat_dim"]
         wiring = anyhow, self.first, *processors, *facts, tuple(map(tuple, self.states))
-        forward = _forwards.get(wiring)  # equal for cells that have the same forward
+        forward = forwards.get(wiring)  # equal for cells that have the same forward
         if forward is None:
-            forward = _forwards[wiring] = self._written(anyhow)
+            forward = forwards[wiring] = self._written(anyhow)
         return forward
 
     def _written(self, anyhow: bool) -> Function:
@@ -140,7 +132,7 @@ class _DecidedCell:
         return value
 
 
-def _listed(function: Function) -> Result:
+def _listed(function: Function) -> Value:
     """A list of the inputs of a cell, as `runner.nn.Cell` makes it of what it is called with."""
     first = function.inputs[0]
     kinds = (Ref("builtins:list"), Ref("builtins:tuple"))
@@ -154,7 +146,7 @@ def _listed(function: Function) -> Result:
     return branch.add_output("inputs")
 
 
-def take_anything(root: Unit) -> None:
+def take_anything(root: Unit, forwards: Forwards) -> None:
     """Give the decided cells of a model a forward that takes its inputs in any way, but for those
     that are called in code of the graph alone, and there with a list."""
     cells = {unit for _, unit in root.walk() if ANYHOW in unit.facts}
@@ -164,7 +156,7 @@ def take_anything(root: Unit) -> None:
         decided: _DecidedCell = cell.facts.pop(ANYHOW)
         del cell.facts[CHOSEN]
         if cell not in known:
-            cell.functions["forward"] = decided.take_anything()
+            cell.functions["forward"] = decided.forward(forwards, anyhow=True)
         if cell in hidden:
             cell.attributes |= decided.attributes()
 
@@ -194,7 +186,7 @@ def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
 
 def _is_list(args: Sequence[Argument]) -> bool:
     first = args[0] if len(args) == 1 else None
-    made = first.node if isinstance(first, Result) else None
+    made = first.node if isinstance(first, Value) else None
     return isinstance(first, list) or (made is not None and made.op == "list")
 
 

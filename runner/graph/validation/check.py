@@ -15,7 +15,14 @@ from runner.graph.frontend.convert import check_model, convert
 from runner.graph.ir.graph import Graph, Note
 from runner.graph.ir.lint import lint
 from runner.graph.ir.unit import Grade
-from runner.graph.validation.equivalence import MODES, Run, all_differences, restored, run, seeded
+from runner.graph.validation.equivalence import (
+    MODES,
+    ModelRun,
+    all_differences,
+    restored,
+    run,
+    seeded,
+)
 
 WAYS = {"as generated": False, "standalone": True}
 
@@ -108,7 +115,7 @@ def _twin(report: Report, graph: Graph, way: str, *, standalone: bool) -> nn.Mod
 
 def _expected(
     model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any], report: Report
-) -> dict[str, Run]:
+) -> dict[str, ModelRun]:
     """How the model itself runs, in the modes in which it does."""
     runs = {}
     for mode in MODES:
@@ -130,7 +137,7 @@ def _compare(
     way: str,
     twin: nn.Module,
     state: Mapping[str, Tensor],
-    expected: Mapping[str, Run],
+    expected: Mapping[str, ModelRun],
     given: tuple[Sequence[Any], Mapping[str, Any]],
 ) -> None:
     if (names := [*twin.state_dict()]) != [*state]:
@@ -140,12 +147,12 @@ def _compare(
         what = f"{way}, {mode} mode"
         report.compared.append(what)
 
-        def again(mode: str = mode) -> Run:
+        def again(mode: str = mode) -> ModelRun:
             twin.load_state_dict(state)
             with restored(twin):
                 return run(twin, *given, mode=mode)
 
-        ours: Run | None = _try(report, f"{what}: running", again)
+        ours: ModelRun | None = _try(report, f"{what}: running", again)
         if ours is not None:
             report.problems += [f"{what}: {text}" for text in all_differences(ours, theirs)]
 

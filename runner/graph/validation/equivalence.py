@@ -20,18 +20,18 @@ RTOL, ATOL = 1e-4, 1e-5
 MODES = {"eval": False, "train": True}
 SEED = 0
 OWN = frozenset(vars(nn.Module())) - {"training"}  # what every module has, and no forward sets
-Leaves = dict[str, Any]  # what a model returns: tensors and plain values, by where they are
+NamedLeaves = dict[str, Any]  # what a model returns: tensors and plain values, by where they are
 
 
 @final
 @dataclass
-class Run:
+class ModelRun:
     """What one run of a model computed, left behind, and drew of random numbers."""
 
-    outputs: Leaves
-    gradients: Leaves
-    buffers: Leaves
-    draws: Leaves = field(default_factory=dict)  # the next number of each random generator
+    outputs: NamedLeaves
+    gradients: NamedLeaves
+    buffers: NamedLeaves
+    draws: NamedLeaves = field(default_factory=dict)  # the next number of each random generator
 
 
 def run(
@@ -40,8 +40,8 @@ def run(
     kwargs: Mapping[str, Any],
     *,
     mode: str,
-    inner: Leaves | None = None,
-) -> Run:
+    inner: NamedLeaves | None = None,
+) -> ModelRun:
     """Runs a model on copies of the inputs, in "eval" or "train" mode, with every random generator
     seeded; in train mode with gradients of all parameters and floating-point inputs.
 
@@ -61,15 +61,17 @@ def run(
             draws = next_draws()
     gradients = gradients_of(model, starts, outputs | (inner or {})) if training else {}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    return Run({name: detached(leaf) for name, leaf in outputs.items()}, gradients, buffers, draws)
+    return ModelRun(
+        {name: detached(leaf) for name, leaf in outputs.items()}, gradients, buffers, draws
+    )
 
 
-def difference(ours: Run, theirs: Run) -> str:
+def difference(ours: ModelRun, theirs: ModelRun) -> str:
     """Where a run differs from the one it should equal, as one sentence; empty if nowhere."""
     return next(iter(all_differences(ours, theirs)), "")
 
 
-def all_differences(ours: Run, theirs: Run) -> Iterator[str]:
+def all_differences(ours: ModelRun, theirs: ModelRun) -> Iterator[str]:
     """A sentence each for outputs, gradients, buffers and random numbers that differ."""
     pairs = [
         (ours.outputs, theirs.outputs, ""),
@@ -106,7 +108,7 @@ def _takes_gradient(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def gradients_of(model: nn.Module, starts: Leaves, outputs: Leaves) -> Leaves:
+def gradients_of(model: nn.Module, starts: NamedLeaves, outputs: NamedLeaves) -> NamedLeaves:
     """The gradients of parameters and inputs, for a fixed random weighting of the outputs."""
     parameters = starts | {n: p for n, p in model.named_parameters() if p.requires_grad}
     generator = torch.Generator().manual_seed(SEED)
@@ -125,7 +127,7 @@ def gradients_of(model: nn.Module, starts: Leaves, outputs: Leaves) -> Leaves:
 # Comparing
 
 
-def unlike_leaves(ours: Leaves, theirs: Leaves, kind: str = "") -> str:
+def unlike_leaves(ours: NamedLeaves, theirs: NamedLeaves, kind: str = "") -> str:
     """The first difference as a sentence, and how many more there are; empty if there is none."""
     if ours.keys() != theirs.keys():
         return f"{kind}names differ: {sorted(ours.keys() ^ theirs.keys())[:4]}."
@@ -180,7 +182,7 @@ def seeded(seed: int = SEED) -> Iterator[None]:
             np.random.set_state(arrays)
 
 
-def next_draws() -> Leaves:
+def next_draws() -> NamedLeaves:
     """The next number of each generator, which tells how many were drawn before."""
     drawn: dict[str, Callable[[], float]] = {
         "torch": lambda: torch.rand((), device="cpu").item(),
@@ -198,7 +200,7 @@ def restored(model: nn.Module) -> Iterator[None]:
     """Puts back modes, parameters, buffers, plain attributes and gradients of a model on exit."""
     modules = [*model.modules()]
     plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
-    held = _Held()
+    held = _Contents()
     for own in plain:
         held.add([value for key, value in own.items() if key != KEY])
     buffers = [(m, n, b, b.detach().clone()) for m in modules for n, b in m._buffers.items()
@@ -223,7 +225,7 @@ def restored(model: nn.Module) -> Iterator[None]:
 
 
 @final
-class _Held:
+class _Contents:
     """The content of lists, dicts, sets and objects, however deep, to be put back."""
 
     def __init__(self) -> None:

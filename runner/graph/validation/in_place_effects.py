@@ -40,8 +40,8 @@ class Placed:
         self.key = (path, unit.cls.target, repr(unit.call))
 
 
-Spot = Rerouted | Placed
-Key = tuple[str, ...]  # of a spot, in all mutated graphs
+CopyPoint = Rerouted | Placed
+CopyKey = tuple[str, ...]  # of a spot, in all mutated graphs
 
 
 @final
@@ -50,14 +50,14 @@ class EffectsValidation:
 
     def __init__(self) -> None:
         self._verdicts: dict[
-            frozenset[Key], frozenset[Key]
+            frozenset[CopyKey], frozenset[CopyKey]
         ] = {}  # of spots: those that need a copy
 
     def validate(self, base: Graph, mutated: Graph, name: str = "") -> None:
         """Puts copies where effects in place reach what they do not reach in `base`, which has a
         `name` among all bases. Does nothing where no example is known, or where the mutated model
         does not take it."""
-        spots: list[Spot] = [*_placed(base, mutated), *rerouted(base, mutated)]
+        spots: list[CopyPoint] = [*_placed(base, mutated), *rerouted(base, mutated)]
         keys = frozenset([(name,), *(spot.key for spot in spots)])
         if mutated.example is None or not spots or self._verdicts.get(keys) == frozenset():
             return
@@ -66,7 +66,7 @@ class EffectsValidation:
         moved = [spot for spot in spots if isinstance(spot, Rerouted)]
         for spot in moved:
             spot.insert()
-        needed: Collection[Spot] = ()
+        needed: Collection[CopyPoint] = ()
         try:
             needed = self._needed(base, mutated, spots, keys, mutated.example)
         except GraphError:  # the mutated model does not run
@@ -83,10 +83,10 @@ class EffectsValidation:
         self,
         base: Graph,
         mutated: Graph,
-        spots: Sequence[Spot],
-        keys: frozenset[Key],
+        spots: Sequence[CopyPoint],
+        keys: frozenset[CopyKey],
         example: tuple[int, ...],
-    ) -> list[Spot]:
+    ) -> list[CopyPoint]:
         """The spots that need a copy. Raises GraphError as `_needed` does."""
         if keys not in self._verdicts:
             with single_threaded():
@@ -107,16 +107,16 @@ def _placed(base: Graph, mutated: Graph) -> Iterator[Placed]:
 
 
 def _needed(
-    base: Graph, mutated: Graph, spots: Sequence[Spot], example: tuple[int, ...]
-) -> list[Spot]:
+    base: Graph, mutated: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]
+) -> list[CopyPoint]:
     """The spots at which only a copy keeps things as they were. Raises GraphError where the model
     cannot be built or does not take the example."""
-    trial = _Trial(mutated, spots, example)
+    trial = _CopyRun(mutated, spots, example)
     found = trial.runs(())
     on = [*spots]
     if _equal(found, trial.runs(on)):
         return []
-    shared = _Shared(base, spots, example).found
+    shared = _SharingRun(base, spots, example).found
     on = [spot for spot in spots if spot not in shared]
     right = trial.runs(on)
     if _equal(found, right):
@@ -131,7 +131,7 @@ def _needed(
 # Runs
 
 
-class _Example(Interpreter):
+class _ExampleRun(Interpreter):
     """Runs a graph on one example, always from the same weights, buffers and random numbers."""
 
     def __init__(self, graph: Graph, example: tuple[int, ...]) -> None:
@@ -152,11 +152,11 @@ class _Example(Interpreter):
 
 
 @final
-class _Trial(_Example):
+class _CopyRun(_ExampleRun):
     """Runs a mutated graph with copies at some spots."""
 
-    def __init__(self, graph: Graph, spots: Sequence[Spot], example: tuple[int, ...]) -> None:
-        self._on: Collection[Spot] = ()
+    def __init__(self, graph: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]) -> None:
+        self._on: Collection[CopyPoint] = ()
         self._copies = {spot.copy: spot for spot in spots if isinstance(spot, Rerouted)}
         super().__init__(graph, example)
         for spot in spots:
@@ -164,7 +164,7 @@ class _Trial(_Example):
                 module = self.builder.module(spot.unit, spot.path)
                 module.register_forward_pre_hook(self._hook(spot), with_kwargs=True)
 
-    def runs(self, on: Collection[Spot]) -> list[list[Any]]:
+    def runs(self, on: Collection[CopyPoint]) -> list[list[Any]]:
         """What the model gives with copies at the spots in `on`, in eval and in train mode."""
         self._on = on
         return [self.run(training=training) for training in (False, True)]
@@ -184,12 +184,12 @@ class _Trial(_Example):
 
 
 @final
-class _Shared(_Example):
+class _SharingRun(_ExampleRun):
     """Runs the unmutated graph: `found` are the spots at which it shares memory, too."""
 
-    def __init__(self, graph: Graph, spots: Sequence[Spot], example: tuple[int, ...]) -> None:
-        self.found: set[Spot] = set()
-        self._pairs: dict[Value, list[tuple[Value, Spot]]] = {}
+    def __init__(self, graph: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]) -> None:
+        self.found: set[CopyPoint] = set()
+        self._pairs: dict[Value, list[tuple[Value, CopyPoint]]] = {}
         for spot in spots:
             if isinstance(spot, Rerouted) and spot.replacement is not None:
                 self._pairs.setdefault(spot.old, []).append((spot.replacement, spot))

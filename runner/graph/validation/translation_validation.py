@@ -22,8 +22,8 @@ from runner.graph.ir.graph import Graph
 from runner.graph.transforms.mutator import drop_placeholders
 from runner.graph.validation.equivalence import (
     MODES,
-    Leaves,
-    Run,
+    ModelRun,
+    NamedLeaves,
     detached,
     difference,
     leaves,
@@ -42,7 +42,7 @@ class CannotRun(GraphError):
 
 @final
 @dataclass(frozen=True)
-class Mismatch:
+class UnitMismatch:
     """The smallest unit that computes something else than its module: its path, and what."""
 
     path: str
@@ -51,34 +51,34 @@ class Mismatch:
 
 @final
 @dataclass
-class Outcome:
+class ValidationOutcome:
     """What validation found of a graph and its model; `skipped`: why a mode was not compared."""
 
     graph: Graph
     model: nn.Module
-    mismatches: list[Mismatch] = field(default_factory=list)
+    mismatches: list[UnitMismatch] = field(default_factory=list)
     skipped: str = ""
 
 
 Given = tuple[Sequence[Any], Mapping[str, Any]]
-Call = tuple[str, Leaves]  # the path of a unit, and what it returned
+RecordedCall = tuple[str, NamedLeaves]  # the path of a unit, and what it returned
 
 
 @final
 @dataclass
-class Seen:
+class ObservedCalls:
     """The outputs of units, call by call: as they were, and as they are, to be differentiated."""
 
-    calls: list[Call] = field(default_factory=list)
-    living: Leaves = field(default_factory=dict)
+    calls: list[RecordedCall] = field(default_factory=list)
+    living: NamedLeaves = field(default_factory=dict)
 
 
-Reference = dict[str, tuple[Run, Seen]]  # by mode
+Reference = dict[str, tuple[ModelRun, ObservedCalls]]  # by mode
 
 
 def validate(
     graph: Graph, model: nn.Module, *inputs: Any, same_buffers: bool = False, **kwargs: Any
-) -> Outcome:
+) -> ValidationOutcome:
     """Holds a graph without open choices against the model it should equal, on an example.
 
     The model is left as it was. With `same_buffers`, buffers that are not saved may have other
@@ -92,24 +92,24 @@ def validate(
             if not _runs(graph, model, given):
                 raise
             text = f"it raises {error}, and what is generated does not"
-            return Outcome(graph, model, [Mismatch("", text)])
+            return ValidationOutcome(graph, model, [UnitMismatch("", text)])
         found = _compared(graph, model, given, reference, same_buffers=same_buffers)
-    return Outcome(graph, model, found, skipped)
+    return ValidationOutcome(graph, model, found, skipped)
 
 
 def _compared(
     graph: Graph, model: nn.Module, given: Given, reference: Reference, *, same_buffers: bool
-) -> list[Mismatch]:
+) -> list[UnitMismatch]:
     """Where the source of a graph differs from its model: written out, in all modes; then as it is
     written for a trial, which may import what has other attributes than its class makes."""
     for standalone in (True, False):
         try:
             twin = _twin(graph, model, standalone=standalone, same_buffers=same_buffers)
         except Exception as error:  # whatever generated source raises
-            return [Mismatch("", f"what is generated fails: {one_line(error)}")]
+            return [UnitMismatch("", f"what is generated fails: {one_line(error)}")]
         for mode in reference if standalone else ("eval",):
             if text := _unlike(graph, twin, given, mode, reference[mode]):
-                whole = Mismatch("", f"in {mode} mode, {text.rstrip('.')}")
+                whole = UnitMismatch("", f"in {mode} mode, {text.rstrip('.')}")
                 return _localized(graph, model, twin, given, mode) or [whole]
     return []
 
@@ -167,7 +167,7 @@ def _copy_buffers(model: nn.Module, twin: nn.Module) -> None:
 
 
 def _unlike(
-    graph: Graph, twin: nn.Module, given: Given, mode: str, expected: tuple[Run, Seen]
+    graph: Graph, twin: nn.Module, given: Given, mode: str, expected: tuple[ModelRun, ObservedCalls]
 ) -> str:
     """What the generated model does otherwise; empty if nothing."""
     theirs, reference = expected
@@ -179,7 +179,7 @@ def _unlike(
     return difference(ours, theirs) or _unlike_calls(seen.calls, reference.calls)
 
 
-def _unlike_calls(ours: Sequence[Call], theirs: Sequence[Call]) -> str:
+def _unlike_calls(ours: Sequence[RecordedCall], theirs: Sequence[RecordedCall]) -> str:
     """The first call inside whose output differs; empty if there is none."""
     if [path for path, _ in ours] != [path for path, _ in theirs]:
         return "other modules are called inside, or in another order"
@@ -190,9 +190,9 @@ def _unlike_calls(ours: Sequence[Call], theirs: Sequence[Call]) -> str:
 
 
 @contextmanager
-def _observed(graph: Graph, model: nn.Module) -> Iterator[Seen]:
+def _observed(graph: Graph, model: nn.Module) -> Iterator[ObservedCalls]:
     """Notes what each unit with code of its own returns."""
-    seen = Seen()
+    seen = ObservedCalls()
 
     def noting(path: str) -> Callable[..., None]:
         def note(module: nn.Module, args: Any, output: Any) -> None:
@@ -224,7 +224,7 @@ def _parts(
 
 def _localized(
     graph: Graph, model: nn.Module, twin: nn.Module, given: Given, mode: str
-) -> list[Mismatch]:
+) -> list[UnitMismatch]:
     """The smallest units that differ on the inputs that the model gives them."""
     calls = _calls(graph, model, given, mode)
     twins = dict(twin.named_modules())
@@ -236,7 +236,7 @@ def _localized(
             if path in twins and (text := _replayed(module, twins[path], args, mode)):
                 wrong[path] = f"in {mode} mode, {text.rstrip('.')}"
                 break
-    return [Mismatch(path, text) for path, text in reversed(wrong.items())]
+    return [UnitMismatch(path, text) for path, text in reversed(wrong.items())]
 
 
 def _calls(graph: Graph, model: nn.Module, given: Given, mode: str) -> dict[str, list[Given]]:

@@ -11,7 +11,12 @@ from runner.graph.frontend.convert import convert as read
 from runner.graph.frontend.kept_modules import Keep, Kept
 from runner.graph.frontend.parametrizations import plain_class
 from runner.graph.ir.graph import Graph, Note
-from runner.graph.validation.translation_validation import CannotRun, Mismatch, Outcome, validate
+from runner.graph.validation.translation_validation import (
+    CannotRun,
+    UnitMismatch,
+    ValidationOutcome,
+    validate,
+)
 
 
 def convert(model: nn.Module, *inputs: Any, **kwargs: Any) -> Graph:
@@ -26,7 +31,7 @@ def convert(model: nn.Module, *inputs: Any, **kwargs: Any) -> Graph:
     return converted(model, Keep(), lambda graph: validate(graph, model, *inputs, **kwargs))
 
 
-def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], Outcome]) -> Graph:
+def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], ValidationOutcome]) -> Graph:
     """The graph of a model, read again with ever more units kept as they are (`keep` grows), until
     `check` finds nothing. A graph that stays wrong has a note that says so (`Note.lost`)."""
     while True:
@@ -44,14 +49,14 @@ def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], Outcome]) -
         return graph
 
 
-def keep_more(keep: Keep, outcome: Outcome) -> bool:
+def keep_more(keep: Keep, outcome: ValidationOutcome) -> bool:
     """Adds the units that validation found wrong, or where those are kept already, what holds them;
     returns whether there was something left to add."""
     progress = [_add(keep, outcome, found) for found in outcome.mismatches]
     return any(progress)
 
 
-def _add(keep: Keep, outcome: Outcome, found: Mismatch) -> bool:
+def _add(keep: Keep, outcome: ValidationOutcome, found: UnitMismatch) -> bool:
     path, whole = found.path, False
     while True:
         module = outcome.model.get_submodule(path)
@@ -85,7 +90,7 @@ def _checked_in_part(model: nn.Module, why: str) -> Note:
     return Note("", type(model).__qualname__, text)
 
 
-def _wrong(model: nn.Module, found: Mismatch) -> Note:
+def _wrong(model: nn.Module, found: UnitMismatch) -> Note:
     where = f"at {found.path!r}, " if found.path else ""
     text = f"Its graph computes something else than the model: {where}{found.text}."
     return Note("", type(model).__qualname__, text, lost=True)

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from runner.graph.weight_transfer.channel_selection import FRESH, Chosen, choose, places, shared_out
 from runner.graph.weight_transfer.identity_init import EXACT, start_as_identity
-from runner.graph.weight_transfer.plan import Cut, Plan, source
+from runner.graph.weight_transfer.plan import Cut, TransferPlan, source
 
 WHOLE = "whole"
 
@@ -25,7 +25,7 @@ class Taken:
 
 
 @torch.no_grad()
-def take_over(model: nn.Module, plan: Plan, old: Mapping[str, Tensor]) -> dict[str, Taken]:
+def take_over(model: nn.Module, plan: TransferPlan, old: Mapping[str, Tensor]) -> dict[str, Taken]:
     """Give a model what it takes over of an old one's state_dict; gives what was taken, by name.
 
     All else stays as it is. Tensors of one size are copied, those of groups that got narrower or
@@ -52,7 +52,7 @@ def _under_all_names(model: nn.Module, taken: Mapping[str, Taken]) -> dict[str, 
     return {name: taken.get(name, known[id(t)]) for name, t in state.items() if id(t) in known}
 
 
-def narrowed(model: nn.Module, plan: Plan, old: Mapping[str, Tensor]) -> list[str]:
+def narrowed(model: nn.Module, plan: TransferPlan, old: Mapping[str, Tensor]) -> list[str]:
     """The tensors of a model that are smaller, in some dimension, than those they start from."""
     pairs = {
         name: (tensor, old.get(source(name, plan["moves"]) or ""))
@@ -66,7 +66,7 @@ def narrowed(model: nn.Module, plan: Plan, old: Mapping[str, Tensor]) -> list[st
     ]
 
 
-def start_identities(model: nn.Module, plan: Plan) -> dict[str, str]:
+def start_identities(model: nn.Module, plan: TransferPlan) -> dict[str, str]:
     """Have inserted modules give what they are given; gives how far each does, by its path."""
     said = {path: start_as_identity(model.get_submodule(path)) for path in plan["identity"]}
     return said | dict.fromkeys(plan["ready"], EXACT)

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from runner.graph.weight_transfer.plan import Cut, Group, Member
+from runner.graph.weight_transfer.plan import ChannelGroup, ChannelMember, Cut
 from runner.graph.weight_transfer.run_length import from_runs
 
 Chosen = Mapping[int, int]  # channel of the new model -> that of the old one it starts from
 FRESH = -1  # the place of what starts from nothing
 
 
-def choose(group: Group, old: Mapping[str, Tensor]) -> Chosen:
+def choose(group: ChannelGroup, old: Mapping[str, Tensor]) -> Chosen:
     """The old channel for each new one of a group, those that are used alike among themselves.
 
     Of too many, the most important are kept, in their order. Too few all stay where they are, and
@@ -34,7 +34,7 @@ def choose(group: Group, old: Mapping[str, Tensor]) -> Chosen:
     return chosen
 
 
-def _importance(group: Group, old: Mapping[str, Tensor]) -> Mapping[int, float]:
+def _importance(group: ChannelGroup, old: Mapping[str, Tensor]) -> Mapping[int, float]:
     """How much a channel counts: the L2 norm of the weights that use it, times that of what makes
     it as large as it is.
 
@@ -67,7 +67,7 @@ def _importance(group: Group, old: Mapping[str, Tensor]) -> Mapping[int, float]:
     }
 
 
-def _norms(member: Member, tensor: Tensor) -> Mapping[int, float] | None:
+def _norms(member: ChannelMember, tensor: Tensor) -> Mapping[int, float] | None:
     """The L2 norm of what a tensor has of each channel; None for one that has no such values."""
     channels, dim = from_runs(member["channels"]), member["dim"]
     if not tensor.is_floating_point() or tensor.shape[dim] != len(channels):

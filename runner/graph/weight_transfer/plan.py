@@ -10,46 +10,48 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit, joined
 from runner.graph.weight_transfer.function_changes import changes
 from runner.graph.weight_transfer.pretrained import forget_loaded
-from runner.graph.weight_transfer.run_length import Runs, to_runs
+from runner.graph.weight_transfer.run_length import RunLengths, to_runs
 
 BLOCKS = "spaces.blocks:"  # classes of ours that are identities at their first values
-Key = tuple[object, ...]  # equal for units that are the same in two graphs of one base model
+UnitKey = tuple[object, ...]  # equal for units that are the same in two graphs of one base model
 
 
-class Member(TypedDict):
+class ChannelMember(TypedDict):
     """A tensor of the old model that has the channels of a group."""
 
     name: str
     dim: int
-    channels: Runs  # at each place of the dimension
+    channels: RunLengths  # at each place of the dimension
     makes: bool  # whether it makes them
     mixes: bool | None  # whether it adds up over them; None: as its layer does it
 
 
-class Group(TypedDict):
+class ChannelGroup(TypedDict):
     """Channels that are chosen together."""
 
-    members: list[Member]
-    classes: list[tuple[Runs, Runs]]  # channels of the old, and of the new model, used alike
+    members: list[ChannelMember]
+    classes: list[
+        tuple[RunLengths, RunLengths]
+    ]  # channels of the old, and of the new model, used alike
 
 
 class Cut(TypedDict):
     """A dimension in which the channels of two models differ."""
 
     group: int  # its place in `Plan.groups`
-    old: Runs  # the channel at each place
-    new: Runs
+    old: RunLengths  # the channel at each place
+    new: RunLengths
     uses: bool  # whether the tensor uses the channels, and does not make them
     mixes: bool | None  # whether it adds up over them; None: as its layer does it
 
 
-class Plan(TypedDict):
+class TransferPlan(TypedDict):
     """What a model starts from; plain JSON, and short for what stayed as it was."""
 
     moves: dict[str, str | None]  # path of a unit -> its path in the old model; see `source`
     identity: list[str]  # paths of inserted units, which are to give what they are given
     ready: list[str]  # those of them that do so at the first values of their class
-    groups: list[Group]
+    groups: list[ChannelGroup]
     cuts: dict[str, dict[str, Cut]]  # tensor of the new model -> dimension -> cut
     changes: list[str]  # what is not meant to leave alone what the old model computes
 
@@ -64,7 +66,7 @@ def mark(graph: Graph) -> Graph:
     return twin
 
 
-def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) -> Plan:
+def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) -> TransferPlan:
     """What a new model takes over of an old one; both were made of one base model, see `mark`.
 
     Units of one class are matched by their origin, those that a mutator made by the place where
@@ -78,7 +80,7 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
     for path, unit in _inserted(new.root, ""):
         if source(path, moves) is None:
             (ready if unit.cls.target.startswith(BLOCKS) else identity).append(path)
-    groups: list[Group] = []
+    groups: list[ChannelGroup] = []
     cuts: dict[str, dict[str, Cut]] = defaultdict(dict)
     for pair in _pairs(moves, old_tracks, new_tracks).values():
         classes = _classes(pair)
@@ -93,9 +95,9 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
             )  # fmt: skip
         label = pair[0].old.group
         runs = [(to_runs(before), to_runs(after)) for before, after in classes]
-        groups.append(Group(members=_members(old_tracks, label), classes=runs))
+        groups.append(ChannelGroup(members=_members(old_tracks, label), classes=runs))
     origins = {path: _origin(path, unit, old, moves) for path, unit, _ in _places(new.root)}
-    return Plan(
+    return TransferPlan(
         moves=moves, identity=identity, ready=ready, groups=groups, cuts=dict(cuts),
         changes=changes(old, new, origins, [*identity, *ready]),
     )  # fmt: skip
@@ -120,14 +122,14 @@ def source(name: str, moves: Mapping[str, str | None]) -> str | None:
 
 def _moves(old: Graph, new: Graph) -> dict[str, str | None]:
     """All units of the new graph that are not where `source` would look for them by itself."""
-    keys: dict[str, Key] = {}
-    known: dict[Key, list[str]] = defaultdict(list)
+    keys: dict[str, UnitKey] = {}
+    known: dict[UnitKey, list[str]] = defaultdict(list)
     for path, unit, above in _places(old.root):
         keys[path] = _key(path, unit, keys.get(above, ()))
         known[keys[path]].append(path)
     moves: dict[str, str | None] = {}
-    here: dict[str, Key] = {}
-    counts: Counter[Key] = Counter()
+    here: dict[str, UnitKey] = {}
+    counts: Counter[UnitKey] = Counter()
     for path, unit, above in _places(new.root):
         key = here[path] = _key(path, unit, here.get(above, ()))
         usual = source(path, moves)
@@ -161,7 +163,7 @@ def _places(root: Unit) -> Iterator[tuple[str, Unit, str]]:
                 stack.append((f"{path}.{name}" if path else name, child, path))
 
 
-def _key(path: str, unit: Unit, above: Key) -> Key:
+def _key(path: str, unit: Unit, above: UnitKey) -> UnitKey:
     if unit.provenance.origin is not None:
         return (unit.provenance.origin, unit.cls.target)
     return (above, path.rpartition(".")[2], unit.cls.target)
@@ -231,7 +233,7 @@ def _signatures(
     return found
 
 
-def _members(tracks: Tracks, group: str) -> list[Member]:
+def _members(tracks: Tracks, group: str) -> list[ChannelMember]:
     return [
         _member(name, dim, track)
         for name, dims in tracks.items()
@@ -240,6 +242,8 @@ def _members(tracks: Tracks, group: str) -> list[Member]:
     ]
 
 
-def _member(name: str, dim: int, track: Track) -> Member:
+def _member(name: str, dim: int, track: Track) -> ChannelMember:
     channels = to_runs(track.channels)
-    return Member(name=name, dim=dim, channels=channels, makes=track.makes, mixes=track.mixes)
+    return ChannelMember(
+        name=name, dim=dim, channels=channels, makes=track.makes, mixes=track.mixes
+    )

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-Runs = list[list[int]]
+RunLengths = list[list[int]]
 """[first, count, repeats] each: `count` numbers from `first` on, each of them `repeats` times."""
 
 
-def to_runs(numbers: Iterable[int]) -> Runs:
+def to_runs(numbers: Iterable[int]) -> RunLengths:
     """The numbers 0, 0, 1, 1, 2, 2, 5 as [[0, 3, 2], [5, 1, 1]]."""
     equal: list[list[int]] = []  # [number, repeats]
     for number in numbers:
@@ -14,7 +14,7 @@ def to_runs(numbers: Iterable[int]) -> Runs:
             equal[-1][1] += 1
         else:
             equal.append([number, 1])
-    found: Runs = []
+    found: RunLengths = []
     for number, repeats in equal:
         if found and found[-1][2] == repeats and found[-1][0] + found[-1][1] == number:
             found[-1][1] += 1

@@ -8,7 +8,7 @@ from runner.graph import Graph, Unit, convert, generate, load_source, recording
 from runner.graph.channels.tracks import Track
 from runner.graph.weight_transfer.apply import start_identities, take_over
 from runner.graph.weight_transfer.channel_selection import choose
-from runner.graph.weight_transfer.plan import Group, Member, inheritance, mark
+from runner.graph.weight_transfer.plan import ChannelGroup, ChannelMember, inheritance, mark
 from runner.graph.weight_transfer.report import Gift, report, share
 
 IMAGES = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -227,12 +227,12 @@ STATE = {
 )
 def test_a_channel_counts_as_much_as_it_is_large_and_used(there, order):
     members = [
-        Member(name=name, dim=dim, channels=[[0, 3, 1]], makes=makes, mixes=None)
+        ChannelMember(name=name, dim=dim, channels=[[0, 3, 1]], makes=makes, mixes=None)
         for name, dim, makes in MEMBERS
         if name in there
     ]
     for count in (1, 2, 3):
-        group = Group(members=members, classes=[([[0, 3, 1]], [[0, count, 1]])])
+        group = ChannelGroup(members=members, classes=[([[0, 3, 1]], [[0, count, 1]])])
         assert [*choose(group, STATE).values()] == sorted(order[:count])
 
 

@@ -15,7 +15,7 @@ from runner.graph.codegen.unit_forms import (
     container,
 )
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import CAST, Call, Place, Ref, Start, Unit, Weight, joined
+from runner.graph.ir.unit import CAST, Call, ConstructionTime, Ref, Start, Unit, Weight, joined
 
 
 @final
@@ -134,18 +134,18 @@ class Planner:
         return steps
 
     def _timeline(
-        self, unit: Unit, path: str, weights: Sequence[tuple[Place | None, Step]]
-    ) -> tuple[list[tuple[Place, Step | Start]], list[Start]]:
+        self, unit: Unit, path: str, weights: Sequence[tuple[ConstructionTime | None, Step]]
+    ) -> tuple[list[tuple[ConstructionTime, Step | Start]], list[Start]]:
         """What is made and done one after another, and the starts that are left to do."""
         trees = self._children(unit, path)
         late = [not draws_nothing(tree) for tree in trees.values()]
         early, own = early_starts(unit, late, [place for place, _ in weights if place is not None])
         first = min((place for place, _ in early), default=None)
-        timeline: list[tuple[Place, Step | Start]] = [
+        timeline: list[tuple[ConstructionTime, Step | Start]] = [
             ((number, -1), Step("child", name, tree))
             for number, (name, tree) in enumerate(trees.items(), 1)
         ]
-        last: dict[str, Place] = {}  # of each kind: they stay in their order
+        last: dict[str, ConstructionTime] = {}  # of each kind: they stay in their order
         for place, step in weights:
             if place is not None and (any(late[: place[0]]) or (first and first < place)):
                 last[step.kind] = max(place, last.get(step.kind, place))
@@ -155,7 +155,7 @@ class Planner:
         return sorted(timeline, key=lambda one: one[0]), own
 
     def _in_time(
-        self, unit: Unit, timeline: Sequence[tuple[Place, Step | Start]]
+        self, unit: Unit, timeline: Sequence[tuple[ConstructionTime, Step | Start]]
     ) -> Iterator[Step]:
         for is_start, group in groupby(timeline, lambda one: isinstance(one[1], Start)):
             if is_start:
@@ -165,7 +165,7 @@ class Planner:
             else:
                 yield from (step for _, step in group if isinstance(step, Step))
 
-    def _weights(self, unit: Unit) -> list[tuple[Place | None, Step]]:
+    def _weights(self, unit: Unit) -> list[tuple[ConstructionTime | None, Step]]:
         """Statements, and when they are done, None for ones that may be first."""
         if container(unit).startswith("Parameter") and self.sites.is_built_of_contents(unit):
             return []

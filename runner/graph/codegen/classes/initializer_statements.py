@@ -11,7 +11,7 @@ from runner.graph.codegen.expressions import member
 from runner.graph.codegen.unit_forms import access, located
 from runner.graph.ir.argument import leaves_and_calls, map_made
 from runner.graph.ir.signature import signature
-from runner.graph.ir.unit import SET, Call, Place, Start, Unit
+from runner.graph.ir.unit import SET, Call, ConstructionTime, Start, Unit
 from runner.operators import is_random
 
 _COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")
@@ -79,8 +79,8 @@ def start_lines(
 
 
 def early_starts(
-    unit: Unit, late: Sequence[bool], weights: Sequence[Place]
-) -> tuple[list[tuple[Place, Start]], list[Start]]:
+    unit: Unit, late: Sequence[bool], weights: Sequence[ConstructionTime]
+) -> tuple[list[tuple[ConstructionTime, Start]], list[Start]]:
     """The starts that are done while a unit is built, when each of them is, and the others.
 
     They wait until the end, but for those up to the last one that draws random numbers before a
@@ -98,8 +98,8 @@ def early_starts(
     count = len(starts)
     while count and not _is_early(starts[count - 1], late, weights):
         count -= 1
-    found: list[tuple[Place, Start]] = []
-    last: Place = (0, 0)
+    found: list[tuple[ConstructionTime, Start]] = []
+    last: ConstructionTime = (0, 0)
     for start in starts[:count]:
         place = start.place or (len(names), 0)
         children = max(below.get(inner, 0) for inner in start.units)
@@ -108,7 +108,7 @@ def early_starts(
     return found, starts[count:]
 
 
-def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Place]) -> bool:
+def _is_early(start: Start, late: Sequence[bool], weights: Sequence[ConstructionTime]) -> bool:
     """Whether a start draws random numbers before a child or a weight does."""
     place = start.place
     if place is None or not (any(late[place[0] :]) or any(place < other for other in weights)):
