@@ -3,10 +3,11 @@
 import hashlib
 import linecache
 import tempfile
-from collections import OrderedDict
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import final
 
 from safetensors.torch import save
 from torch import Tensor
@@ -15,12 +16,15 @@ from runner.errors import GraphError
 from runner.graph.ir.graph import Graph
 
 CONSTANTS = "constants.safetensors"
-KEPT = 256  # so many sources are kept for tracebacks
-_lines: OrderedDict[str, None] = OrderedDict()
+
+
+@final
+class _Lifetime:
+    """Lives in the globals of a module as long as any of its functions do."""
 
 
 def save_tensors(graph: Graph) -> bytes:
-    """The tensors of a graph as the safetensors file that its source reads; empty for none.
+    """Returns the tensors of a graph as the safetensors file that its source reads; empty for none.
 
     Raises GraphError for a tensor that such a file cannot hold.
     """
@@ -32,39 +36,43 @@ def save_tensors(graph: Graph) -> bytes:
 def load_source(
     text: str, tensors: Mapping[str, Tensor] | None = None, *, name: str = "model"
 ) -> ModuleType:
-    """The module of a text that `generate` made, with the tensors it reads.
+    """Returns the module of a text that `generate` made, with the tensors it reads.
 
     Tracebacks show its lines. It is not in `sys.modules`: many samples may have one name.
     """
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     file = f"<{name} {digest}>"
-    _keep_lines(file, text)
+    module = ModuleType(name)
+    _keep_lines(module, file, text)
     if not tensors:
-        return _executed(text, name, file, file)
+        return _execute(module, text, file, file)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / CONSTANTS).write_bytes(_saved(tensors))
-        return _executed(text, name, file, str(Path(folder) / "model.py"))
+        return _execute(module, text, file, str(Path(folder) / "model.py"))
 
 
 def load_file(path: Path) -> ModuleType:
-    """The module of a file that holds generated source, with the tensors beside it."""
-    return _executed(path.read_text(encoding="utf-8"), path.stem, str(path), str(path))
+    """Returns the module of a file that holds generated source, with the tensors beside it."""
+    return _execute(ModuleType(path.stem), path.read_text(encoding="utf-8"), str(path), str(path))
 
 
-def _executed(text: str, name: str, file: str, place: str) -> ModuleType:
-    module = ModuleType(name)
+def _execute(module: ModuleType, text: str, file: str, place: str) -> ModuleType:
     module.__file__ = place
     exec(compile(text, file, "exec"), module.__dict__)
     return module
 
 
-def _keep_lines(file: str, text: str) -> None:
-    """Let tracebacks and `inspect` find the lines of a source that is in no file."""
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    _lines[file] = None
-    _lines.move_to_end(file)
-    while len(_lines) > KEPT:
-        linecache.cache.pop(_lines.popitem(last=False)[0], None)
+def _keep_lines(module: ModuleType, file: str, text: str) -> None:
+    """Lets tracebacks and `inspect` find the source while any function of the module lives."""
+    entry = (len(text), None, text.splitlines(keepends=True), file)
+    linecache.cache[file] = entry
+    lifetime = module.__dict__["__lifetime__"] = _Lifetime()
+    weakref.finalize(lifetime, _forget_lines, file, entry).atexit = False
+
+
+def _forget_lines(file: str, entry: object) -> None:
+    if linecache.cache.get(file) is entry:
+        del linecache.cache[file]
 
 
 def _saved(tensors: Mapping[str, Tensor]) -> bytes:
