@@ -1,8 +1,8 @@
 """Expressions and statements of constructors, before it is known which units share a class.
 
 The expressions are arguments as `node.py` has them, with three more kinds of leaves: `New` for an
-object of a class of the file, `Local` for something that has a name there already, and `Slot` for
-a parameter of the constructor.
+object of a class of the file, `LocalName` for something that has a name there already, and
+`ParameterSlot` for a parameter of the constructor.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Any, final
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call
 
-Tree = Any  # an argument, with the leaves below
+ExpressionTree = Any  # an argument, with the leaves below
 
 
 @final
@@ -22,12 +22,12 @@ class New:
     """An object of a class of the file, with the arguments of its constructor by name."""
 
     cls: Any  # runner.graph.codegen.classes.classes.Class
-    args: dict[str, Tree]
+    args: dict[str, ExpressionTree]
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalName:
     """What the constructor calls so."""
 
     text: str
@@ -35,7 +35,7 @@ class Local:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Slot:
+class ParameterSlot:
     """A parameter of the constructor."""
 
     name: str
@@ -43,12 +43,12 @@ class Slot:
 
 @final
 @dataclass(slots=True)
-class Step:
+class Statement:
     """A statement of a constructor: `kind` says which, `name` what it sets."""
 
     kind: str  # super, parameter, buffer, attribute, child, line
     name: str
-    tree: Tree = None
+    tree: ExpressionTree = None
     options: dict[str, Argument] = field(default_factory=dict)
 
 
@@ -57,12 +57,12 @@ class Step:
 class Repeat:
     """So many equal children of a container, one after another."""
 
-    tree: Tree
+    tree: ExpressionTree
     count: int
     starred: bool = True  # whether others stand beside them
 
 
-def key_of(tree: Tree) -> Any:
+def key_of(tree: ExpressionTree) -> Any:
     """Something to compare trees by: equal for equal ones, of equal types."""
     kind = type(tree)
     if kind is Call:
@@ -79,7 +79,7 @@ def key_of(tree: Tree) -> Any:
     return (kind, repr(tree)) if kind is float or kind is complex else (kind, tree)
 
 
-def compress(tree: Tree) -> Tree:
+def compress(tree: ExpressionTree) -> ExpressionTree:
     """The tree with three or more equal children of a container in a row written as one."""
     kind = type(tree)
     if kind is Call:
@@ -99,8 +99,8 @@ def compress(tree: Tree) -> Tree:
     return tree
 
 
-def _runs(items: Sequence[Tree]) -> list[Tree]:
-    runs: list[Tree] = []
+def _runs(items: Sequence[ExpressionTree]) -> list[ExpressionTree]:
+    runs: list[ExpressionTree] = []
     for _, group in groupby(items, key_of):
         same = [*group]
         is_made = type(same[0]) in (Call, New)
@@ -113,7 +113,7 @@ _WITHOUT_WEIGHTS = ("Identity", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tan
                     "AdaptiveAvgPool2d", "BatchNorm2d", "LayerNorm", "GroupNorm")  # fmt: skip
 
 
-def draws_nothing(tree: Tree) -> bool:
+def draws_nothing(tree: ExpressionTree) -> bool:
     """Whether making it takes no random numbers, so that it does not matter when it is made."""
     if type(tree) is New:
         return False

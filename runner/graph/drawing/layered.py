@@ -15,15 +15,15 @@ SWEEPS = 9  # an odd number: the last one goes down
 
 @final
 @dataclass(eq=False)
-class Spot:
+class LayoutNode:
     """A thing with a size; where its upper left corner is, once it is laid out."""
 
     width: float
     height: float
     x: float = 0.0
     y: float = 0.0
-    above: list["Spot"] = field(default_factory=list)
-    below: list["Spot"] = field(default_factory=list)
+    above: list["LayoutNode"] = field(default_factory=list)
+    below: list["LayoutNode"] = field(default_factory=list)
     row: int = 0
     column: int = 0
 
@@ -41,18 +41,18 @@ class Spot:
 class Wire:
     """An edge, and the points it goes through: its ends, and the lanes between."""
 
-    source: Spot
-    target: Spot
-    lanes: list[Spot] = field(default_factory=list)
+    source: LayoutNode
+    target: LayoutNode
+    lanes: list[LayoutNode] = field(default_factory=list)
 
     @property
-    def spots(self) -> list[Spot]:
+    def spots(self) -> list[LayoutNode]:
         return [self.source, *self.lanes, self.target]
 
 
 @final
 @dataclass
-class Layout:
+class LayeredLayout:
     """What came of it."""
 
     wires: list[Wire]
@@ -61,12 +61,12 @@ class Layout:
     lefts: list[float]  # of the columns
 
 
-def lay_out(spots: Sequence[Spot], wires: Sequence[Wire], height: float) -> Layout:
+def lay_out(spots: Sequence[LayoutNode], wires: Sequence[Wire], height: float) -> LayeredLayout:
     """Give every spot its place; spots come in an order in which all wires lead onwards.
 
     Drawings higher than `height` are wrapped.
     """
-    leaving: dict[Spot, list[Spot]] = {spot: [] for spot in spots}
+    leaving: dict[LayoutNode, list[LayoutNode]] = {spot: [] for spot in spots}
     for wire in wires:
         leaving[wire.source].append(wire.target)
     entered = {wire.target for wire in wires}
@@ -75,7 +75,7 @@ def lay_out(spots: Sequence[Spot], wires: Sequence[Wire], height: float) -> Layo
             spot.row = 1  # what nothing flows into stands below the start all the same
         for target in leaving[spot]:
             target.row = max(target.row, spot.row + 1)
-    rows: list[list[Spot]] = [[] for _ in range(max((s.row for s in spots), default=0) + 1)]
+    rows: list[list[LayoutNode]] = [[] for _ in range(max((s.row for s in spots), default=0) + 1)]
     for spot in spots:
         rows[spot.row].append(spot)
     _add_lanes(wires, rows)
@@ -84,15 +84,15 @@ def lay_out(spots: Sequence[Spot], wires: Sequence[Wire], height: float) -> Layo
     return _wrapped(rows, [*wires], height)
 
 
-def _add_lanes(wires: Sequence[Wire], rows: list[list[Spot]]) -> None:
+def _add_lanes(wires: Sequence[Wire], rows: list[list[LayoutNode]]) -> None:
     """Let wires pass the rows between their ends; those of one source together."""
-    lanes: dict[tuple[Spot, int], Spot] = {}
-    joined: set[tuple[Spot, Spot]] = set()
+    lanes: dict[tuple[LayoutNode, int], LayoutNode] = {}
+    joined: set[tuple[LayoutNode, LayoutNode]] = set()
     for wire in wires:
         for row in range(wire.source.row + 1, wire.target.row):
             place = (wire.source, row)
             if place not in lanes:
-                lanes[place] = Spot(LANE, 0.0, row=row)
+                lanes[place] = LayoutNode(LANE, 0.0, row=row)
                 rows[row].append(lanes[place])
             wire.lanes.append(lanes[place])
         for upper, lower in pairwise(wire.spots):
@@ -102,7 +102,7 @@ def _add_lanes(wires: Sequence[Wire], rows: list[list[Spot]]) -> None:
                 lower.above.append(upper)
 
 
-def _order(rows: list[list[Spot]]) -> None:
+def _order(rows: list[list[LayoutNode]]) -> None:
     """Put things near to what they are connected with (barycentres, down and up)."""
     for sweep in range(6):
         down = sweep % 2 == 0
@@ -118,7 +118,7 @@ def _mean(numbers: list[float], otherwise: float) -> float:
     return sum(numbers) / len(numbers) if numbers else otherwise
 
 
-def _place(rows: list[list[Spot]]) -> None:
+def _place(rows: list[list[LayoutNode]]) -> None:
     """Give things their x: as near as can be above and below what they are connected with."""
     for row in rows:
         _spread(row, [0.0] * len(row))
@@ -142,9 +142,9 @@ def _place(rows: list[list[Spot]]) -> None:
         y += tall + ROW
 
 
-def _spread(row: list[Spot], wanted: list[float]) -> None:
+def _spread(row: list[LayoutNode], wanted: list[float]) -> None:
     """Put things of a row where they want to be, but beside each other (pooled neighbours)."""
-    groups: list[tuple[float, float, list[Spot]]] = []  # wanted left end, width, things
+    groups: list[tuple[float, float, list[LayoutNode]]] = []  # wanted left end, width, things
     for spot, middle in zip(row, wanted, strict=True):
         group = (middle - spot.width / 2, spot.width, [spot])
         while groups and groups[-1][0] + groups[-1][1] + GAP > group[0]:
@@ -159,9 +159,9 @@ def _spread(row: list[Spot], wanted: list[float]) -> None:
             left += spot.width + GAP
 
 
-def _wrapped(rows: list[list[Spot]], wires: list[Wire], height: float) -> Layout:
+def _wrapped(rows: list[list[LayoutNode]], wires: list[Wire], height: float) -> LayeredLayout:
     """Break rows into columns, each at most so high where it can be."""
-    columns: list[list[list[Spot]]] = [[]]
+    columns: list[list[list[LayoutNode]]] = [[]]
     top = 0.0
     for number, row in enumerate(rows):
         bottom = max((spot.bottom for spot in row), default=top)
@@ -181,10 +181,10 @@ def _wrapped(rows: list[list[Spot]], wires: list[Wire], height: float) -> Layout
         lefts.append(x)
         x = max((s.x + s.width for s in spots), default=x) + GUTTER
         tallest = max(tallest, *(s.bottom for s in spots))
-    return Layout(wires, x - GUTTER, tallest, lefts)
+    return LayeredLayout(wires, x - GUTTER, tallest, lefts)
 
 
-def _can_break(rows: list[list[Spot]], number: int) -> bool:
+def _can_break(rows: list[list[LayoutNode]], number: int) -> bool:
     """Whether a single edge leads into a row that is neither the first of things nor the last."""
     crossing = sum(len(spot.above) for spot in rows[number])
     return crossing == 1 and 1 < number < len(rows) - 1

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import final
 
 from runner.graph.drawing.caption import TIMES
-from runner.graph.drawing.layered import GUTTER, Layout, Spot, Wire, lay_out
+from runner.graph.drawing.layered import GUTTER, LayeredLayout, LayoutNode, Wire, lay_out
 from runner.graph.drawing.scene import Item, Scene, scene_of, size_of
 from runner.graph.interpreter.shape_propagation import Shapes
 from runner.graph.ir.graph import Graph
@@ -95,7 +95,7 @@ class _Stack:
     """Boxes that touch each other, for a chain; or a single thing."""
 
     items: list[Item]
-    spot: Spot
+    spot: LayoutNode
     inner: Drawing | None = None
 
 
@@ -111,7 +111,7 @@ def _drawn(scene: Scene, height: float) -> Drawing:
     stacks = [_stack(chain, height) for chain in _chains(scene)]
     if not scene.flows:
         return _side_by_side(stacks)
-    ports = [_Stack([port], Spot(1.0, 1.0)) for port in (scene.start, scene.end)]
+    ports = [_Stack([port], LayoutNode(1.0, 1.0)) for port in (scene.start, scene.end)]
     every = [ports[0], *stacks, ports[1]]
     of = {item: stack for stack in every for item in stack.items}
     wires = [
@@ -158,16 +158,16 @@ def _is_box(item: Item) -> bool:
 def _stack(items: list[Item], height: float) -> _Stack:
     first = items[0]
     if first.kind == "merge":
-        return _Stack(items, Spot(max(22.0, 14 + LETTER * len(first.text)), 22.0))
+        return _Stack(items, LayoutNode(max(22.0, 14 + LETTER * len(first.text)), 22.0))
     if first.scene is not None:
         inner = _drawn(first.scene, max(height, 760.0))
         shown = max(LETTER * len(first.text), THIN * len(_cut(first.small, 44))) + 2 * PAD
         head = HEAD + (SMALL if first.small else 0)
         width = max(inner.width + 2 * PAD, shown, 60.0)
-        return _Stack(items, Spot(width, inner.height + head + PAD), inner)
+        return _Stack(items, LayoutNode(width, inner.height + head + PAD), inner)
     width = max(_box_width(item) for item in items)
     tall = sum(_box_height(item) for item in items) + SEAM * (len(items) - 1)
-    return _Stack(items, Spot(width, tall))
+    return _Stack(items, LayoutNode(width, tall))
 
 
 def _box_width(item: Item) -> float:
@@ -228,7 +228,7 @@ def _box(item: Item, x: float, y: float, width: float) -> list[str]:
     ]
 
 
-def _frame(item: Item, spot: Spot, inner: Drawing) -> list[str]:
+def _frame(item: Item, spot: LayoutNode, inner: Drawing) -> list[str]:
     head = HEAD + (SMALL if item.small else 0)
     left = spot.x + (spot.width - inner.width) / 2
     parts = [
@@ -256,7 +256,7 @@ def _hint(item: Item) -> str:
     return f"<title>{_text(item.hint)}</title>" if item.hint else ""
 
 
-def _wire(wire: Wire, layout: Layout) -> str:
+def _wire(wire: Wire, layout: LayeredLayout) -> str:
     """A line through the lanes of a wire, rounded; around a column where it goes on in the next."""
     source, *others = wire.spots
     path = f"M{source.middle:.1f},{source.bottom:.1f}"

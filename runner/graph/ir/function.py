@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import final
+from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.ir.node import Argument, Block, Body, Node, Op, Parameter, Value, map_values
@@ -23,8 +23,8 @@ class Function(Body):
         self.block = Block(self)
         for parameter in self.parameters:
             self.block.add_input(parameter.name)
-        self.uses: object = None  # what lint found, as long as copies share the function
         self._block, self._before = self.block, self.block.end
+        self.analyses: dict[str, Any] = {}  # results kept while copies share it: see `Unit.owns`
 
     # What there is
 

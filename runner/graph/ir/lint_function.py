@@ -35,9 +35,11 @@ class Uses:
 
 def uses_of(function: Function, where: str, *, kept: bool) -> Uses:
     """What a function uses, once its body is checked; for one that is `kept`, remembered."""
-    uses = function.uses if kept and isinstance(function.uses, Uses) else None
-    uses = uses or _FunctionLint(function, where).check()
-    function.uses = uses if kept else None
+    uses: Uses | None = function.analyses.get("uses") if kept else None
+    if uses is None:
+        uses = _FunctionLint(function, where).check()
+    if kept:
+        function.analyses["uses"] = uses
     return uses
 
 

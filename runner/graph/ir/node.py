@@ -66,6 +66,11 @@ class Value:
         return f"%{self.name or '_'}"
 
 
+def producer(argument: Argument) -> "Node | None":
+    """Returns the node that computes an argument; None for a constant or an input of a block."""
+    return argument.node if type(argument) is Value else None
+
+
 def map_values(argument: Argument, change: Callable[[Value], Argument]) -> Argument:
     """The argument with every value in it, however deep, changed."""
     return rebuild(argument, lambda leaf: change(leaf) if type(leaf) is Value else leaf)

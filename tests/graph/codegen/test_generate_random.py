@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.graph.codegen.functions.expression_folding import Folding
+from runner.graph.codegen.functions.generate_function import analyze
 from runner.graph.codegen.generate import generate
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
@@ -307,7 +307,7 @@ def test_a_value_without_a_name_is_folded_into_its_only_user(name: str) -> None:
     function = Function("forward", [Parameter("x")])
     made = function.create("call_method", "relu", function.inputs, outputs=(name,))
     function.result = function.call_method("sum", made.output)
-    assert (made in Folding(function).folded) is (name == "")
+    assert (made in analyze(function).folded) is (name == "")
 
 
 @pytest.mark.parametrize("start", [0, 1])

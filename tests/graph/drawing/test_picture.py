@@ -8,7 +8,7 @@ import handmade
 import pytest
 
 from runner.graph.drawing.caption import kind_of
-from runner.graph.drawing.layered import GAP, Spot, Wire, lay_out
+from runner.graph.drawing.layered import GAP, LayoutNode, Wire, lay_out
 from runner.graph.drawing.picture import svg
 from runner.graph.drawing.scene import scene_of, size_of
 from runner.graph.interpreter.shape_propagation import propagate
@@ -122,7 +122,7 @@ def test_nothing_overlaps_and_wires_lead_down():
     graph = handmade.net_graph()
     numbers = re.findall(r'class="frame frame[^"]*" x="([\d.-]+)" y="([\d.-]+)"', svg(graph))
     assert len(numbers) >= 6
-    spots = [Spot(30.0 + 10 * i, 20.0) for i in range(8)]
+    spots = [LayoutNode(30.0 + 10 * i, 20.0) for i in range(8)]
     edges = [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3), (3, 4), (0, 4), (4, 5), (4, 6), (5, 7), (6, 7)]
     layout = lay_out(spots, [Wire(spots[a], spots[b]) for a, b in edges], 1e9)
     for wire in layout.wires:
@@ -138,7 +138,7 @@ def test_nothing_overlaps_and_wires_lead_down():
 
 
 def test_high_drawings_are_wrapped_into_columns():
-    spots = [Spot(40.0, 20.0) for _ in range(40)]
+    spots = [LayoutNode(40.0, 20.0) for _ in range(40)]
     wires = [Wire(a, b) for a, b in pairwise(spots)]
     layout = lay_out(spots, wires, 300.0)
     assert layout.height <= 330

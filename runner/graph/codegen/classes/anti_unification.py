@@ -13,7 +13,15 @@ from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.codegen.classes.initializer_statements import Loop
-from runner.graph.codegen.expression_trees import Local, New, Repeat, Slot, Step, Tree, key_of
+from runner.graph.codegen.expression_trees import (
+    ExpressionTree,
+    LocalName,
+    New,
+    ParameterSlot,
+    Repeat,
+    Statement,
+    key_of,
+)
 from runner.graph.ir.signature import signature
 from runner.graph.ir.unit import Call, Ref, Stored
 
@@ -53,7 +61,7 @@ def default(target: str, name: str) -> Any:
     return parameter.default if is_literal(parameter.default) else MISSING
 
 
-def is_literal(tree: Tree) -> bool:
+def is_literal(tree: ExpressionTree) -> bool:
     """Whether a tree is one value, without calls in it."""
     kind = type(tree)
     if kind is tuple or kind is list:
@@ -62,15 +70,15 @@ def is_literal(tree: Tree) -> bool:
 
 
 @final
-class Shape:
+class Decomposition:
     """The statements of a constructor, taken apart.
 
     Statements whose places are in `whole` count as literals, whatever is in them.
     """
 
-    def __init__(self, steps: Sequence[Step], whole: frozenset[int] = frozenset()) -> None:
+    def __init__(self, steps: Sequence[Statement], whole: frozenset[int] = frozenset()) -> None:
         self.steps = steps
-        self.literals: dict[Path, Tree] = {}
+        self.literals: dict[Path, ExpressionTree] = {}
         self.targets: dict[Path, str] = {}  # what is called, at the paths of calls
         self.by_position: set[Path] = set()  # literals that are given by position
         self.skeletons = [
@@ -78,12 +86,12 @@ class Shape:
             for place, step in enumerate(steps)
         ]
 
-    def _whole(self, place: int, tree: Tree) -> Any:
+    def _whole(self, place: int, tree: ExpressionTree) -> Any:
         self.literals[(place,)] = tree
         self.by_position.add((place,))
         return None
 
-    def _take(self, tree: Tree, path: Path) -> Any:
+    def _take(self, tree: ExpressionTree, path: Path) -> Any:
         kind = type(tree)
         if kind is Call:
             return self._call(tree, path)
@@ -102,7 +110,7 @@ class Shape:
             return kind, tuple([self._take(item, (*path, i)) for i, item in enumerate(tree)])
         if kind is dict:
             return kind, tuple([(key_of(k), self._take(v, (*path, k))) for k, v in tree.items()])
-        if kind is Local:
+        if kind is LocalName:
             return tree
         if kind is Loop:
             return tree.key
@@ -126,13 +134,13 @@ class Shape:
             self.by_position.discard((*path, name))
         return tuple(skeleton)
 
-    def _argument(self, item: Tree, path: Path, odd: bool, skeleton: list[Any]) -> None:
+    def _argument(self, item: ExpressionTree, path: Path, odd: bool, skeleton: list[Any]) -> None:
         """Take an argument apart; an odd one has no default that could stand for it."""
         part = self._take(item, path)
         if part is not None or odd:
             skeleton.append((path[-1], part))
 
-    def literal(self, path: Path) -> Tree:
+    def literal(self, path: Path) -> ExpressionTree:
         """A literal, or the default that stands for it; MISSING if there is neither."""
         if path in self.literals:
             return self.literals[path]
@@ -147,12 +155,12 @@ class Shape:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class ConstructorParameter:
     """A parameter of a constructor. `default` is a tuple of one literal, or () for none."""
 
     name: str
     annotation: str
-    default: tuple[Tree, ...]
+    default: tuple[ExpressionTree, ...]
     is_keyword: bool
 
 
@@ -160,7 +168,7 @@ class Parameter:
 class Unified:
     """One constructor for several of equal skeletons."""
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
+    def __init__(self, shapes: Sequence[Decomposition]) -> None:
         paths = dict.fromkeys(path for shape in shapes for path in shape.literals)
         self._first = shapes[0]
         self._vectors: dict[Any, list[Path]] = {}
@@ -172,7 +180,7 @@ class Unified:
             if len(set(keys)) > 1:  # two modules are two, however equal
                 alike = keys if all(map(is_literal, values)) else (path, keys)
                 self._vectors.setdefault(alike, []).append(path)
-        self.parameters: list[Parameter] = []
+        self.parameters: list[ConstructorParameter] = []
         self._slots: dict[Path, str] = {}
         for places in self._vectors.values():
             self._add(places, [shape.literal(places[0]) for shape in shapes])
@@ -184,17 +192,17 @@ class Unified:
         """How many parameters the constructor has."""
         return len(self._vectors)
 
-    def _add(self, paths: Sequence[Path], values: Sequence[Tree]) -> None:
+    def _add(self, paths: Sequence[Path], values: Sequence[ExpressionTree]) -> None:
         name = self._name(paths)
         self._slots.update(dict.fromkeys(paths, name))
         is_keyword = not any(path in self._first.by_position for path in paths)
-        usual: tuple[Tree, ...] = ()
+        usual: tuple[ExpressionTree, ...] = ()
         if is_keyword:
             target = self._first.targets.get(paths[0][:-1])
             made = default(target, paths[0][-1]) if target is not None else MISSING
             if made is not MISSING and key_of(made) in {key_of(value) for value in values}:
                 usual = (made,)
-        self.parameters.append(Parameter(name, _annotation(values), usual, bool(usual)))
+        self.parameters.append(ConstructorParameter(name, _annotation(values), usual, bool(usual)))
 
     def _name(self, paths: Sequence[Path]) -> str:
         """A name for a parameter, after the first argument that it is given to."""
@@ -216,20 +224,20 @@ class Unified:
             number += 1
         return f"{own}{number}"
 
-    def arguments(self, shape: Shape) -> dict[str, Tree]:
+    def arguments(self, shape: Decomposition) -> dict[str, ExpressionTree]:
         """What the constructor is given to do what one of them did."""
         return {p.name: shape.literal(self._places[p.name]) for p in self.parameters}
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Statement]:
         """The statements, with slots for the parameters."""
         return [
-            Step(step.kind, step.name, self._fill(step.tree, (place,)), step.options)
+            Statement(step.kind, step.name, self._fill(step.tree, (place,)), step.options)
             for place, step in enumerate(self._first.steps)
         ]
 
-    def _fill(self, tree: Tree, path: Path) -> Tree:
+    def _fill(self, tree: ExpressionTree, path: Path) -> ExpressionTree:
         if path in self._slots:
-            return Slot(self._slots[path])
+            return ParameterSlot(self._slots[path])
         kind = type(tree)
         if kind is Call:
             return self._fill_call(tree, path)
@@ -251,11 +259,11 @@ class Unified:
         for name in parameters_of(call.target) or ():
             given = name in kwargs or name in names[: len(args)]
             if not given and (*path, name) in self._slots:
-                kwargs[name] = Slot(self._slots[(*path, name)])
+                kwargs[name] = ParameterSlot(self._slots[(*path, name)])
         return Call(call.target, tuple(args), kwargs)
 
 
-def _annotation(values: Sequence[Tree]) -> str:
+def _annotation(values: Sequence[ExpressionTree]) -> str:
     """The type of all the values of a parameter; "" if it has no short name."""
     words: dict[str, None] = {}
     for value in values:
@@ -267,7 +275,7 @@ def _annotation(values: Sequence[Tree]) -> str:
     return " | ".join(words)
 
 
-def _type_name(value: Tree) -> str:
+def _type_name(value: ExpressionTree) -> str:
     kind = type(value)
     if value is None:
         return "None"

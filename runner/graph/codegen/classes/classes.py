@@ -5,15 +5,27 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, final
 
 from runner.errors import GraphError
-from runner.graph.codegen.classes.anti_unification import Parameter, Shape, Unified
+from runner.graph.codegen.classes.anti_unification import (
+    ConstructorParameter,
+    Decomposition,
+    Unified,
+)
 from runner.graph.codegen.classes.constructor_plan import Planner
-from runner.graph.codegen.expression_trees import Local, New, Step, Tree, draws_nothing, key_of
-from runner.graph.codegen.functions.cache import Draft, draft
+from runner.graph.codegen.expression_trees import (
+    ExpressionTree,
+    LocalName,
+    New,
+    Statement,
+    draws_nothing,
+    key_of,
+)
+from runner.graph.codegen.functions.generate_function import FunctionTemplate, template
 from runner.graph.codegen.imports import Imports, as_name
 from runner.graph.codegen.unit_forms import Sites, access, container
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Call, Unit
 
+_Decomposed = tuple[Unit, Decomposition]
 _MOST_PARAMETERS = 8
 _MOST_MODULES = 4  # children that may differ as a whole
 
@@ -31,27 +43,29 @@ class Class:
         self.name = as_name(unit.name)
         self.functions = functions  # the lines of each method
         self.copied: Sequence[str] = ()  # the methods that its source has, as text
-        self.parameters: Sequence[Parameter] = unified.parameters
+        self.parameters: Sequence[ConstructorParameter] = unified.parameters
         self.by_keyword = {p.name for p in unified.parameters if p.is_keyword}
-        self.steps: list[Step] = unified.steps()
+        self.steps: list[Statement] = unified.steps()
 
 
 @final
 class Classes:
     """All classes of a file, in an order in which each is known before it is used."""
 
-    def __init__(self, sites: Sites, imports: Imports, drafts: dict[Unit, list[Draft]]) -> None:
+    def __init__(
+        self, sites: Sites, imports: Imports, templates: dict[Unit, list[FunctionTemplate]]
+    ) -> None:
         self.all: list[Class] = []
         self.planner = Planner(sites)
         self._sites = sites
         self._imports = imports
-        self._drafts = drafts
+        self._templates = templates
         for units in _in_order(sites):
             self._add(units)
 
     def _add(self, units: Sequence[Unit]) -> None:
         """Make the classes of units that come from one class."""
-        groups: dict[Any, list[tuple[Unit, list[Step]]]] = {}
+        groups: dict[Any, list[tuple[Unit, list[Statement]]]] = {}
         texts: dict[Any, list[list[str]]] = {}
         for unit in units:
             steps = self.planner.steps(unit, self._sites.home[unit])
@@ -73,18 +87,20 @@ class Classes:
             return access(unit, "self", path)
 
         try:
-            return [draft.lines(self._imports, called, "self") for draft in self._drafts[unit]]
+            return [each.lines(self._imports, called, "self") for each in self._templates[unit]]
         except GraphError as error:
             path = self._sites.home[unit] or "the model"
             raise GraphError(f"{path} ({unit.name}), {error}") from error
 
-    def _divide(self, group: Sequence[tuple[Unit, list[Step]]], functions: list[list[str]]) -> None:
+    def _divide(
+        self, group: Sequence[tuple[Unit, list[Statement]]], functions: list[list[str]]
+    ) -> None:
         """Make as few classes as there must be of units with the same functions."""
-        by_skeleton = _by_skeleton([(unit, Shape(steps)) for unit, steps in group])
+        by_skeleton = _by_skeleton([(unit, Decomposition(steps)) for unit, steps in group])
         if len(by_skeleton) > 1:
             whole = _differing(by_skeleton)
             if whole:
-                shapes = [(unit, Shape(steps, whole)) for unit, steps in group]
+                shapes = [(unit, Decomposition(steps, whole)) for unit, steps in group]
                 unified = Unified(_distinct(shapes)) if len(_by_skeleton(shapes)) == 1 else None
                 if unified is not None and unified.fits and unified.count <= _MOST_PARAMETERS:
                     self._make(shapes, unified, functions)
@@ -94,14 +110,17 @@ class Classes:
             if unified.fits and unified.count <= _MOST_PARAMETERS:
                 self._make(shapes, unified, functions)
                 continue
-            alike: dict[Any, list[tuple[Unit, Shape]]] = {}
+            alike: dict[Any, list[_Decomposed]] = {}
             for unit, shape in shapes:
                 alike.setdefault(shape.key, []).append((unit, shape))
             for same in alike.values():
                 self._make(same, Unified([same[0][1]]), functions)
 
     def _make(
-        self, shapes: Sequence[tuple[Unit, Shape]], unified: Unified, functions: list[list[str]]
+        self,
+        shapes: Sequence[_Decomposed],
+        unified: Unified,
+        functions: list[list[str]],
     ) -> None:
         unit = shapes[0][0]
         made = Class(unit, self._base(unit), functions, unified)
@@ -144,15 +163,17 @@ class Classes:
             used.add(made.name)
 
 
-def drafts_of(unit: Unit) -> list[Draft]:
-    """The drafts of all functions of a unit."""
-    return [draft(function, kept=not unit.owns(name)) for name, function in unit.functions.items()]
+def templates_of(unit: Unit) -> list[FunctionTemplate]:
+    """Returns the templates of all functions of a unit."""
+    return [
+        template(function, shared=not unit.owns(name)) for name, function in unit.functions.items()
+    ]
 
 
-def arguments(new: New) -> tuple[list[Tree], dict[str, Tree]]:
+def arguments(new: New) -> tuple[list[ExpressionTree], dict[str, ExpressionTree]]:
     """The arguments of a constructor call, without those that equal their defaults."""
-    args: list[Tree] = []
-    kwargs: dict[str, Tree] = {}
+    args: list[ExpressionTree] = []
+    kwargs: dict[str, ExpressionTree] = {}
     for parameter in new.cls.parameters:
         value = new.args[parameter.name]
         if not parameter.is_keyword:
@@ -215,18 +236,20 @@ def _by_height(units: Sequence[Unit], sites: Sites) -> Iterator[list[Unit]]:
         yield batches[key]
 
 
-def _by_skeleton(shapes: Sequence[tuple[Unit, Shape]]) -> list[list[tuple[Unit, Shape]]]:
-    groups: dict[Any, list[tuple[Unit, Shape]]] = {}
+def _by_skeleton(
+    shapes: Sequence[_Decomposed],
+) -> list[list[_Decomposed]]:
+    groups: dict[Any, list[_Decomposed]] = {}
     for unit, shape in shapes:
         groups.setdefault(tuple(shape.skeletons), []).append((unit, shape))
     return [*groups.values()]
 
 
-def _distinct(shapes: Sequence[tuple[Unit, Shape]]) -> list[Shape]:
+def _distinct(shapes: Sequence[_Decomposed]) -> list[Decomposition]:
     return [*{shape.key: shape for _, shape in reversed(shapes)}.values()][::-1]
 
 
-def _differing(groups: Sequence[Sequence[tuple[Unit, Shape]]]) -> frozenset[int]:
+def _differing(groups: Sequence[Sequence[_Decomposed]]) -> frozenset[int]:
     """The places of the children in which constructors differ as a whole; none if they differ
     elsewhere, in too many, or if these could not be made before the others."""
     shapes = [group[0][1] for group in groups]
@@ -248,8 +271,8 @@ def _differing(groups: Sequence[Sequence[tuple[Unit, Shape]]]) -> frozenset[int]
     return frozenset(places)
 
 
-def _has_local(tree: Tree) -> bool:
-    if type(tree) is Local:
+def _has_local(tree: ExpressionTree) -> bool:
+    if type(tree) is LocalName:
         return True
     if type(tree) is Call:
         return any(map(_has_local, (*tree.args, *tree.kwargs.values())))

@@ -7,7 +7,13 @@ from typing import final
 from runner.errors import GraphError
 from runner.graph.codegen.classes.initializer_checks import is_possible
 from runner.graph.codegen.classes.initializer_statements import early_starts, start_lines
-from runner.graph.codegen.expression_trees import Local, New, Step, Tree, draws_nothing
+from runner.graph.codegen.expression_trees import (
+    ExpressionTree,
+    LocalName,
+    New,
+    Statement,
+    draws_nothing,
+)
 from runner.graph.codegen.imports import is_name
 from runner.graph.codegen.unit_forms import (
     Sites,
@@ -16,6 +22,9 @@ from runner.graph.codegen.unit_forms import (
 )
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import CAST, Call, ConstructionTime, Ref, Start, Unit, Weight, joined
+
+_Arguments = tuple[tuple[ExpressionTree, ...], dict[str, ExpressionTree]]
+_Assignment = tuple[str, ExpressionTree]  # text before an expression, and the expression
 
 
 @final
@@ -29,10 +38,10 @@ class Planner:
 
     # Expressions that build units
 
-    def construct(self, unit: Unit, path: str) -> Tree:
+    def construct(self, unit: Unit, path: str) -> ExpressionTree:
         """The expression that builds a unit."""
         if self.sites.is_whole(unit):
-            made: Tree = self._call(unit, path)
+            made: ExpressionTree = self._call(unit, path)
         elif self.sites.form(unit) == "contents":
             made = Call(f"torch.nn:{unit.name}", *self._contents(unit, path))
         else:
@@ -54,7 +63,7 @@ class Planner:
             return call
         return Call(call.target, self._built(call.args, path), self._built(call.kwargs, path))
 
-    def _built(self, argument: Argument, path: str) -> Tree:
+    def _built(self, argument: Argument, path: str) -> ExpressionTree:
         """An argument of a constructor, with the units in it built."""
         kind = type(argument)
         if kind is Unit:
@@ -68,7 +77,7 @@ class Planner:
             return Call(argument.target, args, kwargs)
         return argument
 
-    def _child(self, unit: Unit | None, path: str) -> Tree:
+    def _child(self, unit: Unit | None, path: str) -> ExpressionTree:
         """The expression for a child; one that stands elsewhere already is put there later."""
         if unit is None:
             return None
@@ -76,7 +85,7 @@ class Planner:
             return self.construct(unit, path)
         return self._again(unit, path) or Call("torch.nn:Identity")
 
-    def _again(self, unit: Unit, path: str) -> Tree:
+    def _again(self, unit: Unit, path: str) -> ExpressionTree:
         """A shared child that this very constructor has put under a name before; else None."""
         home = self._home
         owner, _, name = self.sites.home[unit].rpartition(".")
@@ -87,9 +96,9 @@ class Planner:
         if tie not in ties:
             return None
         ties.remove(tie)
-        return Local(access(home, "self", name))
+        return LocalName(access(home, "self", name))
 
-    def _contents(self, unit: Unit, path: str) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
+    def _contents(self, unit: Unit, path: str) -> _Arguments:
         """The arguments that give a container its children."""
         kind = container(unit)
         if kind.startswith("Parameter"):
@@ -106,18 +115,18 @@ class Planner:
             return tuple(trees.values()), {}
         return (Call("collections:OrderedDict", ([*trees.items()],)),), {}
 
-    def _children(self, unit: Unit, path: str) -> dict[str, Tree]:
+    def _children(self, unit: Unit, path: str) -> dict[str, ExpressionTree]:
         prefix = f"{path}." if path else ""
         return {name: self._child(child, prefix + name) for name, child in unit.children.items()}
 
     # Constructors
 
-    def steps(self, unit: Unit, path: str) -> list[Step]:
+    def steps(self, unit: Unit, path: str) -> list[Statement]:
         """The statements of the constructor of a unit."""
         is_container = self.sites.is_built_of_contents(unit)
         self._home = None if is_container else unit
         args, kwargs = self._contents(unit, path) if is_container else ((), {})
-        steps = [Step("super", "", Call("super", args, kwargs))]
+        steps = [Statement("super", "", Call("super", args, kwargs))]
         weights, own = self._weights(unit), unit.starts
         if is_container:
             steps += [step for _, step in weights]
@@ -129,20 +138,20 @@ class Planner:
             steps += _attributes(unit)
             steps += self._in_time(unit, timeline)
         lines = self.afterwards(unit, "self", own)
-        steps += [Step("line", line, tree) for line, tree in lines]
+        steps += [Statement("line", line, tree) for line, tree in lines]
         self._home = None
         return steps
 
     def _timeline(
-        self, unit: Unit, path: str, weights: Sequence[tuple[ConstructionTime | None, Step]]
-    ) -> tuple[list[tuple[ConstructionTime, Step | Start]], list[Start]]:
+        self, unit: Unit, path: str, weights: Sequence[tuple[ConstructionTime | None, Statement]]
+    ) -> tuple[list[tuple[ConstructionTime, Statement | Start]], list[Start]]:
         """What is made and done one after another, and the starts that are left to do."""
         trees = self._children(unit, path)
         late = [not draws_nothing(tree) for tree in trees.values()]
         early, own = early_starts(unit, late, [place for place, _ in weights if place is not None])
         first = min((place for place, _ in early), default=None)
-        timeline: list[tuple[ConstructionTime, Step | Start]] = [
-            ((number, -1), Step("child", name, tree))
+        timeline: list[tuple[ConstructionTime, Statement | Start]] = [
+            ((number, -1), Statement("child", name, tree))
             for number, (name, tree) in enumerate(trees.items(), 1)
         ]
         last: dict[str, ConstructionTime] = {}  # of each kind: they stay in their order
@@ -155,45 +164,45 @@ class Planner:
         return sorted(timeline, key=lambda one: one[0]), own
 
     def _in_time(
-        self, unit: Unit, timeline: Sequence[tuple[ConstructionTime, Step | Start]]
-    ) -> Iterator[Step]:
+        self, unit: Unit, timeline: Sequence[tuple[ConstructionTime, Statement | Start]]
+    ) -> Iterator[Statement]:
         for is_start, group in groupby(timeline, lambda one: isinstance(one[1], Start)):
             if is_start:
                 starts = [start for _, start in group if isinstance(start, Start)]
                 for before, tree in start_lines(unit, starts, "", unit, "self"):
-                    yield Step("line", before, tree)
+                    yield Statement("line", before, tree)
             else:
-                yield from (step for _, step in group if isinstance(step, Step))
+                yield from (step for _, step in group if isinstance(step, Statement))
 
-    def _weights(self, unit: Unit) -> list[tuple[ConstructionTime | None, Step]]:
+    def _weights(self, unit: Unit) -> list[tuple[ConstructionTime | None, Statement]]:
         """Statements, and when they are done, None for ones that may be first."""
         if container(unit).startswith("Parameter") and self.sites.is_built_of_contents(unit):
             return []
         steps = [
-            (weight and weight.place, Step("parameter", name, parameter_tree(weight)))
+            (weight and weight.place, Statement("parameter", name, parameter_tree(weight)))
             for name, weight in unit.parameters.items()
         ]
         for name, weight in unit.buffers.items():
             options = {} if weight is None or weight.persistent else {"persistent": False}
             tree = weight and _first_value(weight, "zeros")
-            steps.append((weight and weight.place, Step("buffer", name, tree, options)))
+            steps.append((weight and weight.place, Statement("buffer", name, tree, options)))
         return steps
 
     def afterwards(
         self, unit: Unit, owner: str, own_starts: Sequence[Start] | None = None
-    ) -> list[tuple[str, Tree]]:
+    ) -> list[_Assignment]:
         """(text before, expression) of what is done once a unit that the source calls `owner` is
         built, for all below it that have no constructor of their own; `own_starts` are those of
         its starts that are left to do, None for all."""
         own = self._inline_below(unit, "", set())
-        lines: list[tuple[str, Tree]] = []
+        lines: list[_Assignment] = []
         for path, inner in own:
             for edit in inner.edits:
                 place = joined(path, inner.path_to(edit.unit, edit.path))
                 lines.append(_setting(access(unit, owner, place), edit.name, edit.value))
         home = None if self.sites.is_inline(unit) else unit
         for path, first in self.sites.ties.get(home, ()):
-            lines.append(self._tie(unit, owner, path, Local(access(unit, owner, first))))
+            lines.append(self._tie(unit, owner, path, LocalName(access(unit, owner, first))))
         for path, inner in own:
             if inner.starts and not self.sites.is_whole(inner):
                 starts = own_starts if inner is unit and own_starts is not None else None
@@ -203,7 +212,7 @@ class Planner:
         return lines
 
     @staticmethod
-    def _tie(unit: Unit, owner: str, path: str, value: Tree) -> tuple[str, Tree]:
+    def _tie(unit: Unit, owner: str, path: str, value: ExpressionTree) -> _Assignment:
         place = access(unit, owner, path)
         if place.endswith("]"):
             return f"{place} = ", value
@@ -223,10 +232,10 @@ class Planner:
         return found
 
 
-def _attributes(unit: Unit) -> Iterator[Step]:
+def _attributes(unit: Unit) -> Iterator[Statement]:
     for name, value in unit.attributes.items():
         if name != "training":
-            yield Step("attribute", name, value)
+            yield Statement("attribute", name, value)
 
 
 def _holds_units(argument: Argument) -> bool:
@@ -240,14 +249,14 @@ def _holds_units(argument: Argument) -> bool:
     return kind is Unit
 
 
-def _setting(owner: str, name: str, value: Tree) -> tuple[str, Tree]:
+def _setting(owner: str, name: str, value: ExpressionTree) -> _Assignment:
     """(text before, expression) of a statement that sets an attribute."""
     if is_name(name):
         return f"{owner}.{name} = ", value
-    return "", Call("builtins:setattr", (Local(owner), name, value))
+    return "", Call("builtins:setattr", (LocalName(owner), name, value))
 
 
-def parameter_tree(weight: Weight | None) -> Tree:
+def parameter_tree(weight: Weight | None) -> ExpressionTree:
     """The expression of a parameter."""
     if weight is None:
         return None
@@ -255,7 +264,7 @@ def parameter_tree(weight: Weight | None) -> Tree:
     return Call("torch.nn:Parameter", (_first_value(weight, "empty"),), kwargs)
 
 
-def _first_value(weight: Weight, function: str) -> Tree:
+def _first_value(weight: Weight, function: str) -> ExpressionTree:
     if weight.start is not None:
         return weight.start
     kwargs = {} if weight.dtype == "float32" else {"dtype": Ref(f"torch:{weight.dtype}")}

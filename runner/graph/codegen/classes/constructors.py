@@ -7,7 +7,15 @@ from runner.errors import GraphError
 from runner.graph.codegen import line_breaking as layout
 from runner.graph.codegen.classes.classes import Class, arguments
 from runner.graph.codegen.classes.initializer_statements import Filling, Loop, fill
-from runner.graph.codegen.expression_trees import Local, New, Repeat, Slot, Step, Tree, compress
+from runner.graph.codegen.expression_trees import (
+    ExpressionTree,
+    LocalName,
+    New,
+    ParameterSlot,
+    Repeat,
+    Statement,
+    compress,
+)
 from runner.graph.codegen.expressions import Writer, assignment
 from runner.graph.codegen.imports import Imports, is_name
 from runner.graph.codegen.line_breaking import STEP, Code, lay_out
@@ -25,14 +33,14 @@ class Constructors:
         self._imports = imports
         self._writer = Writer(imports, self._leaf)
 
-    def _leaf(self, tree: Tree) -> Code:
+    def _leaf(self, tree: ExpressionTree) -> Code:
         kind = type(tree)
         if kind is New:
             args, kwargs = arguments(tree)
             return layout.call(tree.cls.name, self._writer.arguments(args, kwargs))
-        if kind is Local:
+        if kind is LocalName:
             return Code(tree.text)
-        if kind is Slot:
+        if kind is ParameterSlot:
             return Code(tree.name)
         if kind is Repeat:
             each = self._writer.code(tree.tree)
@@ -40,7 +48,7 @@ class Constructors:
             return layout.bracket("*[" if tree.starred else "[", [each, times], "]", comma=False)
         raise GraphError(f"{tree!r} cannot be written as source: decide what is left open before.")
 
-    def code(self, tree: Tree) -> Code:
+    def code(self, tree: ExpressionTree) -> Code:
         """A tree as an expression."""
         return self._writer.code(compress(tree))
 
@@ -72,7 +80,7 @@ class Constructors:
             lines += self._step(made, step)
         return lines
 
-    def _step(self, made: Class, step: Step) -> list[str]:
+    def _step(self, made: Class, step: Statement) -> list[str]:
         match step.kind:
             case "super" if made.inherits:
                 return [f"{_INSIDE}{self._imports.name('torch.nn:Module')}.__init__(self)"]
@@ -81,14 +89,14 @@ class Constructors:
                 items = self._writer.arguments(call.args, call.kwargs)
                 return lay_out("", layout.call("super().__init__", items), "", 2 * STEP)
             case "buffer":
-                args = (Local("self"), step.name, step.tree)
+                args = (LocalName("self"), step.name, step.tree)
                 return self._statement("", Call(".register_buffer", args, step.options))
             case "parameter" if step.tree is None or not is_name(step.name):
-                args = (Local("self"), step.name, step.tree)
+                args = (LocalName("self"), step.name, step.tree)
                 return self._statement("", Call(".register_parameter", args))
             case "child" if not is_name(step.name):
                 return self._statement(
-                    "", Call(".add_module", (Local("self"), step.name, step.tree))
+                    "", Call(".add_module", (LocalName("self"), step.name, step.tree))
                 )
             case "line" if type(step.tree) is Loop:
                 return self.loop(step.tree, 2 * STEP)
@@ -97,7 +105,7 @@ class Constructors:
         before, code = assignment("self", step.name, self.code(step.tree))
         return lay_out(before, code, "", 2 * STEP)
 
-    def _statement(self, before: str, tree: Tree) -> list[str]:
+    def _statement(self, before: str, tree: ExpressionTree) -> list[str]:
         return lay_out(before, self.code(tree), "", 2 * STEP)
 
     def loop(self, loop: Loop, indent: int) -> list[str]:
@@ -125,5 +133,5 @@ class Constructors:
         return [*lines, *lay_out("", self.code(fill(place, filling.call)), "", indent)]
 
 
-def _parts(call: Call) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
+def _parts(call: Call) -> tuple[tuple[ExpressionTree, ...], dict[str, ExpressionTree]]:
     return call.args, dict(call.kwargs)

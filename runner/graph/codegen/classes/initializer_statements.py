@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any, final
 
 from runner.graph.codegen.classes.initializer_checks import is_possible
-from runner.graph.codegen.expression_trees import Local, key_of
+from runner.graph.codegen.expression_trees import LocalName, key_of
 from runner.graph.codegen.expressions import member
 from runner.graph.codegen.unit_forms import access, located
 from runner.graph.ir.argument import leaves_and_calls, map_made
@@ -30,7 +30,7 @@ class Filling:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Rule:
+class InitializerRule:
     """What is filled in modules of some classes."""
 
     classes: tuple[str, ...]
@@ -43,7 +43,7 @@ class Loop:
     """`for module in <owner>.modules()`, with a rule for each branch."""
 
     owner: str
-    rules: tuple[Rule, ...]
+    rules: tuple[InitializerRule, ...]
 
     @property
     def key(self) -> object:
@@ -72,7 +72,7 @@ def start_lines(
             for name in start.name.split("."):
                 place = member(place, name)
             args, kwargs = map_made(
-                (start.args, {**start.kwargs}), lambda u: Local(access(home, owner, paths[u]))
+                (start.args, {**start.kwargs}), lambda u: LocalName(access(home, owner, paths[u]))
             )
             lines.append(("", fill(place, Call(start.target, args, kwargs), start.part)))
     return lines
@@ -121,17 +121,17 @@ def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Construction
 def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
     """The call that fills what the source calls `place`, or a part of it."""
     if part:
-        inner: Any = Local(f"{place}.data")
+        inner: Any = LocalName(f"{place}.data")
         for step in part:
             inner = Call(step.target, (inner, *step.args), step.kwargs)
         return Call(call.target, (inner, *call.args), call.kwargs)
     if call.target == SET:
-        return Call("builtins:setattr", (Local(place), "data", *call.args))
+        return Call("builtins:setattr", (LocalName(place), "data", *call.args))
     if not call.target.startswith("torch.nn.init:"):  # these switch gradients off by themselves
-        return Call(call.target, (Local(f"{place}.data"), *call.args), call.kwargs)
+        return Call(call.target, (LocalName(f"{place}.data"), *call.args), call.kwargs)
     plain = [name for name in _required(call.target) if name in call.kwargs]
     named = {name: value for name, value in call.kwargs.items() if name not in plain}
-    args = (Local(place), *call.args, *(call.kwargs[name] for name in plain))
+    args = (LocalName(place), *call.args, *(call.kwargs[name] for name in plain))
     return Call(call.target, args, named)
 
 
@@ -144,11 +144,11 @@ def _required(target: str) -> list[str]:
 # The modules of a unit, as `modules()` finds them
 
 
-Spot = tuple[Unit, str]  # a unit and "", or the path of a module inside a layer of torch.nn
+InnerModule = tuple[Unit, str]  # a unit and "", or the path of a module inside a layer of torch.nn
 _INSIDE = {"torch.nn:MultiheadAttention": {"out_proj": "torch.nn:Linear"}}
 
 
-def _spots(unit: Unit) -> Iterator[Spot]:
+def _spots(unit: Unit) -> Iterator[InnerModule]:
     """All modules, in the order of `modules()`."""
     for _, inner in unit.walk():
         yield inner, ""
@@ -156,11 +156,11 @@ def _spots(unit: Unit) -> Iterator[Spot]:
             yield inner, name
 
 
-def _spot(start: Start) -> Spot:
+def _spot(start: Start) -> InnerModule:
     return start.unit, start.name.rpartition(".")[0]
 
 
-def _class(spot: Spot) -> str:
+def _class(spot: InnerModule) -> str:
     unit, inside = spot
     return _INSIDE[unit.cls.target][inside] if inside else unit.cls.target
 
@@ -178,7 +178,7 @@ def _rising(unit: Unit, starts: Sequence[Start]) -> Iterator[list[Start]]:
         yield part
 
 
-def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[Rule, ...]:
+def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[InitializerRule, ...]:
     """The rules of a loop over all modules of a unit that does just the same; () for none."""
     filled = {spot: [*group] for spot, group in groupby(starts, _spot)}
     modules = [*_spots(unit)]
@@ -188,10 +188,10 @@ def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[Rule, ...]:
         return ()
     if not filled.keys() <= {*modules}:
         return ()
-    by_class: dict[str, list[Spot]] = {}
+    by_class: dict[str, list[InnerModule]] = {}
     for spot in filled:
         by_class.setdefault(_class(spot), []).append(spot)
-    found: dict[tuple[object, ...], Rule] = {}
+    found: dict[tuple[object, ...], InitializerRule] = {}
     for target, spots in by_class.items():
         alike = [spot for spot in modules if _class(spot) == target]
         fillings = _fillings(filled, spots)
@@ -199,7 +199,7 @@ def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[Rule, ...]:
             return ()
         key = tuple((f.name, f.optional, key_of(f.call)) for f in fillings)
         classes = found[key].classes if key in found else ()
-        found[key] = Rule((*classes, target), fillings)
+        found[key] = InitializerRule((*classes, target), fillings)
     units = [inner for inner, _ in modules]
     return tuple(found.values()) if _are_apart([*by_class], units) else ()
 
@@ -212,7 +212,9 @@ def _is_seen(unit: Unit) -> bool:
     return unit.grade != "basic" or flat or unit.cls.target in _INSIDE
 
 
-def _fillings(filled: dict[Spot, list[Start]], spots: Sequence[Spot]) -> tuple[Filling, ...] | None:
+def _fillings(
+    filled: dict[InnerModule, list[Start]], spots: Sequence[InnerModule]
+) -> tuple[Filling, ...] | None:
     """What is filled in each of the modules alike; None if that differs."""
     most = max((filled[spot] for spot in spots), key=len)
     optional: set[str] = set()
@@ -230,7 +232,7 @@ def _fillings(filled: dict[Spot, list[Start]], spots: Sequence[Spot]) -> tuple[F
     )
 
 
-def _lacks(spot: Spot, name: str) -> bool:
+def _lacks(spot: InnerModule, name: str) -> bool:
     """Whether a layer has None in the place of a weight."""
     unit, inside = spot
     if name in unit.parameters and not inside:

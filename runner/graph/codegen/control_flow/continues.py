@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from runner.graph.codegen.control_flow.jump_threading import prune, put
-from runner.graph.codegen.control_flow.jumps import CONTINUE, ends, last_if
+from runner.graph.ir.jumps import CONTINUE, ends, last_if
 from runner.graph.ir.node import Argument, Block, Node, Value
 
 
-def end_round(loop: Node) -> bool:
+def drop_last_continues(loop: Node) -> bool:
     """Let ways through a round end where they would continue with nothing behind; says whether
     any did."""
     body = loop.blocks[0]
@@ -19,7 +19,7 @@ def end_round(loop: Node) -> bool:
     return True
 
 
-def skip_rest(loop: Node) -> bool:
+def continue_early(loop: Node) -> bool:
     """Continue where a round ends with an If whose first block is empty: the second one is the
     rest of the round, as `if not` would have been written otherwise. Says whether it does."""
     body = loop.blocks[0]

@@ -6,13 +6,13 @@ carries the counter itself, and goes on while the counter is below `n` and nothi
 
 from typing import Final
 
-from runner.graph.ir.node import Argument, Block, Body, Node, Value
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
 
 _LESS: Final = "operator:lt"
 _MORE: Final = "operator:gt"
 
 
-def count(loop: Node) -> bool:
+def recover_trip_count(loop: Node) -> bool:
     """Give a loop that tests a counter its number of rounds; says whether it is one."""
     body, (trips, first, *_) = loop.blocks[0], loop.args
     both = _made(body.results[0], body, "operator:and_")
@@ -36,7 +36,7 @@ def count(loop: Node) -> bool:
 
 def _made(argument: Argument, body: Block, target: str) -> Node | None:
     """The nameless node of a body that makes an argument for one user with an operator."""
-    node = argument.node if type(argument) is Value else None
+    node = producer(argument)
     if node is None or node.block is not body or node.target != target or len(node.args) != 2:
         return None
     users = [user for user in node.users if user.op != "output"]
@@ -63,7 +63,7 @@ def _is_tested(first: Argument, limit: Argument) -> bool:
     """Whether a loop is entered just if 0 is below its limit."""
     if type(limit) is int:
         return first is True and limit > 0
-    node = first.node if type(first) is Value else None
+    node = producer(first)
     if node is None or type(limit) is not Value:
         return False
     zero, other = node.args if node.target == _LESS else node.args[::-1]

@@ -8,21 +8,17 @@ decided there: where that leads around a loop, behind it or out of the function,
 computed on the way, the source had left the block.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from runner.graph.codegen.control_flow.continues import end_round, skip_rest
-from runner.graph.codegen.control_flow.counted_loops import count
 from runner.graph.codegen.control_flow.jump_threading import put
-from runner.graph.codegen.control_flow.jumps import BREAK, CONTINUE, RETURN, ends, rounds
-from runner.graph.codegen.control_flow.simplify import settle
 from runner.graph.ir import effects
-from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Body, Node, Value
+from runner.graph.ir.jumps import BREAK, CONTINUE, RETURN, ends, rounds
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
 
 _TEST: Final = ":test"  # a continue of a loop whose condition the block itself evaluates
 
-_Known = dict[Value, Argument]
+_KnownValues = dict[Value, Argument]
 
 
 class _Exit(NamedTuple):
@@ -32,42 +28,13 @@ class _Exit(NamedTuple):
     args: tuple[Argument, ...]
 
 
-def with_exits(function: Function) -> Function:
-    """A copy of a function that leaves its blocks where the source did; itself where that changes
-    nothing."""
-    if not any(map(_may_decide, function.block.walk())):
-        return function
-    copy = function.clone()
-    changed = _each(count, copy)
-    while _place(copy.block, tests=False) | settle(copy.block) or _place(copy.block, tests=True):
-        changed = True
-    for change in (end_round, skip_rest):
-        if _each(change, copy):
-            settle(copy.block)
-            changed = True
-    return copy if changed else function
-
-
-def _each(change: Callable[[Node], bool], function: Function) -> bool:
-    """Change all loops of a function, as far as they need it; says whether one did."""
-    loops = [node for node in function.nodes if node.op == "loop"]
-    return bool([loop for loop in loops if change(loop)])
-
-
-def _may_decide(node: Node) -> bool:
-    """Whether a node is a loop, or an If that decides by what another one gives."""
-    flag = node.args[0] if node.op == "if" else None
-    made = flag.node if type(flag) is Value else None
-    return node.op == "loop" or (made is not None and made.op in ("if", "with"))
-
-
-def _place(block: Block, *, tests: bool) -> bool:
+def place_exits(block: Block, *, tests: bool) -> bool:
     """Leave the blocks below where their ends lead out; says whether there are any. `tests` says
     whether a loop may be left and continued after a test, which is the last resort."""
     found = False
     for inner in [inner for node in block.nodes for inner in node.blocks]:
         found |= _leave(inner, together=True, tests=tests)
-        found |= _place(inner, tests=tests)
+        found |= place_exits(inner, tests=tests)
         found |= _leave(inner, together=False, tests=tests)
     return found
 
@@ -145,7 +112,7 @@ def _is_condition(block: Block) -> bool:
 # Where the end of a block leads
 
 
-def _end(block: Block, known: _Known, *, taken: bool) -> _Exit | None:
+def _end(block: Block, known: _KnownValues, *, taken: bool) -> _Exit | None:
     """The way out at the end of a block, from what values are known to be there. `taken` says
     whether an If on the way decided for its first block: the second one is that of the rest."""
     owner = block.owner
@@ -168,7 +135,9 @@ def _round(loop: Node, results: tuple[Argument, ...], *, taken: bool) -> _Exit |
     return way if way is not None and way.target == RETURN else _Exit(BREAK, (*carried,))
 
 
-def _behind(node: Node, results: Sequence[Argument], known: _Known, *, taken: bool) -> _Exit | None:
+def _behind(
+    node: Node, results: Sequence[Argument], known: _KnownValues, *, taken: bool
+) -> _Exit | None:
     """The way out behind a node that gives these results."""
     known = {**known, **dict(zip(node.outputs, results, strict=True))}
     nodes = node.block.nodes
@@ -176,7 +145,7 @@ def _behind(node: Node, results: Sequence[Argument], known: _Known, *, taken: bo
     return None if decided is None else _end(node.block, known, taken=taken or decided)
 
 
-def _follow(nodes: Sequence[Node], known: _Known) -> bool | None:
+def _follow(nodes: Sequence[Node], known: _KnownValues) -> bool | None:
     """Whether one of some Ifs decides for its first block; adds what they give to what is known.
     None where something else is done, or is not known."""
     taken = False
@@ -196,7 +165,7 @@ def _follow(nodes: Sequence[Node], known: _Known) -> bool | None:
 def _is_flag(argument: Argument) -> bool:
     """Whether an argument is True or False by constants at the ends of blocks alone; None stands
     where nobody will ask."""
-    node = argument.node if type(argument) is Value else None
+    node = producer(argument)
     if node is None or node.op not in ("if", "with", "loop"):
         return type(argument) is bool or argument is None
     place = node.outputs.index(argument)

@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import final
 
 from runner.graph.ir import effects
-from runner.graph.ir.node import Argument, Block, Node, Value
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Node, Value, producer
 
 _FOREVER = 2**63 - 1  # where TorchScript stops to count
 _LARGEST_START = 2**31
@@ -20,7 +21,7 @@ _VIEWS = ("keys", "values", "items")
 
 @final
 @dataclass(frozen=True, slots=True)
-class Lane:
+class IteratedSequence:
     """A sequence that a loop walks over, and what it sets in each round: `item`, taken apart if
     there are `parts`; None when a round does not look at it."""
 
@@ -36,27 +37,33 @@ class Lane:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Iteration:
     """A loop over sequences, side by side. `count`, if any, is what counts the rounds, beginning
     with `start`."""
 
-    lanes: tuple[Lane, ...]
+    sequences: tuple[IteratedSequence, ...]
     count: Value | None
     start: int = 0
 
     @property
     def over(self) -> list[Value]:
         """The sequences."""
-        return [lane.over for lane in self.lanes]
+        return [lane.over for lane in self.sequences]
 
     @property
     def sets(self) -> list[Value]:
         """The values that each round is given."""
         counted = [] if self.count is None else [self.count]
-        return [*counted, *(value for lane in self.lanes for value in lane.sets)]
+        return [*counted, *(value for lane in self.sequences for value in lane.sets)]
 
 
-def walk_of(loop: Node) -> Walk | None:
+def find_iterations(function: Function) -> dict[Node, Iteration]:
+    """Returns the loops of a function that iterate over sequences, and how each does."""
+    loops = [node for node in function.block.walk() if node.op == "loop"]
+    return {loop: iteration for loop in loops if (iteration := _iteration(loop)) is not None}
+
+
+def _iteration(loop: Node) -> Iteration | None:
     """How a loop walks over sequences; None for one that counts."""
     body = loop.blocks[0]
     lengths = _lengths(loop.args[0])
@@ -71,12 +78,12 @@ def walk_of(loop: Node) -> Walk | None:
         is_counter = body.inputs[0].name and all(lane.item is not body.inputs[0] for lane in lanes)
         if is_counter or not any(lane.item for lane in lanes):
             return None  # the source had a counter of its own there
-    return Walk(lanes, *_count(body, lanes, starts))
+    return Iteration(lanes, *_count(body, lanes, starts))
 
 
 def _lengths(trips: Argument) -> Sequence[Argument]:
     """The lengths of which a loop takes the smallest."""
-    node = trips.node if type(trips) is Value else None
+    node = producer(trips)
     if node is not None and node.target == "builtins:min" and type(node.args[0]) is list:
         return node.args[0]
     return [trips]
@@ -91,7 +98,7 @@ def _start(length: Argument) -> int | None:
 
 def _measured(length: Argument) -> Node | None:
     """The node that takes the length of a value."""
-    node = length.node if type(length) is Value else None
+    node = producer(length)
     is_len = node is not None and node.target == "builtins:len" and type(node.args[0]) is Value
     return node if is_len else None
 
@@ -100,18 +107,18 @@ def _is_range(value: Value) -> bool:
     return value.node is not None and value.node.target == "builtins:range"
 
 
-# What a round takes
+# What an iteration takes
 
 
-def _lane(measured: Node, body: Block) -> Lane:
+def _lane(measured: Node, body: Block) -> IteratedSequence:
     sequence, index = measured.args[0], body.inputs[0]
     if _is_range(sequence):
-        return Lane(sequence, _stepped(sequence, index))
+        return IteratedSequence(sequence, _stepped(sequence, index))
     taken = _taken(sequence, body)
     if taken is None:
-        return Lane(sequence, None)
+        return IteratedSequence(sequence, None)
     over = _viewed(sequence, [measured, taken], body)
-    return Lane(over, taken.output, _unpacked(taken.output, body))
+    return IteratedSequence(over, taken.output, _unpacked(taken.output, body))
 
 
 def _taken(sequence: Value, body: Block) -> Node | None:
@@ -167,14 +174,16 @@ def _viewed(sequence: Value, users: list[Node], body: Block) -> Value:
     if sequence.name or made is None or made.target != "builtins:list":
         return sequence
     view = made.args[0]
-    node = view.node if type(view) is Value else None
+    node = producer(view)
     if node is None or node.op != "call_method" or node.target not in _VIEWS:
         return sequence
     is_needed = {*sequence.users} != {*users} or _is_resized(node.args[0], body)
     return sequence if is_needed else view
 
 
-def _count(body: Block, lanes: Sequence[Lane], starts: Sequence[int]) -> tuple[Value | None, int]:
+def _count(
+    body: Block, lanes: Sequence[IteratedSequence], starts: Sequence[int]
+) -> tuple[Value | None, int]:
     """The value that counts the rounds, and where it begins."""
     index = body.inputs[0]
     if any(lane.item is index for lane in lanes):

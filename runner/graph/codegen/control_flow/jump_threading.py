@@ -7,7 +7,7 @@ the second one does, each way may as well do it.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from runner.graph.codegen.control_flow.jumps import ends, last_if
+from runner.graph.ir.jumps import ends, last_if
 from runner.graph.ir.node import Argument, Block, Node, Value, map_values
 
 _BOTH: Final = (True, False)

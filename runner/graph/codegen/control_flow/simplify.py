@@ -7,12 +7,12 @@ constant is its block; a flag that is the same on all ways to a place is a const
 from collections.abc import Sequence
 
 from runner.graph.codegen.control_flow.jump_threading import forget, fuse
-from runner.graph.codegen.control_flow.jumps import ends, rounds
 from runner.graph.codegen.control_flow.tail_merging import sink
+from runner.graph.ir.jumps import ends, rounds
 from runner.graph.ir.node import Argument, Block, Node, Value
 
 
-def settle(block: Block) -> bool:
+def simplify(block: Block) -> bool:
     """Write out what is decided in a block, and in those below; says whether anything was."""
     changed = False
     while _settle(block):

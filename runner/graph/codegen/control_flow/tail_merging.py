@@ -11,8 +11,8 @@ from runner.graph.codegen.expression_trees import key_of
 from runner.graph.ir import effects
 from runner.graph.ir.node import Argument, Body, Node, Value
 
-_Pairs = dict[tuple[Value, Value], Value]
-_Change = tuple[Node, Argument, Argument]
+_ValuePairs = dict[tuple[Value, Value], Value]
+_NodeChange = tuple[Node, Argument, Argument]
 
 
 class _DifferError(Exception):
@@ -57,7 +57,7 @@ def _sink(node: Node, size: int) -> bool:
     then, other = (block.nodes[-1 - size : -1] for block in node.blocks)
     given = [*zip(*(block.results for block in node.blocks), strict=True)]
     pairs = {pair: value for pair, value in zip(given, node.outputs, strict=True) if _are(pair)}
-    made: _Pairs = {}
+    made: _ValuePairs = {}
     try:
         changes = [c for n, o in zip(then, other, strict=True) for c in _same(n, o, pairs, made)]
     except _DifferError:
@@ -73,7 +73,7 @@ def _sink(node: Node, size: int) -> bool:
     return True
 
 
-def _move(node: Node, then: list[Node], other: list[Node], changes: list[_Change]) -> None:
+def _move(node: Node, then: list[Node], other: list[Node], changes: list[_NodeChange]) -> None:
     for changed, args, kwargs in changes:
         changed.args, changed.kwargs = args, kwargs
     for moved, twin in zip(then, other, strict=True):
@@ -92,7 +92,7 @@ def _values(pair: Sequence[Argument]) -> list[Value]:
     return [item for item in pair if type(item) is Value]
 
 
-def _same(node: Node, other: Node, pairs: _Pairs, made: _Pairs) -> list[_Change]:
+def _same(node: Node, other: Node, pairs: _ValuePairs, made: _ValuePairs) -> list[_NodeChange]:
     """What nodes that do the same need behind the If; adds what they give to `made`."""
     is_known = node.op != "loop" and effects.effect(node) != effects.WRITE
     if not is_known or _kind(node) != _kind(other):
@@ -113,7 +113,7 @@ def _kind(node: Node) -> tuple[object, ...]:
     return (node.op, node.target, names, [*node.kwargs], sizes)
 
 
-def _merged(one: Argument, other: Argument, pairs: _Pairs, made: _Pairs) -> Argument:
+def _merged(one: Argument, other: Argument, pairs: _ValuePairs, made: _ValuePairs) -> Argument:
     """What stands for two arguments behind the If."""
     kind = type(one)
     if kind is not type(other):

@@ -13,7 +13,7 @@ from torch import nn
 from runner.graph.codegen.copied_methods.globals import MARK, Outer, attribute, marked
 from runner.graph.codegen.copied_methods.scopes import (
     Definition,
-    Scope,
+    DefinitionScope,
     Uncopied,
     check_is_run,
     definition,
@@ -67,7 +67,7 @@ def copied(
     return _copied(cls, base, has & known, functions & known, used & known)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _copied(
     cls: Any, base: Any, has: frozenset[str], functions: frozenset[str], used: frozenset[str]
 ) -> Copy:
@@ -186,7 +186,9 @@ class _Copier:
 class _Rewriting(ast.NodeTransformer):
     """Replaces what one definition reads of its module and of classes above."""
 
-    def __init__(self, copier: _Copier, owner: Any, space: dict[str, Any], scoped: Scope) -> None:
+    def __init__(
+        self, copier: _Copier, owner: Any, space: dict[str, Any], scoped: DefinitionScope
+    ) -> None:
         self._copier = copier
         self._owner = owner
         self._space = space

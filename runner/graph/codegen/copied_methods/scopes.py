@@ -26,7 +26,7 @@ def is_foreign(module: str | None) -> bool:
     return (module or "").partition(".")[0] not in KNOWN
 
 
-@functools.cache
+@functools.lru_cache(maxsize=512)
 def definitions(cls: Any) -> dict[str, list[Definition]]:
     """The methods in the source of a class, by name; several of one for a property's parts."""
     try:
@@ -66,7 +66,7 @@ def mangled(name: str, cls: Any) -> str:
 
 @final
 @dataclass(frozen=True)
-class Scope:
+class DefinitionScope:
     """Names of a function and of those inside it."""
 
     code: CodeType
@@ -74,7 +74,7 @@ class Scope:
     own: frozenset[str]  # its parameters and variables
 
 
-def scope(node: Definition, cls: Any) -> Scope:
+def scope(node: Definition, cls: Any) -> DefinitionScope:
     """The names of a definition in a class, or at the top of a module where that is None. Raises
     Uncopied for one that changes a global, or whose names mean different things in it."""
     name = "Class" if cls is None else cls.__name__
@@ -90,7 +90,7 @@ def scope(node: Definition, cls: Any) -> Scope:
     outer = frozenset(s.argval for s in steps if s.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
     if both := sorted(outer & own):
         raise Uncopied(f"{both[0]!r} is a global and a local name in {node.name}()")
-    return Scope(code, outer, own)
+    return DefinitionScope(code, outer, own)
 
 
 def check_is_run(node: Definition, code: CodeType, functions: list[FunctionType]) -> None:

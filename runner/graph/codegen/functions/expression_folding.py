@@ -1,19 +1,20 @@
-"""Which nodes of a function become statements, and which are written inside their only user.
+"""Expression folding: which nodes become statements, and which are written inside their only user.
 
-A value without a name that is used once is folded into its user when no other node then runs in
-another order than before, as far as `effects` says that the order matters. Python evaluates
-operands from left to right, so that `f(a(), b())` stands for a, b, f.
+A value without a name that is used once is folded into its user if that leaves the order of
+evaluation unchanged, as far as `effects` says that it matters. Python evaluates operands from left
+to right, so that `f(a(), b())` runs a, b, f.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple, final
 
-from runner.graph.codegen.control_flow.iteration import Walk, walk_of
-from runner.graph.codegen.control_flow.jumps import BREAK, CONTINUE, ends, is_jump, jumps, loop_of
+from runner.graph.codegen.control_flow.iteration import Iteration
 from runner.graph.codegen.expressions import REFLECTED
 from runner.graph.ir import effects
+from runner.graph.ir.dead_code import LiveCode
 from runner.graph.ir.effects import Effect, commute
 from runner.graph.ir.function import Function
+from runner.graph.ir.jumps import is_jump
 from runner.graph.ir.node import Argument, Block, Body, Node, Value, values_in
 
 _EXPRESSIONS = ("call_module", "call_function", "call_method", "get_attr", "list", "dict")
@@ -21,7 +22,7 @@ _TERNARY_NODES = 6  # a conditional expression with more nodes is written as a s
 
 
 class _Pending(NamedTuple):
-    """A node that waits for its user, and its effect with all that is folded into it."""
+    """A node that waits for its user, and its effect with everything that is folded into it."""
 
     node: Node
     effect: Effect
@@ -30,98 +31,47 @@ class _Pending(NamedTuple):
 
 @final
 class Folding:
-    """How the nodes of a function are written.
+    """How the live nodes of a function are written.
 
-    `used` are the nodes that are written at all. Of these, `folded` stand inside their only user,
-    `copied` wherever they are used, `ternary` are Ifs written as conditional expressions; the rest
-    are statements. `needed` are the values that something written uses, `walks` the loops over
-    sequences, whose heads set what the graph takes out of them inside.
+    `folded` nodes are written inside their only user, `copied` ones wherever they are used,
+    `ternary` are Ifs written as conditional expressions; the rest are statements. `iterations` are
+    the loops over sequences.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(
+        self, function: Function, live: LiveCode, iterations: dict[Node, Iteration]
+    ) -> None:
         self.function = function
-        self.used: set[Node] = set()
-        self.needed: set[Value] = set()
+        self.live = live
+        self.iterations = iterations
         self.folded: set[Node] = set()
         self.copied: set[Node] = set()
         self.ternary: set[Node] = set()
-        self.walks: dict[Node, Walk] = {}
-        self._heads: dict[Value, Node] = {}  # what the head of such a loop sets
-        self._ends: dict[Block, bool] = {}
-        self._find_walks(function.block)
-        self._mark(function.block)
         self._users: dict[Value, list[Node]] = {}
         self._places: dict[Node, int] = {}
-        self._effects: dict[Node, Effect] = {}  # of folded nodes, with all that is folded into them
+        self._effects: dict[Node, Effect] = {}  # of folded nodes, with what is folded into them
         self._stable = True  # whether attributes are the same throughout
         self._survey(function.block)
         self._fold(function.block)
+        self.tails = frozenset(self._tails(function.block))  # Ifs whose blocks return
 
-    # What the nodes evaluate
+    # Queries
 
-    def ends(self, block: Block) -> bool:
-        """Whether a block is always left before its end."""
-        known = self._ends.get(block)
-        if known is None:
-            known = self._ends[block] = ends(block)
-        return known
+    def statements(self, block: Block) -> list[Node]:
+        """Returns the nodes of a block that are written as statements."""
+        return [node for node in block.nodes[:-1] if node in self.live.nodes
+                and node not in self.folded and node not in self.copied]  # fmt: skip
 
-    def results(self, block: Block) -> list[tuple[Value, Argument]]:
-        """What the end of a block of a node sets: the needed outputs (of a loop: the needed
-        values it carries) and what they become."""
-        node = block.owner
-        if isinstance(node, Body) or self.ends(block):
-            return []
-        if node.op == "loop":
-            return [
-                (inner, result)
-                for inner, outer, result in zip(
-                    block.inputs[1:], node.outputs, block.results[1:], strict=True
-                )
-                if inner in self.needed or outer in self.needed
-            ]
-        both = zip(node.outputs, block.results, strict=True)
-        return [(value, result) for value, result in both if value in self.needed]
-
-    def leaves(self, jump: Node) -> list[tuple[Value, Argument]]:
-        """What a break or continue sets: the needed values that its loop carries, of a break those
-        needed behind it, and what they become."""
-        loop = loop_of(jump)
-        carried = zip(loop.blocks[0].inputs[1:], loop.outputs, jump.args, strict=True)
-        return [
-            (inner, given)
-            for inner, outer, given in carried
-            if outer in self.needed or (inner in self.needed and jump.target == CONTINUE)
-        ]
-
-    def carried(self, node: Node) -> list[tuple[Value, Value, Argument]]:
-        """Of a loop: (value inside, value behind, first value) of all that it carries."""
-        body = node.blocks[0]
-        both = zip(body.inputs[1:], node.outputs, node.args[2:], strict=True)
-        return [
-            (inner, outer, first)
-            for inner, outer, first in both
-            if inner in self.needed or outer in self.needed
-        ]
-
-    def head(self, node: Node) -> list[Argument]:
-        """Of a loop: what is evaluated before the first round, without what it carries. A condition
-        decides whether the rest is."""
-        walk = self.walks.get(node)
-        return [node.args[1], node.args[0] if walk is None else (*walk.over,)]
+    def is_inline(self, node: Node | None) -> bool:
+        """Returns whether a node is written as an expression where it is used."""
+        return node is not None and (node in self.folded or node in self.copied)
 
     def writes(self, node: Node) -> bool:
-        """Whether a folded node, or anything folded into it, writes."""
+        """Returns whether a folded node, or anything folded into it, writes."""
         return self._effects[node] == effects.WRITE
 
-    def set_by_head(self, node: Node) -> list[Value]:
-        """Of a loop: the needed values that the head sets in each round."""
-        walk = self.walks.get(node)
-        values = [node.blocks[0].inputs[0]] if walk is None else walk.sets
-        return [value for value in values if value in self.needed]
-
     def operands(self, node: Node) -> list[Value]:
-        """The values that a node itself evaluates, in this order, as often as it does."""
+        """Returns the values that a node itself evaluates, in order, as often as it does."""
         return [value for argument in self._evaluated(node) for value in values_in(argument)]
 
     def _evaluated(self, node: Node) -> list[Argument]:
@@ -129,10 +79,10 @@ class Folding:
             case "output":
                 return self._evaluated_at_end(node.block)
             case "loop":
-                first = [first for _, _, first in self.carried(node)]
-                return [*first, *self.head(node)]
+                first = [first for _, _, first in self.live.carried(node)]
+                return [*first, *self.live.head(node)]
             case "raise" if is_jump(node):
-                return [given for _, given in self.leaves(node)]
+                return [given for _, given in self.live.jump_results(node)]
             case "call_method" if node.target in REFLECTED and len(node.args) == 2:
                 return [*reversed(node.args)]
             case "call_function" if node.target == "operator:contains":
@@ -143,80 +93,17 @@ class Folding:
 
     def _evaluated_at_end(self, block: Block) -> list[Argument]:
         if isinstance(block.owner, Body):
-            return [] if self.ends(block) else [*block.results]
-        results = [result for _, result in self.results(block)]
-        if block.owner.op == "loop" and not self.ends(block):
+            return [] if self.live.ends(block) else [*block.results]
+        results = [result for _, result in self.live.results(block)]
+        if block.owner.op == "loop" and not self.live.ends(block):
             results.append(block.results[0])
         return results
-
-    # What is needed
-
-    def _find_walks(self, block: Block) -> None:
-        for node in block.walk():
-            walk = walk_of(node) if node.op == "loop" else None
-            if walk is not None:
-                self.walks[node] = walk
-                self._heads.update(dict.fromkeys(walk.sets, node))
-
-    def _mark(self, block: Block) -> None:
-        """Find what is used, from the result of the function and from all that writes."""
-        values = [] if self.ends(block) else [*values_in(block.results)]
-        for node in block.walk():
-            if node.op != "output" and effects.effect(node) == effects.WRITE:
-                values += self._use(node)
-        while values:
-            value = values.pop()
-            if value not in self.needed:
-                self.needed.add(value)
-                values += self._sources(value)
-
-    def _use(self, node: Node) -> list[Value]:
-        """Use a node, and the nodes it stands in; gives the values that these need at once."""
-        values: list[Value] = []
-        while node not in self.used:
-            self.used.add(node)
-            if node.op == "loop":
-                values += values_in(self.head(node))
-                values += values_in(node.blocks[0].results[:1])
-            elif not is_jump(node):
-                values += values_in(node.args)
-                values += values_in([*node.kwargs.values()])
-            if isinstance(node.block.owner, Body):
-                break
-            node = node.block.owner
-        return values
-
-    def _sources(self, value: Value) -> list[Value]:
-        """What a needed value needs in turn."""
-        if value in self._heads:
-            return self._use(self._heads[value])
-        if isinstance(value.owner, Block):
-            node = value.owner.owner
-            if isinstance(node, Body):
-                return []
-            place = value.owner.inputs.index(value) - 1
-            return self._use(node) + (self._carried(node, place, CONTINUE) if place >= 0 else [])
-        node = value.owner
-        values = self._use(node)
-        if node.op == "loop":
-            return values + self._carried(node, node.outputs.index(value), BREAK, CONTINUE)
-        for block in node.blocks:
-            if not self.ends(block):
-                values += values_in(block.results[node.outputs.index(value)])
-        return values
-
-    @staticmethod
-    def _carried(node: Node, place: int, *targets: str) -> list[Value]:
-        """What a value that a loop carries needs, which jumps to some targets set as well."""
-        given = [jump.args[place] for jump in jumps(node) if jump.target in targets]
-        first, again = node.args[2 + place], node.blocks[0].results[1 + place]
-        return [*values_in([first, again, *given])]
 
     def _survey(self, block: Block) -> None:
         """Number all that is written, and note who uses what."""
         for node in block.walk():
             self._places[node] = len(self._places)
-            if node not in self.used and node.op != "output":
+            if node not in self.live.nodes and node.op != "output":
                 continue
             if node.op == "set_attr" or (node.op == "call_module" and not node.path):
                 self._stable = False
@@ -230,7 +117,7 @@ class Folding:
         waiting: list[_Pending] = []
         total = effects.PURE
         for node in block.nodes:
-            if node not in self.used and node.op != "output":
+            if node not in self.live.nodes and node.op != "output":
                 continue
             own = self._effect(node)
             for inner in node.blocks:
@@ -331,7 +218,7 @@ class Folding:
             return False
         if block.results[0] not in node.outputs:
             return False
-        changed = {value for value, result in self.results(block) if result is not value}
+        changed = {value for value, result in self.live.results(block) if result is not value}
         return not changed.isdisjoint(self._reads(node))
 
     def _reads(self, node: Node) -> Iterator[Value]:
@@ -354,20 +241,38 @@ class Folding:
         return not name or (node.op == "get_attr" and name == node.target.rpartition(".")[2])
 
     def _used_once_here(self, node: Node) -> bool:
-        value = next((value for value in node.outputs if value in self.needed), None)
+        value = next((value for value in node.outputs if value in self.live.values), None)
         users = self._users.get(value, ()) if value is not None else ()
         return len(users) == 1 and users[0].block is node.block
 
     def _is_ternary(self, node: Node) -> bool:
         """Whether both blocks are one expression."""
-        needed = [value for value in node.outputs if value in self.needed]
-        if len(needed) != 1 or any(self.ends(block) for block in node.blocks):
+        needed = [value for value in node.outputs if value in self.live.values]
+        if len(needed) != 1 or any(self.live.ends(block) for block in node.blocks):
             return False
-        inner = [n for n in node.walk() if n.op != "output" and n is not node and n in self.used]
+        inner = [
+            n for n in node.walk() if n.op != "output" and n is not node and n in self.live.nodes
+        ]
         if len(inner) > _TERNARY_NODES or not self.folded.union(self.copied).issuperset(inner):
             return False
         return not any(
             isinstance(result, Value) and result.name == needed[0].name != ""
             for block in node.blocks
-            for _, result in self.results(block)
+            for _, result in self.live.results(block)
         )
+
+    # Returns
+
+    def _tails(self, block: Block, place: int = 0) -> Iterator[Node]:
+        """Yields the Ifs that are followed by nothing but the return of their output."""
+        result = block.results[place] if len(block.results) > place else None
+        written = self.statements(block)
+        if not isinstance(result, Value) or not written or written[-1] is not result.node:
+            return
+        node = written[-1]
+        if node.op != "if" or node in self.ternary or result.name:
+            return
+        if len(result.users) == 1 and sum(value in self.live.values for value in node.outputs) == 1:
+            yield node
+            for inner in node.blocks:
+                yield from self._tails(inner, node.outputs.index(result))

@@ -1,28 +1,28 @@
-"""A function of the graph as the lines of a `def`."""
+"""Statements: prints a function of the graph as the lines of a `def`."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import final
 
 from runner.graph.codegen import line_breaking as layout
-from runner.graph.codegen.control_flow.iteration import Lane, Walk
-from runner.graph.codegen.control_flow.jumps import CONTINUE, RETURN, is_jump, jumps
+from runner.graph.codegen.control_flow.iteration import IteratedSequence
 from runner.graph.codegen.expression_trees import key_of
 from runner.graph.codegen.expressions import IN_PLACE, assignment, method_name, negation
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.functions.value_expressions import Access, Values
-from runner.graph.codegen.functions.variable_allocation import Names
+from runner.graph.codegen.functions.variable_allocation import Variables
 from runner.graph.codegen.imports import Imports
 from runner.graph.codegen.line_breaking import STEP, Code, lay_out
-from runner.graph.ir.node import Argument, Block, Body, Node, Value
+from runner.graph.ir.jumps import CONTINUE, RETURN, is_jump, jumps
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
 
 _TYPES = re.compile(
     r"(torch\.Tensor|torch\.device|list|dict|tuple|int|float|bool|str|None|complex|[\[\], |])+"
 )
 
 
-def _note(annotation: str) -> str:
-    """A parameter's annotation as it stands behind the name; a tensor needs none."""
+def _annotated(annotation: str) -> str:
+    """Returns the annotation of a parameter as written after its name; "" for a tensor."""
     if annotation == "torch.Tensor" or _TYPES.fullmatch(annotation) is None:
         return ""
     return f": {annotation}"
@@ -30,28 +30,27 @@ def _note(annotation: str) -> str:
 
 @final
 class Printer:
-    """Writes one function: its statements; `Values` writes what stands in them."""
+    """Prints the statements of one function; `Values` prints the expressions in them."""
 
     def __init__(
         self,
         folding: Folding,
-        tails: frozenset[Node],
+        variables: Variables,
         imports: Imports,
         access: Access,
-        reserved: set[str],
     ) -> None:
-        self._function = function = folding.function
+        self._function = folding.function
         self._folding = folding
-        self._tails = tails
-        self._names = Names(function, folding, reserved, tails.__contains__)
-        self._values = Values(folding, self._names.names, imports, access, function.name)
+        self._live = folding.live
+        self._variables = variables
+        self._values = Values(folding, variables.names, imports, access)
         self._writer = self._values.writer
 
     def function(self, first: str) -> list[str]:
-        """The whole `def`."""
+        """Returns the lines of the `def`; `first` is its first parameter, "" for none."""
         items = [Code(first)] if first else []
         for parameter, value in zip(self._function.parameters, self._function.inputs, strict=True):
-            name, note = self._names.names[value], _note(parameter.annotation)
+            name, note = self._variables.names[value], _annotated(parameter.annotation)
             if not parameter.default:
                 items.append(Code(f"{name}{note}"))
                 continue
@@ -70,26 +69,24 @@ class Printer:
 
     def _block(self, block: Block, indent: int, *, returns: bool) -> list[str]:
         lines: list[str] = []
-        folding = self._folding
-        for node in block.nodes[:-1]:
-            if node in folding.used and node not in folding.folded and node not in folding.copied:
-                lines += self._statement(node, indent)
-        if folding.ends(block):
+        for node in self._folding.statements(block):
+            lines += self._statement(node, indent)
+        if self._live.ends(block):
             return lines
         if returns:
             results = self._results_of_function(block)
-            if results and type(results[0]) is Value and results[0].node in self._tails:
+            if results and type(results[0]) is Value and results[0].node in self._folding.tails:
                 return lines
             return lines + (self._with_tuple("return ", results[0], indent) if results else [])
-        return lines + self._copies(folding.results(block), indent)
+        return lines + self._copies(self._live.results(block), indent)
 
     def _results_of_function(self, block: Block) -> list[Argument]:
         if isinstance(block.owner, Body):
             return [*block.results]
-        return [result for _, result in self._folding.results(block)]
+        return [result for _, result in self._live.results(block)]
 
     def _with_tuple(self, before: str, result: Argument, indent: int) -> list[str]:
-        """A statement that ends with an expression; a tuple has no parentheses in one line."""
+        """Returns a statement that ends with an expression; a tuple may lose its parentheses."""
         if type(result) is tuple and len(result) > 1:
             bare = layout.tuple_of(self._writer.all(result))
             if indent + len(before) + len(bare.text) <= layout.WIDTH:
@@ -97,11 +94,11 @@ class Printer:
         return lay_out(before, self._writer.code(result), "", indent)
 
     def _copies(self, pairs: list[tuple[Value, Argument]], indent: int) -> list[str]:
-        """Set variables, all at once."""
-        names = self._names.names
+        """Returns the assignment of variables, all at once where their order matters."""
+        names = self._variables.names
         moves = [(names[v], result) for v, result in pairs if not self._is_same(v, result)]
         safe = all(
-            name not in self._names.read_by(later)
+            name not in self._variables.read_by(later)
             for place, (name, _) in enumerate(moves)
             for _, later in moves[place + 1 :]
         )
@@ -112,7 +109,7 @@ class Printer:
         return lay_out(f"{targets} = ", values, "", indent)
 
     def _is_same(self, value: Value, result: Argument) -> bool:
-        return self._writer.code(result).text == self._names.names[value]
+        return self._writer.code(result).text == self._variables.names[value]
 
     def _statement(self, node: Node, indent: int) -> list[str]:
         match node.op:
@@ -127,7 +124,7 @@ class Printer:
             case "raise" if node.target == RETURN:
                 return self._with_tuple("return ", node.args[0], indent)
             case "raise" if is_jump(node):
-                moves = self._copies(self._folding.leaves(node), indent)
+                moves = self._copies(self._live.jump_results(node), indent)
                 return [*moves, f"{' ' * indent}{node.target[1:]}"]
             case "raise":
                 made = self._writer.call(node.target, node.args, node.kwargs)
@@ -144,22 +141,22 @@ class Printer:
         return self._assign(node, self._values.expression(node), indent)
 
     def _assign(self, node: Node, code: Code, indent: int) -> list[str]:
-        needed = [value for value in node.outputs if value in self._folding.needed]
+        needed = [value for value in node.outputs if value in self._live.values]
         if not needed:
             return lay_out("", code, "", indent)
         names = [
-            self._names.names[value] if value in self._folding.needed else self._names.nobody
+            self._variables.names[value] if value in self._live.values else self._variables.unused
             for value in node.outputs
         ]
         targets = ", ".join(names)
         if node.op == "unpack" and len(names) == 1:
             targets = f"({names[0]},)"
         elif node.op == "if":
-            targets = self._names.names[needed[0]]
+            targets = self._variables.names[needed[0]]
         return lay_out(f"{targets} = ", code, "", indent)
 
     def _operator(self, node: Node, indent: int) -> list[str]:
-        """A call of an operator that is a statement in Python."""
+        """Returns a call of an operator that is a statement in Python."""
         name, args = node.target.partition(":")[2], node.args
         if name == "setitem" and len(args) == 3:
             place = self._writer.item(args[0], args[1])
@@ -178,11 +175,12 @@ class Printer:
         return self._assign(node, self._values.expression(node), indent)
 
     def _change_of(self, args: Sequence[Argument]) -> Node | None:
-        """The operator in place that makes what an item is set to out of that very item."""
-        node = args[2].node if type(args[2]) is Value else None
+        """Returns the in-place operator that computes the new value of an item from the item; None
+        if the new value is another one."""
+        node = producer(args[2])
         if node is None or node not in self._folding.folded or len(node.args) != 2:
             return None
-        item = node.args[0].node if type(node.args[0]) is Value else None
+        item = producer(node.args[0])
         if item is None or item not in self._folding.folded or item.target != "operator:getitem":
             return None
         sets = node.target.partition(":")[2] in IN_PLACE and node.target.startswith("operator:")
@@ -190,63 +188,60 @@ class Printer:
 
     def _is_target(self, node: Node, target: Code) -> bool:
         """Whether `target += ...` sets just what the node gives."""
-        if not node.outputs or node.outputs[0] not in self._folding.needed:
+        if not node.outputs or node.outputs[0] not in self._live.values:
             return target.level == layout.ATOM and target.text[-1] not in ")}"
-        return target.text == self._names.names[node.outputs[0]]
+        return target.text == self._variables.names[node.outputs[0]]
 
     # Blocks
 
     def _if(self, node: Node, indent: int) -> list[str]:
-        returns = node in self._tails
+        returns = node in self._folding.tails
         condition = self._values.truth(node.args[0])
         then, other = node.blocks
         deep = indent + STEP
-        if self._folding.ends(then) or (returns and not self._folding.ends(other)):
+        if self._live.ends(then) or (returns and not self._live.ends(other)):
             first = self._block(then, deep, returns=returns)
             rest = self._block(other, indent, returns=returns)
-            return [*lay_out("if ", condition, ":", indent), *first, *rest]
-        if self._folding.ends(other):
+            return [*_if_line(condition, indent), *first, *rest]
+        if self._live.ends(other):
             first = self._block(other, deep, returns=returns)
             rest = self._block(then, indent, returns=returns)
-            return [*self._head(negation(condition, plain=True), indent), *first, *rest]
+            return [*_unless_line(condition, indent), *first, *rest]
         first = self._block(then, deep, returns=False)
         rest = self._block(other, deep, returns=False)
-        if not first:
-            if not rest:
-                return self._effect_of(node, condition, indent)
-            return [*self._head(negation(condition, plain=True), indent), *rest]
-        return [*self._head(condition, indent), *first, *_else(rest, indent)]
-
-    @staticmethod
-    def _head(condition: Code, indent: int) -> list[str]:
-        return lay_out("if ", condition, ":", indent)
+        if first:
+            return [*_if_line(condition, indent), *first, *_else(rest, indent)]
+        if rest:
+            return [*_unless_line(condition, indent), *rest]
+        return self._effect_of(node, condition, indent)
 
     def _effect_of(self, node: Node, condition: Code, indent: int) -> list[str]:
-        """An If that turned out empty: what remains is what its condition does."""
-        value = node.args[0]
-        inner = value.node if type(value) is Value else None
+        """Returns the lines of an If without statements: its condition, if that has an effect."""
+        inner = producer(node.args[0])
         if inner is None or inner not in self._folding.folded:
             return []
         writes = self._folding.writes(inner) or inner.op == "if"
         return lay_out("", condition, "", indent) if writes else []
 
     def _loop(self, node: Node, indent: int) -> list[str]:
-        carried = self._folding.carried(node)
+        carried = self._live.carried(node)
         lines = self._copies([(inner, first) for inner, _, first in carried], indent)
         starts = self._starts(carried)
         trips, condition = node.args[0], node.args[1]
-        test = self._while(node, starts) if trips is None else None
+        test = self._while(node) if trips is None else None
         if test is None and condition is not True:
-            lines += self._head(self._read_instead(condition, starts), indent)
-            lines += self._round(node, indent + STEP, None, starts)
+            lines += _if_line(self._truth_with(condition, starts), indent)
+            lines += self._iterated(node, indent + STEP, None, starts)
         else:
-            lines += self._round(node, indent, test, starts)
-        behind = [(o, i) for i, o, _ in carried if o in self._folding.needed]
-        return lines + self._copies(list(behind), indent)
+            lines += self._iterated(node, indent, test, starts)
+        return lines + self._copies(
+            [(outer, inner) for inner, outer, _ in carried if outer in self._live.values], indent
+        )
 
     def _starts(self, carried: list[tuple[Value, Value, Argument]]) -> dict[Value, Value]:
-        """What holds the first values in a loop's head: the variable of the same name if it can."""
-        names = self._names.names
+        """Returns which values the head reads in place of initial ones, those of the same variable
+        if there are any."""
+        names = self._variables.names
         starts: dict[Value, Value] = {}
         for inner, _, first in carried:
             if isinstance(first, Value) and names.get(first) == names[inner]:
@@ -255,75 +250,84 @@ class Printer:
                 starts.setdefault(first, inner)
         return starts
 
-    def _while(self, node: Node, starts: Mapping[Value, Value]) -> Code | None:
-        """The condition of a `while`, if it is the same before the first round and behind each."""
+    def _while(self, node: Node) -> Code | None:
+        """Returns the condition of a `while`, if it is the same before the first iteration and
+        after each one; else None."""
         body = node.blocks[0]
         if any(jump.target == CONTINUE for jump in jumps(node)):
             return None  # it goes on without a test
-        again = {r: v for v, r in self._folding.results(body) if isinstance(r, Value)}
-        firsts = {inner: first for inner, _, first in self._folding.carried(node)}
-        before = {result: firsts[inner] for result, inner in again.items()}
+        firsts = {inner: first for inner, _, first in self._live.carried(node)}
+        before = {result: firsts[inner] for result, inner in self._updates(body).items()}
         if not self._values.is_same(node.args[1], body.results[0], before):
             return None
-        return self._again(body, again)
+        return self._truth_with(body.results[0], self._updates(body))
 
-    def _again(self, body: Block, again: Mapping[Value, Value]) -> Code:
-        return self._read_instead(body.results[0], again)
+    def _updates(self, body: Block) -> dict[Value, Value]:
+        """Returns which values of a loop are in the variables of carried ones after an iteration,
+        each with the carried value."""
+        return {r: v for v, r in self._live.results(body) if isinstance(r, Value)}
 
-    def _read_instead(self, argument: Argument, others: Mapping[Value, Value]) -> Code:
-        """An argument, written after variables were set to what others hold."""
+    def _truth_with(self, argument: Argument, others: Mapping[Value, Value]) -> Code:
+        """Returns an argument as a condition, with other values read in place of some."""
         with self._values.reading(others):
             return self._values.truth(argument)
 
-    def _round(
+    def _iterated(
         self, node: Node, indent: int, test: Code | None, starts: Mapping[Value, Value]
     ) -> list[str]:
-        """The head and the body of a loop, left by `break` unless there is a test."""
+        """Returns the head and the body of a loop, left by `break` unless there is a test."""
         body = node.blocks[0]
-        inner = self._block(body, indent + STEP, returns=False)
+        lines = self._block(body, indent + STEP, returns=False)
         condition = body.results[0]
-        if test is None and condition is not True and not self._folding.ends(body):
-            again = {r: v for v, r in self._folding.results(body) if isinstance(r, Value)}
-            leave = negation(self._again(body, again), plain=True)
-            inner += self._head(leave, indent + STEP)
-            inner.append(f"{' ' * (indent + 2 * STEP)}break")
+        if test is None and condition is not True and not self._live.ends(body):
+            lines += _unless_line(self._truth_with(condition, self._updates(body)), indent + STEP)
+            lines.append(f"{' ' * (indent + 2 * STEP)}break")
         if node.args[0] is None:
             head = lay_out("while ", test or Code("True"), ":", indent)
-        elif node in self._folding.walks:
-            head = self._walk(self._folding.walks[node], starts, indent)
         else:
             with self._values.reading(starts):
-                trips = layout.call("range", [self._writer.code(node.args[0])])
-            head = lay_out(f"for {self._target(body.inputs[0])} in ", trips, ":", indent)
-        return [*head, *(inner or [f"{' ' * (indent + STEP)}pass"])]
+                head = self._for(node, indent)
+        return [*head, *(lines or [f"{' ' * (indent + STEP)}pass"])]
 
-    def _walk(self, walk: Walk, starts: Mapping[Value, Value], indent: int) -> list[str]:
-        """The head of a loop over sequences."""
-        with self._values.reading(starts):
-            over = self._writer.all(walk.over)
-        items = [self._targets(lane) for lane in walk.lanes]
-        code = over[0] if len(over) == 1 else layout.call("zip", over)
-        target = items[0] if len(over) == 1 else layout.tuple_of(items)
-        if walk.count in self._folding.needed:
-            start = [Code(str(walk.start))] if walk.start else []
-            code = layout.call("enumerate", [code, *start])
-            target = layout.tuple_of([Code(self._target(walk.count)), target])
+    def _for(self, node: Node, indent: int) -> list[str]:
+        """Returns the head of a loop that counts, or iterates over sequences."""
+        iteration = self._folding.iterations.get(node)
+        if iteration is None:
+            target = Code(self._target(node.blocks[0].inputs[0]))
+            code = layout.call("range", [self._writer.code(node.args[0])])
+        else:
+            over = self._writer.all(iteration.over)
+            items = [self._item(sequence) for sequence in iteration.sequences]
+            code = over[0] if len(over) == 1 else layout.call("zip", over)
+            target = items[0] if len(over) == 1 else layout.tuple_of(items)
+            if iteration.count in self._live.values:
+                start = [Code(str(iteration.start))] if iteration.start else []
+                code = layout.call("enumerate", [code, *start])
+                target = layout.tuple_of([Code(self._target(iteration.count)), target])
         return lay_out(f"for {target.text} in ", code, ":", indent)
 
-    def _targets(self, lane: Lane) -> Code:
-        """What is set to the items of a sequence."""
-        if lane.parts:
-            return layout.tuple_of([Code(self._target(part)) for part in lane.parts])
-        return Code(self._target(lane.item))
+    def _item(self, sequence: IteratedSequence) -> Code:
+        """Returns the target that is assigned the items of a sequence."""
+        if sequence.parts:
+            return layout.tuple_of([Code(self._target(part)) for part in sequence.parts])
+        return Code(self._target(sequence.item))
 
     def _target(self, value: Value | None) -> str:
-        if value is None or value not in self._folding.needed:
-            return self._names.nobody
-        return self._names.names[value]
+        if value is None or value not in self._live.values:
+            return self._variables.unused
+        return self._variables.names[value]
+
+
+def _if_line(condition: Code, indent: int) -> list[str]:
+    return lay_out("if ", condition, ":", indent)
+
+
+def _unless_line(condition: Code, indent: int) -> list[str]:
+    return _if_line(negation(condition, plain=True), indent)
 
 
 def _else(rest: list[str], indent: int) -> list[str]:
-    """The lines of an else; an `if` that stands there alone becomes an `elif`."""
+    """Returns the lines of an else; a single `if` in it becomes an `elif`."""
     if not rest:
         return []
     margin = " " * (indent + STEP)

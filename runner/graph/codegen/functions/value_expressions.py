@@ -12,7 +12,7 @@ from runner.graph.codegen.expressions import Writer, method_name, negation
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.imports import Imports, as_name
 from runner.graph.codegen.line_breaking import Code
-from runner.graph.ir.node import Argument, Node, Value
+from runner.graph.ir.node import Argument, Node, Value, producer
 from runner.graph.ir.symbolic import left_open
 
 Access = Callable[[str], str]  # how the source calls what is at a path below `self`
@@ -42,12 +42,11 @@ class Values:
         names: Mapping[Value, str],
         imports: Imports,
         access: Access,
-        where: str,
     ) -> None:
         self._folding = folding
+        self._live = folding.live
         self._names = names
         self._access = access
-        self._where = where
         self._instead: Mapping[Value, str] = {}  # variables to read instead of others
         self.writer = Writer(imports, self.value)
 
@@ -63,11 +62,11 @@ class Values:
     def value(self, value: object) -> Code:
         """A value: the variable that holds it, or the expression that is folded in its place."""
         if not isinstance(value, Value):
-            raise GraphError(f"{self._where}: {left_open(value)}")
+            raise GraphError(f"{self._folding.function.name}: {left_open(value)}")
         if value in self._instead:
             return Code(self._instead[value])
         node = value.node
-        if node is not None and (node in self._folding.folded or node in self._folding.copied):
+        if node is not None and self._folding.is_inline(node):
             return self.expression(node)
         return Code(self._names[value])
 
@@ -94,7 +93,9 @@ class Values:
                 return Writer.pairs(self.writer.all(keys), self.writer.all(values))
             case "if":
                 return self.ternary(node, truth=False)
-        raise GraphError(f"{self._where}: {node!r} cannot be written as an expression.")
+        raise GraphError(
+            f"{self._folding.function.name}: {node!r} cannot be written as an expression."
+        )
 
     def _call_module(self, node: Node) -> Code:
         owner = self._access(node.path)
@@ -105,7 +106,7 @@ class Values:
     def ternary(self, node: Node, *, truth: bool) -> Code:
         """A conditional expression; shorter where only its truth matters, or is all it has."""
         condition = self.truth(node.args[0])
-        then, other = (self._folding.results(block)[0][1] for block in node.blocks)
+        then, other = (self._live.results(block)[0][1] for block in node.blocks)
         write = self.truth if truth else self.writer.code
         if truth or self.is_boolean(node.args[0]):
             first = write(node.args[0])
@@ -119,7 +120,7 @@ class Values:
 
     def truth(self, argument: Argument) -> Code:
         """An argument of which only the truth matters."""
-        node = argument.node if type(argument) is Value else None
+        node = producer(argument)
         if node is not None and node in self._folding.folded and node in self._folding.ternary:
             return self.ternary(node, truth=True)
         if node is not None and node in self._folding.folded and node.target == "builtins:bool":
@@ -161,18 +162,18 @@ class Values:
 
     def _parts(self, node: Node) -> tuple[Argument, ...]:
         """All that is written where a node stands."""
-        results = [self._folding.results(block)[0][1] for block in node.blocks]
+        results = [self._live.results(block)[0][1] for block in node.blocks]
         return (*node.args, *node.kwargs, *node.kwargs.values(), *results)
 
     def is_boolean(self, argument: Argument) -> bool:
         """Whether it is True or False for sure, not only true or false."""
         if type(argument) is bool:
             return True
-        node = argument.node if type(argument) is Value else None
+        node = producer(argument)
         if node is None:
             return False
         if node in self._folding.ternary:
-            results = [self._folding.results(block)[0][1] for block in node.blocks]
+            results = [self._live.results(block)[0][1] for block in node.blocks]
             return all(self.is_boolean(part) for part in results)
         is_training = node.op == "get_attr" and node.target.rpartition(".")[2] == "training"
         return is_training or (node.op == "call_function" and node.target in _BOOLEANS)

@@ -1,0 +1,122 @@
+"""Function -> source: the passes that turn a function of the graph into the lines of a `def`.
+
+`analyze` runs those that are the same under whatever names, `print_function` the rest. A
+`FunctionTemplate` keeps their outcome, for the samples of a search share most of their functions.
+"""
+
+import weakref
+from typing import final
+
+from runner.graph.codegen.control_flow.iteration import find_iterations
+from runner.graph.codegen.control_flow.structure import structure_control_flow
+from runner.graph.codegen.functions.expression_folding import Folding
+from runner.graph.codegen.functions.statements import Printer
+from runner.graph.codegen.functions.value_expressions import Access
+from runner.graph.codegen.functions.variable_allocation import Variables
+from runner.graph.codegen.imports import Imports, as_name
+from runner.graph.ir.argument import Argument, leaves_and_calls
+from runner.graph.ir.dead_code import LiveCode
+from runner.graph.ir.function import Function
+from runner.graph.ir.jumps import BREAK, CONTINUE, RETURN
+from runner.graph.ir.node import Node
+from runner.graph.ir.unit import Call, Ref
+
+
+def analyze(function: Function) -> Folding:
+    """Returns which nodes of a function are written, and how; the function is left as it is."""
+    structured = structure_control_flow(function)
+    iterations = find_iterations(structured)
+    live = LiveCode(structured, iterations)
+    return Folding(structured, live, iterations)
+
+
+def print_function(
+    folding: Folding, imports: Imports, access: Access, reserved: set[str], first: str
+) -> list[str]:
+    """Returns the lines of the `def`. `reserved` are names that no variable may have, `first` is
+    "self" for a method, else ""."""
+    variables = Variables(folding, reserved)
+    return Printer(folding, variables, imports, access).function(first)
+
+
+# Names that printing uses without an import, for other things than calls of them.
+_IMPLIED = frozenset(
+    {
+        *("range", "enumerate", "zip", "float", "complex", "getattr", "setattr", "slice"),
+        "CONSTANTS",
+    }
+)
+# Targets that are written as syntax, without the name of the function.
+_SYNTAX = frozenset(
+    {
+        *(RETURN, BREAK, CONTINUE),
+        *(
+            f"operator:{name}"
+            for name in (
+                *("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "lshift"),
+                *("rshift", "and_", "xor", "or_", "eq", "ne", "lt", "le", "gt", "ge", "is_"),
+                *("is_not", "neg", "pos", "invert", "inv", "not_", "contains", "getitem"),
+                *("setitem", "delitem"),
+            )
+        ),
+    }
+)
+
+
+@final
+class FunctionTemplate:
+    """The source of a function, with open names of imports and of units.
+
+    It keeps texts and no nodes, once the first text is written.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self._function = weakref.ref(function)
+        folding = analyze(function)
+        self._folding: Folding | None = folding  # until the first text is written
+        self.targets: dict[str, None] = {}  # that it imports
+        self.paths: dict[str, None] = {}  # below `self`
+        self.parameters = [as_name(parameter.name) for parameter in function.parameters]
+        for node in folding.function.block.walk():
+            if node in folding.live.nodes or node.op == "output":
+                self._note(node)
+        self._note_targets([parameter.default for parameter in function.parameters])
+        self._texts: dict[tuple[object, ...], list[str]] = {}
+
+    def _note(self, node: Node) -> None:
+        if node.op in ("call_function", "raise") and node.target not in _SYNTAX:
+            self.targets[node.target] = None
+        if node.op in ("call_module", "get_attr"):
+            self.paths[node.path] = None
+        self._note_targets((node.args, {**node.kwargs}))
+
+    def _note_targets(self, argument: Argument) -> None:
+        for part in leaves_and_calls(argument):
+            if type(part) is Ref or (type(part) is Call and part.target[:1] != "."):
+                self.targets[part.target] = None
+
+    def lines(self, imports: Imports, access: Access, first: str) -> list[str]:
+        """Returns the lines of the `def`. `first` is "self" for a method, else ""."""
+        called = tuple([imports.name(t) for t in self.targets if t[0] != ":"])
+        key = (first, called, tuple([access(path) for path in self.paths]))
+        if key not in self._texts:
+            reserved = {name.partition(".")[0] for name in called} | _IMPLIED | {first}
+            reserved |= {as_name(t[1:]) for t in self.targets if t[0] == ":"}
+            folding, self._folding = self._folding or analyze(self._source()), None
+            self._texts[key] = print_function(folding, imports, access, reserved, first)
+        return self._texts[key]
+
+    def _source(self) -> Function:
+        function = self._function()
+        assert function is not None, "the graph that is written holds its functions"
+        return function
+
+
+def template(function: Function, *, shared: bool) -> FunctionTemplate:
+    """Returns the template of a function, kept with one that is shared and so no longer changes."""
+    if not shared:
+        return FunctionTemplate(function)
+    if "template" not in function.analyses:
+        function.analyses["template"] = FunctionTemplate(function)
+    known: FunctionTemplate = function.analyses["template"]
+    return known
