@@ -1,7 +1,7 @@
 """Plain attributes of modules, as the units that need them have them."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any, final
 
@@ -12,8 +12,8 @@ from runner.graph.frontend.bytecode_names import uses
 from runner.graph.frontend.literal import Literals, reference
 from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.reconstruct import OWN
-from runner.graph.frontend.torchscript.compile import CONTAINERS, Reader
-from runner.graph.frontend.torchscript.module_type import ModulePath
+from runner.graph.frontend.torchscript.compile import CONTAINERS
+from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
 from runner.graph.ir.unit import Call, Edit, Ref, Unit
 
 
@@ -21,8 +21,8 @@ from runner.graph.ir.unit import Call, Edit, Ref, Unit
 class Attributes:
     """Writes down the attributes of modules."""
 
-    def __init__(self, reader: Reader, literals: Literals, notes: Notes) -> None:
-        self.reader = reader
+    def __init__(self, types: Mapping[int, LoweredType], literals: Literals, notes: Notes) -> None:
+        self.types = types
         self.literals = literals
         self.notes = notes
 
@@ -32,7 +32,7 @@ class Attributes:
         if unit.grade == "graph" and unit.functions:
             for name in used:
                 self._read(module, unit, ModulePath(), name, called=True)
-            for place, name in self.reader.types[id(module)].reads:
+            for place, name in self.types[id(module)].reads:
                 self._read(module, unit, place, name, called=unit.inherits)
         elif unit.grade == "graph" and is_plain(module):
             for name in used:

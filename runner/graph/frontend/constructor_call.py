@@ -2,23 +2,23 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType
 from typing import Any, final
 
-from torch import nn
+from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.attributes import is_plain
 from runner.graph.frontend.called_values import may_call
-from runner.graph.frontend.initial_values.parameters import Weights
+from runner.graph.frontend.kept_modules import class_name
 from runner.graph.frontend.literal import Literals, reference
 from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.parametrizations import hooked, plain_class
 from runner.graph.frontend.reconstruct import Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
-from runner.graph.frontend.torchscript.compile import Reader
+from runner.graph.frontend.torchscript.compile import CONTAINERS, is_opaque
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
 from runner.nn.expression import is_open, replace_open, variables_in
@@ -30,11 +30,11 @@ from runner.nn.value import is_decided
 class Construction:
     """Finds constructor calls, and what was changed behind them."""
 
-    def __init__(self, reader: Reader, literals: Literals, weights: Weights, notes: Notes) -> None:
-        self.reader = reader
-        self.literals = literals
-        self.weights = weights
+    def __init__(self, tensors: dict[str, Tensor], units: Mapping[int, Unit], notes: Notes) -> None:
+        """`units` are those of modules by their ids, as far as they are made."""
+        self.literals = Literals(self._unit_of, tensors)
         self.notes = notes
+        self._units = units
         self.rebuilder = Rebuilder(lambda value: replace_open(value, lambda e: e.default))
         self._open: dict[int, bool] = {}
         self._was_cast: set[int] = set()
@@ -44,7 +44,6 @@ class Construction:
         if unit.grade == "open":
             return
         if unit.grade == "graph" and is_plain(module):
-            unit.starts = self.weights.starts(module)
             return
         record = record_of(module)
         if unit.grade == "basic":
@@ -54,7 +53,6 @@ class Construction:
         unit.call = self.call(module, record)
         if unit.grade == "basic" and unit.call is None and record_of(module) is not None:
             self.notes.say(module, _UNKNOWN, lost=True)
-        unit.starts = self.weights.starts(module)
         if record is not None and record.asked and unit.grade != "basic":
             unit.changed = True  # the call alone would make what the default choices make
         self._hooks(module, unit)
@@ -152,7 +150,7 @@ class Construction:
             kwargs = {name: write(value) for name, value in record.kwargs.items()}
             return Call(reference(cls), tuple(write(arg) for arg in record.args), kwargs)
         except GraphError as error:
-            if self.reader.is_opaque(module) and id(module) in self.notes.paths:
+            if is_opaque(module) and id(module) in self.notes.paths:
                 self.notes.say(module, f"Its constructor call cannot be written down. {error}")
             return None
 
@@ -189,6 +187,15 @@ class Construction:
         self._was_cast |= {id(inner) for inner in module.modules()}
         unit.hooked.append(Call(CAST, (Ref(f"torch:{str(dtype).removeprefix('torch.')}"),)))
 
+    def _unit_of(self, module: nn.Module) -> Unit:
+        """Returns the unit of a module that was passed to a constructor."""
+        if id(module) in self._units:
+            return self._units[id(module)]
+        call = self.call(module, record_of(module))
+        if call is None:
+            raise GraphError(f"How a {type(module).__name__} was constructed is not known.")
+        return Unit("basic", class_of(module), call)
+
     def holds_choices(self, module: nn.Module) -> bool:
         """Whether something in a module is open, so that its constructor cannot make it alone."""
         if id(module) not in self._open:
@@ -200,6 +207,22 @@ class Construction:
                 or any(self.holds_choices(child) for child in module.children())
             )
         return self._open[id(module)]
+
+
+def class_of(module: nn.Module) -> Ref:
+    """Returns the class of the unit of a module: that of the module if it can be imported, else the
+    container it derives from, if any."""
+    cls: Any = type(module)
+    if is_choice(cls):
+        return Ref(f"runner.nn:{cls.kind}")
+    cls = plain_class(module)
+    try:
+        return Ref(reference(cls))
+    except GraphError:
+        container = next((base for base in CONTAINERS if isinstance(module, base)), None)
+        if container is not None:
+            return Ref(reference(container))
+        return Ref(class_name(module))
 
 
 def _labels(value: Any) -> set[str]:

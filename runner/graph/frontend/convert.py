@@ -1,4 +1,4 @@
-"""From a model to its graph."""
+"""Converts a model to its graph: compile, lower, grade, build, initialize."""
 
 import sys
 from collections.abc import Iterator
@@ -8,20 +8,22 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from runner.errors import GraphError, one_line
-from runner.graph.frontend.build_graph import Units
-from runner.graph.frontend.grades import compiled_by
+from runner.graph.frontend.build_graph import build
+from runner.graph.frontend.grades import compiled_by, grade
+from runner.graph.frontend.initialize import initialize
 from runner.graph.frontend.kept_modules import Keep
-from runner.graph.frontend.torchscript.compile import Reader
+from runner.graph.frontend.torchscript.compile import compiled, is_opaque
+from runner.graph.frontend.torchscript.lowering.lower import lower
 from runner.graph.ir.graph import Graph, Note
 from runner.nn.recording.record import settle
 
 
 def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
-    """The graph of a model. What could not be read is said in its `notes`. `keep` are modules that
-    are to be kept as they are.
+    """Returns the graph of a model; its `notes` say what is not part of it. `keep` are modules to
+    keep as they are.
 
-    Raises GraphError on a Python that TorchScript does not support, and for a model without
-    shapes or values to read.
+    Raises GraphError on a Python that TorchScript does not support, and for a model whose
+    parameters have no shapes or whose buffers have no values.
     """
     if sys.version_info >= (3, 14):
         raise GraphError(
@@ -30,12 +32,13 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
         )
     check_model(model)
     settle()
-    reader = Reader(model)
-    _check_tensors(reader)
+    _check_tensors(model)
     try:
-        with reader.reading():
-            reader.read()
-        graph = Units(model, reader, keep or Keep()).graph()
+        with compiled(model) as compiled_model:
+            lowered = lower(compiled_model)
+        graded = grade(lowered, keep or Keep())
+        graph = build(graded)
+        initialize(graph, graded)
     except GraphError:
         raise
     except Exception as error:
@@ -48,7 +51,7 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
 
 
 def check_model(model: Any) -> None:
-    """Raises GraphError for what is no model that can be read, and says what would be."""
+    """Raises GraphError for anything but a module that can be converted."""
     if isinstance(model, type):
         raise GraphError(f"{model.__name__} is a class; give an object of it: {model.__name__}().")
     if not isinstance(model, nn.Module):
@@ -60,9 +63,9 @@ def check_model(model: Any) -> None:
         )
 
 
-def _check_tensors(reader: Reader) -> None:
+def _check_tensors(model: nn.Module) -> None:
     """Raises GraphError for parameters without a shape, and for buffers without a value."""
-    for path, module in reader.model.named_modules():
+    for path, module in model.named_modules():
         place = f"{path} ({type(module).__name__})" if path else type(module).__name__
         tensors = [*module._parameters.values(), *module._buffers.values()]
         if any(is_lazy(tensor) for tensor in tensors):
@@ -71,7 +74,7 @@ def _check_tensors(reader: Reader) -> None:
                 "the end of its __init__; or write a layer that is given its sizes."
             )
         for name, buffer in module._buffers.items():
-            if buffer is not None and buffer.is_meta and not reader.is_opaque(module):
+            if buffer is not None and buffer.is_meta and not is_opaque(module):
                 raise GraphError(
                     f"{place}: the buffer {name!r} has no value on the meta device; build the "
                     "model on another one."
@@ -79,7 +82,7 @@ def _check_tensors(reader: Reader) -> None:
 
 
 def _from_main(graph: Graph) -> Iterator[Note]:
-    """A note for each thing that generated source has to import from `__main__`."""
+    """Yields a note for each name that generated source has to import from `__main__`."""
     said: set[str] = set()
     for path, unit in graph.root.walk():
         targets = [node.target for f in unit.functions.values() for node in f.nodes]

@@ -1,6 +1,7 @@
-"""In which grade each module of a model becomes a unit, and why it is no better."""
+"""Decides in which grade each module of a model becomes a unit, and notes why it is no better."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
 
@@ -9,14 +10,26 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.attributes import default_of
-from runner.graph.frontend.bytecode_names import used_by, uses, uses_class
-from runner.graph.frontend.constructor_call import Construction, from_attributes, modules_in
+from runner.graph.frontend.bytecode_names import (
+    used_attributes,
+    used_by,
+    used_names,
+    uses,
+    uses_class,
+)
+from runner.graph.frontend.constructor_call import (
+    Construction,
+    class_of,
+    from_attributes,
+    modules_in,
+)
 from runner.graph.frontend.initial_values.added_tensors import Spot, unwritable
 from runner.graph.frontend.kept_modules import Keep
 from runner.graph.frontend.literal import reference
 from runner.graph.frontend.notes import Notes
 from runner.graph.frontend.overrides_and_hooks import (
     CALLED,
+    METHODS,
     calls_anew,
     is_writable,
     keeper_of,
@@ -29,42 +42,110 @@ from runner.graph.frontend.parametrizations import plain_class
 from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.choice_result_types import gives_more
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
-from runner.graph.frontend.torchscript.compile import CONTAINERS, Reader
-from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.compile import CONTAINERS, is_opaque
+from runner.graph.frontend.torchscript.lowering.lower import LoweredModel
+from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.frontend.torchscript.object_types import is_known
 from runner.graph.frontend.torchscript.pruned_type_tests import pruned_result, pruned_test
-from runner.graph.ir.unit import Grade
+from runner.graph.ir.function import Function
+from runner.graph.ir.unit import Grade, Unit
 from runner.nn.recording.record import record_of
 
 
 @final
-class Grading:
+@dataclass(frozen=True, eq=False)
+class GradedModel:
+    """A lowered model and its units, which have a grade and a class, by the ids of modules.
+
+    `used` are the plain attributes of a module that code above it may use; `construction` knows
+    how modules were constructed.
+    """
+
+    lowered: LoweredModel
+    units: dict[int, Unit]
+    used: dict[int, list[str]]
+    construction: Construction
+    notes: Notes
+
+    def items(self) -> Iterator[tuple[nn.Module, Unit]]:
+        """Yields the modules that became units, in the order of the model."""
+        for module in self.lowered.model.modules():
+            if id(module) in self.units:
+                yield module, self.units[id(module)]
+
+    def functions(self, module: nn.Module) -> dict[str, Function]:
+        """Returns the methods of a module as the functions of its unit."""
+        functions = {**self.lowered.types[id(module)].functions}
+        if keeps_forward(module):
+            functions.pop("forward", None)
+        return functions
+
+
+def grade(lowered: LoweredModel, keep: Keep) -> GradedModel:
+    """Grades the modules of a model from the top; `keep` are modules to keep as they are."""
+    units: dict[int, Unit] = {}
+    notes = Notes(lowered.model)
+    construction = Construction(lowered.tensors, units, notes)
+    graded = GradedModel(lowered, units, {}, construction, notes)
+    _Grading(graded, keep).visit(lowered.model, None)
+    return graded
+
+
+@final
+class _Grading:
     """Grades modules, and notes those that are kept as they are."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        reader: Reader,
-        construction: Construction,
-        notes: Notes,
-        keep: Keep,
-    ) -> None:
-        """`keep`: modules that are to be kept as they are, although they were read."""
-        self.model = model
-        self.reader = reader
-        self.construction = construction
-        self.notes = notes
+    def __init__(self, graded: GradedModel, keep: Keep) -> None:
+        self.graded = graded
+        self.model = graded.lowered.model
+        self.types = graded.lowered.types
+        self.construction = graded.construction
+        self.notes = graded.notes
         self.keep = keep
 
+    def visit(self, module: nn.Module, names: frozenset[str] | None) -> None:
+        """Makes the units of a module and of those below it; `names` are those that uncompiled code
+        above may use of it, None if all code above was compiled."""
+        if id(module) in self.graded.units:
+            return
+        self.graded.used[id(module)] = used_attributes(names or frozenset(), module)
+        grade, inherits = self.grade(module, names)
+        unit = self.graded.units[id(module)] = Unit(grade, class_of(module))
+        unit.inherits = inherits
+        if grade != "basic":
+            names = self._used_below(module, unit, names)
+            for child in module._modules.values():
+                if child is not None:
+                    self.visit(child, names)
+
+    def _used_below(
+        self, module: nn.Module, unit: Unit, names: frozenset[str] | None
+    ) -> frozenset[str] | None:
+        """Returns the names that uncompiled code of a module and above it may use of its children;
+        None if all was compiled."""
+        cls: Any = type(module)
+        if unit.grade == "graph" and not unit.inherits:
+            return names
+        known = names or frozenset()
+        if unit.grade == "open":
+            return known | {CALLED}
+        functions = self.graded.functions(module) if unit.grade == "graph" else ()
+        more = used_names(cls, without=frozenset(functions))
+        if unit.inherits and not calls_anew(cls):
+            if names is None and more <= METHODS:
+                return None  # a child that has a method of these names inherits, too
+            return known | more
+        return known | more | {CALLED}
+
     def grade(self, module: nn.Module, names: frozenset[str] | None) -> tuple[Grade, bool]:
-        """The grade of a module, and whether its unit inherits from its class; with the names that
-        those above which were not read may use of it, None if all were read."""
+        """Returns the grade of a module, and whether its unit inherits from its class; `names` are
+        as for `visit`."""
         cls: Any = type(module)
         if is_choice(cls):
             return "open", False
-        if self.reader.is_opaque(module):
+        if is_opaque(module):
             return "basic", False
-        found = self.reader.types[id(module)]
+        found = self.types[id(module)]
         used = names is not None and uses_class(names, cls)
         inherits = bool(overridden(cls)) or (used and CALLED not in (names or ()))
         used = used and not inherits
@@ -98,7 +179,7 @@ class Grading:
         return not any(True for _ in lost_attributes(module, default_of))
 
     def _problem(
-        self, module: nn.Module, found: Type, names: frozenset[str] | None, *, used: bool
+        self, module: nn.Module, found: LoweredType, names: frozenset[str] | None, *, used: bool
     ) -> str:
         """Why a module cannot be taken as it was read; "" if it can."""
         if found.problem:
@@ -113,7 +194,7 @@ class Grading:
             return test
         return pruned_result(module, found) if self._gives_more else ""
 
-    def _unwritten(self, module: nn.Module, found: Type) -> str:
+    def _unwritten(self, module: nn.Module, found: LoweredType) -> str:
         """Why attributes that the methods of a module read stand against writing them; "" if
         none does."""
         for place, name in found.reads:
@@ -121,14 +202,14 @@ class Grading:
             for step in place.names:
                 owner = owner._modules[step]
             value = vars(owner).get(name)
-            if value is None or self.reader.is_opaque(owner):
+            if value is None or is_opaque(owner):
                 continue
-            known = is_known(self.reader.types[id(owner)], name, value)
+            known = is_known(self.types[id(owner)].compiled, name, value)
             if not known or not is_writable(owner, value, default_of):
                 return _OF_CLASS.format(name, type(value).__name__)
         for name in used_by(module, found.functions):
             value = vars(module).get(name)
-            if value is not None and not is_known(found, name, value):
+            if value is not None and not is_known(found.compiled, name, value):
                 return _OF_CLASS.format(name, type(value).__name__)
         return ""
 
@@ -151,7 +232,7 @@ class Grading:
 
     @cached_property
     def _gives_more(self) -> bool:
-        return gives_more(self.model, self.reader.types)
+        return gives_more(self.model, {i: found.compiled for i, found in self.types.items()})
 
     @cached_property
     def _kept(self) -> dict[int, str]:
@@ -159,7 +240,7 @@ class Grading:
         where no constructor can, that is said."""
         kept = {}
         twin = self.construction.rebuilder.twin
-        found = keepers(self.model, self.reader.types, twin, self._can_make)
+        found = keepers(self.model, self.types, twin, self._can_make)
         for module, keeper, names in found:
             if keeper is None:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
@@ -183,13 +264,13 @@ class Grading:
         """The modules that source cannot make by themselves, and why."""
         inside: set[nn.Module] = set()  # parts of what is compiled
         for module in self.model.modules():
-            opaque = self.reader.is_opaque(module)
+            opaque = is_opaque(module)
             if is_choice(type(module)) or module in inside:
                 continue
             if by := compiled_by(module):
                 inside.update(module.modules())
                 yield module, f"it is compiled by {by}"
-            elif not is_importable(module) and (opaque or self.reader.types[id(module)].problem):
+            elif not is_importable(module) and (opaque or self.types[id(module)].problem):
                 yield module, "its class is defined where no source can import it"
             elif not self.construction.has_hooks_written(module):
                 yield module, "a parametrization of it cannot be written down"
@@ -202,7 +283,7 @@ class Grading:
         found: list[nn.Module] = []
         inside: set[nn.Module] = set()
         for module in self.model.modules():
-            if module not in inside and self.reader.is_opaque(module):
+            if module not in inside and is_opaque(module):
                 found.append(module)
                 inside.update(module.modules())
         return found

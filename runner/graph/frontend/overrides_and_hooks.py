@@ -15,7 +15,7 @@ from runner.graph.frontend.bytecode_names import uses
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.parametrizations import is_known
 from runner.graph.frontend.reconstruct import OWN
-from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nn.recording.record import Record, record_of
 
@@ -62,7 +62,9 @@ def _is_torch(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "torch"
 
 
-def put_on(module: nn.Module, found: Type, used: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def put_on(
+    module: nn.Module, found: LoweredType, used: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """What was put on a module, and is not read: what to call each. `used` are the names of
     attributes that the classes of the model use."""
     if isinstance(module, torch.jit.ScriptModule):
@@ -98,11 +100,11 @@ def _patched(module: nn.Module) -> list[str]:
     ]
 
 
-def _is_read(module: nn.Module, found: Type) -> bool:
+def _is_read(module: nn.Module, found: LoweredType) -> bool:
     """Whether the forward that was put on a module is what TorchScript read: a function that is
     given this module, not another one."""
     own = getattr(vars(module)["forward"], "__self__", None) is module
-    return own and not (found.problem or found.stubbed)
+    return own and not (found.problem or found.compiled.stubbed)
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -125,7 +127,7 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 
 
 def keepers(
-    model: nn.Module, types: dict[int, Type], twin: Twin, can_make: CanMake
+    model: nn.Module, types: dict[int, LoweredType], twin: Twin, can_make: CanMake
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
     """(module, keeper, names) for each module that something was put on; the keeper is the
     innermost one around it whose constructor puts the same on it again, None if there is none."""

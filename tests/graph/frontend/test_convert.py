@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.frontend.build_graph import build
 from runner.graph.frontend.convert import convert
+from runner.graph.frontend.grades import grade
+from runner.graph.frontend.initialize import initialize
+from runner.graph.frontend.kept_modules import Keep
+from runner.graph.frontend.torchscript.compile import compiled
+from runner.graph.frontend.torchscript.lowering.lower import lower
+from runner.graph.ir.lint_function import uses_of
 from runner.graph.validation.check import check_conversion
 
 
@@ -107,3 +114,32 @@ def local_pair() -> type[nn.Module]:
 def test_a_named_tuple_that_cannot_be_imported_is_no_plain_tuple():
     notes = [str(note) for note in convert(local_pair()()).notes]
     assert any("Local cannot be imported. Kept as a basic unit" in note for note in notes)
+
+
+class Steps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.masked = nn.Sequential(Masked(), nn.ReLU())
+        self.scale = 2.0
+
+    def forward(self, x):
+        for _ in range(2):
+            x = self.masked(x) if x.sum() > 0 else x * self.scale
+        return x
+
+
+def test_the_result_of_each_step_is_sound():
+    model = Steps()
+    with compiled(model) as compiled_model:
+        assert not [found.problem for found in compiled_model.types.values() if found.problem]
+        lowered = lower(compiled_model)
+    for found in lowered.types.values():
+        for name, function in found.functions.items():
+            uses_of(function, name, kept=True)
+    graded = grade(lowered, Keep())
+    assert [unit.grade for _, unit in graded.items()] == ["graph"] * 3 + ["basic"] * 2
+    graph = build(graded)
+    assert [path for path, _ in graph.root.walk()] == [path for path, _ in model.named_modules()]
+    initialize(graph, graded)
+    graph.lint()
+    assert str(graph) == str(convert(model))

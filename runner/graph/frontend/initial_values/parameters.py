@@ -10,7 +10,7 @@ from runner.graph.frontend.initial_values.initial_values import First, FirstValu
 from runner.graph.frontend.initial_values.recorded_calls import Places
 from runner.graph.frontend.literal import SMALL, Literals, filled
 from runner.graph.frontend.notes import Notes
-from runner.graph.frontend.torchscript.compile import Reader
+from runner.graph.frontend.torchscript.compile import is_opaque
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight
 from runner.nn.recording.attribution import own_tensors
@@ -21,9 +21,11 @@ from runner.operators import overwrites
 class Weights:
     """Describes the weights of a model, and the calls that fill them."""
 
-    def __init__(self, model: nn.Module, reader: Reader, literals: Literals, notes: Notes) -> None:
+    def __init__(
+        self, model: nn.Module, tensors: dict[str, Tensor], literals: Literals, notes: Notes
+    ) -> None:
         self.model = model
-        self.reader = reader
+        self.tensors = tensors
         self.literals = literals
         self.notes = notes
         self.first = FirstValues(model, literals, self._constant, notes.say)
@@ -55,7 +57,7 @@ class Weights:
         tied = {path for path, _ in self.ties()}
         for module in self.model.modules():
             unit, _ = places.get(id(module), (None, ""))
-            if unit is None or unit.grade == "basic" or self.reader.is_opaque(module):
+            if unit is None or unit.grade == "basic" or is_opaque(module):
                 continue
             path = self.notes.paths[id(module)]
             weights = {**unit.parameters, **unit.buffers}
@@ -87,7 +89,7 @@ class Weights:
         if weight is None:
             return None
         first = First()
-        if not self.reader.is_opaque(module):
+        if not is_opaque(module):
             first = self.first.parameter(module, name, weight)
         kind = tuple(weight.shape), _dtype(weight), weight.requires_grad
         return Weight(*kind, start=first.value, place=_place(module, first))
@@ -97,7 +99,7 @@ class Weights:
             return None
         persistent = name not in module._non_persistent_buffers_set
         first = First()
-        if not self.reader.is_opaque(module):
+        if not is_opaque(module):
             first = self.first.buffer(module, name, buffer)
         kind = tuple(buffer.shape), _dtype(buffer), buffer.requires_grad, persistent
         return Weight(*kind, first.value, _place(module, first))
@@ -110,7 +112,7 @@ class Weights:
             return self.literals.of(tensor.detach())
         path = self.notes.paths[id(module)]
         key = f"{path}.{name}" if path else name
-        self.reader.tensors[key] = tensor.detach().clone()
+        self.tensors[key] = tensor.detach().clone()
         return Stored(key)
 
     def ties(self) -> Iterator[tuple[str, str]]:

@@ -7,15 +7,15 @@ from typing import Any
 from torch import nn
 
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
-from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.module_type import CompiledType
 
 
-def gives_more(model: nn.Module, types: dict[int, Type]) -> bool:
+def gives_more(model: nn.Module, types: dict[int, CompiledType]) -> bool:
     """Whether there is such a choice in a model that was read."""
     return any(_is_unsure(m, types) for m in model.modules() if is_choice(type(m)))
 
 
-def _is_unsure(choice: Any, types: dict[int, Type]) -> bool:
+def _is_unsure(choice: Any, types: dict[int, CompiledType]) -> bool:
     if choice.kind == "InputChoice":
         facts = choice.facts()
         chosen = facts["chosen"] if facts["choice"] is None else facts["choice"].chosen
@@ -26,10 +26,10 @@ def _is_unsure(choice: Any, types: dict[int, Type]) -> bool:
     return any(_result(candidate, types) != told for candidate in choice.children())
 
 
-def _result(module: nn.Module, types: dict[int, Type]) -> str | None:
+def _result(module: nn.Module, types: dict[int, CompiledType]) -> str | None:
     """The type that a module gives, to TorchScript; None where nothing says it."""
     found = types[id(module)]
-    if found.methods is None or "forward" not in found.methods._method_names():
+    if not found.has("forward"):
         return None
     if found.stubbed and not is_choice(type(module)) and not _says(module):
         return None

@@ -21,7 +21,7 @@ state: Any = _state
 
 
 @final
-class Compiled:
+class CompiledFunctions:
     """The functions that are compiled in one reading, by their names there."""
 
     def __init__(self) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 
 from runner.graph.frontend.object_state import state_of
-from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.module_type import CompiledType
 
 _BOUND = "__torch__.torch.classes"  # objects of C++
 
 
-def is_known(found: Type, name: str, value: Any) -> bool:
+def is_known(found: CompiledType, name: str, value: Any) -> bool:
     """Whether all attributes of an object that a module has under a name are those that its class
     declares to TorchScript, and of those types; True for what is no object of a user's class."""
     entry = None if found.concrete is None else found.concrete.get_attributes().get(name)

@@ -11,12 +11,12 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.frontend.torchscript.module_type import Type
+from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Value
 
 
-def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str:
+def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False) -> str:
     """Why what TorchScript read may be wrong when nobody checks the types of the arguments: it
     took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not.
     The root is given what its annotations say, and tests of it that only refuse may be left out."""
@@ -36,7 +36,7 @@ def pruned_test(module: nn.Module, found: Type, *, is_root: bool = False) -> str
     return ""
 
 
-def pruned_result(module: nn.Module, found: Type) -> str:
+def pruned_result(module: nn.Module, found: LoweredType) -> str:
     """Why what TorchScript read may be wrong where a choice may give more than it was told: a
     test of a value is in the source, and not in what was read. "" if there is none."""
     for source in _sources(module, found):
@@ -74,7 +74,7 @@ class _Source:
         return False
 
 
-def _sources(module: nn.Module, found: Type) -> Iterator[_Source]:
+def _sources(module: nn.Module, found: LoweredType) -> Iterator[_Source]:
     for method, function in found.functions.items():
         python: Any = getattr(type(module), method.partition("__")[0] or method, None)
         try:

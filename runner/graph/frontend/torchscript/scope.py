@@ -1,4 +1,4 @@
-"""What a method sees of the model it is part of, while it is lowered."""
+"""The model as the lowering of one of its methods needs it."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, final
@@ -9,33 +9,35 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.torchscript.declarations import by_name, function_target
-from runner.graph.frontend.torchscript.isolation import Compiled
-from runner.graph.frontend.torchscript.module_type import ModulePath, Type
+from runner.graph.frontend.torchscript.isolation import CompiledFunctions
+from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
 from runner.graph.frontend.torchscript.schema import Formal, demangled, formal, plain_name, resolve
 from runner.graph.ir.node import Node
 
 
-class Reads(Protocol):
-    """The reader of a model, as methods need it."""
+class LoweredMethods(Protocol):
+    """The methods of a model that are lowered."""
 
     literals: Literals
-    types: dict[int, Type]  # by id of module
-    compiled: Compiled
+    types: dict[int, LoweredType]  # by id of module
+    compiled: CompiledFunctions
 
     def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
-        """The arguments of a method that is called somewhere."""
+        """Returns the parameters of a method that is called, and has it lowered."""
 
     def own_function(self, qualname: str, compiled: Any) -> str:
-        """The name of a function of the graph's own, lowered when it is first met."""
+        """Returns the name of a function of the graph's own, lowered when it is first met."""
 
 
 @final
 class MethodScope:
     """The model around a method that is lowered; `owner` is its module, None for a function."""
 
-    def __init__(self, reader: Reads, owner: nn.Module | None, found: Type) -> None:
-        self.reader = reader
-        self.literals = reader.literals
+    def __init__(
+        self, methods: LoweredMethods, owner: nn.Module | None, found: LoweredType
+    ) -> None:
+        self.methods = methods
+        self.literals = methods.literals
         self._owner = owner
         self._type = found
 
@@ -50,13 +52,13 @@ class MethodScope:
         """Returns the parameters of a method that is called there, without `self`."""
         module = self.module(path.names)
         assert module is not None
-        return self.reader.called(module, method)
+        return self.methods.called(module, method)
 
     def note_call(self, path: ModulePath, method: str, node: Node) -> None:
         """Records a node that calls a method there: an overload may get another name."""
         module = self.module(path.names)
         if plain_name(method) != method and module is not None:
-            self._type.calls.append((node, self.reader.types[id(module)], method))
+            self._type.calls.append((node, self.methods.types[id(module)], method))
 
     def stands_for(self, path: ModulePath) -> str:
         """Returns the attribute that the stand-in for a callable value replaces; "" if none."""
@@ -68,10 +70,10 @@ class MethodScope:
 
     def function(self, qualname: str) -> tuple[str, Sequence[Formal] | None]:
         """Returns the target for a script function, and its parameters if known."""
-        compiled = self.reader.compiled.find(qualname)
+        compiled = self.methods.compiled.find(qualname)
         formals = None if compiled is None else [*map(formal, compiled.schema.arguments)]
         name = plain_name(demangled(qualname))
-        python = self.reader.compiled.python(qualname) or resolve(name)
+        python = self.methods.compiled.python(qualname) or resolve(name)
         if is_called_by_name(python, name):
             keywords = by_name(python)
             for declared in formals or ():
@@ -79,11 +81,11 @@ class MethodScope:
             return function_target(python, name), formals
         if compiled is None:
             raise GraphError(f"The function {name} cannot be imported.")
-        return f":{self.reader.own_function(qualname, compiled)}", formals
+        return f":{self.methods.own_function(qualname, compiled)}", formals
 
 
 def is_called_by_name(function: Any, name: str = "") -> bool:
-    """Whether what is generated calls a function by its name, "a.b.f" to TorchScript."""
+    """Whether generated source calls a function by its name, "a.b.f" to TorchScript."""
     if not callable(function) or isinstance(function, torch.jit.ScriptFunction):
         return False
     home, own = getattr(function, "__module__", None) or "", getattr(function, "__name__", "")

@@ -15,7 +15,7 @@ from torch.jit import _recursive, frontend
 
 from runner.graph.frontend.torchscript.desugar.rules import desugar
 from runner.graph.frontend.torchscript.desugar.source import Question, Source
-from runner.graph.frontend.torchscript.isolation import Compiled
+from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.scope import is_called_by_name
 
 Relied = list[tuple[Question, Any]]  # see `Source.relied`
@@ -31,7 +31,7 @@ _PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source 
 class Desugaring:
     """Gives TorchScript desugared source of whatever it compiles."""
 
-    def __init__(self, compiled: Compiled) -> None:
+    def __init__(self, compiled: CompiledFunctions) -> None:
         self.open: dict[int, frozenset[str]] = {}  # by id of module, attributes choices decide
         self._compiled = compiled
         self._modules: list[tuple[nn.Module, Relied]] = []

@@ -1,7 +1,17 @@
-"""Lowers the TorchScript graph of a method or function."""
+"""Lowers the compiled methods of a model, and the functions they call, to functions of the IR."""
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, final
 
+from torch import Tensor, nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.torchscript.compile import CompiledModel, is_opaque
+from runner.graph.frontend.torchscript.declarations import parameters
+from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.lowering import (
     calls,
     containers,
@@ -11,15 +21,108 @@ from runner.graph.frontend.torchscript.lowering import (
     values,
 )
 from runner.graph.frontend.torchscript.lowering.context import Lowering, rules_in
-from runner.graph.frontend.torchscript.module_type import ModulePath
+from runner.graph.frontend.torchscript.module_type import CompiledType, LoweredType, ModulePath
+from runner.graph.frontend.torchscript.schema import (
+    Formal,
+    demangled,
+    plain_name,
+    resolve,
+    spoken,
+)  # fmt: skip
 from runner.graph.frontend.torchscript.scope import MethodScope
+from runner.graph.frontend.torchscript.stubs import keyword_only, original
 from runner.graph.ir.dead_code import eliminate_dead_code
 from runner.graph.ir.function import Function
 
 RULES = rules_in(values, containers, indexing, operators, calls, control_flow)
 
 
-def lower_graph(graph: Any, function: Function, scope: MethodScope, *, method: bool) -> None:
+@final
+@dataclass(eq=False)
+class LoweredModel:
+    """A model, the lowered types of its modules by the ids of these, and the functions and
+    constant tensors they use, by name."""
+
+    model: nn.Module
+    types: dict[int, LoweredType]
+    functions: dict[str, Function] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def lower(compiled: CompiledModel) -> LoweredModel:
+    """Lowers `forward` of all modules that were compiled, and all that is called from there."""
+    by_type = {c: LoweredType(c, c.problem) for c in compiled.types.values()}
+    lowered = LoweredModel(compiled.model, {i: by_type[c] for i, c in compiled.types.items()})
+    methods = _MethodLowering(compiled, lowered)
+    for module in compiled.model.modules():
+        if not is_opaque(module) and not hasattr(module, "stands_for"):
+            found = compiled.types[id(module)]
+            if not found.stubbed and found.has("forward"):
+                methods.pending.append((module, "forward"))
+    while methods.pending:
+        methods.lower(*methods.pending.pop())
+    _name_overloads([*by_type.values()])
+    return lowered
+
+
+@final
+class _MethodLowering:
+    """Lowers methods, and those they call, each once; what `MethodScope` needs of a model."""
+
+    def __init__(self, compiled: CompiledModel, lowered: LoweredModel) -> None:
+        self.types = lowered.types
+        self.compiled = compiled.functions
+        self.literals = Literals(_refuse_module, lowered.tensors)
+        self.pending: list[tuple[nn.Module, str]] = []
+        self._functions = lowered.functions
+        self._names: dict[str, str] = {}  # qualified name of a script function -> its name here
+
+    def lower(self, module: nn.Module, method: str) -> None:
+        """Lowers a method, unless it is known; its type says why if that fails."""
+        found = self.types[id(module)]
+        if method in found.functions or found.problem:
+            return
+        compiled = found.compiled.methods._get_method(method)
+        python = getattr(original(module), plain_name(method), None)
+        formals = parameters(compiled.schema.arguments[1:], python, self.literals)
+        function = found.functions[method] = Function(spoken(method), formals)
+        try:
+            scope = MethodScope(self, module, found)
+            _lower_graph(compiled.graph, function, scope, method=True)
+        except GraphError as error:
+            found.problem = problem_of(error)
+
+    def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
+        """Returns the parameters of a method that is called, and has it lowered."""
+        found = self.types[id(module)]
+        if not found.compiled.stubbed and not is_opaque(module) and method not in found.functions:
+            self.pending.append((module, method))
+        named = keyword_only(getattr(original(module), plain_name(method), None))
+        formals = found.compiled.schema(method)
+        return [replace(f, by_name=True) if f.name in named else f for f in formals]
+
+    def own_function(self, qualname: str, compiled: Any) -> str:
+        """Returns the name of a function of the graph's own, lowered when it is first met."""
+        name = self._names.get(qualname)
+        if name is None:
+            last = demangled(qualname).rpartition(".")[2]
+            name = re.sub(r"\W", "", plain_name(last)) or "function"
+            while name in self._functions:
+                name += "_"
+            self._names[qualname] = name
+            python = self.compiled.python(qualname) or resolve(plain_name(demangled(qualname)))
+            formals = parameters(compiled.schema.arguments, python, self.literals, method=False)
+            function = self._functions[name] = Function(name, formals)
+            try:
+                scope = MethodScope(self, None, LoweredType(CompiledType(None)))
+                _lower_graph(compiled.graph, function, scope, method=False)
+            except GraphError:
+                del self._functions[name], self._names[qualname]
+                raise
+        return name
+
+
+def _lower_graph(graph: Any, function: Function, scope: MethodScope, *, method: bool) -> None:
     """Fills an empty function with the nodes of a graph, whose first input is the module itself
     if it is a method. Raises GraphError for a node that has no form in Python."""
     ctx = Lowering(graph, function, scope, RULES)
@@ -32,3 +135,23 @@ def lower_graph(graph: Any, function: Function, scope: MethodScope, *, method: b
     (result,) = [ctx.value(v, ctx.enum_of_merged(v)) for v in graph.outputs()]
     function.block.results = () if result is None else (result,)
     eliminate_dead_code(function.block)
+
+
+def _name_overloads(types: list[LoweredType]) -> None:
+    """Names overloads of a method like the method itself if only one of them is called."""
+    for found in types:
+        plain = [plain_name(name) for name in found.functions]
+        for name, function in found.functions.items():
+            if plain.count(plain_name(name)) == 1:
+                function.name = spoken(plain_name(name))
+        found.functions = {function.name: function for function in found.functions.values()}
+    for found in types:
+        for node, callee, method in found.calls:
+            names = {spoken(name) for name in callee.functions}
+            name = plain_name(method)
+            if callee.compiled.stubbed or name in names or not callee.functions:
+                node.target = node.path if name == "forward" else f"{node.path}:{name}"
+
+
+def _refuse_module(module: nn.Module) -> Any:
+    raise GraphError(f"A {type(module).__name__} stands among constants.")

@@ -1,0 +1,60 @@
+"""Gives the units of a graph their state: weights and attributes, and how these are made."""
+
+from torch import nn
+
+from runner.graph.frontend.attributes import Attributes
+from runner.graph.frontend.grades import GradedModel
+from runner.graph.frontend.initial_values.added_tensors import Added
+from runner.graph.frontend.initial_values.parameters import Weights
+from runner.graph.frontend.initial_values.recorded_calls import Places
+from runner.graph.frontend.initial_values.reparametrized import put_in_order
+from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.overrides_and_hooks import no_module
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.unit import Unit
+from runner.nn.expression import is_open
+from runner.nn.recording.record import record_of
+
+
+def initialize(graph: Graph, graded: GradedModel) -> None:
+    """Describes the weights, attributes and constructor calls of all units, and the calls that
+    fill weights."""
+    model, tensors = graded.lowered.model, graded.lowered.tensors
+    construction, notes = graded.construction, graded.notes
+    weights = Weights(model, tensors, construction.literals, notes)
+    attributes = Attributes(graded.lowered.types, Literals(no_module, tensors), notes)
+    for module, unit in graded.items():
+        if not _has_open_shapes(module, unit):
+            weights.describe(module, unit)
+    for module, unit in graded.items():
+        attributes.describe(module, unit, graded.used[id(module)])
+    weights.settle(_places(graded))
+    for module, unit in graded.items():
+        if unit.grade != "open":
+            unit.starts = weights.starts(module)
+        construction.describe(module, unit)
+    modules = {unit: module for module, unit in graded.items()}
+    layers = [unit for unit in modules if unit.grade == "basic" and unit.call is not None]
+    twins = {unit: construction.twin(modules[unit]) for unit in layers}
+    known = {unit: twin for unit, twin in twins.items() if twin is not None}
+    added = Added(construction.literals, notes)
+    graph.ties = [*weights.ties()]
+    graph.ties = added.settle(modules, known, graph.ties)
+    put_in_order(modules, notes)
+    graph.notes = notes.all()
+
+
+def _has_open_shapes(module: nn.Module, unit: Unit) -> bool:
+    """Whether the shapes of the weights of a layer are not decided yet."""
+    record = record_of(module)
+    return unit.grade == "basic" and record is not None and is_open((record.args, record.kwargs))
+
+
+def _places(graded: GradedModel) -> Places:
+    """Returns, by the id of a module, its unit, and its path inside if that is a basic unit."""
+    found: dict[int, tuple[Unit, str]] = {}
+    for module, unit in graded.items():
+        inner = module.named_modules() if unit.grade == "basic" else [("", module)]
+        for path, part in inner:
+            found.setdefault(id(part), (unit, f"{path}." if path else ""))
+    return found
