@@ -10,7 +10,7 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.frontend.bytecode_names import uses
 from runner.graph.frontend.literal import Literals, reference
-from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.compile import CONTAINERS
 from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
@@ -21,7 +21,9 @@ from runner.graph.ir.unit import Call, Edit, Ref, Unit
 class Attributes:
     """Writes down the attributes of modules."""
 
-    def __init__(self, types: Mapping[int, LoweredType], literals: Literals, notes: Notes) -> None:
+    def __init__(
+        self, types: Mapping[int, LoweredType], literals: Literals, notes: ConversionNotes
+    ) -> None:
         self.types = types
         self.literals = literals
         self.notes = notes

@@ -18,7 +18,7 @@ _OF_ALL = frozenset(
 )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str]:
     """Names that the methods of a class, `without` some, use of anything but `self`, as attributes
     or as text (`getattr(layer, "width")`), and of classes of modules (`isinstance(layer, Skip)`).
@@ -41,7 +41,7 @@ def names_of(function: Any) -> frozenset[str]:
 
 
 @functools.cache
-def stored_names(cls: Any) -> frozenset[str]:
+def stored_names(cls: type) -> frozenset[str]:
     """Names of attributes that the methods of a class set, or delete, after it was constructed."""
     return frozenset(
         step.argval
@@ -56,7 +56,7 @@ def stored_names(cls: Any) -> frozenset[str]:
 
 
 @functools.cache
-def uses(cls: Any) -> frozenset[str]:
+def uses(cls: type) -> frozenset[str]:
     """Names that the methods of a class use of anything, `self` too."""
     owners = [c for c in _own_classes(cls) if issubclass(c, nn.Module)]
     return frozenset(n for c in owners for member in vars(c).values() for n in names_of(member))

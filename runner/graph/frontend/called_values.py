@@ -22,7 +22,7 @@ def may_call(cls: type) -> bool:
     return _may_call(known)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _may_call(thing: Any) -> bool:
     return any(_has_call(tree, names) for tree, names in _sources(thing, set()))
 

@@ -14,7 +14,7 @@ from runner.graph.frontend.attributes import is_plain
 from runner.graph.frontend.called_values import may_call
 from runner.graph.frontend.kept_modules import class_name
 from runner.graph.frontend.literal import Literals, reference
-from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.parametrizations import hooked, plain_class
 from runner.graph.frontend.reconstruct import Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
@@ -30,7 +30,9 @@ from runner.nn.value import is_decided
 class Construction:
     """Finds constructor calls, and what was changed behind them."""
 
-    def __init__(self, tensors: dict[str, Tensor], units: Mapping[int, Unit], notes: Notes) -> None:
+    def __init__(
+        self, tensors: dict[str, Tensor], units: Mapping[int, Unit], notes: ConversionNotes
+    ) -> None:
         """`units` are those of modules by their ids, as far as they are made."""
         self.literals = Literals(self._unit_of, tensors)
         self.notes = notes

@@ -23,10 +23,10 @@ from runner.graph.frontend.constructor_call import (
     from_attributes,
     modules_in,
 )
-from runner.graph.frontend.initial_values.added_tensors import Spot, unwritable
+from runner.graph.frontend.initial_values.added_tensors import TensorPath, unwritable
 from runner.graph.frontend.kept_modules import Keep
 from runner.graph.frontend.literal import reference
-from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.overrides_and_hooks import (
     CALLED,
     METHODS,
@@ -65,7 +65,7 @@ class GradedModel:
     units: dict[int, Unit]
     used: dict[int, list[str]]
     construction: Construction
-    notes: Notes
+    notes: ConversionNotes
 
     def items(self) -> Iterator[tuple[nn.Module, Unit]]:
         """Yields the modules that became units, in the order of the model."""
@@ -84,7 +84,7 @@ class GradedModel:
 def grade(lowered: LoweredModel, keep: Keep) -> GradedModel:
     """Grades the modules of a model from the top; `keep` are modules to keep as they are."""
     units: dict[int, Unit] = {}
-    notes = Notes(lowered.model)
+    notes = ConversionNotes(lowered.model)
     construction = Construction(lowered.tensors, units, notes)
     graded = GradedModel(lowered, units, {}, construction, notes)
     _Grading(graded, keep).visit(lowered.model, None)
@@ -288,7 +288,7 @@ class _Grading:
                 inside.update(module.modules())
         return found
 
-    def _unwritable(self, layer: nn.Module) -> list[Spot]:
+    def _unwritable(self, layer: nn.Module) -> list[TensorPath]:
         twin = self.construction.twin(layer)
         return [] if twin is None else [*unwritable(layer, twin)]
 

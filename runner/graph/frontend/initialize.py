@@ -6,7 +6,7 @@ from runner.graph.frontend.attributes import Attributes
 from runner.graph.frontend.grades import GradedModel
 from runner.graph.frontend.initial_values.added_tensors import Added
 from runner.graph.frontend.initial_values.parameters import Weights
-from runner.graph.frontend.initial_values.recorded_calls import Places
+from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.frontend.initial_values.reparametrized import put_in_order
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.overrides_and_hooks import no_module
@@ -50,7 +50,7 @@ def _has_open_shapes(module: nn.Module, unit: Unit) -> bool:
     return unit.grade == "basic" and record is not None and is_open((record.args, record.kwargs))
 
 
-def _places(graded: GradedModel) -> Places:
+def _places(graded: GradedModel) -> UnitPlaces:
     """Returns, by the id of a module, its unit, and its path inside if that is a basic unit."""
     found: dict[int, tuple[Unit, str]] = {}
     for module, unit in graded.items():

@@ -8,7 +8,7 @@ from runner.graph.ir.graph import Note
 
 
 @final
-class Notes:
+class ConversionNotes:
     """The notes on one model, each once."""
 
     def __init__(self, model: nn.Module) -> None:

@@ -25,7 +25,7 @@ def same_state(one: Any, other: Any) -> bool:
     """Whether two objects are of one type and equal in all that they hold, however deep; what is
     one object inside one of them is one in the other. False where that cannot be found out."""
     try:
-        return _Comparison().same(one, other)
+        return _StateComparison().same(one, other)
     except Exception:  # whatever the methods of foreign objects raise
         return False
 
@@ -34,7 +34,7 @@ def same_again(one: Any, other: Any) -> bool:
     """Whether two objects are equal as `same_state` has it, where one constructor made them in two
     runs: modules are as good as others of their class, functions as others of their code."""
     try:
-        return _Comparison(again=True).same(one, other)
+        return _StateComparison(again=True).same(one, other)
     except Exception:  # whatever the methods of foreign objects raise
         return False
 
@@ -62,7 +62,7 @@ def _is_private(name: str) -> bool:
 
 
 @final
-class _Comparison:
+class _StateComparison:
     """One comparison; remembers which objects were found to be which."""
 
     def __init__(self, *, again: bool = False) -> None:
@@ -181,12 +181,12 @@ def _reduced(value: Any) -> Iterator[Any]:
     yield from ([*part] if isinstance(part, Iterator) else part for part in value.__reduce_ex__(4))
 
 
-_CONTENTS: dict[type, Callable[[_Comparison, Any, Any], bool]] = {
-    list: _Comparison._items, tuple: _Comparison._items, dict: _Comparison._dicts,
-    set: _Comparison._sets, frozenset: _Comparison._sets, slice: _Comparison._slices,
-    types.MethodType: _Comparison._methods, types.BuiltinMethodType: _Comparison._methods,
-    partial: _Comparison._partials, Tensor: _Comparison._tensors,
-    np.ndarray: _Comparison._arrays, np.generic: _Comparison._arrays,
-    torch.Generator: _Comparison._generators,
+_CONTENTS: dict[type, Callable[[_StateComparison, Any, Any], bool]] = {
+    list: _StateComparison._items, tuple: _StateComparison._items, dict: _StateComparison._dicts,
+    set: _StateComparison._sets, frozenset: _StateComparison._sets, slice: _StateComparison._slices,
+    types.MethodType: _StateComparison._methods, types.BuiltinMethodType: _StateComparison._methods,
+    partial: _StateComparison._partials, Tensor: _StateComparison._tensors,
+    np.ndarray: _StateComparison._arrays, np.generic: _StateComparison._arrays,
+    torch.Generator: _StateComparison._generators,
 }  # fmt: skip
-_OF_SUBCLASSES = (_Comparison._tensors, _Comparison._arrays)
+_OF_SUBCLASSES = (_StateComparison._tensors, _StateComparison._arrays)

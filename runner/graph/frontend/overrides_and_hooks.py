@@ -32,11 +32,11 @@ METHODS = frozenset(_METHODS)
 CALLED = "()"  # among names that are used of a module: its forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
-Twin = Callable[[nn.Module, Record], nn.Module | None]  # makes a module again
+Rebuild = Callable[[nn.Module, Record], nn.Module | None]  # makes a module again
 
 
 @functools.cache
-def overridden(cls: Any) -> tuple[str, ...]:
+def overridden(cls: type) -> tuple[str, ...]:
     """The methods that a class overrides, and that others than its forward call."""
     own = [c for c in cls.__mro__ if c is not object and not _is_torch(c)]
     return tuple(name for name in _METHODS if any(name in vars(c) for c in own))
@@ -127,7 +127,7 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 
 
 def keepers(
-    model: nn.Module, types: dict[int, LoweredType], twin: Twin, can_make: CanMake
+    model: nn.Module, types: dict[int, LoweredType], twin: Rebuild, can_make: CanMake
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
     """(module, keeper, names) for each module that something was put on; the keeper is the
     innermost one around it whose constructor puts the same on it again, None if there is none."""
@@ -140,7 +140,7 @@ def keepers(
 
 
 def keeper_of(
-    model: nn.Module, path: str, module: nn.Module, twin: Twin, can_make: CanMake
+    model: nn.Module, path: str, module: nn.Module, twin: Rebuild, can_make: CanMake
 ) -> nn.Module | None:
     """The innermost module around one at a path whose constructor puts the same on it, and can be
     written down."""

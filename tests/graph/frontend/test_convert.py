@@ -15,6 +15,7 @@ from runner.graph.frontend.initialize import initialize
 from runner.graph.frontend.kept_modules import Keep
 from runner.graph.frontend.torchscript.compile import compiled
 from runner.graph.frontend.torchscript.lowering.lower import lower
+from runner.graph.ir.lint import lint
 from runner.graph.ir.lint_function import uses_of
 from runner.graph.validation.check import check_conversion
 
@@ -141,5 +142,5 @@ def test_the_result_of_each_step_is_sound():
     graph = build(graded)
     assert [path for path, _ in graph.root.walk()] == [path for path, _ in model.named_modules()]
     initialize(graph, graded)
-    graph.lint()
+    lint(graph)
     assert str(graph) == str(convert(model))

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from runner.graph.frontend.literal import Literals, filled
-from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit
 from runner.nn.recording.record import record_of
 
-Spot = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
+TensorPath = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
 
 
-def added(layer: nn.Module, twin: nn.Module) -> list[Spot]:
+def added(layer: nn.Module, twin: nn.Module) -> list[TensorPath]:
     """The tensors that a layer has and its `twin`, made by the constructor alone, has not."""
     return [
         (path, name)
@@ -28,7 +28,7 @@ def added(layer: nn.Module, twin: nn.Module) -> list[Spot]:
     ]
 
 
-def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[Spot]:
+def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[TensorPath]:
     """(path inside, what to call it) of all that was done to a layer behind its constructor, and
     that setting attributes cannot do again."""
     for path, module, other in _pairs(layer, twin):
@@ -83,7 +83,7 @@ def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
 class Added:
     """Has the tensors that were put on layers set behind the constructor, and filled after that."""
 
-    def __init__(self, literals: Literals, notes: Notes) -> None:
+    def __init__(self, literals: Literals, notes: ConversionNotes) -> None:
         self._literals = literals
         self._notes = notes
 

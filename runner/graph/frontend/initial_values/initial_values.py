@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.initial_values.recorded_calls import (
-    Places,
+    UnitPlaces,
     argument_of,
     call_of,
     draws_of,
     gives,
     in_place,
 )
-from runner.graph.frontend.initial_values.shared_storage import Shared
+from runner.graph.frontend.initial_values.shared_storage import SharedStorage
 from runner.graph.frontend.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
@@ -28,7 +28,7 @@ from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.initial_values import Fill, Made, Owned, calls_in, owned
 from runner.nn.recording.record import record_of
 
-Key = tuple[int, str]  # the id of a module, and the name of a tensor of it
+TensorKey = tuple[int, str]  # the id of a module, and the name of a tensor of it
 
 
 @final
@@ -56,18 +56,20 @@ class FirstValues:
         constant: Callable[[nn.Module, str, Tensor], Argument],
         say: Callable[[nn.Module, str], None],
     ) -> None:
-        self.places: Places = {}
+        self.places: UnitPlaces = {}
         self._model = model
         self._literals = literals
         self._constant = constant
         self._say = say
-        self._fills: dict[Key, list[Fill]] = {}
+        self._fills: dict[TensorKey, list[Fill]] = {}
         self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with the start
         self._origins: list[tuple[nn.Module, str, Made]] = []  # to be given by a start
-        self._fixed: set[Key] = set()
+        self._fixed: set[TensorKey] = set()
         self._above_filled: list[tuple[nn.Module, str, Fill]] = []  # buffers that others fill
-        self._shared = Shared(model, say)
-        self._given: dict[Key, nn.Module] = {}  # where layers get other data, by their tensors
+        self._shared = SharedStorage(model, say)
+        self._given: dict[
+            TensorKey, nn.Module
+        ] = {}  # where layers get other data, by their tensors
         for module in model.modules():
             for fill in _fills_of(module):
                 self._fills.setdefault((id(fill.owner), fill.name), []).append(fill)
@@ -196,7 +198,7 @@ class FirstValues:
 
     # Starts
 
-    def settle(self, places: Places) -> None:
+    def settle(self, places: UnitPlaces) -> None:
         """Decide on the tensors that layers made for themselves; all units are there."""
         self.places = places
         for module in self._model.modules():
@@ -291,7 +293,7 @@ class FirstValues:
             yield start
         yield from self._shared.starts(module)
 
-    def _written(self, call: Any, places: Places) -> tuple[Any, Any, Any]:
+    def _written(self, call: Any, places: UnitPlaces) -> tuple[Any, Any, Any]:
         args, kwargs, part = call
         given = {name: argument_of(arg, self._literals, places) for name, arg in kwargs.items()}
         steps = tuple(

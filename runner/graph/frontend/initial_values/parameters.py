@@ -7,9 +7,9 @@ from typing import final
 from torch import Tensor, nn
 
 from runner.graph.frontend.initial_values.initial_values import First, FirstValues, place_of
-from runner.graph.frontend.initial_values.recorded_calls import Places
+from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.frontend.literal import SMALL, Literals, filled
-from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.torchscript.compile import is_opaque
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight
@@ -22,7 +22,11 @@ class Weights:
     """Describes the weights of a model, and the calls that fill them."""
 
     def __init__(
-        self, model: nn.Module, tensors: dict[str, Tensor], literals: Literals, notes: Notes
+        self,
+        model: nn.Module,
+        tensors: dict[str, Tensor],
+        literals: Literals,
+        notes: ConversionNotes,
     ) -> None:
         self.model = model
         self.tensors = tensors
@@ -38,7 +42,7 @@ class Weights:
         }
         unit.buffers = {n: self._buffer(module, n, b) for n, b in module._buffers.items()}
 
-    def settle(self, places: Places) -> None:
+    def settle(self, places: UnitPlaces) -> None:
         """Find out who fills what; `places` says where modules stand."""
         self.first.settle(places)
         missing = [*self._missing(places)]
@@ -52,7 +56,7 @@ class Weights:
             if (unit, name) not in filled:
                 self._keep(module, unit, name, tensor)
 
-    def _missing(self, places: Places) -> Iterator[tuple[nn.Module, Unit, str, Tensor]]:
+    def _missing(self, places: UnitPlaces) -> Iterator[tuple[nn.Module, Unit, str, Tensor]]:
         """Parameters and buffers without a first value of their own."""
         tied = {path for path, _ in self.ties()}
         for module in self.model.modules():

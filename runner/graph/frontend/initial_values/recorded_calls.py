@@ -15,7 +15,7 @@ from runner.graph.ir.unit import Call, Unit, held
 from runner.nn.recording.initial_values import Made, Owned
 from runner.operators import is_random
 
-Places = Mapping[int, tuple[Unit, str]]  # by the id of a module: its unit, and its path inside
+UnitPlaces = Mapping[int, tuple[Unit, str]]  # by the id of a module: its unit, and its path inside
 
 _OPERATOR = re.compile(r"\.__(r(?!shift__))?(\w+?)__")  # a method that is an operator
 _OLD_NAMES = {"div": "truediv", "and": "and_", "or": "or_", "not": "not_"}
@@ -52,7 +52,7 @@ def in_place(target: str) -> str:
     return f".{name}" if name and target.endswith("__") else target
 
 
-def call_of(made: Made, literals: Literals, places: Places | None = None) -> Call:
+def call_of(made: Made, literals: Literals, places: UnitPlaces | None = None) -> Call:
     kwargs = {name: argument_of(arg, literals, places) for name, arg in made.kwargs.items()}
     given = {name: arg for name, arg in kwargs.items() if arg is not None}
     args = tuple(argument_of(arg, literals, places) for arg in made.args)
@@ -63,7 +63,7 @@ def call_of(made: Made, literals: Literals, places: Places | None = None) -> Cal
     return Call(f"operator:{name}", args[::-1] if found[1] else args)
 
 
-def argument_of(value: Any, literals: Literals, places: Places | None = None) -> Argument:
+def argument_of(value: Any, literals: Literals, places: UnitPlaces | None = None) -> Argument:
     """An argument of a call. `places` is None where no other weights are there yet; an empty one
     is for asking whether it could be written."""
     if isinstance(value, Made):

@@ -11,13 +11,13 @@ from torch.nn.utils import parametrizations as known
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from runner.graph.frontend.notes import Notes
+from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.ir.unit import SET, Call, Start, Unit, held
 from runner.nn.recording.initial_values import Made
 from runner.nn.recording.record import record_of
 
 
-def put_in_order(units: Mapping[Unit, nn.Module], notes: Notes) -> None:
+def put_in_order(units: Mapping[Unit, nn.Module], notes: ConversionNotes) -> None:
     """Have starts of re-parametrized weights do what was done before, or say that they do not."""
     for above, module in units.items():
         record = record_of(module)
@@ -33,7 +33,9 @@ def put_in_order(units: Mapping[Unit, nn.Module], notes: Notes) -> None:
         above.starts = starts
 
 
-def _ordered(start: Start, layer: nn.Module, order: int | None, notes: Notes) -> list[Start]:
+def _ordered(
+    start: Start, layer: nn.Module, order: int | None, notes: ConversionNotes
+) -> list[Start]:
     """What takes the place of a start that fills a tensor of a layer at a time."""
     inside, _, name = start.name.rpartition(".")
     owner: Any = layer.get_submodule(inside)
@@ -66,7 +68,7 @@ def _is_before(order: int | None, owner: nn.Module, name: str) -> bool:
     return order is not None and isinstance(made, Made) and order < made.order
 
 
-def _say_late(what: Any, layer: nn.Module, name: str, notes: Notes) -> None:
+def _say_late(what: Any, layer: nn.Module, name: str, notes: ConversionNotes) -> None:
     cls = type(what[0] if isinstance(what, ParametrizationList) else what).__name__.strip("_")
     notes.say(
         layer,

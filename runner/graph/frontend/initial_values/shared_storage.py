@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from runner.graph.frontend.initial_values.recorded_calls import Places
+from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.ir.unit import SET, Start, held
 from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.initial_values import Owned
@@ -13,7 +13,7 @@ from runner.nn.recording.tensor_history import geometry_of, storage_of
 
 
 @final
-class Shared:
+class SharedStorage:
     """Which tensors of a model are in the memory of which, and where that is written.
 
     They are given their memory when everything else is filled, so it does not matter which of the
@@ -64,7 +64,7 @@ class Shared:
                 )
                 return
 
-    def settle(self, places: Places, given: dict[tuple[int, str], nn.Module]) -> None:
+    def settle(self, places: UnitPlaces, given: dict[tuple[int, str], nn.Module]) -> None:
         """Write the starts; `given` are modules in whose constructors an owner gets other data."""
         for module, name, owner in self._found:
             unit, inside = places.get(id(module), (None, ""))
@@ -81,7 +81,7 @@ class Shared:
         """The starts at the end of the constructor of a module."""
         yield from self._starts.get(id(module), ())
 
-    def _above(self, modules: list[nn.Module], places: Places) -> nn.Module:
+    def _above(self, modules: list[nn.Module], places: UnitPlaces) -> nn.Module:
         """The innermost module that holds some, and has a constructor to be written."""
         names = [self._paths[id(module)].split(".") for module in modules]
         common: list[str] = []

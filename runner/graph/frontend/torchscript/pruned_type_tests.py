@@ -51,7 +51,7 @@ def pruned_result(module: nn.Module, found: LoweredType) -> str:
 
 @final
 @dataclass(frozen=True)
-class _Source:
+class _MethodSource:
     """A function that was read, and its source."""
 
     function: Function
@@ -74,7 +74,7 @@ class _Source:
         return False
 
 
-def _sources(module: nn.Module, found: LoweredType) -> Iterator[_Source]:
+def _sources(module: nn.Module, found: LoweredType) -> Iterator[_MethodSource]:
     for method, function in found.functions.items():
         python: Any = getattr(type(module), method.partition("__")[0] or method, None)
         try:
@@ -86,7 +86,7 @@ def _sources(module: nn.Module, found: LoweredType) -> Iterator[_Source]:
         definition = tree.body[0]
         if isinstance(definition, ast.FunctionDef):
             file = (inspect.getsourcefile(python) or "").rpartition("/")[2]
-            yield _Source(function, definition, file, start)
+            yield _MethodSource(function, definition, file, start)
 
 
 def _packs_argument(function: Function) -> str:

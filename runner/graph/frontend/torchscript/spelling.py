@@ -96,7 +96,7 @@ def _agrees(function: types.FunctionType, names: tuple[str, ...]) -> bool:
     return [*own][: len(names)] == [_ALIASES.get(name, name) for name in names]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def takes_several(name: str) -> bool:
     """Whether it is a function of torch's that takes tensors one by one, which operators take as a
     list."""

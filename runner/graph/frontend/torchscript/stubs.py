@@ -7,7 +7,6 @@ they lose default arguments.)
 
 import functools
 import inspect
-import itertools
 import linecache
 import typing
 from collections.abc import Callable, Sequence
@@ -17,7 +16,6 @@ from typing import Any
 from torch import Tensor, nn
 
 _STUB = "Stub"  # the name of the class of all stubs
-_numbers = itertools.count()
 
 
 def stub_of(cls: type[nn.Module]) -> type[nn.Module]:
@@ -32,7 +30,7 @@ def hidden(cls: type[nn.Module], like: type[nn.Module] | None = None) -> type[nn
     return _like(owner, (like or cls).forward, True)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _like(cls: Any, forward: Callable[..., Any], hide: bool) -> type[nn.Module]:
     parameters, result = typed_parameters(forward)
     return stub(cls, [function(parameters, result)], hide=hide)
@@ -91,7 +89,7 @@ def typed_parameters(forward: Callable[..., Any]) -> tuple[list[Typed], Any]:
     return parameters, Tensor if result in (None, type(None), Any) else result
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def keyword_only(function: Any) -> frozenset[str]:
     """The parameters that a function takes by name alone: TorchScript takes no such ones with
     defaults, so that a stub has them among the others."""
@@ -123,7 +121,7 @@ def function(parameters: Sequence[Typed], result: Any) -> FunctionType:
             text += f" = _d{number}"
         signature.append(text)
     source = f"def forward({', '.join(signature)}) -> _R:\n    raise NotImplementedError('stub')\n"
-    file = f"<stub {next(_numbers)}>"
+    file = f"<stub {source.splitlines()[0]}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), names)
     made: FunctionType = names["forward"]
@@ -135,7 +133,7 @@ def tells_its_types(cls: type[nn.Module]) -> bool:
     return _tells_its_types(cls.forward)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _tells_its_types(forward: Callable[..., Any]) -> bool:
     signature = inspect.signature(forward)
     parameters = [*signature.parameters.values()][1:]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource
 from runner.operators import (
     Facts,
     acts,
@@ -21,13 +21,13 @@ from runner.operators import (
 _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
 
 
-def may_act(source: Source, node: ast.AST) -> bool:
+def may_act(source: FunctionSource, node: ast.AST) -> bool:
     """Whether an expression may do more than give a value, as far as its text tells. Random numbers
     do not count: TorchScript leaves out operators that draw some for nothing."""
     return any(isinstance(inner, ast.Call) and _acts(source, inner) for inner in ast.walk(node))
 
 
-def facts_of(source: Source, call: ast.Call) -> Facts | None:
+def facts_of(source: FunctionSource, call: ast.Call) -> Facts | None:
     """What a call of an operator of torch's does; None for any other call."""
     function = source.value_of(call.func)
     if function is not UNKNOWN:
@@ -39,25 +39,25 @@ def facts_of(source: Source, call: ast.Call) -> Facts | None:
     return found if found.is_known else None
 
 
-def is_view_unsaid(source: Source, call: ast.Call) -> bool:
+def is_view_unsaid(source: FunctionSource, call: ast.Call) -> bool:
     """Whether a call is one of an operator that may give a view, and whose schemas deny it."""
     name = _operator(source, call)
     return bool(name) and gives_unsaid_view(name)
 
 
-def draws(source: Source, call: ast.Call) -> bool:
+def draws(source: FunctionSource, call: ast.Call) -> bool:
     """Whether a call is one of an operator that draws random numbers."""
     name = _operator(source, call)
     return bool(name) and is_random(name)
 
 
-def changes_lists(source: Source, call: ast.Call) -> bool:
+def changes_lists(source: FunctionSource, call: ast.Call) -> bool:
     """Whether a call is one of an operator that changes the tensors of a list."""
     name = _operator(source, call)
     return bool(name) and writes_lists(name)
 
 
-def _operator(source: Source, call: ast.Call) -> str:
+def _operator(source: FunctionSource, call: ast.Call) -> str:
     """The name of the operator or method that is called; "" for another function."""
     function = source.value_of(call.func)
     if function is not UNKNOWN:
@@ -73,7 +73,7 @@ def writes(call: ast.Call, facts: Facts) -> bool:
     return named or any(isinstance(key, int) for key in facts.writes) or facts.inplace is not None
 
 
-def _acts(source: Source, call: ast.Call) -> bool:
+def _acts(source: FunctionSource, call: ast.Call) -> bool:
     function = source.value_of(call.func)
     name = getattr(function, "__name__", "")
     if isinstance(function, type) or (getattr(builtins, name, None) is function and not acts(name)):
@@ -82,7 +82,7 @@ def _acts(source: Source, call: ast.Call) -> bool:
     return found is None or writes(call, found) or found.fills
 
 
-def _is_own(source: Source, node: ast.expr) -> bool:
+def _is_own(source: FunctionSource, node: ast.expr) -> bool:
     """Whether a method is one of the module, or of what it holds."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value

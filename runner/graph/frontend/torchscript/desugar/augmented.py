@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator
 from typing import final
 
-from runner.graph.frontend.torchscript.desugar.source import Source, at
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at
 from runner.graph.frontend.torchscript.schema import HIDDEN
 from runner.graph.frontend.torchscript.spelling import METHOD_IN_PLACE
 
@@ -20,16 +20,16 @@ _NAMES = {
 }  # fmt: skip
 
 
-def split_augmented(source: Source) -> None:
+def split_augmented(source: FunctionSource) -> None:
     """Rewrites each augmented assignment into the steps that Python takes for it."""
-    _Steps(source).visit(source.definition)
+    _AugmentedAssignments(source).visit(source.definition)
 
 
 @final
-class _Steps(ast.NodeTransformer):
+class _AugmentedAssignments(ast.NodeTransformer):
     """Puts the steps in the place of a statement."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self._source = source
         self._made: set[str] = set()
 

@@ -11,10 +11,10 @@ from typing import final
 import torch
 
 from runner.graph.frontend.torchscript.desugar.constants import hide
-from runner.graph.frontend.torchscript.desugar.source import Source
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 
 
-def keep_bools(source: Source) -> None:
+def keep_bools(source: FunctionSource) -> None:
     """Writes a bool that may meet a tensor as an item of a list, `[True][0]`, which TorchScript
     leaves alone and lowering reads as the bool itself."""
     _Bools(source).visit(source.definition)
@@ -22,7 +22,7 @@ def keep_bools(source: Source) -> None:
 
 @final
 class _Bools(ast.NodeTransformer):
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self._source = source
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
@@ -65,7 +65,7 @@ def _given(node: ast.Call) -> list[ast.expr]:
     return [*node.args, *(keyword.value for keyword in node.keywords)]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _numbers_of(name: str) -> frozenset[str]:
     """The arguments of an operator that may be any number, a bool too."""
     schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}") if name else []

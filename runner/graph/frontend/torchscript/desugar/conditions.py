@@ -7,10 +7,10 @@
 import ast
 from collections.abc import Iterator
 
-from runner.graph.frontend.torchscript.desugar.source import Source, at
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at
 
 
-def evaluate_once(source: Source) -> None:
+def evaluate_once(source: FunctionSource) -> None:
     """Rewrites conditions in which a call would be repeated."""
     for node in ast.walk(source.definition):
         for test in _tests(node):
@@ -35,7 +35,7 @@ def _is_repeated(test: ast.expr) -> bool:
     return any(isinstance(node, ast.Call) for node in ast.walk(test.func.value))
 
 
-def _wrap(source: Source, node: ast.AST, test: ast.expr) -> None:
+def _wrap(source: FunctionSource, node: ast.AST, test: ast.expr) -> None:
     if "bool" in source.local:
         source.refuse(test, "TorchScript reads a variable `bool` here; give it another name")
     called = at(ast.Call(ast.Name("bool", ast.Load()), [test], []), test)

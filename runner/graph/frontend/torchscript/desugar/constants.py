@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -41,7 +41,7 @@ _LARGEST = 1 << 12  # of exponents, shifts and repetitions that are worked out
 _WIDE = 1 << 31
 
 
-def fold_constants(source: Source) -> None:
+def fold_constants(source: FunctionSource) -> None:
     """Rewrites what consists of constants to its value, and hides what may still become one."""
     folded = _Folded(source)
     for statement in source.definition.body:
@@ -68,7 +68,7 @@ class _Annotated(ast.NodeTransformer):
 class _Folded(_Annotated):
     """Replaces the largest constant expressions by their values."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
 
@@ -214,7 +214,7 @@ class _Hidden(_Annotated):
     """Hides operands that may be constant to TorchScript, where it would work out something else
     than Python."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
         self._asked: set[str] = set()

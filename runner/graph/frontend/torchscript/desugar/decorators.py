@@ -3,10 +3,10 @@
 import ast
 import inspect
 
-from runner.graph.frontend.torchscript.desugar.source import Source
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 
 
-def refuse_wrapped(source: Source) -> None:
+def refuse_wrapped(source: FunctionSource) -> None:
     """Refuses a function that does more when it is called than its own source says."""
     called = getattr(source.called, "__func__", source.called)
     if source.answers and inspect.unwrap(called) is not called:

@@ -14,11 +14,11 @@ from torch._sources import ParsedDef, SourceContext, make_source_context
 from torch.jit import _recursive, frontend
 
 from runner.graph.frontend.torchscript.desugar.rules import desugar
-from runner.graph.frontend.torchscript.desugar.source import Question, Source
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, Question
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.scope import is_called_by_name
 
-Relied = list[tuple[Question, Any]]  # see `Source.relied`
+Relied = list[tuple[Question, Any]]  # see `FunctionSource.relied`
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive
 jit: Any = torch.jit
@@ -71,11 +71,13 @@ class Desugaring:
 
         return parse_def
 
-    def _source(self, function: Any, definition: ast.FunctionDef, parsed: ParsedDef) -> Source:
+    def _source(
+        self, function: Any, definition: ast.FunctionDef, parsed: ParsedDef
+    ) -> FunctionSource:
         plain = inspect.unwrap(getattr(function, "__func__", function))
         file = inspect.getsourcefile(plain) or parsed.filename or ""
         start = parsed.file_lineno
-        source = Source(function, plain, definition, file, start, answers=self._answers)
+        source = FunctionSource(function, plain, definition, file, start, answers=self._answers)
         if self._modules:
             module, relied = self._modules[-1]
             if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):

@@ -5,17 +5,17 @@ from typing import final
 
 import torch
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
 
 
-def name_indices(source: Source) -> None:
+def name_indices(source: FunctionSource) -> None:
     """Rewrites `torch.nonzero(x, as_tuple=True)` and `x.nonzero(as_tuple=True)`."""
     _Indices(source).visit(source.definition)
 
 
 @final
 class _Indices(ast.NodeTransformer):
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self._source = source
 
     def visit_Call(self, node: ast.Call) -> ast.Call:

@@ -10,24 +10,24 @@ from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_pure
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
 
 _NUMBERS = ("bool", "int", "float", "number")
 _CLASSES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 
 
-def type_numbers(source: Source) -> None:
+def type_numbers(source: FunctionSource) -> None:
     """Rewrites tests of the types of numbers, and conversions, as Python takes them."""
     names = {node.id for node in ast.walk(source.definition) if isinstance(node, ast.Name)}
     if names & {"isinstance", "float", "round"}:
-        _Decided(source).visit(source.definition)
+        _TypedNumbers(source).visit(source.definition)
 
 
 @final
-class _Decided(ast.NodeTransformer):
+class _TypedNumbers(ast.NodeTransformer):
     """Replaces the tests of one function."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
 

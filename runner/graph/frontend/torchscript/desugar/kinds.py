@@ -5,7 +5,7 @@ import builtins
 from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource
 
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", type(None): "none",
           list: "list", tuple: "tuple", dict: "dict"}  # fmt: skip
@@ -28,7 +28,7 @@ class Kinds:
     """The kinds of the values in one function: "bool", "int", "float", "number" for one of these,
     "str", "none", "list", "tuple", "dict", or "" for what is not known."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.bindings = _bindings(source)
         self._asked: set[str] = set()
@@ -188,7 +188,7 @@ class Bound(NamedTuple):
     fixed: bool = False  # whether TorchScript may take it for a constant, in a loop it unrolls
 
 
-def _bindings(source: Source) -> dict[str, list[ast.expr | Bound]]:
+def _bindings(source: FunctionSource) -> dict[str, list[ast.expr | Bound]]:
     """By the name of a variable, what is bound to it."""
     found: dict[str, list[ast.expr | Bound]] = {}
     arguments = source.definition.args

@@ -17,10 +17,10 @@ from typing import Any, final
 from runner.graph.frontend.torchscript.desugar.acting import may_act
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_name
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at, copied
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, copied
 
 
-def give_operands(source: Source) -> None:
+def give_operands(source: FunctionSource) -> None:
     """Rewrites `or`, `and` and chains of comparisons where their value is used, and operands that
     TorchScript evaluates more than once."""
     logical = _Logical(source)
@@ -44,7 +44,7 @@ def _repeated(node: ast.AST) -> list[ast.expr]:
 class _Logical:
     """Rewrites statements; `before` are statements that an expression needs to have run."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
         self._made: set[str] = set()
@@ -166,8 +166,8 @@ class _Logical:
             last = self.test(at(ast.BoolOp(node.op, [last, *rest]), node), late)
         if not self.kinds.is_bool(last):
             last = at(ast.Call(ast.Name("bool", ast.Load()), [last], []), node)
-        settled = _Found(at(ast.Constant(isinstance(node.op, ast.Or)), node))
-        return self._one_of(node, first, settled, _Found(last, late), before)
+        settled = _Evaluated(at(ast.Constant(isinstance(node.op, ast.Or)), node))
+        return self._one_of(node, first, settled, _Evaluated(last, late), before)
 
     def _chosen(self, node: ast.BoolOp, values: list[ast.expr], before: list[ast.stmt]) -> ast.expr:
         """The operand that an `or` or `and` gives."""
@@ -177,11 +177,11 @@ class _Logical:
         if not self._is_twice(first):
             first = self._named(first, before)
         late: list[ast.stmt] = []
-        other = _Found(self._chosen(node, values[1:], late), late)
-        return self._one_of(node, self._truth(first), _Found(copied(first)), other, before)
+        other = _Evaluated(self._chosen(node, values[1:], late), late)
+        return self._one_of(node, self._truth(first), _Evaluated(copied(first)), other, before)
 
     def _one_of(
-        self, node: ast.BoolOp, test: ast.expr, first: "_Found", other: "_Found",
+        self, node: ast.BoolOp, test: ast.expr, first: "_Evaluated", other: "_Evaluated",
         before: list[ast.stmt],
     ) -> ast.expr:  # fmt: skip
         """What an `or` or `and` gives: the first, or else the other."""
@@ -189,7 +189,7 @@ class _Logical:
         return self._either(node, test, *pair, before)
 
     def _either(
-        self, node: ast.expr, test: ast.expr, body: "_Found", orelse: "_Found",
+        self, node: ast.expr, test: ast.expr, body: "_Evaluated", orelse: "_Evaluated",
         before: list[ast.stmt],
     ) -> ast.expr:  # fmt: skip
         """A conditional expression; a variable that an `if` sets where that takes statements."""
@@ -205,9 +205,9 @@ class _Logical:
         body, orelse = self._late(node.body), self._late(node.orelse)
         return self._either(node, test, body, orelse, before)
 
-    def _late(self, node: ast.expr) -> "_Found":
+    def _late(self, node: ast.expr) -> "_Evaluated":
         late: list[ast.stmt] = []
-        return _Found(self.value(node, late), late)
+        return _Evaluated(self.value(node, late), late)
 
     def _chain(self, node: ast.Compare, before: list[ast.stmt]) -> ast.BoolOp:
         """A chain of comparisons as an `and`."""
@@ -249,7 +249,7 @@ class _Logical:
 
     def _parts(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
         """Any other expression: its parts in the order in which they are evaluated."""
-        slots, repeated = [*_slots(node)], _repeated(node)
+        slots, repeated = [*_operands(node)], _repeated(node)
         parts = [slot.get() for slot in slots]
         once = [any(part is r for r in repeated) and may_act(self.source, part) for part in parts]
         found = self._in_order(parts, before, once)
@@ -312,7 +312,7 @@ class _Logical:
 
 @final
 @dataclass
-class _Found:
+class _Evaluated:
     """An expression, and statements that have to run before."""
 
     value: ast.expr
@@ -321,7 +321,7 @@ class _Found:
 
 @final
 @dataclass
-class _Slot:
+class _Operand:
     """A place in a node that holds an expression."""
 
     owner: Any
@@ -343,15 +343,15 @@ class _Slot:
 _WRAPPERS = (ast.Slice, ast.Starred, ast.keyword, ast.FormattedValue)
 
 
-def _slots(node: Any) -> Iterator[_Slot]:
+def _operands(node: Any) -> Iterator[_Operand]:
     """The places of what a node evaluates, in order."""
     if isinstance(node, ast.Call):
         yield from _of_callee(node)
     if isinstance(node, ast.Dict):
         for index, key in enumerate(node.keys):
             if key is not None:
-                yield _Slot(node, "keys", index)
-            yield _Slot(node, "values", index)
+                yield _Operand(node, "keys", index)
+            yield _Operand(node, "values", index)
         return
     for name, found in ast.iter_fields(node):
         if isinstance(node, ast.Call) and name == "func":
@@ -359,17 +359,17 @@ def _slots(node: Any) -> Iterator[_Slot]:
         for index, inner in enumerate(found if isinstance(found, list) else [found]):
             sliced = isinstance(inner, ast.Tuple) and isinstance(node, ast.Subscript)
             if isinstance(inner, _WRAPPERS) or sliced:
-                yield from _slots(inner)
+                yield from _operands(inner)
             elif isinstance(inner, ast.expr):
-                yield _Slot(node, name, index if isinstance(found, list) else None)
+                yield _Operand(node, name, index if isinstance(found, list) else None)
 
 
-def _of_callee(node: ast.Call) -> Iterator[_Slot]:
+def _of_callee(node: ast.Call) -> Iterator[_Operand]:
     if isinstance(node.func, ast.Attribute):
         if not is_name(node.func):
-            yield _Slot(node.func, "value")
+            yield _Operand(node.func, "value")
     elif not isinstance(node.func, ast.Name):
-        yield _Slot(node, "func")
+        yield _Operand(node, "func")
 
 
 def _assign(name: str, value: ast.expr, like: ast.AST) -> ast.stmt:

@@ -12,14 +12,14 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
-from runner.graph.frontend.torchscript.desugar.source import Source, at, copied
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at, copied
 from runner.operators import CHANGES_CONTAINER
 
 _VIEWS = frozenset({"items", "keys", "values"})
 _ANYTHING = "?"  # the root of what may be any list that is known elsewhere
 
 
-def iterate_live(source: Source) -> None:
+def iterate_live(source: FunctionSource) -> None:
     """Rewrites loops over lists that their bodies may change."""
     if any(isinstance(node, ast.For) for node in ast.walk(source.definition)):
         source.definition.body = _Loops(source).block(source.definition.body)
@@ -29,7 +29,7 @@ def iterate_live(source: Source) -> None:
 class _Loops:
     """Rewrites the loops of one function."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
         self._made: set[str] = set()

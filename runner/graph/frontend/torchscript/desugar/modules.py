@@ -13,7 +13,7 @@ from torch import nn
 
 from runner.graph.frontend.bytecode_names import stored_names
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at, copied
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, copied
 from runner.graph.frontend.torchscript.stubs import original
 
 _ASKED = (hasattr, isinstance, len, getattr, callable, issubclass, type)
@@ -25,18 +25,18 @@ _VALUES = ("children", "modules", "values")
 _PAIRS = ("named_children", "named_modules", "items")
 
 
-def answer_about_modules(source: Source) -> None:
+def answer_about_modules(source: FunctionSource) -> None:
     """Rewrites questions about modules to their answers."""
     if source.module is not None and source.answers:
-        asking = _Asking(source)
+        asking = _ModuleAnswers(source)
         source.definition.body = [asking.visit(node) for node in source.definition.body]
 
 
 @final
-class _Asking(ast.NodeTransformer):
+class _ModuleAnswers(ast.NodeTransformer):
     """Replaces questions whose answer is a plain value, the same wherever it is asked."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.modules = Modules(source)
 
@@ -86,7 +86,7 @@ class _Asking(ast.NodeTransformer):
             return self.generic_visit(node)
         self._refuse_open(node, subject)
         self._check_settled(node, asked)
-        question = _Question(self.source, node, subject)
+        question = _ModuleQuery(self.source, node, subject)
         answers = question(root)
         if len(answers) == 1 and type(answers[0]) in _PLAIN:
             self.source.rely_on(question)
@@ -108,10 +108,10 @@ class _Asking(ast.NodeTransformer):
 
 
 @final
-class _Question:
+class _ModuleQuery:
     """An expression about the modules that a part of it, the subject, speaks of."""
 
-    def __init__(self, source: Source, node: ast.expr, subject: ast.expr) -> None:
+    def __init__(self, source: FunctionSource, node: ast.expr, subject: ast.expr) -> None:
         self.source = source
         self.subject = subject
         self.modules = Modules(source)
@@ -138,7 +138,7 @@ class _Question:
 class _Replaced(ast.NodeTransformer):
     """Puts names that are given for the subject, its class, and what is known outside."""
 
-    def __init__(self, source: Source, subject: ast.expr) -> None:
+    def __init__(self, source: FunctionSource, subject: ast.expr) -> None:
         self.source = source
         self.subject = ast.dump(subject)
         self.names: dict[str, Any] = {}
@@ -162,7 +162,7 @@ class _Replaced(ast.NodeTransformer):
 class Modules:
     """The living modules that expressions of a method speak of."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self._bound = dict[str, list[tuple[str, ast.expr]]]()
         for node in ast.walk(source.definition):
@@ -216,7 +216,7 @@ class Modules:
         return _each(self.of(node, root), lambda m: [*m.children()] if _is_list(m) else [None])
 
     def _bind_elements(self, target: ast.expr, iterated: ast.expr) -> None:
-        """Notes what a loop binds to its variables."""
+        """ConversionNotes what a loop binds to its variables."""
         method = ""
         if isinstance(iterated, ast.Call):
             if isinstance(iterated.func, ast.Name):

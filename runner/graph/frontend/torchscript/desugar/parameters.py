@@ -6,12 +6,12 @@ be decided before anybody calls the function. One with a plain default is of the
 
 import ast
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
 
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "str"}
 
 
-def annotate_defaults(source: Source) -> None:
+def annotate_defaults(source: FunctionSource) -> None:
     """Annotates the parameters of a function that have a default, and no type."""
     arguments = source.definition.args
     positional = [*arguments.posonlyargs, *arguments.args]
@@ -23,7 +23,7 @@ def annotate_defaults(source: Source) -> None:
             argument.annotation = _annotation(source, argument.arg, default)
 
 
-def _annotation(source: Source, name: str, default: ast.expr) -> ast.expr | None:
+def _annotation(source: FunctionSource, name: str, default: ast.expr) -> ast.expr | None:
     """The type of a parameter with a default; None where TorchScript is right, or has to ask."""
     value = default.value if isinstance(default, ast.Constant) else source.value_of(default)
     if value is None:
@@ -39,7 +39,7 @@ def _optional() -> ast.expr:
     )
 
 
-def _may_matter(source: Source, name: str) -> bool:
+def _may_matter(source: FunctionSource, name: str) -> bool:
     """Whether something may depend on a parameter being None: the function compares it, or hands it
     on to what may."""
     for node in ast.walk(source.definition):

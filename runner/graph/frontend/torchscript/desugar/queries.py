@@ -13,7 +13,7 @@ import torch
 from torch import compiler, onnx
 
 from runner.graph.frontend.torchscript.desugar.pure import evaluated, is_pure
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, Source, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
 
 jit: Any = torch.jit  # has no types
 _STATE = torch._C._get_tracing_state  # gives None where nothing is traced, a bool to TorchScript
@@ -27,7 +27,7 @@ _OPTIONAL = ("grad", "_grad", "grad_fn", "_grad_fn", "_base")  # of tensors
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def answer_queries(source: Source) -> None:
+def answer_queries(source: FunctionSource) -> None:
     """Rewrites all questions of a function to what Python answers, and drops what it never runs."""
     for node in ast.walk(source.definition):
         if _is_decided(source, node):
@@ -42,7 +42,7 @@ def answer_queries(source: Source) -> None:
             source.refuse(node, f"{ast.unparse(node)} is used as a value. Call it where it is used")
 
 
-def _is_decided(source: Source, node: ast.AST) -> bool:
+def _is_decided(source: FunctionSource, node: ast.AST) -> bool:
     """Whether an attribute of a tensor that may be None is compared with None."""
     if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Is | ast.IsNot):
         return False
@@ -53,11 +53,11 @@ def _is_decided(source: Source, node: ast.AST) -> bool:
     return not isinstance(left.value, ast.Name) or left.value.id != source.itself
 
 
-def _is_query(source: Source, node: ast.AST) -> bool:
+def _is_query(source: FunctionSource, node: ast.AST) -> bool:
     return _query(source, node) in _QUERIES
 
 
-def _query(source: Source, node: ast.AST) -> Any:
+def _query(source: FunctionSource, node: ast.AST) -> Any:
     """The function that an expression stands for, "" for another one."""
     if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
         return ""
@@ -82,7 +82,7 @@ class _Shortening(ast.NodeTransformer):
 class _Answered(_Shortening):
     """Replaces questions by their answers, and tests that these decide by the branch taken."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -148,7 +148,7 @@ class _Answered(_Shortening):
 class _Frozen(_Shortening):
     """Replaces plain attributes of the module by what they hold, and works tests of them out."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.used: list[ast.Attribute] = []
 

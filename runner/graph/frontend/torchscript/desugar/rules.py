@@ -14,11 +14,11 @@ from runner.graph.frontend.torchscript.desugar.loops import iterate_live
 from runner.graph.frontend.torchscript.desugar.modules import answer_about_modules
 from runner.graph.frontend.torchscript.desugar.parameters import annotate_defaults
 from runner.graph.frontend.torchscript.desugar.queries import answer_queries
-from runner.graph.frontend.torchscript.desugar.source import Source
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 from runner.graph.frontend.torchscript.desugar.writes import keep_effects
 
 # A rule rewrites a construct that means something else to TorchScript, or raises GraphError.
-RULES: tuple[Callable[[Source], None], ...] = (
+RULES: tuple[Callable[[FunctionSource], None], ...] = (
     refuse_wrapped,
     annotate_defaults,
     answer_queries,
@@ -35,7 +35,7 @@ RULES: tuple[Callable[[Source], None], ...] = (
 )
 
 
-def desugar(source: Source) -> None:
+def desugar(source: FunctionSource) -> None:
     """Rewrites a function into a form that means the same to TorchScript as to Python."""
     for rule in RULES:
         rule(source)

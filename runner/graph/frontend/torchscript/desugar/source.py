@@ -23,7 +23,7 @@ UNKNOWN: Any = object()  # the value of an expression that only a run can tell
 
 @final
 @dataclass(eq=False)
-class Source:
+class FunctionSource:
     """See the top of this file. Rules change `definition` in place, or raise through `refuse`.
 
     `module` is the living module whose method it is, where it is known to be one. What a rule

@@ -16,11 +16,11 @@ from runner.graph.frontend.torchscript.desugar.acting import (
     is_view_unsaid,
     writes,
 )
-from runner.graph.frontend.torchscript.desugar.source import Source, at
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at
 from runner.graph.frontend.torchscript.schema import KEPT
 
 
-def keep_effects(source: Source) -> None:
+def keep_effects(source: FunctionSource) -> None:
     """Has TorchScript keep all draws of a function, and all its writes if it takes views that are
     not known for such."""
     calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
@@ -40,7 +40,7 @@ def keep_effects(source: Source) -> None:
                 setattr(node, name, kept)
 
 
-def _kept(source: Source, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
+def _kept(source: FunctionSource, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
     """A statement, followed by a use of what it draws, and of what it `writes`."""
     if not isinstance(step, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
         return [step]
@@ -60,7 +60,7 @@ def _kept(source: Source, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
     return [step, *(_used(root, step) for root in roots if root is not None)]
 
 
-def _root(source: Source, part: ast.expr) -> ast.expr | None:
+def _root(source: FunctionSource, part: ast.expr) -> ast.expr | None:
     """The variable that has a part; None for a part of the module, which is never dropped."""
     root = part
     while isinstance(root, ast.Subscript | ast.Attribute):
@@ -71,7 +71,7 @@ def _root(source: Source, part: ast.expr) -> ast.expr | None:
     return None if root.id == source.itself else ast.Name(root.id, ast.Load())
 
 
-def _writes(source: Source, value: ast.expr) -> bool:
+def _writes(source: FunctionSource, value: ast.expr) -> bool:
     """Whether an expression changes a tensor in place."""
     calls = (node for node in ast.walk(value) if isinstance(node, ast.Call))
     return any((found := facts_of(source, call)) and writes(call, found) for call in calls)
