@@ -15,12 +15,14 @@ from runner.graph.frontend.called_values import may_call
 from runner.graph.frontend.kept_modules import class_name
 from runner.graph.frontend.literal import Literals, reference
 from runner.graph.frontend.notes import ConversionNotes
+from runner.graph.frontend.overrides_and_hooks import is_given
 from runner.graph.frontend.parametrizations import hooked, plain_class
 from runner.graph.frontend.reconstruct import Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
 from runner.graph.frontend.torchscript.compile import CONTAINERS, is_opaque
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
+from runner.nested import leaves
 from runner.nn.expression import is_open, replace_open, variables_in
 from runner.nn.recording.record import KEY, Record, record_of
 from runner.nn.value import is_decided
@@ -140,7 +142,7 @@ class Construction:
         literal: Callable[[Any], Argument] | None = None,
     ) -> Call | None:
         """The constructor call of a module, its arguments written by `literal`."""
-        if record is None or _is_given_itself(module, record):
+        if record is None or is_given(module, record):
             return None
         cls = plain_class(module)
         names = dict([*inspect.signature(cls.__init__).parameters.items()][1:])
@@ -245,7 +247,7 @@ def _captured(value: Any) -> Iterator[Any]:
         yield from (*value.args, *value.keywords.values())
         yield from _captured(value.func)
     elif isinstance(value, list | tuple | set | dict):
-        for item in [*value.values()] if isinstance(value, dict) else [*value]:
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _captured(item)
 
 
@@ -268,21 +270,9 @@ _UNKNOWN = (
 )
 
 
-def _is_given_itself(module: nn.Module, record: Record) -> bool:
-    """Whether a constructor was given a module that holds the one it made."""
-    given = modules_in((record.args, record.kwargs))
-    return any(inner is module for other in given for inner in other.modules())
-
-
 def modules_in(argument: Any) -> Iterator[nn.Module]:
     """The modules among arguments, however deep in containers."""
-    if isinstance(argument, nn.Module):
-        yield argument
-    elif isinstance(argument, tuple | list):
-        for item in argument:
-            yield from modules_in(item)
-    elif isinstance(argument, dict):
-        yield from modules_in([*argument.values()])
+    return (leaf for leaf in leaves(argument, subclasses=True) if isinstance(leaf, nn.Module))
 
 
 def _is_given(module: nn.Module, path: str, name: str) -> bool:

@@ -6,7 +6,7 @@ import itertools
 import re
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -21,6 +21,7 @@ from runner.graph.frontend.references import reference as reference
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Call, Ref, Stored
+from runner.nested import rebuild
 from runner.nn.expression import Expression
 from runner.nn.value import is_decided
 
@@ -69,11 +70,6 @@ class Literals:
             return {self.of(key): self.callable(item) for key, item in value.items()}
         return type(value)(self.callable(item) for item in value)
 
-    def call(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
-        """A call of `target` with these arguments."""
-        written = self.of((args, dict(kwargs)))
-        return Call(reference(target), *written)
-
     def write(self, value: Any) -> Argument:
         """The constant, not compared with the object. Raises GraphError as `of` does."""
         kind = type(value)
@@ -101,20 +97,17 @@ class Literals:
         return remade(value, self)
 
     def evaluated(self, argument: Argument) -> Any:
-        """The object that a constant makes."""
+        """Returns the object that a constant makes."""
+        return rebuild(argument, self._evaluated)
+
+    def _evaluated(self, argument: Argument) -> Any:
         kind = type(argument)
-        if kind is tuple or kind is list:
-            return kind(map(self.evaluated, argument))
-        if kind is dict:
-            return {self.evaluated(k): self.evaluated(v) for k, v in argument.items()}
-        if kind is slice:
-            return slice(*map(self.evaluated, (argument.start, argument.stop, argument.step)))
         if kind is Ref:
             return locate(argument.target)
         if kind is Stored:
             return self._tensors[argument.name]
         if kind is Call:
-            args, kwargs = self.evaluated(argument.args), self.evaluated({**argument.kwargs})
+            args, kwargs = self.evaluated((argument.args, {**argument.kwargs}))
             if argument.target[:1] == ".":
                 return getattr(args[0], argument.target[1:])(*args[1:], **kwargs)
             return locate(argument.target)(*args, **kwargs)

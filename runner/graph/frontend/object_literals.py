@@ -1,7 +1,6 @@
 """Objects of a user's classes as expressions that make them again, all their state included."""
 
 import dataclasses
-import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, final
@@ -11,7 +10,7 @@ import torch
 from runner.errors import GraphError
 from runner.graph.codegen.object_state import WITH_STATE
 from runner.graph.frontend.object_state import same_state, state_of
-from runner.graph.frontend.references import reference
+from runner.graph.frontend.references import parameters_of, reference
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Ref
 
@@ -79,10 +78,7 @@ class _Remaking:
             fields = [f for f in dataclasses.fields(self._value) if f.init]
             if all(field.name in state for field in fields):
                 yield {field.name: state[field.name] for field in fields}
-        try:
-            parameters = inspect.signature(self._kind).parameters.values()
-        except (TypeError, ValueError):
-            return
+        parameters = parameters_of(self._kind).values()
         plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if any(p.kind is p.POSITIONAL_ONLY for p in plain):
             return

@@ -17,6 +17,7 @@ from runner.graph.frontend.parametrizations import is_known
 from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
+from runner.nested import leaves
 from runner.nn.recording.record import Record, record_of
 
 _OTHER = re.compile(
@@ -148,7 +149,7 @@ def keeper_of(
     for cut in range(len(steps), -1, -1):
         around = model.get_submodule(".".join(steps[:cut]))
         record = record_of(around)
-        if record is None or _is_given(module, (record.args, record.kwargs)):
+        if record is None or is_given(module, record):
             continue
         again = twin(around, record)
         if again is None or _marks(again, steps[cut:]) != _marks(module, []):
@@ -158,15 +159,11 @@ def keeper_of(
     return None
 
 
-def _is_given(module: nn.Module, arguments: Any) -> bool:
-    """Whether a module is among arguments, or below one of them."""
-    if isinstance(arguments, nn.Module):
-        return any(inner is module for inner in arguments.modules())
-    if isinstance(arguments, dict):
-        return _is_given(module, [*arguments.values()])
-    if isinstance(arguments, tuple | list):
-        return any(_is_given(module, item) for item in arguments)
-    return False
+def is_given(module: nn.Module, record: Record) -> bool:
+    """Whether a module is among the arguments of a constructor, or inside one of them."""
+    given = leaves((record.args, record.kwargs), subclasses=True)
+    holders = [leaf for leaf in given if isinstance(leaf, nn.Module)]
+    return any(inner is module for holder in holders for inner in holder.modules())
 
 
 def _marks(module: nn.Module, steps: list[str]) -> Any:

@@ -17,6 +17,8 @@ from torch.nn.parameter import is_lazy
 
 from runner.graph.frontend.object_state import same_again
 from runner.graph.frontend.parametrizations import plain_class
+from runner.graph.ir.unit import joined
+from runner.nested import rebuild
 from runner.nn.recording.record import KEY, Record
 
 Difference = tuple[str, str, Any]  # path, name, the value it has in the module
@@ -69,7 +71,7 @@ class Rebuilder:
 
     def twin(self, module: nn.Module, record: Record) -> nn.Module | None:
         """What the constructor makes, on the meta device; None when it cannot be run there."""
-        args, kwargs = on_meta(self._concrete(record.args)), on_meta(self._concrete(record.kwargs))
+        args, kwargs = rebuild(self._concrete((record.args, record.kwargs)), _on_meta)
         try:
             with torch.random.fork_rng(devices=[]), torch.device("meta"):
                 return plain_class(module)(*args, **kwargs)
@@ -95,21 +97,14 @@ def _split(path: str) -> tuple[str, str]:
     return owner, name
 
 
-def on_meta(argument: Any) -> Any:
-    """An argument with the modules in it copied to the meta device."""
-    if isinstance(argument, nn.Module):
-        return _module_on_meta(argument)
-    if type(argument) in (list, tuple):
-        return type(argument)(map(on_meta, argument))
-    if type(argument) is dict:
-        return {name: on_meta(item) for name, item in argument.items()}
-    return argument
-
-
 _MANGLED = re.compile(r"___torch_mangle_\d+\.|device=\w+|#.*")  # what follows from when and where
 
 
-def _module_on_meta(module: nn.Module) -> nn.Module:
+def _on_meta(argument: Any) -> Any:
+    """Returns a copy of a module on the meta device; any other argument as it is."""
+    if not isinstance(argument, nn.Module):
+        return argument
+    module = argument
     memo: dict[int, Any] = {}
     for weight in module.parameters():
         empty = torch.empty_like(weight, device="meta")
@@ -141,7 +136,7 @@ def differences(
             if child is not other:
                 yield None
         else:
-            yield from differences(child, other, concrete, f"{path}.{name}" if path else name)
+            yield from differences(child, other, concrete, joined(path, name))
 
 
 def _scripted(module: torch.jit.ScriptModule) -> list[Any]:
@@ -177,7 +172,7 @@ def _tensors(
         elif tensor.shape != twin.shape or tensor.dtype != twin.dtype:
             yield None
         elif tensor.requires_grad != twin.requires_grad:
-            yield (f"{path}.{name}" if path else name), "requires_grad", tensor.requires_grad
+            yield joined(path, name), "requires_grad", tensor.requires_grad
 
 
 def _attributes(

@@ -1,10 +1,21 @@
 """References: classes and functions by the name under which source imports them."""
 
+import inspect
 import sys
 import types
+from collections.abc import Mapping
 from typing import Any
 
 from runner.errors import GraphError
+
+
+def parameters_of(thing: Any) -> Mapping[str, inspect.Parameter]:
+    """Returns the parameters of a callable by name; none if it has no signature."""
+    try:
+        return inspect.signature(thing).parameters
+    except (TypeError, ValueError):
+        return {}
+
 
 _HOMES = ("torch.nn", "torch.nn.functional", "torch", "builtins", "math")  # the shortest ways in
 

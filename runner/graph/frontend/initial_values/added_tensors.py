@@ -12,7 +12,7 @@ from runner.graph.frontend.literal import Literals, filled
 from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit
+from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit, joined
 from runner.nn.recording.record import record_of
 
 TensorPath = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
@@ -61,7 +61,7 @@ def _pairs(
     for name, child in layer._modules.items():
         other = twin._modules.get(name)
         if child is not None and other is not None:
-            yield from _pairs(child, other, f"{path}.{name}" if path else name)
+            yield from _pairs(child, other, joined(path, name))
 
 
 def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
@@ -103,14 +103,14 @@ class Added:
 
     def _path(self, layer: nn.Module, path: str, name: str) -> str:
         above = self._notes.paths[id(layer.get_submodule(path))]
-        return f"{above}.{name}" if above else name
+        return joined(above, name)
 
     def _set(
         self, unit: Unit, units: Mapping[Unit, nn.Module], path: str, name: str, tied: set[str]
     ) -> None:
         module = units[unit].get_submodule(path)
         tensor: Tensor = getattr(module, name)
-        inside = f"{path}.{name}" if path else name
+        inside = joined(path, name)
         own = [(above, s) for above in units for s in above.starts if s.unit is unit]
         own = [(above, start) for above, start in own if start.name == inside]
         record = record_of(module)

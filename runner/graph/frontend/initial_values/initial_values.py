@@ -191,7 +191,7 @@ class FirstValues:
         ):
             return False  # Python draws what stands on the right first
         try:
-            self._written((fill.args, dict(fill.kwargs), fill.part), {})
+            self._written(fill, {})
         except GraphError:
             return False
         return True
@@ -280,9 +280,8 @@ class FirstValues:
             if unit is None or (id(fill.owner), fill.name) in self._fixed:
                 continue
             if self._repeats(fill):
-                written = (fill.args, dict(fill.kwargs), fill.part)
                 try:
-                    args, kwargs, part = self._written(written, self.places)
+                    args, kwargs, part = self._written(fill, self.places)
                 except GraphError:
                     continue
                 target = in_place(fill.target)
@@ -293,18 +292,14 @@ class FirstValues:
             yield start
         yield from self._shared.starts(module)
 
-    def _written(self, call: Any, places: UnitPlaces) -> tuple[Any, Any, Any]:
-        args, kwargs, part = call
-        given = {name: argument_of(arg, self._literals, places) for name, arg in kwargs.items()}
-        steps = tuple(
-            Call(
-                "operator:getitem" if step.target == ".__getitem__" else step.target,
-                tuple(argument_of(arg, self._literals, places) for arg in step.args),
-                {n: argument_of(arg, self._literals, places) for n, arg in step.kwargs.items()},
-            )
-            for step in part
-        )
-        return tuple(argument_of(arg, self._literals, places) for arg in args), given, steps
+    def _written(self, fill: Fill, places: UnitPlaces) -> tuple[Any, Any, Any]:
+        def arguments(call: Fill | Made) -> Any:
+            return argument_of((call.args, {**call.kwargs}), self._literals, places)
+
+        args, kwargs = arguments(fill)
+        targets = [step.target.replace(".__getitem__", "operator:getitem") for step in fill.part]
+        part = tuple(Call(t, *arguments(step)) for t, step in zip(targets, fill.part, strict=True))
+        return args, kwargs, part
 
 
 def _given(unit: Unit, name: str, value: Argument, *, set_data: bool) -> Start:

@@ -12,7 +12,7 @@ from runner.graph.frontend.literal import SMALL, Literals, filled
 from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.torchscript.compile import is_opaque
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight
+from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight, joined
 from runner.nn.recording.attribution import own_tensors
 from runner.operators import overwrites
 
@@ -67,7 +67,7 @@ class Weights:
             weights = {**unit.parameters, **unit.buffers}
             for name, tensor in own_tensors(module):
                 weight = weights.get(name)
-                here = f"{path}.{name}" if path else name
+                here = joined(path, name)
                 if weight and weight.start is None and here not in tied and not tensor.is_meta:
                     yield module, unit, name, tensor
 
@@ -115,7 +115,7 @@ class Weights:
         if tensor.numel() <= SMALL:
             return self.literals.of(tensor.detach())
         path = self.notes.paths[id(module)]
-        key = f"{path}.{name}" if path else name
+        key = joined(path, name)
         self.tensors[key] = tensor.detach().clone()
         return Stored(key)
 
@@ -125,7 +125,7 @@ class Weights:
         for path, module in self.model.named_modules():
             for name, weight in module._parameters.items():
                 if weight is not None:
-                    here = f"{path}.{name}" if path else name
+                    here = joined(path, name)
                     if first.setdefault(id(weight), here) != here:
                         yield here, first[id(weight)]
 

@@ -12,6 +12,7 @@ from runner.errors import GraphError
 from runner.graph.frontend.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Unit, held
+from runner.nested import rebuild
 from runner.nn.recording.initial_values import Made, Owned
 from runner.operators import is_random
 
@@ -53,9 +54,9 @@ def in_place(target: str) -> str:
 
 
 def call_of(made: Made, literals: Literals, places: UnitPlaces | None = None) -> Call:
-    kwargs = {name: argument_of(arg, literals, places) for name, arg in made.kwargs.items()}
+    """Returns the call of the IR for a recorded one; `places` as for `argument_of`."""
+    args, kwargs = argument_of((made.args, {**made.kwargs}), literals, places)
     given = {name: arg for name, arg in kwargs.items() if arg is not None}
-    args = tuple(argument_of(arg, literals, places) for arg in made.args)
     found = _OPERATOR.fullmatch(made.target)
     name = found and _OLD_NAMES.get(found[2], found[2])
     if found is None or not hasattr(operator, str(name)) or not 1 <= len(args) <= 2:
@@ -64,32 +65,33 @@ def call_of(made: Made, literals: Literals, places: UnitPlaces | None = None) ->
 
 
 def argument_of(value: Any, literals: Literals, places: UnitPlaces | None = None) -> Argument:
-    """An argument of a call. `places` is None where no other weights are there yet; an empty one
-    is for asking whether it could be written."""
-    if isinstance(value, Made):
-        return call_of(value, literals, places)
-    if isinstance(value, Owned) and places is not None:
-        if not places:
-            return None
-        unit, inside = places.get(id(value.owner), (None, ""))
-        if unit is not None:
-            return held(unit, f"{inside}{value.name}")
-    if isinstance(value, Owned | Tensor | nn.Module):
-        raise GraphError("A first value depends on another weight.")
-    if type(value) in (tuple, list):
-        return type(value)(argument_of(item, literals, places) for item in value)
-    if type(value) is slice:
-        ends = (value.start, value.stop, value.step)
-        return slice(*(argument_of(part, literals, places) for part in ends))
-    return literals.of(value)
+    """Returns the argument of the IR for a recorded one, nested containers included.
+
+    `places` is None if it must not depend on other weights, and empty to find out whether it could
+    be written at all. Raises GraphError if it cannot.
+    """
+
+    def written(leaf: Any) -> Argument:
+        if isinstance(leaf, Made):
+            return call_of(leaf, literals, places)
+        if isinstance(leaf, Owned) and places is not None:
+            if not places:
+                return None
+            unit, inside = places.get(id(leaf.owner), (None, ""))
+            if unit is not None:
+                return held(unit, f"{inside}{leaf.name}")
+        if isinstance(leaf, Owned | Tensor | nn.Module):
+            raise GraphError("A first value depends on another weight.")
+        return literals.of(leaf)
+
+    return rebuild(value, written)
 
 
-def _evaluated(value: Any) -> Any:
-    if isinstance(value, Made):
-        kwargs = {name: _evaluated(arg) for name, arg in value.kwargs.items()}
-        return value.function(*(_evaluated(arg) for arg in value.args), **kwargs)
-    if isinstance(value, Owned):
+def _evaluated(leaf: Any) -> Any:
+    """Returns the value of a recorded call; anything else as it is."""
+    if isinstance(leaf, Owned):
         raise GraphError("It depends on another weight.")
-    if type(value) in (tuple, list):
-        return type(value)(_evaluated(item) for item in value)
-    return value
+    if not isinstance(leaf, Made):
+        return leaf
+    args, kwargs = rebuild((leaf.args, {**leaf.kwargs}), _evaluated)
+    return leaf.function(*args, **kwargs)

@@ -199,7 +199,7 @@ def _compile_methods(module: nn.Module, found: CompiledType) -> None:
 
 def _stub_for(module: nn.Module) -> type[nn.Module] | None:
     """Returns the stub of an opaque module; None if TorchScript has to infer its types."""
-    cls = original(module)
+    cls: Any = original(module)
     if is_choice(cls):
         return open_stub(module)
     if tells_its_types(cls) or not cls.__module__.startswith("torch.nn."):

@@ -1,16 +1,15 @@
 """What a script function or method declares, as its source has it: names, defaults, annotations."""
 
-import inspect
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.literal import Literals, reference
+from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.references import parameters_of, reference
 from runner.graph.ir.node import Parameter
 
 
@@ -18,9 +17,7 @@ def parameters(
     arguments: Sequence[Any], python: Any, literals: Literals, *, method: bool = True
 ) -> list[Parameter]:
     """The parameters of a function, with the defaults and annotations of its source."""
-    known: dict[str, inspect.Parameter] = {}
-    with suppress(TypeError, ValueError):
-        known = dict(inspect.signature(python).parameters)
+    known = parameters_of(python)
     made = []
     for argument in arguments:
         source = known.get(argument.name)
@@ -74,12 +71,3 @@ def function_target(python: Any, name: str) -> str:
     if home == "torch.nn.functional" and own != public and hasattr(nn.functional, public):
         return f"{home}:{public}"  # what a function that returns indices or not comes down to
     return target
-
-
-def by_name(python: Any) -> set[str]:
-    """Names of the arguments that a function takes only by name."""
-    try:
-        signature = inspect.signature(python)
-    except (TypeError, ValueError):
-        return set()
-    return {name for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}

@@ -6,11 +6,12 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 from torch import nn
 
+from runner.graph.frontend.torchscript.desugar.pure import root_of
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Value
@@ -23,7 +24,7 @@ def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False)
     for function in found.functions.values():
         if line := _packs_argument(function):
             return f"{line}: it makes a list of an argument, which may be one already"
-    for source in _sources(module, found):
+    for _, source in _sources(module, found):
         known = _of_one_type(source.definition.args)
         free = {a.arg for a in known if not is_root or a.annotation is None}
         batch = {a.arg for a in source.definition.args.args[1:2] if is_root}  # which is never None
@@ -39,54 +40,35 @@ def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False)
 def pruned_result(module: nn.Module, found: LoweredType) -> str:
     """Why what TorchScript read may be wrong where a choice may give more than it was told: a
     test of a value is in the source, and not in what was read. "" if there is none."""
-    for source in _sources(module, found):
-        kept = {n.line for n in source.function.nodes if n.target in _TESTS}
+    for function, source in _sources(module, found):
+        kept = {n.line for n in function.nodes if n.target in _TESTS}
         for node in ast.walk(source.definition):
             subject = _subject(node)
-            if subject is None or source.owns(subject) or source.place(node) in kept:
+            if subject is None or _is_own(source, subject) or source.place(node) in kept:
                 continue
             return f"{source.place(node)}: it tests the type of what a choice may have given"
     return ""
 
 
-@final
-@dataclass(frozen=True)
-class _MethodSource:
-    """A function that was read, and its source."""
-
-    function: Function
-    definition: ast.FunctionDef
-    file: str
-    start: int
-
-    def place(self, node: ast.AST) -> str:
-        """ "file.py:20" of a piece of it."""
-        line: int = node.lineno  # type: ignore[attr-defined]
-        return f"{self.file}:{self.start + line - 1}"
-
-    def owns(self, subject: ast.expr) -> bool:
-        """Whether a piece of it is an attribute of the module, or of something below."""
-        arguments = self.definition.args.args
-        while isinstance(subject, ast.Attribute):
-            subject = subject.value
-            if isinstance(subject, ast.Name) and arguments and subject.id == arguments[0].arg:
-                return True
-        return False
-
-
-def _sources(module: nn.Module, found: LoweredType) -> Iterator[_MethodSource]:
+def _sources(module: nn.Module, found: LoweredType) -> Iterator[tuple[Function, FunctionSource]]:
+    """Yields the methods that were lowered, each with its source."""
     for method, function in found.functions.items():
         python: Any = getattr(type(module), method.partition("__")[0] or method, None)
         try:
             python = inspect.unwrap(python)
             lines, start = inspect.getsourcelines(python)
-            tree = ast.parse(textwrap.dedent("".join(lines)))
+            definition = ast.parse(textwrap.dedent("".join(lines))).body[0]
         except (OSError, TypeError, SyntaxError):
             continue
-        definition = tree.body[0]
         if isinstance(definition, ast.FunctionDef):
-            file = (inspect.getsourcefile(python) or "").rpartition("/")[2]
-            yield _MethodSource(function, definition, file, start)
+            file = inspect.getsourcefile(python) or ""
+            yield function, FunctionSource(python, python, definition, file, start, module)
+
+
+def _is_own(source: FunctionSource, subject: ast.expr) -> bool:
+    """Whether an expression is an attribute of the module, or of one below it."""
+    root = root_of(subject)
+    return root is not subject and isinstance(root, ast.Name) and root.id == source.itself
 
 
 def _packs_argument(function: Function) -> str:

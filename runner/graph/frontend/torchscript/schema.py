@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import inspect
 import math
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError
+from runner.graph.frontend.references import parameters_of
 from runner.operators import CHANGES_CONTAINER
 
 FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
@@ -76,14 +76,10 @@ def class_of(v: Any) -> Any:
 @functools.cache
 def constructor(cls: type) -> tuple[Formal, ...]:
     """The arguments that a class of Python's takes; none when that is not known."""
-    try:
-        known = inspect.signature(cls).parameters.values()
-    except (TypeError, ValueError):
-        return ()
     return tuple(
         Formal(p.name, p.default is not p.empty, p.default, p.kind is p.KEYWORD_ONLY,
                _wants_by_name(p.name))
-        for p in known
+        for p in parameters_of(cls).values()
     )  # fmt: skip
 
 

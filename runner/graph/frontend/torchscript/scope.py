@@ -8,10 +8,11 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.literal import Literals
-from runner.graph.frontend.torchscript.declarations import by_name, function_target
+from runner.graph.frontend.torchscript.declarations import function_target
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
 from runner.graph.frontend.torchscript.schema import Formal, demangled, formal, plain_name, resolve
+from runner.graph.frontend.torchscript.stubs import keyword_only
 from runner.graph.ir.node import Node
 
 
@@ -75,7 +76,7 @@ class MethodScope:
         name = plain_name(demangled(qualname))
         python = self.methods.compiled.python(qualname) or resolve(name)
         if is_called_by_name(python, name):
-            keywords = by_name(python)
+            keywords = keyword_only(python)
             for declared in formals or ():
                 declared.by_name = declared.name in keywords
             return function_target(python, name), formals

@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from runner.graph.frontend.references import parameters_of
+
 _STUB = "Stub"  # the name of the class of all stubs
 
 
@@ -91,12 +93,9 @@ def typed_parameters(forward: Callable[..., Any]) -> tuple[list[Typed], Any]:
 
 @functools.lru_cache(maxsize=4096)
 def keyword_only(function: Any) -> frozenset[str]:
-    """The parameters that a function takes by name alone: TorchScript takes no such ones with
-    defaults, so that a stub has them among the others."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # none, or one without a signature
-        return frozenset()
+    """Returns the names of keyword-only parameters. TorchScript has none with defaults, so a stub
+    takes them by position."""
+    parameters = parameters_of(function).values()
     return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
@@ -128,15 +127,8 @@ def function(parameters: Sequence[Typed], result: Any) -> FunctionType:
     return made
 
 
-def tells_its_types(cls: type[nn.Module]) -> bool:
-    """Whether every parameter of a class's forward, and its result, are annotated."""
-    return _tells_its_types(cls.forward)
-
-
 @functools.lru_cache(maxsize=4096)
-def _tells_its_types(forward: Callable[..., Any]) -> bool:
-    signature = inspect.signature(forward)
-    parameters = [*signature.parameters.values()][1:]
-    return signature.return_annotation is not signature.empty and all(
-        parameter.annotation is not parameter.empty for parameter in parameters
-    )
+def tells_its_types(cls: Any) -> bool:
+    """Whether all parameters of the forward of a class, and its result, are annotated."""
+    _, *parameters = parameters_of(cls.forward)
+    return {"return", *parameters} <= {*inspect.get_annotations(inspect.unwrap(cls.forward))}

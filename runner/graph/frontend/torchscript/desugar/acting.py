@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from runner.graph.frontend.torchscript.desugar.pure import root_of
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource
 from runner.operators import (
     Facts,
@@ -84,9 +85,8 @@ def _acts(source: FunctionSource, call: ast.Call) -> bool:
 
 def _is_own(source: FunctionSource, node: ast.expr) -> bool:
     """Whether a method is one of the module, or of what it holds."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return isinstance(node, ast.Name) and node.id == source.itself
+    root = root_of(node, subscripts=True)
+    return isinstance(root, ast.Name) and root.id == source.itself
 
 
 def _target(function: Any) -> str:

@@ -9,7 +9,8 @@ import ast
 from collections.abc import Iterator
 from typing import final
 
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at
+from runner.graph.frontend.torchscript.desugar.pure import root_of
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, assign, at, call, load
 from runner.graph.frontend.torchscript.schema import HIDDEN
 from runner.graph.frontend.torchscript.spelling import METHOD_IN_PLACE
 
@@ -31,7 +32,6 @@ class _AugmentedAssignments(ast.NodeTransformer):
 
     def __init__(self, source: FunctionSource) -> None:
         self._source = source
-        self._made: set[str] = set()
 
     def visit_AugAssign(self, node: ast.AugAssign) -> list[ast.stmt]:
         if isinstance(node.target, ast.Name):
@@ -39,7 +39,7 @@ class _AugmentedAssignments(ast.NodeTransformer):
         before: list[ast.stmt] = []
         place = self._place(node.target, before)
         part = self._variable(_loaded(place), before)
-        steps = [*before, *_changed(part.id, node, part=True), _assign(place, part)]
+        steps = [*before, *_changed(part.id, node, part=True), ast.Assign([place], part)]
         return [at(step, node) for step in steps]
 
     def _place(
@@ -47,7 +47,7 @@ class _AugmentedAssignments(ast.NodeTransformer):
     ) -> ast.Attribute | ast.Subscript:
         """The target, with variables for all in it that is not to be evaluated twice."""
         if isinstance(target, ast.Attribute):
-            steady = _is_module(target.value)
+            steady = isinstance(root_of(target.value), ast.Name)  # as modules are reached
             owner = target.value if steady else self._once(target.value, before)
             return ast.Attribute(owner, target.attr, ast.Store())
         owner = self._once(target.value, before)
@@ -67,26 +67,25 @@ class _AugmentedAssignments(ast.NodeTransformer):
         return value if _is_steady(value) else self._variable(value, before)
 
     def _variable(self, value: ast.expr, before: list[ast.stmt]) -> ast.Name:
-        name = self._source.fresh(f"{HIDDEN}part", self._made)
-        self._made.add(name)
-        before.append(_assign(ast.Name(name, ast.Store()), value))
-        return ast.Name(name, ast.Load())
+        name = self._source.fresh(f"{HIDDEN}part")
+        before.append(assign(name, value))
+        return load(name)
 
 
 def _changed(name: str, node: ast.AugAssign, *, part: bool = False) -> Iterator[ast.stmt]:
     """The steps that change what a variable holds, or set it anew, as its type has it."""
-    variable, target = ast.Name(name, ast.Load()), ast.Name(name, ast.Store())
+    variable = load(name)
     if isinstance(node.op, _OWN):
-        yield _own(variable, ast.AugAssign(target, node.op, node.value))
+        yield _own(variable, ast.AugAssign(ast.Name(name, ast.Store()), node.op, node.value))
         return
-    anew = _assign(target, ast.BinOp(variable, node.op, node.value))
+    anew = assign(name, ast.BinOp(variable, node.op, node.value))
     if isinstance(node.op, ast.MatMult):  # tensors have none in place
         yield anew
         return
     method = ast.Attribute(variable, METHOD_IN_PLACE[_NAMES[type(node.op)]], ast.Load())
-    call = ast.Call(method, [node.value], [])
-    in_place = _assign(target, call) if part else ast.Expr(call)
-    yield ast.If(_is_a(variable, "Tensor"), [in_place], [anew])
+    changed = ast.Call(method, [node.value], [])
+    in_place = assign(name, changed) if part else ast.Expr(changed)
+    yield ast.If(call("isinstance", variable, load("Tensor")), [in_place], [anew])
 
 
 def _own(variable: ast.expr, change: ast.AugAssign) -> ast.stmt:
@@ -97,11 +96,7 @@ def _own(variable: ast.expr, change: ast.AugAssign) -> ast.stmt:
         return change
     method = ast.Attribute(variable, name, ast.Load())
     of_list = ast.Expr(ast.Call(method, [change.value], []))
-    return ast.If(_is_a(variable, "list"), [of_list], [change])
-
-
-def _is_a(variable: ast.expr, kind: str) -> ast.Call:
-    return ast.Call(_name("isinstance"), [variable, _name(kind)], [])
+    return ast.If(call("isinstance", variable, load("list")), [of_list], [change])
 
 
 def _is_steady(value: ast.expr) -> bool:
@@ -110,22 +105,7 @@ def _is_steady(value: ast.expr) -> bool:
     return negative or isinstance(value, ast.Name | ast.Constant)
 
 
-def _is_module(owner: ast.expr) -> bool:
-    """Whether it is a chain of names, as modules are reached by."""
-    return isinstance(owner, ast.Name) or (
-        isinstance(owner, ast.Attribute) and _is_module(owner.value)
-    )
-
-
-def _assign(target: ast.expr, value: ast.expr) -> ast.Assign:
-    return ast.Assign([target], value)
-
-
 def _loaded(place: ast.Attribute | ast.Subscript) -> ast.expr:
     if isinstance(place, ast.Attribute):
         return ast.Attribute(place.value, place.attr, ast.Load())
     return ast.Subscript(place.value, place.slice, ast.Load())
-
-
-def _name(name: str) -> ast.Name:
-    return ast.Name(name, ast.Load())

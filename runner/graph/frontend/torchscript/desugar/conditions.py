@@ -6,42 +6,36 @@
 
 import ast
 from collections.abc import Iterator
+from typing import Any
 
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at, call
 
 
 def evaluate_once(source: FunctionSource) -> None:
     """Rewrites conditions in which a call would be repeated."""
     for node in ast.walk(source.definition):
-        for test in _tests(node):
-            if _is_repeated(test):
-                _wrap(source, node, test)
+        for holder, key in _tests(node):
+            if _is_repeated(test := holder[key]):
+                if "bool" in source.local:
+                    source.refuse(
+                        test, "TorchScript reads a variable `bool` here; give it another name"
+                    )
+                holder[key] = at(call("bool", test), test)
 
 
-def _tests(node: ast.AST) -> Iterator[ast.expr]:
-    """The expressions of a node of which only the truth counts."""
+def _tests(node: ast.AST) -> Iterator[tuple[Any, Any]]:
+    """Yields the operands of a node of which only the truth counts, each as the list or namespace
+    that holds it and its index or name there."""
     if isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert):
-        yield node.test
+        yield vars(node), "test"
     elif isinstance(node, ast.BoolOp):
-        yield from [*node.values]
+        yield from ((node.values, index) for index in range(len(node.values)))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield node.operand
+        yield vars(node), "operand"
 
 
 def _is_repeated(test: ast.expr) -> bool:
-    """Whether it is the call of a method of something that is called for."""
+    """Whether a condition calls a method of the result of a call."""
     if not isinstance(test, ast.Call) or not isinstance(test.func, ast.Attribute):
         return False
     return any(isinstance(node, ast.Call) for node in ast.walk(test.func.value))
-
-
-def _wrap(source: FunctionSource, node: ast.AST, test: ast.expr) -> None:
-    if "bool" in source.local:
-        source.refuse(test, "TorchScript reads a variable `bool` here; give it another name")
-    called = at(ast.Call(ast.Name("bool", ast.Load()), [test], []), test)
-    if isinstance(node, ast.BoolOp):
-        node.values[node.values.index(test)] = called
-    elif isinstance(node, ast.UnaryOp):
-        node.operand = called
-    elif isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert):
-        node.test = called

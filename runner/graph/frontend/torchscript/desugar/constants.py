@@ -7,28 +7,19 @@ An operand is hidden as `[n][0]`, which TorchScript leaves alone and lowering ta
 import ast
 import builtins
 import math
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
+from runner.graph.frontend.torchscript.desugar.pure import evaluated, root_of
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, call
 
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-    ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-    ast.Pow: operator.pow, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
-    ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.BitXor: operator.xor,
-}  # fmt: skip
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.invert,
-    ast.Not: operator.not_,
-}  # fmt: skip
-_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
-    ast.Gt: operator.gt, ast.GtE: operator.ge,
-}  # fmt: skip
+_OPERATIONS = (
+    *(ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Subscript, ast.JoinedStr),
+    ast.FormattedValue,
+)
+_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _FUNCTIONS = frozenset(
     {
         abs, bin, bool, chr, complex, divmod, float, hex, int, len, max, min, oct, ord, pow, round,
@@ -99,8 +90,7 @@ class _Folded(_Annotated):
     def _literal(self, value: Any, node: ast.expr) -> ast.expr:
         """A value, written as TorchScript can read it."""
         if isinstance(value, float) and not math.isfinite(value):
-            text = ast.Call(ast.Name("float", ast.Load()), [ast.Constant(str(value))], [])
-            return at(text, node)
+            return at(call("float", ast.Constant(str(value))), node)
         if isinstance(value, int) and not -(1 << 63) < value < 1 << 63:
             self.source.refuse(node, f"{value} has more than 64 bits, which TorchScript cuts off")
         if isinstance(value, bool | str | None) or math.copysign(1, value) > 0:
@@ -108,94 +98,69 @@ class _Folded(_Annotated):
         return at(ast.UnaryOp(ast.USub(), ast.Constant(-value)), node)
 
     def _value(self, node: ast.expr) -> Any:
-        """The value of an expression of constants; UNKNOWN for all others."""
-        name = f"_{type(node).__name__.lower()}"
-        own: Callable[[Any], Any] | None = getattr(self, name, None)
-        if own is None:
+        """Returns the value of an expression of constants; UNKNOWN for any other."""
+        if isinstance(node, ast.Constant):
+            return node.value
+        names: dict[str, Any] = {}
+        if not self._is_constant(node, names):
             return UNKNOWN
         try:
-            return own(node)
+            return evaluated(node, names)
         except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError):
-            return UNKNOWN  # it raises, in Python too, when it is run
+            return UNKNOWN  # it raises in Python, too, when it is run
 
-    def _constant(self, node: ast.Constant) -> Any:
-        return node.value
-
-    def _attribute(self, node: ast.Attribute) -> Any:
-        """A number of a module: `math.pi`."""
-        value = self.source.value_of(node)
-        owner = self.source.value_of(node.value)
-        return value if isinstance(owner, ModuleType) and type(value) in _SCALARS else UNKNOWN
-
-    def _all(self, nodes: list[ast.expr]) -> list[Any]:
-        values = [self._value(node) for node in nodes]
-        if UNKNOWN in values:
-            raise TypeError
-        return values
-
-    def _tuple(self, node: ast.Tuple) -> Any:
-        return tuple(self._all(node.elts))
-
-    def _list(self, node: ast.List) -> Any:
-        return self._all(node.elts)
-
-    def _unaryop(self, node: ast.UnaryOp) -> Any:
-        (value,) = self._all([node.operand])
-        return _UNARY[type(node.op)](value)
-
-    def _binop(self, node: ast.BinOp) -> Any:
-        left, right = self._all([node.left, node.right])
-        large = isinstance(right, int) and abs(right) > _LARGEST
-        long = isinstance(left, str | list | tuple) and isinstance(right, int)
-        power = isinstance(node.op, ast.Pow | ast.LShift)
-        if (power and large) or (isinstance(node.op, ast.Mult) and (long or type(right) is str)):
-            return UNKNOWN
-        return _BINARY[type(node.op)](left, right)
-
-    def _compare(self, node: ast.Compare) -> Any:
-        left, *others = self._all([node.left, *node.comparators])
-        for op, right in zip(node.ops, others, strict=True):
-            if not _COMPARED[type(op)](left, right):
+    def _is_constant(self, node: ast.expr, names: dict[str, Any]) -> bool:
+        """Whether an expression consists of constants, pure functions and small operations; what
+        its names stand for is added to `names`."""
+        match node:
+            case ast.Constant():
+                return True
+            case ast.BinOp() if not self._is_small(node):
                 return False
-            left = right
-        return True
+            case ast.Compare() if not all(isinstance(op, _COMPARISONS) for op in node.ops):
+                return False
+            case ast.Attribute():
+                return self._is_known_value(node, names)
+            case ast.Call():
+                parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+                spread = any(keyword.arg is None for keyword in node.keywords)
+                called = not spread and self._is_pure_function(node.func, names)
+                return called and all(self._is_constant(part, names) for part in parts)
+        return isinstance(node, _OPERATIONS) and all(
+            self._is_constant(part, names) for part in _operands(node)
+        )
 
-    def _subscript(self, node: ast.Subscript) -> Any:
-        owner, index = self._all([node.value, node.slice])
-        return owner[index]
+    def _is_small(self, node: ast.BinOp) -> bool:
+        """Whether an operation cannot make a huge number or sequence."""
+        if not isinstance(node.op, ast.Pow | ast.LShift | ast.Mult):
+            return True
+        left, right = self._value(node.left), self._value(node.right)
+        if isinstance(node.op, ast.Mult):
+            return not any(isinstance(value, str | list | tuple) for value in (left, right))
+        return not isinstance(right, int) or abs(right) <= _LARGEST
 
-    def _call(self, node: ast.Call) -> Any:
-        if any(isinstance(a, ast.Starred) for a in node.args) or any(
-            k.arg is None for k in node.keywords
-        ):
-            return UNKNOWN
-        function = self._function(node.func)
-        if function is UNKNOWN:
-            return UNKNOWN
-        args = self._all(node.args)
-        named = self._all([k.value for k in node.keywords])
-        return function(*args, **dict(zip([str(k.arg) for k in node.keywords], named, strict=True)))
+    def _is_known_value(self, node: ast.expr, names: dict[str, Any]) -> bool:
+        """Whether an expression is a plain number of a module: `math.pi`."""
+        owner = self.source.value_of(node.value) if isinstance(node, ast.Attribute) else None
+        if not isinstance(owner, ModuleType) or type(self.source.value_of(node)) not in _SCALARS:
+            return False
+        return self._note_root(node, names)
 
-    def _function(self, node: ast.expr) -> Any:
-        """A function without effects, or a method of a constant text."""
+    def _is_pure_function(self, node: ast.expr, names: dict[str, Any]) -> bool:
+        """Whether a function without effects is called, or a method of a constant text."""
         value = self.source.value_of(node)
         if value is not UNKNOWN:
-            return value if _is_known(value) else UNKNOWN
+            return _is_known(value) and self._note_root(node, names)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Constant | ast.JoinedStr):
-            text = self._value(node.value)
-            return getattr(text, node.attr) if isinstance(text, str) else UNKNOWN
-        return UNKNOWN
+            return self._is_constant(node.value, names) and isinstance(self._value(node.value), str)
+        return False
 
-    def _joinedstr(self, node: ast.JoinedStr) -> Any:
-        return "".join(self._all(node.values))
-
-    def _formattedvalue(self, node: ast.FormattedValue) -> Any:
-        (value,) = self._all([node.value])
-        spec = "" if node.format_spec is None else self._value(node.format_spec)
-        if spec is UNKNOWN:
-            return UNKNOWN
-        turned = {-1: value, 97: ascii, 114: repr, 115: str}[node.conversion]
-        return format(value if node.conversion == -1 else turned(value), spec)
+    def _note_root(self, node: ast.expr, names: dict[str, Any]) -> bool:
+        """Adds the name that a chain of attributes begins with to `names`; False for no chain."""
+        root = root_of(node)
+        if isinstance(root, ast.Name):
+            names[root.id] = self.source.value_of(root)
+        return isinstance(root, ast.Name)
 
 
 def _is_known(function: Any) -> bool:
@@ -284,9 +249,7 @@ class _Hidden(_Annotated):
         return fixed
 
     def _is_fixed_attribute(self, node: ast.Attribute) -> bool:
-        owner: ast.expr = node
-        while isinstance(owner, ast.Attribute):
-            owner = owner.value
+        owner = root_of(node)
         if not isinstance(owner, ast.Name):
             return False
         return owner.id == self.source.itself or self._is_fixed(owner)

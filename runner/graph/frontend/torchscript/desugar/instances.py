@@ -10,7 +10,7 @@ from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_pure
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, call
 
 _NUMBERS = ("bool", "int", "float", "number")
 _CLASSES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
@@ -40,7 +40,7 @@ class _TypedNumbers(ast.NodeTransformer):
         if function is builtins.float and kind == "number":
             return at(ast.BinOp(node.args[0], ast.Mult(), ast.Constant(1.0)), node)
         if function is builtins.round and len(node.args) == 1 and kind in _NUMBERS:
-            return at(ast.Call(ast.Name("int", ast.Load()), [node], []), node)
+            return at(call("int", node), node)
         return node
 
     def _test(self, node: ast.Call, kind: str) -> ast.expr:

@@ -5,10 +5,15 @@ import builtins
 from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
+from runner.graph.frontend.torchscript.desugar.pure import root_of
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource
 
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", type(None): "none",
           list: "list", tuple: "tuple", dict: "dict"}  # fmt: skip
+_DISPLAYS: dict[type[ast.expr], str] = {
+    ast.List: "list", ast.ListComp: "list", ast.Tuple: "tuple", ast.Dict: "dict",
+    ast.DictComp: "dict", ast.JoinedStr: "str",
+}  # fmt: skip
 _OF_TENSOR = {
     "dim": "int", "ndimension": "int", "numel": "int", "element_size": "int", "get_device": "int",
     "is_floating_point": "bool", "is_complex": "bool", "is_contiguous": "bool",
@@ -35,8 +40,9 @@ class Kinds:
 
     def of(self, node: ast.expr) -> str:
         """The kind of what an expression gives."""
-        name = f"_{type(node).__name__.lower()}"
-        own = getattr(self, name, None)
+        if type(node) in _DISPLAYS:
+            return _DISPLAYS[type(node)]
+        own = getattr(self, f"_{type(node).__name__.lower()}", None)
         found: str = own(node) if own is not None else ""
         return found
 
@@ -50,22 +56,6 @@ class Kinds:
 
     def _constant(self, node: ast.Constant) -> str:
         return _NAMES.get(type(node.value), "")
-
-    def _list(self, node: ast.expr) -> str:
-        return "list"
-
-    _listcomp = _list
-
-    def _tuple(self, node: ast.expr) -> str:
-        return "tuple"
-
-    def _dict(self, node: ast.expr) -> str:
-        return "dict"
-
-    _dictcomp = _dict
-
-    def _joinedstr(self, node: ast.expr) -> str:
-        return "str"
 
     def _name(self, node: ast.Name) -> str:
         if node.id not in self.source.local:
@@ -153,9 +143,7 @@ class Kinds:
 
     def _is_outside(self, node: ast.Attribute) -> bool:
         """Whether something may be no attribute of a tensor: of the module, or a global."""
-        owner: ast.expr = node
-        while isinstance(owner, ast.Attribute):
-            owner = owner.value
+        owner = root_of(node)
         if not isinstance(owner, ast.Name):
             return False
         return owner.id == self.source.itself or owner.id not in self.source.local

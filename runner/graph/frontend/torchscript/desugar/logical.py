@@ -17,7 +17,15 @@ from typing import Any, final
 from runner.graph.frontend.torchscript.desugar.acting import may_act
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_name
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, copied
+from runner.graph.frontend.torchscript.desugar.source import (
+    UNKNOWN,
+    FunctionSource,
+    assign,
+    at,
+    call,
+    copied,
+    load,
+)
 
 
 def give_operands(source: FunctionSource) -> None:
@@ -47,7 +55,6 @@ class _Logical:
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
-        self._made: set[str] = set()
 
     def concerns(self, node: ast.AST) -> bool:
         """Whether there is something to be rewritten in a node."""
@@ -165,7 +172,7 @@ class _Logical:
         if rest:
             last = self.test(at(ast.BoolOp(node.op, [last, *rest]), node), late)
         if not self.kinds.is_bool(last):
-            last = at(ast.Call(ast.Name("bool", ast.Load()), [last], []), node)
+            last = at(call("bool", last), node)
         settled = _Evaluated(at(ast.Constant(isinstance(node.op, ast.Or)), node))
         return self._one_of(node, first, settled, _Evaluated(last, late), before)
 
@@ -195,10 +202,10 @@ class _Logical:
         """A conditional expression; a variable that an `if` sets where that takes statements."""
         if not body.before and not orelse.before:
             return at(ast.IfExp(test, body.value, orelse.value), node)
-        name = self._fresh()
-        branches = ([*b.before, _assign(name, b.value, node)] for b in (body, orelse))
+        name = self.source.fresh("value")
+        branches = ([*b.before, assign(name, b.value)] for b in (body, orelse))
         before.append(at(ast.If(test, *branches), node))
-        return at(ast.Name(name, ast.Load()), node)
+        return at(load(name), node)
 
     def _conditional(self, node: ast.IfExp, before: list[ast.stmt]) -> ast.expr:
         test = self.test(node.test, before)
@@ -249,12 +256,11 @@ class _Logical:
 
     def _parts(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
         """Any other expression: its parts in the order in which they are evaluated."""
-        slots, repeated = [*_operands(node)], _repeated(node)
-        parts = [slot.get() for slot in slots]
+        operands, repeated = [*_operands(node)], _repeated(node)
+        parts = [holder[key] for holder, key in operands]
         once = [any(part is r for r in repeated) and may_act(self.source, part) for part in parts]
-        found = self._in_order(parts, before, once)
-        for slot, part in zip(slots, found, strict=True):
-            slot.set(part)
+        for (holder, key), part in zip(operands, self._in_order(parts, before, once), strict=True):
+            holder[key] = part
         return node
 
     def _in_order(
@@ -292,22 +298,18 @@ class _Logical:
         if kind == "none":
             return at(ast.Constant(False), node)
         if kind in ("list", "tuple", "dict", "str"):
-            length = ast.Call(ast.Name("len", ast.Load()), [copied(node)], [])
-            return at(ast.Compare(length, [ast.NotEq()], [ast.Constant(0)]), node)
+            return at(
+                ast.Compare(call("len", copied(node)), [ast.NotEq()], [ast.Constant(0)]), node
+            )
         if kind:
             return copied(node)
         there = ast.Compare(copied(node), [ast.IsNot()], [ast.Constant(None)])
         return at(ast.BoolOp(ast.And(), [there, copied(node)]), node)
 
     def _named(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
-        name = self._fresh()
-        before.append(_assign(name, node, node))
-        return at(ast.Name(name, ast.Load()), node)
-
-    def _fresh(self) -> str:
-        name = self.source.fresh("value", self._made)
-        self._made.add(name)
-        return name
+        name = self.source.fresh("value")
+        before.append(at(assign(name, node), node))
+        return at(load(name), node)
 
 
 @final
@@ -319,61 +321,33 @@ class _Evaluated:
     before: list[ast.stmt] = field(default_factory=list)
 
 
-@final
-@dataclass
-class _Operand:
-    """A place in a node that holds an expression."""
-
-    owner: Any
-    name: str
-    index: int | None = None
-
-    def get(self) -> ast.expr:
-        found: Any = getattr(self.owner, self.name)
-        inner: ast.expr = found if self.index is None else found[self.index]
-        return inner
-
-    def set(self, value: ast.expr) -> None:
-        if self.index is None:
-            setattr(self.owner, self.name, value)
-        else:
-            getattr(self.owner, self.name)[self.index] = value
-
-
 _WRAPPERS = (ast.Slice, ast.Starred, ast.keyword, ast.FormattedValue)
 
 
-def _operands(node: Any) -> Iterator[_Operand]:
-    """The places of what a node evaluates, in order."""
+def _operands(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields the operands of a node in the order of evaluation, each as the list or namespace that
+    holds it and its index or name there."""
     if isinstance(node, ast.Call):
-        yield from _of_callee(node)
+        if not isinstance(node.func, ast.Attribute | ast.Name):
+            yield vars(node), "func"
+        elif not is_name(node.func):
+            yield vars(node.func), "value"
     if isinstance(node, ast.Dict):
         for index, key in enumerate(node.keys):
             if key is not None:
-                yield _Operand(node, "keys", index)
-            yield _Operand(node, "values", index)
+                yield node.keys, index
+            yield node.values, index
         return
     for name, found in ast.iter_fields(node):
         if isinstance(node, ast.Call) and name == "func":
             continue
-        for index, inner in enumerate(found if isinstance(found, list) else [found]):
+        items: Any = enumerate(found) if isinstance(found, list) else [(name, found)]
+        for index, inner in items:
             sliced = isinstance(inner, ast.Tuple) and isinstance(node, ast.Subscript)
             if isinstance(inner, _WRAPPERS) or sliced:
                 yield from _operands(inner)
             elif isinstance(inner, ast.expr):
-                yield _Operand(node, name, index if isinstance(found, list) else None)
-
-
-def _of_callee(node: ast.Call) -> Iterator[_Operand]:
-    if isinstance(node.func, ast.Attribute):
-        if not is_name(node.func):
-            yield _Operand(node.func, "value")
-    elif not isinstance(node.func, ast.Name):
-        yield _Operand(node, "func")
-
-
-def _assign(name: str, value: ast.expr, like: ast.AST) -> ast.stmt:
-    return at(ast.Assign([ast.Name(name, ast.Store())], value), like)
+                yield (found if isinstance(found, list) else vars(node)), index
 
 
 def _is_bool(node: ast.Call) -> bool:

@@ -9,10 +9,16 @@ import builtins
 from collections.abc import Iterator
 from typing import Any, final
 
-from torch import nn
-
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at, copied
+from runner.graph.frontend.torchscript.desugar.modules import Modules
+from runner.graph.frontend.torchscript.desugar.source import (
+    FunctionSource,
+    assign,
+    at,
+    call,
+    copied,
+    load,
+)
 from runner.operators import CHANGES_CONTAINER
 
 _VIEWS = frozenset({"items", "keys", "values"})
@@ -22,41 +28,32 @@ _ANYTHING = "?"  # the root of what may be any list that is known elsewhere
 def iterate_live(source: FunctionSource) -> None:
     """Rewrites loops over lists that their bodies may change."""
     if any(isinstance(node, ast.For) for node in ast.walk(source.definition)):
-        source.definition.body = _Loops(source).block(source.definition.body)
+        _Loops(source).visit(source.definition)
 
 
 @final
-class _Loops:
+class _Loops(ast.NodeTransformer):
     """Rewrites the loops of one function."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
-        self._made: set[str] = set()
+        self._modules = Modules(source)
 
-    def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Statements with the loops in them rewritten."""
-        made: list[ast.stmt] = []
-        for node in statements:
-            for name in ("body", "orelse"):
-                if isinstance(inner := getattr(node, name, None), list):
-                    setattr(node, name, self.block(inner))
-            made += self._loop(node) if isinstance(node, ast.For) else [node]
-        return made
-
-    def _loop(self, node: ast.For) -> list[ast.stmt]:
+    def visit_For(self, node: ast.For) -> ast.stmt | list[ast.stmt]:
+        self.generic_visit(node)
         items, counted = node.iter, False
         if isinstance(items, ast.Call) and isinstance(items.func, ast.Name):
             if items.func.id == "range" or not items.args:
-                return [node]
+                return node
             counted = items.func.id == "enumerate"
             items = items.args[0] if counted else items
             if isinstance(items, ast.Call) and ast.unparse(items.func) == "zip":
                 if any(self._changes(node, part) for part in items.args):
                     self._refuse(node, items)
-                return [node]
+                return node
         if not self._changes(node, items):
-            return [node]
+            return node
         view = isinstance(items, ast.Call) and getattr(items.func, "attr", "") in _VIEWS
         pair = isinstance(node.target, ast.Tuple) and len(node.target.elts) == 2
         plain = isinstance(node.iter, ast.Call) and len(node.iter.args) > 1
@@ -72,27 +69,22 @@ class _Loops:
 
     def _live(self, node: ast.For, items: ast.expr, *, counted: bool) -> list[ast.stmt]:
         """The loop that an iterator makes, of a list that may change."""
-        walked, index = self._fresh("items"), self._fresh("index")
-        item = ast.Subscript(_load(walked), _load(index), ast.Load())
+        walked, index = self.source.fresh("items"), self.source.fresh("index")
+        item = ast.Subscript(load(walked), load(index), ast.Load())
         targets: Any = node.target
         steps: list[tuple[Any, ast.expr]] = [(targets, item)]
         if counted:
-            steps = [(targets.elts[0], _load(index)), (targets.elts[1], item)]
-        there = ast.Compare(_load(index), [ast.Lt()], [_call("len", _load(walked))])
-        onward = ast.BinOp(_load(index), ast.Add(), ast.Constant(1))
+            steps = [(targets.elts[0], load(index)), (targets.elts[1], item)]
+        there = ast.Compare(load(index), [ast.Lt()], [call("len", load(walked))])
+        onward = ast.BinOp(load(index), ast.Add(), ast.Constant(1))
         body: list[ast.stmt] = [ast.Assign([target], value) for target, value in steps]
-        body.append(ast.Assign([ast.Name(index, ast.Store())], onward))
+        body.append(assign(index, onward))
         start: list[ast.stmt] = [
-            ast.Assign([ast.Name(walked, ast.Store())], items),
-            ast.Assign([ast.Name(index, ast.Store())], ast.Constant(0)),
+            assign(walked, items),
+            assign(index, ast.Constant(0)),
             ast.While(there, [*body, *node.body], []),
         ]
         return [at(step, node) for step in start]
-
-    def _fresh(self, base: str) -> str:
-        name = self.source.fresh(base, self._made)
-        self._made.add(name)
-        return name
 
     # What may be the same list
 
@@ -115,16 +107,7 @@ class _Loops:
 
     def _is_module(self, node: ast.expr) -> bool:
         """Whether an expression is a container of modules of the module itself."""
-        names: list[str] = []
-        while isinstance(node, ast.Attribute):
-            names.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name) or node.id != self.source.itself:
-            return False
-        found: Any = self.source.module
-        for name in reversed(names):
-            found = found._modules.get(name) if isinstance(found, nn.Module) else None
-        return isinstance(found, nn.Module)
+        return bool(self._modules.of(node, self.source.module))
 
     def _may_be(self, one: frozenset[str], other: frozenset[str], *, sure: bool) -> bool:
         """Whether two lists may be one, by their roots; with `sure`, only if a root says so."""
@@ -218,11 +201,3 @@ def _changed(statement: ast.stmt, *, dict_too: bool) -> Iterator[tuple[ast.expr,
             yield from ((t.value, False) for t in node.targets if isinstance(t, ast.Subscript))
         elif dict_too and isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             yield node.value, False
-
-
-def _load(name: str) -> ast.expr:
-    return ast.Name(name, ast.Load())
-
-
-def _call(name: str, argument: ast.expr) -> ast.expr:
-    return ast.Call(_load(name), [argument], [])

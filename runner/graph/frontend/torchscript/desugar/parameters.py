@@ -6,7 +6,7 @@ be decided before anybody calls the function. One with a plain default is of the
 
 import ast
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
+from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, load
 
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "str"}
 
@@ -30,13 +30,11 @@ def _annotation(source: FunctionSource, name: str, default: ast.expr) -> ast.exp
         return at(_optional(), default) if _may_matter(source, name) else None
     if value is UNKNOWN or type(value) not in _PLAIN:
         return None
-    return at(ast.Name(_PLAIN[type(value)], ast.Load()), default)
+    return at(load(_PLAIN[type(value)]), default)
 
 
 def _optional() -> ast.expr:
-    return ast.Subscript(
-        ast.Name("Optional", ast.Load()), ast.Name("Tensor", ast.Load()), ast.Load()
-    )
+    return ast.Subscript(load("Optional"), load("Tensor"), ast.Load())
 
 
 def _may_matter(source: FunctionSource, name: str) -> bool:

@@ -2,7 +2,10 @@
 
 import ast
 import warnings
+from collections.abc import Mapping
 from typing import Any
+
+from runner.graph.frontend.torchscript.desugar.source import copied
 
 _QUIET_FUNCTIONS = frozenset({"isinstance", "len", "hasattr", "bool", "int", "float", "str"})
 _QUIET_METHODS = frozenset(
@@ -20,12 +23,17 @@ def is_pure(node: ast.expr) -> bool:
     return True
 
 
+def root_of(node: ast.expr, *, subscripts: bool = False) -> ast.expr:
+    """Returns the expression that a chain of attributes, and of `subscripts`, begins with."""
+    while isinstance(node, ast.Attribute) or (subscripts and isinstance(node, ast.Subscript)):
+        node = node.value
+    return node
+
+
 def is_name(node: ast.expr) -> bool:
     """Whether an expression is a constant, a name, or a chain of attributes of one, which can be
     written twice."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name | ast.Constant)
+    return isinstance(root_of(node), ast.Name | ast.Constant)
 
 
 def _is_quiet(call: ast.Call) -> bool:
@@ -34,9 +42,9 @@ def _is_quiet(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in _QUIET_METHODS
 
 
-def evaluated(node: ast.expr) -> Any:
-    """The value of an expression of constants. Raises what evaluating it raises."""
-    tree = ast.fix_missing_locations(ast.Expression(node))
+def evaluated(node: ast.expr, names: Mapping[str, Any] | None = None) -> Any:
+    """Returns the value of an expression of constants and known names. Raises what it raises."""
+    tree = ast.fix_missing_locations(ast.Expression(copied(node)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd to write, as `1 is None`
-        return eval(compile(tree, "<constants>", "eval"))
+        return eval(compile(tree, "<constants>", "eval"), {**(names or {})})

@@ -5,7 +5,7 @@ import ast
 import builtins
 import copy
 import inspect
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
@@ -128,14 +128,20 @@ class FunctionSource:
         nodes = (n for n in ast.walk(self.definition) if isinstance(n, ast.Attribute))
         return frozenset(n.attr for n in nodes if not isinstance(n.ctx, ast.Load))
 
-    def fresh(self, base: str, made: Set[str] = frozenset()) -> str:
-        """Returns a name for a new variable, other than those made already."""
-        used = {n.id for n in ast.walk(self.definition) if isinstance(n, ast.Name)} | made
+    def fresh(self, base: str) -> str:
+        """Returns a name for a new variable."""
+        used = {n.id for n in ast.walk(self.definition) if isinstance(n, ast.Name)} | self._made
         number, name = 0, base
         while name in used or name in self.parameters or name in self._outside:
             number += 1
             name = f"{base}_{number}"
+        self._made.add(name)
         return name
+
+    @cached_property
+    def _made(self) -> set[str]:
+        """The names of new variables."""
+        return set()
 
 
 def _member(node: ast.expr) -> tuple[ast.expr | None, str]:
@@ -155,6 +161,21 @@ def at(node: N, like: ast.AST) -> N:
         if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
             ast.copy_location(inner, like)
     return node
+
+
+def load(name: str) -> ast.Name:
+    """Returns an expression that reads a variable."""
+    return ast.Name(name, ast.Load())
+
+
+def call(name: str, *args: ast.expr) -> ast.Call:
+    """Returns a call of a function by its name."""
+    return ast.Call(load(name), [*args], [])
+
+
+def assign(name: str, value: ast.expr) -> ast.Assign:
+    """Returns an assignment to a variable."""
+    return ast.Assign([ast.Name(name, ast.Store())], value)
 
 
 def copied(node: N) -> N:

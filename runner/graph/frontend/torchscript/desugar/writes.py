@@ -16,7 +16,8 @@ from runner.graph.frontend.torchscript.desugar.acting import (
     is_view_unsaid,
     writes,
 )
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at
+from runner.graph.frontend.torchscript.desugar.pure import root_of
+from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at, call, load
 from runner.graph.frontend.torchscript.schema import KEPT
 
 
@@ -24,14 +25,14 @@ def keep_effects(source: FunctionSource) -> None:
     """Has TorchScript keep all draws of a function, and all its writes if it takes views that are
     not known for such."""
     calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
-    for call in calls:
-        if changes_lists(source, call):
-            source.refuse(call, f"TorchScript drops what {ast.unparse(call.func)} does to the "
+    for change in calls:
+        if changes_lists(source, change):
+            source.refuse(change, f"TorchScript drops what {ast.unparse(change.func)} does to the "
                                 "tensors of a list. Change them one by one")  # fmt: skip
-    has_views = any(is_view_unsaid(source, call) for call in calls)
-    if not has_views and not any(draws(source, call) for call in calls):
+    has_views = any(is_view_unsaid(source, node) for node in calls)
+    if not has_views and not any(draws(source, node) for node in calls):
         return
-    if source.value_of(ast.Name("print", ast.Load())) is not print:
+    if source.value_of(load("print")) is not print:
         source.refuse(source.definition, "TorchScript reads another `print` here; rename it")
     for node in ast.walk(source.definition):
         for name in ("body", "orelse"):
@@ -62,13 +63,11 @@ def _kept(source: FunctionSource, step: ast.stmt, *, writes: bool) -> list[ast.s
 
 def _root(source: FunctionSource, part: ast.expr) -> ast.expr | None:
     """The variable that has a part; None for a part of the module, which is never dropped."""
-    root = part
-    while isinstance(root, ast.Subscript | ast.Attribute):
-        root = root.value
+    root = root_of(part, subscripts=True)
     if not isinstance(root, ast.Name):
         source.refuse(part, f"TorchScript may drop what is written to {ast.unparse(root)}; give it "
                             "a name before")  # fmt: skip
-    return None if root.id == source.itself else ast.Name(root.id, ast.Load())
+    return None if root.id == source.itself else load(root.id)
 
 
 def _writes(source: FunctionSource, value: ast.expr) -> bool:
@@ -84,5 +83,4 @@ def _each(target: ast.expr) -> list[ast.expr]:
 
 
 def _used(value: ast.expr, like: ast.stmt) -> ast.stmt:
-    function = ast.Name("print", ast.Load())
-    return at(ast.Expr(ast.Call(function, [ast.Constant(KEPT), value], [])), like)
+    return at(ast.Expr(call("print", ast.Constant(KEPT), value)), like)
