@@ -1,4 +1,4 @@
-"""What kind of value an expression gives, as far as the source and the living module tell."""
+"""Infers the kinds of values of expressions from the source and the live module."""
 
 import ast
 import builtins
@@ -30,8 +30,8 @@ _KEEP_INT = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.BitAnd, ast.
 
 @final
 class Kinds:
-    """The kinds of the values in one function: "bool", "int", "float", "number" for one of these,
-    "str", "none", "list", "tuple", "dict", or "" for what is not known."""
+    """The kinds of the values in one function: "bool", "int", "float", "number" for any of
+    these, "str", "none", "list", "tuple", "dict", or "" if unknown."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -39,7 +39,7 @@ class Kinds:
         self._asked: set[str] = set()
 
     def of(self, node: ast.expr) -> str:
-        """The kind of what an expression gives."""
+        """Returns the kind of an expression."""
         if type(node) in _DISPLAYS:
             return _DISPLAYS[type(node)]
         own = getattr(self, f"_{type(node).__name__.lower()}", None)
@@ -47,11 +47,11 @@ class Kinds:
         return found
 
     def is_bool(self, node: ast.expr) -> bool:
-        """Whether an expression gives True or False, so that `or` of it does."""
+        """Whether an expression is a bool, so that `or` of such expressions is one."""
         return self.of(node) == "bool"
 
     def is_number(self, node: ast.expr) -> bool:
-        """Whether an expression gives a plain number."""
+        """Whether an expression is a plain number."""
         return self.of(node) in _NUMBERS
 
     def _constant(self, node: ast.Constant) -> str:
@@ -142,7 +142,7 @@ class Kinds:
         return ""
 
     def _is_outside(self, node: ast.Attribute) -> bool:
-        """Whether something may be no attribute of a tensor: of the module, or a global."""
+        """Whether an attribute may be one of the module or of a global, not of a tensor."""
         owner = root_of(node)
         if not isinstance(owner, ast.Name):
             return False
@@ -150,12 +150,13 @@ class Kinds:
 
 
 def links(node: ast.Compare) -> list[tuple[ast.cmpop, ast.expr, ast.expr]]:
-    """The comparisons that a chain consists of."""
+    """Returns the comparisons of a chain, as (operator, left, right)."""
     operands = [node.left, *node.comparators]
     return [*zip(node.ops, operands, operands[1:], strict=False)]
 
 
 def _common(kinds: set[str]) -> str:
+    """Returns the kind of a value that has one of these kinds."""
     if len(kinds) == 1:
         return next(iter(kinds))
     return "number" if kinds and kinds <= _NUMBERS else ""
@@ -170,14 +171,14 @@ def _hashable(value: Any) -> bool:
 
 
 class Bound(NamedTuple):
-    """What a variable is bound to where that is no expression of its own."""
+    """A binding of a variable to something that is no expression of the source."""
 
     kind: str = ""
-    fixed: bool = False  # whether TorchScript may take it for a constant, in a loop it unrolls
+    fixed: bool = False  # whether TorchScript may treat it as a constant, in a loop it unrolls
 
 
 def _bindings(source: FunctionSource) -> dict[str, list[ast.expr | Bound]]:
-    """By the name of a variable, what is bound to it."""
+    """Returns, by the name of a variable, everything that is bound to it."""
     found: dict[str, list[ast.expr | Bound]] = {}
     arguments = source.definition.args
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
@@ -195,6 +196,7 @@ def _bindings(source: FunctionSource) -> dict[str, list[ast.expr | Bound]]:
 
 
 def _annotated(annotation: ast.expr | None) -> str:
+    """Returns the kind that an annotation declares."""
     text = "" if annotation is None else ast.unparse(annotation)
     base = text.partition("[")[0].rpartition(".")[2].lower()
     if base in ("list", "tuple", "dict"):
@@ -203,7 +205,7 @@ def _annotated(annotation: ast.expr | None) -> str:
 
 
 def _targets(node: ast.AST) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
-    """The variables that a statement binds, and what to."""
+    """Yields the variables that a statement binds, and the value of each."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
             yield from _unpacked(target, node.value)
@@ -218,6 +220,7 @@ def _targets(node: ast.AST) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
 
 
 def _unpacked(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
+    """Yields the variables of an assignment target, each with its part of the value."""
     if isinstance(target, ast.Name):
         yield target, value
     elif isinstance(target, ast.Tuple | ast.List):
@@ -229,6 +232,7 @@ def _unpacked(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.Name, ast
 
 
 def _walked(target: ast.expr, items: ast.expr) -> Iterator[tuple[ast.Name, ast.expr | Bound]]:
+    """Yields the variables that a `for` binds."""
     called = (
         items.func.id if isinstance(items, ast.Call) and isinstance(items.func, ast.Name) else ""
     )

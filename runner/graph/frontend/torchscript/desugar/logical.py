@@ -1,11 +1,11 @@
-"""`or` and `and` as values, which are bools to TorchScript: conditional expressions instead.
+"""`or` and `and` as values, which are bools to TorchScript, as conditional expressions.
 
-`a or b` becomes `a if a else b`. What must not be evaluated twice is given a name before; where
-only a part of an expression is evaluated, that is done in the branches of an `if`. A chain of
-comparisons is an `and`, and what stands in its middle is evaluated once.
+`a or b` becomes `a if a else b`. An operand that must not be evaluated twice is assigned to a
+variable first; one that needs statements, but may not be evaluated, becomes a branch of an `if`. A
+chain of comparisons is an `and` whose middle operand is evaluated once.
 
-TorchScript evaluates an index up to three times, and what is left of a `%` twice: such an operand
-is given a name, too, if it may do something.
+TorchScript evaluates an index up to three times, and the left operand of `%` twice: if evaluating
+it may have an effect, it is assigned to a variable, too.
 """
 
 import ast
@@ -29,7 +29,7 @@ from runner.graph.frontend.torchscript.desugar.source import (
 
 
 def give_operands(source: FunctionSource) -> None:
-    """Rewrites `or`, `and` and chains of comparisons where their value is used, and operands that
+    """Rewrites `or`, `and` and chains of comparisons that are used as values, and operands that
     TorchScript evaluates more than once."""
     logical = _Logical(source)
     if logical.concerns(source.definition):
@@ -37,11 +37,12 @@ def give_operands(source: FunctionSource) -> None:
 
 
 def _is_logical(node: ast.AST) -> bool:
+    """Whether a node is an `and`, an `or`, or a chain of comparisons."""
     return isinstance(node, ast.BoolOp) or (isinstance(node, ast.Compare) and len(node.ops) > 1)
 
 
 def _repeated(node: ast.AST) -> list[ast.expr]:
-    """The operands that TorchScript evaluates more than once."""
+    """Returns the operands that TorchScript evaluates more than once."""
     if isinstance(node, ast.Subscript):
         items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         return [item for item in items if not isinstance(item, ast.Slice)]
@@ -50,14 +51,15 @@ def _repeated(node: ast.AST) -> list[ast.expr]:
 
 @final
 class _Logical:
-    """Rewrites statements; `before` are statements that an expression needs to have run."""
+    """Rewrites statements. Where `before` is an argument, statements that an expression needs to
+    run first are appended to it."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
 
     def concerns(self, node: ast.AST) -> bool:
-        """Whether there is something to be rewritten in a node."""
+        """Whether something in a node has to be rewritten."""
         return any(_is_logical(inner) or self._repeats(inner) for inner in ast.walk(node))
 
     def _repeats(self, node: ast.AST) -> bool:
@@ -66,7 +68,7 @@ class _Logical:
     # Statements
 
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Statements with all of their expressions rewritten."""
+        """Returns statements with all of their expressions rewritten."""
         made: list[ast.stmt] = []
         for statement in statements:
             made += self._statement(statement)
@@ -103,13 +105,13 @@ class _Logical:
         return [*before, node]
 
     def _assigned(self, node: ast.Assign, before: list[ast.stmt]) -> list[ast.expr]:
-        """The value of an assignment, and its targets."""
+        """Returns the value of an assignment, followed by its targets."""
         if len(node.targets) > 1 and any(map(self.concerns, node.targets)):
             self.source.refuse(node, "assign to one target at a time")
         return self._in_order([node.value, *node.targets], before)
 
     def _while(self, node: ast.While) -> list[ast.stmt]:
-        """A loop whose test is worked out in its body, where it takes statements."""
+        """Returns a loop whose condition, if it needs statements, is evaluated in the body."""
         before: list[ast.stmt] = []
         test = self.test(node.test, before)
         node.body = self.block(node.body)
@@ -123,7 +125,7 @@ class _Logical:
     # Expressions
 
     def value(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
-        """An expression whose value is used."""
+        """Rewrites an expression whose value is used."""
         if not self.concerns(node):
             return node
         if isinstance(node, ast.Compare) and len(node.ops) > 1:
@@ -145,7 +147,7 @@ class _Logical:
         return self._parts(node, before)
 
     def test(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
-        """An expression of which only the truth counts."""
+        """Rewrites an expression of which only the truth counts."""
         if isinstance(node, ast.Compare) and len(node.ops) > 1:
             node = self._chain(node, before)
         if not isinstance(node, ast.BoolOp):
@@ -166,7 +168,7 @@ class _Logical:
         self, node: ast.BoolOp, values: list[ast.expr], rest: list[ast.expr],
         late: list[ast.stmt], before: list[ast.stmt],
     ) -> ast.expr:  # fmt: skip
-        """The truth of an `or` of which a part takes statements: these stand in an `if`."""
+        """Rewrites the truth of an `or` or `and` with a part that needs statements, as an `if`."""
         *early, last = values
         first = early[0] if len(early) == 1 else at(ast.BoolOp(node.op, early), node)
         if rest:
@@ -177,7 +179,7 @@ class _Logical:
         return self._one_of(node, first, settled, _Evaluated(last, late), before)
 
     def _chosen(self, node: ast.BoolOp, values: list[ast.expr], before: list[ast.stmt]) -> ast.expr:
-        """The operand that an `or` or `and` gives."""
+        """Rewrites an `or` or `and` to the operand it evaluates to."""
         first = self.value(values[0], before)
         if len(values) == 1:
             return first
@@ -191,7 +193,7 @@ class _Logical:
         self, node: ast.BoolOp, test: ast.expr, first: "_Evaluated", other: "_Evaluated",
         before: list[ast.stmt],
     ) -> ast.expr:  # fmt: skip
-        """What an `or` or `and` gives: the first, or else the other."""
+        """Returns the result of an `or` or `and`: the first operand, or the other one."""
         pair = (first, other) if isinstance(node.op, ast.Or) else (other, first)
         return self._either(node, test, *pair, before)
 
@@ -199,7 +201,8 @@ class _Logical:
         self, node: ast.expr, test: ast.expr, body: "_Evaluated", orelse: "_Evaluated",
         before: list[ast.stmt],
     ) -> ast.expr:  # fmt: skip
-        """A conditional expression; a variable that an `if` sets where that takes statements."""
+        """Returns a conditional expression, or a variable that an `if` sets if a part needs
+        statements."""
         if not body.before and not orelse.before:
             return at(ast.IfExp(test, body.value, orelse.value), node)
         name = self.source.fresh("value")
@@ -217,7 +220,7 @@ class _Logical:
         return _Evaluated(self.value(node, late), late)
 
     def _chain(self, node: ast.Compare, before: list[ast.stmt]) -> ast.BoolOp:
-        """A chain of comparisons as an `and`."""
+        """Rewrites a chain of comparisons to an `and`."""
         left, middle = self._in_order([node.left, node.comparators[0]], before)
         if not self._is_twice(middle):
             left = left if self._is_stable(left) else self._named(left, before)
@@ -240,7 +243,8 @@ class _Logical:
         return found
 
     def _at_once(self, node: ast.expr, *, truth: bool = False) -> ast.expr:
-        """An expression that is evaluated where no statement can stand."""
+        """Rewrites an expression where no statement can precede it. Raises GraphError if it
+        needs one."""
         late: list[ast.stmt] = []
         text = ast.unparse(node)
         found = self.test(node, late) if truth else self.value(node, late)
@@ -255,7 +259,7 @@ class _Logical:
         return found
 
     def _parts(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
-        """Any other expression: its parts in the order in which they are evaluated."""
+        """Rewrites any other expression: its operands in the order of evaluation."""
         operands, repeated = [*_operands(node)], _repeated(node)
         parts = [holder[key] for holder, key in operands]
         once = [any(part is r for r in repeated) and may_act(self.source, part) for part in parts]
@@ -266,8 +270,8 @@ class _Logical:
     def _in_order(
         self, parts: list[ast.expr], before: list[ast.stmt], once: Sequence[bool] = ()
     ) -> list[ast.expr]:
-        """Expressions one after another: what comes before statements is given a name, and what
-        is to be evaluated once."""
+        """Rewrites expressions that are evaluated in this order: those that precede statements
+        of a later one, and those to evaluate `once`, are assigned to variables."""
         found: list[ast.expr] = []
         for part, alone in zip(parts, once or repeat(False), strict=False):
             late: list[ast.stmt] = []
@@ -281,7 +285,7 @@ class _Logical:
         return found
 
     def _is_stable(self, node: ast.expr) -> bool:
-        """Whether an expression gives the same later on."""
+        """Whether an expression has the same value later on."""
         if isinstance(node, ast.Constant | ast.Name):
             return True
         return self.source.value_of(node) is not UNKNOWN
@@ -293,7 +297,7 @@ class _Logical:
         return isinstance(node, ast.Attribute) and self.kinds.of(node) != ""
 
     def _truth(self, node: ast.expr) -> ast.expr:
-        """The test whether a value counts as true, as TorchScript can read it."""
+        """Returns the condition that a value is true, in a form that TorchScript supports."""
         kind = self.kinds.of(node)
         if kind == "none":
             return at(ast.Constant(False), node)
@@ -307,6 +311,7 @@ class _Logical:
         return at(ast.BoolOp(ast.And(), [there, copied(node)]), node)
 
     def _named(self, node: ast.expr, before: list[ast.stmt]) -> ast.expr:
+        """Assigns an expression to a new variable, and returns that."""
         name = self.source.fresh("value")
         before.append(at(assign(name, node), node))
         return at(load(name), node)
@@ -315,7 +320,7 @@ class _Logical:
 @final
 @dataclass
 class _Evaluated:
-    """An expression, and statements that have to run before."""
+    """An expression, and statements that have to run before it."""
 
     value: ast.expr
     before: list[ast.stmt] = field(default_factory=list)

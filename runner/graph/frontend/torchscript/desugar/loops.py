@@ -1,7 +1,7 @@
-"""Loops over what changes meanwhile: TorchScript counts a list once, before its loop.
+"""Loops over lists that change during the loop: TorchScript takes the length before its loop.
 
-`for y in ys` over a list that the body may change becomes a `while` that does what an iterator of
-Python's does. A dict that may change is refused, and so is what has no such form.
+`for y in ys` over a list that the body may change becomes a `while` loop with the semantics of
+Python's iterators. Loops over dicts that may change, and others without such a form, are refused.
 """
 
 import ast
@@ -22,7 +22,7 @@ from runner.graph.frontend.torchscript.desugar.source import (
 from runner.operators import CHANGES_CONTAINER
 
 _VIEWS = frozenset({"items", "keys", "values"})
-_ANYTHING = "?"  # the root of what may be any list that is known elsewhere
+_ANYTHING = "?"  # the root of a list that may be any list known elsewhere
 
 
 def iterate_live(source: FunctionSource) -> None:
@@ -68,7 +68,7 @@ class _Loops(ast.NodeTransformer):
         )  # fmt: skip
 
     def _live(self, node: ast.For, items: ast.expr, *, counted: bool) -> list[ast.stmt]:
-        """The loop that an iterator makes, of a list that may change."""
+        """Returns a loop with an index over a list that may change."""
         walked, index = self.source.fresh("items"), self.source.fresh("index")
         item = ast.Subscript(load(walked), load(index), ast.Load())
         targets: Any = node.target
@@ -86,10 +86,10 @@ class _Loops(ast.NodeTransformer):
         ]
         return [at(step, node) for step in start]
 
-    # What may be the same list
+    # Aliases
 
     def _changes(self, loop: ast.For, items: ast.expr) -> bool:
-        """Whether the body of a loop may change what it walks over."""
+        """Whether the body of a loop may change the iterated container."""
         if isinstance(items, ast.Call) and getattr(items.func, "attr", "") in _VIEWS:
             items = items.func.value  # type: ignore[attr-defined]
         if isinstance(items, ast.Tuple | ast.List | ast.ListComp) or self._is_module(items):
@@ -102,15 +102,16 @@ class _Loops(ast.NodeTransformer):
         )
 
     def _is_dict(self, items: ast.expr) -> bool:
+        """Whether a loop iterates over a dict."""
         view = isinstance(items, ast.Call) and getattr(items.func, "attr", "") in _VIEWS
         return view or self.kinds.of(items) == "dict"
 
     def _is_module(self, node: ast.expr) -> bool:
-        """Whether an expression is a container of modules of the module itself."""
+        """Whether an expression refers to a container of modules."""
         return bool(self._modules.of(node, self.source.module))
 
     def _may_be(self, one: frozenset[str], other: frozenset[str], *, sure: bool) -> bool:
-        """Whether two lists may be one, by their roots; with `sure`, only if a root says so."""
+        """Whether two lists may alias, by their roots; if `sure`, only if they share a root."""
         if one & other - {_ANYTHING}:
             return True
         if sure or not (_ANYTHING in one or _ANYTHING in other):
@@ -118,7 +119,7 @@ class _Loops(ast.NodeTransformer):
         return all(_ANYTHING in r or any(self._escapes(n) for n in r) for r in (one, other))
 
     def _roots(self, node: ast.expr, seen: set[str]) -> frozenset[str]:
-        """The names of the lists that an expression may give."""
+        """Returns the names of the lists that an expression may refer to."""
         if isinstance(node, ast.Name):
             if node.id in seen:
                 return frozenset()
@@ -135,14 +136,14 @@ class _Loops(ast.NodeTransformer):
         return frozenset() if _is_fresh(node) else frozenset({_ANYTHING})
 
     def _escapes(self, name: str) -> bool:
-        """Whether a list may be known by other ways than its name."""
+        """Whether a list may be reachable other than by its name."""
         if any(isinstance(one, Bound) for one in self.kinds.bindings.get(name, [Bound()])):
             return True
         return any(_hands_on(node, name) for node in _before_return(self.source.definition))
 
 
 def _before_return(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those of what is returned: no loop of the function comes after that."""
+    """Yields all nodes except those in return statements, after which no loop follows."""
     yield node
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.Return):
@@ -150,7 +151,7 @@ def _before_return(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _hands_on(node: ast.AST, name: str) -> bool:
-    """Whether a node keeps a variable's list under another name, or gives it away."""
+    """Whether a node stores a variable's list under another name, or passes it on."""
     parts: list[ast.expr] = []
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         parts = node.elts
@@ -164,18 +165,18 @@ def _hands_on(node: ast.AST, name: str) -> bool:
 
 
 def _keeps_nothing(node: ast.Call) -> bool:
-    """Whether a function is called that neither keeps nor changes a list that it is given."""
+    """Whether a call neither keeps nor changes a list passed to it."""
     builtin = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
     return builtin or _is_of_torch(node)
 
 
 def _is_of_torch(node: ast.Call) -> bool:
-    """Whether a function of torch is called, which keeps no list and returns a new one, if any."""
+    """Whether a call is one of a function of torch, which keeps no list and returns no argument."""
     return ast.unparse(node.func).startswith(("torch.", "F."))
 
 
 def _is_fresh(node: ast.expr) -> bool:
-    """Whether an expression makes a new value."""
+    """Whether an expression makes a new object."""
     part = node
     while isinstance(part, ast.Call | ast.Subscript | ast.Attribute):  # of a tensor, or a tensor
         if isinstance(part, ast.Call) and _is_of_torch(part):
@@ -188,7 +189,8 @@ def _is_fresh(node: ast.expr) -> bool:
 
 
 def _changed(statement: ast.stmt, *, dict_too: bool) -> Iterator[tuple[ast.expr, bool]]:
-    """What a statement may change the length of, and whether it is only a list by its name."""
+    """Yields the containers whose length a statement may change, and whether each is known to be
+    a list by its name only."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGES_CONTAINER:

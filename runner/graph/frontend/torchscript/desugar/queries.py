@@ -1,9 +1,9 @@
-"""Questions that TorchScript answers for itself: whether it compiles, traces or exports.
+"""Queries that TorchScript answers for itself: whether it compiles, traces or exports.
 
-What is read is the model as Python runs it, so they are answered as Python answers them, and only
-the branches that Python takes are left. Around such a question, a plain attribute of the module
-decides too (`if self.checkpointing and not torch.jit.is_scripting()`): what is behind it was
-written for Python alone, and TorchScript may not be able to read it.
+The graph describes the model as Python runs it, so queries get Python's answers, and only branches
+that Python takes remain. Next to a query, plain attributes of the module decide as well (`if
+self.checkpointing and not torch.jit.is_scripting()`): the code in such a branch is written for
+Python alone, and TorchScript may not support it.
 """
 
 import ast
@@ -16,7 +16,7 @@ from runner.graph.frontend.torchscript.desugar.pure import evaluated, is_pure
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
 
 jit: Any = torch.jit  # has no types
-_STATE = torch._C._get_tracing_state  # gives None where nothing is traced, a bool to TorchScript
+_STATE = torch._C._get_tracing_state  # None unless tracing; a bool to TorchScript
 _QUERIES = frozenset(
     {
         jit.is_scripting, jit.is_tracing, onnx.is_in_onnx_export, torch._utils.is_compiling,
@@ -28,7 +28,8 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def answer_queries(source: FunctionSource) -> None:
-    """Rewrites all questions of a function to what Python answers, and drops what it never runs."""
+    """Replaces the queries in a function by Python's answers, and drops code that Python never
+    runs."""
     for node in ast.walk(source.definition):
         if _is_decided(source, node):
             source.refuse(node, f"TorchScript takes {ast.unparse(node)} to be decided")
@@ -43,7 +44,7 @@ def answer_queries(source: FunctionSource) -> None:
 
 
 def _is_decided(source: FunctionSource, node: ast.AST) -> bool:
-    """Whether an attribute of a tensor that may be None is compared with None."""
+    """Whether an optional attribute of a tensor is compared with None."""
     if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Is | ast.IsNot):
         return False
     left, right = node.left, node.comparators[0]
@@ -54,11 +55,12 @@ def _is_decided(source: FunctionSource, node: ast.AST) -> bool:
 
 
 def _is_query(source: FunctionSource, node: ast.AST) -> bool:
+    """Whether an expression refers to a query."""
     return _query(source, node) in _QUERIES
 
 
 def _query(source: FunctionSource, node: ast.AST) -> Any:
-    """The function that an expression stands for, "" for another one."""
+    """Returns the callable that an expression refers to; "" for other expressions."""
     if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
         return ""
     value = source.value_of(node)
@@ -67,7 +69,7 @@ def _query(source: FunctionSource, node: ast.AST) -> Any:
 
 
 class _Shortening(ast.NodeTransformer):
-    """Works out `and`, `or` and `not` where constants in them settle something."""
+    """Simplifies `and`, `or` and `not` with constant operands."""
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
@@ -80,7 +82,7 @@ class _Shortening(ast.NodeTransformer):
 
 @final
 class _Answered(_Shortening):
-    """Replaces questions by their answers, and tests that these decide by the branch taken."""
+    """Replaces queries by their answers, and conditionals these decide by the branch taken."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -119,7 +121,7 @@ class _Answered(_Shortening):
         return node
 
     def block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Statements without those that are never reached."""
+        """Returns the statements without those that are unreachable."""
         kept: list[ast.stmt] = []
         for statement in statements:
             found = self.visit(statement)
@@ -129,8 +131,8 @@ class _Answered(_Shortening):
         return kept
 
     def _test(self, test: ast.expr, around: ast.AST) -> ast.expr:
-        """A test with its questions answered; attributes decide it if a question is in what it
-        decides about."""
+        """Returns a condition with its queries answered. Attributes of the module decide it if a
+        query occurs in the conditional."""
         asks = any(_is_query(self.source, n) for n in ast.walk(around))
         answered: ast.expr = self.visit(test)
         if not asks or _truth(answered) is not None:
@@ -146,7 +148,8 @@ class _Answered(_Shortening):
 
 @final
 class _Frozen(_Shortening):
-    """Replaces plain attributes of the module by what they hold, and works tests of them out."""
+    """Replaces plain attributes of the module by their values, and evaluates comparisons of
+    these."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -170,7 +173,7 @@ class _Frozen(_Shortening):
 
 
 def _truth(test: ast.expr) -> bool | None:
-    """Whether a test holds; None if that is not settled."""
+    """Returns the truth of a condition; None if it is not known."""
     if isinstance(test, ast.Constant):
         return bool(test.value)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
@@ -186,7 +189,7 @@ def _truth(test: ast.expr) -> bool | None:
 
 
 def _shortened(node: ast.BoolOp) -> ast.expr:
-    """`False or x` is x, `False and x` is False: also as values."""
+    """Simplifies `False or x` to `x` and `False and x` to `False`, as values too."""
     stops = isinstance(node.op, ast.Or)
     values: list[ast.expr] = []
     for value in node.values:
@@ -204,6 +207,6 @@ def _shortened(node: ast.BoolOp) -> ast.expr:
 
 
 def _negated(node: ast.UnaryOp) -> ast.expr:
-    """`not False` is True."""
+    """Simplifies `not False` to `True`."""
     known = isinstance(node.op, ast.Not) and isinstance(node.operand, ast.Constant)
     return at(ast.Constant(_truth(node)), node) if known else node

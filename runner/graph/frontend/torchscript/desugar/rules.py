@@ -1,4 +1,4 @@
-"""The table of rules, in the order in which they are applied."""
+"""The rules of desugaring, in the order in which they are applied."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from runner.graph.frontend.torchscript.desugar.queries import answer_queries
 from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 from runner.graph.frontend.torchscript.desugar.writes import keep_effects
 
-# A rule rewrites a construct that means something else to TorchScript, or raises GraphError.
+# A rule rewrites constructs that mean something else to TorchScript, or raises GraphError.
 RULES: tuple[Callable[[FunctionSource], None], ...] = (
     refuse_wrapped,
     annotate_defaults,

@@ -1,5 +1,5 @@
-"""A function that TorchScript is about to read: its syntax tree, which rules rewrite, and what its
-names stand for."""
+"""A function that TorchScript is about to compile: its syntax tree, which rules rewrite, and the
+objects its names refer to."""
 
 import ast
 import builtins
@@ -17,31 +17,32 @@ from torch import nn
 from runner.errors import GraphError
 
 N = TypeVar("N", bound=ast.AST)
-Question = Callable[[nn.Module], Any]  # what is asked of a module whose methods are read
-UNKNOWN: Any = object()  # the value of an expression that only a run can tell
+Question = Callable[[nn.Module], Any]  # about a module whose methods are compiled
+UNKNOWN: Any = object()  # the value of an expression that is not known before it runs
 
 
 @final
 @dataclass(eq=False)
 class FunctionSource:
-    """See the top of this file. Rules change `definition` in place, or raise through `refuse`.
+    """A function and its syntax tree. Rules change `definition` in place, or raise GraphError
+    through `refuse`.
 
-    `module` is the living module whose method it is, where it is known to be one. What a rule
-    takes for decided by an attribute of it, it asks `attribute` for.
+    `module` is the live module whose method it is, if known. A rule that depends on a value of an
+    attribute of the module reads it through `attribute`, and calls `rely`.
     """
 
-    called: Callable[..., Any]  # as TorchScript was given it, with what it is wrapped in
+    called: Callable[..., Any]  # as passed to TorchScript, with its wrappers
     function: Callable[..., Any]  # as it was defined
     definition: ast.FunctionDef
     file: str
     start: int  # the line of its first line
     module: nn.Module | None = None
-    answers: bool = True  # whether questions for TorchScript are answered as Python does
-    relied: list[tuple[Question, Any]] = field(default_factory=list)  # with the answers it had
-    open: frozenset[str] = frozenset()  # attributes of the module that choices decide
+    answers: bool = True  # whether queries of TorchScript are answered as in Python
+    relied: list[tuple[Question, Any]] = field(default_factory=list)  # assumptions, with answers
+    open: frozenset[str] = frozenset()  # attributes of the module that depend on choices
 
     def place(self, node: ast.AST) -> str:
-        """Returns "file.py:20" for a node of the tree."""
+        """Returns the place of a node in the source, "file.py:20"."""
         line = self.start + getattr(node, "lineno", 1) - 1
         return f"{PurePath(self.file).name}:{line}"
 
@@ -51,18 +52,18 @@ class FunctionSource:
 
     @cached_property
     def itself(self) -> str:
-        """The name of the module in its method; "" in a function."""
+        """The name of the module in its method (`self`); "" in a function."""
         arguments = self.definition.args.posonlyargs + self.definition.args.args
         return arguments[0].arg if arguments and self.module is not None else ""
 
     @cached_property
     def parameters(self) -> frozenset[str]:
-        """The names of all parameters, `self` too."""
+        """The names of all parameters, `self` included."""
         return frozenset(inspect.signature(self.function).parameters)
 
     @cached_property
     def local(self) -> frozenset[str]:
-        """The names that are bound anywhere in the function, its parameters included."""
+        """The names bound anywhere in the function, its parameters included."""
         found = set(self.parameters)
         for node in ast.walk(self.definition):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -72,8 +73,9 @@ class FunctionSource:
         return frozenset(found)
 
     def value_of(self, node: ast.expr) -> Any:
-        """What an expression made of names stands for outside the function: a global, a variable
-        of a function around it, an attribute of one; UNKNOWN for all others."""
+        """Returns the object that a name, or an attribute of one, refers to outside of the
+        function: a global, or a variable of an enclosing function. UNKNOWN for any other
+        expression."""
         if isinstance(node, ast.Name):
             return UNKNOWN if node.id in self.local else self._outside.get(node.id, UNKNOWN)
         inside, name = _member(node)
@@ -86,6 +88,7 @@ class FunctionSource:
 
     @cached_property
     def _outside(self) -> dict[str, Any]:
+        """The globals and the variables of enclosing functions, by name."""
         function = self.function
         names = {**vars(builtins), **getattr(function, "__globals__", {})}
         free = getattr(getattr(function, "__code__", None), "co_freevars", ())
@@ -97,8 +100,8 @@ class FunctionSource:
         return names
 
     def attribute(self, node: ast.expr) -> Any:
-        """What `self.name` holds, if it is a plain value that no choice decides; UNKNOWN if not.
-        Whoever relies on the value, and not on its type alone, calls `rely`."""
+        """Returns the value of `self.name` if it is a plain attribute that depends on no choice;
+        else UNKNOWN. Callers that depend on the value, not only on its type, call `rely`."""
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
             return UNKNOWN
         if not self.itself or node.value.id != self.itself or node.attr in self.open:
@@ -109,22 +112,23 @@ class FunctionSource:
         return own[node.attr]
 
     def rely(self, node: ast.Attribute) -> None:
-        """Makes the value of `self.name` part of what was compiled: modules that hold another one
-        are not of the same type."""
+        """Makes the value of `self.name` an assumption: modules with another value are compiled
+        separately."""
         name = node.attr
         self.rely_on(lambda module: vars(module).get(name))
 
     def rely_on(self, question: Question) -> None:
-        """Makes the answer to a question part of what was compiled."""
+        """Makes the answer to a question about the module an assumption."""
         if self.module is not None:
             self.relied.append((question, question(self.module)))
 
     def sets(self, name: str) -> bool:
-        """Whether the function sets an attribute of this name, of whatever."""
+        """Whether the function sets an attribute of this name, of any object."""
         return name in self._set
 
     @cached_property
     def _set(self) -> frozenset[str]:
+        """The names of the attributes that the function sets or deletes."""
         nodes = (n for n in ast.walk(self.definition) if isinstance(n, ast.Attribute))
         return frozenset(n.attr for n in nodes if not isinstance(n.ctx, ast.Load))
 
@@ -140,12 +144,12 @@ class FunctionSource:
 
     @cached_property
     def _made(self) -> set[str]:
-        """The names of new variables."""
+        """The names of the new variables."""
         return set()
 
 
 def _member(node: ast.expr) -> tuple[ast.expr | None, str]:
-    """What an expression takes an attribute of, and its name; also `getattr(thing, "name")`."""
+    """Returns the owner and the name of an attribute access, also for `getattr(owner, "name")`."""
     if isinstance(node, ast.Attribute):
         return node.value, node.attr
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 2:
@@ -156,7 +160,7 @@ def _member(node: ast.expr) -> tuple[ast.expr | None, str]:
 
 
 def at(node: N, like: ast.AST) -> N:
-    """A new node, and those in it that have no place yet, with the place of another one."""
+    """Copies the place of another node to a new node and the new nodes in it. Returns the node."""
     for inner in ast.walk(node):
         if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
             ast.copy_location(inner, like)
@@ -179,5 +183,5 @@ def assign(name: str, value: ast.expr) -> ast.Assign:
 
 
 def copied(node: N) -> N:
-    """A copy of a node and all in it, places too."""
+    """Returns a deep copy of a node, places included."""
     return copy.deepcopy(node)
