@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.frontend.torchscript.desugar.source import Question
+from runner.graph.frontend.torchscript.desugar.source import Assumptions
 from runner.graph.frontend.torchscript.schema import Formal, formal
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node
@@ -48,7 +48,7 @@ class CompiledType:
     methods: Any = None
     problem: str = ""
     stubbed: bool = False
-    assumptions: list[tuple[Question, Any]] = field(default_factory=list)
+    assumptions: Assumptions = field(default_factory=list)
     _formals: dict[str, list[Formal]] = field(default_factory=dict)
 
     def fits(self, module: nn.Module) -> bool:

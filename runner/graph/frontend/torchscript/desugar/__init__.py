@@ -1,1 +1,1 @@
-"""Desugaring: rewrites Python before TorchScript reads it, so that both mean the same by it."""
+"""Desugaring: rewrites constructs that TorchScript would compile to something else than Python."""

@@ -1,8 +1,8 @@
-"""Augmented assignment: TorchScript rebinds, drops or redefines some of what Python does in place.
+"""Augmented assignment: where TorchScript rebinds, drops or redefines what Python does in place.
 
-Python asks the type (`x %= y` is `x = type(x).__imod__(x, y)`), and stores the result even in a
-part of something. TorchScript knows four operators in place for tensors, takes `%=` for fmod_, has
-no `//=` or `@=`, and works on a copy where a key of a dict is the target.
+Python dispatches on the type (`x %= y` is `x = type(x).__imod__(x, y)`), and stores the result,
+also in a part of an object. TorchScript has four in-place operators for tensors, takes `%=` for
+fmod_, has neither `//=` nor `@=`, and changes a copy if the target is a key of a dict.
 """
 
 import ast
@@ -14,7 +14,7 @@ from runner.graph.frontend.torchscript.desugar.source import FunctionSource, ass
 from runner.graph.frontend.torchscript.schema import HIDDEN
 from runner.graph.frontend.torchscript.spelling import METHOD_IN_PLACE
 
-_OWN = (ast.Add, ast.Sub, ast.Mult, ast.Div)  # in place for TorchScript, too
+_OWN = (ast.Add, ast.Sub, ast.Mult, ast.Div)  # in place to TorchScript, too
 _NAMES = {
     ast.Mod: "mod", ast.FloorDiv: "floordiv", ast.Pow: "pow", ast.BitAnd: "and", ast.BitOr: "or",
     ast.BitXor: "xor", ast.LShift: "lshift", ast.RShift: "rshift",
@@ -22,13 +22,13 @@ _NAMES = {
 
 
 def split_augmented(source: FunctionSource) -> None:
-    """Rewrites each augmented assignment into the steps that Python takes for it."""
+    """Rewrites each augmented assignment to the steps that Python executes."""
     _AugmentedAssignments(source).visit(source.definition)
 
 
 @final
 class _AugmentedAssignments(ast.NodeTransformer):
-    """Puts the steps in the place of a statement."""
+    """Replaces augmented assignments by their steps."""
 
     def __init__(self, source: FunctionSource) -> None:
         self._source = source
@@ -45,7 +45,7 @@ class _AugmentedAssignments(ast.NodeTransformer):
     def _place(
         self, target: ast.Attribute | ast.Subscript, before: list[ast.stmt]
     ) -> ast.Attribute | ast.Subscript:
-        """The target, with variables for all in it that is not to be evaluated twice."""
+        """Returns the target, with variables for parts that must not be evaluated twice."""
         if isinstance(target, ast.Attribute):
             steady = isinstance(root_of(target.value), ast.Name)  # as modules are reached
             owner = target.value if steady else self._once(target.value, before)
@@ -73,7 +73,7 @@ class _AugmentedAssignments(ast.NodeTransformer):
 
 
 def _changed(name: str, node: ast.AugAssign, *, part: bool = False) -> Iterator[ast.stmt]:
-    """The steps that change what a variable holds, or set it anew, as its type has it."""
+    """Yields the statements that change or rebind a variable, depending on its type."""
     variable = load(name)
     if isinstance(node.op, _OWN):
         yield _own(variable, ast.AugAssign(ast.Name(name, ast.Store()), node.op, node.value))
@@ -89,8 +89,8 @@ def _changed(name: str, node: ast.AugAssign, *, part: bool = False) -> Iterator[
 
 
 def _own(variable: ast.expr, change: ast.AugAssign) -> ast.stmt:
-    """What TorchScript has an operator for, too. It takes what `+=` gives for another list, and
-    may leave out `*=`: this is a method that it refuses."""
+    """Returns an assignment that TorchScript supports. It rebinds a list on `+=`, and may drop
+    `*=` on a list, for which it is given a method that it refuses."""
     name = {ast.Add: "extend", ast.Mult: "__imul__"}.get(type(change.op))
     if name is None:
         return change
@@ -100,7 +100,7 @@ def _own(variable: ast.expr, change: ast.AugAssign) -> ast.stmt:
 
 
 def _is_steady(value: ast.expr) -> bool:
-    """Whether to evaluate it again gives the same, without a word to anyone."""
+    """Whether an expression can be evaluated again with the same result and no effect."""
     negative = isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Constant)
     return negative or isinstance(value, ast.Name | ast.Constant)
 

@@ -1,7 +1,7 @@
-"""Bools that meet tensors, which are whole numbers to TorchScript: the result has another dtype.
+"""Bools combined with tensors, which TorchScript converts to ints: the result has another dtype.
 
-`mask & True` is `mask & 1` to it, an int64. Of a bool that is no constant, lowering sees how it was
-converted and leaves that out; a constant is converted before anyone can see, so it is made none.
+`mask & True` is `mask & 1` to it, an int64. The conversion of a bool variable is visible to
+lowering, which drops it; that of a constant is not, so constants are hidden.
 """
 
 import ast
@@ -15,8 +15,8 @@ from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 
 
 def keep_bools(source: FunctionSource) -> None:
-    """Writes a bool that may meet a tensor as an item of a list, `[True][0]`, which TorchScript
-    leaves alone and lowering reads as the bool itself."""
+    """Rewrites a bool that may be combined with a tensor to `[True][0]`, which TorchScript
+    leaves alone and lowering takes for the bool."""
     _Bools(source).visit(source.definition)
 
 
@@ -67,7 +67,7 @@ def _given(node: ast.Call) -> list[ast.expr]:
 
 @functools.lru_cache(maxsize=4096)
 def _numbers_of(name: str) -> frozenset[str]:
-    """The arguments of an operator that may be any number, a bool too."""
+    """Returns the parameters of an operator that may be any number, also a bool."""
     schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}") if name else []
     return frozenset(
         argument.name

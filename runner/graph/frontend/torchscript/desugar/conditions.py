@@ -1,7 +1,7 @@
-"""Conditions that call a method: TorchScript evaluates what the method belongs to twice.
+"""Conditions that call a method: TorchScript evaluates the receiver twice.
 
-`if self.gate(x).any():` would run the gate twice, with all that it draws and changes;
-`if bool(self.gate(x).any()):` runs it once.
+`if self.gate(x).any():` would run the gate twice, with all its effects; `if
+bool(self.gate(x).any()):` runs it once.
 """
 
 import ast

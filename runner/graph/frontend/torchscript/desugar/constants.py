@@ -1,7 +1,7 @@
-"""Constant folding: TorchScript works out constants by its own rules (`2 ** 3` is 8.0 to it), so
-Python does it before, and what TorchScript would still take for constant is hidden from it.
+"""Constant folding by Python's rules: by TorchScript's, `2 ** 3` is 8.0.
 
-An operand is hidden as `[n][0]`, which TorchScript leaves alone and lowering takes for `n`.
+Expressions of constants are evaluated first; operands that TorchScript might still fold are hidden
+from it as `[n][0]`, which it leaves alone and lowering takes for `n`.
 """
 
 import ast
@@ -28,12 +28,13 @@ _FUNCTIONS = frozenset(
 )  # fmt: skip
 _HIDDEN = frozenset({round, min, max, str, divmod, pow, int, float, hash, abs, sum, complex})
 _SCALARS = (bool, int, float, str, type(None))
-_LARGEST = 1 << 12  # of exponents, shifts and repetitions that are worked out
+_LARGEST = 1 << 12  # exponent or shift that is evaluated
 _WIDE = 1 << 31
 
 
 def fold_constants(source: FunctionSource) -> None:
-    """Rewrites what consists of constants to its value, and hides what may still become one."""
+    """Replaces expressions of constants by their values, and hides operands that may still be
+    folded."""
     folded = _Folded(source)
     for statement in source.definition.body:
         folded.visit(statement)
@@ -80,7 +81,7 @@ class _Folded(_Annotated):
         return node.operand
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        """TorchScript puts the parts together for `str.format`, without a look at the braces."""
+        """Escapes braces: TorchScript joins the parts to a template of `str.format`."""
         self.generic_visit(node)
         for part in node.values:
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -88,7 +89,7 @@ class _Folded(_Annotated):
         return node
 
     def _literal(self, value: Any, node: ast.expr) -> ast.expr:
-        """A value, written as TorchScript can read it."""
+        """Returns a value as an expression that TorchScript supports."""
         if isinstance(value, float) and not math.isfinite(value):
             return at(call("float", ast.Constant(str(value))), node)
         if isinstance(value, int) and not -(1 << 63) < value < 1 << 63:
@@ -110,8 +111,8 @@ class _Folded(_Annotated):
             return UNKNOWN  # it raises in Python, too, when it is run
 
     def _is_constant(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Whether an expression consists of constants, pure functions and small operations; what
-        its names stand for is added to `names`."""
+        """Whether an expression consists of constants, pure functions and small operations. The
+        objects its names refer to are added to `names`."""
         match node:
             case ast.Constant():
                 return True
@@ -131,7 +132,7 @@ class _Folded(_Annotated):
         )
 
     def _is_small(self, node: ast.BinOp) -> bool:
-        """Whether an operation cannot make a huge number or sequence."""
+        """Whether an operation cannot result in a huge number or sequence."""
         if not isinstance(node.op, ast.Pow | ast.LShift | ast.Mult):
             return True
         left, right = self._value(node.left), self._value(node.right)
@@ -140,14 +141,14 @@ class _Folded(_Annotated):
         return not isinstance(right, int) or abs(right) <= _LARGEST
 
     def _is_known_value(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Whether an expression is a plain number of a module: `math.pi`."""
+        """Whether an expression is a plain constant of a module, as `math.pi`."""
         owner = self.source.value_of(node.value) if isinstance(node, ast.Attribute) else None
         if not isinstance(owner, ModuleType) or type(self.source.value_of(node)) not in _SCALARS:
             return False
         return self._note_root(node, names)
 
     def _is_pure_function(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Whether a function without effects is called, or a method of a constant text."""
+        """Whether a function without effects is called, or a method of a constant string."""
         value = self.source.value_of(node)
         if value is not UNKNOWN:
             return _is_known(value) and self._note_root(node, names)
@@ -156,7 +157,7 @@ class _Folded(_Annotated):
         return False
 
     def _note_root(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Adds the name that a chain of attributes begins with to `names`; False for no chain."""
+        """Adds the root of a chain of attributes to `names`; returns False if it is no name."""
         root = root_of(node)
         if isinstance(root, ast.Name):
             names[root.id] = self.source.value_of(root)
@@ -164,7 +165,7 @@ class _Folded(_Annotated):
 
 
 def _is_known(function: Any) -> bool:
-    """Whether a function gives the same for the same numbers, and does nothing else."""
+    """Whether a function has no effects and depends on its arguments alone."""
     if getattr(function, "__module__", None) == "math":
         return True
     return _is_one_of(function, _FUNCTIONS)
@@ -176,7 +177,7 @@ def _is_one_of(function: Any, known: frozenset[Any]) -> bool:
 
 @final
 class _Hidden(_Annotated):
-    """Hides operands that may be constant to TorchScript, where it would work out something else
+    """Hides operands that may be constants to TorchScript where it would fold to another value
     than Python."""
 
     def __init__(self, source: FunctionSource) -> None:
@@ -193,7 +194,7 @@ class _Hidden(_Annotated):
         return node
 
     def _differs(self, node: ast.BinOp) -> bool:
-        """Whether TorchScript may work an operation out differently."""
+        """Whether TorchScript may fold an operation to another value."""
         if isinstance(node.op, ast.Pow | ast.LShift | ast.RShift) or self._wide:
             return True
         if isinstance(node.op, ast.FloorDiv | ast.Mod):  # by 0, it would end the process
@@ -215,12 +216,12 @@ class _Hidden(_Annotated):
         return node
 
     def _is_fixed_text(self, function: ast.expr) -> bool:
-        """Whether a method of a text is called that may be constant to TorchScript."""
+        """Whether a function is a method of a string that may be a constant to TorchScript."""
         text = function.value if isinstance(function, ast.Attribute) else None
         return text is not None and self.kinds.of(text) == "str" and self._is_fixed(text)
 
     def _is_fixed(self, node: ast.expr) -> bool:
-        """Whether TorchScript may take an expression for a constant."""
+        """Whether an expression may be a constant to TorchScript."""
         if isinstance(node, ast.Constant):
             return True
         if isinstance(node, ast.Name):
@@ -268,7 +269,9 @@ def _operands(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def hide(node: ast.expr) -> ast.expr:
+    """Returns `[node][0]`, which TorchScript does not fold."""
     hidden = ast.Subscript(ast.List([node], ast.Load()), ast.Constant(0), ast.Load())
+
     return at(hidden, node)
 
 

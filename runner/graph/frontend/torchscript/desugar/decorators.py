@@ -1,4 +1,4 @@
-"""Decorators that put a function around the one that is written: TorchScript reads past them."""
+"""Decorators that wrap a function, which TorchScript ignores."""
 
 import ast
 import inspect
@@ -7,7 +7,7 @@ from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 
 
 def refuse_wrapped(source: FunctionSource) -> None:
-    """Refuses a function that does more when it is called than its own source says."""
+    """Refuses a function whose wrappers run code of their own."""
     called = getattr(source.called, "__func__", source.called)
     if source.answers and inspect.unwrap(called) is not called:
         definition = source.definition

@@ -1,4 +1,4 @@
-"""Where TorchScript gets the source of functions from, while a model is read."""
+"""Hooks TorchScript's access to the source of functions while a model is compiled."""
 
 import ast
 import inspect
@@ -14,41 +14,40 @@ from torch._sources import ParsedDef, SourceContext, make_source_context
 from torch.jit import _recursive, frontend
 
 from runner.graph.frontend.torchscript.desugar.rules import desugar
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, Question
+from runner.graph.frontend.torchscript.desugar.source import Assumptions, FunctionSource
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.scope import is_called_by_name
 
-Relied = list[tuple[Question, Any]]  # see `FunctionSource.relied`
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive
 jit: Any = torch.jit
 annotations: Any = torch.jit.annotations
 internal: Any = _jit_internal
-_PADDING = "\n#" + "." * 200  # TorchScript looks for names of rewritten source past its end
+_PADDING = "\n#" + "." * 200  # TorchScript looks up rewritten names past the end of the source
 
 
 @final
 class Desugaring:
-    """Gives TorchScript desugared source of whatever it compiles."""
+    """Passes desugared source of all that is compiled to TorchScript."""
 
     def __init__(self, compiled: CompiledFunctions) -> None:
-        self.open: dict[int, frozenset[str]] = {}  # by id of module, attributes choices decide
+        self.open: dict[int, frozenset[str]] = {}  # by id of module, see `FunctionSource`
         self._compiled = compiled
-        self._modules: list[tuple[nn.Module, Relied]] = []
+        self._modules: list[tuple[nn.Module, Assumptions]] = []
         self._answers = True
 
     @contextmanager
-    def of(self, module: nn.Module, relied: Relied) -> Iterator[None]:
-        """Take methods that are compiled meanwhile for those of a module; what they rely on is
-        added to `relied`."""
-        self._modules.append((module, relied))
+    def of(self, module: nn.Module, assumptions: Assumptions) -> Iterator[None]:
+        """Takes methods compiled in the block for those of a module; assumptions they make are
+        added to `assumptions`."""
+        self._modules.append((module, assumptions))
         try:
             yield
         finally:
             self._modules.pop()
 
     def install(self, restore: ExitStack) -> None:
-        """Put it in the place of TorchScript's own reading of source, until `restore` is closed."""
+        """Replaces TorchScript's access to source until `restore` is closed."""
         for owner, name, own in (
             (frontend_, "parse_def", self._parse),
             (recursive, "try_compile_fn", self._compile_function),
@@ -79,9 +78,9 @@ class Desugaring:
         start = parsed.file_lineno
         source = FunctionSource(function, plain, definition, file, start, answers=self._answers)
         if self._modules:
-            module, relied = self._modules[-1]
+            module, assumptions = self._modules[-1]
             if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):
-                source.module, source.relied = module, relied
+                source.module, source.assumptions = module, assumptions
                 source.open = self.open.get(id(module), frozenset())
         return source
 
@@ -94,7 +93,7 @@ class Desugaring:
         return try_compile_fn
 
     def _script(self, before: Callable[..., Any]) -> Callable[..., Any]:
-        """TorchScript's own entry, which it takes for functions that are attributes."""
+        """Replaces `torch.jit.script`, which compiles functions that are attributes."""
 
         def script(thing: Any, *args: Any, **kwargs: Any) -> Any:
             if not inspect.isfunction(thing) or args or kwargs:
@@ -104,8 +103,8 @@ class Desugaring:
         return script
 
     def _attempt(self, compile_: Callable[..., Any], function: Any, place: Any) -> Any:
-        """What is compiled of a function. Of one that is called by its name in what is generated,
-        only types are read: these will be those that TorchScript's own answers give, too."""
+        """Compiles a function. If it fails and generated source calls it by name, only its types
+        matter: it is compiled again without answering queries."""
         try:
             return compile_(function, place)
         except Exception:  # TorchScript raises what it likes
@@ -119,7 +118,7 @@ class Desugaring:
 
 
 def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """A call of what is `unused` in TorchScript stays a call, as of what it has to `ignore`."""
+    """Has a call of an `unused` function remain a call, as of an `ignore`d one."""
 
     def should_drop(function: Any) -> bool:
         unused = getattr(function, "_torchscript_modifier", None) is FunctionModifiers.UNUSED
@@ -129,7 +128,7 @@ def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _takes_anything(before: Callable[..., Any]) -> Callable[..., Any]:
-    """What TorchScript does not read takes what Python gives it, whatever its annotations say."""
+    """Has functions that are not compiled take any argument, whatever their annotations."""
 
     def get_signature(function: Any, *args: Any) -> Any:
         signature = before(function, *args)
@@ -142,7 +141,7 @@ def _takes_anything(before: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _padded(parsed: ParsedDef) -> SourceContext:
-    """The source that places refer to, with room for what was rewritten at its end."""
+    """Returns the source that places refer to, padded for rewritten code at its end."""
     source = parsed.source
     first = source.partition("\n")[0]
     indent = len(first) - len(dedent(source).partition("\n")[0])
@@ -153,14 +152,14 @@ def _padded(parsed: ParsedDef) -> SourceContext:
 
 
 def _is_read(function: Any, parsed: ParsedDef) -> bool:
-    """Whether a function is the user's: torch's own are called by their name, and stubs raise."""
+    """Whether a function is compiled: functions of torch are called by name, and stubs raise."""
     module = getattr(function, "__module__", None) or ""
     stub = (parsed.filename or "").startswith("<stub")
     return not stub and module.partition(".")[0] != "torch"
 
 
 def _is_method(function: Any, cls: type) -> bool:
-    """Whether a function is a method, or part of a property, of a class."""
+    """Whether a function is a method, or an accessor of a property, of a class."""
     for owner in cls.__mro__:
         for member in vars(owner).values():
             parts = (member.fget, member.fset) if isinstance(member, property) else (member,)

@@ -1,4 +1,4 @@
-"""`nonzero(as_tuple=True)`, which is an operator of another name to TorchScript."""
+"""`nonzero(as_tuple=True)`, which is another operator to TorchScript."""
 
 import ast
 from typing import final
@@ -30,7 +30,7 @@ class _Indices(ast.NodeTransformer):
         return at(ast.Call(ast.Attribute(tensor, name, ast.Load()), [], []), node)
 
     def _tensor(self, node: ast.Call) -> ast.expr | None:
-        """The tensor that is asked for where it is not zero; None for another call."""
+        """Returns the tensor whose nonzero elements are looked up; None for another call."""
         function = node.func
         if self._source.value_of(function) is torch.nonzero and len(node.args) == 1:
             return node.args[0]

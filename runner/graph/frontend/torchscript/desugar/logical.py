@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, final
 
-from runner.graph.frontend.torchscript.desugar.acting import may_act
+from runner.graph.frontend.torchscript.desugar.effects import may_have_effect
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_name
 from runner.graph.frontend.torchscript.desugar.source import (
@@ -63,7 +63,7 @@ class _Logical:
         return any(_is_logical(inner) or self._repeats(inner) for inner in ast.walk(node))
 
     def _repeats(self, node: ast.AST) -> bool:
-        return any(may_act(self.source, operand) for operand in _repeated(node))
+        return any(may_have_effect(self.source, operand) for operand in _repeated(node))
 
     # Statements
 
@@ -262,7 +262,10 @@ class _Logical:
         """Rewrites any other expression: its operands in the order of evaluation."""
         operands, repeated = [*_operands(node)], _repeated(node)
         parts = [holder[key] for holder, key in operands]
-        once = [any(part is r for r in repeated) and may_act(self.source, part) for part in parts]
+        once = [
+            any(part is r for r in repeated) and may_have_effect(self.source, part)
+            for part in parts
+        ]
         for (holder, key), part in zip(operands, self._in_order(parts, before, once), strict=True):
             holder[key] = part
         return node

@@ -1,8 +1,8 @@
 """Questions about modules: `hasattr(self.conv, "bias")`, `isinstance(op, Skip)`, `len(self.ops)`.
 
-TorchScript answers them from what it knows of a module, which is less than there is. Here they are
-asked of the living modules, and Python's answer is written down. One about a choice that is open
-has no answer: each sample would have its own.
+TorchScript answers them from its types of modules, which say less than there is. Here the live
+modules are asked, and Python's answer replaces the question. A question about a choice that is not
+resolved is refused: its answer depends on the sample.
 """
 
 import ast
@@ -18,7 +18,7 @@ from runner.graph.frontend.torchscript.stubs import original
 
 _ASKED = (hasattr, isinstance, len, getattr, callable, issubclass, type)
 _PLAIN = (bool, int, float, str, type(None))
-_RUN = ("forward", "training")  # what reading these asks is the same for all candidates
+_RUN = ("forward", "training")  # the same for all candidates of a choice
 _DEEP = ("modules", "named_modules", "parameters", "named_parameters", "buffers", "named_buffers",
          "state_dict", "get_submodule", "get_parameter", "get_buffer")  # fmt: skip
 _VALUES = ("children", "modules", "values")
@@ -26,7 +26,7 @@ _PAIRS = ("named_children", "named_modules", "items")
 
 
 def answer_about_modules(source: FunctionSource) -> None:
-    """Rewrites questions about modules to their answers."""
+    """Replaces questions about modules by their answers."""
     if source.module is not None and source.answers:
         asking = _ModuleAnswers(source)
         source.definition.body = [asking.visit(node) for node in source.definition.body]
@@ -34,7 +34,7 @@ def answer_about_modules(source: FunctionSource) -> None:
 
 @final
 class _ModuleAnswers(ast.NodeTransformer):
-    """Replaces questions whose answer is a plain value, the same wherever it is asked."""
+    """Replaces questions with one plain answer."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -73,7 +73,7 @@ class _ModuleAnswers(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _refuse_open(self, node: ast.expr, subject: ast.expr, *, deep: bool = False) -> None:
-        """Refuses to look into a choice that is open: its candidates have other parts."""
+        """Refuses to look into a choice that is not resolved: its candidates have other parts."""
         asked = self.modules.of(subject, self.source.module) or []
         looked = [inner for module in asked for inner in module.modules()] if deep else asked
         if any(is_choice(original(module)) for module in looked):
@@ -109,7 +109,7 @@ class _ModuleAnswers(ast.NodeTransformer):
 
 @final
 class _ModuleQuery:
-    """An expression about the modules that a part of it, the subject, speaks of."""
+    """An expression about modules, those that its part `subject` refers to."""
 
     def __init__(self, source: FunctionSource, node: ast.expr, subject: ast.expr) -> None:
         self.source = source
@@ -121,7 +121,7 @@ class _ModuleQuery:
         self._names = replaced.names
 
     def __call__(self, root: nn.Module) -> list[Any]:
-        """The answers in a method of a module, each once; none where it cannot be asked."""
+        """Returns the distinct answers in the method of a module; none if it fails."""
         answers: list[Any] = []
         for module in self.modules.of(self.subject, root) or ():
             known = {**self._names, "_subject": module, "_class": original(module)}
@@ -136,7 +136,7 @@ class _ModuleQuery:
 
 @final
 class _Replaced(ast.NodeTransformer):
-    """Puts names that are given for the subject, its class, and what is known outside."""
+    """Replaces the subject and its class by names, and records the globals."""
 
     def __init__(self, source: FunctionSource, subject: ast.expr) -> None:
         self.source = source
@@ -160,7 +160,7 @@ class _Replaced(ast.NodeTransformer):
 
 @final
 class Modules:
-    """The living modules that expressions of a method speak of."""
+    """The live modules that expressions of a method refer to."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -174,8 +174,8 @@ class Modules:
         self._asked: set[str] = set()
 
     def of(self, node: ast.expr, root: nn.Module | None) -> list[nn.Module] | None:
-        """All that an expression may be, where it is read in the method of a module; None where it
-        may be something else than a module."""
+        """Returns all modules that an expression may refer to in the method of a module; None if
+        it may be something else than a module."""
         if isinstance(node, ast.Name):
             return self._named(node.id, root)
         if isinstance(node, ast.Attribute):
@@ -206,7 +206,7 @@ class Modules:
         return None
 
     def _elements(self, node: ast.expr, root: nn.Module | None) -> list[nn.Module] | None:
-        """The modules in a container; of a part of it, at most these."""
+        """Returns the modules in a container, also for a slice of it."""
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
             node = node.value
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -216,7 +216,7 @@ class Modules:
         return _each(self.of(node, root), lambda m: [*m.children()] if _is_list(m) else [None])
 
     def _bind_elements(self, target: ast.expr, iterated: ast.expr) -> None:
-        """Notes what a loop binds to its variables."""
+        """Records what a loop binds to its variables."""
         method = ""
         if isinstance(iterated, ast.Call):
             if isinstance(iterated.func, ast.Name):
@@ -245,7 +245,7 @@ class Modules:
 
 
 def _each(owners: list[nn.Module] | None, parts: Any) -> list[nn.Module] | None:
-    """The parts of all owners; None where one of them is no module."""
+    """Returns the parts of all owners; None if one is no module."""
     if owners is None:
         return None
     found = [part for owner in owners for part in parts(owner)]
@@ -253,7 +253,7 @@ def _each(owners: list[nn.Module] | None, parts: Any) -> list[nn.Module] | None:
 
 
 def _item(owner: Any, key: Any) -> Any:
-    """An item of a container of modules; None if it has none."""
+    """Returns an item of a container of modules; None if there is none."""
     try:
         return owner[key] if _is_list(owner) or isinstance(owner, nn.ModuleDict) else None
     except (IndexError, KeyError, TypeError):

@@ -1,7 +1,7 @@
-"""Types of parameters that the source leaves open, which are all Tensors to TorchScript.
+"""Types of parameters without annotation, which TorchScript takes for Tensors.
 
-A parameter that is None by default may be a Tensor or None: taken for a Tensor, a test of it would
-be decided before anybody calls the function. One with a plain default is of the type of that.
+A parameter with the default None may be a Tensor or None: as a Tensor, tests of it would be folded
+when the function is compiled. A parameter with a plain default has the type of that.
 """
 
 import ast
@@ -12,7 +12,7 @@ _PLAIN = {bool: "bool", int: "int", float: "float", str: "str"}
 
 
 def annotate_defaults(source: FunctionSource) -> None:
-    """Annotates the parameters of a function that have a default, and no type."""
+    """Annotates parameters that have a default, but no type."""
     arguments = source.definition.args
     positional = [*arguments.posonlyargs, *arguments.args]
     first = len(positional) - len(arguments.defaults)
@@ -24,7 +24,7 @@ def annotate_defaults(source: FunctionSource) -> None:
 
 
 def _annotation(source: FunctionSource, name: str, default: ast.expr) -> ast.expr | None:
-    """The type of a parameter with a default; None where TorchScript is right, or has to ask."""
+    """Returns the type of a parameter with a default; None to leave it to TorchScript."""
     value = default.value if isinstance(default, ast.Constant) else source.value_of(default)
     if value is None:
         return at(_optional(), default) if _may_matter(source, name) else None
@@ -38,8 +38,8 @@ def _optional() -> ast.expr:
 
 
 def _may_matter(source: FunctionSource, name: str) -> bool:
-    """Whether something may depend on a parameter being None: the function compares it, or hands it
-    on to what may."""
+    """Whether something may depend on a parameter being None: it is compared, passed on or
+    assigned."""
     for node in ast.walk(source.definition):
         if isinstance(node, ast.Compare):
             parts = [node.left, *node.comparators]

@@ -1,4 +1,4 @@
-"""What an expression does beside giving a value, as far as its text tells."""
+"""Purity and values of expressions, as far as the source tells."""
 
 import ast
 import warnings
@@ -14,7 +14,7 @@ _QUIET_METHODS = frozenset(
 
 
 def is_pure(node: ast.expr) -> bool:
-    """Whether an expression only looks at values, so that it may be left out or moved."""
+    """Whether an expression has no effects, so that it may be dropped or moved."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call) and not _is_quiet(inner):
             return False
@@ -24,15 +24,14 @@ def is_pure(node: ast.expr) -> bool:
 
 
 def root_of(node: ast.expr, *, subscripts: bool = False) -> ast.expr:
-    """Returns the expression that a chain of attributes, and of `subscripts`, begins with."""
+    """Returns the root of a chain of attributes, and of `subscripts` too."""
     while isinstance(node, ast.Attribute) or (subscripts and isinstance(node, ast.Subscript)):
         node = node.value
     return node
 
 
 def is_name(node: ast.expr) -> bool:
-    """Whether an expression is a constant, a name, or a chain of attributes of one, which can be
-    written twice."""
+    """Whether an expression is a constant, a name or a chain of attributes, to be written twice."""
     return isinstance(root_of(node), ast.Name | ast.Constant)
 
 
@@ -43,7 +42,7 @@ def _is_quiet(call: ast.Call) -> bool:
 
 
 def evaluated(node: ast.expr, names: Mapping[str, Any] | None = None) -> Any:
-    """Returns the value of an expression of constants and known names. Raises what it raises."""
+    """Evaluates an expression of constants and known names. Raises what evaluating it raises."""
     tree = ast.fix_missing_locations(ast.Expression(copied(node)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd to write, as `1 is None`

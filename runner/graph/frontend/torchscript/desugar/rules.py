@@ -8,10 +8,10 @@ from runner.graph.frontend.torchscript.desugar.conditions import evaluate_once
 from runner.graph.frontend.torchscript.desugar.constants import fold_constants
 from runner.graph.frontend.torchscript.desugar.decorators import refuse_wrapped
 from runner.graph.frontend.torchscript.desugar.indices import name_indices
-from runner.graph.frontend.torchscript.desugar.instances import type_numbers
 from runner.graph.frontend.torchscript.desugar.logical import give_operands
 from runner.graph.frontend.torchscript.desugar.loops import iterate_live
 from runner.graph.frontend.torchscript.desugar.modules import answer_about_modules
+from runner.graph.frontend.torchscript.desugar.number_types import type_numbers
 from runner.graph.frontend.torchscript.desugar.parameters import annotate_defaults
 from runner.graph.frontend.torchscript.desugar.queries import answer_queries
 from runner.graph.frontend.torchscript.desugar.source import FunctionSource

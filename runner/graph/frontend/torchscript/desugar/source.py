@@ -18,6 +18,7 @@ from runner.errors import GraphError
 
 N = TypeVar("N", bound=ast.AST)
 Question = Callable[[nn.Module], Any]  # about a module whose methods are compiled
+Assumptions = list[tuple[Question, Any]]  # questions, and the answers that code depends on
 UNKNOWN: Any = object()  # the value of an expression that is not known before it runs
 
 
@@ -38,7 +39,7 @@ class FunctionSource:
     start: int  # the line of its first line
     module: nn.Module | None = None
     answers: bool = True  # whether queries of TorchScript are answered as in Python
-    relied: list[tuple[Question, Any]] = field(default_factory=list)  # assumptions, with answers
+    assumptions: Assumptions = field(default_factory=list)
     open: frozenset[str] = frozenset()  # attributes of the module that depend on choices
 
     def place(self, node: ast.AST) -> str:
@@ -120,7 +121,7 @@ class FunctionSource:
     def rely_on(self, question: Question) -> None:
         """Makes the answer to a question about the module an assumption."""
         if self.module is not None:
-            self.relied.append((question, question(self.module)))
+            self.assumptions.append((question, question(self.module)))
 
     def sets(self, name: str) -> bool:
         """Whether the function sets an attribute of this name, of any object."""

@@ -1,19 +1,18 @@
-"""Writes in place and random draws that TorchScript would leave out.
+"""In-place writes and random draws that TorchScript would drop.
 
-It drops what is computed for nothing, also where that draws random numbers, on which those drawn
-after it depend. And it goes by its schemas, in which the results of a few operators are tensors of
-their own though they may be views (`atleast_2d`, `broadcast_tensors`, `type_as`): what is written
-there seems to be lost. What was drawn, and where one of these is called, what was written, is
-printed after, which the lowering leaves out again.
+It drops unused results, also those of random operators, on which later random numbers depend. And
+it relies on schemas, by which a few operators return new tensors though they may return views
+(`atleast_2d`, `broadcast_tensors`, `type_as`): writes to these seem unused. Here such results, and
+such written tensors, are printed, and lowering drops the print.
 """
 
 import ast
 
-from runner.graph.frontend.torchscript.desugar.acting import (
+from runner.graph.frontend.torchscript.desugar.effects import (
     changes_lists,
     draws,
     facts_of,
-    is_view_unsaid,
+    is_undeclared_view,
     writes,
 )
 from runner.graph.frontend.torchscript.desugar.pure import root_of
@@ -22,14 +21,14 @@ from runner.graph.frontend.torchscript.schema import KEPT
 
 
 def keep_effects(source: FunctionSource) -> None:
-    """Has TorchScript keep all draws of a function, and all its writes if it takes views that are
-    not known for such."""
+    """Makes TorchScript keep all random draws of a function, and all writes if it uses views
+    that are not declared as such."""
     calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
     for change in calls:
         if changes_lists(source, change):
             source.refuse(change, f"TorchScript drops what {ast.unparse(change.func)} does to the "
                                 "tensors of a list. Change them one by one")  # fmt: skip
-    has_views = any(is_view_unsaid(source, node) for node in calls)
+    has_views = any(is_undeclared_view(source, node) for node in calls)
     if not has_views and not any(draws(source, node) for node in calls):
         return
     if source.value_of(load("print")) is not print:
@@ -42,7 +41,7 @@ def keep_effects(source: FunctionSource) -> None:
 
 
 def _kept(source: FunctionSource, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
-    """A statement, followed by a use of what it draws, and of what it `writes`."""
+    """Returns a statement, followed by a use of what it draws and of what it `writes`."""
     if not isinstance(step, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
         return [step]
     if step.value is None:
@@ -62,7 +61,8 @@ def _kept(source: FunctionSource, step: ast.stmt, *, writes: bool) -> list[ast.s
 
 
 def _root(source: FunctionSource, part: ast.expr) -> ast.expr | None:
-    """The variable that has a part; None for a part of the module, which is never dropped."""
+    """Returns the variable that is written to; None for the module, whose writes are never
+    dropped."""
     root = root_of(part, subscripts=True)
     if not isinstance(root, ast.Name):
         source.refuse(part, f"TorchScript may drop what is written to {ast.unparse(root)}; give it "

@@ -1,7 +1,7 @@
-"""The types of numbers: TorchScript takes `n ** 2` and `round(r)` for floats, and True for no int.
+"""Types of numbers: to TorchScript, `n ** 2` and `round(r)` are floats, and True is no int.
 
-A test of such a type is decided here, and a conversion that TorchScript would leave out is spelled
-as one that it does not.
+Tests of such types are evaluated here; a conversion that TorchScript would drop is replaced by one
+that it keeps.
 """
 
 import ast
@@ -17,7 +17,7 @@ _CLASSES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": st
 
 
 def type_numbers(source: FunctionSource) -> None:
-    """Rewrites tests of the types of numbers, and conversions, as Python takes them."""
+    """Rewrites tests of the types of numbers, and conversions, to Python's semantics."""
     names = {node.id for node in ast.walk(source.definition) if isinstance(node, ast.Name)}
     if names & {"isinstance", "float", "round"}:
         _TypedNumbers(source).visit(source.definition)
@@ -25,7 +25,7 @@ def type_numbers(source: FunctionSource) -> None:
 
 @final
 class _TypedNumbers(ast.NodeTransformer):
-    """Replaces the tests of one function."""
+    """Replaces the tests and conversions in one function."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -61,7 +61,7 @@ class _TypedNumbers(ast.NodeTransformer):
         return node
 
     def _classes(self, node: ast.expr) -> tuple[type, ...] | None:
-        """The classes that are asked for; None if they are not known."""
+        """Returns the classes that are tested for; None if they are not known."""
         nodes = node.elts if isinstance(node, ast.Tuple) else [node]
         values: list[Any] = [self.source.value_of(inner) for inner in nodes]
         if all(value is not UNKNOWN and isinstance(value, type) for value in values):

@@ -1,4 +1,4 @@
-"""Calls that do something beside giving a value, so that twice is not once."""
+"""Effects of calls, as far as the source tells."""
 
 import ast
 import builtins
@@ -22,14 +22,16 @@ from runner.operators import (
 _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math": math}
 
 
-def may_act(source: FunctionSource, node: ast.AST) -> bool:
-    """Whether an expression may do more than give a value, as far as its text tells. Random numbers
-    do not count: TorchScript leaves out operators that draw some for nothing."""
-    return any(isinstance(inner, ast.Call) and _acts(source, inner) for inner in ast.walk(node))
+def may_have_effect(source: FunctionSource, node: ast.AST) -> bool:
+    """Whether evaluating an expression may have an effect. Drawing random numbers does not
+    count: TorchScript drops unused operators that do."""
+    return any(
+        isinstance(inner, ast.Call) and _has_effect(source, inner) for inner in ast.walk(node)
+    )
 
 
 def facts_of(source: FunctionSource, call: ast.Call) -> Facts | None:
-    """What a call of an operator of torch's does; None for any other call."""
+    """Returns the facts about an operator of torch that is called; None for any other call."""
     function = source.value_of(call.func)
     if function is not UNKNOWN:
         target = _target(function)
@@ -40,8 +42,8 @@ def facts_of(source: FunctionSource, call: ast.Call) -> Facts | None:
     return found if found.is_known else None
 
 
-def is_view_unsaid(source: FunctionSource, call: ast.Call) -> bool:
-    """Whether a call is one of an operator that may give a view, and whose schemas deny it."""
+def is_undeclared_view(source: FunctionSource, call: ast.Call) -> bool:
+    """Whether a call is one of an operator that may return a view, but does not declare that."""
     name = _operator(source, call)
     return bool(name) and gives_unsaid_view(name)
 
@@ -59,7 +61,7 @@ def changes_lists(source: FunctionSource, call: ast.Call) -> bool:
 
 
 def _operator(source: FunctionSource, call: ast.Call) -> str:
-    """The name of the operator or method that is called; "" for another function."""
+    """Returns the name of the operator or method that is called; "" for another function."""
     function = source.value_of(call.func)
     if function is not UNKNOWN:
         return _target(function).rpartition(":")[2]
@@ -67,14 +69,14 @@ def _operator(source: FunctionSource, call: ast.Call) -> str:
 
 
 def writes(call: ast.Call, facts: Facts) -> bool:
-    """Whether an operator that does this changes one of the arguments it is given."""
+    """Whether an operator with these facts changes an argument of the call."""
     given = {keyword.arg for keyword in call.keywords}
     spread = None in given or any(isinstance(item, ast.Starred) for item in call.args)
     named = any(isinstance(key, str) and (key in given or spread) for key in facts.writes)
     return named or any(isinstance(key, int) for key in facts.writes) or facts.inplace is not None
 
 
-def _acts(source: FunctionSource, call: ast.Call) -> bool:
+def _has_effect(source: FunctionSource, call: ast.Call) -> bool:
     function = source.value_of(call.func)
     name = getattr(function, "__name__", "")
     if isinstance(function, type) or (getattr(builtins, name, None) is function and not acts(name)):
@@ -84,13 +86,13 @@ def _acts(source: FunctionSource, call: ast.Call) -> bool:
 
 
 def _is_own(source: FunctionSource, node: ast.expr) -> bool:
-    """Whether a method is one of the module, or of what it holds."""
+    """Whether a method is one of the module, or of an attribute of it."""
     root = root_of(node, subscripts=True)
     return isinstance(root, ast.Name) and root.id == source.itself
 
 
 def _target(function: Any) -> str:
-    """The name by which an operator of torch's is known; "" for another function."""
+    """Returns the target of a function of torch or math, "module:name"; "" for another function."""
     name = getattr(function, "__name__", "")
     for module, namespace in _NAMESPACES.items():
         if getattr(namespace, name, None) is function:
