@@ -1,4 +1,4 @@
-"""Plain attributes of modules, as the units that need them have them."""
+"""Plain attributes of modules, written to the units that need them."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from runner.graph.ir.unit import Call, Edit, Ref, Unit
 
 @final
 class Attributes:
-    """Writes down the attributes of modules."""
+    """Writes attributes of modules as constants."""
 
     def __init__(
         self, types: Mapping[int, LoweredType], literals: Literals, notes: ConversionNotes
@@ -29,8 +29,8 @@ class Attributes:
         self.notes = notes
 
     def describe(self, module: nn.Module, unit: Unit, used: Sequence[str]) -> None:
-        """The attributes that functions read, that a class from outside needs, and those `used` by
-        a shell above."""
+        """Adds the attributes that functions read, that the class of an inheriting unit or shell
+        needs, and those `used` by code above."""
         if unit.grade == "graph" and unit.functions:
             for name in used:
                 self._read(module, unit, ModulePath(), name, called=True)
@@ -49,7 +49,7 @@ class Attributes:
     def _read(
         self, module: nn.Module, unit: Unit, place: ModulePath, name: str, *, called: bool
     ) -> None:
-        """Note an attribute at the unit it belongs to, unless its constructor sets it."""
+        """Adds an attribute to the unit that owns it, unless a constructor sets it."""
         owner: Any = module
         for step in place.names:
             owner, below = owner._modules[step], unit.children.get(step)
@@ -63,7 +63,8 @@ class Attributes:
         self._set(owner, unit, name, getattr(owner, name), called=called)
 
     def _set(self, module: nn.Module, unit: Unit, name: str, value: Any, *, called: bool) -> None:
-        """Note an attribute; `called` where code that was not read may call what a choice gave."""
+        """Adds an attribute; `called` if code that was not compiled may call a value of a choice
+        in it."""
         literal = self.literals.callable if called else self.literals.of
         try:
             unit.attributes[name] = default_of(module, value) or literal(value)
@@ -81,7 +82,8 @@ _INSTEAD = (
 
 
 def default_of(module: nn.Module, value: Any) -> Call | None:
-    """A lambda that is a default of the constructor, which is the one way to get at it."""
+    """Returns an expression for a lambda that is a default of the constructor: it can only be
+    taken from the signature."""
     if not isinstance(value, FunctionType) or value.__name__ != "<lambda>":
         return None
     for cls in type(module).__mro__:

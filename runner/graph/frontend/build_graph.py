@@ -48,7 +48,7 @@ def _facts(module: nn.Module) -> dict[str, Any]:
 
 
 def _labels(facts: Any) -> Iterator[str]:
-    """The labels of all choices in what a primitive says of itself."""
+    """Yields the labels of all choices in the facts about a primitive."""
     for fact in facts:
         if isinstance(fact, Expression):
             yield from (choice.label for choice in fact.choices)

@@ -1,4 +1,5 @@
-"""What a forward that could not be read may use of the modules below it, beside calling them."""
+"""Names that the code of classes uses, read from bytecode: what code that was not compiled may
+use of modules below, besides calling them."""
 
 import dis
 import functools
@@ -20,9 +21,9 @@ _OF_ALL = frozenset(
 
 @functools.lru_cache(maxsize=4096)
 def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Names that the methods of a class, `without` some, use of anything but `self`, as attributes
-    or as text (`getattr(layer, "width")`), and of classes of modules (`isinstance(layer, Skip)`).
-    """
+    """Returns names that the methods of a class, `without` some, use of anything but `self`:
+    attributes, strings (`getattr(layer, "width")`), and classes of modules (`isinstance(layer,
+    Skip)`)."""
     seen: set[Any] = set()
     return frozenset(
         name
@@ -35,14 +36,15 @@ def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str
 
 
 def names_of(function: Any) -> frozenset[str]:
-    """Names that a method uses of anything, `self` too."""
+    """Returns names that a method uses of any object, `self` included."""
     seen: set[Any] = set()
     return frozenset(n for part in _functions(function) for n in _names(part, seen, own=True))
 
 
 @functools.cache
 def stored_names(cls: type) -> frozenset[str]:
-    """Names of attributes that the methods of a class set, or delete, after it was constructed."""
+    """Returns names of attributes that methods of a class, except its constructor, set or
+    delete."""
     return frozenset(
         step.argval
         for owner in _own_classes(cls)
@@ -57,20 +59,20 @@ def stored_names(cls: type) -> frozenset[str]:
 
 @functools.cache
 def uses(cls: type) -> frozenset[str]:
-    """Names that the methods of a class use of anything, `self` too."""
+    """Returns names that the methods of a class use of any object, `self` included."""
     owners = [c for c in _own_classes(cls) if issubclass(c, nn.Module)]
     return frozenset(n for c in owners for member in vars(c).values() for n in names_of(member))
 
 
 def used_by(module: nn.Module, methods: Iterable[str]) -> Iterator[str]:
-    """Names that methods of a module use of anything, `self` too."""
+    """Yields names that methods of a module use of any object, `self` included."""
     for name in methods:
         yield from names_of(getattr(module, name, None))
 
 
 def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
-    """Whether modules of a class have methods or properties of these names, or can be asked for
-    a length, items and the like, which only the class itself gives; or are asked for the class."""
+    """Whether names refer to methods or properties of a class, or to the class itself; or
+    whether it has special methods such as `__len__`, which any code may use."""
     if any(owner.__name__ in names for owner in _own_classes(cls)):
         return True
     return any(
@@ -82,7 +84,7 @@ def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
 
 
 def used_attributes(names: frozenset[str], module: nn.Module) -> list[str]:
-    """The plain attributes of a module among these names."""
+    """Returns the plain attributes of a module among these names."""
     return [name for name in vars(module) if name in names and name not in _FIELDS and name != KEY]
 
 
@@ -90,12 +92,12 @@ _FIELDS = frozenset(vars(nn.Module()))
 
 
 def _own_classes(cls: type) -> Iterator[type]:
-    """A class and those it inherits from, without torch's own."""
+    """Yields a class and its bases, without those of torch."""
     return (c for c in cls.__mro__ if c is not object and not c.__module__.startswith("torch.nn."))
 
 
 def _functions(member: Any) -> Iterator[FunctionType]:
-    """The functions that a member of a class consists of."""
+    """Yields the functions of a member of a class."""
     if isinstance(member, property):
         parts: list[Any] = [member.fget, member.fset]
     else:
@@ -106,8 +108,8 @@ def _functions(member: Any) -> Iterator[FunctionType]:
 
 
 def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iterator[str]:
-    """Names in a function, and in those of the same module that it calls; `own` for those that it
-    uses of `self`, too."""
+    """Yields names in a function and in functions of user modules that it calls; with `own`,
+    also those that it uses of `self`."""
     if function in seen or function.__name__ == "__init__":
         return
     seen.add(function)
@@ -129,8 +131,8 @@ def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iter
 def _named(
     step: dis.Instruction, before: dis.Instruction | None, function: FunctionType
 ) -> Iterator[Any]:
-    """What an instruction reads of the module of a function, or of one that it has imported; all
-    of a tuple, such as isinstance may be given."""
+    """Yields the global, or the attribute of an imported module, that an instruction reads; for
+    a tuple, as passed to `isinstance`, its items."""
     found: Any = None
     if step.opname == "LOAD_GLOBAL":
         found = function.__globals__.get(step.argval)
@@ -142,18 +144,18 @@ def _named(
 
 
 def _is_torch(module: str | None) -> bool:
-    """Whether a module is torch's, or of the standard library, and knows no class of the user's."""
+    """Whether a module belongs to torch or the standard library, and knows no user classes."""
     top = (module or "").partition(".")[0]
     return top == "torch" or top in sys.stdlib_module_names
 
 
 def _is_self(step: dis.Instruction | None) -> bool:
-    """Whether an instruction loads the module itself."""
+    """Whether an instruction loads `self`."""
     return step is not None and step.opname == "LOAD_FAST" and step.argval == "self"
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """The code of a function and of those inside it."""
+    """Yields the code of a function and of the functions inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

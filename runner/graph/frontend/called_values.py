@@ -1,4 +1,4 @@
-"""Which classes may call a value that they were given: `self.p()`, where p is a number."""
+"""Whether classes may call a value passed to them: `self.p()` where p is a number."""
 
 import ast
 import builtins
@@ -16,8 +16,8 @@ _USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(l
 
 
 def may_call(cls: type) -> bool:
-    """Whether a class of the user's own, or a function it uses, has a call without arguments of
-    anything that may be a value: not of a class, a function, or a usual method."""
+    """Whether a user class, or a function it uses, contains a call without arguments of
+    something that may be a value: not of a class, a function or a common method."""
     known: Any = cls
     return _may_call(known)
 
@@ -28,8 +28,8 @@ def _may_call(thing: Any) -> bool:
 
 
 def _sources(thing: Any, seen: set[Any]) -> Iterator[tuple[ast.AST | None, dict[str, Any]]]:
-    """The source of a class with those it inherits from, or of a function, and of the functions
-    they name, each with the names it sees; None for one without source."""
+    """Yields the syntax trees of a class and its bases, or of a function, and of the functions
+    they use, each with the globals it sees; None for one without source."""
     parts = thing.__mro__ if isinstance(thing, type) else (thing,)
     for part in parts:
         home = getattr(part, "__module__", None) or ""
@@ -48,7 +48,7 @@ def _sources(thing: Any, seen: set[Any]) -> Iterator[tuple[ast.AST | None, dict[
 
 
 def _named(node: ast.AST, names: dict[str, Any]) -> Any:
-    """What a name, or an attribute of a module, stands for; None for anything else."""
+    """Returns what a name, or an attribute of a module, refers to; None for anything else."""
     if isinstance(node, ast.Name):
         return names.get(node.id, getattr(builtins, node.id, None))
     if isinstance(node, ast.Attribute) and isinstance(

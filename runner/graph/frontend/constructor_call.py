@@ -1,4 +1,4 @@
-"""How modules were constructed, checked by doing it again."""
+"""Constructor calls of modules, verified by repeating them."""
 
 import functools
 import inspect
@@ -30,12 +30,12 @@ from runner.nn.value import is_decided
 
 @final
 class Construction:
-    """Finds constructor calls, and what was changed behind them."""
+    """Finds constructor calls, and what was changed after them."""
 
     def __init__(
         self, tensors: dict[str, Tensor], units: Mapping[int, Unit], notes: ConversionNotes
     ) -> None:
-        """`units` are those of modules by their ids, as far as they are made."""
+        """`units` are those made so far, by the ids of modules."""
         self.literals = Literals(self._unit_of, tensors)
         self.notes = notes
         self._units = units
@@ -44,7 +44,7 @@ class Construction:
         self._was_cast: set[int] = set()
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
-        """How a unit was constructed, checked by doing it again."""
+        """Adds the constructor call to a unit, and what was changed after it."""
         if unit.grade == "open":
             return
         if unit.grade == "graph" and is_plain(module):
@@ -67,8 +67,8 @@ class Construction:
             self._check(module, unit, record)
 
     def _check_own_choices(self, module: nn.Module) -> None:
-        """Raises GraphError for a unit that is kept whole and whose constructor declares choices:
-        a call of it would make the default ones."""
+        """Raises GraphError for a unit kept whole whose constructor declares choices: calling it
+        would make the default ones."""
         record = record_of(module)
         given = set() if record is None else _labels((record.args, {**record.kwargs}))
         for inner in module.modules():
@@ -82,8 +82,8 @@ class Construction:
                 )
 
     def _takes_from_outside(self, module: nn.Module, record: Record) -> bool:
-        """Whether a constructor was given a module that stands elsewhere in the model too: its
-        call alone would make another one."""
+        """Whether a constructor was passed a module that is also used elsewhere in the model:
+        the call alone would make another one."""
         path = self.notes.paths[id(module)]
         prefix = f"{path}." if path else ""
         given = (
@@ -92,14 +92,14 @@ class Construction:
         return any(other is not None and not other.startswith(prefix) for other in given)
 
     def _hooks(self, module: nn.Module, unit: Unit) -> None:
-        """What was applied to a module behind its constructor."""
+        """Adds what was applied to a module after construction."""
         try:
             unit.hooked = hooked(module, self.literals)
         except GraphError as error:
             self.notes.say(module, f"A parametrization of it cannot be written down. {error}")
 
     def has_hooks_written(self, module: nn.Module) -> bool:
-        """Whether what was applied to a module behind its constructor can be written down."""
+        """Whether what was applied to a module after construction can be written."""
         try:
             hooked(module, self.literals)
         except GraphError:
@@ -107,8 +107,8 @@ class Construction:
         return True
 
     def _called_values(self, module: nn.Module, unit: Unit, record: Record | None) -> None:
-        """Where what was read calls values of choices, they are plain ones once written. Others may
-        be called by what a constructor makes that was not read."""
+        """Handles values of choices that are called: compiled code has plain values instead, so
+        the constructor call no longer makes the unit; other code needs callable ones."""
         if unit.grade == "graph" and called_values(module):
             unit.changed = True
         if unit.call is not None and _may_call_values(module, unit):
@@ -123,7 +123,7 @@ class Construction:
         return self.rebuilder.edits(module, record, _key(call)) is not None
 
     def twin(self, module: nn.Module) -> nn.Module | None:
-        """A layer as its constructor alone makes it; None where that is not known."""
+        """Returns a layer as its constructor alone makes it; None if the call is not known."""
         cls = plain_class(module)
         if is_choice(cls):
             return None
@@ -141,7 +141,7 @@ class Construction:
         record: Record | None,
         literal: Callable[[Any], Argument] | None = None,
     ) -> Call | None:
-        """The constructor call of a module, its arguments written by `literal`."""
+        """Returns the constructor call of a module, its arguments written by `literal`."""
         if record is None or is_given(module, record):
             return None
         cls = plain_class(module)
@@ -183,7 +183,7 @@ class Construction:
             unit.changed = True
 
     def _cast(self, module: nn.Module, unit: Unit, record: Record) -> None:
-        """Have a module cast, if it was, and none above it is."""
+        """Records a cast of a module, unless one above it was cast."""
         assert unit.call is not None
         dtype = self.rebuilder.cast(module, record, _key(unit.call))
         if dtype is None or id(module) in self._was_cast:
@@ -201,7 +201,8 @@ class Construction:
         return Unit("basic", class_of(module), call)
 
     def holds_choices(self, module: nn.Module) -> bool:
-        """Whether something in a module is open, so that its constructor cannot make it alone."""
+        """Whether a module contains unresolved choices, so that its constructor alone cannot
+        make it."""
         if id(module) not in self._open:
             record = record_of(module)
             self._open[id(module)] = (
@@ -230,13 +231,13 @@ def class_of(module: nn.Module) -> Ref:
 
 
 def _labels(value: Any) -> set[str]:
-    """The labels of the choices that are open in a value."""
+    """Returns the labels of the unresolved choices in a value."""
     return {variable.choice.label for variable in variables_in(value)}
 
 
 def _captured(value: Any) -> Iterator[Any]:
-    """What functions in a value, in containers too, have of where they were made: variables
-    around them, defaults, arguments of partial functions."""
+    """Yields what functions in a value, containers included, capture: closures, defaults, and
+    arguments of partial functions."""
     if isinstance(value, FunctionType):
         yield from value.__defaults__ or ()
         for cell in value.__closure__ or ():
@@ -252,7 +253,7 @@ def _captured(value: Any) -> Iterator[Any]:
 
 
 def _may_call_values(module: nn.Module, unit: Unit) -> bool:
-    """Whether code that was not read, of a module or of one inside, may call a value."""
+    """Whether code that was not compiled, of a module or of one inside, may call a value."""
     if type(module).__module__.startswith("torch."):
         return False
     for path, inner in unit.walk():
@@ -271,26 +272,27 @@ _UNKNOWN = (
 
 
 def modules_in(argument: Any) -> Iterator[nn.Module]:
-    """The modules among arguments, however deep in containers."""
+    """Returns the modules among arguments, at any depth in containers."""
     return (leaf for leaf in leaves(argument, subclasses=True) if isinstance(leaf, nn.Module))
 
 
 def _is_given(module: nn.Module, path: str, name: str) -> bool:
-    """Whether what took the place of a parameter was recorded, so that a start says it."""
+    """Whether the replacement of a parameter was recorded, so that a start sets it."""
     owner = dict(module.named_modules()).get(path)
     record = None if owner is None else record_of(owner)
     return record is not None and name in record.origins
 
 
 def _key(call: Call) -> Any:
-    """Calls of one key are equal; one that is given modules is equal to none."""
+    """Returns a key that is the same for equal calls; calls with units are equal to none."""
     arguments = (*call.args, *call.kwargs.values())
     plain = not any(isinstance(a, Unit) for a in arguments)
     return repr(call) if plain and "Unit" not in repr(call) else call
 
 
 def from_attributes(module: nn.Module) -> Record | None:
-    """A constructor call told by attributes of the names of its arguments; None without them."""
+    """Returns a constructor call whose arguments are attributes of their names; None if one is
+    missing."""
     names = [*inspect.signature(type(module).__init__).parameters.values()][1:]
     kwargs = {}
     for parameter in names:

@@ -173,7 +173,8 @@ class _Grading:
 
     @staticmethod
     def _can_inherit(module: nn.Module) -> bool:
-        """Whether source can name the class of a module, and set all that its methods use."""
+        """Whether source can import the class of a module, and set all attributes its methods
+        use."""
         if not is_importable(module):
             return False
         return not any(True for _ in lost_attributes(module, default_of))
@@ -181,7 +182,7 @@ class _Grading:
     def _problem(
         self, module: nn.Module, found: LoweredType, names: frozenset[str] | None, *, used: bool
     ) -> str:
-        """Why a module cannot be taken as it was read; "" if it can."""
+        """Returns why a module cannot be converted as it was compiled; "" if it can."""
         if found.problem:
             return found.problem
         if used:
@@ -195,8 +196,8 @@ class _Grading:
         return pruned_result(module, found) if self._gives_more else ""
 
     def _unwritten(self, module: nn.Module, found: LoweredType) -> str:
-        """Why attributes that the methods of a module read stand against writing them; "" if
-        none does."""
+        """Returns why attributes that the methods of a module read cannot be written; "" if they
+        can."""
         for place, name in found.reads:
             owner: Any = module
             for step in place.names:
@@ -214,8 +215,8 @@ class _Grading:
         return ""
 
     def _has_children(self, module: nn.Module) -> bool:
-        """Whether a module that was not read has parts that can be mutated; where its constructor
-        call is not known, it is made of its parts all the same."""
+        """Whether a module that was not compiled has parts that can be mutated. If its
+        constructor call is unknown, it is made of its parts in any case."""
         return any(True for _ in module.children()) or (
             self.construction.call(module, record_of(module)) is None
             and from_attributes(module) is None
@@ -227,7 +228,7 @@ class _Grading:
         return lost and self._can_make(module)
 
     def _can_make(self, module: nn.Module) -> bool:
-        """Whether a module can be left to its constructor."""
+        """Whether a module can be made by its constructor alone."""
         return not self.construction.holds_choices(module) and self.construction.makes_again(module)
 
     @cached_property
@@ -236,8 +237,8 @@ class _Grading:
 
     @cached_property
     def _kept(self) -> dict[int, str]:
-        """By the id of a module that only its constructor makes right, what is put on parts of it;
-        where no constructor can, that is said."""
+        """By the ids of modules that only their constructors make as they are, what these do.
+        Adds notes where no constructor can."""
         kept = {}
         twin = self.construction.rebuilder.twin
         found = keepers(self.model, self.types, twin, self._can_make)
@@ -261,8 +262,8 @@ class _Grading:
         return kept
 
     def _unmade(self) -> Iterator[tuple[nn.Module, str]]:
-        """The modules that source cannot make by themselves, and why."""
-        inside: set[nn.Module] = set()  # parts of what is compiled
+        """Yields the modules that source cannot make by themselves, and why."""
+        inside: set[nn.Module] = set()  # parts of compiled modules
         for module in self.model.modules():
             opaque = is_opaque(module)
             if is_choice(type(module)) or module in inside:
@@ -279,7 +280,7 @@ class _Grading:
 
     @cached_property
     def layers(self) -> list[nn.Module]:
-        """The layers of torch and the classes with @basic_unit, but for those inside others."""
+        """The outermost layers of torch and classes with @basic_unit."""
         found: list[nn.Module] = []
         inside: set[nn.Module] = set()
         for module in self.model.modules():
@@ -293,8 +294,8 @@ class _Grading:
         return [] if twin is None else [*unwritable(layer, twin)]
 
     def _keeper_of_layer(self, layer: nn.Module, inside: str, name: str) -> tuple[nn.Module, str]:
-        """What has to be kept around a layer that was changed, and why. Raises GraphError if no
-        constructor makes it again."""
+        """Returns the module to keep around a layer that was changed, and why. Raises GraphError
+        if no constructor makes it."""
         module = layer.get_submodule(inside)
         path = self.notes.paths[id(module)]
         twin = self.construction.rebuilder.twin
@@ -325,7 +326,7 @@ _LOST = (
 
 
 def is_importable(module: nn.Module) -> bool:
-    """Whether source can name the class of a module."""
+    """Whether source can import the class of a module."""
     try:
         reference(plain_class(module))
     except GraphError:
@@ -334,14 +335,14 @@ def is_importable(module: nn.Module) -> bool:
 
 
 def compiled_by(module: nn.Module) -> str:
-    """What a module is compiled by, so that its Python is out of reach; "" if it is not."""
+    """Returns what compiled a module, so that its Python is out of reach; "" if nothing did."""
     if isinstance(module, torch.jit.ScriptModule):
         return "TorchScript"
     return "torch.compile" if type(module).__name__ == "OptimizedModule" else ""
 
 
 def _holds_modules(module: nn.Module) -> bool:
-    """Whether the methods of a module use plain attributes that hold modules."""
+    """Whether methods of a module use plain attributes that contain modules."""
     cls: Any = type(module)
     used = uses(cls)
     return any(

@@ -1,4 +1,4 @@
-"""Modules that are to be kept as they are, although TorchScript reads them."""
+"""Modules to keep as they are although they can be converted."""
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from runner.graph.frontend.parametrizations import plain_class
 @final
 @dataclass(frozen=True)
 class Kept:
-    """Why a module is to be kept as it is; `whole` if its children are, too."""
+    """Why a module is kept as it is; `whole` if its children are kept, too."""
 
     reason: str
     whole: bool = False
@@ -20,8 +20,8 @@ class Kept:
 
 @final
 class Keep:
-    """A growing set of modules to keep. They are told apart `by` what they are (`id`), or, where a
-    model is built again and again, by the name of their class (`class_name`)."""
+    """A growing set of modules to keep. They are identified `by` an attribute of a module: their
+    `id` or, if a model is built repeatedly, their `class_name`."""
 
     def __init__(self, by: Callable[[nn.Module], Hashable] = id) -> None:
         self._by = by
@@ -29,17 +29,17 @@ class Keep:
 
     @classmethod
     def classes(cls, names: Iterable[str], reason: str) -> "Keep":
-        """Keeps the modules of all classes of these names, as `class_name` gives them."""
+        """Returns a set with all modules of classes of these names, see `class_name`."""
         keep = cls(class_name)
         keep._kept = dict.fromkeys(names, Kept(reason))
         return keep
 
     def __call__(self, module: nn.Module) -> Kept | None:
-        """Why a module is to be kept; None if it is not."""
+        """Returns why a module is kept; None if it is not."""
         return self._kept.get(self._by(module))
 
     def add(self, module: nn.Module, kept: Kept) -> bool:
-        """Have a module kept; returns whether that is new."""
+        """Adds a module; returns whether the set changed."""
         known = self(module)
         if known is not None and (known.whole or not kept.whole):
             return False
@@ -48,6 +48,6 @@ class Keep:
 
 
 def class_name(module: nn.Module) -> str:
-    """The name of a module's class, which stays when a function makes the class anew."""
+    """Returns the name of a module's class, which is stable if a function makes the class anew."""
     cls = plain_class(module)
     return f"{cls.__module__}:{cls.__qualname__}"

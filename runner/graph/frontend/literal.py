@@ -1,4 +1,4 @@
-"""Python objects as constants of the IR: what a generated file can write down."""
+"""Python objects as constants of the IR, which generated source can contain."""
 
 import enum
 import functools
@@ -25,28 +25,28 @@ from runner.nested import rebuild
 from runner.nn.expression import Expression
 from runner.nn.value import is_decided
 
-DECIDED = "runner.nn:decided"  # makes the value of a choice one that can be called
-SMALL = 16  # numbers of a tensor that are written out
-ARRAY = 4096  # elements of a numpy array that are written out
+DECIDED = "runner.nn:decided"  # makes a value of a choice callable
+SMALL = 16  # elements of a tensor that is written as a list
+ARRAY = 4096  # elements of a numpy array that is written as a list
 
 
 @final
 class Literals:
-    """Writes objects as constants. `unit` is asked for modules among them; tensors too large to be
-    written out go to `tensors` under a name of their own.
+    """Writes objects as constants. `unit` returns the unit of a module among them; large tensors
+    are stored in `tensors` under new names.
 
-    A constant is evaluated and compared with the object, all state included, before it is given:
-    what fields or arguments of an object do not tell is never left out.
+    A constant is evaluated and compared with the object, all state included, so that no state is
+    lost that fields or constructor arguments do not tell.
     """
 
     def __init__(self, unit: Callable[[nn.Module], Argument], tensors: dict[str, Tensor]) -> None:
         self._unit = unit
         self._tensors = tensors
         self._modules: dict[int, tuple[Argument, nn.Module]] = {}  # by the id of either
-        self._inside: set[int] = set()  # what is being written: objects around the one at hand
+        self._inside: set[int] = set()  # ids of the objects around the one being written
 
     def of(self, value: Any) -> Argument:
-        """The constant. Raises GraphError for what has none, saying what."""
+        """Returns the constant for an object. Raises GraphError if there is none."""
         if type(value) in _PLAIN or isinstance(value, Expression):
             return value
         before = {*self._tensors}
@@ -61,17 +61,19 @@ class Literals:
         return argument
 
     def callable(self, value: Any) -> Argument:
-        """The constant, in which the values of choices can be called, as in the model."""
+        """Returns the constant for an object in which values of choices can be called, as in the
+        model."""
         if _is_chosen(value):
             return Call(DECIDED, (self.of(value),))
         if not _holds_chosen(value, set()):
-            return self.of(value)  # which sees to it that all of its state is kept
+            return self.of(value)  # checks that all of its state is kept
         if type(value) is dict:
             return {self.of(key): self.callable(item) for key, item in value.items()}
         return type(value)(self.callable(item) for item in value)
 
     def write(self, value: Any) -> Argument:
-        """The constant, not compared with the object. Raises GraphError as `of` does."""
+        """Returns the constant without comparing it with the object. Raises GraphError as `of`
+        does."""
         kind = type(value)
         if kind in _PLAIN or isinstance(value, Expression):
             return value
@@ -187,7 +189,7 @@ class Literals:
         return Call(".manual_seed", (Call("torch:Generator"), value.initial_seed()))
 
     def _method(self, value: Any) -> Argument:
-        """A function, or a method of a class (`Function.apply`) or of an object."""
+        """Writes a function, or a method of a class (`Function.apply`) or object."""
         owner = getattr(value, "__self__", None)
         if isinstance(owner, type):
             return Ref(f"{reference(owner)}.{value.__name__}")
@@ -207,7 +209,7 @@ def _is_chosen(value: Any) -> bool:
 
 
 def _holds_chosen(value: Any, seen: set[int]) -> bool:
-    """Whether a list, tuple or dict holds what a choice gave."""
+    """Whether a list, tuple or dict contains a value of a choice."""
     if type(value) not in (tuple, list, dict) or id(value) in seen:
         return False
     seen.add(id(value))
@@ -221,7 +223,7 @@ def _no_literal(value: Any, why: str) -> GraphError:
 
 
 def filled(tensor: Tensor) -> Call | None:
-    """A call for a tensor that is the same number everywhere."""
+    """Returns a call that makes a tensor of one number; None if its elements differ."""
     if tensor.numel() <= 1 or tensor.is_meta or tensor.is_complex():
         return None
     first = tensor.flatten()[0]

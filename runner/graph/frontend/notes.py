@@ -1,4 +1,4 @@
-"""What is said of modules that are not read as they are: where, why, and what to do about it."""
+"""Notes on modules that are not converted as they are: where, why, and what to do about it."""
 
 from typing import final
 
@@ -9,28 +9,29 @@ from runner.graph.ir.graph import Note
 
 @final
 class ConversionNotes:
-    """The notes on one model, each once."""
+    """The notes on one model, without duplicates."""
 
     def __init__(self, model: nn.Module) -> None:
         self.paths = {id(m): path for path, m in model.named_modules()}
         self._all: dict[str, Note] = {}
 
     def all(self) -> list[Note]:
-        """All notes, in the order in which they were made."""
+        """Returns all notes in the order in which they were made."""
         return [*self._all.values()]
 
     def place(self, module: nn.Module) -> str:
-        """The path of a module, in words for the root."""
+        """Returns the path of a module, or "the model" for the root."""
         return self.paths[id(module)] or "the model"
 
     def say(self, module: nn.Module, text: str, *, lost: bool = False) -> None:
-        """Note something about a module."""
+        """Adds a note on a module."""
         path = self.paths[id(module)]
         note = Note(path, type(module).__qualname__, text, lost)
         self._all.setdefault(f"{path}: {text}", note)
 
     def kept(self, module: nn.Module, why: str, instead: str, *, whole: bool) -> None:
-        """Note that a module is kept as it is, for a reason, and what would be read instead."""
+        """Notes that a module is kept as it is, for a reason, and what to change to have it
+        converted."""
         path, name = self.paths[id(module)], type(module).__qualname__
         kept = "a shell: its children can be mutated, its forward stays"
         if whole:

@@ -1,4 +1,4 @@
-"""Objects of a user's classes as expressions that make them again, all their state included."""
+"""Objects of user classes as expressions that make them again, with all of their state."""
 
 import dataclasses
 import itertools
@@ -14,25 +14,25 @@ from runner.graph.frontend.references import parameters_of, reference
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Ref
 
-GUESSES = 64  # attempts to find arguments that make an object again
+GUESSES = 64  # attempts to guess constructor arguments
 _CONTENTS: tuple[Any, ...] = (
     dict, list, tuple, set, frozenset, str, bytes, int, float, complex,
 )  # fmt: skip
 
 
 class Writes(Protocol):
-    """The writer of constants, as objects need it."""
+    """A writer of constants, as needed for objects."""
 
     def write(self, value: Any) -> Argument:
-        """The constant of what an object holds. Raises GraphError for what has none."""
+        """Returns the constant for a part of an object. Raises GraphError if there is none."""
 
     def evaluated(self, argument: Argument) -> Any:
-        """The object that a constant makes."""
+        """Returns the object that a constant makes."""
 
 
 def remade(value: Any, literals: Writes) -> Call:
-    """The call that makes an object again: of its constructor, where that makes all of it; else
-    with attributes set after that. Raises GraphError where no call does."""
+    """Returns the call that makes an object again: a constructor call, followed by setting
+    attributes if needed. Raises GraphError if there is none."""
     with torch.random.fork_rng(devices=[]):
         return _Remaking(value, literals).call()
 
@@ -58,7 +58,7 @@ class _Remaking:
         raise GraphError(f"A {name} has no literal: {why.rstrip('.')}.")
 
     def _calls(self) -> Iterator[Call]:
-        """The calls that may make the object, or a beginning of it."""
+        """Yields calls that may make the object, or part of its state."""
         target = reference(self._kind)
         for state in self._arguments():
             if (call := self._written(target, (), state)) is not None:
@@ -72,7 +72,7 @@ class _Remaking:
         yield from self._by_copy_protocol(target)
 
     def _arguments(self) -> Iterator[Mapping[str, Any]]:
-        """Arguments of the constructor, as attributes of their names or of others have them."""
+        """Yields candidates for the arguments of the constructor, taken from attributes."""
         state = state_of(self._value)
         if dataclasses.is_dataclass(self._value):
             fields = [f for f in dataclasses.fields(self._value) if f.init]
@@ -93,8 +93,8 @@ class _Remaking:
     def _guesses(
         self, known: Mapping[str, Any], missing: list[str], values: list[Any]
     ) -> Iterator[Mapping[str, Any]]:
-        """Arguments whose names no attribute has are tried with all that there is; where there are
-        none to try, the known ones are all."""
+        """Yields arguments that make the object: parameters without an attribute of their name
+        are tried with the values of all attributes."""
         guesses = itertools.product(values, repeat=len(missing))
         for guess in itertools.islice(guesses, GUESSES):
             state = {**known, **dict(zip(missing, guess, strict=True))}
@@ -107,7 +107,7 @@ class _Remaking:
                 return
 
     def _by_copy_protocol(self, target: str) -> Iterator[Call]:
-        """How `copy` makes the object: without its constructor, or as it says itself."""
+        """Yields the call by which `copy` makes the object."""
         try:
             function, args, *_ = self._value.__reduce_ex__(4)
         except Exception as error:  # what cannot be copied, or says so in its own words
@@ -140,7 +140,7 @@ class _Remaking:
             return None
 
     def _with_state(self, call: Call) -> Call | None:
-        """A call, and after it the attributes that the object has and the call does not set."""
+        """Returns a call that also sets the attributes that another call does not set."""
         made = self._made(call)
         if type(made) is not self._kind:
             return None

@@ -1,4 +1,4 @@
-"""Deep comparison of Python objects: type, content and all state, and what is shared inside."""
+"""Deep comparison of Python objects: type, content, all state, and sharing of objects inside."""
 
 import types
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from runner.nn.expression import Expression
 
-_CHOSEN = "runner.nn.value"  # likenesses of plain values, which stand for these
+_CHOSEN = "runner.nn.value"  # the module of callable likenesses of plain values
 _BY_IDENTITY = (
     type, types.FunctionType, types.ModuleType, nn.Module, Expression, torch.jit.ScriptFunction,
 )  # fmt: skip
@@ -22,8 +22,8 @@ _EQUAL = frozenset({
 
 
 def same_state(one: Any, other: Any) -> bool:
-    """Whether two objects are of one type and equal in all that they hold, however deep; what is
-    one object inside one of them is one in the other. False where that cannot be found out."""
+    """Whether two objects have one type and equal state at any depth, with the same objects
+    shared inside. False if that cannot be determined."""
     try:
         return _StateComparison().same(one, other)
     except Exception:  # whatever the methods of foreign objects raise
@@ -31,8 +31,8 @@ def same_state(one: Any, other: Any) -> bool:
 
 
 def same_again(one: Any, other: Any) -> bool:
-    """Whether two objects are equal as `same_state` has it, where one constructor made them in two
-    runs: modules are as good as others of their class, functions as others of their code."""
+    """Whether two objects are equal as for `same_state`, if made by one constructor in two runs:
+    modules equal others of their class, functions others with their code."""
     try:
         return _StateComparison(again=True).same(one, other)
     except Exception:  # whatever the methods of foreign objects raise
@@ -40,13 +40,13 @@ def same_again(one: Any, other: Any) -> bool:
 
 
 def plain_kind(value: Any) -> type | None:
-    """The plain type that a chosen value stands for; None for any other object."""
+    """Returns the plain type that a value of a choice is a likeness of; None for other objects."""
     kind = type(value)
     return kind.__mro__[1] if kind.__module__ == _CHOSEN and len(kind.__mro__) > 2 else None
 
 
 def state_of(value: Any) -> dict[str, Any]:
-    """The attributes of an object, those in slots too."""
+    """Returns the attributes of an object, slots included."""
     state = {**getattr(value, "__dict__", {})}
     for owner in type(value).__mro__:
         slots = vars(owner).get("__slots__", ())
@@ -63,16 +63,16 @@ def _is_private(name: str) -> bool:
 
 @final
 class _StateComparison:
-    """One comparison; remembers which objects were found to be which."""
+    """One comparison; records which objects correspond."""
 
     def __init__(self, *, again: bool = False) -> None:
         self._again = again
         self._ours: dict[int, Any] = {}
         self._theirs: dict[int, Any] = {}
-        self._kept: list[Any] = []  # so that no id is given to another object meanwhile
+        self._kept: list[Any] = []  # so that ids are not reused
 
     def same(self, one: Any, other: Any) -> bool:
-        """Whether two objects are alike."""
+        """Whether two objects are equal."""
         if (plain := plain_kind(one)) is not None:
             one = plain(one)
         kind = type(one)
@@ -94,7 +94,7 @@ class _StateComparison:
         return one is other or self._contents(kind, one, other)
 
     def _made_again(self, one: Any, other: Any) -> bool:
-        """Whether something that has no state to compare is what another run makes of it."""
+        """Whether an object without comparable state may come from another run of the same code."""
         if isinstance(one, nn.Module):
             return True  # of one class; their insides are compared as modules
         if not isinstance(one, types.FunctionType) or one.__code__ != other.__code__:
@@ -160,13 +160,13 @@ class _StateComparison:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor as bytes, so that nan is equal to itself."""
+    """Returns the elements of a tensor as bytes, so that nan equals itself."""
     data = tensor.detach().resolve_conj().resolve_neg().contiguous()
     return data.reshape(-1).view(torch.uint8) if data.numel() else data
 
 
 def _is_value(cls: type) -> bool:
-    """Whether objects of a class are what they compare equal to: paths, decimals, patterns."""
+    """Whether equality of objects of a class means equal state: paths, decimals, patterns."""
     home = cls.__module__.partition(".")[0]
     return home in _VALUES and cls.__hash__ is not None
 
@@ -177,7 +177,7 @@ _VALUES = frozenset({
 
 
 def _reduced(value: Any) -> Iterator[Any]:
-    """What the copy protocol says of an object: how it is made, its state, and its items."""
+    """Yields what the copy protocol tells of an object: constructor, state and items."""
     yield from ([*part] if isinstance(part, Iterator) else part for part in value.__reduce_ex__(4))
 
 

@@ -1,5 +1,5 @@
-"""What TorchScript does not see of a module: methods of `nn.Module` that its class overrides, what
-was put on the object itself (hooks, another forward), and attributes without a literal."""
+"""What TorchScript does not see of a module: overridden methods of `nn.Module`, hooks and
+methods set on the object, and attributes that cannot be written."""
 
 import functools
 import inspect
@@ -24,38 +24,38 @@ _OTHER = re.compile(
     "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"
     "add_module|_maybe_.*|compile|share_memory|_replicate_.*|_slow_forward|[imx]pu|mtia|_load_from_.*"
 )
-_METHODS = tuple(  # what others than a forward call, or what decides how it is called
+_METHODS = tuple(  # called by other code than a forward, or wrapping it
     name
     for name, member in vars(nn.Module).items()
     if callable(member) and not _OTHER.fullmatch(name)
 )
 METHODS = frozenset(_METHODS)
-CALLED = "()"  # among names that are used of a module: its forward is called, too
+CALLED = "()"  # among used names: the forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
-Rebuild = Callable[[nn.Module, Record], nn.Module | None]  # makes a module again
+Rebuild = Callable[[nn.Module, Record], nn.Module | None]  # repeats a constructor call
 
 
 @functools.cache
 def overridden(cls: type) -> tuple[str, ...]:
-    """The methods that a class overrides, and that others than its forward call."""
+    """Returns the methods that a class overrides and that other code than its forward calls."""
     own = [c for c in cls.__mro__ if c is not object and not _is_torch(c)]
     return tuple(name for name in _METHODS if any(name in vars(c) for c in own))
 
 
 def overrides(cls: Any) -> str:
-    """What to say of a class that overrides methods, or has some that these call."""
+    """Returns what to say of a class that overrides methods, or that has some that these call."""
     found = methods(cls)
     return f"it overrides {found}" if overridden(cls) else f"its {found} are called"
 
 
 def methods(cls: Any) -> str:
-    """What to call the methods of a class that others than its forward call."""
+    """Returns the overridden methods of a class as text."""
     return " and ".join(f"{name}()" for name in overridden(cls)) or "methods"
 
 
 def calls_anew(cls: Any) -> bool:
-    """Whether a class decides itself what its forward is called with."""
+    """Whether a class determines what its forward is called with."""
     return any(name in overridden(cls) for name in ("__call__", "_call_impl"))
 
 
@@ -66,10 +66,10 @@ def _is_torch(cls: type) -> bool:
 def put_on(
     module: nn.Module, found: LoweredType, used: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
-    """What was put on a module, and is not read: what to call each. `used` are the names of
-    attributes that the classes of the model use."""
+    """Returns descriptions of what was set on a module and is not compiled. `used` are the names
+    of attributes that classes of the model use."""
     if isinstance(module, torch.jit.ScriptModule):
-        return ()  # its forward is on the object, as it has to be
+        return ()  # its forward is an attribute of the object
     own = vars(module)
     hooks = [hook for name in _HOOKS for hook in (own[name] or {}).values() if not is_known(hook)]
     methods = [name for name in _patched(module) if name != "forward"]
@@ -91,7 +91,7 @@ def _name(hook: Any) -> str:
 
 
 def _patched(module: nn.Module) -> list[str]:
-    """The methods that an object has in place of those of its class."""
+    """Returns the methods of a class that an object replaces."""
     cls: Any = type(module)
     return [
         name
@@ -102,8 +102,8 @@ def _patched(module: nn.Module) -> list[str]:
 
 
 def _is_read(module: nn.Module, found: LoweredType) -> bool:
-    """Whether the forward that was put on a module is what TorchScript read: a function that is
-    given this module, not another one."""
+    """Whether TorchScript compiled the forward that was set on a module: a method bound to this
+    module, not another one."""
     own = getattr(vars(module)["forward"], "__self__", None) is module
     return own and not (found.problem or found.compiled.stubbed)
 
@@ -115,7 +115,7 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
-    """What was put on a parameter or buffer: hooks, attributes that are used, a class."""
+    """Yields what was set on a parameter or buffer: hooks, used attributes, a class."""
     for hook in (tensor._backward_hooks or {}).values():
         yield f"the hook {_name(hook)!r}"
     for hook in (getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values():
@@ -130,8 +130,9 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 def keepers(
     model: nn.Module, types: dict[int, LoweredType], twin: Rebuild, can_make: CanMake
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
-    """(module, keeper, names) for each module that something was put on; the keeper is the
-    innermost one around it whose constructor puts the same on it again, None if there is none."""
+    """Yields (module, keeper, descriptions) for each module that something was set on; the
+    keeper is the innermost module around it whose constructor does the same, None if there is
+    none."""
     classes: set[Any] = {type(module) for module in model.modules()}
     used = frozenset[str]().union(*map(uses, classes))
     for path, module in model.named_modules():
@@ -143,8 +144,8 @@ def keepers(
 def keeper_of(
     model: nn.Module, path: str, module: nn.Module, twin: Rebuild, can_make: CanMake
 ) -> nn.Module | None:
-    """The innermost module around one at a path whose constructor puts the same on it, and can be
-    written down."""
+    """Returns the innermost module around the one at a path whose constructor sets the same on
+    it, and can be written."""
     steps = path.split(".") if path else []
     for cut in range(len(steps), -1, -1):
         around = model.get_submodule(".".join(steps[:cut]))
@@ -167,7 +168,7 @@ def is_given(module: nn.Module, record: Record) -> bool:
 
 
 def _marks(module: nn.Module, steps: list[str]) -> Any:
-    """What was put on a module below, to be compared."""
+    """Returns what was set on a module below, for comparison."""
     below: Any = module
     for step in steps:
         below = below._modules.get(step) if below is not None else None
@@ -182,8 +183,8 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
 
 
 def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any]) -> Iterator[str]:
-    """Attributes that the methods of a module use, and that cannot be written down: lambdas, local
-    functions. `default` writes down what is a default of the constructor."""
+    """Yields attributes that methods of a module use and that cannot be written: lambdas, local
+    functions. `default` writes defaults of the constructor."""
     cls: Any = type(module)
     used = uses(cls)
     for name, value in vars(module).items():
@@ -192,7 +193,7 @@ def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any])
 
 
 def no_module(module: nn.Module) -> Argument:
-    """Refuses a module in an attribute: none but registered ones are built with the model."""
+    """Raises GraphError for a module in an attribute: only registered ones are built."""
     raise GraphError(
         f"It holds a {type(module).__name__} in a way that PyTorch does not register. Put modules "
         "into an nn.ModuleList or nn.ModuleDict."
@@ -200,7 +201,7 @@ def no_module(module: nn.Module) -> Argument:
 
 
 def is_writable(module: nn.Module, value: Any, default: Callable[[nn.Module, Any], Any]) -> bool:
-    """Whether an attribute of a module can be written down."""
+    """Whether an attribute of a module can be written."""
     literals = Literals(no_module, {})
     try:
         return bool(default(module, value)) or literals.of(value) is not None or value is None

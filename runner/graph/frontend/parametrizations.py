@@ -1,4 +1,4 @@
-"""What was applied to a module once it was built: re-parametrizations, as calls."""
+"""Re-parametrizations applied to modules after construction, as calls."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,13 +14,14 @@ from runner.graph.ir.unit import Call
 
 
 def plain_class(module: nn.Module) -> type[nn.Module]:
-    """The class of a module, without the one that re-parametrizing puts in front of it."""
+    """Returns the class of a module, without the subclass that parametrizing creates."""
     cls = type(module)
     return cls.__mro__[1] if cls.__module__ == "torch.nn.utils.parametrize" else cls
 
 
 def hooked(module: nn.Module, literals: Literals) -> list[Call]:
-    """The calls, in order. Raises GraphError for a parametrization that cannot be written down."""
+    """Returns the calls in order. Raises GraphError for a parametrization that cannot be
+    written."""
     calls = [*_parametrizations(module, literals)] if is_parametrized(module) else []
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, WeightNorm):
@@ -31,13 +32,13 @@ def hooked(module: nn.Module, literals: Literals) -> list[Call]:
 
 
 def is_known(hook: Any) -> bool:
-    """Whether a call here stands for a forward hook."""
+    """Whether a forward hook is written as a call by `hooked`."""
     return isinstance(hook, WeightNorm | SpectralNorm)
 
 
 def made_by_hooks(module: nn.Module) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that re-parametrizations give to tensors and children of a module, and the names
-    that they take away."""
+    """Returns the names of tensors and children that re-parametrizations add to a module, and
+    the names that they remove."""
     made: set[str] = set()
     gone: set[str] = set()
     if is_parametrized(module):
@@ -82,6 +83,7 @@ def _spectral(target: str, name: str, norm: Any) -> Call:
 
 
 def _call(target: str, name: str, **arguments: tuple[Any, Any]) -> Call:
-    """A call with the arguments, (value, default), that differ from their default."""
+    """Returns a call with the arguments, given as (value, default), that differ from their
+    default."""
     given = {key: value for key, (value, default) in arguments.items() if value != default}
     return Call(target, () if name == "weight" and not given else (name,), given)

@@ -1,8 +1,8 @@
-"""Whether a constructor call makes a module again, and what was changed behind it.
+"""Whether a constructor call makes a module again, and what was changed after it.
 
-Objects are edited after they are built (`pool.ceil_mode = True`), so a recorded call says only
-how a module started. Each distinct call is run again on the meta device, where it costs no memory
-and hardly time, and what it makes is compared with the module.
+Objects are edited after construction (`pool.ceil_mode = True`), so a recorded call only tells how a
+module started. Each distinct call is repeated on the meta device, where it needs no memory and
+hardly any time, and the result is compared with the module.
 """
 
 import copy
@@ -21,22 +21,22 @@ from runner.graph.ir.unit import joined
 from runner.nested import rebuild
 from runner.nn.recording.record import KEY, Record
 
-Difference = tuple[str, str, Any]  # path, name, the value it has in the module
+Difference = tuple[str, str, Any]  # path, name, value in the module
 _PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)
-OWN = frozenset(vars(nn.Module())) | {KEY}  # what every module has
+OWN = frozenset(vars(nn.Module())) | {KEY}  # attributes of every module
 
 
 @final
 class Rebuilder:
-    """Runs constructor calls again; `concrete` takes choices out of arguments."""
+    """Repeats constructor calls; `concrete` replaces choices in arguments by values."""
 
     def __init__(self, concrete: Callable[[Any], Any]) -> None:
         self._concrete = concrete
         self._twins: dict[Any, nn.Module | None] = {}
 
     def edits(self, module: nn.Module, record: Record, key: Any) -> list[Difference] | None:
-        """What was changed behind the constructor, but for a `cast`; None when the call makes
-        something else, or cannot be run. Calls of one `key` are the same."""
+        """Returns what was changed after construction, except for a `cast`; None if the call
+        makes something else or cannot be repeated. Calls with one `key` are equal."""
         twin = self.kept_twin(module, record, key)
         if twin is None:
             return None
@@ -46,13 +46,13 @@ class Rebuilder:
         return None if None in found else [edit for edit in found if edit is not None]
 
     def cast(self, module: nn.Module, record: Record, key: Any) -> torch.dtype | None:
-        """The type that all of a module was cast to behind its constructor, if it was."""
+        """Returns the dtype that a whole module was cast to after construction, if any."""
         twin = self.kept_twin(module, record, key)
         return None if twin is None else _cast(module, twin)
 
     def others(self, module: nn.Module, record: Record, key: Any) -> list[Difference]:
-        """The parameters that are of another shape or type than the constructor makes them, and
-        what else attributes can mend where something cannot be."""
+        """Returns the parameters whose shape or dtype differs from what the constructor makes,
+        and other changes that can be made by setting attributes."""
         twin = self.kept_twin(module, record, key)
         theirs = {} if twin is None else dict(twin.named_parameters())
         plain = () if twin is None else differences(module, twin, self._concrete)
@@ -64,13 +64,13 @@ class Rebuilder:
         ] + [edit for edit in plain if edit is not None]
 
     def kept_twin(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
-        """What the constructor makes, on the meta device, made once for calls of one `key`."""
+        """Returns what the constructor makes, on the meta device; cached by `key`."""
         if key not in self._twins:
             self._twins[key] = self.twin(module, record)
         return self._twins[key]
 
     def twin(self, module: nn.Module, record: Record) -> nn.Module | None:
-        """What the constructor makes, on the meta device; None when it cannot be run there."""
+        """Returns what the constructor makes, on the meta device; None if it cannot run there."""
         args, kwargs = rebuild(self._concrete((record.args, record.kwargs)), _on_meta)
         try:
             with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -80,13 +80,14 @@ class Rebuilder:
 
 
 def _cast(module: nn.Module, twin: nn.Module) -> torch.dtype | None:
-    """The one type of all that a module holds, where a constructor makes it of another one."""
+    """Returns the dtype of all tensors of a module, if they have one and the constructor makes
+    another."""
     ours, theirs = ({t.dtype for t in _floating(m)} for m in (module, twin))
     return next(iter(ours)) if len(ours) == 1 and theirs and ours != theirs else None
 
 
 def _floating(module: nn.Module) -> Iterator[Tensor]:
-    """The tensors that `to(dtype)` casts."""
+    """Yields the tensors that `to(dtype)` casts."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             yield tensor
@@ -97,7 +98,7 @@ def _split(path: str) -> tuple[str, str]:
     return owner, name
 
 
-_MANGLED = re.compile(r"___torch_mangle_\d+\.|device=\w+|#.*")  # what follows from when and where
+_MANGLED = re.compile(r"___torch_mangle_\d+\.|device=\w+|#.*")  # of time and device
 
 
 def _on_meta(argument: Any) -> Any:
@@ -117,7 +118,8 @@ def _on_meta(argument: Any) -> Any:
 def differences(
     module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str = ""
 ) -> Iterator[Difference | None]:
-    """Attributes that differ, and None for a difference that no attribute can mend."""
+    """Yields attributes that differ, and None for a difference that setting an attribute cannot
+    undo."""
     if isinstance(module, torch.jit.ScriptModule) and isinstance(twin, torch.jit.ScriptModule):
         if _scripted(module) != _scripted(twin):
             yield None
@@ -140,7 +142,7 @@ def differences(
 
 
 def _scripted(module: torch.jit.ScriptModule) -> list[Any]:
-    """What a compiled module and those in it are, but for the values of their tensors."""
+    """Returns what identifies a script module and those in it, except for the values of tensors."""
     found: list[Any] = [(name, t.shape, t.dtype) for name, t in module.state_dict().items()]
     for path, inner in module.named_modules():
         own: Any = inner
@@ -197,8 +199,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def bound(record: Record, parameters: Mapping[str, inspect.Parameter]) -> Record | None:
-    """A record without arguments equal to their default: required ones by position, others by
-    name once one was left out. None when the record does not fit."""
+    """Returns a record without arguments equal to their default: required ones by position,
+    others by name after one was left out. None if the record does not fit the signature."""
     signature = inspect.Signature([*parameters.values()])
     try:
         given = signature.bind(*record.args, **record.kwargs).arguments

@@ -1,4 +1,4 @@
-"""References: classes and functions by the name under which source imports them."""
+"""References to classes and functions by the names under which source imports them."""
 
 import inspect
 import sys
@@ -17,11 +17,12 @@ def parameters_of(thing: Any) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-_HOMES = ("torch.nn", "torch.nn.functional", "torch", "builtins", "math")  # the shortest ways in
+_HOMES = ("torch.nn", "torch.nn.functional", "torch", "builtins", "math")  # preferred
 
 
 def reference(thing: Any) -> str:
-    """ "module:qualname" of a class or function. Raises GraphError when it cannot be imported."""
+    """Returns "module:qualname" of a class or function. Raises GraphError if it cannot be
+    imported."""
     name = getattr(thing, "__name__", "")
     for home in _HOMES:
         if vars(sys.modules.get(home, types)).get(name, _Nothing) is thing:
@@ -37,7 +38,7 @@ def reference(thing: Any) -> str:
 
 
 class _Nothing:
-    """Stands for what is not there."""
+    """The default of look-ups that fail."""
 
 
 def _found(module: str, qualname: str) -> Any:

@@ -1,4 +1,4 @@
-"""Parameters and buffers that were put on a layer, or taken from it, behind its constructor."""
+"""Parameters and buffers that were added to a layer, or removed from it, after construction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ TensorPath = tuple[str, str]  # the path of a module inside a layer, and the nam
 
 
 def added(layer: nn.Module, twin: nn.Module) -> list[TensorPath]:
-    """The tensors that a layer has and its `twin`, made by the constructor alone, has not."""
+    """Returns the tensors of a layer that its `twin`, made by the constructor alone, lacks."""
     return [
         (path, name)
         for path, module, other in _pairs(layer, twin)
@@ -29,8 +29,8 @@ def added(layer: nn.Module, twin: nn.Module) -> list[TensorPath]:
 
 
 def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[TensorPath]:
-    """(path inside, what to call it) of all that was done to a layer behind its constructor, and
-    that setting attributes cannot do again."""
+    """Yields (path inside, description) of changes of a layer after construction that cannot be
+    repeated by setting attributes."""
     for path, module, other in _pairs(layer, twin):
         made, gone = made_by_hooks(module)
         for kind, own, theirs in (
@@ -53,8 +53,8 @@ def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[TensorPath]:
 def _pairs(
     layer: nn.Module, twin: nn.Module, path: str = ""
 ) -> Iterator[tuple[str, nn.Module, nn.Module]]:
-    """(path, module, what the constructor makes there) of all modules that are in both, but for
-    those compiled by TorchScript, which stay as they were made."""
+    """Yields (path, module, twin) of all modules in both, except for those inside modules that
+    TorchScript compiled."""
     if isinstance(layer, torch.jit.ScriptModule):
         return
     yield path, layer, twin
@@ -65,7 +65,7 @@ def _pairs(
 
 
 def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
-    """Whether setting an attribute adds a tensor as it is in the module."""
+    """Whether setting an attribute adds a tensor with the same registration as in the module."""
     if name in made_by_hooks(module)[0]:
         return False
     for own, theirs in (
@@ -81,7 +81,7 @@ def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
 
 @final
 class Added:
-    """Has the tensors that were put on layers set behind the constructor, and filled after that."""
+    """Adds tensors to layers after construction, and fills them after that."""
 
     def __init__(self, literals: Literals, notes: ConversionNotes) -> None:
         self._literals = literals
@@ -93,8 +93,8 @@ class Added:
         twins: Mapping[Unit, nn.Module],
         ties: Sequence[tuple[str, str]],
     ) -> list[tuple[str, str]]:
-        """Set what was added; all units are there with their starts. `twins` are the layers as
-        their constructors make them. Gives the ties, none to what a constructor does not make."""
+        """Sets added tensors; the units have their starts. `twins` are the layers as their
+        constructors make them. Returns the ties, in which added tensors follow constructed ones."""
         spots = [(unit, *spot) for unit, twin in twins.items() for spot in added(units[unit], twin)]
         ties = _from_made(ties, {self._path(units[u], path, name) for u, path, name in spots})
         for unit, path, name in spots:
@@ -133,7 +133,7 @@ class Added:
 
 
 def _from_made(ties: Sequence[tuple[str, str]], added_paths: set[str]) -> Sequence[tuple[str, str]]:
-    """Ties, where what was added becomes the tensor of another module, not the other way round."""
+    """Returns ties in which an added tensor becomes that of another module, not vice versa."""
     owners = {owner: path for path, owner in reversed(ties) if path not in added_paths}
     turned = {owner: path for owner, path in owners.items() if owner in added_paths}
     found = [(path, turned.get(owner, owner)) for path, owner in ties]
@@ -148,8 +148,8 @@ _LATE = (
 
 
 def _is_followed(start: Start, above: Unit, units: Mapping[Unit, nn.Module]) -> bool:
-    """Whether something that may draw random numbers is made after a start, which has to wait for
-    the end of its constructor: a tensor is put on a layer only once all layers are made."""
+    """Whether something that may draw random numbers is made after a start that has to wait for
+    the end of its constructor: tensors are added to a layer after all layers are made."""
     record = record_of(units[above])
     if start.place is None or record is None:
         return False
@@ -168,7 +168,7 @@ def _empty(tensor: Tensor) -> Call:
 
 
 def _full(tensor: Tensor) -> Call | None:
-    """The call that makes a tensor of one number all over; None for another one."""
+    """Returns a call that makes a tensor of one number; None if its elements differ."""
     call = filled(tensor)
     if call is None or len(call.args) != 1 or not isinstance(call.args[0], tuple):
         return call
@@ -176,7 +176,7 @@ def _full(tensor: Tensor) -> Call | None:
 
 
 def _written(module: nn.Module, name: str, tensor: Tensor, value: Argument) -> Call:
-    """The expression of a parameter or buffer with a value."""
+    """Returns the expression of a parameter or buffer with a value."""
     if name in module._parameters:
         options = {} if tensor.requires_grad else {"requires_grad": False}
         return Call("torch.nn:Parameter", (value,), options)

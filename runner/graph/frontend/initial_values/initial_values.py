@@ -1,7 +1,7 @@
-"""First values of weights, as expressions and calls of the IR: from what was recorded of them.
+"""Initial values of weights as expressions and calls of the IR, from recorded calls.
 
-What cannot be done again is written down: as a constant, with a note where it depends on random
-numbers, since it is then the same for every seed.
+A value whose calls cannot be repeated is written as a constant, with a note if it is random, since
+it is then the same for every seed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ TensorKey = tuple[int, str]  # the id of a module, and the name of a tensor of i
 @final
 @dataclass(frozen=True)
 class First:
-    """The first value of a parameter or buffer: an expression, None for one that a start gives;
+    """The initial value of a parameter or buffer: an expression, None if a start sets it;
     `order` is when it was made, on the clock of the recording."""
 
     value: Argument = None
@@ -43,10 +43,10 @@ class First:
 
 @final
 class FirstValues:
-    """The first values of all weights of a model.
+    """The initial values of all weights of a model.
 
-    `constant` writes down what a tensor of a module holds. Units are made while this is asked for
-    their weights; `places` is for when all are there.
+    `constant` writes what a tensor of a module holds. Weights are described while units are made;
+    `places` are known once all are.
     """
 
     def __init__(
@@ -62,22 +62,20 @@ class FirstValues:
         self._constant = constant
         self._say = say
         self._fills: dict[TensorKey, list[Fill]] = {}
-        self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with the start
-        self._origins: list[tuple[nn.Module, str, Made]] = []  # to be given by a start
+        self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with them
+        self._origins: list[tuple[nn.Module, str, Made]] = []  # to be set by starts
         self._fixed: set[TensorKey] = set()
         self._above_filled: list[tuple[nn.Module, str, Fill]] = []  # buffers that others fill
         self._shared = SharedStorage(model, say)
-        self._given: dict[
-            TensorKey, nn.Module
-        ] = {}  # where layers get other data, by their tensors
+        self._given: dict[TensorKey, nn.Module] = {}  # modules that replace data of layers
         for module in model.modules():
             for fill in _fills_of(module):
                 self._fills.setdefault((id(fill.owner), fill.name), []).append(fill)
 
-    # Weights of units that are taken apart
+    # Weights of units whose classes are written out
 
     def parameter(self, module: nn.Module, name: str, tensor: Tensor) -> First:
-        """The first value of a parameter of a module."""
+        """Returns the initial value of a parameter of a module."""
         made = self._origin(module, name, tensor)
         fills = self._effective(module, name)
         if isinstance(made, Owned):
@@ -93,8 +91,8 @@ class FirstValues:
         return self._as_constant(module, name, tensor)
 
     def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> First:
-        """The first value of a buffer of a module: as a constant, unless it is random or in the
-        memory of a parameter. What a module above fills, that one's start gives."""
+        """Returns the initial value of a buffer of a module: a constant, unless it is random or
+        shares memory with a parameter. If a module above fills it, a start there sets it."""
         record = record_of(module)
         made = _origin(module, name)
         shares = isinstance(made, Owned) and isinstance(_tensor(made), nn.Parameter)
@@ -129,7 +127,7 @@ class FirstValues:
         return First(self._constant(module, name, tensor))
 
     def fix(self, module: nn.Module, name: str, tensor: Tensor) -> None:
-        """A tensor starts from a constant, whatever fills it."""
+        """Makes a tensor start from a constant, whatever fills it."""
         self._fixed.add((id(module), name))
         self._warn(module, name, tensor)
         self._shared.lost(module, name, tensor)
@@ -137,7 +135,7 @@ class FirstValues:
     def _check_numbers(
         self, module: nn.Module, name: str, tensor: Tensor, fills: Sequence[Fill], made: Made | None
     ) -> None:
-        """Say so where numbers among the arguments of calls are random, for all one knows."""
+        """Warns if numbers among the arguments of calls may be random."""
         whole = [fill for fill in fills if fill.whole][-1:]
         calls: list[Made | Fill] = [*whole]
         if made is not None and not calls:
@@ -149,7 +147,7 @@ class FirstValues:
             self._warn(module, name, tensor)
 
     def _warn(self, module: nn.Module, name: str, tensor: Tensor) -> None:
-        """Say so where a constant stands for random numbers."""
+        """Warns if a constant replaces random numbers."""
         record = record_of(module)
         if record is None:
             if tensor.numel() > 1 and not bool((tensor == tensor.flatten()[0]).all()):
@@ -189,7 +187,7 @@ class FirstValues:
         if fill.target == "operator:setitem" and all(
             any(made.random for made in calls_in(arg)) for arg in fill.args
         ):
-            return False  # Python draws what stands on the right first
+            return False  # Python evaluates the right-hand side first
         try:
             self._written(fill, {})
         except GraphError:
@@ -199,7 +197,7 @@ class FirstValues:
     # Starts
 
     def settle(self, places: UnitPlaces) -> None:
-        """Decide on the tensors that layers made for themselves; all units are there."""
+        """Decides how tensors of layers are filled; all units are made."""
         self.places = places
         for module in self._model.modules():
             unit, inside = places.get(id(module), (None, ""))
@@ -247,7 +245,7 @@ class FirstValues:
     def _copy(
         self, scope: nn.Module, module: nn.Module, name: str, made: Made, *, set_data: bool = False
     ) -> bool:
-        """Have a tensor filled with a value; False when it cannot be written down."""
+        """Adds a start that sets a tensor to a value; returns False if it cannot be written."""
         unit, inside = self.places.get(id(module), (None, ""))
         try:
             value = call_of(made, self._literals, self.places)
@@ -261,11 +259,11 @@ class FirstValues:
         return True
 
     def _is_outside(self, fill: Fill, unit: Unit) -> bool:
-        """Whether a fill is not what the constructor of a unit does."""
+        """Whether a fill is not part of the constructor of a unit."""
         return self.places.get(id(fill.scope), (None, ""))[0] is not unit
 
     def _above(self, unit: Unit) -> nn.Module | None:
-        """The module that holds a unit, and has a constructor to be written."""
+        """Returns the module that holds a unit, and whose constructor is written."""
         for module in self._model.modules():
             for child in module.children():
                 if self.places.get(id(child), (None, ""))[0] is unit:
@@ -273,7 +271,7 @@ class FirstValues:
         return None
 
     def starts(self, module: nn.Module) -> Iterator[Start]:
-        """The calls of a constructor that fill weights of units."""
+        """Yields the calls in the constructor of a module that fill weights of units."""
         found = [*self._more.get(id(module), ())]
         for fill in _fills_of(module):
             unit, inside = self.places.get(id(fill.owner), (None, ""))
@@ -303,7 +301,8 @@ class FirstValues:
 
 
 def _given(unit: Unit, name: str, value: Argument, *, set_data: bool) -> Start:
-    """A start that gives a tensor a value; with `set_data`, one of another shape or type."""
+    """Returns a start that sets a tensor to a value; with `set_data`, one of any shape and
+    dtype."""
     if set_data:
         return Start(unit, name, SET, (value,))
     return Start(unit, name, ".copy_", (value,))
@@ -325,7 +324,7 @@ def _tensor(owned: Owned) -> Tensor:
 
 
 def place_of(module: nn.Module, order: int) -> tuple[int, int]:
-    """The place in the constructor of a module of a time on the clock of the recording."""
+    """Returns the place in the constructor of a module for a time on the clock of the recording."""
     record = record_of(module)
     before = sum(1 for child in module._modules.values() if _is_before(child, order))
     return before, order - (0 if record is None else record.order)

@@ -1,4 +1,4 @@
-"""Parameters and buffers as the graph has them: shapes, first values, and which are one."""
+"""Parameters and buffers of units: shapes, initial values, and ties."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,7 +35,7 @@ class Weights:
         self.first = FirstValues(model, literals, self._constant, notes.say)
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
-        """Give a unit the parameters and buffers of its module."""
+        """Adds the parameters and buffers of a module to its unit."""
         unit.parameters = {
             name: self._parameter(module, name, weight)
             for name, weight in module._parameters.items()
@@ -43,7 +43,7 @@ class Weights:
         unit.buffers = {n: self._buffer(module, n, b) for n, b in module._buffers.items()}
 
     def settle(self, places: UnitPlaces) -> None:
-        """Find out who fills what; `places` says where modules stand."""
+        """Decides what fills each weight; `places` are the units of modules."""
         self.first.settle(places)
         missing = [*self._missing(places)]
         filled = {
@@ -57,7 +57,7 @@ class Weights:
                 self._keep(module, unit, name, tensor)
 
     def _missing(self, places: UnitPlaces) -> Iterator[tuple[nn.Module, Unit, str, Tensor]]:
-        """Parameters and buffers without a first value of their own."""
+        """Yields parameters and buffers without an initial value of their own."""
         tied = {path for path, _ in self.ties()}
         for module in self.model.modules():
             unit, _ = places.get(id(module), (None, ""))
@@ -72,7 +72,7 @@ class Weights:
                     yield module, unit, name, tensor
 
     def _keep(self, module: nn.Module, unit: Unit, name: str, tensor: Tensor) -> None:
-        """Write down what a tensor holds that nothing would fill."""
+        """Writes the current value of a tensor that nothing fills."""
         weights = unit.parameters if name in unit.parameters else unit.buffers
         weight = weights[name]
         if weight is not None:
@@ -86,7 +86,7 @@ class Weights:
             )
 
     def starts(self, module: nn.Module) -> list[Start]:
-        """The calls that fill weights once a module is built."""
+        """Returns the calls that fill weights once a module is built."""
         return [*self.first.starts(module)]
 
     def _parameter(self, module: nn.Module, name: str, weight: Tensor | None) -> Weight | None:
@@ -109,7 +109,7 @@ class Weights:
         return Weight(*kind, first.value, _place(module, first))
 
     def _constant(self, module: nn.Module, name: str, tensor: Tensor) -> Argument:
-        """What a tensor holds, written down."""
+        """Returns the current value of a tensor as a constant."""
         if (call := filled(tensor)) is not None:
             return call
         if tensor.numel() <= SMALL:
@@ -120,7 +120,8 @@ class Weights:
         return Stored(key)
 
     def ties(self) -> Iterator[tuple[str, str]]:
-        """Parameters that are one tensor in two modules, with the first of their paths."""
+        """Yields parameters that are one tensor in several modules, with the first of their
+        paths."""
         first: dict[int, str] = {}
         for path, module in self.model.named_modules():
             for name, weight in module._parameters.items():
@@ -135,5 +136,5 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def _place(module: nn.Module, first: First) -> tuple[int, int] | None:
-    """When a weight that draws random numbers is made."""
+    """Returns when a weight that draws random numbers is made; None for other weights."""
     return None if first.order is None else place_of(module, first.order)

@@ -1,4 +1,4 @@
-"""Calls that made tensors, and changed them, as they were recorded, written as those of the IR."""
+"""Recorded calls that made or changed tensors, as calls of the IR."""
 
 import operator
 import re
@@ -16,18 +16,18 @@ from runner.nested import rebuild
 from runner.nn.recording.initial_values import Made, Owned
 from runner.operators import is_random
 
-UnitPlaces = Mapping[int, tuple[Unit, str]]  # by the id of a module: its unit, and its path inside
+UnitPlaces = Mapping[int, tuple[Unit, str]]  # by id of module: unit, path inside
 
-_OPERATOR = re.compile(r"\.__(r(?!shift__))?(\w+?)__")  # a method that is an operator
+_OPERATOR = re.compile(r"\.__(r(?!shift__))?(\w+?)__")  # a special method of an operator
 _OLD_NAMES = {"div": "truediv", "and": "and_", "or": "or_", "not": "not_"}
 _IN_PLACE = {"iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "div_", "idiv": "div_",
              "ipow": "pow_", "ifloordiv": "floor_divide_", "imod": "remainder_",
              "iand": "bitwise_and_", "ior": "bitwise_or_", "ixor": "bitwise_xor_"}  # fmt: skip
-_LARGEST = 1 << 20  # numbers in a tensor that is made again, to see whether it comes out the same
+_LARGEST = 1 << 20  # elements of a tensor that is computed again for comparison
 
 
 def draws_of(made: Made) -> Iterator[int]:
-    """When the random numbers of a value were drawn."""
+    """Yields when the random numbers of a value were drawn."""
     if is_random(made.target):
         yield made.order
     for inner in made.inner():
@@ -35,8 +35,8 @@ def draws_of(made: Made) -> Iterator[int]:
 
 
 def gives(made: Made, tensor: Tensor) -> bool:
-    """Whether the expression of a buffer, evaluated, still gives what the buffer holds. Memory that
-    nothing was written to may hold it by chance."""
+    """Whether the expression of a buffer still evaluates to its current value. Uninitialized
+    memory may be equal by chance."""
     if made.random or tensor.numel() > _LARGEST or "empty" in made.target:
         return False
     try:
@@ -48,7 +48,7 @@ def gives(made: Made, tensor: Tensor) -> bool:
 
 
 def in_place(target: str) -> str:
-    """The method that an operator like `*=` is."""
+    """Returns the method for an augmented assignment such as `*=`."""
     name = _IN_PLACE.get(target.strip("._"))
     return f".{name}" if name and target.endswith("__") else target
 

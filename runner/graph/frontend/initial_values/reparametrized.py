@@ -1,6 +1,6 @@
-"""First values and re-parametrizations of one weight, in the order in which they came.
+"""Orders initial values and re-parametrizations of weights.
 
-What a layer is wrapped in is a part of the expression that builds it, so every fill comes after it.
+Re-parametrizations are part of the expression that builds a layer, so every fill comes after them.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from runner.nn.recording.record import record_of
 
 
 def put_in_order(units: Mapping[Unit, nn.Module], notes: ConversionNotes) -> None:
-    """Have starts of re-parametrized weights do what was done before, or say that they do not."""
+    """Adapts starts of re-parametrized weights that were filled before, or notes that they
+    differ."""
     for above, module in units.items():
         record = record_of(module)
         began = 0 if record is None else record.order
@@ -36,7 +37,7 @@ def put_in_order(units: Mapping[Unit, nn.Module], notes: ConversionNotes) -> Non
 def _ordered(
     start: Start, layer: nn.Module, order: int | None, notes: ConversionNotes
 ) -> list[Start]:
-    """What takes the place of a start that fills a tensor of a layer at a time."""
+    """Returns the replacement of a start that fills a tensor of a layer at a time."""
     inside, _, name = start.name.rpartition(".")
     owner: Any = layer.get_submodule(inside)
     if isinstance(owner, ParametrizationList):
@@ -56,7 +57,7 @@ def _ordered(
 
 
 def _magnitude(start: Start, inside: str, dim: int) -> Start:
-    """The other half of a weight that was filled before it was normalized."""
+    """Returns the start for the magnitude of a weight that was filled before it was normalized."""
     direction = held(start.unit, f"{inside}.original1")
     norm = Call("torch:norm_except_dim", (direction, 2, dim))
     return Start(start.unit, f"{inside}.original0", ".copy_", (norm,), place=start.place)

@@ -1,4 +1,4 @@
-"""Parameters and buffers that lie in the memory of others, as starts: `q.data = p.data`."""
+"""Parameters and buffers that share the storage of others (`q.data = p.data`), as starts."""
 
 from collections.abc import Callable, Iterator
 from typing import final
@@ -14,10 +14,9 @@ from runner.nn.recording.tensor_history import geometry_of, storage_of
 
 @final
 class SharedStorage:
-    """Which tensors of a model are in the memory of which, and where that is written.
+    """The tensors of a model that share storage, and the starts that restore this.
 
-    They are given their memory when everything else is filled, so it does not matter which of the
-    two a fill was written for.
+    Storage is shared after everything is filled, so fills may be written for either tensor.
     """
 
     def __init__(self, model: nn.Module, say: Callable[[nn.Module, str], None]) -> None:
@@ -25,7 +24,7 @@ class SharedStorage:
         self._say = say
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._found: list[tuple[nn.Module, str, Owned]] = []
-        self._known: set[int] = set()  # parameters that were met, by id
+        self._known: set[int] = set()  # ids of visited parameters
         self._starts: dict[int, list[Start]] = {}  # by the id of the module with the start
         self._owners: dict[int, list[tuple[nn.Module, str, Tensor]]] = {}  # by storage
         for module in model.modules():
@@ -34,7 +33,8 @@ class SharedStorage:
                 found.append((module, name, tensor))
 
     def add(self, module: nn.Module, name: str, tensor: Tensor, owner: Owned) -> None:
-        """A tensor is in the memory of another; a parameter that is that one is a tie."""
+        """Records that a tensor shares the storage of another; the same parameter is a tie
+        instead."""
         if isinstance(tensor, nn.Parameter):
             if getattr(owner.owner, owner.name) is tensor or id(tensor) in self._known:
                 return
@@ -42,8 +42,7 @@ class SharedStorage:
         self._found.append((module, name, owner))
 
     def first(self, module: nn.Module, name: str, tensor: Tensor) -> Owned | None:
-        """The first tensor of the model in a memory that another takes up, too, just as it lies;
-        None if that is this one."""
+        """Returns the first tensor with the same storage and geometry; None if it is this one."""
         for other, theirs, held_there in self._owners[storage_of(tensor)]:
             if geometry_of(held_there) == geometry_of(tensor):
                 same = (other, theirs) == (module, name) or held_there is tensor
@@ -51,7 +50,7 @@ class SharedStorage:
         return None
 
     def lost(self, module: nn.Module, name: str, tensor: Tensor) -> None:
-        """A tensor is written with memory of its own: say so if it shared some."""
+        """Warns if a tensor that is written with storage of its own shared some."""
         for other, theirs, held_there in self._owners.get(storage_of(tensor), ()):
             alike = geometry_of(held_there) == geometry_of(tensor)
             if not alike and _overlap(held_there, tensor):
@@ -65,7 +64,7 @@ class SharedStorage:
                 return
 
     def settle(self, places: UnitPlaces, given: dict[tuple[int, str], nn.Module]) -> None:
-        """Write the starts; `given` are modules in whose constructors an owner gets other data."""
+        """Makes the starts; `given` are modules whose constructors replace data of an owner."""
         for module, name, owner in self._found:
             unit, inside = places.get(id(module), (None, ""))
             source, path = places.get(id(owner.owner), (None, ""))
@@ -78,11 +77,12 @@ class SharedStorage:
             self._starts.setdefault(id(self._above(inner, places)), []).append(start)
 
     def starts(self, module: nn.Module) -> Iterator[Start]:
-        """The starts at the end of the constructor of a module."""
+        """Yields the starts at the end of the constructor of a module."""
         yield from self._starts.get(id(module), ())
 
     def _above(self, modules: list[nn.Module], places: UnitPlaces) -> nn.Module:
-        """The innermost module that holds some, and has a constructor to be written."""
+        """Returns the innermost module that contains all of these, and whose constructor is
+        written."""
         names = [self._paths[id(module)].split(".") for module in modules]
         common: list[str] = []
         for parts in zip(*names, strict=False):
@@ -98,13 +98,13 @@ class SharedStorage:
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether the spans of two tensors in one storage meet."""
+    """Whether the spans of two tensors in one storage overlap."""
     (start, end), (first, last) = _span(one), _span(other)
     return start < last and first < end
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
-    """The first byte of a tensor in its storage, and the one after its last."""
+    """Returns the first byte of a tensor in its storage, and the end."""
     if tensor.numel() == 0 or tensor.is_meta:
         return 0, 0
     strides = zip(tensor.shape, tensor.stride(), strict=True)

@@ -1,4 +1,5 @@
-"""TorchScript: compiles a model's methods and lowers them to functions of the graph.
+"""TorchScript front end: compiles the methods of a model and lowers them to functions of the IR.
 
-All that knows TorchScript's types, schemas and nodes is here.
+All code that depends on TorchScript's types, schemas and nodes is here; nothing here may import
+from the rooms of a graph above (transforms, channels).
 """

@@ -1,5 +1,5 @@
-"""Choices that may give something else than TorchScript was told, so that a test of what they
-give, which it leaves out, would have had another outcome."""
+"""Choices whose candidates return other types than TorchScript assumed, so that a test of the
+result, which it folded, may have another outcome."""
 
 import inspect
 from typing import Any
@@ -11,11 +11,12 @@ from runner.graph.frontend.torchscript.module_type import CompiledType
 
 
 def gives_more(model: nn.Module, types: dict[int, CompiledType]) -> bool:
-    """Whether there is such a choice in a model that was read."""
+    """Whether a compiled model has such a choice."""
     return any(_is_unsure(m, types) for m in model.modules() if is_choice(type(m)))
 
 
 def _is_unsure(choice: Any, types: dict[int, CompiledType]) -> bool:
+    """Whether a choice may return a type that TorchScript did not assume."""
     if choice.kind == "InputChoice":
         facts = choice.facts()
         chosen = facts["chosen"] if facts["choice"] is None else facts["choice"].chosen
@@ -27,7 +28,7 @@ def _is_unsure(choice: Any, types: dict[int, CompiledType]) -> bool:
 
 
 def _result(module: nn.Module, types: dict[int, CompiledType]) -> str | None:
-    """The type that a module gives, to TorchScript; None where nothing says it."""
+    """Returns the return type of a module to TorchScript; None if nothing declares it."""
     found = types[id(module)]
     if not found.has("forward"):
         return None
@@ -39,7 +40,7 @@ def _result(module: nn.Module, types: dict[int, CompiledType]) -> str | None:
 
 
 def _says(module: nn.Module) -> bool:
-    """Whether the source says what a forward gives; that of torch's layers does not have to."""
+    """Whether the source declares the return type of a forward; torch's layers need not."""
     if type(module).__module__.startswith("torch.nn."):
         return True
     signature = inspect.signature(type(module).forward)

@@ -1,4 +1,4 @@
-"""Stand-ins that need more than a class: for choices of modules, and for values that are called."""
+"""Stubs that are specific to an object: of choices of modules, and of values that are called."""
 
 import functools
 import inspect
@@ -16,12 +16,12 @@ from runner.nn.expression import Expression
 
 
 def is_choice(cls: type[nn.Module]) -> bool:
-    """Whether modules of a class are choices of modules."""
+    """Whether a class is one of choices of modules."""
     return getattr(cls, "kind", "") in ("LayerChoice", "Repeat", "InputChoice", "Cell")
 
 
 def open_stub(module: nn.Module) -> type[nn.Module]:
-    """A stub of a choice of modules, which itself takes anything: as its first candidate."""
+    """Returns a stub of a choice of modules with the signature of its first candidate."""
     cls = type(module)
     kind = getattr(cls, "kind", "")
     first = module if kind == "Cell" else _first_candidate(module)
@@ -36,7 +36,7 @@ def open_stub(module: nn.Module) -> type[nn.Module]:
 
 
 def _forwards_of_cell(cell: nn.Module) -> list[FunctionType]:
-    """The two ways to call a cell: with a list, and with its inputs one by one."""
+    """Returns the two signatures of a cell: with a list, and with its inputs one by one."""
     count = cell.facts()["num_predecessors"]  # type: ignore[operator]
     apart: list[Typed] = [
         (f"input{i}", torch.Tensor, inspect.Parameter.empty) for i in range(count)
@@ -47,7 +47,7 @@ def _forwards_of_cell(cell: nn.Module) -> list[FunctionType]:
 
 
 def _result_of_cell(cell: nn.Module) -> Any:
-    """The type that a Cell gives: what its postprocessor says, else a Tensor."""
+    """Returns the return type of a Cell: that of its postprocessor, else Tensor."""
     post: Any = getattr(cell, "postprocessor", None)
     if post is None:
         return torch.Tensor
@@ -55,7 +55,7 @@ def _result_of_cell(cell: nn.Module) -> Any:
 
 
 def _first_candidate(module: nn.Module) -> nn.Module:
-    """The candidate whose forward says what a choice takes."""
+    """Returns the candidate whose forward has the signature of a choice."""
     first = next(iter(module.children()), None)
     while first is not None and is_choice(type(first)) and getattr(first, "kind", "") != "Cell":
         first = next(iter(first.children()), None)
@@ -63,7 +63,8 @@ def _first_candidate(module: nn.Module) -> nn.Module:
 
 
 def called_values(module: nn.Module) -> list[str]:
-    """Attributes of a module that hold a value, and that its class calls: `self.width()`."""
+    """Returns the names of attributes that hold a value, and that the class calls:
+    `self.width()`."""
     kinds = (int, float, str, tuple, list, dict, Expression)
     own = vars(module)
     cls: Any = type(module)
@@ -72,7 +73,7 @@ def called_values(module: nn.Module) -> list[str]:
 
 @functools.cache
 def _called(cls: type) -> frozenset[str]:
-    """Names that are called without arguments in the source of a class."""
+    """Returns the names that the source of a class calls without arguments."""
     found: set[str] = set()
     for owner in cls.__mro__:
         if not owner.__module__.startswith(("torch.", "builtins")):
@@ -82,14 +83,15 @@ def _called(cls: type) -> frozenset[str]:
 
 
 def stand_in(name: str, value: Any) -> nn.Module:
-    """A module in place of a plain value that is called: its forward gives such a value."""
+    """Returns a module that replaces a value that is called: its forward returns such a value."""
     body = {"forward": function([], _type_of(value)), "stands_for": name}
     made: nn.Module = type("Value", (nn.Module,), body)()
     return made
 
 
 def _type_of(value: Any) -> Any:
-    """The type of a plain value, as an annotation; that of its base for a callable likeness."""
+    """Returns the annotation for a plain value; for a callable likeness of one, that of its
+    base."""
     if isinstance(value, tuple):
         return types.GenericAlias(tuple, tuple(map(_type_of, value)))
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What a script function or method declares, as its source has it: names, defaults, annotations."""
+"""Declarations of functions and methods as in the source: names, defaults and annotations."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ from runner.graph.ir.node import Parameter
 def parameters(
     arguments: Sequence[Any], python: Any, literals: Literals, *, method: bool = True
 ) -> list[Parameter]:
-    """The parameters of a function, with the defaults and annotations of its source."""
+    """Returns the parameters of a function, with the defaults and annotations of its source."""
     known = parameters_of(python)
     made = []
     for argument in arguments:
@@ -41,8 +41,8 @@ _WORDS = (
 
 
 def annotation(kind: Any, source: Any = None) -> str:
-    """A type as the source has it; "" for classes, which would have to be imported. What the
-    source has tells a dtype from the number that TorchScript takes it for."""
+    """Returns a type as in the source; "" for classes, which would have to be imported. The
+    annotation of the source distinguishes a dtype from the number it is to TorchScript."""
     text: str = kind.annotation_str
     if "__torch__" in text or "." in text:
         return ""
@@ -59,7 +59,7 @@ def annotation(kind: Any, source: Any = None) -> str:
 
 
 def function_target(python: Any, name: str) -> str:
-    """The target for a function that was found under a name."""
+    """Returns the target of a function that was found under a name."""
     try:
         target = reference(python)
     except GraphError:
@@ -69,5 +69,5 @@ def function_target(python: Any, name: str) -> str:
     home, _, own = target.partition(":")
     public = own.removeprefix("_")
     if home == "torch.nn.functional" and own != public and hasattr(nn.functional, public):
-        return f"{home}:{public}"  # what a function that returns indices or not comes down to
+        return f"{home}:{public}"  # the variant of a pool that returns no indices
     return target

@@ -1,4 +1,4 @@
-"""What TorchScript says of a module that it cannot read, as one line for who wrote the module."""
+"""Turns TorchScript's errors into one line for the author of the module."""
 
 import inspect
 import itertools
@@ -29,8 +29,8 @@ _LOST = re.compile(r"Expected at most \d+ arg|Keyword argument \w+ unknown")
 
 
 def problem_of(error: BaseException, callees: Iterable[type[nn.Module]] = ()) -> str:
-    """Where TorchScript stopped, and why. `callees` are the classes of what the module may call:
-    one that takes *args is to blame for what TorchScript says of its caller."""
+    """Returns where TorchScript stopped, and why. `callees` are the classes of modules that may
+    be called: an error about the arguments of a call is due to a callee that takes *args."""
     if isinstance(error, GraphError):
         return str(error).rstrip(".")
     text = str(error)
@@ -41,7 +41,7 @@ def problem_of(error: BaseException, callees: Iterable[type[nn.Module]] = ()) ->
 
 
 def _place(text: str) -> str:
-    """ "file.py:20: ", or nothing where torch's own source is meant."""
+    """Returns "file.py:20: "; "" for a place in torch's own source."""
     found = _FILE.search(text)
     if found is None or found[1].startswith(("<", str(Path(torch.__file__).parent))):
         return ""
@@ -49,7 +49,7 @@ def _place(text: str) -> str:
 
 
 def _reason(text: str) -> str:
-    """The first sentence that says what is wrong."""
+    """Returns the first sentence that says what is wrong."""
     first = next(_sentences(text), "")
     if found := _NO_TYPE.match(first):
         return f"self.{found[1]} is of the type {found[2]}, which TorchScript does not know"
@@ -74,14 +74,14 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _marked(text: str) -> Iterator[str]:
-    """What TorchScript points at in lines of the source."""
+    """Yields the parts of source lines that TorchScript marks."""
     for line, marker in itertools.pairwise(text.splitlines()):
         if marker.endswith("<--- HERE"):
             yield line[marker.index("~") :]
 
 
 def _blamed(text: str, callees: Iterable[type[nn.Module]]) -> str:
-    """What is wrong with a callee, whose stub takes less than its forward."""
+    """Returns what is wrong with a callee whose stub takes fewer arguments than its forward."""
     if not _LOST.search(text):
         return ""
     for cls in dict.fromkeys(callees):
@@ -91,7 +91,7 @@ def _blamed(text: str, callees: Iterable[type[nn.Module]]) -> str:
 
 
 def _rest(forward: Callable[..., Any]) -> str:
-    """The parameters of a forward that TorchScript has no like of."""
+    """Returns the variadic parameters of a forward, which TorchScript does not support."""
     kinds = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     parameters = inspect.signature(forward).parameters.values()
     return " and ".join(kinds[p.kind] + p.name for p in parameters if p.kind in kinds)

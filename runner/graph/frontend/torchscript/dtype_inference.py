@@ -1,5 +1,5 @@
-"""Which values hold a dtype or layout, which are numbers to TorchScript; lists and tuples of them,
-too."""
+"""Infers which values hold a dtype or layout, which are numbers to TorchScript, and which hold
+lists or tuples of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
@@ -20,8 +20,8 @@ OF_TENSORS = {"prim::dtype": "ScalarType", "prim::layout": "Layout"}  # attribut
 
 
 def enumerated(graph: Any, of_attribute: Callable[[Any], str]) -> dict[str, str]:
-    """What kind of number ("ScalarType", "Layout") values hold, or lists of them, by debug name;
-    for a tuple, the name and the place in it, as `part_of` has it."""
+    """Returns the enum ("ScalarType", "Layout") that values hold, or lists of it, by debug name;
+    for an item of a tuple, by `part_of`."""
     merges = _Merges()
     for v in graph.inputs():
         if "dtype" in v.debugName():
@@ -42,26 +42,26 @@ def enumerated(graph: Any, of_attribute: Callable[[Any], str]) -> dict[str, str]
 
 
 def part_of(v: Any, place: int) -> str:
-    """The name of what stands at a place of a tuple."""
+    """Returns the name of an item of a tuple."""
     return f"{v.debugName()}[{place}]"
 
 
 @final
 class _Merges:
-    """Values that hold the same, by name: a forest of them, and what some are known to hold."""
+    """Equivalence classes of values by name (union-find), and the enums of some of them."""
 
     def __init__(self) -> None:
         self.seeds: dict[str, str] = {}
         self._parent: dict[str, str] = {}
 
     def found(self) -> dict[str, str]:
-        """The names of all of which it is known, and what they hold."""
+        """Returns the enums of all names whose class has one."""
         names = {*self._parent, *self._parent.values(), *self.seeds}
         roots = {self._root(name): held for name, held in self.seeds.items()}
         return {name: roots[self._root(name)] for name in names if self._root(name) in roots}
 
     def join(self, a: Any, b: Any) -> None:
-        """Two values hold the same; a constant may be anything."""
+        """Merges the classes of two values; constants are left out."""
         if "prim::Constant" in (a.node().kind(), b.node().kind()):
             return
         if a.type().kind() == "TupleType":
@@ -86,7 +86,7 @@ class _Merges:
                 self.seeds[v.debugName()] = declared.wants
 
     def made(self, n: Any) -> None:
-        """The constructor of an object, such as a context manager."""
+        """A constructor of an object, such as a context manager."""
         owner, *values = n.inputs()
         if n.s("name") == "__init__" and (cls := class_of(owner)) is not None:
             self.call(constructor(cls), values)
@@ -111,12 +111,12 @@ class _Merges:
             self.join(n.output(), v)
 
     def item(self, n: Any) -> None:
-        """`xs[i]` is like the items of `xs`."""
+        """`xs[i]` is of the enum of `xs`."""
         if n.inputsAt(0).type().kind() == "ListType":
             self.join(n.output(), n.inputsAt(0))
 
     def like_items(self, n: Any) -> None:
-        """`x in xs`, `xs.append(x)`: x is like the items of `xs`."""
+        """`x in xs`, `xs.append(x)`: x is of the enum of `xs`."""
         if n.inputsAt(0).type().kind() == "ListType":
             self.join(n.inputsAt(0), n.inputsAt(1))
 
@@ -126,7 +126,7 @@ class _Merges:
                 self._same(part_of(n.output(), place), v.debugName())
 
     def apart(self, n: Any) -> None:
-        """A list or tuple, taken apart."""
+        """Unpacks a list or tuple."""
         owner = n.inputsAt(0)
         for place, v in enumerate(n.outputs()):
             if owner.type().kind() == "ListType":

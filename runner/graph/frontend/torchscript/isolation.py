@@ -1,8 +1,8 @@
-"""TorchScript without memory: what was compiled before, by whom ever, is not seen while a model is
-read, and what is compiled meanwhile is not seen afterwards.
+"""Isolates TorchScript's global state: what was compiled before is invisible while a model is
+compiled, and what is compiled then is invisible later.
 
-TorchScript keeps functions, classes and overloads that it has compiled for the whole process. Each
-reading has a compilation unit of its own, so that names and types are those of this model alone.
+TorchScript keeps compiled functions, classes and overloads for the whole process. Each conversion
+has a compilation unit of its own, so that names and types are those of one model.
 """
 
 import weakref
@@ -22,7 +22,7 @@ state: Any = _state
 
 @final
 class CompiledFunctions:
-    """The functions that are compiled in one reading, by their names there."""
+    """The functions compiled in one conversion, by their qualified names."""
 
     def __init__(self) -> None:
         self.unit: Any = torch._C.CompilationUnit()
@@ -30,7 +30,7 @@ class CompiledFunctions:
         self._python: dict[str, Any] = {}  # by qualified name
 
     def install(self, restore: ExitStack) -> None:
-        """Have TorchScript compile into this, until `restore` is closed."""
+        """Makes TorchScript compile into this unit until `restore` is closed."""
         overloads = {name: [*found] for name, found in internal._overloaded_fns.items()}
         for owner, name, value in (
             (state, "_python_cu", self.unit),
@@ -46,8 +46,9 @@ class CompiledFunctions:
             setattr(owner, name, value)
 
     def _overloads(self, declared: dict[str, Any]) -> Callable[[Any], Any]:
-        """How overloads of a function are found that were compiled already. Their declarations are
-        dropped by then, so that of those from before only the compiled ones are left."""
+        """Returns the lookup of overloads that are compiled already. TorchScript drops
+        declarations of overloads once they are compiled, so earlier ones are looked up as
+        compiled functions."""
         here = state._try_get_jit_cached_overloads
         old = state._jit_function_overload_caching
 
@@ -61,14 +62,14 @@ class CompiledFunctions:
         return overloads
 
     def note(self, function: Any, made: Any) -> None:
-        """Remember which function was compiled."""
+        """Records the Python function of a compiled one."""
         if isinstance(made, torch.jit.ScriptFunction):
             self._python[made.qualified_name] = function
 
     def python(self, qualname: str) -> Any:
-        """The function of Python's that has a name here; None where that is not known."""
+        """Returns the Python function of a qualified name; None if unknown."""
         return self._python.get(qualname)
 
     def find(self, qualname: str) -> Any:
-        """A compiled function, of this reading or from before; None if there is none."""
+        """Returns a compiled function, of this conversion or from before; None if there is none."""
         return self.unit.find_function(qualname) or self.before.find_function(qualname)

@@ -1,4 +1,4 @@
-"""Whether an object is what TorchScript takes it for: it compiles the class, and no object."""
+"""Whether objects agree with the types that TorchScript has of their classes."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ _BOUND = "__torch__.torch.classes"  # objects of C++
 
 
 def is_known(found: CompiledType, name: str, value: Any) -> bool:
-    """Whether all attributes of an object that a module has under a name are those that its class
-    declares to TorchScript, and of those types; True for what is no object of a user's class."""
+    """Whether an attribute of a module is an object whose attributes are those its class
+    declares to TorchScript, with these types. True for anything but objects of users' classes."""
     entry = None if found.concrete is None else found.concrete.get_attributes().get(name)
     if entry is None or entry[0].kind() != "ClassType":
         return True
@@ -23,6 +23,6 @@ def is_known(found: CompiledType, name: str, value: Any) -> bool:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type of TorchScript's."""
+    """Whether a value has a type of TorchScript."""
     found: Any = torch._C._jit_try_infer_type(value)
     return bool(found.success() and found.type().isSubtypeOf(kind))

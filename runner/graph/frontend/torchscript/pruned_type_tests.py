@@ -1,5 +1,5 @@
-"""Whether TorchScript left out a test of a type that it cannot decide: of an argument, where it did
-not read the caller, or of what a choice gives."""
+"""Tests of types that TorchScript folded although it could not know their outcome: those of
+arguments of methods whose callers were not compiled, and of results of choices."""
 
 import ast
 import inspect
@@ -18,16 +18,18 @@ from runner.graph.ir.node import Argument, Value
 
 
 def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False) -> str:
-    """Why what TorchScript read may be wrong when nobody checks the types of the arguments: it
-    took one to be of its annotated type, else a Tensor, and left out a test of it. "" if not.
-    The root is given what its annotations say, and tests of it that only refuse may be left out."""
+    """Returns why what was compiled may be wrong for arguments of any type: TorchScript takes them
+    to be of their annotated type, else Tensors, and folds tests of it. "" if it is right.
+
+    The root is called as its annotations say, and its tests that only raise may be folded.
+    """
     for function in found.functions.values():
         if line := _packs_argument(function):
             return f"{line}: it makes a list of an argument, which may be one already"
     for _, source in _sources(module, found):
         known = _of_one_type(source.definition.args)
         free = {a.arg for a in known if not is_root or a.annotation is None}
-        batch = {a.arg for a in source.definition.args.args[1:2] if is_root}  # which is never None
+        batch = {a.arg for a in source.definition.args.args[1:2] if is_root}  # never None
         for node in _without_checks(source.definition) if is_root else ast.walk(source.definition):
             subject = _subject(node)
             asked = free - batch if isinstance(node, ast.Compare) else free
@@ -38,8 +40,8 @@ def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False)
 
 
 def pruned_result(module: nn.Module, found: LoweredType) -> str:
-    """Why what TorchScript read may be wrong where a choice may give more than it was told: a
-    test of a value is in the source, and not in what was read. "" if there is none."""
+    """Returns why what was compiled may be wrong if a choice returns something of another type
+    than TorchScript assumed: a test in the source was folded. "" if it is right."""
     for function, source in _sources(module, found):
         kept = {n.line for n in function.nodes if n.target in _TESTS}
         for node in ast.walk(source.definition):
@@ -72,8 +74,8 @@ def _is_own(source: FunctionSource, subject: ast.expr) -> bool:
 
 
 def _packs_argument(function: Function) -> str:
-    """The line of a call that is given a list where the source, as TorchScript allows, has just a
-    parameter without annotation; "" for none."""
+    """Returns the line of a call with a list where the source, as TorchScript allows, passes a
+    parameter without annotation; "" if there is none."""
     inputs = zip(function.parameters, function.inputs, strict=True)
     free = {value for parameter, value in inputs if not parameter.annotation}
     for node in function.nodes:
@@ -88,7 +90,7 @@ def _values(argument: list[Argument]) -> set[Value]:
 
 
 def _without_checks(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but assertions, and branches that only raise."""
+    """Yields all nodes except those of assertions and of branches that only raise."""
     if isinstance(node, ast.If) and not node.orelse:
         if all(isinstance(statement, ast.Raise) for statement in node.body):
             return
@@ -100,7 +102,7 @@ def _without_checks(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:
-    """The arguments that TorchScript takes to be of just one type, so that a test is no test."""
+    """Yields the parameters that have just one type to TorchScript, which folds tests of it."""
     without = len(arguments.args) - len(arguments.defaults)
     defaults: list[ast.expr | None] = [*[None] * without, *arguments.defaults]
     pairs = [*zip(arguments.args, defaults, strict=True)][1:]
@@ -115,7 +117,7 @@ def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:
 
 
 def _subject(node: ast.AST) -> ast.expr | None:
-    """What a piece of source tests the type of; None if it is no such test."""
+    """Returns the expression whose type a node tests; None if it is no such test."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         return node.args[0] if name in ("isinstance", "is_tensor", "type") and node.args else None

@@ -1,4 +1,4 @@
-"""Takes out of modules what TorchScript would stumble over, and puts it back at the end."""
+"""Removes from modules what TorchScript cannot handle, and restores it."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 def prepare(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
-    """Take out of a module what TorchScript would stumble over."""
+    """Removes from a module what TorchScript cannot handle, until `restore` is closed."""
     own = module.__dict__
     before = {**own}
     changed = own.pop(KEY, None) is not None
@@ -35,7 +35,7 @@ def prepare(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
 
 
 def _check_open(module: nn.Module, name: str, value: Any) -> None:
-    """Raises GraphError for an open attribute whose value decides what TorchScript reads."""
+    """Raises GraphError for a symbolic attribute whose value affects what TorchScript compiles."""
     cls = type(module)
     final = torch._jit_internal.is_final(getattr(cls, "__annotations__", {}).get(name))
     if final or name in getattr(cls, "__constants__", ()):
@@ -54,14 +54,14 @@ def _check_open(module: nn.Module, name: str, value: Any) -> None:
 
 
 def _open_values(value: Any) -> list[Expression]:
-    """The expressions in a value."""
+    """Returns the expressions in a value."""
     found: list[Expression] = []
     replace_open(value, found.append)
     return found
 
 
 def _each_answer(expression: Expression) -> Iterator[Callable[[Choice], Any]]:
-    """For each candidate of each choice, the answers of the default model but that one."""
+    """Yields, for each candidate of each choice, the default answers except for this one."""
     yield lambda choice: choice.default
     for asked in expression.choices:
         for answer in getattr(asked, "candidates", ()):
@@ -73,7 +73,7 @@ def _answer_to(asked: Choice, answer: Any, choice: Choice) -> Any:
 
 
 def _put_back(own: dict[str, Any], before: dict[str, Any] | None, overloads: Any) -> None:
-    """Give a module its attributes back, in their order."""
+    """Restores the attributes of a module in their order."""
     if before is not None:
         own.clear()
         own.update(before)

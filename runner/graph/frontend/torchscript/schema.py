@@ -1,4 +1,4 @@
-"""What TorchScript's nodes, values and schemas say; they are `Any` to all who use them."""
+"""Access to TorchScript's nodes, values and schemas, which are `Any` to type checkers."""
 
 import ast
 import functools
@@ -16,9 +16,9 @@ from runner.errors import GraphError
 from runner.graph.frontend.references import parameters_of
 from runner.operators import CHANGES_CONTAINER
 
-FOREVER = 9223372036854775807  # the trip count of a `while`, and the end of an open slice
-HIDDEN = "_desugared_"  # what the names of variables begin with that the source does not have
-KEPT = f"{HIDDEN}kept"  # first in a print that the source does not have
+FOREVER = 9223372036854775807  # trip count of a `while`, and end of an open slice
+HIDDEN = "_desugared_"  # prefix of variables that are not in the source
+KEPT = f"{HIDDEN}kept"  # first argument of a print that is not in the source
 TYPES = {
     "ScalarType": ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
                    "complex32", "complex64", "complex128", "bool", "qint8", "quint8", "qint32",
@@ -28,7 +28,7 @@ TYPES = {
 }  # fmt: skip
 _KINDS = {"TensorType": "Tensor", "ListType": "List", "DictType": "Dict", "StringType": "String"}
 CHANGES_LIST = CHANGES_CONTAINER | {"add_", "_set_item", "Delete"}
-_PASSES_ON = frozenset(  # what gives a list or dict itself, or holds it
+_PASSES_ON = frozenset(  # return a list or dict itself, or hold it
     {"TupleConstruct", "ListConstruct", "DictConstruct", "unchecked_cast", "annotate",
      "unchecked_unwrap_optional", "_unwrap_optional"}
 )  # fmt: skip
@@ -43,19 +43,19 @@ _MANGLED = re.compile(r"\.___torch_mangle_\d+")
 @final
 @dataclass
 class Formal:
-    """An argument as a schema declares it."""
+    """A parameter as a schema declares it."""
 
     name: str
     has_default: bool
     default: Any
     by_name: bool
-    wants: str  # "ScalarType", "MemoryFormat", "Layout", or "" for no such number
-    size: int = 0  # of a list for which one number will do, too
-    is_out: bool = False  # whether the operator writes its result there
+    wants: str  # the enum: "ScalarType", "MemoryFormat", "Layout", or ""
+    size: int = 0  # of a list that may be given as one number
+    is_out: bool = False  # whether the operator writes its result to it
 
 
 def formal(argument: Any) -> Formal:
-    """What a schema says of an argument."""
+    """Returns the parameter for an argument of a schema."""
     text = str(getattr(argument, "real_type", argument.type))
     wants = next((name for name in TYPES if name in text), "")
     if not wants and text != "Tensor":
@@ -69,13 +69,13 @@ def formal(argument: Any) -> Formal:
 
 
 def class_of(v: Any) -> Any:
-    """The Python class of an object; None when it cannot be imported."""
+    """Returns the Python class of an object; None if it cannot be imported."""
     return resolve(demangled(v.type().annotation_str))
 
 
 @functools.cache
 def constructor(cls: type) -> tuple[Formal, ...]:
-    """The arguments that a class of Python's takes; none when that is not known."""
+    """Returns the parameters of the constructor of a Python class; none if unknown."""
     return tuple(
         Formal(p.name, p.default is not p.empty, p.default, p.kind is p.KEYWORD_ONLY,
                _wants_by_name(p.name))
@@ -84,6 +84,7 @@ def constructor(cls: type) -> tuple[Formal, ...]:
 
 
 def _wants_by_name(name: str) -> str:
+    """Returns the enum that a parameter takes by its name, or ""."""
     if "dtype" in name:
         return "ScalarType"
     return "MemoryFormat" if name == "memory_format" else ""
@@ -91,6 +92,7 @@ def _wants_by_name(name: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def operator_schema(text: str) -> tuple[Formal, ...]:
+    """Returns the parameters of an operator with this schema."""
     return tuple(map(formal, torch._C.parse_schema(text).arguments))
 
 
@@ -108,14 +110,14 @@ def _changes_first(schema: str) -> bool:
 
 
 def is_index(v: Any) -> bool:
-    """Whether a value is only used among the indices of tensors."""
+    """Whether a value is only used in indices of tensors."""
     return all(
         use.user.kind() == "prim::ListConstruct" and is_indices(use.user) for use in v.uses()
     )
 
 
 def is_indices(n: Any) -> bool:
-    """Whether a list is made to stand between the brackets behind a tensor."""
+    """Whether a list is only used as the index of a tensor."""
     return all(
         use.offset == 1 and use.user.kind() in ("aten::index", "aten::index_put_")
         for use in n.output().uses()
@@ -123,29 +125,29 @@ def is_indices(n: Any) -> bool:
 
 
 def line_of(n: Any) -> str:
-    """ "file.py:20", or "" when it is not known."""
+    """Returns the place of a node in the source, "file.py:20"; "" if unknown."""
     found = _FILE.search(n.sourceRange())
     if not found or found[1].startswith("<"):
-        return ""  # something that TorchScript itself wrote
+        return ""  # generated by TorchScript
     return f"{PurePath(found[1]).name}:{found[2]}"
 
 
 def marked(n: Any) -> tuple[str, int]:
-    """The source that a node is made of, from its first character to the end of the line; and how
-    much of that is marked, for a call what is called. "" when it is not known."""
+    """Returns the source of a node up to the end of the line, and the length of the part that
+    TorchScript marks, for a call the callee. ("", 0) if unknown."""
     marks = re.search(r"^(.*)\n( *)(~+) <--- HERE", n.sourceRange(), re.MULTILINE)
     return (marks[1][len(marks[2]) :], len(marks[3])) if marks else ("", 0)
 
 
 def called(n: Any) -> str:
-    """What a node calls, as its source has it: "math.floor", "x.floor"."""
+    """Returns the callee of a node in the source: "math.floor", "x.floor"."""
     text, length = marked(n)
     return text[:length]
 
 
 def is_of_math(n: Any) -> bool:
-    """Whether a node is a call of a function of `math`, which `**` is to TorchScript, too. Raises
-    GraphError for one of a tensor, whose operators it takes: they give tensors."""
+    """Whether a node is a call of a function of `math`, also for `**`. Raises GraphError for one
+    of a tensor, which TorchScript compiles to an operator: its result is a tensor."""
     name = n.kind().partition("::")[2]
     if name not in vars(math):
         return False
@@ -159,8 +161,8 @@ def is_of_math(n: Any) -> bool:
 
 
 def index_of(n: Any) -> ast.expr | None:
-    """The source between the brackets that a node is made of; None when it is not found, as where
-    it takes more than a line."""
+    """Returns the expression between the brackets of a node; None if it is not found, for
+    example if it spans several lines."""
     text, least = marked(n)
     for end in (least, *(at + 1 for at in range(least, len(text)) if text[at] == "]")):
         found = _parsed(text[:end])
@@ -181,35 +183,35 @@ def _parsed(text: str) -> ast.AST | None:
 
 @functools.lru_cache(maxsize=8192)
 def name_of(debug_name: str) -> str:
-    """What the source calls a value: "x" for "x.3", "" for "12"."""
+    """Returns the name of a value in the source: "x" for "x.3", "" for "12"."""
     name = debug_name.partition(".")[0]
     shown = name.isidentifier() and name != "self" and not name.startswith(HIDDEN)
     return name if shown else ""
 
 
 def kind_of(v: Any) -> str:
-    """ "Tensor", "List", "Dict", "String", or "" for any other type."""
+    """Returns "Tensor", "List", "Dict", "String", or "" for any other type."""
     return _KINDS.get(v.type().kind(), "")
 
 
 def plain_name(method: str) -> str:
-    """The name of a method without the number that an overload has behind it."""
+    """Returns the name of a method without the number of an overload."""
     return re.sub(r"__\d+$", "", method)
 
 
 def spoken(method: str) -> str:
-    """The name of a method; TorchScript calls that of a property `__name_getter`."""
+    """Returns the name of a method; TorchScript calls that of a property `__name_getter`."""
     return re.sub(r"^__(.+)_getter$", r"get_\1", method)
 
 
 def demangled(qualname: str) -> str:
-    """A name as Python has it."""
+    """Returns a qualified name as in Python."""
     return _MANGLED.sub("", qualname.removeprefix("__torch__."))
 
 
 def resolve(qualname: str) -> Any:
-    """What "a.b.C" names in the modules that are imported; None when nothing is found. TorchScript
-    calls what is in `__main__` by its name alone."""
+    """Returns what "a.b.C" refers to in the imported modules; None if nothing. TorchScript
+    refers to names of `__main__` without the module."""
     parts = qualname.split(".")
     if len(parts) == 1:
         return getattr(sys.modules.get("__main__"), qualname, None)
@@ -223,7 +225,7 @@ def resolve(qualname: str) -> Any:
 
 
 def named_tuple(v: Any) -> Any:
-    """The NamedTuple class that a value is of, or None. Raises GraphError when there is one that
+    """Returns the NamedTuple class of a value; None for a plain tuple. Raises GraphError if it
     cannot be imported."""
     text = v.type().annotation_str
     if text.startswith(("Tuple", "tuple")):
@@ -235,12 +237,12 @@ def named_tuple(v: Any) -> Any:
 
 
 def once(v: Any) -> bool:
-    """Whether just one argument is this value."""
+    """Whether a value is used exactly once."""
     return len(v.uses()) == 1
 
 
 def may_nest(n: Any) -> bool:
-    """Whether a list or dict may stand right where it is used: it has one use, in the same block,
+    """Whether a list or dict may be written where it is used: it has one use, in the same block,
     which does not change it."""
     uses = n.output().uses()
     if len(uses) != 1:
@@ -257,7 +259,7 @@ def may_nest(n: Any) -> bool:
 
 
 def reads_only(v: Any) -> bool:
-    """Whether a size is only read, so that a `torch.Size` will do where TorchScript has a list."""
+    """Whether a size is only read, so that `torch.Size` is as good as the list TorchScript has."""
     for use in v.uses():
         kind = use.user.kind()
         if kind in _READS_SHAPE:
@@ -279,7 +281,7 @@ def reads_only(v: Any) -> bool:
 
 
 def walk(nodes: Iterable[Any]) -> Iterator[Any]:
-    """Nodes and all in their blocks."""
+    """Yields nodes and those in their blocks."""
     for n in nodes:
         yield n
         for block in n.blocks():

@@ -1,4 +1,4 @@
-"""How Python spells an operator of PyTorch's: by rules over what exists there, not per operator."""
+"""The Python spelling of PyTorch operators, by rules over what exists in PyTorch."""
 
 import builtins
 import functools
@@ -33,22 +33,23 @@ METHOD_IN_PLACE = {
     "lshift": "__ilshift__", "rshift": "__irshift__",
 }  # fmt: skip
 AUGMENTED = {method: f"i{name}" for name, method in METHOD_IN_PLACE.items()}
-_METHOD = type(torch.Tensor.add)  # those implemented in C take an operator's arguments as they are
+_METHOD = type(torch.Tensor.add)  # methods in C take the arguments of their operator
 _BUILTIN_FUNCTION = types.BuiltinFunctionType
 _FAMILIES = ("fft", "linalg", "special")
-_LISTS = frozenset({"einsum", "meshgrid"})  # in Python, but take the list of their operands too
+_LISTS = frozenset({"einsum", "meshgrid"})  # written in Python, but take a list of operands, too
 _ALIASES = {"split_sizes": "split_size"}
 
 
 def operator_of(name: str, count: int) -> str | None:
-    """The function of Python's `operator` that an operator with this many arguments is."""
+    """Returns the function of Python's `operator` for an operator with `count` arguments, if
+    any."""
     return (_BINARY if count == 2 else _UNARY if count == 1 else {}).get(name)
 
 
 @functools.lru_cache(maxsize=4096)
 def spelled(name: str, first: str, names: tuple[str, ...]) -> Spelling:
-    """How to call an operator whose first argument is of a kind ("Tensor", "List", "Dict",
-    "String", "" for others) and whose arguments have these names."""
+    """Returns how to call an operator whose first argument is of a kind ("Tensor", "List",
+    "Dict", "String", "" for others) and whose parameters have these names."""
     if name in _BUILTIN and len(names) == 1:
         return "call_function", f"builtins:{_BUILTIN[name]}"
     if first == "Tensor":
@@ -63,8 +64,8 @@ def spelled(name: str, first: str, names: tuple[str, ...]) -> Spelling:
 
 
 def with_out(name: str, written: Sequence[str]) -> Spelling:
-    """How to call an operator that writes to tensors given under these names; "" where it has no
-    function of torch with `out`."""
+    """Returns how to call an operator that writes its result to the parameters `written`; "" as
+    target if torch has no such function with `out`."""
     is_there = isinstance(getattr(torch, name, None), _BUILTIN_FUNCTION) and [*written] == ["out"]
     return "call_function", f"torch:{name}" if is_there else ""
 
@@ -89,7 +90,7 @@ def _is_method(name: str, names: tuple[str, ...]) -> bool:
 
 
 def _agrees(function: types.FunctionType, names: tuple[str, ...]) -> bool:
-    """Whether a function written in Python takes arguments of these names, in this order."""
+    """Whether a function written in Python has parameters of these names, in this order."""
     own = inspect.signature(function).parameters
     if any(p.kind is p.VAR_POSITIONAL for p in own.values()):
         return False
@@ -98,8 +99,7 @@ def _agrees(function: types.FunctionType, names: tuple[str, ...]) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def takes_several(name: str) -> bool:
-    """Whether it is a function of torch's that takes tensors one by one, which operators take as a
-    list."""
+    """Whether a function of torch takes tensors one by one that its operator takes as a list."""
     found = getattr(torch, name, None)
     if not isinstance(found, types.FunctionType) or name in _LISTS:
         return False

@@ -1,8 +1,7 @@
-"""Stubs: classes that stand in for a module's own while its parent is read.
+"""Stubs: classes that replace those of modules while their parents are compiled.
 
-A stub has the forward of the class it stands for, by signature, and a body that only raises; what
-calls the module then has an ordinary call of it. (`torch.jit.ignore` and `unused` will not do:
-they lose default arguments.)
+A stub has a forward with the signature of the original and a body that only raises, so that callers
+compile to a plain call of it. (`torch.jit.ignore` and `unused` would lose default arguments.)
 """
 
 import functools
@@ -21,13 +20,14 @@ _STUB = "Stub"  # the name of the class of all stubs
 
 
 def stub_of(cls: type[nn.Module]) -> type[nn.Module]:
-    """A stub of a class, with the signature of its forward; what has no annotation is a Tensor."""
+    """Returns a stub with the signature of the forward of a class; parameters without annotation
+    are Tensors."""
     owner: Any = cls
     return _like(owner, cls.forward, False)
 
 
 def hidden(cls: type[nn.Module], like: type[nn.Module] | None = None) -> type[nn.Module]:
-    """A stub of a class that does not show its children, with the forward of another class."""
+    """Returns a stub that hides the children of a module, with the forward of `like`, if given."""
     owner: Any = cls
     return _like(owner, (like or cls).forward, True)
 
@@ -41,13 +41,13 @@ def _like(cls: Any, forward: Callable[..., Any], hide: bool) -> type[nn.Module]:
 def stub(
     cls: type[nn.Module], forwards: Sequence[FunctionType], *, hide: bool = False
 ) -> type[nn.Module]:
-    """A stub of a class with these forwards; several become overloads.
+    """Returns a stub of a class with these forwards; several become overloads.
 
-    Its class and instances list no other names: TorchScript asks for that of every object it
-    looks at, and for a layer it is most of the work.
+    The class and its instances list no other names: TorchScript calls `dir` on every object, which
+    for a layer takes most of the time.
     """
     body: dict[str, Any] = {"__module__": cls.__module__, "__constants__": ()}
-    body["__annotations__"] = {"_": int}  # none at all would let those of the class shine through
+    body["__annotations__"] = {"_": int}  # otherwise those of the class would be inherited
     names = ["forward"]
     body["forward"] = forwards[0]
     if len(forwards) > 1:
@@ -63,18 +63,18 @@ def stub(
 
 
 def original(module: nn.Module) -> type[nn.Module]:
-    """The class of a module, also where a stub is in its place."""
+    """Returns the class of a module, also if a stub replaces it."""
     cls = type(module)
     while type(cls).__name__ == _STUB:
         cls = cls.__mro__[1]
     return cls
 
 
-Typed = tuple[str, Any, Any]  # name, type or None, default or inspect.Parameter.empty
+Typed = tuple[str, Any, Any]  # name, type or None, default or Parameter.empty
 
 
 def typed_parameters(forward: Callable[..., Any]) -> tuple[list[Typed], Any]:
-    """The parameters of a forward behind `self`, each with a type, and the type of its result."""
+    """Returns the parameters of a forward after `self`, each with a type, and its return type."""
     forward = inspect.unwrap(forward)
     hints = _hints(forward)
     parameters: list[Typed] = []
@@ -107,7 +107,7 @@ def _hints(forward: Callable[..., Any]) -> dict[str, Any]:
 
 
 def function(parameters: Sequence[Typed], result: Any) -> FunctionType:
-    """A function of these parameters, and `self`, that raises; TorchScript can read its source."""
+    """Returns a method with these parameters that raises, and whose source TorchScript can read."""
     names: dict[str, Any] = {"_R": result}
     signature = ["self"]
     for number, (name, kind, default) in enumerate(parameters):
