@@ -54,9 +54,9 @@ def test_every_sample_gives_what_it_gives_in_engine_py(name):
 @pytest.mark.parametrize(
     ("name", "shells", "text"),
     [
-        ("MaybeNothing", [""], "it tests the type of what a choice may have given"),
-        ("HoldsMaybeNothing", ["inner"], "it tests the type of what a choice may have given"),
-        ("MaybeList", [""], "it tests the type of what a choice may have given"),
+        ("MaybeNothing", [""], "it tests the type of what a choice may return"),
+        ("HoldsMaybeNothing", ["inner"], "it tests the type of what a choice may return"),
+        ("MaybeList", [""], "it tests the type of what a choice may return"),
         ("AsksOther", [], ""),
         ("Frozen", [], ""),
         ("FreezesPart", [], ""),

@@ -53,13 +53,13 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
 def check_model(model: Any) -> None:
     """Raises GraphError for anything but a module that can be converted."""
     if isinstance(model, type):
-        raise GraphError(f"{model.__name__} is a class; give an object of it: {model.__name__}().")
+        raise GraphError(f"{model.__name__} is a class; pass an object of it: {model.__name__}().")
     if not isinstance(model, nn.Module):
-        raise GraphError(f"{model!r:.80} is no model: give a torch.nn.Module.")
+        raise GraphError(f"{model!r:.80} is no model: pass a torch.nn.Module.")
     if by := compiled_by(model):
         raise GraphError(
-            f"This model is compiled by {by}; give the one it was made of, and compile what the "
-            "generated source makes."
+            f"This model is compiled by {by}; pass the one it was made from, and compile "
+            "the model that generated source makes."
         )
 
 
@@ -70,8 +70,8 @@ def _check_tensors(model: nn.Module) -> None:
         tensors = [*module._parameters.values(), *module._buffers.values()]
         if any(is_lazy(tensor) for tensor in tensors):
             raise GraphError(
-                f"{place} has no shapes yet; run the model on an example before: in a space, at "
-                "the end of its __init__; or write a layer that is given its sizes."
+                f"{place} has no shapes yet; run the model on an example first: in a space, at "
+                "the end of its __init__; or write a layer with given sizes."
             )
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_meta and not is_opaque(module):
@@ -92,5 +92,5 @@ def _from_main(graph: Graph) -> Iterator[Note]:
             if target.startswith("__main__:") and target not in said:
                 said.add(target)
                 name = target.partition(":")[2]
-                text = f"{name} is imported from __main__, which is another module in every program"
+                text = f"{name} is imported from __main__, which is another module in each program"
                 yield Note(path, unit.name, f"{text}. Define it in a module of its own.")

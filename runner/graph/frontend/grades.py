@@ -186,7 +186,7 @@ class _Grading:
         if found.problem:
             return found.problem
         if used:
-            return "What calls it was not read, and may use more of it than forward"
+            return "Its callers could not be compiled, and may use more of it than forward"
         if text := self._unwritten(module, found):
             return text
         is_root = module is self.model  # whatever it is called with
@@ -302,8 +302,8 @@ class _Grading:
         keeper = keeper_of(self.model, path, module, twin, self._can_make)
         if keeper is None:
             raise GraphError(
-                f"{path or 'the model'} ({type(module).__name__}): it has {name}, behind its "
-                "constructor, which cannot be written down. Write a class for the layer whose "
+                f"{path or 'the model'} ({type(module).__name__}): it got {name} after "
+                "construction, which source cannot express. Write a class for the layer whose "
                 "constructor does it, at the top of a module, and decorate it with @basic_unit."
             )
         return keeper, f"its constructor makes {path!r} with {name}"
@@ -312,11 +312,11 @@ class _Grading:
 _OF_CLASS = "self.{} is a {}, and what TorchScript knows of one may not be all that it is"
 _UNREAD = "TorchScript cannot read it"
 _UNREAD_INSTEAD = "write its forward as TorchScript allows"
-_OTHERWISE_INSTEAD = "write its forward so that both read the same"
+_OTHERWISE_INSTEAD = "write its forward so that both agree"
 _UNSEEN = "TorchScript does not see all of it"
 _UNSEEN_INSTEAD = "do in forward what it does elsewhere"
 _UNMADE = (
-    "Give what it was made of; define classes at the top of a module; put modules into an "
+    "Pass the module it was made from; define classes at the top of a module; put modules into an "
     "nn.ModuleList or nn.ModuleDict."
 )
 _LOST = (

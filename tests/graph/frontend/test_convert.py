@@ -24,9 +24,9 @@ from runner.graph.validation.check import check_conversion
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("x", "'x' is no model: give a torch.nn.Module"),
+        ("x", "'x' is no model: pass a torch.nn.Module"),
         (None, "None is no model"),
-        (nn.ReLU, "ReLU is a class; give an object of it: ReLU()"),
+        (nn.ReLU, "ReLU is a class; pass an object of it: ReLU()"),
     ],
 )
 def test_what_is_no_model_is_said(entry, given, text):
@@ -38,7 +38,7 @@ def test_what_is_no_model_is_said(entry, given, text):
 def test_a_scripted_model_is_to_be_given_as_it_was():
     with pytest.warns(DeprecationWarning):
         scripted = torch.jit.script(nn.ReLU())
-    with pytest.raises(GraphError, match="give the one it was made of"):
+    with pytest.raises(GraphError, match="pass the one it was made from"):
         convert(scripted)
 
 

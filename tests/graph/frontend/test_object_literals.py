@@ -110,7 +110,7 @@ def test_a_scripted_child_that_no_constructor_makes_is_refused_with_its_place(ma
 
 
 def test_a_compiled_model_is_to_be_given_as_it_was():
-    with pytest.raises(GraphError, match=r"torch\.compile; give the one it was made of"):
+    with pytest.raises(GraphError, match=r"torch\.compile; pass the one it was made from"):
         convert(torch.compile(Two(), backend="eager"))
 
 

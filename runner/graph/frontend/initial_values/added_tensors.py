@@ -141,9 +141,9 @@ def _from_made(ties: Sequence[tuple[str, str]], added_paths: set[str]) -> Sequen
 
 
 _LATE = (
-    "{!r}, which was put on it behind its constructor, is drawn after all layers in what is "
-    "generated: with the same seed, it and what was drawn after it start from other numbers. Put "
-    "it there once all layers are made."
+    "{!r}, which was added to it after construction, is drawn after all layers in generated "
+    "source: with the same seed, it and what was drawn after it start from other numbers. Add "
+    "it once all layers are made."
 )
 
 

@@ -74,6 +74,6 @@ def _say_late(what: Any, layer: nn.Module, name: str, notes: ConversionNotes) ->
     notes.say(
         layer,
         f"Its {name!r} was filled before {cls} was put on it, and will be filled after that in "
-        "what is generated: with the same seed it starts from other numbers. Fill it once it is "
+        "generated source: with the same seed it starts from other numbers. Fill it once it is "
         "wrapped.",
     )

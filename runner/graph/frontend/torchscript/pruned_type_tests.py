@@ -48,7 +48,7 @@ def pruned_result(module: nn.Module, found: LoweredType) -> str:
             subject = _subject(node)
             if subject is None or _is_own(source, subject) or source.place(node) in kept:
                 continue
-            return f"{source.place(node)}: it tests the type of what a choice may have given"
+            return f"{source.place(node)}: it tests the type of what a choice may return"
     return ""
 
 

@@ -49,7 +49,7 @@ def _check_open(module: nn.Module, name: str, value: Any) -> None:
             names = " and ".join(sorted(kind.__name__ for kind in kinds))
             raise GraphError(
                 f"{cls.__qualname__}.{name} is {expression!r}, a choice that is open, and may "
-                f"be {names}. What is read in forward must be of one type."
+                f"be {names}. Values that forward reads must be of one type."
             )
 
 

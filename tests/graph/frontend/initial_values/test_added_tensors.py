@@ -168,7 +168,7 @@ def test_what_is_drawn_for_a_layer_before_others_are_made_is_said():
     model = model_of(change)
     graph = convert(model)
     [note] = graph.notes
-    assert "'A', which was put on it behind its constructor, is drawn after all layers" in str(note)
+    assert "'A', which was added to it after construction, is drawn after all layers" in str(note)
     built = load_source(generate(graph), graph.tensors).build()
     assert [*built.state_dict()] == [*model.state_dict()]
     assert built.layer.A.std() > 0
@@ -229,7 +229,7 @@ def test_what_no_constructor_does_again_is_an_error_at_once(change, what):
     model.layer = model[0]
     change(model)
     del model.layer
-    with pytest.raises(GraphError, match=rf"0 \(Linear\): it has {what}, behind its constructor"):
+    with pytest.raises(GraphError, match=rf"0 \(Linear\): it got {what} after construction"):
         convert(model)
 
 

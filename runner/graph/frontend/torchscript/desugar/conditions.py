@@ -17,9 +17,7 @@ def evaluate_once(source: FunctionSource) -> None:
         for holder, key in _tests(node):
             if _is_repeated(test := holder[key]):
                 if "bool" in source.local:
-                    source.refuse(
-                        test, "TorchScript reads a variable `bool` here; give it another name"
-                    )
+                    source.refuse(test, "`bool` is a variable here; rename it")
                 holder[key] = at(call("bool", test), test)
 
 

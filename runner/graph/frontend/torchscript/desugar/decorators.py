@@ -14,6 +14,6 @@ def refuse_wrapped(source: FunctionSource) -> None:
         around = ", ".join(f"@{ast.unparse(node)}" for node in definition.decorator_list)
         source.refuse(
             definition,
-            f"{definition.name} is wrapped ({around or 'by another function'}), and what wraps it "
+            f"{definition.name} is wrapped ({around or 'by another function'}), and its wrapper "
             "runs, too",
         )

@@ -94,7 +94,7 @@ class _Logical:
         elif isinstance(node, ast.AugAssign):
             node.value = self.value(node.value, before)
             if before and not isinstance(node.target, ast.Name):
-                self.source.refuse(node, "give what is on the right a name of its own before")
+                self.source.refuse(node, "assign the right-hand side to a variable first")
         elif isinstance(node, ast.AnnAssign | ast.Return | ast.Expr) and node.value is not None:
             node.value = self.value(node.value, before)
         elif isinstance(node, ast.Raise) and node.exc is not None:
@@ -251,10 +251,10 @@ class _Logical:
         if late:
             self.source.refuse(
                 node,
-                f"{text} is a bool to TorchScript. Write `b if a is None else a`, or give its "
-                "parts names before"
+                f"{text} is a bool to TorchScript. Write `b if a is None else a`, or assign "
+                "its parts to variables first"
                 if any(map(_is_logical, ast.walk(node)))
-                else f"TorchScript evaluates a part of {text} twice. Give it a name before",
+                else f"TorchScript evaluates a part of {text} twice. Assign it to a variable first",
             )
         return found
 

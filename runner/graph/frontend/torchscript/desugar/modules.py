@@ -77,7 +77,7 @@ class _ModuleAnswers(ast.NodeTransformer):
         asked = self.modules.of(subject, self.source.module) or []
         looked = [inner for module in asked for inner in module.modules()] if deep else asked
         if any(is_choice(original(module)) for module in looked):
-            self.source.refuse(node, f"{ast.unparse(node)} depends on what is chosen")
+            self.source.refuse(node, f"{ast.unparse(node)} depends on a choice")
 
     def _answered(self, node: ast.expr, subject: ast.expr) -> ast.AST:
         root = self.source.module
@@ -92,9 +92,7 @@ class _ModuleAnswers(ast.NodeTransformer):
             self.source.rely_on(question)
             return at(ast.Constant(answers[0]), node)
         if len(answers) > 1:
-            self.source.refuse(
-                node, f"{ast.unparse(node)} has other answers in other rounds of the loop"
-            )
+            self.source.refuse(node, f"{ast.unparse(node)} differs between iterations of the loop")
         return node
 
     def _check_settled(self, node: ast.expr, asked: list[nn.Module]) -> None:
@@ -104,7 +102,7 @@ class _ModuleAnswers(ast.NodeTransformer):
             text = name.value if isinstance(name, ast.Constant) else None
             classes: list[Any] = [*map(original, asked)]
             if any(text in stored_names(cls) for cls in classes):
-                self.source.refuse(node, f"{ast.unparse(node)} depends on what ran before")
+                self.source.refuse(node, f"{ast.unparse(node)} depends on earlier calls")
 
 
 @final

@@ -56,7 +56,7 @@ class _TypedNumbers(ast.NodeTransformer):
             return at(ast.Subscript(both, ast.Constant(1), ast.Load()), node)
         if kind == "number" and not {bool, int, float} <= {*classes}:
             self.source.refuse(
-                node, f"whether {ast.unparse(subject)} is an int is known only when it runs"
+                node, f"whether {ast.unparse(subject)} is an int is only known at run time"
             )
         return node
 

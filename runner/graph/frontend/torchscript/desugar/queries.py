@@ -32,7 +32,7 @@ def answer_queries(source: FunctionSource) -> None:
     runs."""
     for node in ast.walk(source.definition):
         if _is_decided(source, node):
-            source.refuse(node, f"TorchScript takes {ast.unparse(node)} to be decided")
+            source.refuse(node, f"TorchScript folds {ast.unparse(node)} when it compiles")
     if not source.answers or not any(_is_query(source, n) for n in ast.walk(source.definition)):
         return
     answered = _Answered(source)

@@ -26,13 +26,13 @@ def keep_effects(source: FunctionSource) -> None:
     calls = [node for node in ast.walk(source.definition) if isinstance(node, ast.Call)]
     for change in calls:
         if changes_lists(source, change):
-            source.refuse(change, f"TorchScript drops what {ast.unparse(change.func)} does to the "
-                                "tensors of a list. Change them one by one")  # fmt: skip
+            source.refuse(change, f"TorchScript drops the writes of {ast.unparse(change.func)} to "
+                                  "the tensors of a list. Change them one by one")  # fmt: skip
     has_views = any(is_undeclared_view(source, node) for node in calls)
     if not has_views and not any(draws(source, node) for node in calls):
         return
     if source.value_of(load("print")) is not print:
-        source.refuse(source.definition, "TorchScript reads another `print` here; rename it")
+        source.refuse(source.definition, "`print` is another function here; rename it")
     for node in ast.walk(source.definition):
         for name in ("body", "orelse"):
             if isinstance(block := getattr(node, name, None), list):
@@ -65,8 +65,8 @@ def _root(source: FunctionSource, part: ast.expr) -> ast.expr | None:
     dropped."""
     root = root_of(part, subscripts=True)
     if not isinstance(root, ast.Name):
-        source.refuse(part, f"TorchScript may drop what is written to {ast.unparse(root)}; give it "
-                            "a name before")  # fmt: skip
+        source.refuse(part, f"TorchScript may drop writes to {ast.unparse(root)}; assign it to a "
+                            "variable first")  # fmt: skip
     return None if root.id == source.itself else load(root.id)
 
 

@@ -154,4 +154,4 @@ def _name_overloads(types: list[LoweredType]) -> None:
 
 
 def _refuse_module(module: nn.Module) -> Any:
-    raise GraphError(f"A {type(module).__name__} stands among constants.")
+    raise GraphError(f"A {type(module).__name__} is not a constant.")

@@ -65,4 +65,4 @@ def test_what_cannot_be_given_a_name_is_kept() -> None:
     made = model("r = [x[number(i, self.count)] for i in range(2)]\nreturn r", "", INIT, HEAD)
     grade, notes, _ = outcome(made, [(X,)])
     assert grade == "basic"
-    assert "twice. Give it a name before" in notes
+    assert "twice. Assign it to a variable first" in notes

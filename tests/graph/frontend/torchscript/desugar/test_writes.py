@@ -43,7 +43,7 @@ def test_what_is_written_to_no_variable_is_kept_as_it_is() -> None:
     made = model("torch.atleast_2d(x)[0] = 1.0\nreturn 1")
     grade, notes, _ = outcome(made, [])
     assert grade == "basic"
-    assert "give it a name before" in notes
+    assert "assign it to a variable first" in notes
 
 
 DRAWS = (
