@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from runner.errors import Refused
 from runner.graph import propagate
 from runner.graph.codegen.load import load_source
-from runner.graph.interpreter.shape_propagation import Mismatch
+from runner.graph.interpreter.meta_interpreter import Mismatch
 from runner.graph.ir.node import Spec
 from runner.mutators.depth import Depth
 

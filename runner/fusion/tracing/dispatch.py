@@ -1,17 +1,15 @@
 """What functions and methods do in a run without data: steps, or numbers that Python works out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from runner.fusion.tracing.functionalize import NoTwin, Twin, function_twin, method_twin
-from runner.fusion.tracing.meta_calls import META, tensors_in
-from runner.fusion.tracing.opaque_modules import calls, has_tensors
 from runner.fusion.tracing.pure_modules import UNTOLD
 from runner.fusion.tracing.tape import Tape, What
+from runner.graph.interpreter.meta_calls import META, MetaMemo, tensors_in
 from runner.graph.ir.effects import WRITE, of_function, of_method
 from runner.graph.ir.signature import locate
 
@@ -20,8 +18,9 @@ from runner.graph.ir.signature import locate
 class Operations:
     """Puts on a tape what is called. `changing` takes the attributes that the model changes."""
 
-    def __init__(self, tape: Tape, changing: set[str]) -> None:
+    def __init__(self, tape: Tape, memo: MetaMemo, changing: set[str]) -> None:
         self.tape = tape
+        self._memo = memo
         self._changing = changing
         self._containers: dict[int, tuple[str, Any]] = {}  # lists and dicts that are attributes
 
@@ -97,15 +96,17 @@ class Operations:
         args, kwargs = self.anywhere(target, args, kwargs)
         if what == "method" and target == "to" and len(args) + len(kwargs) == 1:
             return args[0]
-        function = locate(target) if what == "function" else _method(target)
-        outcome = calls.of((what, target), function, args, kwargs)
+        if what == "function":
+            outcome = self._memo.outcome(target, locate(target), args, kwargs)
+        else:
+            outcome = self._memo.outcome(f".{target}", getattr(Tensor, target), args, kwargs)
         if outcome.changed:
             self.tape.unfollowed(f"{target} changes its arguments.")
-        if has_tensors(outcome.result):
+        if tensors_in(outcome.result):
             return self.tape.step(what, target, args, kwargs, outcome, pure=pure)
         if not pure:
             self.tape.unfollowed(f"What {target} does is not known.")
-        if not has_tensors(args):
+        if not tensors_in(args):
             self.tape.value(target, args)
         return outcome.result
 
@@ -169,12 +170,6 @@ def _keeps_statistics(target: str, args: Sequence[Any], kwargs: Mapping[str, Any
     learns = "training" if name == "batch_norm" else "use_input_stats"
     is_told = args[5] if len(args) > 5 else kwargs.get(learns, name == "instance_norm")
     return mean is not None and bool(is_told)
-
-
-@lru_cache(maxsize=1024)
-def _method(name: str) -> Callable[..., Any]:
-    """A method of tensors as a function."""
-    return lambda receiver, *args, **kwargs: getattr(receiver, name)(*args, **kwargs)
 
 
 _CONTAINERS = (list, dict, tuple, str, int, float, type(None))

@@ -1,87 +1,19 @@
-"""Units that are not followed: their modules without data, and what they give."""
+"""Units that are not followed: the outcome of a call, found by running it on its own."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from runner.errors import GraphError, one_line
-from runner.fusion.tracing.meta_calls import (
-    META,
-    Calls,
-    Outcome,
-    observed,
-    tensors_in,
-    with_tensors,
-)
 from runner.graph.interpreter.interpreter import Interpreter
-from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.interpreter.meta_calls import Outcome, observed, with_tensors
+from runner.graph.interpreter.modules import Live
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit
-
-MANY = 2_000  # modules that are remembered
-_modules: dict[Any, nn.Module] = {}
-calls = Calls()
-
-
-@final
-class MetaBuilder(Builder):
-    """Makes modules without data, in one mode; equal basic units are one module for all graphs."""
-
-    def __init__(self, graph: Graph, run: Any, *, training: bool) -> None:
-        super().__init__(graph, run, META)
-        self.keys: dict[nn.Module, Any] = {}  # by module: what it shares with equal ones
-        self._training = training
-        self._own = graph.edited_from_above()
-
-    def model(self) -> nn.Module:
-        return self.module(self.graph.root, "").train(self._training)
-
-    def basic(self, unit: Unit, path: str) -> nn.Module:
-        if unit in self._own or unit.call is None:
-            return self._fresh(unit, path)
-        text = repr((unit.call, unit.edits, unit.hooked))
-        if "<" in text:  # what prints so is not told apart
-            return self._fresh(unit, path)
-        cls = locate(unit.call.target)  # another one under the same name is no equal
-        key = cls, self._training, text
-        if key not in _modules:
-            if len(_modules) >= MANY:
-                _modules.clear()
-            _modules[key] = self._fresh(unit, path)
-        module = _modules[key]
-        self.keys[module] = key
-        return module
-
-    def _fresh(self, unit: Unit, path: str) -> nn.Module:
-        try:
-            with META:
-                return super().basic(unit, path).train(self._training)
-        except GraphError:
-            raise
-        except Exception:  # what reads its data while it is built: built on the CPU, then emptied
-            with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-                return super().basic(unit, path).to("meta").train(self._training)
-
-
-def outcome_of_module(
-    builder: MetaBuilder,
-    module: nn.Module,
-    method: str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-) -> Outcome:
-    """What a basic module gives on tensors without data."""
-    call = module if method == "forward" else getattr(module, method)
-    key = builder.keys.get(module)
-    if key is None:
-        with META:
-            return observed(call, args, kwargs)
-    return calls.of((key, method), call, args, kwargs)
 
 
 def outcome_of_unit(
@@ -128,7 +60,7 @@ def _run(graph: Graph, device: str, method: str, given: Any, *, training: bool) 
             else model(*args, **kwargs)
         )
 
-    return observed(run, args, kwargs)
+    return observed(run, args, kwargs).copy()
 
 
 def _example(tensor: Tensor, device: str) -> Tensor:
@@ -149,8 +81,3 @@ def _undisturbed(device: str, *, training: bool) -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         yield
-
-
-def has_tensors(thing: Any) -> bool:
-    """Whether there is a tensor anywhere in a thing."""
-    return next(tensors_in(thing), None) is not None

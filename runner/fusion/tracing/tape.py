@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from runner.fusion.program import Argument, Var
-from runner.fusion.tracing.meta_calls import META, Outcome, tensors_in, with_tensors
+from runner.graph.interpreter.meta_calls import META, Outcome, tensors_in, with_tensors
 from runner.graph.ir.argument import Ref
 
 Call = tuple[str, str]  # path of a unit, and its method

@@ -9,18 +9,20 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError, one_line
 from runner.fusion.tracing.dispatch import Operations
-from runner.fusion.tracing.meta_calls import META, Outcome, tensors_in, twin
-from runner.fusion.tracing.opaque_modules import (
-    MetaBuilder,
-    has_tensors,
-    outcome_of_module,
-    outcome_of_unit,
-)
+from runner.fusion.tracing.opaque_modules import outcome_of_unit
 from runner.fusion.tracing.pure_modules import is_pure_unit
 from runner.fusion.tracing.tape import Call, Tape, Unfollowed, What
 from runner.graph.frontend.overrides_and_hooks import calls_anew
-from runner.graph.interpreter.interpreter import Frame, Interpreter
-from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.interpreter.interpreter import Frame
+from runner.graph.interpreter.meta_calls import (
+    META,
+    Outcome,
+    empty_copy,
+    module_outcome,
+    tensors_in,
+)
+from runner.graph.interpreter.meta_interpreter import MetaInterpreter
+from runner.graph.interpreter.modules import Live
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.signature import locate, runs_in_order
@@ -53,24 +55,18 @@ class Plan:
 
 
 @final
-class Recorder(Interpreter):
+class Recorder(MetaInterpreter):
     """Runs a graph once, in one mode. Raises Unfollowed where a unit must be opaque that is not so
     in the plan yet."""
 
-    builder: MetaBuilder
-
     def __init__(self, graph: Graph, plan: Plan, *, training: bool) -> None:
         self.plan = plan
-        self.training = training
         self.tape = Tape()
-        self.operations = Operations(self.tape, plan.changing)
         self._tensors: dict[str, Tensor] = {}  # parameters and buffers, by path
         self._owners = dict(graph.ties)
         self._paths = {unit: path for path, unit in graph.root.walk()}
-        super().__init__(graph, META)
-
-    def make_builder(self, device: torch.device) -> Builder:
-        return MetaBuilder(self.graph, self.run_method, training=self.training)
+        super().__init__(graph, training=training)
+        self.operations = Operations(self.tape, self.memo, plan.changing)
 
     def record(self, size: int, shape: Sequence[int]) -> Any:
         """Run it on a batch of `size` examples; gives the result, with Vars for tensors."""
@@ -151,7 +147,7 @@ class Recorder(Interpreter):
         if unit is None or unit.grade == "basic":
             try:
                 module = self.builder.module(unit, path) if unit else self.inside(path)
-                return outcome_of_module(self.builder, module, method, args, kwargs)
+                return module_outcome(module, method, args, kwargs)
             except Exception as error:
                 if unit is None:
                     self.tape.unfollowed(one_line(error))
@@ -165,7 +161,7 @@ class Recorder(Interpreter):
                 )
             except GraphError as error:
                 self.tape.unfollowed(str(error))
-        return self.plan.outcomes[key].again()
+        return self.plan.outcomes[key].copy()
 
     def inside(self, path: str) -> nn.Module:
         """A module inside a basic unit."""
@@ -185,26 +181,19 @@ class Recorder(Interpreter):
 
     # Nodes
 
-    def run_node(self, node: Node, frame: Frame) -> None:
-        try:
-            super().run_node(node, frame)
-        except Unfollowed:
-            raise
-        except Exception as error:
+    def explanation(self, node: Node, frame: Frame, error: Exception) -> Exception:
+        if not isinstance(error, Unfollowed):
             self.tape.unfollowed(f"{node.line or node}: {one_line(error)}")
+        return error
 
     def run_call_module(self, node: Node, frame: Frame) -> Any:
         args, kwargs = self.arguments(node, frame)
         return self.call(*self.place(frame, node.path), node.method, args, kwargs)
 
-    def run_call_function(self, node: Node, frame: Frame) -> Any:
-        if node.target.startswith(":"):
-            return super().run_call_function(node, frame)
-        args, kwargs = self.arguments(node, frame)
+    def call_function(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return self.operations.function(node.target, args, kwargs)
 
-    def run_call_method(self, node: Node, frame: Frame) -> Any:
-        args, kwargs = self.arguments(node, frame)
+    def call_method(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if isinstance(args[0], Live):
             return self.run_method(args[0], node.target, tuple(args[1:]), kwargs)
         return self.operations.method(node.target, args, kwargs)
@@ -219,7 +208,7 @@ class Recorder(Interpreter):
         if module._parameters.get(name) is not None or module._buffers.get(name) is not None:
             return self.tensor(self._owners.get(path, path), getattr(module, name))
         found = super().run_get_attr(node, frame)
-        if has_tensors(found):
+        if tensors_in(found):
             self.tape.unfollowed(f"{path} is neither a parameter nor a buffer.")
         self.operations.watch(path, found)
         return found
@@ -227,7 +216,7 @@ class Recorder(Interpreter):
     def tensor(self, path: str, tensor: Tensor) -> Tensor:
         """A parameter or buffer, as a step the first time."""
         if path not in self._tensors:
-            self._tensors[path] = twin(tensor)
+            self._tensors[path] = empty_copy(tensor)
             self.tape.add_owned(path, self._tensors[path])
         return self._tensors[path]
 

@@ -10,8 +10,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from runner.graph.channels.layers import is_leaf, may_be_layer
+from runner.graph.interpreter.meta_interpreter import MetaBuilder
 from runner.graph.interpreter.modules import Runs
-from runner.graph.interpreter.shape_propagation import MetaBuilder
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Place, resized
@@ -57,8 +57,8 @@ class Running(Protocol):
 class FittingBuilder(MetaBuilder):
     """Makes layers that ask how they are to be made whenever they run."""
 
-    def __init__(self, fitter: Running, device: torch.device) -> None:
-        super().__init__(fitter.graph, fitter.run_method, device)
+    def __init__(self, fitter: Running) -> None:
+        super().__init__(fitter.graph, fitter.run_method)
         self._fitter = fitter
         self.set: dict[Unit, dict[str, Any]] = {}  # attributes that are set behind a constructor
 
@@ -94,7 +94,7 @@ class FittingBuilder(MetaBuilder):
         with self._fitter.aside(), torch.device(self.device):
             if unit not in self.own:
                 return self.basic(twin, path)
-            module = self.fresh(twin, path).eval()
+            module = self.fresh(twin, path)
         for name, value in self.set.get(unit, {}).items():
             setattr(module, name, value)
         return module

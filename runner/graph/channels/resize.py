@@ -8,7 +8,8 @@ from runner.errors import GraphError
 from runner.graph.channels.resizing_interpreter import Fit, Fitter, Inside, Wanted
 from runner.graph.channels.tape import Tape
 from runner.graph.channels.width_origin import NoSource, Sources
-from runner.graph.interpreter.shape_propagation import EXAMPLES, Stopped, on_meta
+from runner.graph.interpreter.meta_interpreter import Stopped, on_meta
+from runner.graph.interpreter.shape_propagation import EXAMPLES
 from runner.graph.ir.argument import Spec
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit

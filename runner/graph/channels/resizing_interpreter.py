@@ -15,8 +15,8 @@ from runner.graph.channels.operand_repair import Mended, mended
 from runner.graph.channels.resizable_modules import FittingBuilder, Watch
 from runner.graph.channels.tape import Spot, Step, Tape
 from runner.graph.interpreter.interpreter import Frame
+from runner.graph.interpreter.meta_interpreter import MetaInterpreter, explained, listed
 from runner.graph.interpreter.modules import Builder
-from runner.graph.interpreter.shape_propagation import OnMeta, explained, listed
 from runner.graph.ir.argument import Call
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
@@ -53,7 +53,7 @@ class Fit:
     numbers: Mapping[Where, Numbers]  # of calls in code
 
 
-class Fitter(OnMeta):
+class Fitter(MetaInterpreter):
     """One run. Layers take the widths they are given, numbers in calls follow, and where a tensor
     that did not change stands in the way, it is blamed and taken as if it had changed.
 
@@ -85,7 +85,6 @@ class Fitter(OnMeta):
 
     def run(self, *inputs: Any) -> None:
         """Run in eval mode, once."""
-        self.model.eval()
         self.result = self(*inputs)
 
     @property
@@ -104,7 +103,7 @@ class Fitter(OnMeta):
         return Fit(self.sizes, {path: found for path, found in layers.items() if found}, calls)
 
     def make_builder(self, device: torch.device) -> Builder:
-        return FittingBuilder(self, device)
+        return FittingBuilder(self)
 
     def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
         """The sizes that are wanted in a place."""
@@ -212,11 +211,11 @@ class Fitter(OnMeta):
 
     # Calls in code
 
-    def call_function(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def call_function(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         call = super().call_function
         return self._called(node, lambda a, k: call(node, a, k), args, kwargs)
 
-    def call_method(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def call_method(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         call = super().call_method
         return self._called(node, lambda a, k: call(node, a, k), args, kwargs)
 

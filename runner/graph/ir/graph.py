@@ -3,7 +3,7 @@
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from runner.errors import GraphError
 from runner.graph.ir.function import Function
@@ -11,6 +11,8 @@ from runner.graph.ir.node import Node, Op
 from runner.graph.ir.printer import MARGIN, NodePrinter, dotted
 from runner.graph.ir.unit import Grade, Unit, Weight, joined, labels
 from runner.graph.ir.width_source import Source
+
+T = TypeVar("T")
 
 
 @final
@@ -51,6 +53,7 @@ class Graph:
         self.example: tuple[int, ...] | None = None
         self.widths: dict[str, list[Source]] = {}
         self.converted: dict[Any, Graph] = {}
+        self._shared: dict[type, Any] = {}
 
     def copy(self, copies: dict[Unit, Unit] | None = None) -> "Graph":
         """A copy to be changed; cheap, since functions of units are shared until they are asked
@@ -65,7 +68,15 @@ class Graph:
         twin.example = self.example
         twin.widths = {**self.widths}
         twin.converted = self.converted
+        twin._shared = self._shared
         return twin
+
+    def shared(self, kind: type[T]) -> T:
+        """Returns the object of a class that this graph and all its copies share, such as a memo
+        for passes over many mutated copies; constructed on first use."""
+        if kind not in self._shared:
+            self._shared[kind] = kind()
+        return self._shared[kind]  # type: ignore[no-any-return]
 
     def shape(self) -> tuple[int, ...]:
         """The shape of an example. Raises GraphError where none is known."""

@@ -1,0 +1,237 @@
+"""Calls on meta tensors, each made once: results, aliases and writes, by shapes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from runner import nested
+
+META = torch.device("meta")
+OUTCOMES = 20_000  # kept by a memo
+MODULES = 2_000  # kept by a memo
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of a call. In a copy, no tensor of the result is one of the arguments."""
+
+    result: Any
+    shares: tuple[int, ...] = ()  # per tensor of the result: the argument it is a view of, or -1
+    changed: tuple[int, ...] = ()  # the tensor arguments that were written in place
+
+    def copy(self) -> "Outcome":
+        """Returns the same outcome with new meta tensors. Raises NotStrided."""
+        return Outcome(with_tensors(self.result, empty_copy), self.shares, self.changed)
+
+
+class NotStrided(Exception):
+    """A tensor that shape, strides and dtype do not describe."""
+
+
+def tensors_in(thing: Any) -> list[Tensor]:
+    """Returns all tensors in nested containers, in order, repeated ones included."""
+    found = nested.leaves(thing, subclasses=True)
+    return [leaf for leaf in found if isinstance(leaf, Tensor)]
+
+
+def with_tensors(thing: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Returns the same nested containers with each tensor changed."""
+    return nested.rebuild(
+        thing, lambda leaf: change(leaf) if isinstance(leaf, Tensor) else leaf, subclasses=True
+    )
+
+
+def empty_copy(tensor: Tensor) -> Tensor:
+    """Returns a meta tensor of the same shape, strides and dtype. Raises NotStrided."""
+    if not _is_strided(tensor):
+        raise NotStrided(f"A tensor has the layout {tensor.layout}.")
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+
+
+def _is_strided(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+
+
+def observed(call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Outcome:
+    """Makes a call; returns its outcome, with the result as it is.
+
+    Aliases are found by comparing storages, writes by comparing versions.
+    """
+    given = tensors_in((tuple(args), dict(kwargs)))
+    before = [(_storage(tensor), tensor._version) for tensor in given]
+    result = call(*args, **kwargs)
+    places = {storage: place for place, (storage, _) in reversed([*enumerate(before)])}
+    shares = [places.get(_storage(tensor), -1) for tensor in tensors_in(result)]
+    versions = zip(given, before, strict=True)
+    changed = [place for place, (t, (_, old)) in enumerate(versions) if t._version != old]
+    return Outcome(result, tuple(shares), tuple(changed))
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _TensorSpec:
+    """A strided tensor in a memo. Where torch functions are intercepted, as inside of
+    `with torch.device(...)`, it is read much faster than a tensor."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "_TensorSpec":
+        return cls(tensor.shape, tensor.stride(), tensor.dtype)
+
+
+def _restored(known: Outcome) -> Outcome:
+    """Returns an outcome of a memo with tensors in place of specs."""
+    if type(known.result) is _TensorSpec:
+        return Outcome(_tensor(known.result), known.shares, known.changed)
+    result = nested.rebuild(known.result, _tensor, subclasses=True)
+    return Outcome(result, known.shares, known.changed)
+
+
+def _tensor(leaf: Any) -> Any:
+    if type(leaf) is not _TensorSpec:
+        return leaf
+    return torch.empty_strided(leaf.shape, leaf.stride, dtype=leaf.dtype, device=META)
+
+
+@final
+class MetaMemo:
+    """Modules without data, and the outcomes of calls without state, by what they are given.
+
+    A batch norm on the meta device takes a millisecond, a look-up microseconds. A graph shares its
+    memo with all its copies (`Graph.shared`). Each table is emptied when it is full.
+    """
+
+    def __init__(self) -> None:
+        self._modules: dict[Any, nn.Module] = {}
+        self._outcomes: dict[Any, Outcome] = {}
+
+    def outcome(
+        self, name: Any, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Outcome:
+        """Returns the outcome of `call`, which is made unless `name` is known with such arguments.
+
+        Raises what the call raises, and NotStrided.
+        """
+        key, known = self._known(name, args, kwargs)
+        return _restored(known) if known else self._called(key, call, args, kwargs).copy()
+
+    def result(
+        self, name: Any, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Returns the result of `call` alone, of whatever class; see `outcome`."""
+        key, known = self._known(name, args, kwargs)
+        if key is None:
+            return call(*args, **kwargs)
+        return _restored(known).result if known else self._called(key, call, args, kwargs).result
+
+    def module(self, key: Any, make: Callable[[], nn.Module]) -> nn.Module:
+        """Returns the module of a key, which `make` makes at first. Its calls are remembered."""
+        if key not in self._modules:
+            if len(self._modules) >= MODULES:
+                self._modules.clear()
+            module = self._modules[key] = make()
+            # As torch.compile does it: code of the user's that calls the module goes there, too.
+            module._compiled_call_impl = RememberedCall(self, key, module)
+        return self._modules[key]
+
+    def _known(
+        self, name: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, Outcome | None]:
+        try:
+            key = (name, _key(tuple(args)), _key(dict(kwargs)) if kwargs else None)
+            return key, self._outcomes.get(key)
+        except (_NoKey, TypeError):  # a name may hold something unhashable
+            return None, None
+
+    def _called(
+        self, key: Any, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Outcome:
+        with META:  # of tensors that the function itself creates
+            outcome = observed(call, args, kwargs)
+        if key is not None and _is_kept(outcome.result):
+            if len(self._outcomes) >= OUTCOMES:
+                self._outcomes.clear()
+            described = with_tensors(outcome.result, _TensorSpec.of)
+            self._outcomes[key] = Outcome(described, outcome.shares, outcome.changed)
+        return outcome
+
+
+@final
+class RememberedCall:
+    """The call of a module of a memo."""
+
+    def __init__(self, memo: MetaMemo, key: Any, module: nn.Module) -> None:
+        self._memo = memo
+        self._key = key
+        self._module = module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._memo.result(self._key, self._module._call_impl, args, kwargs)
+
+    def outcome(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Outcome:
+        """Returns the outcome of a call of the module, or of another method of it."""
+        if method == "forward":
+            return self._memo.outcome(self._key, self._module._call_impl, args, kwargs)
+        call = getattr(self._module, method)
+        return self._memo.outcome((self._key, method), call, args, kwargs)
+
+
+def module_outcome(
+    module: nn.Module, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Outcome:
+    """Returns the outcome of a method of a module on meta tensors, remembered for one of a memo."""
+    call = module._compiled_call_impl
+    if isinstance(call, RememberedCall):
+        return call.outcome(method, args, kwargs)
+    with META:
+        call = module if method == "forward" else getattr(module, method)
+        return observed(call, args, kwargs).copy()
+
+
+class _NoKey(Exception):
+    """Something that does not say how a call takes it."""
+
+
+_PLAIN = frozenset([type(None), bool, int, float, str, type(...), torch.dtype, torch.device,
+                    torch.layout, torch.memory_format])  # fmt: skip
+
+
+def _key(thing: Any) -> Any:
+    """Returns something hashable, equal for arguments that a call on meta treats alike."""
+    kind = type(thing)
+    if kind is Tensor or kind is nn.Parameter:
+        if not thing.is_meta or thing.layout is not torch.strided:
+            raise _NoKey
+        return thing.shape, thing.stride(), thing.dtype
+    if kind in _PLAIN:
+        return kind, thing
+    if kind is tuple or kind is list or kind is torch.Size:
+        return (kind, *map(_key, thing))
+    if kind is dict:
+        return (kind, *((name, _key(item)) for name, item in thing.items()))
+    if kind is slice:
+        return kind, _key(thing.start), _key(thing.stop), _key(thing.step)
+    raise _NoKey
+
+
+def _is_kept(result: Any) -> bool:
+    """Whether shapes describe a result: meta tensors, in containers of Python's or torch's own."""
+    is_struct = type(result).__module__ == "torch.return_types"
+    found = nested.leaves(result, subclasses=is_struct)
+    tensors = [leaf for leaf in found if isinstance(leaf, Tensor)]
+    return (
+        bool(tensors)
+        and all(leaf.is_meta and _is_strided(leaf) for leaf in tensors)
+        and all(isinstance(leaf, Tensor) or type(leaf) in _PLAIN for leaf in found)
+    )
