@@ -12,7 +12,7 @@ from runner.fusion.tracing.dispatch import Operations
 from runner.fusion.tracing.opaque_modules import outcome_of_unit
 from runner.fusion.tracing.pure_modules import is_pure_unit
 from runner.fusion.tracing.tape import Call, Tape, Unfollowed, What
-from runner.graph.frontend.overrides_and_hooks import calls_anew
+from runner.graph.frontend.overrides_and_hooks import overrides_call
 from runner.graph.interpreter.interpreter import Frame
 from runner.graph.interpreter.meta_calls import (
     META,
@@ -89,7 +89,7 @@ class Recorder(MetaInterpreter):
         if (
             unit is None
             or unit.grade != "graph"
-            or (unit.inherits and calls_anew(locate(unit.cls.target)))
+            or (unit.inherits and overrides_call(locate(unit.cls.target)))
         ):
             return self.module_step(unit, path, method, args, kwargs, "module")
         if (path, method) in self.plan.opaque or unit.hooked:

@@ -122,7 +122,7 @@ class Construction:
             return False
         return self.rebuilder.edits(module, record, _key(call)) is not None
 
-    def twin(self, module: nn.Module) -> nn.Module | None:
+    def rebuilt(self, module: nn.Module) -> nn.Module | None:
         """Returns a layer as its constructor alone makes it; None if the call is not known."""
         cls = plain_class(module)
         if is_choice(cls):
@@ -133,7 +133,7 @@ class Construction:
         call = self.call(module, record)
         if call is None or record is None:
             return None
-        return self.rebuilder.kept_twin(module, record, _key(call))
+        return self.rebuilder.cached(module, record, _key(call))
 
     def call(
         self,

@@ -30,17 +30,17 @@ from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.overrides_and_hooks import (
     CALLED,
     METHODS,
-    calls_anew,
     is_writable,
     keeper_of,
     keepers,
     lost_attributes,
     overridden,
     overrides,
+    overrides_call,
 )
 from runner.graph.frontend.parametrizations import plain_class
 from runner.graph.frontend.reconstruct import OWN
-from runner.graph.frontend.torchscript.choice_result_types import gives_more
+from runner.graph.frontend.torchscript.choice_result_types import may_return_other_types
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
 from runner.graph.frontend.torchscript.compile import CONTAINERS, is_opaque
 from runner.graph.frontend.torchscript.lowering.lower import LoweredModel
@@ -131,7 +131,7 @@ class _Grading:
             return known | {CALLED}
         functions = self.graded.functions(module) if unit.grade == "graph" else ()
         more = used_names(cls, without=frozenset(functions))
-        if unit.inherits and not calls_anew(cls):
+        if unit.inherits and not overrides_call(cls):
             if names is None and more <= METHODS:
                 return None  # a child that has a method of these names inherits, too
             return known | more
@@ -152,7 +152,7 @@ class _Grading:
         whole = id(module) in self._kept
         kept = self.keep(module)
         is_read = used or not keeps_forward(module)
-        if inherits and calls_anew(cls):
+        if inherits and overrides_call(cls):
             names = (names or frozenset()) | {CALLED}
         if whole:
             why, instead = f"{_UNSEEN}: {self._kept[id(module)]}", _UNSEEN_INSTEAD
@@ -193,7 +193,7 @@ class _Grading:
         unread = (names is not None and CALLED in names) or is_root
         if unread and (test := pruned_test(module, found, is_root=names is None)):
             return test
-        return pruned_result(module, found) if self._gives_more else ""
+        return pruned_result(module, found) if self._has_other_result_types else ""
 
     def _unwritten(self, module: nn.Module, found: LoweredType) -> str:
         """Returns why attributes that the methods of a module read cannot be written; "" if they
@@ -232,16 +232,18 @@ class _Grading:
         return not self.construction.holds_choices(module) and self.construction.makes_again(module)
 
     @cached_property
-    def _gives_more(self) -> bool:
-        return gives_more(self.model, {i: found.compiled for i, found in self.types.items()})
+    def _has_other_result_types(self) -> bool:
+        return may_return_other_types(
+            self.model, {i: found.compiled for i, found in self.types.items()}
+        )
 
     @cached_property
     def _kept(self) -> dict[int, str]:
         """By the ids of modules that only their constructors make as they are, what these do.
         Adds notes where no constructor can."""
         kept = {}
-        twin = self.construction.rebuilder.twin
-        found = keepers(self.model, self.types, twin, self._can_make)
+        rebuilt = self.construction.rebuilder.rebuilt
+        found = keepers(self.model, self.types, rebuilt, self._can_make)
         for module, keeper, names in found:
             if keeper is None:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
@@ -250,7 +252,7 @@ class _Grading:
                 kept[id(keeper)] = f"its constructor puts {' and '.join(names)} on {where}"
         for module, why in self._unmade():
             path = self.notes.paths[id(module)]
-            keeper = keeper_of(self.model, path, module, twin, self._can_make)
+            keeper = keeper_of(self.model, path, module, rebuilt, self._can_make)
             if keeper is None:
                 self.notes.say(module, f"{why[:1].upper()}{why[1:]}. {_UNMADE}", lost=True)
             else:
@@ -290,16 +292,16 @@ class _Grading:
         return found
 
     def _unwritable(self, layer: nn.Module) -> list[TensorPath]:
-        twin = self.construction.twin(layer)
-        return [] if twin is None else [*unwritable(layer, twin)]
+        rebuilt = self.construction.rebuilt(layer)
+        return [] if rebuilt is None else [*unwritable(layer, rebuilt)]
 
     def _keeper_of_layer(self, layer: nn.Module, inside: str, name: str) -> tuple[nn.Module, str]:
         """Returns the module to keep around a layer that was changed, and why. Raises GraphError
         if no constructor makes it."""
         module = layer.get_submodule(inside)
         path = self.notes.paths[id(module)]
-        twin = self.construction.rebuilder.twin
-        keeper = keeper_of(self.model, path, module, twin, self._can_make)
+        rebuilt = self.construction.rebuilder.rebuilt
+        keeper = keeper_of(self.model, path, module, rebuilt, self._can_make)
         if keeper is None:
             raise GraphError(
                 f"{path or 'the model'} ({type(module).__name__}): it got {name} after "

@@ -4,10 +4,10 @@ from torch import nn
 
 from runner.graph.frontend.attributes import Attributes
 from runner.graph.frontend.grades import GradedModel
-from runner.graph.frontend.initial_values.added_tensors import Added
+from runner.graph.frontend.initial_values.added_tensors import AddedTensors
 from runner.graph.frontend.initial_values.parameters import Weights
 from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
-from runner.graph.frontend.initial_values.reparametrized import put_in_order
+from runner.graph.frontend.initial_values.reparametrized import order_reparametrizations
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.overrides_and_hooks import no_module
 from runner.graph.ir.graph import Graph
@@ -35,12 +35,12 @@ def initialize(graph: Graph, graded: GradedModel) -> None:
         construction.describe(module, unit)
     modules = {unit: module for module, unit in graded.items()}
     layers = [unit for unit in modules if unit.grade == "basic" and unit.call is not None]
-    twins = {unit: construction.twin(modules[unit]) for unit in layers}
-    known = {unit: twin for unit, twin in twins.items() if twin is not None}
-    added = Added(construction.literals, notes)
+    rebuilt_layers = {unit: construction.rebuilt(modules[unit]) for unit in layers}
+    known = {unit: rebuilt for unit, rebuilt in rebuilt_layers.items() if rebuilt is not None}
+    added = AddedTensors(construction.literals, notes)
     graph.ties = [*weights.ties()]
     graph.ties = added.settle(modules, known, graph.ties)
-    put_in_order(modules, notes)
+    order_reparametrizations(modules, notes)
     graph.notes = notes.all()
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.object_literals import remade
+from runner.graph.frontend.object_literals import object_literal
 from runner.graph.frontend.object_state import plain_kind, same_state
 from runner.graph.frontend.references import reference as reference
 from runner.graph.ir.node import Argument
@@ -96,7 +96,7 @@ class Literals:
                 return write(self, value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return Call(reference(kind), tuple(map(self.write, value)))
-        return remade(value, self)
+        return object_literal(value, self)
 
     def evaluated(self, argument: Argument) -> Any:
         """Returns the object that a constant makes."""

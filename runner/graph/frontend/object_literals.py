@@ -30,15 +30,15 @@ class Writes(Protocol):
         """Returns the object that a constant makes."""
 
 
-def remade(value: Any, literals: Writes) -> Call:
+def object_literal(value: Any, literals: Writes) -> Call:
     """Returns the call that makes an object again: a constructor call, followed by setting
     attributes if needed. Raises GraphError if there is none."""
     with torch.random.fork_rng(devices=[]):
-        return _Remaking(value, literals).call()
+        return _LiteralSearch(value, literals).call()
 
 
 @final
-class _Remaking:
+class _LiteralSearch:
     """The search for a call that makes one object again."""
 
     def __init__(self, value: Any, literals: Writes) -> None:

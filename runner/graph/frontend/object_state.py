@@ -30,11 +30,11 @@ def same_state(one: Any, other: Any) -> bool:
         return False
 
 
-def same_again(one: Any, other: Any) -> bool:
+def same_when_rebuilt(one: Any, other: Any) -> bool:
     """Whether two objects are equal as for `same_state`, if made by one constructor in two runs:
     modules equal others of their class, functions others with their code."""
     try:
-        return _StateComparison(again=True).same(one, other)
+        return _StateComparison(rebuilt=True).same(one, other)
     except Exception:  # whatever the methods of foreign objects raise
         return False
 
@@ -65,8 +65,8 @@ def _is_private(name: str) -> bool:
 class _StateComparison:
     """One comparison; records which objects correspond."""
 
-    def __init__(self, *, again: bool = False) -> None:
-        self._again = again
+    def __init__(self, *, rebuilt: bool = False) -> None:
+        self._rebuilt = rebuilt
         self._ours: dict[int, Any] = {}
         self._theirs: dict[int, Any] = {}
         self._kept: list[Any] = []  # so that ids are not reused
@@ -83,7 +83,7 @@ class _StateComparison:
         if kind is float or kind is complex:
             return repr(one) == repr(other)  # tells -0.0 from 0.0, and has nan equal
         if isinstance(one, _BY_IDENTITY):
-            return one is other or (self._again and self._made_again(one, other))
+            return one is other or (self._rebuilt and self._is_rebuilt(one, other))
         if kind is tuple or kind is frozenset:
             return self._contents(kind, one, other)
         known = self._ours.get(id(one)), self._theirs.get(id(other))
@@ -93,7 +93,7 @@ class _StateComparison:
         self._kept.append(one)
         return one is other or self._contents(kind, one, other)
 
-    def _made_again(self, one: Any, other: Any) -> bool:
+    def _is_rebuilt(self, one: Any, other: Any) -> bool:
         """Whether an object without comparable state may come from another run of the same code."""
         if isinstance(one, nn.Module):
             return True  # of one class; their insides are compared as modules

@@ -54,7 +54,7 @@ def methods(cls: Any) -> str:
     return " and ".join(f"{name}()" for name in overridden(cls)) or "methods"
 
 
-def calls_anew(cls: Any) -> bool:
+def overrides_call(cls: Any) -> bool:
     """Whether a class determines what its forward is called with."""
     return any(name in overridden(cls) for name in ("__call__", "_call_impl"))
 
@@ -128,7 +128,7 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 
 
 def keepers(
-    model: nn.Module, types: dict[int, LoweredType], twin: Rebuild, can_make: CanMake
+    model: nn.Module, types: dict[int, LoweredType], rebuild: Rebuild, can_make: CanMake
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
     """Yields (module, keeper, descriptions) for each module that something was set on; the
     keeper is the innermost module around it whose constructor does the same, None if there is
@@ -138,11 +138,11 @@ def keepers(
     for path, module in model.named_modules():
         names = put_on(module, types[id(module)], used)
         if names:
-            yield module, keeper_of(model, path, module, twin, can_make), names
+            yield module, keeper_of(model, path, module, rebuild, can_make), names
 
 
 def keeper_of(
-    model: nn.Module, path: str, module: nn.Module, twin: Rebuild, can_make: CanMake
+    model: nn.Module, path: str, module: nn.Module, rebuild: Rebuild, can_make: CanMake
 ) -> nn.Module | None:
     """Returns the innermost module around the one at a path whose constructor sets the same on
     it, and can be written."""
@@ -152,8 +152,8 @@ def keeper_of(
         record = record_of(around)
         if record is None or is_given(module, record):
             continue
-        again = twin(around, record)
-        if again is None or _marks(again, steps[cut:]) != _marks(module, []):
+        made = rebuild(around, record)
+        if made is None or _marks(made, steps[cut:]) != _marks(module, []):
             continue
         if can_make(around):
             return around

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from runner.graph.frontend.object_state import same_again
+from runner.graph.frontend.object_state import same_when_rebuilt
 from runner.graph.frontend.parametrizations import plain_class
 from runner.graph.ir.unit import joined
 from runner.nested import rebuild
@@ -32,30 +32,30 @@ class Rebuilder:
 
     def __init__(self, concrete: Callable[[Any], Any]) -> None:
         self._concrete = concrete
-        self._twins: dict[Any, nn.Module | None] = {}
+        self._cache: dict[Any, nn.Module | None] = {}
 
     def edits(self, module: nn.Module, record: Record, key: Any) -> list[Difference] | None:
         """Returns what was changed after construction, except for a `cast`; None if the call
         makes something else or cannot be repeated. Calls with one `key` are equal."""
-        twin = self.kept_twin(module, record, key)
-        if twin is None:
+        rebuilt = self.cached(module, record, key)
+        if rebuilt is None:
             return None
-        if (dtype := _cast(module, twin)) is not None:
-            twin = copy.deepcopy(twin).to(dtype)
-        found = [*differences(module, twin, self._concrete)]
+        if (dtype := _cast(module, rebuilt)) is not None:
+            rebuilt = copy.deepcopy(rebuilt).to(dtype)
+        found = [*differences(module, rebuilt, self._concrete)]
         return None if None in found else [edit for edit in found if edit is not None]
 
     def cast(self, module: nn.Module, record: Record, key: Any) -> torch.dtype | None:
         """Returns the dtype that a whole module was cast to after construction, if any."""
-        twin = self.kept_twin(module, record, key)
-        return None if twin is None else _cast(module, twin)
+        rebuilt = self.cached(module, record, key)
+        return None if rebuilt is None else _cast(module, rebuilt)
 
     def others(self, module: nn.Module, record: Record, key: Any) -> list[Difference]:
         """Returns the parameters whose shape or dtype differs from what the constructor makes,
         and other changes that can be made by setting attributes."""
-        twin = self.kept_twin(module, record, key)
-        theirs = {} if twin is None else dict(twin.named_parameters())
-        plain = () if twin is None else differences(module, twin, self._concrete)
+        rebuilt = self.cached(module, record, key)
+        theirs = {} if rebuilt is None else dict(rebuilt.named_parameters())
+        plain = () if rebuilt is None else differences(module, rebuilt, self._concrete)
         return [
             (*_split(path), tensor)
             for path, tensor in module.named_parameters()
@@ -63,13 +63,13 @@ class Rebuilder:
             if (tensor.shape, tensor.dtype) != (theirs[path].shape, theirs[path].dtype)
         ] + [edit for edit in plain if edit is not None]
 
-    def kept_twin(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
+    def cached(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
         """Returns what the constructor makes, on the meta device; cached by `key`."""
-        if key not in self._twins:
-            self._twins[key] = self.twin(module, record)
-        return self._twins[key]
+        if key not in self._cache:
+            self._cache[key] = self.rebuilt(module, record)
+        return self._cache[key]
 
-    def twin(self, module: nn.Module, record: Record) -> nn.Module | None:
+    def rebuilt(self, module: nn.Module, record: Record) -> nn.Module | None:
         """Returns what the constructor makes, on the meta device; None if it cannot run there."""
         args, kwargs = rebuild(self._concrete((record.args, record.kwargs)), _on_meta)
         try:
@@ -79,10 +79,10 @@ class Rebuilder:
             return None
 
 
-def _cast(module: nn.Module, twin: nn.Module) -> torch.dtype | None:
+def _cast(module: nn.Module, rebuilt: nn.Module) -> torch.dtype | None:
     """Returns the dtype of all tensors of a module, if they have one and the constructor makes
     another."""
-    ours, theirs = ({t.dtype for t in _floating(m)} for m in (module, twin))
+    ours, theirs = ({t.dtype for t in _floating(m)} for m in (module, rebuilt))
     return next(iter(ours)) if len(ours) == 1 and theirs and ours != theirs else None
 
 
@@ -116,24 +116,24 @@ def _on_meta(argument: Any) -> Any:
 
 
 def differences(
-    module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str = ""
+    module: nn.Module, rebuilt: nn.Module, concrete: Callable[[Any], Any], path: str = ""
 ) -> Iterator[Difference | None]:
     """Yields attributes that differ, and None for a difference that setting an attribute cannot
     undo."""
-    if isinstance(module, torch.jit.ScriptModule) and isinstance(twin, torch.jit.ScriptModule):
-        if _scripted(module) != _scripted(twin):
+    if isinstance(module, torch.jit.ScriptModule) and isinstance(rebuilt, torch.jit.ScriptModule):
+        if _scripted(module) != _scripted(rebuilt):
             yield None
         return
-    if _class(module) != _class(twin) or [*module._modules] != [*twin._modules]:
+    if _class(module) != _class(rebuilt) or [*module._modules] != [*rebuilt._modules]:
         yield None
         return
-    yield from _tensors(module._parameters, twin._parameters, path)
-    yield from _tensors(module._buffers, twin._buffers, path)
-    if module._non_persistent_buffers_set != twin._non_persistent_buffers_set:
+    yield from _tensors(module._parameters, rebuilt._parameters, path)
+    yield from _tensors(module._buffers, rebuilt._buffers, path)
+    if module._non_persistent_buffers_set != rebuilt._non_persistent_buffers_set:
         yield None
-    yield from _attributes(module, twin, concrete, path)
+    yield from _attributes(module, rebuilt, concrete, path)
     for name, child in module._modules.items():
-        other = twin._modules[name]
+        other = rebuilt._modules[name]
         if child is None or other is None:
             if child is not other:
                 yield None
@@ -159,34 +159,34 @@ def _class(module: nn.Module) -> tuple[str, str]:
 
 
 def _tensors(
-    own: Mapping[str, Tensor | None], twins: Mapping[str, Tensor | None], path: str
+    own: Mapping[str, Tensor | None], theirs: Mapping[str, Tensor | None], path: str
 ) -> Iterator[Difference | None]:
-    if [*own] != [*twins]:
+    if [*own] != [*theirs]:
         yield None
         return
     for name, tensor in own.items():
-        twin = twins[name]
-        if tensor is None or twin is None:
-            if tensor is not twin:
+        rebuilt = theirs[name]
+        if tensor is None or rebuilt is None:
+            if tensor is not rebuilt:
                 yield (path, name, None) if tensor is None else None
-        elif isinstance(twin, nn.UninitializedParameter | nn.UninitializedBuffer):
+        elif isinstance(rebuilt, nn.UninitializedParameter | nn.UninitializedBuffer):
             continue
-        elif tensor.shape != twin.shape or tensor.dtype != twin.dtype:
+        elif tensor.shape != rebuilt.shape or tensor.dtype != rebuilt.dtype:
             yield None
-        elif tensor.requires_grad != twin.requires_grad:
+        elif tensor.requires_grad != rebuilt.requires_grad:
             yield joined(path, name), "requires_grad", tensor.requires_grad
 
 
 def _attributes(
-    module: nn.Module, twin: nn.Module, concrete: Callable[[Any], Any], path: str
+    module: nn.Module, rebuilt: nn.Module, concrete: Callable[[Any], Any], path: str
 ) -> Iterator[Difference | None]:
-    own, other = vars(module), vars(twin)
+    own, other = vars(module), vars(rebuilt)
     for name, value in own.items():
         if name in OWN:
             continue
         if name not in other:
             yield (path, name, value) if _is_plain(value) else None
-        elif not same_again(concrete(value), concrete(other[name])):
+        elif not same_when_rebuilt(concrete(value), concrete(other[name])):
             yield path, name, value
     if any(name not in own for name in other if name != KEY):
         yield None

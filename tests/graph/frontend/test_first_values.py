@@ -11,7 +11,7 @@ from torch import nn
 
 from runner.graph import Unit, convert, generate, recording
 from runner.graph.codegen.load import load_source
-from runner.graph.frontend.initial_values.initial_values import FirstValues
+from runner.graph.frontend.initial_values.initial_values import InitialValues
 from runner.graph.ir.lint import lint
 from runner.nn import symbolic
 
@@ -398,7 +398,7 @@ def of_a_clone(self):
 
 
 def test_what_nothing_fills_starts_from_what_it_holds(monkeypatch):
-    monkeypatch.setattr(FirstValues, "_copy", lambda *_, **__: False)
+    monkeypatch.setattr(InitialValues, "_copy", lambda *_, **__: False)
     model = recorded(of_a_clone)
     graph = convert(model)
     assert "torch.empty" not in generate(graph, standalone=True)

@@ -18,20 +18,21 @@ from runner.nn.recording.record import record_of
 TensorPath = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
 
 
-def added(layer: nn.Module, twin: nn.Module) -> list[TensorPath]:
-    """Returns the tensors of a layer that its `twin`, made by the constructor alone, lacks."""
+def added(layer: nn.Module, rebuilt: nn.Module) -> list[TensorPath]:
+    """Returns the tensors of a layer that the `rebuilt` one, made by the constructor alone,
+    lacks."""
     return [
         (path, name)
-        for path, module, other in _pairs(layer, twin)
+        for path, module, other in _pairs(layer, rebuilt)
         for name in (*module._parameters, *module._buffers)
         if _is_added(module, other, name)
     ]
 
 
-def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[TensorPath]:
+def unwritable(layer: nn.Module, rebuilt: nn.Module) -> Iterator[TensorPath]:
     """Yields (path inside, description) of changes of a layer after construction that cannot be
     repeated by setting attributes."""
-    for path, module, other in _pairs(layer, twin):
+    for path, module, other in _pairs(layer, rebuilt):
         made, gone = made_by_hooks(module)
         for kind, own, theirs in (
             ("parameter", module._parameters, other._parameters),
@@ -51,15 +52,15 @@ def unwritable(layer: nn.Module, twin: nn.Module) -> Iterator[TensorPath]:
 
 
 def _pairs(
-    layer: nn.Module, twin: nn.Module, path: str = ""
+    layer: nn.Module, rebuilt: nn.Module, path: str = ""
 ) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     """Yields (path, module, twin) of all modules in both, except for those inside modules that
     TorchScript compiled."""
     if isinstance(layer, torch.jit.ScriptModule):
         return
-    yield path, layer, twin
+    yield path, layer, rebuilt
     for name, child in layer._modules.items():
-        other = twin._modules.get(name)
+        other = rebuilt._modules.get(name)
         if child is not None and other is not None:
             yield from _pairs(child, other, joined(path, name))
 
@@ -80,7 +81,7 @@ def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
 
 
 @final
-class Added:
+class AddedTensors:
     """Adds tensors to layers after construction, and fills them after that."""
 
     def __init__(self, literals: Literals, notes: ConversionNotes) -> None:
@@ -90,12 +91,16 @@ class Added:
     def settle(
         self,
         units: Mapping[Unit, nn.Module],
-        twins: Mapping[Unit, nn.Module],
+        rebuilt_layers: Mapping[Unit, nn.Module],
         ties: Sequence[tuple[str, str]],
     ) -> list[tuple[str, str]]:
-        """Sets added tensors; the units have their starts. `twins` are the layers as their
+        """Sets added tensors; the units have their starts. `rebuilt_layers` are the layers as their
         constructors make them. Returns the ties, in which added tensors follow constructed ones."""
-        spots = [(unit, *spot) for unit, twin in twins.items() for spot in added(units[unit], twin)]
+        spots = [
+            (unit, *spot)
+            for unit, rebuilt in rebuilt_layers.items()
+            for spot in added(units[unit], rebuilt)
+        ]
         ties = _from_made(ties, {self._path(units[u], path, name) for u, path, name in spots})
         for unit, path, name in spots:
             self._set(unit, units, path, name, {tied for tied, _ in ties})

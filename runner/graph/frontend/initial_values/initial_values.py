@@ -16,7 +16,7 @@ from runner.graph.frontend.initial_values.recorded_calls import (
     argument_of,
     call_of,
     draws_of,
-    gives,
+    evaluates_to,
     in_place,
 )
 from runner.graph.frontend.initial_values.shared_storage import SharedStorage
@@ -33,7 +33,7 @@ TensorKey = tuple[int, str]  # the id of a module, and the name of a tensor of i
 
 @final
 @dataclass(frozen=True)
-class First:
+class InitialValue:
     """The initial value of a parameter or buffer: an expression, None if a start sets it;
     `order` is when it was made, on the clock of the recording."""
 
@@ -42,7 +42,7 @@ class First:
 
 
 @final
-class FirstValues:
+class InitialValues:
     """The initial values of all weights of a model.
 
     `constant` writes what a tensor of a module holds. Weights are described while units are made;
@@ -74,23 +74,23 @@ class FirstValues:
 
     # Weights of units whose classes are written out
 
-    def parameter(self, module: nn.Module, name: str, tensor: Tensor) -> First:
+    def parameter(self, module: nn.Module, name: str, tensor: Tensor) -> InitialValue:
         """Returns the initial value of a parameter of a module."""
         made = self._origin(module, name, tensor)
         fills = self._effective(module, name)
         if isinstance(made, Owned):
             self._shared.add(module, name, tensor, made)
-            return First()
+            return InitialValue()
         if self._all_repeat(fills):
             first = None if made is None else self._replayed(module, name, made)
             if first is None and fills and fills[0].whole:
-                first = First()
+                first = InitialValue()
             if first is not None:
                 self._check_numbers(module, name, tensor, fills, made)
                 return first
         return self._as_constant(module, name, tensor)
 
-    def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> First:
+    def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> InitialValue:
         """Returns the initial value of a buffer of a module: a constant, unless it is random or
         shares memory with a parameter. If a module above fills it, a start there sets it."""
         record = record_of(module)
@@ -101,30 +101,30 @@ class FirstValues:
             above = [fill for fill in self._effective(module, name) if fill.scope is not module]
             if above and not tensor.is_meta:
                 self._above_filled.append((module, name, above[-1]))
-                return First()
-            if isinstance(made, Made) and gives(made, tensor):
+                return InitialValue()
+            if isinstance(made, Made) and evaluates_to(made, tensor):
                 try:
-                    return First(call_of(made, self._literals))
+                    return InitialValue(call_of(made, self._literals))
                 except GraphError:
                     pass
-            return First(self._constant(module, name, tensor))
+            return InitialValue(self._constant(module, name, tensor))
         return self.parameter(module, name, tensor)
 
-    def _replayed(self, module: nn.Module, name: str, made: Made) -> First | None:
+    def _replayed(self, module: nn.Module, name: str, made: Made) -> InitialValue | None:
         if owned((made.args, made.kwargs)):
             self._origins.append((module, name, made))
-            return First()
+            return InitialValue()
         try:
             value = call_of(made, self._literals)
         except GraphError:
             return None
-        return First(value, min(draws_of(made), default=None))
+        return InitialValue(value, min(draws_of(made), default=None))
 
-    def _as_constant(self, module: nn.Module, name: str, tensor: Tensor) -> First:
+    def _as_constant(self, module: nn.Module, name: str, tensor: Tensor) -> InitialValue:
         if tensor.is_meta:
-            return First()
+            return InitialValue()
         self.fix(module, name, tensor)
-        return First(self._constant(module, name, tensor))
+        return InitialValue(self._constant(module, name, tensor))
 
     def fix(self, module: nn.Module, name: str, tensor: Tensor) -> None:
         """Makes a tensor start from a constant, whatever fills it."""

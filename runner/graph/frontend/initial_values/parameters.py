@@ -6,7 +6,11 @@ from typing import final
 
 from torch import Tensor, nn
 
-from runner.graph.frontend.initial_values.initial_values import First, FirstValues, place_of
+from runner.graph.frontend.initial_values.initial_values import (
+    InitialValue,
+    InitialValues,
+    place_of,
+)
 from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.frontend.literal import SMALL, Literals, filled
 from runner.graph.frontend.notes import ConversionNotes
@@ -32,7 +36,7 @@ class Weights:
         self.tensors = tensors
         self.literals = literals
         self.notes = notes
-        self.first = FirstValues(model, literals, self._constant, notes.say)
+        self.first = InitialValues(model, literals, self._constant, notes.say)
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
         """Adds the parameters and buffers of a module to its unit."""
@@ -92,7 +96,7 @@ class Weights:
     def _parameter(self, module: nn.Module, name: str, weight: Tensor | None) -> Weight | None:
         if weight is None:
             return None
-        first = First()
+        first = InitialValue()
         if not is_opaque(module):
             first = self.first.parameter(module, name, weight)
         kind = tuple(weight.shape), _dtype(weight), weight.requires_grad
@@ -102,7 +106,7 @@ class Weights:
         if buffer is None:
             return None
         persistent = name not in module._non_persistent_buffers_set
-        first = First()
+        first = InitialValue()
         if not is_opaque(module):
             first = self.first.buffer(module, name, buffer)
         kind = tuple(buffer.shape), _dtype(buffer), buffer.requires_grad, persistent
@@ -135,6 +139,6 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _place(module: nn.Module, first: First) -> tuple[int, int] | None:
+def _place(module: nn.Module, first: InitialValue) -> tuple[int, int] | None:
     """Returns when a weight that draws random numbers is made; None for other weights."""
     return None if first.order is None else place_of(module, first.order)

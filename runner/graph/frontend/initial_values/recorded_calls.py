@@ -34,17 +34,17 @@ def draws_of(made: Made) -> Iterator[int]:
         yield from draws_of(inner)
 
 
-def gives(made: Made, tensor: Tensor) -> bool:
+def evaluates_to(made: Made, tensor: Tensor) -> bool:
     """Whether the expression of a buffer still evaluates to its current value. Uninitialized
     memory may be equal by chance."""
     if made.random or tensor.numel() > _LARGEST or "empty" in made.target:
         return False
     try:
-        again = _evaluated(made)
+        value = _evaluated(made)
     except Exception:  # a call may raise whatever it likes
         return False
-    same = isinstance(again, Tensor) and again.shape == tensor.shape and again.dtype == tensor.dtype
-    return same and bool(torch.equal(again.to(tensor.device), tensor))
+    same = isinstance(value, Tensor) and value.shape == tensor.shape and value.dtype == tensor.dtype
+    return same and bool(torch.equal(value.to(tensor.device), tensor))
 
 
 def in_place(target: str) -> str:

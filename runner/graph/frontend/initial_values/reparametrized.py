@@ -17,7 +17,7 @@ from runner.nn.recording.initial_values import Made
 from runner.nn.recording.record import record_of
 
 
-def put_in_order(units: Mapping[Unit, nn.Module], notes: ConversionNotes) -> None:
+def order_reparametrizations(units: Mapping[Unit, nn.Module], notes: ConversionNotes) -> None:
     """Adapts starts of re-parametrized weights that were filled before, or notes that they
     differ."""
     for above, module in units.items():

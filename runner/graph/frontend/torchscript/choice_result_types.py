@@ -10,12 +10,12 @@ from runner.graph.frontend.torchscript.choice_stubs import is_choice
 from runner.graph.frontend.torchscript.module_type import CompiledType
 
 
-def gives_more(model: nn.Module, types: dict[int, CompiledType]) -> bool:
+def may_return_other_types(model: nn.Module, types: dict[int, CompiledType]) -> bool:
     """Whether a compiled model has such a choice."""
-    return any(_is_unsure(m, types) for m in model.modules() if is_choice(type(m)))
+    return any(_may_return_other_type(m, types) for m in model.modules() if is_choice(type(m)))
 
 
-def _is_unsure(choice: Any, types: dict[int, CompiledType]) -> bool:
+def _may_return_other_type(choice: Any, types: dict[int, CompiledType]) -> bool:
     """Whether a choice may return a type that TorchScript did not assume."""
     if choice.kind == "InputChoice":
         facts = choice.facts()
@@ -32,14 +32,14 @@ def _result(module: nn.Module, types: dict[int, CompiledType]) -> str | None:
     found = types[id(module)]
     if not found.has("forward"):
         return None
-    if found.stubbed and not is_choice(type(module)) and not _says(module):
+    if found.stubbed and not is_choice(type(module)) and not _declares_result(module):
         return None
     [result] = found.methods._get_method("forward").schema.returns
     text: str = result.type.annotation_str
     return text
 
 
-def _says(module: nn.Module) -> bool:
+def _declares_result(module: nn.Module) -> bool:
     """Whether the source declares the return type of a forward; torch's layers need not."""
     if type(module).__module__.startswith("torch.nn."):
         return True

@@ -27,7 +27,7 @@ from runner.graph.frontend.torchscript.desugar.hook import Desugaring
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import CompiledType, container_methods
-from runner.graph.frontend.torchscript.sanitize import prepare
+from runner.graph.frontend.torchscript.sanitize import sanitize
 from runner.graph.frontend.torchscript.stubs import hidden, original, stub_of, tells_its_types
 from runner.nn.build import is_leaf
 from runner.nn.expression import is_open
@@ -70,7 +70,7 @@ def compiled(model: nn.Module) -> Iterator[CompiledModel]:
         for module in model.modules():
             opened = frozenset(k for k, v in vars(module).items() if is_open(v))
             desugaring.open[id(module)] = opened
-            prepare(module, restore, opaque=is_opaque(module))
+            sanitize(module, restore, opaque=is_opaque(module))
         for module in model.modules():
             compiler.compile(module)
         yield CompiledModel(model, compiler.types, functions)

@@ -19,10 +19,10 @@ _KINDS = frozenset({"IntType", "OptionalType", "ListType"})
 OF_TENSORS = {"prim::dtype": "ScalarType", "prim::layout": "Layout"}  # attributes
 
 
-def enumerated(graph: Any, of_attribute: Callable[[Any], str]) -> dict[str, str]:
+def infer_enums(graph: Any, of_attribute: Callable[[Any], str]) -> dict[str, str]:
     """Returns the enum ("ScalarType", "Layout") that values hold, or lists of it, by debug name;
     for an item of a tuple, by `part_of`."""
-    merges = _Merges()
+    merges = _EnumClasses()
     for v in graph.inputs():
         if "dtype" in v.debugName():
             merges.seeds[v.debugName()] = "ScalarType"
@@ -47,7 +47,7 @@ def part_of(v: Any, place: int) -> str:
 
 
 @final
-class _Merges:
+class _EnumClasses:
     """Equivalence classes of values by name (union-find), and the enums of some of them."""
 
     def __init__(self) -> None:
@@ -82,8 +82,8 @@ class _Merges:
 
     def call(self, formals: Sequence[Formal], values: Iterable[Any]) -> None:
         for declared, v in zip(formals, values, strict=False):
-            if declared.wants in OF_TENSORS.values() and v.node().kind() != "prim::Constant":
-                self.seeds[v.debugName()] = declared.wants
+            if declared.enum in OF_TENSORS.values() and v.node().kind() != "prim::Constant":
+                self.seeds[v.debugName()] = declared.enum
 
     def made(self, n: Any) -> None:
         """A constructor of an object, such as a context manager."""
@@ -142,16 +142,16 @@ class _Merges:
             self._same(n.output().debugName(), part_of(n.inputsAt(0), place))
 
 
-_RULES: dict[str, Callable[[_Merges, Any], None]] = {
-    "prim::If": _Merges.branches,
-    "prim::Loop": _Merges.loop,
-    "prim::CallMethod": _Merges.made,
-    "prim::ListConstruct": _Merges.listed,
-    "prim::TupleConstruct": _Merges.tupled,
-    "prim::TupleUnpack": _Merges.apart,
-    "prim::ListUnpack": _Merges.apart,
-    "prim::TupleIndex": _Merges.picked,
-    "aten::__getitem__": _Merges.item,
-    "aten::__contains__": _Merges.like_items,
-    "aten::append": _Merges.like_items,
+_RULES: dict[str, Callable[[_EnumClasses, Any], None]] = {
+    "prim::If": _EnumClasses.branches,
+    "prim::Loop": _EnumClasses.loop,
+    "prim::CallMethod": _EnumClasses.made,
+    "prim::ListConstruct": _EnumClasses.listed,
+    "prim::TupleConstruct": _EnumClasses.tupled,
+    "prim::TupleUnpack": _EnumClasses.apart,
+    "prim::ListUnpack": _EnumClasses.apart,
+    "prim::TupleIndex": _EnumClasses.picked,
+    "aten::__getitem__": _EnumClasses.item,
+    "aten::__contains__": _EnumClasses.like_items,
+    "aten::append": _EnumClasses.like_items,
 }

@@ -17,7 +17,7 @@ from runner.space.choice import Choice
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
-def prepare(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
+def sanitize(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
     """Removes from a module what TorchScript cannot handle, until `restore` is closed."""
     own = module.__dict__
     before = {**own}

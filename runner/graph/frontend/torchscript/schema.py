@@ -49,7 +49,7 @@ class Formal:
     has_default: bool
     default: Any
     by_name: bool
-    wants: str  # the enum: "ScalarType", "MemoryFormat", "Layout", or ""
+    enum: str  # the enum: "ScalarType", "MemoryFormat", "Layout", or ""
     size: int = 0  # of a list that may be given as one number
     is_out: bool = False  # whether the operator writes its result to it
 
@@ -57,15 +57,15 @@ class Formal:
 def formal(argument: Any) -> Formal:
     """Returns the parameter for an argument of a schema."""
     text = str(getattr(argument, "real_type", argument.type))
-    wants = next((name for name in TYPES if name in text), "")
-    if not wants and text != "Tensor":
-        wants = _wants_by_name(argument.name)
+    enum = next((name for name in TYPES if name in text), "")
+    if not enum and text != "Tensor":
+        enum = _enum_by_name(argument.name)
     has_default = argument.has_default_value()
     default = argument.default_value if has_default else None
     alias = argument.alias_info
     is_out = argument.kwarg_only and alias is not None and alias.is_write
     size = argument.N or 0
-    return Formal(argument.name, has_default, default, argument.kwarg_only, wants, size, is_out)
+    return Formal(argument.name, has_default, default, argument.kwarg_only, enum, size, is_out)
 
 
 def class_of(v: Any) -> Any:
@@ -78,12 +78,12 @@ def constructor(cls: type) -> tuple[Formal, ...]:
     """Returns the parameters of the constructor of a Python class; none if unknown."""
     return tuple(
         Formal(p.name, p.default is not p.empty, p.default, p.kind is p.KEYWORD_ONLY,
-               _wants_by_name(p.name))
+               _enum_by_name(p.name))
         for p in parameters_of(cls).values()
     )  # fmt: skip
 
 
-def _wants_by_name(name: str) -> str:
+def _enum_by_name(name: str) -> str:
     """Returns the enum that a parameter takes by its name, or ""."""
     if "dtype" in name:
         return "ScalarType"
@@ -199,7 +199,7 @@ def plain_name(method: str) -> str:
     return re.sub(r"__\d+$", "", method)
 
 
-def spoken(method: str) -> str:
+def python_name(method: str) -> str:
     """Returns the name of a method; TorchScript calls that of a property `__name_getter`."""
     return re.sub(r"^__(.+)_getter$", r"get_\1", method)
 
@@ -236,7 +236,7 @@ def named_tuple(v: Any) -> Any:
     return found
 
 
-def once(v: Any) -> bool:
+def used_once(v: Any) -> bool:
     """Whether a value is used exactly once."""
     return len(v.uses()) == 1
 

@@ -14,8 +14,8 @@ from runner.graph.frontend.torchscript.schema import (
     demangled,
     line_of,
     plain_name,
+    python_name,
     resolve,
-    spoken,
 )
 
 
@@ -57,7 +57,7 @@ def _call_module(ctx: Lowering, n: Any, path: ModulePath, method: str, values: l
         args, kwargs = ctx.arguments(ctx.scope.called(path, method), values)
         if method == "forward__1" and getattr(module, "kind", "") == "Cell":
             args, kwargs = [[*args, *kwargs.values()]], {}  # the overload that takes inputs apart
-        name = "" if method == "forward" else f":{spoken(method)}"
+        name = "" if method == "forward" else f":{python_name(method)}"
         node = ctx.emit(n, "call_module", f"{path.path}{name}", args, kwargs)
         ctx.scope.note_call(path, method, node)
 

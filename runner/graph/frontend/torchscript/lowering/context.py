@@ -18,7 +18,7 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError
-from runner.graph.frontend.torchscript.dtype_inference import OF_TENSORS, enumerated, part_of
+from runner.graph.frontend.torchscript.dtype_inference import OF_TENSORS, infer_enums, part_of
 from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import TYPES, Formal, line_of, name_of
 from runner.graph.frontend.torchscript.scope import MethodScope
@@ -159,7 +159,7 @@ class Lowering:
             if declared.has_default and _is_default(given, declared):
                 skipped = True
                 continue
-            argument = one_for_all(self.value(v, declared.wants), declared.size)
+            argument = one_for_all(self.value(v, declared.enum), declared.size)
             if skipped or declared.by_name:
                 kwargs[declared.name] = argument
             else:
@@ -188,7 +188,7 @@ class Lowering:
         if node == "prim::Constant" or v.type().kind() not in _MAY_BE_ENUMS:
             return ""
         if self._enums is None:
-            self._enums = enumerated(self.graph, self._enum_of_attribute)
+            self._enums = infer_enums(self.graph, self._enum_of_attribute)
         return self._enums.get(v.debugName() if position is None else part_of(v, position), "")
 
     def enum_of_merged(self, v: Any) -> str:

@@ -13,7 +13,7 @@ from runner.graph.frontend.torchscript.schema import (
     is_index,
     kind_of,
     line_of,
-    once,
+    used_once,
 )
 from runner.graph.frontend.torchscript.spelling import AUGMENTED
 from runner.graph.ir.node import Argument, Node, Value
@@ -61,7 +61,7 @@ def _view(ctx: Lowering, n: Any, dim: Any, index: Argument) -> bool:
     if not fixed or not -2 <= at < 8:
         return False
     base, indices = x, None
-    if type(x) is Value and x in ctx.views and not x.name and once(n.inputsAt(0)):
+    if type(x) is Value and x in ctx.views and not x.name and used_once(n.inputsAt(0)):
         base, before = ctx.views[x]
         indices = _joined(before, at, index)
     if indices is None and index is None:

@@ -26,8 +26,8 @@ from runner.graph.frontend.torchscript.schema import (
     Formal,
     demangled,
     plain_name,
+    python_name,
     resolve,
-    spoken,
 )  # fmt: skip
 from runner.graph.frontend.torchscript.scope import MethodScope
 from runner.graph.frontend.torchscript.stubs import keyword_only, original
@@ -85,7 +85,7 @@ class _MethodLowering:
         compiled = found.compiled.methods._get_method(method)
         python = getattr(original(module), plain_name(method), None)
         formals = parameters(compiled.schema.arguments[1:], python, self.literals)
-        function = found.functions[method] = Function(spoken(method), formals)
+        function = found.functions[method] = Function(python_name(method), formals)
         try:
             scope = MethodScope(self, module, found)
             _lower_graph(compiled.graph, function, scope, method=True)
@@ -143,11 +143,11 @@ def _name_overloads(types: list[LoweredType]) -> None:
         plain = [plain_name(name) for name in found.functions]
         for name, function in found.functions.items():
             if plain.count(plain_name(name)) == 1:
-                function.name = spoken(plain_name(name))
+                function.name = python_name(plain_name(name))
         found.functions = {function.name: function for function in found.functions.values()}
     for found in types:
         for node, callee, method in found.calls:
-            names = {spoken(name) for name in callee.functions}
+            names = {python_name(name) for name in callee.functions}
             name = plain_name(method)
             if callee.compiled.stubbed or name in names or not callee.functions:
                 node.target = node.path if name == "forward" else f"{node.path}:{name}"

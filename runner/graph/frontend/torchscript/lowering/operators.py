@@ -15,9 +15,9 @@ from runner.graph.frontend.torchscript.schema import (
     kind_of,
     line_of,
     name_of,
-    once,
     operator_schema,
     reads_only,
+    used_once,
 )
 from runner.graph.frontend.torchscript.spelling import (
     AUGMENTED,
@@ -223,7 +223,7 @@ def _is_temporary(v: Any, argument: Argument) -> bool:
     node = argument.node if type(argument) is Value else None
     if node is None or argument.name or node.op not in ("call_function", "call_method"):
         return False
-    return once(v)
+    return used_once(v)
 
 
 def _is_only_stored(v: Any) -> bool:
