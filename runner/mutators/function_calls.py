@@ -90,22 +90,12 @@ def _read_instead(node: Node, given: Value, new: Node) -> None:
     later = [*behind(node)]
     for user in [*given.users]:
         if user in later:
-            if not _is_within(user, node):
+            if not user.is_in(node.block):
                 raise GraphError(
                     f"{node} ({node.line}) changes a tensor in place, in a branch, and {user} "
                     "reads it outside; that cannot be kept."
                 )
             user.replace_input(given, new.output)
-
-
-def _is_within(user: Node, node: Node) -> bool:
-    """Whether a node stands in the block of another one, or deeper."""
-    block: Any = user.block
-    while block is not node.block:
-        if not isinstance(block.owner, Node):
-            return False
-        block = block.owner.block
-    return True
 
 
 def _arguments(node: Node) -> dict[str, Argument]:

@@ -232,8 +232,7 @@ def _called(graph: Graph) -> set[str]:
     """The names of all functions and methods that the code of a model calls."""
     return {
         node.target.rpartition(":")[2]
-        for _, unit in graph.units()
-        for function in unit.functions.values()
+        for _, _, function in graph.methods()
         for node in function.nodes
         if node.op in ("call_function", "call_method")
     }

@@ -123,6 +123,11 @@ class Graph:
         """The unit at a path. Raises GraphError, naming near ones, when there is none."""
         return self.root.at(path)
 
+    def above(self, path: str) -> list[Unit]:
+        """The units above a path, from the root down."""
+        names = path.split(".") if path else []
+        return [self.unit(".".join(names[:depth])) for depth in range(len(names))]
+
     def units(self, *, cls: str = "", path: str = "", label: str = "") -> list[tuple[str, Unit]]:
         """(path, unit) of all units that fit, parents first.
 
@@ -136,6 +141,14 @@ class Graph:
             if not cls or cls in (unit.name, unit.cls.target)
             if not path or fnmatch.fnmatchcase(here, path)
             if not label or label in labels(unit)
+        ]
+
+    def methods(self) -> list[tuple[str, Unit, Function]]:
+        """(path, unit, function) of all functions of units."""
+        return [
+            (path, unit, function)
+            for path, unit in self.root.walk()
+            for function in unit.functions.values()
         ]
 
     def nodes(
@@ -181,10 +194,9 @@ class Graph:
         self.unit(path)
         if not path:
             raise GraphError("The root of a graph cannot be replaced.")
-        *above, name = path.split(".")
-        owners = [self.unit(".".join(above[:depth])) for depth in range(len(above) + 1)]
-        owners[-1].set_child(name, unit)
-        for owner in owners:
+        above = self.above(path)
+        above[-1].set_child(path.rpartition(".")[2], unit)
+        for owner in above:
             owner.forget_gone()
 
     def tidy(self) -> None:

@@ -1,6 +1,6 @@
 """Checks that a graph is one: what is used is there, and stands where it may stand."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -14,7 +14,7 @@ from runner.graph.ir.lint_function import Uses, is_name, uses_of
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import check_callable, check_there, is_target, runs_in_order
 from runner.graph.ir.symbolic import check_decided
-from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, Weight
+from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit
 from runner.nn.expression import Expression
 
 
@@ -65,7 +65,7 @@ class _UnitPaths:
                 if not isinstance(child, Unit):
                     raise GraphError(f"{where}: the child {name!r} is {child!r}, which is no Unit.")
                 self._visit(child, f"{path}.{name}" if path else name)
-        for what, argument in arguments_of(unit):
+        for what, argument in unit.arguments():
             for thing in _not_plain(argument):
                 self._check(thing, what, f"{where}: {what} of the {unit.name}", path)
         self._above.remove(unit)
@@ -85,24 +85,6 @@ class _UnitPaths:
                 _look_up(check_callable, thing.target, where)
         elif not isinstance(thing, Expression):
             raise GraphError(f"{where}: {no_constant(thing)}.")
-
-
-def arguments_of(unit: Unit) -> Iterator[tuple[str, Argument]]:
-    """What stands as arguments in a unit, with what to call it."""
-    if unit.call is not None:
-        yield "the call", unit.call.args
-        if unit.call.kwargs:
-            yield "the call", (*unit.call.kwargs.values(),)
-    if unit.attributes:
-        yield "an attribute", unit.attributes
-    for weight in _weights(unit):
-        yield "a weight", (weight.shape, weight.start)
-    for start in unit.starts:
-        yield "a start", (start.args, {**start.kwargs}, start.part)
-    if unit.edits:
-        yield "an edit", [edit.value for edit in unit.edits]
-    if unit.hooked:
-        yield "a hook", unit.hooked
 
 
 def _not_plain(argument: Argument) -> Sequence[Argument]:
@@ -135,8 +117,8 @@ def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
         kept = not unit.owns(name)  # shared with other copies, which nobody may change
         here = f"{where}, {name}"
         _check_uses(graph, unit, here, uses_of(function, here, kept=kept))
-    for weight in _weights(unit):
-        if weight.dtype not in _DTYPES:
+    for weight in unit.weights.values():
+        if weight is not None and weight.dtype not in _DTYPES:
             raise GraphError(f"{where}: {weight.dtype!r} is no dtype.")
     _check_starts(unit, where)
     for edit in unit.edits:
@@ -193,12 +175,6 @@ def _check_functions_decided(unit: Unit, path: str) -> None:
             raise GraphError(f"{where}: {node}: a choice is left open.")
 
 
-def _weights(unit: Unit) -> Sequence[Weight]:
-    if not unit.parameters and not unit.buffers:
-        return ()
-    return [w for w in (*unit.parameters.values(), *unit.buffers.values()) if w is not None]
-
-
 def _check_name(where: str, name: str, function: Function) -> None:
     if not is_name(name) or name == "__init__":
         raise GraphError(f"{where}: {name!r} cannot be the name of a function.")
@@ -220,9 +196,8 @@ def _at(unit: Unit, path: str, what: str) -> Unit:
 
 
 def _check_weight(unit: Unit, name: str, what: str) -> None:
-    known = unit.grade != "graph" or name in unit.parameters or name in unit.buffers
-    if not known:
-        near = did_you_mean(name, [*unit.parameters, *unit.buffers])
+    if unit.grade == "graph" and name not in unit.weights:
+        near = did_you_mean(name, unit.weights)
         raise GraphError(f"{what}: the {unit.name} has no parameter or buffer {name!r}.{near}")
 
 
@@ -251,7 +226,7 @@ def _check_uses(graph: Graph, unit: Unit | None, where: str, uses: Uses) -> None
     for path, node in uses.gets.items():
         _check_read(unit, path, f"{where}: {node}")
     for name, node in uses.sets.items():
-        if name not in unit.attributes and name not in unit.buffers and name not in unit.parameters:
+        if name not in {**unit.attributes, **unit.weights}:
             raise GraphError(f"{where}: {node}: the {unit.name} has no attribute {name!r}.")
 
 
@@ -271,12 +246,10 @@ def _check_read(unit: Unit, path: str, what: str) -> None:
         return  # the unit itself
     parent, _, name = path.rpartition(".")
     owner = _at(unit, parent, what)
-    places = (owner.attributes, owner.parameters, owner.buffers, owner.children)
-    if not path:
-        return  # the unit itself
-    if owner.grade != "graph" or name == "training" or any(name in place for place in places):
+    known = {**owner.attributes, **owner.weights, **owner.children}
+    if owner.grade != "graph" or name == "training" or name in known:
         return
-    near = did_you_mean(name, [known for place in places for known in place])
+    near = did_you_mean(name, known)
     raise GraphError(
         f"{what}: the {owner.name} has no parameter, buffer or attribute {name!r}.{near}"
     )

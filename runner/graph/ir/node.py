@@ -187,6 +187,11 @@ class Node:
         for value in self.inputs:
             value.users[self] = None
 
+    def is_in(self, block: "Block") -> bool:
+        """Whether it stands in a block, or in a block of one of its nodes."""
+        owner: Node | Body = self.block.owner
+        return self.block is block or (isinstance(owner, Node) and owner.is_in(block))
+
     def walk(self) -> Iterator["Node"]:
         """This node and all nodes in its blocks, in program order."""
         yield self

@@ -1,6 +1,5 @@
 """What is open in a graph: choices among its arguments, and the units that hold them."""
 
-from collections.abc import Iterator
 from typing import final
 from weakref import WeakKeyDictionary
 
@@ -32,25 +31,9 @@ def check_decided(unit: Unit, path: str) -> None:
             f"{path or 'the model'}: the {unit.name} ({names}) is still open; decide it before "
             "generating source."
         )
-    for argument in _given(unit):
+    for _, argument in unit.arguments():
         if is_open(argument):
             raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
-
-
-def _given(unit: Unit) -> Iterator[Argument]:
-    """What the constructor of a unit is given, and does."""
-    if unit.call is not None:
-        yield unit.call
-    for weight in (*unit.parameters.values(), *unit.buffers.values()):
-        if weight is not None:
-            yield weight.shape
-            yield weight.start
-    yield from unit.attributes.values()
-    for start in unit.starts:
-        yield start.args, {**start.kwargs}, start.part
-    for edit in unit.edits:
-        yield edit.value
-    yield from unit.hooked
 
 
 def left_open(argument: Argument) -> str:
@@ -117,8 +100,4 @@ class OpenUnits:
 
 def _contents(unit: Unit) -> list[Argument]:
     """What stands as arguments in a unit, but for its call and its nodes."""
-    weights = [
-        w and (w.shape, w.start) for w in (*unit.parameters.values(), *unit.buffers.values())
-    ]
-    starts = [(start.args, {**start.kwargs}, start.part) for start in unit.starts]
-    return [unit.attributes, weights, starts]
+    return [argument for what, argument in unit.arguments() if what != "the call"]

@@ -1,13 +1,13 @@
 """Units: the modules of a model, each with the functions it runs, and no weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, final
 
 from torch import nn
 
 from runner.errors import GraphError, did_you_mean
-from runner.graph.ir.argument import Argument, Made, leaves_and_calls, map_made
+from runner.graph.ir.argument import Argument, Made, leaves_and_calls, map_made, rebuild_argument
 from runner.graph.ir.argument import Call as Call
 from runner.graph.ir.argument import Ref as Ref
 from runner.graph.ir.argument import Stored as Stored
@@ -75,14 +75,18 @@ class Start:
         """The unit that it fills, and those it reads."""
         return {self.unit, *self.reads}
 
+    def rebuilt(self, change: "Callable[[Argument], Argument]") -> "Start":
+        """The same call with other leaves in its arguments."""
+        args, kwargs, part = rebuild_argument((self.args, {**self.kwargs}, self.part), change)
+        return replace(self, args=args, kwargs=kwargs, part=part)
+
     def moved(self, places: "Mapping[Unit, Unit]") -> "Start":
         """The same call, with the units that took the places of those it speaks of."""
 
-        def change(unit: Unit) -> Unit:
-            return places.get(unit, unit)
+        def change(leaf: Argument) -> Argument:
+            return places.get(leaf, leaf) if type(leaf) is Unit else leaf
 
-        args, kwargs = map_made((self.args, {**self.kwargs}), change)
-        return replace(self, unit=change(self.unit), args=args, kwargs=kwargs)
+        return replace(self.rebuilt(change), unit=places.get(self.unit, self.unit))
 
 
 @final
@@ -342,19 +346,55 @@ class Unit(Made):
         self.call = with_argument(self.call, name, value)
         self.mark(changed=True, mutated=True)
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, "Unit"]]:
-        """This unit and all below with their paths, parents first; a shared one once."""
+    def walk(self, prefix: str = "", *, repeated: bool = False) -> Iterator[tuple[str, "Unit"]]:
+        """This unit and all below with their paths, parents first; a shared one once, unless
+        `repeated`."""
         seen: set[Unit] = set()
         coming = [(prefix, self)]
         while coming:
             path, unit = coming.pop()
-            if unit in seen:
+            if unit in seen and not repeated:
                 continue
             seen.add(unit)
             yield path, unit
             above = f"{path}." if path else ""
             below = [(above + name, child) for name, child in unit.children.items() if child]
             coming += reversed(below)
+
+    @property
+    def weights(self) -> "dict[str, Weight | None]":
+        """Its parameters and buffers."""
+        return {**self.parameters, **self.buffers}
+
+    def arguments(self) -> Iterator[tuple[str, Argument]]:
+        """All that stands as an argument in the unit, but for its nodes, with what to call it."""
+        if self.call is not None:
+            yield "the call", self.call.args
+            if self.call.kwargs:
+                yield "the call", (*self.call.kwargs.values(),)
+        if self.attributes:
+            yield "an attribute", self.attributes
+        for weight in self.weights.values():
+            if weight is not None:
+                yield "a weight", (weight.shape, weight.start)
+        for start in self.starts:
+            yield "a start", (start.args, {**start.kwargs}, start.part)
+        if self.edits:
+            yield "an edit", [edit.value for edit in self.edits]
+        if self.hooked:
+            yield "a hook", self.hooked
+
+    def rebuild(self, change: Callable[[Argument], Argument]) -> None:
+        """Put `change(leaf)` in place of each leaf of its arguments, but for starts and nodes."""
+        self.call = rebuild_argument(self.call, change)
+        self.attributes = rebuild_argument(self.attributes, change)
+        for weights in (self.parameters, self.buffers):
+            for name, weight in weights.items():
+                if weight is not None:
+                    shape, start = rebuild_argument((weight.shape, weight.start), change)
+                    weights[name] = replace(weight, shape=shape, start=start)
+        self.edits = [replace(e, value=rebuild_argument(e.value, change)) for e in self.edits]
+        self.hooked = rebuild_argument(self.hooked, change)
 
     def at(self, path: str) -> "Unit":
         """The unit at a path below. Raises GraphError, naming near ones, when there is none."""
@@ -401,19 +441,13 @@ class Unit(Made):
             return copies[self]
         twin = copies[self] = self.shallow()
         twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
-        twin.call = self.call and _copy_call(self.call, copies)
+        twin.call = map_made(self.call, lambda unit: unit.copy(copies))
         twin.starts = [start.moved(copies) for start in self.starts]
         twin.edits = [edit.moved(copies) for edit in self.edits]
         return twin
 
     def __repr__(self) -> str:
         return f"<{self.grade} {self.name}>"
-
-
-def _copy_call(call: Call, copies: dict[Unit, Unit]) -> Call:
-    """A constructor call, with the units anywhere among its arguments copied."""
-    args, kwargs = map_made((call.args, dict(call.kwargs)), lambda unit: unit.copy(copies))
-    return Call(call.target, args, kwargs)
 
 
 def joined(*paths: str) -> str:

@@ -52,15 +52,11 @@ def sites(graph: Graph, unit: Unit) -> list[Site]:
     names = {name for _, above in graph.units() for name, child in above.children.items()
              if child is unit}  # fmt: skip
     found = []
-    for path, owner in graph.units():
-        for name, function in [*owner.functions.items()]:
-            nodes = function.nodes
-            places = [i for i, node in enumerate(nodes) if _calls(owner, node, unit, names)]
-            if not places:
-                continue
-            own = owner.edit(name)
-            nodes = own.nodes
-            found += [Site(path, owner, own, nodes[place]) for place in places]
+    for path, owner, function in graph.methods():
+        places = [i for i, node in enumerate(function.nodes) if _calls(owner, node, unit, names)]
+        own = owner.edit(function.name) if places else function
+        nodes = own.nodes
+        found += [Site(path, owner, own, nodes[place]) for place in places]
     for site in found:
         if site.node.method != "forward":
             raise GraphError(f"{site} calls its method {site.node.method!r}, not its forward.")
@@ -98,17 +94,15 @@ def is_in_order(unit: Unit) -> bool:
 
 def has_code(graph: Graph, path: str) -> bool:
     """Whether all code that calls the children of the unit at a path can be seen and changed."""
-    names = path.split(".") if path else []
-    above = [graph.root.at(".".join(names[:i])) for i in range(len(names) + 1)]
-    return all(unit.grade == "graph" and not unit.inherits for unit in above)
+    units = [*graph.above(path), graph.unit(path)]
+    return all(unit.grade == "graph" and not unit.inherits for unit in units)
 
 
 def is_used(graph: Graph, unit: Unit) -> bool:
     """Whether code anywhere calls a unit, or one below it, or reads anything there."""
     return any(
         unit in _reached(owner, node.path)
-        for _, owner in graph.units()
-        for function in owner.functions.values()
+        for _, owner, function in graph.methods()
         for node in function.nodes
         if node.op in ("call_module", "get_attr")
     )
@@ -118,8 +112,7 @@ def reads(graph: Graph, unit: Unit) -> list[str]:
     """What code reads of a unit, or calls inside of it: paths as the code has them."""
     return [
         node.path
-        for _, owner in graph.units()
-        for function in owner.functions.values()
+        for _, owner, function in graph.methods()
         for node in function.nodes
         if owner is not unit and node.op in ("call_module", "get_attr")
         if unit in (way := _reached(owner, node.path))

@@ -19,9 +19,8 @@ def repeat(graph: Graph, path: str, name: str) -> Unit:
     twin = unit.copy(copies)
     parent.set_child(name, twin)
     order_children(parent, old, name)
-    names = path.split(".")
-    for depth in range(len(names)):
-        _repeat_references(graph.unit(".".join(names[:depth])), copies)
+    for above in graph.above(path):
+        _repeat_references(above, copies)
     inside = [tie for tie in graph.tied if tie[0][0] in copies]
     graph.tied = [*graph.tied, *moved_ties(inside, copies)]
     return twin

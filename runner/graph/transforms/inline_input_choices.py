@@ -63,12 +63,7 @@ def _is_pick(unit: Unit) -> bool:
 
 def _picked(unit: Unit, node: Node) -> Unit | None:
     """The unit that a node calls, if it is one below."""
-    if node.op != "call_module" or not node.path:
-        return None
-    below: Unit | None = unit
-    for name in node.path.split("."):
-        below = below.children.get(name) if below is not None else None
-    return below
+    return unit.find(node.path) if node.op == "call_module" and node.path else None
 
 
 def _inline(function: Function, node: Node, pick: Unit) -> None:

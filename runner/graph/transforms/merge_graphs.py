@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from runner.graph.ir.argument import Argument, Stored, rebuild_argument
+from runner.graph.ir.argument import Argument, Stored, leaves_and_calls, rebuild_argument
 from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.unit import Unit, Weight, joined
+from runner.graph.ir.unit import Unit, joined
 
 Renames = dict[str, str]  # as they were, and as they are now, where that differs
 
@@ -61,33 +61,20 @@ def _rename_functions(graph: Graph, names: Renames) -> None:
 
 
 def _rename_tensors(graph: Graph, names: Renames) -> None:
-    def new(argument: Argument) -> Argument:
-        return _renamed(argument, names)
+    def renamed(leaf: Argument) -> Argument:
+        return Stored(names.get(leaf.name, leaf.name)) if type(leaf) is Stored else leaf
 
     def differs(function: Function) -> bool:
-        return any(
-            new((n.args, {**n.kwargs})) != (n.args, {**n.kwargs}) for n in function.block.walk()
-        )
+        given = [(node.args, {**node.kwargs}) for node in function.block.walk()]
+        return any(type(leaf) is Stored and leaf.name in names for leaf in leaves_and_calls(given))
 
     for function in _functions(graph, differs):
         for node in function.block.walk():
-            node.args, node.kwargs = new(node.args), new({**node.kwargs})
+            node.args, node.kwargs = rebuild_argument((node.args, {**node.kwargs}), renamed)
     for _, unit in graph.units():
-        unit.call = new(unit.call)
-        unit.attributes = new(unit.attributes)
-        unit.edits = [replace(edit, value=new(edit.value)) for edit in unit.edits]
-        unit.hooked = new(unit.hooked)
-        unit.starts = [
-            replace(start, args=new(start.args), kwargs=new({**start.kwargs}), part=new(start.part))
-            for start in unit.starts
-        ]
-        for weights in (unit.parameters, unit.buffers):
-            weights.update({name: _of_renamed(weight, names) for name, weight in weights.items()})
+        unit.rebuild(renamed)
+        unit.starts = [start.rebuilt(renamed) for start in unit.starts]
     graph.tensors = {names.get(name, name): tensor for name, tensor in graph.tensors.items()}
-
-
-def _of_renamed(weight: Weight | None, names: Renames) -> Weight | None:
-    return weight and replace(weight, start=_renamed(weight.start, names))
 
 
 def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Function]:
@@ -101,12 +88,3 @@ def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Functio
             unit.share()  # a name is no change of what is done
         unit.mark(changed=changed, mutated=mutated)
     return found
-
-
-def _renamed(argument: Argument, names: Renames) -> Argument:
-    """An argument with other names for the tensors in it."""
-
-    def renamed(leaf: Argument) -> Argument:
-        return Stored(names.get(leaf.name, leaf.name)) if type(leaf) is Stored else leaf
-
-    return rebuild_argument(argument, renamed)

@@ -80,14 +80,13 @@ def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
     call = unit.call
     for name, value in arguments.items():
         call = with_argument(call, name, value)
-    above = [graph.unit(".".join(path.split(".")[:i])) for i in range(path.count(".") + 1)]
 
     def put(new: Unit) -> str:
         twins = {old: twin for at, old in unit.walk() if (twin := new.find(at)) is not None}
         for old, twin in twins.items():
             twin.mark(origin=old.provenance.origin, inserted=old.provenance.inserted)
         new.hooked, new.edits = [*unit.hooked], unit.edits
-        for owner in (*above, new):
+        for owner in (*graph.above(path), new):
             _refer(owner, twins)
         new.forget_gone()
         graph.tied = moved_ties(graph.tied, twins)
@@ -106,4 +105,4 @@ def _refer(owner: Unit, twins: Mapping[Unit, Unit]) -> None:
 
 
 def _has(unit: Unit, name: str) -> bool:
-    return unit.grade != "graph" or name in {**unit.parameters, **unit.buffers}
+    return unit.grade != "graph" or name in unit.weights

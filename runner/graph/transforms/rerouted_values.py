@@ -8,8 +8,7 @@ from typing import Any, final
 
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Argument, Block, Body, Node, Value, map_values, values_in
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.node import Argument, Block, Node, Value, map_values, values_in
 
 ValueKey = tuple[Any, ...]  # what a value is, in a function and in all copies of it
 
@@ -54,28 +53,22 @@ class Rerouted:
         owner: Block = self.new.owner if made is None else made.block
         first = owner.nodes[0 if made is None else owner.nodes.index(made) + 1]
         later = self.before
-        if later is None or not all(_sees(user, later.block) for user in self.users):
+        if later is None or not all(user.is_in(later.block) for user in self.users):
             return first
         block = later.block
         if block is owner and block.nodes.index(first) > block.nodes.index(later):
             return first
-        return later if _sees(later, owner) else first
+        return later if later.is_in(owner) else first
 
 
 def rerouted(base: Graph, mutated: Graph) -> list[Rerouted]:
     """All values of a mutated graph that nodes are given in place of another one."""
-    known = {id(function) for _, _, function in _functions(base)}
-    changed = [one for one in _functions(mutated) if id(one[2]) not in known]
+    known = {id(function) for _, _, function in base.methods()}
+    changed = [one for one in mutated.methods() if id(one[2]) not in known]
     if not changed:
         return []
-    nodes = {_root(node): node for _, _, f in _functions(base) for node in f.block.walk()}
+    nodes = {_root(node): node for _, _, f in base.methods() for node in f.block.walk()}
     return [one for path, _, function in changed for one in _in_function(path, function, nodes)]
-
-
-def _functions(graph: Graph) -> Iterator[tuple[str, Unit, Function]]:
-    for path, unit in graph.units():
-        for function in unit.functions.values():
-            yield path, unit, function
 
 
 def _in_function(path: str, function: Function, nodes: Mapping[Node, Node]) -> Iterator[Rerouted]:
@@ -136,16 +129,6 @@ def _first_after(old: Value, here: Mapping[Node, Node]) -> Node | None:
         if stays is not None and stays.block is block:
             return block.nodes[block.nodes.index(stays) + 1]
     return block.nodes[0]
-
-
-def _sees(node: Node, block: Block) -> bool:
-    """Whether a node is in a block, or in a block of one of its nodes."""
-    inner: Any = node.block
-    while inner is not block:
-        if isinstance(inner.owner, Body):
-            return False
-        inner = inner.owner.block
-    return True
 
 
 def _give(user: Node, places: set[int], value: Value) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import final
 from weakref import WeakValueDictionary
 
-from runner.graph.ir.argument import Argument, Call, rebuild_argument
+from runner.graph.ir.argument import Argument, rebuild_argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import drop_defaults
 from runner.graph.ir.symbolic import OpenUnits, is_open
@@ -79,16 +79,7 @@ class _Deciding:
         units = {unit for _, unit in graph.root.walk()} if filling else set()
         for unit in filling:
             starts = (replace(s, unit=self.done.get(s.unit, s.unit)) for s in unit.starts)
-            unit.starts = [
-                replace(
-                    s,
-                    args=self.value(s.args),
-                    kwargs=self.value({**s.kwargs}),
-                    part=self.value(s.part),
-                )
-                for s in starts
-                if s.unit in units
-            ]
+            unit.starts = [start.rebuilt(self.value) for start in starts if start.unit in units]
             edits = (edit.moved(self.done) for edit in unit.edits)
             unit.edits = [edit for edit in edits if edit.unit in units]
 
@@ -100,30 +91,19 @@ class _Deciding:
                 twin.children[name] = self.unit(child)
         # The constructor makes this again if all that is open here was handed to it.
         twin.changed |= not self._open.labels(unit) <= self._open.labels_in(unit.call)
-        if (call := unit.call) is not None:
-            twin.call = Call(call.target, self.value(call.args), self.value({**call.kwargs}))
-            if unit.grade == "basic":
-                twin.call = drop_defaults(twin.call)
-        twin.attributes = self.value(unit.attributes)
-        for weights in (twin.parameters, twin.buffers):
-            for name, weight in weights.items():
-                if weight is not None:
-                    shape, start = self.value(weight.shape), self.value(weight.start)
-                    weights[name] = replace(weight, shape=shape, start=start)
+        twin.rebuild(self.value)
+        if twin.call is not None and unit.grade == "basic":
+            twin.call = drop_defaults(twin.call)
         for name, function in unit.functions.items():
             if self._open.has_choices(function):
                 twin.changed = True
                 for node in twin.edit(name).block.walk():
-                    if is_open((node.args, {**node.kwargs})):
-                        node.args, node.kwargs = self.value(node.args), self.value({**node.kwargs})
+                    if is_open(given := (node.args, {**node.kwargs})):
+                        node.args, node.kwargs = rebuild_argument(given, self.value)
         return twin
 
-    def value(self, argument: Argument) -> Argument:
-        """An argument with every expression in it replaced by its value."""
-
-        def value(leaf: Argument) -> Argument:
-            if isinstance(leaf, Expression):
-                return leaf.resolve(self.ask)
-            return self.unit(leaf) if type(leaf) is Unit else leaf
-
-        return rebuild_argument(argument, value)
+    def value(self, leaf: Argument) -> Argument:
+        """What a leaf of an argument becomes: of an expression its value."""
+        if isinstance(leaf, Expression):
+            return leaf.resolve(self.ask)
+        return self.unit(leaf) if type(leaf) is Unit else leaf

@@ -1,7 +1,7 @@
 """What mutations changed that is not meant to leave alone what a model computes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
@@ -24,7 +24,7 @@ def changes(
     Other widths and kernels, and what was inserted, are not among it: that these change nothing at
     first is for the weights to see to.
     """
-    befores, nows = dict(_places(old.root, "")), dict(_places(new.root, ""))
+    befores, nows = (dict(g.root.walk(repeated=True)) for g in (old, new))
     found: list[str] = []
     counts = Counter(path for path in sources.values() if path is not None)
     for path, unit in befores.items():
@@ -44,13 +44,6 @@ def changes(
     if _code(old.functions) != _code(new.functions):
         found.append("the code of functions is another one")
     return found
-
-
-def _places(unit: Unit, path: str) -> Iterator[tuple[str, Unit]]:
-    yield path, unit
-    for name, child in unit.children.items():
-        if child is not None:
-            yield from _places(child, f"{path}.{name}" if path else name)
 
 
 def _above(path: str) -> str:

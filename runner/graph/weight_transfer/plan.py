@@ -96,7 +96,8 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
         label = pair[0].old.group
         runs = [(to_runs(before), to_runs(after)) for before, after in classes]
         groups.append(ChannelGroup(members=_members(old_tracks, label), classes=runs))
-    origins = {path: _origin(path, unit, old, moves) for path, unit, _ in _places(new.root)}
+    origins = {path: _origin(path, unit, old, moves)
+               for path, unit in new.root.walk(repeated=True)}  # fmt: skip
     return TransferPlan(
         moves=moves, identity=identity, ready=ready, groups=groups, cuts=dict(cuts),
         changes=changes(old, new, origins, [*identity, *ready]),
@@ -124,14 +125,14 @@ def _moves(old: Graph, new: Graph) -> dict[str, str | None]:
     """All units of the new graph that are not where `source` would look for them by itself."""
     keys: dict[str, UnitKey] = {}
     known: dict[UnitKey, list[str]] = defaultdict(list)
-    for path, unit, above in _places(old.root):
-        keys[path] = _key(path, unit, keys.get(above, ()))
+    for path, unit in old.root.walk(repeated=True):
+        keys[path] = _key(path, unit, keys)
         known[keys[path]].append(path)
     moves: dict[str, str | None] = {}
     here: dict[str, UnitKey] = {}
     counts: Counter[UnitKey] = Counter()
-    for path, unit, above in _places(new.root):
-        key = here[path] = _key(path, unit, here.get(above, ()))
+    for path, unit in new.root.walk(repeated=True):
+        key = here[path] = _key(path, unit, here)
         usual = source(path, moves)
         number = counts[key]
         counts[key] += 1
@@ -151,22 +152,11 @@ def _origin(path: str, unit: Unit, old: Graph, moves: Mapping[str, str | None]) 
     return before if found is not None and found.cls.target == unit.cls.target else None
 
 
-def _places(root: Unit) -> Iterator[tuple[str, Unit, str]]:
-    """All places of units, parents first, each with the path of its parent; a shared unit stands
-    in several."""
-    stack = [("", root, "")]
-    while stack:
-        path, unit, above = stack.pop()
-        yield path, unit, above
-        for name, child in reversed(unit.children.items()):
-            if child is not None:
-                stack.append((f"{path}.{name}" if path else name, child, path))
-
-
-def _key(path: str, unit: Unit, above: UnitKey) -> UnitKey:
+def _key(path: str, unit: Unit, keys: Mapping[str, UnitKey]) -> UnitKey:
     if unit.provenance.origin is not None:
         return (unit.provenance.origin, unit.cls.target)
-    return (above, path.rpartition(".")[2], unit.cls.target)
+    above, _, name = path.rpartition(".")
+    return (keys.get(above, ()), name, unit.cls.target)
 
 
 def _inserted(unit: Unit, path: str) -> Iterator[tuple[str, Unit]]:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.lint import arguments_of
 from runner.graph.ir.unit import Start, Unit, Weight
 
 COPIES = (".copy_", ".data")  # calls that give a tensor the values of another one
@@ -67,13 +66,10 @@ def _drawn(value: Tensor, shape: Sequence[int]) -> Argument:
 
 def _used(graph: Graph) -> Iterator[str]:
     """The names of all stored tensors that a graph speaks of."""
-    functions = [*graph.functions.values()]
-    arguments: list[Argument] = []
-    for _, unit in graph.units():
-        functions += unit.functions.values()
-        arguments += [argument for _, argument in arguments_of(unit)]
-    for function in functions:
-        arguments += [(node.args, {**node.kwargs}) for node in function.block.walk()]
+    arguments = [argument for _, unit in graph.units() for _, argument in unit.arguments()]
+    functions = [*graph.functions.values(), *(function for _, _, function in graph.methods())]
+    nodes = (node for function in functions for node in function.block.walk())
+    arguments += [(node.args, {**node.kwargs}) for node in nodes]
     for thing in leaves_and_calls(arguments):
         if isinstance(thing, Stored):
             yield thing.name
