@@ -2,15 +2,14 @@
 
 import keyword
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import final, get_args
 
 from runner.errors import GraphError
 from runner.graph.ir.argument import leaves_and_calls
 from runner.graph.ir.constants import PLAIN, no_constant
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Node, Value
+from runner.graph.ir.node import Argument, Block, Node, Op, Value
 from runner.graph.ir.signature import is_target
 from runner.graph.ir.symbolic import is_open
 from runner.graph.ir.unit import Call, Ref, Stored
@@ -108,10 +107,12 @@ class _FunctionLint:
             self._arguments(node)
             if not all(inner.nodes for inner in node.blocks):
                 raise self._wrong("a block is empty; it ends with an `output` node")
-            shape = _SHAPES.get(node.op)
-            if shape is None:
+            if node.op not in _OPERATIONS:
                 raise self._wrong(f"there is no operation {node.op!r}")
-            if problem := shape(node, self.uses):
+            problem = (
+                _wrong_arguments(node) or _wrong_target(node, self.uses) or _wrong_blocks(node)
+            )
+            if problem:
                 raise self._wrong(problem)
             for inner in node.blocks:
                 if inner.owner is not node:
@@ -173,96 +174,73 @@ def _shown(node: Node) -> str:
     return f"{node} ({node.line})" if node.line else repr(node)
 
 
-# What each operation must look like: a function gives what is wrong, or nothing
+# What each operation looks like: each function returns what is wrong, or nothing
+
+_OPERATIONS = frozenset(get_args(Op))
+_ARGUMENTS = {  # a number of arguments without names, and what to say of any other
+    "get_attr": (0, "it takes no arguments"),
+    "set_attr": (1, "it takes one argument"),
+    "unpack": (1, "it takes one argument"),
+    "if": (1, "it takes one argument, the condition"),
+    "with": (1, "it takes one argument, the context"),
+}
+_OUTPUTS = {"get_attr": 1, "list": 1, "dict": 1, "set_attr": 0, "raise": 0, "output": 0}
+_BLOCKS = {"if": 2, "with": 1, "loop": 1}
 
 
-def _plain(node: Node, outputs: int | None = 1) -> str:
-    if node.blocks:
-        return "it has blocks"
-    if outputs is not None and len(node.outputs) != outputs:
-        return f"it has {len(node.outputs)} outputs, not {outputs}"
+def _wrong_arguments(node: Node) -> str:
+    count, text = _ARGUMENTS.get(node.op, (None, ""))
+    if count is not None and (len(node.args) != count or node.kwargs):
+        return text
+    if node.op in ("list", "output") and node.kwargs:
+        return "its arguments have no names"
+    if node.op == "dict" and (node.kwargs or len(node.args) % 2):
+        return "it takes keys and values in turn"
+    if node.op == "loop" and (node.kwargs or len(node.args) < 2):
+        return "it takes the trips, the condition, and what is carried"
+    if node.op == "call_method" and not node.args:
+        return "a method needs a receiver as first argument"
     return ""
 
 
-def _call_module(node: Node, uses: Uses) -> str:
-    if node.path and not _PATH.fullmatch(node.path):
-        return f"{node.path!r} is no path"
-    if not is_name(node.method):
-        return f"{node.method!r} is no method"
-    if node.target not in uses.modules:
-        uses.modules[node.target] = _shown(node)
-    return _plain(node, None)
+def _wrong_target(node: Node, uses: Uses) -> str:
+    """What is wrong with the target of a node; else it is added to what is used."""
+    target = node.target
+    match node.op:
+        case "call_module" | "get_attr":
+            if node.path and not _PATH.fullmatch(node.path):
+                return f"{node.path!r} is no path"
+            if not is_name(node.method):
+                return f"{node.method!r} is no method"
+            used = uses.modules if node.op == "call_module" else uses.gets
+        case "call_method":
+            return "" if is_name(target) else f"{target!r} is no method"
+        case "set_attr":
+            if not is_name(target):
+                return f"{target!r} is no attribute of this very unit"
+            used = uses.sets
+        case "call_function" if target.startswith(":") and is_name(target[1:]):
+            target, used = target[1:], uses.functions
+        case "call_function" | "raise":
+            if not is_target(target):
+                return f"{target!r} is no target; write 'module:qualname'"
+            used = uses.calls
+        case _:
+            return ""
+    if target not in used:
+        used[target] = _shown(node)
+    return ""
 
 
-def _call_function(node: Node, uses: Uses) -> str:
-    if node.target.startswith(":") and is_name(node.target[1:]):
-        uses.functions.setdefault(node.target[1:], _shown(node))
-    elif not is_target(node.target):
-        return f"{node.target!r} is no target; write 'module:qualname'"
-    elif node.target not in uses.calls:
-        uses.calls[node.target] = _shown(node)
-    return _plain(node, None)
-
-
-def _call_method(node: Node, uses: Uses) -> str:
-    if not is_name(node.target):
-        return f"{node.target!r} is no method"
-    return _plain(node, None) if node.args else "a method needs a receiver as first argument"
-
-
-def _get_attr(node: Node, uses: Uses) -> str:
-    if node.args or node.kwargs:
-        return "it takes no arguments"
-    if node.target and not _PATH.fullmatch(node.target):
-        return f"{node.target!r} is no path"
-    if node.target not in uses.gets:
-        uses.gets[node.target] = _shown(node)
-    return _plain(node)
-
-
-def _set_attr(node: Node, uses: Uses) -> str:
-    if len(node.args) != 1 or node.kwargs:
-        return "it takes one argument"
-    if not is_name(node.target):
-        return f"{node.target!r} is no attribute of this very unit"
-    if node.target not in uses.sets:
-        uses.sets[node.target] = _shown(node)
-    return _plain(node, 0)
-
-
-def _list(node: Node, uses: Uses) -> str:
-    return "its arguments have no names" if node.kwargs else _plain(node)
-
-
-def _dict(node: Node, uses: Uses) -> str:
-    if node.kwargs or len(node.args) % 2:
-        return "it takes keys and values in turn"
-    return _plain(node)
-
-
-def _unpack(node: Node, uses: Uses) -> str:
-    if len(node.args) != 1 or node.kwargs:
-        return "it takes one argument"
-    return _plain(node, None)
-
-
-def _if(node: Node, uses: Uses) -> str:
-    if len(node.args) != 1 or node.kwargs:
-        return "it takes one argument, the condition"
-    if len(node.blocks) != 2:
-        return f"it has {len(node.blocks)} blocks, not 2"
-    return _branches(node)
-
-
-def _with(node: Node, uses: Uses) -> str:
-    if len(node.args) != 1 or node.kwargs:
-        return "it takes one argument, the context"
-    if len(node.blocks) != 1:
-        return f"it has {len(node.blocks)} blocks, not 1"
-    return _branches(node)
-
-
-def _branches(node: Node) -> str:
+def _wrong_blocks(node: Node) -> str:
+    count = _BLOCKS.get(node.op, 0)
+    if len(node.blocks) != count:
+        return f"it has {len(node.blocks)} blocks, not {count}" if count else "it has blocks"
+    outputs = _OUTPUTS.get(node.op, len(node.outputs))
+    if len(node.outputs) != outputs:
+        return f"it has {len(node.outputs)} outputs, not {outputs}"
+    if node.op == "loop":
+        return _wrong_loop(node)
     for block in node.blocks:
         if block.inputs:
             return "its blocks take no inputs"
@@ -271,46 +249,12 @@ def _branches(node: Node) -> str:
     return ""
 
 
-def _loop(node: Node, uses: Uses) -> str:
-    if len(node.args) < 2 or node.kwargs:
-        return "it takes the trips, the condition, and what is carried"
-    if len(node.blocks) != 1:
-        return f"it has {len(node.blocks)} blocks, not 1"
+def _wrong_loop(node: Node) -> str:
     carried, block = len(node.args) - 2, node.blocks[0]
-    if len(block.inputs) != carried + 1:
-        return f"its block takes {len(block.inputs)} inputs; with {carried} carried it is one more"
-    if len(block.results) != carried + 1:
-        return (
-            f"its block gives {len(block.results)} results; with {carried} carried it is one more"
-        )
+    for count, text in ((len(block.inputs), "takes {} inputs"),
+                        (len(block.results), "gives {} results")):  # fmt: skip
+        if count != carried + 1:
+            return f"its block {text.format(count)}; with {carried} carried it is one more"
     if len(node.outputs) != carried:
         return f"it has {len(node.outputs)} outputs, and carries {carried}"
     return ""
-
-
-def _raise(node: Node, uses: Uses) -> str:
-    if not is_target(node.target):
-        return f"{node.target!r} is no target; write 'module:qualname'"
-    uses.calls.setdefault(node.target, _shown(node))
-    return _plain(node, 0)
-
-
-def _output(node: Node, uses: Uses) -> str:
-    return "its arguments have no names" if node.kwargs else _plain(node, 0)
-
-
-_SHAPES: Mapping[str, Callable[[Node, Uses], str]] = {
-    "call_module": _call_module,
-    "call_function": _call_function,
-    "call_method": _call_method,
-    "get_attr": _get_attr,
-    "set_attr": _set_attr,
-    "list": _list,
-    "dict": _dict,
-    "unpack": _unpack,
-    "if": _if,
-    "loop": _loop,
-    "with": _with,
-    "raise": _raise,
-    "output": _output,
-}
