@@ -18,9 +18,10 @@ from runner.fusion.layout import (
     spread,
     stacked_from_channels,
 )
-from runner.fusion.program import Batch, Var, mapped
+from runner.fusion.program import Batch, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
+from runner.nested import rebuild
 
 HELPERS: dict[str, Any] = {
     "torch": torch,
@@ -186,8 +187,8 @@ class Emitter:
                 return Written(self.bind(argument))
             return Written(repr(argument))
 
-        written = [repr(mapped(arg, write)) for arg in args]
-        written += [f"{name}={mapped(arg, write)!r}" for name, arg in kwargs.items()]
+        written = [repr(rebuild(arg, write)) for arg in args]
+        written += [f"{name}={rebuild(arg, write)!r}" for name, arg in kwargs.items()]
         return f"{function}({', '.join(written)})"
 
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from runner.fusion.kernels.dropout import DROPOUTS
 from runner.fusion.kernels.stateless import hooked
-from runner.fusion.program import Program, Step, Var, mapped
+from runner.fusion.program import Program, Step, Var
+from runner.nested import rebuild
 
 
 def shortened(model: nn.Module, program: Program) -> Program:
@@ -19,7 +20,7 @@ def shortened(model: nn.Module, program: Program) -> Program:
             same[step.outputs[0]] = step.inputs[0]
         else:
             steps.append(step)
-    return Program(steps, program.specs, mapped(program.result, lambda v: same.get(v, v)))
+    return Program(steps, program.specs, rebuild(program.result, lambda v: same.get(v, v)))
 
 
 def _renamed(step: Step, same: dict[Var, Var]) -> Step:
@@ -29,7 +30,7 @@ def _renamed(step: Step, same: dict[Var, Var]) -> Step:
     def change(argument: Any) -> Any:
         return same.get(argument, argument) if type(argument) is Var else argument
 
-    args, kwargs = mapped(step.args, change), mapped(dict(step.kwargs), change)
+    args, kwargs = rebuild(step.args, change), rebuild(dict(step.kwargs), change)
     return Step(step.kind, step.target, args, kwargs, step.result, step.opaque)
 
 

@@ -13,7 +13,7 @@ Arguments are constants (None, bool, int, float, complex, str, Ellipsis, `Ref`),
 and tuples, lists, dicts and slices of arguments.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -107,15 +107,3 @@ class Programs:
 def variables(argument: Argument) -> list[Var]:
     """All tensors in an argument, in order, as often as they stand there."""
     return all_in(argument, Var)
-
-
-def mapped(argument: Argument, change: Callable[[Any], Any]) -> Argument:
-    """The argument with everything in it that is no tuple, list, dict or slice changed."""
-    kind = type(argument)
-    if kind is tuple or kind is list:
-        return kind([mapped(item, change) for item in argument])
-    if kind is dict:
-        return {name: mapped(item, change) for name, item in argument.items()}
-    if kind is slice:
-        return slice(*(mapped(x, change) for x in (argument.start, argument.stop, argument.step)))
-    return change(argument)

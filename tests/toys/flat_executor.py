@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from runner.fusion.program import Batch, Program, Step, Var, mapped
+from runner.fusion.program import Batch, Program, Step, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
+from runner.nested import rebuild
 
 
 def execute(program: Program, model: nn.Module, batch: Tensor):
@@ -24,16 +25,16 @@ def execute(program: Program, model: nn.Module, batch: Tensor):
         return locate(argument.target) if type(argument) is Ref else argument
 
     for step in program.steps:
-        args, kwargs = mapped(step.args, given), mapped(dict(step.kwargs), given)
+        args, kwargs = rebuild(step.args, given), rebuild(dict(step.kwargs), given)
         keep(step.result, called(step, model, args, kwargs), values)
         for var in step.outputs:
             spec = program.specs[var]
-            shape = mapped(spec.shape, given)
+            shape = rebuild(spec.shape, given)
             assert (tuple(values[var].shape), values[var].dtype) == (
                 shape,
                 getattr(torch, spec.dtype),
             ), step
-    return mapped(program.result, given)
+    return rebuild(program.result, given)
 
 
 def called(step: Step, model: nn.Module, args, kwargs):

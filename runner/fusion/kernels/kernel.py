@@ -11,8 +11,9 @@ from torch import nn
 from runner.fusion.codegen import Emitter
 from runner.fusion.layout import Layout
 from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Spec, Step, Var, mapped
+from runner.fusion.program import Spec, Step, Var
 from runner.fusion.random_streams import Streams
+from runner.nested import rebuild
 
 
 @final
@@ -42,7 +43,7 @@ class Operation:
                 return places[argument], self.specs[argument]
             return argument
 
-        return repr(mapped((self.step.args, dict(self.step.kwargs)), described))
+        return repr(rebuild((self.step.args, dict(self.step.kwargs)), described))
 
 
 @final

@@ -6,10 +6,9 @@ channels. What draws random numbers is noticed, too.
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
 from operator import getitem
 from typing import Any, final
 
@@ -19,9 +18,10 @@ from torch import Tensor, nn
 from runner.fusion.codegen import Emitter
 from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, outputs, spoken
 from runner.fusion.layout import Layout, joined
-from runner.fusion.program import Batch, Var, mapped
+from runner.fusion.program import Batch, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
+from runner.nested import leaves, places, rebuild
 
 EXAMPLES = 3  # of each of two models, when an operation is tried; more than what is cut out
 MOST = 1025
@@ -115,31 +115,36 @@ def put_results(
         emitter.put(outputs(operations, place), name + keys, layout)
 
 
-def paths(result: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """How the tensors in a result are reached from it: by which keys, one after another."""
-    if type(result) is Var:
-        return [path]
-    items: Mapping[Any, Any] = result if isinstance(result, dict) else {}
-    if isinstance(result, list | tuple):
-        items = dict(enumerate(result))
-    return [found for key, item in items.items() for found in paths(item, (*path, key))]
+def paths(result: Any) -> list[tuple[Any, ...]]:
+    """Returns the path of each tensor in a result: the keys that lead to it."""
+    return [path for path, leaf in places(result) if type(leaf) is Var]
 
 
 # Natures
 
 
-_natures: OrderedDict[Hashable, Nature] = OrderedDict()
-
-
 def nature(operation: Operation) -> Nature:
-    """What kind of operation this is. Tried once for each form of it."""
-    name = what(operation)
-    if name not in _natures:
-        with torch.random.fork_rng([]), torch.no_grad():
-            _natures[name] = _tried(operation)
-        if len(_natures) > KNOWN:
-            _natures.popitem(last=False)
-    return _natures[name]
+    """Returns the nature of an operation, which is tried once for each of its forms."""
+    step, module = operation.step, operation.module
+    if step.opaque or not step.inputs or (module is not None and not _stateless(module)):
+        return Nature()
+    specs = {var: operation.specs[var] for var in step.inputs}
+    return _nature(_Form(what(operation), Operation(0, step, specs, module)))
+
+
+@final
+@dataclass(frozen=True)
+class _Form:
+    """An operation that is equal to others of its signature."""
+
+    signature: Hashable
+    operation: Operation = field(compare=False)
+
+
+@lru_cache(maxsize=KNOWN)
+def _nature(form: _Form) -> Nature:
+    with torch.random.fork_rng([]), torch.no_grad():
+        return _tried(form.operation)
 
 
 def what(operation: Operation) -> Hashable:
@@ -156,8 +161,6 @@ def settings(module: nn.Module) -> dict[str, Any]:
 
 def _tried(operation: Operation) -> Nature:
     step = operation.step
-    if step.opaque or not step.inputs or (operation.module and not _stateless(operation.module)):
-        return Nature()
     number = _examples(operation)
     try:
         singles = [{v: _random(operation, v, number) for v in step.inputs} for _ in range(2)]
@@ -178,8 +181,7 @@ def _examples(operation: Operation) -> int:
     step = operation.step
     if step.target.rpartition(":")[2] not in CUTS:
         return EXAMPLES
-    sizes: list[int] = []
-    mapped((step.args, dict(step.kwargs)), lambda x: sizes.append(x) if type(x) is int else None)
+    sizes = [leaf for leaf in leaves((step.args, dict(step.kwargs))) if type(leaf) is int]
     return min(max([EXAMPLES, *(size + 2 for size in sizes)]), MOST)
 
 
@@ -226,7 +228,7 @@ def _run(operation: Operation, tensors: Mapping[Var, Tensor], examples: int) -> 
         return locate(argument.target) if type(argument) is Ref else argument
 
     step = operation.step
-    args, kwargs = mapped(step.args, change), mapped(dict(step.kwargs), change)
+    args, kwargs = rebuild(step.args, change), rebuild(dict(step.kwargs), change)
     if step.kind == "method":
         result = getattr(args[0], step.target)(*args[1:], **kwargs)
     else:

@@ -8,6 +8,7 @@ import torch
 
 from runner.fusion.program import Batch, Kind, Shape, Spec, Step, Var, variables
 from runner.fusion.tracing.tape import Call, Event, Tape, Unfollowed
+from runner.nested import alike, leaves, rebuild
 
 Where = tuple[Call, ...]
 ROOT: Call = ("", "forward")
@@ -89,24 +90,10 @@ class Merge:
 
     def both(self, one: Any, other: Any) -> Any:
         """An argument of both."""
-        kind = type(one)
-        if kind is not type(other):
+        if not alike(one, other, lambda a, b: type(a) is type(b)):
             raise _Differ(f"{one!r:.40} becomes {other!r:.40} with another number of examples.")
-        if kind is tuple or kind is list:
-            self.same_size(one, other)
-            return kind(map(self.both, one, other))
-        if kind is dict:
-            self.same_size(one, other)
-            return {name: self.both(one[name], other.get(name)) for name in one}
-        if kind is slice:
-            parts = (one.start, other.start), (one.stop, other.stop), (one.step, other.step)
-            return slice(*(self.both(*pair) for pair in parts))
-        return self.number(one, other)
-
-    @staticmethod
-    def same_size(one: Any, other: Any) -> None:
-        if len(one) != len(other):
-            raise _Differ(f"The length {len(one)} becomes {len(other)} with more examples.")
+        numbers = map(self.number, leaves(one), leaves(other))
+        return rebuild(one, lambda _: next(numbers))
 
     # What Python works out must be in proportion for every batch, not for these two alone
 

@@ -1,15 +1,15 @@
 """Functional twins: what computes the same as a call in place, but leaves its arguments alone."""
 
-import inspect
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, final
 
 from torch import Tensor
 
 from runner.errors import GraphError
 from runner.graph.ir.signature import locate
+from runner.operators import function_facts, is_augmented, is_in_place
 
 
 @final
@@ -37,13 +37,12 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
     if not isinstance(changed, Tensor):
         return None
     if module == "operator":
-        functional = _OPERATORS.get(name)
         if name in ("setitem", "delitem"):
             raise NoTwin("Items of a tensor are set.")
-        return Twin(f"operator:{functional}", args, kwargs, changed) if functional else None
+        return Twin(_functional(name), args, kwargs, changed) if is_augmented(name) else None
     if not module.startswith("torch"):
         return None
-    if _is_in_place(name):
+    if is_in_place(name):
         return _renamed(target, args, kwargs, changed)
     return _not_inplace(target, args, kwargs, changed)
 
@@ -52,7 +51,7 @@ def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | No
     """The same of a method of the first argument, a tensor; the twin may be a function."""
     if name == "__setitem__":
         raise NoTwin("Items of a tensor are set.")
-    if not _is_in_place(name):
+    if not is_in_place(name):
         return None
     if name in _METHODS:
         return Twin(_METHODS[name], args, kwargs, args[0])
@@ -61,8 +60,10 @@ def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | No
     return Twin(name[:-1], args, kwargs, args[0])
 
 
-def _is_in_place(name: str) -> bool:
-    return name.endswith("_") and not name.endswith("__")
+def _functional(name: str) -> str:
+    """Returns the target of the operator that an augmented assignment applies."""
+    plain = name.removeprefix("i")
+    return f"operator:{plain if hasattr(operator, plain) else f'{plain}_'}"
 
 
 def _without_out(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin:
@@ -86,7 +87,7 @@ def _not_inplace(
     target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor
 ) -> Twin | None:
     """The twin of a function that is told `inplace=True`."""
-    place = _inplace_place(target)
+    place = function_facts(target).inplace
     if place is not None and place < len(args) and args[place]:
         return Twin(target, [*args[:place], False, *args[place + 1 :]], kwargs, changed)
     if kwargs.get("inplace"):
@@ -94,20 +95,6 @@ def _not_inplace(
     return None
 
 
-@lru_cache(maxsize=4096)
-def _inplace_place(target: str) -> int | None:
-    """Where a function written in Python takes `inplace`; None for one that does not."""
-    try:
-        return [*inspect.signature(locate(target)).parameters].index("inplace")
-    except (GraphError, TypeError, ValueError):
-        return None
-
-
-_OPERATORS = {
-    **{f"i{name}": name for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow",
-                                     "matmul", "lshift", "rshift", "xor")},
-    "iand": "and_", "ior": "or_",
-}  # fmt: skip
 _METHODS = {"zero_": "torch:zeros_like", "fill_": "torch:fill"}
 _OWN_MEANING = frozenset(["bernoulli_", "requires_grad_", "resize_", "resize_as_", "set_",
                           "share_memory_", "apply_", "map_", "zero_", "fill_"])  # fmt: skip

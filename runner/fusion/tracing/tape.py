@@ -11,6 +11,7 @@ from torch import Tensor
 from runner.fusion.program import Argument, Var
 from runner.graph.interpreter.meta_calls import META, Outcome, tensors_in, with_tensors
 from runner.graph.ir.argument import Ref
+from runner.nested import leaves, rebuild
 
 Call = tuple[str, str]  # path of a unit, and its method
 What = Literal["module", "opaque", "function", "method", "tensor", "value", "enter", "exit"]
@@ -142,25 +143,19 @@ class Tape:
 
     def argument(self, thing: Any) -> Argument:
         """A thing as an argument of a step."""
+        return rebuild(thing, self._leaf)
+
+    def _leaf(self, thing: Any) -> Argument:
         kind = type(thing)
         if kind is Tensor:
             return self.var(thing)
         if kind in _PLAIN:
             return thing
-        if kind is tuple or kind is list:
-            return kind([self.argument(item) for item in thing])
-        if kind is torch.Size or getattr(kind, "__module__", "") == "torch.return_types":
+        if kind is torch.Size or kind.__module__ == "torch.return_types":
             return tuple([self.argument(item) for item in thing])
-        if kind is dict:
-            return {self._name(name): self.argument(item) for name, item in thing.items()}
-        if kind is slice:
-            return slice(*map(self.argument, (thing.start, thing.stop, thing.step)))
         if kind in _TORCH:
             return Ref(f"torch:{str(thing).rpartition('.')[2]}")
         return self.unfollowed(f"{thing!r:.80} cannot stand in a step.")
-
-    def _name(self, name: Any) -> Any:
-        return name if type(name) in _NAMES else self.unfollowed(f"{name!r:.80} is no plain key.")
 
     # Steps
 
@@ -184,17 +179,17 @@ class Tape:
         return outcome.result
 
     def _result(self, thing: Any) -> Any:
-        """The Vars of what a step gave."""
+        """Returns the result of a step, with Vars in place of tensors."""
         if isinstance(thing, Tensor):
             return self._known[id(thing)].var
-        if isinstance(thing, tuple | list | dict):
-            if hasattr(thing, "_fields"):
-                self.unfollowed(f"A {type(thing).__name__} is given, whose fields have names.")
-            items = thing.values() if isinstance(thing, dict) else thing
-            found = [self._result(item) for item in items]
-            if isinstance(thing, dict):
-                return dict(zip(map(self._name, thing), found, strict=True))
-            return found if isinstance(thing, list) else tuple(found)
+        if hasattr(thing, "_fields"):
+            self.unfollowed(f"A {type(thing).__name__} is given, whose fields have names.")
+        if isinstance(thing, list):
+            return [self._result(item) for item in thing]
+        if isinstance(thing, tuple):
+            return tuple([self._result(item) for item in thing])
+        if isinstance(thing, dict) and all(type(name) in _NAMES for name in thing):
+            return {name: self._result(item) for name, item in thing.items()}
         return None if thing is None else self.unfollowed(f"{thing!r:.80} is given by a step.")
 
     def copied(self, thing: Any, tensors: Sequence[Tensor]) -> Any:
@@ -211,22 +206,10 @@ class Tape:
     def value(self, target: str, args: Sequence[Any]) -> None:
         """Put down that Python worked something out of numbers: it must not depend on how many
         examples there are, or in proportion."""
-        numbers = tuple(_numbers(args))
+        found = leaves(args, subclasses=True)
+        numbers = tuple(leaf for leaf in found if isinstance(leaf, int | float))
         if numbers:
             self.events.append(Event(self.where, "value", target, numbers))
-
-
-def _numbers(things: Any) -> Iterator[Any]:
-    """All numbers in things."""
-    for thing in things:
-        if isinstance(thing, int | float):
-            yield thing
-        elif isinstance(thing, tuple | list):
-            yield from _numbers(thing)
-        elif type(thing) is slice:
-            yield from _numbers((thing.start, thing.stop, thing.step))
-        elif isinstance(thing, dict):
-            yield from _numbers(thing.values())
 
 
 _PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...)])
