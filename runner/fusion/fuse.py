@@ -167,21 +167,12 @@ def _emit_one(
         name = emitter.plain((first.model, var))
         return f"{name}.clone()" if first.step.opaque else name  # it may change it in place
 
-    if not first.step.inputs:
-        call = _making(first, context)
+    if drawing or not first.step.inputs:
+        call = _drawing(first, context, tensor)
     else:
-        call = _drawing(first, context, tensor) if drawing else write_call(emitter, first, tensor)
+        call = write_call(emitter, first, tensor)
     name = emitter.line(call, spoken(operations), early=layout == Layout.SHARED)
     put_results(operations, name, layout, emitter)
-
-
-def _making(operation: Operation, context: Context) -> str:
-    """The source of a call that makes tensors of nothing, on the device of the batch, from the
-    random numbers of its model if it draws."""
-    step, emitter = operation.step, context.emitter
-    making = partial(made, function_of(operation))
-    function = emitter.bind(partial(drawn, context.streams, operation.model, making), "f")
-    return emitter.call(function, (Var(0), *step.args), step.kwargs, lambda _: "x")
 
 
 def made(function: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -191,14 +182,19 @@ def made(function: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
 
 
 def _drawing(operation: Operation, context: Context, tensor: Callable[[Var], str]) -> str:
-    """The source of a call that draws from the random numbers of its model."""
+    """Returns the source of a call under its model's random state. One without inputs creates
+    tensors, on the device of the batch."""
     step, emitter = operation.step, context.emitter
-    if step.kind == "method":
-        function: Any = getattr(Tensor, step.target)
+    args = step.args
+    if not step.inputs:
+        function: Any = partial(made, function_of(operation))
+        args, tensor = (Var(0), *args), lambda _: "x"
+    elif step.kind == "method":
+        function = getattr(Tensor, step.target)
     else:
         function = function_of(operation)
     drawing = emitter.bind(partial(drawn, context.streams, operation.model, function), "f")
-    return emitter.call(drawing, step.args, step.kwargs, tensor)
+    return emitter.call(drawing, args, step.kwargs, tensor)
 
 
 def drawn(streams: Streams, model: int, function: Any, *args: Any, **kwargs: Any) -> Any:

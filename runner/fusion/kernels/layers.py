@@ -1,5 +1,6 @@
 """Layers with parameters: convolutions, linear layers, normalizations."""
 
+from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from math import prod
 from typing import Any, final
@@ -8,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runner.fusion.codegen import Emitter
 from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, write
 from runner.fusion.layout import Layout
+from runner.fusion.packing import Mode
 from runner.fusion.program import Shape
 
 
@@ -22,10 +25,11 @@ def described(operation: Operation) -> Hashable:
     return type(module).__name__, module.extra_repr(), module.training, operation.form, *facts
 
 
-class Layer(Kernel):
-    """A layer of torch.nn that is given one tensor."""
+class LayerKernel(Kernel):
+    """A layer of torch.nn with one tensor as its argument."""
 
-    names: tuple[str, ...] = ("weight", "bias")
+    names: tuple[str, ...] = ("weight", "bias")  # of its parameters, in the order of the call
+    mode: Mode  # how these are packed
 
     def label(self, operation: Operation) -> Hashable:
         step = operation.step
@@ -33,14 +37,31 @@ class Layer(Kernel):
         return described(operation) if plain and self.takes(operation) else None
 
     def takes(self, operation: Operation) -> bool:
-        """Whether this kernel can stand for the layer, as it is and for what it is given."""
+        """Returns whether the kernel supports the settings and the input shape of a layer."""
         return True
+
+    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
+        found = context.parameters.take(owners(operations), self.names, self.mode)
+        if found is None:
+            return False
+        packed = ", ".join(context.emitter.bind(tensor, "p") for tensor in found)
+        write(operations, *self.call(operations, context.emitter, packed), context)
+        return True
+
+    @abstractmethod
+    def call(
+        self, operations: Sequence[Operation], emitter: Emitter, packed: str
+    ) -> tuple[str, Layout]:
+        """Returns the source of the one call, with the packed parameters as arguments, and the
+        layout of its result."""
 
 
 @final
-class Convolution(Layer):
+class Convolution(LayerKernel):
     """One convolution with a group for each model; one with the outputs of all models where they
     have the same input."""
+
+    mode = "cat"
 
     def takes(self, operation: Operation) -> bool:
         module: Any = operation.module
@@ -48,22 +69,20 @@ class Convolution(Layer):
         return batched and module.padding_mode == "zeros"
 
     def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        emitter, first = context.emitter, module(operations[0])
-        if _is_slow(first, operations[0].spec.shape):
-            return False
-        found = context.parameters.take(owners(operations), self.names, "cat")
-        if found is None:
-            return False
-        weight, bias = (emitter.bind(tensor, "p") for tensor in found)
+        slow = _is_slow(module(operations[0]), operations[0].spec.shape)
+        return not slow and super().emit(operations, context)
+
+    def call(
+        self, operations: Sequence[Operation], emitter: Emitter, packed: str
+    ) -> tuple[str, Layout]:
+        first = module(operations[0])
         groups, x = first.groups, emitter.shared(inputs(operations))
         if x is None or first.groups > 1:
             x = emitter.fetch(inputs(operations), Layout.CHANNELS)
             groups *= len(operations)
-        convolve = emitter.bind(CONVOLUTIONS[type(first)], "f")
+        function = emitter.bind(CONVOLUTIONS[type(first)], "f")
         how = f"{first.stride!r}, {first.padding!r}, {first.dilation!r}, {groups}"
-        call = f"{convolve}({x}, {weight}, {bias}, {how})"
-        write(operations, call, Layout.CHANNELS, context)
-        return True
+        return f"{function}({x}, {packed}, {how})", Layout.CHANNELS
 
 
 def _is_slow(layer: Any, shape: Shape) -> bool:
@@ -80,29 +99,25 @@ CONVOLUTIONS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
 
 
 @final
-class Linear(Layer):
+class LinearKernel(LayerKernel):
     """A batched product of matrices; one layer with the outputs of all models where they have the
     same input."""
+
+    mode = "stack"
 
     def takes(self, operation: Operation) -> bool:
         return len(operation.spec.shape) >= 2
 
-    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        emitter = context.emitter
-        found = context.parameters.take(owners(operations), self.names, "stack")
-        if found is None:
-            return False
-        weight, bias = (emitter.bind(tensor, "p") for tensor in found)
-        shared = emitter.shared(inputs(operations))
-        if shared is None:
-            x, function = emitter.fetch(inputs(operations), Layout.STACKED), linear
-        else:
-            x, function = shared, linear_of_shared
-        side_by_side = shared is not None and len(operations[0].spec.shape) == 2
-        layout = Layout.CHANNELS if side_by_side else Layout.STACKED
-        call = f"{emitter.bind(function, 'f')}({x}, {weight}, {bias})"
-        write(operations, call, layout, context)
-        return True
+    def call(
+        self, operations: Sequence[Operation], emitter: Emitter, packed: str
+    ) -> tuple[str, Layout]:
+        x = emitter.shared(inputs(operations))
+        if x is None:
+            x = emitter.fetch(inputs(operations), Layout.STACKED)
+            return f"{emitter.bind(linear, 'f')}({x}, {packed})", Layout.STACKED
+        is_matrix = len(operations[0].spec.shape) == 2
+        layout = Layout.CHANNELS if is_matrix else Layout.STACKED
+        return f"{emitter.bind(linear_of_shared, 'f')}({x}, {packed})", layout
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -119,67 +134,61 @@ def linear_of_shared(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @final
-class BatchNorm(Layer):
+class BatchNorm(LayerKernel):
     """One normalization of all channels of all models."""
+
+    names = ("running_mean", "running_var", "weight", "bias")
+    mode = "cat"
 
     def takes(self, operation: Operation) -> bool:
         layer = module(operation)
         return layer.momentum is not None and len(operation.spec.shape) >= 2
 
-    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        emitter, first = context.emitter, module(operations[0])
-        names = ("running_mean", "running_var", "weight", "bias")
-        found = context.parameters.take(owners(operations), names, "cat")
-        if found is None:
-            return False
+    def call(
+        self, operations: Sequence[Operation], emitter: Emitter, packed: str
+    ) -> tuple[str, Layout]:
+        first = module(operations[0])
         x = emitter.fetch(inputs(operations), Layout.CHANNELS)
-        tensors = ", ".join(emitter.bind(tensor, "p") for tensor in found)
         training = first.training or first.running_mean is None
         if training and first.running_mean is not None:
             emitter.counters += owners(operations)
         normalize = emitter.bind(F.batch_norm, "f")
         how = f"{training}, {first.momentum!r}, {first.eps!r}"
-        call = f"{normalize}({x}, {tensors}, {how})"
-        write(operations, call, Layout.CHANNELS, context)
-        return True
+        return f"{normalize}({x}, {packed}, {how})", Layout.CHANNELS
 
 
 @final
-class GroupNorm(Layer):
+class GroupNorm(LayerKernel):
     """One normalization with the groups of all models."""
 
-    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        emitter, first = context.emitter, module(operations[0])
-        found = context.parameters.take(owners(operations), self.names, "cat")
-        if found is None:
-            return False
+    mode = "cat"
+
+    def call(
+        self, operations: Sequence[Operation], emitter: Emitter, packed: str
+    ) -> tuple[str, Layout]:
+        first = module(operations[0])
         x = emitter.fetch(inputs(operations), Layout.CHANNELS)
-        weight, bias = (emitter.bind(tensor, "p") for tensor in found)
         groups = first.num_groups * len(operations)
         normalize = emitter.bind(F.group_norm, "f")
-        call = f"{normalize}({x}, {groups}, {weight}, {bias}, {first.eps!r})"
-        write(operations, call, Layout.CHANNELS, context)
-        return True
+        return f"{normalize}({x}, {groups}, {packed}, {first.eps!r})", Layout.CHANNELS
 
 
 @final
-class LayerNorm(Layer):
+class LayerNorm(LayerKernel):
     """One normalization of all; then the scale and shift of each model."""
+
+    mode = "stack"
 
     def takes(self, operation: Operation) -> bool:
         return len(operation.spec.shape) > len(module(operation).normalized_shape)
 
-    def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        emitter, first = context.emitter, module(operations[0])
-        found = context.parameters.take(owners(operations), self.names, "stack")
-        if found is None:
-            return False
+    def call(
+        self, operations: Sequence[Operation], emitter: Emitter, packed: str
+    ) -> tuple[str, Layout]:
+        first = module(operations[0])
         x = emitter.fetch(inputs(operations), Layout.STACKED)
-        weight, bias = (emitter.bind(tensor, "p") for tensor in found)
         normalize, shape = emitter.bind(layer_norm, "f"), tuple(first.normalized_shape)
-        call = f"{normalize}({x}, {shape!r}, {weight}, {bias}, {first.eps!r})"
-        write(operations, call, Layout.STACKED, context)
-        return True
+        return f"{normalize}({x}, {shape!r}, {packed}, {first.eps!r})", Layout.STACKED
 
 
 def layer_norm(
@@ -208,7 +217,7 @@ LAYERS: dict[type[nn.Module], Kernel] = {
     nn.Conv1d: Convolution(),
     nn.Conv2d: Convolution(),
     nn.Conv3d: Convolution(),
-    nn.Linear: Linear(),
+    nn.Linear: LinearKernel(),
     nn.BatchNorm1d: BatchNorm(),
     nn.BatchNorm2d: BatchNorm(),
     nn.BatchNorm3d: BatchNorm(),

@@ -13,7 +13,13 @@ from torch.optim import Optimizer
 
 from runner.fusion.optimizers.gradients import without_grad
 from runner.fusion.optimizers.group_optimizer import Stacked, take_steps
-from runner.fusion.optimizers.update_rules import Buffers, Settings, Spread, rule_of
+from runner.fusion.optimizers.update_rules import (
+    Buffers,
+    ParameterGroup,
+    Spread,
+    StepSizes,
+    rule_of,
+)
 from runner.fusion.packing import Packed, strides
 
 # Up to this mean number of elements of a parameter, unequal models step faster at once than one
@@ -126,7 +132,7 @@ class Flat(Stacked):
         if self._alike(lrs, living):
             self._rule.whole(self._buffers, lrs[first] * scale, ts[first], self._settings[first])
         else:
-            self._rule.apart(self._buffers, lrs, scale, ts, self._settings)
+            self._rule.apart(self._buffers, StepSizes(lrs, scale, ts, self._settings))
 
     def _alike(self, lrs: Sequence[float], living: Sequence[int]) -> bool:
         """Whether the living are to be treated alike. Rates and settings are asked of all models:
@@ -246,7 +252,7 @@ def _runs(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
     return runs
 
 
-def _settings(optimizers: Sequence[Optimizer]) -> list[Settings]:
+def _settings(optimizers: Sequence[Optimizer]) -> list[ParameterGroup]:
     """Those of each model, without what is no setting or given with each step."""
     groups = [optimizer.param_groups[0] for optimizer in optimizers]
     return [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in groups]

@@ -11,7 +11,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-Settings = Mapping[str, Any]  # of an optimizer's parameter group
+ParameterGroup = Mapping[str, Any]  # settings of an optimizer, its parameters and rate left out
 LEFT_OUT = {"amsgrad", "maximize", "differentiable", "capturable", "dampening"}  # no rule has them
 FUSED = ("cpu", "cuda")  # devices on which torch has all three rules in one kernel
 
@@ -56,30 +56,35 @@ class Buffers:
     spread: Spread
 
 
-class Rule(ABC):
+@final
+@dataclass(frozen=True, slots=True)
+class StepSizes:
+    """A step of K models: of each the learning rate, to be multiplied by `scale`, the number of
+    steps including this one, and the settings."""
+
+    lrs: Sequence[float]
+    scale: float
+    counts: Sequence[int]
+    settings: Sequence[ParameterGroup]
+
+
+class UpdateRule(ABC):
     """One step of all parameters. `t` counts the steps, this one included, from 1."""
 
     names: tuple[str, ...]  # of the states, as the optimizer calls them
     counts: bool  # whether an optimizer's states hold the number of steps
 
     @abstractmethod
-    def whole(self, b: Buffers, lr: float, t: int, s: Settings) -> None:
+    def whole(self, b: Buffers, lr: float, t: int, s: ParameterGroup) -> None:
         """All models are to be treated alike."""
 
     @abstractmethod
-    def apart(
-        self,
-        b: Buffers,
-        lrs: Sequence[float],
-        scale: float,
-        ts: Sequence[int],
-        settings: Sequence[Settings],
-    ) -> None:
-        """Each model has its own rate (times `scale`), number of steps, and settings."""
+    def apart(self, b: Buffers, own: StepSizes) -> None:
+        """Steps models that differ in their learning rates, step counts or settings."""
 
 
 @final
-class AdamRule(Rule):
+class AdamRule(UpdateRule):
     """Adam, with weight decay in the gradient or (`decoupled`) beside it."""
 
     names = ("exp_avg", "exp_avg_sq")
@@ -88,7 +93,7 @@ class AdamRule(Rule):
     def __init__(self, decoupled: bool) -> None:
         self._decoupled = decoupled
 
-    def whole(self, b: Buffers, lr: float, t: int, s: Settings) -> None:
+    def whole(self, b: Buffers, lr: float, t: int, s: ParameterGroup) -> None:
         fused = b.values.device.type in FUSED
         clock = torch.tensor(float(t - 1), device=b.values.device if fused else "cpu")
         beta1, beta2 = s["betas"]
@@ -109,48 +114,39 @@ class AdamRule(Rule):
             maximize=False,
         )
 
-    def apart(
-        self,
-        b: Buffers,
-        lrs: Sequence[float],
-        scale: float,
-        ts: Sequence[int],
-        settings: Sequence[Settings],
-    ) -> None:
+    def apart(self, b: Buffers, own: StepSizes) -> None:
         (first, second), spread, (_, two) = b.states, b.spread, b.scratch
-        g = self._decayed(b, lrs, scale, settings)
-        betas = [s["betas"] for s in settings]
+        g, scale = self._decayed(b, own), own.scale
+        betas = [s["betas"] for s in own.settings]
         first.lerp_(g, spread.number("beta1", [1 - beta for beta, _ in betas]))
         torch.mul(g, g, out=two)
         second.lerp_(two, spread.number("beta2", [1 - beta for _, beta in betas]))
         # lr / c1 * m / (sqrt(v) / c2 + eps) = (lr / c1 * c2) * m / (sqrt(v) + c2 * eps)
-        pairs = [*zip(betas, ts, strict=True)]
+        pairs = [*zip(betas, own.counts, strict=True)]
         roots = [(1 - beta**t) ** 0.5 for (_, beta), t in pairs]
         corrections = [c2 / (1 - beta**t) for ((beta, _), t), c2 in zip(pairs, roots, strict=True)]
-        eps = [c2 * s["eps"] for c2, s in zip(roots, settings, strict=True)]
+        eps = [c2 * s["eps"] for c2, s in zip(roots, own.settings, strict=True)]
         torch.sqrt(second, out=two)
         two.add_(spread.number("eps", eps))
         torch.div(first, two, out=two)
         if len({*corrections}) == 1:
-            rates, scale = [*lrs], scale * corrections[0]
+            rates, scale = [*own.lrs], scale * corrections[0]
         else:
-            rates = [lr * c for lr, c in zip(lrs, corrections, strict=True)]
+            rates = [lr * c for lr, c in zip(own.lrs, corrections, strict=True)]
         b.values.addcmul_(two, spread.vector("rate", rates), value=-scale)
 
-    def _decayed(
-        self, b: Buffers, lrs: Sequence[float], scale: float, settings: Sequence[Settings]
-    ) -> Tensor:
-        """The gradient, after weight decay has been seen to."""
+    def _decayed(self, b: Buffers, own: StepSizes) -> Tensor:
+        """Applies weight decay; returns the gradient."""
         if not self._decoupled:
-            return with_decay(b, settings)
-        shares = [lr * s["weight_decay"] for lr, s in zip(lrs, settings, strict=True)]
+            return with_decay(b, own.settings)
+        shares = [lr * s["weight_decay"] for lr, s in zip(own.lrs, own.settings, strict=True)]
         if any(shares):
-            b.values.addcmul_(b.values, b.spread.vector("decay", shares), value=-scale)
+            b.values.addcmul_(b.values, b.spread.vector("decay", shares), value=-own.scale)
         return b.grads
 
 
 @final
-class SgdRule(Rule):
+class SgdRule(UpdateRule):
     """Stochastic gradient descent, without momentum if there are no `names`."""
 
     counts = False
@@ -158,7 +154,7 @@ class SgdRule(Rule):
     def __init__(self, momentum: bool) -> None:
         self.names = ("momentum_buffer",) if momentum else ()
 
-    def whole(self, b: Buffers, lr: float, t: int, s: Settings) -> None:
+    def whole(self, b: Buffers, lr: float, t: int, s: ParameterGroup) -> None:
         sgd(
             [b.values],
             [b.grads],
@@ -172,27 +168,20 @@ class SgdRule(Rule):
             maximize=False,
         )
 
-    def apart(
-        self,
-        b: Buffers,
-        lrs: Sequence[float],
-        scale: float,
-        ts: Sequence[int],
-        settings: Sequence[Settings],
-    ) -> None:
-        g = with_decay(b, settings)
+    def apart(self, b: Buffers, own: StepSizes) -> None:
+        g = with_decay(b, own.settings)
         if b.states:
-            state, momenta = b.states[0], [s["momentum"] for s in settings]
+            state, momenta = b.states[0], [s["momentum"] for s in own.settings]
             state.mul_(b.spread.number("momentum", momenta)).add_(g)  # at first it is zero
-            if settings[0]["nesterov"]:
+            if own.settings[0]["nesterov"]:
                 factors = b.spread.vector("nesterov", momenta)
                 g = torch.addcmul(g, state, factors, out=b.scratch[1])
             else:
                 g = state
-        b.values.addcmul_(g, b.spread.vector("rate", [*lrs]), value=-scale)
+        b.values.addcmul_(g, b.spread.vector("rate", [*own.lrs]), value=-own.scale)
 
 
-def with_decay(b: Buffers, settings: Sequence[Settings]) -> Tensor:
+def with_decay(b: Buffers, settings: Sequence[ParameterGroup]) -> Tensor:
     """The gradient, with that of each model's L2 penalty."""
     factors = [s["weight_decay"] for s in settings]
     if not any(factors):
@@ -200,7 +189,7 @@ def with_decay(b: Buffers, settings: Sequence[Settings]) -> Tensor:
     return torch.addcmul(b.grads, b.values, b.spread.vector("decay", factors), out=b.scratch[0])
 
 
-def rule_of(kind: type, settings: Sequence[Settings]) -> Rule | None:
+def rule_of(kind: type, settings: Sequence[ParameterGroup]) -> UpdateRule | None:
     """The rule of an optimizer class with these settings of K models; None if there is none that
     does the same."""
     if any(s[name] for s in settings for name in LEFT_OUT & set(s)):

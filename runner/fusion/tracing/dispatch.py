@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from runner.fusion.tracing.functionalize import NoTwin, Twin, function_twin, method_twin
 from runner.fusion.tracing.pure_modules import UNTOLD
 from runner.fusion.tracing.tape import Tape, What
-from runner.graph.interpreter.meta_calls import META, MetaMemo, tensors_in
+from runner.graph.interpreter.meta_calls import META, MetaMemo
 from runner.graph.ir.effects import WRITE, of_function, of_method
 from runner.graph.ir.signature import locate
+from runner.nn.recording.tensor_history import tensors_in
 
 
 @final

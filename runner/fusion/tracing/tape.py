@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from runner.fusion.program import Argument, Var
-from runner.graph.interpreter.meta_calls import META, Outcome, tensors_in, with_tensors
+from runner.graph.interpreter.meta_calls import META, Outcome, with_tensors
 from runner.graph.ir.argument import Ref
 from runner.nested import leaves, rebuild
+from runner.nn.recording.tensor_history import tensors_in
 
 Call = tuple[str, str]  # path of a unit, and its method
 What = Literal["module", "opaque", "function", "method", "tensor", "value", "enter", "exit"]

@@ -19,7 +19,6 @@ from runner.graph.interpreter.meta_calls import (
     Outcome,
     empty_copy,
     module_outcome,
-    tensors_in,
 )
 from runner.graph.interpreter.meta_interpreter import MetaInterpreter
 from runner.graph.interpreter.modules import Live
@@ -27,6 +26,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.signature import locate, runs_in_order
 from runner.graph.ir.unit import Unit
+from runner.nn.recording.tensor_history import tensors_in
 
 
 @final

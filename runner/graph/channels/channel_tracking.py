@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from runner.graph.channels.channel_numbers import Channels, Codes, both
 from runner.graph.channels.channel_permutations import met, moves
-from runner.graph.channels.layers import GROUPS, called_with, fitted, numbers, output_numbers
+from runner.graph.channels.layers import GROUPS, called_with, mended_layer, numbers, output_numbers
 from runner.graph.channels.operand_repair import Mended, mended
 from runner.graph.channels.resize import Resizing
 from runner.graph.channels.resizing_interpreter import Fitter
@@ -180,15 +180,7 @@ class _Tracking:
         numbers its constructor needs."""
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
-        made = self.run.make
-        found: list[Mapping[Place, int]] = []
-
-        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            fit = fitted(made, unit, call, args, kwargs, step.before.leaves, {})
-            found.append(fit.numbers)
-            return fit.result
-
-        return mended(run, args, kwargs, step.before), found[-1]
+        return mended_layer(self.run.make, unit, call, args, kwargs, step.before, {})
 
     def _source(self, step: Step, source: Source, label: str) -> None:
         """The channels that a layer makes."""

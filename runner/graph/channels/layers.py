@@ -7,6 +7,7 @@ from typing import Any, final
 
 from torch import nn
 
+from runner.graph.channels.operand_repair import Before, Mended, mended
 from runner.graph.ir.argument import Argument, Call, all_in
 from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
 from runner.graph.ir.signature import bound_arguments, with_argument
@@ -87,6 +88,27 @@ def fitted(
             except Exception:
                 continue
     raise first
+
+
+def mended_layer(
+    make: Make,
+    unit: Unit,
+    call: Call,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    before: Before,
+    fixed: Numbers,
+) -> tuple[Mended, Numbers]:
+    """Runs a layer on other arguments, which are repaired as `mended` does where constructor
+    numbers alone do not make it fit; returns these numbers, too. Raises as `fitted` does."""
+    found: list[Numbers] = []
+
+    def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        fit = fitted(make, unit, call, args, kwargs, before.leaves, fixed)
+        found.append(fit.numbers)
+        return fit.result
+
+    return mended(run, args, kwargs, before), found[-1]
 
 
 def _proposals(free: Numbers, change: Change) -> Iterator[Numbers]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.channels.layers import called_with, fitted, numbers
+from runner.graph.channels.layers import called_with, mended_layer, numbers
 from runner.graph.channels.operand_repair import Mended, mended
 from runner.graph.channels.resizable_modules import FittingBuilder, Watch
 from runner.graph.channels.tape import Spot, Step, Tape
@@ -168,15 +168,10 @@ class Fitter(MetaInterpreter):
         """The step of a layer, with what its constructor needs to take what it is given."""
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
-        fits: list[Numbers] = []
-
-        def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            found = fitted(self.make, unit, call, args, kwargs, before.before.leaves, fixed)
-            fits.append(found.numbers)
-            return found.result
-
         try:
-            done = mended(run, step.args, step.kwargs, before.before)
+            done, fits = mended_layer(
+                self.make, unit, call, step.args, step.kwargs, before.before, fixed
+            )
         except Exception as error:
             if step.fits:  # made to fit elsewhere: what it is given here has to follow
                 return self._following(step, call, step.fits)
@@ -184,9 +179,9 @@ class Fitter(MetaInterpreter):
                 raise Inside(unit) from error
             raise
         self._blame(step, done.operands)
-        new = {**step.fits, **fits[-1]}
+        new = {**step.fits, **fits}
         now = called_with(call, new)
-        if fits[-1]:
+        if fits:
             for earlier in [s for s in self.tape.steps if s.unit is unit and not s.tensor]:
                 self._following(earlier, now, new)
         return replace(step, result=done.result, run=self._running(unit, now), call=now, fits=new)
@@ -233,20 +228,30 @@ class Fitter(MetaInterpreter):
         if found := self.wanted("number", path, function):
             new = {at[1:]: size for at, size in found.items() if at[0] == place}
             args, kwargs = put(args, kwargs, new)
+        name = f"{path or 'the model'}, {function}: {node.target}"
+        done = self._repaired(spot, name, (path, function, place), run, args, kwargs)
+        if tensors_in(done.result):
+            self._remember((path, function, place), done.numbers, name)
+        return done.result
+
+    def _repaired(
+        self,
+        spot: Spot,
+        name: str,
+        where: Where,
+        run: Callable[[Any, Any], Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Mended:
+        """Makes a call of code with the arguments that it needs now, and records it."""
         before = self._before and self._before.at.get(spot)
-        if before:
-            done = mended(run, args, kwargs, before.before)
-            result, operands, numbers = done.result, done.operands, done.numbers
-            args, kwargs = put(args, kwargs, numbers)
-        else:
-            result, operands, numbers = run(args, kwargs), {}, {}
-        if any(True for _ in tensors_in(result)):
-            step = Step(spot, f"{path or 'the model'}, {function}: {node.target}", args, kwargs,
-                        result, run, node=(path, function, place), fits=numbers)  # fmt: skip
-            self._blame(step, operands)
+        done = mended(run, args, kwargs, before.before) if before else Mended(run(args, kwargs))
+        if tensors_in(done.result):
+            args, kwargs = put(args, kwargs, done.numbers)
+            step = Step(spot, name, args, kwargs, done.result, run, node=where, fits=done.numbers)
+            self._blame(step, done.operands)
             self.tape.add(step)
-            self._remember((path, function, place), numbers, step.name)
-        return result
+        return done
 
     def _where(self, node: Node, frame: Frame) -> Where:
         """The path of the unit whose code a node is in, the function, and its place there."""
@@ -280,21 +285,13 @@ class Fitter(MetaInterpreter):
         """What a function of torch gives that the code of a shell calls."""
         name = f"{path or 'the model'}, forward: {getattr(function, '__name__', function)}"
         spot = self._spot(f"{path}()", None)
-        before = self._before and self._before.at.get(spot)
 
         def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
             return function(*args, **kwargs)
 
-        if before:
-            done = mended(run, args, kwargs, before.before)
-            if done.numbers:
-                raise GraphError(f"{name} is given numbers, in code that cannot be changed.")
-        else:
-            done = Mended(run(args, kwargs))
-        if any(True for _ in tensors_in(done.result)):
-            step = Step(spot, name, args, kwargs, done.result, run, node=(path, "", SHELL))
-            self._blame(step, done.operands)
-            self.tape.add(step)
+        done = self._repaired(spot, name, (path, "", SHELL), run, args, kwargs)
+        if done.numbers:
+            raise GraphError(f"{name} is given numbers, in code that cannot be changed.")
         return done.result
 
     def is_running(self, path: str) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from runner import nested
+from runner.nn.recording.tensor_history import tensors_in
 
 META = torch.device("meta")
 OUTCOMES = 20_000  # kept by a memo
@@ -30,12 +31,6 @@ class Outcome:
 
 class NotStrided(Exception):
     """A tensor that shape, strides and dtype do not describe."""
-
-
-def tensors_in(thing: Any) -> list[Tensor]:
-    """Returns all tensors in nested containers, in order, repeated ones included."""
-    found = nested.leaves(thing, subclasses=True)
-    return [leaf for leaf in found if isinstance(leaf, Tensor)]
 
 
 def with_tensors(thing: Any, change: Callable[[Tensor], Any]) -> Any:
