@@ -13,7 +13,7 @@ from runner.data.splits import TensorSplit
 from runner.evaluators.member import Member
 from runner.evaluators.race import TOO_SHORT, Race
 from runner.evaluators.snapshot import Snapshot
-from runner.fusion.fuse import Forward, Fused, NotFused, fuse
+from runner.fusion.fuse import Fused, FusedForward, NotFused, fuse
 from runner.fusion.optimizers.select import stacked
 from runner.fusion.packed_parameters import Parameters
 from runner.fusion.packing import unpack
@@ -168,7 +168,7 @@ class Fusion:
             targets.append(batch[1])
         return TensorSplit(torch.cat(kept), torch.cat(targets))
 
-    def _forward(self, fused: Fused) -> Forward:
+    def _forward(self, fused: Fused) -> FusedForward:
         """What all models give for a batch, or for its features."""
         if self._on_features:
             assert fused.rest is not None

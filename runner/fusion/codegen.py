@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from runner.fusion.layout import (
+    LaidOutValue,
     Layout,
-    Place,
-    Value,
+    ValuePart,
     channels_from_stacked,
     parts,
     spread,
     stacked_from_channels,
 )
-from runner.fusion.program import Batch, Var
+from runner.fusion.program import BatchSize, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import rebuild
@@ -47,7 +47,7 @@ class Emitter:
         self.names: dict[str, Any] = {**HELPERS}
         self.copies = 0  # how often values had to be put together anew
         self.counters: list[tuple[int, nn.Module]] = []  # normalizations that count batches
-        self._places: dict[tuple[int, Var], Place] = {}
+        self._places: dict[tuple[int, Var], ValuePart] = {}
         self._bound: dict[int, str] = {}
         self._known: dict[Any, str] = {}  # what was written before -> its name
         self._count = self._values = 0
@@ -85,9 +85,9 @@ class Emitter:
     def put(self, members: Sequence[tuple[int, Var]], name: str, layout: Layout) -> None:
         """Say where values of models lie, in order."""
         self._values += 1
-        value = Value(name, layout, len(members), self._values)
+        value = LaidOutValue(name, layout, len(members), self._values)
         for index, member in enumerate(members):
-            self._places[member] = Place(value, 0 if layout == Layout.SHARED else index)
+            self._places[member] = ValuePart(value, 0 if layout == Layout.SHARED else index)
 
     def shared(self, members: Sequence[tuple[int, Var]]) -> str | None:
         """The name of the one value that all of these are; None when they are several."""
@@ -129,7 +129,7 @@ class Emitter:
         [name] = self._pieces(place.value, place.index, place.index + 1, Layout.FOLDED)
         return name
 
-    def _pieces(self, value: Value, start: int, stop: int, layout: Layout) -> list[str]:
+    def _pieces(self, value: LaidOutValue, start: int, stop: int, layout: Layout) -> list[str]:
         """Tensors that together hold the values of some models which lie beside each other."""
         if value.layout == Layout.SHARED:
             size = stop - start
@@ -142,12 +142,12 @@ class Emitter:
         sizes = [b - a for a, b in pairwise(bounds)]
         split = self.once(f"parts({value.name}, {sizes}, {value.layout.value!r})")
         return [
-            self._as(Value(f"{split}[{i}]", value.layout, b - a, 0), layout)
+            self._as(LaidOutValue(f"{split}[{i}]", value.layout, b - a, 0), layout)
             for i, (a, b) in enumerate(pairwise(bounds))
             if start <= a < stop
         ]
 
-    def _as(self, value: Value, layout: Layout) -> str:
+    def _as(self, value: LaidOutValue, layout: Layout) -> str:
         """A value in another layout."""
         name, size = value.name, value.size
         if value.layout == layout or (size == 1 and Layout.STACKED not in (value.layout, layout)):
@@ -179,7 +179,7 @@ class Emitter:
         def write(argument: Any) -> Written:
             if type(argument) is Var:
                 return Written(tensor(argument))
-            if type(argument) is Batch:
+            if type(argument) is BatchSize:
                 return Written(f"{times * argument.times} * n")
             if type(argument) is Ref:
                 return Written(self.bind(locate(argument.target)))
@@ -192,9 +192,9 @@ class Emitter:
         return f"{function}({', '.join(written)})"
 
 
-def _runs(places: Sequence[Place]) -> list[tuple[Value, int, int]]:
+def _runs(places: Sequence[ValuePart]) -> list[tuple[LaidOutValue, int, int]]:
     """Places in order, as parts of values: (value, start, stop)."""
-    runs: list[tuple[Value, int, int]] = []
+    runs: list[tuple[LaidOutValue, int, int]] = []
     for place in places:
         value, start, stop = runs[-1] if runs else (None, 0, 0)
         shared = place.value.layout == Layout.SHARED

@@ -15,7 +15,7 @@ from runner.fusion.frozen_operations import changed, frozen
 from runner.fusion.gradient_reach import reached
 from runner.fusion.identity_elimination import shortened
 from runner.fusion.kernel_selection import draws, kernel_of, label_of
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, spoken
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, spoken
 from runner.fusion.kernels.parameter_reads import tensor_of
 from runner.fusion.kernels.stateless import function_of, put_results, write_call
 from runner.fusion.layout import Layout
@@ -24,7 +24,7 @@ from runner.fusion.program import Program, Step, Var
 from runner.fusion.random_streams import Streams
 from runner.fusion.schedule import schedule
 
-Forward = Callable[[Tensor], Any]
+FusedForward = Callable[[Tensor], Any]
 
 
 class NotFused(Exception):
@@ -36,15 +36,15 @@ class NotFused(Exception):
 class Fused:
     """Several models as one function, written in Python."""
 
-    forward: Forward  # (N, ...) -> (K * N, ...), the outputs of the models one after another
+    forward: FusedForward  # (N, ...) -> (K * N, ...), the outputs of the models one after another
     source: str
     launches: int  # calls, where the models alone would make
     operations: int  # so many
     copies: int  # how often values had to be put together anew
     # What is frozen and the same for all: one tensor of features, and what follows from it. None
     # where there is no such part.
-    prefix: Forward | None = None
-    rest: Forward | None = None
+    prefix: FusedForward | None = None
+    rest: FusedForward | None = None
 
     def clear(self) -> None:
         """Let go of everything the source uses: a function and its names hold each other."""
@@ -93,7 +93,7 @@ def fuse(
 
 
 def _write(
-    launches: Sequence[tuple[Sequence[Operation], Kernel | None]],
+    launches: Sequence[tuple[Sequence[Operation], FusedKernel | None]],
     results: Sequence[tuple[int, Var]],
     context: Context,
 ) -> tuple[str, int]:
@@ -138,7 +138,7 @@ def _module(model: nn.Module, step: Step) -> nn.Module | None:
     return None
 
 
-def _emit(operations: Sequence[Operation], kernel: Kernel | None, context: Context) -> int:
+def _emit(operations: Sequence[Operation], kernel: FusedKernel | None, context: Context) -> int:
     """Write the source of a launch; gives how many calls it makes."""
     emitter, first = context.emitter, operations[0]
     columns = [inputs(operations, place) for place in range(len(first.step.inputs))]

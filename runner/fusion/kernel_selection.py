@@ -8,13 +8,13 @@ from runner.fusion.frozen_operations import digest, frozen
 from runner.fusion.kernels.attention import SelfAttention
 from runner.fusion.kernels.dropout import DROPOUTS
 from runner.fusion.kernels.global_pool import POOLS, GlobalPool
-from runner.fusion.kernels.kernel import Kernel, Operation
+from runner.fusion.kernels.kernel import FusedKernel, Operation
 from runner.fusion.kernels.layers import LAYERS
 from runner.fusion.kernels.parameter_reads import Tensors
 from runner.fusion.kernels.stateless import Free, hooked, nature, what
 
 FREE, TENSORS = Free(), Tensors()
-KERNELS: dict[type[nn.Module], Kernel] = {
+KERNELS: dict[type[nn.Module], FusedKernel] = {
     **LAYERS,
     **DROPOUTS,
     **dict.fromkeys(POOLS, GlobalPool()),
@@ -22,7 +22,7 @@ KERNELS: dict[type[nn.Module], Kernel] = {
 }
 
 
-def kernel_of(operation: Operation) -> Kernel | None:
+def kernel_of(operation: Operation) -> FusedKernel | None:
     """What can run an operation for several models; None: nothing can."""
     step, module = operation.step, operation.module
     if step.kind == "tensor":
@@ -36,7 +36,7 @@ def kernel_of(operation: Operation) -> Kernel | None:
     return FREE if FREE.label(operation) is not None else None
 
 
-def label_of(operation: Operation, kernel: Kernel | None) -> Hashable:
+def label_of(operation: Operation, kernel: FusedKernel | None) -> Hashable:
     """Equal for operations that may be one launch."""
     if not draws(operation, kernel) and frozen(operation):
         return type(kernel), what(operation), digest(operation)
@@ -45,7 +45,7 @@ def label_of(operation: Operation, kernel: Kernel | None) -> Hashable:
     return type(kernel), kernel.label(operation)
 
 
-def draws(operation: Operation, kernel: Kernel | None) -> bool:
+def draws(operation: Operation, kernel: FusedKernel | None) -> bool:
     """Whether an operation draws random numbers, or may do so."""
     if kernel is not None:
         return kernel.draws

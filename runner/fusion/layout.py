@@ -26,7 +26,7 @@ class Layout(StrEnum):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class LaidOutValue:
     """A tensor of the fused source: its name there, and what it holds."""
 
     name: str
@@ -37,10 +37,10 @@ class Value:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Place:
+class ValuePart:
     """The value of one model: a part of a Value."""
 
-    value: Value
+    value: LaidOutValue
     index: int  # 0 in a shared one
 
 

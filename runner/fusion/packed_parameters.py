@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runner.fusion.packing import Mode, Packed, pack, unpack
 
-Owned = tuple[int, nn.Module]  # (model, module)
+OwnedModule = tuple[int, nn.Module]  # (model, module)
 
 
 @final
@@ -24,7 +24,7 @@ class Parameters:
         self._taken: dict[int, Tensor] = {}  # by id
 
     def take(
-        self, owners: Sequence[Owned], names: Sequence[str], mode: Mode
+        self, owners: Sequence[OwnedModule], names: Sequence[str], mode: Mode
     ) -> list[Tensor | None] | None:
         """The tensors of these names, each packed over all modules; None for one that is None.
 

@@ -8,7 +8,7 @@ give %2
 from collections.abc import Mapping
 from typing import Any
 
-from runner.fusion.program import Batch, Program, Spec, Step, Var
+from runner.fusion.program import BatchSize, Program, Step, TensorSpec, Var
 from runner.graph.ir.argument import Ref
 
 
@@ -18,7 +18,7 @@ def program_text(program: Program) -> str:
     return "\n".join([*lines, f"give {_argument(program.result)}"])
 
 
-def _line(step: Step, specs: Mapping[Var, Spec]) -> str:
+def _line(step: Step, specs: Mapping[Var, TensorSpec]) -> str:
     given = ", ".join(f"{_argument(var)}: {_spec(specs[var])}" for var in step.outputs)
     text = f"{given} = {_call(step)}" if given else _call(step)
     return f"{text}  (opaque)" if step.opaque else text
@@ -37,7 +37,7 @@ def _call(step: Step) -> str:
     return f"{target.replace(':', '.')}({', '.join(words + named)})"
 
 
-def _spec(spec: Spec) -> str:
+def _spec(spec: TensorSpec) -> str:
     return f"{spec.dtype}[{', '.join(map(_argument, spec.shape))}]"
 
 
@@ -45,7 +45,7 @@ def _argument(argument: Any) -> str:
     match argument:
         case Var(number):
             return f"%{number}"
-        case Batch(times):
+        case BatchSize(times):
             return "N" if times == 1 else f"{times}*N"
         case Ref(target):
             return target.replace(":", ".")

@@ -19,8 +19,8 @@ from typing import Any, Literal, final
 
 from runner.graph.ir.argument import all_in
 
-Kind = Literal["module", "function", "method", "tensor"]
-Argument = Any  # see above
+StepKind = Literal["module", "function", "method", "tensor"]
+ProgramArgument = Any  # see above
 
 
 @final
@@ -33,18 +33,18 @@ class Var:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchSize:
     """A number that follows the number of examples N of a batch: `times` x N."""
 
     times: int = 1
 
 
-Shape = tuple[int | Batch, ...]
+Shape = tuple[int | BatchSize, ...]
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Spec:
+class TensorSpec:
     """What is known of a tensor."""
 
     shape: Shape
@@ -57,10 +57,10 @@ class Step:
     """One operation. `result` is a Var, or Vars nested in tuples, lists and dicts, with None for
     what is no tensor. `opaque`: it stands for a part whose inside could not be followed."""
 
-    kind: Kind
+    kind: StepKind
     target: str
-    args: tuple[Argument, ...] = ()
-    kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    args: tuple[ProgramArgument, ...] = ()
+    kwargs: Mapping[str, ProgramArgument] = field(default_factory=dict)
     result: Any = None
     opaque: bool = False
 
@@ -91,7 +91,7 @@ class Program:
     """Steps in the order in which they run; `Var(0)` is the input, a batch of examples."""
 
     steps: Sequence[Step]
-    specs: Mapping[Var, Spec]
+    specs: Mapping[Var, TensorSpec]
     result: Any  # a Var, or Vars nested in tuples, lists and dicts
 
 
@@ -104,6 +104,6 @@ class Programs:
     eval: Program
 
 
-def variables(argument: Argument) -> list[Var]:
+def variables(argument: ProgramArgument) -> list[Var]:
     """All tensors in an argument, in order, as often as they stand there."""
     return all_in(argument, Var)

@@ -17,14 +17,14 @@ Label = Callable[[int, int], Hashable]  # (program, step) -> equal for steps tha
 
 @final
 @dataclass(frozen=True, slots=True)
-class Member:
+class ScheduledStep:
     """A step of one of the programs."""
 
     model: int
     step: int
 
 
-Launch = tuple[Member, ...]  # at most one step of each program, by program
+Launch = tuple[ScheduledStep, ...]  # at most one step of each program, by program
 
 
 def schedule(programs: Sequence[Program], label: Label, ordered: Label) -> list[Launch]:
@@ -32,7 +32,7 @@ def schedule(programs: Sequence[Program], label: Label, ordered: Label) -> list[
 
     Steps of one program for which `ordered` gives the same (not None) stay in their order.
     """
-    ways = [_Ways(program, i, ordered) for i, program in enumerate(programs)]
+    ways = [_Dependencies(program, i, ordered) for i, program in enumerate(programs)]
     ready: dict[Hashable, dict[int, list[int]]] = defaultdict(dict)  # label -> program -> steps
     for i, way in enumerate(ways):
         for step in way.first():
@@ -41,7 +41,7 @@ def schedule(programs: Sequence[Program], label: Label, ordered: Label) -> list[
     while ready:
         chosen = max(ready, key=lambda name: _urgency(ready[name], ways))
         waiting = ready[chosen]
-        launch = tuple(Member(i, waiting[i].pop(0)) for i in sorted(waiting))
+        launch = tuple(ScheduledStep(i, waiting[i].pop(0)) for i in sorted(waiting))
         for i in [i for i, steps in waiting.items() if not steps]:
             del waiting[i]
         if not waiting:
@@ -54,13 +54,13 @@ def schedule(programs: Sequence[Program], label: Label, ordered: Label) -> list[
     return launches
 
 
-def _urgency(waiting: dict[int, list[int]], ways: "Sequence[_Ways]") -> tuple[float, int]:
+def _urgency(waiting: dict[int, list[int]], ways: "Sequence[_Dependencies]") -> tuple[float, int]:
     heights = [ways[i].height[steps[0]] for i, steps in waiting.items()]
     return sum(heights) / len(heights), len(heights)
 
 
 @final
-class _Ways:
+class _Dependencies:
     """What each step of a program waits for, and how long the way from it to the end is."""
 
     def __init__(self, program: Program, number: int, ordered: Label) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from runner.errors import GraphError
-from runner.fusion.program import Batch, Kind, Program, Spec, Step, Var
+from runner.fusion.program import BatchSize, Program, Step, StepKind, TensorSpec, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import is_target
 
@@ -37,7 +37,7 @@ def from_json(data: Mapping[str, Json]) -> Program:
             raise GraphError(f"This program is of version {data['version']!r}, not {VERSION}.")
         steps = tuple(_read_step(*step) for step in data["steps"])
         specs = {
-            Var(_number(number)): Spec(tuple(map(_read, shape)), _text(dtype))
+            Var(_number(number)): TensorSpec(tuple(map(_read, shape)), _text(dtype))
             for number, shape, dtype in data["specs"]
         }
         return Program(steps, specs, _read(data["result"]))
@@ -67,7 +67,7 @@ def _argument(argument: Any) -> Json:
 
 _WRITERS: Mapping[type, Callable[[Any], Json]] = {
     Var: lambda var: {"var": var.number},
-    Batch: lambda batch: {"batch": batch.times},
+    BatchSize: lambda batch: {"batch": batch.times},
     Ref: lambda ref: {"ref": ref.target},
     float: lambda number: {"float": str(number)},
     complex: lambda number: {"complex": [str(number.real), str(number.imag)]},
@@ -83,7 +83,7 @@ _WRITERS: Mapping[type, Callable[[Any], Json]] = {
 def _read_step(
     kind: Json, target: Json, args: Json, kwargs: Json, result: Json, opaque: Json
 ) -> Step:
-    if kind not in get_args(Kind):
+    if kind not in get_args(StepKind):
         raise GraphError(f"There is no kind {kind!r} of steps.")
     if kind == "function" and not is_target(target):
         raise GraphError(f"{target!r} names no function: write 'module:qualname'.")
@@ -113,7 +113,7 @@ def _text(data: Json) -> str:
 
 _READERS: Mapping[str, Callable[[Json], Any]] = {
     "var": lambda number: Var(_number(number)),
-    "batch": lambda times: Batch(_number(times)),
+    "batch": lambda times: BatchSize(_number(times)),
     "ref": lambda target: Ref(_text(target)),
     "float": lambda text: float(_text(text)),
     "complex": lambda parts: complex(*map(float, parts)),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from runner.engines.compiler import Compiler
 from runner.errors import GraphError
 from runner.fusion.printer import program_text
-from runner.fusion.program import Batch, Var
+from runner.fusion.program import BatchSize, Var
 from runner.fusion.serialization import from_json, to_json
 from runner.fusion.tracing.trace import flatten
 from runner.graph import convert, generate
@@ -84,7 +84,7 @@ def test_every_sample_of_a_shipped_space_is_followed_everywhere(name):
         model = load_source(decided.source.text, decided.graph.tensors).build()
         program = assert_equal(decided.graph, model, shape, training=training)
         assert not opaque(program)
-        assert program.specs[program.result].shape == (Batch(), 10)
+        assert program.specs[program.result].shape == (BatchSize(), 10)
 
 
 CLASSIFIERS = {
@@ -162,10 +162,10 @@ def runs(model, shape, *, training):
 def test_numbers_that_follow_the_batch_are_told():
     program = flattened(flat_toys.Reshapes, (3, 4))
     view, ones, *_ = program.steps
-    assert view.args == (Var(0), Batch(2), 6)
-    assert ones.args == ([Batch(2), 1],)
-    assert program.specs[Var(0)].shape == (Batch(), 3, 4)
-    assert program.specs[view.result].shape == (Batch(2), 6)
+    assert view.args == (Var(0), BatchSize(2), 6)
+    assert ones.args == ([BatchSize(2), 1],)
+    assert program.specs[Var(0)].shape == (BatchSize(), 3, 4)
+    assert program.specs[view.result].shape == (BatchSize(2), 6)
     assert ones.kwargs == {"dtype": Ref("torch:float32")}
 
 

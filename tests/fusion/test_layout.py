@@ -8,7 +8,7 @@ import torch
 
 from runner.fusion.codegen import Emitter
 from runner.fusion.layout import Layout, joined, parts, spread
-from runner.fusion.program import Batch, Var
+from runner.fusion.program import BatchSize, Var
 from runner.graph.ir.argument import Ref
 
 PACKED = [Layout.CHANNELS, Layout.STACKED, Layout.FOLDED]
@@ -142,7 +142,7 @@ def test_lines_have_names_of_their_own():
 
 def test_the_source_of_a_call_has_all_arguments():
     emitter = Emitter()
-    args = (Var(3), [1, (Var(4), None)], slice(0, Batch(2)), math.inf, "a'b", ...)
+    args = (Var(3), [1, (Var(4), None)], slice(0, BatchSize(2)), math.inf, "a'b", ...)
     text = emitter.call("f", args, {"dtype": Ref("torch:float64")}, lambda v: f"v{v.number}", 5)
     found = run(emitter, text, f=lambda *given, **named: (given, named), v3="three", v4="four", n=7)
     given = ("three", [1, ("four", None)], slice(0, 70), math.inf, "a'b", ...)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.fusion.program import Program, Step, Var
-from runner.fusion.schedule import Member, schedule
+from runner.fusion.schedule import ScheduledStep, schedule
 
 
 def program(*steps):
@@ -89,7 +89,7 @@ def programs(draw):
 def test_each_step_runs_once_and_behind_what_it_needs(found, drawing):
     launches = scheduled(found, drawing)
     order = [member for launch in launches for member in launch]
-    steps = [Member(i, at) for i, one in enumerate(found) for at in range(len(one.steps))]
+    steps = [ScheduledStep(i, at) for i, one in enumerate(found) for at in range(len(one.steps))]
     assert sorted(order, key=lambda m: (m.model, m.step)) == steps
     when = {member: at for at, launch in enumerate(launches) for member in launch}
     for launch in launches:
@@ -99,6 +99,9 @@ def test_each_step_runs_once_and_behind_what_it_needs(found, drawing):
     for i, one in enumerate(found):
         for at, step in enumerate(one.steps):
             for var in step.inputs:
-                assert not var.number or when[Member(i, var.number - 1)] < when[Member(i, at)]
-        times = [when[Member(i, a)] for a, s in enumerate(one.steps) if s.target in drawing]
+                assert (
+                    not var.number
+                    or when[ScheduledStep(i, var.number - 1)] < when[ScheduledStep(i, at)]
+                )
+        times = [when[ScheduledStep(i, a)] for a, s in enumerate(one.steps) if s.target in drawing]
         assert times == sorted(times)

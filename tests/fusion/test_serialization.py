@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import GraphError
-from runner.fusion.program import Batch, Program, Spec, Step, Var
+from runner.fusion.program import BatchSize, Program, Step, TensorSpec, Var
 from runner.fusion.serialization import from_json, to_json
 from runner.graph.ir.argument import Ref
 
@@ -24,7 +24,7 @@ plain = st.one_of(
 leaves = st.one_of(
     plain,
     variables,
-    st.builds(Batch, st.integers()),
+    st.builds(BatchSize, st.integers()),
     st.sampled_from([Ref("torch:float32"), Ref("torch:strided")]),
 )
 
@@ -52,8 +52,10 @@ steps = st.builds(
     arguments,
     st.booleans(),
 )
-shapes = st.lists(st.one_of(st.integers(0, 9), st.builds(Batch)), max_size=4).map(tuple)
-specs = st.dictionaries(variables, st.builds(Spec, shapes, st.sampled_from(["float32", "int64"])))
+shapes = st.lists(st.one_of(st.integers(0, 9), st.builds(BatchSize)), max_size=4).map(tuple)
+specs = st.dictionaries(
+    variables, st.builds(TensorSpec, shapes, st.sampled_from(["float32", "int64"]))
+)
 programs = st.builds(Program, st.lists(steps, max_size=3).map(tuple), specs, arguments)
 
 

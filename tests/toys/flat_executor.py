@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from runner.fusion.program import Batch, Program, Step, Var
+from runner.fusion.program import BatchSize, Program, Step, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import rebuild
@@ -20,7 +20,7 @@ def execute(program: Program, model: nn.Module, batch: Tensor):
     def given(argument):
         if type(argument) is Var:
             return values[argument]
-        if type(argument) is Batch:
+        if type(argument) is BatchSize:
             return argument.times * len(batch)
         return locate(argument.target) if type(argument) is Ref else argument
 

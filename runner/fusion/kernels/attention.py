@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, write
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 from runner.fusion.kernels.layers import described, linear, module, owners
 from runner.fusion.layout import Layout
 
@@ -16,7 +16,7 @@ PLAIN = {"need_weights": False, "key_padding_mask": None, "attn_mask": None, "is
 
 
 @final
-class SelfAttention(Kernel):
+class SelfAttention(FusedKernel):
     """`nn.MultiheadAttention` of one tensor (N, T, E), without masks, weights and dropout."""
 
     def label(self, operation: Operation) -> Hashable:

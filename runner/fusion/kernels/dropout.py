@@ -6,13 +6,13 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, write
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 
 FEATURES = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}  # how many dimensions they expect
 
 
 @final
-class Dropout(Kernel):
+class Dropout(FusedKernel):
     """Models may drop different shares."""
 
     draws = True
@@ -49,6 +49,6 @@ def rate(operation: Operation) -> float:
     return float(module.p)
 
 
-DROPOUTS: dict[type[nn.Module], Kernel] = dict.fromkeys(
+DROPOUTS: dict[type[nn.Module], FusedKernel] = dict.fromkeys(
     (nn.Dropout, nn.AlphaDropout, *FEATURES), Dropout()
 )

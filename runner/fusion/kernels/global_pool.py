@@ -6,7 +6,7 @@ from typing import final
 
 from torch import nn
 
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, write
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 from runner.fusion.kernels.layers import module
 from runner.fusion.layout import Layout
 
@@ -18,7 +18,7 @@ POOLS: dict[type[nn.Module], int] = {
 
 
 @final
-class GlobalPool(Kernel):
+class GlobalPool(FusedKernel):
     """The mean over all places. With a ReLU before it, forward and backward of (64, 64, 8, 8) take
     a ninth of the time of `nn.AdaptiveAvgPool2d` on a CPU."""
 

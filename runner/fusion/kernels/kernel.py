@@ -11,7 +11,7 @@ from torch import nn
 from runner.fusion.codegen import Emitter
 from runner.fusion.layout import Layout
 from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Spec, Step, Var
+from runner.fusion.program import Step, TensorSpec, Var
 from runner.fusion.random_streams import Streams
 from runner.nested import rebuild
 
@@ -23,12 +23,12 @@ class Operation:
 
     model: int
     step: Step
-    specs: Mapping[Var, Spec]
+    specs: Mapping[Var, TensorSpec]
     module: nn.Module | None
     changing: bool = False  # whether training changes buffers of the module, now or in train mode
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> TensorSpec:
         """Of the first tensor among its arguments."""
         return self.specs[self.step.inputs[0]]
 
@@ -56,7 +56,7 @@ class Context:
     streams: Streams
 
 
-class Kernel(ABC):
+class FusedKernel(ABC):
     """One kind of operation. `draws`: whether it draws random numbers."""
 
     draws = False

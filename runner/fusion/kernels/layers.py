@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runner.fusion.codegen import Emitter
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, write
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 from runner.fusion.layout import Layout
 from runner.fusion.packing import Mode
 from runner.fusion.program import Shape
@@ -25,7 +25,7 @@ def described(operation: Operation) -> Hashable:
     return type(module).__name__, module.extra_repr(), module.training, operation.form, *facts
 
 
-class LayerKernel(Kernel):
+class LayerKernel(FusedKernel):
     """A layer of torch.nn with one tensor as its argument."""
 
     names: tuple[str, ...] = ("weight", "bias")  # of its parameters, in the order of the call
@@ -213,7 +213,7 @@ def owners(operations: Sequence[Operation]) -> list[tuple[int, nn.Module]]:
     return [(operation.model, module(operation)) for operation in operations]
 
 
-LAYERS: dict[type[nn.Module], Kernel] = {
+LAYERS: dict[type[nn.Module], FusedKernel] = {
     nn.Conv1d: Convolution(),
     nn.Conv2d: Convolution(),
     nn.Conv3d: Convolution(),

@@ -5,13 +5,13 @@ from typing import final
 
 from torch import Tensor
 
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, outputs
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, outputs
 from runner.fusion.kernels.layers import owners
 from runner.fusion.layout import Layout
 
 
 @final
-class Tensors(Kernel):
+class Tensors(FusedKernel):
     """All of them stacked."""
 
     def label(self, operation: Operation) -> Hashable:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from runner.fusion.codegen import Emitter
-from runner.fusion.kernels.kernel import Context, Kernel, Operation, inputs, outputs, spoken
+from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, outputs, spoken
 from runner.fusion.layout import Layout, joined
-from runner.fusion.program import Batch, Var
+from runner.fusion.program import BatchSize, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import leaves, places, rebuild
@@ -26,7 +26,7 @@ from runner.nested import leaves, places, rebuild
 EXAMPLES = 3  # of each of two models, when an operation is tried; more than what is cut out
 MOST = 1025
 KNOWN = 2_000  # so many operations are remembered
-Function = Callable[..., Any]
+AnyCallable = Callable[..., Any]
 
 
 @final
@@ -39,7 +39,7 @@ class Nature:
 
 
 @final
-class Free(Kernel):
+class Free(FusedKernel):
     """Anything without parameters that treats examples, or channels, one by one."""
 
     def label(self, operation: Operation) -> Hashable:
@@ -86,14 +86,16 @@ def write_call(
     return emitter.call(function, step.args, step.kwargs, tensor, times)
 
 
-def function_of(operation: Operation) -> Function:
+def function_of(operation: Operation) -> AnyCallable:
     """What a step that is no method calls."""
     if operation.step.kind == "function":
-        function: Function = locate(operation.step.target)
+        function: AnyCallable = locate(operation.step.target)
         return function
     assert operation.module is not None
     layer, name = plain(operation.module), operation.step.method
-    method: Function = layer if name == "forward" else getattr(layer, name)  # hooks are called, too
+    method: AnyCallable = (
+        layer if name == "forward" else getattr(layer, name)
+    )  # hooks are called, too
     return method
 
 
@@ -129,12 +131,12 @@ def nature(operation: Operation) -> Nature:
     if step.opaque or not step.inputs or (module is not None and not _stateless(module)):
         return Nature()
     specs = {var: operation.specs[var] for var in step.inputs}
-    return _nature(_Form(what(operation), Operation(0, step, specs, module)))
+    return _nature(_Signature(what(operation), Operation(0, step, specs, module)))
 
 
 @final
 @dataclass(frozen=True)
-class _Form:
+class _Signature:
     """An operation that is equal to others of its signature."""
 
     signature: Hashable
@@ -142,7 +144,7 @@ class _Form:
 
 
 @lru_cache(maxsize=KNOWN)
-def _nature(form: _Form) -> Nature:
+def _nature(form: _Signature) -> Nature:
     with torch.random.fork_rng([]), torch.no_grad():
         return _tried(form.operation)
 
@@ -205,7 +207,7 @@ def hooked(module: nn.Module) -> bool:
 
 def _random(operation: Operation, var: Var, examples: int) -> Tensor:
     spec = operation.specs[var]
-    shape = [n.times * examples if type(n) is Batch else n for n in spec.shape]
+    shape = [n.times * examples if type(n) is BatchSize else n for n in spec.shape]
     dtype = getattr(torch, spec.dtype)
     if not dtype.is_floating_point:
         return torch.randint(0, 2, shape).to(dtype)
@@ -223,7 +225,7 @@ def _run(operation: Operation, tensors: Mapping[Var, Tensor], examples: int) -> 
     def change(argument: Any) -> Any:
         if type(argument) is Var:
             return tensors[argument]
-        if type(argument) is Batch:
+        if type(argument) is BatchSize:
             return argument.times * examples
         return locate(argument.target) if type(argument) is Ref else argument
 
@@ -246,7 +248,9 @@ def _same(
     """Whether one call on the values of two models gives what one call for each gives."""
     step = operation.step
     shapes = [operation.specs[var].shape for var in step.inputs]
-    if layout == Layout.FOLDED and not all(shape and type(shape[0]) is Batch for shape in shapes):
+    if layout == Layout.FOLDED and not all(
+        shape and type(shape[0]) is BatchSize for shape in shapes
+    ):
         return False
     rank = max(map(len, shapes))
     try:

@@ -6,12 +6,12 @@ from typing import Any, NoReturn, final
 
 import torch
 
-from runner.fusion.program import Batch, Kind, Shape, Spec, Step, Var, variables
-from runner.fusion.tracing.tape import Call, Event, Tape, Unfollowed
+from runner.fusion.program import BatchSize, Shape, Step, StepKind, TensorSpec, Var, variables
+from runner.fusion.tracing.tape import Tape, TapeEvent, Unfollowed, UnitCall
 from runner.nested import alike, leaves, rebuild
 
-Where = tuple[Call, ...]
-ROOT: Call = ("", "forward")
+CallStack = tuple[UnitCall, ...]
+ROOT: UnitCall = ("", "forward")
 
 
 class _Differ(Exception):
@@ -26,7 +26,7 @@ class Merge:
     def __init__(self, sizes: tuple[int, int], tapes: tuple[Tape, Tape]) -> None:
         self.sizes = sizes
         self.tapes = tapes
-        self.specs: dict[Var, Spec] = {Var(0): self.spec(Var(0))}
+        self.specs: dict[Var, TensorSpec] = {Var(0): self.spec(Var(0))}
         self.pure: list[bool] = []  # of each step, whether it may be left out
 
     def steps(self) -> list[Step]:
@@ -53,11 +53,11 @@ class Merge:
             raise Unfollowed(ROOT, str(problem)) from problem
 
     @staticmethod
-    def differ(where: Where, why: str) -> NoReturn:
+    def differ(where: CallStack, why: str) -> NoReturn:
         """The innermost of these calls has to be opaque."""
         raise Unfollowed(where[-1] if where else None, why)
 
-    def step(self, one: Event, other: Event) -> Step:
+    def step(self, one: TapeEvent, other: TapeEvent) -> Step:
         """A step of both."""
         args = self.both(one.args, other.args)
         kwargs = self.both(one.kwargs, other.kwargs)
@@ -65,16 +65,16 @@ class Merge:
         for var in variables(result):
             self.specs[var] = self.spec(var)
         is_opaque = one.what == "opaque"
-        kind: Kind = "module" if is_opaque else one.what  # type: ignore[assignment]
+        kind: StepKind = "module" if is_opaque else one.what  # type: ignore[assignment]
         return Step(kind, one.target, args, kwargs, result, is_opaque)
 
-    def spec(self, var: Var) -> Spec:
+    def spec(self, var: Var) -> TensorSpec:
         """What both know of a tensor."""
         (shape, dtype), (other, other_dtype) = (tape.specs[var.number] for tape in self.tapes)
         if len(shape) != len(other) or dtype != other_dtype:
             raise _Differ(f"The shapes {[*shape]} and {[*other]} do not follow from one another.")
         found: Shape = tuple(map(self.number, shape, other))
-        return Spec(found, _dtype(dtype))
+        return TensorSpec(found, _dtype(dtype))
 
     def number(self, one: Any, other: Any) -> Any:
         """A number of both; ints that differ must be in proportion to the batches."""
@@ -83,7 +83,7 @@ class Merge:
         if type(one) is int and type(other) is int:
             times, rest = divmod(one, self.sizes[0])
             if not rest and times * self.sizes[1] == other:
-                return Batch(times)
+                return BatchSize(times)
         if one != one and other != other:  # not a number
             return one
         raise _Differ(f"{one!r:.40} becomes {other!r:.40} with another number of examples.")
@@ -115,7 +115,10 @@ class Merge:
         half = len(numbers) // 2
         if len(numbers) % 2 == 0:
             for left, right in zip(numbers[:half], numbers[half:], strict=True):
-                if isinstance(left, Batch) != isinstance(right, Batch) and 0 not in (left, right):
+                if isinstance(left, BatchSize) != isinstance(right, BatchSize) and 0 not in (
+                    left,
+                    right,
+                ):
                     raise _Differ("The number of examples is compared.")
 
 
@@ -124,16 +127,16 @@ def _exact(numbers: Sequence[Any]) -> bool:
     return len(numbers) == 2 and numbers[1] != 0 and numbers[0] % numbers[1] == 0
 
 
-def _alike(one: Event | None, other: Event | None) -> bool:
+def _alike(one: TapeEvent | None, other: TapeEvent | None) -> bool:
     """Whether two events are of one kind, at one place."""
     if one is None or other is None:
         return False
     return (one.what, one.target, one.where) == (other.what, other.target, other.where)
 
 
-def _shared(one: Event | None, other: Event | None) -> Where:
+def _shared(one: TapeEvent | None, other: TapeEvent | None) -> CallStack:
     """The calls that two events are both in."""
-    calls: list[Call] = []
+    calls: list[UnitCall] = []
     for mine, yours in zip(one.where if one else (), other.where if other else (), strict=False):
         if mine != yours:
             break

@@ -8,13 +8,13 @@ from typing import Any, Literal, NoReturn, final
 import torch
 from torch import Tensor
 
-from runner.fusion.program import Argument, Var
+from runner.fusion.program import ProgramArgument, Var
 from runner.graph.interpreter.meta_calls import META, Outcome, with_tensors
 from runner.graph.ir.argument import Ref
 from runner.nested import leaves, rebuild
 from runner.nn.recording.tensor_history import tensors_in
 
-Call = tuple[str, str]  # path of a unit, and its method
+UnitCall = tuple[str, str]  # path of a unit, and its method
 What = Literal["module", "opaque", "function", "method", "tensor", "value", "enter", "exit"]
 
 
@@ -22,21 +22,21 @@ class Unfollowed(Exception):
     """A call of a unit whose inside cannot be steps; the text says why. Without a call there is
     none that could be opaque in its place."""
 
-    def __init__(self, call: Call | None, why: str) -> None:
+    def __init__(self, call: UnitCall | None, why: str) -> None:
         super().__init__(why)
         self.call = call
 
 
 @final
 @dataclass(slots=True)
-class Event:
+class TapeEvent:
     """Something that a run did: a step, a value worked out by Python, a unit entered or left."""
 
-    where: tuple[Call, ...]  # the calls of units it is in, outermost first
+    where: tuple[UnitCall, ...]  # the calls of units it is in, outermost first
     what: What
     target: str = ""
-    args: tuple[Argument, ...] = ()
-    kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    args: tuple[ProgramArgument, ...] = ()
+    kwargs: Mapping[str, ProgramArgument] = field(default_factory=dict)
     result: Any = None
     pure: bool = False
 
@@ -52,7 +52,7 @@ class _Storage:
 
 @final
 @dataclass(slots=True)
-class _Known:
+class _TapeTensor:
     """A tensor of the run, and which Var it is now."""
 
     tensor: Tensor  # kept, so that no other one gets its id
@@ -66,20 +66,20 @@ class Tape:
     """Events in order; every tensor on it is a Var, numbered as they come."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[TapeEvent] = []
         self.specs: list[tuple[torch.Size, torch.dtype]] = []  # by the number of a Var
-        self.where: tuple[Call, ...] = ()
-        self._known: dict[int, _Known] = {}
+        self.where: tuple[UnitCall, ...] = ()
+        self._known: dict[int, _TapeTensor] = {}
 
     @contextmanager
-    def entered(self, call: Call) -> Iterator[None]:
+    def entered(self, call: UnitCall) -> Iterator[None]:
         """What happens inside belongs to a call of a unit."""
         above = self.where
         self.where = (*above, call)
         try:
-            self.events.append(Event(self.where, "enter"))
+            self.events.append(TapeEvent(self.where, "enter"))
             yield
-            self.events.append(Event(self.where, "exit"))
+            self.events.append(TapeEvent(self.where, "exit"))
         finally:
             self.where = above
 
@@ -94,13 +94,13 @@ class Tape:
         storage = _Storage(owned) if shares is None else self._known[id(shares)].storage
         var = Var(len(self.specs))
         self.specs.append((tensor.shape, tensor.dtype))
-        self._known[id(tensor)] = _Known(tensor, var, storage, storage.changes)
+        self._known[id(tensor)] = _TapeTensor(tensor, var, storage, storage.changes)
         return var
 
     def add_owned(self, path: str, tensor: Tensor) -> None:
         """A parameter or buffer, with the step that takes it."""
         var = self.add(tensor, owned=True)
-        self.events.append(Event(self.where, "tensor", path, result=var, pure=True))
+        self.events.append(TapeEvent(self.where, "tensor", path, result=var, pure=True))
 
     def knows(self, tensor: Tensor) -> bool:
         """Whether a tensor is on the tape."""
@@ -142,11 +142,11 @@ class Tape:
 
     # Arguments
 
-    def argument(self, thing: Any) -> Argument:
+    def argument(self, thing: Any) -> ProgramArgument:
         """A thing as an argument of a step."""
         return rebuild(thing, self._leaf)
 
-    def _leaf(self, thing: Any) -> Argument:
+    def _leaf(self, thing: Any) -> ProgramArgument:
         kind = type(thing)
         if kind is Tensor:
             return self.var(thing)
@@ -176,7 +176,7 @@ class Tape:
         for tensor, place in zip(tensors_in(outcome.result), outcome.shares, strict=True):
             self.add(tensor, shares=given[place] if place >= 0 else None)
         result = self._result(outcome.result)
-        self.events.append(Event(self.where, what, target, *arguments, result, pure))
+        self.events.append(TapeEvent(self.where, what, target, *arguments, result, pure))
         return outcome.result
 
     def _result(self, thing: Any) -> Any:
@@ -210,7 +210,7 @@ class Tape:
         found = leaves(args, subclasses=True)
         numbers = tuple(leaf for leaf in found if isinstance(leaf, int | float))
         if numbers:
-            self.events.append(Event(self.where, "value", target, numbers))
+            self.events.append(TapeEvent(self.where, "value", target, numbers))
 
 
 _PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...)])

@@ -11,7 +11,7 @@ from runner.errors import GraphError, one_line
 from runner.fusion.tracing.dispatch import Operations
 from runner.fusion.tracing.opaque_modules import outcome_of_unit
 from runner.fusion.tracing.pure_modules import is_pure_unit
-from runner.fusion.tracing.tape import Call, Tape, Unfollowed, What
+from runner.fusion.tracing.tape import Tape, Unfollowed, UnitCall, What
 from runner.graph.frontend.overrides_and_hooks import overrides_call
 from runner.graph.interpreter.interpreter import Frame
 from runner.graph.interpreter.meta_calls import (
@@ -34,7 +34,7 @@ from runner.nn.recording.tensor_history import tensors_in
 class Plan:
     """What recordings that failed have taught, for the next one."""
 
-    opaque: dict[Call, str] = field(default_factory=dict)  # and why
+    opaque: dict[UnitCall, str] = field(default_factory=dict)  # and why
     changing: set[str] = field(default_factory=set)  # attributes that the model itself changes
     outcomes: dict[Any, Outcome] = field(default_factory=dict)  # of units that are not followed
 
@@ -42,7 +42,7 @@ class Plan:
         """This plan for the other mode, which adds to it; what calls give there is not this."""
         return Plan(self.opaque, self.changing)
 
-    def make_opaque(self, graph: Graph, call: Call, why: str) -> None:
+    def make_opaque(self, graph: Graph, call: UnitCall, why: str) -> None:
         """Follow a call no more. What it may change of the model, nobody else may read."""
         if call in self.opaque:
             raise GraphError(f"The model has no program: {why}")

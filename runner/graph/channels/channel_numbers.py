@@ -15,7 +15,7 @@ Codes = tuple[int, ...]  # the number of the channel at each place, over all sou
 
 @final
 @dataclass(frozen=True)
-class Maker:
+class ChannelRange:
     """What a source makes: for which choice, the number before that of its first channel, and how
     many channels."""
 
@@ -29,7 +29,7 @@ class Channels:
     """The channels of all sources, each with a number of its own."""
 
     def __init__(self) -> None:
-        self._makers: dict[Source, Maker] = {}
+        self._makers: dict[Source, ChannelRange] = {}
         self._same: dict[int, int] = {}  # channels that meet in one place, as one of them
         self._lost: set[Source] = set()  # whose channels cannot be told apart somewhere
         self._found: set[Source] = set()  # whose channels were seen to come out
@@ -39,7 +39,7 @@ class Channels:
         size than elsewhere."""
         if source not in self._makers:
             first = sum(maker.size for maker in self._makers.values())
-            self._makers[source] = Maker(label, first, size)
+            self._makers[source] = ChannelRange(label, first, size)
         maker = self._makers[source]
         return tuple(range(maker.first + 1, maker.first + size + 1)) if maker.size == size else None
 

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from runner.graph.channels.channel_numbers import Codes
-from runner.graph.channels.tape import Step
+from runner.graph.channels.tape import RecordedStep
 from runner.graph.ir.nested import Place, leaves, put
 from runner.nn.recording.tensor_history import tensors_in
 
-Known = Mapping[Place, Mapping[int, Codes]]  # of the tensors that a step is given, by dimension
+KnownCodes = Mapping[
+    Place, Mapping[int, Codes]
+]  # of the tensors that a step is given, by dimension
 
 LARGE = 1 << 40  # random numbers up to it are no result of arithmetic with others by chance
 COST = 1 << 26  # so many elements are computed at most, to see what a channel changes
@@ -19,7 +21,7 @@ MOVES = frozenset(["flip", "fliplr", "flipud", "roll", "rot90", "getitem", "inde
                    "channel_shuffle", "take_along_dim", "sort", "ChannelShuffle"])  # fmt: skip
 
 
-def moves(step: Step) -> bool:
+def moves(step: RecordedStep) -> bool:
     """Whether a step may put channels in another order, where there are as many as before."""
     if step.unit is not None:
         return step.unit.name in MOVES
@@ -29,7 +31,7 @@ def moves(step: Step) -> bool:
     )
 
 
-def met(step: Step, index: int, dim: int, known: Known) -> list[set[int]] | None:
+def met(step: RecordedStep, index: int, dim: int, known: KnownCodes) -> list[set[int]] | None:
     """The channels that each place of a dimension of what a step gives is made of; those of one
     place are several where the step adds, multiplies or stacks them. None where that is not known,
     or channels of one place stand in others among different ones: then they are mixed."""
@@ -51,7 +53,7 @@ def _apart(found: Sequence[set[int]]) -> bool:
 class _Moving:
     """One step, run on values that tell channels apart."""
 
-    def __init__(self, step: Step, index: int, dim: int, known: Known) -> None:
+    def __init__(self, step: RecordedStep, index: int, dim: int, known: KnownCodes) -> None:
         self.step, self.index, self.dim = step, index, dim
         self.generator = torch.Generator().manual_seed(0)
         self.given: dict[Place, Tensor] = {}  # the channel of each element, 0 for none

@@ -13,7 +13,7 @@ from runner.graph.channels.layers import GROUPS, called_with, mended_layer, numb
 from runner.graph.channels.operand_repair import Mended, mended
 from runner.graph.channels.resize import Resizing
 from runner.graph.channels.resizing_interpreter import Fitter
-from runner.graph.channels.tape import Step
+from runner.graph.channels.tape import RecordedStep
 from runner.graph.channels.tracks import LOST, Track, Tracks
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
@@ -22,7 +22,7 @@ from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
 
-Spot = tuple[int, int]  # a dimension of a tensor: its id, and the dimension
+DimensionKey = tuple[int, int]  # a dimension of a tensor: its id, and the dimension
 Held = tuple[str, int]  # a dimension of a tensor in the state_dict
 
 
@@ -60,7 +60,9 @@ class _Tracking:
         self._sources: dict[tuple[str, str, str], list[tuple[Source, str]]] = {}
         self._codes: dict[int, dict[int, Codes]] = {}  # id of a tensor -> dimension -> codes
         self._found: dict[str, dict[int, Found]] = {}  # of tensors in the state_dict
-        self._holds: dict[Spot, set[Held]] = {}  # which of these stand in dimensions of tensors
+        self._holds: dict[
+            DimensionKey, set[Held]
+        ] = {}  # which of these stand in dimensions of tensors
         self._seen: dict[str, Codes] = {}  # channels that stand together somewhere, by its name
         self._unknown: dict[str, Codes] = {}  # tensors that use channels in some other way
         self._early: dict[str, int] = {}  # how much was known of tensors when code took them
@@ -135,7 +137,7 @@ class _Tracking:
 
     # Tensors that a unit holds
 
-    def _taken(self, step: Step) -> None:
+    def _taken(self, step: RecordedStep) -> None:
         assert step.unit is not None
         path, tensor = self.run.paths[step.unit], step.result
         name = _name(path, step.tensor)
@@ -154,7 +156,7 @@ class _Tracking:
 
     # Layers
 
-    def _layer(self, step: Step) -> None:
+    def _layer(self, step: RecordedStep) -> None:
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
         for source, label in self._sources.get(("layer", self.run.paths[unit], ""), ()):
@@ -174,7 +176,7 @@ class _Tracking:
                 self._parts(step, codes, passes=passes)
 
     def _fitted(
-        self, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Mended, Mapping[Place, int]]:
         """What a layer gives for other arguments, with what else has to change in them, and the
         numbers its constructor needs."""
@@ -182,7 +184,7 @@ class _Tracking:
         assert unit is not None and call is not None
         return mended_layer(self.run.make, unit, call, args, kwargs, step.before, {})
 
-    def _source(self, step: Step, source: Source, label: str) -> None:
+    def _source(self, step: RecordedStep, source: Source, label: str) -> None:
         """The channels that a layer makes."""
         unit, call, place = step.unit, step.call, source.place
         assert unit is not None and call is not None
@@ -199,7 +201,7 @@ class _Tracking:
             self.channels.found(source)
             return
 
-    def _parts(self, step: Step, codes: Codes, *, passes: bool) -> None:
+    def _parts(self, step: RecordedStep, codes: Codes, *, passes: bool) -> None:
         """What a layer that deals with several channels at once, and not with all, does to them.
         A norm gives each its own. Of others it is not told by any dimension of their weights which
         channels they see."""
@@ -241,7 +243,7 @@ class _Tracking:
 
     # Calls
 
-    def _call(self, step: Step) -> None:
+    def _call(self, step: RecordedStep) -> None:
         path, function, at = step.node
         for source, label in self._sources.get(("number", path, function), ()):
             where, *place = source.place
@@ -258,7 +260,7 @@ class _Tracking:
             self._beside(step, done, codes, passes=passes)
         self._hold(step)
 
-    def _hold(self, step: Step) -> None:
+    def _hold(self, step: RecordedStep) -> None:
         """Note where the dimensions of a tensor of the model stand, if a call only turns it."""
         given = [v for v in leaves(step.args, step.kwargs).values() if isinstance(v, Tensor)]
         made = [*tensors_in(step.result)]
@@ -269,7 +271,7 @@ class _Tracking:
                 if same == codes and (held := self._holds.get((id(given[0]), dim))):
                     self._holds.setdefault((id(made[0]), after), set()).update(held)
 
-    def _beside(self, step: Step, done: Mended, codes: Codes, *, passes: bool) -> None:
+    def _beside(self, step: RecordedStep, done: Mended, codes: Codes, *, passes: bool) -> None:
         """What stands beside channels in a call, and has to be as many: others, or weights."""
         given = leaves(step.args, step.kwargs)
         for place, dims in done.operands.items():
@@ -281,14 +283,14 @@ class _Tracking:
                     if at in self._found.get(name, {}):
                         self._note(name, at, Found(codes, makes=False, mixes=True))
 
-    def _given(self, step: Step) -> Iterator[tuple[Place, Tensor, int, Codes]]:
+    def _given(self, step: RecordedStep) -> Iterator[tuple[Place, Tensor, int, Codes]]:
         for place, value in leaves(step.args, step.kwargs).items():
             if isinstance(value, Tensor):
                 for dim, codes in [*self._codes.get(id(value), {}).items()]:
                     yield place, value, dim, codes
 
     def _passed(
-        self, step: Step, now: Any, dim: int, codes: Codes, *, repeated: bool = False
+        self, step: RecordedStep, now: Any, dim: int, codes: Codes, *, repeated: bool = False
     ) -> bool:
         """Mark the dimensions of what a step gives that another width of what it is given
         changes: with the same channels where they stay where they are, else with what becomes of
@@ -317,7 +319,7 @@ class _Tracking:
                     self._taken_apart(step, i, codes, after)
         return passes
 
-    def _moved(self, step: Step, index: int, dim: int) -> Codes | None:
+    def _moved(self, step: RecordedStep, index: int, dim: int) -> Codes | None:
         """The channels along a dimension of what a step gives, those of one place as one; None
         where they do not stand along it."""
         known = {
@@ -333,7 +335,7 @@ class _Tracking:
                 self.channels.join(min(some), code)
         return tuple(self.channels.one(min(some)) if some else 0 for some in found)
 
-    def _taken_apart(self, step: Step, index: int, codes: Codes, after: Codes) -> None:
+    def _taken_apart(self, step: RecordedStep, index: int, codes: Codes, after: Codes) -> None:
         """Note which channels a call gives that does not give all it is given, as a half of them.
         The call is known by its unit, and how many of its kind come before it."""
         before, now = ({*map(self.channels.one, some)} - {0} for some in (codes, after))
@@ -348,7 +350,9 @@ class _Tracking:
             self._together(f"{what}#{self._counts[what]}/{index}", after)
 
 
-def wider(step: Step, place: Place, tensor: Tensor, dim: int) -> tuple[list[Any], dict[str, Any]]:
+def wider(
+    step: RecordedStep, place: Place, tensor: Tensor, dim: int
+) -> tuple[list[Any], dict[str, Any]]:
     """What a step is given, with twice the size in one dimension of one tensor."""
     twice = resized(tensor, {dim: 2 * tensor.shape[dim]})
     return put(step.args, step.kwargs, {place: twice})

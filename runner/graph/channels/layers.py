@@ -7,7 +7,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.channels.operand_repair import Before, Mended, mended
+from runner.graph.channels.operand_repair import Mended, PreviousCall, mended
 from runner.graph.ir.argument import Argument, Call, all_in
 from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
 from runner.graph.ir.signature import bound_arguments, with_argument
@@ -96,7 +96,7 @@ def mended_layer(
     call: Call,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    before: Before,
+    before: PreviousCall,
     fixed: Numbers,
 ) -> tuple[Mended, Numbers]:
     """Runs a layer on other arguments, which are repaired as `mended` does where constructor

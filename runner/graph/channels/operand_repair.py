@@ -21,7 +21,7 @@ from runner.graph.ir.nested import (
     shapes,
 )
 
-Run = Callable[[Sequence[Any], Mapping[str, Any]], Any]
+StepFunction = Callable[[Sequence[Any], Mapping[str, Any]], Any]
 Operands = Mapping[Place, Mapping[int, Change]]  # tensors by their dimensions
 
 
@@ -37,7 +37,7 @@ class Mended:
 
 @final
 @dataclass(frozen=True)
-class Before:
+class PreviousCall:
     """A call as it was: what it was given and gave."""
 
     args: Sequence[Any]
@@ -56,10 +56,10 @@ class Before:
 
 
 def mended(
-    run: Run,
+    run: StepFunction,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    before: Before,
+    before: PreviousCall,
     also: Sequence[Change] = (),
 ) -> Mended:
     """What a call gives whose arguments differ from those `before`, as little else changed as it

@@ -127,7 +127,7 @@ class Layer(nn.Module):
 
 
 @final
-class Watch(TorchFunctionMode):
+class ShellCalls(TorchFunctionMode):
     """Hands calls of torch in the code of a shell to the run; those of attributes stay."""
 
     def __init__(self, fitter: Running, path: str) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from runner.errors import GraphError
 from runner.graph.channels.resizing_interpreter import Fit, Fitter, Inside, Wanted
-from runner.graph.channels.tape import Tape
+from runner.graph.channels.tape import RunTape
 from runner.graph.channels.width_origin import NoSource, Sources
 from runner.graph.interpreter.meta_interpreter import Stopped, on_meta
 from runner.graph.interpreter.shape_propagation import EXAMPLES
@@ -81,7 +81,7 @@ class Resizing:
             raise GraphError(f"{fitter.blames[0].what}.")
         return {source: size for source, size in more.items() if source not in wanted}
 
-    def _run(self, wanted: Wanted, before: Tape | None) -> Fitter:
+    def _run(self, wanted: Wanted, before: RunTape | None) -> Fitter:
         """A run on the example. Layers that do not fit from outside are looked into."""
         while True:
             try:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from runner.errors import GraphError
 from runner.graph.channels.layers import called_with, mended_layer, numbers
 from runner.graph.channels.operand_repair import Mended, mended
-from runner.graph.channels.resizable_modules import FittingBuilder, Watch
-from runner.graph.channels.tape import Spot, Step, Tape
+from runner.graph.channels.resizable_modules import FittingBuilder, ShellCalls
+from runner.graph.channels.tape import Moment, RecordedStep, RunTape
 from runner.graph.interpreter.interpreter import Frame
 from runner.graph.interpreter.meta_interpreter import MetaInterpreter, explained, listed
 from runner.graph.interpreter.modules import Builder
@@ -40,7 +40,9 @@ class Blame:
 
 Wanted = Mapping[Source, int]  # sources with their new sizes
 SHELL = -1  # the place of a call in code that has no nodes
-Where = tuple[str, str, int]  # a call in code: path of the unit, function, place of the node there
+NodePlace = tuple[
+    str, str, int
+]  # a call in code: path of the unit, function, place of the node there
 
 
 @final
@@ -50,7 +52,7 @@ class Fit:
 
     wanted: Wanted
     layers: Mapping[str, Numbers]  # path -> numbers of its constructor
-    numbers: Mapping[Where, Numbers]  # of calls in code
+    numbers: Mapping[NodePlace, Numbers]  # of calls in code
 
 
 class Fitter(MetaInterpreter):
@@ -62,14 +64,14 @@ class Fitter(MetaInterpreter):
     """
 
     def __init__(
-        self, graph: Graph, wanted: Wanted, before: Tape | None, opened: set[Unit]
+        self, graph: Graph, wanted: Wanted, before: RunTape | None, opened: set[Unit]
     ) -> None:
-        self.tape = Tape()
+        self.tape = RunTape()
         self.sizes = wanted
         self.result: Any = None  # what the model gives
         self.blames: list[Blame] = []
         self.layers: dict[Unit, Numbers] = {}  # what the constructors of layers need
-        self.numbers: dict[Where, Numbers] = {}
+        self.numbers: dict[NodePlace, Numbers] = {}
         self.paths = {unit: path for path, unit in graph.root.walk()}
         self.opened = opened
         self._before = before
@@ -125,9 +127,9 @@ class Fitter(MetaInterpreter):
         numbers = {**self.wanted("layer", self.paths[unit], ""), **self.layers.get(unit, {})}
         return self.make(unit, called_with(unit.call, numbers))
 
-    def _spot(self, path: str, node: Node | None) -> Spot:
+    def _spot(self, path: str, node: Node | None) -> Moment:
         self._visits[path, node] += 1
-        return Spot(path, node, self._visits[path, node])
+        return Moment(path, node, self._visits[path, node])
 
     # Layers
 
@@ -146,7 +148,7 @@ class Fitter(MetaInterpreter):
         known = self.layers.setdefault(unit, {})
         call = called_with(call, known)
         run = self._running(unit, call)
-        step = Step(spot, path, args, kwargs, None, run, unit, call, fits=known)
+        step = RecordedStep(spot, path, args, kwargs, None, run, unit, call, fits=known)
         try:
             if before:
                 step = self._fitted(step, before, {**fixed, **known})
@@ -164,7 +166,7 @@ class Fitter(MetaInterpreter):
     def _running(self, unit: Unit, call: Call) -> Callable[[Any, Any], Any]:
         return lambda args, kwargs: self.make(unit, call)(*args, **kwargs)
 
-    def _fitted(self, step: Step, before: Step, fixed: Numbers) -> Step:
+    def _fitted(self, step: RecordedStep, before: RecordedStep, fixed: Numbers) -> RecordedStep:
         """The step of a layer, with what its constructor needs to take what it is given."""
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
@@ -186,7 +188,7 @@ class Fitter(MetaInterpreter):
                 self._following(earlier, now, new)
         return replace(step, result=done.result, run=self._running(unit, now), call=now, fits=new)
 
-    def _following(self, step: Step, call: Call, new: Numbers) -> Step:
+    def _following(self, step: RecordedStep, call: Call, new: Numbers) -> RecordedStep:
         """The step of a layer that was made to fit where it is used besides; what it is given is
         blamed for not being so."""
         assert step.unit is not None and step.unit.call is not None and self._before is not None
@@ -197,7 +199,7 @@ class Fitter(MetaInterpreter):
         self._blame(step, done.operands)
         return replace(step, result=done.result, run=run, call=call, fits=new)
 
-    def _blame(self, step: Step, operands: Mapping[Place, Mapping[int, Change]]) -> None:
+    def _blame(self, step: RecordedStep, operands: Mapping[Place, Mapping[int, Change]]) -> None:
         found = leaves(step.args, step.kwargs)
         for place, dims in operands.items():
             for dim, change in dims.items():
@@ -236,9 +238,9 @@ class Fitter(MetaInterpreter):
 
     def _repaired(
         self,
-        spot: Spot,
+        spot: Moment,
         name: str,
-        where: Where,
+        where: NodePlace,
         run: Callable[[Any, Any], Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
@@ -248,19 +250,21 @@ class Fitter(MetaInterpreter):
         done = mended(run, args, kwargs, before.before) if before else Mended(run(args, kwargs))
         if tensors_in(done.result):
             args, kwargs = put(args, kwargs, done.numbers)
-            step = Step(spot, name, args, kwargs, done.result, run, node=where, fits=done.numbers)
+            step = RecordedStep(
+                spot, name, args, kwargs, done.result, run, node=where, fits=done.numbers
+            )
             self._blame(step, done.operands)
             self.tape.add(step)
         return done
 
-    def _where(self, node: Node, frame: Frame) -> Where:
+    def _where(self, node: Node, frame: Frame) -> NodePlace:
         """The path of the unit whose code a node is in, the function, and its place there."""
         if frame.function not in self._places:
             self._places[frame.function] = {n: i for i, n in enumerate(frame.function.nodes)}
         function = frame.function.name if frame.module is not None else f":{frame.function.name}"
         return frame.path, function, self._places[frame.function][node]
 
-    def _remember(self, where: Where, numbers: Numbers, name: str) -> None:
+    def _remember(self, where: NodePlace, numbers: Numbers, name: str) -> None:
         known = self.numbers.setdefault(where, numbers)
         if known != numbers:
             raise GraphError(f"{name} is called with several widths, and has numbers for one.")
@@ -274,9 +278,11 @@ class Fitter(MetaInterpreter):
             if tensor is not None:
                 held = f"{path}.{name}"
                 self.tape.add(
-                    Step(self._spot(held, None), held, (), {}, tensor, _never, unit, tensor=name)
+                    RecordedStep(
+                        self._spot(held, None), held, (), {}, tensor, _never, unit, tensor=name
+                    )
                 )
-        with self._running_in(path), Watch(self, path):
+        with self._running_in(path), ShellCalls(self, path):
             return run()
 
     def called_in_shell(
@@ -320,7 +326,9 @@ class Fitter(MetaInterpreter):
         if sizes := self.wanted("tensor", path, name):
             found = resized(found, {int(dim): size for (dim,), size in sizes.items()})
         spot = self._spot(frame.path, node)
-        self.tape.add(Step(spot, f"{path}.{name}", (), {}, found, _never, owner, tensor=name))
+        self.tape.add(
+            RecordedStep(spot, f"{path}.{name}", (), {}, found, _never, owner, tensor=name)
+        )
         return found
 
     def _owner(self, path: str, name: str) -> tuple[Unit, str]:

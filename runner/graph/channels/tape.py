@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from runner.graph.channels.operand_repair import Before, Run
+from runner.graph.channels.operand_repair import PreviousCall, StepFunction
 from runner.graph.ir.argument import Call
 from runner.graph.ir.nested import Numbers
 from runner.graph.ir.node import Node
@@ -17,7 +17,7 @@ from runner.nn.recording.tensor_history import tensors_in
 
 @final
 @dataclass(frozen=True)
-class Spot:
+class Moment:
     """One moment of a run: the path of a unit, the node there that runs, if the unit is seen from
     inside, and how often that was so before."""
 
@@ -28,15 +28,15 @@ class Spot:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Step:
+class RecordedStep:
     """Something that was called, or a tensor that was taken from a unit."""
 
-    spot: Spot
+    spot: Moment
     name: str  # for a reader
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     result: Any
-    run: Run  # what was called, to be tried on other arguments
+    run: StepFunction  # what was called, to be tried on other arguments
     unit: Unit | None = None  # of a layer, and of a tensor that was taken
     call: Call | None = None  # of a layer: how it was made in the end
     tensor: str = ""  # that was taken: its name in the unit
@@ -44,21 +44,21 @@ class Step:
     fits: Numbers = field(default_factory=dict)  # what had to change for it to run
 
     @property
-    def before(self) -> Before:
+    def before(self) -> PreviousCall:
         """The call, for another one to be compared with."""
-        return Before(self.args, self.kwargs, self.result)
+        return PreviousCall(self.args, self.kwargs, self.result)
 
 
 @final
-class Tape:
+class RunTape:
     """The steps of a run in order, and which of them made a tensor."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.at: dict[Spot, Step] = {}
-        self._makers: dict[int, Step] = {}
+        self.steps: list[RecordedStep] = []
+        self.at: dict[Moment, RecordedStep] = {}
+        self._makers: dict[int, RecordedStep] = {}
 
-    def add(self, step: Step) -> None:
+    def add(self, step: RecordedStep) -> None:
         """Note a step, its arguments as they are now. What gives a tensor that it was given did
         not make it."""
         args, kwargs = rebuild(([*step.args], {**step.kwargs}), lambda leaf: leaf)
@@ -70,6 +70,6 @@ class Tape:
             if id(tensor) not in given:
                 self._makers.setdefault(id(tensor), step)
 
-    def maker(self, tensor: Tensor) -> Step | None:
+    def maker(self, tensor: Tensor) -> RecordedStep | None:
         """The step that made a tensor; None for an input, and for what a shell made."""
         return self._makers.get(id(tensor))

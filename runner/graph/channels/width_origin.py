@@ -11,21 +11,21 @@ from runner.graph.channels.layers import called_with, mended_layer, numbers, out
 from runner.graph.channels.layers import other as another
 from runner.graph.channels.operand_repair import Mended, mended
 from runner.graph.channels.resizing_interpreter import SHELL, Fitter
-from runner.graph.channels.tape import Step
+from runner.graph.channels.tape import RecordedStep
 from runner.graph.ir.nested import Place, leaves, put, resized
 from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
 
-Spot = tuple[Tensor, int]  # a dimension of a tensor
+TensorDimension = tuple[Tensor, int]  # a dimension of a tensor
 
 
 @final
 @dataclass(frozen=True)
-class Way:
+class Influence:
     """What can change a dimension: other dimensions together, and sources that are known."""
 
-    spots: Sequence[Spot]
+    spots: Sequence[TensorDimension]
     sources: Sequence[Source]
 
 
@@ -60,7 +60,7 @@ class Sources:
         return []
 
     def _collect(
-        self, todo: list[Spot], seen: set[tuple[int, int]], found: dict[Source, None]
+        self, todo: list[TensorDimension], seen: set[tuple[int, int]], found: dict[Source, None]
     ) -> None:
         """Go back from all spots; where one of several ways suffices, take the first that leads
         to a source."""
@@ -80,7 +80,7 @@ class Sources:
                 continue
             ways = [*self._ways(step, tensor, dim)]
             if not ways and step.unit is None and (made := self._written(step, tensor, dim)):
-                ways = [Way([], [made])]
+                ways = [Influence([], [made])]
             if not ways:
                 raise NoSource(
                     f"{step.name}: what sets dimension {dim} of {_text(tensor)} is unknown"
@@ -91,7 +91,7 @@ class Sources:
                 continue
             found.update(self._first(ways, seen))
 
-    def _first(self, ways: Sequence[Way], seen: set[tuple[int, int]]) -> dict[Source, None]:
+    def _first(self, ways: Sequence[Influence], seen: set[tuple[int, int]]) -> dict[Source, None]:
         """What one of several ways leads to."""
         for way in ways:
             inner, below = {*seen}, dict.fromkeys(way.sources)
@@ -104,7 +104,7 @@ class Sources:
             return below
         raise first
 
-    def _made(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
+    def _made(self, step: RecordedStep, tensor: Tensor, dim: int) -> Source | None:
         """What sets a dimension of what a step gives, if that is done there."""
         if step.tensor:
             return self._held(step, dim)
@@ -115,7 +115,7 @@ class Sources:
             return None
         return self._written(step, tensor, dim)
 
-    def _written(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
+    def _written(self, step: RecordedStep, tensor: Tensor, dim: int) -> Source | None:
         """A number among the arguments of a call that is the size of what it gives, where it can be
         changed."""
         if step.node[2] == SHELL:
@@ -129,7 +129,7 @@ class Sources:
                     return Source("number", path, function, (at, *place), value)
         return None
 
-    def _held(self, step: Step, dim: int) -> Source | None:
+    def _held(self, step: RecordedStep, dim: int) -> Source | None:
         unit, name, size = step.unit, step.tensor, step.result.shape[dim]
         assert unit is not None
         path = self.fitter.paths[unit]
@@ -147,7 +147,7 @@ class Sources:
             return None
         return Source("tensor", path, name, (dim,), size)
 
-    def _layer(self, step: Step, tensor: Tensor, dim: int) -> Source | None:
+    def _layer(self, step: RecordedStep, tensor: Tensor, dim: int) -> Source | None:
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
         made = output_numbers(self.fitter.make, unit, call, step.args, step.kwargs)
@@ -158,7 +158,7 @@ class Sources:
                 return Source("layer", self.fitter.paths[unit], "", place, numbers(call)[place])
         return None
 
-    def _ways(self, step: Step, tensor: Tensor, dim: int) -> Iterator[Way]:
+    def _ways(self, step: RecordedStep, tensor: Tensor, dim: int) -> Iterator[Influence]:
         """Dimensions of what a step was given that change a dimension of what it gives; each way
         is of such as change together. The same dimension comes first.
 
@@ -181,10 +181,10 @@ class Sources:
                 sources = [written] if written else []
             if spots:
                 seen |= {*spots}
-                yield Way([(given[at], d) for at, d in spots], sources)
+                yield Influence([(given[at], d) for at, d in spots], sources)
 
     def _affecting(
-        self, step: Step, place: Place, j: int, size: int, tensor: Tensor, dim: int
+        self, step: RecordedStep, place: Place, j: int, size: int, tensor: Tensor, dim: int
     ) -> list[tuple[Place, int]]:
         """The dimensions that change together where one of what a step is given has another size;
         none where that does not change the dimension of what it gives."""
@@ -200,7 +200,9 @@ class Sources:
             return []
         return [(place, j), *((at, d) for at, dims in done.operands.items() for d in dims)]
 
-    def _repaired(self, step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mended:
+    def _repaired(
+        self, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Mended:
         """Returns the result of a step for other arguments, to which a layer is fitted, with the
         operands that have to follow."""
         if step.unit is None or step.call is None:
@@ -208,7 +210,7 @@ class Sources:
         make = self.fitter.make
         return mended_layer(make, step.unit, step.call, args, kwargs, step.before, {})[0]
 
-    def _gives(self, step: Step, args: Any, kwargs: Any, tensor: Tensor, dim: int) -> bool:
+    def _gives(self, step: RecordedStep, args: Any, kwargs: Any, tensor: Tensor, dim: int) -> bool:
         try:
             now = list(tensors_in(step.run(args, kwargs)))
         except Exception:
@@ -216,7 +218,7 @@ class Sources:
         return _differs_in(now[_index(step, tensor)], tensor, dim)
 
 
-def _index(step: Step, tensor: Tensor) -> int:
+def _index(step: RecordedStep, tensor: Tensor) -> int:
     return next(i for i, made in enumerate(tensors_in(step.result)) if made is tensor)
 
 

@@ -72,7 +72,7 @@ def _storage(tensor: Tensor) -> int:
 
 @final
 @dataclass(frozen=True, slots=True)
-class _TensorSpec:
+class _StridedSpec:
     """A strided tensor in a memo. Where torch functions are intercepted, as inside of
     `with torch.device(...)`, it is read much faster than a tensor."""
 
@@ -81,20 +81,20 @@ class _TensorSpec:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, tensor: Tensor) -> "_TensorSpec":
+    def of(cls, tensor: Tensor) -> "_StridedSpec":
         return cls(tensor.shape, tensor.stride(), tensor.dtype)
 
 
 def _restored(known: Outcome) -> Outcome:
     """Returns an outcome of a memo with tensors in place of specs."""
-    if type(known.result) is _TensorSpec:
+    if type(known.result) is _StridedSpec:
         return Outcome(_tensor(known.result), known.shares, known.changed)
     result = nested.rebuild(known.result, _tensor, subclasses=True)
     return Outcome(result, known.shares, known.changed)
 
 
 def _tensor(leaf: Any) -> Any:
-    if type(leaf) is not _TensorSpec:
+    if type(leaf) is not _StridedSpec:
         return leaf
     return torch.empty_strided(leaf.shape, leaf.stride, dtype=leaf.dtype, device=META)
 
@@ -157,7 +157,7 @@ class MetaMemo:
         if key is not None and _is_kept(outcome.result):
             if len(self._outcomes) >= OUTCOMES:
                 self._outcomes.clear()
-            described = with_tensors(outcome.result, _TensorSpec.of)
+            described = with_tensors(outcome.result, _StridedSpec.of)
             self._outcomes[key] = Outcome(described, outcome.shares, outcome.changed)
         return outcome
 
