@@ -21,7 +21,8 @@ from runner.graph.interpreter.threads import single_threaded
 from runner.graph.ir.graph import Graph
 from runner.graph.transforms.mutator import drop_placeholders
 from runner.graph.transforms.resolve_choices import Resolver, decided
-from runner.graph.validation.translation_validation import CannotRun, ValidationOutcome, validate
+from runner.graph.validation.equivalence import CannotRun
+from runner.graph.validation.translation_validation import ValidationOutcome, validate
 from runner.graph.validation.validated_conversion import converted, keep_more
 from runner.nn.build import sample as building
 from runner.nn.equality import differences

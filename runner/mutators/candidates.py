@@ -11,7 +11,7 @@ from torch import nn
 
 from runner.errors import ConfigError, GraphError, did_you_mean
 from runner.graph.ir.argument import Argument, Call, Ref
-from runner.graph.ir.signature import drop_defaults, signature
+from runner.graph.ir.signature import bound_arguments, drop_defaults, public_target, signature
 
 Candidate = Any  # the name of a class in torch.nn, or a functools.partial of a class
 CHANNELS = frozenset([
@@ -46,7 +46,7 @@ def target_of(candidate: Candidate) -> str:
     """The class of a candidate as "module:qualname"."""
     if isinstance(candidate, str):
         return f"torch.nn:{candidate}"
-    return _ref(candidate.func).target
+    return public_target(candidate.func)
 
 
 def given_by(candidate: Candidate) -> dict[str, Argument]:
@@ -62,10 +62,10 @@ def given_by(candidate: Candidate) -> dict[str, Argument]:
 def _argument(value: Any) -> Argument:
     """A value of a config as an argument of a graph."""
     if isinstance(value, partial):
-        args = (_ref(value.func), *map(_argument, value.args))
+        args = (Ref(public_target(value.func)), *map(_argument, value.args))
         return Call("functools:partial", args, {k: _argument(v) for k, v in value.keywords.items()})
     if isinstance(value, type) or inspect.isroutine(value):
-        return _ref(value)
+        return Ref(public_target(value))
     if isinstance(value, torch.dtype):
         return Ref(str(value).replace("torch.", "torch:"))
     if isinstance(value, list | tuple):
@@ -75,25 +75,13 @@ def _argument(value: Any) -> Argument:
     return value
 
 
-def _ref(thing: Any) -> Ref:
-    is_layer = isinstance(thing, type) and getattr(nn, thing.__name__, None) is thing
-    return Ref(f"{'torch.nn' if is_layer else thing.__module__}:{thing.__qualname__}")
-
-
 def arguments_of(call: Call | None) -> dict[str, Argument]:
     """What a constructor was given, by the names of its parameters."""
     if call is None:
         return {}
-    known = signature(call.target)
-    bound = known.bind(*call.args, **call.kwargs)
-    found: dict[str, Argument] = {}
-    for name, value in bound.arguments.items():
-        kind = known.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            found |= value
-        elif kind is not inspect.Parameter.VAR_POSITIONAL:
-            found[name] = value
-    return found
+    known = signature(call.target).parameters
+    variadic = [name for name, p in known.items() if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    return {n: value for n, value in bound_arguments(call).items() if n not in variadic}
 
 
 def call_of(

@@ -1,7 +1,6 @@
 """What may stand among the arguments of a graph, and what to write for what may not."""
 
 import inspect
-from typing import Any
 
 import torch
 from torch import nn
@@ -9,6 +8,7 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, leaves_and_calls
 from runner.graph.ir.node import Value
+from runner.graph.ir.signature import public_target
 from runner.nn.expression import Expression
 
 PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, Stored])
@@ -42,21 +42,12 @@ def _instead(thing: object) -> str:
     if isinstance(thing, torch.device):
         return f"write Call('torch:device', ({str(thing)!r},))"
     if isinstance(thing, nn.Module):
-        return f"write Unit.of('{_public(kind)}', ...)"
+        return f"write Unit.of('{public_target(kind)}', ...)"
     if isinstance(thing, type) or inspect.isroutine(thing):
-        target = _public(thing)
+        target = public_target(thing)
         if "<" in target:
             return "move it to the top of a module and write Ref('module:name')"
         return f"write Ref('{target}')"
     if isinstance(thing, tuple):
         return f"write {tuple(thing)!r}"
     return "those are numbers, texts, None, tuples, lists, dicts, Ref and Call"
-
-
-def _public(thing: Any) -> str:
-    """The target of a class or a function, by its public name in torch where it has one."""
-    name: str = thing.__name__
-    for home, module in (("torch", torch), ("torch.nn", nn)):
-        if getattr(module, name, None) is thing:
-            return f"{home}:{name}"
-    return f"{thing.__module__}:{thing.__qualname__}"

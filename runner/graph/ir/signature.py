@@ -46,6 +46,15 @@ def locate(target: str) -> Any:
     return found
 
 
+def public_target(thing: Any) -> str:
+    """The target of a class or a function, by its public name in torch where it has one."""
+    name: str = thing.__name__
+    for home, module in (("torch", torch), ("torch.nn", nn)):
+        if getattr(module, name, None) is thing:
+            return f"{home}:{name}"
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
 @functools.lru_cache(maxsize=4096)
 def check_callable(target: str) -> None:
     """Raises GraphError when "module:qualname" names nothing, or nothing that can be called."""
@@ -235,7 +244,5 @@ def _constant(thing: Any) -> Argument:
     if isinstance(thing, tuple | list):
         return type(thing)(map(_constant, thing))
     if isinstance(thing, type) or inspect.isroutine(thing):
-        shown_there = isinstance(thing, type) and vars(nn).get(thing.__name__) is thing
-        module = "torch.nn" if shown_there else thing.__module__
-        return Ref(f"{module}:{thing.__qualname__}")
+        return Ref(public_target(thing))
     return thing

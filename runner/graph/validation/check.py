@@ -16,9 +16,10 @@ from runner.graph.ir.graph import Graph, Note
 from runner.graph.ir.lint import lint
 from runner.graph.ir.unit import Grade
 from runner.graph.validation.equivalence import (
-    MODES,
+    CannotRun,
     ModelRun,
     all_differences,
+    in_each_mode,
     restored,
     run,
     seeded,
@@ -117,18 +118,13 @@ def _expected(
     model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any], report: Report
 ) -> dict[str, ModelRun]:
     """How the model itself runs, in the modes in which it does."""
-    runs = {}
-    for mode in MODES:
-        try:
-            with restored(model):
-                runs[mode] = run(model, inputs, kwargs, mode=mode)
-        except Exception as error:
-            if mode == "eval":
-                raise GraphError(
-                    f"{report.model} itself does not run on these inputs: {one_line(error)}"
-                ) from error
-            text = f"Not compared in train mode, where it does not run: {one_line(error)}"
-            report.notes.append(Note("", report.model, text))
+    try:
+        runs, why = in_each_mode(model, lambda mode: run(model, inputs, kwargs, mode=mode))
+    except CannotRun as error:
+        raise GraphError(f"{report.model} itself does not run on these inputs: {error}") from error
+    if why:
+        text = f"Not compared in train mode, where it does not run: {why}"
+        report.notes.append(Note("", report.model, text))
     return runs
 
 

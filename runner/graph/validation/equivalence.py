@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from runner.errors import GraphError, one_line
 from runner.nn.recording.record import KEY
 from runner.nn.value import is_decided
 
@@ -21,6 +22,13 @@ MODES = {"eval": False, "train": True}
 SEED = 0
 OWN = frozenset(vars(nn.Module())) - {"training"}  # what every module has, and no forward sets
 NamedLeaves = dict[str, Any]  # what a model returns: tensors and plain values, by where they are
+
+
+T = TypeVar("T")
+
+
+class CannotRun(GraphError):
+    """A model that does not run on the example, so that nothing can be compared."""
 
 
 @final
@@ -64,6 +72,21 @@ def run(
     return ModelRun(
         {name: detached(leaf) for name, leaf in outputs.items()}, gradients, buffers, draws
     )
+
+
+def in_each_mode(model: nn.Module, go: Callable[[str], T]) -> tuple[dict[str, T], str]:
+    """What `go` gives for each mode in which the model runs, and why it does not run in train mode,
+    if so. The model is left as it was. Raises CannotRun when it does not run in eval mode."""
+    found, why = {}, ""
+    for mode in MODES:
+        try:
+            with restored(model):
+                found[mode] = go(mode)
+        except Exception as error:  # whatever a user's forward raises
+            if mode == "eval":
+                raise CannotRun(one_line(error)) from error
+            why = one_line(error)
+    return found, why
 
 
 def difference(ours: ModelRun, theirs: ModelRun) -> str:

@@ -21,11 +21,12 @@ from runner.graph.codegen.load import load_source
 from runner.graph.ir.graph import Graph
 from runner.graph.transforms.mutator import drop_placeholders
 from runner.graph.validation.equivalence import (
-    MODES,
+    CannotRun,
     ModelRun,
     NamedLeaves,
     detached,
     difference,
+    in_each_mode,
     leaves,
     restored,
     run,
@@ -34,10 +35,6 @@ from runner.graph.validation.equivalence import (
 )
 
 REPLAYED = 3  # calls of one unit that are replayed to find out whether it differs
-
-
-class CannotRun(GraphError):
-    """A model that does not run on the example, so that nothing can be compared."""
 
 
 @final
@@ -119,18 +116,15 @@ def _compared(
 
 def _reference(graph: Graph, model: nn.Module, given: Given) -> tuple[Reference, str]:
     """What the model does in each mode in which it runs, and why it does not run in another."""
-    reference: Reference = {}
-    skipped = ""
-    for mode in MODES:
-        try:
-            with restored(model), _observed(graph, model) as seen:
-                reference[mode] = run(model, *given, mode=mode, inner=seen.living), seen
-                seen.living = {}
-        except Exception as error:  # whatever a user's forward raises
-            if mode == "eval":
-                raise CannotRun(one_line(error)) from error
-            skipped = f"it does not run in train mode: {one_line(error)}"
-    return reference, skipped
+
+    def observed(mode: str) -> tuple[ModelRun, ObservedCalls]:
+        with _observed(graph, model) as seen:
+            found = run(model, *given, mode=mode, inner=seen.living)
+        seen.living = {}
+        return found, seen
+
+    reference, why = in_each_mode(model, observed)
+    return reference, f"it does not run in train mode: {why}" if why else ""
 
 
 def _runs(graph: Graph, model: nn.Module, given: Given) -> bool:

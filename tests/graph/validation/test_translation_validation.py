@@ -12,8 +12,8 @@ from runner.graph.codegen.generate import generate
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.graph.validation import validated_conversion as conversion
-from runner.graph.validation.equivalence import restored
-from runner.graph.validation.translation_validation import CannotRun, validate
+from runner.graph.validation.equivalence import CannotRun, restored
+from runner.graph.validation.translation_validation import validate
 from runner.graph.validation.validated_conversion import convert
 from runner.nn.recording.record import recording
 
