@@ -1,4 +1,4 @@
-"""Constants among the arguments of nodes, beside Python's own."""
+"""Constants that nodes take as arguments, in addition to those of Python."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ LeafType = TypeVar("LeafType")
 @final
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What is known of a tensor: its shape, and its dtype by name, for example "float32"."""
+    """The shape and dtype (by name, for example "float32") of a tensor."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
@@ -22,13 +22,13 @@ class Spec:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
-# Constants, beside Python's own plain ones. All are frozen, and compare by value.
+# Constants in addition to those of Python. All are frozen and, but for calls, compare by value.
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """Something importable: "module:qualname". A dtype is Ref("torch:float32")."""
+    """An importable object: "module:qualname". A dtype is Ref("torch:float32")."""
 
     target: str
 
@@ -42,15 +42,15 @@ class Ref:
 
     @property
     def name(self) -> str:
-        """The last part of the qualname."""
+        """The last component of the qualname."""
         return self.qualname.rpartition(".")[2]
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """An expression that is evaluated where it stands in the source: a call of `target`
-    ("module:qualname", or ".name" for a method of the first argument)."""
+    """An expression that is evaluated in place: a call of `target` ("module:qualname", or ".name"
+    for a method of the first argument)."""
 
     target: str
     args: tuple[Argument, ...] = ()
@@ -60,33 +60,34 @@ class Call:
 @final
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor that has no short expression: `graph.tensors[name]`, kept in a file."""
+    """A tensor without a short expression: `graph.tensors[name]`, which is saved to a file."""
 
     name: str
 
 
 class Made:
-    """Something that was constructed, and may be given to a constructor: a unit."""
+    """An object that was constructed and may itself be passed to a constructor: a unit."""
 
     cls: Ref
     call: Call | None
 
     @property
     def name(self) -> str:
-        """The name of the class it came from."""
+        """The name of its original class."""
         return self.cls.name
 
 
-# The leaves of an argument are those of its containers (see `runner.nested`), and of its calls
+# The leaves of an argument are those of its containers (see `runner.nested`) and of its calls
 
 
 def all_in(argument: Argument, wanted: type[LeafType]) -> list[LeafType]:
-    """All things of a class in an argument, but for those in calls, as often as they are there."""
+    """Returns all leaves of a class in an argument, duplicates included, but not those inside
+    calls."""
     return [leaf for leaf in leaves(argument) if type(leaf) is wanted]
 
 
 def leaves_and_calls(argument: Argument) -> list[Argument]:
-    """All leaves of an argument; a call comes in front of its own leaves."""
+    """Returns all leaves of an argument; a call precedes its own leaves."""
     found = []
     for leaf in leaves(argument):
         found.append(leaf)
@@ -96,7 +97,7 @@ def leaves_and_calls(argument: Argument) -> list[Argument]:
 
 
 def rebuild_argument(argument: Argument, change: Callable[[Argument], Argument]) -> Argument:
-    """The argument with `change(leaf)` in place of each leaf; calls are made anew."""
+    """Returns the argument with `change(leaf)` in place of each leaf, inside calls too."""
 
     def changed(leaf: Argument) -> Argument:
         if type(leaf) is not Call:
@@ -108,11 +109,12 @@ def rebuild_argument(argument: Argument, change: Callable[[Argument], Argument])
 
 
 def map_made(argument: Argument, change: Callable[[Any], Any]) -> Argument:
-    """The argument with every unit in it changed."""
+    """Returns the argument with `change(unit)` in place of each unit."""
     return rebuild_argument(argument, lambda leaf: change(leaf) if isinstance(leaf, Made) else leaf)
 
 
 def text_literal(text: str) -> str:
-    """A string as Python writes it, in double quotes where these need no escape."""
+    """Returns a string as a Python literal, in double quotes unless they would have to be
+    escaped."""
     literal = repr(text)
     return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in text else literal

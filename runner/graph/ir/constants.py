@@ -1,4 +1,4 @@
-"""What may stand among the arguments of a graph, and what to write for what may not."""
+"""Checks which objects may be arguments in a graph, and suggests replacements for the others."""
 
 import inspect
 
@@ -15,15 +15,15 @@ PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, S
 
 
 def check_constants(argument: Argument, where: str) -> None:
-    """Raises GraphError, saying what to write instead, for an argument with anything in it that is
-    no constant of a graph, no choice and no unit."""
+    """Raises GraphError, with a suggested replacement, if an argument contains anything other than
+    constants, symbolic choices and units."""
     for thing in leaves_and_calls(argument):
         if type(thing) not in PLAIN and not isinstance(thing, Expression | Made | Call):
             raise GraphError(f"{where}: {no_constant(thing)}.")
 
 
 def no_constant(thing: object) -> str:
-    """That a thing cannot stand in a graph, and what to write instead."""
+    """Returns an error message for an object that cannot be an argument, with a replacement."""
     kind = type(thing)
     if isinstance(thing, Value):
         return f"{thing} is the value of a node; only nodes of its function can use it"

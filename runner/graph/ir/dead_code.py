@@ -1,7 +1,7 @@
-"""Dead-code elimination: what the result and the side effects of a function depend on.
+"""Dead-code elimination: computes what the result and the side effects of a function depend on.
 
-`LiveCode` marks the nodes and values of a function that are live, through conditions and loops;
-whoever writes or runs the function skips the rest. `eliminate_dead_code` erases unused nodes.
+`LiveCode` marks the live nodes and values of a function, through conditions and loops; code
+generation and interpretation skip the rest. `eliminate_dead_code` erases unused nodes.
 """
 
 from collections.abc import Mapping, Sequence

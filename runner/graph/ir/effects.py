@@ -1,9 +1,9 @@
-"""What a node may do beside giving its result, as far as the order of nodes depends on it.
+"""Side effects of nodes, as far as they constrain the order of execution.
 
-A node is pure (its result depends on nothing but numbers), reads memory (tensors, lists,
-attributes), or writes (memory, the state of a module, random numbers, the screen). Nodes that read
-may change places with each other, those that write with none but pure ones. What is not known
-writes. What works in place, or draws random numbers, follows from `runner.operators`.
+A node is pure (its result depends only on numbers), reads memory (tensors, lists, attributes), or
+writes (memory, module state, random number generators, the screen). Reads commute with each other;
+writes commute only with pure nodes. Unknown functions are assumed to write. Which operators work in
+place or draw random numbers follows from `runner.operators`.
 """
 
 import inspect
@@ -34,7 +34,7 @@ _IDENTITY = ("is_", "is_not")
 
 @lru_cache(maxsize=4096)
 def of_function(target: str) -> Effect:
-    """The effect of a call of "module:qualname" or ":name"."""
+    """Returns the effect of calling the function "module:qualname" or ":name"."""
     module, _, qualname = target.partition(":")
     name = qualname.rpartition(".")[2]
     if module == "builtins":
@@ -64,14 +64,14 @@ def _of_torch(name: str) -> Effect:
 
 @lru_cache(maxsize=4096)
 def of_method(name: str) -> Effect:
-    """The effect of a call of a method of something that is no module."""
+    """Returns the effect of calling a method of an object that is not a module."""
     if name in _CHANGES_RECEIVER or name not in _METHODS:
         return WRITE
     return _of_torch(name)
 
 
 def effect(node: Node) -> Effect:
-    """The effect of a node itself, without what its blocks do."""
+    """Returns the effect of a node itself, without the nodes in its blocks."""
     match node.op:
         case "call_function":
             return WRITE if _changes_arguments(node) else of_function(node.target)
@@ -86,7 +86,7 @@ def effect(node: Node) -> Effect:
 
 
 def _changes_arguments(node: Node) -> bool:
-    """Whether an argument tells a function of torch to change what it is given."""
+    """Returns whether an argument such as `inplace` makes a function of torch modify its input."""
     given = {name: node.kwargs[name] for name in _CHANGING & {*node.kwargs}}
     for place, name in _changing(node.target):
         if place < len(node.args):
@@ -99,7 +99,7 @@ _CHANGING = frozenset({"inplace", "max_norm", "out"})
 
 @lru_cache(maxsize=4096)
 def _changing(target: str) -> tuple[tuple[int, str], ...]:
-    """(position, name) of such parameters of a function that is written in Python."""
+    """Returns (position, name) of such parameters of a function that is written in Python."""
     module, _, name = target.partition(":")
     if module != "torch.nn.functional":
         return ()
@@ -111,5 +111,5 @@ def _changing(target: str) -> tuple[tuple[int, str], ...]:
 
 
 def commute(one: Effect, other: Effect) -> bool:
-    """Whether two effects may change places."""
+    """Returns whether two nodes with these effects may be reordered."""
     return not (one and other and WRITE in (one, other))

@@ -1,4 +1,4 @@
-"""Whether two functions are the same: what was only looked at is no change."""
+"""Structural equality of functions, so that functions that were only inspected remain shared."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from runner.graph.ir.argument import Argument, Call, Ref, Stored
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Block, Node, Value
 
-Pairs = dict[Value, Value]  # values of the one function, with those of the other
+Pairs = dict[Value, Value]  # values of one function -> values of the other
 _PLAIN = frozenset([bool, int, str, Ref, Stored])
 
 
 def alike(one: Function, other: Function) -> bool:
-    """Whether two functions have the same parameters, nodes and names; shapes that were found, and
-    lines, do not count."""
+    """Returns whether two functions have the same parameters, nodes and names; inferred shapes and
+    source lines are ignored."""
     if one.name != other.name or len(one.parameters) != len(other.parameters):
         return False
     for a, b in zip(one.parameters, other.parameters, strict=True):
@@ -43,7 +43,7 @@ def _nodes(one: Node, other: Node, pairs: Pairs) -> bool:
 
 
 def _pair(ones: Sequence[Value], others: Sequence[Value], pairs: Pairs) -> bool:
-    """Note which values stand for each other; False if they cannot."""
+    """Records which values correspond to each other; returns False if their names differ."""
     if [value.name for value in ones] != [value.name for value in others]:
         return False
     pairs.update(zip(ones, others, strict=True))
@@ -51,7 +51,7 @@ def _pair(ones: Sequence[Value], others: Sequence[Value], pairs: Pairs) -> bool:
 
 
 def _same(one: Argument, other: Argument, pairs: Pairs) -> bool:
-    """Whether arguments are the same. A choice left open, or a unit, is the same as itself only."""
+    """Returns whether two arguments are equal. Symbolic choices and units equal only themselves."""
     return nested.alike(one, other, lambda a, b: _same_leaf(a, b, pairs))
 
 
@@ -67,5 +67,5 @@ def _same_leaf(one: Argument, other: Argument, pairs: Pairs) -> bool:
         ours, theirs = ([call.target, call.args, {**call.kwargs}] for call in (one, other))
         return _same(ours, theirs, pairs)
     if kind is float or kind is complex:
-        return repr(one) == repr(other)  # tells 0.0 from -0.0, and takes nan for itself
+        return repr(one) == repr(other)  # distinguishes 0.0 from -0.0; nan equals itself
     return kind in _PLAIN and bool(one == other)

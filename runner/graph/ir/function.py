@@ -1,4 +1,4 @@
-"""Functions: the methods of units, and functions of a graph's own."""
+"""Functions: methods of units, and free functions of a graph."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +11,11 @@ from runner.graph.ir.printer import NodePrinter
 
 @final
 class Function(Body):
-    """A method of a unit (without `self`), or a function of the graph's own.
+    """A method of a unit (without `self`), or a free function of the graph.
 
-    `block.inputs` are its parameters in order, `block.results` the one value it returns, or
-    nothing. New nodes are put where `inserting_before` or `inserting_after` say, else at the end.
+    `block.inputs` are its parameters in order; `block.results` holds its return value, or nothing.
+    New nodes are inserted at the position set by `inserting_before` or `inserting_after`, by
+    default at the end.
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = ()) -> None:
@@ -26,7 +27,7 @@ class Function(Body):
         self._block, self._before = self.block, self.block.end
         self.analyses: dict[str, Any] = {}  # results kept while copies share it: see `Unit.owns`
 
-    # What there is
+    # Contents
 
     @property
     def inputs(self) -> list[Value]:
@@ -35,36 +36,36 @@ class Function(Body):
 
     @property
     def nodes(self) -> list[Node]:
-        """All nodes, those in blocks too, in program order, without the `output` nodes."""
+        """All nodes in program order, nested blocks included, without the `output` nodes."""
         return [node for node in self.block.walk() if node.op != "output"]
 
     @property
     def result(self) -> Argument:
-        """What it returns; None for nothing."""
+        """The return value; None if it returns nothing."""
         return self.block.results[0] if self.block.results else None
 
     @result.setter
     def result(self, result: Argument) -> None:
         self.block.results = (result,)
 
-    # Where new nodes go
+    # Insertion point
 
     @contextmanager
     def inserting_before(self, node: Node) -> Iterator[None]:
-        """Put new nodes in front of a node."""
+        """Inserts new nodes before a node."""
         with self._inserting(node.block, node):
             yield
 
     @contextmanager
     def inserting_after(self, node: Node) -> Iterator[None]:
-        """Put new nodes behind a node."""
+        """Inserts new nodes after a node."""
         nodes = node.block.nodes
         with self._inserting(node.block, nodes[nodes.index(node) + 1]):
             yield
 
     @contextmanager
     def inserting_into(self, block: Block) -> Iterator[None]:
-        """Put new nodes at the end of a block."""
+        """Inserts new nodes at the end of a block."""
         with self._inserting(block, block.end):
             yield
 
@@ -89,7 +90,7 @@ class Function(Body):
         outputs: Sequence[str] = ("",),
         line: str = "",
     ) -> Node:
-        """A new node with an output for each name in `outputs`."""
+        """Creates a node with one output for each name in `outputs`, and returns it."""
         node = Node(self._block, op, target, args, kwargs, line)
         for name in outputs:
             node.add_output(name)
@@ -99,31 +100,32 @@ class Function(Body):
         return node
 
     def call_module(self, path: str, *args: Argument, **kwargs: Argument) -> Value:
-        """The result of calling a unit below this one."""
+        """Creates a call of a unit below this one; returns its output."""
         return self.create("call_module", path, args, kwargs).output
 
     def call_function(self, target: str, *args: Argument, **kwargs: Argument) -> Value:
-        """The result of calling `module:qualname`."""
+        """Creates a call of the function "module:qualname"; returns its output."""
         return self.create("call_function", target, args, kwargs).output
 
     def call_method(self, name: str, *args: Argument, **kwargs: Argument) -> Value:
-        """The result of calling a method of the first argument."""
+        """Creates a call of a method of the first argument; returns its output."""
         return self.create("call_method", name, args, kwargs).output
 
     def get_attr(self, path: str) -> Value:
-        """A parameter, buffer or attribute below this unit."""
+        """Creates a read of a parameter, buffer or attribute below this unit; returns its
+        output."""
         return self.create("get_attr", path).output
 
     def erase_node(self, node: Node) -> None:
-        """Remove a node. Raises GraphError while an output of it is used."""
+        """Erases a node. Raises GraphError if one of its outputs is still used."""
         if node.users:
-            raise GraphError(f"{node} cannot be erased: {node.users[0]} uses what it gives.")
+            raise GraphError(f"{node} cannot be erased: {node.users[0]} uses its output.")
         for inner in node.walk():
             inner.args, inner.kwargs = (), {}
         node.block.nodes.remove(node)
 
     def clone(self) -> "Function":
-        """A copy that shares no node and no value."""
+        """Returns a deep copy, which shares no nodes and no values."""
         copy = Function(self.name, self.parameters)
         values = dict(zip(self.inputs, copy.inputs, strict=True))
         _copy_block(self.block, copy.block, values)
@@ -135,7 +137,8 @@ class Function(Body):
 
 
 def _copy_block(block: Block, copy: Block, values: dict[Value, Value]) -> None:
-    """Fill an empty block, whose inputs are in `values`, with copies of the nodes of another."""
+    """Fills an empty block with copies of the nodes of another; `values` maps the inputs and is
+    extended by all outputs."""
     copy.nodes.clear()
     for node in block.nodes:
         args = map_values(node.args, values.__getitem__)

@@ -1,4 +1,4 @@
-"""Graph: a model as units, with what they share, and the history of what was done to it."""
+"""Graph: a model as a tree of units, with their shared tensors and the history of its mutations."""
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,29 +18,28 @@ T = TypeVar("T")
 @final
 @dataclass(frozen=True)
 class Note:
-    """What a front end could not read: where, why, and what was done instead."""
+    """A limitation of a conversion: where, why, and what was done instead."""
 
     path: str
     cls: str
     text: str  # one or several sentences
-    lost: bool = False  # whether the graph does something else than the model
+    lost: bool = False  # whether the graph computes something else than the model
 
     def __str__(self) -> str:
         return f"{self.path or 'the model'} ({self.cls}): {self.text}"
 
 
-UnitTensor = tuple[Unit, str]  # a unit, and the name of a tensor there; a path in a basic unit
+UnitTensor = tuple[Unit, str]  # a unit, and a tensor's name or path in it
 Tied = Sequence[tuple[UnitTensor, UnitTensor]]
 
 
 @final
 class Graph:
-    """A model: its units, functions of its own, and what was done to it.
+    """A model: its units, free functions and tensors, and the history of its mutations.
 
-    `tensors` are constants without a short expression.
-    `example` is the shape of one example, without the batch; None where it is not known. `widths`
-    are what sets a width, by the label of the choice that did. `converted` are graphs of modules
-    that were made for this graph or a copy, by their source; all copies share them.
+    `tensors` are constants without a short expression. `example` is the shape of one example
+    without the batch dimension; None if unknown. `widths` maps the label of a choice of widths to
+    the sources of these widths.
     """
 
     def __init__(self, root: Unit) -> None:
@@ -52,12 +51,11 @@ class Graph:
         self.history: list[str] = []  # a sentence for each mutation
         self.example: tuple[int, ...] | None = None
         self.widths: dict[str, list[Source]] = {}
-        self.converted: dict[Any, Graph] = {}
         self._shared: dict[type, Any] = {}
 
     def copy(self, copies: dict[Unit, Unit] | None = None) -> "Graph":
-        """A copy to be changed; cheap, since functions of units are shared until they are asked
-        for. `copies` are units that take the places of others there."""
+        """Returns a copy that can be changed independently. It is cheap: functions of units are
+        shared until they are edited. Units in `copies` are replaced by others instead of copied."""
         copies = {} if copies is None else copies
         twin = Graph(self.root.copy(copies))
         twin.tied = moved_ties(self.tied, copies)
@@ -67,7 +65,6 @@ class Graph:
         twin.history = [*self.history]
         twin.example = self.example
         twin.widths = {**self.widths}
-        twin.converted = self.converted
         twin._shared = self._shared
         return twin
 
@@ -79,7 +76,7 @@ class Graph:
         return self._shared[kind]  # type: ignore[no-any-return]
 
     def shape(self) -> tuple[int, ...]:
-        """The shape of an example. Raises GraphError where none is known."""
+        """Returns the shape of an example. Raises GraphError if it is unknown."""
         if self.example is None:
             raise GraphError(
                 "The shape of what the model is given is not known; set space.input, for example "
@@ -89,8 +86,8 @@ class Graph:
 
     @property
     def tied(self) -> Tied:
-        """Pairs of parameters that are one tensor in two modules: one, and the owner. Where the
-        owner is gone, the others share one."""
+        """Pairs (parameter, owner) of parameters of two modules that are one tensor. If an owner
+        has been removed, the first of the others becomes the owner."""
         units = {unit for _, unit in self.root.walk()} if self._tied else set()
         owners: dict[UnitTensor, UnitTensor] = {}
         found = []
@@ -106,7 +103,7 @@ class Graph:
 
     @property
     def ties(self) -> tuple[tuple[str, str], ...]:
-        """(path, path of the owner) of the parameters that are tied; set it to tie others."""
+        """(path, path of the owner) of all tied parameters. Assign to it to tie parameters."""
         paths = {unit: path for path, unit in self.root.walk()} if self._tied else {}
         return tuple(
             (joined(paths[unit], name), joined(paths[owner], other))
@@ -120,19 +117,19 @@ class Graph:
     # Queries
 
     def unit(self, path: str) -> Unit:
-        """The unit at a path. Raises GraphError, naming near ones, when there is none."""
+        """Returns the unit at a path. Raises GraphError, with similar paths, if there is none."""
         return self.root.at(path)
 
     def above(self, path: str) -> list[Unit]:
-        """The units above a path, from the root down."""
+        """Returns the ancestors of a path, from the root down."""
         names = path.split(".") if path else []
         return [self.unit(".".join(names[:depth])) for depth in range(len(names))]
 
     def units(self, *, cls: str = "", path: str = "", label: str = "") -> list[tuple[str, Unit]]:
-        """(path, unit) of all units that fit, parents first.
+        """Returns (path, unit) of all units that match, parents first.
 
-        `cls` is the name of a class, or its whole "module:qualname"; `path` may hold wildcards
-        (`layer?.*.conv1`, `*` stands for any text, dots too); `label` is that of a choice or of a
+        `cls` is the name of a class, or its full "module:qualname"; `path` may contain wildcards
+        (`layer?.*.conv1`; `*` matches any text, dots included); `label` is the label of a choice or
         Placeholder.
         """
         return [
@@ -144,7 +141,7 @@ class Graph:
         ]
 
     def methods(self) -> list[tuple[str, Unit, Function]]:
-        """(path, unit, function) of all functions of units."""
+        """Returns (path, unit, function) of all functions of units."""
         return [
             (path, unit, function)
             for path, unit in self.root.walk()
@@ -154,10 +151,11 @@ class Graph:
     def nodes(
         self, *, op: Op | None = None, target: str = "", path: str = ""
     ) -> list[tuple[Unit, Node]]:
-        """(unit, node) of all nodes that fit, to be read and changed; looking changes nothing.
+        """Returns (unit, node) of all nodes that match. They may be changed; inspecting them does
+        not count as a change.
 
-        `target` is a node's whole target, or what stands behind its colon ("relu" for
-        "torch.nn.functional:relu"); `path` fits the unit, as in `units`.
+        `target` is the full target of a node, or the part after the colon ("relu" for
+        "torch.nn.functional:relu"); `path` matches the unit, as in `units`.
         """
         found = []
         for _, unit in self.units(path=path):
@@ -174,18 +172,18 @@ class Graph:
         return found
 
     def replace(self, path: str, unit: Unit) -> None:
-        """Put another unit at a path. Raises GraphError when there is none, or it is the root.
+        """Replaces the unit at a path. Raises GraphError if there is none, or if it is the root.
 
-        What the model does to the unit once it is built goes with it: calls that fill its weights
-        (`Unit.starts`), attributes that are set (`edits`) and tied parameters. They stay for a unit
-        that the new one holds as a child: `Unit.of("torch.nn:Sequential", dropout, old)`. So a new
-        layer starts from the values that its own constructor draws.
+        References to the old unit are dropped with it: calls that initialize its weights
+        (`Unit.starts`), edits of its attributes (`edits`) and tied parameters. They are kept for
+        units that the new one contains, as in `Unit.of("torch.nn:Sequential", dropout, old)`. A new
+        layer therefore starts from the initial values of its own constructor.
         """
         self._put(path, unit)
 
     def remove(self, path: str) -> None:
-        """Take a unit away, and all that the model does to it once it is built. Raises GraphError
-        as `replace` does. Code that calls it is left to the caller."""
+        """Removes a unit and all references to it, as `replace` does. Code that calls the unit is
+        left to the caller. Raises GraphError as `replace` does."""
         self._put(path, None)
         above, _, name = path.rpartition(".")
         del self.unit(above).children[name]
@@ -200,21 +198,21 @@ class Graph:
             owner.forget_gone()
 
     def tidy(self) -> None:
-        """After changes by hand: forget starts and edits of units that are gone, and share
-        functions again that were only looked at."""
+        """Cleans up after manual changes: drops starts and edits of removed units, and shares
+        functions again that were only inspected."""
         for _, unit in self.root.walk():
             unit.settle()
             unit.forget_gone()
 
     def edited_from_above(self) -> set[Unit]:
-        """The units that those above them edit once they are built."""
+        """Returns the units that an ancestor edits after construction."""
         return {
             edit.unit for _, above in self.root.walk() for edit in above.edits
             if edit.unit is not above
         }  # fmt: skip
 
     def grades(self) -> dict[Grade, int]:
-        """How many units there are of each grade."""
+        """Returns the number of units of each grade."""
         counts: dict[Grade, int] = {"graph": 0, "shell": 0, "basic": 0, "open": 0}
         for _, unit in self.root.walk():
             counts[unit.grade] += 1
@@ -232,14 +230,14 @@ class Graph:
 
 
 def moved_ties(tied: Tied, moved: Mapping[Unit, Unit]) -> Tied:
-    """Ties between the same parameters of other units, where these took the places of some."""
+    """Returns the ties with units replaced according to `moved`."""
     return [
         ((moved.get(unit, unit), name), (moved.get(owner, owner), other))
         for (unit, name), (owner, other) in tied
     ]
 
 
-# As text
+# Printing
 
 
 def _tensor(value: object) -> str:
@@ -248,13 +246,13 @@ def _tensor(value: object) -> str:
 
 @final
 class _UnitPrinter:
-    """Writes units; one that stands in two places is written once."""
+    """Prints units; one that has several parents is printed once."""
 
     def __init__(self) -> None:
         self._paths: dict[Unit, str] = {}
 
     def unit(self, unit: Unit, name: str, path: str) -> Iterator[str]:
-        """The lines of a unit and all below."""
+        """Yields the lines of a unit and all below it."""
         self._paths[unit] = path
         yield f"{name}{': ' if name else ''}{NodePrinter().made(unit)} ({unit.grade})"
         for line in self._inside(unit, path):

@@ -1,4 +1,4 @@
-"""Checks that a graph is one: what is used is there, and stands where it may stand."""
+"""Verifies the invariants of a graph: every reference resolves, and everything is well-formed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -19,9 +19,10 @@ from runner.nn.expression import Expression
 
 
 def lint(graph: Graph, *, decided: bool = False) -> None:
-    """Raises GraphError, saying where, when a graph breaks the rules of `node.py` and `unit.py`.
+    """Raises GraphError, with the location, if a graph violates the rules of `node.py` and
+    `unit.py`.
 
-    With `decided`, no choice may be left open.
+    With `decided`, symbolic choices are errors, too.
     """
     tree = _UnitPaths(graph)
     for name, function in graph.functions.items():
@@ -44,7 +45,7 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
 
 @final
 class _UnitPaths:
-    """All units with their paths, those among constructor arguments too."""
+    """All units with their paths, including those among constructor arguments."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -71,9 +72,9 @@ class _UnitPaths:
         self._above.remove(unit)
 
     def _check(self, thing: Argument, what: str, where: str, path: str) -> None:
-        """Check what stands in an argument of a unit."""
+        """Checks one leaf of an argument of a unit."""
         if isinstance(thing, Unit):
-            if what != "a start":  # which speaks of units below
+            if what != "a start":  # which refers to units below
                 self._visit(thing, path)
         elif isinstance(thing, Ref):
             _look_up(check_there, thing.target, where)
@@ -88,7 +89,8 @@ class _UnitPaths:
 
 
 def _not_plain(argument: Argument) -> Sequence[Argument]:
-    """What stands in an argument and is more than a number, a text or the like."""
+    """Returns the leaves of an argument that are not plain constants such as numbers and
+    strings."""
     if type(argument) is tuple and all(type(item) in _NUMBERS for item in argument):
         return ()  # most are so
     return [thing for thing in leaves_and_calls(argument) if type(thing) not in _NUMBERS]
@@ -114,7 +116,7 @@ def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
         _check_clashes(unit, where)
     for name, function in unit.functions.items():
         _check_name(where, name, function)
-        kept = not unit.owns(name)  # shared with other copies, which nobody may change
+        kept = not unit.owns(name)  # shared with other copies, hence immutable
         here = f"{where}, {name}"
         _check_uses(graph, unit, here, uses_of(function, here, kept=kept))
     for weight in unit.weights.values():
@@ -152,7 +154,7 @@ def _check_starts(unit: Unit, where: str) -> None:
 
 
 def _check_clashes(unit: Unit, where: str) -> None:
-    """No name may stand for two things."""
+    """Checks that no name refers to two things."""
     kinds: dict[str, Mapping[str, Any]] = {
         "a child": unit.children,
         "a parameter": unit.parameters,
@@ -183,7 +185,7 @@ def _check_name(where: str, name: str, function: Function) -> None:
 
 
 def _at(unit: Unit, path: str, what: str) -> Unit:
-    """The unit at a path, or the one whose inside is not looked at on the way there."""
+    """Returns the unit at a path, or the innermost unit on it whose contents are unknown."""
     for name in path.split(".") if path else ():
         if unit.grade != "graph" and name not in unit.children:
             return unit
@@ -201,7 +203,7 @@ def _check_weight(unit: Unit, name: str, what: str) -> None:
         raise GraphError(f"{what}: the {unit.name} has no parameter or buffer {name!r}.{near}")
 
 
-# What a function uses of its unit and its graph
+# References of a function to its unit and its graph
 
 
 def _check_uses(graph: Graph, unit: Unit | None, where: str, uses: Uses) -> None:

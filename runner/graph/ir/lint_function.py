@@ -1,4 +1,4 @@
-"""The rules of a function's body: what a node may look like, and what it may use."""
+"""Verifies the body of a function: the form of each node, and the values it uses."""
 
 import keyword
 import re
@@ -20,20 +20,21 @@ _PATH = re.compile(r"[^.]+(\.[^.]+)*")
 @final
 @dataclass
 class Uses:
-    """What a function names: by name, how the first node that names it prints."""
+    """The names that a function refers to, each with the text of the first node that does."""
 
     modules: dict[str, str] = field(default_factory=dict)
     gets: dict[str, str] = field(default_factory=dict)
     sets: dict[str, str] = field(default_factory=dict)
     functions: dict[str, str] = field(default_factory=dict)
     tensors: dict[str, str] = field(default_factory=dict)
-    calls: dict[str, str] = field(default_factory=dict)  # targets that are called
+    calls: dict[str, str] = field(default_factory=dict)  # targets of calls
     names: dict[str, str] = field(default_factory=dict)  # targets of refs
-    choices: list[str] = field(default_factory=list)  # nodes with a choice left open
+    choices: list[str] = field(default_factory=list)  # nodes with symbolic choices
 
 
 def uses_of(function: Function, where: str, *, kept: bool) -> Uses:
-    """What a function uses, once its body is checked; for one that is `kept`, remembered."""
+    """Returns what a function refers to, after checking its body. If it is `kept` unchanged, the
+    result is memoized."""
     uses: Uses | None = function.analyses.get("uses") if kept else None
     if uses is None:
         uses = _FunctionLint(function, where).check()
@@ -43,7 +44,7 @@ def uses_of(function: Function, where: str, *, kept: bool) -> Uses:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be the name of a variable, an argument or a method."""
+    """Returns whether a string can be the name of a variable, argument or method."""
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
@@ -61,7 +62,7 @@ class _FunctionLint:
         self._nodes: set[Node] = set()
 
     def check(self) -> Uses:
-        """What the function uses. Raises GraphError for anything out of order in it."""
+        """Returns what the function refers to. Raises GraphError if it is malformed."""
         block = self.function.block
         self._parameters()
         if block.owner is not self.function:
@@ -85,12 +86,12 @@ class _FunctionLint:
                 raise self._wrong(f"{name!r} cannot be the name of a parameter")
         defaults = [bool(parameter.default) for parameter in parameters]
         if defaults != sorted(defaults):
-            raise self._wrong("a parameter without a default stands behind one with a default")
+            raise self._wrong("a parameter without a default follows one with a default")
         for parameter in parameters:
             self._argument(parameter.default)
 
     def _block(self, block: Block) -> None:
-        """Check a block; what it defines is gone behind it."""
+        """Checks a block; its definitions go out of scope at its end."""
         defined: list[Value] = []
         for value in block.inputs:
             self._define(value, block, defined)
@@ -102,7 +103,7 @@ class _FunctionLint:
             if node.block is not block:
                 raise self._wrong("the node belongs to another block")
             if node in self._nodes:
-                raise self._wrong("the node stands in two places")
+                raise self._wrong("the node occurs twice")
             self._nodes.add(node)
             self._arguments(node)
             if not all(inner.nodes for inner in node.blocks):
@@ -159,12 +160,12 @@ class _FunctionLint:
                 raise self._wrong(no_constant(leaf))
 
     def _users(self) -> None:
-        """Whoever a value lists as a user must use it."""
+        """Checks that all recorded users of a value use it."""
         for value in self._all:
             for user in value.users:
                 if user not in self._nodes:
                     self.node = user
-                    raise self._wrong(f"is a user of {value}, but stands nowhere in the function")
+                    raise self._wrong(f"is a user of {value}, but is not in the function")
                 if value not in user.inputs:
                     self.node = user
                     raise self._wrong(f"is listed as a user of {value}, but does not use it")
@@ -174,10 +175,10 @@ def _shown(node: Node) -> str:
     return f"{node} ({node.line})" if node.line else repr(node)
 
 
-# What each operation looks like: each function returns what is wrong, or nothing
+# The form of each operation: these functions return what is wrong, or ""
 
 _OPERATIONS = frozenset(get_args(Op))
-_ARGUMENTS = {  # a number of arguments without names, and what to say of any other
+_ARGUMENTS = {  # the number of positional arguments, and the error message
     "get_attr": (0, "it takes no arguments"),
     "set_attr": (1, "it takes one argument"),
     "unpack": (1, "it takes one argument"),
@@ -204,7 +205,7 @@ def _wrong_arguments(node: Node) -> str:
 
 
 def _wrong_target(node: Node, uses: Uses) -> str:
-    """What is wrong with the target of a node; else it is added to what is used."""
+    """Returns what is wrong with the target of a node, or records it in `uses`."""
     target = node.target
     match node.op:
         case "call_module" | "get_attr":

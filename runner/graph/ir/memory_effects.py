@@ -1,6 +1,6 @@
-"""What nodes and units do to memory: which values they change in place, and what they share.
+"""Memory effects of nodes and units: which values they change in place, and which they share.
 
-Facts about operators are those of `runner.operators`; here they meet the arguments of a call.
+Combines facts about operators (`runner.operators`) with the arguments of a call.
 """
 
 from functools import lru_cache
@@ -33,7 +33,7 @@ _FRESH = frozenset(
 
 
 def facts_of(node: Node) -> Facts:
-    """What a call of a function or method does to memory."""
+    """Returns the memory effects of calling a function or method."""
     if node.op == "call_method":
         return method_facts(node.target)
     if node.target == "builtins:getattr" and len(node.args) > 1:
@@ -43,7 +43,7 @@ def facts_of(node: Node) -> Facts:
 
 
 def written(node: Node) -> list[Value]:
-    """The values that a call of a function or method changes in place."""
+    """Returns the values that a call of a function or method changes in place."""
     facts = facts_of(node)
     given: dict[Any, Argument] = {**dict(enumerate(node.args)), **node.kwargs}
     changed = [given[key] for key in given if key in facts.writes]
@@ -55,7 +55,7 @@ def written(node: Node) -> list[Value]:
 
 
 def works_in_place(unit: Unit) -> bool:
-    """Whether a module that is not looked into was told to work in place."""
+    """Returns whether an opaque module was constructed with `inplace=True`."""
     if unit.grade != "basic" or unit.call is None:
         return False
     try:
@@ -63,12 +63,12 @@ def works_in_place(unit: Unit) -> bool:
             "inplace" in unit.call.kwargs or "inplace" in signature(unit.call.target).parameters
         )
         return is_taken and argument(unit.call, "inplace") is True
-    except GraphError:  # a call that does not fit
+    except GraphError:  # arguments that do not match the signature
         return False
 
 
 def unit_shares(unit: Unit) -> Sharing:
-    """Whether a unit that is not looked into may give the memory it is given."""
+    """Returns whether the output of an opaque unit may share memory with its input."""
     if unit.grade != "basic":
         return "maybe"
     if works_in_place(unit) or unit.cls.target == "torch.nn:Identity":
@@ -77,7 +77,7 @@ def unit_shares(unit: Unit) -> Sharing:
 
 
 def may_give(owner: Unit, node: Node) -> bool:
-    """Whether a node may give the memory of its first argument."""
+    """Returns whether the output of a node may share memory with its first argument."""
     if node.op != "call_module":
         return node.target[:1] == ":" or facts_of(node).shares != "never"
     unit = owner.find(node.path)
@@ -85,7 +85,7 @@ def may_give(owner: Unit, node: Node) -> bool:
 
 
 def always_gives(owner: Unit, node: Node) -> bool:
-    """Whether a node gives the memory of its first argument, whatever that is."""
+    """Returns whether the output of a node always shares memory with its first argument."""
     if node.op == "call_module":
         unit = owner.find(node.path)
         return unit is not None and unit_shares(unit) == "always"
@@ -98,13 +98,14 @@ def always_gives(owner: Unit, node: Node) -> bool:
 
 
 def is_torch(unit: Unit) -> bool:
-    """Whether a unit is a layer of torch, which changes nothing but when it is told to."""
+    """Returns whether a unit is a layer of torch, which changes its input only if told to."""
     return _class_of(unit.cls.target) != "unknown"
 
 
 @lru_cache(maxsize=4096)
 def _class_of(target: str) -> Literal["fresh", "torch", "unknown"]:
-    """What is known of a class: a layer of torch that makes new tensors, another one, or none."""
+    """Classifies a class: a layer of torch whose output is a new tensor, another layer, or
+    unknown."""
     try:
         cls = locate(target)
     except GraphError:
@@ -120,7 +121,7 @@ _LISTS = ("builtins:list", "builtins:tuple", "builtins:sorted", "builtins:zip", 
 
 
 def joins_lists(node: Node) -> bool:
-    """Whether a node puts lists together, as far as it can be seen."""
+    """Returns whether a node is known to concatenate lists."""
     is_sum = node.target in ("operator:add", "operator:mul", "operator:iadd", "operator:concat")
     return is_sum and any(
         _is_list(argument) if type(argument) is Value else type(argument) in (list, tuple)
@@ -129,7 +130,7 @@ def joins_lists(node: Node) -> bool:
 
 
 def _is_list(value: Value) -> bool:
-    """Whether a value is seen to be a container of others."""
+    """Returns whether a value is known to be a container of other values."""
     made = value.node
     if made is None:
         return _annotation(value) not in ("", *_TENSORS)
@@ -141,7 +142,7 @@ def _is_list(value: Value) -> bool:
 
 
 def may_be_list(argument: Argument) -> bool:
-    """Whether an argument may be a container of tensors, and not a tensor."""
+    """Returns whether an argument may be a container of tensors rather than a tensor."""
     if not isinstance(argument, Value) or argument.spec is not None:
         return False
     made = argument.node
@@ -156,7 +157,7 @@ _TENSORS = ("Tensor", "torch.Tensor")
 
 
 def _annotation(value: Value) -> str:
-    """The type that the code gives to a parameter; "" for any other value."""
+    """Returns the annotation of a parameter; "" for any other value."""
     function = value.owner.owner
     if not isinstance(function, Function):
         return ""

@@ -1,4 +1,4 @@
-"""Where numbers and tensors stand among arguments, and arguments with others in their place."""
+"""Locates numbers and tensors in the arguments of a call, replaces them, and compares sizes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from torch import Tensor
 from runner import nested
 from runner.nn.recording.tensor_history import tensors_in
 
-Place = tuple[int | str, ...]  # of an argument: its number or name, then those inside of it
+Place = tuple[int | str, ...]  # position or name of an argument, then places inside
 Numbers = Mapping[Place, int]
-Leaves = Mapping[Place, Any]  # the numbers and tensors of a call; a tensor may stand as its shape
+Leaves = Mapping[Place, Any]  # numbers, and tensors or their shapes, of a call
 
 
 @final
 @dataclass(frozen=True)
 class Change:
-    """A size that is another one now."""
+    """A change of a size."""
 
     old: int
     new: int
@@ -29,40 +29,40 @@ class Change:
         return Fraction(self.new, self.old)
 
     def of(self, size: int) -> int | None:
-        """Another size that changes as much; None where that is no whole number."""
+        """Returns another size, scaled alike; None if that is not a positive integer."""
         scaled = size * self.ratio
         return int(scaled) if scaled.denominator == 1 and scaled > 0 else None
 
 
 def leaves(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[Place, Any]:
-    """All whole numbers and tensors among arguments, inside containers too."""
+    """Returns all integers and tensors among arguments by place, nested containers included."""
     found = nested.places({**dict(enumerate(args)), **kwargs})
     return {p: leaf for p, leaf in found if isinstance(leaf, Tensor) or type(leaf) is int}
 
 
 def shapes(found: Leaves) -> dict[Place, Any]:
-    """The same with shapes in place of tensors."""
+    """Returns the same with shapes instead of tensors."""
     return {p: v.shape if isinstance(v, Tensor) else v for p, v in found.items()}
 
 
 def put(
     args: Sequence[Any], kwargs: Mapping[str, Any], new: Mapping[Place, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments with other things at some places."""
+    """Returns the arguments with other leaves at some places."""
     given = nested.replace_at({**dict(enumerate(args)), **kwargs}, new)
     return [given[i] for i in range(len(args))], {name: given[name] for name in kwargs}
 
 
 def resized(tensor: Tensor, sizes: Mapping[int, int]) -> Tensor:
-    """A tensor on meta with other sizes in some dimensions."""
+    """Returns a meta tensor with other sizes in some dimensions."""
     shape = [sizes.get(dim, size) for dim, size in enumerate(tensor.shape)]
     return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
 
 def changes(before: Leaves, now: Leaves) -> dict[Place, Any]:
-    """What differs between the shapes and numbers of two calls: by place, for a tensor by its
-    dimension, as {dimension: Change}, for a number its Change. Places that cannot be compared,
-    since tensors have other numbers of dimensions, are left out."""
+    """Returns the differences between the shapes and numbers of two calls by place: {dimension:
+    Change} for a tensor, a Change for a number. Tensors whose numbers of dimensions differ are left
+    out."""
     found: dict[Place, Any] = {}
     for place, new in now.items():
         old = before.get(place)
@@ -78,9 +78,10 @@ def changes(before: Leaves, now: Leaves) -> dict[Place, Any]:
 
 
 def kept_apart(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:
-    """Whether what a call gives fits what it is given, by (given, result) before and now: it gives
-    as many tensors, and where it only puts one tensor into another shape, the dimensions that
-    change are those which are made of dimensions that changed."""
+    """Returns whether the result of a call is consistent with its arguments, given (arguments,
+    result) before and after a change of sizes: it contains as many tensors as before, and if the
+    call is a mere reshape of one tensor, only dimensions that derive from changed dimensions have
+    changed."""
     (given, result), (given_now, result_now) = before, now
     made, made_now = [*tensors_in(result)], [*tensors_in(result_now)]
     if len(made) != len(made_now):
@@ -99,8 +100,8 @@ def kept_apart(before: tuple[Any, Any], now: tuple[Any, Any]) -> bool:
 
 
 def _blocks(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The dimensions of two shapes of the same number of elements as blocks that are made of each
-    other: for each dimension the number of its block."""
+    """Splits two shapes with equal numbers of elements into matching groups of dimensions; returns
+    the group number of each dimension of both."""
     found: tuple[list[int], list[int]] = [], []
     rest = [*one], [*other]
     block = 0

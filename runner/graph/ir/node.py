@@ -1,18 +1,18 @@
-"""The body of a function: nodes in program order, the values they make, and who uses them.
+"""The body of a function: nodes in program order, the values they compute, and their users.
 
 A node is one Python operation; `op` is one of
 
-    call_module     target is a unit's path below this one ("layer1.0", "" for itself), with
-                    ":name" behind it for a method other than forward
+    call_module     target is the path of a unit below this one ("layer1.0", "" for itself), with
+                    ":name" appended for a method other than forward
     call_function   target is "module:qualname" ("torch:cat", "operator:add", "builtins:len");
-                    ":name" is a function of the graph's own. `operator:getitem(x, i)` is `x[i]`,
+                    ":name" is a function of the graph itself. `operator:getitem(x, i)` is `x[i]`,
                     `builtins:getattr(x, "dtype")` is `x.dtype`
     call_method     target is a name; the receiver is the first argument
     get_attr        target is the path of a parameter, buffer or attribute below this unit, or ""
-                    for the unit itself, which a function that takes a module is given
-    set_attr        the same, of an attribute of this very unit; one argument, no output
+                    for the unit itself, as the argument of a function that takes a module
+    set_attr        the same, of an attribute of this unit itself; one argument, no output
     list, dict      a new list of the arguments; a new dict of alternating keys and values
-    unpack          one argument, taken apart into the outputs
+    unpack          one argument, which is unpacked into the outputs
     if              (condition): two blocks without inputs; their results become the outputs
     loop            (trips or None, condition, *carried): one block, inputs (index, *carried),
                     results (condition, *carried); the last carried values become the outputs
@@ -20,8 +20,8 @@ A node is one Python operation; `op` is one of
     raise           target is the class of the exception, as for call_function
     output          the last node of every block: its arguments are the results
 
-A call with several outputs takes its result apart. Arguments are values, constants (None, bool,
-int, float, complex, str, Ellipsis, and those of `runner.graph.ir.argument`), choices left open
+A call with several outputs unpacks its result. Arguments are values, constants (None, bool, int,
+float, complex, str, Ellipsis, and those of `runner.graph.ir.argument`), symbolic choices
 (`runner.nn.value.Expression`), and tuples, lists, dicts and slices of arguments.
 """
 
@@ -41,7 +41,8 @@ Op = Literal["call_module", "call_function", "call_method", "get_attr", "set_att
 
 @final
 class Value:
-    """What a node gives, or a block is given. `name` is how the source calls it, "" for nothing."""
+    """An output of a node, or an input of a block. `name` is its name in the source, "" for
+    none."""
 
     __slots__ = ("is_input", "name", "owner", "spec", "users")
 
@@ -49,16 +50,16 @@ class Value:
         self.name = name
         self.owner: Any = owner
         self.is_input = is_input  # of a block
-        self.users: dict[Node, None] = {}  # nodes that have it among their arguments, in order
-        self.spec: Spec | None = None  # filled by shape propagation
+        self.users: dict[Node, None] = {}  # nodes with this value among their arguments, in order
+        self.spec: Spec | None = None  # set by shape propagation
 
     @property
     def node(self) -> "Node | None":
-        """The node that gives it; None for an input of a block."""
+        """The node that computes it; None for an input of a block."""
         return None if self.is_input else self.owner
 
     def replace_all_uses_with(self, other: Argument) -> None:
-        """Put `other` wherever this value is an argument."""
+        """Replaces this value by `other` in all arguments."""
         for user in [*self.users]:
             user.replace_input(self, other)
 
@@ -72,19 +73,19 @@ def producer(argument: Argument) -> "Node | None":
 
 
 def map_values(argument: Argument, change: Callable[[Value], Argument]) -> Argument:
-    """The argument with every value in it, however deep, changed."""
+    """Returns the argument with `change(value)` in place of each value, at any depth."""
     return rebuild(argument, lambda leaf: change(leaf) if type(leaf) is Value else leaf)
 
 
 def values_in(argument: Argument) -> list[Value]:
-    """All values in an argument, in order, as often as they stand there."""
+    """Returns all values in an argument in order, duplicates included."""
     return all_in(argument, Value)
 
 
 @final
 class Node:
-    """One operation; see the top of this file. `line` is where the source has it, and `origin` the
-    node that it is a copy of, or that was copied first; None for one that is no copy."""
+    """One operation; see the module docstring. `line` is its location in the source. `origin` is
+    the node it is a copy of, directly or indirectly; None for a node that is not a copy."""
 
     __slots__ = ("_args", "_kwargs", "block", "blocks", "line", "op", "origin", "outputs", "target")
 
@@ -110,7 +111,7 @@ class Node:
 
     @property
     def args(self) -> tuple[Argument, ...]:
-        """Positional arguments; set the whole tuple to change them."""
+        """Positional arguments; assign the whole tuple to change them."""
         return self._args
 
     @args.setter
@@ -119,7 +120,7 @@ class Node:
 
     @property
     def kwargs(self) -> Mapping[str, Argument]:
-        """Arguments by name; set the whole mapping to change them."""
+        """Keyword arguments; assign the whole mapping to change them."""
         return self._kwargs
 
     @kwargs.setter
@@ -128,14 +129,14 @@ class Node:
 
     @property
     def output(self) -> Value:
-        """Its only output. Raises GraphError when there are none, or several."""
+        """Its only output. Raises GraphError if there are none, or several."""
         if len(self.outputs) != 1:
             raise GraphError(f"{self} has {len(self.outputs)} outputs; use `outputs`.")
         return self.outputs[0]
 
     @property
     def inputs(self) -> list[Value]:
-        """The values among its arguments, each once, in order."""
+        """The values among its arguments in order, without duplicates."""
         return [*dict.fromkeys(values_in((self._args, self._kwargs)))]
 
     @property
@@ -145,28 +146,28 @@ class Node:
 
     @property
     def path(self) -> str:
-        """Of a call_module: the path of the unit it calls."""
+        """The path of the called unit, for a call_module."""
         return self.target.partition(":")[0]
 
     @property
     def method(self) -> str:
-        """Of a call_module: the method it calls."""
+        """The name of the called method, for a call_module."""
         return self.target.partition(":")[2] or "forward"
 
     def add_output(self, name: str = "") -> Value:
-        """One more output."""
+        """Appends an output, and returns it."""
         value = Value(name, self)
         self.outputs.append(value)
         return value
 
     def add_block(self) -> "Block":
-        """One more block, empty."""
+        """Appends an empty block, and returns it."""
         block = Block(self)
         self.blocks.append(block)
         return block
 
     def replace_input(self, old: Value, new: Argument) -> None:
-        """Put `new` wherever `old` is an argument."""
+        """Replaces a value by `new` in all its arguments."""
 
         def change(value: Value) -> Argument:
             return new if value is old else value
@@ -174,7 +175,8 @@ class Node:
         self._change(map_values(self._args, change), map_values(self._kwargs, change))
 
     def replace_all_uses_with(self, other: "Node | Value") -> None:
-        """Put the only output of another node, or a value, wherever the only output is used."""
+        """Replaces all uses of its only output by a value, or by the only output of another
+        node."""
         self.output.replace_all_uses_with(other.output if isinstance(other, Node) else other)
 
     def _change(self, args: tuple[Argument, ...], kwargs: dict[str, Argument]) -> None:
@@ -188,12 +190,12 @@ class Node:
             value.users[self] = None
 
     def is_in(self, block: "Block") -> bool:
-        """Whether it stands in a block, or in a block of one of its nodes."""
+        """Returns whether it is in a block, directly or nested."""
         owner: Node | Body = self.block.owner
         return self.block is block or (isinstance(owner, Node) and owner.is_in(block))
 
     def walk(self) -> Iterator["Node"]:
-        """This node and all nodes in its blocks, in program order."""
+        """Yields this node and all nodes in its blocks, in program order."""
         yield self
         for block in self.blocks:
             yield from block.walk()
@@ -220,7 +222,7 @@ class Block:
 
     @property
     def results(self) -> tuple[Argument, ...]:
-        """What the block gives; set the whole tuple to change it."""
+        """The values a block computes; assign the whole tuple to change them."""
         return self.end.args
 
     @results.setter
@@ -228,13 +230,13 @@ class Block:
         self.end.args = tuple(results)
 
     def add_input(self, name: str = "") -> Value:
-        """One more input."""
+        """Appends an input, and returns it."""
         value = Value(name, self, is_input=True)
         self.inputs.append(value)
         return value
 
     def walk(self) -> Iterator[Node]:
-        """All nodes here and in blocks below, in program order."""
+        """Yields all nodes of this block and of nested blocks, in program order."""
         for node in self.nodes:
             yield node
             for block in node.blocks:

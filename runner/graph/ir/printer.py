@@ -1,4 +1,4 @@
-"""Nodes as text, to be read and compared.
+"""Prints nodes, for readers and for golden tests.
 
 def forward(%x):
     %x_1 = self.conv1(%x)
@@ -16,13 +16,13 @@ MARGIN = "    "
 
 
 def dotted(target: str) -> str:
-    """A target as Python writes it: "torch.cat" for "torch:cat"."""
+    """Returns a target in Python syntax: "torch.cat" for "torch:cat"."""
     return target.removeprefix("builtins:").replace(":", ".")
 
 
 @final
 class NodePrinter:
-    """Writes nodes. Values are called after their names; the same name gets a number."""
+    """Prints nodes. Values are printed by their names, with a number where names repeat."""
 
     def __init__(self) -> None:
         self._names: dict[Value, str] = {}
@@ -30,7 +30,7 @@ class NodePrinter:
         self._unnamed = 0
 
     def name(self, value: Value) -> str:
-        """How the text calls a value."""
+        """Returns the printed name of a value."""
         if value not in self._names:
             name, number = value.name, 0
             if not name:
@@ -47,7 +47,7 @@ class NodePrinter:
     # Arguments
 
     def argument(self, argument: Argument) -> str:
-        """An argument."""
+        """Returns an argument as text."""
         kind = type(argument)
         if kind is Value:
             return self.name(argument)
@@ -69,7 +69,7 @@ class NodePrinter:
         return repr(argument)
 
     def made(self, unit: Made) -> str:
-        """The constructor call of a unit; its name where that is not known."""
+        """Returns the constructor call of a unit as text; its name if the call is unknown."""
         return unit.name if unit.call is None else self.argument(unit.call)
 
     def _nested(self, argument: Argument) -> str:
@@ -86,14 +86,14 @@ class NodePrinter:
         return f"({items},)" if len(argument) == 1 else f"({items})"
 
     def arguments(self, args: Sequence[Argument], kwargs: Iterable[tuple[str, Argument]]) -> str:
-        """What stands between the parentheses of a call."""
+        """Returns the text between the parentheses of a call."""
         named = (f"{name}={self.argument(value)}" for name, value in kwargs)
         return ", ".join([*map(self.argument, args), *named])
 
     # Nodes
 
     def function(self, name: str, parameters: Sequence[Parameter], block: Block) -> Iterator[str]:
-        """The lines of a function."""
+        """Yields the lines of a function."""
         written = []
         for parameter, value in zip(parameters, block.inputs, strict=True):
             default = f" = {self.argument(parameter.default[0])}" if parameter.default else ""

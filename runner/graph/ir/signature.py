@@ -1,4 +1,4 @@
-"""Finds things by their name, and knows the arguments that calls of them take."""
+"""Imports objects by name, and resolves the arguments of calls by their signatures."""
 
 import functools
 import importlib
@@ -20,18 +20,18 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def is_target(text: str) -> bool:
-    """Whether a text is written as "module:qualname"."""
+    """Returns whether a string has the form "module:qualname"."""
     return _TARGET.fullmatch(text) is not None
 
 
 def locate(target: str) -> Any:
-    """What "module:qualname" names. Raises GraphError when there is no such thing.
+    """Returns the object "module:qualname". Raises GraphError if it does not exist.
 
-    The module is imported by its name, never reached through the attributes of its parents: a
-    function may have the name of the module it is in (torchvision.models.googlenet).
+    The module is imported by name, not accessed through attributes of its parents: a function may
+    have the name of the module it is in (torchvision.models.googlenet).
     """
     if not is_target(target):
-        raise GraphError(f"{target!r} names nothing that can be imported: write 'module:qualname'.")
+        raise GraphError(f"{target!r} cannot be imported: write 'module:qualname'.")
     name, _, qualname = target.partition(":")
     found: Any = sys.modules.get(name) or _import(name, target)
     for part in qualname.split("."):
@@ -40,14 +40,14 @@ def locate(target: str) -> Any:
         except AttributeError:
             near = did_you_mean(part, dir(found))
             raise GraphError(f"{target!r} cannot be imported: no {part!r} there.{near}") from None
-        except Exception as error:  # a module may make its names when they are asked for
+        except Exception as error:  # a module-level __getattr__ may raise anything
             text = f"{target!r} cannot be imported: {one_line(error)}."
             raise GraphError(text) from error
     return found
 
 
 def public_target(thing: Any) -> str:
-    """The target of a class or a function, by its public name in torch where it has one."""
+    """Returns the target of a class or function, by its public name in torch if it has one."""
     name: str = thing.__name__
     for home, module in (("torch", torch), ("torch.nn", nn)):
         if getattr(module, name, None) is thing:
@@ -57,14 +57,14 @@ def public_target(thing: Any) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def check_callable(target: str) -> None:
-    """Raises GraphError when "module:qualname" names nothing, or nothing that can be called."""
+    """Raises GraphError if "module:qualname" does not exist or is not callable."""
     if not callable(locate(target)):
         raise GraphError(f"{target!r} cannot be called.")
 
 
 @functools.lru_cache(maxsize=4096)
 def check_there(target: str) -> None:
-    """Raises GraphError when "module:qualname" names nothing."""
+    """Raises GraphError if "module:qualname" does not exist."""
     locate(target)
 
 
@@ -73,12 +73,13 @@ def _import(name: str, target: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise GraphError(f"{target!r} cannot be imported: {error}.") from error
-    except Exception as error:  # an import runs a module, which may raise anything
+    except Exception as error:  # importing executes a module, which may raise anything
         raise GraphError(f"{target!r} cannot be imported: {one_line(error)}.") from error
 
 
 def runs_in_order(cls: Ref) -> bool:
-    """Whether a class is nn.Sequential, or keeps its forward: the children, one after another."""
+    """Returns whether a class has the forward of nn.Sequential, which runs the children in
+    order."""
     if cls.target == "torch.nn:Sequential":
         return True
     try:
@@ -88,23 +89,25 @@ def runs_in_order(cls: Ref) -> bool:
 
 
 def signature(target: str) -> inspect.Signature:
-    """The signature of a callable; of a class, that of its constructor. Raises GraphError."""
+    """Returns the signature of a callable; for a class, of its constructor. Raises GraphError if it
+    has none."""
     return _signature(locate(target))
 
 
 @functools.lru_cache(maxsize=1024)
 def _signature(thing: Any) -> inspect.Signature:
     is_module = isinstance(thing, type) and issubclass(thing, nn.Module)
-    try:  # `runner.nn.recording.record` gives modules a `__new__` that takes anything
+    try:  # recording adds a `__new__` that takes anything
         found = inspect.signature(thing.__init__ if is_module else thing)
     except (TypeError, ValueError) as error:
-        raise GraphError(f"{thing!r} does not say what arguments it takes: {error}.") from error
+        raise GraphError(f"{thing!r} has no signature: {error}.") from error
     parameters = [*found.parameters.values()]
     return found.replace(parameters=parameters[1:] if is_module else parameters)
 
 
 def argument(call: Call, name: str) -> Argument:
-    """An argument of a call, or its default. Raises GraphError for one that it does not take."""
+    """Returns an argument of a call, or its default. Raises GraphError if the call does not accept
+    it."""
     bound = _bind(call)
     found = bound.signature.parameters.get(name)
     if name in bound.arguments:
@@ -118,10 +121,10 @@ def argument(call: Call, name: str) -> Argument:
 
 
 def with_argument(call: Call, name: str, value: Argument) -> Call:
-    """The call with another value for one argument; how the others are given stays as it is.
+    """Returns the call with another value for one argument; how the others are passed is unchanged.
 
-    An argument equal to its default is left out where it can be. Raises GraphError when the call
-    does not take an argument of that name.
+    An argument equal to its default is omitted if possible. Raises GraphError if the call does not
+    accept an argument of that name.
     """
     bound = _bind(call)
     parameters = bound.signature.parameters
@@ -144,8 +147,9 @@ def with_argument(call: Call, name: str, value: Argument) -> Call:
 
 
 def bound_arguments(call: Call) -> dict[str, Argument]:
-    """The arguments a call gives, by the names of the parameters; what `*args` takes is one, and
-    what `**kwargs` takes are several. Raises GraphError for a call that does not fit."""
+    """Returns the arguments of a call by parameter name. The `*args` parameter is a single entry;
+    keywords that `**kwargs` takes have one entry each. Raises GraphError if the call does not match
+    the signature."""
     bound = _bind(call)
     extra = _extra(bound)
     variadic = inspect.Parameter.VAR_KEYWORD
@@ -154,7 +158,7 @@ def bound_arguments(call: Call) -> dict[str, Argument]:
 
 
 def drop_defaults(call: Call) -> Call:
-    """The call without the arguments that equal their defaults, where they can be left out."""
+    """Returns the call without arguments that equal their defaults, if they can be omitted."""
     bound = _bind(call)
     parameters = bound.signature.parameters
     args = call.args
@@ -170,7 +174,7 @@ def drop_defaults(call: Call) -> Call:
 
 
 def _by_name(call: Call, value: Argument, parameter: inspect.Parameter, order: list[str]) -> Call:
-    """The call with another keyword argument, in the order of the signature."""
+    """Returns the call with another keyword argument, in the order of the signature."""
     kwargs = {**call.kwargs, parameter.name: value}
     if is_default(value, parameter):
         del kwargs[parameter.name]
@@ -180,7 +184,8 @@ def _by_name(call: Call, value: Argument, parameter: inspect.Parameter, order: l
 
 
 def _replaced(call: Call, place: int, value: Argument, parameter: inspect.Parameter) -> Call:
-    """The call with another positional argument; the last one is dropped if it is the default."""
+    """Returns the call with another positional argument; the last one is omitted if it is the
+    default."""
     if place == len(call.args) - 1 and is_default(value, parameter):
         return Call(call.target, call.args[:place], call.kwargs)
     args = (*call.args[:place], value, *call.args[place + 1 :])
@@ -188,7 +193,7 @@ def _replaced(call: Call, place: int, value: Argument, parameter: inspect.Parame
 
 
 def _positional(bound: inspect.BoundArguments, count: int) -> tuple[Argument, ...]:
-    """The first arguments of a call, defaults filled in."""
+    """Returns the first arguments of a call, defaults included."""
     parameters = [*bound.signature.parameters.values()][:count]
     return tuple(bound.arguments.get(p.name, _constant(p.default)) for p in parameters)
 
@@ -197,11 +202,11 @@ def _bind(call: Call) -> inspect.BoundArguments:
     try:
         return signature(call.target).bind(*call.args, **call.kwargs)
     except TypeError as error:
-        raise GraphError(f"{call.target} cannot be called so: {error}.") from error
+        raise GraphError(f"{call.target} does not accept these arguments: {error}.") from error
 
 
 def _extra(bound: inspect.BoundArguments) -> Mapping[str, Argument]:
-    """What a `**kwargs` of the signature takes."""
+    """Returns the arguments that `**kwargs` of the signature takes."""
     for parameter in bound.signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             found: Mapping[str, Argument] = bound.arguments.get(parameter.name, {})
@@ -215,12 +220,12 @@ def _unknown(call: Call, name: str, names: list[str]) -> GraphError:
 
 
 def is_default(value: Argument, parameter: inspect.Parameter) -> bool:
-    """Whether an argument says no more than the default of its parameter."""
+    """Returns whether an argument equals the default of its parameter."""
     return parameter.default is not parameter.empty and _same(value, parameter.default)
 
 
 def _same(value: Argument, thing: Any) -> bool:
-    """Whether a constant stands for a Python object. Choices are equal to nothing."""
+    """Returns whether a constant denotes a Python object. Symbolic choices equal nothing."""
     if isinstance(value, Ref):
         return _names(value, thing)
     if type(value) is not type(thing):
@@ -238,7 +243,7 @@ def _names(ref: Ref, thing: Any) -> bool:
 
 
 def _constant(thing: Any) -> Argument:
-    """A default as a constant of the graph."""
+    """Returns a default as a constant of the graph."""
     if isinstance(thing, torch.dtype | torch.layout | torch.memory_format):
         return Ref(f"torch:{str(thing).rpartition('.')[2]}")
     if isinstance(thing, tuple | list):

@@ -1,4 +1,4 @@
-"""What is open in a graph: choices among its arguments, and the units that hold them."""
+"""Finds symbolic choices: in arguments, and in units and functions of the graph of a space."""
 
 from typing import final
 from weakref import WeakKeyDictionary
@@ -12,7 +12,7 @@ from runner.nn.expression import Expression
 
 
 def is_open(argument: Argument) -> bool:
-    """Whether a choice is left open anywhere in an argument."""
+    """Returns whether an argument contains a symbolic choice."""
     return type(argument) not in PLAIN and any(map(_is_choice, leaves_and_calls(argument)))
 
 
@@ -23,8 +23,7 @@ def _is_choice(leaf: Argument) -> bool:
 
 
 def check_decided(unit: Unit, path: str) -> None:
-    """Raises GraphError where a unit is a choice that is left open, or one is left open in what
-    its constructor is given."""
+    """Raises GraphError if a unit is a symbolic choice, or if its arguments contain one."""
     if unit.grade == "open":
         names = ", ".join(map(repr, unit.facts.get("labels", ()))) or "without a label"
         raise GraphError(
@@ -37,7 +36,8 @@ def check_decided(unit: Unit, path: str) -> None:
 
 
 def left_open(argument: Argument) -> str:
-    """What to say of an argument that has no source, since a choice in it is left open."""
+    """Returns an error message for an argument without source, since it contains a symbolic
+    choice."""
     found = next(filter(_is_choice, leaves_and_calls(argument)))
     names = " and ".join(repr(choice.label) for choice in getattr(found, "choices", ()))
     return f"{names or repr(found)} is still open; decide it before generating source."
@@ -45,8 +45,8 @@ def left_open(argument: Argument) -> str:
 
 @final
 class OpenUnits:
-    """What is open in units and functions of a graph of a space. They are not changed any more, so
-    what is found is kept as long as they are."""
+    """Symbolic choices in the units and functions of the graph of a space. The graph is not
+    changed, so results are memoized as long as its units live."""
 
     def __init__(self) -> None:
         self._closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
@@ -54,9 +54,9 @@ class OpenUnits:
         self._has_choices: WeakKeyDictionary[Function, bool] = WeakKeyDictionary()
 
     def is_closed(self, unit: Unit) -> bool:
-        """Whether nothing is open in a unit and below, and no Placeholder waits there."""
+        """Returns whether a unit and all below contain no symbolic choices and no Placeholders."""
         if unit not in self._closed:
-            self._closed[unit] = False  # for a unit that stands in itself
+            self._closed[unit] = False  # for a unit that contains itself
             self._closed[unit] = (
                 unit.grade != "open"
                 and unit.name != "Placeholder"
@@ -67,9 +67,10 @@ class OpenUnits:
         return self._closed[unit]
 
     def labels(self, unit: Unit) -> frozenset[str]:
-        """The labels of all that is open in a unit and below, but for its own constructor call."""
+        """Returns the labels of all choices in a unit and below, except in its own constructor
+        call."""
         if unit not in self._labels:
-            self._labels[unit] = frozenset()  # for a unit that stands in itself
+            self._labels[unit] = frozenset()  # for a unit that contains itself
             functions = filter(self.has_choices, unit.functions.values())
             nodes = [(n.args, {**n.kwargs}) for f in functions for n in f.block.walk()]
             found = {*labels(unit)} if unit.grade == "open" else set()
@@ -81,7 +82,7 @@ class OpenUnits:
         return self._labels[unit]
 
     def labels_in(self, argument: Argument) -> frozenset[str]:
-        """The labels of all choices that are open anywhere in an argument, units included."""
+        """Returns the labels of all choices in an argument, including those in units."""
         found: set[str] = set()
         for leaf in leaves_and_calls(argument):
             if isinstance(leaf, Expression):
@@ -91,7 +92,7 @@ class OpenUnits:
         return frozenset(found)
 
     def has_choices(self, function: Function) -> bool:
-        """Whether a node of a function has a choice among its arguments."""
+        """Returns whether a node of a function has a choice among its arguments."""
         if function not in self._has_choices:
             nodes = function.block.walk()
             self._has_choices[function] = any(is_open((n.args, {**n.kwargs})) for n in nodes)
@@ -99,5 +100,5 @@ class OpenUnits:
 
 
 def _contents(unit: Unit) -> list[Argument]:
-    """What stands as arguments in a unit, but for its call and its nodes."""
+    """Returns the arguments of a unit, except those of its constructor call and of nodes."""
     return [argument for what, argument in unit.arguments() if what != "the call"]

@@ -1,4 +1,4 @@
-"""Units: the modules of a model, each with the functions it runs, and no weights."""
+"""Units: the modules of a model, each with its functions, but without weights."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +17,9 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.signature import with_argument
 
 Grade = Literal["graph", "shell", "basic", "open"]
-RESERVED = frozenset(dir(nn.Module()))  # names that a child cannot have: "forward", "training"
+RESERVED = frozenset(dir(nn.Module()))  # not allowed for children: "forward", "training"
 
-# Parameters and buffers, and the calls that fill them
+# Parameters and buffers, and their initialization
 
 ConstructionTime = tuple[int, int]
 """When something is done in a constructor: the number of children that are made before it, and its
@@ -29,14 +29,14 @@ number among all that is done."""
 @final
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A parameter or buffer: what it is, and the expression of its first value.
+    """The shape and dtype of a parameter or buffer, and the expression of its initial value.
 
-    `start` is None when only shape and dtype are known; a parameter then starts uninitialized
-    (something in `Unit.starts` fills it) and a buffer with zeros. `place` is when it is made, where
-    that matters for the random numbers it draws: see `ConstructionTime`.
+    `start` is None if only shape and dtype are known; a parameter is then uninitialized (a call in
+    `Unit.starts` fills it) and a buffer is zero. `place` is when it is created, if that matters for
+    the random numbers it draws: see `ConstructionTime`.
     """
 
-    shape: tuple[Any, ...]  # of ints, or of choices left open
+    shape: tuple[Any, ...]  # of ints, or of symbolic choices
     dtype: str = "float32"
     requires_grad: bool = True
     persistent: bool = True  # of a buffer: whether it is in the state_dict
@@ -47,16 +47,16 @@ class Weight:
 @final
 @dataclass(eq=False)
 class Start:
-    """A call that fills a parameter or buffer in place once the unit it belongs to is built, for
+    """A call that initializes a parameter or buffer in place after its unit was constructed, for
     example `nn.init.xavier_uniform_(self.head.weight)`; `target` as in `Call`.
 
-    `part` are calls that lead from the tensor to the part of it that is filled, each without its
-    first argument: for `self.head.weight[0].zero_()`, one of `operator:getitem(0)`. Arguments may
-    hold what other tensors of the model held by then: see `held`. `place` is when it is done,
-    see `ConstructionTime`; None for at the end.
+    `part` are calls that select the part of the tensor to be filled, each without its first
+    argument: for `self.head.weight[0].zero_()`, one `operator:getitem(0)`. Arguments may refer to
+    the current values of other tensors of the model: see `held`. `place` is when it runs, see
+    `ConstructionTime`; None means at the end.
     """
 
-    unit: "Unit"  # the unit below, or this one, that owns the tensor
+    unit: "Unit"  # the owner of the tensor: this unit, or one below
     name: str  # of the parameter or buffer there; a path inside a basic unit
     target: str
     args: tuple[Argument, ...] = ()
@@ -66,22 +66,22 @@ class Start:
 
     @property
     def reads(self) -> "set[Unit]":
-        """The units whose tensors its arguments speak of."""
+        """The units whose tensors its arguments read."""
         given = leaves_and_calls((self.args, {**self.kwargs}))
         return {leaf for leaf in given if type(leaf) is Unit}
 
     @property
     def units(self) -> "set[Unit]":
-        """The unit that it fills, and those it reads."""
+        """The units it refers to: the one it initializes, and those it reads."""
         return {self.unit, *self.reads}
 
     def rebuilt(self, change: "Callable[[Argument], Argument]") -> "Start":
-        """The same call with other leaves in its arguments."""
+        """Returns the same call with `change(leaf)` in place of each leaf of its arguments."""
         args, kwargs, part = rebuild_argument((self.args, {**self.kwargs}, self.part), change)
         return replace(self, args=args, kwargs=kwargs, part=part)
 
     def moved(self, places: "Mapping[Unit, Unit]") -> "Start":
-        """The same call, with the units that took the places of those it speaks of."""
+        """Returns the same call with its units replaced according to `places`."""
 
         def change(leaf: Argument) -> Argument:
             return places.get(leaf, leaf) if type(leaf) is Unit else leaf
@@ -92,8 +92,8 @@ class Start:
 @final
 @dataclass(frozen=True)
 class Edit:
-    """An attribute that was changed after construction: `name` of a unit, or of what is at `path`
-    in it, which is no unit (a tensor, or the inside of a basic unit)."""
+    """An attribute that was changed after construction: attribute `name` of a unit, or of the
+    object at `path` inside it that is not a unit (a tensor, or a submodule of a basic unit)."""
 
     unit: "Unit" = field(repr=False)
     path: str
@@ -102,21 +102,21 @@ class Edit:
 
     @classmethod
     def at(cls, owner: "Unit", path: str, name: str, value: Argument) -> "Edit":
-        """An edit of what is at a path below a unit."""
+        """Creates an edit of the object at a path below a unit."""
         return cls(*owner.innermost(path), name, value)
 
     def moved(self, places: "Mapping[Unit, Unit]") -> "Edit":
-        """The same edit of the unit that took the place of its own, if one did."""
+        """Returns the same edit with its unit replaced according to `places`."""
         return replace(self, unit=places.get(self.unit, self.unit))
 
 
-SET = ".data"  # the target of a start that gives a tensor other data, of any shape and type
-CAST = "torch.nn:Module.to"  # what is applied to a module that is cast as a whole
+SET = ".data"  # target of a start that replaces the data of a tensor
+CAST = "torch.nn:Module.to"  # hook that casts a module as a whole
 
 
 def held(unit: "Unit", name: str) -> Call:
-    """What a parameter or buffer of a unit holds, as an argument of a start; `name` may be a path
-    inside a basic unit."""
+    """Returns the current value of a parameter or buffer of a unit as an argument of a start;
+    `name` may be a path inside a basic unit."""
     first, *names = (*name.split("."), "data")
     found = Call("builtins:getattr", (unit, first))
     for part in names:
@@ -127,15 +127,15 @@ def held(unit: "Unit", name: str) -> Call:
 @final
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a unit comes from, and what was done to it since; kept by copies, wherever they go.
+    """The origin of a unit and what happened to it since; copies keep it.
 
-    - `origin`: the path it had in the graph before the first mutator: whose weights it may start
-      from. None for a unit that a mutator made, and where no weights are inherited.
-    - `inserted`: whether a mutator put it between two others, where it is to change nothing at
-      first.
-    - `changed`: whether it is no longer what its constructor call makes.
-    - `mutated`: whether it was changed or made by a mutator, and not by a choice that was decided:
-      what a picture frames.
+    - `origin`: its path in the graph before the first mutator, which tells whose weights it may
+      inherit. None for a unit created by a mutator, and if no weights are inherited.
+    - `inserted`: whether a mutator inserted it between two others, so that it should initially be
+      an identity.
+    - `changed`: whether it differs from the result of its constructor call.
+    - `mutated`: whether a mutator, rather than a resolved choice, created or changed it; drawings
+      mark such units.
     """
 
     origin: str | None = None
@@ -146,32 +146,32 @@ class Provenance:
 
 @final
 class Unit(Made):
-    """One module of a model, in one of four grades.
+    """A module of a model, in one of four grades.
 
-    graph   converted: `functions` hold its methods, everything can be changed
-    shell   its children can be changed; forward is inherited from the class it came from
-    basic   one call of a constructor; the inside is not looked at
-    open    a choice: candidates as children, what is to be decided in `facts` (see
-            `runner.nn.symbolic_modules`); gone once a sample is decided
+    graph   converted: `functions` holds its methods, everything can be changed
+    shell   its children can be changed; forward is inherited from its original class
+    basic   a single constructor call; opaque
+    open    a symbolic choice: candidates are its children, `facts` describes the choice (see
+            `runner.nn.symbolic_modules`); replaced once a sample is resolved
 
-    Attributes that are read and written:
+    Attributes:
 
-    - `cls`: the class it came from.
-    - `call`: how it was constructed, without arguments equal to their default; None if unknown.
-      Its arguments may hold choices, and units (for modules given to a constructor).
-    - `children`: units by name, None for a child that is None. One unit may stand in two places.
-    - `parameters`, `buffers`: those of this very unit, by name; None for one that is None.
-    - `attributes`: plain attributes that the functions use, or that a shell needs.
-    - `inherits`: of grade graph, whether its generated class inherits from the class it came from,
+    - `cls`: its original class.
+    - `call`: its constructor call, without arguments equal to their default; None if unknown.
+      Arguments may contain choices, and units (for modules passed to a constructor).
+    - `children`: units by name, None for a child that is None. A unit may have several parents.
+    - `parameters`, `buffers`: those of this unit itself, by name; None for one that is None.
+    - `attributes`: plain attributes that its functions use, or that a shell needs.
+    - `inherits`: for grade graph, whether its generated class inherits from its original class,
       for methods that no forward calls (train, get_extra_state, __call__); such a unit has all
-      attributes, as a shell.
-    - `edits`: attributes here or below that were changed behind the constructor.
-    - `starts`: calls that fill tensors once this unit is built, in order.
-    - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args behind the module,
-      kwargs) that are applied to the built module, for example re-parametrizations.
-    - `provenance`: a `Provenance`; `mark` sets parts of it. `changed` and `mutated` are set by
-      every change made through a method here or of one of its functions, not by reading; set
-      `changed` yourself after changing a dict by hand.
+      attributes, like a shell.
+    - `edits`: attributes here or below that were changed after construction.
+    - `starts`: calls that initialize tensors after construction, in order.
+    - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args after the module,
+      kwargs) that are applied to the constructed module, for example re-parametrizations.
+    - `provenance`: a `Provenance`; `mark` sets fields of it. `changed` and `mutated` are set by
+      every change through methods of this class or of its functions, not by inspection; set
+      `changed` yourself after modifying a dict directly.
     """
 
     def __init__(self, grade: Grade, cls: Ref, call: Call | None = None) -> None:
@@ -189,16 +189,16 @@ class Unit(Made):
         self.starts: list[Start] = []
         self.hooked: list[Call] = []
         self.provenance = Provenance()
-        # Functions that no copy of this unit shares, with those they are copies of, if any.
+        # Functions of this unit alone, with the shared originals they were copied from, if any.
         self._own: dict[str, Function | None] = {}
 
     @classmethod
     def of(cls, target: str, *args: Argument, **kwargs: Argument) -> "Unit":
-        """A new basic unit: `Unit.of("torch.nn:Conv2d", 16, 32, 3, padding=1)`.
+        """Creates a basic unit: `Unit.of("torch.nn:Conv2d", 16, 32, 3, padding=1)`.
 
-        Containers of units get them as children: `Unit.of("torch.nn:Sequential", one, other)`;
-        ModuleList takes a list, ModuleDict, and Sequential where names matter, a dict. Raises
-        GraphError for an argument that no source can hold.
+        Containers take units as children: `Unit.of("torch.nn:Sequential", one, other)`; ModuleList
+        takes a list; ModuleDict, and Sequential with names, a dict. Raises GraphError for an
+        argument that cannot be written in source.
         """
         check_constants((args, kwargs), target)
         children = None if kwargs else contained(target, args)
@@ -213,12 +213,12 @@ class Unit(Made):
         return unit
 
     def mark(self, **marks: Any) -> None:
-        """Set parts of its provenance."""
+        """Sets fields of its provenance."""
         self.provenance = replace(self.provenance, **marks)
 
     @property
     def changed(self) -> bool:
-        """Whether it is no longer what `call` makes."""
+        """Whether it differs from the result of `call`."""
         return self.provenance.changed or self._is_edited()
 
     @changed.setter
@@ -227,22 +227,23 @@ class Unit(Made):
 
     @property
     def mutated(self) -> bool:
-        """Whether a mutator changed or made it."""
+        """Whether a mutator created or changed it."""
         return self.provenance.mutated or self._is_edited()
 
     @mutated.setter
     def mutated(self, mutated: bool) -> None:
         self.mark(mutated=mutated)
 
-    # Functions: shared with copies of the unit until they are asked for
+    # Functions: shared with copies of the unit until they are edited
 
     @property
     def forward(self) -> Function:
-        """Its forward, to be read and changed. Raises GraphError for a unit without one."""
+        """Its forward, which may be changed. Raises GraphError if the unit has none."""
         return self.edit("forward")
 
     def edit(self, name: str) -> Function:
-        """One of its functions, to be read and changed; other copies of the model keep theirs."""
+        """Returns one of its functions, which may be changed without affecting copies of the
+        model."""
         if name not in self.functions:
             raise GraphError(
                 f"A {self.name} of grade {self.grade} has no function {name!r} that can be changed."
@@ -253,17 +254,18 @@ class Unit(Made):
         return self.functions[name]
 
     def owns(self, name: str) -> bool:
-        """Whether one of its functions is its own to change: no copy of it shares the function."""
+        """Returns whether one of its functions may be changed: no copy of the unit shares it."""
         return name in self._own
 
     def define(self, function: Function) -> None:
-        """Add a function, or replace the one of the same name."""
+        """Adds a function, or replaces the one of the same name."""
         self.functions[function.name] = function
         self._own[function.name] = None
         self.mark(changed=True, mutated=True)
 
     def settle(self) -> None:
-        """Share functions again that were only looked at; nobody may change one found before."""
+        """Shares functions again that were only inspected. References obtained before become
+        read-only."""
         for name, shared in [*self._own.items()]:
             if shared is None or name not in self.functions:
                 continue
@@ -275,11 +277,11 @@ class Unit(Made):
                 self.mark(changed=True, mutated=True)
 
     def share(self) -> None:
-        """Let copies share all functions as they are now: nobody holds one to change it."""
+        """Shares all functions with future copies, as they are now; they become read-only."""
         self._own = {}
 
     def _is_edited(self) -> bool:
-        """Whether a function is no longer what it was when it was asked for."""
+        """Returns whether a function differs from its original."""
         return any(
             shared is not None
             and name in self.functions
@@ -290,7 +292,7 @@ class Unit(Made):
     # Children and arguments
 
     def add_child(self, name: str, unit: "Unit") -> str:
-        """Add a child under a name, with a number behind it where it is taken; gives the name."""
+        """Adds a child, with a number appended to its name if that is taken; returns the name."""
         free, number = name, 2
         while self.is_taken(free):
             free, number = f"{name}{number}", number + 1
@@ -298,16 +300,16 @@ class Unit(Made):
         return free
 
     def is_taken(self, name: str) -> bool:
-        """Whether a name stands for something already, here or in every module."""
+        """Returns whether a name is in use, here or in every module."""
         names = (self.children, self.parameters, self.buffers, self.attributes, self.functions)
         return name in RESERVED or any(name in some for some in names)
 
     def set_child(self, name: str, unit: "Unit | None") -> None:
-        """Add or replace a child.
+        """Adds or replaces a child.
 
-        Calls in `starts` and `edits` here about a unit that is gone go with it; those about one
-        that the new unit holds stay. `Graph.replace` does so for units above, too.
-        Raises GraphError for a name that cannot be one, and for a unit that would hold itself.
+        Calls in `starts` and `edits` of this unit that refer to removed units are dropped; those
+        that refer to units inside the new child are kept. `Graph.replace` does the same for all
+        ancestors. Raises GraphError for an invalid name, and if a unit would contain itself.
         """
         self._check_child(name, unit)
         before = self.children.get(name)
@@ -318,7 +320,7 @@ class Unit(Made):
             self.forget_gone()
 
     def forget_gone(self) -> None:
-        """Forget starts and edits about units that are not below."""
+        """Drops starts and edits that refer to units which are not below this one."""
         if self.starts or self.edits:
             below = {unit for _, unit in self.walk()}
             self.starts = [start for start in self.starts if start.units <= below]
@@ -338,17 +340,17 @@ class Unit(Made):
             raise GraphError(f"{unit} cannot be put at {name!r}: {self} would stand in itself.")
 
     def set_argument(self, name: str, value: Argument) -> None:
-        """Give the constructor another argument, by name. Raises GraphError without a `call`, and
-        for a value that no source can hold."""
+        """Changes an argument of the constructor by name. Raises GraphError without a `call`, and
+        for a value that cannot be written in source."""
         if self.call is None:
-            raise GraphError(f"How this {self.name} was constructed is not known.")
+            raise GraphError(f"The constructor call of this {self.name} is unknown.")
         check_constants(value, f"{self.name}, {name}")
         self.call = with_argument(self.call, name, value)
         self.mark(changed=True, mutated=True)
 
     def walk(self, prefix: str = "", *, repeated: bool = False) -> Iterator[tuple[str, "Unit"]]:
-        """This unit and all below with their paths, parents first; a shared one once, unless
-        `repeated`."""
+        """Yields (path, unit) of this unit and all below, parents first. A shared unit is yielded
+        once, or with `repeated` at each of its paths."""
         seen: set[Unit] = set()
         coming = [(prefix, self)]
         while coming:
@@ -367,7 +369,7 @@ class Unit(Made):
         return {**self.parameters, **self.buffers}
 
     def arguments(self) -> Iterator[tuple[str, Argument]]:
-        """All that stands as an argument in the unit, but for its nodes, with what to call it."""
+        """Yields (description, argument) of all arguments in the unit, except those of nodes."""
         if self.call is not None:
             yield "the call", self.call.args
             if self.call.kwargs:
@@ -385,7 +387,7 @@ class Unit(Made):
             yield "a hook", self.hooked
 
     def rebuild(self, change: Callable[[Argument], Argument]) -> None:
-        """Put `change(leaf)` in place of each leaf of its arguments, but for starts and nodes."""
+        """Replaces each leaf of its arguments by `change(leaf)`, except in starts and nodes."""
         self.call = rebuild_argument(self.call, change)
         self.attributes = rebuild_argument(self.attributes, change)
         for weights in (self.parameters, self.buffers):
@@ -397,7 +399,8 @@ class Unit(Made):
         self.hooked = rebuild_argument(self.hooked, change)
 
     def at(self, path: str) -> "Unit":
-        """The unit at a path below. Raises GraphError, naming near ones, when there is none."""
+        """Returns the unit at a path below. Raises GraphError, with similar paths, if there is
+        none."""
         unit = self.find(path)
         if unit is None:
             near = did_you_mean(path, [p for p, _ in self.walk()])
@@ -405,38 +408,39 @@ class Unit(Made):
         return unit
 
     def find(self, path: str) -> "Unit | None":
-        """The unit at a path below; None where there is none."""
+        """Returns the unit at a path below; None if there is none."""
         unit: Unit | None = self
         for name in path.split(".") if path else ():
             unit = unit.children.get(name) if unit is not None else None
         return unit
 
     def innermost(self, path: str) -> "tuple[Unit, str]":
-        """The last unit on the way down a path, and what is left of the path there."""
+        """Returns the innermost unit on a path, and the rest of the path from there."""
         unit, names = self, path.split(".") if path else []
         while names and (child := unit.children.get(names[0])) is not None:
             unit, names = child, names[1:]
         return unit, ".".join(names)
 
     def path_to(self, unit: "Unit", inner: str = "") -> str:
-        """The path to a unit below, and on to what is at `inner` there; "?" for one elsewhere."""
+        """Returns the path to a unit below, extended by the path `inner` inside it; "?" if the unit
+        is not below."""
         path = next((path for path, below in self.walk() if below is unit), "?")
         return joined(path, inner)
 
     def shallow(self) -> "Unit":
-        """A copy with the same units below; functions are shared until they are asked for."""
+        """Returns a copy with the same children; functions are shared until they are edited."""
         twin = Unit(self.grade, self.cls, self.call)
         for name, value in vars(self).items():
             setattr(twin, name, value.copy() if type(value) in (dict, list) else value)
         twin.edits = [edit.moved({self: twin}) for edit in self.edits]
         twin._own = {}
-        for name, shared in self._own.items():  # someone may hold it, to change it in this unit
+        for name, shared in self._own.items():  # the caller of `edit` may still change it here
             if name in self.functions:
                 twin.functions[name], twin._own[name] = self.functions[name].clone(), shared
         return twin
 
     def copy(self, copies: "dict[Unit, Unit]") -> "Unit":
-        """A copy of this unit and all below."""
+        """Returns a deep copy."""
         if self in copies:
             return copies[self]
         twin = copies[self] = self.shallow()
@@ -451,22 +455,23 @@ class Unit(Made):
 
 
 def joined(*paths: str) -> str:
-    """Paths one below the other as one; an empty one is the place itself."""
+    """Joins paths; an empty path denotes the place itself."""
     return ".".join(filter(None, paths))
 
 
 def labels(unit: Unit) -> Sequence[str]:
-    """The labels a unit can be found by: those of its choices, or the name of a Placeholder."""
+    """Returns the labels by which a unit is found: those of its choices, or the name of a
+    Placeholder."""
     return tuple(unit.facts.get("labels", ()))
 
 
-# Containers of torch.nn that are made of units: the units are their children
+# Containers of torch.nn, whose arguments become children
 
 _MODULES = ("torch.nn", "torch.nn.modules.container")
 
 
 def contained(target: str, args: Sequence[Argument]) -> dict[str, Any] | None:
-    """The children that a constructor call gives to a container; None for any other call."""
+    """Returns the children that a constructor call adds to a container; None for any other call."""
     module, _, name = target.partition(":")
     if module not in _MODULES:
         return None

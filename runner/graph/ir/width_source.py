@@ -1,4 +1,4 @@
-"""Source: what sets a width."""
+"""Source: the number that determines a width."""
 
 from dataclasses import dataclass
 from typing import Literal, final
@@ -9,11 +9,12 @@ from runner.graph.ir.nested import Place
 @final
 @dataclass(frozen=True)
 class Source:
-    """What sets a width: a number that the constructor of a layer is given, a dimension of a
-    tensor that a unit holds, or a number among the arguments of a call.
+    """The number that determines a width: an argument of the constructor of a layer, a dimension of
+    a tensor of a unit, or an argument of a call.
 
-    `path` is that of the unit, `name` the tensor or the function, `place` where the number stands
-    (of a call behind the number of its node) or the dimension; `size` is what it is.
+    `path` is the path of the unit, `name` the tensor or function, `place` the dimension or the
+    place of the number among the arguments (for a call, preceded by the number of its node); `size`
+    is the current value.
     """
 
     kind: Literal["layer", "tensor", "number"]

@@ -1,6 +1,7 @@
 """Makes modules by a call of their constructor, and units of a graph anew by another one."""
 
 from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import nn
@@ -18,6 +19,14 @@ from runner.graph.transforms.merge_graphs import graft
 from runner.nn.recording.record import recording
 
 _KEPT = 256
+
+
+@final
+class _Conversions:
+    """The graphs of modules that were constructed for a graph or its copies, by their source."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Graph] = {}
 
 
 def made(call: Call, graph: Graph) -> Graph:
@@ -38,11 +47,12 @@ def made(call: Call, graph: Graph) -> Graph:
     if named:
         return convert(_built(text, alone), keep)
     key = text, locate(call.target), names
-    if key not in graph.converted:
-        if len(graph.converted) >= _KEPT:
-            graph.converted.clear()
-        graph.converted[key] = convert(_built(text, alone), keep)
-    return graph.converted[key]
+    known = graph.shared(_Conversions).known
+    if key not in known:
+        if len(known) >= _KEPT:
+            known.clear()
+        known[key] = convert(_built(text, alone), keep)
+    return known[key]
 
 
 def _kept_classes(graph: Graph) -> frozenset[str]:

@@ -152,7 +152,7 @@ WRONG = [
     (use_from_a_block, "not defined there"),
     (use_before, "not defined there"),
     (use_of_another_function, "not defined there"),
-    (a_user_that_is_gone, "stands nowhere"),
+    (a_user_that_is_gone, "is not in the function"),
     (a_value_that_forgot_its_user, "does not list it"),
     (a_user_that_does_not_use, "does not use it"),
     (an_output_in_the_middle, "last node"),
