@@ -3,7 +3,7 @@
 from typing import Any, final
 
 from runner.graph.ir.graph import Graph
-from runner.graph.transforms.bypass import pass_by, pass_from
+from runner.graph.transforms.bypass import bypass_between, bypass_unit
 from runner.mutators.selection import Match, Selective, check_switches
 
 
@@ -34,6 +34,6 @@ class Bypass(Selective):
         if not self.decide(self.bypass, match):
             return
         if self.to in ("", match.path):
-            pass_by(graph, match.path)
+            bypass_unit(graph, match.path)
         else:
-            pass_from(graph, match.path, self.to)
+            bypass_between(graph, match.path, self.to)

@@ -8,7 +8,7 @@ from runner.graph.interpreter.shape_propagation import EXAMPLES, propagate
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Spec, Value
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.call_sites import is_in_order, parent_of, sites, write_out
+from runner.graph.transforms.call_sites import is_in_order, parent_of, sites, write_forward
 
 Side = Literal["output", "input"]
 _PLANES = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "MaxPool", "AvgPool")
@@ -27,7 +27,7 @@ def specs_at(graph: Graph, paths: Sequence[str]) -> dict[CallIndex, dict[Side, S
     for path in paths:
         parent, _, _ = parent_of(twin, path)
         if is_in_order(parent):
-            write_out(parent)
+            write_forward(parent)
     calls = {path: sites(twin, twin.unit(path)) for path in paths}
     shapes = propagate(twin, Spec((EXAMPLES, *graph.example)))
     found: dict[CallIndex, dict[Side, Spec | None]] = {}

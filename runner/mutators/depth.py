@@ -8,10 +8,10 @@ from runner.graph.codegen.unit_forms import container
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit, joined
-from runner.graph.transforms.bypass import is_one, pass_node
+from runner.graph.transforms.bypass import bypass_call, is_one
 from runner.graph.transforms.call_sites import Site, is_in_order, is_used, sites
-from runner.graph.transforms.duplicate import repeat, repeat_call
-from runner.graph.transforms.insert_clones import calm_place, passes
+from runner.graph.transforms.duplicate import duplicate_call, duplicate_unit
+from runner.graph.transforms.insert_clones import isolate_unit, may_return_input
 from runner.mutators.channel_counts import specs_at
 from runner.mutators.selection import Match, Selective, check_listed
 
@@ -47,8 +47,8 @@ class Depth(Selective):
         depth = self.decide(self.depth, match)
         for name in blocks[depth:]:
             _drop(graph, match.path, name)
-        if blocks[depth:] and is_in_order(match.unit) and passes(graph, match.unit):
-            calm_place(graph, match.path)
+        if blocks[depth:] and is_in_order(match.unit) and may_return_input(graph, match.unit):
+            isolate_unit(graph, match.path)
         if depth > len(blocks):
             if not blocks:
                 raise GraphError(f"{match.path} ({match.unit.name}) has no block to be copied.")
@@ -69,7 +69,7 @@ def _drop(graph: Graph, stage: str, name: str) -> None:
     if not places and not is_in_order(graph.unit(stage)) and is_used(graph, unit):
         raise GraphError(f"{path} ({unit.name}) is no block of {stage}: code calls what it holds.")
     for site in places:
-        pass_node(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
+        bypass_call(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
     graph.remove(path)
 
 
@@ -95,7 +95,7 @@ def _add(graph: Graph, stage: str, last: str, count: int) -> None:
     calls = [(site, site.node) for site in places]
     for _ in range(count):
         name = _next(graph.unit(stage), before.rpartition(".")[2])
-        repeat(graph, before, name)
+        duplicate_unit(graph, before, name)
         calls = [(site, _call(site, node, name)) for site, node in calls]
         before = f"{stage}.{name}"
 
@@ -118,7 +118,7 @@ def _call(site: Site, node: Node, name: str) -> Node:
         )
     users = [*node.output.users]
     above = node.path.rpartition(".")[0]
-    twin = repeat_call(node, joined(above, name), node.output)
+    twin = duplicate_call(node, joined(above, name), node.output)
     for user in users:
         user.replace_input(node.output, twin.output)
     return twin

@@ -13,7 +13,7 @@ from runner.graph.ir.argument import Argument
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node, Value
 from runner.graph.ir.signature import signature
-from runner.graph.transforms.call_sites import behind
+from runner.graph.transforms.call_sites import later_nodes
 from runner.mutators.candidates import given_by, target_of
 
 
@@ -87,7 +87,7 @@ def replace_call(
 
 def _read_instead(node: Node, given: Value, new: Node) -> None:
     """Have what comes behind a node that changed a tensor read another one."""
-    later = [*behind(node)]
+    later = [*later_nodes(node)]
     for user in [*given.users]:
         if user in later:
             if not user.is_in(node.block):

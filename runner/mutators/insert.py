@@ -10,9 +10,9 @@ from runner.graph.ir.memory_effects import works_in_place
 from runner.graph.ir.node import Value
 from runner.graph.ir.unit import Unit, joined
 from runner.graph.transforms.call_sites import Site, is_in_order, parent_of, sites
-from runner.graph.transforms.duplicate import order_children
-from runner.graph.transforms.merge_graphs import graft
-from runner.graph.transforms.reconstruct import made
+from runner.graph.transforms.duplicate import place_child_after
+from runner.graph.transforms.merge_graphs import merge_graph
+from runner.graph.transforms.reconstruct import constructed
 from runner.mutators.candidates import call_of, check_candidate, snake
 from runner.mutators.channel_counts import Side, Spots
 from runner.mutators.selection import Match, Selective, check_listed
@@ -92,7 +92,7 @@ class Insert(Selective):
                 new.set_argument("inplace", False)
             return put(new)
 
-        graft(graph, made(call, graph), marked)
+        merge_graph(graph, constructed(call, graph), marked)
 
     def _in_order(self, graph: Graph, path: str, call: Call, found: Sequence[Site]) -> None:
         """Put a module among those that run in order, and into code that calls them one by one."""
@@ -101,9 +101,9 @@ class Insert(Selective):
         def put(new: Unit) -> str:
             child = _name(parent, name, call)
             parent.set_child(child, new)
-            order_children(parent, name, child)
+            place_child_after(parent, name, child)
             if self.where == "input":
-                order_children(parent, child, name)
+                place_child_after(parent, child, name)
             for site in found:
                 self._call_at(site, joined(site.node.path.rpartition(".")[0], child))
             return joined(above, child)

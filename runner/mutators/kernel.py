@@ -9,7 +9,7 @@ from runner.graph.ir.argument import Argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import argument, signature
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.reconstruct import remake
+from runner.graph.transforms.reconstruct import reconstruct_unit
 from runner.mutators.selection import Match, Selective, check_listed
 
 NAMED = 4  # so many modules without a kernel are named
@@ -52,7 +52,7 @@ class Kernel(Selective):
         new = self.decide(self.kernel, match)
         new = tuple(new) if isinstance(new, list | tuple) else new
         if _short(old) != _short(new):
-            remake(graph, path, changes(path, unit, old, new))
+            reconstruct_unit(graph, path, changes(path, unit, old, new))
 
 
 def _has_kernel(unit: Unit) -> bool:

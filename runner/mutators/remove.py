@@ -3,7 +3,7 @@
 from typing import Any, final
 
 from runner.graph.ir.graph import Graph
-from runner.graph.transforms.bypass import pass_by, pass_node
+from runner.graph.transforms.bypass import bypass_call, bypass_unit
 from runner.mutators.selection import Match, Selective, check_switches
 
 
@@ -28,9 +28,9 @@ class Remove(Selective):
         if not self.decide(self.remove, match):
             return
         if match.node is None:
-            pass_by(graph, match.path)
+            bypass_unit(graph, match.path)
         else:
             function = match.unit.edit(match.function)
             what = f"{match.label} ({match.node.line})"
             where = match.path or "the model's forward"
-            pass_node(graph, match.unit, function, match.node, what, where)
+            bypass_call(graph, match.unit, function, match.node, what, where)

@@ -8,9 +8,9 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import works_in_place
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.insert_clones import calm_place, keep_apart, passes
-from runner.graph.transforms.merge_graphs import graft
-from runner.graph.transforms.reconstruct import made
+from runner.graph.transforms.insert_clones import isolate_call, isolate_unit, may_return_input
+from runner.graph.transforms.merge_graphs import merge_graph
+from runner.graph.transforms.reconstruct import constructed
 from runner.mutators.candidates import arguments_of, call_of, check_candidate, given_by, target_of
 from runner.mutators.function_calls import check_function, function_of, name_of_call, replace_call
 from runner.mutators.selection import Match, Selective, check_listed
@@ -47,7 +47,7 @@ class Replace(Selective):
             if kwargs or name_of_call(match.node) != target.rpartition(":")[2]:
                 function = match.unit.edit(match.function)
                 new = replace_call(function, match.node, target, kwargs)
-                keep_apart(graph, match.unit, function, new)
+                isolate_call(graph, match.unit, function, new)
         elif not _is_the_same(match.unit, candidate):
             replace_unit(graph, match.path, candidate)
 
@@ -65,12 +65,12 @@ def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
         graph.replace(path, new)
         return path
 
-    passed, wrote = passes(graph, unit), works_in_place(unit)
-    graft(graph, made(call, graph), put)
+    passed, wrote = may_return_input(graph, unit), works_in_place(unit)
+    merge_graph(graph, constructed(call, graph), put)
     if works_in_place(graph.unit(path)) and not wrote:
         graph.unit(path).set_argument("inplace", False)  # others may read what it is given
-    if not passed and passes(graph, graph.unit(path)):
-        calm_place(graph, path)
+    if not passed and may_return_input(graph, graph.unit(path)):
+        isolate_unit(graph, path)
 
 
 def _is_the_same(unit: Unit, candidate: Any) -> bool:

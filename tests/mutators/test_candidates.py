@@ -11,7 +11,7 @@ from runner.errors import GraphError, Refused
 from runner.graph.ir.argument import Call, Ref
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.reconstruct import made
+from runner.graph.transforms.reconstruct import constructed
 from runner.mutators.candidates import call_of, snake
 from runner.mutators.insert import Insert
 
@@ -69,10 +69,10 @@ def test_making_draws_no_random_number_and_is_done_once_for_equal_calls():
     state = torch.random.get_rng_state()
     call = Call(f"{Norm.__module__}:Norm", (5,), {})
     graph = Graph(Unit.of("torch.nn:Identity"))
-    assert made(call, graph) is made(call, graph)
+    assert constructed(call, graph) is constructed(call, graph)
     assert torch.random.get_rng_state().equal(state)
     with pytest.raises(GraphError, match="Norm cannot be built: ValueError: too wide"):
-        made(Call(call.target, (500,), {}), graph)
+        constructed(Call(call.target, (500,), {}), graph)
 
 
 def test_a_constructor_that_raises_refuses_the_sample():

@@ -11,7 +11,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Numbers, Place, leaves, put
 from runner.graph.ir.node import Node, Value
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.reconstruct import remake
+from runner.graph.transforms.reconstruct import reconstruct_unit
 from runner.graph.transforms.resize_initializers import resized_weight
 
 
@@ -37,7 +37,7 @@ def _resize_layer(graph: Graph, path: str, new: Numbers) -> None:
     assert unit.call is not None
     known = numbers(unit.call)
     if any(known.get(place) != number for place, number in new.items()):
-        remake(graph, path, new_arguments(unit.call, new))
+        reconstruct_unit(graph, path, new_arguments(unit.call, new))
 
 
 def _resize_tensor(graph: Graph, unit: Unit, name: str, dim: int, size: int) -> None:

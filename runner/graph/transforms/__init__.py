@@ -1,4 +1,4 @@
-"""Transforms: mutations of a graph, resolution of choices, alias analysis.
+"""Transforms of graphs: mutations, resolution of choices, alias analysis.
 
 Imports neither channel propagation nor weight transfer.
 """

@@ -1,8 +1,8 @@
-"""Alias analysis: which values of a model may share memory, and what changes it in place.
+"""Alias analysis: which values of a model may share memory, and which are modified in place.
 
-Points are values of functions, and the inputs and outputs of units that others run. An edge leads
-from a point to one that may be the same tensor, a view of it, or a container of it. The analysis
-looks at no order of execution (`call_graph` does), and code that was not read may do anything.
+Points are values of functions, and inputs and outputs of units that opaque code runs. An edge leads
+from a point to one that may be the same tensor, a view of it, or a container of it. The analysis is
+flow-insensitive (`call_graph` knows the order of execution); opaque code may do anything.
 """
 
 from collections import defaultdict
@@ -33,8 +33,8 @@ Point = tuple[Hashable, Hashable]  # (owner, value), (unit, "in"), (unit, "out")
 @final
 @dataclass(frozen=True, eq=False)
 class Write:
-    """A place that changes a tensor in place; `unit` is the module that does it, where telling it
-    `inplace=False` would end that."""
+    """A place that modifies a tensor in place. `unit` is the module that does so, if it would not
+    with `inplace=False`."""
 
     place: ProgramPoint
     unit: Unit | None = None
@@ -42,7 +42,7 @@ class Write:
 
 @final
 class Aliases:
-    """The points of a graph, and how they hang together; to be built anew after any change."""
+    """The points of a graph and their edges; outdated after any change of the graph."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -65,17 +65,17 @@ class Aliases:
         without: Iterable[Point] = (),
         through_units: bool = True,
     ) -> dict[Point, None]:
-        """All points that may hold the memory of one of `starts`, and these, but for those only
-        reached through the points in `without` or, with `through_units` false, through units that
-        work in place."""
+        """Returns all points that may hold memory of one of `starts`, including these. Points
+        reachable only through those in `without`, or with `through_units` false through units that
+        work in place, are left out."""
         edges = self._derived if through_units else self._derived_in_code
         return _closed(starts, edges, set(without))
 
     def sharing(
         self, starts: Iterable[Point], *, without: Iterable[Point] = ()
     ) -> dict[Point, None]:
-        """All points whose memory may be that of one of `starts`: what these are derived from, and
-        all that is derived from that."""
+        """Returns all points that may share memory with one of `starts`: what these are derived
+        from, and everything derived from that."""
         skipped = set(without)
         return _closed(_closed(starts, self._sources, skipped), self._derived, skipped)
 
@@ -106,7 +106,7 @@ class Aliases:
         self._edge(last, (unit, "out"))
 
     def _unread(self, unit: Unit) -> None:
-        """A unit whose forward was not read: it may give anything to any child."""
+        """Adds an opaque unit with children: it may pass anything to any child."""
         self.writes[unit, "in"].append(Write((unit, None)))
         self._edge((unit, "in"), (unit, "out"))
         for child in unit.children.values():
@@ -117,7 +117,7 @@ class Aliases:
     def _basic(
         self, unit: Unit, given: list[Point], made: list[Point], place: ProgramPoint
     ) -> None:
-        """A run of a unit that is not looked into."""
+        """Adds a call of an opaque unit."""
         if works_in_place(unit):
             for point in given[:1]:
                 self.writes[point].append(Write(place, unit))
@@ -176,7 +176,7 @@ class Aliases:
             self._edges(points, [(owner, inside), (owner, output)])
 
     def _call(self, owner: Unit, node: Node, given: list[Point], made: list[Point]) -> None:
-        """A call of a unit; of a part of what is not looked into, nothing is known."""
+        """Adds a call of a unit; nothing is known about parts of an opaque unit."""
         unit = owner.find(node.path)
         if unit is None:
             self._unknown((owner, node), given, made)
@@ -195,14 +195,14 @@ class Aliases:
             self._edges([(unit, "out")], made)
 
     def _into(self, unit: Owner, function: Function, owner: Owner, node: Node) -> None:
-        """What a node gives to the parameters of a function."""
+        """Adds edges from the arguments of a node to the parameters of the function it calls."""
         names = [parameter.name for parameter in function.parameters]
         given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
         for name, value in zip(names, function.inputs, strict=True):
             self._edges(self._points(owner, given.get(name)), [(unit, value)])
 
     def _computed(self, owner: Owner, node: Node, given: list[Point], made: list[Point]) -> None:
-        """A call of a function or method."""
+        """Adds a call of a function or method."""
         if node.target[:1] == ":":
             function = self.graph.functions.get(node.target[1:])
             if function is not None:
@@ -246,12 +246,12 @@ class Aliases:
 
 
 def returned(owner: Owner, name: str) -> Point:
-    """What a function returns."""
+    """Returns the point of the return value of a function."""
     return owner, f"{name}()"
 
 
 def _attribute(owner: Unit, path: str) -> list[Point]:
-    """An attribute below a unit that code sets, or reads."""
+    """Returns the point of an attribute below a unit."""
     above, _, name = path.rpartition(".")
     unit = owner.find(above)
     return [] if unit is None else [(unit, f".{name}")]
@@ -260,7 +260,7 @@ def _attribute(owner: Unit, path: str) -> list[Point]:
 def _closed(
     starts: Iterable[Point], edges: Mapping[Point, list[Point]], without: set[Point]
 ) -> dict[Point, None]:
-    """The points that can be reached, in the order in which they are."""
+    """Returns the reachable points in the order of discovery."""
     found = dict.fromkeys(starts)
     waiting = [*found]
     while waiting:

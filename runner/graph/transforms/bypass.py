@@ -1,4 +1,4 @@
-"""Takes units out of the flow: what they are given goes on in place of what they would give."""
+"""Bypasses units: their inputs replace their outputs."""
 
 from collections.abc import Sequence
 
@@ -18,26 +18,26 @@ from runner.graph.transforms.call_sites import (
     reads,
     sites,
 )
-from runner.graph.transforms.insert_clones import calm_place, handed_on
+from runner.graph.transforms.insert_clones import forwarded_value, isolate_unit
 
 
-def pass_by(graph: Graph, path: str) -> None:
-    """Have the calls of a unit give what they are given, and take the unit out.
+def bypass_unit(graph: Graph, path: str) -> None:
+    """Replaces the outputs of all calls of a unit by its inputs, and removes the unit.
 
-    An identity stands in its place where others count on one: in a Sequential, and in code that
-    cannot be seen. Raises GraphError for a call that is given less than it gives.
+    An identity takes its place where the unit is still needed: in a Sequential, and below opaque
+    code. Raises GraphError if a call has fewer inputs than outputs.
     """
     unit = graph.unit(path)
     for site in sites(graph, unit):
-        pass_node(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
-    take_out(graph, path)
+        bypass_call(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
+    remove_uncalled(graph, path)
 
 
-def pass_node(
+def bypass_call(
     graph: Graph, owner: Unit, function: Function, node: Node, what: str, where: object
 ) -> None:
-    """Put what a call in the code of a unit is given wherever its result is used, and erase the
-    call. A result that is taken apart is as many arguments, in their order."""
+    """Replaces all uses of the result of a call by its arguments, and erases the call. A result
+    that is unpacked is replaced by as many arguments, in order."""
     given = [*node.args, *node.kwargs.values()]
     apart = [user for user in node.users if user.op == "unpack"]
     counts = {len(user.outputs) for user in apart} or {len(node.outputs)}
@@ -52,7 +52,7 @@ def pass_node(
     was_shared = always_gives(owner, node)
     for value, other in zip(values, [*given[: max(count, 1)]] * len(values), strict=False):
         assert isinstance(other, Value)
-        kept = other if was_shared else handed_on(graph, owner, function, node, value, other)
+        kept = other if was_shared else forwarded_value(graph, owner, function, node, value, other)
         value.replace_all_uses_with(kept)
     for user in apart:
         function.erase_node(user)
@@ -60,7 +60,7 @@ def pass_node(
 
 
 def is_one(given: Argument) -> bool:
-    """Whether an argument is a single value, as far as the code says."""
+    """Returns whether an argument is a single value, as far as the code shows."""
     made = given.node if isinstance(given, Value) else None
     return isinstance(given, Value) and (made is None or made.op not in ("list", "dict"))
 
@@ -69,13 +69,14 @@ def _counted(given: Sequence[Argument]) -> str:
     return "a list, or none" if not given or not is_one(given[0]) else f"{len(given)} values"
 
 
-def take_out(graph: Graph, path: str) -> None:
-    """Remove a unit that is called no more; one that others count on becomes an identity."""
+def remove_uncalled(graph: Graph, path: str) -> None:
+    """Removes a unit that is no longer called, or replaces it by an identity where one is
+    needed."""
     parent, above, _ = parent_of(graph, path)
     unit = graph.unit(path)
     read = reads(graph, unit)
     if read and "Dropout" in unit.name:
-        unit.set_argument("p", 0.0)  # attention reads it, and does by itself what it says
+        unit.set_argument("p", 0.0)  # attention reads it, and applies dropout by itself
     elif read:
         raise GraphError(f"{path} ({unit.name}) cannot be taken out: code reads {read[0]!r} there.")
     elif has_code(graph, above) and not is_in_order(parent) and not is_used(graph, unit):
@@ -84,13 +85,14 @@ def take_out(graph: Graph, path: str) -> None:
         was_shared = unit_shares(unit) == "always"
         graph.replace(path, Unit.of("torch.nn:Identity"))
         if not was_shared:
-            calm_place(graph, path)
+            isolate_unit(graph, path)
 
 
-def pass_from(graph: Graph, start: str, end: str) -> None:
-    """Have what goes into one unit come out of another one behind it; what was between is gone.
+def bypass_between(graph: Graph, start: str, end: str) -> None:
+    """Connects the input of unit `start` to the users of unit `end`, and removes everything
+    between.
 
-    Raises GraphError unless both are called in the same blocks of code, or stand in one Sequential.
+    Raises GraphError unless both are called in the same blocks of code, or are in one Sequential.
     """
     parent, _, _ = parent_of(graph, start)
     ones, others = (sites(graph, graph.unit(path)) for path in (start, end))
@@ -103,11 +105,11 @@ def pass_from(graph: Graph, start: str, end: str) -> None:
     if is_in_order(parent):
         for path in _between(graph, start, end):
             graph.replace(path, Unit.of("torch.nn:Identity"))
-        calm_place(graph, end)
+        isolate_unit(graph, end)
 
 
 def _between(graph: Graph, start: str, end: str) -> list[str]:
-    """The paths from one child of a Sequential to another one."""
+    """Returns the paths from one child of a Sequential to another, both included."""
     parent, above, first = parent_of(graph, start)
     other, _, last = parent_of(graph, end)
     names = [*parent.children]
@@ -121,7 +123,8 @@ def _between(graph: Graph, start: str, end: str) -> list[str]:
 
 
 def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
-    """Give what the first node is given for what the other one gives; erase what only they need."""
+    """Replaces the output of the second node by the input of the first, and erases nodes that only
+    contributed to it."""
     if len(other.node.outputs) > 1 or not is_one(one.given):
         raise GraphError(f"{other}: what is passed by must take one value, and give one.")
     block = one.node.block
@@ -135,7 +138,7 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
     if other.node not in chain:
         raise GraphError(f"In {other}, what is called there gets nothing from {one.node.path}.")
     for value in other.node.outputs:
-        given = handed_on(graph, one.owner, one.function, one.node, value, one.given)
+        given = forwarded_value(graph, one.owner, one.function, one.node, value, one.given)
         value.replace_all_uses_with(given)
     called = []
     for node in reversed(chain):
@@ -149,4 +152,4 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
 def _drop_unused(graph: Graph, path: str, owner: Unit) -> None:
     unit = graph.unit(path)
     if unit is not owner and not is_used(graph, unit):
-        take_out(graph, path)
+        remove_uncalled(graph, path)

@@ -1,4 +1,4 @@
-"""The call graph: which code calls a unit, which units hold it, and what may run after what."""
+"""The call graph: callers and parents of units, and what may be executed after what."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -7,10 +7,10 @@ from typing import Any, final
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.call_sites import behind, is_in_order
+from runner.graph.transforms.call_sites import is_in_order, later_nodes
 
-Owner = Unit | None  # whose code a function is; None for the graph's own functions
-ProgramPoint = tuple[Owner, Node | None]  # a node in the code of a unit, or a unit that others run
+Owner = Unit | None  # the unit of a function; None for free functions
+ProgramPoint = tuple[Owner, Node | None]  # a node of a unit's code, or an opaque run of a unit
 
 
 @final
@@ -23,26 +23,26 @@ class CallGraph:
         self.parents: dict[Unit, list[Unit]] = defaultdict(list)
 
     def add_children(self, unit: Unit) -> None:
-        """Notes a unit as the parent of its children."""
+        """Records a unit as the parent of its children."""
         for child in unit.children.values():
             if child is not None:
                 self.parents[child].append(unit)
 
     def add_call(self, unit: Unit, owner: Unit, node: Node) -> None:
-        """Notes a call of a unit by a node in the code of another one."""
+        """Records a call of a unit by a node in the code of another."""
         self.calls[unit].append((owner, function_of(node), node))
 
     def runs_after(self, place: ProgramPoint) -> set[ProgramPoint]:
-        """All places that may be executed after one was."""
+        """Returns all places that may be executed after a given one."""
         return _After(self).of(place)
 
     def runs_in(self, unit: Unit) -> set[ProgramPoint]:
-        """All places that are executed when a unit is called."""
+        """Returns all places that are executed when a unit is called."""
         return _After(self).within(unit)
 
     def runs_its_children(self, unit: Unit) -> bool:
-        """Whether no code that can be seen calls the children of a unit, so that a call of the
-        unit itself runs them. Code above a Sequential may call them one by one instead."""
+        """Returns whether no visible code calls the children of a unit, so that a call of the unit
+        itself runs them. Code above a Sequential may call its children one by one instead."""
         if not is_in_order(unit):
             return unit.grade == "shell"
         above = self.parents[unit]
@@ -53,39 +53,41 @@ class CallGraph:
 
 @final
 class _After:
-    """Collects what may run after a place: later nodes, what these call, and so on upwards."""
+    """Collects what may be executed after a place: later nodes, what they call, then what follows
+    the callers."""
 
     def __init__(self, graph: CallGraph) -> None:
         self._graph = graph
         self._found: set[ProgramPoint] = set()
-        self._whole: set[tuple[Owner, str]] = set()  # functions that run as a whole
+        self._whole: set[tuple[Owner, str]] = set()  # functions that are executed entirely
         self._left: set[tuple[Owner, Any]] = set()
 
     def of(self, place: ProgramPoint) -> set[ProgramPoint]:
         unit, node = place
         if node is not None:
-            self._behind(unit, node)
+            self._after_node(unit, node)
         elif unit is not None:
-            self._behind_unit(unit)
+            self._after_unit(unit)
         return self._found
 
     def within(self, unit: Unit) -> set[ProgramPoint]:
         self._unit(unit)
         return self._found
 
-    def _behind(self, owner: Owner, node: Node) -> None:
-        """What runs after a node of a unit's code."""
-        for later in (*behind(node), *_in_loops(node)):
+    def _after_node(self, owner: Owner, node: Node) -> None:
+        """Collects what may be executed after a node of the code of a unit."""
+        for later in (*later_nodes(node), *_in_loops(node)):
             self._node(owner, later)
         function = function_of(node)
         if owner is not None and (owner, function) not in self._left:
             self._left.add((owner, function))
-            self._behind_calls(owner, function.name)
+            self._after_calls(owner, function.name)
             if function.name == "forward":
-                self._behind_unit(owner)
+                self._after_unit(owner)
 
-    def _behind_unit(self, unit: Unit) -> None:
-        """What runs after a unit that others run: a Sequential, or code that was not read."""
+    def _after_unit(self, unit: Unit) -> None:
+        """Collects what may be executed after a unit that is run by a Sequential or by opaque
+        code."""
         if (unit, None) in self._left:
             return
         self._left.add((unit, None))
@@ -98,13 +100,13 @@ class _After:
                 continue
             else:
                 self._unit(parent)
-            self._behind_calls(parent, "forward")
-            self._behind_unit(parent)
+            self._after_calls(parent, "forward")
+            self._after_unit(parent)
 
-    def _behind_calls(self, unit: Unit, name: str) -> None:
+    def _after_calls(self, unit: Unit, name: str) -> None:
         for owner, _, node in self._graph.calls.get(unit, ()):
             if node.method == name:
-                self._behind(owner, node)
+                self._after_node(owner, node)
 
     def _node(self, owner: Owner, node: Node) -> None:
         if (owner, node) in self._found:
@@ -117,7 +119,7 @@ class _After:
             self._function(None, own)
 
     def _unit(self, unit: Unit | None, name: str = "forward") -> None:
-        """All that runs in a unit."""
+        """Collects everything that is executed in a unit."""
         if unit is None or (unit, name) in self._whole:
             return
         self._whole.add((unit, name))
@@ -134,7 +136,7 @@ class _After:
 
 
 def _in_loops(node: Node) -> Iterator[Node]:
-    """The nodes of all loops that a node is in: they may run again."""
+    """Yields the nodes of all loops around a node, which may be executed again."""
     above = node.block.owner
     while isinstance(above, Node):
         if above.op == "loop":
@@ -143,7 +145,7 @@ def _in_loops(node: Node) -> Iterator[Node]:
 
 
 def function_of(node: Node) -> Function:
-    """The function that a node is in."""
+    """Returns the function that contains a node."""
     owner: Any = node.block.owner
     while not isinstance(owner, Function):
         owner = owner.block.owner

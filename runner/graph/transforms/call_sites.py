@@ -1,4 +1,4 @@
-"""Where a unit is called: the nodes that do it, in the code of the units above."""
+"""Call sites of units: the nodes that call a unit, in the code of its ancestors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from runner.graph.ir.unit import Unit
 @final
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A node that calls a unit, in a function of another one."""
+    """A node that calls a unit, in a function of another unit."""
 
-    path: str  # of the unit that has the function
+    path: str  # of the owner
     owner: Unit
     function: Function
     node: Node
 
     @property
     def given(self) -> Argument:
-        """What the unit is called with: the first argument. Raises GraphError for none."""
+        """The first argument of the call. Raises GraphError if there is none."""
         arguments = (*self.node.args, *self.node.kwargs.values())
         if not arguments:
             raise GraphError(f"{self} calls it without an argument.")
         return arguments[0]
 
     def give(self, value: Value) -> None:
-        """Call the unit with another first argument."""
+        """Replaces the first argument of the call."""
         if self.node.args:
             self.node.args = (value, *self.node.args[1:])
         else:
@@ -47,8 +47,8 @@ Pair = tuple[Site, Site]
 
 
 def sites(graph: Graph, unit: Unit) -> list[Site]:
-    """All nodes that call a unit, in program order, to be read and changed; looking changes
-    nothing. Raises GraphError where another method than its forward is called."""
+    """Returns all nodes that call a unit, in program order. They may be changed; inspecting them
+    does not count as a change. Raises GraphError if a method other than forward is called."""
     names = {name for _, above in graph.units() for name, child in above.children.items()
              if child is unit}  # fmt: skip
     found = []
@@ -70,7 +70,7 @@ def _calls(owner: Unit, node: Node, unit: Unit, names: set[str]) -> bool:
 
 
 def _reached(owner: Unit, path: str) -> list[Unit]:
-    """The units on the way down a path, as far as it leads through units."""
+    """Returns the units along a path, as far as it leads through units."""
     here: Unit | None = owner
     found = []
     for name in path.split(".") if path else ():
@@ -82,24 +82,26 @@ def _reached(owner: Unit, path: str) -> list[Unit]:
 
 
 def parent_of(graph: Graph, path: str) -> tuple[Unit, str, str]:
-    """The unit above a path, its path, and the name that the unit at the path has there."""
+    """Returns the parent of the unit at a path, the path of the parent, and the name of the unit
+    there."""
     above, _, name = path.rpartition(".")
     return graph.unit(above), above, name
 
 
 def is_in_order(unit: Unit) -> bool:
-    """Whether a unit has no code but that of nn.Sequential: its children, one after another."""
+    """Returns whether a unit has no code except that of nn.Sequential, which runs its children in
+    order."""
     return unit.grade == "graph" and not unit.functions and runs_in_order(unit.cls)
 
 
 def has_code(graph: Graph, path: str) -> bool:
-    """Whether all code that calls the children of the unit at a path can be seen and changed."""
+    """Returns whether all code that calls the children of the unit at a path is visible."""
     units = [*graph.above(path), graph.unit(path)]
     return all(unit.grade == "graph" and not unit.inherits for unit in units)
 
 
 def is_used(graph: Graph, unit: Unit) -> bool:
-    """Whether code anywhere calls a unit, or one below it, or reads anything there."""
+    """Returns whether any code calls a unit or a unit below it, or reads an attribute there."""
     return any(
         unit in _reached(owner, node.path)
         for _, owner, function in graph.methods()
@@ -109,7 +111,8 @@ def is_used(graph: Graph, unit: Unit) -> bool:
 
 
 def reads(graph: Graph, unit: Unit) -> list[str]:
-    """What code reads of a unit, or calls inside of it: paths as the code has them."""
+    """Returns the paths, as written in the code, at which code reads a unit or calls a unit inside
+    it."""
     return [
         node.path
         for _, owner, function in graph.methods()
@@ -120,9 +123,8 @@ def reads(graph: Graph, unit: Unit) -> list[str]:
     ]
 
 
-def write_out(unit: Unit) -> None:
-    """Give a unit that runs its children in order a forward of its own, which does the same and
-    can be changed."""
+def write_forward(unit: Unit) -> None:
+    """Adds an explicit forward to a unit that runs its children in order."""
     forward = Function("forward", [Parameter("input", annotation="torch.Tensor")])
     value = forward.inputs[0]
     for name, child in unit.children.items():
@@ -134,8 +136,8 @@ def write_out(unit: Unit) -> None:
 
 
 def runs_its_children(graph: Graph, path: str) -> bool:
-    """Whether the unit at a path runs its children in order, and anything calls it; it may be that
-    code above calls them one by one."""
+    """Returns whether the unit at a path runs its children in order when it is called. Code above
+    may call them one by one instead."""
     unit = graph.unit(path)
     if not is_in_order(unit) or not path:
         return is_in_order(unit)
@@ -144,12 +146,12 @@ def runs_its_children(graph: Graph, path: str) -> bool:
     return is_hidden or bool(sites(graph, unit))
 
 
-def opened_sites(graph: Graph, path: str) -> list[Site]:
-    """The sites of the unit at a path; where it is one of several that run in order, those are
-    written out for it. Raises GraphError when nothing can be seen that calls it."""
+def explicit_sites(graph: Graph, path: str) -> list[Site]:
+    """Returns the call sites of the unit at a path; a Sequential that runs it gets an explicit
+    forward. Raises GraphError if no visible code calls it."""
     parent, above, _ = parent_of(graph, path)
     if runs_its_children(graph, above):
-        write_out(parent)
+        write_forward(parent)
     found = sites(graph, graph.unit(path))
     if not found:
         raise GraphError(
@@ -160,15 +162,15 @@ def opened_sites(graph: Graph, path: str) -> list[Site]:
 
 
 def paired(ones: Sequence[Site], others: Sequence[Site], start: str, end: str) -> list[Pair]:
-    """The calls of two units, those in one block together. Raises GraphError unless each call of
-    the one stands in a block with, and before, a call of the other."""
+    """Pairs the calls of two units by block. Raises GraphError unless each call of the first is
+    followed by exactly one call of the second in the same block."""
     pairs = []
     for one in ones:
         nodes = one.node.block.nodes
         ends = [other for other in others if other.node.block is one.node.block]
         if len(ends) != 1 or nodes.index(one.node) > nodes.index(ends[0].node):
             raise GraphError(
-                f"{start} is called in {one}; behind that, {end} must be called once, in the same "
+                f"{start} is called in {one}; after that, {end} must be called once, in the same "
                 f"function or Sequential, and in the same branch. It is called in "
                 f"{', '.join(map(str, others)) or 'no code that can be changed'}."
             )
@@ -178,10 +180,10 @@ def paired(ones: Sequence[Site], others: Sequence[Site], start: str, end: str) -
     return pairs
 
 
-def behind(node: Node) -> Iterator[Node]:
-    """All nodes of its function that come later, in program order, those in its block first."""
+def later_nodes(node: Node) -> Iterator[Node]:
+    """Yields all later nodes of the function in program order, those of the same block first."""
     block = node.block
     yield from (inner for later in block.nodes[block.nodes.index(node) + 1 :]
                 for inner in later.walk())  # fmt: skip
     if isinstance(block.owner, Node):
-        yield from behind(block.owner)
+        yield from later_nodes(block.owner)

@@ -1,4 +1,4 @@
-"""Repeats a unit: a copy beside it, with all that the model does to the first one."""
+"""Duplicates a unit, with its initialization."""
 
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.graph import Graph, moved_ties
@@ -7,18 +7,19 @@ from runner.graph.ir.unit import Start, Unit
 from runner.graph.transforms.call_sites import parent_of
 
 
-def repeat(graph: Graph, path: str, name: str) -> Unit:
-    """Put a copy of a unit behind it, under another name; gives the copy.
+def duplicate_unit(graph: Graph, path: str, name: str) -> Unit:
+    """Inserts a copy of a unit after it, under another name, and returns the copy.
 
-    It starts as the first one does: calls of units above that fill its weights, and attributes they
-    set, are repeated. A parameter tied to one outside is so in the copy. No code calls it yet.
+    References by ancestors are duplicated: calls that initialize its weights, and edits of its
+    attributes. A parameter that is tied to one outside is tied in the copy, too. No code calls the
+    copy yet.
     """
     unit = graph.unit(path)
     parent, _, old = parent_of(graph, path)
     copies: dict[Unit, Unit] = {}
     twin = unit.copy(copies)
     parent.set_child(name, twin)
-    order_children(parent, old, name)
+    place_child_after(parent, old, name)
     for above in graph.above(path):
         _repeat_references(above, copies)
     inside = [tie for tie in graph.tied if tie[0][0] in copies]
@@ -26,8 +27,8 @@ def repeat(graph: Graph, path: str, name: str) -> Unit:
     return twin
 
 
-def order_children(parent: Unit, before: str, name: str) -> None:
-    """Put a child right behind another one."""
+def place_child_after(parent: Unit, before: str, name: str) -> None:
+    """Moves a child directly after another one."""
     child = parent.children.pop(name)
     items = [*parent.children.items()]
     parent.children.clear()
@@ -39,16 +40,17 @@ def order_children(parent: Unit, before: str, name: str) -> None:
 
 
 def _repeat_references(above: Unit, copies: dict[Unit, Unit]) -> None:
-    """Do to copies what a unit above does to the units they are copies of."""
+    """Duplicates the starts and edits of an ancestor that refer to units which were copied."""
     starts: list[Start] = []
-    for start in above.starts:  # each right after that of the original
+    for start in above.starts:  # each directly after the original
         starts += [start, start.moved(copies)] if start.unit in copies else [start]
     above.starts = starts
     above.edits += [edit.moved(copies) for edit in above.edits if edit.unit in copies]
 
 
-def repeat_call(node: Node, path: str, given: Argument) -> Node:
-    """A copy of a call, right behind it, of another unit, and with another first argument."""
+def duplicate_call(node: Node, path: str, given: Argument) -> Node:
+    """Inserts a copy of a call after it, of another unit and with another first argument; returns
+    it."""
     args, kwargs = (given, *node.args[1:]), {**node.kwargs}
     if not node.args:
         args, kwargs = (), {**kwargs, next(iter(kwargs)): given}

@@ -1,4 +1,4 @@
-"""InputChoices that are decided: they have no weights, so their calls become what they do."""
+"""Inlines resolved InputChoices: since they have no weights, their calls become operations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from runner.nn.expression import Ask
 
 
 def input_choice(unit: Unit, ask: Ask) -> Unit:
-    """A unit that picks and reduces; calls of it are later replaced by what it does."""
+    """Returns a unit that selects and reduces its inputs; its calls are inlined later."""
     facts = unit.facts
     chosen = ask(facts["choice"]) if facts["choice"] is not None else facts["chosen"]
     decided = Unit("graph", unit.cls)
@@ -25,7 +25,7 @@ def input_choice(unit: Unit, ask: Ask) -> Unit:
 
 
 def reduce_inputs(function: Function, picked: Sequence[Argument], reduction: str) -> Argument:
-    """Nodes that join the chosen inputs of an InputChoice."""
+    """Creates the nodes that reduce the selected inputs of an InputChoice; returns the result."""
     if reduction == "none":
         return [*picked]
     if len(picked) < 2:
@@ -41,7 +41,7 @@ def reduce_inputs(function: Function, picked: Sequence[Argument], reduction: str
 
 
 def inline_inputs(graph: Graph) -> None:
-    """Replace calls of decided InputChoices by the operations they stand for."""
+    """Replaces calls of resolved InputChoices by their operations."""
     picks = {unit for _, unit in graph.root.walk() if _is_pick(unit)}
     if not picks:
         return
@@ -62,12 +62,12 @@ def _is_pick(unit: Unit) -> bool:
 
 
 def _picked(unit: Unit, node: Node) -> Unit | None:
-    """The unit that a node calls, if it is one below."""
+    """Returns the unit below that a node calls, if any."""
     return unit.find(node.path) if node.op == "call_module" and node.path else None
 
 
 def _inline(function: Function, node: Node, pick: Unit) -> None:
-    """Put the operations of an InputChoice in the place of a call of it."""
+    """Replaces a call of an InputChoice by its operations."""
     given = node.args[0] if node.args else next(iter(node.kwargs.values()))
     with function.inserting_before(node):
         picked = [*_items(function, given, pick.facts["chosen"])]
@@ -83,10 +83,10 @@ def _inline(function: Function, node: Node, pick: Unit) -> None:
 
 
 def _items(function: Function, given: Argument, chosen: Sequence[int]) -> Iterator[Argument]:
-    """Some elements of a list: themselves where they are known, else by their index."""
+    """Yields elements of a list: the elements themselves if known, otherwise `list[i]`."""
     source = given.node if isinstance(given, Value) else None
     if source is not None and source.op == "list" and len(source.users) == 1:
-        given = [*source.args]  # nobody else has the list, so it is as it was made
+        given = [*source.args]  # the list has no other users, so it is unmodified
     for i in chosen:
         if isinstance(given, list | tuple):
             yield given[i]
@@ -95,9 +95,9 @@ def _items(function: Function, given: Argument, chosen: Sequence[int]) -> Iterat
 
 
 def _drop_unused(unit: Unit, picks: set[Unit]) -> None:
-    """Remove decided InputChoices that nothing calls; others stay as small modules."""
+    """Removes resolved InputChoices, except from containers and shells."""
     if unit.cls.module == "torch.nn" or unit.grade == "shell":
-        return  # a container's children keep their places, a shell's forward calls what it will
+        return  # positions in a container matter; a shell may call them
     for name, child in [*unit.children.items()]:
         if child in picks:
             del unit.children[name]

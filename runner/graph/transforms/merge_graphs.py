@@ -1,4 +1,4 @@
-"""Puts one graph into another: its units, and the functions and tensors that they need."""
+"""Merges one graph into another: its units, functions, tensors and ties."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +12,14 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit, joined
 
-Renames = dict[str, str]  # as they were, and as they are now, where that differs
+Renames = dict[str, str]  # old name -> new name
 
 
-def graft(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
-    """Put a copy of another graph below this one; `put` is given its root, places it, and says
-    under which path. Gives that path.
+def merge_graph(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
+    """Merges a copy of another graph into this one. `put` is called with its root, inserts it, and
+    returns its path, which this function returns, too.
 
-    Functions and tensors of a name that stands for something else here get another one.
+    Functions and tensors whose names are taken by different ones are renamed.
     """
     copy = made.copy()
     tensors = _new_names(graph.tensors, copy.tensors, torch.equal)
@@ -37,7 +37,7 @@ def graft(graph: Graph, made: Graph, put: Callable[[Unit], str]) -> str:
 
 
 def _new_names(here: dict[str, Any], there: dict[str, Any], same: Callable[..., bool]) -> Renames:
-    """New names for what stands there under a name that is something else here."""
+    """Returns new names for things whose names are taken by different ones."""
     names: Renames = {}
     for name, thing in there.items():
         if name in here and not same(here[name], thing):
@@ -78,13 +78,13 @@ def _rename_tensors(graph: Graph, names: Renames) -> None:
 
 
 def _functions(graph: Graph, wanted: Callable[[Function], bool]) -> list[Function]:
-    """All functions that are wanted, of the graph and of its units, to be changed."""
+    """Returns all functions of the graph and of its units that match, to be changed."""
     found = [function for function in graph.functions.values() if wanted(function)]
     for _, unit in graph.units():
         changed, mutated = unit.changed, unit.mutated
         names = [name for name, function in unit.functions.items() if wanted(function)]
         found += [unit.edit(name) for name in names]
         if names:
-            unit.share()  # a name is no change of what is done
+            unit.share()  # renaming does not change semantics
         unit.mark(changed=changed, mutated=mutated)
     return found

@@ -1,4 +1,4 @@
-"""Mutator: a change of a model's graph that leaves something to be decided."""
+"""Mutator: changes the graph of a model, and asks for choices."""
 
 import inspect
 import traceback
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Mutator(ABC):
-    """Changes a graph, and asks for what it leaves open.
+    """Changes a graph, and asks for the choices that it leaves.
 
         class Activation(Mutator):
             def mutate(self, graph):
@@ -26,36 +26,36 @@ class Mutator(ABC):
                     name = self.choice(["ReLU", "GELU", "SiLU"], label=f"activation/{path}")
                     graph.replace(path, Unit.of(f"torch.nn:{name}"))
 
-    `mutate` runs on a fresh copy of the model's graph for every sample; the inline choices of the
-    model are decided by then, and the mutators listed before this one are done. It must do the
-    same for the same answers. With a GraphError it says that the mutation does not fit: the
-    sample is refused, and another one is drawn. So it is after any other exception, with the line
-    that raised it.
+    `mutate` runs on a fresh copy of the model's graph for every sample, after the inline choices of
+    the model were resolved and the mutators listed before this one ran. It must be deterministic
+    given the answers. If it raises GraphError, the mutation does not apply: the sample is refused,
+    and another one is drawn. The same holds for any other exception, which is reported with the
+    line that raised it.
     """
 
     _asking: "Asking | None" = None
-    tie: bool = False  # whether one choice is for all places it works at
+    tie: bool = False  # whether one choice applies to all its places
 
     @abstractmethod
     def mutate(self, graph: Graph) -> None:
-        """Change the graph in place."""
+        """Changes the graph in place."""
 
     def places(self, graph: Graph) -> Sequence[str] | None:
-        """The paths where it would change a graph, for a reader; None where it cannot tell. Called
-        right before `mutate`, and only to describe a space."""
+        """Returns the paths where it would change a graph, for display; None if unknown. Called
+        directly before `mutate`, and only to describe a space."""
         return None
 
     @property
     def word(self) -> str:
-        """What a reader knows it by."""
+        """The name under which it is displayed."""
         return type(self).__name__
 
     def choice(self, candidates: Sequence[T] | Mapping[str, T], *, label: str | None = None) -> T:
-        """One of the candidates; what is asked later may depend on it.
+        """Returns one of the candidates; later choices may depend on it.
 
-        Candidates in a dict stand in the sample by their key. Those in a list stand there as they
-        are if all of them are plain JSON, else by their index. Without a label, one is numbered
-        below the mutator's name, in the order they are asked.
+        The sample contains candidates of a dict by their keys. Those of a list are contained
+        themselves if all of them are plain JSON, otherwise by index. Without a label, choices are
+        numbered below the name of the mutator, in order.
         """
         keys = tuple(candidates) if isinstance(candidates, Mapping) else _keys(candidates)
         objects = [*candidates.values()] if isinstance(candidates, Mapping) else [*candidates]
@@ -64,12 +64,12 @@ class Mutator(ABC):
         return objects[choice.index(asking.ask(choice))]
 
     def ask(self, choice: Choice) -> Value:
-        """The answer to any choice, for example a `runner.space.choice.Numeric`."""
+        """Returns the answer to any choice, for example a `runner.space.choice.Numeric`."""
         return self._bound().ask(choice)
 
     @property
     def base(self) -> Graph:
-        """The model's graph as it was before the first mutator, to be read only."""
+        """The model's graph before the first mutator; read-only."""
         return self._bound().base
 
     def _bound(self) -> "Asking":
@@ -79,7 +79,7 @@ class Mutator(ABC):
 
 
 def _keys(candidates: Sequence[object]) -> tuple[Value, ...]:
-    """How candidates of a list stand in a sample."""
+    """Returns the representation of candidates of a list in a sample."""
     try:
         return tuple(to_json(candidate) for candidate in candidates)
     except SpaceError:
@@ -88,7 +88,7 @@ def _keys(candidates: Sequence[object]) -> tuple[Value, ...]:
 
 @final
 class Asking:
-    """What a mutator asks while it mutates, and the answers it got."""
+    """The choices that a mutator asks for while it runs, and their answers."""
 
     def __init__(self, walk: Walk, scope: str, base: Graph) -> None:
         self.answers: dict[str, Value] = {}
@@ -99,11 +99,11 @@ class Asking:
 
     @property
     def sample(self) -> dict[str, Value]:
-        """All that was answered so far."""
+        """All answers so far, of all mutators."""
         return self._walk.sample
 
     def label(self, given: str | None) -> str:
-        """A given label as it is, else the next number below the mutator's name."""
+        """Returns a given label, or the next number below the name of the mutator."""
         if given is not None:
             return given
         self._count += 1
@@ -122,11 +122,11 @@ def mutate(
     base: Graph | None = None,
     watch: Callable[[Mutator, Graph], None] | None = None,
 ) -> None:
-    """Run mutators on a graph, in order, and note in its history what they decided. `base` is the
-    same graph to be left as it is; one is made where it is not given. `watch` is called with each
-    mutator right before it, and the graph as it finds it.
+    """Runs mutators on a graph in order, and records their choices in its history. `base` is the
+    unmutated graph, by default a copy. `watch` is called before each mutator with the mutator and
+    the graph.
 
-    Raises Refused when a mutation does not fit, or raises anything.
+    Raises Refused if a mutation does not apply, or raises any exception.
     """
     before = graph.copy() if base is None else base
     counts: Counter[str] = Counter()
@@ -149,7 +149,7 @@ def _run(
     scope: str,
     watch: Callable[[Mutator, Graph], None] | None,
 ) -> None:
-    """Run one mutator, and say which one it was that raised."""
+    """Runs one mutator, and reports errors under its name."""
     mutator._asking = asking
     try:
         if watch is not None:
@@ -172,7 +172,7 @@ def _run(
 
 
 def _line(error: Exception, mutator: Mutator) -> str:
-    """Where an exception was raised: the innermost line in the file of the mutator."""
+    """Returns where an exception was raised: the innermost line in the file of the mutator."""
     frames = traceback.extract_tb(error.__traceback__)
     home = inspect.getfile(type(mutator).mutate)
     frame = next((frame for frame in reversed(frames) if frame.filename == home), frames[-1])
@@ -180,7 +180,7 @@ def _line(error: Exception, mutator: Mutator) -> str:
 
 
 def drop_placeholders(graph: Graph) -> None:
-    """Put identities where Placeholders were left: their work as anchors is done."""
+    """Replaces Placeholders by identities once mutators have used them as anchors."""
     for path, _ in graph.units(cls="Placeholder"):
         identity = Unit.of("torch.nn:Identity")
         graph.replace(path, identity)

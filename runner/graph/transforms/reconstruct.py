@@ -1,4 +1,5 @@
-"""Makes modules by a call of their constructor, and units of a graph anew by another one."""
+"""Constructs modules by calls of their constructors, and reconstructs units with other
+arguments."""
 
 from collections.abc import Mapping
 from typing import Any, final
@@ -15,7 +16,7 @@ from runner.graph.ir.argument import Argument, Call, Ref, Stored, leaves_and_cal
 from runner.graph.ir.graph import Graph, moved_ties
 from runner.graph.ir.signature import locate, with_argument
 from runner.graph.ir.unit import Unit
-from runner.graph.transforms.merge_graphs import graft
+from runner.graph.transforms.merge_graphs import merge_graph
 from runner.nn.recording.record import recording
 
 _KEPT = 256
@@ -29,12 +30,12 @@ class _Conversions:
         self.known: dict[Any, Graph] = {}
 
 
-def made(call: Call, graph: Graph) -> Graph:
-    """The graph of the module that a constructor call makes; a layer of torch.nn is one unit, and
-    of any other class the inside is there, too. It is made for `graph`: arguments may speak of its
-    tensors, and classes that are kept as they are there are kept here as well.
+def constructed(call: Call, graph: Graph) -> Graph:
+    """Returns the graph of the module that a constructor call makes: a single unit for a layer of
+    torch.nn, else converted. It is meant for `graph`: arguments may refer to tensors of that graph,
+    and classes that are opaque there remain opaque.
 
-    Raises GraphError when the constructor raises.
+    Raises GraphError if the constructor raises.
     """
     if call.target.startswith("torch.nn:"):
         return Graph(Unit.of(call.target, *call.args, **call.kwargs))
@@ -56,7 +57,8 @@ def made(call: Call, graph: Graph) -> Graph:
 
 
 def _kept_classes(graph: Graph) -> frozenset[str]:
-    """The classes of units that are not read: code of theirs would not be what it is in Python."""
+    """Returns the classes of opaque units, whose code is read differently by TorchScript and
+    Python."""
     return frozenset(
         unit.cls.target
         for _, unit in graph.root.walk()
@@ -65,7 +67,7 @@ def _kept_classes(graph: Graph) -> frozenset[str]:
 
 
 def _built(text: str, graph: Graph) -> nn.Module:
-    """The module of a source, made on the CPU; random numbers elsewhere stay as they were."""
+    """Builds the module of a source on the CPU; the global random state is preserved."""
     with torch.device("cpu"), torch.random.fork_rng(devices=[]), recording():
         try:
             module: nn.Module = load_source(text, graph.tensors).build()
@@ -76,10 +78,10 @@ def _built(text: str, graph: Graph) -> nn.Module:
     return module
 
 
-def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
-    """Give the constructor of a unit other arguments. A layer takes them as they are; what has its
-    code in the graph is made anew, converted, and put in its place. What units above do to it, or
-    to its weights, they do to the new one; it is what it was for whom it inherits from."""
+def reconstruct_unit(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
+    """Changes arguments of the constructor of a unit. A layer is changed directly; a unit with code
+    is constructed anew, converted, and replaced. References by ancestors to the unit and its
+    weights are moved to the new one, and it inherits the same weights."""
     unit = graph.unit(path)
     if unit.grade == "basic":
         for name, value in arguments.items():
@@ -103,12 +105,12 @@ def remake(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
         graph.replace(path, new)
         return path
 
-    graft(graph, made(call, graph), put)
+    merge_graph(graph, constructed(call, graph), put)
 
 
 def _refer(owner: Unit, twins: Mapping[Unit, Unit]) -> None:
-    """Have the starts and edits of a unit speak of the twins of units that are replaced, but for
-    starts of tensors that these do not have."""
+    """Redirects the starts and edits of a unit to the replacements of other units; starts of
+    tensors that these do not have are dropped."""
     owner.edits = [edit.moved(twins) for edit in owner.edits]
     starts = [start.moved(twins) for start in owner.starts]
     owner.starts = [start for start in starts if _has(start.unit, start.name)]

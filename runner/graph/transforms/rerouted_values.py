@@ -1,6 +1,6 @@
-"""What a mutation rerouted: values that nodes are given in place of those they had before.
+"""Finds values that a mutation rerouted: nodes that receive other values than before.
 
-Nodes are known again by their origin, the node that they are a copy of.
+Nodes are identified across copies by their origin, the node they were copied from.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,14 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument, Block, Node, Value, map_values, values_in
 
-ValueKey = tuple[Any, ...]  # what a value is, in a function and in all copies of it
+ValueKey = tuple[Any, ...]  # identifies a value in a function and all its copies
 
 
 @final
 class Rerouted:
-    """A value that nodes are given for another one, `old`, of the unmutated graph, where the same
-    value is `replacement`, or None if there it was not. `insert` puts a copy of it between."""
+    """A value that nodes receive instead of `old`, a value of the unmutated graph. The same value
+    in the unmutated graph is `replacement`; None if it did not exist. `insert` adds a clone in
+    between."""
 
     def __init__(self, path: str, function: Function, old: Value, new: Value) -> None:
         self.path = path
@@ -24,17 +25,17 @@ class Rerouted:
         self.old = old
         self.new = new
         self.replacement: Value | None = None
-        self.users: dict[Node, set[int]] = {}  # with the places among the values of their arguments
-        self.before: Node | None = None  # the first node that runs after `old` was made
+        self.users: dict[Node, set[int]] = {}  # -> positions among the values of its arguments
+        self.before: Node | None = None  # the first node executed after `old` was computed
         self.key = (path, function.name, *(f"{value.node}{value}" for value in (old, new)))
 
     @property
     def copy(self) -> Node:
-        """The node that copies the value."""
+        """The node that clones the value."""
         return self._copy
 
     def insert(self) -> None:
-        """Give the users a copy, made where the old value was."""
+        """Inserts a clone where the old value was computed, and redirects the users to it."""
         before = self._place()
         with self.function.inserting_before(before):
             self._copy = self.function.create("call_method", "clone", (self.new,))
@@ -42,13 +43,13 @@ class Rerouted:
             _give(user, places, self._copy.output)
 
     def erase(self) -> None:
-        """Give them the value itself again."""
+        """Erases the clone, and redirects the users to the value itself."""
         self._copy.output.replace_all_uses_with(self.new)
         self.function.erase_node(self._copy)
 
     def _place(self) -> Node:
-        """The node that a copy goes in front of: as early as the old value was made, but behind
-        the new one, and where all users see it."""
+        """Returns the node before which the clone is inserted: as early as the old value was
+        computed, but after the new one, and where it is visible to all users."""
         made = self.new.node
         owner: Block = self.new.owner if made is None else made.block
         first = owner.nodes[0 if made is None else owner.nodes.index(made) + 1]
@@ -62,7 +63,7 @@ class Rerouted:
 
 
 def rerouted(base: Graph, mutated: Graph) -> list[Rerouted]:
-    """All values of a mutated graph that nodes are given in place of another one."""
+    """Returns all values of a mutated graph that nodes receive instead of others."""
     known = {id(function) for _, _, function in base.methods()}
     changed = [one for one in mutated.methods() if id(one[2]) not in known]
     if not changed:
@@ -72,7 +73,8 @@ def rerouted(base: Graph, mutated: Graph) -> list[Rerouted]:
 
 
 def _in_function(path: str, function: Function, nodes: Mapping[Node, Node]) -> Iterator[Rerouted]:
-    """What was rerouted in a function; `nodes` are those of the unmutated graph, by their roots."""
+    """Yields the rerouted values of a function; `nodes` are those of the unmutated graph by
+    origin."""
     here = {_root(node): node for node in function.block.walk()}
     found: dict[tuple[ValueKey, Value], Rerouted] = {}
     for node in here.values():
@@ -96,12 +98,12 @@ def _in_function(path: str, function: Function, nodes: Mapping[Node, Node]) -> I
 
 
 def values_of(node: Node) -> list[Value]:
-    """All values among the arguments of a node, as often as they are."""
+    """Returns all values among the arguments of a node, duplicates included."""
     return [*values_in((node.args, dict(node.kwargs)))]
 
 
 def _made(node: Node) -> Iterator[Value]:
-    """The outputs of a node, and the inputs of its block where it is the last one there."""
+    """Yields the outputs of a node, and the inputs of its block if it is the last node there."""
     yield from node.outputs
     if node.op == "output":
         yield from node.block.inputs
@@ -118,7 +120,8 @@ def _key(value: Value) -> ValueKey:
 
 
 def _first_after(old: Value, here: Mapping[Node, Node]) -> Node | None:
-    """The first node of a function behind those that ran before a value was made."""
+    """Returns the first node of a function that follows the nodes executed before a value was
+    computed."""
     if old.node is None or _root(old.node.block.end) not in here:
         return None
     before: Block = old.node.block
@@ -132,7 +135,7 @@ def _first_after(old: Value, here: Mapping[Node, Node]) -> Node | None:
 
 
 def _give(user: Node, places: set[int], value: Value) -> None:
-    """Put a value at some of the places where a node has values among its arguments."""
+    """Replaces some of the values among the arguments of a node, given by position."""
     count = iter(range(len(values_of(user))))
 
     def change(own: Value) -> Argument:

@@ -1,4 +1,4 @@
-"""First values for tensors that got another size."""
+"""Initial values of tensors whose size changes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,8 +15,8 @@ from runner.graph.ir.unit import Start, Weight
 
 
 def resized_weight(graph: Graph, weight: Weight, dim: int, size: int) -> Weight:
-    """A parameter or buffer with another size in a dimension, and a first value of that size: made
-    with it where the expression says the old one, or else cut, or repeated, to it."""
+    """Returns a parameter or buffer with another size in a dimension, and an initial value of that
+    size: the expression with the size replaced if possible, otherwise cropped or repeated."""
     shape = tuple(size if i == dim else old for i, old in enumerate(weight.shape))
     if weight.start is None:
         return replace(weight, shape=shape)
@@ -27,8 +27,8 @@ def resized_weight(graph: Graph, weight: Weight, dim: int, size: int) -> Weight:
 
 
 def fit_starts(graph: Graph) -> None:
-    """Have values that fill tensors of mutated units fit these as they are now: cut, or repeated,
-    to their size. Calls that cannot be made any more are left out."""
+    """Adapts the values that initialize tensors of mutated units to their current size by cropping
+    or repeating. Calls that no longer apply are dropped."""
     builder = _meta(graph)
     for _, owner in graph.units():
         if any(_is_sized(start) for start in owner.starts):
@@ -37,7 +37,7 @@ def fit_starts(graph: Graph) -> None:
 
 
 def _is_sized(start: Start) -> bool:
-    """Whether a start may be for one size only, and that be another one now."""
+    """Returns whether a start may depend on the size of its tensor, and that may have changed."""
     if not start.unit.mutated:
         return False
     return bool(start.part) or any(isinstance(a, Call | Stored) for a in start.args)
@@ -45,7 +45,7 @@ def _is_sized(start: Start) -> bool:
 
 @torch.no_grad()
 def _fitted(start: Start, builder: Builder) -> Start | None:
-    """A start for the size that its tensor has; None where it cannot be one."""
+    """Returns a start adapted to the size of its tensor; None if that is impossible."""
     with torch.device("meta"):
         module = builder.module(start.unit, "")
     tensor: Any = module
@@ -71,7 +71,7 @@ def _fitted(start: Start, builder: Builder) -> Start | None:
 
 
 def _cut(value: Argument, old: Sequence[int], new: Sequence[int]) -> Call:
-    """An expression, cut to a shape; repeated before where that is larger."""
+    """Returns an expression cropped to a shape, after repetition if that is larger."""
     times = tuple(-(-b // a) for a, b in zip(old, new, strict=True))
     if any(time > 1 for time in times):
         value = Call(".repeat", (value, *times))
@@ -82,7 +82,8 @@ def _cut(value: Argument, old: Sequence[int], new: Sequence[int]) -> Call:
 
 
 def _about_centre(value: Argument, old: Sequence[int], new: Sequence[int]) -> Argument:
-    """The weight of a convolution, cut to a shape; a kernel is cut, or has zeros, on all sides."""
+    """Returns the weight of a convolution with another shape; kernels are cropped or zero-padded on
+    all sides."""
     pads: list[int] = []
     for a, b in [*zip(old, new, strict=True)][:1:-1]:
         pads += [(b - a) // 2, b - a - (b - a) // 2]
@@ -93,7 +94,8 @@ def _about_centre(value: Argument, old: Sequence[int], new: Sequence[int]) -> Ar
 
 
 def _with_size(start: Argument, old: int, new: int) -> list[Argument]:
-    """An expression with a size in it changed: at each place alone, and at all."""
+    """Returns the variants of an expression with a size replaced: at each place alone, and at
+    all."""
 
     def is_old(leaf: Argument) -> bool:
         return type(leaf) is int and leaf == old
@@ -109,7 +111,7 @@ def _with_size(start: Argument, old: int, new: int) -> list[Argument]:
 
 
 def _shape(graph: Graph, value: Argument) -> tuple[int, ...] | None:
-    """The shape of what an expression gives; None where that is no tensor."""
+    """Returns the shape of the value of an expression; None if that is no tensor."""
     if not isinstance(value, Call | Stored):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Decides the choices of a space on its graph."""
+"""Resolves the choices in the graph of a space."""
 
 from dataclasses import replace
 from typing import final
@@ -10,18 +10,25 @@ from runner.graph.ir.signature import drop_defaults
 from runner.graph.ir.symbolic import OpenUnits, is_open
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import inline_inputs
-from runner.graph.transforms.resolve_modules import ANYHOW, CHOSEN, KINDS, Forwards, take_anything
+from runner.graph.transforms.resolve_modules import (
+    ANYHOW,
+    CHOSEN,
+    KINDS,
+    Forwards,
+    generalize_cells,
+)
 from runner.nn.expression import Ask, Expression
 
 
 def decided(graph: Graph, ask: Ask) -> Graph:
-    """A graph in which every choice is decided, see `Resolver`."""
+    """Returns the graph with all choices resolved, see `Resolver`."""
     return Resolver(graph).decided(ask)
 
 
 @final
 class Resolver:
-    """Decides the choices of the graph of a space, again and again; the graph is not changed."""
+    """Resolves the choices in the graph of a space for one sample after another; the graph itself
+    is not changed."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -29,24 +36,25 @@ class Resolver:
         self.forwards: Forwards = WeakValueDictionary()
 
     def decided(self, ask: Ask) -> Graph:
-        """A graph in which every choice is decided: open units are what was chosen, under the same
-        names, and expressions are values.
+        """Returns a graph in which every choice is resolved: symbolic units are replaced by their
+        chosen candidates under the same names, and expressions by their values.
 
-        Units in which nothing is open are those of the given graph: copy the result before changing
-        it. `ask` is asked as often as a choice is met, and answers the same each time.
+        Units without symbolic choices are shared with the original graph: copy the result before
+        changing it. `ask` may be called several times for one choice, and must answer the same each
+        time.
         """
         deciding = _Deciding(self, ask)
         deciding.unit(self.graph.root)
         twin = self.graph.copy(deciding.done)
         inline_inputs(twin)
-        take_anything(twin.root, self.forwards)
+        generalize_cells(twin.root, self.forwards)
         deciding.finish(twin)
         return twin
 
 
 @final
 class _Deciding:
-    """One pass over a tree of units; a unit that stands in two places is decided once."""
+    """One pass over the tree of units; a shared unit is resolved once."""
 
     def __init__(self, resolver: Resolver, ask: Ask) -> None:
         self.ask = ask
@@ -56,8 +64,8 @@ class _Deciding:
         self._copies: list[Unit] = []
 
     def unit(self, unit: Unit) -> Unit:
-        """What a unit becomes: itself where nothing is open; else a copy, all below decided, of
-        itself or of what was chosen."""
+        """Returns the resolved unit: the unit itself if nothing is symbolic, otherwise a copy of it
+        or of the chosen candidate, resolved at all depths."""
         if unit not in self.done:
             chosen = unit
             while chosen.grade == "open":
@@ -71,8 +79,8 @@ class _Deciding:
         return self.done[unit]
 
     def finish(self, graph: Graph) -> None:
-        """Have calls that fill tensors speak of units of the graph; forget those of others. Let
-        copies of the graph share all functions."""
+        """Redirects initializing calls to units of the new graph, drops those of other units, and
+        lets copies of the graph share all functions."""
         for unit in self._copies:
             unit.share()
         filling = [unit for unit in self._copies if unit.starts or unit.edits]
@@ -89,7 +97,7 @@ class _Deciding:
         for name, child in unit.children.items():
             if child is not None:
                 twin.children[name] = self.unit(child)
-        # The constructor makes this again if all that is open here was handed to it.
+        # The constructor makes the same if it receives all choices that occur inside.
         twin.changed |= not self._open.labels(unit) <= self._open.labels_in(unit.call)
         twin.rebuild(self.value)
         if twin.call is not None and unit.grade == "basic":
@@ -103,7 +111,7 @@ class _Deciding:
         return twin
 
     def value(self, leaf: Argument) -> Argument:
-        """What a leaf of an argument becomes: of an expression its value."""
+        """Returns the resolved leaf of an argument."""
         if isinstance(leaf, Expression):
             return leaf.resolve(self.ask)
         return self.unit(leaf) if type(leaf) is Unit else leaf

@@ -1,4 +1,4 @@
-"""The built-in mutators: what becomes of each primitive that a sample decides."""
+"""Resolves the primitives of spaces (LayerChoice, Repeat, InputChoice, Cell), given a sample."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, final
@@ -13,8 +13,8 @@ from runner.nn.expression import Ask, Expression
 
 
 class Decide(Protocol):
-    """Makes of an open unit what a sample decided. The unit is left as it is; what comes back may
-    hold units of it, open ones too."""
+    """Resolves a symbolic unit, which is not changed. The result may contain units of it, symbolic
+    ones included."""
 
     def __call__(self, unit: Unit, ask: Ask) -> Unit: ...
 
@@ -40,15 +40,15 @@ def _cell(unit: Unit, ask: Ask) -> Unit:
     return _DecidedCell(unit, ask).unit
 
 
-ANYHOW = "anyhow"  # the fact of a decided cell that knows how to be called in any way
-CHOSEN = "chosen by another"  # whether a cell is what another choice chose
-Forwards = WeakValueDictionary[object, Function]  # by the wiring of cells
+ANYHOW = "anyhow"  # key in the facts of a resolved cell: its _DecidedCell
+CHOSEN = "chosen by another"  # key in the facts: whether another choice chose the cell
+Forwards = WeakValueDictionary[object, Function]  # wiring of a cell -> its forward
 
 
 @final
 class _DecidedCell:
-    """A cell with its ops, and a forward of a line for each node. Cells that are wired alike have
-    one forward."""
+    """A cell with its chosen operations, and a forward with one line for each node. Cells with
+    equal wiring share one forward."""
 
     def __init__(self, unit: Unit, ask: Ask) -> None:
         self.facts = unit.facts
@@ -60,7 +60,7 @@ class _DecidedCell:
             if unit.children.get(name) is not None:
                 self.unit.children[name] = unit.children[name]
         self.unit.children["ops"] = ops = _modules()
-        self.states: list[list[int]] = []  # that the slots of each node read
+        self.states: list[list[int]] = []  # read by the slots of each node
         for i, slots in enumerate(self.facts["nodes"]):
             chosen = [_slot(unit, slot, f"ops.{i}.{k}", ask) for k, slot in enumerate(slots)]
             ops.children[str(i)] = node = _modules()
@@ -68,7 +68,7 @@ class _DecidedCell:
             self.states.append([state for state, _ in chosen])
 
     def attributes(self) -> dict[str, Argument]:
-        """The plain attributes of a `runner.nn.Cell`, for code that reads them."""
+        """Returns the plain attributes of a `runner.nn.Cell`, for code that reads them."""
         return {
             "num_predecessors": self.first,
             "concat_dim": self.facts["concat_dim"],
@@ -78,17 +78,17 @@ class _DecidedCell:
         }
 
     def _shown(self) -> list[int]:
-        """The nodes whose results make the output."""
+        """Returns the nodes whose results are concatenated to the output."""
         read = {state for states in self.states for state in states}
         nodes = range(self.first, self.first + len(self.states))
         return [node for node in nodes if self.facts["merge_op"] == "all" or node not in read]
 
     def forward(self, forwards: Forwards, *, anyhow: bool = False) -> Function:
-        """A forward that takes a list, or anyhow: a list, or the inputs one by one."""
+        """Returns a forward that takes a list; with `anyhow`, a list or the inputs one by one."""
         processors = self.facts["preprocessor"], self.facts["postprocessor"]
         facts = self.facts["merge_op"], self.facts["concat_dim"]
         wiring = anyhow, self.first, *processors, *facts, tuple(map(tuple, self.states))
-        forward = forwards.get(wiring)  # equal for cells that have the same forward
+        forward = forwards.get(wiring)  # equal for cells with the same forward
         if forward is None:
             forward = forwards[wiring] = self._written(anyhow)
         return forward
@@ -104,7 +104,9 @@ class _DecidedCell:
         given = self._process(forward, "preprocessor", inputs)
         read = {state for states in self.states for state in states}
         names = [f"state{i}" if i in read else "" for i in range(self.first)]
-        apart = forward.create("unpack", "", (given,), outputs=names)  # which fails for others
+        apart = forward.create(
+            "unpack", "", (given,), outputs=names
+        )  # which fails for any other number of inputs
         states = dict(enumerate(apart.outputs))
         for i, slots in enumerate(self.states):
             terms = [forward.call_module(f"ops.{i}.{k}", states[s]) for k, s in enumerate(slots)]
@@ -120,7 +122,8 @@ class _DecidedCell:
         return forward
 
     def _process(self, forward: Function, name: str, *given: Argument) -> Argument:
-        """The result of the cell's pre- or postprocessor; without one, the first argument."""
+        """Returns the result of the pre- or postprocessor of the cell; without one, the first
+        argument."""
         process = self.facts[name]
         if process is None:
             return given[0]
@@ -133,7 +136,7 @@ class _DecidedCell:
 
 
 def _listed(function: Function) -> Value:
-    """A list of the inputs of a cell, as `runner.nn.Cell` makes it of what it is called with."""
+    """Creates a list of the inputs of a cell, as `runner.nn.Cell` does; returns it."""
     first = function.inputs[0]
     kinds = (Ref("builtins:list"), Ref("builtins:tuple"))
     whole = function.call_function("builtins:isinstance", first, kinds)
@@ -146,9 +149,9 @@ def _listed(function: Function) -> Value:
     return branch.add_output("inputs")
 
 
-def take_anything(root: Unit, forwards: Forwards) -> None:
-    """Give the decided cells of a model a forward that takes its inputs in any way, but for those
-    that are called in code of the graph alone, and there with a list."""
+def generalize_cells(root: Unit, forwards: Forwards) -> None:
+    """Gives the resolved cells of a model a forward that takes inputs in any form, except those
+    that are only called by code of the graph with a list."""
     cells = {unit for _, unit in root.walk() if ANYHOW in unit.facts}
     hidden = _below_unread_code(root) & cells if cells else set()
     known = _called_with_lists(root, cells) - hidden if cells else set()
@@ -162,7 +165,7 @@ def take_anything(root: Unit, forwards: Forwards) -> None:
 
 
 def _below_unread_code(root: Unit) -> set[Unit]:
-    """The units that code which was not read may call, and look at."""
+    """Returns the units that opaque code may call and inspect."""
     return {
         inner
         for _, unit in root.walk()
@@ -172,8 +175,8 @@ def _below_unread_code(root: Unit) -> set[Unit]:
 
 
 def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
-    """The cells that only nodes call, and these with a list: one that they make, or one by its
-    type, which decides in what way code that was read calls a cell."""
+    """Returns the cells that are only called by nodes, and with a list: one created there, or one
+    by its type, which determines how converted code calls a cell."""
     calls: dict[Unit, list[bool]] = {}
     for _, unit in root.walk():
         for function in unit.functions.values():
@@ -191,7 +194,7 @@ def _is_list(args: Sequence[Argument]) -> bool:
 
 
 def _slot(cell: Unit, slot: Mapping[str, Any], path: str, ask: Ask) -> tuple[int, Unit]:
-    """The state a slot reads, and its op."""
+    """Returns the state that a slot reads, and its operation."""
     if slot["op"] is None:
         return slot["state"], cell.at(path)
     [state] = ask(slot["input"])

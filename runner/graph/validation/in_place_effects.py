@@ -22,7 +22,7 @@ from runner.graph.ir.memory_effects import unit_shares
 from runner.graph.ir.node import Node, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.alias_analysis import Aliases
-from runner.graph.transforms.insert_clones import set_apart
+from runner.graph.transforms.insert_clones import clone_input
 from runner.graph.transforms.rerouted_values import Rerouted, rerouted
 from runner.graph.validation.equivalence import seeded
 
@@ -77,7 +77,7 @@ class EffectsValidation:
                     spot.erase()
         for one in needed:
             if isinstance(one, Placed):
-                set_apart(mutated, one.path)
+                clone_input(mutated, one.path)
 
     def _needed(
         self,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from runner.graph import generate, lint, load_source
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Edit, Ref, Start, Unit
-from runner.graph.transforms.duplicate import repeat
-from runner.graph.transforms.reconstruct import remake
+from runner.graph.transforms.duplicate import duplicate_unit
+from runner.graph.transforms.reconstruct import reconstruct_unit
 
 NAMES = ("a", "b", "c", "inner.d", "inner.e", "inner.f")
 TIES = (("b", "a"), ("inner.d", "a"), ("inner.f", "inner.e"))
@@ -59,13 +59,13 @@ def insert(graph: Graph, path: str, name: str) -> None:
 
 def duplicate(graph: Graph, path: str, name: str) -> None:
     is_tied = f"{path}.weight" in {one for one, _ in graph.ties}
-    twin = repeat(graph, path, name)
+    twin = duplicate_unit(graph, path, name)
     if not is_tied:  # to an owner: a weight of its own
         twin.facts.pop("weight", None)
 
 
 def change(graph: Graph, path: str, name: str) -> None:
-    remake(graph, path, {"bias": True})
+    reconstruct_unit(graph, path, {"bias": True})
 
 
 def move(graph: Graph, path: str, name: str) -> None:

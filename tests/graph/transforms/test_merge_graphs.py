@@ -15,7 +15,7 @@ from runner.graph import (
     recording,
 )
 from runner.graph.ir.argument import Stored
-from runner.graph.transforms.merge_graphs import graft
+from runner.graph.transforms.merge_graphs import merge_graph
 
 
 def helper(x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def check(graph: Graph) -> nn.Module:
 
 def test_what_is_put_in_computes_what_it_did():
     (_, graph), (tied, made) = converted(Outer), converted(Tied)
-    path = graft(graph, made, put_at(graph, "fc"))
+    path = merge_graph(graph, made, put_at(graph, "fc"))
     assert path == "fc"
     model = check(graph)
     model.fc.load_state_dict(tied.state_dict())
@@ -95,7 +95,7 @@ def test_functions_and_tensors_of_one_name_are_told_apart():
     graph.tensors["table"], made.tensors["table"] = torch.ones(3), torch.arange(3.0)
     forward = made.root.forward
     forward.result = forward.call_function("operator:add", forward.result, Stored("table"))
-    graft(graph, made, put_at(graph, "fc"))
+    merge_graph(graph, made, put_at(graph, "fc"))
     assert [*graph.functions] == ["scale_2", "scale"]
     assert [*graph.tensors] == ["table", "table_2"]
     assert [*made.functions] == ["scale"], "the graph that was put in stays as it is"
@@ -110,7 +110,7 @@ def test_what_is_the_same_is_there_once():
     with_function(graph, 5)
     with_function(made, 5)
     functions, tensors = [*graph.functions], [*graph.tensors]
-    graft(graph, made, put_at(graph, "fc"))
+    merge_graph(graph, made, put_at(graph, "fc"))
     assert [*graph.functions] == functions
     assert [*graph.tensors] == tensors
     held = graph.unit("fc").buffers["table"]
