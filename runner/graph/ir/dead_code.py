@@ -20,8 +20,7 @@ def eliminate_dead_code(block: Block) -> None:
         for inner in node.blocks:
             eliminate_dead_code(inner)
         if node.outputs and not node.users and not node.blocks and effect(node) != WRITE:
-            node.args, node.kwargs = (), {}
-            block.nodes.remove(node)
+            node.erase()
 
 
 class LoopHead(Protocol):

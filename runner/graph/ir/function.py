@@ -119,10 +119,8 @@ class Function(Body):
     def erase_node(self, node: Node) -> None:
         """Erases a node. Raises GraphError if one of its outputs is still used."""
         if node.users:
-            raise GraphError(f"{node} cannot be erased: {node.users[0]} uses its output.")
-        for inner in node.walk():
-            inner.args, inner.kwargs = (), {}
-        node.block.nodes.remove(node)
+            raise GraphError(f"{node} cannot be erased: {node.users[0]} uses what it gives.")
+        node.erase()
 
     def clone(self) -> "Function":
         """Returns a deep copy, which shares no nodes and no values."""

@@ -72,6 +72,11 @@ def producer(argument: Argument) -> "Node | None":
     return argument.node if type(argument) is Value else None
 
 
+def is_int(argument: Argument, number: int) -> bool:
+    """Returns whether an argument is the constant `number`, and no bool or float."""
+    return type(argument) is int and argument == number
+
+
 def map_values(argument: Argument, change: Callable[[Value], Argument]) -> Argument:
     """Returns the argument with `change(value)` in place of each value, at any depth."""
     return rebuild(argument, lambda leaf: change(leaf) if type(leaf) is Value else leaf)
@@ -166,6 +171,12 @@ class Node:
         self.blocks.append(block)
         return block
 
+    def erase(self) -> None:
+        """Removes the node from its block; it and the nodes inside it use no values any more."""
+        for inner in self.walk():
+            inner.args, inner.kwargs = (), {}
+        self.block.nodes.remove(self)
+
     def replace_input(self, old: Value, new: Argument) -> None:
         """Replaces a value by `new` in all its arguments."""
 
@@ -234,6 +245,13 @@ class Block:
         value = Value(name, self, is_input=True)
         self.inputs.append(value)
         return value
+
+    def adopt(self, nodes: Sequence[Node], place: int) -> None:
+        """Moves nodes from another block here, in front of the node at `place`."""
+        for node in nodes:
+            node.block.nodes.remove(node)
+            node.block = self
+        self.nodes[place:place] = nodes
 
     def walk(self) -> Iterator[Node]:
         """Yields all nodes of this block and of nested blocks, in program order."""

@@ -1,27 +1,28 @@
-"""Continues where the source had them: none at the end of a round, one before the rest of it."""
+"""Continues where the source had them: none at the end of an iteration, one before the rest."""
 
 from collections.abc import Sequence
 
-from runner.graph.codegen.control_flow.jump_threading import prune, put
+from runner.graph.codegen.control_flow.jump_threading import drop_unused_outputs, substitute
 from runner.graph.ir.jumps import CONTINUE, ends, last_if
 from runner.graph.ir.node import Argument, Block, Node, Value
 
 
 def drop_last_continues(loop: Node) -> bool:
-    """Let ways through a round end where they would continue with nothing behind; says whether
-    any did."""
+    """Removes continues with nothing after them in the body of a loop, whose results then say what
+    they carried; returns whether there were any."""
     body = loop.blocks[0]
     if ends(body) or body.results[0] is not True or not _continues(body):
         return False
     names = [value.name for value in body.inputs[1:]]
-    body.results = (True, *_end(body, body.results[1:], names))
-    prune(body.nodes[-2])
+    body.results = (True, *_without_continue(body, body.results[1:], names))
+    drop_unused_outputs(body.nodes[-2])
     return True
 
 
 def continue_early(loop: Node) -> bool:
-    """Continue where a round ends with an If whose first block is empty: the second one is the
-    rest of the round, as `if not` would have been written otherwise. Says whether it does."""
+    """Writes a continue where a loop ends with an If whose first block is empty, so that its second
+    block is the rest of the body: the source would have had `if not` otherwise. Returns whether
+    there is one."""
     body = loop.blocks[0]
     node = last_if(body)
     if node is None or ends(body) or body.results[0] is not True:
@@ -30,14 +31,14 @@ def continue_early(loop: Node) -> bool:
     given = dict(zip(node.outputs, then.results, strict=True))
     if len(then.nodes) > 1 or len(rest.nodes) == 1 or ends(rest) or not _is_kept(loop, given):
         return False
-    args = put(body.results[1:], given)
+    args = substitute(body.results[1:], given)
     then.nodes.insert(0, Node(then, "raise", CONTINUE, args))
     then.results = tuple(None for _ in then.results)
     return True
 
 
 def _is_kept(loop: Node, given: dict[Value, Argument]) -> bool:
-    """Whether a block that gives these values for those behind it sets no variable of a loop."""
+    """Returns whether a block with these results assigns no variable that its loop carries."""
     body = loop.blocks[0]
     return all(
         result not in given
@@ -53,15 +54,18 @@ def _is_continue(node: Node) -> bool:
 
 
 def _continues(block: Block) -> bool:
-    """Whether a way to the end of a block continues instead."""
+    """Returns whether some path to the end of a block continues there."""
     if len(block.nodes) > 1 and _is_continue(block.nodes[-2]):
         return True
     node = last_if(block)
     return node is not None and any(map(_continues, node.blocks))
 
 
-def _end(block: Block, results: Sequence[Argument], names: list[str]) -> tuple[Argument, ...]:
-    """Let a block end where it continues: what a loop carries then, else these results."""
+def _without_continue(
+    block: Block, results: Sequence[Argument], names: list[str]
+) -> tuple[Argument, ...]:
+    """Removes the continue at the end of a block; returns what it carried, `results` on paths
+    without one."""
     if _is_continue(block.nodes[-2 if len(block.nodes) > 1 else -1]):
         jump = block.nodes.pop(-2)
         carried, jump.args = jump.args, ()
@@ -73,5 +77,5 @@ def _end(block: Block, results: Sequence[Argument], names: list[str]) -> tuple[A
     more = [node.add_output(name) for name in names]
     for inner in node.blocks:
         known = dict(zip(before, inner.results, strict=True))
-        inner.results += _end(inner, put((*results,), known), names)
+        inner.results += _without_continue(inner, substitute((*results,), known), names)
     return (*more,)

@@ -1,41 +1,40 @@
-"""Loops that count up to a number, which TorchScript writes as loops that test a counter.
+"""Loops that count up to a limit, which TorchScript writes as loops that test a counter.
 
-It has no `break`: `for i in range(n)` with one becomes a loop without a number of rounds, which
-carries the counter itself, and goes on while the counter is below `n` and nothing left the loop.
+It has no `break`: `for i in range(n)` with one becomes a loop without a trip count that carries the
+counter itself, and goes on while the counter is below `n` and no `break` was reached.
 """
 
 from typing import Final
 
-from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, is_int, producer
 
 _LESS: Final = "operator:lt"
 _MORE: Final = "operator:gt"
 
 
 def recover_trip_count(loop: Node) -> bool:
-    """Give a loop that tests a counter its number of rounds; says whether it is one."""
+    """Gives a loop that tests a counter its trip count; returns whether it is one."""
     body, (trips, first, *_) = loop.blocks[0], loop.args
-    both = _made(body.results[0], body, "operator:and_")
-    test = _made(both.args[0], body, _LESS) if both is not None else None
-    step = _made(test.args[0], body, "operator:add") if test is not None else None
+    both = _operator(body.results[0], body, "operator:and_")
+    test = _operator(both.args[0], body, _LESS) if both is not None else None
+    step = _operator(test.args[0], body, "operator:add") if test is not None else None
     if trips is not None or both is None or test is None or step is None:
         return False
     limit = test.args[1]
-    place = _counted(loop, step)
-    if place is None or not (_is_tested(first, limit) and _is_outside(limit, body)):
+    place = _counter_place(loop, step)
+    if place is None or not (_is_entry_test(first, limit) and _is_outside(limit, body)):
         return False
     results = body.results
     body.results = (both.args[1], *results[1 : 1 + place], *results[2 + place :])
     loop.args = (limit, True, *loop.args[2 : 2 + place], *loop.args[3 + place :])
-    _drop(loop, place)
+    _drop_counter(loop, place)
     for node in (both, test, step):
-        node.args = ()
-        body.nodes.remove(node)
+        node.erase()
     return True
 
 
-def _made(argument: Argument, body: Block, target: str) -> Node | None:
-    """The nameless node of a body that makes an argument for one user with an operator."""
+def _operator(argument: Argument, body: Block, target: str) -> Node | None:
+    """Returns the node of a body that computes an argument with an operator, for one user."""
     node = producer(argument)
     if node is None or node.block is not body or node.target != target or len(node.args) != 2:
         return None
@@ -43,35 +42,31 @@ def _made(argument: Argument, body: Block, target: str) -> Node | None:
     return node if len(node.users) == 1 or (len(users) == 1 and target == "operator:add") else None
 
 
-def _counted(loop: Node, step: Node) -> int | None:
-    """The place of a counter among what a loop carries, if a node counts it from 0."""
+def _counter_place(loop: Node, step: Node) -> int | None:
+    """Returns the place among carried values of the counter that `step` increments from 0."""
     body = loop.blocks[0]
     counter = step.args[0]
-    if type(counter) is not Value or counter not in body.inputs[1:] or not _is(step.args[1], 1):
+    if type(counter) is not Value or counter not in body.inputs[1:] or not is_int(step.args[1], 1):
         return None
     place = body.inputs.index(counter) - 1
-    is_counter = body.results[1 + place] is step.output and _is(loop.args[2 + place], 0)
+    is_counter = body.results[1 + place] is step.output and is_int(loop.args[2 + place], 0)
     is_hidden = not (step.output.name or loop.outputs[place].users)
     return place if is_counter and is_hidden else None
 
 
-def _is(argument: Argument, number: int) -> bool:
-    return type(argument) is int and argument == number
-
-
-def _is_tested(first: Argument, limit: Argument) -> bool:
-    """Whether a loop is entered just if 0 is below its limit."""
+def _is_entry_test(first: Argument, limit: Argument) -> bool:
+    """Returns whether the first condition of a loop is that 0 is below its limit."""
     if type(limit) is int:
         return first is True and limit > 0
     node = producer(first)
     if node is None or type(limit) is not Value:
         return False
     zero, other = node.args if node.target == _LESS else node.args[::-1]
-    return node.target in (_LESS, _MORE) and _is(zero, 0) and other is limit
+    return node.target in (_LESS, _MORE) and is_int(zero, 0) and other is limit
 
 
 def _is_outside(limit: Argument, body: Block) -> bool:
-    """Whether an argument is there before a loop."""
+    """Returns whether an argument is defined before a loop."""
     if type(limit) is not Value:
         return True
     block = limit.node.block if limit.node is not None else limit.owner
@@ -80,8 +75,8 @@ def _is_outside(limit: Argument, body: Block) -> bool:
     return block is not body
 
 
-def _drop(loop: Node, place: int) -> None:
-    """Carry a counter no more: the index of the loop stands for it."""
+def _drop_counter(loop: Node, place: int) -> None:
+    """Replaces a carried counter by the index of the loop."""
     body = loop.blocks[0]
     counter, index = body.inputs[1 + place], body.inputs[0]
     index.name = index.name or counter.name

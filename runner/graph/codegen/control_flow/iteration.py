@@ -1,8 +1,8 @@
-"""Loops over sequences, which the graph has as loops that count.
+"""Iteration: finds the loops over sequences, which the graph has as loops that count.
 
-TorchScript takes `for x, y in zip(xs, ys)` apart: it counts up to the smaller of `len(xs)` and
-`len(ys)`, and a round begins with `x = xs[i]` and `y = ys[i]`. `enumerate` stands among the lengths
-as one without an end, and `range(1, n, 2)` as `len(range(1, n, 2))`, with `i * 2 + 1` for an item.
+TorchScript lowers `for x, y in zip(xs, ys)` to a loop that counts up to the smaller of `len(xs)`
+and `len(ys)`, and begins with `x = xs[i]` and `y = ys[i]`. `enumerate` becomes an infinite length,
+and `range(1, n, 2)` the length `len(range(1, n, 2))`, with `i * 2 + 1` as the item.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ from typing import final
 
 from runner.graph.ir import effects
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Node, Value, producer
+from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
 
-_FOREVER = 2**63 - 1  # where TorchScript stops to count
+_FOREVER = 2**63 - 1  # the length of an infinite sequence
 _LARGEST_START = 2**31
 _VIEWS = ("keys", "values", "items")
 
@@ -22,8 +22,8 @@ _VIEWS = ("keys", "values", "items")
 @final
 @dataclass(frozen=True, slots=True)
 class IteratedSequence:
-    """A sequence that a loop walks over, and what it sets in each round: `item`, taken apart if
-    there are `parts`; None when a round does not look at it."""
+    """A sequence that a loop iterates over. `item` is the value set in each iteration, None if it
+    is unused; it is unpacked into `parts` if there are any."""
 
     over: Value
     item: Value | None
@@ -31,15 +31,15 @@ class IteratedSequence:
 
     @property
     def sets(self) -> tuple[Value, ...]:
-        """The values that each round is given."""
+        """The values that are set in each iteration."""
         return self.parts or (() if self.item is None else (self.item,))
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """A loop over sequences, side by side. `count`, if any, is what counts the rounds, beginning
-    with `start`."""
+    """A loop over sequences in parallel. `count`, if any, is the value that counts the iterations
+    from `start`."""
 
     sequences: tuple[IteratedSequence, ...]
     count: Value | None
@@ -48,13 +48,13 @@ class Iteration:
     @property
     def over(self) -> list[Value]:
         """The sequences."""
-        return [lane.over for lane in self.sequences]
+        return [each.over for each in self.sequences]
 
     @property
     def sets(self) -> list[Value]:
-        """The values that each round is given."""
+        """The values that are set in each iteration."""
         counted = [] if self.count is None else [self.count]
-        return [*counted, *(value for lane in self.sequences for value in lane.sets)]
+        return [*counted, *(value for each in self.sequences for value in each.sets)]
 
 
 def find_iterations(function: Function) -> dict[Node, Iteration]:
@@ -64,25 +64,26 @@ def find_iterations(function: Function) -> dict[Node, Iteration]:
 
 
 def _iteration(loop: Node) -> Iteration | None:
-    """How a loop walks over sequences; None for one that counts."""
+    """Returns how a loop iterates over sequences; None for one that counts."""
     body = loop.blocks[0]
     lengths = _lengths(loop.args[0])
     starts = [start for length in lengths if (start := _start(length)) is not None]
     measured = [node for length in lengths if (node := _measured(length)) is not None]
     if not measured or len(starts) > 1 or len(measured) + len(starts) < len(lengths):
         return None
-    lanes = tuple(_lane(node, body) for node in measured)
-    if any(_is_resized(lane.over, body) for lane in lanes):
+    sequences = tuple(_iterated(node, body) for node in measured)
+    if any(_is_resized(each.over, body) for each in sequences):
         return None
-    if not starts and not all(_is_range(lane.over) for lane in lanes):
-        is_counter = body.inputs[0].name and all(lane.item is not body.inputs[0] for lane in lanes)
-        if is_counter or not any(lane.item for lane in lanes):
+    if not starts and not all(_is_range(each.over) for each in sequences):
+        index = body.inputs[0]
+        is_counter = index.name and all(each.item is not index for each in sequences)
+        if is_counter or not any(each.item for each in sequences):
             return None  # the source had a counter of its own there
-    return Iteration(lanes, *_count(body, lanes, starts))
+    return Iteration(sequences, *_count(body, sequences, starts))
 
 
 def _lengths(trips: Argument) -> Sequence[Argument]:
-    """The lengths of which a loop takes the smallest."""
+    """Returns the lengths whose minimum is the trip count of a loop."""
     node = producer(trips)
     if node is not None and node.target == "builtins:min" and type(node.args[0]) is list:
         return node.args[0]
@@ -90,14 +91,14 @@ def _lengths(trips: Argument) -> Sequence[Argument]:
 
 
 def _start(length: Argument) -> int | None:
-    """Where a counter without an end begins; None for another length."""
+    """Returns where an infinite counter starts; None for any other length."""
     if type(length) is not int or length < _FOREVER - _LARGEST_START:
         return None
     return _FOREVER - length
 
 
 def _measured(length: Argument) -> Node | None:
-    """The node that takes the length of a value."""
+    """Returns the node that takes the length of a value, if that is what a length is."""
     node = producer(length)
     is_len = node is not None and node.target == "builtins:len" and type(node.args[0]) is Value
     return node if is_len else None
@@ -107,36 +108,36 @@ def _is_range(value: Value) -> bool:
     return value.node is not None and value.node.target == "builtins:range"
 
 
-# What an iteration takes
+# Items
 
 
-def _lane(measured: Node, body: Block) -> IteratedSequence:
+def _iterated(measured: Node, body: Block) -> IteratedSequence:
     sequence, index = measured.args[0], body.inputs[0]
     if _is_range(sequence):
-        return IteratedSequence(sequence, _stepped(sequence, index))
-    taken = _taken(sequence, body)
+        return IteratedSequence(sequence, _range_item(sequence, index))
+    taken = _item_node(sequence, body)
     if taken is None:
         return IteratedSequence(sequence, None)
-    over = _viewed(sequence, [measured, taken], body)
+    over = _without_list(sequence, [measured, taken], body)
     return IteratedSequence(over, taken.output, _unpacked(taken.output, body))
 
 
-def _taken(sequence: Value, body: Block) -> Node | None:
-    """The node that takes the item of a round."""
+def _item_node(sequence: Value, body: Block) -> Node | None:
+    """Returns the node that takes the item of an iteration from a sequence."""
     item = (sequence, body.inputs[0])
-    first = _first(body)
+    first = _before_writes(body)
     return next((n for n in first if n.target == "operator:getitem" and n.args == item), None)
 
 
 def _unpacked(item: Value, body: Block) -> tuple[Value, ...]:
-    """What an item is taken apart into, if nothing else is done with it."""
-    node = next((n for n in _first(body) if n.op == "unpack" and n.args == (item,)), None)
+    """Returns the values that an item is unpacked into, if that is its only use."""
+    node = next((n for n in _before_writes(body) if n.op == "unpack" and n.args == (item,)), None)
     alone = node is not None and [*item.users] == [node] and not item.name
     return tuple(node.outputs) if node is not None and alone else ()
 
 
-def _first(body: Block) -> Iterator[Node]:
-    """The nodes of a round before the first that writes."""
+def _before_writes(body: Block) -> Iterator[Node]:
+    """Yields the nodes of a body before the first one that writes."""
     return takewhile(lambda node: not any(map(_writes, node.walk())), body.nodes)
 
 
@@ -144,32 +145,28 @@ def _writes(node: Node) -> bool:
     return effects.effect(node) == effects.WRITE
 
 
-def _stepped(sequence: Value, index: Value) -> Value | None:
-    """The item of a range."""
+def _range_item(sequence: Value, index: Value) -> Value | None:
+    """Returns the item of a range, computed from the index of the loop."""
     made = sequence.node
     assert made is not None, "a range is made by a node"
     start, _, step = (0, *made.args, 1) if len(made.args) == 1 else (*made.args, 1)[:3]
     item: Value | None = index
-    if item is not None and not _is_number(step, 1):
-        item = _made_of(item, "operator:mul", step)
-    if item is not None and not _is_number(start, 0):
-        item = _made_of(item, "operator:add", start)
+    if item is not None and not is_int(step, 1):
+        item = _computed(item, "operator:mul", step)
+    if item is not None and not is_int(start, 0):
+        item = _computed(item, "operator:add", start)
     return item
 
 
-def _is_number(argument: Argument, number: int) -> bool:
-    return type(argument) is int and argument == number
-
-
-def _made_of(value: Value, target: str, other: Argument) -> Value | None:
-    """The first value that an operator makes of a value and another argument."""
+def _computed(value: Value, target: str, other: Argument) -> Value | None:
+    """Returns the first value that an operator computes from a value and another argument."""
     return next(
         (n.output for n in value.users if n.target == target and n.args == (value, other)), None
     )
 
 
-def _viewed(sequence: Value, users: list[Node], body: Block) -> Value:
-    """What a list of a dict's keys, values or items was made of, where nobody needs the list."""
+def _without_list(sequence: Value, users: list[Node], body: Block) -> Value:
+    """Returns the keys, values or items of a dict in place of a list of them that is not needed."""
     made = sequence.node
     if sequence.name or made is None or made.target != "builtins:list":
         return sequence
@@ -182,22 +179,22 @@ def _viewed(sequence: Value, users: list[Node], body: Block) -> Value:
 
 
 def _count(
-    body: Block, lanes: Sequence[IteratedSequence], starts: Sequence[int]
+    body: Block, sequences: Sequence[IteratedSequence], starts: Sequence[int]
 ) -> tuple[Value | None, int]:
-    """The value that counts the rounds, and where it begins."""
+    """Returns the value that counts iterations, and where it starts."""
     index = body.inputs[0]
-    if any(lane.item is index for lane in lanes):
+    if any(each.item is index for each in sequences):
         return None, 0
     if not starts or not starts[0]:
         return index, 0
-    counter = _made_of(index, "operator:add", starts[0])
-    taken = {lane.item for lane in lanes}
+    counter = _computed(index, "operator:add", starts[0])
+    taken = {each.item for each in sequences}
     others = [n for n in index.users if not any(v is counter or v in taken for v in n.outputs)]
     return (index, 0) if counter is None or others else (counter, starts[0])
 
 
 def _is_resized(sequence: Value, body: Block) -> bool:
-    """Whether a round may change how many items there are."""
+    """Returns whether the body may change the length of a sequence."""
     return any(
         _writes(node)
         and any(_is_same(sequence, value) for value in node.inputs)
@@ -207,7 +204,7 @@ def _is_resized(sequence: Value, body: Block) -> bool:
 
 
 def _is_same(one: Value, other: Value) -> bool:
-    """Whether two values are the same, or the same attribute."""
+    """Returns whether two values are identical, or the same attribute."""
     if one is other:
         return True
     first, second = one.node, other.node
