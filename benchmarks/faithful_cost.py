@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 10.0  # percent of a search
 TIMED = (  # what validates, where it is called from
     ("runner.engines.symbolic_graph", "validate"),
-    ("runner.engines.symbolic_graph:OpenGraph", "_agrees"),
+    ("runner.engines.symbolic_graph:SymbolicGraph", "_agrees"),
     ("runner.graph.validation.in_place_effects:EffectsValidation", "validate"),
     ("runner.engines.inheritance", "_compared"),
 )

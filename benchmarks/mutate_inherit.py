@@ -96,6 +96,7 @@ def _row(folder: Path, seed: int, epochs: int) -> Row:
 
     from runner.config.mutator_entries import written_out
     from runner.engines.base import BaseEngine
+    from runner.engines.inheritance import BaseModels
     from runner.space.sample import generator
     from runner.trial import Trial
 
@@ -114,7 +115,7 @@ def _row(folder: Path, seed: int, epochs: int) -> Row:
         [job] = made.plan([trial])
         torch.manual_seed(seed)
         model = made.build(job.recipes[0])
-        share = made.inherit(job.recipes[0], model, folder).get("inherited", 0.0)
+        share = made.inherit(job.recipes[0], model, folder, BaseModels()).get("inherited", 0.0)
         accuracies.append(_train(model, epochs, seed))
     last = accuracies[0][-1]
     reached = next((i for i, a in enumerate(accuracies[1], start=1) if a >= last), epochs)
@@ -128,7 +129,7 @@ def _train(model: nn.Module, epochs: int, seed: int) -> list[float]:
     from runner.config.compose import compose_config
     from runner.config.instantiate import build
     from runner.config.settings import settings_from
-    from runner.evaluators.evaluator import Run
+    from runner.evaluators.evaluator import TrainingRun
     from runner.trial import Metrics
 
     overrides = [f"evaluator.epochs={epochs}"]
@@ -140,7 +141,9 @@ def _train(model: nn.Module, epochs: int, seed: int) -> list[float]:
         return []
 
     data = build(config.data).search()
-    build(config.evaluator).evaluate([model], data, Run(torch.device("cpu"), [seed], report))
+    build(config.evaluator).evaluate(
+        [model], data, TrainingRun(torch.device("cpu"), [seed], report)
+    )
     return heard
 
 

@@ -6,7 +6,7 @@ import torch
 
 from runner import nn
 from runner.data.data import Data, SearchData, Split
-from runner.evaluators.evaluator import Evaluator, Run
+from runner.evaluators.evaluator import Evaluator, TrainingRun
 from runner.trial import Metrics
 
 CHOICES = 20
@@ -35,7 +35,7 @@ class NoData(Data):
 class NoTraining(Evaluator):
     """Reports the first choice as the result, once."""
 
-    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
+    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         run.report([{"val/accuracy": float(model.picks[0])} for model in models])
 
     def score(

@@ -4,6 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from runner import launch as session
-from runner.config import compose as composing
+from runner import launch
+from runner.config import compose
 from runner.config.settings import conf_folder
 from runner.errors import RunFailed, RunnerError
 
-session.register_resolvers()
-exit_codes = [0]  # of the runs so far; the worst one counts
+launch.register_resolvers()
+exit_code = ContextVar("exit_code", default=0)  # the worst one of the runs so far
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -28,24 +29,29 @@ def app(config: DictConfig) -> float:
     folder = Path(hydra_config.runtime.output_dir)
     overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)  # ${...} as it was written
     try:
-        value = session.execute(config, overrides, folder)
+        value = launch.execute(config, overrides, folder)
     except RunnerError as error:
-        session.explain(error)
+        launch.explain(error)
         if wants_traceback:
             raise
-        exit_codes.append(error.exit_code)
+        _end_with(error.exit_code)
         return math.nan
     finally:
-        session.leave_no_trace(folder)
+        launch.leave_no_trace(folder)
     if value is None:
         return math.nan
-    exit_codes.append(RunFailed.exit_code if math.isnan(value) else 0)
+    if math.isnan(value):
+        _end_with(RunFailed.exit_code)
     return value
+
+
+def _end_with(code: int) -> None:
+    exit_code.set(max(exit_code.get(), code))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program. Ends with exit code 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
-    sys.argv[1:] = composing.freed(sys.argv[1:] if arguments is None else arguments)
+    sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors come here
     try:
         app()
@@ -55,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        known = composing.as_config_error(error)
+        known = compose.as_config_error(error)
         if wants_traceback or known is None:
             raise
-        session.explain(known)
+        launch.explain(known)
         sys.exit(known.exit_code)
-    sys.exit(max(exit_codes))
+    sys.exit(exit_code.get())
 
 
 if __name__ == "__main__":

@@ -41,6 +41,12 @@ class RunFailed(RunnerError):
     """A run that had to stop: too many failed trials, a full disk, a damaged record."""
 
 
+def require(holds: bool, key: str, value: object, rule: str) -> None:
+    """Raises ConfigError, in one sentence, if a config value does not follow a rule."""
+    if not holds:
+        raise ConfigError(f"{key} is {value!r}; it must be {rule}.")
+
+
 def refusal(error: BaseException | None) -> Refused | None:
     """What refused a sample, where that is why there is an error."""
     while error is not None and not isinstance(error, Refused):
@@ -59,7 +65,12 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
 
 
+def message(error: BaseException) -> str:
+    """Returns the text of an exception without line breaks."""
+    return " ".join(str(error).split())
+
+
 def one_line(error: BaseException) -> str:
-    """An exception as one line: its type, and its text without line breaks."""
-    text = " ".join(str(error).split())
+    """Returns an exception as one line: its type and its text."""
+    text = message(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

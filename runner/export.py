@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from runner.errors import RunFailed, RunnerError, one_line
+from runner.errors import RunFailed, RunnerError, message, one_line
 from runner.graph.codegen.load import load_file
+from runner.nested import leaves
 from runner.results import Run, write_model
 from runner.trial import MODEL, WEIGHTS, Metrics, Trial
 from runner.weights import check_weights
@@ -134,11 +135,9 @@ def _equal(ours: Any, theirs: Any) -> bool:
 
 
 def _has_nan(result: Any) -> bool:
-    """Whether there is a NaN in a result, however deep in containers."""
-    if isinstance(result, torch.Tensor):
-        return bool(result.isnan().any())
-    parts = result.values() if isinstance(result, dict) else result
-    return isinstance(result, dict | list | tuple) and any(map(_has_nan, parts))
+    """Returns whether there is a NaN in a result, however deeply nested."""
+    parts = leaves(result, subclasses=True)
+    return any(bool(part.isnan().any()) for part in parts if isinstance(part, torch.Tensor))
 
 
 def _replace(
@@ -158,5 +157,5 @@ def _replace(
 
 
 def _text(error: RunnerError) -> str:
-    text = " ".join(str(error).split())
+    text = message(error)
     return f"{text}." if text[-1:] not in (".", "!", "?") else text

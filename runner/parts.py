@@ -9,8 +9,8 @@ from pathlib import Path
 from runner.config.instantiate import build, check_arguments, put
 from runner.config.settings import Settings
 from runner.engines.engine import Engine, make
-from runner.errors import ConfigError, Refused, RunFailed, RunnerError, one_line, refusal
-from runner.space.choice import Value
+from runner.errors import ConfigError, Refused, RunFailed, RunnerError, message, one_line, refusal
+from runner.space.choice import JsonValue
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
             build(plain[group], settings.trust)
 
 
-def _check_candidate(settings: Settings, label: str, value: Value) -> None:
+def _check_candidate(settings: Settings, label: str, value: JsonValue) -> None:
     group = label.split(".")[0]
     if group not in ("evaluator", "data"):
         raise ConfigError(
@@ -81,7 +81,7 @@ def make_engine(settings: Settings) -> Engine:
     except (DrawError, Refused) as error:
         if (refused := refusal(error)) is None:
             raise RunFailed(f"The default model cannot be built: {error}{_place(error)}") from error
-        reason = " ".join(str(refused).split()).rstrip(".")
+        reason = message(refused).rstrip(".")
         if isinstance(error, DrawError) and not error.sample:
             raise RunFailed(
                 f"The space refuses every sample, before any choice is made: {reason}."

@@ -13,7 +13,7 @@ from runner.errors import ConfigError, RunnerError
 from runner.graph.codegen.load import CONSTANTS
 from runner.model_header import heading
 from runner.space.sample import Sample
-from runner.store import RECORD, read
+from runner.store import read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Objective, Trial, top, trial_folder
 from runner.weights import WeightsError, load_weights
 
@@ -26,10 +26,8 @@ class Run:
 
     def __init__(self, folder: Path | str) -> None:
         """Raises ConfigError when the folder holds no run."""
+        self.settings = Settings.model_validate(read(Path(folder)).config)
         self.folder = Path(folder).resolve()
-        if not (self.folder / RECORD).is_file():
-            raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
-        self.settings = Settings.model_validate(read(self.folder).config)
 
     @property
     def objective(self) -> Objective:
@@ -86,8 +84,7 @@ class Run:
 
     def weights(self, trial: Trial) -> Path:
         """Where the weights of a trial lie, if they were kept."""
-        owner = trial.number if trial.duplicate_of is None else trial.duplicate_of
-        return trial_folder(self.folder, owner) / WEIGHTS
+        return trial_folder(self.folder, trial.owner) / WEIGHTS
 
     def job(self, trial: Trial) -> Job:
         """The job that runs this trial alone."""

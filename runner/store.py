@@ -19,7 +19,7 @@ from runner.trial import Failure, Gain, Objective, State, Trial
 
 RECORD = "run.db"
 VERSION = 2
-Kind = Literal[
+EventKind = Literal[
     "begun", "resumed", "grouped", "proposed", "started", "metrics", "finished", "stopped", "failed"
 ]
 
@@ -36,7 +36,7 @@ class Event:
     """One thing that happened. `trial` is None for what concerns the run as a whole."""
 
     time: float  # seconds since the epoch
-    kind: Kind
+    kind: EventKind
     trial: int | None
     data: Mapping[str, Any]
 
@@ -134,7 +134,7 @@ class Store:
             data["parent"] = parent
         return self._take(self._append("proposed", self.next_number, data))
 
-    def record(self, trial: int, kind: Kind, data: Mapping[str, Any]) -> Trial:
+    def record(self, trial: int, kind: EventKind, data: Mapping[str, Any]) -> Trial:
         """Something that happened to a running trial: `started`, `metrics`, or its end."""
         return self._take(self._append(kind, trial, data))
 
@@ -146,7 +146,7 @@ class Store:
         """End a trial with the result of another one that has ended."""
         if other.failure is not None:
             return self.record(trial, "failed", vars(other.failure))
-        kind: Kind = "stopped" if other.state is State.STOPPED else "finished"
+        kind: EventKind = "stopped" if other.state is State.STOPPED else "finished"
         return self.record(trial, kind, other.metrics)
 
     def trial(self, number: int) -> Trial:
@@ -184,7 +184,7 @@ class Store:
         self.next_number = max(self.next_number, number + 1)
         return trial
 
-    def _append(self, kind: Kind, trial: int | None, data: Mapping[str, Any]) -> Event:
+    def _append(self, kind: EventKind, trial: int | None, data: Mapping[str, Any]) -> Event:
         now, text = time.time(), json.dumps(data)
         checksum = _checksum(self._checksum, now, kind, trial, text)
         try:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self, final
 
+from runner.errors import message
 from runner.space.sample import Sample, generator
 
 MODEL = "model.py"  # the source of a model, in the folder of its trial
@@ -40,7 +41,7 @@ class Failure:
     @classmethod
     def refused(cls, refusal: Exception) -> "Failure":
         """Returns the failure of a trial whose sample has no model, for the reason given."""
-        return cls(REFUSED, " ".join(str(refusal).split()))
+        return cls(REFUSED, message(refusal))
 
 
 @final
@@ -78,6 +79,18 @@ class Trial:
     proposed_at: float = 0.0  # seconds since the epoch
     started_at: float | None = None
     ended_at: float | None = None
+
+    @property
+    def owner(self) -> int:
+        """The number of the trial whose result and weights are those of this one."""
+        return self.number if self.duplicate_of is None else self.duplicate_of
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the trial ran, in seconds; None if it never did, or has not ended."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
 
     @property
     def running(self) -> bool:
@@ -129,6 +142,12 @@ class Job:
     samples: Sequence[Sample]
     recipes: Sequence[Mapping[str, Any]]  # what the engine's `build` needs to make each model
     action: Literal["train", "test"] = "train"
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], recipes: Sequence[Mapping[str, Any]]) -> Self:
+        """Returns the job that trains some trials."""
+        numbers, seeds = [t.number for t in trials], [t.seed for t in trials]
+        return cls(numbers, seeds, [t.sample for t in trials], recipes)
 
     @property
     def number(self) -> int:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from runner.errors import RunnerError
+from runner.errors import RunnerError, message
 
 SEAL = "runner/sha256"
 BLANK = "0" * 64
@@ -52,8 +52,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
     except RuntimeError as error:
-        text = " ".join(str(error).split())
-        raise WeightsError(f"{path} does not fit the model: {text}") from error
+        raise WeightsError(f"{path} does not fit the model: {message(error)}") from error
 
 
 def check_weights(path: Path) -> None:

@@ -16,8 +16,9 @@ from torch import nn
 from runner.config.instantiate import build, locate, put
 from runner.data.data import Data
 from runner.engines.engine import Engine
-from runner.errors import Refused, one_line
-from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
+from runner.engines.inheritance import BaseModels
+from runner.errors import Refused, message, one_line
+from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
 from runner.fusion.program import Programs
 from runner.model_header import add_facts
@@ -47,6 +48,7 @@ class Worker:
         self.setup = setup
         self.device = device
         self._data: tuple[str, Data] | None = None
+        self._bases = BaseModels()
         self._prospects = Prospects()
 
     def prepare(self) -> None:
@@ -140,7 +142,9 @@ class Worker:
         data = self._load(job.samples[0]).search()
         try:
             programs = self._programs(job)
-            run = Run(self.device, job.seeds, report, evaluators, programs, tell, self._prospects)
+            run = TrainingRun(
+                self.device, job.seeds, report, evaluators, programs, tell, self._prospects
+            )
             evaluators[0].evaluate(models, data, run)
         except StopTraining:
             early.update(job.trials)
@@ -156,7 +160,7 @@ class Worker:
 
     def _facts(self, recipe: Mapping[str, Any], model: nn.Module) -> dict[str, float]:
         """What is known of a model before it is trained, once it has what it inherits."""
-        inherited = self._engine.inherit(recipe, model, self.setup.folder)
+        inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
         return {"params": sum(p.numel() for p in model.parameters()), **inherited}
 
     def _programs(self, job: Job) -> Sequence[Programs]:
@@ -230,7 +234,7 @@ def _failure(error: BaseException) -> Failure:
     if isinstance(error, Refused):  # by a condition that holds only here, as of first weights
         return Failure.refused(error)
     if isinstance(error, NotFinite):
-        return Failure("not finite", " ".join(str(error).split()))
+        return Failure("not finite", message(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
         return Failure("disk full", text)
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)

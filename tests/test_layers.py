@@ -46,10 +46,10 @@ LAYERS = [
 
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
-    "data": {"data", "images", "splits"},
+    "data": {"data", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
-        *("symbolic_graph", "standalone"),
+        *("recent", "symbolic_graph", "standalone"),
     },
     "mutators": {"candidates", "channel_counts", "function_calls", "selection"},
     "evaluators": {

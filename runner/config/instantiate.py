@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from runner.errors import ConfigError, did_you_mean, one_line
+from runner.errors import ConfigError, did_you_mean, one_line, require
 
-Node = Mapping[str, Any]
+ConfigNode = Mapping[str, Any]
 
 ALLOWED = (
     "runner.data", "runner.engines", "runner.evaluators", "runner.mutators", "runner.nn",
@@ -34,7 +34,7 @@ def check_targets(config: Any, trust: Sequence[str]) -> None:
         check_allowed(node["_target_"], trust, where)
 
 
-def nodes(config: Any, where: str = "") -> Iterator[tuple[str, Node]]:
+def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
     """All nodes with a `_target_`, outermost first, each with its path in the config."""
     if isinstance(config, Mapping):
         if "_target_" in config:
@@ -44,6 +44,11 @@ def nodes(config: Any, where: str = "") -> Iterator[tuple[str, Node]]:
     elif isinstance(config, list):
         for i, value in enumerate(config):
             yield from nodes(value, f"{where}[{i}]")
+
+
+def arguments(node: ConfigNode) -> dict[str, Any]:
+    """Returns the arguments that a node gives its target."""
+    return {key: value for key, value in node.items() if key not in KEYWORDS}
 
 
 def check_allowed(path: object, trust: Sequence[str], where: str) -> None:
@@ -134,33 +139,28 @@ def _is_there(module: Any, name: str) -> bool:
 
 def put(config: dict[str, Any], path: str, value: Any) -> None:
     """Put a value at a dotted path of a plain config, in place. The path must exist."""
-    *parents, last = path.split(".")
+    parts = path.split(".")
+    parent: Any = None
     node: Any = config
-    for i, part in enumerate(parents):
+    for i, part in enumerate(parts):
         if not isinstance(node, dict) or part not in node:
-            raise ConfigError(_no_such_path(path, parents[:i], part, node))
-        node = node[part]
-    if not isinstance(node, dict) or last not in node:
-        raise ConfigError(_no_such_path(path, parents, last, node))
-    node[last] = value
+            where = ".".join(parts[:i]) or "the config"
+            near = did_you_mean(part, node) if isinstance(node, dict) else ""
+            raise ConfigError(f"search names {path!r}, but {where} has no key {part!r}.{near}")
+        parent, node = node, node[part]
+    parent[parts[-1]] = value
 
 
-def _no_such_path(path: str, parents: Sequence[str], part: str, node: Any) -> str:
-    where = ".".join(parents) or "the config"
-    near = did_you_mean(part, node) if isinstance(node, dict) else ""
-    return f"search names {path!r}, but {where} has no key {part!r}.{near}"
-
-
-def build(node: Node, trust: Sequence[str] = (), /, **runtime: Any) -> Any:
+def build(node: ConfigNode, trust: Sequence[str] = (), /, **runtime: Any) -> Any:
     """The object a node describes, its inner nodes built first; `runtime` are more arguments.
 
     With `_partial_: true`, a `functools.partial` of the target. The node was checked before.
     """
     target = locate(node["_target_"], trust)
-    arguments = {k: _build_value(v, trust) for k, v in node.items() if k not in KEYWORDS}
+    given = {key: _build_value(value, trust) for key, value in arguments(node).items()}
     if node.get("_partial_", False):
-        return functools.partial(target, **arguments, **runtime)
-    return target(**arguments, **runtime)
+        return functools.partial(target, **given, **runtime)
+    return target(**given, **runtime)
 
 
 def _build_value(value: Any, trust: Sequence[str]) -> Any:
@@ -185,9 +185,9 @@ def check_arguments(
         _check_node(target, node, place, runtime if place == where else ())
 
 
-def _check_node(target: Any, node: Node, where: str, runtime: Sequence[str]) -> None:
-    if not isinstance(node.get("_partial_", False), bool):
-        raise ConfigError(f"{where}._partial_ is {node['_partial_']!r}; it must be true or false.")
+def _check_node(target: Any, node: ConfigNode, where: str, runtime: Sequence[str]) -> None:
+    partial = node.get("_partial_", False)
+    require(isinstance(partial, bool), f"{where}._partial_", partial, "true or false")
     parameters = signature(target)
     if parameters is None:
         return
@@ -195,14 +195,14 @@ def _check_node(target: Any, node: Node, where: str, runtime: Sequence[str]) -> 
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {key: p for key, p in parameters.items() if p.kind in kinds}
-    given = {key: value for key, value in node.items() if key not in KEYWORDS}
+    given = arguments(node)
     for key, value in given.items():
         if key in named:
             check_type(value, named[key].annotation, f"{where}.{key}")
         elif not free:
             near = did_you_mean(key, [p for p in parameters if p not in runtime])
             raise ConfigError(f"{where}.{key}: {name} has no argument {key!r}.{near}")
-    if not node.get("_partial_", False):
+    if not partial:
         for key, parameter in named.items():
             if parameter.default is parameter.empty and key not in given and key not in runtime:
                 raise ConfigError(f"{where}.{key} is missing; {name} needs it.")

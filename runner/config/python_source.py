@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from runner.config.instantiate import KEYWORDS, locate
+from runner.config.instantiate import arguments, locate
 
 OURS = ("runner", "spaces")
 WIDTH = 80  # columns of a line
 
 
 @final
-class Source:
+class PythonSource:
     """Python source of config values; `imports` are the lines it needs before, and `folders` those
     that must be on the import path for packages of the user's that are not installed."""
 
@@ -36,15 +36,15 @@ class Source:
         return repr(value)
 
     def _call(self, node: Mapping[str, Any], indent: int) -> str:
-        given = {key: value for key, value in node.items() if key not in KEYWORDS}
+        given = arguments(node)
         name = self._name(node["_target_"])
-        arguments = [f"{k}={self.expression(v, indent + 1)}" for k, v in given.items()]
+        items = [f"{k}={self.expression(v, indent + 1)}" for k, v in given.items()]
         if not all(key.isidentifier() and not keyword.iskeyword(key) for key in given):
-            arguments = [f"**{self.expression(given, indent + 1)}"]
+            items = [f"**{self.expression(given, indent + 1)}"]
         if node.get("_partial_", False):
             self.imports.add("import functools")
-            return _lines("functools.partial(", [name, *arguments], ")", indent)
-        return _lines(f"{name}(", arguments, ")", indent)
+            return _lines("functools.partial(", [name, *items], ")", indent)
+        return _lines(f"{name}(", items, ")", indent)
 
     def _name(self, path: str) -> str:
         """How the target at an import path is called here, and imported."""

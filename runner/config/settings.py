@@ -13,7 +13,7 @@ from runner.config.instantiate import KEYWORDS, check_targets, locate, signature
 from runner.config.mutator_entries import written_out
 from runner.errors import ConfigError, did_you_mean
 
-Node = dict[str, Any]
+GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
 BESIDE = (MUTATORS, INPUT, WEIGHTS)  # the keys of a space that are no arguments of its model
@@ -60,13 +60,13 @@ class ExportSettings(Strict):
 class Settings(Strict):
     """The whole config of a run. Groups are nodes with a `_target_`; plain JSON throughout."""
 
-    engine: Node
-    space: Node
-    strategy: Node
-    evaluator: Node
-    data: Node
-    training: Node
-    task: Node
+    engine: GroupNode
+    space: GroupNode
+    strategy: GroupNode
+    evaluator: GroupNode
+    data: GroupNode
+    training: GroupNode
+    task: GroupNode
     seed: Natural
     budget: BudgetSettings
     objective: ObjectiveSettings
@@ -77,12 +77,12 @@ class Settings(Strict):
     resume: str | None
 
     @property
-    def model(self) -> Node:
+    def model(self) -> GroupNode:
         """The space's node without what stands beside it: what builds the model."""
         return {key: value for key, value in self.space.items() if key not in BESIDE}
 
     @property
-    def mutators(self) -> list[Node]:
+    def mutators(self) -> list[GroupNode]:
         """What changes the model's graph, in order."""
         return [*(self.space.get(MUTATORS) or ())]
 
@@ -127,8 +127,9 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     _drop_arguments_of_replaced_targets(config, overrides)
-    for key in _missing(OmegaConf.to_container(config)):
-        raise ConfigError(f"{key} has no value; give it one: {key}=...")
+    for key, value in _values(OmegaConf.to_container(config)):
+        if value == "???":
+            raise ConfigError(f"{key} has no value; give it one: {key}=...")
     for key in Settings.model_fields.keys() - {*config}:  # first of all: others may refer to it
         raise ConfigError(f"The key {key!r} is missing in the config.")
     plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -157,13 +158,13 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     return settings
 
 
-def _missing(value: Any, path: str = "") -> Iterator[str]:
-    """The keys whose value must be given and was not."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _missing(item, f"{path}.{key}" if path else str(key))
-    elif value == "???":
-        yield path
+def _values(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the values of nested dicts by their dotted path; an empty dict is a value."""
+    if isinstance(config, dict) and config:
+        for key, item in config.items():
+            yield from _values(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, config
 
 
 def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -193,16 +194,9 @@ def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Par
 
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
     """What differs between two settings, as `key: old -> new`, leaving out the `free` keys."""
-    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    old, new = dict(_values(before.model_dump())), dict(_values(now.model_dump()))
     return [
         f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and key.split(".")[0] not in free
     ]
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        parts = [_flat(v, f"{path}.{k}" if path else str(k)) for k, v in value.items()]
-        return {key: item for part in parts for key, item in part.items()}
-    return {path: value}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from runner.errors import ConfigError
+from runner.errors import require
 
 
 @final
@@ -20,8 +20,7 @@ class Augment:
         """Pad by `crop` pixels and cut the old size out at random; `flip` mirrors half of the
         images; `cutout` blanks a square of that width (https://arxiv.org/abs/1708.04552)."""
         for key, value in (("crop", crop), ("cutout", cutout)):
-            if value < 0:
-                raise ConfigError(f"evaluator.augment.{key} is {value}; it must be 0 or more.")
+            require(value >= 0, f"evaluator.augment.{key}", value, "0 or more")
         self._crop = crop
         self._flip = flip
         self._cutout = cutout

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, require
 
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
 
@@ -56,8 +56,7 @@ class Data(ABC):
     def __init__(self, shape: Sequence[int], classes: int) -> None:
         if not shape or min(shape) < 1:
             raise ConfigError(f"data.shape is {list(shape)}; its numbers must be at least 1.")
-        if classes < 1:
-            raise ConfigError(f"data.classes is {classes}; it must be at least 1.")
+        require(classes >= 1, "data.classes", classes, "at least 1")
         self.shape = tuple(shape)
         self.classes = classes
 

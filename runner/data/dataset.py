@@ -1,27 +1,25 @@
 """Any data set of PyTorch: classes that are built by `_target_` and give (input, target) pairs."""
 
 from collections.abc import Sequence, Sized
-from functools import cached_property
 from typing import Any, cast, final
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
-from runner.data.data import Data, SearchData, Split
+from runner.data.data import SearchData, Split
+from runner.data.holdout import HoldoutData
 from runner.data.splits import (
     DatasetSplit,
-    check_fraction,
-    check_loader_workers,
     check_shape,
     check_targets,
     holdout,
 )
-from runner.errors import ConfigError
+from runner.errors import ConfigError, require
 
 
 @final
-class TorchDataset(Data):
+class TorchDataset(HoldoutData):
     """Data sets with `__len__` and `__getitem__`, streamed through a DataLoader.
 
     Inputs are tensors of `shape`. Targets are class numbers, or floats in a regression.
@@ -39,32 +37,24 @@ class TorchDataset(Data):
     ) -> None:
         """`test` is None when there are no such data. `validation` is the share of `train` that is
         held out, picked by `seed`; `loader_workers` are processes (0: this one)."""
-        super().__init__(shape, classes)
-        check_fraction(validation)
-        check_loader_workers(loader_workers)
-        self._train = train
-        self._test = test
-        self._validation = validation
-        self._seed = seed
+        super().__init__(shape, classes, validation, seed)
+        require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")
+        self._train_set = train
+        self._test_set = test
         self._workers = loader_workers
 
-    def search(self) -> SearchData:
-        return self._search
-
-    def test(self) -> Split:
-        if self._test is None:
-            raise ConfigError("data.test is null, so there is nothing to test on; give a data set.")
-        return self._split(self._test, "test")
-
-    @cached_property
-    def _search(self) -> SearchData:
-        whole = self._split(self._train, "train")
-        places = torch.zeros(len(whole))
-        train, validation = holdout(places, self._validation, self._seed)
+    def load_search(self) -> SearchData:
+        places = torch.zeros(len(self._split(self._train_set, "train")))
+        train, validation = holdout(places, self.validation, self.seed)
         return SearchData(
-            train=self._split(Subset(self._train, train.tolist()), "train"),
-            validation=self._split(Subset(self._train, validation.tolist()), "train"),
+            train=self._split(Subset(self._train_set, train.tolist()), "train"),
+            validation=self._split(Subset(self._train_set, validation.tolist()), "train"),
         )
+
+    def load_test(self) -> Split:
+        if self._test_set is None:
+            raise ConfigError("data.test is null, so there is nothing to test on; give a data set.")
+        return self._split(self._test_set, "test")
 
     def _split(self, dataset: Dataset[Any], key: str) -> Split:
         """A split of a data set whose first example is as the config says."""

@@ -135,24 +135,12 @@ def check_shape(inputs: Tensor, shape: Sequence[int]) -> None:
         )
 
 
-def check_fraction(validation: float) -> None:
-    """Raises ConfigError unless some of the training part is held out, and some is not."""
-    if not 0 < validation < 1:
-        raise ConfigError(f"data.validation is {validation}; it must be above 0 and below 1.")
-
-
-def check_loader_workers(loader_workers: int) -> None:
-    """Raises ConfigError for a negative number of loader processes."""
-    if loader_workers < 0:
-        raise ConfigError(f"data.loader_workers is {loader_workers}; it must be 0 or more.")
-
-
 def holdout(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Places of the kept and of the held-out examples, each class parted alike; both ascending.
-
-    For a split that looks at no class, pass labels that are all the same.
-    """
+    """Returns the indices of the kept and of the held-out examples, both ascending. The split is
+    stratified by class, unless the labels are floats."""
     rng = torch.Generator().manual_seed(seed)
+    if labels.is_floating_point():
+        labels = torch.zeros(len(labels))
     held = torch.zeros(len(labels), dtype=torch.bool)
     seen = 0
     for label in torch.unique(labels):

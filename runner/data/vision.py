@@ -4,7 +4,6 @@ import importlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -13,18 +12,17 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from runner.data.data import Data, SearchData, Split
+from runner.data.data import SearchData, Split
+from runner.data.holdout import HoldoutData, TensorData
 from runner.data.images import check_image_shape, fit
 from runner.data.splits import (
     DatasetSplit,
     Normalize,
     TensorSplit,
-    check_fraction,
-    check_loader_workers,
     check_targets,
     holdout,
 )
-from runner.errors import ConfigError, one_line
+from runner.errors import ConfigError, one_line, require
 
 
 def torchvision() -> Any:
@@ -39,7 +37,7 @@ def torchvision() -> Any:
         ) from error
 
 
-class Downloadable(Data):
+class Downloadable(TensorData):
     """A data set that torchvision can download, held in memory as bytes."""
 
     name: ClassVar[str]  # in torchvision.datasets
@@ -57,40 +55,15 @@ class Downloadable(Data):
         validation: float,
         seed: int,
     ) -> None:
-        """Fetches the files into `root` when they are not there and `download` is true.
-
-        `validation` is the share of the training images that is held out, picked by `seed`.
-        """
-        super().__init__(shape, classes)
+        """Fetches the files into `root` if they are not there and `download` is true."""
+        super().__init__(shape, classes, validation, seed)
         check_image_shape(shape, channels=len(self.mean))
-        check_fraction(validation)
         if classes != self.labels:
             raise ConfigError(f"data.classes is {classes}; {self.name} has {self.labels}.")
         self._root = Path(root)
-        self._validation = validation
-        self._seed = seed
         torchvision()
         if not (self._root / self.folder).is_dir():
             self._fetch(download)
-
-    def search(self) -> SearchData:
-        return self._search
-
-    def test(self) -> Split:
-        return self._test
-
-    @cached_property
-    def _search(self) -> SearchData:
-        images, labels = self._load(train=True)
-        train, validation = holdout(labels, self._validation, self._seed)
-        return SearchData(
-            train=self._split(images[train], labels[train]),
-            validation=self._split(images[validation], labels[validation]),
-        )
-
-    @cached_property
-    def _test(self) -> Split:
-        return self._split(*self._load(train=False))
 
     def _fetch(self, download: bool) -> None:
         """Download all files or none; a second process waits for the first."""
@@ -107,8 +80,7 @@ class Downloadable(Data):
                 getattr(torchvision().datasets, self.name)(scratch, download=True)
                 (Path(scratch) / self.folder).rename(self._root / self.folder)
 
-    def _load(self, train: bool) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) as bytes, and labels (N,)."""
+    def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
         with self._explained():
             dataset = getattr(torchvision().datasets, self.name)(str(self._root), train=train)
         images = torch.as_tensor(dataset.data)  # (N, H, W) or (N, H, W, C)
@@ -129,8 +101,8 @@ class Downloadable(Data):
                 "data.download=true fetches it again."
             ) from error
 
-    def _split(self, images: Tensor, labels: Tensor) -> Split:
-        return TensorSplit(fit(images, self.shape), labels, Normalize(self.mean, self.std))
+    def split(self, inputs: Tensor, targets: Tensor) -> Split:
+        return TensorSplit(fit(inputs, self.shape), targets, Normalize(self.mean, self.std))
 
 
 @final
@@ -178,7 +150,7 @@ class CIFAR100(Downloadable):
 
 
 @final
-class ImageFolder(Data):
+class ImageFolder(HoldoutData):
     """Image files in one folder per class, below `root/train`, `root/test` and maybe `root/val`."""
 
     def __init__(
@@ -194,18 +166,15 @@ class ImageFolder(Data):
     ) -> None:
         """`validation` is the share of `train` that is held out, picked by `seed`, where there is
         no `val`; `mean` and `std` are per channel; `loader_workers` are processes (0: this one)."""
-        super().__init__(shape, classes)
+        super().__init__(shape, classes, validation, seed)
         check_image_shape(shape, channels=1 if tuple(shape[:1]) == (1,) else 3)
-        check_fraction(validation)
-        check_loader_workers(loader_workers)
+        require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")
         for key, values in (("mean", mean), ("std", std)):
             if len(values) != shape[0]:
                 raise ConfigError(f"data.{key} is {list(values)}; it needs {shape[0]} numbers.")
         if min(std) <= 0:
             raise ConfigError(f"data.std is {list(std)}; its numbers must be above 0.")
         self._root = Path(root)
-        self._validation = validation
-        self._seed = seed
         self._normalize = Normalize(mean, std)
         self._workers = loader_workers
         for part in ("train", "test"):
@@ -217,25 +186,17 @@ class ImageFolder(Data):
             self._check_classes(part)
         torchvision()
 
-    def search(self) -> SearchData:
-        return self._search
-
-    def test(self) -> Split:
-        return self._test
-
-    @cached_property
-    def _search(self) -> SearchData:
+    def load_search(self) -> SearchData:
         train = self._open("train")
         if (self._root / "val").is_dir():
             return SearchData(self._split(train), self._split(self._open("val")))
-        kept, held = holdout(torch.tensor(train.targets), self._validation, self._seed)
+        kept, held = holdout(torch.tensor(train.targets), self.validation, self.seed)
         return SearchData(
             train=self._split(Subset(train, kept.tolist())),
             validation=self._split(Subset(train, held.tolist())),
         )
 
-    @cached_property
-    def _test(self) -> Split:
+    def load_test(self) -> Split:
         return self._split(self._open("test"))
 
     def _open(self, part: str) -> Any:

@@ -83,17 +83,16 @@ def head_line(settings: Settings, folder: Path) -> str:
     """What is searched, how, how long, and where it goes."""
     minutes = settings.budget.minutes
     limit = f" or {minutes:g} min" if minutes is not None else ""
-    near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     return (
         f"Searching {text.name(settings.space)} with {text.name(settings.strategy)}: "
-        f"{settings.budget.trials} trials{limit}, seed {settings.seed}, in {near}"
+        f"{settings.budget.trials} trials{limit}, seed {settings.seed}, in {text.near(folder)}"
     )
 
 
 def resumed_line(tally: Tally) -> str:
     again = sum(trial.duplicate_of is None for trial in tally.running.values())
     rest = f", {again} to be run again" if again else ""
-    return f"Resumed with {_trials(tally.ended + len(tally.running))}{rest}."
+    return f"Resumed with {text.counted(tally.ended + len(tally.running), 'trial')}{rest}."
 
 
 def news_line(trial: Trial, tally: Tally, folder: Path) -> str:
@@ -139,7 +138,7 @@ def _step(trial: Trial, epochs: int | None) -> str:
 
 def summary_line(tally: Tally) -> str:
     counts = f" ({counts_text(tally)})" if counts_text(tally) else ""
-    return f"{tally.ended} of {_trials(tally.total)} done{counts}; {best_line(tally)}"
+    return f"{tally.ended} of {text.counted(tally.total, 'trial')} done{counts}; {best_line(tally)}"
 
 
 def counts_text(tally: Tally) -> str:
@@ -161,14 +160,8 @@ def value_text(trial: Trial, metric: str) -> str:
 
 def took_text(trial: Trial, before: str) -> str:
     """How long a trial ran; nothing when it never did."""
-    if trial.started_at is None or trial.ended_at is None:
-        return ""
-    return before + text.duration(trial.ended_at - trial.started_at)
+    return "" if trial.seconds is None else before + text.duration(trial.seconds)
 
 
 def rate_text(per_minute: float) -> str:
     return f"{per_minute:.1f}/min" if per_minute >= 1 else f"{60 * per_minute:.0f}/h"
-
-
-def _trials(number: int) -> str:
-    return f"{number} trial" if number == 1 else f"{number} trials"

@@ -5,9 +5,10 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from runner.space.choice import Value
+from runner.space.choice import JsonValue
 from runner.space.sample import Sample
 
 LONG = 40  # characters of a value; what is longer is cut
@@ -25,7 +26,7 @@ def sentence(text: str) -> str:
     return clean(" ".join(text.split()))
 
 
-def value(item: Value) -> str:
+def value(item: JsonValue) -> str:
     """A value of a sample: strings as they are, numbers short, all else as JSON."""
     match item:
         case str():
@@ -80,6 +81,16 @@ def large(count: int | float) -> str:
     if count == math.inf:
         return "infinitely many"
     return f"{count:,}" if count < 1e9 else f"{Decimal(count):.1e}".replace("e+", "e")
+
+
+def near(path: Path) -> Path:
+    """Returns a path relative to the working directory, if it lies there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count and its noun: 1 trial, 2 trials."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def clock(seconds: float) -> str:

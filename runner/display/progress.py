@@ -137,9 +137,10 @@ def _say(console: Console, sentence: str, style: str = "") -> None:
     console.print(Text(line), style=style, soft_wrap=whole)
 
 
-@final
-class Lines(Progress):
-    """Plain lines: one when a trial ends, and now and then one on how far the run is."""
+class _Visible(Progress):
+    """What bars and lines have in common: a console, a tally, and what is printed first."""
+
+    head_style = note_style = ""
 
     def __init__(
         self, console: Console, settings: Settings, objective: Objective, folder: Path
@@ -149,14 +150,27 @@ class Lines(Progress):
         self._head = head_line(settings, folder)
         self._tally = Tally(settings, objective)
         self._begun = False
-        self._spoken = 0.0  # when the last line on how far the run is was printed
 
     def begin(self) -> None:
-        _say(self._console, self._head)
+        _say(self._console, self._head, self.head_style)
         if self._tally.ended or self._tally.running:
-            _say(self._console, resumed_line(self._tally))
+            self.note(resumed_line(self._tally))
         self._tally.begin()
         self._begun = True
+
+    @final
+    def note(self, text: str) -> None:
+        _say(self._console, text, self.note_style)
+
+
+@final
+class Lines(_Visible):
+    """Plain lines: one when a trial ends, and now and then one on how far the run is."""
+
+    _spoken = 0.0  # when the last line on how far the run is was printed
+
+    def begin(self) -> None:
+        super().begin()
         self._spoken = time.monotonic()
 
     def show(self, trial: Trial) -> None:
@@ -168,9 +182,6 @@ class Lines(Progress):
         if time.monotonic() - self._spoken > QUIET and self._tally.ended < self._tally.total:
             _say(self._console, how_far_line(self._tally))
             self._spoken = time.monotonic()
-
-    def note(self, text: str) -> None:
-        _say(self._console, text)
 
     def end(self) -> None:
         if self._begun:
@@ -196,29 +207,23 @@ Row = tuple[str, RenderableType, str, str, str, RenderableType]
 
 
 @final
-class Bars(Progress):
+class Bars(_Visible):
     """A bar for the run, one for each running trial, the best so far, and news above them."""
+
+    head_style, note_style = "bold", "cyan"
 
     def __init__(
         self, console: Console, settings: Settings, objective: Objective, folder: Path
     ) -> None:
-        self._console = console
-        self._folder = folder
-        self._head = head_line(settings, folder)
-        self._tally = Tally(settings, objective)
+        super().__init__(console, settings, objective, folder)
         self._lock = threading.Lock()  # the frames are drawn in a thread of their own
-        self._begun = False
         self._live = Live(
             console=console, get_renderable=self.frame, refresh_per_second=REFRESH,
             redirect_stderr=sys.stderr.isatty(),
         )  # fmt: skip
 
     def begin(self) -> None:
-        _say(self._console, self._head, "bold")
-        if self._tally.ended or self._tally.running:
-            _say(self._console, resumed_line(self._tally), "cyan")
-        self._tally.begin()
-        self._begun = True
+        super().begin()
         self._live.start()
 
     def show(self, trial: Trial) -> None:
@@ -226,9 +231,6 @@ class Bars(Progress):
             self._tally.take(trial)
         if self._begun and (line := news_line(trial, self._tally, self._folder)):
             _say(self._console, line, "red" if trial.failed else "yellow")
-
-    def note(self, text: str) -> None:
-        _say(self._console, text, "cyan")
 
     def end(self) -> None:
         if not self._begun:

@@ -2,7 +2,7 @@
 
 import html as escaping
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import final
@@ -42,9 +42,8 @@ def gains_text(gains: Sequence[Gain]) -> str:
     if not gains:
         return ""
     models, fused = sum(gain.models for gain in gains), [gain for gain in gains if not gain.why]
-    plural = "s" if len(gains) > 1 else ""
     size = f"{models / len(gains):.1f}".removesuffix(".0")
-    said = f"{len(gains)} group{plural} of {size} models"
+    said = f"{text.counted(len(gains), 'group')} of {size} models"
     if fused:
         launches, alone = sum(g.launches for g in fused), sum(g.operations for g in fused)
         speedup = median(gain.speedup for gain in fused)
@@ -81,7 +80,7 @@ class _Ranking:
         self.labels = _differing(best)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        table = plain_table()
         columns = _fitting(self.columns, options.max_width)
         for column in columns:
             table.add_column(Text(column.head), justify="right", no_wrap=True)
@@ -119,27 +118,18 @@ def _columns(best: Sequence[Trial], objective: Objective) -> list[Column]:
     metrics += [n for n in names if n.startswith("val/") and n not in metrics]
     columns = [Column("#", [str(i + 1) for i in range(len(best))])]
     columns += [Column("trial", [str(trial.number) for trial in best])]
-    figures = [_metric(best, metric) for metric in metrics]
-    params = [_counted(best, "params")] if "params" in names else []
-    params += [_share(best, "inherited")] if "inherited" in names else []
-    time = [Column("time", [_seconds(trial) for trial in best])]
-    return [*columns, figures[0], *params, *time, *figures[1:]]
+    first, *others = [_figures(best, name, text.number) for name in metrics]
+    forms = {"params": text.compact, "inherited": "{:.0%}".format}
+    about = [_figures(best, name, form) for name, form in forms.items() if name in names]
+    took = ["" if t.seconds is None else text.duration(t.seconds) for t in best]
+    return [*columns, first, *about, Column("time", took), *others]
 
 
-def _metric(best: Sequence[Trial], name: str) -> Column:
+def _figures(best: Sequence[Trial], name: str, form: Callable[[float], str]) -> Column:
+    """Returns the column of a metric; the cells of trials without it are empty."""
     figures = [trial.metrics.get(name) for trial in best]
-    cells = ["" if figure is None else text.number(figure) for figure in figures]
+    cells = ["" if figure is None else form(figure) for figure in figures]
     return Column(text.cut(text.clean(name), 24), cells)
-
-
-def _counted(best: Sequence[Trial], name: str) -> Column:
-    figures = [trial.metrics.get(name) for trial in best]
-    return Column(name, ["" if figure is None else text.compact(figure) for figure in figures])
-
-
-def _share(best: Sequence[Trial], name: str) -> Column:
-    figures = [trial.metrics.get(name) for trial in best]
-    return Column(name, ["" if figure is None else f"{figure:.0%}" for figure in figures])
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
@@ -163,12 +153,6 @@ def _differing(best: Sequence[Trial]) -> Collection[str]:
     ]
 
 
-def _seconds(trial: Trial) -> str:
-    if trial.started_at is None or trial.ended_at is None:
-        return ""
-    return text.duration(trial.ended_at - trial.started_at)
-
-
 def _summary(trials: Sequence[Trial]) -> str:
     """How many trials there were, how they ended, and how long they took together."""
     own = [trial for trial in trials if trial.duplicate_of is None]
@@ -180,27 +164,34 @@ def _summary(trials: Sequence[Trial]) -> str:
         "not ended": sum(trial.running for trial in own),
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
-    total = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
+    total = text.counted(len(trials), "trial")
     return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
 
 
 def _refusals(trials: Sequence[Trial]) -> list[str]:
     """Why trials were refused, the most frequent reasons first; a line, or none."""
     own = [trial for trial in trials if trial.refused and trial.duplicate_of is None]
-    found = text.alike(trial.failure.text for trial in own if trial.failure is not None)
-    said = [f"{count} because {text.cut(text.sentence(why), REASON)}" for count, why in found]
-    rest = sum(count for count, _ in found[REASONS:])
+    found, rest = reasons(trial.failure.text for trial in own if trial.failure is not None)
+    said = [f"{count} because {why}" for count, why in found]
     more = [f"{rest} for other reasons"] if rest else []
-    return [f"Refused: {'; '.join([*said[:REASONS], *more])}"] if said else []
+    return [f"Refused: {'; '.join([*said, *more])}"] if said else []
+
+
+def reasons(texts: Iterable[str]) -> tuple[list[tuple[int, str]], int]:
+    """Returns the most frequent reasons, each with its count, and how many there are of others."""
+    found = text.alike(texts)
+    shown = [(count, text.cut(text.sentence(why), REASON)) for count, why in found[:REASONS]]
+    return shown, sum(count for count, _ in found[REASONS:])
+
+
+def plain_table() -> Table:
+    """Returns a table without lines."""
+    return Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
 
 
 def _busy(trials: Iterable[Trial]) -> float:
     """Seconds in which some trial was running; pauses between sessions do not count."""
-    spans = sorted(
-        (trial.started_at, trial.ended_at)
-        for trial in trials
-        if trial.started_at is not None and trial.ended_at is not None
-    )
+    spans = sorted((t.started_at or 0, t.ended_at or 0) for t in trials if t.seconds is not None)
     total = reached = 0.0
     for start, end in spans:
         total += max(end - max(start, reached), 0)
@@ -251,7 +242,7 @@ class _Choices:
 
     def _table(self) -> Table:
         conditional = any(condition for _, _, condition in self.rows)
-        table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        table = plain_table()
         table.add_column("choice", no_wrap=True)
         table.add_column("candidates")
         if conditional:

@@ -1,31 +1,27 @@
 """Engine `cgo`: the graphs of `base`, and several trials as one job, whose models are fused."""
 
 import logging
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch import nn
 
 from runner.config.instantiate import locate
-from runner.config.mutator_entries import Places
-from runner.engines.base import BaseEngine
-from runner.engines.engine import Engine, ModelSource
-from runner.errors import ConfigError, GraphError, Refused
+from runner.engines.base import GraphEngine
+from runner.engines.recent import Recent
+from runner.errors import GraphError, Refused, require
 from runner.fusion.fuse import NotFused, fuse
 from runner.fusion.packed_parameters import Parameters
 from runner.fusion.program import Programs
 from runner.fusion.random_streams import Streams
 from runner.fusion.serialization import from_json, to_json
 from runner.fusion.tracing.trace import programs_of
-from runner.graph.ir.graph import Graph
-from runner.space.choice import Value
+from runner.space.choice import JsonValue
 from runner.space.sample import DrawError, Sample, generator, sample_key
-from runner.trial import Job, Metrics, Trial
+from runner.trial import Job, Trial
 
 log = logging.getLogger(__name__)
 KEPT = 256  # models whose programs are remembered
@@ -33,7 +29,7 @@ DRAWS = 8  # samples that are drawn for one that is not refused, to show a group
 
 
 @final
-class CgoEngine(Engine):
+class CgoEngine(GraphEngine):
     """A trial's recipe is that of `base`, and the programs of its model where it is one of a
     group."""
 
@@ -51,23 +47,15 @@ class CgoEngine(Engine):
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """`group`: at most so many trials are trained as one. `evaluator`: the config node of what
-        will train them. `weights`, `data`: as for `BaseEngine`."""
-        if group < 1:
-            raise ConfigError(f"engine.group is {group}; it must be at least 1.")
-        self._base = BaseEngine(
-            shape,
-            space=space,
-            mutators=mutators,
-            input=input,
-            weights=weights,
-            trust=trust,
-            data=data,
-        )
-        self.inherits = self._base.inherits
+        will train them. `weights`, `data`: as for `GraphEngine`."""
+        require(group >= 1, "engine.group", group, "at least 1")
+        super().__init__(
+            shape, space=space, mutators=mutators, input=input, weights=weights,
+            trust=trust, data=data,
+        )  # fmt: skip
         self._shape = tuple(shape)
-        self.space = self._base.space
         self.group = group
-        self._known: OrderedDict[str, Mapping[str, Any] | None] = OrderedDict()
+        self._known: Recent[Mapping[str, Any] | None] = Recent(KEPT)
         self._shares: tuple[str, ...] = ()
         if evaluator is not None:
             kind: Any = locate(evaluator["_target_"], trust, "evaluator")
@@ -78,18 +66,6 @@ class CgoEngine(Engine):
                     f"{evaluator['_target_']} trains models with code of its own, which cannot be "
                     "fused: trials run one at a time, as with engine=base."
                 )
-
-    def key(self, sample: Sample) -> str:
-        return self._base.key(sample)
-
-    def graph(self, sample: Sample) -> Graph:
-        return self._base.graph(sample)
-
-    def observe(self, trial: Trial) -> None:
-        self._base.observe(trial)
-
-    def places(self) -> Sequence[Places]:
-        return self._base.places()
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for alike in self._alike(trials):
@@ -109,7 +85,7 @@ class CgoEngine(Engine):
         for alike in found.values():
             yield sorted(alike, key=lambda trial: sample_key(trial.sample))
 
-    def _told(self, label: str, value: Value) -> list[Value]:
+    def _told(self, label: str, value: JsonValue) -> list[JsonValue]:
         """What tells models that cannot be trained as one from each other, of a chosen value: all
         of it, the class it names, or nothing."""
         group, _, rest = label.partition(".")
@@ -120,44 +96,29 @@ class CgoEngine(Engine):
         return [value["_target_"]] if named and "_target_" in value else []
 
     def _job(self, trials: Sequence[Trial]) -> Job:
-        jobs = list(self._base.plan(trials))
-        recipes = [recipe for job in jobs for recipe in job.recipes]
+        recipes = [self.recipe(trial) for trial in trials]
         if len(trials) > 1:
             recipes = [
                 {**recipe, "programs": self._programs_of(recipe, trial.sample)}
                 for recipe, trial in zip(recipes, trials, strict=True)
             ]
-        numbers, seeds, samples = zip(*((t.number, t.seed, t.sample) for t in trials), strict=True)
-        return Job(numbers, seeds, samples, recipes)
+        return Job.of(trials, recipes)
 
     def _programs_of(self, recipe: Mapping[str, Any], sample: Sample) -> Mapping[str, Any] | None:
         """The programs of a trial's model, made once for all trials that have the same source."""
         if "source" not in recipe:
             return None  # its own code failed
         key = f"{recipe['source']}{recipe['constants']}"
-        if key not in self._known:
-            self._known[key] = self._programs(sample)
-            if len(self._known) > KEPT:
-                self._known.popitem(last=False)
-        return self._known[key]
+        return self._known.get(key, lambda: self._programs(sample))
 
     def _programs(self, sample: Sample) -> Mapping[str, Any] | None:
         """The programs of a sample's model; None where it has none."""
         try:
-            graph = self._base.decided(sample)
-            programs = programs_of(graph, self._shape)
+            programs = programs_of(self.compiled(sample), self._shape)
         except (DrawError, GraphError) as error:
             log.debug("A model has no program: %s", error)
             return None
         return {"train": to_json(programs.train), "eval": to_json(programs.eval)}
-
-    @staticmethod
-    def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
-        return BaseEngine.build(recipe, folder)
-
-    @staticmethod
-    def inherit(recipe: Mapping[str, Any], model: nn.Module, folder: Path) -> Metrics:
-        return BaseEngine.inherit(recipe, model, folder)
 
     @staticmethod
     def programs(recipe: Mapping[str, Any]) -> Programs | None:
@@ -196,9 +157,6 @@ class CgoEngine(Engine):
                 self.key(sample)
                 samples.append(sample)
         return samples
-
-    def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
-        return self._base.source(trial, standalone=standalone)
 
 
 EXPLAINED = """\

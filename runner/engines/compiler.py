@@ -1,7 +1,6 @@
 """Compiler: from a sample to the graph of its model, and to its source."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,14 +9,15 @@ from typing import Any, final
 from runner.config.instantiate import build
 from runner.config.mutator_entries import Places
 from runner.config.settings import INHERIT
-from runner.engines.conversion_log import Notes
+from runner.engines.conversion_log import ConversionLog
 from runner.engines.engine import ModelSource
 from runner.engines.example import Example
 from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
+from runner.engines.recent import Recent
 from runner.engines.standalone import check_standalone
-from runner.engines.symbolic_graph import OpenGraph
-from runner.errors import ConfigError, GraphError, Refused, refusal
+from runner.engines.symbolic_graph import SymbolicGraph
+from runner.errors import ConfigError, GraphError, Refused, message, refusal
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import save_tensors
 from runner.graph.interpreter.shape_propagation import EXAMPLES, propagate
@@ -40,7 +40,7 @@ LARGE = 1 << 20  # bytes of loaded weights that are worth a word
 
 @final
 @dataclass(frozen=True)
-class Decided:
+class CompiledModel:
     """The graph of a sample's model, its source, and the labels of the sample it depends on."""
 
     tracked: Tracked
@@ -76,35 +76,33 @@ class Compiler:
         self.shape = None if known is None else tuple(known)
         self.inherits = weights == INHERIT
         self._trust = [*trust]
-        self._bases: OrderedDict[str, Tracked] = OrderedDict()
+        self._bases: Recent[Tracked] = Recent(BASES)
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
         self._key = "engine.shape" if input is None else "space.input"
         self._fits = not mutators and input is None  # whether an example need not be tried (again)
         self.space: Space = self.model_space if self._fits else GraphSpace(self)
-        self._open = OpenGraph(space, trust, Example(self.shape, data, trust))
+        self._open = SymbolicGraph(space, trust, Example(self.shape, data, trust))
         self._effects = EffectsValidation()
         self._is_told = False  # whether it was said that mutated models are not run
-        self._notes = Notes(str(space.get("_target_")))
-        self._last: OrderedDict[str, Decided | Refused] = OrderedDict()
+        self._notes = ConversionLog(str(space.get("_target_")))
+        self._last: Recent[CompiledModel | Refused] = Recent(KEPT)
 
-    def compile(self, sample: Sample) -> Decided:
+    def compile(self, sample: Sample) -> CompiledModel:
         """The graph of a sample's model. Raises Refused when there can be none, or the space
         refuses it, and DrawError when the model's own code raises."""
-        name = sample_key(sample)
-        if name not in self._last:
-            try:
-                self._last[name] = self._compile(sample)
-            except Refused as refused:
-                self._last[name] = refused
-            if len(self._last) > KEPT:
-                self._last.popitem(last=False)
-        found = self._last[name]
+        found = self._last.get(sample_key(sample), lambda: self._compile(sample))
         if isinstance(found, Refused):
             raise found
         return found
 
-    def _compile(self, sample: Sample) -> Decided:
+    def _compile(self, sample: Sample) -> CompiledModel | Refused:
+        try:
+            return self._mutated(sample)
+        except Refused as refused:
+            return refused
+
+    def _mutated(self, sample: Sample) -> CompiledModel:
         walk = self._walk(lookup(sample))
         inline = {**walk.sample}
         base = self._base(inline).graph if self.inherits else self.decided(inline)
@@ -121,7 +119,7 @@ class Compiler:
             raise
         except GraphError as error:
             raise Refused(str(error)) from error
-        return Decided(Tracked(graph), source, frozenset(walk.sample), inline)
+        return CompiledModel(Tracked(graph), source, frozenset(walk.sample), inline)
 
     def _walk(self, choose: Chooser) -> Walk:
         """A walk through the model's own code. Raises Refused where that refuses the sample, and
@@ -144,12 +142,7 @@ class Compiler:
 
     def _base(self, inline: Sample) -> Tracked:
         """The graph of the base model, whose units know their origin; to be read only."""
-        name = sample_key(inline)
-        if name not in self._bases:
-            self._bases[name] = Tracked(mark(self.decided(inline)))
-            if len(self._bases) > BASES:
-                self._bases.popitem(last=False)
-        return self._bases[name]
+        return self._bases.get(sample_key(inline), lambda: Tracked(mark(self.decided(inline))))
 
     def heritage(self, sample: Sample, parent: tuple[int, Sample] | None) -> Heritage:
         """What a sample's model inherits of the base model and, where there is one, of its parent:
@@ -191,7 +184,7 @@ class Compiler:
         except GraphError as error:
             raise ConfigError(
                 f"{self._key} is {[*(self.shape or ())]}, which the model does not take: "
-                f"{' '.join(str(error).split())}"
+                f"{message(error)}"
             ) from error
         self._fits = True
         if not self.inherits and (size := loaded_bytes(graph)) > LARGE:
@@ -249,10 +242,8 @@ class GraphSpace(Space):
 
     def draw(self, choose: Chooser) -> Sample:
         walk = self._compiler.model_space.walk(choose)
-        if walk.broken is not None:
-            raise walk.broken
         try:
-            base = self._compiler.decided(walk.sample)
+            base = self._compiler.decided(walk.whole())
             mutate(self._compiler.copied(base), self._compiler.mutators, walk, base=base)
         except Refused as refused:
             raise DrawError(str(refused), walk.sample) from refused

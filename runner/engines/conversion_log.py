@@ -12,7 +12,7 @@ MOST = 5  # so many notes of one graph are shown
 
 
 @final
-class Notes:
+class ConversionLog:
     """Logs what a graph is made of once, and each note once; notes of one class are one line."""
 
     def __init__(self, name: str) -> None:

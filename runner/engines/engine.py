@@ -11,6 +11,7 @@ from torch import nn
 from runner.config.instantiate import build, locate, signature
 from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
+from runner.engines.inheritance import BaseModels
 from runner.errors import ConfigError
 from runner.fusion.program import Programs
 from runner.graph.ir.graph import Graph
@@ -74,10 +75,15 @@ class Engine(ABC):
         """
 
     @staticmethod
-    def inherit(recipe: Mapping[str, Any], model: nn.Module, folder: Path) -> Metrics:
-        """Give the model of a recipe the weights that it inherits; what comes back goes to the
-        metrics of its trial. Runs in the worker, once a model to be trained is built. `folder` is
-        the run's, where trained trials left theirs."""
+    def inherit(
+        recipe: Mapping[str, Any], model: nn.Module, folder: Path, bases: BaseModels
+    ) -> Metrics:
+        """Copies the weights that the model of a recipe inherits into it, and returns what goes to
+        the metrics of its trial.
+
+        Runs in the worker, once a model to be trained is built. `folder` is the run's, where
+        trained trials left their weights; `bases` are the base models that the worker has built.
+        """
         return {}
 
     @staticmethod

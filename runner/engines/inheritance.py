@@ -3,7 +3,6 @@ worker."""
 
 import json
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, final
@@ -12,7 +11,8 @@ from safetensors import safe_open
 from torch import Tensor, default_generator, nn
 from torch.random import fork_rng
 
-from runner.config.instantiate import build
+from runner.engines.model_space import build_sample
+from runner.engines.recent import Recent
 from runner.errors import GraphError, one_line
 from runner.graph.channels.channel_tracking import tracks
 from runner.graph.channels.tracks import Tracks
@@ -24,7 +24,6 @@ from runner.graph.weight_transfer.comparison import NotCompared, Verdict, compar
 from runner.graph.weight_transfer.identity_init import NEITHER
 from runner.graph.weight_transfer.plan import TransferPlan, inheritance
 from runner.graph.weight_transfer.report import Claim, Gift, report, share
-from runner.nn.build import sample as building
 from runner.space.sample import Sample
 from runner.trial import MODEL, WEIGHTS, Metrics, trial_folder
 from runner.weights import check_weights
@@ -37,7 +36,7 @@ REPORT = "inherited.txt"  # the report, in the folder of a trial
 SEED = 0  # of the base model's first values, where it has no weights of its own
 KEPT = 2  # base models that a worker remembers
 
-State = Mapping[str, Tensor]
+StateDict = Mapping[str, Tensor]
 Widths = Mapping[str, Sequence[Source]]  # what sets a width, by the label of its choice
 
 
@@ -52,7 +51,7 @@ class Parent(TypedDict):
 class Giver:
     """A model that others start from: what it is called, its weights, and what it gives."""
 
-    def __init__(self, name: str, state: State, made: Callable[[], nn.Module]) -> None:
+    def __init__(self, name: str, state: StateDict, made: Callable[[], nn.Module]) -> None:
         """`made` gives the model, with these weights."""
         self.name, self.state, self._made = name, state, made
         self._known: dict[tuple[int, ...] | None, list[Tensor]] = {}
@@ -66,9 +65,6 @@ class Giver:
             except NotCompared as why:
                 raise NotCompared(f"{self.name}: {why}") from why
         return self._known[key]
-
-
-_bases: OrderedDict[str, Giver] = OrderedDict()
 
 
 class Heritage(TypedDict):
@@ -110,14 +106,37 @@ class Tracked:
         return self._known[key]
 
 
-def inherit(heritage: Heritage, model: nn.Module, folder: Path, trial: int) -> Metrics:
+@final
+class BaseModels:
+    """The base models that a worker has built last; the same in each worker, even if their weights
+    are random."""
+
+    def __init__(self) -> None:
+        self._recent: Recent[Giver] = Recent(KEPT)
+
+    def get(self, heritage: Heritage) -> Giver:
+        """Returns the base model of a heritage."""
+        space, sample, seed = heritage["space"], heritage["sample"], heritage["seed"]
+
+        def make() -> Giver:
+            with fork_rng([]):
+                default_generator.manual_seed(seed)
+                model = build_sample(space, heritage["trust"], sample)
+            return Giver("the base model", model.state_dict(), lambda: model)
+
+        return self._recent.get(json.dumps((space, sample, seed), sort_keys=True), make)
+
+
+def inherit(
+    heritage: Heritage, model: nn.Module, folder: Path, trial: int, bases: BaseModels
+) -> Metrics:
     """Give a model what it inherits, compare what it computes with what it was made of, and leave
     a report in its trial's folder.
 
     First from the base model, then from its trained parent, so that it has of the base model what
     its parent does not have. A parent whose weights are gone leaves all to the base model.
     """
-    base, notes = _base(heritage), list[str]()
+    base, notes = bases.get(heritage), list[str]()
     gifts = [Gift(base.name, take_over(model, heritage["plan"], base.state))]
     identities = start_identities(model, heritage["plan"])
     giver, plan = base, heritage["plan"]
@@ -150,7 +169,7 @@ def _compared(model: nn.Module, giver: Giver, example: Sequence[int] | None) -> 
 
 
 def _reasons(
-    model: nn.Module, plan: TransferPlan, state: State, identities: Mapping[str, str]
+    model: nn.Module, plan: TransferPlan, state: StateDict, identities: Mapping[str, str]
 ) -> Sequence[str]:
     """What makes it no wonder that a model computes something else than what it started from."""
     inserted = [f"{path} is {how}" for path, how in identities.items()
@@ -159,21 +178,7 @@ def _reasons(
     return [*plan["changes"], *inserted, *smaller]
 
 
-def _base(heritage: Heritage) -> Giver:
-    """The base model, the same in each worker, also where its weights are drawn."""
-    made = (heritage["space"], heritage["sample"], heritage["seed"])
-    key = json.dumps(made, sort_keys=True)
-    if key not in _bases:
-        with fork_rng([]), building(heritage["sample"]):
-            default_generator.manual_seed(heritage["seed"])
-            model: nn.Module = build(heritage["space"], heritage["trust"])
-        _bases[key] = Giver("the base model", model.state_dict(), lambda: model)
-        if len(_bases) > KEPT:
-            _bases.popitem(last=False)
-    return _bases[key]
-
-
-def _trial(place: Path, name: str, state: State) -> Giver:
+def _trial(place: Path, name: str, state: StateDict) -> Giver:
     """A trained trial, by the source in its folder."""
 
     def made() -> nn.Module:
@@ -188,7 +193,7 @@ def _trial(place: Path, name: str, state: State) -> Giver:
     return Giver(name, state, made)
 
 
-def _trained(path: Path) -> State | None:
+def _trained(path: Path) -> StateDict | None:
     """The weights that a trial left, tied ones under all their names; None where it left none.
     Raises WeightsError where they were damaged."""
     if not path.is_file():

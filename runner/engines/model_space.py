@@ -14,7 +14,8 @@ from torch.nn.parameter import is_lazy
 from runner.config.instantiate import build
 from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
 from runner.nn.build import draw
-from runner.space.choice import Choice, Value, key
+from runner.nn.build import sample as building
+from runner.space.choice import Choice, JsonValue, key
 from runner.space.sample import Chooser, DrawError, Sample, lookup
 from runner.space.space import Space
 
@@ -59,7 +60,7 @@ class ModelSpace(Space):
         self._asks = bool(answers.given)
         return answers.given
 
-    def check(self, sample: Mapping[str, Value]) -> None:
+    def check(self, sample: Mapping[str, JsonValue]) -> None:
         """Raises Refused for a sample that the space's own code refuses. The sample may answer
         more than is asked; mostly it was drawn a moment ago, and is not walked again."""
         given = {label: key(value) for label, value in sample.items()}
@@ -69,25 +70,22 @@ class ModelSpace(Space):
             raise refused
 
     def _run(self, answers: "_Answers") -> Exception | None:
-        """Run the model's `__init__`, on meta if its code can; gives what it raised."""
-        error = self._build(answers)
-        if error is None or isinstance(error, Refused):
+        """Runs the model's `__init__`, on meta if its code can; returns what it raised."""
+        error = self._build(answers, self._device)
+        if self._device == "cpu" or error is None or isinstance(error, Refused):
             return error
-        if self._device == "meta":
-            # Code that looks at values, such as linspace(...)[0].item(), cannot run on meta.
+        # Code that looks at values, such as linspace(...)[0].item(), cannot run on meta.
+        error = self._build(answers, "cpu")
+        if error is None or isinstance(error, Refused):
             self._device = "cpu"
-            error = self._build(answers)
-            if error is None or isinstance(error, Refused):
-                log.info("%s cannot be built on meta; its samples are drawn on the CPU, which is "
-                         "slower.", self.node["_target_"])  # fmt: skip
-            else:
-                self._device = "meta"
+            log.info("%s cannot be built on meta; its samples are drawn on the CPU, which is "
+                     "slower.", self.node["_target_"])  # fmt: skip
         return error
 
-    def _build(self, answers: "_Answers") -> Exception | None:
-        """Run the model's `__init__`; gives what its own code raised."""
+    def _build(self, answers: "_Answers", device: str) -> Exception | None:
+        """Runs the model's `__init__` on a device; returns what its own code raised."""
         try:
-            with draw(answers) as sample, torch.device(self._device), quiet():
+            with draw(answers) as sample, torch.device(device), quiet():
                 model = build(self.node, self.trust)
             if text := _unfilled(model):
                 if not self._built:  # all samples are likely to be so
@@ -130,7 +128,7 @@ class _Answers:
         self.given: Sample = {}
         self.error: Exception | None = None
 
-    def __call__(self, choice: Choice) -> Value:
+    def __call__(self, choice: Choice) -> JsonValue:
         if choice.label in self.given:
             return self.given[choice.label]
         try:
@@ -138,6 +136,13 @@ class _Answers:
         except Exception as error:
             self.error = error
             raise
+
+
+def build_sample(node: Mapping[str, Any], trust: Sequence[str], sample: Sample) -> nn.Module:
+    """Returns the model that the space at a config node builds for a sample."""
+    with building(sample):
+        model: nn.Module = build(node, trust)
+    return model
 
 
 @contextmanager

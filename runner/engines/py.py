@@ -6,12 +6,10 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.config.instantiate import build
-from runner.config.python_source import Source
+from runner.config.python_source import PythonSource
 from runner.engines.engine import Engine, ModelSource
-from runner.engines.model_space import ModelSpace
+from runner.engines.model_space import ModelSpace, build_sample
 from runner.errors import ConfigError
-from runner.nn.build import sample as building
 from runner.space.sample import Sample, sample_key
 from runner.trial import Job, Trial
 
@@ -42,13 +40,11 @@ class PyEngine(Engine):
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:
             recipe = {"space": self._space, "trust": self._trust, "sample": trial.sample}
-            yield Job([trial.number], [trial.seed], [trial.sample], [recipe])
+            yield Job.of([trial], [recipe])
 
     @staticmethod
     def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
-        with building(recipe["sample"]):
-            model: nn.Module = build(recipe["space"], recipe["trust"])
-            return model
+        return build_sample(recipe["space"], recipe["trust"], recipe["sample"])
 
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
         if standalone:
@@ -56,7 +52,7 @@ class PyEngine(Engine):
                 "export.standalone=true needs an engine that generates source, such as "
                 "engine=base; engine=py builds models with the space's own class."
             )
-        code = Source(self._trust)
+        code = PythonSource(self._trust)
         model = code.expression(self._space, indent=2)
         imports = "\n".join(sorted(code.imports))
         if code.folders:  # the user's own modules, found where they were

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from runner.engines.engine import Engine
-from runner.errors import Refused, refusal
+from runner.errors import Refused, message, refusal
 from runner.space.sample import DrawError, generator
 
 
@@ -15,7 +15,7 @@ def refusals(
     each number, which decides what it is. Without mutations (`mutated`) only the space's own code
     refuses any, and no graph is made."""
     found = (_refusal(engine, generator(seed, "refusals", number), mutated) for number in numbers)
-    return [" ".join(str(refused).split()) for refused in found if refused is not None]
+    return [message(refused) for refused in found if refused is not None]
 
 
 def _refusal(engine: Engine, rng: Random, mutated: bool) -> Refused | None:

@@ -4,6 +4,7 @@ import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import and_, or_
 from typing import Any, final
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from runner.config.instantiate import build
 from runner.engines.example import Example
-from runner.engines.model_space import quiet
+from runner.engines.model_space import build_sample, quiet
 from runner.errors import ConfigError, Refused, RunnerError, one_line
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
@@ -24,11 +25,10 @@ from runner.graph.transforms.resolve_choices import Resolver, decided
 from runner.graph.validation.equivalence import CannotRun
 from runner.graph.validation.translation_validation import ValidationOutcome, validate
 from runner.graph.validation.validated_conversion import converted, keep_more
-from runner.nn.build import sample as building
 from runner.nn.equality import differences
 from runner.nn.recording.record import recording
 from runner.nn.symbolic import symbolic
-from runner.space.choice import Value, key
+from runner.space.choice import JsonValue, key
 from runner.space.sample import Sample, lookup
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ SOME = "another number"  # stands for all others
 
 
 @final
-class OpenGraph:
+class SymbolicGraph:
     """The graph of a space with its choices open; or, where the model's Python needs to know a
     choice, graphs that are converted anew for each sample.
 
@@ -98,8 +98,8 @@ class OpenGraph:
         Raises Refused for a graph that computes something else than the model, once others did
         not, and ConfigError for the first one.
         """
-        with quiet(), recording(), building(sample):
-            model = self._build()
+        with quiet(), recording():
+            model = build_sample(self._node, self._trust, sample)
         pairs = self._unseen(sample)
         inputs = self._example.inputs if pairs else None
 
@@ -127,7 +127,7 @@ class OpenGraph:
         pairs = {(label, self._kind(label, value)) for label, value in sample.items()}
         return (pairs or {("", "")}) - self._held
 
-    def _kind(self, label: str, value: Value) -> str:
+    def _kind(self, label: str, value: JsonValue) -> str:
         """A value as it is looked at: by itself; of a continuous range, only the first few are."""
         exact = key(value)
         if not isinstance(value, float) or (label, exact) in self._held:
@@ -200,8 +200,8 @@ class OpenGraph:
             return self._built(sample, "cpu")
 
     def _built(self, sample: Sample, device: str) -> nn.Module:
-        with quiet(), torch.device(device), building(sample):
-            return self._build()
+        with quiet(), torch.device(device):
+            return build_sample(self._node, self._trust, sample)
 
     def _build(self) -> nn.Module:
         model: nn.Module = build(self._node, self._trust)
@@ -223,21 +223,11 @@ def _difference(graph: Graph, model: nn.Module) -> str:
     drop_placeholders(twin_graph)
     with quiet(), torch.device("meta"):
         twin = load_source(generate(twin_graph), twin_graph.tensors).build()
-    ours, theirs = (_layers(module) for module in (twin, model))
-    for path in theirs.keys() & ours.keys():
-        if ours[path] != theirs[path]:
-            return f"At {path!r} it makes {theirs[path]}, where its graph has {ours[path]}."
-    ours, theirs = (_numbers(module) for module in (twin, model))
-    for name in theirs.keys() & ours.keys():
-        if ours[name] != theirs[name]:
-            return f"Its {name!r} is {theirs[name]}, and in its graph {ours[name]}."
-    ours, theirs = (_tensors(module) for module in (twin, model))
-    for name in sorted(ours.keys() | theirs.keys()):
-        if ours.get(name) != theirs.get(name):
-            return (
-                f"Its {name!r} is {theirs.get(name, 'not there')}, and in its graph "
-                f"{ours.get(name, 'not there')}."
-            )
+    for facts, labels in ((_layers, and_), (_numbers, and_), (_tensors, or_)):
+        ours, theirs = facts(twin), facts(model)
+        for name in sorted(labels(ours.keys(), theirs.keys())):
+            if (here := ours.get(name, "not there")) != (there := theirs.get(name, "not there")):
+                return f"Its {name!r} is {there}, and in its graph {here}."
     return ""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from runner.errors import ConfigError
+from runner.errors import require
 from runner.evaluators.supervised import Supervised
 from runner.trial import Metrics
 
@@ -27,11 +27,9 @@ class Classification(Supervised):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(
-                f"evaluator.label_smoothing is {self.label_smoothing}; it must be at least 0 and "
-                "below 1."
-            )
+        smoothing = self.label_smoothing
+        rule = "at least 0 and below 1"
+        require(0 <= smoothing < 1, "evaluator.label_smoothing", smoothing, rule)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if outputs.ndim != 2:

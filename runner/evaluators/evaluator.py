@@ -17,7 +17,7 @@ from runner.trial import Gain, Metrics
 
 @final
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What a training run needs from outside. One seed and one `report` entry per model.
 
     `report([metrics, ...])` is called after each epoch with one mapping per model; an empty one
@@ -67,7 +67,7 @@ class Evaluator(ABC):
     shares: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
+    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         """Train the models in place and report after each epoch; the last report is the result.
 
         Models arrive on the CPU, freshly built; they end on the run's device, with the weights the

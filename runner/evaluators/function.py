@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from runner.data.data import SearchData, Split
 from runner.errors import ConfigError
-from runner.evaluators.evaluator import Evaluator, NotFinite, Run
+from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
 from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
 
@@ -35,7 +35,7 @@ class Function(Evaluator):
         self._metric = metric
         self._test_fn = test_fn
 
-    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
+    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         for place, (model, seed) in enumerate(zip(models, run.seeds, strict=True)):
             seed_model(seed, 0)
             report = Reporter(self._metric, place, len(models), run)
@@ -63,7 +63,7 @@ class Function(Evaluator):
 class Reporter:
     """What a function reports with. `calls` counts how often it did."""
 
-    def __init__(self, metric: str, place: int, models: int, run: Run) -> None:
+    def __init__(self, metric: str, place: int, models: int, run: TrainingRun) -> None:
         self.calls = 0
         self._metric = metric
         self._place = place

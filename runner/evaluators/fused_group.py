@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -12,8 +13,9 @@ from runner.data.data import Batch, SearchData, Split
 from runner.data.splits import TensorSplit
 from runner.evaluators.member import Member
 from runner.evaluators.race import TOO_SHORT, Race
+from runner.evaluators.recipe import Forward, scores
 from runner.evaluators.snapshot import Snapshot
-from runner.fusion.fuse import Fused, FusedForward, NotFused, fuse
+from runner.fusion.fuse import Fused, NotFused, fuse
 from runner.fusion.optimizers.select import stacked
 from runner.fusion.packed_parameters import Parameters
 from runner.fusion.packing import unpack
@@ -90,10 +92,7 @@ class Fusion:
         """What the models give in eval mode."""
         with self._sparing():
             self._set(training=False)
-            if together:
-                yield from self._chunks(self._pieces.outputs(self._eval.forward, batch[0].clone()))
-            else:
-                yield from (self._alone(place, batch[0]) for place in range(len(self.members)))
+            yield from self._answers(batch[0].clone(), together=together)
 
     def _gradients(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
         """The loss of each model, and its gradients as one vector."""
@@ -159,8 +158,7 @@ class Fusion:
         if fused.prefix is None:
             return None
         kept, targets = [], []
-        batches = split.batches(4 * self._pieces.batch_size, self.members[0].device)
-        for batch in batches:
+        for batch in self._pieces.scoring_batches(split, self.members[0].device):
             features = self._pieces.outputs(fused.prefix, batch[0])
             if features.nbytes / len(batch[0]) * len(split) > MOST:
                 return None
@@ -207,8 +205,9 @@ class Fusion:
 
     def _loss(self, place: int, batch: Batch) -> Tensor:
         """The loss of one of the members."""
-        outputs = self._alone(place, batch[0])
-        return self.members[place].pieces.losses(outputs, batch[1]).mean()
+        member = self.members[place]
+        with self._streams.of(place):
+            return member.pieces.batch_loss(member.forward, (batch[0].clone(), batch[1]))
 
     def _alone(self, place: int, inputs: Tensor) -> Tensor:
         """What one of the models gives."""
@@ -222,28 +221,18 @@ class Fusion:
     def metrics(self, split: Split, epoch: int) -> dict[Member, Metrics]:
         """What an epoch brought to each member that is trained."""
         self._set(training=False)
-        scores = self._scores(split)
+        pieces, device = [member.pieces for member in self.members], self.members[0].device
+        answers = partial(self._answers, together=self.race.together)
         found = {}
-        for member, score in zip(self.members, scores, strict=True):
+        for member, score in zip(self.members, scores(pieces, answers, split, device), strict=True):
             if member.alive:
                 with member.losing():
                     found[member] = member.report(score, epoch)
         return found
 
-    def _scores(self, split: Split) -> list[Metrics]:
-        """The metrics of all members, side by side."""
-        pieces = self._pieces
-        judged: list[list[Tensor]] = [[] for _ in self.members]
-        with torch.no_grad():
-            for inputs, targets in split.batches(4 * pieces.batch_size, self.members[0].device):
-                for place, part in enumerate(self._answers(inputs)):
-                    judged[place].append(self.members[place].pieces.judge(part, targets))
-        pairs = zip(self.members, judged, strict=True)
-        return [m.pieces.metrics(torch.cat(parts).cpu().double()) for m, parts in pairs]
-
-    def _answers(self, inputs: Tensor) -> Sequence[Tensor]:
-        """What each model gives in eval mode."""
-        if self.race.together:
+    def _answers(self, inputs: Tensor, *, together: bool) -> Sequence[Tensor]:
+        """Returns the outputs of each model in eval mode."""
+        if together:
             return self._chunks(self._pieces.outputs(self._forward(self._eval), inputs))
         return [self._alone(i, inputs) for i in range(len(self.members))]
 

@@ -52,10 +52,9 @@ class Member:
 
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Train on a batch: step `at` of `total`. Raises NotFinite."""
-        inputs, targets = batch
         pieces = self.pieces
-        loss = pieces.losses(pieces.outputs(self.forward, inputs), targets).mean()
-        self.losses.add(loss, len(targets))
+        loss = pieces.batch_loss(self.forward, batch)
+        self.losses.add(loss, len(batch[1]))
         for group in self.optimizer.param_groups:
             group["lr"] = pieces.lr_at(at, total)
         self.optimizer.zero_grad()
@@ -69,7 +68,7 @@ class Member:
     def metrics(self, split: Split, epoch: int) -> Metrics:
         """What an epoch brought. Raises NotFinite."""
         self.model.eval()
-        return self.report(self.pieces.scored_by(self.forward, split, self.device), epoch)
+        return self.report(self.pieces.scored(self.forward, split, self.device), epoch)
 
     def report(self, scores: Metrics, epoch: int) -> Metrics:
         """What an epoch brought, with the metrics of the validation split. Raises NotFinite."""

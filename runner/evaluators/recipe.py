@@ -3,7 +3,7 @@
 import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from runner.data.data import Split
-from runner.errors import ConfigError
+from runner.data.data import Batch, Split
+from runner.errors import ConfigError, require
 from runner.evaluators.evaluator import Evaluator
 from runner.nn.equality import same_value
 from runner.trial import Metrics
@@ -47,13 +47,12 @@ class Recipe(Evaluator):
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ConfigError(f"evaluator.{name} is {value}; it must be at least 1.")
+            value = getattr(self, name)
+            require(value >= 1, f"evaluator.{name}", value, "at least 1")
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"evaluator.{name} is {value}; it must be above 0 and finite.")
+            fits = value is None or 0 < value < math.inf
+            require(fits, f"evaluator.{name}", value, "above 0 and finite")
         _check_optimizer(getattr(self.optimizer, "func", self.optimizer))
 
     @abstractmethod
@@ -127,18 +126,43 @@ class Recipe(Evaluator):
         with torch.autocast(inputs.device.type, HALF[self.precision]):
             return forward(inputs).to(torch.float32)
 
-    def scored(self, model: nn.Module, split: Split, device: torch.device) -> Metrics:
-        """Metrics of a model on a split; it is left in eval mode."""
-        model.eval()
-        return self.scored_by(model, split, device)
+    def batch_loss(self, forward: Forward, batch: Batch) -> Tensor:
+        """Returns the mean training loss of a model on a batch."""
+        inputs, targets = batch
+        return self.losses(self.outputs(forward, inputs), targets).mean()
 
-    def scored_by(self, forward: Forward, split: Split, device: torch.device) -> Metrics:
-        """Metrics of what a model in eval mode, or what stands for it, answers on a split."""
-        with torch.no_grad():
-            batches = split.batches(4 * self.batch_size, device)  # no activations are kept
-            pairs = ((x.clone(), y) for x, y in batches)  # a first layer may work in place
-            judged = [self.judge(self.outputs(forward, x), y) for x, y in pairs]
-        return self.metrics(torch.cat(judged).cpu().double())
+    def scoring_batches(self, split: Split, device: torch.device) -> Iterator[Batch]:
+        """Returns the batches of a split in stored order, larger than those of training: no
+        activations are kept."""
+        return split.batches(4 * self.batch_size, device)
+
+    def scored(self, forward: Forward, split: Split, device: torch.device) -> Metrics:
+        """Returns the metrics on a split of a model in eval mode, or of its compiled form."""
+
+        def outputs(inputs: Tensor) -> Sequence[Tensor]:
+            return [self.outputs(forward, inputs.clone())]  # a first layer may work in place
+
+        [metrics] = scores([self], outputs, split, device)
+        return metrics
+
+
+@torch.no_grad()
+def scores(
+    recipes: Sequence[Recipe],
+    outputs: Callable[[Tensor], Sequence[Tensor]],
+    split: Split,
+    device: torch.device,
+) -> list[Metrics]:
+    """Returns the metrics of several models on a split. `outputs` computes their outputs for a
+    batch, one tensor per model; the batches are those of the first recipe."""
+    judged: list[list[Tensor]] = [[] for _ in recipes]
+    for inputs, targets in recipes[0].scoring_batches(split, device):
+        for recipe, found, each in zip(recipes, judged, outputs(inputs), strict=True):
+            found.append(recipe.judge(each, targets))
+    return [
+        recipe.metrics(torch.cat(found).cpu().double())
+        for recipe, found in zip(recipes, judged, strict=True)
+    ]
 
 
 def _check_optimizer(kind: Any) -> None:

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import final
 
-from runner.errors import ConfigError
+from runner.errors import require
 
 
 class Schedule(ABC):
@@ -12,11 +12,8 @@ class Schedule(ABC):
 
     def __init__(self, warmup: float) -> None:
         """`warmup` is the share of all steps that the learning rate takes to rise."""
-        if not 0 <= warmup < 1:
-            raise ConfigError(
-                f"evaluator.schedule.warmup is {warmup}; it must be a share of the steps, "
-                "at least 0 and below 1."
-            )
+        rule = "a fraction of the steps, at least 0 and below 1"
+        require(0 <= warmup < 1, "evaluator.schedule.warmup", warmup, rule)
         self._warmup = warmup
 
     @final
@@ -40,31 +37,26 @@ class Constant(Schedule):
         return 1.0
 
 
-@final
-class Linear(Schedule):
-    """Falls in a line from 1 to `end`."""
+class Falling(Schedule):
+    """Falls from 1 to `end`."""
 
     def __init__(self, warmup: float, end: float) -> None:
         super().__init__(warmup)
-        self._end = _checked(end)
+        require(end >= 0, "evaluator.schedule.end", end, "0 or more")
+        self._end = end
+
+
+@final
+class Linear(Falling):
+    """Decays linearly from 1 to `end`."""
 
     def curve(self, progress: float) -> float:
         return 1 + (self._end - 1) * progress
 
 
 @final
-class Cosine(Schedule):
-    """Falls along half a cosine from 1 to `end` (https://arxiv.org/abs/1608.03983)."""
-
-    def __init__(self, warmup: float, end: float) -> None:
-        super().__init__(warmup)
-        self._end = _checked(end)
+class Cosine(Falling):
+    """Decays along half a cosine from 1 to `end` (https://arxiv.org/abs/1608.03983)."""
 
     def curve(self, progress: float) -> float:
         return self._end + (1 - self._end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def _checked(end: float) -> float:
-    if end < 0:
-        raise ConfigError(f"evaluator.schedule.end is {end}; it must be 0 or more.")
-    return end

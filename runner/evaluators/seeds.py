@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy
@@ -53,7 +52,7 @@ class OtherNumbers:
         self.used = False  # whether any model was seen to draw some
         self._seeds = seeds
         self._epoch = 0
-        self._states: dict[int, _State | None] = {}
+        self._states: dict[int, tuple[Any, ...] | None] = {}
 
     def begin(self, epoch: int) -> None:
         """Begin an epoch."""
@@ -64,35 +63,28 @@ class OtherNumbers:
         """It is a model's turn."""
         if model not in self._states:
             seed_others(self._seeds[model], self._epoch)
-            before = _State.now()
+            before = _states()
             yield
-            after = _State.now()
+            after = _states()
             drew = after != before
             self.used |= drew
             self._states[model] = after if drew else None
         elif (state := self._states[model]) is not None:
-            state.set()
+            _restore(state)
             yield
-            self._states[model] = _State.now()
+            self._states[model] = _states()
         else:
             yield
 
 
-@dataclass(frozen=True)
-class _State:
-    """Where the random numbers of Python and numpy are."""
+def _states() -> tuple[Any, ...]:
+    """Returns the states of the global generators of Python and numpy, to be compared and
+    restored."""
+    kind, keys, *rest = numpy.random.get_state(legacy=True)
+    return random.getstate(), kind, numpy.asarray(keys).tobytes(), rest
 
-    python: Any
-    kind: str
-    keys: bytes
-    rest: Any
 
-    @classmethod
-    def now(cls) -> "_State":
-        kind, keys, *rest = numpy.random.get_state(legacy=True)
-        return cls(random.getstate(), str(kind), numpy.asarray(keys).tobytes(), rest)
-
-    def set(self) -> None:
-        random.setstate(self.python)
-        keys = numpy.frombuffer(self.keys, dtype=numpy.uint32)
-        numpy.random.set_state((self.kind, keys, *self.rest))
+def _restore(states: tuple[Any, ...]) -> None:
+    python, kind, keys, rest = states
+    random.setstate(python)
+    numpy.random.set_state((kind, numpy.frombuffer(keys, dtype=numpy.uint32), *rest))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from runner.data.data import SearchData, Split
-from runner.evaluators.evaluator import NotFinite, Run
+from runner.evaluators.evaluator import NotFinite, TrainingRun
 from runner.evaluators.group import Group
 from runner.evaluators.member import Member, lay_out
 from runner.evaluators.recipe import Recipe
@@ -27,7 +27,7 @@ class Supervised(Recipe):
     """
 
     @final
-    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: Run) -> None:
+    def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         """Train the models side by side, all on the same batches.
 
         A model whose loss is not finite drops out, and NotFinite is raised when the others are
@@ -76,7 +76,7 @@ class Supervised(Recipe):
     def score(
         self, models: Sequence[nn.Module], split: Split, device: torch.device
     ) -> Sequence[Metrics]:
-        return [self.scored(model.to(device), split, device) for model in models]
+        return [self.scored(model.to(device).eval(), split, device) for model in models]
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

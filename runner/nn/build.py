@@ -17,7 +17,7 @@ from torch import nn
 from runner.errors import SampleError, SymbolicError, did_you_mean
 from runner.nn.exclusive_paths import Way, Ways
 from runner.nn.recording.call_stack import note_asking
-from runner.space.choice import Choice, Value
+from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Chooser, Sample, Walk, lookup
 
 M = TypeVar("M", bound=nn.Module)
@@ -45,7 +45,7 @@ class Build:
         self._way: Way = {}
         self._ways = Ways()
 
-    def ask(self, choice: Choice) -> Value:
+    def ask(self, choice: Choice) -> JsonValue:
         """The answer to a choice; in a symbolic build, that of the default model."""
         if not self.symbolic:
             note_asking(sys._getframe(1))
@@ -139,7 +139,7 @@ def _join(path: str, name: str) -> str:
 _ambient: ContextVar[Build | None] = ContextVar("runner_build", default=None)
 
 
-def _first(choice: Choice) -> Value:
+def _first(choice: Choice) -> JsonValue:
     return choice.default
 
 
@@ -175,7 +175,7 @@ def draw(choose: Chooser) -> Iterator[Sample]:
 
 
 @contextmanager
-def sample(values: Mapping[str, Value], *, strict: bool = False) -> Iterator[Sample]:
+def sample(values: Mapping[str, JsonValue], *, strict: bool = False) -> Iterator[Sample]:
     """Build the model of a sample; gives the part of the sample that was asked for.
 
         with sample({"depth": 3}):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import final
 
 from runner.errors import SpaceError
-from runner.space.choice import Choice, Value, key
+from runner.space.choice import Choice, JsonValue, key
 
-Way = Mapping[str, Value]  # the answers that lead to a place, by label
+Way = Mapping[str, JsonValue]  # the answers that lead to a place, by label
 
 
 @final

@@ -18,9 +18,9 @@ from runner.errors import SymbolicError
 from runner.nn.build import current
 from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
 from runner.nn.recording.call_stack import is_running, users_line
-from runner.space.choice import Categorical, Choice, Value
+from runner.space.choice import Categorical, Choice, JsonValue
 
-Ask = Callable[[Choice], Value]
+Ask = Callable[[Choice], JsonValue]
 Memo = dict[int, Any]
 
 
@@ -44,7 +44,7 @@ class Expression(ABC):
 
     def resolve(self, ask: Ask) -> Any:
         """Its plain value, with the answers of `ask`, which hears of every choice once."""
-        answers: dict[str, Value] = {}
+        answers: dict[str, JsonValue] = {}
 
         def answer(variable: "Variable") -> Any:
             label = variable.choice.label
@@ -162,12 +162,12 @@ class Variable(Expression):
 
     __slots__ = ("choice", "options", "start")
 
-    def __init__(self, choice: Choice, answer: Value, options: Sequence[Any] = ()) -> None:
+    def __init__(self, choice: Choice, answer: JsonValue, options: Sequence[Any] = ()) -> None:
         self.choice = choice
         self.options = tuple(options)
         self.start = self.value(answer)
 
-    def value(self, answer: Value) -> Any:
+    def value(self, answer: JsonValue) -> Any:
         """The plain value that an answer stands for."""
         if isinstance(self.choice, Categorical):
             return self.options[self.choice.index(answer)]

@@ -8,7 +8,7 @@ from runner.errors import SymbolicError
 from runner.nn.build import Build, building
 from runner.nn.expression import Expression
 from runner.nn.recording.record import recording
-from runner.space.choice import Categorical, Choice, Numeric, Subset, Value
+from runner.space.choice import Categorical, Choice, JsonValue, Numeric, Subset
 from runner.space.sample import Chooser
 
 
@@ -39,11 +39,11 @@ def symbolic(*, defaults: Literal["first", "last"] = "first") -> Iterator[Build]
             ) from error
 
 
-def _first(choice: Choice) -> Value:
+def _first(choice: Choice) -> JsonValue:
     return choice.default
 
 
-def _last(choice: Choice) -> Value:
+def _last(choice: Choice) -> JsonValue:
     match choice:
         case Categorical():
             return choice.candidates[-1]

@@ -6,16 +6,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any, final
 
 from runner.errors import SampleError, SpaceError
 
-Value = Any  # plain JSON: bool, int, float, str, None, and lists and dicts of them
+JsonValue = Any  # plain JSON: bool, int, float, str, None, and lists and dicts of them
 _quote = json.encoder.encode_basestring_ascii
 
 
-def to_json(value: object) -> Value:
+def to_json(value: object) -> JsonValue:
     """The JSON form of a candidate: tuples become lists. Raises SpaceError for anything else."""
     match value:
         case None | bool():
@@ -37,7 +38,7 @@ def to_json(value: object) -> Value:
     )
 
 
-def key(value: Value) -> str:
+def key(value: JsonValue) -> str:
     """A text that is equal for equal values; 1 and 1.0 are equal, 1 and True are not.
 
     The hottest function of a search: plain types first, because `json.dumps` costs 3 us a call.
@@ -71,26 +72,26 @@ class Choice(ABC):
 
     @property
     @abstractmethod
-    def default(self) -> Value:
+    def default(self) -> JsonValue:
         """The value of the default model: the first candidate."""
 
     @abstractmethod
-    def random(self, rng: Random) -> Value:
+    def random(self, rng: Random) -> JsonValue:
         """A value, uniformly (on a log scale where the choice says so)."""
 
     @abstractmethod
-    def mutate(self, value: Value, rng: Random) -> Value:
+    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
         """Another value than `value`; the same one only where there is no other."""
 
     @abstractmethod
-    def check(self, value: Value) -> Value:
+    def check(self, value: JsonValue) -> JsonValue:
         """The value as this choice writes it. Raises SampleError when it is none of this choice."""
 
     @abstractmethod
-    def values(self, resolution: int | None = None) -> Sequence[Value]:
+    def values(self, resolution: int | None = None) -> Sequence[JsonValue]:
         """All values in order; a continuous range gives `resolution` points, or SpaceError."""
 
-    def place(self, value: Value, resolution: int | None = None) -> int:
+    def place(self, value: JsonValue, resolution: int | None = None) -> int:
         """The place of a value among `values(resolution)`."""
         return self.values(resolution).index(value)
 
@@ -98,7 +99,7 @@ class Choice(ABC):
     def __str__(self) -> str:
         """The candidates as a reader wants them, without the label."""
 
-    def _refuse(self, value: Value) -> SampleError:
+    def _refuse(self, value: JsonValue) -> SampleError:
         return SampleError(f"Choice '{self.label}' was given {value!r}; its candidates are {self}.")
 
 
@@ -107,48 +108,49 @@ class Choice(ABC):
 class Categorical(Choice):
     """One of a list of candidates, in no particular order. `candidates` are in JSON form."""
 
-    candidates: tuple[Value, ...]
+    candidates: tuple[JsonValue, ...]
 
     def __post_init__(self) -> None:
         if not self.candidates:
             raise SpaceError(f"Choice '{self.label}' has no candidates.")
-        index = {key(candidate): i for i, candidate in enumerate(self.candidates)}
-        if len(index) < len(self.candidates):
+        if len(self._index) < len(self.candidates):
             raise SpaceError(f"Choice '{self.label}' lists a candidate twice: {self}.")
-        object.__setattr__(self, "_index", index)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {key(candidate): i for i, candidate in enumerate(self.candidates)}
 
     @property
     def size(self) -> int:
         return len(self.candidates)
 
     @property
-    def default(self) -> Value:
+    def default(self) -> JsonValue:
         return self.candidates[0]
 
-    def index(self, value: Value) -> int:
+    def index(self, value: JsonValue) -> int:
         """The place of a value among the candidates. Raises SampleError for any other value."""
-        index: dict[str, int] = self._index  # type: ignore[attr-defined]
         try:
-            return index[key(value)]
+            return self._index[key(value)]
         except (KeyError, TypeError):
             raise self._refuse(value) from None
 
-    def random(self, rng: Random) -> Value:
+    def random(self, rng: Random) -> JsonValue:
         return self.candidates[rng.randrange(len(self.candidates))]
 
-    def mutate(self, value: Value, rng: Random) -> Value:
+    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
         if self.size == 1:
             return value
         here = self.index(value)
         return self.candidates[(here + rng.randrange(1, self.size)) % self.size]
 
-    def check(self, value: Value) -> Value:
+    def check(self, value: JsonValue) -> JsonValue:
         return self.candidates[self.index(value)]
 
-    def values(self, resolution: int | None = None) -> Sequence[Value]:
+    def values(self, resolution: int | None = None) -> Sequence[JsonValue]:
         return self.candidates
 
-    def place(self, value: Value, resolution: int | None = None) -> int:
+    def place(self, value: JsonValue, resolution: int | None = None) -> int:
         return self.index(value)
 
     def __str__(self) -> str:
@@ -185,13 +187,13 @@ class Numeric(Choice):
         return math.inf if self.step is None else int((self.high - self.low) // self.step) + 1
 
     @property
-    def default(self) -> Value:
+    def default(self) -> JsonValue:
         return self.low
 
-    def random(self, rng: Random) -> Value:
+    def random(self, rng: Random) -> JsonValue:
         return self._at(rng.random())
 
-    def mutate(self, value: Value, rng: Random) -> Value:
+    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
         """A normal step of a fifth of the range; for whole numbers at least one step away."""
         if self.size == 1:
             return value
@@ -202,7 +204,7 @@ class Numeric(Choice):
                 return other
         return self._at(1.0 if value == self.low else 0.0)
 
-    def check(self, value: Value) -> Value:
+    def check(self, value: JsonValue) -> JsonValue:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refuse(value)
         if not self.low <= value <= self.high:
@@ -213,7 +215,7 @@ class Numeric(Choice):
             raise self._refuse(value)
         return int(value)
 
-    def values(self, resolution: int | None = None) -> Sequence[Value]:
+    def values(self, resolution: int | None = None) -> Sequence[JsonValue]:
         if self.step is not None:
             return range(int(self.low), int(self.high) + 1, self.step)
         if self.size == 1:
@@ -226,7 +228,7 @@ class Numeric(Choice):
         points = (self._at(i / max(resolution - 1, 1)) for i in range(resolution))
         return [*dict.fromkeys(points)]  # a range of a few floats has fewer points than asked for
 
-    def _at(self, place: float) -> Value:
+    def _at(self, place: float) -> JsonValue:
         """The value at a place from 0 (low) to 1 (high)."""
         if self.step is not None and not self.log:
             return int(self.low) + self.step * min(int(place * self.size), int(self.size) - 1)
@@ -279,15 +281,15 @@ class Subset(Choice):
         return 2**self.n if self.chosen is None else math.comb(self.n, self.chosen)
 
     @property
-    def default(self) -> Value:
+    def default(self) -> JsonValue:
         return [*range(self.chosen or 1)]
 
-    def random(self, rng: Random) -> Value:
+    def random(self, rng: Random) -> JsonValue:
         if self.chosen is None:
             return [i for i in range(self.n) if rng.random() < 0.5]
         return sorted(rng.sample(range(self.n), self.chosen))
 
-    def mutate(self, value: Value, rng: Random) -> Value:
+    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
         """One member exchanged for another; with any number allowed, one added or dropped."""
         if self.chosen is None:
             return sorted(set(value) ^ {rng.randrange(self.n)})
@@ -296,7 +298,7 @@ class Subset(Choice):
             return value
         return sorted((set(value) - {rng.choice(value)}) | {rng.choice(out)})
 
-    def check(self, value: Value) -> Value:
+    def check(self, value: JsonValue) -> JsonValue:
         whole = isinstance(value, list) and all(type(i) is int and 0 <= i < self.n for i in value)
         if not whole or len(set(value)) < len(value):
             raise self._refuse(value)
@@ -304,7 +306,7 @@ class Subset(Choice):
             raise self._refuse(value)
         return sorted(value)
 
-    def values(self, resolution: int | None = None) -> Sequence[Value]:
+    def values(self, resolution: int | None = None) -> Sequence[JsonValue]:
         sizes = range(self.n + 1) if self.chosen is None else [self.chosen]
         return [[*pick] for k in sizes for pick in itertools.combinations(range(self.n), k)]
 

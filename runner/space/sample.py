@@ -6,10 +6,10 @@ from random import Random
 from typing import final
 
 from runner.errors import SampleError, SpaceError, did_you_mean
-from runner.space.choice import Choice, Value, key
+from runner.space.choice import Choice, JsonValue, key
 
-Sample = dict[str, Value]  # label -> value, plain JSON: the same sample means the same model
-Chooser = Callable[[Choice], Value]
+Sample = dict[str, JsonValue]  # label -> value, plain JSON: the same sample means the same model
+Chooser = Callable[[Choice], JsonValue]
 
 
 class DrawError(SpaceError):
@@ -30,7 +30,7 @@ class Walk:
     choices: dict[str, Choice] = field(default_factory=dict)
     broken: DrawError | None = None  # why it broke off, if the space's own code raised
 
-    def ask(self, choice: Choice) -> Value:
+    def ask(self, choice: Choice) -> JsonValue:
         """The answer to a choice. Raises SpaceError for one label with two sets of candidates."""
         known = self.choices.get(choice.label)
         if known is None:
@@ -43,11 +43,17 @@ class Walk:
             )
         return self.sample[choice.label]
 
+    def whole(self) -> Sample:
+        """Returns the sample. Raises DrawError if the walk broke off."""
+        if self.broken is not None:
+            raise self.broken
+        return self.sample
 
-def lookup(sample: Mapping[str, Value]) -> Chooser:
+
+def lookup(sample: Mapping[str, JsonValue]) -> Chooser:
     """A chooser that reads a sample. Raises SampleError, naming the label, when one is missing."""
 
-    def choose(choice: Choice) -> Value:
+    def choose(choice: Choice) -> JsonValue:
         if choice.label not in sample:
             near = did_you_mean(choice.label, sample)
             raise SampleError(f"The sample has no value for '{choice.label}' ({choice}).{near}")
@@ -56,7 +62,7 @@ def lookup(sample: Mapping[str, Value]) -> Chooser:
     return choose
 
 
-def sample_key(sample: Mapping[str, Value]) -> str:
+def sample_key(sample: Mapping[str, JsonValue]) -> str:
     """A text that is equal for equal samples, whatever the order of their labels."""
     return key(dict(sample))
 

@@ -6,7 +6,7 @@ from random import Random
 from typing import final
 
 from runner.errors import ConfigError, SampleError, did_you_mean
-from runner.space.choice import Categorical, Choice, Numeric, Value, to_json
+from runner.space.choice import Categorical, Choice, JsonValue, Numeric, to_json
 from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup
 from runner.space.structure import Structure, describe
 
@@ -52,7 +52,7 @@ class Space(ABC):
         """The number of samples; infinity with a continuous choice. See `Structure.exact`."""
         return describe(self).count
 
-    def contains(self, sample: Mapping[str, Value]) -> bool:
+    def contains(self, sample: Mapping[str, JsonValue]) -> bool:
         """Whether a sample answers exactly what this space asks, with values it knows."""
         try:
             drawn = self.draw(lookup(sample))
@@ -61,15 +61,15 @@ class Space(ABC):
         return drawn.keys() == sample.keys()
 
     def enumerate(
-        self, after: Mapping[str, Value] | None = None, resolution: int | None = None
+        self, after: Mapping[str, JsonValue] | None = None, resolution: int | None = None
     ) -> Iterator[Sample]:
         """All samples in order, the last choice turning fastest, from just behind `after` on.
 
         A continuous choice gives `resolution` points; without one it raises SpaceError.
         """
 
-        def answer(start: Mapping[str, Value]) -> Chooser:
-            def choose(choice: Choice) -> Value:
+        def answer(start: Mapping[str, JsonValue]) -> Chooser:
+            def choose(choice: Choice) -> JsonValue:
                 if choice.label in start:
                     return start[choice.label]
                 return choice.values(resolution)[0]

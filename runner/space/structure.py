@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from random import Random
 from typing import Protocol, final
 
-from runner.space.choice import Choice, Numeric, Value, key
+from runner.space.choice import Choice, JsonValue, Numeric, key
 from runner.space.sample import Chooser, Sample, Walk, generator, sample_key
 
 _LISTED = 128  # a choice with more values than this is tried with a few of them only
@@ -18,7 +18,7 @@ _ENUMERATED = 5_000  # and so is one up to this size that could not be predicted
 _CHECKS = 64  # random walks that a structure must predict
 _ESTIMATES = 512  # random walks that an estimate is the mean of
 
-Condition = Mapping[str, tuple[Value, ...]]
+Condition = Mapping[str, tuple[JsonValue, ...]]
 
 
 @final
@@ -70,7 +70,7 @@ def describe(space: Walked) -> Structure:
     parts = sorted(node.parts.values(), key=lambda part: probe.order.index(part.choice.label))
     if any(part.choice.size == math.inf for part in parts):
         return Structure(parts, math.inf, exact=True)
-    walks = list(_random_walks(space))
+    walks = list(_random_walks(space, "check", _CHECKS, lambda rng, choice: choice.random(rng)))
     predicted = probe.complete and all(node.predict(w.sample) == _asked(w) for w in walks)
     if node.count > (_SMALL if predicted else _ENUMERATED):
         if predicted:
@@ -102,7 +102,7 @@ def _refuted(samples: Sequence[Sample], parts: Sequence[Part]) -> Sequence[Part]
 
 
 @dataclass(frozen=True)
-class _Node:
+class _Subspace:
     """What is asked when some choices are decided: always `asked`, and what `switches` add.
 
     Nodes are shared, so what follows from one is kept.
@@ -152,7 +152,7 @@ class _Switch:
     """Choices that decide together what else is asked, by the key of their joint values."""
 
     labels: Sequence[str]
-    cases: Mapping[str, tuple[Sample, _Node]]
+    cases: Mapping[str, tuple[Sample, _Subspace]]
 
 
 def _common(conditions: Sequence[Condition]) -> Condition:
@@ -161,7 +161,7 @@ def _common(conditions: Sequence[Condition]) -> Condition:
     return {label: _unique(c[label] for c in conditions) for label in labels}
 
 
-def _unique(groups: Iterable[tuple[Value, ...]]) -> tuple[Value, ...]:
+def _unique(groups: Iterable[tuple[JsonValue, ...]]) -> tuple[JsonValue, ...]:
     return tuple({key(value): value for values in groups for value in values}.values())
 
 
@@ -178,7 +178,7 @@ class _Probe:
         self._switches: dict[str, _Switch] = {}
         self._settled = False
 
-    def root(self) -> _Node:
+    def root(self) -> _Subspace:
         """What is asked when nothing is decided. Begins again, with the walks it has, as long as
         choices turn out to decide about more than was known."""
         while not self._settled:
@@ -187,7 +187,7 @@ class _Probe:
             node = self.node({}, frozenset())
         return node
 
-    def node(self, given: Sample, outside: frozenset[str]) -> _Node:
+    def node(self, given: Sample, outside: frozenset[str]) -> _Subspace:
         """What is asked when `given` is decided, without what lies `outside`."""
         walk = self._walk(given)
         free = [label for label in walk.sample if label not in given and label not in outside]
@@ -203,7 +203,7 @@ class _Probe:
             self._switch(given, walk, labels, frozenset(around - below))
             for labels, below in groups.items()
         ]
-        return _Node(asked, switches)
+        return _Subspace(asked, switches)
 
     def _walk(self, given: Sample) -> Walk:
         """The walk that takes the given values, and the default ones elsewhere."""
@@ -269,7 +269,7 @@ class _Probe:
             self._switches[name] = _Switch(labels, cases)
         return self._switches[name]
 
-    def _joint(self, choices: Sequence[Choice]) -> Iterator[Sequence[Value]]:
+    def _joint(self, choices: Sequence[Choice]) -> Iterator[Sequence[JsonValue]]:
         """All joint values; where they are too many, those with one value not the default."""
         if any(choice.size > _LISTED for choice in choices):
             self.complete = False
@@ -292,29 +292,28 @@ def _asked(walk: Walk) -> dict[str, Choice]:
     return {label: walk.choices[label] for label in walk.sample}
 
 
-def _values(choice: Choice) -> Sequence[Value]:
+def _values(choice: Choice) -> Sequence[JsonValue]:
     """All values, or the default one and some at random; the default value comes first."""
     if choice.size <= _LISTED:
-        values: Iterable[Value] = choice.values()
+        values: Iterable[JsonValue] = choice.values()
     else:
         values = [choice.random(generator(0, choice.label, i)) for i in range(_LISTED // 4)]
     return _unique([(choice.check(choice.default),), tuple(values)])
 
 
-def _random_walks(space: Walked) -> Iterator[Walk]:
-    for i in range(_CHECKS):
-        rng = generator(0, "check", i)
-        yield space.walk(lambda choice, rng=rng: choice.random(rng))  # type: ignore[misc]
+def _random_walks(
+    space: Walked, purpose: str, count: int, draw: Callable[[Random, Choice], JsonValue]
+) -> Iterator[Walk]:
+    """Yields walks whose random numbers depend on the purpose only."""
+    for i in range(count):
+        yield space.walk(partial(draw, generator(0, purpose, i)))
 
 
 def _estimate(space: Walked) -> int:
-    total = 0
-    for i in range(_ESTIMATES):
-        rng = generator(0, "estimate", i)
-        walk = space.walk(lambda choice, rng=rng: _uniform(choice, rng))  # type: ignore[misc]
-        total += math.prod(int(choice.size) for choice in _asked(walk).values())
-    return round(total / _ESTIMATES)
+    walks = _random_walks(space, "estimate", _ESTIMATES, _uniform)
+    sizes = (math.prod(int(choice.size) for choice in _asked(w).values()) for w in walks)
+    return round(sum(sizes) / _ESTIMATES)
 
 
-def _uniform(choice: Choice, rng: Random) -> Value:
+def _uniform(rng: Random, choice: Choice) -> JsonValue:
     return (replace(choice, log=False) if isinstance(choice, Numeric) else choice).random(rng)

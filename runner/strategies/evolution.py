@@ -4,8 +4,8 @@ from collections import deque
 from random import Random
 from typing import final
 
-from runner.errors import ConfigError, SampleError
-from runner.space.choice import Choice, Value
+from runner.errors import SampleError, require
+from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Sample, Walk, generator, lookup, sample_key
 from runner.space.space import Space
 from runner.strategies.strategy import Refusals, Strategy
@@ -29,17 +29,10 @@ class Evolution(Strategy):
         self, space: Space, seed: int, *, population_size: int, sample_size: int, retries: int
     ) -> None:
         super().__init__(space, seed)
-        if population_size < 1:
-            raise ConfigError(
-                f"strategy.population_size is {population_size}; it must be at least 1."
-            )
-        if not 1 <= sample_size <= population_size:
-            raise ConfigError(
-                f"strategy.sample_size is {sample_size}; it must be from 1 to "
-                f"strategy.population_size, which is {population_size}."
-            )
-        if retries < 0:
-            raise ConfigError(f"strategy.retries is {retries}; it must be 0 or more.")
+        require(population_size >= 1, "strategy.population_size", population_size, "at least 1")
+        rule = f"from 1 to strategy.population_size, which is {population_size}"
+        require(1 <= sample_size <= population_size, "strategy.sample_size", sample_size, rule)
+        require(retries >= 0, "strategy.retries", retries, "0 or more")
         self.population_size = self.parents = population_size
         self.sample_size = sample_size
         self.retries = retries
@@ -54,9 +47,7 @@ class Evolution(Strategy):
             walk = self._draw(rng)
             if sample_key(walk.sample) not in self._seen:
                 break
-        if walk.broken:
-            raise walk.broken
-        return walk.sample
+        return walk.whole()
 
     def observe(self, trial: Trial) -> None:
         self._refusals.observe(trial)
@@ -87,7 +78,7 @@ def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
     labels = [choice.label for choice in choices if choice.size > 1]
     mutated = rng.choice(labels) if labels else None
 
-    def choose(choice: Choice) -> Value:
+    def choose(choice: Choice) -> JsonValue:
         if choice.label not in parent:
             return choice.random(rng)
         if choice.label == mutated:

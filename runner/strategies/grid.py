@@ -2,7 +2,7 @@
 
 from typing import final
 
-from runner.errors import ConfigError
+from runner.errors import require
 from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.strategies.strategy import Strategy
@@ -18,8 +18,7 @@ class Grid(Strategy):
     """
 
     def __init__(self, space: Space, seed: int, *, resolution: int) -> None:
-        if resolution < 1:
-            raise ConfigError(f"strategy.resolution is {resolution}; it must be at least 1.")
+        require(resolution >= 1, "strategy.resolution", resolution, "at least 1")
         super().__init__(space, seed)
         self.resolution = resolution
         self._last: Sample | None = None

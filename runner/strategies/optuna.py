@@ -30,7 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as Asked
 
 from runner.errors import ConfigError
-from runner.space.choice import Choice, Numeric, Subset, Value
+from runner.space.choice import Choice, JsonValue, Numeric, Subset
 from runner.space.sample import Sample, generator, lookup
 from runner.space.space import Space
 from runner.strategies.strategy import Refusals, Strategy
@@ -51,7 +51,7 @@ Distributions = dict[str, BaseDistribution]
 
 
 @dataclass
-class _Notes:
+class _SamplerNotes:
     """What a sampler wrote down while it proposed: with the trial, and with the study."""
 
     trial: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +77,9 @@ class OptunaStrategy(Strategy):
         self._trials: list[FrozenTrial] = []
         self._places: dict[int, int] = {}  # trial number -> place in `_trials`
         self._study_notes: dict[str, Any] = {}
-        self._proposed: tuple[int, _Notes] | None = None  # the last proposal's number and notes
+        self._proposed: tuple[int, _SamplerNotes] | None = (
+            None  # the last proposal's number and notes
+        )
         self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
@@ -121,11 +123,11 @@ class OptunaStrategy(Strategy):
         self._study_notes = notes.study
         return notes.trial
 
-    def _ask(self, number: int) -> tuple[Asked, _Notes]:
+    def _ask(self, number: int) -> tuple[Asked, _SamplerNotes]:
         """A trial whose values can be suggested, and the notes that fill as they are."""
-        notes = _Notes(study=dict(self._study_notes))
+        notes = _SamplerNotes(study=dict(self._study_notes))
         sampler = self._sampler(generator(self.seed, number).getrandbits(31))
-        study = Study(_NAME, _Record(self._trials, notes), sampler)
+        study = Study(_NAME, _ProposalStorage(self._trials, notes), sampler)
         with _quiet():
             return study.ask(), notes
 
@@ -180,7 +182,7 @@ def _frozen(
 # a name only one set of candidates.
 
 
-def _suggest(asked: Asked, choice: Choice) -> Value:
+def _suggest(asked: Asked, choice: Choice) -> JsonValue:
     if choice.size == 1:
         return choice.default
     given = {name: _ask_for(asked, name, d) for name, d in _distributions(choice).items()}
@@ -217,7 +219,7 @@ def _indices(size: int) -> CategoricalDistribution:
     return CategoricalDistribution(tuple(range(size)))
 
 
-def _encode(choice: Choice, value: Value) -> Params:
+def _encode(choice: Choice, value: JsonValue) -> Params:
     """The values of a choice's parameters that stand for a value."""
     names = list(_distributions(choice))
     match choice:
@@ -230,7 +232,7 @@ def _encode(choice: Choice, value: Value) -> Params:
     return {names[0]: choice.place(value)}
 
 
-def _decode(choice: Choice, given: Mapping[str, Any]) -> Value:
+def _decode(choice: Choice, given: Mapping[str, Any]) -> JsonValue:
     """The value of a choice that the values of its parameters stand for."""
     values: Sequence[Any] = list(given.values())
     match choice:
@@ -248,14 +250,14 @@ _NAME = "runner"
 
 
 @final
-class _Record(InMemoryStorage):
+class _ProposalStorage(InMemoryStorage):
     """What a sampler sees: the observed trials, and behind them the one that is asked for.
 
     Its cost does not grow with the trials, so each proposal can have a new one; the observed
     trials are never written to.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], notes: _Notes) -> None:
+    def __init__(self, trials: Sequence[FrozenTrial], notes: _SamplerNotes) -> None:
         super().__init__()
         self._observed = trials
         self._notes = notes

@@ -32,13 +32,13 @@ class Random(Strategy):
         rng = generator(self.seed, number)
         for _ in range(_DRAWS):
             if fresh := self._draw(rng):
-                return _whole(fresh)
+                return fresh.whole()
         self._list()
         if self._left:
             return rng.choice([*self._left.values()])
         while self._endless:
             if fresh := self._draw(rng):
-                return _whole(fresh)
+                return fresh.whole()
         raise StopIteration
 
     def observe(self, trial: Trial) -> None:
@@ -60,10 +60,3 @@ class Random(Strategy):
                     self._left[listed] = sample
         except SpaceError:  # a continuous choice cannot be listed
             self._endless = True
-
-
-def _whole(walk: Walk) -> Sample:
-    """The sample of a walk. Raises DrawError when the walk broke off."""
-    if walk.broken:
-        raise walk.broken
-    return walk.sample

@@ -10,12 +10,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from runner import parts as assembly
+from runner import parts
 from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
-from runner.display.tables import GAP, REASON, REASONS, count_text, structure_table
+from runner.display.tables import GAP, count_text, plain_table, reasons, structure_table
 from runner.engines.engine import Engine
 from runner.engines.refusals import refusals
 from runner.errors import Refused, refusal
@@ -38,9 +38,9 @@ class Describe(Task):
     leaves a picture of it; with mutators, where they work; how often samples are refused."""
 
     def run(self, settings: Settings, folder: Path) -> None:
-        assembly.check(settings)
-        engine = assembly.make_engine(settings)
-        assembly.make_space(settings, engine)  # refuses labels that clash
+        parts.check(settings)
+        engine = parts.make_engine(settings)
+        parts.make_space(settings, engine)  # refuses labels that clash
         structure = engine.space.describe()
         progress.show(_head(settings), Text(), structure_table(structure), Text())
         places: Sequence[Places] = ()
@@ -92,21 +92,21 @@ def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
     """How many of so many samples were refused, and why: the most frequent reasons first."""
     if not refusals:
         return Text(f"None of {draws} random samples is refused.")
-    found = text.alike(refusals)
+    found, rest = reasons(refusals)
     verb = "is" if len(refusals) == 1 else "are"
     head = Text(f"{len(refusals)} of {draws} random samples {verb} refused", style="bold")
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_column(justify="right")
-    for count, why in found[:REASONS]:
-        grid.add_row(Text(str(count)), Text(text.cut(text.sentence(why), REASON)))
-    if rest := sum(count for count, _ in found[REASONS:]):
+    for count, why in found:
+        grid.add_row(Text(str(count)), Text(why))
+    if rest:
         grid.add_row(Text(str(rest)), Text("for other reasons"))
     return Group(head, grid)
 
 
 def _places(places: Sequence[Places]) -> RenderableType:
     """Where each mutator of a space works in its default model: how often, and the first paths."""
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table()
     table.add_column("mutator", no_wrap=True)
     table.add_column("matches", justify="right")
     table.add_column("where")

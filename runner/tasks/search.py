@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import final
 
-from runner import parts as assembly
+from runner import parts
 from runner.config.settings import Settings
+from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import best_table, gains_text
 from runner.errors import ConfigError
@@ -46,14 +47,14 @@ class Search(Task):
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is None and (folder / RECORD).exists():
             raise ConfigError(f"{folder} holds a run already; resume={folder} goes on with it.")
-        assembly.check(settings)
-        engine = assembly.make_engine(settings)
-        space = assembly.make_space(settings, engine)
-        strategy = assembly.make_strategy(settings, space)
+        parts.check(settings)
+        engine = parts.make_engine(settings)
+        space = parts.make_space(settings, engine)
+        strategy = parts.make_strategy(settings, space)
         parents = strategy.parents if engine.inherits else 0
         objective = Objective(**settings.objective.model_dump())
         with _stoppable(folder), ExitStack() as closing:
-            service = assembly.make_service(settings, folder, heirs=parents > 0)
+            service = parts.make_service(settings, folder, heirs=parents > 0)
             closing.callback(service.close)
             shown = progress.for_terminal(settings, objective, folder, plain=service.owns_terminal)
             closing.callback(shown.end)
@@ -125,7 +126,7 @@ class WeightKeeper:
         """A trial has ended, just now or in an earlier session."""
         if self._keep is None or not trial.scored:
             return
-        self._recent.append(trial.number if trial.duplicate_of is None else trial.duplicate_of)
+        self._recent.append(trial.owner)
         if trial.duplicate_of is None:
             self._there.add(trial.number)
             self._best = top([*self._best, trial], self._keep)
@@ -163,8 +164,7 @@ def _stoppable(folder: Path) -> Iterator[None]:
 
 def _short(folder: Path) -> str:
     """A folder as the user would type it from here, in a shell."""
-    here = Path.cwd()
-    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+    return shlex.quote(str(text.near(folder)))
 
 
 def _point_latest_at(folder: Path) -> None:

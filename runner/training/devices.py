@@ -4,14 +4,13 @@ import os
 
 import torch
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, require
 
 
 def check_positive(**values: int | None) -> None:
     """Raises ConfigError, naming the key below `training`, for a number below 1."""
     for name, value in values.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"training.{name} is {value}; it must be at least 1.")
+        require(value is None or value >= 1, f"training.{name}", value, "at least 1")
 
 
 def devices(device: str, workers: int | None, workers_per_device: int) -> list[str]:

@@ -96,10 +96,6 @@ class WorkerProcess:
         gain = Gain(**data["gain"]) if data["gain"] else None
         return Report(data["trial"], data["kind"], data["metrics"], failure, gain)
 
-    def times(self, limit: float | None) -> float | None:
-        """The limit of a trial for the job, which may have several."""
-        return None if limit is None or self.job is None else limit * len(self.job.trials)
-
     def doom(self, failure: Failure) -> None:
         """Ask the process to end; it is killed a little later if it does not."""
         self.doomed = failure
@@ -246,19 +242,24 @@ class Local(TrainingService):
             if worker.kill_at is not None and now >= worker.kill_at:
                 worker.signal(SIGKILL)
                 worker.kill_at = None
-            elif worker.job is not None and worker.ready and worker.doomed is None:
-                for reason, since, limit in self._clocks(worker):
-                    if limit is not None and now - since > limit:
-                        text = f"ended by force after {limit:g} s (training.{reason})"
-                        words = {"trial_timeout": "timed out", "stall_timeout": "stalled"}
-                        worker.doom(Failure(words[reason], text))
-                        break
+            elif worker.ready and worker.doomed is None:
+                over = [failure for end, failure in self._deadlines(worker) if now > end]
+                if over:
+                    worker.doom(over[0])
 
-    def _clocks(self, worker: WorkerProcess) -> list[tuple[str, float, float | None]]:
-        return [
-            ("trial_timeout", worker.started, worker.times(self.limits.trial_timeout)),
-            ("stall_timeout", worker.heard, worker.times(self.limits.stall_timeout)),
-        ]
+    def _deadlines(self, worker: WorkerProcess) -> Iterator[tuple[float, Failure]]:
+        """Yields when the job of a worker runs past a limit, in monotonic seconds, and what its
+        trials then fail with. The limits are those of one trial, and a job may have several."""
+        clocks = (
+            ("trial_timeout", "timed out", worker.started),
+            ("stall_timeout", "stalled", worker.heard),
+        )
+        for key, reason, since in clocks:
+            limit = getattr(self.limits, key)
+            if limit is not None and worker.job is not None:
+                seconds = limit * len(worker.job.trials)
+                text = f"ended by force after {seconds:g} s (training.{key})"
+                yield since + seconds, Failure(reason, text)
 
     def _patience(self, timeout: float) -> float:
         """How long to wait for reports: not past the next moment a limit may be reached."""
@@ -266,6 +267,6 @@ class Local(TrainingService):
         for worker in self._workers:
             if worker.kill_at is not None:
                 moments.append(worker.kill_at - now)
-            elif worker.job is not None and worker.doomed is None:
-                moments += [s + limit - now for _, s, limit in self._clocks(worker) if limit]
+            elif worker.doomed is None:
+                moments += [end - now for end, _ in self._deadlines(worker)]
         return max(0.0, min(moments))

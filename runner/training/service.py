@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from runner.errors import ConfigError
+from runner.errors import require
 from runner.trial import Job, Report, Setup
 
 
@@ -23,12 +23,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("retries", "max_failures"):
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"training.{name} is {value}; it must be 0 or more.")
+            require(value is None or value >= 0, f"training.{name}", value, "0 or more")
         for name in ("trial_timeout", "stall_timeout"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"training.{name} is {value}; it must be above 0 seconds.")
+            require(value is None or value > 0, f"training.{name}", value, "above 0 seconds")
 
 
 class TrainingService(ABC):

@@ -9,7 +9,7 @@ import toy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.config.python_source import Source
+from runner.config.python_source import PythonSource
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -19,7 +19,7 @@ VALUES = st.recursive(
 
 
 def evaluate(node, trust=()):
-    source = Source(trust)
+    source = PythonSource(trust)
     expression = source.expression(node)
     names = {}
     exec("\n".join(sorted(source.imports)), names)
@@ -28,13 +28,13 @@ def evaluate(node, trust=()):
 
 @given(VALUES)
 def test_any_value_comes_back_and_is_a_literal(value):
-    expression = Source([]).expression(value)
+    expression = PythonSource([]).expression(value)
     assert ast.literal_eval(expression) == value
 
 
 @pytest.mark.parametrize("indent", [0, 3])
 def test_a_node_is_a_call_of_what_was_imported(indent):
-    source = Source([])
+    source = PythonSource([])
     assert source.expression({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3},
                              indent) == "Linear(in_features=2, out_features=3)"  # fmt: skip
     assert source.imports == {"from torch.nn import Linear"}
@@ -53,7 +53,7 @@ def test_nested_and_partial_nodes_build():
 
 
 def test_equal_names_from_different_modules_are_told_apart():
-    source = Source([])
+    source = PythonSource([])
     names = [source.expression({"_target_": f"torch.{home}.Module"}) for home in ("nn",)]
     names += [source.expression({"_target_": "torch.nn.modules.module.Module"})]
     assert names == ["Module()", "Module_()"]
@@ -61,12 +61,14 @@ def test_equal_names_from_different_modules_are_told_apart():
 
 
 def test_the_folder_of_a_package_that_is_not_installed_is_named_and_of_others_not():
-    source = Source(["toy"])
+    source = PythonSource(["toy"])
     for path in ("torch.nn.Linear", "spaces.mlp.MLP", "toy.Net"):
         source.expression({"_target_": path})
     assert source.folders == {str(Path(toy.__file__).parent)}
 
 
 def test_an_argument_that_is_no_name_is_passed_by_a_dict():
-    expression = Source(["toy"]).expression({"_target_": "toy.Net", "not a name": 1, "class": 2})
+    expression = PythonSource(["toy"]).expression(
+        {"_target_": "toy.Net", "not a name": 1, "class": 2}
+    )
     assert expression == "Net(**{'not a name': 1, 'class': 2})"

@@ -7,9 +7,8 @@ import vision
 import yaml
 from omegaconf import OmegaConf
 
-from runner import launch as session
-from runner import parts as assembly
-from runner.config import compose as composing
+from runner import launch, parts
+from runner.config import compose
 from runner.config.instantiate import check_arguments, locate, put, signature
 from runner.config.settings import BESIDE, Settings, conf_folder, differences, settings_from
 from runner.errors import ConfigError
@@ -28,18 +27,18 @@ NO_COMMENT = {"_target_", "_partial_", "override hydra/job_logging"}  # said by 
 
 @pytest.fixture(autouse=True)
 def resolvers():
-    session.register_resolvers()
+    launch.register_resolvers()
 
 
 def settings(*overrides: str) -> Settings:
     if any("mutate" in override for override in overrides):
         vision.torchvision()
-    return settings_from(composing.compose_config([*overrides]), overrides)
+    return settings_from(compose.compose_config([*overrides]), overrides)
 
 
 def refusal(*overrides: str) -> str:
     with pytest.raises(ConfigError) as error:
-        assembly.check(settings(*overrides))
+        parts.check(settings(*overrides))
     text = str(error.value)
     assert "\n" not in text
     return text
@@ -50,7 +49,7 @@ def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
     group, name = option.split("/")
     made = settings(f"{group}={name}", *NEEDED.get(option, []))
     node = made.model if group == "space" else getattr(made, group)
-    check_arguments(node, made.trust, group, assembly.RUNTIME.get(group, ()))
+    check_arguments(node, made.trust, group, parts.RUNTIME.get(group, ()))
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -60,19 +59,19 @@ def test_an_option_shows_every_argument_that_is_not_given_at_run_time(option):
     if option == "space/mutate":
         assert node.keys() == {"_target_", "model", *BESIDE}
         return
-    wanted = set(signature(locate(node["_target_"])) or ()) - {*assembly.RUNTIME.get(group, ())}
+    wanted = set(signature(locate(node["_target_"])) or ()) - {*parts.RUNTIME.get(group, ())}
     assert wanted | ({"mutators"} if group == "space" else set()) == node.keys() - {"_target_"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_composes_and_passes_all_checks(recipe):
-    assembly.check(settings(f"experiment={recipe}"))
+    parts.check(settings(f"experiment={recipe}"))
 
 
 @pytest.mark.parametrize("space", sorted(o for o in OPTIONS if o.startswith("space/")))
 def test_every_space_fits_the_default_data(space):
     made = settings(space.replace("/", "="))
-    assembly.check(made)
+    parts.check(made)
     if space == "space/mutate":
         assert made.input == [1, 8, 8] and made.space["model"]["num_classes"] == 10
     else:
@@ -80,7 +79,7 @@ def test_every_space_fits_the_default_data(space):
 
 
 def test_the_regression_options_fit_together():
-    assembly.check(settings("evaluator=regression", "data=diabetes", "space=mlp"))
+    parts.check(settings("evaluator=regression", "data=diabetes", "space=mlp"))
 
 
 @pytest.mark.parametrize("path", [conf_folder() / "config.yaml", *FILES], ids=lambda p: p.stem)
@@ -127,11 +126,11 @@ def test_a_replaced_target_takes_arguments_without_a_plus_anywhere():
 def test_only_arguments_of_a_replaced_target_are_freed_of_their_plus():
     given = ["a.b._target_=x.Y", "a.b.c=1", "+a.b.d=2", "~a.b.e", "a.f=3", "a.b.c.d=[a=b]", "-m",
              "a.b=4", "--x.a.b=1"]  # fmt: skip
-    assert composing.freed(given) == [
+    assert compose.freed(given) == [
         "a.b._target_=x.Y", "++a.b.c=1", "+a.b.d=2", "~a.b.e", "a.f=3", "++a.b.c.d=[a=b]", "-m",
         "a.b=4", "--x.a.b=1",
     ]  # fmt: skip
-    assert composing.freed(composing.freed(given)) == composing.freed(given)
+    assert compose.freed(compose.freed(given)) == compose.freed(given)
 
 
 SCALE = "{_target_: mutable.Scale}"
@@ -163,7 +162,7 @@ def test_weights_are_inherited_or_not():
 def test_mutators_survive_a_trip_through_the_record(tmp_path):
     text = "[{_target_: mutable.Renew, on: '**.relu', names: [a, 1, 2.5, null], tie: true}]"
     (tmp_path / "mutators.yaml").write_text(text)
-    config = composing.compose_config(["space=mlp", "trust=[mutable]"])
+    config = compose.compose_config(["space=mlp", "trust=[mutable]"])
     config.space.mutators = OmegaConf.load(tmp_path / "mutators.yaml")
     made = settings_from(config, [])
     node = {"_target_": "mutable.Renew", "on": "**.relu", "names": ["a", 1, 2.5, None], "tie": True}
@@ -259,8 +258,8 @@ def test_settings_are_plain_and_survive_a_trip_through_the_record():
 
 def test_differences_name_what_changed_and_leave_out_what_may():
     before = settings()
-    assert differences(before, settings("budget.trials=99", "training=inline"), session.FREE) == []
-    assert differences(before, settings("seed=3", "strategy=grid"), session.FREE) == [
+    assert differences(before, settings("budget.trials=99", "training=inline"), launch.FREE) == []
+    assert differences(before, settings("seed=3", "strategy=grid"), launch.FREE) == [
         "evaluator.seed: 0 -> 3",
         "seed: 0 -> 3",
         "strategy._target_: 'runner.strategies.optuna.OptunaStrategy' -> "

@@ -10,7 +10,6 @@ from runner.data.splits import (
     DatasetSplit,
     Normalize,
     TensorSplit,
-    check_loader_workers,
     check_targets,
     holdout,
 )
@@ -87,11 +86,6 @@ def test_labels_are_checked_in_every_batch() -> None:
     next(batches)
     with pytest.raises(ConfigError, match="labels go from 3 to 3"):
         next(batches)
-
-
-def test_negative_loader_workers() -> None:
-    with pytest.raises(ConfigError, match=r"data.loader_workers is -1"):
-        check_loader_workers(-1)
 
 
 @given(

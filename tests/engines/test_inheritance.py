@@ -13,6 +13,7 @@ from runner.config.instantiate import build
 from runner.engines import inheritance
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
+from runner.engines.inheritance import BaseModels
 from runner.nn.build import sample as building
 from runner.store import RECORD
 from runner.trial import WEIGHTS, State, Trial, trial_folder
@@ -40,7 +41,7 @@ def given(made, trial, folder) -> tuple[nn.Module, float, str]:
     torch.manual_seed(trial.seed)
     model = made.build(recipe, folder)
     before = torch.get_rng_state()
-    metrics = made.inherit(recipe, model, folder)
+    metrics = made.inherit(recipe, model, folder, BaseModels())
     assert torch.equal(torch.get_rng_state(), before)
     report = (trial_folder(folder, trial.number) / "inherited.txt").read_text()
     return model, metrics["inherited"], report
@@ -77,7 +78,7 @@ def test_without_inheritance_a_recipe_says_nothing_of_it():
     made = engine(*MUTATORS, weights=None)
     [job] = made.plan([Trial(0, default(made), 0, parent=3)])
     assert {*job.recipes[0]} == {"trial", "sample", "source", "constants"}
-    assert made.inherit(job.recipes[0], nn.Linear(1, 1), None) == {}
+    assert made.inherit(job.recipes[0], nn.Linear(1, 1), None, BaseModels()) == {}
 
 
 @pytest.mark.parametrize("width", [4, 6])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runner.config.instantiate import build
 from runner.engines import inheritance
 from runner.engines.base import BaseEngine
+from runner.engines.inheritance import BaseModels
 from runner.errors import RunnerError
 from runner.graph.weight_transfer.comparison import NotCompared, compared, outputs
 from runner.trial import Trial, trial_folder
@@ -38,7 +39,7 @@ def inherited(space, *mutators, folder, factor=None) -> Inherited:
     [recipe] = json.loads(json.dumps(job.recipes))
     model = made.build(recipe, folder)
     modes = [module.training for module in model.modules()]
-    metrics = made.inherit(recipe, model, folder)
+    metrics = made.inherit(recipe, model, folder, BaseModels())
     assert [module.training for module in model.modules()] == modes
     report = (trial_folder(folder, 0) / "inherited.txt").read_text()
     torch.manual_seed(inheritance.SEED)

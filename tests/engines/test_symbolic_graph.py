@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runner.config.instantiate import build
-from runner.engines.symbolic_graph import OpenGraph, _difference
+from runner.engines.symbolic_graph import SymbolicGraph, _difference
 from runner.graph.ir.unit import Weight
 from runner.nn import sample as building
 
@@ -19,8 +19,8 @@ def test_a_graph_that_nothing_can_be_held_against_is_used_and_that_is_said_once(
     def fails(self, sample):
         raise RuntimeError("no values on meta")
 
-    monkeypatch.setattr(OpenGraph, "_python_model", fails)
-    space = OpenGraph(NODE, ["mutable"])
+    monkeypatch.setattr(SymbolicGraph, "_python_model", fails)
+    space = SymbolicGraph(NODE, ["mutable"])
     with caplog.at_level(logging.WARNING):
         graphs = [space.decided({"width": width}) for width in (4, 6)]
     assert [graph.unit("stem").call.args[1] for graph in graphs] == [4, 6]
@@ -35,7 +35,7 @@ def test_a_graph_that_nothing_can_be_held_against_is_used_and_that_is_said_once(
 def pair():
     """A graph, and the model it is of."""
     sample = {"width": 4}
-    graph = OpenGraph(NODE, ["mutable"]).decided(sample).copy()
+    graph = SymbolicGraph(NODE, ["mutable"]).decided(sample).copy()
     with building(sample), torch.device("meta"):
         return graph, build(NODE, ["mutable"])
 

@@ -10,7 +10,7 @@ from runner.config.instantiate import build
 from runner.engines import symbolic_graph as open_graph
 from runner.engines.compiler import Compiler
 from runner.engines.example import Example
-from runner.engines.symbolic_graph import OpenGraph
+from runner.engines.symbolic_graph import SymbolicGraph
 from runner.errors import ConfigError, Refused
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
@@ -26,8 +26,8 @@ def node(name: str) -> dict[str, str]:
     return {"_target_": f"validated.{name}"}
 
 
-def space(name: str, shape=(3,), data=None) -> OpenGraph:
-    return OpenGraph(node(name), TRUST, Example(shape, data, TRUST))
+def space(name: str, shape=(3,), data=None) -> SymbolicGraph:
+    return SymbolicGraph(node(name), TRUST, Example(shape, data, TRUST))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch import nn
 from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.evaluators.classification import Classification
-from runner.evaluators.evaluator import Run
+from runner.evaluators.evaluator import TrainingRun
 from runner.evaluators.regression import Regression
 from runner.evaluators.schedule import Cosine
 
@@ -25,8 +25,8 @@ class Recorded:
 
     reports: list[Sequence[Mapping[str, float]]] = field(default_factory=list)
 
-    def run(self, *seeds: int) -> Run:
-        return Run(CPU, seeds, self.report)
+    def run(self, *seeds: int) -> TrainingRun:
+        return TrainingRun(CPU, seeds, self.report)
 
     def report(self, metrics: Sequence[Mapping[str, float]]) -> tuple[int, ...]:
         self.reports.append(metrics)

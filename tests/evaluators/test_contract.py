@@ -9,7 +9,7 @@ from torch import nn
 
 from runner.data.augment import Augment
 from runner.data.data import SearchData
-from runner.evaluators.evaluator import Evaluator, NotFinite, Run, StopTraining
+from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.function import Function
 
 CPU = torch.device("cpu")
@@ -99,7 +99,7 @@ def test_stopping_leaves_the_weights_of_the_last_report(case: Case) -> None:
         raise StopTraining
 
     with pytest.raises(StopTraining):
-        case.evaluator.evaluate([model], case.data, Run(CPU, [5], report))
+        case.evaluator.evaluate([model], case.data, TrainingRun(CPU, [5], report))
     assert seen == [state(model)]
 
 

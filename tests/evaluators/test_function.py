@@ -118,14 +118,14 @@ def test_objective_that_is_not_finite(numbers: SearchData, recorded: Any) -> Non
 
 
 def test_stopping_passes_through(numbers: SearchData) -> None:
-    from runner.evaluators.evaluator import Run
+    from runner.evaluators.evaluator import TrainingRun
 
     def stop(metrics: Any) -> None:
         raise StopTraining
 
     with pytest.raises(StopTraining):
         Function(lambda m, report: report(1), "a", None).evaluate(
-            [nn.Linear(1, 1)], numbers, Run(CPU, [0], stop)
+            [nn.Linear(1, 1)], numbers, TrainingRun(CPU, [0], stop)
         )
 
 

@@ -18,7 +18,7 @@ from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.evaluators import fused_group as fusion
 from runner.evaluators import group
-from runner.evaluators.evaluator import NotFinite, Run
+from runner.evaluators.evaluator import NotFinite, TrainingRun
 from runner.evaluators.race import Prospects, Race
 from runner.fusion.kernels import layers
 from runner.trial import Gain
@@ -48,7 +48,7 @@ class Outcome:
         programs = [programs for _, programs in made] if fused else ()
         seeds = [10 + i for i in range(len(made))]
         try:
-            run = Run(CPU, seeds, report, evaluators, programs, self.gains.append)
+            run = TrainingRun(CPU, seeds, report, evaluators, programs, self.gains.append)
             evaluators[0].evaluate(self.models, data, run)
         except NotFinite as error:
             self.lost = error.models
@@ -153,7 +153,7 @@ def test_each_model_gets_what_it_gets_alone(
             news.extend(metrics)
             return ()
 
-        evaluator.evaluate([single], images, Run(CPU, [10 + i], report))
+        evaluator.evaluate([single], images, TrainingRun(CPU, [10 + i], report))
         for ours, theirs in zip(group.news(i), news, strict=True):
             assert ours["train/loss"] == pytest.approx(theirs["train/loss"], rel=1e-8)
             assert ours["val/loss"] == pytest.approx(theirs["val/loss"], rel=1e-8)

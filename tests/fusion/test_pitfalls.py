@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.evaluators.classification import Classification
-from runner.evaluators.evaluator import Run
+from runner.evaluators.evaluator import TrainingRun
 from runner.evaluators.race import Prospects, Race
 from runner.evaluators.schedule import Constant
 from runner.fusion.tracing.trace import programs_of
@@ -153,7 +153,9 @@ def reports(models, programs, seeds):
 
     pieces = [evaluator() for _ in models]
     pieces[0].evaluate(
-        models, SearchData(split, split), Run(CPU, seeds, report, pieces, programs, gains.append)
+        models,
+        SearchData(split, split),
+        TrainingRun(CPU, seeds, report, pieces, programs, gains.append),
     )
     return found, gains[0]
 

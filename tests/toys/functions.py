@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from runner.space.choice import Categorical, Choice, Value
+from runner.space.choice import Categorical, Choice, JsonValue
 from runner.space.sample import DrawError, Sample, Walk
 from runner.space.space import Space
 
-Ask = Callable[[Choice], Value]
+Ask = Callable[[Choice], JsonValue]
 
 
 class FunctionSpace(Space):

@@ -11,7 +11,7 @@ from runner.errors import GraphError, Refused, RunnerError, SampleError, SpaceEr
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.resize_initializers import fit_starts
-from runner.space.choice import Categorical, Choice, Value, to_json
+from runner.space.choice import Categorical, Choice, JsonValue, to_json
 from runner.space.sample import Walk
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Mutator(ABC):
         choice = Categorical(asking.label(label), keys)
         return objects[choice.index(asking.ask(choice))]
 
-    def ask(self, choice: Choice) -> Value:
+    def ask(self, choice: Choice) -> JsonValue:
         """Returns the answer to any choice, for example a `runner.space.choice.Numeric`."""
         return self._bound().ask(choice)
 
@@ -78,7 +78,7 @@ class Mutator(ABC):
         return self._asking
 
 
-def _keys(candidates: Sequence[object]) -> tuple[Value, ...]:
+def _keys(candidates: Sequence[object]) -> tuple[JsonValue, ...]:
     """Returns the representation of candidates of a list in a sample."""
     try:
         return tuple(to_json(candidate) for candidate in candidates)
@@ -91,14 +91,14 @@ class Asking:
     """The choices that a mutator asks for while it runs, and their answers."""
 
     def __init__(self, walk: Walk, scope: str, base: Graph) -> None:
-        self.answers: dict[str, Value] = {}
+        self.answers: dict[str, JsonValue] = {}
         self.base = base
         self._walk = walk
         self._scope = scope
         self._count = 0
 
     @property
-    def sample(self) -> dict[str, Value]:
+    def sample(self) -> dict[str, JsonValue]:
         """All answers so far, of all mutators."""
         return self._walk.sample
 
@@ -109,7 +109,7 @@ class Asking:
         self._count += 1
         return f"{self._scope}/{self._count}"
 
-    def ask(self, choice: Choice) -> Value:
+    def ask(self, choice: Choice) -> JsonValue:
         answer = self.answers[choice.label] = self._walk.ask(choice)
         return answer
 

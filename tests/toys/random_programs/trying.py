@@ -15,7 +15,7 @@ import torch
 from random_programs.program import RandomProgram
 from runner.engines.example import Example
 from runner.engines.model_space import ModelSpace
-from runner.engines.symbolic_graph import OpenGraph
+from runner.engines.symbolic_graph import SymbolicGraph
 from runner.graph import convert, recording
 from runner.nn import sample as building
 from runner.space.sample import Sample, generator
@@ -52,7 +52,7 @@ def _tried(program: RandomProgram, module: Any, name: str, *, validate: bool) ->
             name, lambda: _made(module), lambda: _read(module, validate=validate), _calls(module)
         )
     space = ModelSpace({"_target_": f"{name}.Net"}, [name])
-    graphs = OpenGraph(space.node, [name], _example(module) if validate else None)
+    graphs = SymbolicGraph(space.node, [name], _example(module) if validate else None)
     for number in range(SAMPLES):
         found = _sample(module, space.random(generator(0, number)), graphs, name)
         if found.verdict != "equal":
@@ -82,7 +82,7 @@ def _example(module: Any) -> Example:
     return example
 
 
-def _sample(module: Any, sample: Sample, graphs: OpenGraph, name: str) -> oracle.Finding:
+def _sample(module: Any, sample: Sample, graphs: SymbolicGraph, name: str) -> oracle.Finding:
     """A sample of a space, as its own Python makes it and as the graph of the space has it."""
 
     def make() -> Any:
