@@ -1,4 +1,4 @@
-"""Configuration: Hydra's composition, and the settings that are checked before anything runs.
+"""Configuration: composition by Hydra, and settings validated before anything runs.
 
-Imports no torch, and nothing that runs a search.
+Must not import torch, nor anything that runs a search.
 """

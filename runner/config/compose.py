@@ -1,4 +1,4 @@
-"""Composing the config with Hydra; its errors in our words, one line that says what to mend."""
+"""Composes the config with Hydra, and turns its errors into one line with a remedy."""
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -16,11 +16,11 @@ from runner.config.settings import conf_folder
 from runner.errors import ConfigError, did_you_mean, one_line
 
 MISSING = object()
-_one_at_a_time = threading.Lock()  # Hydra's state belongs to the process
+_one_at_a_time = threading.Lock()  # Hydra's state is global to the process
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
-    """Compose with Hydra, as the program does; with its search path where it is running."""
+    """Composes the config as the program does, with Hydra's own search path if Hydra is running."""
     overrides = freed(overrides)
     with _one_at_a_time:
         if GlobalHydra.instance().is_initialized():
@@ -30,8 +30,8 @@ def compose_config(overrides: list[str]) -> DictConfig:
 
 
 def freed(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra takes them: beside another `_target_` of a node, the arguments of that
-    one need no plus, since which there are is for it to say."""
+    """Returns overrides in Hydra's syntax. Arguments next to an overridden `_target_` need no plus,
+    because the new target determines which arguments exist."""
     targets = {override.partition("=")[0].lstrip("+") for override in overrides}
     nodes = {key.removesuffix("._target_") for key in targets if key.endswith("._target_")}
     return [
@@ -41,10 +41,10 @@ def freed(overrides: Sequence[str]) -> list[str]:
 
 
 def _belongs(key: str, nodes: Collection[str]) -> bool:
-    """Whether a key without a sign before it lies below one of these nodes."""
+    """Returns whether a key without a prefix lies below one of these nodes."""
     parts = key.split(".")
     above = [".".join(parts[:i]) for i in range(1, len(parts))]
-    if parts[-1] == "_target_":  # that of a node which must be there
+    if parts[-1] == "_target_":  # the node itself must exist
         above = above[:-1]
     return all(part.isidentifier() for part in parts) and any(path in nodes for path in above)
 
@@ -52,8 +52,8 @@ def _belongs(key: str, nodes: Collection[str]) -> bool:
 def changed(
     recorded: Mapping[str, Any], composed: DictConfig, overrides: Sequence[str]
 ) -> DictConfig:
-    """A recorded config with overrides put on top. Where one chooses another option of a group,
-    the group is taken from `composed`, the config that the overrides alone give."""
+    """Returns a recorded config with overrides applied. If one selects another option of a group,
+    the group is taken from `composed`, the config composed from the overrides alone."""
     config: DictConfig = OmegaConf.create(dict(recorded))
     for override in OverridesParser.create().parse_overrides([*overrides]):
         key = str(override.key_or_group)
@@ -74,7 +74,7 @@ def changed(
 
 
 def as_config_error(error: Exception) -> ConfigError | None:
-    """What the user asked for wrongly, in one line; None when an error is not of that kind."""
+    """Returns a user error as one line; None for errors of other kinds."""
     if isinstance(error, ConfigError):
         return error
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -89,13 +89,13 @@ def as_config_error(error: Exception) -> ConfigError | None:
 
 
 def of_file(error: OSError) -> str:
-    """What went wrong with which file."""
+    """Returns the message of an error of the operating system, with its file."""
     where = "" if error.filename is None else f": {str(error.filename)!r}"
     return f"{error.strerror or one_line(error)}{where}"
 
 
 def _plain(error: Exception) -> str:
-    """A message of Hydra's as one line, with the nearest key where a key is unknown."""
+    """Returns one of Hydra's messages as one line, with the nearest key if a key is unknown."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = _sentences(lines).split(" Config search path")[0]
     if isinstance(error, OverrideParseException):
@@ -113,7 +113,7 @@ def _plain(error: Exception) -> str:
 
 
 def _sentences(lines: Sequence[str]) -> str:
-    """Lines as one, with a mark where a line ended without any: a comma in a list of words."""
+    """Joins lines into sentences, adding a comma or a full stop to those without punctuation."""
     if not lines:
         return ""
     ends = ["," if after[0].islower() else "." for after in lines[1:]] + ["."]
@@ -127,7 +127,7 @@ def _quoted(text: str) -> str:
 
 
 def _known_keys() -> list[str]:
-    """All keys of the default config; none when it cannot be composed."""
+    """Returns all keys of the default config; none if it cannot be composed."""
     try:
         return _keys(OmegaConf.to_container(compose_config([])))
     except HydraException:

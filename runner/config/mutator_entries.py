@@ -1,4 +1,4 @@
-"""Mutations as a config lists them: short forms written out, and what is told of them. No torch."""
+"""The entries of `space.mutators`: short forms and their expansion. No torch."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ from typing import Any, final
 from runner.errors import ConfigError, did_you_mean
 
 FOLDER = Path(__file__).parents[1] / "mutators"
-KEYS: Mapping[object, str] = {True: "on", "class": "cls"}  # a bare `on` is a truth value in YAML
+KEYS: Mapping[object, str] = {True: "on", "class": "cls"}  # YAML reads a bare `on` as true
 
 
 @final
 @dataclass(frozen=True)
 class Places:
-    """Where a mutator works in the default model, as it finds it."""
+    """The matches of a mutator in the default model."""
 
-    word: str  # how a config calls the mutator
-    paths: Sequence[str] | None  # None: it does not say
-    tied: bool  # whether one choice is for all of them
+    word: str  # the mutator's name in a config
+    paths: Sequence[str] | None  # None: unknown
+    tied: bool  # whether all matches share one choice
 
 
 def written_out(entries: object, folder: Path = FOLDER) -> list[dict[str, Any]]:
-    """The nodes that the entries of `space.mutators` stand for.
+    """Expands the entries of `space.mutators` into nodes.
 
     `{on: layer3, depth: [1, 2]}` is short for a node of `runner.mutators.depth.Depth`; candidates
-    with a `_target_` inside it are not built. What has a `_target_` stays as it is. Raises
-    ConfigError for what is no entry, and where not exactly one key names a mutator.
+    with a `_target_` inside are not built. An entry with a `_target_` is kept as it is. Raises
+    ConfigError for invalid entries, and unless exactly one key names a mutator.
     """
     if not isinstance(entries, list):
         raise ConfigError(f"space.mutators is {entries!r}; it must be a list such as [{EXAMPLE}].")
@@ -36,8 +36,8 @@ def written_out(entries: object, folder: Path = FOLDER) -> list[dict[str, Any]]:
 
 
 def words(folder: Path = FOLDER) -> dict[str, str]:
-    """The import paths of our mutators by what a config calls them: a file, and in it a mutator
-    that has its name. Imports nothing."""
+    """Returns the import paths of the built-in mutators by name: a file that defines a mutator of
+    the same name. Imports nothing."""
     found = {}
     for path in sorted(folder.glob("[!_]*.py")):
         name = path.stem.title()
@@ -64,7 +64,7 @@ def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, An
 
 
 def _unbuilt(value: object) -> object:
-    """A value whose nodes arrive as a `functools.partial`, to be built for each place anew."""
+    """Returns a value whose nodes become `functools.partial`s, to be built anew at each match."""
     if isinstance(value, dict):
         partial = {"_partial_": True} if "_target_" in value else {}
         return partial | {key: _unbuilt(item) for key, item in value.items()}
@@ -76,4 +76,4 @@ def _short(entry: Mapping[str, Any]) -> str:
 
 
 EXAMPLE = "{on: layer3, depth: [1, 2]}"
-SELECTS = ("on", "cls", "op", "tie")  # they say where, and not what
+SELECTS = ("on", "cls", "op", "tie")  # keys that select matches

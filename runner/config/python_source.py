@@ -1,4 +1,4 @@
-"""Source: a config node written as the Python that builds it."""
+"""Generates the Python source that builds a config node."""
 
 import keyword
 import sys
@@ -15,17 +15,18 @@ WIDTH = 80  # columns of a line
 
 @final
 class PythonSource:
-    """Python source of config values; `imports` are the lines it needs before, and `folders` those
-    that must be on the import path for packages of the user's that are not installed."""
+    """Python source of config values. `imports` are the import statements it needs, and `folders`
+    the folders of user packages that are not installed, to be put on the import path."""
 
     def __init__(self, trust: Sequence[str]) -> None:
         self.imports: set[str] = set()
         self.folders: set[str] = set()
         self._trust = trust
-        self._names: dict[str, str] = {}  # as they are written -> the path they stand for
+        self._names: dict[str, str] = {}  # name in the source -> import path
 
     def expression(self, value: Any, indent: int = 0) -> str:
-        """What gives the value; nodes become calls. Strings are written by `repr` only."""
+        """Returns an expression for the value; nodes become calls. Strings are always escaped by
+        `repr`."""
         if isinstance(value, Mapping) and "_target_" in value:
             return self._call(value, indent)
         if isinstance(value, Mapping):
@@ -47,7 +48,7 @@ class PythonSource:
         return _lines(f"{name}(", items, ")", indent)
 
     def _name(self, path: str) -> str:
-        """How the target at an import path is called here, and imported."""
+        """Returns the local name of the target at an import path, and imports it."""
         locate(path, self._trust)
         module = path
         parts: list[str] = []
@@ -65,7 +66,7 @@ class PythonSource:
 
 
 def _not_installed(package: str) -> set[str]:
-    """The folder a package was imported from, unless it is installed, or one of ours."""
+    """Returns the folder a user package was imported from, unless it is installed."""
     file = sys.modules[package].__file__
     if file is None or package in OURS:
         return set()
@@ -76,7 +77,7 @@ def _not_installed(package: str) -> set[str]:
 
 
 def _lines(start: str, items: Sequence[str], end: str, indent: int) -> str:
-    """Items between two brackets: on one line, or each on its own where that is too long."""
+    """Joins items between two brackets, on one line or, if that is too long, on one line each."""
     line = f"{start}{', '.join(items)}{end}"
     if len(line) + 4 * indent <= WIDTH and "\n" not in line:
         return line

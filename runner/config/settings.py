@@ -1,4 +1,4 @@
-"""The config of a run, typed and checked: from what Hydra composed to plain settings. No torch."""
+"""The config of a run, typed and validated: plain settings from Hydra's composition. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import Parameter
@@ -16,32 +16,32 @@ from runner.errors import ConfigError, did_you_mean
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
-BESIDE = (MUTATORS, INPUT, WEIGHTS)  # the keys of a space that are no arguments of its model
+BESIDE = (MUTATORS, INPUT, WEIGHTS)  # keys of a space that are not arguments of its model
 Natural = Annotated[int, Field(ge=0)]
 
 
 class Strict(BaseModel):
-    """Data that takes no unknown key and converts nothing."""
+    """A model that forbids unknown keys and converts nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class BudgetSettings(Strict):
-    """How much a run may do; it ends when the first of these is used up."""
+    """The budget of a run, which ends when either limit is reached."""
 
     trials: Annotated[int, Field(ge=1)]
     minutes: Annotated[float, Field(gt=0)] | None
 
 
 class ObjectiveSettings(Strict):
-    """What the search is after."""
+    """The objective of the search."""
 
     metric: str
     mode: Literal["max", "min"]
 
 
 class ExportSettings(Strict):
-    """What a run leaves behind."""
+    """The models and weights that a run exports and keeps."""
 
     top: Natural
     keep_weights: Natural | None  # None: all
@@ -58,7 +58,7 @@ class ExportSettings(Strict):
 
 
 class Settings(Strict):
-    """The whole config of a run. Groups are nodes with a `_target_`; plain JSON throughout."""
+    """The whole config of a run, as plain JSON. Groups are nodes with a `_target_`."""
 
     engine: GroupNode
     space: GroupNode
@@ -78,18 +78,17 @@ class Settings(Strict):
 
     @property
     def model(self) -> GroupNode:
-        """The space's node without what stands beside it: what builds the model."""
+        """The node that builds the model: that of the space without its other keys."""
         return {key: value for key, value in self.space.items() if key not in BESIDE}
 
     @property
     def mutators(self) -> list[GroupNode]:
-        """What changes the model's graph, in order."""
+        """The nodes of the mutators, in the order they are applied."""
         return [*(self.space.get(MUTATORS) or ())]
 
     @property
     def input(self) -> list[int] | None:
-        """The shape of an example on which mutated models are tried; None where the space does not
-        say."""
+        """The shape of an example for validating mutated models; None if the space has none."""
         found = self.space.get(INPUT)
         sizes = found if isinstance(found, list) and found else [None]
         if found is not None and not all(type(size) is int and size > 0 for size in sizes):
@@ -101,7 +100,8 @@ class Settings(Strict):
 
     @property
     def weights(self) -> str | None:
-        """Where a mutated model's first values come from; None: from its constructors."""
+        """How mutated models are initialized: "inherit", or None for their constructors' initial
+        values."""
         found: str | None = self.space.get(WEIGHTS)
         if found not in (None, INHERIT):
             raise ConfigError(
@@ -112,14 +112,15 @@ class Settings(Strict):
 
 
 def conf_folder() -> Path:
-    """Where the config tree lies: beside the package in a checkout, inside it in a wheel."""
+    """Returns the folder of the config tree: next to the package in a checkout, inside it in a
+    wheel."""
     here = Path(__file__).resolve().parents[1]
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"
 
 
 def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
-    """Plain settings from a composed config and the overrides it was composed with.
+    """Returns validated settings from a composed config and its overrides.
 
     Raises ConfigError for unknown keys, wrong types, values out of range, missing values, and
     targets that are not allowed.
@@ -130,7 +131,9 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     for key, value in _values(OmegaConf.to_container(config)):
         if value == "???":
             raise ConfigError(f"{key} has no value; give it one: {key}=...")
-    for key in Settings.model_fields.keys() - {*config}:  # first of all: others may refer to it
+    for key in Settings.model_fields.keys() - {
+        *config
+    }:  # before resolving, because other keys may refer to it
         raise ConfigError(f"The key {key!r} is missing in the config.")
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():
@@ -159,7 +162,7 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
 
 
 def _values(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the values of nested dicts by their dotted path; an empty dict is a value."""
+    """Yields the values of nested dicts by dotted path; an empty dict is a value."""
     if isinstance(config, dict) and config:
         for key, item in config.items():
             yield from _values(item, f"{path}.{key}" if path else str(key))
@@ -168,9 +171,11 @@ def _values(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Where an override gives a node another `_target_`, the option's own arguments go with the
-    old one. Those given by override stay, those that refer to the rest of the config, such as
-    `shape: ${data.shape}`, for a class that takes them, and any for a class that needs them."""
+    """Removes the arguments of targets that an override replaced.
+
+    Kept are arguments given by overrides, references to the rest of the config (such as `shape:
+    ${data.shape}`) that the new class accepts, and all arguments that it requires.
+    """
     given = OverridesParser.create().parse_overrides([*overrides])
     keys = [str(override.key_or_group) for override in given if not override.is_delete()]
     for key in keys:
@@ -193,7 +198,8 @@ def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Par
 
 
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
-    """What differs between two settings, as `key: old -> new`, leaving out the `free` keys."""
+    """Returns the differences between two settings as `key: old -> new`, ignoring the `free`
+    keys."""
     old, new = dict(_values(before.model_dump())), dict(_values(now.model_dump()))
     return [
         f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"

@@ -1,4 +1,4 @@
 """Search spaces: choices, samples, and the structure of a space.
 
-Imports no torch, and of the package only `errors`.
+Must not import torch, nor anything of the package but `errors`.
 """

@@ -1,4 +1,4 @@
-"""Choice: one open decision, a label and its candidates. Values are plain JSON. No torch."""
+"""Choices: open decisions, each with a label and candidates. Values are plain JSON. No torch."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ _quote = json.encoder.encode_basestring_ascii
 
 
 def to_json(value: object) -> JsonValue:
-    """The JSON form of a candidate: tuples become lists. Raises SpaceError for anything else."""
+    """Returns a candidate in JSON form; tuples become lists. Raises SpaceError for other types."""
     match value:
         case None | bool():
             return value
@@ -39,9 +39,10 @@ def to_json(value: object) -> JsonValue:
 
 
 def key(value: JsonValue) -> str:
-    """A text that is equal for equal values; 1 and 1.0 are equal, 1 and True are not.
+    """Returns a text that is equal for equal values; 1 and 1.0 are equal, 1 and True are not.
 
-    The hottest function of a search: plain types first, because `json.dumps` costs 3 us a call.
+    This is the hottest function of a search. It handles plain types first, because `json.dumps`
+    takes 3 us per call.
     """
     kind = type(value)
     if kind is str:
@@ -61,14 +62,14 @@ def key(value: JsonValue) -> str:
 
 @dataclass(frozen=True)
 class Choice(ABC):
-    """One open decision. The same label is the same choice, asked once per walk of a space."""
+    """One open decision. A label identifies the choice and is asked once per walk of a space."""
 
     label: str
 
     @property
     @abstractmethod
     def size(self) -> int | float:
-        """How many values there are; `math.inf` for a continuous range."""
+        """The number of values; `math.inf` for a continuous range."""
 
     @property
     @abstractmethod
@@ -77,27 +78,29 @@ class Choice(ABC):
 
     @abstractmethod
     def random(self, rng: Random) -> JsonValue:
-        """A value, uniformly (on a log scale where the choice says so)."""
+        """Returns a uniformly random value, on a log scale if the choice has one."""
 
     @abstractmethod
     def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
-        """Another value than `value`; the same one only where there is no other."""
+        """Returns a random value other than `value`, or `value` if it is the only one."""
 
     @abstractmethod
     def check(self, value: JsonValue) -> JsonValue:
-        """The value as this choice writes it. Raises SampleError when it is none of this choice."""
+        """Returns the value in the form used by this choice. Raises SampleError if it is not a
+        candidate."""
 
     @abstractmethod
     def values(self, resolution: int | None = None) -> Sequence[JsonValue]:
-        """All values in order; a continuous range gives `resolution` points, or SpaceError."""
+        """Returns all values in order. A continuous range returns `resolution` points, and raises
+        SpaceError without a resolution."""
 
     def place(self, value: JsonValue, resolution: int | None = None) -> int:
-        """The place of a value among `values(resolution)`."""
+        """Returns the index of a value in `values(resolution)`."""
         return self.values(resolution).index(value)
 
     @abstractmethod
     def __str__(self) -> str:
-        """The candidates as a reader wants them, without the label."""
+        """Returns the candidates in readable form, without the label."""
 
     def _refuse(self, value: JsonValue) -> SampleError:
         return SampleError(f"Choice '{self.label}' was given {value!r}; its candidates are {self}.")
@@ -106,7 +109,7 @@ class Choice(ABC):
 @final
 @dataclass(frozen=True)
 class Categorical(Choice):
-    """One of a list of candidates, in no particular order. `candidates` are in JSON form."""
+    """One of a list of candidates in no particular order. `candidates` are in JSON form."""
 
     candidates: tuple[JsonValue, ...]
 
@@ -129,7 +132,8 @@ class Categorical(Choice):
         return self.candidates[0]
 
     def index(self, value: JsonValue) -> int:
-        """The place of a value among the candidates. Raises SampleError for any other value."""
+        """Returns the index of a value among the candidates. Raises SampleError for any other
+        value."""
         try:
             return self._index[key(value)]
         except (KeyError, TypeError):
@@ -160,7 +164,7 @@ class Categorical(Choice):
 @final
 @dataclass(frozen=True)
 class Numeric(Choice):
-    """A number from `low` to `high`, both included; whole numbers in steps when `step` is given."""
+    """A number from `low` to `high`, inclusive; integers in steps of `step` if it is given."""
 
     low: float
     high: float
@@ -194,7 +198,8 @@ class Numeric(Choice):
         return self._at(rng.random())
 
     def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
-        """A normal step of a fifth of the range; for whole numbers at least one step away."""
+        """Adds normal noise with a deviation of a fifth of the range; integers move at least one
+        step."""
         if self.size == 1:
             return value
         for _ in range(100):
@@ -226,13 +231,13 @@ class Numeric(Choice):
                 "give a resolution, for example strategy.resolution=5."
             )
         points = (self._at(i / max(resolution - 1, 1)) for i in range(resolution))
-        return [*dict.fromkeys(points)]  # a range of a few floats has fewer points than asked for
+        return [*dict.fromkeys(points)]  # a range of a few floats has fewer points than requested
 
     def _at(self, place: float) -> JsonValue:
-        """The value at a place from 0 (low) to 1 (high)."""
+        """Returns the value at a position from 0 (low) to 1 (high)."""
         if self.step is not None and not self.log:
             return int(self.low) + self.step * min(int(place * self.size), int(self.size) - 1)
-        if self.step is not None:  # whole numbers own half a step on either side
+        if self.step is not None:  # integers own half a step on either side
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             whole = round(math.exp(low + place * (high - low)))
             return int(min(max(whole, self.low), self.high))
@@ -245,7 +250,8 @@ class Numeric(Choice):
         return float(min(max(value, self.low), self.high))
 
     def _place(self, value: float) -> float:
-        """The place of a value from 0 to 1, the middle of its share for whole numbers."""
+        """Returns the position of a value from 0 to 1; integers lie in the middle of their
+        interval."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         if self.step is not None:
@@ -261,7 +267,7 @@ class Numeric(Choice):
 @final
 @dataclass(frozen=True)
 class Subset(Choice):
-    """Some of `n` things: exactly `chosen` of them, or any number (`chosen=None`).
+    """A subset of `n` items: exactly `chosen` of them, or any number (`chosen=None`).
 
     A value is the sorted list of the chosen indices.
     """
@@ -290,7 +296,7 @@ class Subset(Choice):
         return sorted(rng.sample(range(self.n), self.chosen))
 
     def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
-        """One member exchanged for another; with any number allowed, one added or dropped."""
+        """Exchanges one member for another; if any number is allowed, adds or removes one."""
         if self.chosen is None:
             return sorted(set(value) ^ {rng.randrange(self.n)})
         out = [i for i in range(self.n) if i not in value]

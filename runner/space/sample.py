@@ -1,4 +1,4 @@
-"""One walk through a space: what is asked, and what is answered. No torch."""
+"""A walk through a space: the choices asked and the values chosen. No torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,13 @@ from typing import final
 from runner.errors import SampleError, SpaceError, did_you_mean
 from runner.space.choice import Choice, JsonValue, key
 
-Sample = dict[str, JsonValue]  # label -> value, plain JSON: the same sample means the same model
+Sample = dict[str, JsonValue]  # label -> value, plain JSON; equal samples mean equal models
 Chooser = Callable[[Choice], JsonValue]
 
 
 class DrawError(SpaceError):
-    """A space whose own code raised while it was walked; `sample` holds what was decided so far."""
+    """Raised if the space's own code fails during a walk; `sample` holds the values chosen so
+    far."""
 
     def __init__(self, message: str, sample: Sample) -> None:
         super().__init__(message)
@@ -23,15 +24,16 @@ class DrawError(SpaceError):
 @final
 @dataclass
 class Walk:
-    """One walk through a space: asks once per label, and checks questions and answers."""
+    """One walk through a space. Asks once per label, and validates the choices and their values."""
 
     choose: Chooser
     sample: Sample = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
-    broken: DrawError | None = None  # why it broke off, if the space's own code raised
+    broken: DrawError | None = None  # why the walk broke off, if the space's own code raised
 
     def ask(self, choice: Choice) -> JsonValue:
-        """The answer to a choice. Raises SpaceError for one label with two sets of candidates."""
+        """Returns the value of a choice. Raises SpaceError if the label has two sets of
+        candidates."""
         known = self.choices.get(choice.label)
         if known is None:
             self.choices[choice.label] = choice
@@ -51,7 +53,8 @@ class Walk:
 
 
 def lookup(sample: Mapping[str, JsonValue]) -> Chooser:
-    """A chooser that reads a sample. Raises SampleError, naming the label, when one is missing."""
+    """Returns a chooser that reads a sample. It raises SampleError, naming the label, if one is
+    missing."""
 
     def choose(choice: Choice) -> JsonValue:
         if choice.label not in sample:
@@ -63,10 +66,10 @@ def lookup(sample: Mapping[str, JsonValue]) -> Chooser:
 
 
 def sample_key(sample: Mapping[str, JsonValue]) -> str:
-    """A text that is equal for equal samples, whatever the order of their labels."""
+    """Returns a text that is equal for equal samples, regardless of the order of their labels."""
     return key(dict(sample))
 
 
 def generator(seed: int, *place: int | str) -> Random:
-    """Random numbers that depend on a seed and a place in the run, and on nothing else."""
+    """Returns a random generator that depends only on a seed and a position in the run."""
     return Random("/".join(map(str, (seed, *place))))

@@ -1,4 +1,4 @@
-"""Space and Sample: everything a user left open, and the ways to walk it. No torch."""
+"""Spaces: sets of open choices, and the ways to traverse them. No torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,23 +12,24 @@ from runner.space.structure import Structure, describe
 
 
 class Space(ABC):
-    """Everything a user left open. It can be walked; what is asked may depend on the answers."""
+    """All open choices of a model or a search. Later choices may depend on earlier values."""
 
     @property
     def refuses(self) -> bool:
-        """Whether a sample was met so far that the space's own code refuses."""
+        """True once the space's own code has refused a sample."""
         return False
 
     @abstractmethod
     def draw(self, choose: Chooser) -> Sample:
-        """Walk the space, asking `choose` once for every choice met.
+        """Walks the space, calling `choose` once for every choice met, and returns the sample.
 
-        Labels stand in the sample in the order they were asked. Raises DrawError when the space's
-        own code raises, or refuses the sample: then its cause is the refusal.
+        Labels are in the order they were asked. Raises DrawError if the space's own code raises or
+        refuses the sample; the cause is then the refusal.
         """
 
     def walk(self, choose: Chooser) -> Walk:
-        """Like `draw`, and remembers the choices; a walk that broke off gives what it had."""
+        """Like `draw`, but records the choices. A walk that broke off holds the values chosen so
+        far."""
         walk = Walk(choose)
         try:
             walk.sample = self.draw(walk.ask)
@@ -37,23 +38,25 @@ class Space(ABC):
         return walk
 
     def default(self) -> Sample:
-        """The sample of the default model: the first candidate everywhere."""
+        """Returns the sample of the default model: the first candidate of every choice."""
         return self.draw(lambda choice: choice.default)
 
     def random(self, rng: Random) -> Sample:
-        """A sample in which every choice met is uniform."""
+        """Returns a sample in which every choice met is uniform."""
         return self.draw(lambda choice: choice.random(rng))
 
     def describe(self) -> Structure:
-        """What is asked and when, and how many samples there are; walks the space often."""
+        """Returns the choices, their conditions and the number of samples. Walks the space many
+        times."""
         return describe(self)
 
     def count(self) -> int | float:
-        """The number of samples; infinity with a continuous choice. See `Structure.exact`."""
+        """Returns the number of samples; infinity with a continuous choice. See
+        `Structure.exact`."""
         return describe(self).count
 
     def contains(self, sample: Mapping[str, JsonValue]) -> bool:
-        """Whether a sample answers exactly what this space asks, with values it knows."""
+        """Returns whether a sample answers exactly the choices of this space, with valid values."""
         try:
             drawn = self.draw(lookup(sample))
         except SampleError:
@@ -63,9 +66,10 @@ class Space(ABC):
     def enumerate(
         self, after: Mapping[str, JsonValue] | None = None, resolution: int | None = None
     ) -> Iterator[Sample]:
-        """All samples in order, the last choice turning fastest, from just behind `after` on.
+        """Yields all samples in order, starting after `after`; the last choice varies fastest.
 
-        A continuous choice gives `resolution` points; without one it raises SpaceError.
+        A continuous choice contributes `resolution` points; without a resolution it raises
+        SpaceError.
         """
 
         def answer(start: Mapping[str, JsonValue]) -> Chooser:
@@ -85,7 +89,7 @@ class Space(ABC):
 
 
 def _next_start(walk: Walk, resolution: int | None) -> Sample | None:
-    """The shortest beginning that the next sample in order has; None behind the last."""
+    """Returns the shortest prefix of the next sample in order; None after the last."""
     order = list(walk.sample)
     for i in reversed(range(len(order))):
         values = walk.choices[order[i]].values(resolution)
@@ -98,7 +102,7 @@ def _next_start(walk: Walk, resolution: int | None) -> Sample | None:
 
 @final
 class FlatSpace(Space):
-    """Independent choices, all of them always asked: the hyper-parameters of a search."""
+    """Independent choices that are always asked: the hyper-parameters of a search."""
 
     def __init__(self, choices: Sequence[Choice]) -> None:
         self.choices = choices
@@ -112,7 +116,7 @@ class FlatSpace(Space):
 
 @final
 class JointSpace(Space):
-    """Several spaces side by side; a label may belong to one of them only."""
+    """Several spaces side by side; each label belongs to one of them."""
 
     def __init__(self, spaces: Sequence[Space]) -> None:
         self.spaces = spaces
@@ -138,7 +142,8 @@ class JointSpace(Space):
 
 
 def search_space(search: Mapping[str, object] | None) -> FlatSpace:
-    """The space of `search: {path: candidates}`: lists are choices, {low, high, ...} are ranges."""
+    """Returns the space of `search: {path: candidates}`: lists are choices, {low, high, ...} are
+    ranges."""
     return FlatSpace([_search_choice(label, given) for label, given in (search or {}).items()])
 
 

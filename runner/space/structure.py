@@ -1,4 +1,4 @@
-"""What a space is made of: its choices, when each is asked, and how many samples there are."""
+"""The structure of a space: its choices, their conditions, and the number of samples."""
 
 import itertools
 import math
@@ -11,12 +11,12 @@ from typing import Protocol, final
 from runner.space.choice import Choice, JsonValue, Numeric, key
 from runner.space.sample import Chooser, Sample, Walk, generator, sample_key
 
-_LISTED = 128  # a choice with more values than this is tried with a few of them only
-_JOINT = 2_000  # as many joint values of choices that decide together are tried
-_SMALL = 500  # a space with no more samples than this is enumerated to be sure
-_ENUMERATED = 5_000  # and so is one up to this size that could not be predicted
+_LISTED = 128  # a choice with more values is probed with a few of them
+_JOINT = 2_000  # the largest number of joint values that are probed
+_SMALL = 500  # a space of at most this size is enumerated to be certain
+_ENUMERATED = 5_000  # so is one of at most this size that could not be predicted
 _CHECKS = 64  # random walks that a structure must predict
-_ESTIMATES = 512  # random walks that an estimate is the mean of
+_ESTIMATES = 512  # random walks averaged by an estimate
 
 Condition = Mapping[str, tuple[JsonValue, ...]]
 
@@ -24,10 +24,10 @@ Condition = Mapping[str, tuple[JsonValue, ...]]
 @final
 @dataclass(frozen=True)
 class Part:
-    """A choice, and when it is asked: when each label of `condition` has one of its values.
+    """A choice and its condition: it is asked if each label of `condition` has one of its values.
 
-    A choice that is always asked has no condition. Where several ways lead to a choice, the
-    condition is what they have in common.
+    A choice that is always asked has no condition. If several paths lead to a choice, the condition
+    is what they have in common.
     """
 
     choice: Choice
@@ -39,10 +39,10 @@ class Part:
 class Structure:
     """The parts of a space in the order they are asked, and the number of its samples.
 
-    With `exact`, `count` is the number that `Space.enumerate` gives, or infinity: the space was
-    enumerated, or random walks asked just what the parts predict. Without it, what is asked
-    depends on the answers in ways that were not found: parts or conditions may be missing, and
-    `count` is an estimate, the mean of 1 / probability over random walks (Knuth 1975,
+    If `exact`, `count` is the number of samples of `Space.enumerate`, or infinity: the space was
+    enumerated, or random walks asked exactly what the parts predict. Otherwise, choices depend on
+    values in ways that were not found: parts or conditions may be missing, and `count` is an
+    estimate, the mean of 1 / probability over random walks (Knuth 1975,
     https://doi.org/10.2307/2005469).
     """
 
@@ -52,7 +52,7 @@ class Structure:
 
 
 class Walked(Protocol):
-    """What can be walked and listed: a space, seen from here."""
+    """The part of a space used here."""
 
     def walk(self, choose: Chooser) -> Walk: ...
 
@@ -60,10 +60,11 @@ class Walked(Protocol):
 
 
 def describe(space: Walked) -> Structure:
-    """The structure of a space, from about as many walks as all choices together have values.
+    """Returns the structure of a space, from about as many walks as all choices together have
+    values.
 
-    Choices are varied one at a time. Those that change what is asked are switches; switches that
-    decide about the same choices are varied together.
+    Varies one choice at a time. Choices that change which others are asked are switches; switches
+    that control the same choices are varied jointly.
     """
     probe = _Probe(space)
     node = probe.root()
@@ -82,9 +83,9 @@ def describe(space: Walked) -> Structure:
 
 
 def _refuted(samples: Sequence[Sample], parts: Sequence[Part]) -> Sequence[Part]:
-    """The parts without those conditions that some sample shows to be wrong.
+    """Returns the parts without the conditions that some sample disproves.
 
-    A label with several sets of candidates is left as it is: a sample does not tell them apart.
+    A label with several sets of candidates is kept as it is, since samples do not distinguish them.
     """
     labels = [part.choice.label for part in parts]
 
@@ -103,9 +104,10 @@ def _refuted(samples: Sequence[Sample], parts: Sequence[Part]) -> Sequence[Part]
 
 @dataclass(frozen=True)
 class _Subspace:
-    """What is asked when some choices are decided: always `asked`, and what `switches` add.
+    """The choices asked once some others are decided: `asked` always, and more depending on
+    `switches`.
 
-    Nodes are shared, so what follows from one is kept.
+    Subspaces are shared, so derived values are cached.
     """
 
     asked: Mapping[str, Choice]
@@ -113,7 +115,7 @@ class _Subspace:
 
     @cached_property
     def count(self) -> int:
-        """How many samples there are of what is asked here and below."""
+        """The number of samples of this subspace."""
         deciding = {label for switch in self.switches for label in switch.labels}
         free = [int(choice.size) for label, choice in self.asked.items() if label not in deciding]
         below = [sum(case.count for _, case in switch.cases.values()) for switch in self.switches]
@@ -121,7 +123,7 @@ class _Subspace:
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
-        """The choices of this node and below, with their conditions as seen from here."""
+        """The choices of this subspace, with their conditions relative to it."""
         parts = {_name(choice): Part(choice, {}) for choice in self.asked.values()}
         for switch in self.switches:
             sizes = {label: self.asked[label].size for label in switch.labels}
@@ -138,7 +140,7 @@ class _Subspace:
         return parts
 
     def predict(self, sample: Sample) -> dict[str, Choice]:
-        """What is asked on the way to a sample, as far as its values are known."""
+        """Returns the choices asked on the way to a sample, as far as its values are known."""
         asked = dict(self.asked)
         for switch in self.switches:
             joint = key([sample.get(label) for label in switch.labels])
@@ -149,14 +151,14 @@ class _Subspace:
 
 @dataclass(frozen=True)
 class _Switch:
-    """Choices that decide together what else is asked, by the key of their joint values."""
+    """Choices that jointly control which others are asked, by the key of their joint values."""
 
     labels: Sequence[str]
     cases: Mapping[str, tuple[Sample, _Subspace]]
 
 
 def _common(conditions: Sequence[Condition]) -> Condition:
-    """What several conditions agree upon: the labels of all, with the values of any."""
+    """Returns the condition implied by each of several: labels of all, with the values of any."""
     labels = [label for label in conditions[0] if all(label in other for other in conditions)]
     return {label: _unique(c[label] for c in conditions) for label in labels}
 
@@ -179,8 +181,8 @@ class _Probe:
         self._settled = False
 
     def root(self) -> _Subspace:
-        """What is asked when nothing is decided. Begins again, with the walks it has, as long as
-        choices turn out to decide about more than was known."""
+        """Returns the whole space. Starts over, reusing its walks, whenever a choice turns out to
+        control more than was known."""
         while not self._settled:
             self._settled = True
             self._switches.clear()
@@ -188,12 +190,12 @@ class _Probe:
         return node
 
     def node(self, given: Sample, outside: frozenset[str]) -> _Subspace:
-        """What is asked when `given` is decided, without what lies `outside`."""
+        """Returns the subspace in which `given` is decided, without the labels in `outside`."""
         walk = self._walk(given)
         free = [label for label in walk.sample if label not in given and label not in outside]
         groups = self._groups(given, walk, free)
         inside = set().union(*groups.values())
-        if leaked := inside & outside:  # what is decided here was thought to be always asked
+        if leaked := inside & outside:  # these were thought to be always asked
             self._settled = False
             for label in given.keys() & walk.choices.keys():
                 self._influence[_name(walk.choices[label])] |= leaked
@@ -206,7 +208,7 @@ class _Probe:
         return _Subspace(asked, switches)
 
     def _walk(self, given: Sample) -> Walk:
-        """The walk that takes the given values, and the default ones elsewhere."""
+        """Returns the walk with the given values, and default values elsewhere."""
         name = sample_key(given)
         if name not in self._walks:
             walk = self.space.walk(lambda choice: given.get(choice.label, choice.default))
@@ -215,7 +217,7 @@ class _Probe:
         return self._walks[name]
 
     def _remember(self, labels: Sequence[str]) -> None:
-        """Put labels not met before behind those they were asked after."""
+        """Inserts new labels after those they were asked after."""
         for before, label in zip([None, *labels], labels, strict=False):
             if label not in self.order:
                 self.order.insert(self.order.index(before) + 1 if before else 0, label)
@@ -223,10 +225,11 @@ class _Probe:
     def _groups(
         self, given: Sample, walk: Walk, free: Sequence[str]
     ) -> dict[tuple[str, ...], set[str]]:
-        """The outermost switches, grouped where they decide about the same labels, with these."""
+        """Returns the outermost switches, grouped if they control the same labels, with these
+        labels."""
         direct = {label: self._influenced(given, walk, label) for label in free}
         reach: dict[str, set[str]] = {}
-        for label in reversed(free):  # a choice decides only about later ones
+        for label in reversed(free):  # a choice controls only later ones
             further = [reach[other] for other in direct[label] if other in reach]
             reach[label] = direct[label].union(*further)
         decided = set().union(*direct.values())
@@ -240,9 +243,9 @@ class _Probe:
         return groups
 
     def _influenced(self, given: Sample, walk: Walk, label: str) -> set[str]:
-        """The labels that are asked, or have their candidates, by the value of one choice.
+        """Returns the labels that are asked, or whose candidates change, depending on one choice.
 
-        A choice is probed where it is met first; it is expected to do the same elsewhere.
+        A choice is probed where it is first met, and assumed to behave the same elsewhere.
         """
         choice = walk.choices[label]
         name = _name(choice)
@@ -258,7 +261,7 @@ class _Probe:
     def _switch(
         self, given: Sample, walk: Walk, labels: tuple[str, ...], outside: frozenset[str]
     ) -> _Switch:
-        """What the joint values of some choices decide; worked out once for equal surroundings."""
+        """Returns the switch of some labels; computed once for equal surroundings."""
         near = [label for label in walk.sample if label not in given and label not in outside]
         name = str(sorted(_name(walk.choices[label]) for label in {*near, *labels}))
         if name not in self._switches:
@@ -270,7 +273,8 @@ class _Probe:
         return self._switches[name]
 
     def _joint(self, choices: Sequence[Choice]) -> Iterator[Sequence[JsonValue]]:
-        """All joint values; where they are too many, those with one value not the default."""
+        """Yields all joint values; if they are too many, those with at most one non-default
+        value."""
         if any(choice.size > _LISTED for choice in choices):
             self.complete = False
         if math.prod(len(_values(choice)) for choice in choices) <= _JOINT:
@@ -293,7 +297,7 @@ def _asked(walk: Walk) -> dict[str, Choice]:
 
 
 def _values(choice: Choice) -> Sequence[JsonValue]:
-    """All values, or the default one and some at random; the default value comes first."""
+    """Returns all values, or the default and some random ones; the default comes first."""
     if choice.size <= _LISTED:
         values: Iterable[JsonValue] = choice.values()
     else:
@@ -304,7 +308,7 @@ def _values(choice: Choice) -> Sequence[JsonValue]:
 def _random_walks(
     space: Walked, purpose: str, count: int, draw: Callable[[Random, Choice], JsonValue]
 ) -> Iterator[Walk]:
-    """Yields walks whose random numbers depend on the purpose only."""
+    """Yields random walks; the random numbers depend on `purpose` only."""
     for i in range(count):
         yield space.walk(partial(draw, generator(0, purpose, i)))
 

@@ -1,4 +1,4 @@
 """Strategies: propose samples and learn from their results.
 
-`strategy.py` is the contract. Imports no torch, no engine and no evaluator.
+`strategy.py` is the contract. Must not import torch, engines or evaluators.
 """

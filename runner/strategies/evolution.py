@@ -16,13 +16,12 @@ from runner.trial import Trial
 class Evolution(Strategy):
     """Regularized evolution (Real et al. 2019, https://arxiv.org/abs/1802.01548, Algorithm 1).
 
-    The first `population_size` trials are random. From then on `sample_size` members of the
-    population are drawn with replacement, and the best of them gets a child in which exactly one
-    choice has another value; choices that come up only through it are random. A trial that ends
-    with a score joins the population, and the one that has been there longest leaves it. Failed
-    trials never join. A child that was proposed before is drawn again, up to `retries` times.
-    After several refused trials in a row, samples are random until one fits. `parent` is whose
-    child it is.
+    The first `population_size` trials are random. Afterwards, `sample_size` members of the
+    population are drawn with replacement, and the best of them produces a child that differs in
+    exactly one choice; choices that become active only through it are random. A trial with a score
+    joins the population, and the oldest member leaves. Failed trials never join. A child that was
+    proposed before is drawn again, up to `retries` times. After several refused trials in a row,
+    samples are random until one is accepted.
     """
 
     def __init__(
@@ -70,9 +69,9 @@ class Evolution(Strategy):
 
 
 def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
-    """A walk that gives one choice of the parent another value and keeps the rest.
+    """Returns a walk in which one choice of the parent has another value and the rest are kept.
 
-    Choices that the parent does not answer, or no longer can, are random.
+    Choices that the parent has no value for, or no valid one, are random.
     """
     choices = space.walk(lookup(parent)).choices.values()
     labels = [choice.label for choice in choices if choice.size > 1]

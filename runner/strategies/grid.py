@@ -11,10 +11,10 @@ from runner.trial import Trial
 
 @final
 class Grid(Strategy):
-    """Grid search, the last choice turning fastest; what is next follows from the last proposal.
+    """Grid search; the last choice varies fastest. The next sample follows from the last proposal.
 
-    A continuous choice gives `resolution` points, its two ends among them; all other choices give
-    all their values.
+    A continuous choice contributes `resolution` points, including both ends; all other choices
+    contribute all their values.
     """
 
     def __init__(self, space: Space, seed: int, *, resolution: int) -> None:

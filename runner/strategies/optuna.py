@@ -36,14 +36,14 @@ from runner.space.space import Space
 from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import Trial
 
-_LISTED = 64  # a Subset with no more values than this is one parameter
-_THEN = datetime(2000, 1, 1)  # Optuna wants times; nothing may depend on them
+_LISTED = 64  # a Subset with at most this many values is a single parameter
+_THEN = datetime(2000, 1, 1)  # Optuna requires times; nothing may depend on them
 
-# These write down with a trial, when they propose it, what they read from it later (a generation,
-# the state of an optimizer, a place in a sequence).
+# These samplers store attributes with a trial when they propose it, and read them later (a
+# generation, the state of an optimizer, a position in a sequence).
 _KEEP_NOTES = (NSGAIISampler, NSGAIIISampler, CmaEsSampler, QMCSampler)
 
-# A record of its own is made for each proposal, and would be announced each time.
+# Each proposal creates a storage, and Optuna logs each one.
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 Params = dict[str, Any]
@@ -52,7 +52,7 @@ Distributions = dict[str, BaseDistribution]
 
 @dataclass
 class _SamplerNotes:
-    """What a sampler wrote down while it proposed: with the trial, and with the study."""
+    """Attributes stored by a sampler during a proposal: with the trial and with the study."""
 
     trial: dict[str, Any] = field(default_factory=dict)
     study: dict[str, Any] = field(default_factory=dict)
@@ -60,14 +60,13 @@ class _SamplerNotes:
 
 @final
 class OptunaStrategy(Strategy):
-    """A fresh sampler for each proposal, seeded from (seed, number), over all observed trials.
+    """A new sampler for each proposal, seeded from (seed, number), over all observed trials.
 
-    `sampler(seed=...)` makes an `optuna.samplers.BaseSampler`. It maximizes the score, sees
+    `sampler(seed=...)` creates an `optuna.samplers.BaseSampler`. It maximizes the score, sees
     running trials as running, and trials without a score as failed. After several refused trials in
-    a row, samples are random until one fits. Hooks that a sampler has for
-    the end of a trial (`after_trial`) are not called. A resumed run asks samplers that keep notes
-    with their trials (NSGA-II, NSGA-III, CMA-ES, QMC) once more for each trial; for all others
-    the samples are enough.
+    a row, samples are random until one is accepted. A sampler's `after_trial` hook is not called. A
+    resumed run calls samplers that store attributes with their trials (NSGA-II, NSGA-III, CMA-ES,
+    QMC) again for each trial; for all others the samples suffice.
     """
 
     def __init__(self, space: Space, seed: int, *, sampler: Callable[..., BaseSampler]) -> None:
@@ -75,7 +74,7 @@ class OptunaStrategy(Strategy):
         self.sampler = sampler
         self._keeps_notes = isinstance(self._sampler(0), _KEEP_NOTES)
         self._trials: list[FrozenTrial] = []
-        self._places: dict[int, int] = {}  # trial number -> place in `_trials`
+        self._places: dict[int, int] = {}  # trial number -> index in `_trials`
         self._study_notes: dict[str, Any] = {}
         self._proposed: tuple[int, _SamplerNotes] | None = (
             None  # the last proposal's number and notes
@@ -100,7 +99,7 @@ class OptunaStrategy(Strategy):
         self._trials[place] = _ended(self._trials[place], trial)
 
     def _started(self, trial: Trial) -> FrozenTrial:
-        """A running trial, known to the study by what follows from its sample."""
+        """Returns a running trial for the study, as implied by its sample."""
         attrs = self._commit(trial.number) if self._keeps_notes else {}
         walk = self.space.walk(lookup(trial.sample))
         params: Params = {}
@@ -112,19 +111,21 @@ class OptunaStrategy(Strategy):
         return _frozen(len(self._trials), TrialState.RUNNING, params, distributions, attrs)
 
     def _commit(self, number: int) -> dict[str, Any]:
-        """Keep the notes of a proposal that took place; gives those for its trial."""
+        """Keeps the notes of a proposal that became a trial, and returns those of the trial."""
         if self._refusals.lost:  # the sampler was not asked
             return {}
         if self._proposed is None or self._proposed[0] != number:
             asked, notes = self._ask(number)
-            assert asked.relative_params is not None  # reading it lets the sampler write its notes
+            assert (
+                asked.relative_params is not None
+            )  # reading this makes the sampler store its attributes
         else:
             _, notes = self._proposed
         self._study_notes = notes.study
         return notes.trial
 
     def _ask(self, number: int) -> tuple[Asked, _SamplerNotes]:
-        """A trial whose values can be suggested, and the notes that fill as they are."""
+        """Returns a trial that suggests values, and the notes that are filled meanwhile."""
         notes = _SamplerNotes(study=dict(self._study_notes))
         sampler = self._sampler(generator(self.seed, number).getrandbits(31))
         study = Study(_NAME, _ProposalStorage(self._trials, notes), sampler)
@@ -141,7 +142,7 @@ class OptunaStrategy(Strategy):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings that Optuna gives for arguments it may still rename."""
+    """Suppresses Optuna's warnings about experimental arguments."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield
@@ -177,9 +178,9 @@ def _frozen(
     )
 
 
-# How a choice is put to Optuna: one parameter or several. Categories are put as indices, because
-# Optuna knows no lists or dicts. The names tell choices of one label apart, because Optuna allows
-# a name only one set of candidates.
+# A choice becomes one Optuna parameter or several. Categories are passed as indices, because Optuna
+# supports no lists or dicts. Parameter names include the candidates, because Optuna allows only one
+# set of candidates per name.
 
 
 def _suggest(asked: Asked, choice: Choice) -> JsonValue:
@@ -201,7 +202,7 @@ def _ask_for(asked: Asked, name: str, distribution: BaseDistribution) -> Any:
 
 
 def _distributions(choice: Choice) -> Distributions:
-    """The parameters of a choice by name."""
+    """Returns the distributions of a choice's parameters by name."""
     name = f"{choice.label}: {choice}"
     match choice:
         case Numeric(low=low, step=int(step), log=log):
@@ -220,20 +221,20 @@ def _indices(size: int) -> CategoricalDistribution:
 
 
 def _encode(choice: Choice, value: JsonValue) -> Params:
-    """The values of a choice's parameters that stand for a value."""
+    """Returns the parameter values that represent a value of a choice."""
     names = list(_distributions(choice))
     match choice:
         case Numeric():
             return {names[0]: value}
         case Subset(chosen=None, n=n) if choice.size > _LISTED:
             return {names[i]: int(i in value) for i in range(n)}
-        case Subset() if choice.size > _LISTED:  # each is a place among those not picked yet
+        case Subset() if choice.size > _LISTED:  # each is an index among those not picked yet
             return {names[i]: index - i for i, index in enumerate(value)}
     return {names[0]: choice.place(value)}
 
 
 def _decode(choice: Choice, given: Mapping[str, Any]) -> JsonValue:
-    """The value of a choice that the values of its parameters stand for."""
+    """Returns the value of a choice that parameter values represent."""
     values: Sequence[Any] = list(given.values())
     match choice:
         case Numeric():
@@ -251,10 +252,10 @@ _NAME = "runner"
 
 @final
 class _ProposalStorage(InMemoryStorage):
-    """What a sampler sees: the observed trials, and behind them the one that is asked for.
+    """The storage seen by a sampler: the observed trials, followed by the proposed one.
 
-    Its cost does not grow with the trials, so each proposal can have a new one; the observed
-    trials are never written to.
+    Its cost does not grow with the number of trials, so each proposal can have a new one; the
+    observed trials are never modified.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], notes: _SamplerNotes) -> None:

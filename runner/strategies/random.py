@@ -1,4 +1,4 @@
-"""Random search without repeats."""
+"""Random search without repetition."""
 
 from random import Random as Generator
 from typing import final
@@ -9,16 +9,16 @@ from runner.space.space import Space
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
 
-_DRAWS = 100  # as many repeats in a row make it list what is left
-_LISTED = 1000  # how many samples to pick from then
+_DRAWS = 100  # after this many repeats in a row, the remaining samples are listed
+_LISTED = 1000  # how many remaining samples are listed to pick from
 
 
 @final
 class Random(Strategy):
     """Random search: every choice met is uniform, and no sample is proposed twice.
 
-    When 100 draws in a row repeat, one is picked from the first 1,000 samples in order that are
-    left. A space with a continuous choice never ends.
+    After 100 repeated draws in a row, picks one of the first 1,000 remaining samples in order. A
+    space with a continuous choice never ends.
     """
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -48,12 +48,12 @@ class Random(Strategy):
             self._left.pop(seen, None)
 
     def _draw(self, rng: Generator) -> Walk | None:
-        """A random walk; None when its sample has been seen."""
+        """Returns a random walk; None if its sample has been seen."""
         walk = self.space.walk(lambda choice: choice.random(rng))
         return None if sample_key(walk.sample) in self._seen else walk
 
     def _list(self) -> None:
-        """Fill up `_left`, which then follows from what was seen, however often it was filled."""
+        """Fills `_left`; the result depends only on the samples seen, not on earlier calls."""
         try:
             while len(self._left) < _LISTED and (sample := next(self._listing, None)) is not None:
                 if (listed := sample_key(sample)) not in self._seen:

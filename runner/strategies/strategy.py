@@ -1,4 +1,4 @@
-"""Strategy: proposes samples, observes trials; sees no models, files or processes."""
+"""The contract of strategies: propose samples and observe trials, without models or files."""
 
 from abc import ABC, abstractmethod
 from typing import final
@@ -7,18 +7,19 @@ from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.trial import Trial
 
-LOST = 8  # so many refused proposals in a row: what was learned leads nowhere
+LOST = 8  # refused proposals in a row after which learned knowledge is considered misleading
 
 
 class Strategy(ABC):
-    """A strategy is a fold over the record: what it proposes follows from what it observed.
+    """A fold over the record: proposals depend only on the trials observed so far.
 
-    `propose(number)` draws its random numbers from `generator(seed, number)` and never from a
-    generator that runs on, so that a resumed run goes on exactly as the first would have.
+    `propose(number)` draws its random numbers from `generator(seed, number)`, never from a
+    generator with running state, so that a resumed run continues exactly as the original would
+    have.
 
-    `parent` is the number of the trial that the last proposal was made from, a finished one, whose
-    weights its model may start from; None where there is none. `parents` is of how many of the
-    last trials one may be it.
+    `parent` is the number of the finished trial that the last proposal was derived from, whose
+    weights its model may start from; None without one. `parents` is the number of most recent
+    trials that may become parents.
     """
 
     parent: int | None = None
@@ -30,18 +31,18 @@ class Strategy(ABC):
 
     @abstractmethod
     def propose(self, number: int) -> Sample:
-        """A sample for trial `number`. Raises StopIteration when nothing is left to propose.
+        """Returns a sample for trial `number`. Raises StopIteration if nothing is left to propose.
 
-        Numbers come in ascending order. A proposal that was never observed did not take place
-        (the run ended in between) and is asked for again.
+        Numbers are ascending. A proposal that was never observed did not happen (the run ended in
+        between) and is requested again.
         """
 
     @abstractmethod
     def observe(self, trial: Trial) -> None:
-        """Called twice for each trial: when it was recorded (`trial.running`), and when it ended.
+        """Called twice per trial: when it is recorded (`trial.running`), and when it ends.
 
-        Ends come in any order. On resume all calls are made again, in the order they were made
-        first. More of `trial.score` is better; it is None for failed trials.
+        Trials end in any order. On resume, all calls are repeated in their original order. A higher
+        `trial.score` is better; it is None for failed trials.
         """
 
 
@@ -49,8 +50,8 @@ class Strategy(ABC):
 class Refusals:
     """Counts refused trials in a row.
 
-    A strategy that learns from results learns nothing from them, and may propose the like again and
-    again; once it is `lost`, it is to propose random samples, until one of them fits.
+    A strategy learns nothing from refusals and may keep proposing similar samples; once `lost`, it
+    should propose random ones until one is accepted.
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,6 @@ class Refusals:
         return self._count >= LOST
 
     def observe(self, trial: Trial) -> None:
-        """To be called as `Strategy.observe` is."""
+        """Must be called whenever `Strategy.observe` is."""
         if not trial.running:
             self._count = self._count + 1 if trial.refused else 0
