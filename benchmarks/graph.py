@@ -92,7 +92,7 @@ def sampling(node: dict[str, Any], samples: int) -> SampleCost:
     """What one more sample of a space costs."""
     compiler = Compiler(node, (), (), None)
     drawn = [compiler.model_space.random(generator(0, i)) for i in range(samples)]
-    once = cpu(lambda: compiler.decided(drawn[0]))
+    once = cpu(lambda: compiler.unmutated(drawn[0]))
     parts = [_sample(compiler, sample) for sample in drawn]
     decide, checked, written = (1e3 * statistics.median(c) for c in zip(*parts, strict=True))
     total = 1e3 * statistics.median(map(sum, parts))
@@ -103,7 +103,7 @@ def sampling(node: dict[str, Any], samples: int) -> SampleCost:
 def _sample(compiler: Compiler, sample: Sample) -> tuple[float, float, float]:
     """CPU seconds of deciding, checking and writing a sample."""
     begun = time.process_time()
-    graph = compiler.decided(sample)
+    graph = compiler.unmutated(sample)
     decided = time.process_time()
     lint(graph, decided=True)
     linted = time.process_time()
@@ -122,7 +122,7 @@ def _memory(compiler: Compiler, drawn: Sequence[Sample]) -> tuple[float, float]:
         _sample(compiler, sample)
     growth = _traced() - before
     before = _traced()
-    kept = [compiler.decided(sample) for sample in drawn[:KEPT]]
+    kept = [compiler.unmutated(sample) for sample in drawn[:KEPT]]
     memory = (_traced() - before) / len(kept)
     tracemalloc.stop()
     return memory, growth

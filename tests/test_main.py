@@ -136,9 +136,9 @@ BAD = [
      "space.model.bogus: Net has no argument 'bogus'."),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.input=[0]", "space.input is [0]"),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.weights=inherit",
-     "runner.engines.py.PyEngine knows nothing of; run with engine=base."),
+     "runner.engines.py.PyEngine does not support; run with engine=base."),
     ("engine=base space=mutate trust=[mutable] space.model._target_=mutable.ConvNet "
-     "data.shape=[3,8,8]", "space.input is [3, 8, 8], which the model does not take"),
+     "data.shape=[3,8,8]", "space.input is [3, 8, 8], which the model does not accept"),
     ("evaluator.optimizer._target_=torch.load", "evaluator.optimizer._target_ 'torch.load' is"),
     ("search={evaluator.lrr:[1,2]}", "evaluator has no key 'lrr'. Did you mean 'lr'?"),
     ("trust=[toy] space._target_=toy.Net search={width:[1,2]}", "search names 'width'; it can vary "

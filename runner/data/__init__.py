@@ -1,1 +1,1 @@
-"""Data sets. `data.py` is the contract; every other module is one option, without siblings."""
+"""Data sets: `data.py` is the contract; every other module is one option and imports no sibling."""

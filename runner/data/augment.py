@@ -1,4 +1,4 @@
-"""Augmentation of whole batches of images; each image gets random numbers of its own."""
+"""Augmentation of whole batches of images, random for each image."""
 
 from typing import final
 
@@ -13,12 +13,13 @@ from runner.errors import require
 class Augment:
     """Random crops, flips and cutout of normalized images (N, C, H, W), in one gather.
 
-    On one CPU thread 256 images (3, 32, 32) take 2.2 ms.
+    Takes 2.2 ms for 256 images (3, 32, 32) on one CPU thread.
     """
 
     def __init__(self, crop: int, flip: bool, cutout: int) -> None:
-        """Pad by `crop` pixels and cut the old size out at random; `flip` mirrors half of the
-        images; `cutout` blanks a square of that width (https://arxiv.org/abs/1708.04552)."""
+        """`crop` pads by so many pixels and crops back to the old size at random; `flip` mirrors
+        half of the images; `cutout` blanks a square of that width
+        (https://arxiv.org/abs/1708.04552)."""
         for key, value in (("crop", crop), ("cutout", cutout)):
             require(value >= 0, f"evaluator.augment.{key}", value, "0 or more")
         self._crop = crop
@@ -26,7 +27,7 @@ class Augment:
         self._cutout = cutout
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """The batch, changed; `rng` is a CPU generator. The input is not written to."""
+        """Returns the augmented batch; `rng` is a CPU generator. The input is not modified."""
         if self._crop or self._flip:
             images = _cut_out_again(images, self._crop, self._flip, rng)
         if self._cutout:
@@ -35,7 +36,7 @@ class Augment:
 
 
 def _cut_out_again(images: Tensor, pad: int, flip: bool, rng: torch.Generator) -> Tensor:
-    """Images padded with zeros and cut to their size at a random place, maybe mirrored."""
+    """Zero-pads images and crops them to their size at a random position, optionally mirrored."""
     n, c, height, width = images.shape
     rows = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(height)  # (N, H)
     columns = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(width)  # (N, W)
@@ -49,7 +50,8 @@ def _cut_out_again(images: Tensor, pad: int, flip: bool, rng: torch.Generator) -
 
 
 def _holes(images: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """A mask (N, 1, H, W), zero in one square per image; its centre may lie at the border."""
+    """Returns a mask (N, 1, H, W), zero in one square per image, whose centre may lie at the
+    border."""
     n, _, height, width = images.shape
     rows = _near(n, height, size, rng)  # (N, H)
     columns = _near(n, width, size, rng)  # (N, W)
@@ -58,7 +60,7 @@ def _holes(images: Tensor, size: int, rng: torch.Generator) -> Tensor:
 
 
 def _near(n: int, length: int, size: int, rng: torch.Generator) -> Tensor:
-    """Per image, which of `length` places lie in a window of `size` around a random centre."""
+    """Returns per image which of `length` positions lie within `size` around a random centre."""
     start = torch.randint(length, (n, 1), generator=rng) - size // 2
     places = torch.arange(length)
     return (start <= places) & (places < start + size)

@@ -1,4 +1,4 @@
-"""Data: what models are trained and scored on. The test split is out of reach while searching."""
+"""Data: examples for training and scoring. The test split is not accessible during a search."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
 
 
 class Split(ABC):
-    """A set of examples that can be gone through in batches.
+    """A set of examples, iterated in batches.
 
-    `fixed`: an example is the same each time, and a generator orders as many examples alike,
-    whatever they are.
+    `fixed` is True if examples never change, and if the order drawn from a generator depends only
+    on their number.
     """
 
     fixed = False
@@ -29,27 +29,27 @@ class Split(ABC):
     def batches(
         self, size: int, device: torch.device, shuffle: torch.Generator | None = None
     ) -> Iterator[Batch]:
-        """All examples once, in batches of `size` on `device`; the last one may be smaller.
+        """Yields all examples once, in batches of `size` on `device`; the last one may be smaller.
 
-        With a CPU generator the order is a random permutation from it, else the stored order.
-        Image inputs are float32 (N, C, H, W), normalized. Batches may share memory with the split:
-        they are not to be written to.
+        With a CPU generator, the order is a random permutation from it, otherwise the stored order.
+        Images are float32 (N, C, H, W), normalized. Batches may share memory with the split and
+        must not be modified.
         """
 
 
 @final
 @dataclass(frozen=True)
 class SearchData:
-    """What an evaluator may see during a search."""
+    """The splits that an evaluator may use during a search."""
 
     train: Split
     validation: Split
 
 
 class Data(ABC):
-    """A data set. Making one checks its arguments and that its files are there, and loads nothing.
+    """A data set. The constructor checks its arguments and that its files exist, but loads nothing.
 
-    `shape` is that of one input, without the batch; images that differ are resized to it.
+    `shape` is that of one input, without the batch dimension; images of other sizes are resized.
     `classes` is the number of classes, or of outputs in a regression.
     """
 
@@ -62,8 +62,10 @@ class Data(ABC):
 
     @abstractmethod
     def search(self) -> SearchData:
-        """The training split and a validation split cut from it. Loads on the first call."""
+        """Returns the training split and a validation split held out from it. Loads on the first
+        call."""
 
     @abstractmethod
     def test(self) -> Split:
-        """The test split, for the exported winners only. Raises ConfigError when there is none."""
+        """Returns the test split, for the exported models only. Raises ConfigError if there is
+        none."""

@@ -1,4 +1,4 @@
-"""Any data set of PyTorch: classes that are built by `_target_` and give (input, target) pairs."""
+"""Any PyTorch data set of (input, target) pairs, built by `_target_`."""
 
 from collections.abc import Sequence, Sized
 from typing import Any, cast, final
@@ -20,9 +20,9 @@ from runner.errors import ConfigError, require
 
 @final
 class TorchDataset(HoldoutData):
-    """Data sets with `__len__` and `__getitem__`, streamed through a DataLoader.
+    """Data sets with `__len__` and `__getitem__`, loaded through a DataLoader.
 
-    Inputs are tensors of `shape`. Targets are class numbers, or floats in a regression.
+    Inputs are tensors of `shape`. Targets are class indices, or floats in a regression.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class TorchDataset(HoldoutData):
         seed: int,
         loader_workers: int,
     ) -> None:
-        """`test` is None when there are no such data. `validation` is the share of `train` that is
-        held out, picked by `seed`; `loader_workers` are processes (0: this one)."""
+        """`test` is None if there is no test data. `validation` is the fraction of `train` that is
+        held out, picked by `seed`; `loader_workers` is a number of processes (0: this one)."""
         super().__init__(shape, classes, validation, seed)
         require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")
         self._train_set = train
@@ -57,7 +57,7 @@ class TorchDataset(HoldoutData):
         return self._split(self._test_set, "test")
 
     def _split(self, dataset: Dataset[Any], key: str) -> Split:
-        """A split of a data set whose first example is as the config says."""
+        """Returns a split of a data set, after validating its first example."""
         if isinstance(dataset, IterableDataset):
             raise ConfigError(
                 f"data.{key} is an IterableDataset; it needs __getitem__ and __len__."

@@ -1,4 +1,4 @@
-"""Bringing images held in memory to the shape a config asks for."""
+"""Resizes images in memory to the shape of a config."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,8 @@ from runner.errors import ConfigError
 
 
 def check_image_shape(shape: Sequence[int], channels: int) -> None:
-    """Raises ConfigError unless images of so many channels can be brought to a shape (C, H, W)."""
+    """Raises ConfigError unless images of so many channels can be converted to a shape (C, H,
+    W)."""
     if len(shape) != 3:
         raise ConfigError(
             f"data.shape is {list(shape)}; images need [channels, height, width], "
@@ -23,9 +24,9 @@ def check_image_shape(shape: Sequence[int], channels: int) -> None:
 
 
 def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Images (N, 1 or C, H, W) resized to a shape (C, H, W), a single channel repeated.
+    """Resizes images (N, 1 or C, H, W) to a shape (C, H, W), repeating a single channel.
 
-    Bytes stay bytes. Resizing is bilinear, with antialiasing when it shrinks.
+    Bytes stay bytes. Resizing is bilinear, with antialiasing when shrinking.
     """
     channels, height, width = shape
     if images.shape[2:] != (height, width):

@@ -1,4 +1,4 @@
-"""Image data sets through torchvision (the `vision` extra): MNIST, CIFAR, and folders of images."""
+"""Image data sets of torchvision (the `vision` extra): MNIST, CIFAR, and folders of images."""
 
 import importlib
 import tempfile
@@ -26,11 +26,11 @@ from runner.errors import ConfigError, one_line, require
 
 
 def torchvision() -> Any:
-    """The package. Raises ConfigError, saying what to install, where it does not import."""
+    """Imports torchvision. Raises ConfigError, with the package to install, if that fails."""
     try:
         return importlib.import_module("torchvision")
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        # Beside a torch that it was not built for it raises one of the latter three.
+        # It raises one of the last three next to a torch it was not built for.
         raise ConfigError(
             f"This data set needs a torchvision that fits torch {torch.__version__}: "
             f'pip install "nas-runner[vision]" ({one_line(error)}).'
@@ -55,7 +55,7 @@ class Downloadable(TensorData):
         validation: float,
         seed: int,
     ) -> None:
-        """Fetches the files into `root` if they are not there and `download` is true."""
+        """Downloads the files into `root` if they do not exist and `download` is true."""
         super().__init__(shape, classes, validation, seed)
         check_image_shape(shape, channels=len(self.mean))
         if classes != self.labels:
@@ -66,7 +66,7 @@ class Downloadable(TensorData):
             self._fetch(download)
 
     def _fetch(self, download: bool) -> None:
-        """Download all files or none; a second process waits for the first."""
+        """Downloads all files or none; a second process waits for the first."""
         if not download:
             raise ConfigError(
                 f"There is no folder {str(self._root / self.folder)!r}; data.download=true fetches "
@@ -91,7 +91,8 @@ class Downloadable(TensorData):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """torchvision's errors about missing, damaged or unreachable files, as one line."""
+        """Turns torchvision's errors about missing, corrupt or unreachable files into
+        ConfigError."""
         try:
             yield
         except (RuntimeError, OSError, ValueError, EOFError) as error:
@@ -107,7 +108,7 @@ class Downloadable(TensorData):
 
 @final
 class MNIST(Downloadable):
-    """Handwritten digits, 28 x 28: 60,000 + 10,000 (http://yann.lecun.com/exdb/mnist)."""
+    """Handwritten digits, 28 x 28: 60,000 + 10,000 images (http://yann.lecun.com/exdb/mnist)."""
 
     name = "MNIST"
     folder = "MNIST"
@@ -118,7 +119,7 @@ class MNIST(Downloadable):
 
 @final
 class FashionMNIST(Downloadable):
-    """Articles of clothing, 28 x 28: 60,000 + 10,000 (https://arxiv.org/abs/1708.07747)."""
+    """Clothing articles, 28 x 28: 60,000 + 10,000 images (https://arxiv.org/abs/1708.07747)."""
 
     name = "FashionMNIST"
     folder = "FashionMNIST"
@@ -151,7 +152,8 @@ class CIFAR100(Downloadable):
 
 @final
 class ImageFolder(HoldoutData):
-    """Image files in one folder per class, below `root/train`, `root/test` and maybe `root/val`."""
+    """Image files in one folder per class, below `root/train`, `root/test` and optionally
+    `root/val`."""
 
     def __init__(
         self,
@@ -164,8 +166,9 @@ class ImageFolder(HoldoutData):
         std: Sequence[float],
         loader_workers: int,
     ) -> None:
-        """`validation` is the share of `train` that is held out, picked by `seed`, where there is
-        no `val`; `mean` and `std` are per channel; `loader_workers` are processes (0: this one)."""
+        """`validation` is the fraction of `train` that is held out, picked by `seed`, unless there
+        is `val`; `mean` and `std` are per channel; `loader_workers` is a number of processes (0:
+        this one)."""
         super().__init__(shape, classes, validation, seed)
         check_image_shape(shape, channels=1 if tuple(shape[:1]) == (1,) else 3)
         require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")
@@ -200,7 +203,7 @@ class ImageFolder(HoldoutData):
         return self._split(self._open("test"))
 
     def _open(self, part: str) -> Any:
-        """torchvision's data set of a part, each image bytes (C, H, W)."""
+        """Returns torchvision's data set of a part, with images as bytes (C, H, W)."""
         steps = torchvision().transforms
         gray = [steps.Grayscale()] if self.shape[0] == 1 else []
         transform = steps.Compose([*gray, steps.Resize(self.shape[1:]), steps.PILToTensor()])
@@ -211,7 +214,7 @@ class ImageFolder(HoldoutData):
             raise ConfigError(one_line(error)) from error
 
     def _check_classes(self, part: str) -> None:
-        """Raises ConfigError unless a part has the class folders that `train` has."""
+        """Raises ConfigError unless a part has the same class folders as `train`."""
         found, wanted = _folders(self._root / part), _folders(self._root / "train")
         if len(wanted) != self.classes:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Engines: from a sample to a model that a worker can build.
+"""Engines: turn a sample into a model that a worker can build.
 
-`engine.py` is the contract. Imports no strategy, no evaluator and no training service.
+`engine.py` is the contract. Must not import strategies, evaluators or training services.
 """

@@ -1,4 +1,4 @@
-"""Engine `base`: each sample becomes a mutated graph, and each trial gets source of its own."""
+"""The engine `base`: each sample becomes a mutated graph, and each trial has its own source."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +24,9 @@ from runner.trial import MODEL, Job, Metrics, Trial, trial_folder
 
 
 class GraphEngine(Engine):
-    """An engine whose models are graphs, written as source; a subclass says how trials become jobs.
+    """An engine whose models are graphs, written as source. Subclasses assign trials to jobs.
 
-    A trial's recipe is the source of its model, its sample, and what it inherits, if anything.
+    A trial's recipe contains the source of its model, its sample, and its inheritance, if any.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class GraphEngine(Engine):
         trust: Sequence[str] = (),
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        """Converts nothing yet.
+        """Stores the config; conversion happens on first use.
 
         `weights` is "inherit" if models start from the weights of the base model or of their parent
         trial, and None if they start from their own initial values. `data` is the config node of
@@ -58,21 +58,21 @@ class GraphEngine(Engine):
     def key(self, sample: Sample) -> str:
         try:
             found = self._compiler.compile(sample)
-        except DrawError:  # it will fail, and leave the traceback of the model's own code
+        except DrawError:  # the trial will fail, and leave the traceback of the model's own code
             return sample_key(sample)
-        self._compiler.tell(found.graph)
+        self._compiler.log(found.graph)
         other = {label: value for label, value in sample.items() if label not in found.labels}
         return found.source.text + sample_key(other)
 
     @final
     def compiled(self, sample: Sample) -> Graph:
-        """Returns the graph of a sample's model, to be read only. Raises as `Compiler.compile`."""
+        """Returns the graph of a sample's model, read-only. Raises like `Compiler.compile`."""
         return self._compiler.compile(sample).graph
 
     @final
     def graph(self, sample: Sample) -> Graph:
         graph = self.compiled(sample).copy()
-        with suppress(GraphError):  # the shapes are for readers; a model may take other inputs
+        with suppress(GraphError):  # shapes are informative; a model may take other inputs
             self._compiler.propagate(graph)
         return graph
 
@@ -87,7 +87,7 @@ class GraphEngine(Engine):
 
     @final
     def recipe(self, trial: Trial) -> Mapping[str, Any]:
-        """Returns all that `build` and `inherit` need of a trial, as plain JSON."""
+        """Returns the data that `build` and `inherit` need for a trial, as plain JSON."""
         known = {"trial": trial.number, "sample": trial.sample}
         try:
             source = self._compiler.source(trial.sample)

@@ -1,4 +1,4 @@
-"""Engine `cgo`: the graphs of `base`, and several trials as one job, whose models are fused."""
+"""The engine `cgo`: models are graphs, as in `base`, and the models of a job are fused."""
 
 import logging
 from collections import defaultdict
@@ -24,14 +24,13 @@ from runner.space.sample import DrawError, Sample, generator, sample_key
 from runner.trial import Job, Trial
 
 log = logging.getLogger(__name__)
-KEPT = 256  # models whose programs are remembered
-DRAWS = 8  # samples that are drawn for one that is not refused, to show a group
+KEPT = 256  # models whose programs are cached
+DRAWS = 8  # attempts per accepted sample of an example group
 
 
 @final
 class CgoEngine(GraphEngine):
-    """A trial's recipe is that of `base`, and the programs of its model where it is one of a
-    group."""
+    """Runs several trials as one job. Its recipes also contain the programs of their models."""
 
     def __init__(
         self,
@@ -46,8 +45,8 @@ class CgoEngine(GraphEngine):
         evaluator: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        """`group`: at most so many trials are trained as one. `evaluator`: the config node of what
-        will train them. `weights`, `data`: as for `GraphEngine`."""
+        """`group` is the largest number of trials trained as one, and `evaluator` the config node
+        of the evaluator. `weights` and `data` are as in `GraphEngine`."""
         require(group >= 1, "engine.group", group, "at least 1")
         super().__init__(
             shape, space=space, mutators=mutators, input=input, weights=weights,
@@ -63,31 +62,34 @@ class CgoEngine(GraphEngine):
             if not kind.fusible:
                 self.group = 1
                 self.notice = (
-                    f"{evaluator['_target_']} trains models with code of its own, which cannot be "
+                    f"{evaluator['_target_']} trains models with custom code, which cannot be "
                     "fused: trials run one at a time, as with engine=base."
                 )
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
-        for alike in self._alike(trials):
-            fair = round(jobs * len(alike) / len(trials))  # of the jobs
+        for alike in self._fusable(trials):
+            fair = round(jobs * len(alike) / len(trials))  # the share of these trials in the jobs
             count = max(-(-len(alike) // self.group), min(fair, len(alike)))
             bounds = [len(alike) * part // count for part in range(count + 1)]
             for start, stop in pairwise(bounds):
                 yield self._job(alike[start:stop])
 
-    def _alike(self, trials: Sequence[Trial]) -> Iterable[Sequence[Trial]]:
-        """Trials that may be one job, those with like models beside each other."""
+    def _fusable(self, trials: Sequence[Trial]) -> Iterable[Sequence[Trial]]:
+        """Returns sets of trials that may share a job, sorted so that similar models are
+        adjacent."""
         found: dict[str, list[Trial]] = defaultdict(list)
         for trial in trials:
-            told = {label: self._told(label, value) for label, value in trial.sample.items()}
+            told = {
+                label: self._grouping_value(label, value) for label, value in trial.sample.items()
+            }
             config = {label: values for label, values in told.items() if values}
             found[sample_key(config)].append(trial)
         for alike in found.values():
             yield sorted(alike, key=lambda trial: sample_key(trial.sample))
 
-    def _told(self, label: str, value: JsonValue) -> list[JsonValue]:
-        """What tells models that cannot be trained as one from each other, of a chosen value: all
-        of it, the class it names, or nothing."""
+    def _grouping_value(self, label: str, value: JsonValue) -> list[JsonValue]:
+        """Returns the part of a chosen value that must be equal within a job: all of it, the class
+        it names, or nothing."""
         group, _, rest = label.partition(".")
         free = any(rest == name or rest.startswith(f"{name}.") for name in self._shares)
         if group == "data" or (group == "evaluator" and not (free and "_target_" not in rest)):
@@ -105,14 +107,14 @@ class CgoEngine(GraphEngine):
         return Job.of(trials, recipes)
 
     def _programs_of(self, recipe: Mapping[str, Any], sample: Sample) -> Mapping[str, Any] | None:
-        """The programs of a trial's model, made once for all trials that have the same source."""
+        """Returns the programs of a trial's model, shared by all trials with the same source."""
         if "source" not in recipe:
             return None  # its own code failed
         key = f"{recipe['source']}{recipe['constants']}"
         return self._known.get(key, lambda: self._programs(sample))
 
     def _programs(self, sample: Sample) -> Mapping[str, Any] | None:
-        """The programs of a sample's model; None where it has none."""
+        """Returns the programs of a sample's model; None if it cannot be traced."""
         try:
             programs = programs_of(self.compiled(sample), self._shape)
         except (DrawError, GraphError) as error:
@@ -131,13 +133,13 @@ class CgoEngine(GraphEngine):
         if self.group == 1:
             return f"Trials run one at a time. {self.notice}".strip()
         if not trials:
-            return f"Of {DRAWS * self.group} random samples all were refused, so no group is shown."
+            return f"All of {DRAWS * self.group} random samples were refused; no group is shown."
         job = max(self.plan(trials), key=lambda job: len(job.trials))
         models = [self.build(recipe) for recipe in job.recipes]
         programs = [found for recipe in job.recipes if (found := self.programs(recipe))]
         head = f"A group of {len(models)} random models"
         if len(programs) < len(models) or len(models) < 2:
-            return f"{head} would be trained one after another: not all of them have a program."
+            return f"{head} would be trained one after another: not all of them can be traced."
         streams = Streams([0] * len(models), torch.device("cpu"))
         try:
             fused = fuse(models, [p.train for p in programs], Parameters(), streams)
@@ -146,8 +148,7 @@ class CgoEngine(GraphEngine):
         return EXPLAINED.format(head=head, **vars(fused))
 
     def _examples(self) -> list[Sample]:
-        """Random samples for a group, without those that are refused; fewer, or none, where few
-        fit."""
+        """Returns random samples for a group, at most `group`, without refused ones."""
         samples: list[Sample] = []
         for i in range(DRAWS * self.group):
             if len(samples) == self.group:
@@ -161,7 +162,7 @@ class CgoEngine(GraphEngine):
 
 EXPLAINED = """\
 {head}, trained as one: {launches} launches for {operations} operations, \
-{copies} of them after values were put together anew. Behind each launch: what it does, for which \
-models. Whether that is faster is found out when a group is trained.
+{copies} of them after a copy of their operands. Each launch is followed by its operations and \
+their models. Whether fusion is faster is measured during training.
 
 {source}"""

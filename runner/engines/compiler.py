@@ -1,4 +1,4 @@
-"""Compiler: from a sample to the graph of its model, and to its source."""
+"""The compiler of an engine: from a sample to the graph of its model and its source."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -33,15 +33,16 @@ from runner.space.space import Space
 
 log = logging.getLogger(__name__)
 
-KEPT = 64  # so many graphs of the last samples are kept
-BASES = 8  # and so many graphs of base models, which are fewer
-LARGE = 1 << 20  # bytes of loaded weights that are worth a word
+KEPT = 64  # compiled models that are cached
+BASES = 8  # base models that are cached; there are fewer of them
+LARGE = 1 << 20  # bytes of loaded weights that trigger a warning
 
 
 @final
 @dataclass(frozen=True)
 class CompiledModel:
-    """The graph of a sample's model, its source, and the labels of the sample it depends on."""
+    """The graph of a sample's model, its source, and the labels of the sample that it depends
+    on."""
 
     tracked: Tracked
     source: ModelSource
@@ -55,7 +56,7 @@ class CompiledModel:
 
 @final
 class Compiler:
-    """Converts the space once, and for each sample decides and mutates a copy of its graph."""
+    """Converts the space once; for each sample, resolves and mutates a copy of its graph."""
 
     def __init__(
         self,
@@ -68,10 +69,10 @@ class Compiler:
         weights: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        """`shape`: of an example, without the batch; `input` goes before it, and is what the model
-        must take. `weights`: "inherit" where models start from those of the base model; None where
-        they start from their own first values. `data`: the config node of what they are
-        trained on."""
+        """`shape` is that of an example, without the batch; `input` takes precedence over it, and
+        the model must accept it. `weights` is "inherit" if models start from those of the base
+        model, and None if they start from their own initial values. `data` is the config node of
+        the training data."""
         known = shape if input is None else input
         self.shape = None if known is None else tuple(known)
         self.inherits = weights == INHERIT
@@ -80,17 +81,19 @@ class Compiler:
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
         self._key = "engine.shape" if input is None else "space.input"
-        self._fits = not mutators and input is None  # whether an example need not be tried (again)
-        self.space: Space = self.model_space if self._fits else GraphSpace(self)
-        self._open = SymbolicGraph(space, trust, Example(self.shape, data, trust))
+        self._input_accepted = (
+            not mutators and input is None
+        )  # whether the input was checked, or need not be
+        self.space: Space = self.model_space if self._input_accepted else GraphSpace(self)
+        self._symbolic = SymbolicGraph(space, trust, Example(self.shape, data, trust))
         self._effects = EffectsValidation()
-        self._is_told = False  # whether it was said that mutated models are not run
+        self._warned = False  # that mutated models are not run
         self._notes = ConversionLog(str(space.get("_target_")))
         self._last: Recent[CompiledModel | Refused] = Recent(KEPT)
 
     def compile(self, sample: Sample) -> CompiledModel:
-        """The graph of a sample's model. Raises Refused when there can be none, or the space
-        refuses it, and DrawError when the model's own code raises."""
+        """Returns the compiled model of a sample. Raises Refused if no valid model exists or the
+        space refuses the sample, and DrawError if the model's own code raises."""
         found = self._last.get(sample_key(sample), lambda: self._compile(sample))
         if isinstance(found, Refused):
             raise found
@@ -105,8 +108,8 @@ class Compiler:
     def _mutated(self, sample: Sample) -> CompiledModel:
         walk = self._walk(lookup(sample))
         inline = {**walk.sample}
-        base = self._base(inline).graph if self.inherits else self.decided(inline)
-        graph = self.copied(base)
+        base = self._base(inline).graph if self.inherits else self.unmutated(inline)
+        graph = self.mutable_copy(base)
         try:
             mutate(graph, self.mutators, walk, base=base)
             drop_placeholders(graph)
@@ -114,7 +117,7 @@ class Compiler:
             if self.mutators:
                 self._validate_effects(base, graph, sample_key(inline))
                 self.propagate(graph)
-            source = _written(graph)
+            source = _source(graph)
         except Refused:
             raise
         except GraphError as error:
@@ -122,31 +125,31 @@ class Compiler:
         return CompiledModel(Tracked(graph), source, frozenset(walk.sample), inline)
 
     def _walk(self, choose: Chooser) -> Walk:
-        """A walk through the model's own code. Raises Refused where that refuses the sample, and
-        DrawError where it raises anything else."""
+        """Walks the model's own code. Raises Refused if it refuses the sample, and DrawError if it
+        raises anything else."""
         walk = self.model_space.walk(choose)
         if walk.broken is not None:
             raise refusal(walk.broken) or walk.broken
         return walk
 
     def _validate_effects(self, base: Graph, mutated: Graph, name: str) -> None:
-        """Mends effects in place that only a mutated model has; says once where that cannot be."""
-        if self.shape is None and not self._is_told:
+        """Inserts clones for in-place effects that mutation introduced; warns once if it cannot."""
+        if self.shape is None and not self._warned:
             log.warning(
-                "Mutated models are not checked by running them, since the shape of an example is "
-                "not known: set space.input, without the batch. Where a layer is left out, what "
-                "others change in place might reach what it did not reach before."
+                "Mutated models are not validated, because the shape of an example is unknown: set "
+                "space.input, without the batch. If a layer is removed, in-place operations of "
+                "others may modify tensors that they did not modify before."
             )
-            self._is_told = True
+            self._warned = True
         self._effects.validate(base, mutated, name)
 
     def _base(self, inline: Sample) -> Tracked:
-        """The graph of the base model, whose units know their origin; to be read only."""
-        return self._bases.get(sample_key(inline), lambda: Tracked(mark(self.decided(inline))))
+        """Returns the graph of the base model with the origin of each unit marked; read-only."""
+        return self._bases.get(sample_key(inline), lambda: Tracked(mark(self.unmutated(inline))))
 
     def heritage(self, sample: Sample, parent: tuple[int, Sample] | None) -> Heritage:
-        """What a sample's model inherits of the base model and, where there is one, of its parent:
-        the trial that left its weights, and its sample. Raises as `compile` does."""
+        """Returns what a sample's model inherits from the base model and its parent, if any: the
+        trial that owns the weights, and its sample. Raises like `compile`."""
         found = self.compile(sample)
         base = self._base(found.inline).plan(found.tracked)
         given = Heritage(
@@ -154,103 +157,104 @@ class Compiler:
             example=None if self.shape is None else [*self.shape], plan=base,
         )  # fmt: skip
         if parent is not None:
-            with suppress(Refused, DrawError):  # it was built where the driver cannot build it
+            with suppress(Refused, DrawError):  # only the worker could build it
                 old = self.compile(parent[1]).tracked
                 given["parent"] = Parent(trial=parent[0], plan=old.plan(found.tracked))
         return given
 
     def propagate(self, graph: Graph) -> None:
-        """Find the shapes of all values from that of an example, if one is known. Raises GraphError
-        where something does not fit."""
+        """Propagates shapes from that of an example, if it is known. Raises GraphError on a
+        mismatch."""
         if self.shape is not None:
             propagate(graph, Spec((EXAMPLES, *self.shape)))
 
-    def decided(self, sample: Sample) -> Graph:
-        """The graph of the model of the inline choices, not mutated; to be read only. Raises
-        ConfigError when it does not take the example."""
-        graph = self._open.decided(sample)
+    def unmutated(self, sample: Sample) -> Graph:
+        """Returns the resolved, unmutated graph of a sample of the model's own choices; read-only.
+        Raises ConfigError if it does not accept the example."""
+        graph = self._symbolic.resolved(sample)
         graph.example = self.shape
-        if not self._fits:
+        if not self._input_accepted:
             self._check_input(graph)
         return graph
 
     def _check_input(self, graph: Graph) -> None:
-        """Check, once, that a model takes the example before anything is changed in it; else every
-        mutation would be refused for what it did not do."""
-        twin = graph.copy()
-        drop_placeholders(twin)
+        """Checks, once, that the unmutated model accepts the example. Otherwise every mutation
+        would be refused for the wrong reason."""
+        checked = graph.copy()
+        drop_placeholders(checked)
         try:
-            self.propagate(twin)
+            self.propagate(checked)
         except GraphError as error:
             raise ConfigError(
-                f"{self._key} is {[*(self.shape or ())]}, which the model does not take: "
+                f"{self._key} is {[*(self.shape or ())]}, which the model does not accept: "
                 f"{message(error)}"
             ) from error
-        self._fits = True
+        self._input_accepted = True
         if not self.inherits and (size := loaded_bytes(graph)) > LARGE:
             log.warning(
-                "The model loads weights of its own, which go with the source of every trial (%d "
-                "MB), and of narrower layers only the first channels. With space.weights=inherit "
-                "they are read once by each worker, and the most important channels are kept.",
+                "The model loads pretrained weights, which are stored with the source of every "
+                "trial (%d MB), and narrower layers keep their first channels only. With "
+                "space.weights=inherit, each worker reads the weights once, and narrower layers "
+                "keep their most important channels.",
                 size >> 20,
             )  # fmt: skip
 
     def places(self) -> list[Places]:
-        """Where each mutator works in the default model, as those before it leave it."""
+        """Returns the matches of each mutator in the default model, after the mutators before
+        it."""
         found: list[Places] = []
         walk = self._walk(lambda choice: choice.default)
-        base = self.decided(walk.sample)
+        base = self.unmutated(walk.sample)
         mutate(
-            self.copied(base), self.mutators, walk, base=base,
+            self.mutable_copy(base), self.mutators, walk, base=base,
             watch=lambda m, graph: found.append(Places(m.word, m.places(graph), m.tie)),
         )  # fmt: skip
         return found
 
-    def copied(self, graph: Graph) -> Graph:
-        """A graph that is free to be changed, where it may be: by mutators, or since others start
-        from it."""
+    def mutable_copy(self, graph: Graph) -> Graph:
+        """Returns a copy of a graph if it may be modified, by mutators or for inheritance."""
         return graph.copy() if self.mutators or self.inherits else graph
 
     def source(self, sample: Sample, *, standalone: bool = False) -> ModelSource:
-        """The source of a sample's model. Raises as `compile` does, and ConfigError for a
-        standalone one that has to import something."""
+        """Returns the source of a sample's model. Raises like `compile`, and ConfigError if
+        standalone source would need an import."""
         found = self.compile(sample)
         if not standalone:
             return found.source
-        source = _written(found.graph, standalone=True)
-        # What stands in the space a mutator may still take out.
-        space = None if self.mutators else self._open.graph
+        source = _source(found.graph, standalone=True)
+        # Mutators may still remove units of the space.
+        space = None if self.mutators else self._symbolic.graph
         check_standalone(source.text, found.graph, space)
         return source
 
-    def tell(self, graph: Graph) -> None:
-        """Log what a graph is made of and what could not be read, each thing once."""
-        self._notes.tell(graph)
+    def log(self, graph: Graph) -> None:
+        """Logs the composition of a graph and its notes, each only once."""
+        self._notes.log(graph)
 
 
 @final
 class GraphSpace(Space):
-    """What the model's own code asks for, and then what the mutators of its graph ask for."""
+    """The choices of the model's own code, followed by those of its mutators."""
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
 
     @property
     def refuses(self) -> bool:
-        """Whether a sample was met that the model's own code refuses."""
+        """True once the model's own code has refused a sample."""
         return self._compiler.model_space.refuses
 
     def draw(self, choose: Chooser) -> Sample:
         walk = self._compiler.model_space.walk(choose)
         try:
-            base = self._compiler.decided(walk.whole())
-            mutate(self._compiler.copied(base), self._compiler.mutators, walk, base=base)
+            base = self._compiler.unmutated(walk.whole())
+            mutate(self._compiler.mutable_copy(base), self._compiler.mutators, walk, base=base)
         except Refused as refused:
             raise DrawError(str(refused), walk.sample) from refused
         return walk.sample
 
 
-def _written(graph: Graph, *, standalone: bool = False) -> ModelSource:
+def _source(graph: Graph, *, standalone: bool = False) -> ModelSource:
     return ModelSource(generate(graph, standalone=standalone), save_tensors(graph) or None)
 
 
@@ -258,7 +262,7 @@ def _mutator(node: Mapping[str, Any], trust: Sequence[str]) -> Mutator:
     made = build(node, trust)
     if not isinstance(made, Mutator):
         raise ConfigError(
-            f"space.mutators lists {node.get('_target_')!r}, which is no Mutator; derive it from "
-            "runner.graph.Mutator."
+            f"space.mutators lists {node.get('_target_')!r}, which is not a Mutator; derive it "
+            "from runner.graph.Mutator."
         )
     return made

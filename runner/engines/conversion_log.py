@@ -1,4 +1,4 @@
-"""What a run says of its graphs: what they are made of, and what could not be read of them."""
+"""Logs the conversion of a run's graphs: their composition, and notes on what was not converted."""
 
 import logging
 from collections import defaultdict
@@ -8,20 +8,20 @@ from runner.graph.ir.graph import Graph, Note
 
 log = logging.getLogger(__name__)
 
-MOST = 5  # so many notes of one graph are shown
+MOST = 5  # notes that are logged per graph
 
 
 @final
 class ConversionLog:
-    """Logs what a graph is made of once, and each note once; notes of one class are one line."""
+    """Logs the composition of the first graph, and each note once; one line per class and note."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._said: set[tuple[str, str]] = set()
+        self._warned_of: set[tuple[str, str]] = set()
         self._counted = False
 
-    def tell(self, graph: Graph) -> None:
-        """Log what was not said of an earlier graph."""
+    def log(self, graph: Graph) -> None:
+        """Logs what was not logged for an earlier graph."""
         if not self._counted:
             grades = graph.grades()
             counts = ", ".join(f"{grades[grade]} {grade}" for grade in ("graph", "shell", "basic"))
@@ -29,9 +29,9 @@ class ConversionLog:
             self._counted = True
         new: dict[tuple[str, str], list[Note]] = defaultdict(list)
         for note in graph.notes:
-            if (note.cls, note.text) not in self._said:
+            if (note.cls, note.text) not in self._warned_of:
                 new[note.cls, note.text].append(note)
-        self._said |= new.keys()
+        self._warned_of |= new.keys()
         for place, (first, *others) in enumerate(new.values()):
             if place == MOST:
                 log.warning("%d more notes; task=describe shows all.", len(new) - MOST)

@@ -1,4 +1,4 @@
-"""Engine: plans trials into jobs, and builds a job's models. It does not train."""
+"""The contract of engines: plan trials as jobs, and build the models of a job."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,17 +23,20 @@ from runner.trial import Job, Metrics, Trial
 @final
 @dataclass(frozen=True)
 class ModelSource:
-    """Python source of a model; it defines `build() -> torch.nn.Module`. `constants` is the file
-    of the tensors it needs (`runner.graph.codegen.load.CONSTANTS`), None when it needs none."""
+    """Python source of a model, which defines `build() -> torch.nn.Module`. `constants` is the file
+    of the tensors it needs (`runner.graph.codegen.load.CONSTANTS`), or None."""
 
     text: str
     constants: bytes | None = None
 
 
 class Engine(ABC):
-    """One way to get from a sample to a model. `space` is what is left open; `group` is how many
-    trials there may be in a job; `notice` is what a user should know before a search, if
-    anything; `inherits` is whether models start from the weights of others."""
+    """A way to turn samples into models.
+
+    `space` is the set of open choices, `group` the largest number of trials in a job, `notice` a
+    message for the user before a search, if any, and `inherits` whether models start from the
+    weights of others.
+    """
 
     space: Space
     group: int = 1
@@ -41,69 +44,68 @@ class Engine(ABC):
     inherits: bool = False
 
     def key(self, sample: Sample) -> str:
-        """A text that is equal for samples that mean the same trial.
+        """Returns a text that is equal for samples that mean the same trial.
 
-        Asked once for each proposal, before it is planned. Raises Refused for a sample whose
-        model cannot be: it is recorded as refused, and another one is drawn.
+        Called once per proposal, before planning. Raises Refused for a sample without a valid
+        model, which is recorded as refused; another sample is drawn in its place.
         """
         return sample_key(sample)
 
     def graph(self, sample: Sample) -> Graph | None:
-        """The graph of a sample's model; None when this engine makes none."""
+        """Returns the graph of a sample's model; None if the engine creates none."""
         return None
 
     def observe(self, trial: Trial) -> None:  # noqa: B027
-        """Called as `Strategy.observe` is: when a trial was recorded and when it ended, on resume
-        again. A trial is planned only when those that ended before it was proposed were observed.
-        """
+        """Called like `Strategy.observe`: when a trial is recorded and when it ends, and again on
+        resume. A trial is planned only after those that ended before its proposal were observed."""
 
     def places(self) -> Sequence[Places]:
-        """Where the mutators of the space work, in their order; empty where there are none."""
+        """Returns the matches of each of the space's mutators, in their order."""
         return ()
 
     @abstractmethod
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
-        """Jobs that together run all these trials, each trial in one job; if it can be, at least
-        as many as `jobs`. Runs in the driver."""
+        """Returns jobs that together run all these trials, each trial once; at least `jobs` of
+        them, if possible. Runs in the driver."""
 
     @staticmethod
     @abstractmethod
     def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:
-        """The model of a trial, with fresh weights. Runs in the worker, seeded.
+        """Returns the model of a trial, with initial values. Runs in the worker, seeded.
 
-        With the run's folder, what the engine wrote for a trial to be read goes to its trial's.
+        If the run's folder is given, also writes the trial's files for users, such as its source.
         """
 
     @staticmethod
     def inherit(
         recipe: Mapping[str, Any], model: nn.Module, folder: Path, bases: BaseModels
     ) -> Metrics:
-        """Copies the weights that the model of a recipe inherits into it, and returns what goes to
-        the metrics of its trial.
+        """Copies the weights that the model of a recipe inherits into it, and returns metrics of
+        that.
 
-        Runs in the worker, once a model to be trained is built. `folder` is the run's, where
-        trained trials left their weights; `bases` are the base models that the worker has built.
+        Runs in the worker, once a model to be trained is built. `folder` is the run's, which holds
+        the weights of trained trials; `bases` are the base models that the worker has built.
         """
         return {}
 
     @staticmethod
     def programs(recipe: Mapping[str, Any]) -> Programs | None:
-        """What the model of a recipe does, for it to be trained as one with others; None where
-        that is not known. Runs in the worker."""
+        """Returns the traced programs of a recipe's model, for fusion; None if they are unknown.
+        Runs in the worker."""
         return None
 
     def explain(self) -> str:
-        """What a job of several trials does, for a reader; empty where there are none."""
+        """Returns a readable plan of a job of several trials; empty if there are no such jobs."""
         return ""
 
     @abstractmethod
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
-        """The model of a trial as source. A standalone one imports nothing but torch; ConfigError
-        where that cannot be."""
+        """Returns the model of a trial as source. Standalone source imports only torch; raises
+        ConfigError if that is not possible."""
 
 
 def make(settings: Settings) -> Engine:
-    """The engine that a config describes, over the config's space."""
+    """Returns the engine described by a config, for the config's space."""
     given = {
         "space": settings.model,
         "mutators": settings.mutators,
@@ -116,8 +118,8 @@ def make(settings: Settings) -> Engine:
     wanted = signature(locate(settings.engine["_target_"], settings.trust, "engine")) or given
     if settings.weights is not None and "weights" not in wanted:
         raise ConfigError(
-            f"space.weights is {settings.weights!r}, which {settings.engine['_target_']} knows "
-            "nothing of; run with engine=base."
+            f"space.weights is {settings.weights!r}, which {settings.engine['_target_']} does "
+            "not support; run with engine=base."
         )
     given = {name: value for name, value in given.items() if name in wanted}
     engine: Engine = build(settings.engine, settings.trust, **given)

@@ -1,4 +1,4 @@
-"""Example: inputs that models are tried on before they are trained."""
+"""Example inputs for validating models before they are trained."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 @final
 class Example:
-    """The first examples of the data, where these have the shape; else normal random numbers."""
+    """The first examples of the data, if they have the given shape, otherwise normal random
+    numbers."""
 
     def __init__(
         self,
@@ -26,16 +27,16 @@ class Example:
         data: Mapping[str, Any] | None = None,
         trust: Sequence[str] = (),
     ) -> None:
-        """`shape` is that of one example, without the batch; None where it is not known. `data` is
-        the config node of what models are trained on."""
+        """`shape` is that of one example, without the batch; None if unknown. `data` is the config
+        node of the training data."""
         self.shape = None if shape is None else tuple(shape)
         self._data = data
         self._trust = trust
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...] | None:
-        """What a model is called with, a small batch (N, ...); None where no shape is known. Loads
-        the data once."""
+        """The arguments of a model: a small batch (N, ...). None if no shape is known. Loads the
+        data once."""
         if self.shape is None:
             return None
         found = self._of_data()
@@ -53,8 +54,8 @@ class Example:
                 return None
             split = data.search().train
             inputs, _ = next(iter(split.batches(EXAMPLES, torch.device("cpu"))))
-        except Exception as error:  # trials say so themselves, if they need it
-            log.info("Models are tried on random numbers; the data do not load: %s",
+        except Exception as error:  # trials that need the data will report this
+            log.info("Models are validated on random numbers, since the data cannot be loaded: %s",
                      one_line(error))  # fmt: skip
             return None
         return inputs.clone()

@@ -1,4 +1,4 @@
-"""What a trial's model starts from: planned in the driver, carried by the recipe, done in the
+"""Weight inheritance of a trial: planned in the driver, sent in its recipe, applied in the
 worker."""
 
 import json
@@ -30,34 +30,34 @@ from runner.weights import check_weights
 
 log = logging.getLogger(__name__)
 
-INHERITED = "inherited"  # the metric: the share of a model's parameters that were taken over
-PRESERVED = "preserved"  # the metric: 1 where outputs were compared and are equal, 0 where not
+INHERITED = "inherited"  # the metric: the fraction of parameters that were inherited
+PRESERVED = "preserved"  # the metric: whether outputs were preserved, 1 or 0
 REPORT = "inherited.txt"  # the report, in the folder of a trial
-SEED = 0  # of the base model's first values, where it has no weights of its own
-KEPT = 2  # base models that a worker remembers
+SEED = 0  # of the base model's initial values, if it has no weights of its own
+KEPT = 2  # base models cached by a worker
 
 StateDict = Mapping[str, Tensor]
-Widths = Mapping[str, Sequence[Source]]  # what sets a width, by the label of its choice
+Widths = Mapping[str, Sequence[Source]]  # the sources of a width, by the label of its choice
 
 
 class Parent(TypedDict):
     """The trained trial that a model starts from."""
 
-    trial: int  # whose weights they are
+    trial: int  # the owner of the weights
     plan: TransferPlan
 
 
 @final
-class Giver:
-    """A model that others start from: what it is called, its weights, and what it gives."""
+class WeightOrigin:
+    """A model that others inherit from: its name, its weights, and its outputs."""
 
     def __init__(self, name: str, state: StateDict, made: Callable[[], nn.Module]) -> None:
-        """`made` gives the model, with these weights."""
+        """`made` builds the model with these weights."""
         self.name, self.state, self._made = name, state, made
         self._known: dict[tuple[int, ...] | None, list[Tensor]] = {}
 
     def outputs(self, shape: Sequence[int] | None) -> list[Tensor]:
-        """What it gives for an example. Raises NotCompared."""
+        """Returns its outputs for an example. Raises NotCompared."""
         key = None if shape is None else tuple(shape)
         if key not in self._known:
             try:
@@ -68,11 +68,11 @@ class Giver:
 
 
 class Heritage(TypedDict):
-    """The part of a recipe that says what its model inherits; plain JSON."""
+    """The part of a recipe that describes inheritance, as plain JSON."""
 
-    space: Mapping[str, Any]  # what builds the base model
+    space: Mapping[str, Any]  # builds the base model
     trust: list[str]
-    sample: Sample  # of the inline choices
+    sample: Sample  # of the choices of the model's own code
     seed: int
     example: list[int] | None  # its shape, without the batch
     plan: TransferPlan  # from the base model
@@ -81,48 +81,48 @@ class Heritage(TypedDict):
 
 @final
 class Tracked:
-    """A graph whose units know their origin, and the tracks that were asked for."""
+    """A graph with unit origins, and the channel tracks computed for it."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._known: dict[Hashable, Tracks] = {}
 
     def plan(self, new: "Tracked") -> TransferPlan:
-        """What a model takes over of the one of this graph."""
+        """Returns the plan for a model to inherit from the model of this graph."""
         widths = new.graph.widths
         return inheritance(self.graph, self._tracks(widths), new.graph, new._tracks(widths))
 
     def _tracks(self, widths: Widths) -> Tracks:
-        """The channels at each place of its tensors, for the widths of some graph; none where they
-        cannot be told."""
+        """Returns the channels of the graph's tensors for the widths of some graph; empty if they
+        are unknown."""
         own = {label: self.graph.widths.get(label, sources) for label, sources in widths.items()}
         key = tuple((label, *sources) for label, sources in own.items())
         if key not in self._known:
             try:
                 self._known[key] = tracks(self.graph, own) if own else {}
             except GraphError as error:
-                log.warning("Of layers that change their width, nothing is inherited: %s", error)
+                log.warning("Layers whose width changes inherit nothing: %s", error)
                 self._known[key] = {}
         return self._known[key]
 
 
 @final
 class BaseModels:
-    """The base models that a worker has built last; the same in each worker, even if their weights
-    are random."""
+    """The base models most recently built by a worker. They are the same in each worker, even if
+    their weights are random."""
 
     def __init__(self) -> None:
-        self._recent: Recent[Giver] = Recent(KEPT)
+        self._recent: Recent[WeightOrigin] = Recent(KEPT)
 
-    def get(self, heritage: Heritage) -> Giver:
+    def get(self, heritage: Heritage) -> WeightOrigin:
         """Returns the base model of a heritage."""
         space, sample, seed = heritage["space"], heritage["sample"], heritage["seed"]
 
-        def make() -> Giver:
+        def make() -> WeightOrigin:
             with fork_rng([]):
                 default_generator.manual_seed(seed)
                 model = build_sample(space, heritage["trust"], sample)
-            return Giver("the base model", model.state_dict(), lambda: model)
+            return WeightOrigin("the base model", model.state_dict(), lambda: model)
 
         return self._recent.get(json.dumps((space, sample, seed), sort_keys=True), make)
 
@@ -130,28 +130,28 @@ class BaseModels:
 def inherit(
     heritage: Heritage, model: nn.Module, folder: Path, trial: int, bases: BaseModels
 ) -> Metrics:
-    """Give a model what it inherits, compare what it computes with what it was made of, and leave
-    a report in its trial's folder.
+    """Copies inherited weights into a model, compares its outputs with those of its origin, and
+    writes a report to its trial's folder.
 
-    First from the base model, then from its trained parent, so that it has of the base model what
-    its parent does not have. A parent whose weights are gone leaves all to the base model.
+    Weights of the base model come first, then those of the trained parent override them where the
+    parent has them. If the parent's weights are gone, the base model's remain.
     """
     base, notes = bases.get(heritage), list[str]()
     gifts = [Gift(base.name, take_over(model, heritage["plan"], base.state))]
     identities = start_identities(model, heritage["plan"])
-    giver, plan = base, heritage["plan"]
+    origin, plan = base, heritage["plan"]
     if "parent" in heritage:
         parent, name = heritage["parent"], f"trial {heritage['parent']['trial']}"
         place = trial_folder(folder, parent["trial"])
-        state = _trained(place / WEIGHTS)
+        state = _trained_weights(place / WEIGHTS)
         if state is None:
             notes.append(f"The weights of its parent, {name}, were not kept.")
         else:
-            notes.append(f"Its parent is {name}; of the base model it has what that does not have.")
+            notes.append(f"Its parent is {name}; what the parent lacks comes from the base model.")
             gifts.append(Gift(name, take_over(model, parent["plan"], state)))
-            giver, plan = _trial(place, name, state), parent["plan"]
-    verdict = _compared(model, giver, heritage["example"])
-    claim = Claim(giver.name, verdict, _reasons(model, plan, giver.state, identities))
+            origin, plan = _trial(place, name, state), parent["plan"]
+    verdict = _compared(model, origin, heritage["example"])
+    claim = Claim(origin.name, verdict, _explanations(model, plan, origin.state, identities))
     place = trial_folder(folder, trial)
     place.mkdir(parents=True, exist_ok=True)
     text = report(model, gifts, identities, notes, claim)
@@ -160,26 +160,26 @@ def inherit(
     return metrics if verdict.off is None else {**metrics, PRESERVED: float(verdict.equal)}
 
 
-def _compared(model: nn.Module, giver: Giver, example: Sequence[int] | None) -> Verdict:
-    """How what a model gives compares to what the one gives that it started from."""
+def _compared(model: nn.Module, origin: WeightOrigin, example: Sequence[int] | None) -> Verdict:
+    """Compares the outputs of a model with those of its origin."""
     try:
-        return compared(outputs(model, example), giver.outputs(example))
+        return compared(outputs(model, example), origin.outputs(example))
     except NotCompared as why:
         return Verdict(None, why=str(why))
 
 
-def _reasons(
+def _explanations(
     model: nn.Module, plan: TransferPlan, state: StateDict, identities: Mapping[str, str]
 ) -> Sequence[str]:
-    """What makes it no wonder that a model computes something else than what it started from."""
+    """Returns the mutations that explain a difference between a model and its origin."""
     inserted = [f"{path} is {how}" for path, how in identities.items()
                 if how == NEITHER and path in plan["identity"]]  # fmt: skip
     smaller = [f"{name} is smaller" for name in narrowed(model, plan, state)]
     return [*plan["changes"], *inserted, *smaller]
 
 
-def _trial(place: Path, name: str, state: StateDict) -> Giver:
-    """A trained trial, by the source in its folder."""
+def _trial(place: Path, name: str, state: StateDict) -> WeightOrigin:
+    """Returns a trained trial, built from the source in its folder."""
 
     def made() -> nn.Module:
         try:
@@ -187,15 +187,15 @@ def _trial(place: Path, name: str, state: StateDict) -> Giver:
                 model: nn.Module = load_file(place / MODEL).build()
             model.load_state_dict(state, strict=False)
         except Exception as error:
-            raise NotCompared(f"it cannot be built again: {one_line(error)}") from error
+            raise NotCompared(f"it cannot be rebuilt: {one_line(error)}") from error
         return model
 
-    return Giver(name, state, made)
+    return WeightOrigin(name, state, made)
 
 
-def _trained(path: Path) -> StateDict | None:
-    """The weights that a trial left, tied ones under all their names; None where it left none.
-    Raises WeightsError where they were damaged."""
+def _trained_weights(path: Path) -> StateDict | None:
+    """Returns the weights of a trial, tied ones under all their names; None if it has none. Raises
+    WeightsError if they are damaged."""
     if not path.is_file():
         return None
     check_weights(path)

@@ -1,4 +1,4 @@
-"""ModelSpace: what a model's `__init__` asks for, found by running it."""
+"""The space of a model's `__init__`, explored by running it."""
 
 import logging
 import warnings
@@ -21,23 +21,25 @@ from runner.space.space import Space
 
 log = logging.getLogger(__name__)
 
-RECENT = 64  # so many walks are remembered with what came of them
-Fate = tuple[Mapping[str, str], Refused | None]  # the key of each value, and what refused them
+RECENT = 64  # outcomes of walks that are cached
+WalkOutcome = tuple[
+    Mapping[str, str], Refused | None
+]  # the key of each value, and the refusal, if any
 
 
 @final
 class ModelSpace(Space):
-    """What a model's `__init__` asks for. Walked by running it, on the meta device: no memory, no
-    random numbers."""
+    """The choices of a model's `__init__`. Walks run it on the meta device: no memory, no random
+    numbers."""
 
     def __init__(self, node: Mapping[str, Any], trust: Sequence[str]) -> None:
         self.node = node
         self.trust = trust
         self._device = "meta"
-        self._built = False  # whether a model was
-        self._asks = True  # whether there may be a choice; a model that asked nothing never does
+        self._built = False  # whether any model was built
+        self._asks = True  # False once a model was built without asking for a choice
         self._refuses = False
-        self._recent: deque[Fate] = deque(maxlen=RECENT)
+        self._recent: deque[WalkOutcome] = deque(maxlen=RECENT)
 
     @property
     def refuses(self) -> bool:
@@ -46,7 +48,7 @@ class ModelSpace(Space):
     def draw(self, choose: Chooser) -> Sample:
         if not self._asks:
             return {}
-        answers = _Answers(choose)
+        answers = _MemoizedChooser(choose)
         error = self._run(answers)
         refused = error if isinstance(error, Refused) else None
         if error is None or refused is not None:
@@ -61,20 +63,22 @@ class ModelSpace(Space):
         return answers.given
 
     def check(self, sample: Mapping[str, JsonValue]) -> None:
-        """Raises Refused for a sample that the space's own code refuses. The sample may answer
-        more than is asked; mostly it was drawn a moment ago, and is not walked again."""
+        """Raises Refused for a sample that the space's own code refuses. The sample may contain
+        more labels than are asked; usually it was drawn recently and is not walked again."""
         given = {label: key(value) for label, value in sample.items()}
-        known = (fate for fate in reversed(self._recent) if fate[0].items() <= given.items())
+        known = (
+            outcome for outcome in reversed(self._recent) if outcome[0].items() <= given.items()
+        )
         _, refused = next(known, None) or ({}, refusal(self.walk(lookup(sample)).broken))
         if refused is not None:
             raise refused
 
-    def _run(self, answers: "_Answers") -> Exception | None:
-        """Runs the model's `__init__`, on meta if its code can; returns what it raised."""
+    def _run(self, answers: "_MemoizedChooser") -> Exception | None:
+        """Runs the model's `__init__`, on meta if possible; returns the exception it raised."""
         error = self._build(answers, self._device)
         if self._device == "cpu" or error is None or isinstance(error, Refused):
             return error
-        # Code that looks at values, such as linspace(...)[0].item(), cannot run on meta.
+        # Code that reads values, such as linspace(...)[0].item(), cannot run on meta.
         error = self._build(answers, "cpu")
         if error is None or isinstance(error, Refused):
             self._device = "cpu"
@@ -82,18 +86,18 @@ class ModelSpace(Space):
                      "slower.", self.node["_target_"])  # fmt: skip
         return error
 
-    def _build(self, answers: "_Answers", device: str) -> Exception | None:
-        """Runs the model's `__init__` on a device; returns what its own code raised."""
+    def _build(self, answers: "_MemoizedChooser", device: str) -> Exception | None:
+        """Runs the model's `__init__` on a device; returns the exception its own code raised."""
         try:
             with draw(answers) as sample, torch.device(device), quiet():
                 model = build(self.node, self.trust)
             if text := _unfilled(model):
-                if not self._built:  # all samples are likely to be so
+                if not self._built:  # probably so for all samples
                     raise ConfigError(f"{self.node['_target_']}: {text}")
                 return Refused(text)
             self._built = True
         except Refused as refused:
-            return Refused(str(refused))  # without the traceback, which keeps the model alive
+            return Refused(str(refused))  # without the traceback, which would keep the model alive
         except RunnerError:
             raise
         except Exception as error:
@@ -106,7 +110,7 @@ class ModelSpace(Space):
 
 
 def _unfilled(model: nn.Module) -> str:
-    """What to say of a model with a lazy layer that was not run; "" where there is none."""
+    """Returns a message if a model has an uninitialized lazy layer; otherwise ""."""
     for path, module in model.named_modules():
         if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):
             return _LAZY.format(path, type(module).__name__)
@@ -114,14 +118,15 @@ def _unfilled(model: nn.Module) -> str:
 
 
 _LAZY = (
-    "{!r} ({}) has no shapes before the model has run. Write a layer that is given its sizes, or "
-    "run the model on an example at the end of its __init__, as in self(torch.zeros(1, 1, 8, 8))."
+    "{!r} ({}) is a lazy layer, without shapes until the model runs. Use a layer with explicit "
+    "sizes, or run the model on an example at the end of its __init__, as in "
+    "self(torch.zeros(1, 1, 8, 8))."
 )
 
 
 @final
-class _Answers:
-    """A chooser that asks another one once per label, and remembers what that one raised."""
+class _MemoizedChooser:
+    """A chooser that calls another one once per label, and records the exception it raised."""
 
     def __init__(self, choose: Chooser) -> None:
         self.choose = choose
@@ -139,7 +144,7 @@ class _Answers:
 
 
 def build_sample(node: Mapping[str, Any], trust: Sequence[str], sample: Sample) -> nn.Module:
-    """Returns the model that the space at a config node builds for a sample."""
+    """Returns the model that the space of a config node builds for a sample."""
     with building(sample):
         model: nn.Module = build(node, trust)
     return model
@@ -147,8 +152,7 @@ def build_sample(node: Mapping[str, Any], trust: Sequence[str], sample: Sample) 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave the program's random numbers as they are, and say nothing of weights that a model on
-    meta loads in vain."""
+    """Preserves the global random state, and suppresses warnings about weights loaded on meta."""
     with torch.random.fork_rng([]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*to a meta parameter", UserWarning)
         yield

@@ -1,4 +1,4 @@
-"""Engine `py`: choices are decided while the model's own Python runs."""
+"""The engine `py`: choices are resolved while the model's own Python runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from runner.trial import Job, Trial
 
 @final
 class PyEngine(Engine):
-    """A trial's recipe is the space's config node and the sample."""
+    """A trial's recipe contains the space's config node and the sample."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class PyEngine(Engine):
     ) -> None:
         if mutators:
             raise ConfigError(
-                "space.mutators change the graph of a model, which engine=py does not make; "
+                "space.mutators modify the graph of a model, which engine=py does not create; "
                 "run with engine=base."
             )
         self.space: ModelSpace = ModelSpace(space, trust)
@@ -55,7 +55,7 @@ class PyEngine(Engine):
         code = PythonSource(self._trust)
         model = code.expression(self._space, indent=2)
         imports = "\n".join(sorted(code.imports))
-        if code.folders:  # the user's own modules, found where they were
+        if code.folders:  # user modules that are not installed
             imports = f"import sys\n\nsys.path += {sorted(code.folders)!r}\n\n{imports}"
         sample = code.expression(trial.sample)
         return ModelSource(SOURCE.format(imports=imports, sample=sample, model=model))

@@ -1,4 +1,4 @@
-"""A small cache: the values made last, by key."""
+"""A bounded cache of computed values."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,14 +9,14 @@ V = TypeVar("V")
 
 @final
 class Recent(Generic[V]):
-    """Keeps the last `size` values that were made; the oldest goes first."""
+    """Caches the last `size` values by key; evicts the oldest first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: OrderedDict[str, V] = OrderedDict()
 
     def get(self, key: str, make: Callable[[], V]) -> V:
-        """Returns the value of a key, made now unless it is kept."""
+        """Returns the value of a key, computing it unless it is cached."""
         if key not in self._values:
             self._values[key] = make()
             if len(self._values) > self._size:

@@ -1,4 +1,4 @@
-"""How many samples of a space have no model, and why: some are drawn, and none is trained."""
+"""Estimates how many samples of a space are refused, and why, without training any."""
 
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -11,9 +11,8 @@ from runner.space.sample import DrawError, generator
 def refusals(
     engine: Engine, numbers: Iterable[int], seed: int = 0, *, mutated: bool = True
 ) -> Sequence[str]:
-    """Why random samples are refused: a text for each of them that is. One sample is drawn for
-    each number, which decides what it is. Without mutations (`mutated`) only the space's own code
-    refuses any, and no graph is made."""
+    """Returns the reasons of refused random samples. Each number seeds one sample. If not
+    `mutated`, only the space's own code can refuse samples, and no graph is created."""
     found = (_refusal(engine, generator(seed, "refusals", number), mutated) for number in numbers)
     return [message(refused) for refused in found if refused is not None]
 

@@ -1,4 +1,4 @@
-"""Whether source imports nothing but torch, as a standalone one must."""
+"""Checks that standalone source imports nothing but torch."""
 
 import ast
 import sys
@@ -15,8 +15,8 @@ KNOWN = sys.stdlib_module_names | {"torch", "safetensors"}
 
 
 def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
-    """Raises ConfigError for source that imports anything else, and for what else the `space` may
-    still put into a model; says what, and why it is not written out."""
+    """Raises ConfigError, with reasons, if source imports anything but torch, or if units that the
+    `space` may still put into a model would."""
     whole = space or graph
     problems = Copies(whole).problems
     foreign = [*dict.fromkeys([*_imported(text), *_kept(whole, problems)])]
@@ -25,7 +25,7 @@ def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
         more = f"; and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise ConfigError(
             "With export.standalone=true the source imports torch only, but this space needs "
-            f"{found}{more}. Mend that, or run with export.standalone=false."
+            f"{found}{more}. Fix that, or run with export.standalone=false."
         )
 
 
@@ -42,26 +42,27 @@ def _is_foreign(module: str) -> bool:
 
 
 def _kept(graph: Graph, problems: Mapping[Unit, str]) -> Iterator[str]:
-    """The classes of units that are not written out, or not all of them."""
+    """Yields the classes of units that are not, or not completely, written as source."""
     for _, unit in graph.root.walk():
         if _is_kept(unit, problems) and _is_foreign(unit.cls.module):
             yield unit.cls.target
 
 
 def _is_kept(unit: Unit, problems: Mapping[Unit, str]) -> bool:
-    """Whether source that has a unit imports its class."""
+    """Returns whether source that contains a unit imports its class."""
     kept = unit.grade in ("shell", "basic") or unit in problems
     return kept and unit.name != "Placeholder"
 
 
 def _why(target: str, graph: Graph, problems: Mapping[Unit, str]) -> str:
-    """Why something has to be imported; `problems` has units whose methods cannot be copied."""
+    """Returns why a target must be imported; `problems` are the units whose methods cannot be
+    copied."""
     for path, unit in graph.root.walk():
         if unit.cls.target == target and _is_kept(unit, problems):
             if unit in problems:
-                why = f"its {methods(locate(target))} cannot be written out: {problems[unit]}"
+                why = f"its {methods(locate(target))} cannot be copied: {problems[unit]}"
                 return f"{path or 'the model'}: {why}"
             note = next((note.text for note in graph.notes if note.path == path), "")
             why = note.partition(" Kept as")[0].rstrip(".") or "a class with @basic_unit"
             return f"{path or 'the model'}: {why}"
-    return "a function or class that a forward uses"
+    return "a function or class used by a forward"

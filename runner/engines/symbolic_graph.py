@@ -1,4 +1,4 @@
-"""The graph of a space while its choices are open."""
+"""The graph of a space whose choices are symbolic."""
 
 import gc
 import logging
@@ -33,17 +33,17 @@ from runner.space.sample import Sample, lookup
 
 log = logging.getLogger(__name__)
 
-FLOATS = 8  # so many values of a continuous range are looked at
-SOME = "another number"  # stands for all others
+FLOATS = 8  # validated values of a continuous range
+SOME = "another number"  # represents all others
 
 
 @final
 class SymbolicGraph:
-    """The graph of a space with its choices open; or, where the model's Python needs to know a
-    choice, graphs that are converted anew for each sample.
+    """The graph of a space with symbolic choices, or, if the model's Python depends on the value of
+    a choice, one graph per sample.
 
-    A decided graph is held against the model that the space's own Python makes of the sample, in
-    structure and on an example, as long as a sample has a value that was not held before.
+    Resolved graphs are validated against the model that the space's own Python builds, in structure
+    and on an example, whenever a sample has a value that was not validated before.
     """
 
     def __init__(
@@ -52,25 +52,25 @@ class SymbolicGraph:
         self._node = node
         self._trust = trust
         self._example = example or Example(None)
-        self.graph: Graph | None = None  # with its choices open; None where it cannot be
-        self._closed = False  # whether the choices cannot be left open
-        self._keep = Keep(by=class_name)  # modules that TorchScript reads otherwise than Python
-        self._said: set[str] = set()  # warnings that were given
-        self._held: set[tuple[str, str]] = set()  # labels and values that were looked at
+        self.graph: Graph | None = None  # with symbolic choices; None if there is none
+        self._per_sample = False  # whether choices cannot be symbolic
+        self._keep = Keep(by=class_name)  # modules that TorchScript misinterprets
+        self._warned_of: set[str] = set()  # warnings already logged
+        self._validated: set[tuple[str, str]] = set()  # labels and values already validated
 
-    def decided(self, sample: Sample) -> Graph:
-        """A graph with the choices of a sample; to be copied before it is changed."""
-        if self.graph is None and not self._closed:
-            with uncollected():
+    def resolved(self, sample: Sample) -> Graph:
+        """Returns the graph of a sample; it must be copied before it is modified."""
+        if self.graph is None and not self._per_sample:
+            with gc_disabled():
                 self._convert()
         while self.graph is not None:
             graph = self._resolver.decided(lookup(sample))
             if self._agrees(graph, sample):
                 return graph
-        return decided(self._alone(sample), lookup(sample))
+        return decided(self._convert_sample(sample), lookup(sample))
 
     def _convert(self) -> None:
-        """Convert the space once, with its choices open, if that can be."""
+        """Converts the space once, with symbolic choices, if possible."""
         self.graph = None
         try:
             with quiet(), symbolic(defaults="last"):
@@ -78,29 +78,33 @@ class SymbolicGraph:
             with quiet(), symbolic():
                 model = self._build()
             if paths := differences(model, other):
-                what = f"What it makes at {paths[0]!r}" if paths[0] else "What its constructor does"
-                self._close(f"{what} follows from a choice in a way that cannot be written down.")
+                place = f"The module at {paths[0]!r}" if paths[0] else "Its constructor"
+                self._convert_per_sample(
+                    f"{place} depends on a choice in a way that cannot be represented."
+                )
             else:
                 with quiet():
                     self.graph = read(model, self._keep)
                     self._resolver = Resolver(self.graph)
         except Refused as refused:
-            self._close(f"Its first or its last candidates together are refused: {refused}")
+            self._convert_per_sample(
+                f"The sample of its first or of its last candidates is refused: {refused}"
+            )
         except Exception as error:
-            self._close(one_line(error))
+            self._convert_per_sample(one_line(error))
         if self.graph is not None:
             _check_nothing_lost(self.graph)
 
-    def _alone(self, sample: Sample) -> Graph:
-        """The graph of one sample's model, converted anew. That is done in no build, so that a
-        class is used as it is only where that makes the same without a sample.
+    def _convert_sample(self, sample: Sample) -> Graph:
+        """Converts the model of one sample. This happens outside any build context, so that a class
+        is used unchanged only if it builds the same without a sample.
 
-        Raises Refused for a graph that computes something else than the model, once others did
-        not, and ConfigError for the first one.
+        Raises ConfigError if the graph computes something else than the model; Refused if earlier
+        graphs were correct.
         """
         with quiet(), recording():
             model = build_sample(self._node, self._trust, sample)
-        pairs = self._unseen(sample)
+        pairs = self._unvalidated(sample)
         inputs = self._example.inputs if pairs else None
 
         def check(graph: Graph) -> ValidationOutcome:
@@ -110,59 +114,61 @@ class SymbolicGraph:
             graph = (
                 read(model, self._keep) if inputs is None else converted(model, self._keep, check)
             )
-        _check_nothing_lost(graph, Refused if self._held else ConfigError)
-        self._held |= pairs
+        _check_nothing_lost(graph, Refused if self._validated else ConfigError)
+        self._validated |= pairs
         return graph
 
-    def _close(self, why: str) -> None:
-        self.graph, self._closed = None, True
-        self._keep = Keep(by=class_name)  # what differed may have followed from a choice
+    def _convert_per_sample(self, why: str) -> None:
+        self.graph, self._per_sample = None, True
+        self._keep = Keep(by=class_name)  # the mismatch may have depended on a choice
         log.info(
-            "%s is built and converted anew for every sample, which takes longer: its Python needs "
-            "to know what was chosen. %s", self._node["_target_"], why,
+            "%s is rebuilt and converted for every sample, which takes longer, because its Python "
+            "depends on the values of choices. %s", self._node["_target_"], why,
         )  # fmt: skip
 
-    def _unseen(self, sample: Sample) -> set[tuple[str, str]]:
-        """The labels of a sample with values that were not looked at."""
-        pairs = {(label, self._kind(label, value)) for label, value in sample.items()}
-        return (pairs or {("", "")}) - self._held
+    def _unvalidated(self, sample: Sample) -> set[tuple[str, str]]:
+        """Returns the labels and values of a sample that were not validated."""
+        pairs = {(label, self._validated_form(label, value)) for label, value in sample.items()}
+        return (pairs or {("", "")}) - self._validated
 
-    def _kind(self, label: str, value: JsonValue) -> str:
-        """A value as it is looked at: by itself; of a continuous range, only the first few are."""
+    def _validated_form(self, label: str, value: JsonValue) -> str:
+        """Returns a value as it is validated: itself, or a placeholder after the first few values
+        of a continuous range."""
         exact = key(value)
-        if not isinstance(value, float) or (label, exact) in self._held:
+        if not isinstance(value, float) or (label, exact) in self._validated:
             return exact
-        seen = sum(held == label for held, _ in self._held)
+        seen = sum(held == label for held, _ in self._validated)
         return exact if seen < FLOATS else SOME
 
     def _agrees(self, graph: Graph, sample: Sample) -> bool:
-        """Whether a decided graph is what the space's own Python makes of the sample; where it is
-        not, the space is converted again with more kept as it is, or for each sample."""
-        unseen = self._unseen(sample)
+        """Validates a resolved graph against the space's own Python. On a mismatch, the space is
+        converted again with more modules kept, or for each sample."""
+        unseen = self._unvalidated(sample)
         if not unseen:
             return True
         try:
             model = self._python_model(sample)
             problem = _difference(graph, model)
-        except Exception as error:  # its Python cannot do without values, or on this machine
+        except Exception as error:  # its Python fails without values, or on this machine
             self._warn(
-                "Graphs of %s are used without holding them against what its Python makes, which "
-                "failed: %s", one_line(error),
+                "Graphs of %s are not compared with the models that its Python builds, because "
+                "that failed: %s", one_line(error),
             )  # fmt: skip
-            self._held |= unseen
+            self._validated |= unseen
             return True
         if problem:
-            self._close(problem)
+            self._convert_per_sample(problem)
         elif self._computes_the_same(graph, model):
-            self._held |= unseen
+            self._validated |= unseen
             return True
         return False
 
     def _computes_the_same(self, graph: Graph, model: nn.Module) -> bool:
-        """Whether a graph and its model give the same on the example, as far as can be told."""
+        """Returns whether a graph and its model have equal results on the example, as far as is
+        known."""
         inputs = self._example.inputs
         if inputs is None:
-            self._warn("Graphs of %s were not checked by running them: %s", _NO_SHAPE)
+            self._warn("Graphs of %s were not validated: %s", _NO_SHAPE)
             return True
         try:
             with quiet(), single_threaded():
@@ -170,33 +176,37 @@ class SymbolicGraph:
         except CannotRun as error:
             shapes = ", ".join(str([*each.shape]) for each in inputs if isinstance(each, Tensor))
             why = f"it does not run on an example {shapes}: {error}"
-            self._warn("Graphs of %s were not checked by running them, since %s", why)
+            self._warn("Graphs of %s were not validated, because %s", why)
             return True
         if not outcome.mismatches:
             if outcome.skipped:
-                self._warn("Graphs of %s were checked in eval mode only, since %s", outcome.skipped)
+                self._warn(
+                    "Graphs of %s were validated in eval mode only, because %s", outcome.skipped
+                )
             return True
         if keep_more(self._keep, outcome):
-            with uncollected():
+            with gc_disabled():
                 self._convert()
         else:
-            self._close(f"Its graph computes something else: {outcome.mismatches[0].text}.")
+            self._convert_per_sample(
+                f"Its graph has different results: {outcome.mismatches[0].text}."
+            )
         return False
 
     def _warn(self, text: str, *more: str) -> None:
-        """Log a warning about the space, once."""
-        if text not in self._said:
+        """Logs a warning about the space, once."""
+        if text not in self._warned_of:
             log.warning(text, self._node["_target_"], *more)
-        self._said.add(text)
+        self._warned_of.add(text)
 
     def _python_model(self, sample: Sample) -> nn.Module:
-        """What the space's own Python makes of a sample: with values where there is an example to
-        run it on, else on meta where its code can run there."""
+        """Builds a sample's model with the space's own Python: with values if there is an example
+        to run it on, otherwise on meta if possible."""
         if self._example.shape is not None:
             return self._built(sample, "cpu")
         try:
             return self._built(sample, "meta")
-        except Exception:  # code that looks at values, which tensors on meta do not have
+        except Exception:  # code that reads values, which meta tensors do not have
             return self._built(sample, "cpu")
 
     def _built(self, sample: Sample, device: str) -> nn.Module:
@@ -208,31 +218,31 @@ class SymbolicGraph:
         return model
 
 
-_NO_SHAPE = "the shape of an example is not known; set engine.shape."
+_NO_SHAPE = "the shape of an example is unknown; set engine.shape."
 
 
 def _check_nothing_lost(graph: Graph, error: type[RunnerError] = ConfigError) -> None:
-    """Raises an error for a graph that does something else than its model."""
+    """Raises an error for a graph that differs from its model."""
     if lost := [note for note in graph.notes if note.lost]:
         raise error(f"{lost[0]} Or run with engine=py.")
 
 
 def _difference(graph: Graph, model: nn.Module) -> str:
-    """How the model of a decided graph differs from the one it should be; empty if it does not."""
-    twin_graph = graph.copy()
-    drop_placeholders(twin_graph)
+    """Returns how the model of a resolved graph differs from the expected one; empty if equal."""
+    complete = graph.copy()
+    drop_placeholders(complete)
     with quiet(), torch.device("meta"):
-        twin = load_source(generate(twin_graph), twin_graph.tensors).build()
+        generated = load_source(generate(complete), complete.tensors).build()
     for facts, labels in ((_layers, and_), (_numbers, and_), (_tensors, or_)):
-        ours, theirs = facts(twin), facts(model)
+        ours, theirs = facts(generated), facts(model)
         for name in sorted(labels(ours.keys(), theirs.keys())):
-            if (here := ours.get(name, "not there")) != (there := theirs.get(name, "not there")):
-                return f"Its {name!r} is {there}, and in its graph {here}."
+            if (here := ours.get(name, "missing")) != (there := theirs.get(name, "missing")):
+                return f"Its {name!r} is {there}, but {here} in its graph."
     return ""
 
 
 def _tensors(model: nn.Module) -> dict[str, str]:
-    """The tensors in a model's state_dict, by what they are."""
+    """Returns the dtypes and shapes of the tensors in a model's state_dict."""
     return {
         name: f"{str(value.dtype).removeprefix('torch.')}{[*value.shape]}"
         for name, value in model.state_dict().items()
@@ -241,7 +251,8 @@ def _tensors(model: nn.Module) -> dict[str, str]:
 
 
 def _numbers(model: nn.Module) -> dict[str, str]:
-    """Numbers and texts that modules of the user's hold, and tuples and lists of them."""
+    """Returns the numbers and strings in attributes of user modules, and tuples and lists of
+    them."""
     return {
         f"{path}.{name}" if path else name: repr(value)
         for path, module in model.named_modules()
@@ -258,19 +269,19 @@ def _is_plain(value: object) -> bool:
 
 
 def _layers(model: nn.Module) -> dict[str, str]:
-    """The layers of torch.nn in a model, as they print."""
+    """Returns the `repr` of each torch.nn layer in a model."""
     return {
         path: repr(module)
         for path, module in model.named_modules()
         if type(module).__module__.startswith("torch.nn.") and not any(module.children())
-        if not isinstance(module, nn.Identity)  # where the other has a Placeholder
+        if not isinstance(module, nn.Identity)  # the other model has a Placeholder there
     }
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Have Python not search for garbage, which goes through all that is alive again and again
-    while modules are made by the thousand, and finds nothing."""
+def gc_disabled() -> Iterator[None]:
+    """Disables Python's garbage collector, which would repeatedly scan thousands of new modules and
+    find nothing to free."""
     enabled = gc.isenabled()
     gc.disable()
     try:

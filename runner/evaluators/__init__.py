@@ -1,4 +1,4 @@
-"""Evaluators: train a model and measure it.
+"""Evaluators: train and score models.
 
-`evaluator.py` is the contract. Imports no engine and no strategy.
+`evaluator.py` is the contract. Must not import engines or strategies.
 """

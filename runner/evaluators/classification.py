@@ -1,4 +1,4 @@
-"""Classification: cross-entropy, accuracy."""
+"""Classification: cross-entropy loss and accuracy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +12,19 @@ from runner.errors import require
 from runner.evaluators.supervised import Supervised
 from runner.trial import Metrics
 
-MANY = 256  # rows from which the softmax is faster over the first dimension: 1,024 rows 3 times
+MANY = 256  # rows from which a softmax over the first dimension is faster; 3x for 1,024 rows
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Classification(Supervised):
-    """Models give logits (N, classes). Metrics: `accuracy`, and `loss` without label smoothing."""
+    """Models return logits (N, classes). Metrics: `accuracy`, and `loss` without label
+    smoothing."""
 
     shares: ClassVar[tuple[str, ...]] = (*Supervised.shares, "label_smoothing")
 
     label_smoothing: float
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None  # None: images as they are
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None  # None: no augmentation
 
     def __post_init__(self) -> None:
         super().__post_init__()

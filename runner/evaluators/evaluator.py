@@ -1,4 +1,4 @@
-"""Evaluator: trains and scores the models of a job. It does not place work."""
+"""The contract of evaluators, which train and score the models of a job on a given device."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,31 +18,31 @@ from runner.trial import Gain, Metrics
 @final
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a training run needs from outside. One seed and one `report` entry per model.
+    """The context of a training run, with one seed and one `report` entry per model.
 
-    `report([metrics, ...])` is called after each epoch with one mapping per model; an empty one
-    says nothing new of its model. It gives the places of the models that are to end early, whose
-    last metrics count, and raises `StopTraining` when all are; evaluators let that pass.
+    `report([metrics, ...])` is called after each epoch with one mapping per model; an empty mapping
+    means no news. It returns the indices of the models to stop early, whose last metrics count, and
+    raises `StopTraining` if all models are to stop; evaluators must not catch it.
     """
 
     device: torch.device
     seeds: Sequence[int]
     report: Callable[[Sequence[Metrics]], Collection[int]]
-    evaluators: Sequence["Evaluator"] = ()  # of each model, as its sample wants it; (): all alike
-    programs: Sequence[Programs] = ()  # what the models do, where they may be trained as one
-    tell: Callable[[Gain], None] = lambda gain: None  # is told what training them as one brought
-    prospects: Prospects = field(default_factory=Prospects)  # of that, from what others brought
+    evaluators: Sequence["Evaluator"] = ()  # one per model, configured by its sample; (): all equal
+    programs: Sequence[Programs] = ()  # of the models, for fusion; (): unknown
+    tell: Callable[[Gain], None] = lambda gain: None  # receives the gain of fusion
+    prospects: Prospects = field(default_factory=Prospects)  # expected gain, from earlier groups
 
 
 class StopTraining(Exception):
-    """Raised by `report` when all trials were stopped on purpose: their last metrics count."""
+    """Raised by `report` if all trials were stopped on purpose; their last metrics count."""
 
 
 class NotFinite(ArithmeticError):
-    """A loss that is NaN or infinite; the trial stops at the step.
+    """A loss is NaN or infinite; the trial stops at that step.
 
-    `models` are the places in the list of models of those it happened to, and `reasons` what
-    happened to each, where that is not the message. The others, if any, were trained to their end.
+    `models` are the indices of the affected models, and `reasons` their messages if they differ
+    from that of the error. Any other models were trained to the end.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class NotFinite(ArithmeticError):
 
 
 class Evaluator(ABC):
-    """Made from its config alone, before any data is loaded; one is made for each trial.
+    """Trains and scores models. Built from its config alone, before data is loaded, once per trial.
 
-    `fusible`: whether it can train several models as one. `shares`: the arguments that may differ
-    between models which are trained so.
+    `fusible` is whether it can train several models as one, and `shares` lists the arguments that
+    may differ between such models.
     """
 
     fusible: ClassVar[bool] = False
@@ -68,16 +68,17 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
-        """Train the models in place and report after each epoch; the last report is the result.
+        """Trains the models in place and reports after each epoch; the last report is the result.
 
-        Models arrive on the CPU, freshly built; they end on the run's device, with the weights the
-        last report is about. What a model gets does not depend on the others in the list. Raises
-        NotFinite, naming epoch and step, when no model is left whose losses are finite, or else
-        after the last epoch.
+        Models arrive on the CPU, freshly built; they end on the run's device, with the weights of
+        the last report. A model's result does not depend on the other models. Raises NotFinite,
+        naming epoch and step, as soon as no model with finite losses is left, or else after the
+        last epoch.
         """
 
     @abstractmethod
     def score(
         self, models: Sequence[nn.Module], split: Split, device: torch.device
     ) -> Sequence[Metrics]:
-        """Metrics of trained models on a split, one mapping per model, names without a prefix."""
+        """Returns the metrics of trained models on a split, one mapping per model, without
+        prefixes."""

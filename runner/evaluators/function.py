@@ -1,4 +1,4 @@
-"""Function: your own training code, from `fn(model, report)`."""
+"""The evaluator `function`: custom training code, `fn(model, report)`."""
 
 import inspect
 import math
@@ -20,17 +20,17 @@ from runner.trial import Metrics
 class Function(Evaluator):
     """Calls a function for each model in turn.
 
-    `fn(model, report)` trains a model in place. It may call `report` with a number or a mapping of
-    names to numbers as often as it likes; what it returns counts as a report when it made none.
-    Arguments named `data`, `device` and `seed` are given to it where it has them.
+    `fn(model, report)` trains a model in place. It may call `report` any number of times, with a
+    number or a mapping of names to numbers; if it never does, its return value is the report. It
+    also receives `data`, `device` and `seed` if it has such parameters.
     """
 
     def __init__(
         self, fn: Callable[..., Any], metric: str, test_fn: Callable[..., Any] | None
     ) -> None:
-        """`metric` is the name of a bare number. `test_fn(model)` gives the test metrics of a
-        trained model, and may have arguments `data` (the test split) and `device`; None: it has
-        none."""
+        """`metric` names a report that is a bare number. `test_fn(model)` returns the test metrics
+        of a trained model, and may have parameters `data` (the test split) and `device`; None: no
+        test metrics."""
         self._fn = fn
         self._metric = metric
         self._test_fn = test_fn
@@ -61,7 +61,7 @@ class Function(Evaluator):
 
 @final
 class Reporter:
-    """What a function reports with. `calls` counts how often it did."""
+    """The `report` argument of a function. `calls` counts its reports."""
 
     def __init__(self, metric: str, place: int, models: int, run: TrainingRun) -> None:
         self.calls = 0
@@ -71,7 +71,7 @@ class Reporter:
         self._run = run
 
     def __call__(self, value: float | Mapping[str, float]) -> None:
-        """Report a number or a mapping. Raises StopTraining when the trial is to end early."""
+        """Reports a number or a mapping. Raises StopTraining if the trial is to stop early."""
         self.calls += 1
         metrics = _named(value, self._metric)
         number = metrics.get(self._metric, 0.0)
@@ -82,7 +82,7 @@ class Reporter:
 
 
 def _named(value: object, name: str) -> Metrics:
-    """A report as metrics; a bare number gets a name."""
+    """Returns a report as metrics; a bare number gets a name."""
     if isinstance(value, Mapping):
         return {str(key): _number(item, f"{key!r}: ") for key, item in value.items()}
     return {name: _number(value, "")}
@@ -100,7 +100,7 @@ def _number(value: object, where: str) -> float:
 
 
 def _wanted(fn: Callable[..., Any], **offered: Any) -> dict[str, Any]:
-    """Those of the offered arguments that a function has, and that were not set before."""
+    """Returns the offered arguments that a function accepts and that are not preset."""
     parameters = inspect.signature(fn).parameters
     every = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     preset = getattr(fn, "keywords", {})

@@ -1,4 +1,4 @@
-"""Fusion: the models of a group as one, as long as that is faster than one after another."""
+"""Fusion: trains the models of a group as one, as long as that is faster than in turn."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ from runner.fusion.program import Programs
 from runner.fusion.random_streams import Streams
 from runner.trial import Gain, Metrics
 
-# Relative distances by which what a plan gives may differ: of outputs, and of gradients.
+# Largest relative error of a fused plan: of outputs, and of gradients.
 NEAR, NEAR_IN_HALF = (0.001, 0.01), (0.05, 0.1)
-MOST = 2**30  # bytes of features that are kept
+MOST = 2**30  # bytes of features that may be cached
 
 
 @final
 class Fusion:
-    """Trains members as one model. Their parameters become parts of packed ones."""
+    """Trains members as one model. Their parameters become views of packed ones."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class Fusion:
         streams: Streams,
         alone: Sequence[float] = (),
     ) -> None:
-        """`streams`: the members' random numbers. `alone`: seconds of steps that they took one
-        after another. Raises NotFused."""
+        """`streams` are the members' random numbers, and `alone` the seconds of earlier steps taken
+        one member after another. Raises NotFused."""
         self.members = members
-        self._pieces = members[0].pieces
+        self._recipe = members[0].recipe
         self._streams = streams
-        self._alike = all(member.pieces.has_loss_of(self._pieces) for member in members)
+        self._alike = all(member.recipe.has_loss_of(self._recipe) for member in members)
         self._parameters = Parameters()
         try:
             self._train = self._fused([p.train for p in programs], training=True)
@@ -66,7 +66,7 @@ class Fusion:
 
     @property
     def gain(self) -> Gain:
-        """What it brings, as far as that is known."""
+        """The gain of fusion, as far as it is known."""
         speedup = self.race.speedup if self.race.over else 1.0
         why = "" if self.race.over else TOO_SHORT
         if self.race.over and not self.race.together:
@@ -77,10 +77,10 @@ class Fusion:
         for member in self.members:
             member.model.train(training)
 
-    def differs(self, batch: Batch) -> str:
-        """Hold what the models give together, and the gradients of a step, against what each gives
-        alone; what is wrong, if anything is."""
-        limits = NEAR if self._pieces.precision == "fp32" else NEAR_IN_HALF
+    def mismatch(self, batch: Batch) -> str:
+        """Compares fused outputs and gradients with those of each model alone. Returns the problem,
+        or an empty string."""
+        limits = NEAR if self._recipe.precision == "fp32" else NEAR_IN_HALF
         for look, near in zip((self._outputs, self._gradients), limits, strict=True):
             ours, theirs = ([*look(batch, together=way)] for way in (True, False))
             if any(_distance(*pair) > near for pair in zip(ours, theirs, strict=True)):
@@ -89,15 +89,15 @@ class Fusion:
 
     @torch.no_grad()
     def _outputs(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
-        """What the models give in eval mode."""
-        with self._sparing():
+        """Yields the outputs of the models in eval mode."""
+        with self._restored_state():
             self._set(training=False)
-            yield from self._answers(batch[0].clone(), together=together)
+            yield from self._outputs_of(batch[0].clone(), together=together)
 
     def _gradients(self, batch: Batch, *, together: bool) -> Iterator[Tensor]:
-        """The loss of each model, and its gradients as one vector."""
+        """Yields the loss of each model, and its gradients as one vector."""
         self._update.zero_grad()
-        with self._sparing():
+        with self._restored_state():
             self._set(training=True)
             if together:
                 every = self._losses((batch[0].clone(), batch[1]))
@@ -114,9 +114,8 @@ class Fusion:
             yield torch.cat(grads)
 
     @contextmanager
-    def _sparing(self) -> Iterator[None]:
-        """Afterwards all that the models remember beside their parameters, and their random
-        numbers, are as they were before."""
+    def _restored_state(self) -> Iterator[None]:
+        """Restores the models' buffers and attributes and all random generators on exit."""
         before = Snapshot(member.model for member in self.members)
         try:
             with self._streams.sparing():
@@ -125,26 +124,27 @@ class Fusion:
             before.restore()
 
     def step(self, batch: Batch, at: int, total: int) -> None:
-        """Train all members on a batch; those whose loss is not finite drop out."""
+        """Trains all members on a batch; members with a non-finite loss drop out."""
         with self.race.step() as together:
             self._update.zero_grad()
             if together:
                 self._together(batch)
             else:
                 self._one_by_one(batch)
-            norms = [member.pieces.clip_norm for member in self.members]
+            norms = [member.recipe.clip_norm for member in self.members]
             if any(norm is not None for norm in norms):
                 self._update.clip(norms)
-            scales = [member.pieces.schedule(at, total) for member in self.members]
-            lrs = [member.pieces.lr for member in self.members]
+            scales = [member.recipe.schedule(at, total) for member in self.members]
+            lrs = [member.recipe.lr for member in self.members]
             if len({*scales}) > 1:
                 lrs = [lr * scale for lr, scale in zip(lrs, scales, strict=True)]
                 scales = [1.0]
             self._update.step(lrs, [member.alive for member in self.members], scales[0])
 
     def features(self, data: SearchData) -> SearchData | None:
-        """The data as a frozen part that all models begin with sees them; None where there is no
-        such part, or it does not pay to keep them. From now on, `step` and `metrics` take these."""
+        """Returns the data as features of the frozen part that all models start with; None without
+        such a part, or if caching does not pay. Afterwards, `step` and `metrics` expect
+        features."""
         pairs = (data.train, self._train), (data.validation, self._eval)
         found = [self._features(split, fused) for split, fused in pairs if split.fixed]
         kept = [split for split in found if split is not None]
@@ -158,86 +158,88 @@ class Fusion:
         if fused.prefix is None:
             return None
         kept, targets = [], []
-        for batch in self._pieces.scoring_batches(split, self.members[0].device):
-            features = self._pieces.outputs(fused.prefix, batch[0])
+        for batch in self._recipe.scoring_batches(split, self.members[0].device):
+            features = self._recipe.outputs(fused.prefix, batch[0])
             if features.nbytes / len(batch[0]) * len(split) > MOST:
                 return None
             kept.append(features)
             targets.append(batch[1])
         return TensorSplit(torch.cat(kept), torch.cat(targets))
 
-    def _forward(self, fused: Fused) -> FusedForward:
-        """What all models give for a batch, or for its features."""
+    def _forward(self, fused: Fused) -> Forward:
+        """Returns the function from a batch, or its features, to the outputs of all models."""
         if self._on_features:
             assert fused.rest is not None
             return fused.rest
         return fused.forward
 
     def _together(self, batch: Batch) -> None:
-        """The gradients of all members at once."""
+        """Computes the gradients of all members at once."""
         losses, examples = self._losses(batch), len(batch[1])
         on_cpu = losses.device.type == "cpu"
         values: Sequence[Any] = losses.tolist() if on_cpu else losses.detach().unbind()
         for member, value in zip(self.members, values, strict=True):
             if member.alive:
-                with member.losing():
-                    (member.losses.see if on_cpu else member.losses.add)(value, examples)
+                with member.dropping_out():
+                    (member.losses.add_value if on_cpu else member.losses.add)(value, examples)
         losses.sum().backward()  # type: ignore[no-untyped-call]
 
     def _losses(self, batch: Batch) -> Tensor:
-        """The loss of each member, (K,), computed at once."""
+        """Returns the loss of each member, (K,), computed at once."""
         inputs, targets = batch
-        outputs = self._pieces.outputs(self._forward(self._train), inputs)
+        outputs = self._recipe.outputs(self._forward(self._train), inputs)
         if self._alike:
             repeated = targets.repeat(len(self.members), *[1] * (targets.ndim - 1))
-            return self._pieces.losses(outputs, repeated).view(len(self.members), -1).mean(1)
+            return self._recipe.losses(outputs, repeated).view(len(self.members), -1).mean(1)
         pairs = zip(self.members, self._chunks(outputs), strict=True)
-        return torch.stack([m.pieces.losses(part, targets).mean() for m, part in pairs])
+        return torch.stack([m.recipe.losses(part, targets).mean() for m, part in pairs])
 
     def _one_by_one(self, batch: Batch) -> None:
-        """The gradients of one member after another."""
+        """Computes the gradients of one member after another."""
         for place, member in enumerate(self.members):
             if member.alive:
-                with member.losing():
+                with member.dropping_out():
                     loss = self._loss(place, batch)
                     member.losses.add(loss, len(batch[1]))
                     loss.backward()  # type: ignore[no-untyped-call]
 
     def _loss(self, place: int, batch: Batch) -> Tensor:
-        """The loss of one of the members."""
+        """Returns the loss of one member."""
         member = self.members[place]
         with self._streams.of(place):
-            return member.pieces.batch_loss(member.forward, (batch[0].clone(), batch[1]))
+            return member.recipe.batch_loss(member.forward, (batch[0].clone(), batch[1]))
 
     def _alone(self, place: int, inputs: Tensor) -> Tensor:
-        """What one of the models gives."""
+        """Returns the outputs of one model."""
         member = self.members[place]
         with self._streams.of(place):
-            return member.pieces.outputs(member.forward, inputs.clone())  # it may change it
+            return member.recipe.outputs(member.forward, inputs.clone())  # it may modify them
 
     def _chunks(self, outputs: Tensor) -> Sequence[Tensor]:
         return outputs.chunk(len(self.members))
 
     def metrics(self, split: Split, epoch: int) -> dict[Member, Metrics]:
-        """What an epoch brought to each member that is trained."""
+        """Returns the metrics of an epoch for each member still in training."""
         self._set(training=False)
-        pieces, device = [member.pieces for member in self.members], self.members[0].device
-        answers = partial(self._answers, together=self.race.together)
+        recipes, device = [member.recipe for member in self.members], self.members[0].device
+        outputs = partial(self._outputs_of, together=self.race.together)
         found = {}
-        for member, score in zip(self.members, scores(pieces, answers, split, device), strict=True):
+        for member, score in zip(
+            self.members, scores(recipes, outputs, split, device), strict=True
+        ):
             if member.alive:
-                with member.losing():
+                with member.dropping_out():
                     found[member] = member.report(score, epoch)
         return found
 
-    def _answers(self, inputs: Tensor, *, together: bool) -> Sequence[Tensor]:
+    def _outputs_of(self, inputs: Tensor, *, together: bool) -> Sequence[Tensor]:
         """Returns the outputs of each model in eval mode."""
         if together:
-            return self._chunks(self._pieces.outputs(self._forward(self._eval), inputs))
+            return self._chunks(self._recipe.outputs(self._forward(self._eval), inputs))
         return [self._alone(i, inputs) for i in range(len(self.members))]
 
     def release(self) -> None:
-        """Give each model memory of its own again."""
+        """Gives each model its own memory again."""
         self._update.release()
         for packed in self._packed:
             unpack(packed)
@@ -246,11 +248,11 @@ class Fusion:
 
 
 def _distance(ours: Tensor, theirs: Tensor) -> float:
-    """The length of the difference of tensors over that of one of them: gradients may be quite
-    another where an activation is as good as zero, but not in many places."""
+    """Returns the relative error in the Euclidean norm. Single gradients may differ a lot where an
+    activation is almost zero, but not in many places."""
     if ours.shape != theirs.shape:
         return math.inf
     if not theirs.isfinite().all():
-        return 0.0  # of no use in any case
+        return 0.0  # useless in any case
     distance = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-6))
     return distance if math.isfinite(distance) else math.inf

@@ -1,4 +1,4 @@
-"""Group: models that are trained side by side, each on the same batches."""
+"""A group: models trained side by side on the same batches."""
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +14,7 @@ from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.fused_group import Fusion
 from runner.evaluators.member import Member
 from runner.evaluators.race import TOO_SHORT, Prospects, now
-from runner.evaluators.seeds import OtherNumbers, seed_model, torch_seed
+from runner.evaluators.seeds import ForeignGenerators, seed_model, torch_seed
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import NotFused
 from runner.fusion.program import Programs
@@ -22,13 +22,13 @@ from runner.fusion.random_streams import Streams
 from runner.trial import Gain, Metrics
 
 log = logging.getLogger(__name__)
-PROBES = 2  # steps that are taken one model after another first; the last one is timed
-DEAD = 0.25  # the share of members no longer trained from which they are left out
+PROBES = 2  # initial steps taken one model after another; the last is timed
+INACTIVE = 0.25  # fraction of inactive members at which the group is fused again without them
 
 
 @final
 class Group:
-    """Members that are trained one after another on each batch, or as one where that is faster."""
+    """Members trained one after another on each batch, or fused if that is faster."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class Group:
         programs: Sequence[Programs] = (),
         prospects: Prospects | None = None,
     ) -> None:
-        """`programs`: what the models do, for them to be trained as one; (): they are not.
-        `prospects`: of being faster so; None: not known."""
+        """`programs` are the models' programs for fusion; (): do not fuse. `prospects` are the
+        expected gains of fusion; None: unknown."""
         self.members = members
         self._prospects = prospects or Prospects()
         self.gain = Gain(
@@ -45,55 +45,55 @@ class Group:
         )
         self._programs = dict(zip(members, programs, strict=bool(programs)))
         self._streams = Streams([0] * len(members), members[0].device)
-        self._others = OtherNumbers([member.seed for member in members])
+        self._foreign = ForeignGenerators([member.seed for member in members])
         self._fusion: Fusion | None = None
-        self._decided = not programs or len(members) == 1  # whether to be one was decided on
+        self._decided = not programs or len(members) == 1  # whether fusion was decided on
         self._alone: list[float] = []  # seconds of the steps before that
-        self._features: list[SearchData | None] = []  # looked for once for each fusion
+        self._features: list[SearchData | None] = []  # of the current fusion, once computed
         self._kept: list[Snapshot] = []  # of members that were stopped
 
     @property
     def alive(self) -> list[Member]:
-        """The members that are still trained."""
+        """The members still in training."""
         return [member for member in self.members if member.alive]
 
     @property
     def lost(self) -> dict[int, NotFinite]:
-        """Why members dropped out, by their places."""
+        """The errors of members that dropped out, by index."""
         return {i: m.lost for i, m in enumerate(self.members) if m.lost is not None}
 
     def begin(self, epoch: int) -> None:
-        """Get ready for an epoch."""
-        if self._fusion is not None and self._dead(self._fusion) >= DEAD:
+        """Prepares for an epoch."""
+        if self._fusion is not None and self._inactive(self._fusion) >= INACTIVE:
             self._fuse(self.alive)
         seed_model(self.members[0].seed, epoch)
-        self._others.begin(epoch)
+        self._foreign.begin(epoch)
         for i, member in enumerate(self.members):
             self._streams.seed(i, torch_seed(member.seed, epoch))
             member.begin(epoch)
 
     @property
     def is_one(self) -> bool:
-        """Whether it is known that the members are faster as one."""
+        """True once the members are known to be faster fused."""
         race = None if self._fusion is None else self._fusion.race
         return race is not None and race.over and race.together
 
     def features(self, data: SearchData) -> SearchData | None:
-        """The data as a frozen part sees them that all models of a group which is one begin with,
-        for examples that never change; None where there is no such part."""
+        """Returns the data as features of the frozen part that all models of a fused group start
+        with; None without such a part. The examples must be the same in every epoch."""
         assert self._fusion is not None
         if not self._features:
             self._features.append(self._fusion.features(data))
         return self._features[0]
 
     def step(self, batch: Batch, at: int, total: int) -> None:
-        """Train all members on a batch; those whose loss is not finite drop out."""
+        """Trains all members on a batch; members with a non-finite loss drop out."""
         if not self._decided and len(self._alone) == PROBES:
             self._decide(batch, total - at)
         if self._fusion is not None:
             self._fusion.step(batch, at, total)
         elif len(self.members) == 1:
-            with self.members[0].losing():
+            with self.members[0].dropping_out():
                 self.members[0].step(batch, at, total)
         elif self._decided:
             self._one_by_one(batch, at, total)
@@ -105,51 +105,51 @@ class Group:
     def _one_by_one(self, batch: Batch, at: int, total: int) -> None:
         for i, member in enumerate(self.members):
             if member.alive:
-                with member.losing(), self._turn(i):
-                    member.step((batch[0].clone(), batch[1]), at, total)  # it may change it
+                with member.dropping_out(), self._random_state_of(i):
+                    member.step((batch[0].clone(), batch[1]), at, total)  # it may modify it
 
     @contextmanager
-    def _turn(self, place: int) -> Iterator[None]:
-        """Global random numbers are those of a member; one that is alone has them in any case."""
+    def _random_state_of(self, place: int) -> Iterator[None]:
+        """Runs the block under a member's global random state; a single member needs no switch."""
         if len(self.members) == 1:
             yield
             return
-        with self._streams.of(place), self._others.of(place):
+        with self._streams.of(place), self._foreign.of(place):
             yield
 
     def _decide(self, batch: Batch, left: int) -> None:
-        """Plan to train the members as one if that is worth it for the steps that are left."""
+        """Fuses the members if that pays for the remaining steps."""
         self._decided = True
         programs = self._programs.values()
         operations = sum(len(p.train.steps) + len(p.eval.steps) for p in programs)
-        obstacle = self.members[0].pieces.not_fused
-        if self._others.used:
+        obstacle = self.members[0].recipe.not_fused
+        if self._foreign.used:
             obstacle = "a model draws random numbers of Python or numpy"
         if why := obstacle or self._prospects.refusal(operations, left * self._alone[-1]):
             self._give_up(why)
             return
         start = now(self.members[0].device)
-        self._fuse(self.members, batch)  # those that are lost, too: it is as if they were lost now
+        self._fuse(self.members, batch)  # includes lost members, as if they were lost now
         self._prospects.planned(operations, now(self.members[0].device) - start)
         if self._fusion is None:
             self._prospects.raced(0.0)
-        for member in self.members:  # planning looks at them in eval mode, too
+        for member in self.members:  # planning also runs them in eval mode
             member.model.train()
 
     def metrics(self, split: Split, epoch: int) -> list[Metrics]:
-        """What an epoch brought to each member; nothing for those that are no longer trained."""
+        """Returns the metrics of an epoch per member, empty for those no longer in training."""
         found: dict[Member, Metrics] = {}
         if self._fusion is not None:
             found = self._fusion.metrics(split, epoch)
         else:
             for i, member in enumerate(self.members):
                 if member.alive:
-                    with member.losing(), self._turn(i):
+                    with member.dropping_out(), self._random_state_of(i):
                         found[member] = member.metrics(split, epoch)
         return [found.get(member, {}) for member in self.members]
 
     def stop(self, places: Collection[int]) -> None:
-        """End members early; they keep the weights that they have."""
+        """Stops members early; they keep their weights."""
         for place in places:
             member = self.members[place]
             if member.alive:
@@ -157,16 +157,15 @@ class Group:
                 self._kept.append(Snapshot([member.model]))
 
     def end(self) -> Gain:
-        """Leave each model on its own, and say what fusion brought."""
-        self._let_go()
+        """Unpacks the models and returns the gain of fusion."""
+        self._release()
         for before in self._kept:
             before.restore()
         return self.gain
 
     def _fuse(self, members: Sequence[Member], batch: Batch | None = None) -> None:
-        """Train members as one from now on, if that can be; it is checked on a batch, where
-        one is given."""
-        self._let_go()
+        """Fuses members if possible. If a batch is given, validates the result on it."""
+        self._release()
         if len(self.alive) < 2:
             return
         try:
@@ -174,23 +173,23 @@ class Group:
             streams = self._streams.part([self.members.index(member) for member in members])
             self._fusion = Fusion(members, programs, streams, self._alone)
             self._alone = []  # of more members than there will be next time
-            if batch is not None and (problem := self._fusion.differs(batch)):
+            if batch is not None and (problem := self._fusion.mismatch(batch)):
                 raise NotFused(problem)
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except NotFused as reason:
             self._give_up(str(reason))
-        except Exception as error:  # a fault of ours; the models can be trained nevertheless
+        except Exception as error:  # a bug in fusion; the models can still be trained
             log.warning("A group could not be fused: %s", one_line(error), exc_info=True)
             self._give_up(one_line(error))
 
     def _give_up(self, why: str) -> None:
-        self._let_go()
+        self._release()
         self.gain = Gain(len(self.members), why=why)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._fusion is not None:
-            if not self.gain.launches or self.gain.why:  # else the first fusion speaks for all
+            if not self.gain.launches or self.gain.why:  # else keep the gain of the first fusion
                 self.gain = replace(self._fusion.gain, models=len(self.members))
             if self._fusion.race.over:
                 self._prospects.raced(self._fusion.race.speedup)
@@ -199,6 +198,6 @@ class Group:
             self._features.clear()
 
     @staticmethod
-    def _dead(fusion: Fusion) -> float:
-        """The share of members that are no longer trained."""
+    def _inactive(fusion: Fusion) -> float:
+        """Returns the fraction of members no longer in training."""
         return sum(not member.alive for member in fusion.members) / len(fusion.members)

@@ -1,4 +1,4 @@
-"""Race: which of two ways to take a step is faster, and whether it pays to find out."""
+"""Decides by measurement whether a fused step is faster, and whether measuring pays."""
 
 import time
 from collections import deque
@@ -10,15 +10,16 @@ from typing import final
 import torch
 
 TOO_SHORT = "training ended before it was known what is faster"
-ROUNDS = 3  # so many steps of either kind are timed before the faster one is kept
-PACE = 1e-3  # seconds that planning takes for an operation, as long as none was planned
-RISK = 0.5  # the share of a training that the first plan of all may take
-RECENT = 3  # races that say what the next one will bring
-AGAIN = 8  # groups of which one is planned even so, since later ones may be of another kind
+ROUNDS = 3  # steps of each kind that are timed before the faster one is chosen
+PACE = 1e-3  # seconds of planning per operation, until measured
+RISK = 0.5  # largest fraction of a training that the first plan may take
+RECENT = 3  # races that predict the next one
+AGAIN = 8  # one in this many refused groups is planned anyway, as groups may change
 
 
 def now(device: torch.device) -> float:
-    """Seconds of work: of this process on a CPU; on an accelerator, once all of it is done."""
+    """Returns seconds of work: CPU time of this process, or wall time after synchronizing a
+    device."""
     if device.type == "cpu":
         return time.process_time()
     torch.accelerator.synchronize(device)
@@ -27,13 +28,13 @@ def now(device: torch.device) -> float:
 
 @final
 class Race:
-    """Which of two ways to take a step is faster; both do the same."""
+    """Times two equivalent ways to take a step and chooses the faster one."""
 
     def __init__(self, device: torch.device, alone: Sequence[float] = ()) -> None:
-        """`alone`: seconds of steps that were taken one model after another before."""
+        """`alone` are the seconds of earlier steps, taken one model after another."""
         self._device = device
         self._seconds: dict[bool, list[float]] = {True: [], False: [*alone]}
-        self.together = True  # the way of the next step
+        self.together = True  # how to take the next step
 
     @property
     def over(self) -> bool:
@@ -42,13 +43,13 @@ class Race:
 
     @property
     def speedup(self) -> float:
-        """How many times as fast as one after another the models are together."""
+        """The speedup of a fused step over one model after another."""
         alone, together = (median(self._seconds[way][1:]) for way in (False, True))
         return alone / together
 
     @contextmanager
     def step(self) -> Iterator[bool]:
-        """Take a step, together or not; it is timed while the race is on."""
+        """Yields whether to take the step fused, and times it while the race is on."""
         if self.over:
             yield self.together
             return
@@ -58,7 +59,7 @@ class Race:
         self.together = self.speedup > 1 if self.over else self._next()
 
     def _next(self) -> bool:
-        """The way that fewer steps were taken, if any."""
+        """Returns the way that was taken less often."""
         alone, together = len(self._seconds[False]), len(self._seconds[True])
         return not self.together if alone == together else together < alone
 
@@ -68,8 +69,8 @@ class Race:
 
 @final
 class Prospects:
-    """What planning to train a group as one costs, and what it will bring, from the groups before:
-    so that groups which gain nothing cost no plans either."""
+    """Predicts cost and benefit of fusing a group from earlier groups, so that groups that gain
+    nothing are not planned either."""
 
     def __init__(self) -> None:
         self._pace = PACE
@@ -77,8 +78,8 @@ class Prospects:
         self._refused = 0  # in a row
 
     def refusal(self, operations: int, seconds: float) -> str:
-        """Why a plan of so many operations is not worth making for a training that will take so
-        long otherwise; empty where it is."""
+        """Returns why planning so many operations does not pay for a training that would take
+        `seconds` unfused; empty if it does."""
         cost = self._pace * operations
         if self._saved(seconds) > cost:
             return ""
@@ -90,15 +91,16 @@ class Prospects:
         return "planning would take longer than it saves"
 
     def _saved(self, seconds: float) -> float:
-        """What training as one saves of so many seconds; the first time, all that may be risked."""
+        """Returns the expected savings on `seconds` of training; at first, all that may be
+        risked."""
         if not self._speedups:
             return RISK * seconds
         return seconds * (1 - 1 / max(1.0, median(self._speedups)))
 
     def planned(self, operations: int, seconds: float) -> None:
-        """A plan of so many operations took so long."""
+        """Records how long it took to plan so many operations."""
         self._pace = seconds / operations
 
     def raced(self, speedup: float) -> None:
-        """A group was found to be so many times as fast as one; 0 where it could not be."""
+        """Records the speedup of a group; 0 if it could not be fused."""
         self._speedups.append(speedup)

@@ -1,4 +1,4 @@
-"""The recipe of supervised training, said of one model: loss, metrics, optimizer, precision."""
+"""The recipe of supervised training for one model: loss, metrics, optimizer, precision."""
 
 import inspect
 import math
@@ -18,32 +18,32 @@ from runner.evaluators.evaluator import Evaluator
 from runner.nn.equality import same_value
 from runner.trial import Metrics
 
-Forward = Callable[[Tensor], Tensor]  # a model, or what torch.compile made of it
+Forward = Callable[[Tensor], Tensor]  # a model, or its compiled form
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-# Their fused step is 2.5 to 3.9 times as fast as the default one (one CPU thread, 20 to 60 small
-# tensors). SGD's breaks on parameters whose first gradient comes later than that of others.
+# Their fused step is 2.5 to 3.9 times as fast as the default (one CPU thread, 20 to 60 small
+# tensors). SGD's fails on parameters that receive their first gradient later than others.
 FUSED = (torch.optim.Adam, torch.optim.AdamW)
-RIVALS = {"fused", "foreach", "differentiable"}  # arguments that say what kind of step is wanted
+RIVALS = {"fused", "foreach", "differentiable"}  # arguments that select a kind of step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Evaluator):
-    """How one model is trained and scored on (input, target) pairs; the loop is `Supervised`'s."""
+    """How one model is trained and scored on (input, target) pairs; `Supervised` adds the loop."""
 
     fusible: ClassVar[bool] = True
     shares: ClassVar[tuple[str, ...]] = ("lr", "optimizer", "schedule", "clip_norm")
 
     epochs: int
     batch_size: int
-    lr: float  # the highest; the schedule multiplies it
+    lr: float  # the peak, multiplied by the schedule
     optimizer: Callable[..., Optimizer]  # called with the parameters and `lr`
     schedule: Callable[[int, int], float]  # (step, total steps) -> multiplier
-    clip_norm: float | None  # the gradient's largest norm; None: any
+    clip_norm: float | None  # largest norm of the gradient; None: unlimited
     precision: Literal["fp32", "bf16", "fp16"]
     compile: bool  # with torch.compile
     channels_last: bool | Literal["auto"]  # memory format of images and convolutions
-    seed: int  # of the order of the examples and of augmentation
+    seed: int  # of the order of examples and of augmentation
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -57,19 +57,20 @@ class Recipe(Evaluator):
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss of each example, (N,)."""
+        """Returns the training loss of each example, (N,)."""
 
     @abstractmethod
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What the metrics need to know of each example, (N, D)."""
+        """Returns the statistics of each example that `metrics` needs, (N, D)."""
 
     @abstractmethod
     def metrics(self, judged: Tensor) -> Metrics:
-        """The metrics of a split, among them `loss`, from what `judge` said of all of it."""
+        """Returns the metrics of a split, including `loss`, from the statistics of all its
+        examples."""
 
     def has_loss_of(self, other: "Recipe") -> bool:
-        """Whether the loss of this very evaluator is that of another one: they are of one class,
-        and what it adds to this one is the same."""
+        """Returns whether two evaluators have the same loss: they have one class, and equal values
+        of all fields that it adds to this one."""
         shared = {field.name for field in fields(Recipe)}
         names = [field.name for field in fields(self) if field.name not in shared]
         pairs = [(getattr(self, name), getattr(other, name, None)) for name in names]
@@ -77,7 +78,7 @@ class Recipe(Evaluator):
 
     @property
     def not_fused(self) -> str:
-        """Why models cannot be trained as one; empty where they can."""
+        """Why models cannot be fused; empty if they can."""
         if self.compile:
             return "evaluator.compile compiles each model by itself"
         if self.precision == "fp16":
@@ -85,21 +86,21 @@ class Recipe(Evaluator):
         return ""
 
     def augmented(self, inputs: Tensor, rng: torch.Generator) -> Tensor:
-        """Training inputs with random changes; `rng` is a CPU generator."""
+        """Returns randomly augmented training inputs; `rng` is a CPU generator."""
         return inputs
 
-    def still(self, split: Split, device: torch.device) -> bool:
-        """Whether training examples are the same in every epoch."""
+    def is_static(self, split: Split, device: torch.device) -> bool:
+        """Returns whether training examples are the same in every epoch."""
         if not split.fixed:
             return False
         inputs, _ = next(iter(split.batches(1, device)))
         return self.augmented(inputs, torch.Generator()) is inputs
 
     def wants_channels_last(self, model: nn.Module, device: torch.device) -> bool:
-        """Whether convolutions compute with the channels last.
+        """Returns whether convolutions should use the channels-last memory format.
 
-        On one CPU thread nets with 16 channels then train 0.9 to 1.2 times as fast on images of
-        8 x 8, with 64 channels 1.1 to 1.5 times; on images of 32 x 32, 1.1 to 1.9 times.
+        On one CPU thread, nets of 16 channels then train 0.9 to 1.2 times as fast on images of 8 x
+        8, and nets of 64 channels 1.1 to 1.5 times; on images of 32 x 32, 1.1 to 1.9 times.
         """
         if self.channels_last != "auto":
             return self.channels_last
@@ -107,11 +108,11 @@ class Recipe(Evaluator):
         return pays and any(isinstance(module, nn.Conv2d) for module in model.modules())
 
     def lr_at(self, step: int, total: int) -> float:
-        """The learning rate of a step."""
+        """Returns the learning rate of a step."""
         return self.lr * self.schedule(step, total)
 
     def make_optimizer(self, model: nn.Module, device: torch.device) -> Optimizer:
-        """The optimizer of all parameters that are not frozen, with a fused step if it pays."""
+        """Returns an optimizer of all trainable parameters, with a fused step if that is faster."""
         parameters = [p for p in model.parameters() if p.requires_grad]
         make = self.optimizer
         fusable = isinstance(make, partial) and make.func in FUSED and not RIVALS & {*make.keywords}
@@ -120,7 +121,7 @@ class Recipe(Evaluator):
         return make(parameters, lr=self.lr)
 
     def outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
-        """What a model answers, computed in the precision that was asked for, as floats."""
+        """Returns a model's outputs as float32, computed in the configured precision."""
         if self.precision == "fp32":
             return forward(inputs)
         with torch.autocast(inputs.device.type, HALF[self.precision]):
@@ -132,7 +133,7 @@ class Recipe(Evaluator):
         return self.losses(self.outputs(forward, inputs), targets).mean()
 
     def scoring_batches(self, split: Split, device: torch.device) -> Iterator[Batch]:
-        """Returns the batches of a split in stored order, larger than those of training: no
+        """Returns the batches of a split in stored order, larger than in training since no
         activations are kept."""
         return split.batches(4 * self.batch_size, device)
 
@@ -153,7 +154,7 @@ def scores(
     split: Split,
     device: torch.device,
 ) -> list[Metrics]:
-    """Returns the metrics of several models on a split. `outputs` computes their outputs for a
+    """Returns the metrics of several models on a split. `outputs` computes their outputs on a
     batch, one tensor per model; the batches are those of the first recipe."""
     judged: list[list[Tensor]] = [[] for _ in recipes]
     for inputs, targets in recipes[0].scoring_batches(split, device):
@@ -166,7 +167,7 @@ def scores(
 
 
 def _check_optimizer(kind: Any) -> None:
-    """Raises ConfigError for a class of optimizers that step only with a closure."""
+    """Raises ConfigError for an optimizer class whose step requires a closure."""
     step = getattr(kind, "step", None)
     closure = inspect.signature(step).parameters.get("closure") if step is not None else None
     if closure is not None and closure.default is closure.empty:

@@ -1,4 +1,4 @@
-"""Regression: squared or Huber loss, mean errors, and the share of variance explained."""
+"""Regression: squared or Huber loss, mean errors, and explained variance."""
 
 from dataclasses import dataclass
 from typing import Literal, final
@@ -14,12 +14,12 @@ from runner.trial import Metrics
 @final
 @dataclass(frozen=True, kw_only=True)
 class Regression(Supervised):
-    """Models give (N, outputs), or (N,) for one output. Metrics: `loss`, `mse`, `mae`, `r2`.
+    """Models return (N, outputs), or (N,) for one output. Metrics: `loss`, `mse`, `mae`, `r2`.
 
-    `r2` is the mean of that of all outputs; a constant target counts as 0.
+    `r2` is averaged over all outputs; a constant target counts as 0.
     """
 
-    loss: Literal["mse", "huber"]  # huber: linear beyond an error of 1
+    loss: Literal["mse", "huber"]  # huber: linear for errors above 1
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         outputs, targets = _columns(outputs), _columns(targets)
@@ -47,5 +47,5 @@ class Regression(Supervised):
 
 
 def _columns(values: Tensor) -> Tensor:
-    """(N,) or (N, outputs) as (N, outputs)."""
+    """Returns (N,) or (N, outputs) as (N, outputs)."""
     return values.view(len(values), -1)

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate: pure functions (step, total steps) -> multiplier."""
+"""Learning rate schedules: pure functions (step, total steps) -> multiplier."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,17 +8,17 @@ from runner.errors import require
 
 
 class Schedule(ABC):
-    """A warm-up that rises in a line to 1, then a curve that a subclass gives."""
+    """A linear warm-up to 1, followed by the curve of a subclass."""
 
     def __init__(self, warmup: float) -> None:
-        """`warmup` is the share of all steps that the learning rate takes to rise."""
+        """`warmup` is the fraction of all steps used for the warm-up."""
         rule = "a fraction of the steps, at least 0 and below 1"
         require(0 <= warmup < 1, "evaluator.schedule.warmup", warmup, rule)
         self._warmup = warmup
 
     @final
     def __call__(self, step: int, total: int) -> float:
-        """The multiplier of the learning rate at `step` of `total`, counted from 0."""
+        """Returns the multiplier of the learning rate at `step` of `total`, counted from 0."""
         rising = round(self._warmup * total)
         if step < rising:
             return (step + 1) / (rising + 1)
@@ -26,7 +26,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def curve(self, progress: float) -> float:
-        """The multiplier after the warm-up; `progress` goes from 0 to just below 1."""
+        """Returns the multiplier after the warm-up; `progress` runs from 0 to just below 1."""
 
 
 @final
@@ -38,7 +38,7 @@ class Constant(Schedule):
 
 
 class Falling(Schedule):
-    """Falls from 1 to `end`."""
+    """A schedule that decays from 1 to `end`."""
 
     def __init__(self, warmup: float, end: float) -> None:
         super().__init__(warmup)

@@ -1,4 +1,4 @@
-"""Random numbers of a training: they come from a seed and the epoch, and nothing else."""
+"""Random numbers of a training, which depend on a seed and the epoch only."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,55 +12,55 @@ from runner.space.sample import generator
 
 
 def seed_model(seed: int, epoch: int) -> None:
-    """Seed all global random numbers, such as those of dropout, for one epoch of one model."""
+    """Seeds all global generators (of dropout, for example) for one epoch of one model."""
     if torch.accelerator.is_available():
         torch.manual_seed(torch_seed(seed, epoch))
-    else:  # the same without 1.4 ms of notes for accelerators that may come
+    else:  # equivalent, without 1.4 ms spent on accelerators that are absent
         torch.default_generator.manual_seed(torch_seed(seed, epoch))
     seed_others(seed, epoch)
 
 
 def seed_others(seed: int, epoch: int) -> None:
-    """The same for those that are not torch's."""
+    """Seeds the global generators of Python and numpy."""
     rng = generator(seed, "epoch", epoch)
-    rng.getrandbits(31)  # torch's
+    rng.getrandbits(31)  # skips torch's seed
     numpy.random.seed(rng.getrandbits(31))
     random.seed(rng.getrandbits(31))
 
 
 def torch_seed(seed: int, epoch: int) -> int:
-    """What `seed_model` seeds torch with."""
+    """Returns the seed that `seed_model` gives torch."""
     return generator(seed, "epoch", epoch).getrandbits(31)
 
 
 def seed_data(seed: int, epoch: int) -> tuple[torch.Generator, torch.Generator]:
-    """Generators of the order of the examples of one epoch, and of their augmentation."""
+    """Returns generators for the order of the examples of an epoch, and for their augmentation."""
     rng = generator(seed, "data", epoch)
     order, noise = torch.Generator(), torch.Generator()
     return order.manual_seed(rng.getrandbits(31)), noise.manual_seed(rng.getrandbits(31))
 
 
 @final
-class OtherNumbers:
-    """The random numbers of Python and numpy for models that take turns: each has its own.
+class ForeignGenerators:
+    """The random states of Python and numpy for models that take turns: each has its own.
 
-    Hardly any model draws such numbers. Whether one does is looked at in its first turn of an
-    epoch; for those that do not, nothing is done from there on.
+    Few models use such numbers. Whether one does is determined in its first turn of an epoch; for
+    the others, nothing is saved or restored afterwards.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.used = False  # whether any model was seen to draw some
+        self.used = False  # whether any model has used some
         self._seeds = seeds
         self._epoch = 0
         self._states: dict[int, tuple[Any, ...] | None] = {}
 
     def begin(self, epoch: int) -> None:
-        """Begin an epoch."""
+        """Begins an epoch."""
         self._epoch, self._states = epoch, {}
 
     @contextmanager
     def of(self, model: int) -> Iterator[None]:
-        """It is a model's turn."""
+        """Runs the block under a model's random states."""
         if model not in self._states:
             seed_others(self._seeds[model], self._epoch)
             before = _states()
@@ -78,8 +78,7 @@ class OtherNumbers:
 
 
 def _states() -> tuple[Any, ...]:
-    """Returns the states of the global generators of Python and numpy, to be compared and
-    restored."""
+    """Returns the states of Python's and numpy's global generators, in comparable form."""
     kind, keys, *rest = numpy.random.get_state(legacy=True)
     return random.getstate(), kind, numpy.asarray(keys).tobytes(), rest
 

@@ -1,4 +1,4 @@
-"""Snapshot: all that a model remembers beside its parameters, to be brought back."""
+"""Non-parameter state of models (buffers, attributes), saved and restored."""
 
 from collections.abc import Iterable
 from copy import copy
@@ -12,8 +12,8 @@ CONTAINERS = (dict, list, set)
 
 @final
 class Snapshot:
-    """Buffers, and the plain attributes of all modules with the containers and tensors in them.
-    What lies deeper, in objects of other classes, is not known."""
+    """The buffers and plain attributes of all modules, including the containers and tensors in
+    them, but not the inside of other objects."""
 
     def __init__(self, models: Iterable[nn.Module]) -> None:
         modules = [module for model in models for module in model.modules()]
@@ -32,7 +32,7 @@ class Snapshot:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Let all be as it was."""
+        """Restores the saved state."""
         for now, before in self._attributes:
             now.clear()
             now.update(before)

@@ -1,4 +1,4 @@
-"""Supervised training, in pieces: data, model, optimizer, for epoch, for batch, metric."""
+"""Supervised training: data, models, epochs, batches, metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import nn
 from runner.data.data import SearchData, Split
 from runner.evaluators.evaluator import NotFinite, TrainingRun
 from runner.evaluators.group import Group
-from runner.evaluators.member import Member, lay_out
+from runner.evaluators.member import Member, set_memory_format
 from runner.evaluators.recipe import Recipe
 from runner.evaluators.seeds import seed_data
 from runner.trial import Metrics
@@ -19,24 +19,24 @@ from runner.trial import Metrics
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised(Recipe):
-    """Trains on (input, target) pairs. A subclass says what the loss and the metrics are.
+    """Trains on (input, target) pairs. Subclasses define the loss and the metrics.
 
-    The random numbers of a model come from its own seed and the epoch, those of the data from
-    `seed` and the epoch: no model of a job changes what another one gets, and all models see the
-    same examples in the same order.
+    A model's random numbers depend on its own seed and the epoch, those of the data on `seed` and
+    the epoch. So models of a job do not influence each other, and all models see the same examples
+    in the same order.
     """
 
     @final
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
-        """Train the models side by side, all on the same batches.
+        """Trains the models side by side, all on the same batches.
 
-        A model whose loss is not finite drops out, and NotFinite is raised when the others are
-        done. They end on the run's device.
+        A model with a non-finite loss drops out, and NotFinite is raised once the others are done.
+        The models end on the run's device.
         """
-        pieces: Any = run.evaluators or [self] * len(models)
+        recipes: Any = run.evaluators or [self] * len(models)
         members = [
             Member(model, own, seed, run.device)
-            for model, own, seed in zip(models, pieces, run.seeds, strict=True)
+            for model, own, seed in zip(models, recipes, run.seeds, strict=True)
         ]
         group = Group(members, run.programs, run.prospects)
         try:
@@ -48,7 +48,7 @@ class Supervised(Recipe):
         finally:
             gain = group.end()
             for model in models:
-                lay_out(model, torch.contiguous_format)
+                set_memory_format(model, torch.contiguous_format)
         run.tell(gain)
         if lost := group.lost:
             reasons = {place: str(error) for place, error in lost.items()}
@@ -57,10 +57,10 @@ class Supervised(Recipe):
     def _epoch(
         self, group: Group, data: SearchData, epoch: int, device: torch.device
     ) -> Sequence[Metrics]:
-        """Train a group for an epoch; what it brought to each member."""
+        """Trains a group for an epoch and returns the metrics of each member."""
         order, noise = seed_data(self.seed, epoch)
         group.begin(epoch)
-        keeps = epoch > 0 and group.is_one and self.still(data.train, device)
+        keeps = epoch > 0 and group.is_one and self.is_static(data.train, device)
         features = group.features(data) if keeps else None
         train, validation = (features or data).train, (features or data).validation
         batches = train.batches(self.batch_size, device, order)
@@ -80,7 +80,7 @@ class Supervised(Recipe):
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """How many training batches there are; a last one of a single example is left out, which
-    batch normalization could not take."""
+    """Returns the number of training batches. A last batch of a single example is dropped, because
+    batch normalization cannot handle it."""
     whole, rest = divmod(examples, batch_size)
     return max(1, whole + (rest > 1))

@@ -93,7 +93,7 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
             "Logged",
             r"asking:Logged \(the model: its train\(\) cannot be .* it uses MODES ",
         ),
-        ("UsesFunction", r"asking:shifted \(a function or class that a forward uses\)"),
+        ("UsesFunction", r"asking:shifted \(a function or class used by a forward\)"),
     ],
 )
 def test_a_space_that_cannot_stand_alone_says_so_at_its_default(name, text):

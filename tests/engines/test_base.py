@@ -235,7 +235,7 @@ def test_why_random_samples_are_refused():
 
 
 def test_what_is_no_mutator_is_refused():
-    with pytest.raises(ConfigError, match="which is no Mutator"):
+    with pytest.raises(ConfigError, match="which is not a Mutator"):
         engine({"_target_": "torch.nn.ReLU"})
 
 

@@ -62,9 +62,9 @@ def test_a_candidate_that_is_misread_is_kept_when_it_is_first_chosen(misread, ca
     made = space("Candidates")
     samples = [{"act": act, "width": 2} for act in ("linear", "doubles", "linear")]
     for sample in samples:
-        graph = made.decided(sample)
+        graph = made.resolved(sample)
         assert equal(graph, "Candidates", sample)
-    graph = made.decided(samples[1])
+    graph = made.resolved(samples[1])
     assert graph.unit("act").grade == "shell"
     assert graph.root.grade == "graph"
     [note] = [note for note in graph.notes if "otherwise than Python" in note.text]
@@ -75,7 +75,7 @@ def test_a_candidate_that_is_misread_is_kept_when_it_is_first_chosen(misread, ca
 @pytest.mark.parametrize("width", [3, 6])
 def test_choices_are_decided_before_the_graph_of_a_sample_is_validated(width):
     sample = {"width": width, "pick": [1]}
-    graph = space("Asking").decided(sample)
+    graph = space("Asking").resolved(sample)
     assert graph.root.grade == "graph" and not graph.notes
     assert equal(graph, "Asking", sample)
 
@@ -92,14 +92,14 @@ def test_each_value_is_looked_at_once(monkeypatch):
     made = space("Candidates")
     for act in ("linear", "doubles"):
         for width in (2, 4, 2):
-            made.decided({"act": act, "width": width})
+            made.resolved({"act": act, "width": width})
     assert len(looked) == 3  # the first sample, width 4, doubles
 
 
 def test_the_example_is_of_the_data(caplog):
     made = space("Tokens", (5,), {"_target_": "validated.TokenData", "shape": [5], "classes": 4})
     with caplog.at_level(logging.WARNING):
-        made.decided({"width": 2})
+        made.resolved({"width": 2})
     assert not caplog.records
 
 
@@ -107,10 +107,10 @@ def test_what_does_not_run_on_the_example_is_said_in_one_line(caplog):
     made = space("Tokens", (5,))
     with caplog.at_level(logging.WARNING):
         for width in (2, 4):
-            made.decided({"width": width})
+            made.resolved({"width": width})
     [record] = caplog.records
     assert record.message.startswith(
-        "Graphs of validated.Tokens were not checked by running them, since it does not run on an "
+        "Graphs of validated.Tokens were not validated, because it does not run on an "
         "example [5, 5]: RuntimeError"
     )
 
@@ -136,9 +136,9 @@ def test_a_graph_that_stays_wrong_ends_the_search_or_costs_a_sample(monkeypatch,
 
     monkeypatch.setattr(open_graph, "converted", wrong)
     made = space("Candidates")
-    made._closed, made._held = True, held
+    made._closed, made._validated = True, held
     with pytest.raises(error, match=r"It is wrong\. Or run with engine=py"):
-        made.decided({"act": "linear", "width": 2})
+        made.resolved({"act": "linear", "width": 2})
 
 
 @pytest.mark.parametrize("shape", [None, (3,)])

@@ -89,4 +89,4 @@ def _sample(module: Any, sample: Sample, graphs: SymbolicGraph, name: str) -> or
         with building(sample):
             return _made(module)
 
-    return oracle.examine(name, make, lambda: graphs.decided(sample), _calls(module))
+    return oracle.examine(name, make, lambda: graphs.resolved(sample), _calls(module))
