@@ -1,4 +1,4 @@
-"""`python -m runner`: compose the config, and run the task it names. Hydra's main lives here."""
+"""`python -m runner`: composes the config, and runs its task. Hydra's main must be in this file."""
 
 import math
 import os
@@ -18,16 +18,18 @@ from runner.config.settings import conf_folder
 from runner.errors import RunFailed, RunnerError
 
 launch.register_resolvers()
-exit_code = ContextVar("exit_code", default=0)  # the worst one of the runs so far
+exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
 def app(config: DictConfig) -> float:
-    """One run. A sweep goes on after a failed one, whose objective is not a number."""
+    """Runs one config. A sweep continues after a failed run, whose objective is NaN."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)  # ${...} as it was written
+    overrides: Any = OmegaConf.to_container(
+        hydra_config.overrides.task
+    )  # with interpolations unresolved
     try:
         value = launch.execute(config, overrides, folder)
     except RunnerError as error:
@@ -50,14 +52,14 @@ def _end_with(code: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The program. Ends with exit code 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
+    """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors come here
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     try:
         app()
     except KeyboardInterrupt as stop:
         sys.exit(getattr(stop, "exit_code", 130))
-    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+    except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:

@@ -1,27 +1,27 @@
-"""What goes wrong in a way a user can mend: one clear line each, no traceback."""
+"""Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class RunnerError(Exception):
-    """A problem whose text says what is wrong, where, and what would be right."""
+    """An error whose message says what is wrong, where, and what would be right."""
 
     exit_code = 1
 
 
 class ConfigError(RunnerError):
-    """Asked for something that cannot be: an unknown key, a wrong type, a missing file."""
+    """Invalid input: an unknown key, a wrong type, a missing file."""
 
     exit_code = 2
 
 
 class SpaceError(ConfigError, ValueError):
-    """A space written in a way that cannot work: one label for two choices, no candidates."""
+    """An invalid space: one label for two choices, or no candidates."""
 
 
 class SymbolicError(SpaceError):
-    """Python code that needs the value of a choice where it is still open."""
+    """Python code that needs the value of a symbolic choice."""
 
 
 class SampleError(ConfigError, ValueError):
@@ -29,12 +29,12 @@ class SampleError(ConfigError, ValueError):
 
 
 class GraphError(ConfigError):
-    """A model, or a change of one, that the graph compiler cannot take."""
+    """A model, or a mutation, that the graph compiler does not support."""
 
 
 class Refused(GraphError):
-    """A sample that has no model: its mutations do not fit together, or the space refuses it
-    (`nn.refuse`). Another one is drawn in its place."""
+    """A sample without a valid model: its mutations are incompatible, or the space refuses it
+    (`nn.refuse`). Another sample is drawn in its place."""
 
 
 class RunFailed(RunnerError):
@@ -42,21 +42,21 @@ class RunFailed(RunnerError):
 
 
 def require(holds: bool, key: str, value: object, rule: str) -> None:
-    """Raises ConfigError, in one sentence, if a config value does not follow a rule."""
+    """Raises ConfigError, in one sentence, if a config value violates a rule."""
     if not holds:
         raise ConfigError(f"{key} is {value!r}; it must be {rule}.")
 
 
 def refusal(error: BaseException | None) -> Refused | None:
-    """What refused a sample, where that is why there is an error."""
+    """Returns the refusal that caused an error, if any."""
     while error is not None and not isinstance(error, Refused):
         error = error.__cause__
     return error
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """A sentence that names the options nearest to a misspelt word, upper or lower case aside;
-    empty when none is near."""
+    """Returns a sentence that suggests the options nearest to a misspelt word, ignoring case; empty
+    if none is near."""
     known: dict[str, list[str]] = {}
     for option in dict.fromkeys(options):
         known.setdefault(option.lower(), []).append(option)
@@ -66,11 +66,11 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Returns the text of an exception without line breaks."""
+    """Returns the message of an exception, without line breaks."""
     return " ".join(str(error).split())
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an exception as one line: its type and its text."""
+    """Returns an exception as one line: its type and its message."""
     text = message(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""The export of a run: its best models are written beside, proven, and then put in place."""
+"""Exports the best models of a run: writes, verifies, and then atomically replaces `top/`."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,21 +16,21 @@ from runner.trial import MODEL, WEIGHTS, Metrics, Trial
 from runner.weights import check_weights
 
 TOP = "top"
-NEW = "top.new"  # what is being written
-EARLIER = "top.old"  # what an earlier session exported, while it is replaced
+NEW = "top.new"  # the export being written
+EARLIER = "top.old"  # an earlier export, while it is being replaced
 
-Test = Callable[[Trial], Metrics]  # the metrics of a trained model on the test split
+Test = Callable[[Trial], Metrics]  # returns the test metrics of a trained model
 
 
 def export(
     run: Run, ranked: Sequence[Trial], test: Test, tell: Callable[[str], None]
 ) -> dict[int, Metrics]:
-    """Write the best of some trials, best first, to `top/`; returns their metrics by number.
+    """Writes the best of some trials, best first, to `top/`; returns their metrics by number.
 
-    What is written is loaded back and run before it replaces an earlier export. A trial whose model
-    cannot be exported is told, and the next one takes its place; the earlier export is then kept
-    beside, for it may hold that model. Raises RunFailed where none is left, or the disk is full:
-    then the earlier export stays as it was.
+    The export is loaded and run before it replaces an earlier one. If a trial's model cannot be
+    exported, the user is told and the next trial takes its place; the earlier export is then kept,
+    since it may contain that model. Raises RunFailed if no model is left or the disk is full; the
+    earlier export is then unchanged.
     """
     top, new, earlier = (run.folder / name for name in (TOP, NEW, EARLIER))
     if earlier.exists() and not top.exists():  # a session was killed in between
@@ -59,7 +59,7 @@ def export(
 def _write(
     run: Run, ranked: Sequence[Trial], test: Test, tell: Callable[[str], None], new: Path
 ) -> tuple[dict[int, Metrics], int]:
-    """Write models until there are enough; returns their metrics, and how many were passed over."""
+    """Writes models until there are enough; returns their metrics, and how many were skipped."""
     wanted, kept = run.settings.export.top, run.settings.export.keep_weights
     tested: dict[int, Metrics] = {}
     lost = 0
@@ -68,7 +68,7 @@ def _write(
             if len(tested) >= wanted:
                 break
             if not run.weights(trial).is_file() and kept is not None and rank >= kept:
-                continue  # as it should be
+                continue  # its weights were not to be kept
             folder = new / str(len(tested) + 1)
             try:
                 tested[trial.number] = _one(run, trial, test, folder)
@@ -83,7 +83,7 @@ def _write(
 
 
 def _one(run: Run, trial: Trial, test: Test, folder: Path) -> Metrics:
-    """Write one model, once it can be built and its weights are found intact, and prove it."""
+    """Writes one model, after checking its weights, and verifies the result."""
     model = run.model(trial)
     metrics = {**trial.metrics, **test(trial)}
     write_model(run, trial, metrics, folder)
@@ -92,12 +92,12 @@ def _one(run: Run, trial: Trial, test: Test, folder: Path) -> Metrics:
 
 
 def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
-    """Load an exported model back, and run it on an example of a shape, if one is known. Raises
-    RunnerError where it is not the model that was trained, or gives no numbers."""
+    """Loads an exported model and runs it on an example of a shape, if it is known. Raises
+    RunnerError if it differs from the trained model or returns NaN."""
     check_weights(folder / WEIGHTS)
     try:
         exported: nn.Module = load_file(folder / MODEL).load()
-    except Exception as error:  # it is source, which may raise anything
+    except Exception as error:  # user code, which may raise anything
         raise RunnerError(f"what was written does not load: {one_line(error)}") from error
     state, other = model.state_dict(), exported.state_dict()
     if state.keys() != other.keys() or not all(_equal(state[k], other[k]) for k in state):
@@ -110,8 +110,8 @@ def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
 
 
 def _run(model: nn.Module, shape: Sequence[int]) -> Any:
-    """What a model makes of two random examples; the class of what it raises, which says that it
-    wants others."""
+    """Returns the outputs for two random examples, or the class of the exception if the model needs
+    other inputs."""
     with torch.random.fork_rng([]), torch.no_grad():
         torch.default_generator.manual_seed(0)
         x = torch.randn(2, *shape)
@@ -122,14 +122,14 @@ def _run(model: nn.Module, shape: Sequence[int]) -> Any:
 
 
 def _equal(ours: Any, theirs: Any) -> bool:
-    """Whether two results are equal, up to rounding; also where they cannot be compared."""
+    """Returns whether two results are equal up to rounding, or cannot be compared."""
     if isinstance(ours, type) or isinstance(theirs, type) or ours is None or theirs is None:
         return ours is theirs
     try:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True)
     except AssertionError:
         return False
-    except (TypeError, ValueError):  # objects of classes of the user's own
+    except (TypeError, ValueError):  # objects of user classes
         return True
     return True
 
@@ -143,7 +143,7 @@ def _has_nan(result: Any) -> bool:
 def _replace(
     top: Path, new: Path, earlier: Path, *, keep: bool, tell: Callable[[str], None]
 ) -> None:
-    """Put a new export in the place of an earlier one."""
+    """Replaces an earlier export by a new one."""
     if not top.exists():
         new.rename(top)
         return

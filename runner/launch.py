@@ -1,4 +1,4 @@
-"""From a call, by command line or from Python, to a run of its task."""
+"""Launches the task of a config, from the command line or from Python."""
 
 import contextlib
 import itertools
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 TRACES = ("holder.json", "run.lock", "runner.log",
           *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")))  # fmt: skip
-FREE = ("budget", "training", "export", "task", "resume")  # may change when a run goes on
+FREE = ("budget", "training", "export", "task", "resume")  # groups that may change on resume
 
 
 def register_resolvers() -> None:
-    """What the config finds the run's folder with: that of the run to go on with, or a new one."""
+    """Registers the resolvers of the run's folder in the config: a new one, or that of a resumed
+    run."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("output_subdir", _output_subdir, replace=True)
 
@@ -41,12 +42,12 @@ def _run_folder(resume: str | None) -> str:
 
 
 def _output_subdir(resume: str | None) -> str | None:
-    """Where Hydra writes the composed config; nowhere when a run goes on, to keep what is there."""
+    """Returns where Hydra writes the composed config; None on resume, to keep the existing one."""
     return ".hydra" if resume is None else None
 
 
 def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | None:
-    """Check a composed config and run its task in a folder. Raises RunnerError."""
+    """Validates a composed config and runs its task in a folder. Raises RunnerError."""
     try:
         if config.resume is None:
             settings = settings_from(config, overrides)
@@ -54,7 +55,7 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
             settings, folder = _resumed(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
-    from runner.config.instantiate import build  # here and not above: this imports torch
+    from runner.config.instantiate import build  # here, because it imports torch
 
     task = build(settings.task, settings.trust)
     try:
@@ -68,8 +69,8 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
 
 
 def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
-    """The settings of a recorded run with the changes asked for now. Raises ConfigError when
-    something else than the budget, the training or the export changes."""
+    """Returns the settings of a recorded run with the requested changes. Raises ConfigError if
+    anything but the budget, the training or the export changes."""
     folder = Path(str(config.resume)).resolve()
     record = read(folder)
     before = Settings.model_validate(record.config)
@@ -89,9 +90,9 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
 
 
 def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run":
-    """Run a search from Python: `runner.run(["space=resnet", "budget.trials=8"])`.
+    """Runs a search from Python: `runner.run(["space=resnet", "budget.trials=8"])`.
 
-    `folder` is where it goes; `outputs/<date>/<time>` when it is None. Raises RunnerError.
+    `folder` is that of the run, by default `outputs/<date>/<time>`. Raises RunnerError.
     """
     from runner.results import Run
 
@@ -111,21 +112,21 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
 
 
 def explain(error: RunnerError) -> None:
-    """Say in one line what went wrong."""
+    """Prints an error on one line."""
     progress.fail(str(error))
 
 
 def leave_no_trace(folder: Path) -> None:
-    """Where no run began, remove what was written to its folder, and the folders this empties;
-    what belongs to the user stays."""
+    """If no run began, removes the files written to its folder, and folders that become empty;
+    files of the user stay."""
     if (folder / RECORD).exists():
         return
-    for handler in [*logging.root.handlers]:  # a late message must not want its file
+    for handler in [*logging.root.handlers]:  # a late log message must not recreate the file
         if isinstance(handler, logging.FileHandler):
             logging.root.removeHandler(handler)
             handler.close()
     for name in TRACES:
         (folder / name).unlink(missing_ok=True)
     for place in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
-        with contextlib.suppress(OSError):  # it is not there, or not empty
+        with contextlib.suppress(OSError):  # missing, or not empty
             place.rmdir()

@@ -1,4 +1,4 @@
-"""The docstring at the top of a model's file: what the model is, and where it comes from."""
+"""The docstring at the top of a model's file: the model's facts and usage."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ COLUMN = 9
 
 
 def heading(title: str, facts: Mapping[str, Any], usage: str = "") -> str:
-    """A module docstring: a sentence, a line or a few for each fact, and how the file is used.
+    """Returns a module docstring: a title, one or more lines per fact, and the usage of the file.
 
     Values are written by `repr`, and nothing in them can end the docstring.
     """
@@ -18,7 +18,7 @@ def heading(title: str, facts: Mapping[str, Any], usage: str = "") -> str:
 
 
 def add_facts(file: Path, facts: Mapping[str, Any]) -> None:
-    """Add facts to the docstring that `heading` wrote at the top of a file, if there is such."""
+    """Adds facts to the docstring that `heading` wrote at the top of a file, if it exists."""
     if not file.is_file():
         return
     start, end, rest = file.read_text(encoding="utf-8").partition(f"\n{END}")
@@ -35,6 +35,6 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _escaped(line: str) -> str:
-    """Text that stands for itself in a docstring, on one line."""
+    """Escapes text for use in a docstring, on one line."""
     printed = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
     return printed.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

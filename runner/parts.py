@@ -1,4 +1,4 @@
-"""From settings to parts: everything is checked first, then made, before anything runs."""
+"""Builds the parts of a search from settings. Everything is validated before anything runs."""
 
 import logging
 import traceback
@@ -26,7 +26,8 @@ RUNTIME = {
 
 
 def check(settings: Settings) -> None:
-    """Check all groups against the signatures of their targets, and every candidate of `search`.
+    """Validates all groups against the signatures of their targets, and every candidate of
+    `search`.
 
     Raises ConfigError. Imports the targets, and with them torch.
     """
@@ -57,7 +58,7 @@ def _check_candidate(settings: Settings, label: str, value: JsonValue) -> None:
 
 @contextmanager
 def _naming(group: str) -> Iterator[None]:
-    """Say which group of the config a bad value belongs to."""
+    """Raises errors of the block as ConfigError that names a group of the config."""
     try:
         yield
     except RunnerError:
@@ -67,16 +68,16 @@ def _naming(group: str) -> Iterator[None]:
 
 
 def make_engine(settings: Settings) -> Engine:
-    """The engine. Raises RunFailed when not even the default model of its space can be built, and
-    ConfigError when it cannot be exported as the config wants it. Where its mutations do not fit
-    together there is none, and others are tried."""
+    """Returns the engine. Raises RunFailed if the default model cannot be built, and ConfigError if
+    it cannot be exported as configured. If its mutations are incompatible, logs a warning, since
+    other samples may be valid."""
     with _naming("engine"):
         engine = make(settings)
     if engine.notice:
         log.warning("%s", engine.notice)
     try:
         default = engine.space.default()
-        if settings.export.standalone:  # at once, rather than when the search is over
+        if settings.export.standalone:  # now, rather than at the end of the search
             engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
     except (DrawError, Refused) as error:
         if (refused := refusal(error)) is None:
@@ -91,7 +92,7 @@ def make_engine(settings: Settings) -> Engine:
 
 
 def _place(error: BaseException) -> str:
-    """The file and line that the first cause of an error was raised at."""
+    """Returns the file and line where the original cause of an error was raised."""
     while error.__cause__ is not None:
         error = error.__cause__
     *_, last = traceback.extract_tb(error.__traceback__)
@@ -99,25 +100,25 @@ def _place(error: BaseException) -> str:
 
 
 def make_space(settings: Settings, engine: Engine) -> Space:
-    """The space of the model, and beside it the hyper-parameters of `search`, if there are any."""
+    """Returns the space of the model, joined with the hyper-parameters of `search`, if any."""
     if not settings.search:
         return engine.space
     hyper: FlatSpace = search_space(settings.search)
     joint = JointSpace([engine.space, hyper])
-    joint.walk(lambda choice: choice.default)  # shows a clash of labels at once
+    joint.walk(lambda choice: choice.default)  # raises on conflicting labels
     return joint
 
 
 def make_strategy(settings: Settings, space: Space) -> Strategy:
-    """The strategy over a space."""
+    """Returns the strategy for a space."""
     with _naming("strategy"):
         made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
     return made
 
 
 def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:
-    """The training service, its workers starting. With `heirs`, trials leave their weights to
-    others, also where none are kept in the end."""
+    """Returns the training service, with its workers starting. With `heirs`, trials keep their
+    weights for others to inherit, even if none are kept in the end."""
     setup = Setup(
         engine=settings.engine["_target_"],
         evaluator=settings.evaluator,

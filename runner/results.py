@@ -1,4 +1,4 @@
-"""What a run found: its trials, its best models, and how to take them elsewhere."""
+"""The results of a run: its trials, its best models, and their export."""
 
 import json
 from functools import cached_property
@@ -22,16 +22,16 @@ Formatter = Literal["dict", "code", "instance"]
 
 @final
 class Run:
-    """A run, read from its folder; it may still be running, and is read anew at each question."""
+    """A run, read from its folder. It may still be running; each access reads the current state."""
 
     def __init__(self, folder: Path | str) -> None:
-        """Raises ConfigError when the folder holds no run."""
+        """Raises ConfigError if the folder contains no run."""
         self.settings = Settings.model_validate(read(Path(folder)).config)
         self.folder = Path(folder).resolve()
 
     @property
     def objective(self) -> Objective:
-        """What the search was after."""
+        """The objective of the search."""
         return Objective(**self.settings.objective.model_dump())
 
     @property
@@ -41,24 +41,24 @@ class Run:
 
     @property
     def best(self) -> Trial:
-        """The best trial. Raises RunnerError while there is none with a result."""
+        """The best trial. Raises RunnerError if none has a result yet."""
         if found := self.top(1):
             return found[0]
         raise RunnerError(f"No trial of {self.folder} has a result yet.")
 
     @property
     def gains(self) -> list[Gain]:
-        """What training groups of trials as one brought; empty without such groups."""
+        """The gains of training groups of trials as one; empty without groups."""
         return read(self.folder, self.objective).gains
 
     def top(self, k: int) -> list[Trial]:
-        """The k best trials, best first; of trials that share a result, only the first."""
+        """Returns the k best trials, best first; of trials that share a result, only the first."""
         return top(self.trials, k)
 
     def model(self, trial: Trial | int) -> nn.Module:
-        """The model of a trial, built anew, with its trained weights, on the CPU, in eval mode.
+        """Returns the model of a trial, rebuilt, with trained weights, on the CPU, in eval mode.
 
-        Raises RunnerError when the weights were not kept, or are damaged.
+        Raises RunnerError if the weights were not kept, or are damaged.
         """
         trial = self.trials[trial] if isinstance(trial, int) else trial
         [recipe] = self.job(trial).recipes
@@ -79,22 +79,23 @@ class Run:
         return model.eval()
 
     def source(self, trial: Trial) -> ModelSource:
-        """A trial's model as Python source; it defines `build() -> torch.nn.Module`."""
+        """Returns a trial's model as Python source, which defines `build() -> torch.nn.Module`."""
         return self._engine.source(trial, standalone=self.settings.export.standalone)
 
     def weights(self, trial: Trial) -> Path:
-        """Where the weights of a trial lie, if they were kept."""
+        """Returns the path of a trial's weights, whether they were kept or not."""
         return trial_folder(self.folder, trial.owner) / WEIGHTS
 
     def job(self, trial: Trial) -> Job:
-        """The job that runs this trial alone."""
+        """Returns a job that runs only this trial."""
         [job] = self._engine.plan([trial])
         return job
 
     def export_top_models(
         self, top_k: int = 3, formatter: Formatter = "dict"
     ) -> list[Sample] | list[str] | list[nn.Module]:
-        """The best models, best first: their samples, their source, or themselves with weights."""
+        """Returns the best models, best first: their samples, their source, or themselves with
+        weights."""
         best = self.top(top_k)
         match formatter:
             case "dict":
@@ -119,12 +120,12 @@ class Run:
 
 
 def load(folder: Path | str) -> Run:
-    """The run in a folder, for example `outputs/latest`."""
+    """Returns the run in a folder, for example `outputs/latest`."""
     return Run(folder)
 
 
 def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -> None:
-    """Write a trial's model to a folder: `model.py`, its weights, its sample, its metrics."""
+    """Writes a trial's model to a folder: `model.py`, its weights, its sample, its metrics."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(run.weights(trial).read_bytes())
     for name, content in (("sample", trial.sample), ("metrics", metrics)):

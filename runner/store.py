@@ -1,4 +1,4 @@
-"""The record of an experiment: one transaction per event, only ever appended to."""
+"""The record of an experiment: append-only, one transaction per event."""
 
 import json
 import os
@@ -33,7 +33,7 @@ create table if not exists events (
 @final
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened. `trial` is None for what concerns the run as a whole."""
+    """An event. `trial` is None for events of the run as a whole."""
 
     time: float  # seconds since the epoch
     kind: EventKind
@@ -42,7 +42,7 @@ class Event:
 
 
 def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
-    """A trial after an event: the one place that says what an event means."""
+    """Returns a trial after an event. All semantics of events are defined here."""
     data, now = event.data, event.time
     if event.kind == "proposed":
         return Trial(
@@ -51,7 +51,7 @@ def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
             seed=data["seed"],
             key=data["key"],
             duplicate_of=data["duplicate_of"],
-            parent=data.get("parent"),  # records of before there were parents have none
+            parent=data.get("parent"),  # older records have no parents
             proposed_at=now,
         )
     assert trial is not None
@@ -73,11 +73,11 @@ def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
 
 @final
 class Store:
-    """The only writer of a record. In memory it holds the trials that have not ended, no more."""
+    """The only writer of a record. Holds only the running trials in memory."""
 
     def __init__(self, folder: Path, objective: Objective) -> None:
-        """Opens the record of a folder, or begins one. Raises ConfigError while another run
-        writes there, and RunFailed when the record is damaged."""
+        """Opens or creates the record of a folder. Raises ConfigError if another run writes to it,
+        and RunFailed if the record is damaged."""
         self.folder = folder
         self.objective = objective
         self.running: dict[int, Trial] = {}
@@ -99,17 +99,17 @@ class Store:
             raise _damaged(folder, str(error)) from error
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Record what this run is; the first event."""
+        """Records the config of the run, as the first event."""
         self._append("begun", None, {"version": VERSION, "config": config})
 
     def resume(self, config: Mapping[str, Any]) -> None:
-        """Record, once all is replayed, that the run goes on with this config."""
+        """Records, after the replay, that the run continues with this config."""
         self._resumed_with = config
 
     def replay(self) -> Iterator[Trial]:
-        """Each trial as it was recorded, and again as it ended, in the order that happened.
+        """Yields each trial as it was recorded, and again as it ended, in the original order.
 
-        Must be gone through before anything is appended.
+        Must be exhausted before anything is appended.
         """
         for event, checksum in _read(self._db, self.folder):
             self._checksum = checksum
@@ -128,29 +128,29 @@ class Store:
         duplicate_of: int | None,
         parent: int | None = None,
     ) -> Trial:
-        """A new trial, with the next number."""
+        """Records and returns a new trial, with the next number."""
         data = {"sample": sample, "seed": seed, "key": key, "duplicate_of": duplicate_of}
         if parent is not None:
             data["parent"] = parent
         return self._take(self._append("proposed", self.next_number, data))
 
     def record(self, trial: int, kind: EventKind, data: Mapping[str, Any]) -> Trial:
-        """Something that happened to a running trial: `started`, `metrics`, or its end."""
+        """Records an event of a running trial: `started`, `metrics`, or its end."""
         return self._take(self._append(kind, trial, data))
 
     def note_gain(self, gain: Gain) -> None:
-        """Record what training a group as one brought."""
+        """Records the gain of training a group as one."""
         self._append("grouped", None, vars(gain))
 
     def end_as(self, trial: int, other: Trial) -> Trial:
-        """End a trial with the result of another one that has ended."""
+        """Ends a trial with the result of another one that has ended."""
         if other.failure is not None:
             return self.record(trial, "failed", vars(other.failure))
         kind: EventKind = "stopped" if other.state is State.STOPPED else "finished"
         return self.record(trial, kind, other.metrics)
 
     def trial(self, number: int) -> Trial:
-        """Any trial, read from the record."""
+        """Returns any trial, read from the record."""
         if number in self.running:
             return self.running[number]
         rows = self._db.execute(
@@ -163,7 +163,7 @@ class Store:
         return trial
 
     def close(self) -> None:
-        """Leave the record as one file, and let other runs have it."""
+        """Closes the record, leaving a single file, and releases its lock."""
         self._db.close()
         self._lock.release()
 
@@ -204,7 +204,7 @@ class Store:
 @final
 @dataclass(frozen=True)
 class Record:
-    """What a record says, for readers: the config the run had last, and its trials."""
+    """The content of a record: the latest config of the run, and its trials."""
 
     config: Mapping[str, Any]
     trials: list[Trial]
@@ -212,8 +212,8 @@ class Record:
 
 
 def read(folder: Path, objective: Objective | None = None) -> Record:
-    """Read the record of a run, also of one that is running. Raises ConfigError when there is none,
-    and RunFailed when it is damaged."""
+    """Reads the record of a run, which may be running. Raises ConfigError if there is none, and
+    RunFailed if it is damaged."""
     if not (folder / RECORD).is_file():
         raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
     config: Mapping[str, Any] = {}
@@ -237,7 +237,7 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
 
 
 def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
-    """All events in order, each checked against the chain of checksums."""
+    """Yields all events in order, each verified against the chain of checksums."""
     chain = 0
     try:
         [problem] = db.execute("pragma quick_check(1)").fetchone()
@@ -271,7 +271,8 @@ def _checksum(before: int, *parts: object) -> int:
 
 
 def _connect(path: Path, writing: bool) -> sqlite3.Connection:
-    """A write-ahead log: a kill at any instant loses nothing, and readers never block a writer."""
+    """Opens a database with a write-ahead log: a kill loses nothing, and readers never block a
+    writer."""
     mode = "rwc" if writing else "rw"
     db = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30

@@ -1,4 +1,4 @@
-"""Trial, Job, Report: plain data that travels between the loop, the record and the workers."""
+"""Trials, jobs and reports: plain data exchanged by the loop, the record and the workers."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -13,12 +13,12 @@ from runner.space.sample import Sample, generator
 MODEL = "model.py"  # the source of a model, in the folder of its trial
 WEIGHTS = "weights.safetensors"  # its trained weights, in the same folder
 OUT_OF_MEMORY = "out of memory"  # the reason of a failure
-REFUSED = "refused"  # the reason of a failure that came before the trial could run
+REFUSED = "refused"  # the reason of a failure before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 
 
 class State(StrEnum):
-    """Where a trial stands. Only `RUNNING` is not an end."""
+    """The state of a trial. All but `RUNNING` are final."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -29,7 +29,7 @@ class State(StrEnum):
 @final
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial failed: a reason in a word or two, and one line of text."""
+    """Why a trial failed: a reason in one or two words, and one line of text."""
 
     # "error", "crashed", "out of memory", "timed out", "stalled", "not finite", "refused"
     reason: str
@@ -40,20 +40,20 @@ class Failure:
 
     @classmethod
     def refused(cls, refusal: Exception) -> "Failure":
-        """Returns the failure of a trial whose sample has no model, for the reason given."""
+        """Returns the failure of a trial whose sample was refused."""
         return cls(REFUSED, message(refusal))
 
 
 @final
 @dataclass(frozen=True)
 class Objective:
-    """What the search is after: a metric, and whether more or less of it is better."""
+    """The objective of a search: a metric, and whether to maximize or minimize it."""
 
     metric: str = "val/accuracy"
     mode: Literal["max", "min"] = "max"
 
     def score(self, metrics: Metrics) -> float | None:
-        """The metric turned so that more is better; None when it is missing or not finite."""
+        """Returns the metric, negated if it is minimized; None if it is missing or not finite."""
         value = metrics.get(self.metric)
         if value is None or not math.isfinite(value):
             return None
@@ -63,31 +63,31 @@ class Objective:
 @final
 @dataclass(frozen=True)
 class Trial:
-    """A proposed sample and its fate."""
+    """A proposed sample and its outcome."""
 
     number: int
     sample: Sample
     seed: int
     state: State = State.RUNNING
     metrics: Metrics = field(default_factory=dict)  # as last reported
-    step: int = 0  # how many reports, that is epochs, there were
-    score: float | None = None  # the objective, turned so that more is better; None without one
+    step: int = 0  # the number of reports, that is, of epochs
+    score: float | None = None  # the objective, higher is better; None without one
     failure: Failure | None = None
-    key: str = ""  # equal for trials that mean the same; see `Engine.key`
+    key: str = ""  # equal for equivalent trials; see `Engine.key`
     duplicate_of: int | None = None  # the trial whose result this one shares
-    parent: int | None = None  # the trial it was made from; None where the strategy has no parents
+    parent: int | None = None  # the trial it was derived from, if any
     proposed_at: float = 0.0  # seconds since the epoch
     started_at: float | None = None
     ended_at: float | None = None
 
     @property
     def owner(self) -> int:
-        """The number of the trial whose result and weights are those of this one."""
+        """The number of the trial that owns the result and weights of this one."""
         return self.number if self.duplicate_of is None else self.duplicate_of
 
     @property
     def seconds(self) -> float | None:
-        """How long the trial ran, in seconds; None if it never did, or has not ended."""
+        """The run time in seconds; None if the trial did not start or has not ended."""
         if self.started_at is None or self.ended_at is None:
             return None
         return self.ended_at - self.started_at
@@ -102,17 +102,18 @@ class Trial:
 
     @property
     def refused(self) -> bool:
-        """Whether this trial never ran, because its model cannot be; it costs no budget."""
+        """True if the trial did not run because its sample has no valid model; it costs no
+        budget."""
         return self.failure is not None and self.failure.reason == REFUSED
 
     @property
     def scored(self) -> bool:
-        """Whether this trial has ended with a result that can be compared."""
+        """True if the trial has ended with a comparable result."""
         return self.state in (State.FINISHED, State.STOPPED) and self.score is not None
 
 
 def top(trials: Sequence[Trial], k: int) -> list[Trial]:
-    """The k best of some trials, best first, earlier ones first among equals; shared results
+    """Returns the k best trials, best first and earlier ones first among equals; shared results
     count once."""
 
     def rank(trial: Trial) -> tuple[float, int]:
@@ -123,44 +124,44 @@ def top(trials: Sequence[Trial], k: int) -> list[Trial]:
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """The seed of everything random in a trial; the same when the trial is run again."""
+    """Returns the seed of a trial, which stays the same when the trial is run again."""
     return generator(seed, "trial", number).getrandbits(31)
 
 
 def trial_folder(folder: Path, number: int) -> Path:
-    """Where what a trial leaves behind lies, below the folder of its run."""
+    """Returns the folder of a trial's files, given that of its run."""
     return folder / "trials" / f"{number:04d}"
 
 
 @final
 @dataclass(frozen=True)
 class Job:
-    """What one worker runs: one trial, or several that are trained together. Plain JSON."""
+    """The work of one worker: one trial, or several that are trained together. Plain JSON."""
 
     trials: Sequence[int]
     seeds: Sequence[int]
     samples: Sequence[Sample]
-    recipes: Sequence[Mapping[str, Any]]  # what the engine's `build` needs to make each model
+    recipes: Sequence[Mapping[str, Any]]  # the arguments of the engine's `build`, per model
     action: Literal["train", "test"] = "train"
 
     @classmethod
     def of(cls, trials: Sequence[Trial], recipes: Sequence[Mapping[str, Any]]) -> Self:
-        """Returns the job that trains some trials."""
+        """Returns the job that trains these trials."""
         numbers, seeds = [t.number for t in trials], [t.seed for t in trials]
         return cls(numbers, seeds, [t.sample for t in trials], recipes)
 
     @property
     def number(self) -> int:
-        """The number of its first trial, by which a job is known."""
+        """The number of its first trial, which identifies the job."""
         return self.trials[0]
 
     def parts(self, count: int) -> list[Self]:
-        """Smaller jobs with the same trials, `count` if there are as many trials."""
+        """Splits the job into `count` smaller ones, or one per trial if there are fewer trials."""
         size = -(-len(self.trials) // count)
         return [self._only(slice(at, at + size)) for at in range(0, len(self.trials), size)]
 
     def alone(self, trials: Collection[int]) -> list[Self]:
-        """Jobs with some of its trials, one for each."""
+        """Returns one job for each of some of its trials."""
         places = [i for i, number in enumerate(self.trials) if number in trials]
         return [self._only(slice(i, i + 1)) for i in places]
 
@@ -172,23 +173,23 @@ class Job:
 @final
 @dataclass(frozen=True)
 class Setup:
-    """What all jobs of a run have in common: plain JSON, sent to each worker once."""
+    """The common part of all jobs of a run: plain JSON, sent to each worker once."""
 
-    engine: str  # the engine's import path, for its `build`
+    engine: str  # import path, for its `build`
     evaluator: Mapping[str, Any]  # config node
     data: Mapping[str, Any]  # config node
-    search: tuple[str, ...]  # the labels of a sample that are paths into the config
-    trust: tuple[str, ...]  # import prefixes the user trusts beside our own
+    search: tuple[str, ...]  # labels of a sample that are paths into the config
+    trust: tuple[str, ...]  # import prefixes trusted by the user
     folder: Path  # the run's folder
     keep_weights: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON, for another process of this machine."""
+        """Returns plain JSON, for another process of this machine."""
         return {**vars(self), "folder": str(self.folder.resolve())}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
+        """Restores the result of `to_json`."""
         lists = {name: tuple(data[name]) for name in ("search", "trust")}
         return cls(**{**data, **lists, "folder": Path(data["folder"])})
 
@@ -196,19 +197,19 @@ class Setup:
 @final
 @dataclass(frozen=True)
 class Gain:
-    """What fusing a group brought, for the user."""
+    """The gain of fusing a group."""
 
     models: int
-    launches: int = 0  # calls in a step, where the models alone make
-    operations: int = 0  # so many
+    launches: int = 0  # calls per step, fused
+    operations: int = 0  # calls per step, one model after another
     speedup: float = 1.0  # of a step, over one model after another
-    why: str = ""  # why the models are trained one after another; empty: they are not
+    why: str = ""  # why the models are not fused; empty: they are
 
 
 @final
 @dataclass(frozen=True)
 class Report:
-    """What a running job says about one of its trials."""
+    """A message of a running job about one of its trials."""
 
     trial: int
     kind: Literal["started", "metrics", "finished", "stopped", "failed", "grouped"]
@@ -218,5 +219,5 @@ class Report:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The report of one trial as the record keeps it: its failure, else its metrics."""
+        """Returns the data to record: the failure, or else the metrics."""
         return self.metrics if self.failure is None else vars(self.failure)

@@ -1,6 +1,6 @@
-"""Files of weights: safetensors that are there whole or not at all, and tell of damage.
+"""Weights files: safetensors, written atomically and protected by a checksum.
 
-Each has a seal among its metadata: the SHA-256 of all its bytes, with zeros in place of the seal.
+The metadata contains a seal: the SHA-256 of the file with zeros in place of the seal.
 """
 
 import hashlib
@@ -18,23 +18,23 @@ from runner.errors import RunnerError, message
 SEAL = "runner/sha256"
 BLANK = "0" * 64
 _SEALED = re.compile(rb'"runner/sha256":"([0-9a-f]{64})"')
-_LENGTH = 8  # bytes at the start of a file that say how long its header is
-_LONGEST = 100 << 20  # bytes of a header, as safetensors allows them
+_LENGTH = 8  # bytes of the header length at the start of a file
+_LONGEST = 100 << 20  # largest header in bytes that safetensors allows
 _CHUNK = 1 << 20
 
 
 class WeightsError(RunnerError):
-    """A file of weights that cannot be used: which one, and what is wrong with it."""
+    """A weights file that cannot be used."""
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write a model's weights; the file is there whole or not at all."""
+    """Writes a model's weights atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
         save_model(model, str(partial), metadata={SEAL: BLANK})
         _seal(partial)
-    except SafetensorError as error:  # it tells of a full disk in words only
+    except SafetensorError as error:  # it reports a full disk only in its message
         partial.unlink(missing_ok=True)
         if code := re.search(r"\(os error (\d+)\)", str(error)):
             number = int(code[1])
@@ -44,8 +44,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Read weights that `save_weights` wrote into a model of the same architecture. Raises
-    WeightsError where they are missing, damaged, or those of another one."""
+    """Loads weights written by `save_weights` into a model of the same architecture. Raises
+    WeightsError if they are missing, damaged, or belong to another architecture."""
     check_weights(path)
     try:
         load_model(model, str(path))
@@ -56,8 +56,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def check_weights(path: Path) -> None:
-    """Raises WeightsError for a file that is missing, empty, or not what was written. One without a
-    seal, of before there were any, is taken as it is."""
+    """Raises WeightsError for a file that is missing, empty or damaged. Older files without a seal
+    are accepted."""
     try:
         with path.open("rb") as file:
             head = _head(file)
@@ -76,7 +76,7 @@ def check_weights(path: Path) -> None:
 
 
 def _seal(path: Path) -> None:
-    """Put the digest of a file that was just written where zeros stand for it."""
+    """Writes the digest of a new file in place of the zeros."""
     with path.open("r+b") as file:
         found = _SEALED.search(_head(file))
         if found is not None:
@@ -86,14 +86,14 @@ def _seal(path: Path) -> None:
 
 
 def _head(file: IO[bytes]) -> bytes:
-    """The length and the header of a safetensors file; what there is of them in a damaged one."""
+    """Returns the length and the header of a safetensors file; less if it is truncated."""
     file.seek(0)
     length = file.read(_LENGTH)
     return length + file.read(min(int.from_bytes(length, "little"), _LONGEST))
 
 
 def _digest(file: IO[bytes], seal: str) -> str:
-    """The SHA-256 of a file in whose header zeros stand for its seal."""
+    """Returns the SHA-256 of a file with zeros in place of its seal."""
     digest = hashlib.sha256(_head(file).replace(seal.encode(), BLANK.encode(), 1))
     while chunk := file.read(_CHUNK):
         digest.update(chunk)

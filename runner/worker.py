@@ -1,4 +1,4 @@
-"""Inside a job: build the models, evaluate them, report. The one place that catches everything."""
+"""Runs a job: builds and evaluates its models and reports. All exceptions are caught here."""
 
 import errno
 import gc
@@ -42,7 +42,7 @@ Send = Callable[[Report], None]
 
 @final
 class Worker:
-    """Runs jobs one after another; keeps the data loaded between them."""
+    """Runs jobs one after another; keeps the data loaded in between."""
 
     def __init__(self, setup: Setup, device: torch.device) -> None:
         self.setup = setup
@@ -52,23 +52,23 @@ class Worker:
         self._prospects = Prospects()
 
     def prepare(self) -> None:
-        """Import what training needs, before the first job is there: the first optimizer of a
-        process brings in a second's worth of torch."""
-        with suppress(Exception):  # what fails here will fail in the job, and be reported
+        """Imports training code before the first job arrives. The first optimizer of a process
+        imports a second's worth of torch."""
+        with suppress(Exception):  # the job will fail again, and report it
             kind: type[Evaluator] = locate(self.setup.evaluator["_target_"], self.setup.trust)
             if kind.fusible:
                 torch.optim.SGD([torch.zeros(1)])
 
     def load(self) -> None:
-        """Load the data before the first job is there. What fails here will fail there, too, and be
-        reported."""
+        """Loads the data before the first job arrives. Failures are ignored, as the job will report
+        them."""
         with suppress(Exception):
             self._load({}).search()
 
     def run(self, job: Job, send: Send, stopped: Collection[int]) -> None:
-        """Run a job to its end, whatever happens in it; every trial of it gets its last report.
+        """Runs a job to its end, whatever happens in it; every trial gets its final report.
 
-        `stopped` is looked at after each report: the trials that are to end early.
+        `stopped` are the trials to end early, and is read after each report.
         """
         for number in job.trials:
             send(Report(number, "started"))
@@ -93,15 +93,15 @@ class Worker:
         self._clean()
 
     def _run_parts(self, job: Job, failure: Failure, send: Send, stopped: Collection[int]) -> None:
-        """Run smaller jobs with the trials of one that failed: the fault of one is not that of the
-        others. They send their own last reports."""
+        """Runs the trials of a failed job in smaller jobs, because one trial may have failed the
+        others. These send their own final reports."""
         self._clean()
         memory = failure.reason == OUT_OF_MEMORY
         for part in job.parts(2 if memory else len(job.trials)):
             self.run(part, send, stopped)
 
     def _build(self, job: Job, folder: Path | None) -> Sequence[nn.Module]:
-        """The models of a job, each with the first values that its seed gives."""
+        """Returns the models of a job, each initialized from its own seed."""
         models = []
         for seed, recipe in zip(job.seeds, job.recipes, strict=True):
             torch.default_generator.manual_seed(seed)  # models are built on the CPU
@@ -148,7 +148,7 @@ class Worker:
             evaluators[0].evaluate(models, data, run)
         except StopTraining:
             early.update(job.trials)
-        except NotFinite as error:  # the others of the job have their results
+        except NotFinite as error:  # the other trials of the job have results
             for place in error.models:
                 own = NotFinite(error.reasons.get(place, str(error)))
                 number = job.trials[place]
@@ -159,12 +159,12 @@ class Worker:
         ]
 
     def _facts(self, recipe: Mapping[str, Any], model: nn.Module) -> dict[str, float]:
-        """What is known of a model before it is trained, once it has what it inherits."""
+        """Returns metrics known before training, after weights were inherited."""
         inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
         return {"params": sum(p.numel() for p in model.parameters()), **inherited}
 
     def _programs(self, job: Job) -> Sequence[Programs]:
-        """What the models of a job do; nothing where that is not known of each."""
+        """Returns the programs of a job's models; none unless all are known."""
         found = [self._engine.programs(recipe) for recipe in job.recipes]
         known = [programs for programs in found if programs is not None]
         return known if len(known) == len(found) else ()
@@ -172,7 +172,7 @@ class Worker:
     def _end(
         self, number: int, model: nn.Module, heard: Mapping[int, Metrics], early: bool
     ) -> Report:
-        """The last report of a trained model, which is kept."""
+        """Saves a trained model and returns its final report."""
         if number not in heard:
             text = "the evaluator reported no metrics, so there is nothing to compare"
             return Report(number, "failed", failure=Failure("error", text))
@@ -200,12 +200,12 @@ class Worker:
         node = self._node("data", sample)
         key = json.dumps(node, sort_keys=True)
         if self._data is None or self._data[0] != key:
-            self._data = None  # frees the old data before the new is loaded
+            self._data = None  # frees the old data before loading the new
             self._data = (key, build(node, self.setup.trust))
         return self._data[1]
 
     def _node(self, group: str, sample: Sample) -> Mapping[str, Any]:
-        """A config node with the values that the sample chose for it."""
+        """Returns a config node with the values that the sample chose for it."""
         node: Mapping[str, Any] = getattr(self.setup, group)
         chosen = [label for label in self.setup.search if label.startswith(f"{group}.")]
         config = {group: deepcopy(node) if chosen else node}
@@ -219,7 +219,7 @@ class Worker:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
-        except OSError:  # a full disk: the report still carries the first line
+        except OSError:  # a full disk: the report still contains the first line
             return
 
     def _clean(self) -> None:
@@ -229,9 +229,11 @@ class Worker:
 
 
 def _failure(error: BaseException) -> Failure:
-    """Why a job failed, in the words of the record."""
+    """Returns the failure that an exception means, for the record."""
     text = one_line(error)
-    if isinstance(error, Refused):  # by a condition that holds only here, as of first weights
+    if isinstance(
+        error, Refused
+    ):  # by a condition that holds only here, such as on initial weights
         return Failure.refused(error)
     if isinstance(error, NotFinite):
         return Failure("not finite", message(error))

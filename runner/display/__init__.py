@@ -1,4 +1,4 @@
 """Terminal output: progress, tables, counts.
 
-Imports nothing that decides how a search goes on.
+Must not import anything that decides how a search continues.
 """

@@ -1,4 +1,4 @@
-"""How far a run is: in counts, and in words."""
+"""The progress of a run: counts, and the sentences that describe them."""
 
 import time
 from pathlib import Path
@@ -8,13 +8,13 @@ from runner.config.settings import Settings
 from runner.display import format as text
 from runner.trial import Objective, Trial
 
-REFUSALS = 5  # so many refused trials are shown, one line each
-LONG = 300  # characters of a failure; what is longer is cut
+REFUSALS = 5  # refused trials that are shown, one line each
+LONG = 300  # characters of a failure message; longer ones are cut
 
 
 @final
 class Tally:
-    """How far a run is: a few counts, the best trial, and the trials that are running."""
+    """The progress of a run: counts, the best trial, and the running trials."""
 
     def __init__(self, settings: Settings, objective: Objective) -> None:
         self.objective = objective
@@ -31,12 +31,12 @@ class Tally:
         self._ended_before = 0
 
     def begin(self) -> None:
-        """The rate counts from here."""
+        """Starts the clock of the rate."""
         self._begun = time.monotonic()
         self._ended_before = self.ended
 
     def take(self, trial: Trial) -> None:
-        """Count a trial that was recorded, reported, or ended."""
+        """Counts a trial that was recorded, reported, or ended."""
         if trial.running:
             self.running[trial.number] = trial
             return
@@ -51,19 +51,19 @@ class Tally:
             self.best = trial
 
     def epochs(self, trial: Trial) -> int | None:
-        """How many epochs a trial takes; None when its evaluator does not say."""
+        """Returns the number of epochs of a trial; None if its evaluator has no such setting."""
         epochs = trial.sample.get("evaluator.epochs", self._epochs)
         return epochs if isinstance(epochs, int) and epochs > 0 else None
 
     @property
     def done(self) -> float:
-        """How many trials are done, those that are running counted in part."""
+        """The number of completed trials; running ones count in part."""
         epochs = [(t.step, self.epochs(t)) for t in self.running.values()]
         return self.ended + sum(min(step / total, 1.0) for step, total in epochs if total)
 
     @property
     def pace(self) -> tuple[float, float] | None:
-        """Trials per minute, and seconds left; None while neither can be told."""
+        """Trials per minute, and seconds left; None if unknown."""
         passed = time.monotonic() - self._begun
         done = self.done - self._ended_before
         if passed < 1.0 or done <= 0:
@@ -80,7 +80,7 @@ def _score(trial: Trial) -> float:
 
 
 def head_line(settings: Settings, folder: Path) -> str:
-    """What is searched, how, how long, and where it goes."""
+    """Describes the search: its space, strategy, budget and folder."""
     minutes = settings.budget.minutes
     limit = f" or {minutes:g} min" if minutes is not None else ""
     return (
@@ -96,7 +96,7 @@ def resumed_line(tally: Tally) -> str:
 
 
 def news_line(trial: Trial, tally: Tally, folder: Path) -> str:
-    """What is shown at once of a trial: that it repeats another one, failed, or has no result."""
+    """Returns the message shown at once if a trial is a duplicate, failed, or has no result."""
     number = f"trial {trial.number}"
     if trial.duplicate_of is not None:
         first = f"{number} repeats trial {trial.duplicate_of}: its result is reused"
@@ -116,7 +116,7 @@ def news_line(trial: Trial, tally: Tally, folder: Path) -> str:
 
 
 def _trace(trial: Trial, folder: Path) -> str:
-    """Where to read more of a failure: its traceback, or what was printed before a crash."""
+    """Points to the details of a failure: its traceback, or the output before a crash."""
     for name in ("error.txt", "output.txt"):
         place = Path("trials", f"{trial.number:04d}", name)
         if (folder / place).is_file() and (folder / place).stat().st_size:
@@ -159,7 +159,7 @@ def value_text(trial: Trial, metric: str) -> str:
 
 
 def took_text(trial: Trial, before: str) -> str:
-    """How long a trial ran; nothing when it never did."""
+    """Returns how long a trial ran; empty if it never did."""
     return "" if trial.seconds is None else before + text.duration(trial.seconds)
 
 

@@ -1,4 +1,4 @@
-"""Names, numbers and samples as short text that is safe to show, whatever they hold. No rich."""
+"""Formats names, numbers and samples as short text that is safe to print. No rich."""
 
 import json
 import math
@@ -11,23 +11,23 @@ from typing import Any
 from runner.space.choice import JsonValue
 from runner.space.sample import Sample
 
-LONG = 40  # characters of a value; what is longer is cut
+LONG = 40  # characters of a value; longer ones are cut
 
 
 def clean(text: str) -> str:
-    """Text on one line, with control, bidi and other invisible characters written as escapes."""
+    """Returns text on one line, with control, bidi and other invisible characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def sentence(text: str) -> str:
-    """Clean text whose line breaks and other runs of white space become single spaces."""
+    """Returns clean text with whitespace collapsed to single spaces."""
     return clean(" ".join(text.split()))
 
 
 def value(item: JsonValue) -> str:
-    """A value of a sample: strings as they are, numbers short, all else as JSON."""
+    """Formats a value of a sample: strings unchanged, numbers short, all others as JSON."""
     match item:
         case str():
             text = clean(item)
@@ -39,13 +39,13 @@ def value(item: JsonValue) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """The beginning of a text, with an ellipsis where something is missing."""
+    """Truncates text, marking the omission with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def alike(sentences: Iterable[str]) -> list[tuple[int, str]]:
-    """Sentences that differ in nothing but numbers as one: how many there are, and the first of
-    them; the most frequent ones first."""
+    """Groups sentences that differ only in numbers: the size of each group and its first sentence,
+    most frequent first."""
     kinds: dict[str, list[str]] = {}
     for text in sentences:
         kinds.setdefault(re.sub(r"\d[\d.]*", "0", text), []).append(text)
@@ -54,20 +54,20 @@ def alike(sentences: Iterable[str]) -> list[tuple[int, str]]:
 
 
 def pairs(sample: Sample, labels: Collection[str] | None = None) -> str:
-    """A sample, or only these labels of it, as `label=value label=value`."""
+    """Formats a sample, or these labels of it, as `label=value label=value`."""
     shown = (item for item in sample.items() if labels is None or item[0] in labels)
     return " ".join(f"{clean(label)}={value(item)}" for label, item in shown)
 
 
 def number(figure: float) -> str:
-    """A metric with four digits: 0.9712, 12.3457, 1.235e+04."""
+    """Formats a metric with four digits: 0.9712, 12.3457, 1.235e+04."""
     if figure == 0 or 0.001 <= abs(figure) < 100:
         return f"{figure:.4f}"
     return f"{figure:.4g}"
 
 
 def compact(figure: float) -> str:
-    """A number of things with three digits: 950, 12.3k, 1.20M."""
+    """Formats a count with three digits: 950, 12.3k, 1.20M."""
     figure = float(f"{figure:.3g}")
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if figure >= size:
@@ -77,36 +77,36 @@ def compact(figure: float) -> str:
 
 
 def large(count: int | float) -> str:
-    """A count that may be huge: 12,345,678, 1.2e14, infinitely many."""
+    """Formats a count of any size: 12,345,678, 1.2e14, infinitely many."""
     if count == math.inf:
         return "infinitely many"
     return f"{count:,}" if count < 1e9 else f"{Decimal(count):.1e}".replace("e+", "e")
 
 
 def near(path: Path) -> Path:
-    """Returns a path relative to the working directory, if it lies there."""
+    """Returns a path relative to the working directory, if it lies inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def counted(count: int, noun: str) -> str:
-    """Returns a count and its noun: 1 trial, 2 trials."""
+    """Formats a count and its noun: 1 trial, 2 trials."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def clock(seconds: float) -> str:
-    """A time as 0:07, 12:34 or 2:03:04."""
+    """Formats seconds as 0:07, 12:34 or 2:03:04."""
     minutes, rest = divmod(max(int(seconds), 0), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def duration(seconds: float) -> str:
-    """A time as 4.2 s, or as a clock from a minute on."""
+    """Formats seconds as 4.2 s, or as a clock from one minute on."""
     return f"{seconds:.1f} s" if seconds < 59.95 else clock(round(seconds))
 
 
 def name(node: Mapping[str, Any]) -> str:
-    """What a config node makes, and of what: `OptunaStrategy(TPESampler)`."""
+    """Names the target of a config node and of its inner nodes: `OptunaStrategy(TPESampler)`."""
     inner = [name(part) for part in node.values() if isinstance(part, dict) and "_target_" in part]
     outer = clean(str(node["_target_"]).rpartition(".")[2])
     return cut(f"{outer}({', '.join(inner)})" if inner else outer, LONG)

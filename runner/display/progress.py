@@ -1,4 +1,4 @@
-"""What rich shows of a run: bars on a terminal, plain lines elsewhere."""
+"""Live progress of a run, through rich: bars on a terminal, plain lines elsewhere."""
 
 import io
 import sys
@@ -37,34 +37,34 @@ from runner.trial import Objective, Trial
 
 T = TypeVar("T")
 REFRESH = 5  # frames per second
-QUIET = 60.0  # seconds without a line on how far the run is
+QUIET = 60.0  # seconds without output before a progress line is printed
 MARGIN = 3  # columns left free on the right, where the terminal prints ^C
-NARROW = 60  # columns of a terminal on which words are left out
+NARROW = 60  # columns of a terminal below which words are omitted
 
 
 class Progress(ABC):
-    """Shows a run. It is told of every change, and decides itself what is worth showing."""
+    """Shows a run. It receives every change, and decides which are worth showing."""
 
     @abstractmethod
     def begin(self) -> None:
-        """The record was replayed; trials start from here."""
+        """Called once the record is replayed; new trials follow."""
 
     @abstractmethod
     def show(self, trial: Trial) -> None:
-        """A trial was recorded, reported, or ended; also for each trial that is replayed."""
+        """Called if a trial is recorded, reported, or ended, and for each replayed trial."""
 
     @abstractmethod
     def note(self, text: str) -> None:
-        """Something the user should know, in a sentence."""
+        """Shows a sentence for the user."""
 
     @abstractmethod
     def end(self) -> None:
-        """Nothing more will come; leave the terminal as it was. May be called twice."""
+        """Restores the terminal; nothing more follows. May be called twice."""
 
 
 @final
 class Silent(Progress):
-    """Shows nothing: for tests, benchmarks, and runs from Python that want none."""
+    """Shows nothing; for tests and benchmarks."""
 
     def begin(self) -> None:
         return
@@ -80,39 +80,39 @@ class Silent(Progress):
 
 
 def show(*what: RenderableType) -> None:
-    """Print tables and texts to the terminal."""
+    """Prints tables and texts to the terminal."""
     for item in what:
         _console().print(item)
 
 
 def show_lines(lines: str) -> None:
-    """Print a text whose lines stay as they are, however long: source, for example."""
+    """Prints text without wrapping its lines; for source, for example."""
     _console().print(Text(lines), soft_wrap=True)
 
 
 def note(sentence: str) -> None:
-    """Print a sentence the user should know."""
+    """Prints a sentence for the user."""
     _say(_console(), sentence, "cyan")
 
 
 def track(sequence: Sequence[T], what: str) -> Iterable[T]:
-    """The items of a sequence; on a terminal with a bar of how far it is, as long as it lasts."""
+    """Iterates over a sequence, with a transient progress bar on a terminal."""
     return rich.progress.track(
         sequence, what, console=_console(), transient=True, disable=not _console().is_terminal
     )
 
 
 def fail(sentence: str) -> None:
-    """Print what went wrong, in one line, to standard error."""
+    """Prints an error, on one line, to standard error."""
     _say(Console(stderr=True), f"error: {sentence}", "red")
 
 
 def for_terminal(
     settings: Settings, objective: Objective, folder: Path, *, plain: bool
 ) -> Progress:
-    """Bars on a terminal, plain lines where the output goes elsewhere. `folder` is the run's.
+    """Returns bars for a terminal, and plain lines for other outputs. `folder` is the run's.
 
-    With `plain` a terminal gets lines as well: a debugger needs it for itself.
+    With `plain`, a terminal gets lines as well, since a debugger uses it.
     """
     console = _console()
     able = console.is_interactive and not console.is_jupyter and not console.is_dumb_terminal
@@ -121,8 +121,8 @@ def for_terminal(
 
 
 def _console() -> Console:
-    """The console of the program, which log lines go to as well. What its encoding lacks is
-    written as escapes rather than raised."""
+    """Returns the program's console, which log lines also go to. Characters missing from its
+    encoding are escaped."""
     console = rich.get_console()
     if isinstance(console.file, io.TextIOWrapper):
         console.file.reconfigure(errors="backslashreplace")
@@ -130,15 +130,15 @@ def _console() -> Console:
 
 
 def _say(console: Console, sentence: str, style: str = "") -> None:
-    """Print a sentence. A terminal shows it on several lines if it must, but no word of it: so
-    that paths and commands can be copied."""
+    """Prints a sentence. It is wrapped between words only, so that paths and commands can be
+    copied."""
     line = text.sentence(sentence)
     whole = not console.is_terminal or max(map(len, line.split()), default=0) > console.width
     console.print(Text(line), style=style, soft_wrap=whole)
 
 
 class _Visible(Progress):
-    """What bars and lines have in common: a console, a tally, and what is printed first."""
+    """The common part of bars and lines: a console, a tally, and the first output."""
 
     head_style = note_style = ""
 
@@ -165,9 +165,9 @@ class _Visible(Progress):
 
 @final
 class Lines(_Visible):
-    """Plain lines: one when a trial ends, and now and then one on how far the run is."""
+    """Plain lines: one per ended trial, and a progress line now and then."""
 
-    _spoken = 0.0  # when the last line on how far the run is was printed
+    _spoken = 0.0  # when the last progress line was printed
 
     def begin(self) -> None:
         super().begin()
@@ -189,7 +189,7 @@ class Lines(_Visible):
         self._begun = False
 
     def _result(self, trial: Trial) -> str:
-        """The line of a trial that ended with a result of its own."""
+        """Returns the line of a trial that ended with a result of its own."""
         if not trial.scored or trial.duplicate_of is not None:
             return ""
         best, metric = self._tally.best, self._tally.objective.metric
@@ -202,13 +202,13 @@ class Lines(_Visible):
         )
 
 
-# name, bar, count, its unit, a time or rate, and a last word
+# name, bar, count, its unit, a time or rate, and a last column
 Row = tuple[str, RenderableType, str, str, str, RenderableType]
 
 
 @final
 class Bars(_Visible):
-    """A bar for the run, one for each running trial, the best so far, and news above them."""
+    """A bar for the run and one per running trial, with the best trial below and news above."""
 
     head_style, note_style = "bold", "cyan"
 
@@ -216,7 +216,7 @@ class Bars(_Visible):
         self, console: Console, settings: Settings, objective: Objective, folder: Path
     ) -> None:
         super().__init__(console, settings, objective, folder)
-        self._lock = threading.Lock()  # the frames are drawn in a thread of their own
+        self._lock = threading.Lock()  # frames are drawn in another thread
         self._live = Live(
             console=console, get_renderable=self.frame, refresh_per_second=REFRESH,
             redirect_stderr=sys.stderr.isatty(),
@@ -243,7 +243,7 @@ class Bars(_Visible):
             self._console.show_cursor()
 
     def frame(self) -> RenderableType:
-        """What stands below the news; at most as high as the terminal."""
+        """Renders the bars; at most as high as the terminal."""
         with self._lock:
             trials = [t for t in self._tally.running.values() if t.duplicate_of is None]
             rows = max(self._console.height - 5, 1)
@@ -253,7 +253,7 @@ class Bars(_Visible):
             return Constrain(Group(grid, *more, *self._foot()), self._console.width - MARGIN)
 
     def _grid(self, rows: Sequence[Row]) -> Table:
-        """Rows of a bar and what stands around it; on a narrow terminal without times."""
+        """Arranges rows of bars and figures; a narrow terminal gets no times."""
         wide = self._console.width >= NARROW
         grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         grid.add_column(no_wrap=True)

@@ -1,4 +1,4 @@
-"""Tables of a run: its best trials, what a space leaves open, and what was refused."""
+"""Tables of a run: its best trials, the choices of a space, and refusals."""
 
 import html as escaping
 from collections import Counter
@@ -19,17 +19,17 @@ from runner.space.structure import Part, Structure
 from runner.trial import Gain, Objective, Trial, top
 
 GAP = 2  # columns between two cells
-INDENT = 4  # columns before what stands below a row
-REASON = 160  # characters of a reason; what is longer is cut
-REASONS = 3  # so many are shown
-LINES = 8, 8, 8, 2  # that a sample may take, by rank; all further ones are as short as the last
+INDENT = 4  # columns of indentation below a row
+REASON = 160  # characters of a reason; longer ones are cut
+REASONS = 3  # number of reasons shown
+LINES = 8, 8, 8, 2  # lines per sample, by rank; the last number applies to all further ones
 
 
 def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> RenderableType:
-    """The k best trials, best first, and a line on all of them.
+    """Returns a table of the k best trials, best first, and a summary of all.
 
-    Fits the width it is shown at: the less important columns go first. Below each trial stands
-    that part of its sample in which the trials shown differ.
+    It adapts to the width: less important columns are dropped first. Each trial is followed by the
+    part of its sample in which the trials shown differ.
     """
     best, summary = top(trials, k), [*map(Text, (_summary(trials), *_refusals(trials)))]
     if not best:
@@ -38,7 +38,7 @@ def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> Re
 
 
 def gains_text(gains: Sequence[Gain]) -> str:
-    """What training groups of models as one brought, in a few sentences; empty without groups."""
+    """Summarizes the gains of fused groups in a few sentences; empty without groups."""
     if not gains:
         return ""
     models, fused = sum(gain.models for gain in gains), [gain for gain in gains if not gain.why]
@@ -60,7 +60,7 @@ def gains_text(gains: Sequence[Gain]) -> str:
 @final
 @dataclass(frozen=True)
 class Column:
-    """A column of figures: what stands above it, and in it for each trial."""
+    """A column of figures: its header, and a cell for each trial."""
 
     head: str
     cells: Sequence[str]
@@ -72,7 +72,7 @@ class Column:
 
 @final
 class _Ranking:
-    """The best trials, two blocks of lines each: its figures in columns, then its sample."""
+    """The best trials, each as a row of figures followed by its sample."""
 
     def __init__(self, best: Sequence[Trial], objective: Objective) -> None:
         self.best = best
@@ -97,7 +97,7 @@ class _Ranking:
 
 
 def _first_lines(lines: Sequence[Text], most: int, width: int) -> Sequence[Text]:
-    """At most so many lines, the last one ending in an ellipsis where some are left out."""
+    """Truncates to at most `most` lines, ending in an ellipsis if some are omitted."""
     if len(lines) <= most:
         return lines
     last = lines[most - 1].copy()
@@ -111,7 +111,7 @@ def _indented(*lines: Text) -> Padding:
 
 
 def _columns(best: Sequence[Trial], objective: Objective) -> list[Column]:
-    """All columns there are, the most important ones first."""
+    """Returns all columns, the most important ones first."""
     names = list(dict.fromkeys(name for trial in best for name in trial.metrics))
     metrics = [objective.metric]
     metrics += sorted(n for n in names if n.startswith("test/"))
@@ -133,7 +133,7 @@ def _figures(best: Sequence[Trial], name: str, form: Callable[[float], str]) -> 
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """The first columns that fit side by side, and those behind that still do."""
+    """Returns the columns that fit side by side, the first ones with priority."""
     kept: list[Column] = []
     for column in columns:
         if sum(c.width + GAP for c in kept) + column.width <= width:
@@ -142,7 +142,7 @@ def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def _differing(best: Sequence[Trial]) -> Collection[str]:
-    """The labels whose values differ; all of them where one trial stands alone."""
+    """Returns the labels whose values differ; all labels if there is only one trial."""
     labels = dict.fromkeys(label for trial in best for label in trial.sample)
     if len(best) == 1:
         return labels
@@ -154,7 +154,7 @@ def _differing(best: Sequence[Trial]) -> Collection[str]:
 
 
 def _summary(trials: Sequence[Trial]) -> str:
-    """How many trials there were, how they ended, and how long they took together."""
+    """Summarizes how many trials there were, how they ended, and how long they took."""
     own = [trial for trial in trials if trial.duplicate_of is None]
     counts = {
         "failed": sum(trial.failed and not trial.refused for trial in own),
@@ -169,7 +169,7 @@ def _summary(trials: Sequence[Trial]) -> str:
 
 
 def _refusals(trials: Sequence[Trial]) -> list[str]:
-    """Why trials were refused, the most frequent reasons first; a line, or none."""
+    """Summarizes why trials were refused, in one line; none without refusals."""
     own = [trial for trial in trials if trial.refused and trial.duplicate_of is None]
     found, rest = reasons(trial.failure.text for trial in own if trial.failure is not None)
     said = [f"{count} because {why}" for count, why in found]
@@ -178,7 +178,7 @@ def _refusals(trials: Sequence[Trial]) -> list[str]:
 
 
 def reasons(texts: Iterable[str]) -> tuple[list[tuple[int, str]], int]:
-    """Returns the most frequent reasons, each with its count, and how many there are of others."""
+    """Returns the most frequent reasons with their counts, and the total count of all others."""
     found = text.alike(texts)
     shown = [(count, text.cut(text.sentence(why), REASON)) for count, why in found[:REASONS]]
     return shown, sum(count for count, _ in found[REASONS:])
@@ -190,7 +190,7 @@ def plain_table() -> Table:
 
 
 def _busy(trials: Iterable[Trial]) -> float:
-    """Seconds in which some trial was running; pauses between sessions do not count."""
+    """Returns the seconds during which some trial ran; pauses between sessions do not count."""
     spans = sorted((t.started_at or 0, t.ended_at or 0) for t in trials if t.seconds is not None)
     total = reached = 0.0
     for start, end in spans:
@@ -200,7 +200,7 @@ def _busy(trials: Iterable[Trial]) -> float:
 
 
 def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
-    """The k best trials as an HTML table, for notebooks."""
+    """Returns the k best trials as an HTML table, for notebooks."""
     best, lines = top(trials, k), [_summary(trials), *_refusals(trials)]
     summary = "".join(f"<p>{escaping.escape(line)}</p>" for line in lines)
     if not best:
@@ -218,14 +218,14 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 
 def structure_table(structure: Structure) -> RenderableType:
-    """The choices of a space: label, candidates, and when each is asked."""
+    """Returns a table of the choices of a space: label, candidates, and condition."""
     rows = [_part(part) for part in structure.parts]
     return _Choices(rows) if rows else Text("There are no choices.")
 
 
 @final
 class _Choices:
-    """Rows of label, candidates and condition; one below the other where there is no room."""
+    """Rows of label, candidates and condition, stacked vertically if there is no room."""
 
     def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
         self.rows = rows
@@ -257,7 +257,7 @@ def _longest_word(texts: Iterable[str]) -> int:
 
 
 def _part(part: Part) -> tuple[str, str, str]:
-    """Label, candidates, and a condition such as `when depth=2 or 3, kind=basic`."""
+    """Formats label, candidates, and a condition such as `when depth=2 or 3, kind=basic`."""
     condition = ", ".join(
         f"{text.clean(label)}={' or '.join(map(text.value, values))}"
         for label, values in part.condition.items()
@@ -267,7 +267,7 @@ def _part(part: Part) -> tuple[str, str, str]:
 
 
 def count_text(structure: Structure) -> str:
-    """The number of samples of a space, in words."""
+    """Returns the number of samples of a space, in words."""
     about = "" if structure.exact else "about "
     one = structure.count == 1
     return f"{about}{text.large(structure.count)} architecture{'' if one else 's'}"

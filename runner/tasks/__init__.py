@@ -1,1 +1,2 @@
-"""Tasks: what a command does, such as `search` and `describe`. `task.py` is the contract."""
+"""Tasks: the commands of the program, such as `search` and `describe`. `task.py` is the
+contract."""

@@ -1,4 +1,4 @@
-"""The task `describe`: show what would be searched, without running anything."""
+"""The task `describe`: shows what a search would explore, without running anything."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,24 +27,25 @@ from runner.tasks.task import Task
 from runner.trial import Trial
 
 PICTURE = "graph.svg"
-PATHS = 4  # so many places of a mutator are named
+PATHS = 4  # matches of a mutator that are named
 NONE = "the first candidates together make no model"
-DRAWS = 100  # samples that show how many are refused
+DRAWS = 100  # samples that estimate how many are refused
 
 
 @final
 class Describe(Task):
-    """Shows the choices, their number, and the default model; with an engine that makes a graph,
-    leaves a picture of it; with mutators, where they work; how often samples are refused."""
+    """Shows the choices, the number of samples, and the default model; for engines with graphs,
+    also the graph and a picture of it; for mutators, their matches; and how often samples are
+    refused."""
 
     def run(self, settings: Settings, folder: Path) -> None:
         parts.check(settings)
         engine = parts.make_engine(settings)
-        parts.make_space(settings, engine)  # refuses labels that clash
+        parts.make_space(settings, engine)  # raises on conflicting labels
         structure = engine.space.describe()
         progress.show(_head(settings), Text(), structure_table(structure), Text())
         places: Sequence[Places] = ()
-        with suppress(Refused):  # of the default model, which there need not be
+        with suppress(Refused):  # the default sample may be invalid
             places = engine.places()
         if places:
             progress.show(_places(places), Text())
@@ -66,7 +67,7 @@ class Describe(Task):
 
 
 def _head(settings: Settings) -> RenderableType:
-    """The space, what it is made of, and how its models would be made, trained and picked."""
+    """Lists the space, its parts, and the engine, evaluator, data and strategy."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     for key, node in settings.model.items():
         if isinstance(node, dict) and "_target_" in node:
@@ -79,7 +80,7 @@ def _head(settings: Settings) -> RenderableType:
 
 
 def _default(engine: Engine) -> str:
-    """How large the default model is; or that there is none, since its mutations do not fit."""
+    """Returns the size of the default model, or why there is none."""
     try:
         return f"the default one has {text.compact(parameters(engine))} parameters"
     except (DrawError, Refused) as error:
@@ -89,7 +90,7 @@ def _default(engine: Engine) -> str:
 
 
 def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
-    """How many of so many samples were refused, and why: the most frequent reasons first."""
+    """Summarizes how many samples were refused, and why: the most frequent reasons first."""
     if not refusals:
         return Text(f"None of {draws} random samples is refused.")
     found, rest = reasons(refusals)
@@ -105,7 +106,8 @@ def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
 
 
 def _places(places: Sequence[Places]) -> RenderableType:
-    """Where each mutator of a space works in its default model: how often, and the first paths."""
+    """Returns a table of each mutator's matches in the default model: their number and first
+    paths."""
     table = plain_table()
     table.add_column("mutator", no_wrap=True)
     table.add_column("matches", justify="right")
@@ -119,7 +121,7 @@ def _places(places: Sequence[Places]) -> RenderableType:
 
 
 def _show_graph(graph: Graph, folder: Path) -> None:
-    """The graph of the default model: its units, what could not be read, its text, a picture."""
+    """Shows the graph of the default model: its units, notes, text, and a picture."""
     counts = ", ".join(f"{count} {grade}" for grade, count in graph.grades().items() if count)
     progress.show(Text(f"\nThe default model as a graph: units: {counts}", style="bold"))
     for note in graph.notes:
@@ -131,12 +133,12 @@ def _show_graph(graph: Graph, folder: Path) -> None:
 
 
 def parameters(engine: Engine) -> int:
-    """The number of parameters of the default model."""
+    """Returns the number of parameters of the default model."""
     [job] = engine.plan([Trial(number=0, sample=engine.space.default(), seed=0)])
     [recipe] = job.recipes
     try:
         with torch.device("meta"):
             model = engine.build(recipe)
-    except RuntimeError:  # code that looks at values, which tensors on meta do not have
+    except RuntimeError:  # code that reads values, which meta tensors do not have
         model = engine.build(recipe)
     return sum(parameter.numel() for parameter in model.parameters())

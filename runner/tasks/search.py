@@ -1,4 +1,4 @@
-"""The task `search`: run the experiment, show it, and export the best models."""
+"""The task `search`: runs the experiment, shows progress, and exports the best models."""
 
 import logging
 import math
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user, or the system, asked the run to stop."""
+    """The user or the system asked the run to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Interrupted(KeyboardInterrupt):
 
 @final
 class Search(Task):
-    """Runs or resumes a search; everything it finds lies in the folder of the run."""
+    """Runs or resumes a search; all results are in the folder of the run."""
 
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is None and (folder / RECORD).exists():
@@ -94,7 +94,7 @@ class Search(Task):
 
 
 def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
-    """The metrics of a trained model on the test split; none where it cannot be scored."""
+    """Returns the test metrics of a trained model; none if it cannot be scored."""
     heard: list[Report] = []
     job = run.job(trial)
     service.submit(Job(job.trials, job.seeds, job.samples, job.recipes, action="test"))
@@ -109,21 +109,21 @@ def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
 @final
 class WeightKeeper:
     """Keeps the weights of the best trials so far, and those of recent ones, from which others may
-    start; deletes those of trials that fell behind.
+    start; deletes all others.
 
-    What was kept follows from the order in which trials ended, so that a resumed run finds it.
+    Its state depends only on the order in which trials ended, so a resumed run restores it.
     """
 
     def __init__(self, folder: Path, keep: int | None, recent: int = 0) -> None:
-        """`keep` is how many of the best, None for all; `recent` how many of the last."""
+        """`keep` is the number of best trials, None for all; `recent` the number of latest ones."""
         self._folder = folder
         self._keep = keep
         self._recent: deque[int] = deque(maxlen=recent)
         self._best: list[Trial] = []
-        self._there: set[int] = set()  # trials whose weights were kept until now
+        self._there: set[int] = set()  # trials whose weights exist
 
     def see(self, trial: Trial) -> None:
-        """A trial has ended, just now or in an earlier session."""
+        """Called for each trial that has ended, including those of earlier sessions."""
         if self._keep is None or not trial.scored:
             return
         self._recent.append(trial.owner)
@@ -134,14 +134,14 @@ class WeightKeeper:
         for number in gone:
             folder = trial_folder(self._folder, number)
             (folder / WEIGHTS).unlink(missing_ok=True)
-            with suppress(OSError):  # something else lies there
+            with suppress(OSError):  # it contains other files
                 folder.rmdir()
         self._there -= gone
 
 
 @contextmanager
 def _stoppable(folder: Path) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops the run in good order; the second kills it."""
+    """The first Ctrl-C (or SIGTERM) stops the run in an orderly way; the second kills it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -163,12 +163,12 @@ def _stoppable(folder: Path) -> Iterator[None]:
 
 
 def _short(folder: Path) -> str:
-    """A folder as the user would type it from here, in a shell."""
+    """Returns a folder as it would be typed in a shell, relative to the working directory."""
     return shlex.quote(str(text.near(folder)))
 
 
 def _point_latest_at(folder: Path) -> None:
-    """Have `outputs/latest` lead to this run, when it lies in an `outputs` folder."""
+    """Points `outputs/latest` to this run, if it lies in an `outputs` folder."""
     root = next((p for p in folder.resolve().parents if p.name == "outputs"), None)
     if root is None:
         return
@@ -177,5 +177,5 @@ def _point_latest_at(folder: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(folder.resolve().relative_to(root))
         link.replace(root / "latest")
-    except OSError as error:  # a file system without links
+    except OSError as error:  # a file system without symbolic links
         log.info("outputs/latest was not set: %s", error)

@@ -1,4 +1,4 @@
-"""Task: what a call of the program does with its config."""
+"""The contract of tasks: what a command does with its config."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -7,12 +7,12 @@ from runner.config.settings import Settings
 
 
 class Task(ABC):
-    """One thing to do. Made from its config node alone."""
+    """A command. Built from its config node alone."""
 
     @abstractmethod
     def run(self, settings: Settings, folder: Path) -> float | None:
-        """Do it. `folder` is that of the run, existing or to be made.
+        """Runs the command. `folder` is that of the run, which may not exist yet.
 
-        Returns the best value of the objective, for sweeps; NaN when no trial has one, and None
-        where a task has no such thing.
+        Returns the best value of the objective, for sweeps: NaN if no trial has one, and None if
+        the task has no objective.
         """

@@ -1,4 +1,4 @@
 """Training services: run jobs in workers.
 
-`service.py` is the contract. Imports no model and no strategy.
+`service.py` is the contract. Must not import models or strategies.
 """

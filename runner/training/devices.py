@@ -1,4 +1,4 @@
-"""Devices: from what a config asks for to one device per slot."""
+"""Resolves the configured device to one device per slot."""
 
 import os
 
@@ -14,11 +14,11 @@ def check_positive(**values: int | None) -> None:
 
 
 def devices(device: str, workers: int | None, workers_per_device: int) -> list[str]:
-    """One device name per worker. `auto` takes all GPUs, else MPS, else the CPU.
+    """Returns one device name per worker. `auto` selects all GPUs, or MPS, or the CPU.
 
-    On a CPU there are `workers` of them, one per core when it is None; on accelerators
-    `workers_per_device` on each, up to `workers` in all. Raises ConfigError for a device that this
-    machine does not have.
+    On a CPU there are `workers` of them, by default one per core; on accelerators
+    `workers_per_device` on each, and at most `workers` in all. Raises ConfigError for a device that
+    this machine does not have.
     """
     found = _found(device)
     check_positive(workers=workers, workers_per_device=workers_per_device)

@@ -1,4 +1,4 @@
-"""Training in this process, one job at a time: for debugging; a breakpoint in a model works."""
+"""Training in this process, one job at a time; for debugging, since breakpoints in a model work."""
 
 from collections.abc import Callable
 from typing import final
@@ -13,7 +13,7 @@ from runner.worker import Worker
 
 @final
 class Inline(TrainingService):
-    """Runs a job when it is polled. It cannot end a hung trial: that takes another process."""
+    """Runs a job when it is polled. It cannot end a hung trial, which takes another process."""
 
     def __init__(
         self, setup: Setup, *, device: str, threads: int, max_failures: int | None, fail_fast: bool

@@ -1,4 +1,4 @@
-"""Training in warm worker processes on this machine: a crash or a hang costs one trial only."""
+"""Training in warm worker processes on this machine. A crash or a hang costs one trial only."""
 
 import contextlib
 import json
@@ -17,9 +17,9 @@ from runner.training.devices import check_positive, devices
 from runner.training.service import Limits, TrainingService
 from runner.trial import Failure, Gain, Job, Report, Setup
 
-STILLBORN = 4  # so many workers in a row may die while they start
-GRACE = 2.0  # seconds between asking a worker to end and killing it
-HOME = str(Path(__file__).resolve().parents[2])  # of this package: it need not be installed
+STILLBORN = 4  # workers in a row that may die while they start
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+HOME = str(Path(__file__).resolve().parents[2])  # of this package, which need not be installed
 START = (
     "import sys; sys.path.insert(0, sys.argv[2]); from runner.training.process import main; "
     "sys.path.pop(0); main()"
@@ -29,16 +29,16 @@ Handle = Callable[[Report], None]
 
 @final
 class WorkerProcess:
-    """One worker process: its pipes, the job it runs, and since when."""
+    """A worker process: its pipes, its job, and the time of its last report."""
 
     def __init__(self, setup: Setup, device: str, threads: int) -> None:
         self.device = device
         self.job: Job | None = None
-        self.open: set[int] = set()  # the trials of the job without a last report
+        self.open: set[int] = set()  # trials of the job without a final report
         self.attempt = 0
         self.ready = False
         self.started = self.heard = 0.0  # monotonic seconds
-        self.doomed: Failure | None = None  # why it is being ended by force
+        self.doomed: Failure | None = None  # why it is being terminated
         self.kill_at: float | None = None
         self._buffer = b""
         self._closed = False  # whether the reports have ended
@@ -48,7 +48,7 @@ class WorkerProcess:
             [sys.executable, "-c", START, str(write_end), HOME],
             stdin=subprocess.PIPE,
             pass_fds=[write_end],
-            start_new_session=True,  # Ctrl-C in the terminal reaches the driver only
+            start_new_session=True,  # so that Ctrl-C reaches the driver only
             env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)),
         )
         os.close(write_end)
@@ -56,7 +56,7 @@ class WorkerProcess:
                   "path": [entry for entry in sys.path if entry]})  # fmt: skip
 
     def say(self, message: object) -> None:
-        """Send a message; a worker that is gone is noticed by its reports ending."""
+        """Sends a message. The end of a worker is noticed when its reports end."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -69,11 +69,11 @@ class WorkerProcess:
 
     @property
     def gone(self) -> bool:
-        """Whether the process has ended, or will say no more."""
+        """True once the process has ended, or has closed its reports."""
         return self._closed or self.process.poll() is not None
 
     def hear(self) -> Iterator[Report]:
-        """What came in since last time."""
+        """Yields the reports received since the last call."""
         while not self._closed:
             try:
                 chunk = os.read(self.reports, 1 << 16)
@@ -97,13 +97,13 @@ class WorkerProcess:
         return Report(data["trial"], data["kind"], data["metrics"], failure, gain)
 
     def doom(self, failure: Failure) -> None:
-        """Ask the process to end; it is killed a little later if it does not."""
+        """Asks the process to end; it is killed soon after if it does not."""
         self.doomed = failure
         self.kill_at = time.monotonic() + GRACE
         self.signal(SIGTERM)
 
     def kill(self) -> None:
-        """End the process and all it started, and free what it held."""
+        """Ends the process and its children, and frees its resources."""
         self.signal(SIGKILL)
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
@@ -116,7 +116,7 @@ class WorkerProcess:
             os.killpg(self.process.pid, number)
 
     def death(self) -> Failure:
-        """Why the process is gone, for the record."""
+        """Returns why the process ended."""
         if self.doomed is not None:
             return self.doomed
         try:
@@ -174,7 +174,7 @@ class Local(TrainingService):
         self._dispatch()
         self._selector.select(self._patience(timeout))
         for worker in [*self._workers]:
-            gone = worker.gone  # asked first: then all it ever said is there to be heard
+            gone = worker.gone  # read first, so that all its reports are received
             for report in worker.hear():
                 self._pass_on(worker, report, handle)
             if gone:
@@ -214,7 +214,7 @@ class Local(TrainingService):
         handle(report)
 
     def _bury(self, worker: WorkerProcess, handle: Handle) -> None:
-        """Replace a worker that is gone, and start its job again or say that it failed."""
+        """Replaces a worker that has ended, and restarts its job or reports its failure."""
         death, job = worker.death(), worker.job
         self._selector.unregister(worker.reports)
         worker.kill()
@@ -225,10 +225,10 @@ class Local(TrainingService):
         self._spawn(worker.device)
         if job is None:
             return
-        if len(job.trials) > 1 and worker.ready:  # the fault of one is not that of the others
+        if len(job.trials) > 1 and worker.ready:  # one trial's fault must not fail the others
             self._waiting[:0] = [(part, 0) for part in job.alone(worker.open)]
             return
-        crashes = worker.attempt + worker.ready  # dying before it began is not the trial's fault
+        crashes = worker.attempt + worker.ready  # dying before the start is not the trial's fault
         if death.reason == "crashed" and crashes <= self.limits.retries:
             self._waiting.insert(0, (job, crashes))
             return
@@ -236,7 +236,7 @@ class Local(TrainingService):
             handle(Report(trial, "failed", failure=death))
 
     def _enforce(self) -> None:
-        """End by force what ran past a limit, and kill what did not end when asked."""
+        """Terminates jobs that exceeded a limit, and kills workers that did not end when asked."""
         now = time.monotonic()
         for worker in self._workers:
             if worker.kill_at is not None and now >= worker.kill_at:
@@ -248,8 +248,8 @@ class Local(TrainingService):
                     worker.doom(over[0])
 
     def _deadlines(self, worker: WorkerProcess) -> Iterator[tuple[float, Failure]]:
-        """Yields when the job of a worker runs past a limit, in monotonic seconds, and what its
-        trials then fail with. The limits are those of one trial, and a job may have several."""
+        """Yields the deadlines of a worker's job, in monotonic seconds, with the failure of its
+        trials. Limits are per trial, and a job may have several."""
         clocks = (
             ("trial_timeout", "timed out", worker.started),
             ("stall_timeout", "stalled", worker.heard),
@@ -262,7 +262,7 @@ class Local(TrainingService):
                 yield since + seconds, Failure(reason, text)
 
     def _patience(self, timeout: float) -> float:
-        """How long to wait for reports: not past the next moment a limit may be reached."""
+        """Returns how long to wait for reports: at most until the next deadline."""
         now, moments = time.monotonic(), [timeout]
         for worker in self._workers:
             if worker.kill_at is not None:

@@ -1,4 +1,4 @@
-"""Training service: runs jobs somewhere. It knows no models."""
+"""The contract of training services, which run jobs somewhere and know no models."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from runner.trial import Job, Report, Setup
 @final
 @dataclass(frozen=True)
 class Limits:
-    """What a trial and a run may cost before they are ended."""
+    """Limits on trials and on failures of a run."""
 
-    retries: int = 1  # how often a trial whose worker died is started again, same seed
-    trial_timeout: float | None = None  # seconds from a trial's start to its forced end
+    retries: int = 1  # restarts of a trial whose worker died, with the same seed
+    trial_timeout: float | None = None  # seconds from the start of a trial to its forced end
     stall_timeout: float | None = None  # seconds without a report
-    max_failures: int | None = None  # more failed trials than this end the run
+    max_failures: int | None = None  # more failed trials end the run
     fail_fast: bool = False  # the first failed trial ends the run
 
     def __post_init__(self) -> None:
@@ -30,10 +30,10 @@ class Limits:
 
 
 class TrainingService(ABC):
-    """Runs jobs and pushes what they say. Duty: every submitted job ends, each of its trials with
-    a report `finished`, `stopped` or `failed`."""
+    """Runs jobs and delivers their reports. Every submitted job must end, each of its trials with a
+    report `finished`, `stopped` or `failed`."""
 
-    owns_terminal = False  # whether trials may talk to the terminal, as a debugger does
+    owns_terminal = False  # whether trials may use the terminal, as for a debugger
 
     def __init__(self, setup: Setup, limits: Limits) -> None:
         self.setup = setup
@@ -42,24 +42,24 @@ class TrainingService(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many jobs can run at once."""
+        """The number of jobs that can run at once."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Take a job; it runs as soon as a slot is free."""
+        """Accepts a job, which runs as soon as a slot is free."""
 
     @abstractmethod
     def poll(self, handle: Callable[[Report], None], timeout: float) -> None:
-        """Hand each report that came in to `handle`; wait up to `timeout` seconds for the first.
+        """Passes each new report to `handle`; waits up to `timeout` seconds for the first.
 
-        All calls of `handle` are made here, in the caller's thread.
+        All calls of `handle` happen here, in the caller's thread.
         """
 
     @abstractmethod
     def stop(self, trial: int) -> None:
-        """Ask a running trial to end early; its report is then `stopped`."""
+        """Asks a running trial to end early; its final report is then `stopped`."""
 
     @abstractmethod
     def close(self) -> None:
-        """End all jobs at once, without further reports, and free everything. May be called twice,
-        and returns within 5 seconds."""
+        """Ends all jobs at once, without further reports, and frees all resources. May be called
+        twice, and returns within 5 seconds."""
