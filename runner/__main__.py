@@ -27,9 +27,7 @@ def app(config: DictConfig) -> float:
     """Runs one config. A sweep continues after a failed run, whose objective is NaN."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    overrides: Any = OmegaConf.to_container(
-        hydra_config.overrides.task
-    )  # with interpolations unresolved
+    overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)  # not interpolated
     try:
         value = launch.execute(config, overrides, folder)
     except RunnerError as error:

@@ -19,7 +19,7 @@ from runner.training.service import TrainingService
 from runner.trial import Failure, Report, Trial, trial_seed
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
-USED_UP = "the space is used up: every sample of it was tried"
+USED_UP = "the space is exhausted: every sample was tried"
 
 
 @final

@@ -40,8 +40,8 @@ def export(
         tested, lost = _write(run, ranked, test, tell, new)
     except OSError as error:
         raise RunFailed(
-            f"The best models could not be written: {error}. What was exported before is as it was."
-            f" Free some space, then go on with resume={run.folder}."
+            f"The best models could not be written: {error}. The previous export is unchanged. "
+            f"Free some space, then continue with resume={run.folder}."
         ) from error
     finally:
         if not new.exists() or not any(new.iterdir()):
@@ -49,7 +49,7 @@ def export(
     if lost and not tested:
         raise RunFailed(
             f"No model was exported: {lost} of the best trials cannot be used, and no weights of "
-            "others were kept. What was exported before is as it was."
+            "others were kept. The previous export is unchanged."
         )
     if tested:
         _replace(top, new, earlier, keep=lost > 0, tell=tell)
@@ -98,15 +98,15 @@ def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
     try:
         exported: nn.Module = load_file(folder / MODEL).load()
     except Exception as error:  # user code, which may raise anything
-        raise RunnerError(f"what was written does not load: {one_line(error)}") from error
+        raise RunnerError(f"the exported model does not load: {one_line(error)}") from error
     state, other = model.state_dict(), exported.state_dict()
     if state.keys() != other.keys() or not all(_equal(state[k], other[k]) for k in state):
-        raise RunnerError("what was written loads with other weights than those that were trained")
+        raise RunnerError("the exported model has other weights than the trained one")
     ours, theirs = (None if shape is None else _run(m, shape) for m in (exported, model))
     if not _equal(ours, theirs):
-        raise RunnerError("what was written computes something else than what was trained")
+        raise RunnerError("the exported model computes something else than the trained one")
     if any(bool(p.isnan().any()) for p in model.parameters()) and (ours is None or _has_nan(ours)):
-        raise RunnerError("its weights hold NaN, which is no result of a training")
+        raise RunnerError("its weights contain NaN")
 
 
 def _run(model: nn.Module, shape: Sequence[int]) -> Any:
@@ -151,7 +151,7 @@ def _replace(
     top.rename(earlier)
     new.rename(top)
     if keep:
-        tell(f"What was exported before is kept in {earlier.name}, since it may hold that model.")
+        tell(f"The previous export is kept in {earlier.name}, since it may contain that model.")
     else:
         shutil.rmtree(earlier, ignore_errors=True)
 

@@ -62,7 +62,7 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
         value: float | None = task.run(settings, folder)
     except OSError as error:
         raise RunFailed(
-            f"{of_file(error)}. What was recorded is safe; mend the cause, then go on with "
+            f"{of_file(error)}. The record is safe; fix the cause, then continue with "
             f"resume={folder}."
         ) from error
     return value
@@ -77,14 +77,14 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     now = settings_from(changed(before.model_dump(), config, overrides), [])
     if different := differences(before, now, FREE):
         raise ConfigError(
-            f"The run in {config.resume} cannot go on with another config; only "
+            f"The run in {config.resume} cannot continue with a different config; only "
             f"{', '.join(FREE[:3])} may change. Changed: {'; '.join(different)}."
         )
     done = sum(not trial.refused for trial in record.trials)
     if now.budget.trials < done and now.budget != before.budget:
         raise ConfigError(
             f"budget.trials is {now.budget.trials}, but the run in {config.resume} has "
-            f"{done} trials already; it may only grow."
+            f"{done} trials already; it can only grow."
         )
     return now, folder
 
@@ -106,7 +106,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
         raise as_config_error(error) or error from None
     if not (place / RECORD).exists():
         raise ConfigError(
-            f"task={config.task._target_.rpartition('.')[2]} leaves no run to return."
+            f"task={config.task._target_.rpartition('.')[2]} creates no run to return."
         )
     return Run(place)
 

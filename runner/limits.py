@@ -10,7 +10,7 @@ from runner.trial import Failure, Metrics, Objective, Report, Trial
 
 HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials
 FUTILE = 200  # so many refused proposals in a row: hardly any sample of the space fits
-MEND = "Change the space so that more of its samples fit."
+MEND = "Change the space so that more of its samples are valid."
 
 
 def judged(report: Report, objective: Objective, known: Metrics) -> Report:
@@ -63,17 +63,17 @@ class RunLimits:
         if trial.failed and limits.fail_fast:
             raise RunFailed(
                 f"Trial {trial.number} failed ({trial.failure}), and training.fail_fast is on. "
-                f"What it left lies in {folder}/trials/{trial.number:04d}."
+                f"Its files are in {folder}/trials/{trial.number:04d}."
             )
         if trial.failed and self._failures >= HOPELESS and not self._results:
             raise RunFailed(
-                f"None of {self._failures} trials gave a result; the last one failed with "
-                f"{trial.failure}. What they left lies in {folder}/trials."
+                f"None of {self._failures} trials has a result; the last one failed with "
+                f"{trial.failure}. Their files are in {folder}/trials."
             )
         if limits.max_failures is not None and self._failures > limits.max_failures:
             raise RunFailed(
                 f"{self._failures} trials failed, more than training.max_failures="
-                f"{limits.max_failures}; the last one: {trial.failure}. What they left lies in "
+                f"{limits.max_failures}; the last one: {trial.failure}. Their files are in "
                 f"{folder}/trials."
             )
 
@@ -81,7 +81,7 @@ class RunLimits:
         """Raises RunFailed if every proposed trial of a space that is used up was refused."""
         if self.refused and self.refused == proposed:
             raise RunFailed(
-                f"The space is used up, and all of its {different} samples were refused; "
+                f"The space is exhausted, and all of its {different} samples were refused; "
                 f"the last one: {self._why}. {MEND}"
             )
 
@@ -91,7 +91,7 @@ class RunLimits:
         if failure is not None and failure.reason == "disk full":
             raise RunFailed(
                 f"Trial {report.trial} could not write its results: {failure.text}. Free some "
-                f"space, then go on with resume={self._folder}."
+                f"space, then continue with resume={self._folder}."
             )
 
     def _check_refusals(self) -> None:

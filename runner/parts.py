@@ -87,7 +87,9 @@ def make_engine(settings: Settings) -> Engine:
             raise RunFailed(
                 f"The space refuses every sample, before any choice is made: {reason}."
             ) from error
-        log.warning("The first candidates together make no model: %s; others are tried.", reason)
+        log.warning(
+            "The sample of all first candidates has no valid model: %s; others are tried.", reason
+        )
     return engine
 
 

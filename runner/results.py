@@ -66,15 +66,15 @@ class Run:
         weights = self.weights(trial)
         if not weights.is_file():
             raise RunnerError(
-                f"The weights of trial {trial.number} were not kept, or are gone: {weights} is not "
-                "there. Only those of the best export.keep_weights trials are kept."
+                f"The weights of trial {trial.number} were not kept, or were deleted: {weights} "
+                "does not exist. Only those of the best export.keep_weights trials are kept."
             )
         try:
             load_weights(model, weights)
         except WeightsError as error:
             raise RunnerError(
-                f"The weights of trial {trial.number} cannot be used: {error}. Put back a copy of "
-                "the file, or train its sample, which is in the record, in another run."
+                f"The weights of trial {trial.number} cannot be used: {error}. Restore the file "
+                "from a copy, or train its sample, which is in the record, in another run."
             ) from error
         return model.eval()
 

@@ -194,8 +194,8 @@ class Store:
             )
         except sqlite3.Error as error:
             raise RunFailed(
-                f"Cannot write the record {self.folder / RECORD}: {error}. What was recorded is "
-                f"safe; mend the cause, then go on with resume={self.folder}."
+                f"Cannot write the record {self.folder / RECORD}: {error}. Earlier events are "
+                f"safe; fix the cause, then continue with resume={self.folder}."
             ) from error
         self._checksum = checksum
         return Event(now, kind, trial, data)
@@ -232,7 +232,7 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
     finally:
         db.close()
     if not config:
-        raise _damaged(folder, "it does not say what the run is")
+        raise _damaged(folder, "it does not contain the config of the run")
     return Record(config, list(trials.values()), gains)
 
 
@@ -252,7 +252,7 @@ def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
             if kind == "begun" and event.data["version"] != VERSION:
                 raise RunFailed(
                     f"The record {folder / RECORD} has version {event.data['version']}; this "
-                    f"runner reads version {VERSION}. Go on with the runner that wrote it."
+                    f"runner reads version {VERSION}. Continue with the runner that wrote it."
                 )
             yield event, checksum
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -261,8 +261,8 @@ def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
 
 def _damaged(folder: Path, problem: str) -> RunFailed:
     return RunFailed(
-        f"The record {folder / RECORD} is damaged: {problem}. Nothing was changed. Put back a copy "
-        "of it, or start a new run."
+        f"The record {folder / RECORD} is damaged: {problem}. Nothing was changed. Restore it from "
+        "a copy, or start a new run."
     )
 
 

@@ -66,13 +66,13 @@ def check_weights(path: Path) -> None:
             if found is not None:
                 intact = found[1].decode() == _digest(file, found[1].decode())
     except FileNotFoundError as error:
-        raise WeightsError(f"{path} is not there") from error
+        raise WeightsError(f"{path} does not exist") from error
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     if not path.stat().st_size:
         raise WeightsError(f"{path} is empty")
     if not intact:
-        raise WeightsError(f"{path} is damaged: its bytes are not those that were written")
+        raise WeightsError(f"{path} is damaged: its checksum does not match")
 
 
 def _seal(path: Path) -> None:

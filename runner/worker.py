@@ -174,7 +174,7 @@ class Worker:
     ) -> Report:
         """Saves a trained model and returns its final report."""
         if number not in heard:
-            text = "the evaluator reported no metrics, so there is nothing to compare"
+            text = "the evaluator reported no metrics"
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
         add_facts(folder / MODEL, {"metrics": heard[number]})
@@ -231,9 +231,7 @@ class Worker:
 def _failure(error: BaseException) -> Failure:
     """Returns the failure that an exception means, for the record."""
     text = one_line(error)
-    if isinstance(
-        error, Refused
-    ):  # by a condition that holds only here, such as on initial weights
+    if isinstance(error, Refused):  # only here, such as by a condition on initial weights
         return Failure.refused(error)
     if isinstance(error, NotFinite):
         return Failure("not finite", message(error))

@@ -1,1 +1,1 @@
-"""The model spaces that come with the runner, one per file."""
+"""Built-in model spaces, one per file."""

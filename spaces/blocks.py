@@ -1,4 +1,4 @@
-"""Blocks to be put into models that are there: at their first values, they change nothing."""
+"""Blocks to insert into existing models; with their initial weights, they change nothing."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,12 @@ from runner import nn
 
 
 class SqueezeExcite(nn.Module):
-    """A factor for each channel, found from all of them (Hu et al. 2017,
+    """Scales each channel by a factor computed from all of them (Hu et al. 2017,
     https://arxiv.org/abs/1709.01507).
 
-    Takes and gives (N, C, H, W). The last layer starts with zeros, and the gate is `2 * sigmoid`,
-    so that each factor starts as exactly 1. There are `channels * ratio` channels inside.
+    Inputs and outputs are (N, C, H, W). The last layer is initialized to zeros and the gate is `2 *
+    sigmoid`, so that each factor is initially exactly 1. There are `channels * ratio` hidden
+    channels.
     """
 
     def __init__(self, channels: int, ratio: float = 0.25) -> None:
@@ -32,8 +33,8 @@ class SqueezeExcite(nn.Module):
 class Adapter(nn.Module):
     """A narrow residual layer (Houlsby et al. 2019, https://arxiv.org/abs/1902.00751).
 
-    Takes and gives tokens, (N, ..., D). The last layer starts with zeros, so that the sum starts as
-    what it is given. There are `dim * ratio` features inside.
+    Inputs and outputs are tokens, (N, ..., D). The last layer is initialized to zeros, so that the
+    output initially equals the input. There are `dim * ratio` hidden features.
     """
 
     def __init__(self, dim: int, ratio: float = 0.25) -> None:

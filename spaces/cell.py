@@ -1,4 +1,4 @@
-"""A space of networks stacked from two kinds of searched cells, for images."""
+"""A space of image networks stacked from two kinds of searched cells."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,8 +19,8 @@ class CellNet(nn.Module):
 
     Each of `stages` has `cells` normal cells; a reduction cell between two stages halves the image
     and doubles the channels. All cells of a kind share their choices. A node adds two operations,
-    each on a state before it: 0 and 1 are the outputs of the two cells before, 2 is the first
-    node. Choices, and the same ones for `reduction`:
+    each on an earlier state: 0 and 1 are the outputs of the two previous cells, 2 is the first
+    node. Choices, and likewise for `reduction`:
 
     - `normal/input_2_0`: the state that the first operation of node 2 reads.
     - `normal/op_2_0`: that operation, one of `ops`.
@@ -44,7 +44,7 @@ class CellNet(nn.Module):
         for stage in range(stages):
             for i in range(cells if stage == 0 else cells + 1):
                 reduces = stage > 0 and i == 0  # the first cell of a later stage
-                shrunk = stage > 0 and i == 1  # behind it, the older input is still large
+                shrunk = stage > 0 and i == 1  # after it, the older input is still large
                 width = width * 2 if reduces else width
                 align = Align(channels, width, shrunk)
                 self.cells.append(_cell(ops, nodes, width, align, reduces))
@@ -74,7 +74,7 @@ class Align(nn.Module):
 
 
 class Shift(nn.Module):
-    """Postprocessor: the newer input and the output of a cell are the inputs of the next."""
+    """Postprocessor: the inputs of the next cell are the newer input and the output of this one."""
 
     def forward(self, output: Tensor, inputs: list[Tensor]) -> list[Tensor]:
         return [inputs[1], output]
@@ -102,7 +102,7 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
 
 
 def _depthwise(width: int, kernel: int, stride: int, dilation: int = 1) -> nn.Sequential:
-    """A convolution of each channel, then one across channels."""
+    """A depthwise convolution, then a pointwise one."""
     padding = dilation * (kernel // 2)
     return nn.Sequential(
         nn.ReLU(),
@@ -132,7 +132,7 @@ def _skip(width: int, stride: int) -> nn.Module:
 
 
 def _skip_conv(c_in: int, c_out: int, stride: int) -> nn.Sequential:
-    """The input at other channels and a smaller size; odd sizes are rounded up, as elsewhere."""
+    """Changes channels and size of the input; odd sizes are rounded up, as elsewhere."""
     pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
     shrink = nn.Identity() if stride == 1 else pool
     return nn.Sequential(nn.ReLU(), shrink, _conv(c_in, c_out, 1))

@@ -28,7 +28,7 @@ NORMS: Mapping[Norm, Maker] = {
 
 @nn.model_wrapper
 class MLP(nn.Module):
-    """Linear, normalization, activation, dropout, over again; `classes` outputs, also for numbers.
+    """Repeated linear layers, normalization, activation and dropout; `classes` outputs.
 
     Plural arguments list candidates. Choices:
 
@@ -54,7 +54,7 @@ class MLP(nn.Module):
             norms={name: NORMS[name] for name in norms},
             dropout=nn.ValueChoice(dropouts, label="dropout"),
         )
-        # A whole stack per depth: each knows the width of its last layer, which the output needs.
+        # One whole stack per depth, because the output layer needs the width of the last layer.
         stacks = {
             str(depth): partial(_stack, math.prod(shape), classes, depth, widths, hidden)
             for depth in depths

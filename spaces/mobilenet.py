@@ -20,7 +20,7 @@ class MobileNet(nn.Module):
 
     - `stage1/depth`: number of blocks.
     - `stage1/block0/kernel`: kernel size of the depthwise convolution.
-    - `stage1/block0/expansion`: channels inside a block over those of its input.
+    - `stage1/block0/expansion`: ratio of the channels inside a block to those of its input.
     - `stage1/block0/gate`: `none`, or squeeze-and-excitation (`excite`); asked with `excite=True`.
     """
 
@@ -60,7 +60,7 @@ class MobileNet(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel, gate, narrow; added to the input where the shapes allow it."""
+    """Expands, filters depthwise, gates and projects; residual if the shapes allow it."""
 
     def __init__(
         self, c_in: int, c_out: int, inner: int, kernel: int, stride: int, gate: nn.Module
@@ -109,7 +109,8 @@ def _block(
     expansions: Sequence[int],
     excite: bool,
 ) -> InvertedResidual:
-    """Block `index` of a stage; the first one goes from `c_in` to `c_out` channels and strides."""
+    """Returns block `index` of a stage; the first one maps `c_in` to `c_out` channels and has the
+    stride."""
     path = f"{stage}/block{index}"
     if index > 0:
         c_in, stride = c_out, 1

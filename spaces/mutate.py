@@ -1,8 +1,9 @@
-"""A space of any model there is: all that is left open is what mutators of its graph ask for."""
+"""A space of any existing model; only the mutators of its graph have choices."""
 
 from runner import nn
 
 
 def existing(model: nn.Module) -> nn.Module:
-    """The model itself, as the config's node of it made it; `space.mutators` change its graph."""
+    """Returns the model unchanged, as built from its config node; `space.mutators` modify its
+    graph."""
     return model

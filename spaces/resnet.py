@@ -27,7 +27,8 @@ class ResNet(nn.Module):
     - `stage1/depth`: number of blocks.
     - `stage1/block0/kind`: `basic` or `bottleneck`.
     - `stage1/block0/kernel`: kernel size.
-    - `stage1/block0/ratio`: channels of a bottleneck over those inside it; asked in those only.
+    - `stage1/block0/ratio`: ratio of a bottleneck's channels to those inside it; asked in
+      bottlenecks.
     """
 
     def __init__(
@@ -99,7 +100,8 @@ def _block(
     ratios: Sequence[int],
     activation: Maker,
 ) -> Block:
-    """Block `index` of a stage; the first one goes from `c_in` to `c_out` channels and strides."""
+    """Returns block `index` of a stage; the first one maps `c_in` to `c_out` channels and has the
+    stride."""
     path = f"{stage}/block{index}"
     if index > 0:
         c_in, stride = c_out, 1
@@ -137,7 +139,7 @@ def _bottleneck(
 
 
 def _shortcut(c_in: int, c_out: int, stride: int) -> nn.Sequential:
-    """A projection that sees every pixel (ResNet-D, https://arxiv.org/abs/1812.01187)."""
+    """A projection that uses every pixel (ResNet-D, https://arxiv.org/abs/1812.01187)."""
     project = _conv(c_in, c_out, 1)
     if stride == 1:
         return project
@@ -152,7 +154,7 @@ def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
 
 
 def _conv_stem(c_in: int, c_out: int, stride: int, activation: Maker) -> nn.Sequential:
-    """7x7, with a pooling for stride 4 as in the paper; 3x3 for small images (stride 1)."""
+    """7x7, with pooling for stride 4 as in the paper; 3x3 for small images (stride 1)."""
     conv = _conv(c_in, c_out, 3 if stride == 1 else 7, min(stride, 2))
     return _pooled(conv, stride // 2)
 

@@ -13,15 +13,15 @@ class Transformer(nn.Module):
     """ViT (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929) with the choices of
     AutoFormer (Chen et al. 2021, https://arxiv.org/abs/2107.00651).
 
-    Positions come from a convolution over the patches (https://arxiv.org/abs/2102.10882), and the
-    mean of all tokens is classified: few images suffice to learn. Plural arguments and `heads`
-    list candidates; every number of heads must divide every width. Choices:
+    A convolution over the patches encodes positions (https://arxiv.org/abs/2102.10882), and the
+    mean of all tokens is classified, so that few images suffice for training. Plural arguments and
+    `heads` list candidates; every number of heads must divide every width. Choices:
 
     - `width`: size of the embedding.
     - `depth`: number of blocks.
-    - `dropout`: share of values dropped behind attention and MLP.
+    - `dropout`: fraction of values dropped after attention and MLP.
     - `block0/heads`: attention heads.
-    - `block0/ratio`: hidden units of the MLP over the width.
+    - `block0/ratio`: ratio of the MLP's hidden units to the width.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention between tokens, then an MLP for each, normalized first and added to the input."""
+    """Pre-norm attention between tokens and an MLP per token, both residual."""
 
     def __init__(self, width: int, heads: int, ratio: int, dropout: float) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def _check(
 
 
 def _initialize(module: nn.Module) -> None:
-    """Xavier weights and no biases, as in the ViT paper."""
+    """Initializes with Xavier weights and zero biases, as in the ViT paper."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)

@@ -74,13 +74,13 @@ def test_a_run_whose_budget_grows_equals_one_that_had_it_from_the_start(strategy
 def test_a_used_up_space_ends_the_run(strategy, search):
     trials = search.run(1000, strategy=strategy, evaluator=ARITHMETIC | {"epochs": 1})
     assert len({str(t.sample) for t in trials}) == len(trials) == 3 * (2 + 2 * 4)
-    assert "used up" in search.progress.notes[0]
+    assert "exhausted" in search.progress.notes[0]
 
 
 def test_a_strategy_that_repeats_itself_ends_with_the_space(search):
     trials = search.run(3000, strategy="evolution", evaluator=ARITHMETIC | {"epochs": 1})
     assert len({str(sorted(t.sample.items())) for t in trials}) == 30
-    assert len(trials) < 3000 and "used up" in search.progress.notes[0]
+    assert len(trials) < 3000 and "exhausted" in search.progress.notes[0]
 
 
 def test_a_repeated_sample_shares_the_first_result_and_is_not_trained(search):
@@ -224,6 +224,6 @@ def test_a_space_of_which_nothing_fits_ends_the_run(search):
 
 
 def test_a_small_space_of_which_nothing_fits_is_used_up(search):
-    with pytest.raises(RunFailed, match=r"used up, and all of its 30 samples.*Nothing fits\. Ch"):
+    with pytest.raises(RunFailed, match=r"exhausted, and all of its 30 samples.*Nothing fits\. Ch"):
         search.run(5, engine=Stubborn)
     assert all(trial.refused for trial in search.trials) and len(search.trials) == 30

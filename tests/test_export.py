@@ -72,8 +72,8 @@ def nan(path):
 
 DAMAGES = {
     truncated: "is damaged", flipped: "is damaged", flipped_in_the_header: "is damaged",
-    empty: "is empty", Path.unlink: "is not there", other_names: "does not fit the model",
-    other_shapes: "does not fit the model", nan: "hold NaN",
+    empty: "is empty", Path.unlink: "does not exist", other_names: "does not fit the model",
+    other_shapes: "does not fit the model", nan: "contain NaN",
 }  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_what_is_written_wrongly_is_not_exported(run, monkeypatch):
     monkeypatch.setattr("runner.export.write_model", spoil)
     told: list[str] = []
     assert run.best.number not in again(run, told)
-    assert "what was written does not load: AttributeError" in told[0]
+    assert "the exported model does not load: AttributeError" in told[0]
 
 
 def test_a_full_disk_leaves_the_earlier_export_as_it_was(run, monkeypatch):

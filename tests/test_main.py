@@ -63,7 +63,7 @@ def here(tmp_path: Path, monkeypatch) -> Path:
 
 def inside(*arguments: str, monkeypatch) -> SimpleNamespace:
     """Run the program in this process, which has torch already; for what ends before any trial."""
-    program.exit_codes[:] = [0]
+    program.exit_code.set(0)
     monkeypatch.setattr(program, "wants_traceback", False)
     monkeypatch.setattr(sys, "argv", ["runner", *arguments])
     out, err = io.StringIO(), io.StringIO()
@@ -122,11 +122,11 @@ BAD = [
     ("data=cifar10 data.root=nowhere", ""),  # no folder, or no torchvision
     ("space.widths=[]", "has no candidates"),
     ("space.widths=5", "space.widths is 5: Input should be a valid array."),
-    ("space._target_=os.system", "space._target_ 'os.system' is not on the list of what a config "
-     "may run. If you trust it, add trust=[os.system]."),
+    ("space._target_=os.system", "space._target_ 'os.system' is not on the allowlist of a "
+     "config. If you trust it, add trust=[os.system]."),
     ("space._target_=toy.Net", "add trust=[toy]."),
     ("trust=[toy] space._target_=toy.Nett", "no 'Nett' there. Did you mean 'Net'"),
-    ("trust=[toy] space._target_=toy.Clash", "Label 'width' stands for two choices: 1, 2; and 1"),
+    ("trust=[toy] space._target_=toy.Clash", "Label 'width' is used by two choices: 1, 2; and 1"),
     ("space.mutators=layer3", "space.mutators is 'layer3'; it must be a list such as [{on: "),
     ("space.mutators=[layer3]", "space.mutators[0] is 'layer3'; it must be an entry such as {on: "),
     ("space.mutators=[{on:layer3,bogus:1}]", "space.mutators[0] names no mutator: {on: 'layer3', "),
@@ -243,7 +243,7 @@ def test_a_run_goes_to_its_folder_and_goes_on_from_there(here, monkeypatch):
         (["objective.mode=min"], "objective.mode: 'max' -> 'min'"),
     ):  # fmt: skip
         done = inside("resume=outputs/latest", *changes, monkeypatch=monkeypatch)
-        assert done.code == 2 and "cannot go on with another config" in done.err
+        assert done.code == 2 and "cannot continue with a different config" in done.err
         assert text in done.err and len(done.err.splitlines()) == 1
     assert history(folder) == before
 
@@ -284,7 +284,7 @@ def test_two_runs_on_one_folder_the_second_names_the_first(here, monkeypatch):
         assert done.code == 2 and len(done.err.splitlines()) == 1
         assert f"is in use by another run (process {first.pid} on " in done.err
         done = inside(*slow, monkeypatch=monkeypatch)
-        assert done.code == 2 and "holds a run already" in done.err
+        assert done.code == 2 and "contains a run already" in done.err
     finally:
         first.kill()
         first.wait()
@@ -396,7 +396,7 @@ def slow(strategy: str, folder: str = "run") -> list[str]:
 
 
 def finish(folder: Path, monkeypatch) -> None:
-    """Go on with a run in this process, to its end; where its trials run may change."""
+    """Continues a run in this process, to its end; where its trials run may change."""
     done = inside(f"resume={folder}", "training=inline", monkeypatch=monkeypatch)
     assert done.code == 0 and done.err == "", done.err
 
@@ -415,7 +415,7 @@ def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
     else:
         os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.end() == (130 if how == "key" else 143)
-    assert b"Go on with: python -m runner resume=run" in terminal.output
+    assert b"Continue with: python -m runner resume=run" in terminal.output
     assert b"Traceback" not in terminal.output
     assert terminal.output.rfind(b"\x1b[?25h") > terminal.output.rfind(b"\x1b[?25l")  # the cursor
     assert not alive(workers)

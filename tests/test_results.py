@@ -146,7 +146,7 @@ def test_a_run_from_python_refuses_what_the_command_line_refuses(tmp_path):
 
 def test_a_folder_that_holds_a_run_is_not_written_over(found):
     before = found.trials
-    with pytest.raises(ConfigError, match=r"holds a run already; resume="):
+    with pytest.raises(ConfigError, match=r"contains a run already; resume="):
         runner.run(MLP, folder=found.folder)
     assert runner.load(found.folder).trials == before
 

@@ -60,7 +60,7 @@ def changed(
         if "." not in key and isinstance(OmegaConf.select(config, key), DictConfig):
             config[key] = composed[key]
         elif override.is_delete():
-            raise ConfigError(f"A run cannot go on without {key!r}.")
+            raise ConfigError(f"A run cannot continue without {key!r}.")
         elif (
             override.is_add()
             or override.is_force_add()
@@ -105,9 +105,9 @@ def _plain(error: Exception) -> str:
         known = _known_keys()
         if key in known:
             group = key.split(".")[0]
-            return f"There is no key {key!r} in the config with the option chosen for {group}."
+            return f"There is no key {key!r} in the config with the selected option of {group}."
         near = did_you_mean(key, known)
-        more = f" A new argument takes a plus: +{key}=..." if "." in key else ""
+        more = f" A new argument needs a plus: +{key}=..." if "." in key else ""
         return f"There is no key {key!r} in the config.{near}{more}"
     return text
 

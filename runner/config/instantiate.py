@@ -24,10 +24,7 @@ ALLOWED = (
     "torch.nn", "torch.optim", "torch.utils.data", "optuna.samplers", "optuna.pruners",
     "timm.create_model", "torchvision.models", "torchvision.datasets", "torchvision.transforms",
 )  # fmt: skip
-DENIED = (
-    "torchvision.datasets.utils",
-    "torch.utils.data.datapipes",
-)  # these download and unpack files
+DENIED = ("torchvision.datasets.utils", "torch.utils.data.datapipes")  # these download files
 KEYWORDS = ("_target_", "_partial_")
 
 
@@ -63,8 +60,7 @@ def check_allowed(path: object, trust: Sequence[str], where: str) -> None:
     private = any(part.startswith("_") for part in path.split("."))
     if private or _below(path, DENIED) or not _below(path, ALLOWED):
         raise ConfigError(
-            f"{where}._target_ {path!r} is not on the list of what a config may run. "
-            f"{_how_to_trust(path)}"
+            f"{where}._target_ {path!r} is not on the allowlist of a config. {_how_to_trust(path)}"
         )
 
 
@@ -92,7 +88,7 @@ def locate(path: str, trust: Sequence[str] = (), where: str = "config") -> Any:
         if _below(origin, DENIED) or not _below(origin, (*ALLOWED, *trust)):
             raise ConfigError(
                 f"{where}._target_ {path!r} leads to {origin}.{getattr(found, '__name__', '')}, "
-                f"which is not on the list of what a config may run. {_how_to_trust(path)}"
+                f"which is not on the allowlist of a config. {_how_to_trust(path)}"
             )
     return found
 
@@ -123,7 +119,7 @@ def _import(path: str, where: str) -> Any:
     if not done:
         raise ConfigError(
             f"{where}._target_ {path!r}: there is no module {rest[0]!r}. "
-            "Is it installed, or in the folder you run from?"
+            "Is it installed, or in the working directory?"
         )
     for part in rest:
         if not hasattr(found, part):
@@ -246,9 +242,7 @@ def check_type(value: Any, hint: Any, where: str) -> None:
     if any(True for _ in nodes(value)):
         return  # an object will be built from it
     try:
-        _adapter(hint).validate_json(
-            json.dumps(value), strict=True
-        )  # JSON, so that lists validate as tuples
+        _adapter(hint).validate_json(json.dumps(value), strict=True)  # JSON: lists fit tuples
     except ValidationError as error:
         problem = error.errors()[0]
         inner = "".join(f"[{part!r}]" for part in problem["loc"] if isinstance(part, int))

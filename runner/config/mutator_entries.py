@@ -55,7 +55,7 @@ def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, An
     found = [key for key in named if key in targets]
     if not found:
         near = "".join(did_you_mean(key, targets) for key in named if key not in SELECTS)
-        known = f" There are {', '.join(targets)}; a mutator of yours has a _target_."
+        known = f" There are {', '.join(targets)}; a custom mutator needs a _target_."
         raise ConfigError(f"{where} names no mutator: {_short(named)}.{near}{known}")
     if len(found) > 1:
         both = " and ".join(map(repr, found))

@@ -106,7 +106,7 @@ class Settings(Strict):
         if found not in (None, INHERIT):
             raise ConfigError(
                 f"space.weights is {found!r}; it must be null or {INHERIT!r}. An argument of the "
-                "model that has this name stands in space.model, with space=mutate."
+                "model with this name belongs in space.model, with space=mutate."
             )
         return found
 
@@ -131,9 +131,7 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     for key, value in _values(OmegaConf.to_container(config)):
         if value == "???":
             raise ConfigError(f"{key} has no value; give it one: {key}=...")
-    for key in Settings.model_fields.keys() - {
-        *config
-    }:  # before resolving, because other keys may refer to it
+    for key in Settings.model_fields.keys() - {*config}:  # now: other keys may refer to it
         raise ConfigError(f"The key {key!r} is missing in the config.")
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():

@@ -66,11 +66,11 @@ class TorchDataset(HoldoutData):
             raise ConfigError(f"data.{key} is empty.")
         example = dataset[0]
         if not (isinstance(example, tuple | list) and len(example) == 2):
-            raise ConfigError(f"data.{key} gives {type(example).__name__}; it must give pairs.")
+            raise ConfigError(f"data.{key} returns {type(example).__name__}; it must return pairs.")
         inputs, target = example
         if not isinstance(inputs, Tensor):
             raise ConfigError(
-                f"data.{key} gives inputs of type {type(inputs).__name__}; they must be tensors. "
+                f"data.{key} returns inputs of type {type(inputs).__name__}; they must be tensors. "
                 "Give the data set a transform, such as torchvision.transforms.ToTensor."
             )
         check_shape(inputs[None], self.shape)

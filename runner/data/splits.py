@@ -21,9 +21,7 @@ class Normalize:
         self._shift = -torch.tensor(mean).view(-1, 1, 1) / torch.tensor(std).view(-1, 1, 1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        if (
-            self._scale.device != images.device
-        ):  # once; copying per batch would synchronize the device
+        if self._scale.device != images.device:  # once: a copy per batch would synchronize
             self._scale = self._scale.to(images.device)
             self._shift = self._shift.to(images.device)
         return images.to(torch.float32).mul_(self._scale).add_(self._shift)
@@ -125,8 +123,8 @@ def check_targets(targets: Tensor, classes: int) -> None:
             raise ConfigError(f"data.classes is {classes}, but there are {outputs} outputs.")
     elif len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
         raise ConfigError(
-            f"data.classes is {classes}, but labels go from {int(targets.min())} to "
-            f"{int(targets.max())}; they must go from 0 to {classes - 1}."
+            f"data.classes is {classes}, but labels range from {int(targets.min())} to "
+            f"{int(targets.max())}; they must range from 0 to {classes - 1}."
         )
 
 

@@ -32,7 +32,7 @@ def torchvision() -> Any:
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         # It raises one of the last three next to a torch it was not built for.
         raise ConfigError(
-            f"This data set needs a torchvision that fits torch {torch.__version__}: "
+            f"This data set needs a torchvision compatible with torch {torch.__version__}: "
             f'pip install "nas-runner[vision]" ({one_line(error)}).'
         ) from error
 
@@ -69,8 +69,8 @@ class Downloadable(TensorData):
         """Downloads all files or none; a second process waits for the first."""
         if not download:
             raise ConfigError(
-                f"There is no folder {str(self._root / self.folder)!r}; data.download=true fetches "
-                f"{self.name} into data.root={str(self._root)!r}."
+                f"There is no folder {str(self._root / self.folder)!r}; data.download=true "
+                f"downloads {self.name} into data.root={str(self._root)!r}."
             )
         self._root.mkdir(parents=True, exist_ok=True)
         with FileLock(self._root / ".download.lock"):
@@ -99,7 +99,7 @@ class Downloadable(TensorData):
             raise ConfigError(
                 f"{self.name} could not be read into {str(self._root / self.folder)!r} "
                 f"({one_line(error)}). If the folder is there, it is incomplete: delete it, and "
-                "data.download=true fetches it again."
+                "data.download=true downloads it again."
             ) from error
 
     def split(self, inputs: Tensor, targets: Tensor) -> Split:

@@ -91,7 +91,7 @@ def head_line(settings: Settings, folder: Path) -> str:
 
 def resumed_line(tally: Tally) -> str:
     again = sum(trial.duplicate_of is None for trial in tally.running.values())
-    rest = f", {again} to be run again" if again else ""
+    rest = f", {again} to be repeated" if again else ""
     return f"Resumed with {text.counted(tally.ended + len(tally.running), 'trial')}{rest}."
 
 

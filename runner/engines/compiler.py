@@ -81,9 +81,7 @@ class Compiler:
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
         self._key = "engine.shape" if input is None else "space.input"
-        self._input_accepted = (
-            not mutators and input is None
-        )  # whether the input was checked, or need not be
+        self._input_accepted = not mutators and input is None  # or need not be checked
         self.space: Space = self.model_space if self._input_accepted else GraphSpace(self)
         self._symbolic = SymbolicGraph(space, trust, Example(self.shape, data, trust))
         self._effects = EffectsValidation()

@@ -35,7 +35,7 @@ class Classification(Supervised):
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if outputs.ndim != 2:
             shape = list(outputs.shape)
-            raise ValueError(f"The model gave {shape}; classification needs (N, classes).")
+            raise ValueError(f"The model returned {shape}; classification needs (N, classes).")
         smoothing = self.label_smoothing
         if len(outputs) < MANY:
             return cross_entropy(outputs, targets, reduction="none", label_smoothing=smoothing)

@@ -50,7 +50,7 @@ class Fusion:
             self._train = self._fused([p.train for p in programs], training=True)
             self._eval = self._fused([p.eval for p in programs], training=False)
             if self._train.launches == self._train.operations:
-                raise NotFused("no two models do the same on tensors of the same shape")
+                raise NotFused("no two models have an operation on equal shapes in common")
         except BaseException:
             self._parameters.unpack()
             raise
@@ -70,7 +70,7 @@ class Fusion:
         speedup = self.race.speedup if self.race.over else 1.0
         why = "" if self.race.over else TOO_SHORT
         if self.race.over and not self.race.together:
-            why = "they are faster so"
+            why = "that is faster"
         return Gain(len(self.members), self._train.launches, self._train.operations, speedup, why)
 
     def _set(self, *, training: bool) -> None:
@@ -84,7 +84,7 @@ class Fusion:
         for look, near in zip((self._outputs, self._gradients), limits, strict=True):
             ours, theirs = ([*look(batch, together=way)] for way in (True, False))
             if any(_distance(*pair) > near for pair in zip(ours, theirs, strict=True)):
-                return "together they give other numbers than each alone"
+                return "their fused results differ from those of each model alone"
         return ""
 
     @torch.no_grad()

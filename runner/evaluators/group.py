@@ -40,9 +40,7 @@ class Group:
         expected gains of fusion; None: unknown."""
         self.members = members
         self._prospects = prospects or Prospects()
-        self.gain = Gain(
-            len(members), why=TOO_SHORT if programs else "their programs are not known"
-        )
+        self.gain = Gain(len(members), why=TOO_SHORT if programs else "their programs are unknown")
         self._programs = dict(zip(members, programs, strict=bool(programs)))
         self._streams = Streams([0] * len(members), members[0].device)
         self._foreign = ForeignGenerators([member.seed for member in members])

@@ -9,7 +9,7 @@ from typing import final
 
 import torch
 
-TOO_SHORT = "training ended before it was known what is faster"
+TOO_SHORT = "training ended before the faster way was known"
 ROUNDS = 3  # steps of each kind that are timed before the faster one is chosen
 PACE = 1e-3  # seconds of planning per operation, until measured
 RISK = 0.5  # largest fraction of a training that the first plan may take
@@ -87,8 +87,8 @@ class Prospects:
         if self._speedups and self._refused % AGAIN == 0 and RISK * seconds > cost:
             return ""
         if self._speedups and median(self._speedups) <= 1:
-            return "groups before gained nothing"
-        return "planning would take longer than it saves"
+            return "earlier groups gained nothing"
+        return "planning would cost more than it saves"
 
     def _saved(self, seconds: float) -> float:
         """Returns the expected savings on `seconds` of training; at first, all that may be

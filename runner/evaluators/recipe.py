@@ -80,9 +80,9 @@ class Recipe(Evaluator):
     def not_fused(self) -> str:
         """Why models cannot be fused; empty if they can."""
         if self.compile:
-            return "evaluator.compile compiles each model by itself"
+            return "evaluator.compile compiles each model separately"
         if self.precision == "fp16":
-            return "evaluator.precision=fp16 scales the loss of each model by itself"
+            return "evaluator.precision=fp16 scales the loss of each model separately"
         return ""
 
     def augmented(self, inputs: Tensor, rng: torch.Generator) -> Tensor:
@@ -172,6 +172,6 @@ def _check_optimizer(kind: Any) -> None:
     closure = inspect.signature(step).parameters.get("closure") if step is not None else None
     if closure is not None and closure.default is closure.empty:
         raise ConfigError(
-            f"evaluator.optimizer is {kind.__name__}, whose steps want a function that computes "
-            "the loss again. Take another one, or train with evaluator=function."
+            f"evaluator.optimizer is {kind.__name__}, whose step requires a closure. Choose "
+            "another one, or train with evaluator=function."
         )

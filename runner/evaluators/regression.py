@@ -25,7 +25,7 @@ class Regression(Supervised):
         outputs, targets = _columns(outputs), _columns(targets)
         if outputs.shape != targets.shape:
             raise ValueError(
-                f"The model gave {list(outputs.shape)}; the targets are {list(targets.shape)}."
+                f"The model returned {list(outputs.shape)}; the targets are {list(targets.shape)}."
             )
         function = mse_loss if self.loss == "mse" else huber_loss
         return function(outputs, targets, reduction="none").mean(1)

@@ -182,7 +182,7 @@ class Numeric(Choice):
         if self.step is not None and self.step < 1:
             raise SpaceError(f"{where}: step is {self.step}; it must be at least 1.")
         if self.log and self.step not in (None, 1):
-            raise SpaceError(f"{where}: a log scale goes with step 1, not {self.step}.")
+            raise SpaceError(f"{where}: a log scale requires step 1, not {self.step}.")
 
     @property
     def size(self) -> int | float:

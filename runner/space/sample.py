@@ -40,7 +40,7 @@ class Walk:
             self.sample[choice.label] = choice.check(self.choose(choice))
         elif known != choice:
             raise SpaceError(
-                f"Label '{choice.label}' stands for two choices: {known}; and {choice}. "
+                f"Label '{choice.label}' is used by two choices: {known}; and {choice}. "
                 "Give one of them another label."
             )
         return self.sample[choice.label]

@@ -163,7 +163,7 @@ def _search_choice(label: str, given: object) -> Choice:
         whole = isinstance(low, int) and isinstance(high, int)
         step = given.get("step") or (1 if whole else None)
         if step is not None and not whole:
-            raise ConfigError(f"search.{label}: a step goes with whole numbers only.")
+            raise ConfigError(f"search.{label}: a step requires whole numbers.")
         return Numeric(label, low, high, step=step, log=bool(given.get("log", False)))
     raise ConfigError(
         f"search.{label} is {given!r}; it must be a list of candidates or a range such as "

@@ -41,5 +41,5 @@ class GuardedStrategy(Strategy):
         except Exception as error:
             raise RunFailed(
                 f"{type(self._strategy).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 "
-                f"shows where; once it is mended, go on with resume={self._folder}."
+                f"shows where; once it is fixed, continue with resume={self._folder}."
             ) from error

@@ -116,9 +116,7 @@ class OptunaStrategy(Strategy):
             return {}
         if self._proposed is None or self._proposed[0] != number:
             asked, notes = self._ask(number)
-            assert (
-                asked.relative_params is not None
-            )  # reading this makes the sampler store its attributes
+            assert asked.relative_params is not None  # makes the sampler store its attributes
         else:
             _, notes = self._proposed
         self._study_notes = notes.study
@@ -137,7 +135,7 @@ class OptunaStrategy(Strategy):
             with _quiet():
                 return self.sampler(seed=seed)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"strategy.sampler cannot be made: {error}") from error
+            raise ConfigError(f"strategy.sampler cannot be created: {error}") from error
 
 
 @contextmanager
@@ -288,7 +286,7 @@ class _ProposalStorage(InMemoryStorage):
         trial.distributions[param_name] = distribution
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        assert trial_id == len(self._observed), "only the trial that is asked for can be written to"
+        assert trial_id == len(self._observed), "only the proposed trial can be written to"
         self._notes.trial[key] = value
 
     def get_trial(self, trial_id: int) -> FrozenTrial:

@@ -28,7 +28,7 @@ from runner.trial import Trial
 
 PICTURE = "graph.svg"
 PATHS = 4  # matches of a mutator that are named
-NONE = "the first candidates together make no model"
+NONE = "the sample of all first candidates has no valid model"
 DRAWS = 100  # samples that estimate how many are refused
 
 
@@ -129,7 +129,7 @@ def _show_graph(graph: Graph, folder: Path) -> None:
     progress.show_lines(str(graph))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PICTURE).write_text(svg(graph))
-    progress.show_lines(f"A picture of it lies in {folder / PICTURE}")
+    progress.show_lines(f"Its picture is in {folder / PICTURE}")
 
 
 def parameters(engine: Engine) -> int:

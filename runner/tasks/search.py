@@ -46,7 +46,7 @@ class Search(Task):
 
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is None and (folder / RECORD).exists():
-            raise ConfigError(f"{folder} holds a run already; resume={folder} goes on with it.")
+            raise ConfigError(f"{folder} contains a run already; resume={folder} continues it.")
         parts.check(settings)
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
@@ -89,7 +89,7 @@ class Search(Task):
         if brought := gains_text(run.gains):
             progress.note(brought)
         if tested:
-            progress.note(f"The best models lie in {_short(folder)}/top, as source with weights.")
+            progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[objective.metric] if best else math.nan
 
 
@@ -155,7 +155,7 @@ def _stoppable(folder: Path) -> Iterator[None]:
         yield
     except Interrupted:
         command = f"python -m runner resume={_short(folder)}"
-        progress.note(f"Stopped; all that was recorded is kept. Go on with: {command}")
+        progress.note(f"Stopped; the record is complete. Continue with: {command}")
         raise
     finally:
         for number, handler in before.items():

@@ -43,7 +43,7 @@ def _found(device: str) -> list[str]:
     have = ", ".join(["cpu", *cuda, *mps])
     raise ConfigError(
         f"training.device is {device!r}, which this machine does not have; it has {have}. "
-        "training.device=auto takes the best there is."
+        "training.device=auto selects the best one available."
     )
 
 

@@ -124,11 +124,11 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             return Failure("crashed", "the worker closed its reports")
         if code < 0:
-            how = f"the worker was ended by {Signals(-code).name}"
+            how = f"the worker was killed by {Signals(-code).name}"
             if -code == SIGKILL:
-                how += " (by hand, or by the system for want of memory)"
+                how += " (manually, or by the system for lack of memory)"
         else:
-            how = f"the worker ended with exit code {code}"
+            how = f"the worker exited with code {code}"
         return Failure("crashed", how)
 
 
@@ -258,7 +258,7 @@ class Local(TrainingService):
             limit = getattr(self.limits, key)
             if limit is not None and worker.job is not None:
                 seconds = limit * len(worker.job.trials)
-                text = f"ended by force after {seconds:g} s (training.{key})"
+                text = f"terminated after {seconds:g} s (training.{key})"
                 yield since + seconds, Failure(reason, text)
 
     def _patience(self, timeout: float) -> float:

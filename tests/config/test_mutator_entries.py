@@ -81,7 +81,7 @@ def test_the_command_line_and_a_file_say_the_same(text, node, folder):
         ([{"depth": 1}, "layer3"], r"space.mutators\[1\] is 'layer3'; it must be an entry such as"),
         ([None], r"space.mutators\[0\] is None"),
         ([{"on": "x", "isnert": [1]}], r"\[0\] names no mutator: {on: 'x', isnert: \[1\]}. Did you "
-         r"mean 'insert'\? There are depth, insert, width; a mutator of yours has a _target_."),
+         r"mean 'insert'\? There are depth, insert, width; a custom mutator needs a _target_."),
         ([{True: "x"}], r"names no mutator: {on: 'x'}. There are"),
         ([{}], r"names no mutator"),
         ([{"on": "x", "depth": 1, "width": 2}], r"several mutators, 'depth' and 'width'; giv"),

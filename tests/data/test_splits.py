@@ -69,8 +69,8 @@ def test_doubles_become_floats() -> None:
 @pytest.mark.parametrize(
     ("targets", "classes", "text"),
     [
-        (torch.tensor([0, 3]), 3, "data.classes is 3, but labels go from 0 to 3"),
-        (torch.tensor([-1, 1]), 3, "labels go from -1 to 1; they must go from 0 to 2"),
+        (torch.tensor([0, 3]), 3, "data.classes is 3, but labels range from 0 to 3"),
+        (torch.tensor([-1, 1]), 3, "labels range from -1 to 1; they must range from 0 to 2"),
         (torch.zeros(4, 2), 3, "data.classes is 3, but there are 2 outputs"),
         (torch.zeros(4), 3, "but there are 1 outputs"),
     ],
@@ -84,7 +84,7 @@ def test_labels_are_checked_in_every_batch() -> None:
     split = DatasetSplit(TensorDataset(torch.zeros(4, 1), torch.arange(4)), 3, 0)
     batches = split.batches(3, CPU)
     next(batches)
-    with pytest.raises(ConfigError, match="labels go from 3 to 3"):
+    with pytest.raises(ConfigError, match="labels range from 3 to 3"):
         next(batches)
 
 

@@ -125,7 +125,7 @@ def test_torchvision_of_another_torch(tmp_path: Path, monkeypatch: pytest.Monkey
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(vision.importlib, "import_module", fail)
-    with pytest.raises(ConfigError, match=r"fits torch .*nas-runner\[vision\].*nms"):
+    with pytest.raises(ConfigError, match=r"compatible with torch .*nas-runner\[vision\].*nms"):
         MNIST(str(tmp_path), False, [1, 28, 28], 10, **REST)
 
 

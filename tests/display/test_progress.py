@@ -181,7 +181,7 @@ def test_what_is_replayed_is_only_counted(kind, tmp_path):
     assert not file.getvalue()
     shown.begin()
     shown.end()
-    assert "Resumed with 3 trials, 1 to be run again." in file.getvalue()
+    assert "Resumed with 3 trials, 1 to be repeated." in file.getvalue()
     assert "KeyError" not in file.getvalue()
 
 

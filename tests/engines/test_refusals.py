@@ -133,7 +133,7 @@ def _cut(folder, events):
 
 
 @pytest.mark.parametrize(("wide", "why"), [
-    (False, "used up, and all of its 3 samples were refused; the last one: nothing fits"),
+    (False, "exhausted, and all of its 3 samples were refused; the last one: nothing fits"),
     (True, "200 proposals in a row were refused; the last one: nothing fits"),
 ])  # fmt: skip
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -156,7 +156,7 @@ def test_few_samples_that_fit_are_found_and_no_more_are_drawn(tmp_path):
     search.run(9, strategy="random", space=space("ByHand"), engine=partial(_trusting, "py"))
     own = [t for t in search.trials if not t.refused and t.duplicate_of is None]
     assert len(own) <= 2 and len(search.trials) < 60
-    assert "used up" in search.progress.notes[0]
+    assert "exhausted" in search.progress.notes[0]
 
 
 def test_what_refuses_where_it_is_built_only_is_refused_there(tmp_path):

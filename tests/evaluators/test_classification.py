@@ -32,7 +32,9 @@ def test_training_loss_is_per_example_and_smoothed(classification: Any) -> None:
 
 
 def test_model_that_gives_no_logits(classification: Any, images: SearchData, recorded: Any) -> None:
-    with pytest.raises(ValueError, match=r"The model gave \[8, 4, 4, 4\]; classification needs"):
+    with pytest.raises(
+        ValueError, match=r"The model returned \[8, 4, 4, 4\]; classification needs"
+    ):
         classification().evaluate([nn.Conv2d(2, 4, 3)], images, recorded().run(0))
 
 

@@ -65,7 +65,7 @@ def test_no_plans_are_made_while_they_bring_nothing_but_for_one_now_and_then() -
     prospects.raced(0.9)
     answers = [prospects.refusal(100, seconds=10.0) for _ in range(2 * AGAIN)]
     assert [i for i, why in enumerate(answers, start=1) if not why] == [AGAIN, 2 * AGAIN]
-    assert {why for why in answers if why} == {"groups before gained nothing"}
+    assert {why for why in answers if why} == {"earlier groups gained nothing"}
     assert prospects.refusal(100, seconds=0.1)  # however long ago the last one was
 
 

@@ -49,7 +49,7 @@ def test_constant_targets_have_r2_of_0(regression: Any) -> None:
 
 
 def test_wrong_number_of_outputs(regression: Any, numbers: SearchData, recorded: Any) -> None:
-    with pytest.raises(ValueError, match=r"The model gave \[8, 2\]; the targets are \[8, 1\]"):
+    with pytest.raises(ValueError, match=r"The model returned \[8, 2\]; the targets are \[8, 1\]"):
         regression().evaluate([nn.Linear(4, 2)], numbers, recorded().run(0))
 
 

@@ -184,7 +184,7 @@ def test_log_scales_draw_evenly_over_the_orders_of_magnitude():
         (lambda: Numeric("c", 0, 1, log=True), "needs low > 0"),
         (lambda: Numeric("c", 0, math.inf), "must be finite"),
         (lambda: Numeric("c", 0, 4, step=0), "must be at least 1"),
-        (lambda: Numeric("c", 1, 4, step=2, log=True), "goes with step 1"),
+        (lambda: Numeric("c", 1, 4, step=2, log=True), "requires step 1"),
         (lambda: Subset("c", 2, 3), "picks 3 of 2"),
         (lambda: Subset("c", 0, None), "of 0 inputs"),
         (lambda: Numeric("c", 0.0, 1.0).values(), r"give a resolution"),

@@ -114,7 +114,7 @@ def test_a_label_for_two_choices_is_refused_with_both():
         ask(Categorical("a", (1, 2)))
         ask(Categorical("a", (1, 3)))
 
-    with pytest.raises(SpaceError, match=r"'a' stands for two choices: 1, 2; and 1, 3"):
+    with pytest.raises(SpaceError, match=r"'a' is used by two choices: 1, 2; and 1, 3"):
         FunctionSpace(clash).default()
 
 
@@ -162,7 +162,7 @@ def test_the_search_section_makes_a_space():
         (3, r"search.lr is 3; it must be a list of candidates or a range"),
         ({"low": 1, "high": 2, "logg": True}, r"unknown key 'logg'.*Did you mean 'log'"),
         ({"low": "1", "high": 2}, r"search.lr.low is '1'; it must be a number"),
-        ({"low": 0.1, "high": 2, "step": 1}, r"search.lr: a step goes with whole numbers"),
+        ({"low": 0.1, "high": 2, "step": 1}, r"search.lr: a step requires whole numbers"),
     ],
 )
 def test_a_wrong_search_section_is_refused(given, message):

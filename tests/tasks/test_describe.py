@@ -146,11 +146,16 @@ def test_first_candidates_that_make_no_model_are_told_and_others_are_drawn(
         "", engine=BASE, trust=["mutable", "toy"], export=export, search=search
     ).model_copy(update={"space": space})
     Describe().run(described, tmp_path)
-    said = [r.message for r in caplog.records if "make no model" in r.message]
+    said = [r.message for r in caplog.records if "has no valid model" in r.message]
     assert len(said) == 1
-    assert said[0].startswith("The first candidates together make no model: Kernel does not fit:")
+    assert said[0].startswith(
+        "The sample of all first candidates has no valid model: Kernel does not fit:"
+    )
     assert said[0].endswith("size of its output; others are tried.")
     shown = " ".join(output.getvalue().split())
-    assert "4 architectures; the first candidates together make no model: Kernel does" in shown
+    assert (
+        "4 architectures; the sample of all first candidates has no valid model: Kernel does"
+        in shown
+    )
     assert "50 of 100 random samples are refused" in shown
     assert "kernel/stem 2, 3" in shown and not [*tmp_path.iterdir()]
