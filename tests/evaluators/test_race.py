@@ -47,7 +47,7 @@ def test_steps_that_were_timed_before_are_not_taken_again(clock: list[float]) ->
 def test_the_first_plan_may_take_half_of_a_training() -> None:
     prospects = Prospects()
     assert not prospects.refusal(100, seconds=0.3)
-    assert prospects.refusal(100, seconds=0.15) == "planning would take longer than it saves"
+    assert prospects.refusal(100, seconds=0.15) == "planning would cost more than it saves"
 
 
 def test_a_plan_is_made_where_groups_before_saved_more_than_it_takes() -> None:
