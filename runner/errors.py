@@ -55,8 +55,7 @@ def refusal(error: BaseException | None) -> Refused | None:
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """Returns a sentence that suggests the options nearest to a misspelt word, ignoring case; empty
-    if none is near."""
+    """Returns a sentence that suggests the options nearest to a misspelt word, or ""."""
     known: dict[str, list[str]] = {}
     for option in dict.fromkeys(options):
         known.setdefault(option.lower(), []).append(option)

@@ -110,8 +110,7 @@ def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
 
 
 def _run(model: nn.Module, shape: Sequence[int]) -> Any:
-    """Returns the outputs for two random examples, or the class of the exception if the model needs
-    other inputs."""
+    """Returns the outputs for two random examples, or the class of the exception."""
     with torch.random.fork_rng([]), torch.no_grad():
         torch.default_generator.manual_seed(0)
         x = torch.randn(2, *shape)

@@ -27,8 +27,7 @@ FREE = ("budget", "training", "export", "task", "resume")  # groups that may cha
 
 
 def register_resolvers() -> None:
-    """Registers the resolvers of the run's folder in the config: a new one, or that of a resumed
-    run."""
+    """Registers the resolvers of the run's folder: a new one, or that of a resumed run."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("output_subdir", _output_subdir, replace=True)
 
@@ -117,8 +116,7 @@ def explain(error: RunnerError) -> None:
 
 
 def leave_no_trace(folder: Path) -> None:
-    """If no run began, removes the files written to its folder, and folders that become empty;
-    files of the user stay."""
+    """If no run began, removes the files written for it and folders that become empty."""
     if (folder / RECORD).exists():
         return
     for handler in [*logging.root.handlers]:  # a late log message must not recreate the file

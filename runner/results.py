@@ -94,8 +94,7 @@ class Run:
     def export_top_models(
         self, top_k: int = 3, formatter: Formatter = "dict"
     ) -> list[Sample] | list[str] | list[nn.Module]:
-        """Returns the best models, best first: their samples, their source, or themselves with
-        weights."""
+        """Returns the best models, best first: samples, source, or modules with weights."""
         best = self.top(top_k)
         match formatter:
             case "dict":

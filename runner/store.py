@@ -271,8 +271,7 @@ def _checksum(before: int, *parts: object) -> int:
 
 
 def _connect(path: Path, writing: bool) -> sqlite3.Connection:
-    """Opens a database with a write-ahead log: a kill loses nothing, and readers never block a
-    writer."""
+    """Opens a database with a write-ahead log: a kill loses nothing, readers do not block."""
     mode = "rwc" if writing else "rw"
     db = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30

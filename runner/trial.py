@@ -102,8 +102,7 @@ class Trial:
 
     @property
     def refused(self) -> bool:
-        """True if the trial did not run because its sample has no valid model; it costs no
-        budget."""
+        """True if the trial did not run, since its sample is invalid; it costs no budget."""
         return self.failure is not None and self.failure.reason == REFUSED
 
     @property
@@ -113,8 +112,7 @@ class Trial:
 
 
 def top(trials: Sequence[Trial], k: int) -> list[Trial]:
-    """Returns the k best trials, best first and earlier ones first among equals; shared results
-    count once."""
+    """Returns the k best trials, best first, then earlier first; shared results count once."""
 
     def rank(trial: Trial) -> tuple[float, int]:
         assert trial.score is not None

@@ -56,8 +56,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def check_weights(path: Path) -> None:
-    """Raises WeightsError for a file that is missing, empty or damaged. Older files without a seal
-    are accepted."""
+    """Raises WeightsError for a missing, empty or damaged file. Older files have no seal."""
     try:
         with path.open("rb") as file:
             head = _head(file)

@@ -60,8 +60,7 @@ class Worker:
                 torch.optim.SGD([torch.zeros(1)])
 
     def load(self) -> None:
-        """Loads the data before the first job arrives. Failures are ignored, as the job will report
-        them."""
+        """Loads the data before the first job arrives. The job will report any failure."""
         with suppress(Exception):
             self._load({}).search()
 

@@ -4,6 +4,5 @@ from runner import nn
 
 
 def existing(model: nn.Module) -> nn.Module:
-    """Returns the model unchanged, as built from its config node; `space.mutators` modify its
-    graph."""
+    """Returns the model unchanged, as built from the config; `space.mutators` modify its graph."""
     return model

@@ -100,8 +100,7 @@ def _block(
     ratios: Sequence[int],
     activation: Maker,
 ) -> Block:
-    """Returns block `index` of a stage; the first one maps `c_in` to `c_out` channels and has the
-    stride."""
+    """Returns block `index` of a stage; the first one has the stride, and `c_in` channels."""
     path = f"{stage}/block{index}"
     if index > 0:
         c_in, stride = c_out, 1

@@ -210,8 +210,7 @@ def _check_node(target: Any, node: ConfigNode, where: str, runtime: Sequence[str
 
 @functools.lru_cache(maxsize=1024)
 def signature(target: Any) -> dict[str, inspect.Parameter] | None:
-    """Returns the parameters of a target, annotations resolved; None if Python cannot inspect
-    it."""
+    """Returns the parameters of a target, annotations resolved; None if it cannot be inspected."""
     try:
         parameters = inspect.signature(target).parameters
     except (ValueError, TypeError):

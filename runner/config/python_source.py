@@ -25,7 +25,7 @@ class PythonSource:
         self._names: dict[str, str] = {}  # name in the source -> import path
 
     def expression(self, value: Any, indent: int = 0) -> str:
-        """Returns an expression for the value; nodes become calls. Strings are always escaped by
+        """Returns an expression for the value; nodes become calls, and strings are escaped by
         `repr`."""
         if isinstance(value, Mapping) and "_target_" in value:
             return self._call(value, indent)

@@ -100,8 +100,7 @@ class Settings(Strict):
 
     @property
     def weights(self) -> str | None:
-        """How mutated models are initialized: "inherit", or None for their constructors' initial
-        values."""
+        """How mutated models are initialized: "inherit", or None for their own initial values."""
         found: str | None = self.space.get(WEIGHTS)
         if found not in (None, INHERIT):
             raise ConfigError(
@@ -112,8 +111,7 @@ class Settings(Strict):
 
 
 def conf_folder() -> Path:
-    """Returns the folder of the config tree: next to the package in a checkout, inside it in a
-    wheel."""
+    """Returns the folder of the config tree: next to the package, or inside it in a wheel."""
     here = Path(__file__).resolve().parents[1]
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"
@@ -196,7 +194,7 @@ def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Par
 
 
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
-    """Returns the differences between two settings as `key: old -> new`, ignoring the `free`
+    """Returns the differences between two settings as `key: old -> new`, without the `free`
     keys."""
     old, new = dict(_values(before.model_dump())), dict(_values(now.model_dump()))
     return [

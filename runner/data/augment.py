@@ -50,8 +50,7 @@ def _cut_out_again(images: Tensor, pad: int, flip: bool, rng: torch.Generator) -
 
 
 def _holes(images: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """Returns a mask (N, 1, H, W), zero in one square per image, whose centre may lie at the
-    border."""
+    """Returns a mask (N, 1, H, W), zero in one square per image, centred anywhere."""
     n, _, height, width = images.shape
     rows = _near(n, height, size, rng)  # (N, H)
     columns = _near(n, width, size, rng)  # (N, W)

@@ -62,10 +62,8 @@ class Data(ABC):
 
     @abstractmethod
     def search(self) -> SearchData:
-        """Returns the training split and a validation split held out from it. Loads on the first
-        call."""
+        """Returns the training split and a validation split from it. Loads on the first call."""
 
     @abstractmethod
     def test(self) -> Split:
-        """Returns the test split, for the exported models only. Raises ConfigError if there is
-        none."""
+        """Returns the test split, for exported models only. Raises ConfigError if there is none."""

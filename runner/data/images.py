@@ -10,8 +10,7 @@ from runner.errors import ConfigError
 
 
 def check_image_shape(shape: Sequence[int], channels: int) -> None:
-    """Raises ConfigError unless images of so many channels can be converted to a shape (C, H,
-    W)."""
+    """Raises ConfigError unless images of so many channels can get a shape (C, H, W)."""
     if len(shape) != 3:
         raise ConfigError(
             f"data.shape is {list(shape)}; images need [channels, height, width], "

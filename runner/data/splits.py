@@ -13,8 +13,7 @@ from runner.errors import ConfigError
 
 @final
 class Normalize:
-    """Converts bytes 0..255 of shape (N, C, H, W) to floats, `(x / 255 - mean) / std` per
-    channel."""
+    """Converts bytes 0..255, (N, C, H, W), to floats, `(x / 255 - mean) / std` per channel."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._scale = 1 / (255 * torch.tensor(std).view(-1, 1, 1))

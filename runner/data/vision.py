@@ -91,8 +91,7 @@ class Downloadable(TensorData):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns torchvision's errors about missing, corrupt or unreachable files into
-        ConfigError."""
+        """Turns torchvision's errors about missing or corrupt files into ConfigError."""
         try:
             yield
         except (RuntimeError, OSError, ValueError, EOFError) as error:
@@ -152,8 +151,7 @@ class CIFAR100(Downloadable):
 
 @final
 class ImageFolder(HoldoutData):
-    """Image files in one folder per class, below `root/train`, `root/test` and optionally
-    `root/val`."""
+    """Images in one folder per class, below `root/train`, `root/test` and optionally `root/val`."""
 
     def __init__(
         self,

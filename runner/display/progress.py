@@ -121,8 +121,7 @@ def for_terminal(
 
 
 def _console() -> Console:
-    """Returns the program's console, which log lines also go to. Characters missing from its
-    encoding are escaped."""
+    """Returns the program's console. Characters missing from its encoding are escaped."""
     console = rich.get_console()
     if isinstance(console.file, io.TextIOWrapper):
         console.file.reconfigure(errors="backslashreplace")
@@ -130,8 +129,7 @@ def _console() -> Console:
 
 
 def _say(console: Console, sentence: str, style: str = "") -> None:
-    """Prints a sentence. It is wrapped between words only, so that paths and commands can be
-    copied."""
+    """Prints a sentence, wrapped between words only, so that paths can be copied."""
     line = text.sentence(sentence)
     whole = not console.is_terminal or max(map(len, line.split()), default=0) > console.width
     console.print(Text(line), style=style, soft_wrap=whole)

@@ -75,8 +75,7 @@ class CgoEngine(GraphEngine):
                 yield self._job(alike[start:stop])
 
     def _fusable(self, trials: Sequence[Trial]) -> Iterable[Sequence[Trial]]:
-        """Returns sets of trials that may share a job, sorted so that similar models are
-        adjacent."""
+        """Returns sets of trials that may share a job, each sorted by similarity."""
         found: dict[str, list[Trial]] = defaultdict(list)
         for trial in trials:
             told = {

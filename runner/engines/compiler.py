@@ -41,8 +41,7 @@ LARGE = 1 << 20  # bytes of loaded weights that trigger a warning
 @final
 @dataclass(frozen=True)
 class CompiledModel:
-    """The graph of a sample's model, its source, and the labels of the sample that it depends
-    on."""
+    """The graph of a sample's model, its source, and the labels of the sample it depends on."""
 
     tracked: Tracked
     source: ModelSource
@@ -161,8 +160,7 @@ class Compiler:
         return given
 
     def propagate(self, graph: Graph) -> None:
-        """Propagates shapes from that of an example, if it is known. Raises GraphError on a
-        mismatch."""
+        """Propagates the shape of an example, if it is known. Raises GraphError on a mismatch."""
         if self.shape is not None:
             propagate(graph, Spec((EXAMPLES, *self.shape)))
 
@@ -198,8 +196,7 @@ class Compiler:
             )  # fmt: skip
 
     def places(self) -> list[Places]:
-        """Returns the matches of each mutator in the default model, after the mutators before
-        it."""
+        """Returns the matches of each mutator in the default model, after earlier mutators."""
         found: list[Places] = []
         walk = self._walk(lambda choice: choice.default)
         base = self.unmutated(walk.sample)

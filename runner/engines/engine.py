@@ -90,8 +90,7 @@ class Engine(ABC):
 
     @staticmethod
     def programs(recipe: Mapping[str, Any]) -> Programs | None:
-        """Returns the traced programs of a recipe's model, for fusion; None if they are unknown.
-        Runs in the worker."""
+        """Returns the traced programs of a model, in the worker; None if they are unknown."""
         return None
 
     def explain(self) -> str:

@@ -18,8 +18,7 @@ log = logging.getLogger(__name__)
 
 @final
 class Example:
-    """The first examples of the data, if they have the given shape, otherwise normal random
-    numbers."""
+    """The first examples of the data, if they have the given shape, or normal random numbers."""
 
     def __init__(
         self,
@@ -35,8 +34,7 @@ class Example:
 
     @cached_property
     def inputs(self) -> tuple[Tensor, ...] | None:
-        """The arguments of a model: a small batch (N, ...). None if no shape is known. Loads the
-        data once."""
+        """The arguments of a model, a small batch (N, ...); None if no shape is known."""
         if self.shape is None:
             return None
         found = self._of_data()

@@ -1,5 +1,4 @@
-"""Weight inheritance of a trial: planned in the driver, sent in its recipe, applied in the
-worker."""
+"""Weight inheritance: planned in the driver, sent in a recipe, applied in the worker."""
 
 import json
 import logging
@@ -93,8 +92,7 @@ class Tracked:
         return inheritance(self.graph, self._tracks(widths), new.graph, new._tracks(widths))
 
     def _tracks(self, widths: Widths) -> Tracks:
-        """Returns the channels of the graph's tensors for the widths of some graph; empty if they
-        are unknown."""
+        """Returns the channels of the graph's tensors for some widths; empty if unknown."""
         own = {label: self.graph.widths.get(label, sources) for label, sources in widths.items()}
         key = tuple((label, *sources) for label, sources in own.items())
         if key not in self._known:

@@ -29,8 +29,7 @@ WalkOutcome = tuple[
 
 @final
 class ModelSpace(Space):
-    """The choices of a model's `__init__`. Walks run it on the meta device: no memory, no random
-    numbers."""
+    """The choices of a model's `__init__`, which walks run on the meta device if possible."""
 
     def __init__(self, node: Mapping[str, Any], trust: Sequence[str]) -> None:
         self.node = node

@@ -55,8 +55,7 @@ def _is_kept(unit: Unit, problems: Mapping[Unit, str]) -> bool:
 
 
 def _why(target: str, graph: Graph, problems: Mapping[Unit, str]) -> str:
-    """Returns why a target must be imported; `problems` are the units whose methods cannot be
-    copied."""
+    """Returns why a target must be imported; `problems` tells which units cannot be copied."""
     for path, unit in graph.root.walk():
         if unit.cls.target == target and _is_kept(unit, problems):
             if unit in problems:

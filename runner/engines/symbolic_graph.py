@@ -164,8 +164,7 @@ class SymbolicGraph:
         return False
 
     def _computes_the_same(self, graph: Graph, model: nn.Module) -> bool:
-        """Returns whether a graph and its model have equal results on the example, as far as is
-        known."""
+        """Returns whether a graph and its model have equal results on the example, if known."""
         inputs = self._example.inputs
         if inputs is None:
             self._warn("Graphs of %s were not validated: %s", _NO_SHAPE)
@@ -251,8 +250,7 @@ def _tensors(model: nn.Module) -> dict[str, str]:
 
 
 def _numbers(model: nn.Module) -> dict[str, str]:
-    """Returns the numbers and strings in attributes of user modules, and tuples and lists of
-    them."""
+    """Returns the numbers and strings, also in tuples and lists, that user modules hold."""
     return {
         f"{path}.{name}" if path else name: repr(value)
         for path, module in model.named_modules()

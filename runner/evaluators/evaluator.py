@@ -80,5 +80,4 @@ class Evaluator(ABC):
     def score(
         self, models: Sequence[nn.Module], split: Split, device: torch.device
     ) -> Sequence[Metrics]:
-        """Returns the metrics of trained models on a split, one mapping per model, without
-        prefixes."""
+        """Returns the metrics of trained models on a split, without prefixes, one mapping each."""

@@ -71,8 +71,7 @@ class Member:
         return self.report(self.recipe.scored(self.forward, split, self.device), epoch)
 
     def report(self, scores: Metrics, epoch: int) -> Metrics:
-        """Returns the metrics of an epoch, given those of the validation split. Raises
-        NotFinite."""
+        """Returns the metrics of an epoch, given those of validation. Raises NotFinite."""
         train_loss = self.losses.mean()
         if not math.isfinite(scores["loss"]):
             raise NotFinite(f"Validation loss is {scores['loss']} after epoch {epoch + 1}.")

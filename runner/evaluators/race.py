@@ -18,8 +18,7 @@ AGAIN = 8  # one in this many refused groups is planned anyway, as groups may ch
 
 
 def now(device: torch.device) -> float:
-    """Returns seconds of work: CPU time of this process, or wall time after synchronizing a
-    device."""
+    """Returns seconds of CPU time, or of wall time after synchronizing an accelerator."""
     if device.type == "cpu":
         return time.process_time()
     torch.accelerator.synchronize(device)
@@ -91,8 +90,7 @@ class Prospects:
         return "planning would cost more than it saves"
 
     def _saved(self, seconds: float) -> float:
-        """Returns the expected savings on `seconds` of training; at first, all that may be
-        risked."""
+        """Returns the expected savings on `seconds` of training; at first, the accepted risk."""
         if not self._speedups:
             return RISK * seconds
         return seconds * (1 - 1 / max(1.0, median(self._speedups)))

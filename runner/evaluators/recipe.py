@@ -65,8 +65,7 @@ class Recipe(Evaluator):
 
     @abstractmethod
     def metrics(self, judged: Tensor) -> Metrics:
-        """Returns the metrics of a split, including `loss`, from the statistics of all its
-        examples."""
+        """Returns the metrics of a split, including `loss`, from the statistics of all examples."""
 
     def has_loss_of(self, other: "Recipe") -> bool:
         """Returns whether two evaluators have the same loss: they have one class, and equal values
@@ -133,8 +132,7 @@ class Recipe(Evaluator):
         return self.losses(self.outputs(forward, inputs), targets).mean()
 
     def scoring_batches(self, split: Split, device: torch.device) -> Iterator[Batch]:
-        """Returns the batches of a split in stored order, larger than in training since no
-        activations are kept."""
+        """Returns the batches of a split, larger than in training: no activations are kept."""
         return split.batches(4 * self.batch_size, device)
 
     def scored(self, forward: Forward, split: Split, device: torch.device) -> Metrics:

@@ -86,8 +86,7 @@ class Choice(ABC):
 
     @abstractmethod
     def check(self, value: JsonValue) -> JsonValue:
-        """Returns the value in the form used by this choice. Raises SampleError if it is not a
-        candidate."""
+        """Returns the value in canonical form. Raises SampleError if it is not a candidate."""
 
     @abstractmethod
     def values(self, resolution: int | None = None) -> Sequence[JsonValue]:
@@ -132,8 +131,7 @@ class Categorical(Choice):
         return self.candidates[0]
 
     def index(self, value: JsonValue) -> int:
-        """Returns the index of a value among the candidates. Raises SampleError for any other
-        value."""
+        """Returns the index of a value among the candidates. Raises SampleError if it is none."""
         try:
             return self._index[key(value)]
         except (KeyError, TypeError):
@@ -198,8 +196,7 @@ class Numeric(Choice):
         return self._at(rng.random())
 
     def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
-        """Adds normal noise with a deviation of a fifth of the range; integers move at least one
-        step."""
+        """Adds normal noise of a fifth of the range; integers move at least one step."""
         if self.size == 1:
             return value
         for _ in range(100):
@@ -250,8 +247,7 @@ class Numeric(Choice):
         return float(min(max(value, self.low), self.high))
 
     def _place(self, value: float) -> float:
-        """Returns the position of a value from 0 to 1; integers lie in the middle of their
-        interval."""
+        """Returns the position of a value from 0 to 1; integers are centred in their interval."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         if self.step is not None:

@@ -13,8 +13,7 @@ Chooser = Callable[[Choice], JsonValue]
 
 
 class DrawError(SpaceError):
-    """Raised if the space's own code fails during a walk; `sample` holds the values chosen so
-    far."""
+    """Raised if the space's own code fails in a walk; `sample` holds the values chosen so far."""
 
     def __init__(self, message: str, sample: Sample) -> None:
         super().__init__(message)
@@ -32,8 +31,7 @@ class Walk:
     broken: DrawError | None = None  # why the walk broke off, if the space's own code raised
 
     def ask(self, choice: Choice) -> JsonValue:
-        """Returns the value of a choice. Raises SpaceError if the label has two sets of
-        candidates."""
+        """Returns the value of a choice. Raises SpaceError for one label with two choices."""
         known = self.choices.get(choice.label)
         if known is None:
             self.choices[choice.label] = choice
@@ -53,8 +51,7 @@ class Walk:
 
 
 def lookup(sample: Mapping[str, JsonValue]) -> Chooser:
-    """Returns a chooser that reads a sample. It raises SampleError, naming the label, if one is
-    missing."""
+    """Returns a chooser that reads a sample, and raises SampleError for a missing label."""
 
     def choose(choice: Choice) -> JsonValue:
         if choice.label not in sample:

@@ -28,8 +28,7 @@ class Space(ABC):
         """
 
     def walk(self, choose: Chooser) -> Walk:
-        """Like `draw`, but records the choices. A walk that broke off holds the values chosen so
-        far."""
+        """Like `draw`, but records the choices. A broken walk holds the values chosen so far."""
         walk = Walk(choose)
         try:
             walk.sample = self.draw(walk.ask)
@@ -46,13 +45,12 @@ class Space(ABC):
         return self.draw(lambda choice: choice.random(rng))
 
     def describe(self) -> Structure:
-        """Returns the choices, their conditions and the number of samples. Walks the space many
-        times."""
+        """Returns the choices, their conditions and the number of samples. Walks the space
+        often."""
         return describe(self)
 
     def count(self) -> int | float:
-        """Returns the number of samples; infinity with a continuous choice. See
-        `Structure.exact`."""
+        """Returns the number of samples; infinity with a continuous choice, see `Structure`."""
         return describe(self).count
 
     def contains(self, sample: Mapping[str, JsonValue]) -> bool:
@@ -142,8 +140,8 @@ class JointSpace(Space):
 
 
 def search_space(search: Mapping[str, object] | None) -> FlatSpace:
-    """Returns the space of `search: {path: candidates}`: lists are choices, {low, high, ...} are
-    ranges."""
+    """Returns the space of `search: {path: candidates}`, each a list or a range {low, high,
+    ...}."""
     return FlatSpace([_search_choice(label, given) for label, given in (search or {}).items()])
 
 

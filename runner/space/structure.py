@@ -225,8 +225,7 @@ class _Probe:
     def _groups(
         self, given: Sample, walk: Walk, free: Sequence[str]
     ) -> dict[tuple[str, ...], set[str]]:
-        """Returns the outermost switches, grouped if they control the same labels, with these
-        labels."""
+        """Returns the outermost switches, grouped if they control the same labels, and these."""
         direct = {label: self._influenced(given, walk, label) for label in free}
         reach: dict[str, set[str]] = {}
         for label in reversed(free):  # a choice controls only later ones
@@ -273,8 +272,7 @@ class _Probe:
         return self._switches[name]
 
     def _joint(self, choices: Sequence[Choice]) -> Iterator[Sequence[JsonValue]]:
-        """Yields all joint values; if they are too many, those with at most one non-default
-        value."""
+        """Yields all joint values, or if they are too many, those with one non-default value."""
         if any(choice.size > _LISTED for choice in choices):
             self.complete = False
         if math.prod(len(_values(choice)) for choice in choices) <= _JOINT:

@@ -1,2 +1,1 @@
-"""Tasks: the commands of the program, such as `search` and `describe`. `task.py` is the
-contract."""
+"""Tasks: the commands of the program, `search` and `describe`. `task.py` is the contract."""

@@ -106,8 +106,7 @@ def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
 
 
 def _places(places: Sequence[Places]) -> RenderableType:
-    """Returns a table of each mutator's matches in the default model: their number and first
-    paths."""
+    """Returns a table of each mutator's matches in the default model: number and first paths."""
     table = plain_table()
     table.add_column("mutator", no_wrap=True)
     table.add_column("matches", justify="right")
