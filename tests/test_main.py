@@ -143,7 +143,7 @@ BAD = [
     ("search={evaluator.lrr:[1,2]}", "evaluator has no key 'lrr'. Did you mean 'lr'?"),
     ("trust=[toy] space._target_=toy.Net search={width:[1,2]}", "search names 'width'; it can vary "
      "keys of evaluator and data"),
-    ("training=inline training.workers=2", "with the option chosen for training"),
+    ("training=inline training.workers=2", "with the selected option of training"),
     ("engine.engine=py", "There is no key 'engine.engine'"),
     ("--config-name=nope", "Cannot find primary config 'nope'"),
     ("--config-dir=nowhere", "nowhere"),
