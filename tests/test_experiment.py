@@ -159,7 +159,7 @@ def test_too_many_failures_end_the_run(search):
 
 
 def test_a_run_in_which_nothing_works_ends_soon(search):
-    with pytest.raises(RunFailed, match=r"None of 5 trials gave a result.*a user's mistake"):
+    with pytest.raises(RunFailed, match=r"None of 5 trials has a result.*a user's mistake"):
         search.run(30, strategy="grid", evaluator=trouble("error", width=1))
     assert len(search.trials) == 5
 

@@ -50,7 +50,7 @@ def test_the_first_failures_end_a_run_without_any_result():
     limits = RunLimits(Limits(), FOLDER)
     for number in range(HOPELESS - 1):
         observed(limits, ended(number, ERROR))
-    with pytest.raises(RunFailed, match=f"None of {HOPELESS} trials gave a result.*ValueError"):
+    with pytest.raises(RunFailed, match=f"None of {HOPELESS} trials has a result.*ValueError"):
         observed(limits, ended(HOPELESS, ERROR))
 
 

@@ -253,7 +253,7 @@ def test_a_run_goes_to_its_folder_and_goes_on_from_there(here, monkeypatch):
     again = inside("resume=outputs/latest", monkeypatch=monkeypatch)  # the budget was remembered
     assert again.code == 0 and len(history(folder)) == 7 and "7 of 7 trials" in again.out
     less = inside("resume=outputs/latest", "budget.trials=5", monkeypatch=monkeypatch)
-    assert less.code == 2 and "has 7 trials already; it may only grow" in less.err
+    assert less.code == 2 and "has 7 trials already; it can only grow" in less.err
     assert (folder / "top" / "1" / "model.py").is_file()
     assert [path.name for path in (here / "outputs").iterdir() if path.name != "latest"] == [
         folder.parent.name

@@ -128,7 +128,7 @@ class WorkerProcess:
             if -code == SIGKILL:
                 how += " (manually, or by the system for lack of memory)"
         else:
-            how = f"the worker exited with code {code}"
+            how = f"the worker ended with exit code {code}"
         return Failure("crashed", how)
 
 

@@ -85,15 +85,15 @@ def test_a_target_outside_the_list_is_refused_before_anything_is_imported(path, 
     ):
         with pytest.raises(ConfigError, match="is not on the allowlist of a config"):
             check_targets(config, [])
-    with pytest.raises(ConfigError, match=r"not on the list.*add trust=\["):
+    with pytest.raises(ConfigError, match=r"not on the allowlist.*add trust=\["):
         locate(path)
-    with pytest.raises(ConfigError, match="not on the list"):
+    with pytest.raises(ConfigError, match="not on the allowlist"):
         build({"_target_": path})
 
 
 @pytest.mark.parametrize("path", AROUND)
 def test_a_way_around_the_list_is_refused_before_anything_is_called(path):
-    with pytest.raises(ConfigError, match=r"not on the list|there\.|is not a class"):
+    with pytest.raises(ConfigError, match=r"not on the allowlist|there\.|is not a class"):
         build({"_target_": path, "command": "touch /tmp/owned"})
 
 
@@ -116,7 +116,7 @@ def test_a_target_must_be_an_import_path(path):
 def test_a_refusal_says_where_and_how_to_allow_it(path, advice):
     with pytest.raises(ConfigError) as error:
         check_targets({"data": [{"train": {"_target_": path}}]}, ["other"])
-    assert str(error.value).startswith(f"data[0].train._target_ {path!r} is not on the list")
+    assert str(error.value).startswith(f"data[0].train._target_ {path!r} is not on the allowlist")
     assert str(error.value).endswith(f"add {advice}.")
 
 
@@ -124,20 +124,20 @@ def test_a_trusted_package_covers_what_is_below_it_and_nothing_beside_it():
     targets.check_allowed("mypkg.a.Net", ["mypkg"], "space")
     targets.check_allowed("mypkg._a.Net", ["mypkg"], "space")
     for path in ("mypkg2.Net", "my.pkg.Net", "mypkg.__builtins__.eval"):
-        with pytest.raises(ConfigError, match="not on the list"):
+        with pytest.raises(ConfigError, match="not on the allowlist"):
             targets.check_allowed(path, ["mypkg"], "space")
 
 
 def test_an_exact_name_can_be_trusted_alone():
     assert locate("torch.hub.list", ("torch.hub.list",)) is torch.hub.list
-    with pytest.raises(ConfigError, match="not on the list"):
+    with pytest.raises(ConfigError, match="not on the allowlist"):
         locate("torch.hub.load", ("torch.hub.list",))
 
 
 def test_a_trusted_package_is_no_way_to_what_it_imports():
-    with pytest.raises(ConfigError, match=r"leads to subprocess\.Popen, which is not on the list"):
+    with pytest.raises(ConfigError, match=r"leads to subprocess\.Popen, which is not on the allowlist"):
         locate("toy.subprocess.Popen", ("toy",))
-    with pytest.raises(ConfigError, match="not on the list"):
+    with pytest.raises(ConfigError, match="not on the allowlist"):
         locate("toy.os.system", ("toy",))
 
 

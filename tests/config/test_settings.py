@@ -208,8 +208,8 @@ def test_a_replaced_target_keeps_what_it_needs_and_is_asked_for_the_rest():
         ("{evaluator.lr: {low: 1, high: 2, lgo: true}}", "unknown key 'lgo'; a range takes low, "
          "high, step and log. Did you mean 'log'?"),
         ("{evaluator.lr: {low: a, high: 2}}", "evaluator.lr.low is 'a'; it must be a number."),
-        ("{evaluator.optimizer._target_: [os.system]}", "is not on the list"),
-        ("{evaluator.optimizer: [{_target_: os.system}]}", "is not on the list"),
+        ("{evaluator.optimizer._target_: [os.system]}", "is not on the allowlist"),
+        ("{evaluator.optimizer: [{_target_: os.system}]}", "is not on the allowlist"),
         ("[evaluator.lr]", "search is ['evaluator.lr']"),
     ],
 )  # fmt: skip

@@ -49,7 +49,7 @@ class Weighted(Supervised):
         ({"lr": math.inf}, "evaluator.lr is inf"),
         ({"clip_norm": -1.0}, "evaluator.clip_norm is -1.0"),
         ({"label_smoothing": 1.0}, "evaluator.label_smoothing is 1.0"),
-        ({"optimizer": partial(torch.optim.LBFGS)}, "evaluator.optimizer is LBFGS, whose steps"),
+        ({"optimizer": partial(torch.optim.LBFGS)}, "evaluator.optimizer is LBFGS, whose step"),
     ],
 )
 def test_bad_settings(classification: Any, changed: dict[str, Any], text: str) -> None:

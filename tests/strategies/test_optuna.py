@@ -143,7 +143,7 @@ def test_nothing_is_logged(caplog):
 
 @pytest.mark.parametrize("sampler", [lambda: None, partial(TPE, n_startup=3)])
 def test_a_sampler_that_cannot_be_made_is_refused(sampler):
-    with pytest.raises(ConfigError, match=r"strategy.sampler cannot be made: .*argument"):
+    with pytest.raises(ConfigError, match=r"strategy.sampler cannot be created: .*argument"):
         OptunaStrategy(SPACE, 0, sampler=sampler)
 
 
