@@ -17,19 +17,11 @@ PUBLIC = {"Function"}
 CLASHES: set[str] = {
     "Event",
     "Made",
-    "Node",
-    "Notes",
     "Record",
     "Report",
-    "Run",
-    "Source",
-    "State",
-    "Value",
     "ValueChoice",
 }
 STATE: set[str] = {
-    "__main__.py: exit_codes",
-    "engines/inheritance.py: _bases",
     "nn/recording/record.py: _BUILT",
     "nn/recording/torch_functions.py: target_of",
 }

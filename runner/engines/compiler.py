@@ -40,7 +40,7 @@ LARGE = 1 << 20  # bytes of loaded weights that trigger a warning
 
 @final
 @dataclass(frozen=True)
-class CompiledModel:
+class CompiledSample:
     """The graph of a sample's model, its source, and the labels of the sample it depends on."""
 
     tracked: Tracked
@@ -86,9 +86,9 @@ class Compiler:
         self._effects = EffectsValidation()
         self._warned = False  # that mutated models are not run
         self._notes = ConversionLog(str(space.get("_target_")))
-        self._last: Recent[CompiledModel | Refused] = Recent(KEPT)
+        self._last: Recent[CompiledSample | Refused] = Recent(KEPT)
 
-    def compile(self, sample: Sample) -> CompiledModel:
+    def compile(self, sample: Sample) -> CompiledSample:
         """Returns the compiled model of a sample. Raises Refused if no valid model exists or the
         space refuses the sample, and DrawError if the model's own code raises."""
         found = self._last.get(sample_key(sample), lambda: self._compile(sample))
@@ -96,13 +96,13 @@ class Compiler:
             raise found
         return found
 
-    def _compile(self, sample: Sample) -> CompiledModel | Refused:
+    def _compile(self, sample: Sample) -> CompiledSample | Refused:
         try:
             return self._mutated(sample)
         except Refused as refused:
             return refused
 
-    def _mutated(self, sample: Sample) -> CompiledModel:
+    def _mutated(self, sample: Sample) -> CompiledSample:
         walk = self._walk(lookup(sample))
         inline = {**walk.sample}
         base = self._base(inline).graph if self.inherits else self.unmutated(inline)
@@ -119,7 +119,7 @@ class Compiler:
             raise
         except GraphError as error:
             raise Refused(str(error)) from error
-        return CompiledModel(Tracked(graph), source, frozenset(walk.sample), inline)
+        return CompiledSample(Tracked(graph), source, frozenset(walk.sample), inline)
 
     def _walk(self, choose: Chooser) -> Walk:
         """Walks the model's own code. Raises Refused if it refuses the sample, and DrawError if it

@@ -135,7 +135,9 @@ def test_an_exact_name_can_be_trusted_alone():
 
 
 def test_a_trusted_package_is_no_way_to_what_it_imports():
-    with pytest.raises(ConfigError, match=r"leads to subprocess\.Popen, which is not on the allowlist"):
+    with pytest.raises(
+        ConfigError, match=r"leads to subprocess\.Popen, which is not on the allowlist"
+    ):
         locate("toy.subprocess.Popen", ("toy",))
     with pytest.raises(ConfigError, match="not on the allowlist"):
         locate("toy.os.system", ("toy",))
