@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from runner import launch
 from runner.config import compose
 from runner.config.settings import conf_folder
+from runner.display import progress
 from runner.errors import RunFailed, RunnerError
 
 launch.register_resolvers()
@@ -31,7 +32,7 @@ def app(config: DictConfig) -> float:
     try:
         value = launch.execute(config, overrides, folder)
     except RunnerError as error:
-        launch.explain(error)
+        progress.fail(str(error))
         if wants_traceback:
             raise
         _end_with(error.exit_code)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         known = compose.as_config_error(error)
         if wants_traceback or known is None:
             raise
-        launch.explain(known)
+        progress.fail(str(known))
         sys.exit(known.exit_code)
     sys.exit(exit_code.get())
 

@@ -14,8 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.compose import as_config_error, changed, compose_config, of_file
 from runner.config.settings import Settings, differences, settings_from
-from runner.display import progress
-from runner.errors import ConfigError, RunFailed, RunnerError
+from runner.errors import ConfigError, RunFailed
 from runner.store import RECORD, read
 
 if TYPE_CHECKING:
@@ -108,11 +107,6 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
             f"task={config.task._target_.rpartition('.')[2]} creates no run to return."
         )
     return Run(place)
-
-
-def explain(error: RunnerError) -> None:
-    """Prints an error on one line."""
-    progress.fail(str(error))
 
 
 def leave_no_trace(folder: Path) -> None:

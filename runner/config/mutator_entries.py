@@ -56,7 +56,8 @@ def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, An
     if not found:
         near = "".join(did_you_mean(key, targets) for key in named if key not in SELECTS)
         known = f" There are {', '.join(targets)}; a custom mutator needs a _target_."
-        raise ConfigError(f"{where} names no mutator: {_short(named)}.{near}{known}")
+        shown = ", ".join(f"{key}: {value!r}" for key, value in named.items())
+        raise ConfigError(f"{where} names no mutator: {{{shown}}}.{near}{known}")
     if len(found) > 1:
         both = " and ".join(map(repr, found))
         raise ConfigError(f"{where} names several mutators, {both}; give each an entry of its own.")
@@ -69,10 +70,6 @@ def _unbuilt(value: object) -> object:
         partial = {"_partial_": True} if "_target_" in value else {}
         return partial | {key: _unbuilt(item) for key, item in value.items()}
     return [_unbuilt(item) for item in value] if isinstance(value, list) else value
-
-
-def _short(entry: Mapping[str, Any]) -> str:
-    return f"{{{', '.join(f'{key}: {value!r}' for key, value in entry.items())}}}"
 
 
 EXAMPLE = "{on: layer3, depth: [1, 2]}"

@@ -84,8 +84,7 @@ class Compiler:
         self.space: Space = self.model_space if self._input_accepted else GraphSpace(self)
         self._symbolic = SymbolicGraph(space, trust, Example(self.shape, data, trust))
         self._effects = EffectsValidation()
-        self._warned = False  # that mutated models are not run
-        self._notes = ConversionLog(str(space.get("_target_")))
+        self._log = ConversionLog(str(space.get("_target_")))
         self._last: Recent[CompiledSample | Refused] = Recent(KEPT)
 
     def compile(self, sample: Sample) -> CompiledSample:
@@ -131,13 +130,12 @@ class Compiler:
 
     def _validate_effects(self, base: Graph, mutated: Graph, name: str) -> None:
         """Inserts clones for in-place effects that mutation introduced; warns once if it cannot."""
-        if self.shape is None and not self._warned:
-            log.warning(
-                "Mutated models are not validated, because the shape of an example is unknown: set "
-                "space.input, without the batch. If a layer is removed, in-place operations of "
+        if self.shape is None:
+            self._log.warn(
+                "Mutations of %s are not validated, because the shape of an example is unknown: "
+                "set space.input, without the batch. If a layer is removed, in-place operations of "
                 "others may modify tensors that they did not modify before."
             )
-            self._warned = True
         self._effects.validate(base, mutated, name)
 
     def _base(self, inline: Sample) -> Tracked:
@@ -224,7 +222,7 @@ class Compiler:
 
     def log(self, graph: Graph) -> None:
         """Logs the composition of a graph and its notes, each only once."""
-        self._notes.log(graph)
+        self._log.log(graph)
 
 
 @final

@@ -13,12 +13,18 @@ MOST = 5  # notes that are logged per graph
 
 @final
 class ConversionLog:
-    """Logs the composition of the first graph, and each note once; one line per class and note."""
+    """Logs the composition of the first graph, and each note and warning once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._warned_of: set[tuple[str, str]] = set()
+        self._said: set[tuple[str, str]] = set()
         self._counted = False
+
+    def warn(self, text: str, *more: str) -> None:
+        """Logs a warning about the space, whose name is the first argument of the text, once."""
+        if ("", text) not in self._said:
+            log.warning(text, self._name, *more)
+        self._said.add(("", text))
 
     def log(self, graph: Graph) -> None:
         """Logs what was not logged for an earlier graph."""
@@ -29,9 +35,9 @@ class ConversionLog:
             self._counted = True
         new: dict[tuple[str, str], list[Note]] = defaultdict(list)
         for note in graph.notes:
-            if (note.cls, note.text) not in self._warned_of:
+            if (note.cls, note.text) not in self._said:
                 new[note.cls, note.text].append(note)
-        self._warned_of |= new.keys()
+        self._said |= new.keys()
         for place, (first, *others) in enumerate(new.values()):
             if place == MOST:
                 log.warning("%d more notes; task=describe shows all.", len(new) - MOST)

@@ -117,9 +117,8 @@ def _unfilled(model: nn.Module) -> str:
 
 
 _LAZY = (
-    "{!r} ({}) is a lazy layer, without shapes until the model runs. Use a layer with explicit "
-    "sizes, or run the model on an example at the end of its __init__, as in "
-    "self(torch.zeros(1, 1, 8, 8))."
+    "{!r} ({}) has no shapes until the model runs. Use a layer with explicit sizes, or run the "
+    "model on an example at the end of its __init__, as in self(torch.zeros(1, 1, 8, 8))."
 )
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.config.instantiate import build
+from runner.engines.conversion_log import ConversionLog
 from runner.engines.example import Example
 from runner.engines.model_space import build_sample, quiet
 from runner.errors import ConfigError, Refused, RunnerError, one_line
@@ -55,7 +56,7 @@ class SymbolicGraph:
         self.graph: Graph | None = None  # with symbolic choices; None if there is none
         self._per_sample = False  # whether choices cannot be symbolic
         self._keep = Keep(by=class_name)  # modules that TorchScript misinterprets
-        self._warned_of: set[str] = set()  # warnings already logged
+        self._log = ConversionLog(str(node["_target_"]))
         self._validated: set[tuple[str, str]] = set()  # labels and values already validated
 
     def resolved(self, sample: Sample) -> Graph:
@@ -79,19 +80,17 @@ class SymbolicGraph:
                 model = self._build()
             if paths := differences(model, other):
                 place = f"The module at {paths[0]!r}" if paths[0] else "Its constructor"
-                self._convert_per_sample(
-                    f"{place} depends on a choice in a way that cannot be represented."
-                )
+                self._give_up(f"{place} depends on a choice in a way that cannot be represented.")
             else:
                 with quiet():
                     self.graph = read(model, self._keep)
                     self._resolver = Resolver(self.graph)
         except Refused as refused:
-            self._convert_per_sample(
+            self._give_up(
                 f"The sample of its first or of its last candidates is refused: {refused}"
             )
         except Exception as error:
-            self._convert_per_sample(one_line(error))
+            self._give_up(one_line(error))
         if self.graph is not None:
             _check_nothing_lost(self.graph)
 
@@ -118,7 +117,7 @@ class SymbolicGraph:
         self._validated |= pairs
         return graph
 
-    def _convert_per_sample(self, why: str) -> None:
+    def _give_up(self, why: str) -> None:
         self.graph, self._per_sample = None, True
         self._keep = Keep(by=class_name)  # the mismatch may have depended on a choice
         log.info(
@@ -150,14 +149,14 @@ class SymbolicGraph:
             model = self._python_model(sample)
             problem = _difference(graph, model)
         except Exception as error:  # its Python fails without values, or on this machine
-            self._warn(
+            self._log.warn(
                 "Graphs of %s are not compared with the models that its Python builds, because "
                 "that failed: %s", one_line(error),
             )  # fmt: skip
             self._validated |= unseen
             return True
         if problem:
-            self._convert_per_sample(problem)
+            self._give_up(problem)
         elif self._computes_the_same(graph, model):
             self._validated |= unseen
             return True
@@ -167,7 +166,7 @@ class SymbolicGraph:
         """Returns whether a graph and its model have equal results on the example, if known."""
         inputs = self._example.inputs
         if inputs is None:
-            self._warn("Graphs of %s were not validated: %s", _NO_SHAPE)
+            self._log.warn("Graphs of %s were not validated: %s", _NO_SHAPE)
             return True
         try:
             with quiet(), single_threaded():
@@ -175,11 +174,11 @@ class SymbolicGraph:
         except CannotRun as error:
             shapes = ", ".join(str([*each.shape]) for each in inputs if isinstance(each, Tensor))
             why = f"it does not run on an example {shapes}: {error}"
-            self._warn("Graphs of %s were not validated, because %s", why)
+            self._log.warn("Graphs of %s were not validated, because %s", why)
             return True
         if not outcome.mismatches:
             if outcome.skipped:
-                self._warn(
+                self._log.warn(
                     "Graphs of %s were validated in eval mode only, because %s", outcome.skipped
                 )
             return True
@@ -187,16 +186,8 @@ class SymbolicGraph:
             with gc_disabled():
                 self._convert()
         else:
-            self._convert_per_sample(
-                f"Its graph has different results: {outcome.mismatches[0].text}."
-            )
+            self._give_up(f"Its graph has different results: {outcome.mismatches[0].text}.")
         return False
-
-    def _warn(self, text: str, *more: str) -> None:
-        """Logs a warning about the space, once."""
-        if text not in self._warned_of:
-            log.warning(text, self._node["_target_"], *more)
-        self._warned_of.add(text)
 
     def _python_model(self, sample: Sample) -> nn.Module:
         """Builds a sample's model with the space's own Python: with values if there is an example

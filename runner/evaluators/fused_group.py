@@ -181,7 +181,7 @@ class Fusion:
         for member, value in zip(self.members, values, strict=True):
             if member.alive:
                 with member.dropping_out():
-                    (member.losses.add_value if on_cpu else member.losses.add)(value, examples)
+                    member.losses.add(value, examples)
         losses.sum().backward()  # type: ignore[no-untyped-call]
 
     def _losses(self, batch: Batch) -> Tensor:

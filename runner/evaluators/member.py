@@ -93,17 +93,15 @@ class Losses:
         self._sizes: list[int] = []
         self._seen: list[float] = []
 
-    def add(self, loss: Tensor, size: int) -> None:
-        """Records the mean loss of a batch of `size` examples."""
-        self._unseen.append(loss.detach())
+    def add(self, loss: Tensor | float, size: int) -> None:
+        """Records the mean loss of a batch of `size` examples; a float is checked at once."""
         self._sizes.append(size)
+        if isinstance(loss, float):
+            self._check_finite(loss)
+            return
+        self._unseen.append(loss.detach())
         if len(self._unseen) == self._bunch:
             self._look()
-
-    def add_value(self, loss: float, size: int) -> None:
-        """Like `add`, for a loss already read from the device."""
-        self._sizes.append(size)
-        self._check_finite(loss)
 
     def mean(self) -> float:
         """Returns the mean loss over all examples."""

@@ -26,7 +26,7 @@ class Ways:
         for other, elsewhere in known:
             if other != choice and not _exclude(place, elsewhere):
                 raise SpaceError(
-                    f"Label '{choice.label}' stands for two choices: {other}; and {choice}. "
+                    f"Label '{choice.label}' is used by two choices: {other}; and {choice}. "
                     "Give one of them another label."
                 )
         known.append((choice, place))

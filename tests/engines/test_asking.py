@@ -75,11 +75,12 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     with caplog.at_level(logging.INFO, "runner.engines.conversion_log"):
         for sample in made.space.enumerate():
             made.key(sample)
-    counts, note = [
+    unvalidated, counts, note = [
         record.message
         for record in caplog.records
         if record.name == "runner.engines.conversion_log"
     ]
+    assert "were not validated" in unvalidated
     assert counts == "asking.Spare as a graph: 2 graph, 0 shell, 3 basic."
     assert note.startswith("layers.0.1 (Rest): TorchScript cannot read it. asking.py:")
     assert note.endswith("(and at 2 more places)")

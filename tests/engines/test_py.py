@@ -68,7 +68,7 @@ def test_what_a_chooser_raises_is_not_blamed_on_the_space():
 
 
 def test_one_label_for_two_choices_is_an_error_that_shows_both():
-    with pytest.raises(SpaceError, match=r"'width' stands for two choices: 1, 2; and 1, 3"):
+    with pytest.raises(SpaceError, match=r"'width' is used by two choices: 1, 2; and 1, 3"):
         space("Clash").default()
 
 

@@ -136,7 +136,7 @@ def test_a_graph_that_stays_wrong_ends_the_search_or_costs_a_sample(monkeypatch,
 
     monkeypatch.setattr(open_graph, "converted", wrong)
     made = space("Candidates")
-    made._closed, made._validated = True, held
+    made._per_sample, made._validated = True, held
     with pytest.raises(error, match=r"It is wrong\. Or run with engine=py"):
         made.resolved({"act": "linear", "width": 2})
 

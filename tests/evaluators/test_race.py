@@ -55,7 +55,7 @@ def test_a_plan_is_made_where_groups_before_saved_more_than_it_takes() -> None:
     prospects.planned(operations=100, seconds=0.2)
     prospects.raced(2.0)
     assert not prospects.refusal(100, seconds=0.5)  # a half of it
-    assert "planning would take longer" in prospects.refusal(100, seconds=0.3)
+    assert "planning would cost more" in prospects.refusal(100, seconds=0.3)
     assert not prospects.refusal(10, seconds=0.3)
 
 

@@ -195,7 +195,7 @@ def test_one_label_for_two_kinds_of_choices_is_refused():
         nn.ValueChoice([0, 1], label="x")
         nn.InputChoice(2, label="x")
 
-    with pytest.raises(SpaceError, match="'x' stands for two choices: 0, 1; and 1 of the indices"):
+    with pytest.raises(SpaceError, match="'x' is used by two choices: 0, 1; and 1 of the indices"):
         drawn(clash)
 
 

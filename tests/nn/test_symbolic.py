@@ -245,7 +245,7 @@ def test_labels_may_differ_where_they_never_meet():
     symbolic(apart)
     symbolic(tied)
     for clash in (together, nested):
-        with pytest.raises(SpaceError, match="'width' stands for two choices"):
+        with pytest.raises(SpaceError, match="'width' is used by two choices"):
             symbolic(clash)
     with nn.symbolic(), pytest.raises(SpaceError, match=r"1, 2; and 1, 3. Give one"):
         value(1, 2), value(1, 3)

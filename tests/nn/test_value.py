@@ -200,7 +200,7 @@ def test_same_label_with_other_candidates_prints_both():
     with nn.draw(lambda choice: choice.default), pytest.raises(SpaceError) as error:
         clash()
     assert str(error.value) == (
-        "Label 'width' stands for two choices: 1, 2; and 1, 3. Give one of them another label."
+        "Label 'width' is used by two choices: 1, 2; and 1, 3. Give one of them another label."
     )
 
 
