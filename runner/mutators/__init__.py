@@ -1,4 +1,4 @@
-"""Mutators that a config can name, each one module over the API of `runner.graph`.
+"""Mutators for configs, each a module on top of `runner.graph`.
 
 Imports no engine.
 """

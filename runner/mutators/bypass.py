@@ -1,4 +1,4 @@
-"""Bypass: what goes into a block goes past it."""
+"""Bypass: skips a range of units."""
 
 from typing import Any, final
 
@@ -9,11 +9,10 @@ from runner.mutators.selection import Match, Selective, check_switches
 
 @final
 class Bypass(Selective):
-    """Passes what a unit is given straight on, as if it gave that; with `to`, past all from this
-    unit up to the one at that path.
+    """Connects the input of a unit to the users of its output; with `to`, to the users of the unit
+    at that path, so that everything between is bypassed.
 
-    Both must be called in one function, or be children of one Sequential. What nothing else needs
-    is gone.
+    Both must be called in one function, or be children of one Sequential. Unused units are removed.
     """
 
     def __init__(

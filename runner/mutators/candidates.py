@@ -1,4 +1,4 @@
-"""New modules for a graph: of a name in torch.nn, or of a class and some of its arguments."""
+"""Candidates for new modules: a name in torch.nn, or a class with some of its arguments."""
 
 import inspect
 import re
@@ -19,14 +19,14 @@ CHANNELS = frozenset([
     "out_features", "features", "in_chs", "out_chs", "in_planes", "inplanes", "planes", "chs",
     "dim", "dims", "embed_dim", "width", "normalized_shape", "d_model", "hidden_size",
 ])  # fmt: skip
-"""Parameters of constructors that take the number of channels."""
+"""Names of constructor parameters that are numbers of channels."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def check_candidate(candidate: Candidate, word: str) -> None:
-    """Raises ConfigError for what names no module that could be made."""
+    """Raises ConfigError if a candidate is not a class of modules."""
     if isinstance(candidate, str):
         found = getattr(nn, candidate, None)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
@@ -43,14 +43,14 @@ def check_candidate(candidate: Candidate, word: str) -> None:
 
 
 def target_of(candidate: Candidate) -> str:
-    """The class of a candidate as "module:qualname"."""
+    """Returns the class of a candidate as "module:qualname"."""
     if isinstance(candidate, str):
         return f"torch.nn:{candidate}"
     return public_target(candidate.func)
 
 
 def given_by(candidate: Candidate) -> dict[str, Argument]:
-    """The arguments that a candidate names, as arguments of a graph."""
+    """Returns the arguments that a candidate specifies, as arguments of a graph."""
     if isinstance(candidate, str):
         return {}
     bound = signature(target_of(candidate)).bind_partial(*candidate.args)
@@ -60,7 +60,7 @@ def given_by(candidate: Candidate) -> dict[str, Argument]:
 
 
 def _argument(value: Any) -> Argument:
-    """A value of a config as an argument of a graph."""
+    """Converts a value of a config to an argument of a graph."""
     if isinstance(value, partial):
         args = (Ref(public_target(value.func)), *map(_argument, value.args))
         return Call("functools:partial", args, {k: _argument(v) for k, v in value.keywords.items()})
@@ -76,7 +76,7 @@ def _argument(value: Any) -> Argument:
 
 
 def arguments_of(call: Call | None) -> dict[str, Argument]:
-    """What a constructor was given, by the names of its parameters."""
+    """Returns the arguments of a constructor call by parameter name, without `*args`."""
     if call is None:
         return {}
     known = signature(call.target).parameters
@@ -90,10 +90,10 @@ def call_of(
     carried: Mapping[str, Argument] | None = None,
     fill: Callable[[], int] | None = None,
 ) -> Call:
-    """The constructor call of a candidate: what it gives itself; arguments of the same name that
-    are carried over; and numbers of channels, from `fill` where nothing else gives them.
+    """Returns the constructor call of a candidate: with its own arguments, arguments of the same
+    name from `carried`, and remaining numbers of channels from `fill`.
 
-    Raises GraphError that names the arguments which are missing then.
+    Raises GraphError, naming the missing arguments, if any are left.
     """
     target, given, carried = target_of(candidate), given_by(candidate), dict(carried or {})
     parameters = signature(target).parameters
@@ -118,7 +118,8 @@ def call_of(
 
 
 def ordered(target: str, known: Mapping[str, Argument]) -> Call:
-    """A call with arguments in the order of the signature, the required ones by place."""
+    """Returns a call with arguments in the order of the signature, required ones as positional
+    arguments."""
     parameters = signature(target).parameters
     args: list[Argument] = []
     rest = dict(known)
@@ -139,6 +140,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def snake(name: str) -> str:
-    """The name of a class as that of an attribute: squeeze_excite for SqueezeExcite."""
+    """Returns the name of a class as the name of an attribute: squeeze_excite for SqueezeExcite."""
     name = name.replace("ReLU", "Relu").replace("SiLU", "Silu")
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,4 +1,4 @@
-"""How many channels a tensor has where something is to be put."""
+"""Counts the channels of tensors at places where modules are inserted."""
 
 from collections.abc import Sequence
 from typing import Literal, final
@@ -15,12 +15,13 @@ _PLANES = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "MaxPool", "AvgPool
 _TOKENS = ("Linear", "LayerNorm", "RMSNorm", "Embedding", "MultiheadAttention")
 
 
-CallIndex = tuple[str, int]  # the path of a unit, and which of its calls, in program order
+CallIndex = tuple[str, int]  # the path of a unit, and the index of its call in program order
 
 
 def specs_at(graph: Graph, paths: Sequence[str]) -> dict[CallIndex, dict[Side, Spec | None]]:
-    """What units at some paths are given, and give, in all their calls; None where it is no single
-    tensor, or not known. Raises GraphError without an example, and for shapes that do not fit."""
+    """Returns the specs of input and output of units at some paths, for all their calls; None if it
+    is not a single tensor, or unknown. Raises GraphError without an example, and if shapes do not
+    match."""
     if graph.example is None:
         raise GraphError("no example shape is known, so that channels cannot be counted.")
     twin = graph.copy()
@@ -44,13 +45,13 @@ def specs_at(graph: Graph, paths: Sequence[str]) -> dict[CallIndex, dict[Side, S
 
 @final
 class Spots:
-    """The numbers of channels at the inputs, or outputs, of units at some paths.
+    """Counts the channels at the inputs or outputs of units at some paths.
 
-    The shapes are found once, for the graph as it is when the first one is asked for. Channels are
-    the second dimension, (N, C, ...), of what convolutions and batch normalizations work on; the
-    last one, (N, ..., C), where there are only layers such as Linear and LayerNorm in the unit.
-    Side that says nothing, they are the second dimension of four or five, the last of two or
-    three; of three they are the second one only for one-dimensional convolutions and the like.
+    Shapes are inferred once, when the first is needed. The channel dimension is the second one, (N,
+    C, ...), if the unit contains convolutions or batch normalizations, and the last one, (N, ...,
+    C), if it contains only layers such as Linear and LayerNorm. Otherwise it is the second of four
+    or five dimensions and the last of two or three. Of three dimensions it is the second one only
+    for one-dimensional convolutions and the like.
     """
 
     def __init__(self, paths: Sequence[str], where: Side) -> None:
@@ -59,13 +60,13 @@ class Spots:
         self._found: dict[CallIndex, Spec | None] | None = None
 
     def channels(self, graph: Graph, path: str, number: int = 0) -> int:
-        """The channels at one of the calls of a unit. Raises GraphError where the shape is not
-        known."""
+        """Returns the number of channels at one of the calls of a unit. Raises GraphError if the
+        shape is unknown."""
         if self._found is None:
             specs = specs_at(graph, self._paths)
             self._found = {spot: both[self._where] for spot, both in specs.items()}
         spec = self._found.get((path, number))
-        if spec is None:  # a call in a branch that is not taken: as the others
+        if spec is None:  # a call in a branch that is not taken: like the others
             others = {known for (at, _), known in self._found.items() if at == path and known}
             spec = others.pop() if len(others) == 1 else None
         if spec is None or len(spec.shape) < 2:
@@ -75,7 +76,7 @@ class Spots:
 
 
 def _dimension(unit: Unit, count: int) -> int:
-    """Which dimension of a tensor the channels are, for a unit and a number of dimensions."""
+    """Returns the channel dimension of a tensor with `count` dimensions at a unit."""
     names = {inner.name for _, inner in unit.walk()}
     if count == 2:
         return 1

@@ -1,4 +1,4 @@
-"""Depth: how many blocks of a stage there are."""
+"""Depth: the number of blocks of a stage."""
 
 import re
 from typing import Any, final
@@ -18,13 +18,13 @@ from runner.mutators.selection import Match, Selective, check_listed
 
 @final
 class Depth(Selective):
-    """Keeps the first `depth` blocks of a stage, or copies one as often as it takes: the last that
-    gives tensors of the shape it takes.
+    """Keeps the first `depth` blocks of a stage, or repeats one: the last that preserves the shape
+    of its input.
 
-    A stage is a container of blocks: a Sequential, ModuleList or ModuleDict. Blocks that stay keep
-    their names, and copies get the numbers that follow. Where code calls the blocks one by one, the
-    calls of those that are dropped give their first argument. None is dropped that the others need
-    for their shapes: then the sample does not fit, and is refused.
+    A stage is a container of blocks: a Sequential, ModuleList or ModuleDict. Remaining blocks keep
+    their names, and copies continue the numbering. If code calls the blocks one by one, calls of
+    removed blocks return their first argument. If shapes do not match without a removed block, the
+    sample is refused.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ def _check(depth: Any) -> None:
 
 
 def _drop(graph: Graph, stage: str, name: str) -> None:
-    """Take a block out of its stage, and out of all code that calls it."""
+    """Removes a block from its stage, and from all code that calls it."""
     path = f"{stage}.{name}"
     unit = graph.unit(path)
     places = sites(graph, unit)
@@ -74,9 +74,10 @@ def _drop(graph: Graph, stage: str, name: str) -> None:
 
 
 def _repeatable(graph: Graph, stage: str, blocks: list[str]) -> str:
-    """The last block that gives tensors of the shape it takes. Raises GraphError for none."""
+    """Returns the last block that preserves the shape of its input. Raises GraphError if there is
+    none."""
     if graph.example is None:
-        return blocks[-1]  # shapes are looked at once the sample is whole
+        return blocks[-1]  # shapes are checked once the sample is complete
     specs = specs_at(graph, [f"{stage}.{name}" for name in blocks])
     for name in reversed(blocks):
         found = [both for (path, _), both in specs.items() if path == f"{stage}.{name}"]
@@ -90,7 +91,7 @@ def _repeatable(graph: Graph, stage: str, blocks: list[str]) -> str:
 
 
 def _add(graph: Graph, stage: str, last: str, count: int) -> None:
-    """Repeat a block, in code behind its calls."""
+    """Repeats a block, and its calls in code."""
     before, places = f"{stage}.{last}", sites(graph, graph.unit(f"{stage}.{last}"))
     calls = [(site, site.node) for site in places]
     for _ in range(count):
@@ -101,7 +102,8 @@ def _add(graph: Graph, stage: str, last: str, count: int) -> None:
 
 
 def _next(stage: Unit, name: str) -> str:
-    """The name of one more block: the last number of a name, counted on until it is free."""
+    """Returns the name of an additional block: the number at the end of a name, increased until it
+    is free."""
     stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
     count = int(number or 1) + 1
     while f"{stem}{count}" in {*stage.children, *stage.functions, *stage.attributes}:
@@ -110,7 +112,7 @@ def _next(stage: Unit, name: str) -> str:
 
 
 def _call(site: Site, node: Node, name: str) -> Node:
-    """Call a copy with what its original gives, wherever that is used."""
+    """Inserts a call of a copy after the call of its original; users receive its output instead."""
     if len(node.outputs) != 1 or not is_one(site.given):
         raise GraphError(
             f"{node.path} cannot be repeated in {site}: it takes a list, or gives "

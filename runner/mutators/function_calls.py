@@ -1,4 +1,4 @@
-"""Calls of functions on tensors in the code of units, and others in their place."""
+"""Replaces calls of functions in the code of units."""
 
 import inspect
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from runner.mutators.candidates import given_by, target_of
 
 @lru_cache(maxsize=1)
 def _functional() -> Mapping[str, str]:
-    """Functions by their names in lower case without underscores: those of torch.nn.functional,
-    and those of torch that are not there."""
+    """Returns the functions of torch.nn.functional, and others of torch, by name in lower case
+    without underscores."""
     found = {}
     for module in (torch, torch.nn.functional):
         for name, thing in vars(module).items():
@@ -30,7 +30,7 @@ def _functional() -> Mapping[str, str]:
 
 
 def check_function(candidate: Any, word: str) -> None:
-    """Raises ConfigError for what names no function that could be called instead."""
+    """Raises ConfigError if a candidate is not a function."""
     if isinstance(candidate, partial) and not isinstance(candidate.func, type):
         return
     name = candidate.func.__name__ if isinstance(candidate, partial) else candidate
@@ -42,7 +42,7 @@ def check_function(candidate: Any, word: str) -> None:
 
 
 def function_of(candidate: Any) -> tuple[str, dict[str, Argument]]:
-    """The function that a candidate names, and the arguments it gives."""
+    """Returns the function of a candidate, and the arguments that it specifies."""
     if not isinstance(candidate, partial):
         return _functional()[candidate.lower().replace("_", "")], {}
     if isinstance(candidate.func, type):
@@ -52,18 +52,19 @@ def function_of(candidate: Any) -> tuple[str, dict[str, Argument]]:
 
 
 def name_of_call(node: Node) -> str:
-    """The name of what a node calls, without the underscore of a variant that works in place."""
+    """Returns the name of a called function, without the underscore of an in-place variant."""
     return node.target.rpartition(":")[2].removesuffix("_")
 
 
 def replace_call(
     function: Function, node: Node, target: str, kwargs: Mapping[str, Argument]
 ) -> Node:
-    """Call another function on the first argument of a node, and use what it gives.
+    """Replaces a call by a call of another function on the same first argument; returns the new
+    node.
 
-    Other arguments are carried over where both have a parameter of that name. What worked in place
-    does so no more: code behind it that reads the changed tensor reads the new one. Gives the new
-    call. Raises GraphError where such code is out of reach.
+    Other arguments are kept if both functions have a parameter of that name. In-place work becomes
+    out of place: later code that reads the modified tensor reads the result instead. Raises
+    GraphError if such code is out of scope.
     """
     found = _arguments(node)
     first = next(iter(found), None)
@@ -86,7 +87,7 @@ def replace_call(
 
 
 def _read_instead(node: Node, given: Value, new: Node) -> None:
-    """Have what comes behind a node that changed a tensor read another one."""
+    """Redirects later readers of a tensor that a node modified to another node."""
     later = [*later_nodes(node)]
     for user in [*given.users]:
         if user in later:
@@ -99,7 +100,7 @@ def _read_instead(node: Node, given: Value, new: Node) -> None:
 
 
 def _arguments(node: Node) -> dict[str, Argument]:
-    """The arguments of a call by name; by place where the names cannot be known."""
+    """Returns the arguments of a call by name, or by position if the names are unknown."""
     if node.op == "call_function":
         try:
             return {**signature(node.target).bind(*node.args, **node.kwargs).arguments}
@@ -109,7 +110,7 @@ def _arguments(node: Node) -> dict[str, Argument]:
 
 
 def _parameters(target: str) -> frozenset[str]:
-    """The names of the parameters of a function; none where it does not say."""
+    """Returns the names of the parameters of a function; empty if it has no signature."""
     try:
         return frozenset(signature(target).parameters)
     except GraphError:

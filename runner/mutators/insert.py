@@ -1,4 +1,4 @@
-"""Insert: one more module behind a unit, or in front of it."""
+"""Insert: an additional module after or before a unit."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
@@ -20,14 +20,13 @@ from runner.mutators.selection import Match, Selective, check_listed
 
 @final
 class Insert(Selective):
-    """Puts one of `insert` right behind a unit, or in front of it (`where`: output or input).
+    """Inserts one of `insert` directly after a unit, or before it (`where`: output or input).
 
     A candidate is None, for nothing; the name of a class in torch.nn; or a partial of any class.
-    Arguments that a constructor needs and that are not given must be numbers of channels by their
-    names (`channels`, `num_features`, `dim`, ...): those of the tensor at that place are taken, see
-    `Spots`. All other modules keep their names. What is inserted is called after the unit and its
-    own class (layer1_squeeze_excite; squeeze_excite_0 for a 0); there is one for each call of the
-    unit.
+    Required arguments that are not specified must be numbers of channels by their names
+    (`channels`, `num_features`, `dim`, ...): those of the tensor at that place are used, see
+    `Spots`. All other modules keep their names. The new module is named after the unit and its own
+    class (layer1_squeeze_excite; squeeze_excite_0 for a 0); there is one for each call of the unit.
     """
 
     def __init__(
@@ -83,19 +82,19 @@ class Insert(Selective):
         except GraphError as error:
             raise GraphError(f"Nothing can be inserted at {path}: {error}") from error
 
-    def _graft(self, graph: Graph, call: Call, put: Callable[[Unit], str]) -> None:
-        """Put a module that is marked as inserted: inherited weights leave it an identity."""
+    def _merge(self, graph: Graph, call: Call, put: Callable[[Unit], str]) -> None:
+        """Merges a module marked as inserted, which weight transfer initializes as an identity."""
 
         def marked(new: Unit) -> str:
             new.mark(inserted=True)
-            if works_in_place(new):  # others may read what it is given
+            if works_in_place(new):  # others may read its input
                 new.set_argument("inplace", False)
             return put(new)
 
         merge_graph(graph, constructed(call, graph), marked)
 
     def _in_order(self, graph: Graph, path: str, call: Call, found: Sequence[Site]) -> None:
-        """Put a module among those that run in order, and into code that calls them one by one."""
+        """Inserts a module into a Sequential, and into code that calls its children one by one."""
         parent, above, name = parent_of(graph, path)
 
         def put(new: Unit) -> str:
@@ -108,10 +107,10 @@ class Insert(Selective):
                 self._call_at(site, joined(site.node.path.rpartition(".")[0], child))
             return joined(above, child)
 
-        self._graft(graph, call, put)
+        self._merge(graph, call, put)
 
     def _at_call(self, graph: Graph, site: Site, call: Call) -> None:
-        """Put a module in the unit whose code calls another one, and a call of it beside that."""
+        """Inserts a module into the owner of a call site, and a call of it next to that site."""
 
         def put(new: Unit) -> str:
             child = _name(site.owner, site.node.path, call)
@@ -119,13 +118,13 @@ class Insert(Selective):
             self._call_at(site, child)
             return joined(site.path, child)
 
-        self._graft(graph, call, put)
+        self._merge(graph, call, put)
 
     def _call_at(self, site: Site, path: str) -> None:
-        (_call_behind if self.where == "output" else _call_before)(site, path)
+        (_call_after if self.where == "output" else _call_before)(site, path)
 
     def _around(self, graph: Graph, path: str, call: Call) -> None:
-        """Wrap a unit that is called by code which cannot be seen."""
+        """Wraps a unit that is called by opaque code."""
         unit = graph.unit(path)
 
         def put(new: Unit) -> str:
@@ -133,14 +132,14 @@ class Insert(Selective):
             graph.replace(path, Unit.of("torch.nn:Sequential", *both))
             return f"{path}.{both.index(new)}"
 
-        self._graft(graph, call, put)
+        self._merge(graph, call, put)
 
 
 def _name(parent: Unit, path: str, call: Call) -> str:
-    """A free name for a new child: after the unit it is put at, and its class."""
+    """Returns an unused name for a new child: that of the unit at its place, then its class."""
     words = [*path.split("."), snake(call.target.rpartition(":")[2])]
     if words[0].isdigit():
-        words = [*words[-1:], *words[:-1]]  # squeeze_excite_0 can be written as an attribute
+        words = [*words[-1:], *words[:-1]]  # squeeze_excite_0 is a valid attribute name
     name = free = "_".join(words)
     number = 2
     while parent.is_taken(free):
@@ -148,8 +147,8 @@ def _name(parent: Unit, path: str, call: Call) -> str:
     return free
 
 
-def _call_behind(site: Site, child: str) -> None:
-    """Call a child with what a call gives, wherever that was used."""
+def _call_after(site: Site, child: str) -> None:
+    """Calls a child with the output of a call; users receive its output instead."""
     node = site.node
     if len(node.outputs) != 1:
         raise GraphError(f"{site}: what is called there gives {len(node.outputs)} values, not one.")
@@ -162,7 +161,7 @@ def _call_behind(site: Site, child: str) -> None:
 
 
 def _call_before(site: Site, child: str) -> None:
-    """Call a child with what another call is given first, and give that call the result."""
+    """Calls a child with the first argument of another call, which receives its output instead."""
     given = site.given
     if not isinstance(given, Value):
         raise GraphError(f"{site}: what is called there is given {given!r}, which is no tensor.")

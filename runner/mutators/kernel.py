@@ -1,4 +1,4 @@
-"""Kernel: other kernel sizes of convolutions and poolings, with outputs as large as before."""
+"""Kernel: other kernel sizes of convolutions and pooling layers, with unchanged output sizes."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,17 +12,17 @@ from runner.graph.ir.unit import Unit
 from runner.graph.transforms.reconstruct import reconstruct_unit
 from runner.mutators.selection import Match, Selective, check_listed
 
-NAMED = 4  # so many modules without a kernel are named
+NAMED = 4  # modules without a kernel in an error message
 
 
 @final
 class Kernel(Selective):
-    """Gives modules another `kernel`: a whole number, or one for each dimension.
+    """Changes the kernel size of modules: an integer, or one for each dimension.
 
-    It works on all that is constructed with a `kernel_size`, and passes over what else is found
-    beside that. The padding grows or shrinks with it, so that outputs keep their size: by half of
-    the difference, times the dilation. A padding that is no number ("same", None), or that a class
-    finds out by itself (Conv2dSame), stays.
+    Applies to all modules that are constructed with a `kernel_size`; other matches are ignored. The
+    padding changes by half of the difference times the dilation, so that output sizes stay the
+    same. A padding that is not a number ("same", None), or that a class computes itself
+    (Conv2dSame), is kept.
     """
 
     def __init__(
@@ -33,7 +33,8 @@ class Kernel(Selective):
         self.kernel = kernel
 
     def matches(self, graph: Graph) -> list[Match]:
-        """The places that have a kernel. Raises GraphError, naming some, where none of them has."""
+        """Returns the places that have a kernel. Raises GraphError, naming some of them, if none
+        has."""
         found = super().matches(graph)
         having = [match for match in found if _has_kernel(match.unit)]
         if found and not having:
@@ -66,14 +67,14 @@ def _check(kernel: Any) -> None:
 
 
 def changes(path: str, unit: Unit, old: Argument, new: Argument) -> dict[str, Argument]:
-    """All arguments that change with the size of a kernel. Raises GraphError when no padding would
-    keep the size of the output."""
+    """Returns all arguments that change with the kernel size. Raises GraphError if no padding
+    preserves the size of the output."""
     assert unit.call is not None
     known = signature(unit.call.target).parameters
     found: dict[str, Argument] = {"kernel_size": new}
     is_pool = "stride" in known and known["stride"].default is None
     if is_pool and argument(unit.call, "stride") is None:
-        found["stride"] = old  # which is what None stands for
+        found["stride"] = old  # the meaning of None
     if "padding" not in known or unit.name.endswith("Same"):
         return found
     padding = argument(unit.call, "padding")
@@ -103,13 +104,13 @@ def _is_number(padding: Argument) -> bool:
 
 
 def _short(sizes: Argument) -> Argument:
-    """One number where all are equal."""
+    """Returns a single number if all sizes are equal."""
     is_many = isinstance(sizes, tuple | list)
     return sizes[0] if is_many and len({*sizes}) == 1 else tuple(sizes) if is_many else sizes
 
 
 def _sizes(value: Argument, count: int) -> Sequence[int]:
-    """A size for each dimension. Raises GraphError for another number of them."""
+    """Returns a size for each dimension. Raises GraphError if their number differs."""
     if not isinstance(value, tuple | list):
         return (value,) * count
     if len(value) != count:

@@ -1,4 +1,4 @@
-"""Remove: takes modules, or calls of functions, out of a model."""
+"""Remove: removes modules, or calls of functions."""
 
 from typing import Any, final
 
@@ -9,10 +9,10 @@ from runner.mutators.selection import Match, Selective, check_switches
 
 @final
 class Remove(Selective):
-    """Takes modules out, or with `op` calls: what they are given goes on in their place.
+    """Removes modules, or with `op` calls: their inputs replace their outputs.
 
-    It fits where what comes behind can take what they were given (so a pooling may go, where shapes
-    are not fixed behind it); elsewhere the sample is refused.
+    Applies where the users accept these inputs (a pooling layer can be removed unless later layers
+    require fixed sizes); otherwise the sample is refused.
     """
 
     takes_calls = True

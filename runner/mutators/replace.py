@@ -1,4 +1,4 @@
-"""Replace: another module in the place of one, or another function in the place of a call."""
+"""Replace: replaces modules, or calls of functions."""
 
 from functools import partial
 from typing import Any, final
@@ -18,15 +18,15 @@ from runner.mutators.selection import Match, Selective, check_listed
 
 @final
 class Replace(Selective):
-    """Puts one of `replace` in the place of modules, or with `op` of calls.
+    """Replaces modules, or with `op` calls, by one of `replace`.
 
     A candidate is the name of a class in torch.nn ("SiLU"), or a partial of any class. Arguments of
-    the old module are carried over where both constructors have a parameter of that name, and a
-    number of channels under any of its names; those of the partial come before them. A candidate of
-    the old module's class that gives nothing else leaves it wholly as it is.
+    the old module are kept if both constructors have a parameter of that name, and a number of
+    channels under any of its names; arguments of the partial take precedence. A candidate of the
+    same class without other arguments leaves the module unchanged.
 
-    With `op`, a candidate is the name of a function in torch.nn.functional or torch ("silu"; that
-    of its class will do), or a partial of either; see `replace_call`.
+    With `op`, a candidate is the name of a function in torch.nn.functional or torch ("silu"; the
+    name of its class works, too), or a partial of either; see `replace_call`.
     """
 
     takes_calls = True
@@ -53,8 +53,7 @@ class Replace(Selective):
 
 
 def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
-    """Put the module of a candidate in the place of a unit. Raises GraphError for arguments that
-    are missing."""
+    """Replaces a unit by the module of a candidate. Raises GraphError if arguments are missing."""
     unit = graph.unit(path)
     try:
         call = call_of(candidate, carried=arguments_of(unit.call))
@@ -68,13 +67,13 @@ def replace_unit(graph: Graph, path: str, candidate: Any) -> None:
     passed, wrote = may_return_input(graph, unit), works_in_place(unit)
     merge_graph(graph, constructed(call, graph), put)
     if works_in_place(graph.unit(path)) and not wrote:
-        graph.unit(path).set_argument("inplace", False)  # others may read what it is given
+        graph.unit(path).set_argument("inplace", False)  # others may read its input
     if not passed and may_return_input(graph, graph.unit(path)):
         isolate_unit(graph, path)
 
 
 def _is_the_same(unit: Unit, candidate: Any) -> bool:
-    """Whether a candidate is the class of a unit, and gives no argument that the unit has not."""
+    """Returns whether a candidate has the class of a unit, and specifies no other arguments."""
     if locate(target_of(candidate)) is not locate(unit.cls.target):
         return False
     if not isinstance(candidate, partial):

@@ -1,4 +1,4 @@
-"""Where a mutator works: units and calls, found by path, class and operation."""
+"""Selects the places of a mutator: units and calls, by path, class and operation."""
 
 import re
 from abc import ABC, abstractmethod
@@ -14,35 +14,36 @@ from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.mutator import Mutator
 
-_PLAIN = (type(None), bool, int, float, str, list, tuple)  # as candidates: of plain JSON
+_PLAIN = (type(None), bool, int, float, str, list, tuple)  # types of candidates that are plain JSON
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Match:
-    """One place that was found: a unit, or a call of a function or method in the code of one."""
+    """A selected place: a unit, or a call of a function or method in the code of a unit."""
 
-    label: str  # the path of the unit; behind it the operation and, from the second on, a number
+    label: str  # the path of the unit, then the operation and, from the second on, a number
     path: str
     unit: Unit
-    function: str = ""  # of the unit, where a call was found
+    function: str = ""  # of the unit, if a call was selected
     node: Node | None = None
 
 
 class Selective(Mutator, ABC):
-    """A mutator of the places that `on`, `cls` and `op` describe together.
+    """A mutator of the places that `on`, `cls` and `op` select together.
 
-    - `on`: the path of a unit; `*` stands for any text without a dot, `**` for any text, `?` for
-      one character, `[2-4]` for one of a range, `[!2-4]` for any other one. A leading `**.` fits at
-      the top, too.
-    - `cls`: the name of a class, or its whole "module.qualname".
-    - `op`: a function or method that is called in the code of units: "relu", which finds the
-      variant that works in place, "relu_", too.
+    - `on`: the path of a unit; `*` matches any text without a dot, `**` any text, `?` one
+      character, `[2-4]` one of a range, `[!2-4]` any other one. A leading `**.` matches at the top,
+      too.
+    - `cls`: the name of a class, or its full "module.qualname".
+    - `op`: a function or method that is called in the code of units: "relu", which also matches its
+      in-place variant "relu_".
 
-    `tie` makes one choice for all places; else each has one of its own, with its path as label.
+    With `tie`, one choice applies to all places; otherwise each place has its own, labelled by its
+    path.
     """
 
-    takes_calls = False  # whether it can work on a call in code, too: on what `op` finds
+    takes_calls = False  # whether it applies to calls, too, as selected by `op`
 
     def __init__(self, on: str = "", cls: str = "", op: str = "", *, tie: bool = False) -> None:
         if not (on or cls or op):
@@ -58,7 +59,7 @@ class Selective(Mutator, ABC):
 
     @property
     def word(self) -> str:
-        """How a config calls it, and how labels begin."""
+        """The name in configs, and the prefix of labels."""
         return type(self).__name__.lower()
 
     def mutate(self, graph: Graph) -> None:
@@ -71,22 +72,23 @@ class Selective(Mutator, ABC):
 
     @abstractmethod
     def change(self, graph: Graph, match: Match) -> None:
-        """Change the graph at one place. Places come parents first, and are found beforehand; what
-        is gone since then, with a parent, is left out."""
+        """Changes the graph at one place. All places are selected beforehand, parents first; places
+        that were removed with a parent since then are skipped."""
 
     def matches(self, graph: Graph) -> list[Match]:
-        """The places in a graph. Raises ConfigError, naming near ones, where neither this graph
-        nor the model as it was before any mutator has one."""
+        """Returns the places in a graph. Raises ConfigError, with similar names, if neither this
+        graph nor the unmutated model has any."""
         found = [*self._found(graph)]
         if not found and not any(True for _ in self._found(self.base)):
             raise ConfigError(f"{self.word} finds nothing: {self._missed()}")
         return found
 
     def decide(self, candidates: Any, match: Match) -> Any:
-        """One of a list of candidates, asked for at this place; anything else is decided.
+        """Returns one of a list of candidates, chosen for this place; anything but a list is
+        returned as it is.
 
-        Candidates that are plain JSON stand in the sample as they are, others by a name. A label
-        that an earlier mutator asked for has a number behind it.
+        The sample contains candidates that are plain JSON themselves, others by name. A number is
+        appended to a label that an earlier mutator uses.
         """
         if not isinstance(candidates, list):
             return candidates
@@ -103,7 +105,9 @@ class Selective(Mutator, ABC):
     def _found(self, graph: Graph) -> Iterator[Match]:
         fits = _pattern(self.on)
         for path, unit in graph.units():
-            if not fits.fullmatch(path) or not (path or self.op):  # the root itself stays
+            if not fits.fullmatch(path) or not (
+                path or self.op
+            ):  # the root itself cannot be changed
                 continue
             if self.cls and not self._is_of(unit):
                 continue
@@ -132,7 +136,7 @@ class Selective(Mutator, ABC):
         return called and self.op in (node.target, name, name.removesuffix("_"))
 
     def _missed(self) -> str:
-        """What was looked for, and what there would have been."""
+        """Returns a message that shows what was selected, and what the model has."""
         units = [(path, unit) for path, unit in self.base.units() if path]
         if self.on and not any(_pattern(self.on).fullmatch(path) for path, _ in units):
             near = did_you_mean(self.on, [path for path, _ in units])
@@ -165,8 +169,8 @@ class Selective(Mutator, ABC):
 
 
 def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> None:
-    """Check each candidate of a list, or what is given instead of one. Raises ConfigError for an
-    empty list, and for one that names a candidate twice, too."""
+    """Checks each candidate of a list, or a single value. Raises ConfigError for an empty list or a
+    duplicate."""
     if isinstance(candidates, list):
         if not candidates:
             raise ConfigError(f"{word}: the list of candidates is empty.")
@@ -179,7 +183,7 @@ def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> No
 
 
 def check_switches(switches: Any, word: str) -> None:
-    """As `check_listed`, for what is true or false. Raises ConfigError for what is neither."""
+    """Like `check_listed`, for booleans. Raises ConfigError for any other value."""
 
     def check(switch: Any) -> None:
         if type(switch) is not bool:
@@ -189,8 +193,8 @@ def check_switches(switches: Any, word: str) -> None:
 
 
 def named(candidates: list[Any]) -> list[Any] | dict[str, Any]:
-    """Candidates as a choice takes them: as they are where all are plain JSON; else with names,
-    classes with their arguments where the name of the class would not do."""
+    """Returns candidates as `Mutator.choice` takes them: unchanged if all are plain JSON, otherwise
+    by name."""
     if all(type(candidate) in _PLAIN for candidate in candidates):
         return candidates
     names = names_of(candidates)
@@ -200,7 +204,7 @@ def named(candidates: list[Any]) -> list[Any] | dict[str, Any]:
 
 
 def names_of(candidates: Sequence[Any]) -> list[str]:
-    """Readable names of candidates, each another one: classes with their arguments where needed."""
+    """Returns distinct readable names of candidates: classes include arguments where needed."""
     short = [_short(candidate) for candidate in candidates]
     return [
         _long(candidate) if short.count(name) > 1 else name
@@ -229,7 +233,7 @@ def _shown(value: Any) -> str:
 
 
 def _called(graph: Graph) -> set[str]:
-    """The names of all functions and methods that the code of a model calls."""
+    """Returns the names of all functions and methods that the code of a model calls."""
     return {
         node.target.rpartition(":")[2]
         for _, _, function in graph.methods()
@@ -239,7 +243,7 @@ def _called(graph: Graph) -> set[str]:
 
 
 def _set(part: str) -> str:
-    """A set of characters as in a shell, "[!ab]" for all but some, as a regular expression."""
+    """Converts a shell character set, such as "[!ab]", to a regular expression."""
     inner = part[1:-1].replace("\\", r"\\")
     if inner.startswith("!") and len(inner) > 1:
         return f"[^.{inner[1:]}]"
@@ -248,7 +252,7 @@ def _set(part: str) -> str:
 
 @lru_cache(maxsize=256)
 def _pattern(glob: str) -> re.Pattern[str]:
-    """A glob of paths as a regular expression; no glob fits all."""
+    """Converts a glob of paths to a regular expression; an empty glob matches all."""
     parts = re.split(r"(\*\*\.|\*\*|\*|\?|\[[^\]]*\])", glob or "**")
     special = {"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}
     text = "".join(

@@ -1,4 +1,4 @@
-"""Skip: one more residual connection."""
+"""Skip: an additional residual connection."""
 
 from typing import Any, final
 
@@ -9,10 +9,10 @@ from runner.mutators.selection import Match, Selective, check_switches
 
 @final
 class Skip(Selective):
-    """Adds what a unit is given to what it gives; with `to`, to what the unit at that path gives.
+    """Adds the input of a unit to its output; with `to`, to the output of the unit at that path.
 
-    Both must be called in one function, or be children of one Sequential, which gets a forward of
-    its own. It fits where both have one shape; elsewhere the sample is refused.
+    Both must be called in one function, or be children of one Sequential, which gets an explicit
+    forward. Applies if both tensors have the same shape; otherwise the sample is refused.
     """
 
     def __init__(

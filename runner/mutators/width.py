@@ -1,4 +1,4 @@
-"""Width: how many channels layers give; everything that depends on them follows."""
+"""Width: the number of channels of layers, with everything that depends on it."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.mutators.selection import Match, Selective, check_listed
 
-KEPT = 64  # so many graphs are remembered, with what was found out about their widths
+KEPT = 64  # graphs whose width dependencies are memoized
 
 
 @final
 @dataclass(frozen=True)
 class Coupled:
-    """Layers whose widths can only change together: the first place that was matched among them,
-    what sets their widths, and why they cannot change at all, if so."""
+    """Layers whose widths can only change together: the first place matched among them, the sources
+    of their widths, and why they cannot change, if so."""
 
     match: Match
     sources: Sequence[Source]
@@ -30,16 +30,16 @@ class Coupled:
 
 @final
 class Width(Selective):
-    """Scales the number of channels that layers give: `width: [0.5, 0.75, 1.0]`.
+    """Scales the number of output channels of layers: `width: [0.5, 0.75, 1.0]`.
 
-    What takes these channels follows: the next layers, norms, depthwise and grouped convolutions,
-    parameters, numbers in code. Layers whose outputs are added, or meet otherwise, are one choice,
-    named after the first that is matched. The model's input and output stay as they are. Layers
-    that give as many channels as they get (norms, depthwise convolutions) have no width of their
-    own, and are passed over where others match.
+    Everything that uses these channels follows: the next layers, norms, depthwise and grouped
+    convolutions, parameters, numbers in code. Layers whose outputs are added or otherwise combined
+    share one choice, named after the first match. The input and output of the model are unchanged.
+    Layers that preserve the number of channels (norms, depthwise convolutions) have no width of
+    their own, and are ignored if others match.
 
-    Found by trying (see `runner.graph.channels`), on shapes alone, for any module whose constructor
-    is given its width as a number.
+    Dependencies are found by trial runs on shapes (see `runner.graph.channels`), for any module
+    whose constructor takes its width as a number.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Width(Selective):
         multiple: int = 1,
         tie: bool = False,
     ) -> None:
-        """`width` are factors above 0; numbers of channels are rounded to a multiple of
-        `multiple`, and so that layers which change together change alike."""
+        """Initializes the mutator. `width` are factors above 0; numbers of channels are rounded to
+        a multiple of `multiple`, and such that layers which change together scale alike."""
         super().__init__(on, cls, op, tie=tie)
         check_listed(width, self.word, _check)
         if multiple < 1:
@@ -81,12 +81,12 @@ class Width(Selective):
         raise AssertionError("widths are changed together")
 
     def places(self, graph: Graph) -> list[str]:
-        """One place for layers that change together; not those that cannot."""
+        """Returns one place for layers that change together, without those that cannot change."""
         _, groups = self._groups(graph, self.matches(graph))
         return [group.match.label for group in groups if not group.problem]
 
     def _groups(self, graph: Graph, matches: Sequence[Match]) -> tuple[Resizing, Sequence[Coupled]]:
-        """Which layers change together; remembered for graphs that are alike."""
+        """Returns the groups of layers that change together; memoized for similar graphs."""
         key = _likeness(graph)
         if key not in self._known:
             resizing = Resizing(graph.copy())
@@ -97,8 +97,8 @@ class Width(Selective):
         return self._known[key]
 
     def _sizes(self, group: Coupled, factor: float) -> dict[Source, int]:
-        """The numbers that a factor means for a group of layers: the nearest ones that change all
-        of them alike."""
+        """Returns the sizes for a factor: the nearest ones that scale all layers of a group
+        alike."""
         sizes = [source.size for source in group.sources]
         first = sizes[0]
         step = lcm(self.multiple, first // gcd(*sizes))
@@ -112,7 +112,7 @@ def _check(factor: Any) -> None:
 
 
 def _coupled(resizing: Resizing, matches: Sequence[Match]) -> Iterator[Coupled]:
-    """Matched layers that have a width, those that change together as one."""
+    """Yields the matched layers that have a width, grouped by those that change together."""
     done: set[Source] = set()
     for match in matches:
         for source in resizing.sources(match.path):
@@ -137,7 +137,7 @@ def _none(matches: Sequence[Match]) -> str:
 
 
 def _likeness(graph: Graph) -> Any:
-    """Something equal for graphs that are built alike."""
+    """Returns a key that is equal for graphs of equal structure."""
 
     def likeness(unit: Unit) -> Any:
         edits = [(unit.path_to(edit.unit), edit) for edit in unit.edits]

@@ -1,1 +1,4 @@
-"""Translation validation: runs generated source beside the model it was made of."""
+"""Translation validation: runs generated source beside the original model.
+
+Imports neither channel propagation nor weight transfer.
+"""

@@ -1,4 +1,4 @@
-"""Checks a conversion: the generated source must compute what the model computes."""
+"""Checks a conversion: generated source must compute what the model computes."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -31,18 +31,18 @@ WAYS = {"as generated": False, "standalone": True}
 @final
 @dataclass
 class Report:
-    """What was compared, and where it differs. Its text is the whole of it."""
+    """What was compared, and where it differs. `str(report)` is the full text."""
 
     model: str
     compared: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # a sentence for each difference
     grades: Mapping[Grade, int] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)  # what the converter could not read
+    notes: list[Note] = field(default_factory=list)  # limitations of the conversion
     sources: dict[str, str] = field(default_factory=dict)  # "as generated", "standalone"
 
     @property
     def ok(self) -> bool:
-        """Whether the source is as good as the model."""
+        """Whether the source is equivalent to the model."""
         return not self.problems
 
     def raise_if_wrong(self) -> None:
@@ -62,14 +62,14 @@ class Report:
 
 
 def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
-    """Convert a model, import the source that comes of it, and compare both on these inputs.
+    """Converts a model, imports the generated source, and compares both on these inputs.
 
-    Compared are the names in the state_dict, the outputs in eval and (with one seed) in train mode,
-    the gradients of parameters and inputs, inputs that were changed in place, and the buffers after
-    training, for source that imports what is unchanged and for standalone source. The model is left
-    as it was: mode, buffers, gradients, and the random state. A wrong conversion raises nothing:
-    see `Report.ok` and `raise_if_wrong`.
-    Raises GraphError when the model itself cannot run on these inputs, or is none.
+    Compares the names in the state_dict, outputs in eval and (with a fixed seed) in train mode,
+    gradients of parameters and inputs, inputs modified in place, and buffers after training, both
+    for source that imports unchanged classes and for standalone source. The mode, buffers and
+    gradients of the model and the global random state are preserved. A wrong conversion does not
+    raise: see `Report.ok` and `raise_if_wrong`. Raises GraphError if the model itself does not run
+    on these inputs, or is not a module.
     """
     check_model(model)
     report = Report(type(model).__name__)
@@ -91,7 +91,7 @@ def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
 
 
 def _try(report: Report, what: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives; None, and a problem in the report, when it raises."""
+    """Returns `make()`; None, after adding a problem to the report, if it raises."""
     try:
         return make()
     except Exception as error:
@@ -100,7 +100,7 @@ def _try(report: Report, what: str, make: Callable[[], Any]) -> Any:
 
 
 def _twin(report: Report, graph: Graph, way: str, *, standalone: bool) -> nn.Module | None:
-    """The model that the source makes."""
+    """Builds the model from the generated source."""
 
     def make() -> nn.Module:
         text = report.sources[way] = generate(graph, standalone=standalone)
@@ -117,7 +117,7 @@ def _twin(report: Report, graph: Graph, way: str, *, standalone: bool) -> nn.Mod
 def _expected(
     model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any], report: Report
 ) -> dict[str, ModelRun]:
-    """How the model itself runs, in the modes in which it does."""
+    """Runs the model itself in each mode in which it runs."""
     try:
         runs, why = in_each_mode(model, lambda mode: run(model, inputs, kwargs, mode=mode))
     except CannotRun as error:

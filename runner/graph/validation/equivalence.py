@@ -1,4 +1,4 @@
-"""Runs two models on the same inputs from the same state, and says where they differ."""
+"""Runs two models on the same inputs from the same state, and reports differences."""
 
 import copy
 import random
@@ -20,21 +20,24 @@ from runner.nn.value import is_decided
 RTOL, ATOL = 1e-4, 1e-5
 MODES = {"eval": False, "train": True}
 SEED = 0
-OWN = frozenset(vars(nn.Module())) - {"training"}  # what every module has, and no forward sets
-NamedLeaves = dict[str, Any]  # what a model returns: tensors and plain values, by where they are
+OWN = frozenset(vars(nn.Module())) - {
+    "training"
+}  # attributes of every module, which no forward sets
+NamedLeaves = dict[str, Any]  # path -> tensor or plain value
 
 
 T = TypeVar("T")
 
 
 class CannotRun(GraphError):
-    """A model that does not run on the example, so that nothing can be compared."""
+    """The model does not run on the example, so that nothing can be compared."""
 
 
 @final
 @dataclass
 class ModelRun:
-    """What one run of a model computed, left behind, and drew of random numbers."""
+    """The results of one run of a model: outputs, gradients, buffers, and the random state after
+    it."""
 
     outputs: NamedLeaves
     gradients: NamedLeaves
@@ -51,10 +54,10 @@ def run(
     inner: NamedLeaves | None = None,
 ) -> ModelRun:
     """Runs a model on copies of the inputs, in "eval" or "train" mode, with every random generator
-    seeded; in train mode with gradients of all parameters and floating-point inputs.
+    seeded; in train mode also computes gradients of all parameters and floating-point inputs.
 
-    `inner` may be filled while the model runs, with tensors whose gradients are to count, too:
-    behind a weight of zero the outputs have none.
+    `inner` may be filled during the run with inner tensors that contribute to the gradients: behind
+    a weight of zero, outputs alone have none.
     """
     training = MODES[mode]
     model.train(training)
@@ -63,7 +66,9 @@ def run(
     for start in starts.values():
         start.requires_grad_()
     with torch.set_grad_enabled(training):
-        args, named = tree_map_only(Tensor, torch.clone, given)  # which may be changed in place
+        args, named = tree_map_only(
+            Tensor, torch.clone, given
+        )  # which the model may modify in place
         with seeded():
             outputs = dict(leaves(model(*args, **named))) | dict(leaves((args, named), "input"))
             draws = next_draws()
@@ -75,14 +80,15 @@ def run(
 
 
 def in_each_mode(model: nn.Module, go: Callable[[str], T]) -> tuple[dict[str, T], str]:
-    """What `go` gives for each mode in which the model runs, and why it does not run in train mode,
-    if so. The model is left as it was. Raises CannotRun when it does not run in eval mode."""
+    """Returns `go(mode)` for each mode in which the model runs, and the error message of train
+    mode, "" if there was none. The model is restored. Raises CannotRun if it does not run in eval
+    mode."""
     found, why = {}, ""
     for mode in MODES:
         try:
             with restored(model):
                 found[mode] = go(mode)
-        except Exception as error:  # whatever a user's forward raises
+        except Exception as error:  # a user's forward may raise anything
             if mode == "eval":
                 raise CannotRun(one_line(error)) from error
             why = one_line(error)
@@ -90,12 +96,13 @@ def in_each_mode(model: nn.Module, go: Callable[[str], T]) -> tuple[dict[str, T]
 
 
 def difference(ours: ModelRun, theirs: ModelRun) -> str:
-    """Where a run differs from the one it should equal, as one sentence; empty if nowhere."""
+    """Returns the first difference between two runs as a sentence; "" if there is none."""
     return next(iter(all_differences(ours, theirs)), "")
 
 
 def all_differences(ours: ModelRun, theirs: ModelRun) -> Iterator[str]:
-    """A sentence each for outputs, gradients, buffers and random numbers that differ."""
+    """Yields a sentence for each kind of difference: outputs, gradients, buffers, random
+    numbers."""
     pairs = [
         (ours.outputs, theirs.outputs, ""),
         (ours.gradients, theirs.gradients, "gradient "),
@@ -108,13 +115,13 @@ def all_differences(ours: ModelRun, theirs: ModelRun) -> Iterator[str]:
 
 
 def leaves(thing: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
-    """Tensors and plain values in an output, and where they are."""
+    """Yields (path, leaf) of tensors and plain values in an output."""
     if isinstance(thing, Mapping):
         for key, item in thing.items():
             yield from leaves(item, f"{path}[{key!r}]")
     elif isinstance(thing, list | tuple):
         yield f"len({path})", len(thing)
-        named = hasattr(thing, "_fields")  # a list for a torch.Size is what TorchScript makes
+        named = hasattr(thing, "_fields")  # TorchScript returns lists for a torch.Size
         yield f"type({path})", type(thing).__name__ if named else "plain"
         for i, item in enumerate(thing):
             yield from leaves(item, f"{path}[{i}]")
@@ -123,7 +130,7 @@ def leaves(thing: Any, path: str = "output") -> Iterator[tuple[str, Any]]:
 
 
 def detached(leaf: Any) -> Any:
-    """A tensor as it is now, whatever is done to it later; anything else itself."""
+    """Returns a detached copy of a tensor; anything else itself."""
     return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
 
 
@@ -132,7 +139,8 @@ def _takes_gradient(leaf: Any) -> bool:
 
 
 def gradients_of(model: nn.Module, starts: NamedLeaves, outputs: NamedLeaves) -> NamedLeaves:
-    """The gradients of parameters and inputs, for a fixed random weighting of the outputs."""
+    """Returns the gradients of parameters and inputs for a fixed random weighting of the
+    outputs."""
     parameters = starts | {n: p for n, p in model.named_parameters() if p.requires_grad}
     generator = torch.Generator().manual_seed(SEED)
     total = None
@@ -151,7 +159,8 @@ def gradients_of(model: nn.Module, starts: NamedLeaves, outputs: NamedLeaves) ->
 
 
 def unlike_leaves(ours: NamedLeaves, theirs: NamedLeaves, kind: str = "") -> str:
-    """The first difference as a sentence, and how many more there are; empty if there is none."""
+    """Returns the first difference as a sentence, with the number of others; "" if there is
+    none."""
     if ours.keys() != theirs.keys():
         return f"{kind}names differ: {sorted(ours.keys() ^ theirs.keys())[:4]}."
     wrong = [text for name in theirs if (text := _unlike(ours[name], theirs[name], kind + name))]
@@ -192,7 +201,8 @@ def _kind(tensor: Tensor) -> str:
 
 @contextmanager
 def seeded(seed: int = SEED) -> Iterator[None]:
-    """Runs the block with the generators of torch, numpy and Python seeded; restores them."""
+    """Runs the block with the generators of torch, numpy and Python seeded, and restores them on
+    exit."""
     python, arrays = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -206,7 +216,7 @@ def seeded(seed: int = SEED) -> Iterator[None]:
 
 
 def next_draws() -> NamedLeaves:
-    """The next number of each generator, which tells how many were drawn before."""
+    """Returns the next number of each generator, which reveals how many were drawn before."""
     drawn: dict[str, Callable[[], float]] = {
         "torch": lambda: torch.rand((), device="cpu").item(),
         "random": random.random,
@@ -215,12 +225,12 @@ def next_draws() -> NamedLeaves:
     return {name: float(draw()) for name, draw in drawn.items()}
 
 
-# Leaving a model as it was
+# Restoring a model
 
 
 @contextmanager
 def restored(model: nn.Module) -> Iterator[None]:
-    """Puts back modes, parameters, buffers, plain attributes and gradients of a model on exit."""
+    """Restores modes, parameters, buffers, plain attributes and gradients of a model on exit."""
     modules = [*model.modules()]
     plain = [{k: v for k, v in vars(m).items() if k not in OWN} for m in modules]
     held = _Contents()
@@ -249,13 +259,13 @@ def restored(model: nn.Module) -> Iterator[None]:
 
 @final
 class _Contents:
-    """The content of lists, dicts, sets and objects, however deep, to be put back."""
+    """A snapshot of the contents of lists, dicts, sets and objects at all depths."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, Any]] = {}
 
     def add(self, thing: Any) -> None:
-        """Notes what a thing holds."""
+        """Records the contents of an object."""
         if id(thing) in self._known or isinstance(thing, _NOT_HELD):
             return
         kind = next((kind for kind in _MUTABLE if isinstance(thing, kind)), None)
@@ -269,7 +279,7 @@ class _Contents:
             self.add(part)
 
     def restore(self) -> None:
-        """Puts back what was noted."""
+        """Restores all recorded contents."""
         for thing, content in self._known.values():
             for kind, (_, put_back) in _MUTABLE.items():
                 if isinstance(thing, kind):
@@ -278,7 +288,7 @@ class _Contents:
 
 def _refill(kind: Any) -> Callable[[Any, Any], None]:
     def put_back(thing: Any, content: Any) -> None:
-        kind.clear(thing)  # as the type itself does it, whatever a class of the user's overrides
+        kind.clear(thing)  # a user's subclass may override it
         fill = kind.extend if kind is list else kind.update
         fill(thing, content)
 
@@ -299,5 +309,5 @@ _MUTABLE: dict[Any, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
         lambda thing: thing.bit_generator.state,
         lambda thing, state: setattr(thing.bit_generator, "state", state),
     ),
-}  # how to note what an object holds beside its attributes, and how to put it back
+}  # how to save and restore the contents of an object besides its attributes
 _NOT_HELD = (Tensor, nn.Module, type, FunctionType, BuiltinFunctionType, ModuleType, str, bytes)

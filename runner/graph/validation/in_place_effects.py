@@ -1,10 +1,10 @@
-"""Validation of effects in place after a mutation: the mutated model against itself with a copy of
-every tensor that a mutation hands to someone else than before.
+"""Validates in-place effects after a mutation, by running the mutated model with and without
+clones.
 
-A mutation may make two values one tensor: what a removed layer was given goes on as if the layer
-had given it. Where something is then changed in place that others read, the model computes what
-nobody wrote. Both models are run on an example; a difference that the unmutated model does not
-have is mended by a copy.
+A mutation may turn two values into one tensor: the input of a removed layer takes the place of its
+output. If that is then modified in place while others read it, the model computes something
+unintended. Both models run on an example; a difference that does not occur in the unmutated model
+is fixed by a clone.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -31,8 +31,7 @@ BATCH = 2
 
 @final
 class Placed:
-    """A unit that a mutation put in the place of another one, and that may give, or change, what
-    it is given."""
+    """A unit that replaced another in a mutation, and that may return or modify its input."""
 
     def __init__(self, path: str, unit: Unit) -> None:
         self.path = path
@@ -41,22 +40,22 @@ class Placed:
 
 
 CopyPoint = Rerouted | Placed
-CopyKey = tuple[str, ...]  # of a spot, in all mutated graphs
+CopyKey = tuple[str, ...]  # identifies a point in all mutated graphs
 
 
 @final
 class EffectsValidation:
-    """Validates mutated graphs; a mutation that was validated is not run again."""
+    """Validates mutated graphs; results are memoized by mutation."""
 
     def __init__(self) -> None:
         self._verdicts: dict[
             frozenset[CopyKey], frozenset[CopyKey]
-        ] = {}  # of spots: those that need a copy
+        ] = {}  # points -> those that need a clone
 
     def validate(self, base: Graph, mutated: Graph, name: str = "") -> None:
-        """Puts copies where effects in place reach what they do not reach in `base`, which has a
-        `name` among all bases. Does nothing where no example is known, or where the mutated model
-        does not take it."""
+        """Inserts clones where in-place effects reach values that they do not reach in `base`,
+        which is identified by `name`. Does nothing if no example is known, or if the mutated model
+        does not run on it."""
         spots: list[CopyPoint] = [*_placed(base, mutated), *rerouted(base, mutated)]
         keys = frozenset([(name,), *(spot.key for spot in spots)])
         if mutated.example is None or not spots or self._verdicts.get(keys) == frozenset():
@@ -87,7 +86,7 @@ class EffectsValidation:
         keys: frozenset[CopyKey],
         example: tuple[int, ...],
     ) -> list[CopyPoint]:
-        """The spots that need a copy. Raises GraphError as `_needed` does."""
+        """Returns the points that need a clone. Raises GraphError like the function `_needed`."""
         if keys not in self._verdicts:
             with single_threaded():
                 found = _needed(base, mutated, spots, example)
@@ -96,7 +95,7 @@ class EffectsValidation:
 
 
 def _placed(base: Graph, mutated: Graph) -> Iterator[Placed]:
-    """The units that are others in the mutated graph."""
+    """Yields the units that differ in the mutated graph."""
     for path, unit in mutated.units():
         if not unit.mutated or unit.grade != "basic" or unit_shares(unit) == "never":
             continue
@@ -109,8 +108,8 @@ def _placed(base: Graph, mutated: Graph) -> Iterator[Placed]:
 def _needed(
     base: Graph, mutated: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]
 ) -> list[CopyPoint]:
-    """The spots at which only a copy keeps things as they were. Raises GraphError where the model
-    cannot be built or does not take the example."""
+    """Returns the points where only a clone preserves the result. Raises GraphError if the model
+    cannot be built or does not run on the example."""
     trial = _CopyRun(mutated, spots, example)
     found = trial.runs(())
     on = [*spots]
@@ -132,7 +131,7 @@ def _needed(
 
 
 class _ExampleRun(Interpreter):
-    """Runs a graph on one example, always from the same weights, buffers and random numbers."""
+    """Runs a graph on one example, always from the same weights, buffers and random state."""
 
     def __init__(self, graph: Graph, example: tuple[int, ...]) -> None:
         with seeded():
@@ -141,19 +140,20 @@ class _ExampleRun(Interpreter):
         self._state = _copied(self.model.state_dict())
 
     def run(self, *, training: bool) -> list[Any]:
-        """The tensors and numbers that the model gives. Raises GraphError where it raises."""
+        """Returns the tensors and numbers in the output of the model. Raises GraphError if it
+        raises."""
         with torch.no_grad(), seeded():
             self.model.load_state_dict(self._state)
             self.model.train(training)
             try:
                 return _copied(tree_leaves(self.model(self._input.clone())))  # type: ignore[no-any-return]
-            except Exception as error:  # the code of the user's, which may raise anything
+            except Exception as error:  # a user's code may raise anything
                 raise GraphError(f"The model does not run on an example: {error}") from error
 
 
 @final
 class _CopyRun(_ExampleRun):
-    """Runs a mutated graph with copies at some spots."""
+    """Runs a mutated graph with clones at some points."""
 
     def __init__(self, graph: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]) -> None:
         self._on: Collection[CopyPoint] = ()
@@ -165,7 +165,7 @@ class _CopyRun(_ExampleRun):
                 module.register_forward_pre_hook(self._hook(spot), with_kwargs=True)
 
     def runs(self, on: Collection[CopyPoint]) -> list[list[Any]]:
-        """What the model gives with copies at the spots in `on`, in eval and in train mode."""
+        """Returns the outputs in eval and in train mode with clones at the points in `on`."""
         self._on = on
         return [self.run(training=training) for training in (False, True)]
 
@@ -185,7 +185,7 @@ class _CopyRun(_ExampleRun):
 
 @final
 class _SharingRun(_ExampleRun):
-    """Runs the unmutated graph: `found` are the spots at which it shares memory, too."""
+    """Runs the unmutated graph: `found` are the points where memory is shared there, too."""
 
     def __init__(self, graph: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]) -> None:
         self.found: set[CopyPoint] = set()
@@ -221,7 +221,7 @@ def _copied(thing: Any) -> Any:
 
 
 def _memory(thing: Any) -> set[int]:
-    """Where the tensors in a thing lie."""
+    """Returns the addresses of the storages of all tensors in an object."""
     return {
         leaf.untyped_storage().data_ptr()
         for leaf in tree_leaves(thing)
@@ -230,7 +230,7 @@ def _memory(thing: Any) -> set[int]:
 
 
 def _equal(ones: list[list[Any]], others: list[list[Any]]) -> bool:
-    """Whether runs gave the same; numbers that are no tensors are the same in any case."""
+    """Returns whether runs had equal outputs; numbers that are not tensors are not compared."""
     return all(
         len(one) == len(other) and all(map(_same, one, other))
         for one, other in zip(ones, others, strict=True)

@@ -1,9 +1,9 @@
 """Translation validation (Pnueli et al. 1998): each conversion is checked by running it.
 
-The source that comes of a graph, written out, runs beside the model it is to equal: in eval and in
-train mode, with the same weights and random seed. Outputs of the whole and of every unit inside,
-gradients, buffers and random numbers must agree. What differs is traced to the smallest unit that
-computes something else on the same inputs.
+The generated standalone source runs beside the original model in eval and in train mode, with the
+same weights and random seed. The outputs of the model and of every unit inside, gradients, buffers
+and random numbers must agree. A difference is traced to the smallest unit that computes something
+else on the same inputs.
 """
 
 from collections import defaultdict
@@ -34,13 +34,14 @@ from runner.graph.validation.equivalence import (
     unlike_leaves,
 )
 
-REPLAYED = 3  # calls of one unit that are replayed to find out whether it differs
+REPLAYED = 3  # calls of each unit that are replayed
 
 
 @final
 @dataclass(frozen=True)
 class UnitMismatch:
-    """The smallest unit that computes something else than its module: its path, and what."""
+    """The smallest unit that computes something else than its module: its path, and the
+    difference."""
 
     path: str
     text: str
@@ -49,7 +50,8 @@ class UnitMismatch:
 @final
 @dataclass
 class ValidationOutcome:
-    """What validation found of a graph and its model; `skipped`: why a mode was not compared."""
+    """The result of validating a graph against its model; `skipped` is why a mode was not
+    compared."""
 
     graph: Graph
     model: nn.Module
@@ -58,13 +60,13 @@ class ValidationOutcome:
 
 
 Given = tuple[Sequence[Any], Mapping[str, Any]]
-RecordedCall = tuple[str, NamedLeaves]  # the path of a unit, and what it returned
+RecordedCall = tuple[str, NamedLeaves]  # the path of a unit, and its output
 
 
 @final
 @dataclass
 class ObservedCalls:
-    """The outputs of units, call by call: as they were, and as they are, to be differentiated."""
+    """The outputs of units, call by call: as copies, and as live tensors to differentiate."""
 
     calls: list[RecordedCall] = field(default_factory=list)
     living: NamedLeaves = field(default_factory=dict)
@@ -76,10 +78,10 @@ Reference = dict[str, tuple[ModelRun, ObservedCalls]]  # by mode
 def validate(
     graph: Graph, model: nn.Module, *inputs: Any, same_buffers: bool = False, **kwargs: Any
 ) -> ValidationOutcome:
-    """Holds a graph without open choices against the model it should equal, on an example.
+    """Validates a graph without symbolic choices against its model on an example.
 
-    The model is left as it was. With `same_buffers`, buffers that are not saved may have other
-    first values. Raises CannotRun when the model itself does not run in eval mode.
+    The model is restored. With `same_buffers`, buffers that are not saved may have other initial
+    values. Raises CannotRun if the model itself does not run in eval mode.
     """
     given = inputs, kwargs
     with seeded(), restored(model):
@@ -97,12 +99,12 @@ def validate(
 def _compared(
     graph: Graph, model: nn.Module, given: Given, reference: Reference, *, same_buffers: bool
 ) -> list[UnitMismatch]:
-    """Where the source of a graph differs from its model: written out, in all modes; then as it is
-    written for a trial, which may import what has other attributes than its class makes."""
+    """Compares the source of a graph with its model: standalone source in all modes, then the
+    source for a trial, which may import classes whose attributes were changed."""
     for standalone in (True, False):
         try:
             twin = _twin(graph, model, standalone=standalone, same_buffers=same_buffers)
-        except Exception as error:  # whatever generated source raises
+        except Exception as error:  # generated source may raise anything
             return [UnitMismatch("", f"what is generated fails: {one_line(error)}")]
         for mode in reference if standalone else ("eval",):
             if text := _unlike(graph, twin, given, mode, reference[mode]):
@@ -115,7 +117,7 @@ def _compared(
 
 
 def _reference(graph: Graph, model: nn.Module, given: Given) -> tuple[Reference, str]:
-    """What the model does in each mode in which it runs, and why it does not run in another."""
+    """Runs the model in each mode in which it runs; also returns why it does not run in another."""
 
     def observed(mode: str) -> tuple[ModelRun, ObservedCalls]:
         with _observed(graph, model) as seen:
@@ -128,17 +130,17 @@ def _reference(graph: Graph, model: nn.Module, given: Given) -> tuple[Reference,
 
 
 def _runs(graph: Graph, model: nn.Module, given: Given) -> bool:
-    """Whether what is generated runs, where the model does not."""
+    """Returns whether the generated model runs although the original does not."""
     try:
         twin = _twin(graph, model, standalone=True, same_buffers=True)
         run(twin, *given, mode="eval")
-    except Exception:  # as the model does
+    except Exception:  # like the model
         return False
     return True
 
 
 def _twin(graph: Graph, model: nn.Module, *, standalone: bool, same_buffers: bool) -> nn.Module:
-    """The model that the source of a graph makes, with the weights of another one."""
+    """Builds the generated model with the weights of another."""
     plain = graph.copy()
     drop_placeholders(plain)
     with seeded():
@@ -163,18 +165,18 @@ def _copy_buffers(model: nn.Module, twin: nn.Module) -> None:
 def _unlike(
     graph: Graph, twin: nn.Module, given: Given, mode: str, expected: tuple[ModelRun, ObservedCalls]
 ) -> str:
-    """What the generated model does otherwise; empty if nothing."""
+    """Returns the difference of the generated model as a sentence; "" if there is none."""
     theirs, reference = expected
     try:
         with restored(twin), _observed(graph, twin) as seen:
             ours = run(twin, *given, mode=mode, inner=seen.living)
-    except Exception as error:  # whatever generated source raises
+    except Exception as error:  # generated source may raise anything
         return f"it fails: {one_line(error)}"
     return difference(ours, theirs) or _unlike_calls(seen.calls, reference.calls)
 
 
 def _unlike_calls(ours: Sequence[RecordedCall], theirs: Sequence[RecordedCall]) -> str:
-    """The first call inside whose output differs; empty if there is none."""
+    """Returns the first difference between the outputs of inner calls; "" if there is none."""
     if [path for path, _ in ours] != [path for path, _ in theirs]:
         return "other modules are called inside, or in another order"
     for (path, mine), (_, other) in zip(ours, theirs, strict=True):
@@ -185,7 +187,7 @@ def _unlike_calls(ours: Sequence[RecordedCall], theirs: Sequence[RecordedCall]) 
 
 @contextmanager
 def _observed(graph: Graph, model: nn.Module) -> Iterator[ObservedCalls]:
-    """Notes what each unit with code of its own returns."""
+    """Records the outputs of each unit that has code of its own."""
     seen = ObservedCalls()
 
     def noting(path: str) -> Callable[..., None]:
@@ -206,24 +208,24 @@ def _observed(graph: Graph, model: nn.Module) -> Iterator[ObservedCalls]:
 def _parts(
     graph: Graph, model: nn.Module, grades: Sequence[str] = ("graph", "shell", "basic")
 ) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of a model that are units of these grades, with their paths."""
+    """Yields (path, module) of a model for the units of these grades."""
     modules = dict(model.named_modules())
     for path, unit in graph.root.walk():
         if unit.grade in grades and path in modules:
             yield path, modules[path]
 
 
-# Finding the place
+# Localizing a difference
 
 
 def _localized(
     graph: Graph, model: nn.Module, twin: nn.Module, given: Given, mode: str
 ) -> list[UnitMismatch]:
-    """The smallest units that differ on the inputs that the model gives them."""
+    """Returns the smallest units that differ on the inputs that the model passes to them."""
     calls = _calls(graph, model, given, mode)
     twins = dict(twin.named_modules())
     wrong: dict[str, str] = {}
-    for path, module in reversed([*_parts(graph, model)]):  # children before what holds them
+    for path, module in reversed([*_parts(graph, model)]):  # children before their parents
         if any(inner.startswith(f"{path}." if path else "") for inner in wrong):
             continue
         for args in calls[path]:
@@ -234,7 +236,7 @@ def _localized(
 
 
 def _calls(graph: Graph, model: nn.Module, given: Given, mode: str) -> dict[str, list[Given]]:
-    """By path, the arguments of the first calls of each unit in a run of the model."""
+    """Returns the arguments of the first calls of each unit in a run of the model, by path."""
     calls: dict[str, list[Given]] = defaultdict(list)
 
     def noting(path: str) -> Callable[..., None]:
@@ -254,14 +256,14 @@ def _calls(graph: Graph, model: nn.Module, given: Given, mode: str) -> dict[str,
 
 
 def _replayed(module: nn.Module, twin: nn.Module, given: Given, mode: str) -> str:
-    """How a unit differs from its module on the same inputs; empty if it does not."""
+    """Returns how a unit differs from its module on the same inputs; "" if it does not."""
     try:
         with restored(module):
             theirs = run(module, *given, mode=mode)
-    except Exception:  # it may need more around it; what holds it is replayed, too
+    except Exception:  # it may depend on its context; its parent is replayed, too
         return ""
     try:
         with restored(twin):
             return difference(run(twin, *given, mode=mode), theirs)
-    except Exception as error:  # whatever generated source raises
+    except Exception as error:  # generated source may raise anything
         return f"it fails: {one_line(error)}"

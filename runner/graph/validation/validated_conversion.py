@@ -1,4 +1,4 @@
-"""From a model to its graph, validated on an example where there is one."""
+"""Converts a model to its graph, and validates the result if there is an example."""
 
 import inspect
 from collections.abc import Callable
@@ -20,11 +20,12 @@ from runner.graph.validation.translation_validation import (
 
 
 def convert(model: nn.Module, *inputs: Any, **kwargs: Any) -> Graph:
-    """The graph of a model. With an example of its inputs, the conversion is validated: a unit that
-    computes something else than its module is kept as it is. `Graph.notes` say what was not read.
+    """Returns the graph of a model. With an example of its inputs, the conversion is validated: a
+    unit that computes something else than its module is kept opaque. `Graph.notes` list the
+    limitations of the conversion.
 
-    Raises GraphError for a model without shapes or values to read, and on a Python that TorchScript
-    does not support.
+    Raises GraphError for a model whose parameters have no shapes or whose buffers have no values,
+    and on a Python that TorchScript does not support.
     """
     if not inputs and not kwargs:
         return read(model)
@@ -32,8 +33,8 @@ def convert(model: nn.Module, *inputs: Any, **kwargs: Any) -> Graph:
 
 
 def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], ValidationOutcome]) -> Graph:
-    """The graph of a model, read again with ever more units kept as they are (`keep` grows), until
-    `check` finds nothing. A graph that stays wrong has a note that says so (`Note.lost`)."""
+    """Converts a model repeatedly, keeping ever more units opaque (`keep` grows), until `check`
+    finds no mismatch. A graph that remains wrong has a note with `Note.lost`."""
     while True:
         graph = read(model, keep)
         try:
@@ -50,8 +51,8 @@ def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], ValidationO
 
 
 def keep_more(keep: Keep, outcome: ValidationOutcome) -> bool:
-    """Adds the units that validation found wrong, or where those are kept already, what holds them;
-    returns whether there was something left to add."""
+    """Adds the units that validation found wrong, or their parents if they are kept already;
+    returns whether anything was added."""
     progress = [_add(keep, outcome, found) for found in outcome.mismatches]
     return any(progress)
 
@@ -70,7 +71,7 @@ def _add(keep: Keep, outcome: ValidationOutcome, found: UnitMismatch) -> bool:
 
 
 def _place(module: nn.Module) -> str:
-    """ "net.py:12: ", the forward of a module's class; "" if its source is not known."""
+    """Returns "net.py:12: " for the forward of a module's class; "" if its source is unknown."""
     cls = plain_class(module)
     try:
         file, (_, line) = inspect.getsourcefile(cls.forward), inspect.getsourcelines(cls.forward)

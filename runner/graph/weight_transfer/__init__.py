@@ -1,1 +1,4 @@
-"""Weight transfer: initial values of a mutated model from the weights of the one it was made of."""
+"""Weight transfer: initializes a mutated model from the weights of the model it derives from.
+
+Imports no engine.
+"""

@@ -1,4 +1,4 @@
-"""A plan applied: the values of an old model put into a new one."""
+"""Applies a transfer plan: copies the values of an old model into a new one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ WHOLE = "whole"
 @final
 @dataclass(frozen=True)
 class Taken:
-    """What was taken over for a tensor: how many of its elements, and how."""
+    """How a tensor was inherited: how many of its elements, and in which way."""
 
     elements: int
     how: str
@@ -26,10 +26,11 @@ class Taken:
 
 @torch.no_grad()
 def take_over(model: nn.Module, plan: TransferPlan, old: Mapping[str, Tensor]) -> dict[str, Taken]:
-    """Give a model what it takes over of an old one's state_dict; gives what was taken, by name.
+    """Copies tensors from the state_dict of an old model; returns what was inherited, by name.
 
-    All else stays as it is. Tensors of one size are copied, those of groups that got narrower or
-    wider channel by channel, and convolutions of other sizes about their centre.
+    All other tensors keep their values. Tensors of equal size are copied as a whole, those with
+    narrower or wider groups of channels channel by channel, and kernels of other sizes around the
+    center.
     """
     chosen = [choose(group, old) for group in plan["groups"]]
     taken: dict[str, Taken] = {}
@@ -46,14 +47,15 @@ def take_over(model: nn.Module, plan: TransferPlan, old: Mapping[str, Tensor]) -
 
 
 def _under_all_names(model: nn.Module, taken: Mapping[str, Taken]) -> dict[str, Taken]:
-    """What was taken for tensors, tied ones under each of their names."""
+    """Returns what was inherited, with tied tensors under each of their names."""
     state = model.state_dict(keep_vars=True)
     known = {id(state[name]): one for name, one in taken.items()}
     return {name: taken.get(name, known[id(t)]) for name, t in state.items() if id(t) in known}
 
 
 def narrowed(model: nn.Module, plan: TransferPlan, old: Mapping[str, Tensor]) -> list[str]:
-    """The tensors of a model that are smaller, in some dimension, than those they start from."""
+    """Returns the tensors of a model that are smaller, in some dimension, than those they
+    inherit."""
     pairs = {
         name: (tensor, old.get(source(name, plan["moves"]) or ""))
         for name, tensor in model.state_dict(keep_vars=True).items()
@@ -67,14 +69,14 @@ def narrowed(model: nn.Module, plan: TransferPlan, old: Mapping[str, Tensor]) ->
 
 
 def start_identities(model: nn.Module, plan: TransferPlan) -> dict[str, str]:
-    """Have inserted modules give what they are given; gives how far each does, by its path."""
+    """Initializes inserted modules as identities; returns by path how close each is to one."""
     said = {path: start_as_identity(model.get_submodule(path)) for path in plan["identity"]}
     return said | dict.fromkeys(plan["ready"], EXACT)
 
 
 @final
 class _Fitting:
-    """One tensor on its way from the old shape to the new one."""
+    """A tensor on its way from the old shape to the new one."""
 
     def __init__(self, name: str, model: nn.Module, tensor: Tensor, value: Tensor) -> None:
         path, _, self.name = name.rpartition(".")
@@ -82,11 +84,12 @@ class _Fitting:
         self.tensor = tensor  # of the new model
         self.value = value  # of the old one
         self.known = torch.ones((), dtype=torch.bool, device=value.device)
-        self.part = 1.0  # of the kernel of a convolution that there was before
+        self.part = 1.0  # the fraction of the kernel that was there before
         self.how: list[str] = []
 
     def cut(self, cuts: Mapping[str, Cut], chosen: list[Chosen]) -> bool:
-        """Take the chosen channels in all dimensions that have some; gives whether it fits."""
+        """Selects the chosen channels in all dimensions that have some; returns whether the sizes
+        match."""
         if self.tensor.dim() != self.value.dim():
             return False
         for dim, cut in ((int(dim), cut) for dim, cut in cuts.items()):
@@ -105,7 +108,7 @@ class _Fitting:
         return True
 
     def _pick(self, dim: int, found: list[int]) -> None:
-        """Take these places of a dimension; those that are FRESH are not known."""
+        """Selects these places of a dimension; those that are FRESH have no known value."""
         numbers = torch.tensor(found, dtype=torch.long, device=self.value.device)
         self.value = self.value.index_select(dim, numbers.clamp(min=0))
         shape = [1] * self.value.dim()
@@ -113,7 +116,7 @@ class _Fitting:
         self.known = self.known & (numbers != FRESH).view(shape)
 
     def _mixes(self, dim: int) -> bool:
-        """Whether the module adds up, with these weights, over a dimension of what it is given."""
+        """Returns whether the module sums over a dimension of its input with these weights."""
         if isinstance(self.module, _ConvTransposeNd):
             return dim == 0 and self.module.groups == 1 and self.name == "weight"
         if isinstance(self.module, nn.LayerNorm | nn.RMSNorm):
@@ -121,7 +124,7 @@ class _Fitting:
         return dim > 0
 
     def resize(self) -> bool:
-        """Bring the kernel of a convolution to the new size; gives whether it fits now."""
+        """Crops or pads the kernel of a convolution; returns whether the shapes match now."""
         old, new = self.value.shape, self.tensor.shape
         if old == new:
             return True
@@ -140,7 +143,7 @@ class _Fitting:
         return True
 
     def put(self) -> Taken:
-        """Put the values into the new tensor."""
+        """Copies the values into the new tensor."""
         old = self.value.to(self.tensor.dtype)
         self.tensor.copy_(torch.where(self.known, old, self.tensor))
         elements = int(self.known.expand(self.tensor.shape).sum()) * self.part
@@ -148,7 +151,7 @@ class _Fitting:
 
 
 def _padded(tensor: Tensor, shape: torch.Size, value: float) -> Tensor:
-    """A kernel with a border of one value around it."""
+    """Returns a kernel padded with a constant on all sides."""
     pads: list[int] = []
     for dim in range(tensor.dim() - 1, 1, -1):
         more = shape[dim] - tensor.shape[dim]

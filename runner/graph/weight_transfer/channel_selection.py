@@ -1,4 +1,4 @@
-"""Which channels of an old model stand for those of a new one."""
+"""Selects which channels of an old model initialize those of a new one."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,17 @@ from torch import Tensor
 from runner.graph.weight_transfer.plan import ChannelGroup, ChannelMember, Cut
 from runner.graph.weight_transfer.run_length import from_runs
 
-Chosen = Mapping[int, int]  # channel of the new model -> that of the old one it starts from
-FRESH = -1  # the place of what starts from nothing
+Chosen = Mapping[int, int]  # new channel -> old channel
+FRESH = -1  # the place of a channel that inherits nothing
 
 
 def choose(group: ChannelGroup, old: Mapping[str, Tensor]) -> Chosen:
-    """The old channel for each new one of a group, those that are used alike among themselves.
+    """Returns the old channel for each new one of a group, separately for each class of channels
+    used alike.
 
-    Of too many, the most important are kept, in their order. Too few all stay where they are, and
-    behind them come the most important ones once more (Net2Wider, Chen et al. 2016,
-    https://arxiv.org/abs/1511.05641).
+    If there are fewer new channels, the most important old ones are kept in order. If there are
+    more, all old ones keep their places, and the most important ones are repeated after them
+    (Net2Wider, Chen et al. 2016, https://arxiv.org/abs/1511.05641).
     """
     scores = _importance(group, old)
     chosen: dict[int, int] = {}
@@ -35,13 +36,13 @@ def choose(group: ChannelGroup, old: Mapping[str, Tensor]) -> Chosen:
 
 
 def _importance(group: ChannelGroup, old: Mapping[str, Tensor]) -> Mapping[int, float]:
-    """How much a channel counts: the L2 norm of the weights that use it, times that of what makes
-    it as large as it is.
+    """Returns the importance of each channel: the L2 norm of the weights that use it, times that of
+    the weights that determine its magnitude.
 
-    That are the factors of the norm layers behind it, if there are any (Liu et al. 2017,
-    https://arxiv.org/abs/1708.06519), since these undo the size of filters; else the filters (Li et
-    al. 2017, https://arxiv.org/abs/1608.08710). Other parameters that channels are multiplied with
-    count besides.
+    The latter are the scales of norm layers after it, if any (Liu et al. 2017,
+    https://arxiv.org/abs/1708.06519), since these cancel the magnitude of filters; otherwise the
+    filters (Li et al. 2017, https://arxiv.org/abs/1608.08710). Other parameters that multiply
+    channels count as additional factors.
     """
     filters, factors, scales, users = (defaultdict[int, float](float) for _ in range(4))
     for member in group["members"]:
@@ -57,7 +58,7 @@ def _importance(group: ChannelGroup, old: Mapping[str, Tensor]) -> Mapping[int, 
             kind = scales
         elif member["name"].endswith(".weight"):
             kind = factors
-        else:  # what a norm layer has seen, and adds
+        else:  # biases and running statistics
             continue
         for channel, norm in norms.items():
             kind[channel] += norm
@@ -68,7 +69,8 @@ def _importance(group: ChannelGroup, old: Mapping[str, Tensor]) -> Mapping[int, 
 
 
 def _norms(member: ChannelMember, tensor: Tensor) -> Mapping[int, float] | None:
-    """The L2 norm of what a tensor has of each channel; None for one that has no such values."""
+    """Returns the L2 norm of the part of a tensor that belongs to each channel; None if the tensor
+    is not floating-point or has another size."""
     channels, dim = from_runs(member["channels"]), member["dim"]
     if not tensor.is_floating_point() or tensor.shape[dim] != len(channels):
         return None
@@ -80,8 +82,8 @@ def _norms(member: ChannelMember, tensor: Tensor) -> Mapping[int, float] | None:
 
 
 def places(cut: Cut, chosen: Chosen, sizes: tuple[int, int]) -> list[int] | None:
-    """For each place of a dimension that in the old model has the first of `sizes`, in the new one
-    the second: the old place it starts from, or FRESH. None where the two do not fit."""
+    """Returns the old place, or FRESH, for each new place of a dimension; `sizes` are its size in
+    the old and in the new model. Returns None if the channels do not match."""
     old, new = from_runs(cut["old"]), from_runs(cut["new"])
     if (len(old), len(new)) != sizes:
         return None
@@ -95,7 +97,7 @@ def places(cut: Cut, chosen: Chosen, sizes: tuple[int, int]) -> list[int] | None
         if before is None:
             found.append(FRESH)
             continue
-        if len(at[before]) != counts[channel]:  # another size behind a flattening
+        if len(at[before]) != counts[channel]:  # another size after flattening
             return None
         found.append(at[before][seen[channel]])
         seen[channel] += 1
@@ -103,15 +105,15 @@ def places(cut: Cut, chosen: Chosen, sizes: tuple[int, int]) -> list[int] | None
 
 
 def shared_out(tensor: Tensor, dim: int, chosen: Sequence[int]) -> Tensor:
-    """A tensor that uses copies of channels, so that together they count for one.
+    """Scales a tensor that uses copies of channels, so that the copies together count as one.
 
-    `chosen` is the old place of each place in the dimension. Shares are uneven, and other ones for
-    each weight: copies with equal shares would get equal gradients, and be copies for ever.
+    `chosen` is the old place for each place of the dimension. Shares are random and differ by
+    weight: copies with equal shares would receive equal gradients, and remain copies forever.
     """
     kept = [place for place in chosen if place != FRESH]
     if len({*kept}) == len(kept):
         return tensor
-    fresh = max(chosen) + 1  # all places that start from nothing are one
+    fresh = max(chosen) + 1  # shared by all places that inherit nothing
     numbers = torch.tensor([fresh if n == FRESH else n for n in chosen], device=tensor.device)
     generator = torch.Generator(tensor.device).manual_seed(0)
     shares = torch.rand(tensor.shape, generator=generator, device=tensor.device) + 0.5

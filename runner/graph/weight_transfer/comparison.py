@@ -1,4 +1,4 @@
-"""Whether a model computes what the one it was made of does: both run on one example."""
+"""Compares the outputs of a model on an example with those of the model it derives from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,31 +13,31 @@ from runner.graph.validation.equivalence import SEED, restored, seeded
 from runner.nn.recording.tensor_history import tensors_in
 
 EXAMPLES = 2
-TOLERANCE = 1e-5  # of the largest output, where that is above 1
+TOLERANCE = 1e-5  # relative to the largest output if that is above 1
 
 
 class NotCompared(Exception):
-    """Why the outputs of two models could not be compared."""
+    """The outputs of two models cannot be compared; the message is the reason."""
 
 
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """How two models compare: by how much the outputs are off at most, or why that is not known."""
+    """The result of a comparison: the largest difference of the outputs, or why it is unknown."""
 
     off: float | None
-    largest: float = 0.0  # of the outputs that are expected
-    why: str = ""  # nothing was compared
+    largest: float = 0.0  # of the expected outputs
+    why: str = ""  # why nothing was compared
 
     @property
     def equal(self) -> bool:
-        """Whether outputs were compared, and are equal but for rounding."""
+        """Whether outputs were compared, and are equal up to rounding."""
         return self.off is not None and self.off <= TOLERANCE * max(1.0, self.largest)
 
 
 def outputs(model: nn.Module, shape: Sequence[int] | None) -> list[Tensor]:
-    """All tensors that a model gives for an example of a shape, when it is evaluated. It stays as
-    it was, and so do random numbers elsewhere. Raises NotCompared, with the reason."""
+    """Returns all output tensors of a model in eval mode for a random example of a shape. The model
+    and the global random state are preserved. Raises NotCompared, with the reason."""
     if shape is None:
         raise NotCompared("the shape of an example is not known; set space.input")
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
@@ -56,7 +56,7 @@ def outputs(model: nn.Module, shape: Sequence[int] | None) -> list[Tensor]:
 
 
 def compared(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Verdict:
-    """How what one model gives compares to what another one gave."""
+    """Compares the outputs of one model with the expected ones of another."""
     if not expected:
         return Verdict(None, why="what it gives are no tensors")
     if [t.shape for t in found] != [t.shape for t in expected]:
@@ -70,6 +70,6 @@ def compared(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Verdict:
 
 
 def _largest(tensors: Sequence[Tensor]) -> float:
-    """The largest of all values; infinite where one is no number."""
+    """Returns the largest of all values; infinity if one is NaN."""
     values = [float(t.nan_to_num(nan=torch.inf).max()) for t in tensors if t.numel()]
     return max(values, default=0.0)

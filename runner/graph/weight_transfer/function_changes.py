@@ -1,4 +1,4 @@
-"""What mutations changed that is not meant to leave alone what a model computes."""
+"""Finds mutations that are not meant to preserve the function of a model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,20 @@ from runner.graph.ir.unit import Unit
 
 IDENTITIES = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
               "FeatureAlphaDropout", "DropPath", "StochasticDepth")  # fmt: skip
-"""Names of classes that give what they are given when they are evaluated."""
-HARMLESS = ("clone", "contiguous", "dropout")  # calls of which the same is true
+"""Names of classes that are identities in eval mode."""
+HARMLESS = ("clone", "contiguous", "dropout")  # calls that are identities in eval mode
 CALLS = ("call_function", "call_method")
 
 
 def changes(
     old: Graph, new: Graph, sources: Mapping[str, str | None], inserted: Sequence[str]
 ) -> list[str]:
-    """What makes it no wonder that a model computes something else than the one it was made of; in
-    words, empty where nothing does. `sources` are the paths of all units of the new graph with
-    those in the old one, None for what is new.
+    """Returns sentences that explain why a model may compute something else than the one it derives
+    from; empty if nothing does. `sources` maps the paths of all units of the new graph to those in
+    the old one, None for new units.
 
-    Other widths and kernels, and what was inserted, are not among it: that these change nothing at
-    first is for the weights to see to.
+    Other widths and kernel sizes and inserted units are not listed: the initial weights are meant
+    to make them preserve the function.
     """
     befores, nows = (dict(g.root.walk(repeated=True)) for g in (old, new))
     found: list[str] = []
@@ -55,19 +55,19 @@ def _is_identity(unit: Unit) -> bool:
 
 
 def _copies(befores: Mapping[str, Unit], unit: Unit) -> int:
-    """In how many places a unit stood before."""
+    """Returns at how many paths a unit occurred before."""
     return sum(other is unit for other in befores.values())
 
 
 def _is_below(path: str, sources: Mapping[str, str | None]) -> bool:
-    """Whether what a unit is part of is one of several copies."""
+    """Returns whether an ancestor of a unit is one of several copies."""
     here, above = sources[path], sources.get(_above(path))
     copies = [*sources.values()].count(above) if path and above is not None else 1
     return here is not None and copies > 1
 
 
 def _code(functions: Mapping[str, Function]) -> Counter[tuple[str, str]]:
-    """How often each thing is called; numbers, which widths change, do not count."""
+    """Counts the calls by operation and target; arguments, which widths change, are ignored."""
     return Counter(
         (node.op, node.target)
         for function in functions.values()

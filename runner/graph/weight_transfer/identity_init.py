@@ -1,4 +1,4 @@
-"""First values with which a layer gives what it is given."""
+"""Initializes layers as identities."""
 
 from torch import nn
 
@@ -13,7 +13,7 @@ NOT_TRAINING = (
 
 
 def start_as_identity(module: nn.Module) -> str:
-    """Have a module give what it is given, if it can; gives how far it does."""
+    """Initializes a module as an identity if possible; returns how close it is to one."""
     if isinstance(module, nn.Identity):
         return EXACT
     if isinstance(module, NOT_TRAINING):
@@ -33,7 +33,7 @@ def start_as_identity(module: nn.Module) -> str:
 
 
 def _keeps(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
-    """Whether a convolution gives as many channels, of the same size, as it is given."""
+    """Returns whether a convolution preserves the number of channels and the size of its input."""
     sizes = zip(conv.kernel_size, conv.dilation, strict=True)
     same = tuple(dilation * (size // 2) for size, dilation in sizes)
     return (

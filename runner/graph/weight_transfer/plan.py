@@ -1,4 +1,4 @@
-"""From two graphs to a plan: which tensor of the old model each one of the new starts from."""
+"""Plans a weight transfer from two graphs: from which old tensor each new one is initialized."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,53 +12,51 @@ from runner.graph.weight_transfer.function_changes import changes
 from runner.graph.weight_transfer.pretrained import forget_loaded
 from runner.graph.weight_transfer.run_length import RunLengths, to_runs
 
-BLOCKS = "spaces.blocks:"  # classes of ours that are identities at their first values
-UnitKey = tuple[object, ...]  # equal for units that are the same in two graphs of one base model
+BLOCKS = "spaces.blocks:"  # classes of ours that are initialized as identities
+UnitKey = tuple[object, ...]  # equal for corresponding units of two graphs
 
 
 class ChannelMember(TypedDict):
-    """A tensor of the old model that has the channels of a group."""
+    """A tensor of the old model that contains the channels of a group."""
 
     name: str
     dim: int
     channels: RunLengths  # at each place of the dimension
-    makes: bool  # whether it makes them
-    mixes: bool | None  # whether it adds up over them; None: as its layer does it
+    makes: bool  # whether it computes them
+    mixes: bool | None  # whether it sums over them; None: as its layer does
 
 
 class ChannelGroup(TypedDict):
-    """Channels that are chosen together."""
+    """Channels that are selected together."""
 
     members: list[ChannelMember]
-    classes: list[
-        tuple[RunLengths, RunLengths]
-    ]  # channels of the old, and of the new model, used alike
+    classes: list[tuple[RunLengths, RunLengths]]  # old and new channels that are used alike
 
 
 class Cut(TypedDict):
     """A dimension in which the channels of two models differ."""
 
-    group: int  # its place in `Plan.groups`
+    group: int  # its index in `TransferPlan.groups`
     old: RunLengths  # the channel at each place
     new: RunLengths
-    uses: bool  # whether the tensor uses the channels, and does not make them
-    mixes: bool | None  # whether it adds up over them; None: as its layer does it
+    uses: bool  # whether the tensor uses the channels rather than computing them
+    mixes: bool | None  # whether it sums over them; None: as its layer does
 
 
 class TransferPlan(TypedDict):
-    """What a model starts from; plain JSON, and short for what stayed as it was."""
+    """The source of each tensor of a model: plain JSON, without what is unchanged."""
 
     moves: dict[str, str | None]  # path of a unit -> its path in the old model; see `source`
-    identity: list[str]  # paths of inserted units, which are to give what they are given
-    ready: list[str]  # those of them that do so at the first values of their class
+    identity: list[str]  # paths of inserted units, to be initialized as identities
+    ready: list[str]  # those whose class already initializes them so
     groups: list[ChannelGroup]
     cuts: dict[str, dict[str, Cut]]  # tensor of the new model -> dimension -> cut
-    changes: list[str]  # what is not meant to leave alone what the old model computes
+    changes: list[str]  # what is not meant to preserve the old function
 
 
 def mark(graph: Graph) -> Graph:
-    """A copy of the graph of a base model, in which each unit knows where it stands, and which
-    does without the weights that the model's code loaded: they are taken over from the model."""
+    """Returns a copy of the graph of a base model in which each unit records its path, without the
+    weights that the model's code loaded: these are inherited from the model itself."""
     twin = graph.copy()
     for path, unit in twin.root.walk():
         unit.mark(origin=path)
@@ -67,12 +65,12 @@ def mark(graph: Graph) -> Graph:
 
 
 def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) -> TransferPlan:
-    """What a new model takes over of an old one; both were made of one base model, see `mark`.
+    """Returns what a new model inherits from an old one; both derive from one base model, see
+    `mark`.
 
-    Units of one class are matched by their origin, those that a mutator made by the place where
-    they stand. Where units repeat, the n-th starts from the n-th, or else from the first: the
-    copies of a repeated block start from the block. Dimensions without tracks are taken over if
-    they have one size.
+    Units of one class are matched by origin, those created by a mutator by path. If units repeat,
+    the n-th inherits from the n-th, or else from the first: copies of a block inherit from the
+    block. Dimensions without channel tracks are inherited if their sizes are equal.
     """
     moves = _moves(old, new)
     identity: list[str] = []
@@ -105,9 +103,9 @@ def inheritance(old: Graph, old_tracks: Tracks, new: Graph, new_tracks: Tracks) 
 
 
 def source(name: str, moves: Mapping[str, str | None]) -> str | None:
-    """The name in the old model of what has a name in the new one; None where it had none.
+    """Returns the name in the old model for a name in the new one; None if it is new.
 
-    What is below a unit in `moves` is below that in the old model, too; all else has its name.
+    Names below a unit in `moves` are below its old path; all others are unchanged.
     """
     names = name.split(".")
     for end in range(len(names), 0, -1):
@@ -122,7 +120,7 @@ def source(name: str, moves: Mapping[str, str | None]) -> str | None:
 
 
 def _moves(old: Graph, new: Graph) -> dict[str, str | None]:
-    """All units of the new graph that are not where `source` would look for them by itself."""
+    """Returns the old paths of all units that `source` would not find otherwise."""
     keys: dict[str, UnitKey] = {}
     known: dict[UnitKey, list[str]] = defaultdict(list)
     for path, unit in old.root.walk(repeated=True):
@@ -146,7 +144,7 @@ def _moves(old: Graph, new: Graph) -> dict[str, str | None]:
 
 
 def _origin(path: str, unit: Unit, old: Graph, moves: Mapping[str, str | None]) -> str | None:
-    """The path of what a unit was in the old graph; None for what was not there."""
+    """Returns the path of a unit in the old graph; None if it is new."""
     before = source(path, moves) if path else ""
     found = None if before is None else old.root.find(before)
     return before if found is not None and found.cls.target == unit.cls.target else None
@@ -160,7 +158,7 @@ def _key(path: str, unit: Unit, keys: Mapping[str, UnitKey]) -> UnitKey:
 
 
 def _inserted(unit: Unit, path: str) -> Iterator[tuple[str, Unit]]:
-    """The outermost units that a mutator inserted."""
+    """Yields the outermost units that a mutator inserted."""
     if unit.provenance.inserted:
         yield path, unit
         return
@@ -187,7 +185,8 @@ class _Dimension:
 def _pairs(
     moves: Mapping[str, str | None], old_tracks: Tracks, new_tracks: Tracks
 ) -> Mapping[tuple[str, str], list[_Dimension]]:
-    """The dimensions of each group of the new model, by the group of the old one they come from."""
+    """Returns the dimensions of each group of the new model, by the group of the old one they
+    derive from."""
     found: dict[tuple[str, str], list[_Dimension]] = defaultdict(list)
     for name, tracks in new_tracks.items():
         before = source(name, moves)
@@ -200,9 +199,9 @@ def _pairs(
 
 
 def _classes(pair: list[_Dimension]) -> list[tuple[list[int], list[int]]]:
-    """The channels that stand in the same tensors, of the old model and of the new; those of one
-    class may take each other's place. The two halves of a chunk are two classes, and so are the
-    groups of a norm, where both models have them."""
+    """Returns classes of channels, old and new, that occur in the same tensors; channels of one
+    class are interchangeable. The two halves of a chunk form two classes, and so do the groups of a
+    norm if both models have them."""
     for dims in (pair, [dim for dim in pair if dim.new.held]):
         old, new = _signatures(dims, old=True), _signatures(dims, old=False)
         if old.keys() >= new.keys():

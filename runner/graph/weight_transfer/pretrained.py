@@ -1,4 +1,4 @@
-"""Weights that a model's own code loaded: what is known of them as first values of its graph."""
+"""Weights that the code of a model loaded, as initial values in its graph."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,11 +9,12 @@ from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Start, Unit, Weight
 
-COPIES = (".copy_", ".data")  # calls that give a tensor the values of another one
+COPIES = (".copy_", ".data")  # calls that copy the values of another tensor
 
 
 def loaded_bytes(graph: Graph) -> int:
-    """How large the weights are that the source of a graph would have to be given in a file."""
+    """Returns the size in bytes of the weights that would have to be stored beside the source of a
+    graph."""
     names: set[str] = set()
     for _, unit in graph.units():
         names |= {start.args[0].name for start in unit.starts if _stored(start) is not None}
@@ -22,8 +23,8 @@ def loaded_bytes(graph: Graph) -> int:
 
 
 def forget_loaded(graph: Graph) -> None:
-    """Leave out all values that are copied into tensors, since they are inherited in another way.
-    What its constructor does not fill gets random ones of the same mean and spread."""
+    """Drops all values that are copied into tensors, since they are inherited otherwise. Tensors
+    that no constructor initializes get random values of the same mean and standard deviation."""
     for _, unit in graph.units():
         for name, weight in _held(unit):
             drawn = _drawn(graph.tensors[weight.start.name], weight.shape)
@@ -42,7 +43,7 @@ def forget_loaded(graph: Graph) -> None:
 
 
 def _held(unit: Unit) -> list[tuple[str, Weight]]:
-    """The parameters of a unit that start from stored values."""
+    """Returns the parameters of a unit with stored initial values."""
     return [
         (name, weight)
         for name, weight in unit.parameters.items()
@@ -51,21 +52,21 @@ def _held(unit: Unit) -> list[tuple[str, Weight]]:
 
 
 def _stored(start: Start) -> Stored | None:
-    """The stored tensor that a start copies; None for one that does something else."""
+    """Returns the stored tensor that a start copies; None if it does something else."""
     if start.target not in COPIES or start.part or len(start.args) != 1:
         return None
     return start.args[0] if isinstance(start.args[0], Stored) else None
 
 
 def _drawn(value: Tensor, shape: Sequence[int]) -> Argument:
-    """An expression of random values like those of a tensor."""
+    """Returns an expression for random values distributed like those of a tensor."""
     numbers = value.detach().double()
     mean, spread = (float(f"{number:.3g}") for number in (numbers.mean(), numbers.std()))
     return Call("torch:normal", (mean, spread, tuple(shape)))
 
 
 def _used(graph: Graph) -> Iterator[str]:
-    """The names of all stored tensors that a graph speaks of."""
+    """Yields the names of all stored tensors that a graph refers to."""
     arguments = [argument for _, unit in graph.units() for _, argument in unit.arguments()]
     functions = [*graph.functions.values(), *(function for _, _, function in graph.methods())]
     nodes = (node for function in functions for node in function.block.walk())

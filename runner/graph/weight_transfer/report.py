@@ -1,4 +1,4 @@
-"""What a model inherited, as a share and in words."""
+"""Reports what a model inherited, as a fraction and in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ FRESH = "first values of its own"
 @final
 @dataclass(frozen=True)
 class Gift:
-    """What one model gave: its name in words, and what was taken over of it."""
+    """What one model contributed: its name in words, and the tensors inherited from it."""
 
     whom: str
     taken: Mapping[str, Taken]
@@ -25,8 +25,8 @@ class Gift:
 @final
 @dataclass(frozen=True)
 class Claim:
-    """Whether a model computes what the one it started from does: how the two compare on an
-    example, and what of the mutations makes it no wonder if they differ."""
+    """Whether a model computes what the model it derives from does: the comparison on an example,
+    and the mutations that explain a difference."""
 
     whom: str
     verdict: Verdict
@@ -34,7 +34,7 @@ class Claim:
 
     @property
     def failed(self) -> bool:
-        """Whether outputs differ, and nothing says why."""
+        """Whether outputs differ without an explanation."""
         verdict = self.verdict
         return verdict.off is not None and not verdict.equal and not self.reasons
 
@@ -56,8 +56,8 @@ class Claim:
 
 
 def share(model: nn.Module, gifts: Sequence[Gift], *, whole: bool = False) -> float:
-    """The share of a model's parameters, by the number of elements, that were taken over; `whole`
-    counts only tensors that are as large as they were."""
+    """Returns the fraction of the parameters of a model, by number of elements, that was inherited;
+    with `whole`, only tensors of unchanged size count."""
     sizes: dict[int, int] = {}
     taken: dict[int, int] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -75,8 +75,8 @@ def report(
     notes: Sequence[str],
     claim: Claim | None = None,
 ) -> str:
-    """A line for each module with tensors, or for each of its tensors where they differ, and one
-    for each inserted module. Later gifts replaced what earlier ones gave."""
+    """Returns a report with one line for each module with tensors, or for each of its tensors if
+    they differ, and one for each inserted module. Later gifts override earlier ones."""
     count = sum(parameter.numel() for parameter in model.parameters())
     part = share(model, gifts, whole=claim is not None and claim.failed)
     said = [] if claim is None else [str(claim)]
@@ -97,17 +97,17 @@ def report(
 
 
 def _percent(part: float) -> str:
-    """A share in percent; 100 only for all."""
+    """Returns a fraction in percent; 100 only if it is complete."""
     return f"{part if part == 1 else min(part, 0.999):.1%}"
 
 
 def _said(
     model: nn.Module, gifts: Sequence[Gift], identities: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, str]]:
-    """What became of each tensor, by the path of its module and its name there."""
+    """Returns how each tensor was initialized, by the path of its module and its name there."""
     said: dict[str, dict[str, str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if not isinstance(tensor, Tensor) or not tensor.dim():  # counters of batches
+        if not isinstance(tensor, Tensor) or not tensor.dim():  # num_batches_tracked
             continue
         path, _, last = name.rpartition(".")
         text = FRESH

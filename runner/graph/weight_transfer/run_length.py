@@ -1,4 +1,4 @@
-"""Lists of channels, written short: runs of numbers that go up by one."""
+"""Run-length encoding of lists of channels: runs of consecutive numbers."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ RunLengths = list[list[int]]
 
 
 def to_runs(numbers: Iterable[int]) -> RunLengths:
-    """The numbers 0, 0, 1, 1, 2, 2, 5 as [[0, 3, 2], [5, 1, 1]]."""
+    """Encodes numbers: 0, 0, 1, 1, 2, 2, 5 as [[0, 3, 2], [5, 1, 1]]."""
     equal: list[list[int]] = []  # [number, repeats]
     for number in numbers:
         if equal and equal[-1][0] == number:
@@ -24,7 +24,7 @@ def to_runs(numbers: Iterable[int]) -> RunLengths:
 
 
 def from_runs(runs: Sequence[Sequence[int]]) -> list[int]:
-    """What `to_runs` was given."""
+    """Decodes runs to the numbers that `to_runs` was given."""
     return [
         first + place
         for first, count, repeats in runs
