@@ -35,11 +35,11 @@ def check_candidate(candidate: Candidate, word: str) -> None:
             raise ConfigError(f"{word}: torch.nn has no module {candidate!r}.{near}")
     elif not (isinstance(candidate, partial) and isinstance(candidate.func, type)):
         raise ConfigError(
-            f"{word}: {candidate!r} is no module: give the name of one in torch.nn ('SiLU'), or "
+            f"{word}: {candidate!r} is not a module: give the name of one in torch.nn ('SiLU'), or "
             "{_target_: package.Class, argument: value}."
         )
     elif not issubclass(candidate.func, nn.Module):
-        raise ConfigError(f"{word}: {candidate.func.__name__} is no torch.nn.Module.")
+        raise ConfigError(f"{word}: {candidate.func.__name__} is not a torch.nn.Module.")
 
 
 def target_of(candidate: Candidate) -> str:
@@ -111,7 +111,7 @@ def call_of(
             missing.remove(name)
     if missing:
         raise GraphError(
-            f"{target.rpartition(':')[2]} needs {_listed(missing)}, which is not given: write "
+            f"{target.rpartition(':')[2]} needs {_listed(missing)}, which is not specified: write "
             f"{{_target_: {target.replace(':', '.')}, {missing[0]}: ...}}."
         )
     return ordered(target, known)

@@ -23,7 +23,7 @@ def specs_at(graph: Graph, paths: Sequence[str]) -> dict[CallIndex, dict[Side, S
     is not a single tensor, or unknown. Raises GraphError without an example, and if shapes do not
     match."""
     if graph.example is None:
-        raise GraphError("no example shape is known, so that channels cannot be counted.")
+        raise GraphError("the channels are unknown without an example; set space.input.")
     twin = graph.copy()
     for path in paths:
         parent, _, _ = parent_of(twin, path)
@@ -70,7 +70,7 @@ class Spots:
             others = {known for (at, _), known in self._found.items() if at == path and known}
             spec = others.pop() if len(others) == 1 else None
         if spec is None or len(spec.shape) < 2:
-            shown = "not known" if spec is None else f"{spec}"
+            shown = "unknown" if spec is None else f"{spec}"
             raise GraphError(f"the shape at the {self._where} of {path} is {shown}.")
         return spec.shape[_dimension(graph.unit(path), len(spec.shape))]
 

@@ -40,8 +40,8 @@ class Depth(Selective):
                      if child is not None and container(child)]  # fmt: skip
             near = f": {match.path}.{inner[0]}" if inner else ""
             raise GraphError(
-                f"{match.path} ({match.unit.name}) is no container of blocks; name the one that "
-                f"holds them{near}."
+                f"{match.path} ({match.unit.name}) is not a container of blocks; name the one that "
+                f"contains them{near}."
             )
         blocks = [name for name, child in match.unit.children.items() if child is not None]
         depth = self.decide(self.depth, match)
@@ -51,14 +51,14 @@ class Depth(Selective):
             isolate_unit(graph, match.path)
         if depth > len(blocks):
             if not blocks:
-                raise GraphError(f"{match.path} ({match.unit.name}) has no block to be copied.")
+                raise GraphError(f"{match.path} ({match.unit.name}) has no block to copy.")
             last = _repeatable(graph, match.path, blocks)
             _add(graph, match.path, last, depth - len(blocks))
 
 
 def _check(depth: Any) -> None:
     if type(depth) is not int or depth < 0:
-        raise ConfigError(f"depth: {depth!r} is no number of blocks: give a whole number from 0.")
+        raise ConfigError(f"depth: {depth!r} is not a number of blocks: give an integer from 0 on.")
 
 
 def _drop(graph: Graph, stage: str, name: str) -> None:
@@ -67,7 +67,9 @@ def _drop(graph: Graph, stage: str, name: str) -> None:
     unit = graph.unit(path)
     places = sites(graph, unit)
     if not places and not is_in_order(graph.unit(stage)) and is_used(graph, unit):
-        raise GraphError(f"{path} ({unit.name}) is no block of {stage}: code calls what it holds.")
+        raise GraphError(
+            f"{path} ({unit.name}) is not a block of {stage}: code calls modules inside it."
+        )
     for site in places:
         bypass_call(graph, site.owner, site.function, site.node, f"{path} ({unit.name})", site)
     graph.remove(path)
@@ -85,7 +87,7 @@ def _repeatable(graph: Graph, stage: str, blocks: list[str]) -> str:
             return name
     first = next(iter(specs.values()))
     raise GraphError(
-        f"No block of {stage} can be repeated: {blocks[0]!r} takes {first['input']} and gives "
+        f"No block of {stage} can be repeated: {blocks[0]!r} takes {first['input']} and returns "
         f"{first['output']}, and the others change the shape, too."
     )
 
@@ -115,8 +117,8 @@ def _call(site: Site, node: Node, name: str) -> Node:
     """Inserts a call of a copy after the call of its original; users receive its output instead."""
     if len(node.outputs) != 1 or not is_one(site.given):
         raise GraphError(
-            f"{node.path} cannot be repeated in {site}: it takes a list, or gives "
-            f"{len(node.outputs)} values; one each would do."
+            f"{node.path} cannot be repeated in {site}: it takes a list, or returns "
+            f"{len(node.outputs)} values; it must take and return one."
         )
     users = [*node.output.users]
     above = node.path.rpartition(".")[0]

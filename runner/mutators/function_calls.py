@@ -35,7 +35,7 @@ def check_function(candidate: Any, word: str) -> None:
         return
     name = candidate.func.__name__ if isinstance(candidate, partial) else candidate
     if not isinstance(name, str):
-        raise ConfigError(f"{word}: {candidate!r} is no function: give a name such as 'silu'.")
+        raise ConfigError(f"{word}: {candidate!r} is not a function: give a name such as 'silu'.")
     if name.lower().replace("_", "") not in _functional():
         near = did_you_mean(name.lower(), [t.rpartition(":")[2] for t in _functional().values()])
         raise ConfigError(f"{word}: torch.nn.functional has no function {name!r}.{near}")
@@ -69,7 +69,7 @@ def replace_call(
     found = _arguments(node)
     first = next(iter(found), None)
     if first is None or not isinstance(found[first], Value) or len(node.outputs) > 1:
-        raise GraphError(f"{node} ({node.line}) takes no tensor, or does not give one.")
+        raise GraphError(f"{node} ({node.line}) does not take and return a tensor.")
     given = found.pop(first)
     taken = _parameters(target)
     carried = {k: v for k, v in found.items() if k in taken and k != "inplace"}
@@ -94,7 +94,7 @@ def _read_instead(node: Node, given: Value, new: Node) -> None:
             if not user.is_in(node.block):
                 raise GraphError(
                     f"{node} ({node.line}) changes a tensor in place, in a branch, and {user} "
-                    "reads it outside; that cannot be kept."
+                    "reads it outside, which is not supported."
                 )
             user.replace_input(given, new.output)
 

@@ -151,7 +151,7 @@ def _call_after(site: Site, child: str) -> None:
     """Calls a child with the output of a call; users receive its output instead."""
     node = site.node
     if len(node.outputs) != 1:
-        raise GraphError(f"{site}: what is called there gives {len(node.outputs)} values, not one.")
+        raise GraphError(f"{site}: the call returns {len(node.outputs)} values, not one.")
     users = [*node.output.users]
     with site.function.inserting_after(node):
         value = site.function.call_module(child, node.output)
@@ -164,7 +164,7 @@ def _call_before(site: Site, child: str) -> None:
     """Calls a child with the first argument of another call, which receives its output instead."""
     given = site.given
     if not isinstance(given, Value):
-        raise GraphError(f"{site}: what is called there is given {given!r}, which is no tensor.")
+        raise GraphError(f"{site}: the call takes {given!r}, which is not a tensor.")
     with site.function.inserting_before(site.node):
         value = site.function.call_module(child, given)
     value.name = given.name

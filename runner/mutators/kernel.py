@@ -63,7 +63,7 @@ def _has_kernel(unit: Unit) -> bool:
 def _check(kernel: Any) -> None:
     sizes = kernel if isinstance(kernel, list | tuple) else [kernel]
     if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-        raise ConfigError(f"kernel: {kernel!r} is no size: give a whole number from 1 on.")
+        raise ConfigError(f"kernel: {kernel!r} is not a size: give an integer from 1 on.")
 
 
 def changes(path: str, unit: Unit, old: Argument, new: Argument) -> dict[str, Argument]:
@@ -114,5 +114,5 @@ def _sizes(value: Argument, count: int) -> Sequence[int]:
     if not isinstance(value, tuple | list):
         return (value,) * count
     if len(value) != count:
-        raise GraphError(f"{value} are not sizes of {count} dimensions.")
+        raise GraphError(f"{value} are not sizes for {count} dimensions.")
     return tuple(value)

@@ -48,11 +48,11 @@ class Selective(Mutator, ABC):
     def __init__(self, on: str = "", cls: str = "", op: str = "", *, tie: bool = False) -> None:
         if not (on or cls or op):
             raise ConfigError(
-                f"{self.word} does not say where: give it `on` (a path such as 'layer[2-4].*'), "
+                f"{self.word} does not select a place: set `on` (a path such as 'layer[2-4].*'), "
                 "`class` or `op`."
             )
         if op and not self.takes_calls:
-            raise ConfigError(f"{self.word} works on modules, and not on calls: `op` finds those.")
+            raise ConfigError(f"{self.word} applies to modules, not to calls, which `op` selects.")
         if type(tie) is not bool:
             raise ConfigError(f"{self.word}: tie is {tie!r}; it must be true or false.")
         self.on, self.cls, self.op, self.tie = on, cls, op, tie
@@ -80,7 +80,7 @@ class Selective(Mutator, ABC):
         graph nor the unmutated model has any."""
         found = [*self._found(graph)]
         if not found and not any(True for _ in self._found(self.base)):
-            raise ConfigError(f"{self.word} finds nothing: {self._missed()}")
+            raise ConfigError(f"{self.word} matches nothing: {self._missed()}")
         return found
 
     def decide(self, candidates: Any, match: Match) -> Any:
@@ -141,7 +141,7 @@ class Selective(Mutator, ABC):
         if self.on and not any(_pattern(self.on).fullmatch(path) for path, _ in units):
             near = did_you_mean(self.on, [path for path, _ in units])
             names = ", ".join(repr(name) for name in [*self.base.root.children][:12])
-            return f"no path of the model fits {self.on!r}.{near} At the top it has {names}."
+            return f"no path of the model matches {self.on!r}.{near} At the top it has {names}."
         if self.cls and not any(self._is_of(unit) for _, unit in units):
             classes = sorted({unit.name for _, unit in units})
             near = did_you_mean(self.cls, classes)
@@ -149,7 +149,7 @@ class Selective(Mutator, ABC):
         if self.op:
             return self._not_called()
         classes = sorted({unit.name for path, unit in units if _pattern(self.on).fullmatch(path)})
-        return f"nothing that fits {self.on!r} is a {self.cls!r}; there is {', '.join(classes)}."
+        return f"nothing that matches {self.on!r} is a {self.cls!r}; there is {', '.join(classes)}."
 
     def _not_called(self) -> str:
         calling = [
@@ -199,7 +199,7 @@ def named(candidates: list[Any]) -> list[Any] | dict[str, Any]:
         return candidates
     names = names_of(candidates)
     if len({*names}) < len(names):
-        raise ConfigError(f"These candidates cannot be told apart: {', '.join(names)}.")
+        raise ConfigError(f"These candidates cannot be distinguished: {', '.join(names)}.")
     return dict(zip(names, candidates, strict=True))
 
 
@@ -262,4 +262,4 @@ def _pattern(glob: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise ConfigError(f"{glob!r} is no path: {error}.") from error
+        raise ConfigError(f"{glob!r} is not a valid path: {error}.") from error

@@ -131,7 +131,7 @@ def _coupled(resizing: Resizing, matches: Sequence[Match]) -> Iterator[Coupled]:
 def _none(matches: Sequence[Match]) -> str:
     paths = ", ".join(match.label for match in matches[:3])
     return (
-        f"{paths}: none of what is matched has a width of its own; name the layers that make the "
+        f"{paths}: no match has a width of its own; name the layers that determine the "
         "channels, such as convolutions or linear layers."
     )
 

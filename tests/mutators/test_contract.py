@@ -72,7 +72,7 @@ def test_a_changed_model_is_the_one_that_the_sample_says(graph, cls, on, candida
 @cases
 def test_what_the_config_gets_wrong_is_said_at_once(cls, on, candidates):
     word = cls.__name__.lower()
-    with pytest.raises(ConfigError, match=f"{word} does not say where"):
+    with pytest.raises(ConfigError, match=f"{word} does not select a place"):
         make(cls, "", candidates)
     with pytest.raises(ConfigError, match=f"{word}: the list of candidates is empty"):
         make(cls, on, [])
@@ -81,13 +81,13 @@ def test_what_the_config_gets_wrong_is_said_at_once(cls, on, candidates):
     with pytest.raises(ConfigError, match=f"{word} lists a candidate twice"):
         make(cls, on, [candidates[1], candidates[1]])
     if not cls.takes_calls:
-        with pytest.raises(ConfigError, match="works on modules, and not on calls"):
+        with pytest.raises(ConfigError, match="applies to modules, not to calls"):
             cls(op="relu", **{word: candidates})
 
 
 @cases
 def test_a_path_that_fits_nothing_is_named_with_near_ones(graph, cls, on, candidates):
-    with pytest.raises(ConfigError, match=r"no path of the model fits 'layr1'.*'layer1'"):
+    with pytest.raises(ConfigError, match=r"no path of the model matches 'layr1'.*'layer1'"):
         mutated(graph, make(cls, "layr1", candidates))
 
 

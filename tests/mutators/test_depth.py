@@ -80,7 +80,7 @@ def test_blocks_of_what_cannot_be_read_are_dropped_and_repeated():
 
 
 def test_what_is_no_stage_is_said_and_misfits_are_found_by_their_shapes(graph):
-    with pytest.raises(Refused, match=r"layer1.0 \(Block\) is no container of blocks"):
+    with pytest.raises(Refused, match=r"layer1.0 \(Block\) is not a container of blocks"):
         mutated(graph, Depth(on="layer1.0", depth=1))
     stage = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1))
     tapered = converted(lambda: nn.Sequential(stage))
@@ -159,5 +159,5 @@ class Splits(nn.Module):
 
 def test_a_block_that_gives_more_than_it_is_given_cannot_be_passed_by():
     graph = converted(Splits)
-    with pytest.raises(Refused, match=r"is given 1 values and gives 2 values; it would have to be"):
+    with pytest.raises(Refused, match=r"takes 1 values and returns 2 values; these have to match"):
         mutated(graph, Depth(on="blocks", depth=1))

@@ -56,7 +56,7 @@ def test_around_what_is_called_by_code_that_cannot_be_read():
     graph = converted(Opaque)
     changed, _ = mutated(graph, Insert(on="conv", insert="ReLU"))
     assert [*map(type, built(changed).conv)] == [nn.Conv2d, nn.ReLU]
-    with pytest.raises(Refused, match="the shape at the output of conv is not known"):
+    with pytest.raises(Refused, match="the shape at the output of conv is unknown"):
         mutated(graph, Insert(on="conv", insert="BatchNorm2d"))
 
 
@@ -86,11 +86,11 @@ class Tokens(nn.Module):
 
 
 def test_what_is_not_known_is_said(graph):
-    with pytest.raises(Refused, match="GroupNorm needs num_groups, which is not given"):
+    with pytest.raises(Refused, match="GroupNorm needs num_groups, which is not specified"):
         mutated(graph, Insert(on="pool", insert="GroupNorm"))
     blind = graph.copy()
     blind.example = None
-    with pytest.raises(Refused, match="Nothing can be inserted at pool: no example shape is known"):
+    with pytest.raises(Refused, match="Nothing can be inserted at pool: the channels are unknown"):
         mutated(blind, Insert(on="pool", insert="BatchNorm2d"))
     mutated(blind, Insert(on="pool", insert=[None, "BatchNorm2d"]))
     mutated(blind, Insert(on="pool", insert=partial(nn.BatchNorm2d, num_features=8)))

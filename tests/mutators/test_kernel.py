@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_said_with_numbers(graph):
         mutated(graph, Kernel(on="layer1.0.conv", kernel=4))
     with pytest.raises(Refused, match=r"fc \(Linear\) has no kernel"):
         mutated(graph, Kernel(on="fc", kernel=3))
-    with pytest.raises(ConfigError, match="kernel: 0 is no size"):
+    with pytest.raises(ConfigError, match="kernel: 0 is not a size"):
         Kernel(on="stem", kernel=[3, 0])
 
 

@@ -46,7 +46,7 @@ def test_what_is_read_elsewhere_cannot_go():
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(x) + self.fc.weight.sum()
 
-    with pytest.raises(Refused, match=r"fc \(Linear\) cannot be taken out: code reads 'fc.weight'"):
+    with pytest.raises(Refused, match=r"fc \(Linear\) cannot be removed: code reads 'fc.weight'"):
         mutated(converted(Reads), Remove(on="fc", remove=True))
 
 

@@ -113,7 +113,7 @@ def test_what_names_nothing_is_refused_at_once():
         Replace(on="a", replace=["ReLU", "SiLu"])
     with pytest.raises(ConfigError, match=r"no function 'sillu'. Did you mean 'silu'"):
         Replace(op="relu", replace="sillu")
-    with pytest.raises(ConfigError, match="is no module: give the name"):
+    with pytest.raises(ConfigError, match="is not a module: give the name"):
         Replace(on="a", replace=spaces.blocks.SqueezeExcite)
-    with pytest.raises(ConfigError, match=r"Fraction is no torch.nn.Module"):
+    with pytest.raises(ConfigError, match=r"Fraction is not a torch.nn.Module"):
         Replace(on="a", replace=functools.partial(Fraction, 1))

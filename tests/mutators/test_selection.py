@@ -35,9 +35,10 @@ def test_sets_of_characters_are_those_of_a_shell(glob, path, fits):
         ({"on": "fc", "op": "relu"}, "no code of 'fc' calls 'relu'; it is called in the model's "
                                      "forward, 'layer1.0', "),
         ({"cls": "MaxPool2d", "op": "relu"}, "no code of class 'MaxPool2d' calls 'relu'"),
-        ({"on": "fc", "cls": "Dropout"}, "nothing that fits 'fc' is a 'Dropout'; there is Linear"),
+        ({"on": "fc", "cls": "Dropout"},
+         "nothing that matches 'fc' is a 'Dropout'; there is Linear"),
         ({"cls": "Relu"}, "the model has no 'Relu'. Did you mean 'ReLU'?"),
-        ({"on": "fc", "cls": "torch.nn.Dropout"}, "nothing that fits 'fc' is a"),
+        ({"on": "fc", "cls": "torch.nn.Dropout"}, "nothing that matches 'fc' is a"),
         ({"op": "gelu"}, "no code there calls 'gelu'. Did you mean 'relu'"),
     ],
 )  # fmt: skip
@@ -63,5 +64,5 @@ def test_a_call_in_the_model_itself_is_named():
             a, b, c = F.relu(self.fc(x)).unbind(1)
             return a + b + c
 
-    with pytest.raises(Refused, match="in the model's forward it is given"):
+    with pytest.raises(Refused, match="in the model's forward it takes"):
         mutated(converted(Cat), Remove(op="unbind", remove=True))

@@ -49,7 +49,7 @@ def test_what_is_overwritten_is_copied_before():
 
 
 def test_where_nothing_can_be_seen_it_is_said(graph):
-    with pytest.raises(Refused, match=r"What calls conv \(Conv2d\) cannot be changed"):
+    with pytest.raises(Refused, match=r"The call of conv \(Conv2d\) cannot be changed"):
         mutated(converted(Opaque), Skip(on="conv", skip=True))
     with pytest.raises(Refused, match=r"layer1\.0 is called in layer1"):
         mutated(graph, Skip(on="layer1.0", to="blocks.0", skip=True))

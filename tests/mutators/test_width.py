@@ -81,7 +81,7 @@ def test_what_has_no_width_of_its_own_is_passed_over_where_others_match():
 
 
 def test_a_match_without_a_width_is_refused_with_advice():
-    with pytest.raises(Refused, match="norm: none of what is matched has a width of its own; name"):
+    with pytest.raises(Refused, match="norm: no match has a width of its own; name"):
         mutated(Width(0.5, on="norm"))
 
 

@@ -23,7 +23,7 @@ def _add(graph: Graph, one: Site, other: Site) -> None:
     in between."""
     given = one.given
     if not isinstance(given, Value) or not is_one(given) or len(other.node.outputs) != 1:
-        raise GraphError(f"{other}: a skip goes from one tensor to one tensor.")
+        raise GraphError(f"{other}: a skip connects one input tensor with one output tensor.")
     function, node = other.function, other.node
     if is_written_after(graph, one.owner, one.node, given):
         with function.inserting_before(one.node):

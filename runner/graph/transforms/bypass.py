@@ -45,8 +45,8 @@ def bypass_call(
     fits = len(given) >= count and all(map(is_one, given[: max(count, 1)]))
     if not fits or not given or counts or len(apart) not in (0, len(node.users)):
         raise GraphError(
-            f"{what} cannot be passed by: in {where} it is given {_counted(given)} and gives "
-            f"{count} values; it would have to be given what it gives."
+            f"{what} cannot be bypassed: in {where} it takes {_counted(given)} and returns "
+            f"{count} values; these have to match."
         )
     values = [value for user in apart or [node] for value in user.outputs]
     was_shared = always_gives(owner, node)
@@ -78,7 +78,7 @@ def remove_uncalled(graph: Graph, path: str) -> None:
     if read and "Dropout" in unit.name:
         unit.set_argument("p", 0.0)  # attention reads it, and applies dropout by itself
     elif read:
-        raise GraphError(f"{path} ({unit.name}) cannot be taken out: code reads {read[0]!r} there.")
+        raise GraphError(f"{path} ({unit.name}) cannot be removed: code reads {read[0]!r}.")
     elif has_code(graph, above) and not is_in_order(parent) and not is_used(graph, unit):
         graph.remove(path)
     else:
@@ -99,7 +99,7 @@ def bypass_between(graph: Graph, start: str, end: str) -> None:
     if ones or others or not is_in_order(parent):
         pairs = paired(ones, others, start, end)
         if not pairs:
-            raise GraphError(f"{start} and {end} are called by no code that can be changed.")
+            raise GraphError(f"no code that can be changed calls {start} and {end}.")
         for pair in pairs:
             _pass_nodes(graph, *pair)
     if is_in_order(parent):
@@ -115,7 +115,7 @@ def _between(graph: Graph, start: str, end: str) -> list[str]:
     names = [*parent.children]
     if parent is not other or names.index(first) > names.index(last):
         raise GraphError(
-            f"{end} must stand behind {start}, in the same {parent.name} "
+            f"{end} must follow {start} in the same {parent.name} "
             f"({above or 'the model'}), or be called in the same code."
         )
     inner = names[names.index(first) : names.index(last) + 1]
@@ -126,7 +126,7 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
     """Replaces the output of the second node by the input of the first, and erases nodes that only
     contributed to it."""
     if len(other.node.outputs) > 1 or not is_one(one.given):
-        raise GraphError(f"{other}: what is passed by must take one value, and give one.")
+        raise GraphError(f"{other}: only what takes one value and returns one can be bypassed.")
     block = one.node.block
     first, last = block.nodes.index(one.node), block.nodes.index(other.node)
     chain = [one.node]
@@ -136,7 +136,7 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
             chain.append(node)
             values.update(value for inner in node.walk() for value in inner.outputs)
     if other.node not in chain:
-        raise GraphError(f"In {other}, what is called there gets nothing from {one.node.path}.")
+        raise GraphError(f"{other}: the call does not depend on the output of {one.node.path}.")
     for value in other.node.outputs:
         given = forwarded_value(graph, one.owner, one.function, one.node, value, one.given)
         value.replace_all_uses_with(given)

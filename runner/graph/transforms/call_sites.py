@@ -155,8 +155,8 @@ def explicit_sites(graph: Graph, path: str) -> list[Site]:
     found = sites(graph, graph.unit(path))
     if not found:
         raise GraphError(
-            f"What calls {path} ({graph.unit(path).name}) cannot be changed: {above or 'the model'}"
-            f" is a {parent.name} of grade {parent.grade}, and no code above calls it."
+            f"The call of {path} ({graph.unit(path).name}) cannot be changed: "
+            f"{above or 'the model'} is a {parent.name} of grade {parent.grade}, and no code above calls it."
         )
     return found
 
@@ -176,7 +176,7 @@ def paired(ones: Sequence[Site], others: Sequence[Site], start: str, end: str) -
             )
         pairs.append((one, ends[0]))
     if len(pairs) != len(others):
-        raise GraphError(f"{end} is called at {len(others)} places, {start} at {len(pairs)}.")
+        raise GraphError(f"{end} is called {len(others)} times, and {start} {len(pairs)} times.")
     return pairs
 
 

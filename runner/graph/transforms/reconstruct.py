@@ -88,7 +88,7 @@ def reconstruct_unit(graph: Graph, path: str, arguments: Mapping[str, Argument])
             unit.set_argument(name, value)
         return
     if unit.call is None:
-        raise GraphError(f"{path}: how this {unit.name} was constructed is not known.")
+        raise GraphError(f"{path}: the constructor call of this {unit.name} is unknown.")
     call = unit.call
     for name, value in arguments.items():
         call = with_argument(call, name, value)
