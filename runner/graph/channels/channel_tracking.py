@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from runner.graph.channels.channel_numbers import Channels, Codes, both
 from runner.graph.channels.channel_permutations import met, moves
-from runner.graph.channels.layers import GROUPS, called_with, mended_layer, numbers, output_numbers
-from runner.graph.channels.operand_repair import Mended, mended
+from runner.graph.channels.layers import GROUPS, called_with, numbers, output_numbers, repaired
+from runner.graph.channels.operand_repair import Mended
 from runner.graph.channels.resize import Resizing
 from runner.graph.channels.resizing_interpreter import Fitter
 from runner.graph.channels.tape import RecordedStep
 from runner.graph.channels.tracks import LOST, Track, Tracks
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import Place, leaves, put, resized
+from runner.graph.ir.nested import Numbers, Place, leaves, put, resized
 from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
@@ -161,28 +161,25 @@ class _Tracking:
         assert unit is not None and call is not None
         for source, label in self._sources.get(("layer", self.run.paths[unit], ""), ()):
             self._source(step, source, label)
-        for entry, tensor, dim, codes in self._given(step):
-            try:
-                done, found = self._fitted(step, *wider(step, entry, tensor, dim))
-            except Exception:
-                self.channels.lose(codes)
-                continue
-            passes = self._passed(step, done.result, dim, codes)
-            self._beside(step, done, codes, passes=passes)
+        for codes, passes, found in self._propagated(step):
             if found:
                 other = self.run.make(unit, called_with(call, found))
                 self._state(unit, call, other, codes, makes=False, mixes=not passes)
             if in_parts(call):
                 self._parts(step, codes, passes=passes)
 
-    def _fitted(
-        self, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[Mended, Mapping[Place, int]]:
-        """What a layer gives for other arguments, with what else has to change in them, and the
-        numbers its constructor needs."""
-        unit, call = step.unit, step.call
-        assert unit is not None and call is not None
-        return mended_layer(self.run.make, unit, call, args, kwargs, step.before, {})
+    def _propagated(self, step: RecordedStep) -> Iterator[tuple[Codes, bool, Numbers]]:
+        """Propagates the channels of each input of a step by doubling their number; yields them,
+        whether they reach the result, and the constructor numbers that a layer then needs."""
+        for place, tensor, dim, codes in self._given(step):
+            try:
+                done, found = repaired(self.run.make, step, *wider(step, place, tensor, dim))
+            except Exception:
+                self.channels.lose(codes)
+                continue
+            passes = self._passed(step, done.result, dim, codes)
+            self._beside(step, done, codes, passes=passes)
+            yield codes, passes, found
 
     def _source(self, step: RecordedStep, source: Source, label: str) -> None:
         """The channels that a layer makes."""
@@ -250,14 +247,8 @@ class _Tracking:
             known = leaves(step.args, step.kwargs).get(tuple(place))
             if where == at and known is not None:
                 self.channels.begin(source, label, known)  # lost: it says how many, and not which
-        for entry, tensor, dim, codes in self._given(step):
-            try:
-                done = mended(step.run, *wider(step, entry, tensor, dim), step.before)
-            except Exception:
-                self.channels.lose(codes)
-                continue
-            passes = self._passed(step, done.result, dim, codes)
-            self._beside(step, done, codes, passes=passes)
+        for _ in self._propagated(step):
+            pass
         self._hold(step)
 
     def _hold(self, step: RecordedStep) -> None:

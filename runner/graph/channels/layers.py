@@ -8,6 +8,7 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.channels.operand_repair import Mended, PreviousCall, mended
+from runner.graph.channels.tape import RecordedStep
 from runner.graph.ir.argument import Argument, Call, all_in
 from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
 from runner.graph.ir.signature import bound_arguments, with_argument
@@ -109,6 +110,16 @@ def mended_layer(
         return fit.result
 
     return mended(run, args, kwargs, before), found[-1]
+
+
+def repaired(
+    make: Make, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Mended, Numbers]:
+    """Repeats a step with other arguments; returns also the numbers that a layer needs for them.
+    Raises what the step raises where nothing helps."""
+    if step.unit is None or step.call is None:
+        return mended(step.run, args, kwargs, step.before), {}
+    return mended_layer(make, step.unit, step.call, args, kwargs, step.before, {})
 
 
 def _proposals(free: Numbers, change: Change) -> Iterator[Numbers]:

@@ -1,15 +1,14 @@
 """Finds what sets the size of a tensor, by trying what changes it, back to where it was made."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 from torch import Tensor
 
 from runner.errors import GraphError
-from runner.graph.channels.layers import called_with, mended_layer, numbers, output_numbers
+from runner.graph.channels.layers import called_with, numbers, output_numbers, repaired
 from runner.graph.channels.layers import other as another
-from runner.graph.channels.operand_repair import Mended, mended
 from runner.graph.channels.resizing_interpreter import SHELL, Fitter
 from runner.graph.channels.tape import RecordedStep
 from runner.graph.ir.nested import Place, leaves, put, resized
@@ -191,7 +190,7 @@ class Sources:
         given = leaves(step.args, step.kwargs)
         changed = {place: resized(given[place], {j: size})}
         try:
-            done = self._repaired(step, *put(step.args, step.kwargs, changed))
+            done, _ = repaired(self.fitter.make, step, *put(step.args, step.kwargs, changed))
         except Exception:
             return []
         now = list(tensors_in(done.result))
@@ -199,16 +198,6 @@ class Sources:
         if index >= len(now) or _size(now[index], dim) in (None, tensor.shape[dim]):
             return []
         return [(place, j), *((at, d) for at, dims in done.operands.items() for d in dims)]
-
-    def _repaired(
-        self, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Mended:
-        """Returns the result of a step for other arguments, to which a layer is fitted, with the
-        operands that have to follow."""
-        if step.unit is None or step.call is None:
-            return mended(step.run, args, kwargs, step.before)
-        make = self.fitter.make
-        return mended_layer(make, step.unit, step.call, args, kwargs, step.before, {})[0]
 
     def _gives(self, step: RecordedStep, args: Any, kwargs: Any, tensor: Tensor, dim: int) -> bool:
         try:

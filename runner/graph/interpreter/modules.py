@@ -13,6 +13,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate, runs_in_order
 from runner.graph.ir.unit import SET, Call, Ref, Start, Stored, Unit, Weight
+from runner.nested import rebuild
 from runner.nn.expression import Computed, Expression, Variable
 
 
@@ -179,15 +180,11 @@ class Builder:
 
     def constant(self, argument: Argument) -> Any:
         """What a constant stands for; a choice left open for its default."""
-        kind = type(argument)
-        if kind is tuple or kind is list:
-            return kind(map(self.constant, argument))
-        if kind is dict:
-            return {self.constant(k): self.constant(v) for k, v in argument.items()}
-        if kind is slice:
-            return slice(*map(self.constant, (argument.start, argument.stop, argument.step)))
-        change = _CONSTANTS.get(kind)
-        return change(self, argument) if change else argument
+        return rebuild(argument, self._leaf)
+
+    def _leaf(self, leaf: Argument) -> Any:
+        change = _CONSTANTS.get(type(leaf))
+        return change(self, leaf) if change else leaf
 
     def called(self, target: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
         """What a call gives: of a function, or (".name") of a method of the first argument."""
