@@ -12,6 +12,7 @@ from typing import Any
 LeafPath = tuple[Any, ...]  # per container an index, a key, or a part of a slice (0 to 2)
 
 _CONTAINERS = frozenset([tuple, list, dict, slice])
+_EXTENDED = (tuple, list, dict)  # what has subclasses; a union takes longer to ask for
 
 
 def leaves(thing: Any, *, subclasses: bool = False) -> list[Any]:
@@ -29,7 +30,7 @@ def _collect(items: Sequence[Any], found: list[Any], subclasses: bool) -> None:
         kind = type(item)
         if kind is tuple or kind is list:
             _collect(item, found, subclasses)
-        elif kind in _CONTAINERS or (subclasses and isinstance(item, tuple | list | dict)):
+        elif kind is dict or kind is slice or (subclasses and isinstance(item, _EXTENDED)):
             _collect(_parts(item), found, subclasses)
         else:
             found.append(item)

@@ -8,7 +8,6 @@ import torch
 
 from runner.fusion.program import BatchSize, Shape, Step, StepKind, TensorSpec, Var, variables
 from runner.fusion.tracing.tape import Tape, TapeEvent, Unfollowed, UnitCall
-from runner.nested import alike, leaves, rebuild
 
 CallStack = tuple[UnitCall, ...]
 ROOT: UnitCall = ("", "forward")
@@ -90,10 +89,18 @@ class Merge:
 
     def both(self, one: Any, other: Any) -> Any:
         """An argument of both."""
-        if not alike(one, other, lambda a, b: type(a) is type(b)):
+        kind = type(one)
+        is_other = kind is not type(other)
+        if is_other or (kind in (tuple, list, dict) and len(one) != len(other)):
             raise _Differ(f"{one!r:.40} becomes {other!r:.40} with another number of examples.")
-        numbers = map(self.number, leaves(one), leaves(other))
-        return rebuild(one, lambda _: next(numbers))
+        if kind is tuple or kind is list:
+            return kind([self.both(*pair) for pair in zip(one, other, strict=True)])
+        if kind is dict:
+            return {name: self.both(one[name], other.get(name)) for name in one}
+        if kind is slice:
+            parts = (one.start, one.stop, one.step), (other.start, other.stop, other.step)
+            return slice(*self.both(*parts))
+        return self.number(one, other)
 
     # What Python works out must be in proportion for every batch, not for these two alone
 
