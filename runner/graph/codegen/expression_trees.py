@@ -1,8 +1,8 @@
-"""Expressions and statements of constructors, before it is known which units share a class.
+"""Expressions and statements of constructors, before classes are merged.
 
-The expressions are arguments as `node.py` has them, with three more kinds of leaves: `New` for an
-object of a class of the file, `LocalName` for something that has a name there already, and
-`ParameterSlot` for a parameter of the constructor.
+Expressions are arguments as in `ir/node.py`, with three more kinds of leaves: `New` for an object
+of a class of the file, `LocalName` for what has a name in the constructor, and `ParameterSlot` for
+a parameter of it.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ ExpressionTree = Any  # an argument, with the leaves below
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class New:
-    """An object of a class of the file, with the arguments of its constructor by name."""
+    """An object of a class of the file, with its constructor arguments by name."""
 
     cls: Any  # runner.graph.codegen.classes.classes.Class
     args: dict[str, ExpressionTree]
@@ -28,7 +28,7 @@ class New:
 @final
 @dataclass(frozen=True, slots=True)
 class LocalName:
-    """What the constructor calls so."""
+    """An expression of the constructor, for example `self.conv`."""
 
     text: str
 
@@ -44,7 +44,7 @@ class ParameterSlot:
 @final
 @dataclass(slots=True)
 class Statement:
-    """A statement of a constructor: `kind` says which, `name` what it sets."""
+    """A statement of a constructor of some `kind`; `name` is the attribute that it sets."""
 
     kind: str  # super, parameter, buffer, attribute, child, line
     name: str
@@ -55,15 +55,15 @@ class Statement:
 @final
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """So many equal children of a container, one after another."""
+    """A number of equal consecutive children of a container."""
 
     tree: ExpressionTree
     count: int
-    starred: bool = True  # whether others stand beside them
+    starred: bool = True  # whether there are other children
 
 
 def key_of(tree: ExpressionTree) -> Any:
-    """Something to compare trees by: equal for equal ones, of equal types."""
+    """Returns a hashable key that is equal for equal trees with equal types."""
     kind = type(tree)
     if kind is Call:
         kwargs = tuple([(name, key_of(value)) for name, value in tree.kwargs.items()])
@@ -80,7 +80,7 @@ def key_of(tree: ExpressionTree) -> Any:
 
 
 def compress(tree: ExpressionTree) -> ExpressionTree:
-    """The tree with three or more equal children of a container in a row written as one."""
+    """Returns the tree with three or more equal consecutive children of a container as one."""
     kind = type(tree)
     if kind is Call:
         args = tuple([compress(item) for item in tree.args])
@@ -114,7 +114,7 @@ _WITHOUT_WEIGHTS = ("Identity", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tan
 
 
 def draws_nothing(tree: ExpressionTree) -> bool:
-    """Whether making it takes no random numbers, so that it does not matter when it is made."""
+    """Returns whether its construction draws no random numbers, and so may come at any time."""
     if type(tree) is New:
         return False
     if type(tree) is not Call:

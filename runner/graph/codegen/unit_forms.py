@@ -1,6 +1,5 @@
-"""Where units stand: how the source calls them, what holds them, which are imported as they are."""
+"""Forms of units: how each is written, called and shared in the source."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal, final
 
@@ -19,7 +18,7 @@ _TORCH = ("torch.", "torch:")
 
 @lru_cache(maxsize=4096)
 def located(target: str) -> Any:
-    """What "module:qualname" names; None when there is no such thing."""
+    """Returns the object at "module:qualname"; None if there is none."""
     try:
         return locate(target)
     except Exception:  # an import runs a module, which may raise anything
@@ -35,12 +34,12 @@ def _container(target: str) -> str:
 
 
 def container(unit: Unit) -> str:
-    """The container of torch.nn that a unit is, or its class extends; "" for none."""
+    """Returns the container of torch.nn that a unit is, or derives from; "" for none."""
     return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
 
 
 def is_plain_container(unit: Unit) -> bool:
-    """Whether a unit is a container of torch.nn itself, of nothing but children."""
+    """Returns whether a unit is a plain container of torch.nn, with nothing but children."""
     if unit.grade != "graph" or unit.functions or unit.buffers or unit.attributes:
         return False
     if unit.inherits:
@@ -54,8 +53,8 @@ def is_plain_container(unit: Unit) -> bool:
 
 
 def has_named_places(unit: Unit) -> bool:
-    """Whether a ModuleList has children under other names than their numbers, as `add_module`
-    leaves them; no constructor call makes it."""
+    """Returns whether a ModuleList has children under other names than their indices, as after
+    `add_module`; no constructor call builds it."""
     if container(unit) != "ModuleList":
         return False
     return [*unit.children] != [str(place) for place in range(len(unit.children))]
@@ -63,12 +62,12 @@ def has_named_places(unit: Unit) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_importable(target: str) -> bool:
-    """Whether a file of its own can import "module:qualname"."""
+    """Returns whether another file can import "module:qualname"."""
     return target.partition(":")[0] != "__main__" and located(target) is not None
 
 
 def access(unit: Unit, owner: str, path: str) -> str:
-    """How the source calls what is at a path below a unit that it calls `owner`."""
+    """Returns the expression for what is at a path below a unit, whose expression is `owner`."""
     here: Unit | None = unit
     for name in path.split(".") if path else ():
         owner = _step(here, owner, name)
@@ -92,20 +91,20 @@ def _step(unit: Unit | None, owner: str, name: str) -> str:
 
 @final
 class Sites:
-    """What is written out as a class, what is imported, and who is shared, in one graph."""
+    """The units of a graph: which are written as classes, which are imported, which are shared."""
 
     def __init__(self, graph: Graph, *, standalone: bool) -> None:
         self.root = graph.root
         self.standalone = standalone
         self._copies = Copies(graph) if standalone else None
         self.home: dict[Unit, str] = {}  # the first path of each unit
-        self.again: dict[str, Unit] = {}  # later path -> the shared unit there
-        # What to set once a unit is built: (path, path of the owner) below it; None for `build`.
+        self.repeats: dict[str, Unit] = {}  # further path -> the shared unit there
+        # Assigned once a unit is built: (path, path of the owner) below it; None for `build`.
         self.ties: dict[Unit | None, list[tuple[str, str]]] = {}
         self._forms: dict[Unit, Form] = {}
         self._intact: dict[Unit, bool] = {}
         self._visit(graph.root, "")
-        for path, unit in self.again.items():
+        for path, unit in self.repeats.items():
             self._tie(path, self.home[unit])
         for path, owner in graph.ties:
             self._tie(path, owner)
@@ -118,12 +117,12 @@ class Sites:
             if child is None:
                 continue
             if child in self.home:
-                self.again[prefix + name] = child
+                self.repeats[prefix + name] = child
             else:
                 self._visit(child, prefix + name)
 
     def form(self, unit: Unit) -> Form:
-        """How a unit is written."""
+        """Returns how a unit is written."""
         known = self._forms.get(unit)
         if known is None:
             known = self._forms[unit] = self._form(unit)
@@ -139,23 +138,23 @@ class Sites:
         return "call" if self._is_intact(unit) else "class"
 
     def inherits(self, unit: Unit) -> bool:
-        """Whether the class of a unit in the source inherits from the one it came from."""
+        """Returns whether the class of a unit inherits from the class it was converted from."""
         return unit.grade == "shell" or (unit.inherits and self.copy(unit) is None)
 
     def copy(self, unit: Unit) -> Copy | None:
-        """What is copied of the class of a unit, so that it need not be inherited from."""
+        """Returns what is copied from the class of a unit in place of inheriting from it."""
         return None if self._copies is None else self._copies.of(unit)
 
     def is_built_of_contents(self, unit: Unit) -> bool:
-        """Whether a unit is a container that its constructor gives all its children."""
+        """Returns whether a unit is a container whose constructor takes all its children."""
         return container(unit) != "" and not self.inherits(unit) and not has_named_places(unit)
 
     def is_whole(self, unit: Unit) -> bool:
-        """Whether a unit is written as one call of its constructor."""
+        """Returns whether a unit is written as one constructor call."""
         return self.form(unit) == "call"
 
     def is_inline(self, unit: Unit) -> bool:
-        """Whether a unit needs no class in the file."""
+        """Returns whether a unit needs no class in the file."""
         return self.form(unit) != "class"
 
     def _is_intact(self, unit: Unit) -> bool:
@@ -171,33 +170,17 @@ class Sites:
         return known
 
     def _tie(self, path: str, owner: str) -> None:
-        """Note that what is at a path is what is at another one."""
-        common = _common(path, owner)
-        units = [*self._along(common)]
-        if any(self.is_whole(unit) for _, unit in units):
-            return  # one constructor makes both
-        homes = [(at, unit) for at, unit in units if not self.is_inline(unit)]
-        at, home = homes[-1] if homes else ("", None)
-        cut = len(at) + 1 if at else 0
-        self.ties.setdefault(home, []).append((path[cut:], owner[cut:]))
-
-    def _along(self, path: str) -> Iterator[tuple[str, Unit]]:
-        """The units on the way to a path, with their paths."""
-        unit, here = self.root, ""
-        yield here, unit
-        for name in path.split(".") if path else ():
-            below = unit.children.get(name)
-            if below is None:
+        """Notes that what is at a path is the same as at the path of its owner: to be assigned by
+        the innermost class around both, unless one constructor call builds both."""
+        names, owners = path.split("."), owner.split(".")
+        unit: Unit | None = self.root
+        home, cut = None, 0
+        for depth, (name, other) in enumerate(zip(names, owners, strict=False)):
+            if unit is None:
+                break
+            if self.is_whole(unit):
                 return
-            unit, here = below, f"{here}.{name}" if here else name
-            yield here, unit
-
-
-def _common(path: str, other: str) -> str:
-    """The path of the innermost unit that both paths are below."""
-    names = []
-    for one, two in zip(path.split(".")[:-1], other.split(".")[:-1], strict=False):
-        if one != two:
-            break
-        names.append(one)
-    return ".".join(names)
+            if not self.is_inline(unit):
+                home, cut = unit, depth
+            unit = unit.children.get(name) if name == other else None
+        self.ties.setdefault(home, []).append((".".join(names[cut:]), ".".join(owners[cut:])))

@@ -119,7 +119,7 @@ class Function(Body):
     def erase_node(self, node: Node) -> None:
         """Erases a node. Raises GraphError if one of its outputs is still used."""
         if node.users:
-            raise GraphError(f"{node} cannot be erased: {node.users[0]} uses what it gives.")
+            raise GraphError(f"{node} cannot be erased: {node.users[0]} uses its output.")
         node.erase()
 
     def clone(self) -> "Function":

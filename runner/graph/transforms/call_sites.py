@@ -156,7 +156,8 @@ def explicit_sites(graph: Graph, path: str) -> list[Site]:
     if not found:
         raise GraphError(
             f"The call of {path} ({graph.unit(path).name}) cannot be changed: "
-            f"{above or 'the model'} is a {parent.name} of grade {parent.grade}, and no code above calls it."
+            f"{above or 'the model'} is a {parent.name} of grade {parent.grade}, and no code above "
+            "calls it."
         )
     return found
 

@@ -1,8 +1,8 @@
-"""Anti-unification: what several constructors have in common, and in which values they differ.
+"""Anti-unification: the common generalization of several constructors, with parameters.
 
-A tree is taken apart into its skeleton and its literals, which are known by their paths in it.
-Constructors of equal skeletons are one constructor with parameters: one parameter for all literals
-that are equal to each other in every one of them.
+An expression tree is split into its skeleton and its literals, identified by their paths.
+Constructors with equal skeletons are merged into one with parameters: one for each set of literals
+that are equal to each other in every constructor.
 """
 
 import inspect
@@ -33,7 +33,7 @@ _ANNOTATIONS = {int: "int", float: "float", bool: "bool", str: "str"}
 
 @lru_cache(maxsize=4096)
 def parameters_of(target: str) -> Mapping[str, inspect.Parameter] | None:
-    """The parameters of a callable; None if they are not known."""
+    """Returns the parameters of a callable; None if they are unknown."""
     if target == "super" or target[:1] == ".":
         return None
     try:
@@ -44,7 +44,7 @@ def parameters_of(target: str) -> Mapping[str, inspect.Parameter] | None:
 
 @lru_cache(maxsize=4096)
 def positional(target: str) -> tuple[str, ...]:
-    """The names of the parameters of a callable that can be given by position."""
+    """Returns the names of the parameters of a callable that can be passed by position."""
     return tuple(
         name
         for name, parameter in (parameters_of(target) or {}).items()
@@ -54,7 +54,7 @@ def positional(target: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def default(target: str, name: str) -> Any:
-    """The default of a parameter as a constant; MISSING for none, or one that is no constant."""
+    """Returns the default of a parameter; MISSING if there is none, or it is no literal."""
     parameter = (parameters_of(target) or {}).get(name)
     if parameter is None or parameter.default is parameter.empty:
         return MISSING
@@ -62,7 +62,7 @@ def default(target: str, name: str) -> Any:
 
 
 def is_literal(tree: ExpressionTree) -> bool:
-    """Whether a tree is one value, without calls in it."""
+    """Returns whether a tree is a value without calls."""
     kind = type(tree)
     if kind is tuple or kind is list:
         return all(map(is_literal, tree))
@@ -71,16 +71,16 @@ def is_literal(tree: ExpressionTree) -> bool:
 
 @final
 class Decomposition:
-    """The statements of a constructor, taken apart.
+    """The statements of a constructor, split into skeletons and literals.
 
-    Statements whose places are in `whole` count as literals, whatever is in them.
+    Statements whose positions are in `whole` count as literals, whatever they contain.
     """
 
     def __init__(self, steps: Sequence[Statement], whole: frozenset[int] = frozenset()) -> None:
         self.steps = steps
         self.literals: dict[Path, ExpressionTree] = {}
         self.targets: dict[Path, str] = {}  # what is called, at the paths of calls
-        self.by_position: set[Path] = set()  # literals that are given by position
+        self.by_position: set[Path] = set()  # literals that are passed by position
         self.skeletons = [
             self._whole(place, step.tree) if place in whole else self._take(step.tree, (place,))
             for place, step in enumerate(steps)
@@ -114,10 +114,7 @@ class Decomposition:
             return tree
         if kind is Loop:
             return tree.key
-        raise GraphError(
-            f"{tree!r} cannot be written as source; choices that are left open must be decided"
-            " before."
-        )
+        raise GraphError(f"{tree!r} cannot be written as source; resolve symbolic choices first.")
 
     def _call(self, call: Call, path: Path) -> Any:
         names = positional(call.target)
@@ -135,13 +132,13 @@ class Decomposition:
         return tuple(skeleton)
 
     def _argument(self, item: ExpressionTree, path: Path, odd: bool, skeleton: list[Any]) -> None:
-        """Take an argument apart; an odd one has no default that could stand for it."""
+        """Splits an argument; an odd one has no default that could replace it."""
         part = self._take(item, path)
         if part is not None or odd:
             skeleton.append((path[-1], part))
 
     def literal(self, path: Path) -> ExpressionTree:
-        """A literal, or the default that stands for it; MISSING if there is neither."""
+        """Returns a literal, or the default in its place; MISSING if there is neither."""
         if path in self.literals:
             return self.literals[path]
         target = self.targets.get(path[:-1])
@@ -149,7 +146,7 @@ class Decomposition:
 
     @property
     def key(self) -> Any:
-        """Equal for constructors that are the same in every literal."""
+        """A key that is equal for constructors with the same literals."""
         return tuple(self.literals), tuple([key_of(v) for v in self.literals.values()])
 
 
@@ -166,7 +163,7 @@ class ConstructorParameter:
 
 @final
 class Unified:
-    """One constructor for several of equal skeletons."""
+    """One constructor in place of several with equal skeletons."""
 
     def __init__(self, shapes: Sequence[Decomposition]) -> None:
         paths = dict.fromkeys(path for shape in shapes for path in shape.literals)
@@ -189,7 +186,7 @@ class Unified:
 
     @property
     def count(self) -> int:
-        """How many parameters the constructor has."""
+        """The number of parameters of the constructor."""
         return len(self._vectors)
 
     def _add(self, paths: Sequence[Path], values: Sequence[ExpressionTree]) -> None:
@@ -205,7 +202,7 @@ class Unified:
         self.parameters.append(ConstructorParameter(name, _annotation(values), usual, bool(usual)))
 
     def _name(self, paths: Sequence[Path]) -> str:
-        """A name for a parameter, after the first argument that it is given to."""
+        """Returns a name for a parameter, after the first argument that it is passed to."""
         taken = {parameter.name for parameter in self.parameters} | {"self"}
         steps = self._first.steps
         words = [part for part in paths[0][1:] if isinstance(part, str) and part.isidentifier()]
@@ -225,11 +222,11 @@ class Unified:
         return f"{own}{number}"
 
     def arguments(self, shape: Decomposition) -> dict[str, ExpressionTree]:
-        """What the constructor is given to do what one of them did."""
+        """Returns the arguments with which the constructor does what one of the merged ones did."""
         return {p.name: shape.literal(self._places[p.name]) for p in self.parameters}
 
     def steps(self) -> list[Statement]:
-        """The statements, with slots for the parameters."""
+        """Returns the statements, with slots for the parameters."""
         return [
             Statement(step.kind, step.name, self._fill(step.tree, (place,)), step.options)
             for place, step in enumerate(self._first.steps)
@@ -264,7 +261,7 @@ class Unified:
 
 
 def _annotation(values: Sequence[ExpressionTree]) -> str:
-    """The type of all the values of a parameter; "" if it has no short name."""
+    """Returns the annotation of a parameter with these values; "" if there is no short one."""
     words: dict[str, None] = {}
     for value in values:
         words[_type_name(value)] = None

@@ -1,4 +1,4 @@
-"""The classes of a generated file: one for all units that differ in nothing but literals."""
+"""The classes of a generated file: units that differ in nothing but literals share one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -22,8 +22,9 @@ from runner.graph.codegen.expression_trees import (
 from runner.graph.codegen.functions.generate_function import FunctionTemplate, template
 from runner.graph.codegen.imports import Imports, as_name
 from runner.graph.codegen.unit_forms import Sites, access, container
+from runner.graph.ir.argument import leaves_and_calls
 from runner.graph.ir.signature import locate
-from runner.graph.ir.unit import Call, Unit
+from runner.graph.ir.unit import Unit
 
 _Decomposed = tuple[Unit, Decomposition]
 _MOST_PARAMETERS = 8
@@ -50,7 +51,7 @@ class Class:
 
 @final
 class Classes:
-    """All classes of a file, in an order in which each is known before it is used."""
+    """All classes of a file, each defined before it is used."""
 
     def __init__(
         self, sites: Sites, imports: Imports, templates: dict[Unit, list[FunctionTemplate]]
@@ -64,7 +65,7 @@ class Classes:
             self._add(units)
 
     def _add(self, units: Sequence[Unit]) -> None:
-        """Make the classes of units that come from one class."""
+        """Adds the classes of units that come from one class."""
         groups: dict[Any, list[tuple[Unit, list[Statement]]]] = {}
         texts: dict[Any, list[list[str]]] = {}
         for unit in units:
@@ -95,7 +96,7 @@ class Classes:
     def _divide(
         self, group: Sequence[tuple[Unit, list[Statement]]], functions: list[list[str]]
     ) -> None:
-        """Make as few classes as there must be of units with the same functions."""
+        """Adds as few classes as possible for units with the same functions."""
         by_skeleton = _by_skeleton([(unit, Decomposition(steps)) for unit, steps in group])
         if len(by_skeleton) > 1:
             whole = _differing(by_skeleton)
@@ -131,13 +132,13 @@ class Classes:
             self.planner.made[unit] = New(made, unified.arguments(shape))
 
     def _base(self, unit: Unit) -> str:
-        """The class that the class of a unit inherits from."""
+        """Returns the base of the class of a unit."""
         if self._sites.inherits(unit):
             return unit.cls.target
         return f"torch.nn:{container(unit) or 'Module'}"
 
     def _copied(self, unit: Unit) -> tuple[str, ...]:
-        """The methods that are copied from the class of a unit."""
+        """Returns the methods that are copied from the class of a unit."""
         copy = self._sites.copy(unit)
         if copy is None:
             return ()
@@ -146,14 +147,14 @@ class Classes:
         return tuple([self._imports.named(text) for text in copy.members])
 
     def asked(self, target: str) -> str:
-        """What isinstance is given for a class that the source does not import: those made of
-        it, and of classes below it."""
+        """Returns the second argument of isinstance for a class that the source does not import:
+        the classes made from it and from its subclasses."""
         asked = locate(target)
         found = [made.name for made in self.all if issubclass(locate(made.unit.cls.target), asked)]
         return found[0] if len(found) == 1 else f"({', '.join(found)})"
 
     def name(self, taken: Iterable[str]) -> None:
-        """Give the classes names that are not taken."""
+        """Gives the classes names that are not taken."""
         used = {*taken}
         for made in self.all:
             base = as_name(made.unit.name)
@@ -171,7 +172,7 @@ def templates_of(unit: Unit) -> list[FunctionTemplate]:
 
 
 def arguments(new: New) -> tuple[list[ExpressionTree], dict[str, ExpressionTree]]:
-    """The arguments of a constructor call, without those that equal their defaults."""
+    """Returns the arguments of a constructor call, without those that equal their defaults."""
     args: list[ExpressionTree] = []
     kwargs: dict[str, ExpressionTree] = {}
     for parameter in new.cls.parameters:
@@ -184,8 +185,8 @@ def arguments(new: New) -> tuple[list[ExpressionTree], dict[str, ExpressionTree]
 
 
 def _in_order(sites: Sites) -> Iterator[list[Unit]]:
-    """The units that need a class, those of one class together, after all that they are made of."""
-    units = [unit for _, unit in _expanded(sites.root, sites)]
+    """Yields the units that need a class, those of one class together, after their parts."""
+    units = [*_expanded(sites.root, sites)]
     by_class: dict[str, list[Unit]] = {}
     for unit in units:
         by_class.setdefault(unit.cls.target, []).append(unit)
@@ -200,8 +201,8 @@ def _in_order(sites: Sites) -> Iterator[list[Unit]]:
         yield from _by_height(units, sites)
 
 
-def _expanded(unit: Unit, sites: Sites) -> Iterator[tuple[int, Unit]]:
-    """The units that need a class, each once, parents first."""
+def _expanded(unit: Unit, sites: Sites) -> Iterator[Unit]:
+    """Yields the units that need a class, each once, parents first."""
     seen: set[Unit] = set()
     waiting = [unit]
     while waiting:
@@ -210,12 +211,12 @@ def _expanded(unit: Unit, sites: Sites) -> Iterator[tuple[int, Unit]]:
             continue
         seen.add(unit)
         if not sites.is_inline(unit):
-            yield len(seen), unit
+            yield unit
         waiting += [child for child in reversed(unit.children.values()) if child is not None]
 
 
 def _next(unit: Unit, sites: Sites) -> Iterator[Unit]:
-    """The nearest units below that need a class."""
+    """Yields the nearest units below that need a class."""
     for child in unit.children.values():
         if child is None or sites.is_whole(child):
             continue
@@ -250,8 +251,8 @@ def _distinct(shapes: Sequence[_Decomposed]) -> list[Decomposition]:
 
 
 def _differing(groups: Sequence[Sequence[_Decomposed]]) -> frozenset[int]:
-    """The places of the children in which constructors differ as a whole; none if they differ
-    elsewhere, in too many, or if these could not be made before the others."""
+    """Returns the positions of the children in which constructors differ as a whole; none if they
+    differ elsewhere, in too many, or in children that cannot be built before the others."""
     shapes = [group[0][1] for group in groups]
     steps = shapes[0].steps
     places = [
@@ -272,8 +273,4 @@ def _differing(groups: Sequence[Sequence[_Decomposed]]) -> frozenset[int]:
 
 
 def _has_local(tree: ExpressionTree) -> bool:
-    if type(tree) is LocalName:
-        return True
-    if type(tree) is Call:
-        return any(map(_has_local, (*tree.args, *tree.kwargs.values())))
-    return type(tree) in (list, tuple) and any(map(_has_local, tree))
+    return any(type(leaf) is LocalName for leaf in leaves_and_calls(tree))

@@ -1,4 +1,4 @@
-"""What the constructor of a unit does, before it is known which units share a class."""
+"""Constructor plans: the statements of each unit's constructor, before classes are merged."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -15,12 +15,8 @@ from runner.graph.codegen.expression_trees import (
     draws_nothing,
 )
 from runner.graph.codegen.imports import is_name
-from runner.graph.codegen.unit_forms import (
-    Sites,
-    access,
-    container,
-)
-from runner.graph.ir.node import Argument
+from runner.graph.codegen.unit_forms import Sites, access, container
+from runner.graph.ir.argument import map_made
 from runner.graph.ir.unit import CAST, Call, ConstructionTime, Ref, Start, Unit, Weight, joined
 
 _Arguments = tuple[tuple[ExpressionTree, ...], dict[str, ExpressionTree]]
@@ -39,7 +35,7 @@ class Planner:
     # Expressions that build units
 
     def construct(self, unit: Unit, path: str) -> ExpressionTree:
-        """The expression that builds a unit."""
+        """Returns the expression that builds a unit."""
         if self.sites.is_whole(unit):
             made: ExpressionTree = self._call(unit, path)
         elif self.sites.form(unit) == "contents":
@@ -48,8 +44,8 @@ class Planner:
             made = self.made[unit]
         for hook in unit.hooked:
             target = ".to" if hook.target == CAST else hook.target
-            args, kwargs = self._built(hook.args, path), self._built({**hook.kwargs}, path)
-            made = Call(target, (made, *args), kwargs)
+            built = self._built(hook, path)
+            made = Call(target, (made, *built.args), built.kwargs)
         return made
 
     def _call(self, unit: Unit, path: str) -> Call:
@@ -59,34 +55,23 @@ class Planner:
                 f"{path or 'the model'}: how this {unit.name} was constructed is not known; build"
                 " the model inside `runner.graph.recording()`."
             )
-        if not _holds_units((call.args, [*call.kwargs.values()])):
-            return call
-        return Call(call.target, self._built(call.args, path), self._built(call.kwargs, path))
+        return self._built(call, path)
 
-    def _built(self, argument: Argument, path: str) -> ExpressionTree:
-        """An argument of a constructor, with the units in it built."""
-        kind = type(argument)
-        if kind is Unit:
-            return self.construct(argument, path)
-        if kind is tuple or kind is list:
-            return kind(self._built(item, path) for item in argument)
-        if kind is dict:
-            return {name: self._built(value, path) for name, value in argument.items()}
-        if kind is Call:
-            args, kwargs = self._built(argument.args, path), self._built(argument.kwargs, path)
-            return Call(argument.target, args, kwargs)
-        return argument
+    def _built(self, call: Call, path: str) -> Call:
+        """Returns a call, with expressions that build the units among its arguments."""
+        built: Call = map_made(call, lambda unit: self.construct(unit, path))
+        return built
 
     def _child(self, unit: Unit | None, path: str) -> ExpressionTree:
-        """The expression for a child; one that stands elsewhere already is put there later."""
+        """Returns the expression for a child; a stand-in for a shared one assigned later."""
         if unit is None:
             return None
-        if path not in self.sites.again:
+        if path not in self.sites.repeats:
             return self.construct(unit, path)
-        return self._again(unit, path) or Call("torch.nn:Identity")
+        return self._local(unit, path) or Call("torch.nn:Identity")
 
-    def _again(self, unit: Unit, path: str) -> ExpressionTree:
-        """A shared child that this very constructor has put under a name before; else None."""
+    def _local(self, unit: Unit, path: str) -> ExpressionTree:
+        """Returns a shared child that this constructor has already assigned; None for any other."""
         home = self._home
         owner, _, name = self.sites.home[unit].rpartition(".")
         if home is None or self.sites.home[home] != owner:
@@ -99,7 +84,7 @@ class Planner:
         return LocalName(access(home, "self", name))
 
     def _contents(self, unit: Unit, path: str) -> _Arguments:
-        """The arguments that give a container its children."""
+        """Returns the constructor arguments that hold the children of a container."""
         kind = container(unit)
         if kind.startswith("Parameter"):
             weights = {name: parameter_tree(weight) for name, weight in unit.parameters.items()}
@@ -122,7 +107,7 @@ class Planner:
     # Constructors
 
     def steps(self, unit: Unit, path: str) -> list[Statement]:
-        """The statements of the constructor of a unit."""
+        """Returns the statements of the constructor of a unit."""
         is_container = self.sites.is_built_of_contents(unit)
         self._home = None if is_container else unit
         args, kwargs = self._contents(unit, path) if is_container else ((), {})
@@ -145,7 +130,7 @@ class Planner:
     def _timeline(
         self, unit: Unit, path: str, weights: Sequence[tuple[ConstructionTime | None, Statement]]
     ) -> tuple[list[tuple[ConstructionTime, Statement | Start]], list[Start]]:
-        """What is made and done one after another, and the starts that are left to do."""
+        """Returns what is constructed and filled, in order, and the starts that come afterwards."""
         trees = self._children(unit, path)
         late = [not draws_nothing(tree) for tree in trees.values()]
         early, own = early_starts(unit, late, [place for place, _ in weights if place is not None])
@@ -175,7 +160,7 @@ class Planner:
                 yield from (step for _, step in group if isinstance(step, Statement))
 
     def _weights(self, unit: Unit) -> list[tuple[ConstructionTime | None, Statement]]:
-        """Statements, and when they are done, None for ones that may be first."""
+        """Returns statements for parameters and buffers, each with its time; None for any time."""
         if container(unit).startswith("Parameter") and self.sites.is_built_of_contents(unit):
             return []
         steps = [
@@ -191,9 +176,9 @@ class Planner:
     def afterwards(
         self, unit: Unit, owner: str, own_starts: Sequence[Start] | None = None
     ) -> list[_Assignment]:
-        """(text before, expression) of what is done once a unit that the source calls `owner` is
-        built, for all below it that have no constructor of their own; `own_starts` are those of
-        its starts that are left to do, None for all."""
+        """Returns edits, ties and starts that follow the construction of a unit, called `owner` in
+        the source: its own, and those of units below it without a class. `own_starts` are the
+        remaining ones of its own starts; None for all."""
         own = self._inline_below(unit, "", set())
         lines: list[_Assignment] = []
         for path, inner in own:
@@ -220,11 +205,11 @@ class Planner:
         return _setting(access(unit, owner, above), name, value)
 
     def _inline_below(self, unit: Unit, path: str, seen: set[Unit]) -> list[tuple[str, Unit]]:
-        """The unit, and those below that are written without a class, with their paths."""
+        """Returns a unit, and those below it that are written without a class, with their paths."""
         found = [(path, unit)]
         seen.add(unit)
         if self.sites.is_whole(unit) and not any(hook.target != CAST for hook in unit.hooked):
-            return found  # its constructor and its own edits do all that is done below
+            return found  # its constructor and its own edits do everything below
         prefix = f"{path}." if path else ""
         for name, child in unit.children.items():
             if child is not None and child not in seen and self.sites.is_inline(child):
@@ -238,26 +223,15 @@ def _attributes(unit: Unit) -> Iterator[Statement]:
             yield Statement("attribute", name, value)
 
 
-def _holds_units(argument: Argument) -> bool:
-    kind = type(argument)
-    if kind is tuple or kind is list:
-        return any(map(_holds_units, argument))
-    if kind is dict:
-        return any(map(_holds_units, argument.values()))
-    if kind is Call:
-        return _holds_units(argument.args) or any(map(_holds_units, argument.kwargs.values()))
-    return kind is Unit
-
-
 def _setting(owner: str, name: str, value: ExpressionTree) -> _Assignment:
-    """(text before, expression) of a statement that sets an attribute."""
+    """Returns a statement that sets an attribute of any name."""
     if is_name(name):
         return f"{owner}.{name} = ", value
     return "", Call("builtins:setattr", (LocalName(owner), name, value))
 
 
 def parameter_tree(weight: Weight | None) -> ExpressionTree:
-    """The expression of a parameter."""
+    """Returns the expression of a parameter."""
     if weight is None:
         return None
     kwargs = {} if weight.requires_grad else {"requires_grad": False}

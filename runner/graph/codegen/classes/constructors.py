@@ -1,4 +1,4 @@
-"""Classes as lines of source."""
+"""Prints classes and constructor calls."""
 
 from collections.abc import Sequence
 from typing import final
@@ -27,7 +27,7 @@ _INSIDE = " " * (2 * STEP)
 
 @final
 class Constructors:
-    """Writes classes, and the expressions that make objects of them."""
+    """Prints classes, and the expressions that construct objects."""
 
     def __init__(self, imports: Imports) -> None:
         self._imports = imports
@@ -46,14 +46,14 @@ class Constructors:
             each = self._writer.code(tree.tree)
             times = Code(f"for _ in range({tree.count})")
             return layout.bracket("*[" if tree.starred else "[", [each, times], "]", comma=False)
-        raise GraphError(f"{tree!r} cannot be written as source: decide what is left open before.")
+        raise GraphError(f"{tree!r} cannot be written as source; resolve symbolic choices first.")
 
     def code(self, tree: ExpressionTree) -> Code:
-        """A tree as an expression."""
+        """Returns a tree as an expression."""
         return self._writer.code(compress(tree))
 
     def lines(self, made: Class) -> list[str]:
-        """A class."""
+        """Returns the lines of a class."""
         blocks = [block for block in (self._constructor(made), *made.functions) if block]
         margin = " " * STEP
         body = [line for block in blocks for line in ["", *block]][1:]
@@ -85,7 +85,8 @@ class Constructors:
             case "super" if made.inherits:
                 return [f"{_INSIDE}{self._imports.name('torch.nn:Module')}.__init__(self)"]
             case "super":
-                call = compress(Call(f"torch.nn:{made.base[9:]}", *_parts(step.tree)))
+                base = Call(f"torch.nn:{made.base[9:]}", step.tree.args, step.tree.kwargs)
+                call = compress(base)
                 items = self._writer.arguments(call.args, call.kwargs)
                 return lay_out("", layout.call("super().__init__", items), "", 2 * STEP)
             case "buffer":
@@ -109,7 +110,7 @@ class Constructors:
         return lay_out(before, self.code(tree), "", 2 * STEP)
 
     def loop(self, loop: Loop, indent: int) -> list[str]:
-        """A loop that fills the weights of many modules."""
+        """Returns the loop that initializes the weights of many modules."""
         margin = " " * indent
         lines = [f"{margin}for module in {loop.owner}.modules():"]
         word = "if"
@@ -131,7 +132,3 @@ class Constructors:
             lines.append(f"{' ' * indent}if {place} is not None:")
             indent += STEP
         return [*lines, *lay_out("", self.code(fill(place, filling.call)), "", indent)]
-
-
-def _parts(call: Call) -> tuple[tuple[ExpressionTree, ...], dict[str, ExpressionTree]]:
-    return call.args, dict(call.kwargs)

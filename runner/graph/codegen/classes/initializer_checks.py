@@ -1,4 +1,4 @@
-"""Whether a call that fills a tensor can be done: the tensor may be gone, or of another shape."""
+"""Checks whether a call that fills a tensor is possible: the tensor may be gone, or reshaped."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -13,7 +13,7 @@ from runner.graph.ir.unit import SET, Start, Stored, Unit
 
 
 def is_possible(start: Start, unit: Unit) -> bool:
-    """Whether what a start of a unit fills, and what it is filled with, is there. A layer that was
+    """Returns whether the tensors that a start of a unit fills and reads exist. A layer that was
     changed may have no bias any more, or another number of outputs."""
     below = {inner for _, inner in unit.walk()}
     if not below.issuperset(start.units):
@@ -24,7 +24,7 @@ def is_possible(start: Start, unit: Unit) -> bool:
 
 
 def _fits(start: Start) -> bool:
-    """Whether a layer, made on the meta device, has a tensor that takes the call."""
+    """Returns whether the tensor of a layer, built on the meta device, takes the call."""
     builder = Builder(Graph(start.unit), _never, torch.device("meta"))
     try:
         with torch.device("meta"), torch.no_grad():
@@ -38,10 +38,10 @@ def _fits(start: Start) -> bool:
                 args, kwargs = builder.constant(start.args), builder.constant({**start.kwargs})
                 if start.target != SET:
                     builder.called(start.target, (tensor, *args), kwargs)
-    except Exception:  # whatever a constructor or a function of torch raises
+    except Exception:  # constructors and functions of torch raise anything
         return False
     return tensor is not None
 
 
 def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """A layer runs nothing while it is made."""
+    """Does nothing: no method runs while a layer is constructed."""

@@ -1,4 +1,4 @@
-"""First values that a constructor fills in place: line by line, or as the loop that they were."""
+"""Initializer statements: weights filled in place, line by line or in a loop over modules."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _LOOP_FROM = 3  # units that are filled alike
 @final
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """A call that fills one weight of a module; `optional` if the weight may be None."""
+    """A call that fills a weight of a module; `optional` if the weight may be None."""
 
     name: str
     call: Call
@@ -31,7 +31,7 @@ class Filling:
 @final
 @dataclass(frozen=True, slots=True)
 class InitializerRule:
-    """What is filled in modules of some classes."""
+    """The calls that fill the weights of modules of some classes."""
 
     classes: tuple[str, ...]
     fillings: tuple[Filling, ...]
@@ -40,14 +40,14 @@ class InitializerRule:
 @final
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`for module in <owner>.modules()`, with a rule for each branch."""
+    """A loop `for module in <owner>.modules()`, with a rule for each branch."""
 
     owner: str
     rules: tuple[InitializerRule, ...]
 
     @property
     def key(self) -> object:
-        """Equal for equal loops."""
+        """A key that is equal for equal loops."""
         rules = tuple(
             (r.classes, tuple((f.name, f.optional, key_of(f.call)) for f in r.fillings))
             for r in self.rules
@@ -58,11 +58,11 @@ class Loop:
 def start_lines(
     unit: Unit, starts: Sequence[Start], path: str, home: Unit, owner: str
 ) -> list[tuple[str, Any]]:
-    """(text before, expression) for starts of a unit at a path below `home`, which the source calls
-    `owner`; a `Loop` stands for many of them."""
+    """Returns (text before, expression) for starts of a unit at a path below `home`, called `owner`
+    in the source; the expression is a `Loop` for many of them."""
     paths = {inner: f"{path}.{p}" if path and p else path or p for p, inner in unit.walk()}
     lines: list[tuple[str, Any]] = []
-    for part in _rising(unit, starts):
+    for part in _runs(unit, starts):
         rules = _rules(unit, part)
         if rules:
             lines.append(("", Loop(access(home, owner, path), rules)))
@@ -81,11 +81,11 @@ def start_lines(
 def early_starts(
     unit: Unit, late: Sequence[bool], weights: Sequence[ConstructionTime]
 ) -> tuple[list[tuple[ConstructionTime, Start]], list[Start]]:
-    """The starts that are done while a unit is built, when each of them is, and the others.
+    """Returns the starts that run while a unit is constructed, with their times, and the others.
 
-    They wait until the end, but for those up to the last one that draws random numbers before a
-    child or a weight does; `late` says of each child whether it draws some, `weights` when those
-    weights are made that do.
+    Starts run at the end, except those up to the last one that draws random numbers before a child
+    or a weight does. `late` says of each child whether it draws any, `weights` are the times of the
+    weights that do.
     """
     names = [*unit.children]
     below = {
@@ -109,7 +109,7 @@ def early_starts(
 
 
 def _is_early(start: Start, late: Sequence[bool], weights: Sequence[ConstructionTime]) -> bool:
-    """Whether a start draws random numbers before a child or a weight does."""
+    """Returns whether a start draws random numbers before a child or a weight does."""
     place = start.place
     if place is None or not (any(late[place[0] :]) or any(place < other for other in weights)):
         return False
@@ -119,7 +119,7 @@ def _is_early(start: Start, late: Sequence[bool], weights: Sequence[Construction
 
 
 def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
-    """The call that fills what the source calls `place`, or a part of it."""
+    """Returns the call that fills `place`, an expression of the source, or a part of it."""
     if part:
         inner: Any = LocalName(f"{place}.data")
         for step in part:
@@ -127,7 +127,7 @@ def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
         return Call(call.target, (inner, *call.args), call.kwargs)
     if call.target == SET:
         return Call("builtins:setattr", (LocalName(place), "data", *call.args))
-    if not call.target.startswith("torch.nn.init:"):  # these switch gradients off by themselves
+    if not call.target.startswith("torch.nn.init:"):  # these disable gradients themselves
         return Call(call.target, (LocalName(f"{place}.data"), *call.args), call.kwargs)
     plain = [name for name in _required(call.target) if name in call.kwargs]
     named = {name: value for name, value in call.kwargs.items() if name not in plain}
@@ -136,27 +136,27 @@ def fill(place: str, call: Call, part: Sequence[Call] = ()) -> Call:
 
 
 def _required(target: str) -> list[str]:
-    """The arguments without a default, which nobody names: `constant_(weight, 1)`."""
+    """Returns the arguments without a default, passed by position: `constant_(weight, 1)`."""
     parameters = signature(target).parameters.values()
     return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
 
-# The modules of a unit, as `modules()` finds them
+# The modules of a unit, in the order of `modules()`
 
 
 InnerModule = tuple[Unit, str]  # a unit and "", or the path of a module inside a layer of torch.nn
 _INSIDE = {"torch.nn:MultiheadAttention": {"out_proj": "torch.nn:Linear"}}
 
 
-def _spots(unit: Unit) -> Iterator[InnerModule]:
-    """All modules, in the order of `modules()`."""
+def _modules(unit: Unit) -> Iterator[InnerModule]:
+    """Yields all modules, in the order of `modules()`."""
     for _, inner in unit.walk():
         yield inner, ""
         for name in _INSIDE.get(inner.cls.target, ()):
             yield inner, name
 
 
-def _spot(start: Start) -> InnerModule:
+def _module_of(start: Start) -> InnerModule:
     return start.unit, start.name.rpartition(".")[0]
 
 
@@ -165,12 +165,12 @@ def _class(spot: InnerModule) -> str:
     return _INSIDE[unit.cls.target][inside] if inside else unit.cls.target
 
 
-def _rising(unit: Unit, starts: Sequence[Start]) -> Iterator[list[Start]]:
-    """The starts in parts, in each of which the modules come in the order of `modules()`."""
-    order = {spot: place for place, spot in enumerate(_spots(unit))}
+def _runs(unit: Unit, starts: Sequence[Start]) -> Iterator[list[Start]]:
+    """Yields the starts in runs, in each of which the modules are in the order of `modules()`."""
+    order = {spot: place for place, spot in enumerate(_modules(unit))}
     part: list[Start] = []
     for start in starts:
-        if part and order.get(_spot(start), -1) < order.get(_spot(part[-1]), -1):
+        if part and order.get(_module_of(start), -1) < order.get(_module_of(part[-1]), -1):
             yield part
             part = []
         part.append(start)
@@ -179,12 +179,12 @@ def _rising(unit: Unit, starts: Sequence[Start]) -> Iterator[list[Start]]:
 
 
 def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[InitializerRule, ...]:
-    """The rules of a loop over all modules of a unit that does just the same; () for none."""
-    filled = {spot: [*group] for spot, group in groupby(starts, _spot)}
-    modules = [*_spots(unit)]
+    """Returns the rules of a loop over all modules of a unit with the same effect; () for none."""
+    filled = {spot: [*group] for spot, group in groupby(starts, _module_of)}
+    modules = [*_modules(unit)]
     if any(start.part or start.reads for start in starts):
         return ()
-    if len(filled) < _LOOP_FROM or not all(_is_seen(inner) for inner, _ in modules):
+    if len(filled) < _LOOP_FROM or not all(_shows_all_modules(inner) for inner, _ in modules):
         return ()
     if not filled.keys() <= {*modules}:
         return ()
@@ -201,11 +201,11 @@ def _rules(unit: Unit, starts: Sequence[Start]) -> tuple[InitializerRule, ...]:
         classes = found[key].classes if key in found else ()
         found[key] = InitializerRule((*classes, target), fillings)
     units = [inner for inner, _ in modules]
-    return tuple(found.values()) if _are_apart([*by_class], units) else ()
+    return tuple(found.values()) if _are_disjoint([*by_class], units) else ()
 
 
-def _is_seen(unit: Unit) -> bool:
-    """Whether `modules()` finds nothing inside that the graph does not show."""
+def _shows_all_modules(unit: Unit) -> bool:
+    """Returns whether the graph has all modules that `modules()` would find in a unit."""
     if unit.hooked:
         return False
     flat = unit.cls.target.startswith("torch.nn") and not unit.name.startswith(_COMPOSED)
@@ -215,7 +215,7 @@ def _is_seen(unit: Unit) -> bool:
 def _fillings(
     filled: dict[InnerModule, list[Start]], spots: Sequence[InnerModule]
 ) -> tuple[Filling, ...] | None:
-    """What is filled in each of the modules alike; None if that differs."""
+    """Returns the calls that fill the weights of each of some modules; None if they differ."""
     most = max((filled[spot] for spot in spots), key=len)
     optional: set[str] = set()
     for spot in spots:
@@ -224,7 +224,7 @@ def _fillings(
         expected = [_key(start) for start in most if _name(start) in names]
         if [_key(start) for start in filled[spot]] != expected:
             return None
-        if not all(_lacks(spot, name) for name in missing):
+        if not all(_is_none(spot, name) for name in missing):
             return None
         optional |= missing
     return tuple(
@@ -232,16 +232,16 @@ def _fillings(
     )
 
 
-def _lacks(spot: InnerModule, name: str) -> bool:
-    """Whether a layer has None in the place of a weight."""
+def _is_none(spot: InnerModule, name: str) -> bool:
+    """Returns whether a weight of a layer is None."""
     unit, inside = spot
     if name in unit.parameters and not inside:
         return unit.parameters[name] is None
     return unit.call is not None and unit.call.kwargs.get(name) is False
 
 
-def _are_apart(targets: list[str], modules: list[Unit]) -> bool:
-    """Whether `isinstance` of one of the classes is true for just the units of that class."""
+def _are_disjoint(targets: list[str], modules: list[Unit]) -> bool:
+    """Returns whether `isinstance` holds for no subclass: each unit for its own class only."""
     classes = {target: located(target) for target in targets}
     for unit in modules:
         real = located(unit.cls.target)
