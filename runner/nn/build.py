@@ -15,7 +15,7 @@ from typing import Any, TypeVar, final
 from torch import nn
 
 from runner.errors import SampleError, SymbolicError, did_you_mean
-from runner.nn.exclusive_paths import Way, Ways
+from runner.nn.exclusive_paths import DeclaredChoices, PathAnswers
 from runner.nn.recording.call_stack import note_asking
 from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Chooser, Sample, Walk, lookup
@@ -25,7 +25,7 @@ UNSURE = -1  # the number of choices so far, where it depends on an open one
 
 
 @dataclass(frozen=True)
-class Scope:
+class LabelScope:
     """Where labels stand: given ones below `given`, numbered ones below `numbered`."""
 
     given: str = ""
@@ -40,10 +40,10 @@ class Build:
     def __init__(self, choose: Chooser, *, symbolic: bool = False) -> None:
         self.walk = Walk(choose)
         self.symbolic = symbolic
-        self._scopes = [Scope()]
+        self._scopes = [LabelScope()]
         self._counts: dict[str, int] = {}
-        self._way: Way = {}
-        self._ways = Ways()
+        self._way: PathAnswers = {}
+        self._ways = DeclaredChoices()
 
     def ask(self, choice: Choice) -> JsonValue:
         """The answer to a choice; in a symbolic build, that of the default model."""
@@ -53,7 +53,7 @@ class Build:
         self._ways.declare(choice, self._way)
         return choice.check(self.walk.choose(choice))
 
-    def branches(self, makers: Sequence[tuple[Way, Callable[[], M]]]) -> list[M]:
+    def branches(self, makers: Sequence[tuple[PathAnswers, Callable[[], M]]]) -> list[M]:
         """What all makers make, of which a sample has one: each starts from the same numbers."""
         made, start, ends = [], self._counts, []
         for way, maker in makers:
@@ -96,14 +96,14 @@ class Build:
     @contextmanager
     def below(self, path: str) -> Iterator[None]:
         """Put all labels below a whole path, whatever scopes are open."""
-        with self._open(Scope(path, path)):
+        with self._open(LabelScope(path, path)):
             yield
 
     @contextmanager
     def label_scope(self, name: str) -> Iterator[None]:
         """Put all labels one level deeper."""
         here = self._scopes[-1]
-        with self._open(Scope(_join(here.given, name), _join(here.numbered, name))):
+        with self._open(LabelScope(_join(here.given, name), _join(here.numbered, name))):
             yield
 
     @contextmanager
@@ -113,11 +113,11 @@ class Build:
         if any(scope.owner is module for scope in self._scopes):
             yield
             return
-        with self._open(Scope(here.given, _join(here.numbered, name), owner=module)):
+        with self._open(LabelScope(here.given, _join(here.numbered, name), owner=module)):
             yield
 
     @contextmanager
-    def _open(self, scope: Scope) -> Iterator[None]:
+    def _open(self, scope: LabelScope) -> Iterator[None]:
         self._scopes.append(scope)
         try:
             yield

@@ -20,7 +20,7 @@ from runner.space.choice import Categorical, Subset
 
 @final
 @dataclass(frozen=True)
-class Slot:
+class CellSlot:
     """What a slot of a node runs, and on which state; in an open cell, what it may run.
 
     `variants` are the modules that (place of the op among the candidates, state) stand for.
@@ -39,7 +39,7 @@ class Cell(nn.Module):
     States 0 .. num_predecessors-1 are the inputs, after `preprocessor(inputs) -> states`; nodes
     follow. The output is the concatenation, along `concat_dim`, of all nodes (`merge_op="all"`) or
     of those that no other node reads (`"loose_end"`); `output_node_indices` lists them.
-    `postprocessor(output, inputs)` has the last word. Slot k of node i asks for
+    `postprocessor(output, inputs)` has the last word. CellSlot k of node i asks for
     `{label}/input_{i}_{k}` and `{label}/op_{i}_{k}`. An op candidate is a module (copied for each
     slot) or a factory `(node, slot, input) -> Module`.
 
@@ -77,7 +77,7 @@ class Cell(nn.Module):
 
         build = current()
         nodes = range(num_predecessors, num_predecessors + num_nodes)
-        slots: list[list[Slot]] = []
+        slots: list[list[CellSlot]] = []
         with build.below(build.label(label)):
             for i in nodes:
                 options = candidates_of(op_candidates)
@@ -158,7 +158,7 @@ class Cell(nn.Module):
 class OpenCell(Cell):
     """A Cell whose choices are open; runs as in the default model."""
 
-    slots: list[list[Slot]]
+    slots: list[list[CellSlot]]
 
     def _nodes(self) -> list[list[dict[str, Any]]]:
         nodes = []
@@ -166,7 +166,7 @@ class OpenCell(Cell):
             nodes.append([self._open(slot, f"ops.{i}.{k}") for k, slot in enumerate(slots)])
         return nodes
 
-    def _open(self, slot: Slot, path: str) -> dict[str, Any]:
+    def _open(self, slot: CellSlot, path: str) -> dict[str, Any]:
         names = {
             id(module): f"{path}.{n}" for n, module in self.get_submodule(path).named_children()
         }
@@ -196,7 +196,7 @@ def _listed(*inputs: Any) -> list[Any]:
     return list(inputs[0] if one_list else inputs)
 
 
-def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> Slot:
+def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> CellSlot:
     """Declare a slot and make its modules: those of the answers, or all in a symbolic build."""
     build = current()
     read = Subset(build.label(f"input_{node}_{slot}"), node, 1)
@@ -205,7 +205,7 @@ def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> Slot:
     place = op.index(build.ask(op))
     if not build.symbolic:
         module = _make_op(options[op.candidates[place]], node, slot, state)
-        return Slot(op, read, place, state, {(place, state): module})
+        return CellSlot(op, read, place, state, {(place, state): module})
     places = [(i, s) for i in range(len(options)) for s in range(node)]
     ways = [
         (
@@ -221,7 +221,7 @@ def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> Slot:
             for (j, _), module in variants.items()
             if i == j and (module is variants[i, s] or same_structure(module, variants[i, s]))
         )
-    return Slot(op, read, place, state, variants)
+    return CellSlot(op, read, place, state, variants)
 
 
 def _make_op(candidate: nn.Module | Maker, node: int, slot: int, state: int) -> nn.Module:
@@ -230,7 +230,7 @@ def _make_op(candidate: nn.Module | Maker, node: int, slot: int, state: int) -> 
     return make(candidate, node, slot, state)
 
 
-def _modules(slot: Slot, symbolic: bool) -> nn.Module:
+def _modules(slot: CellSlot, symbolic: bool) -> nn.Module:
     """What stands for a slot in `ops`: its module, or a list of all."""
     different = [*dict.fromkeys(slot.variants.values())]
     return nn.ModuleList(different) if symbolic else different[0]

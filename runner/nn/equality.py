@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from runner.nn.build import CONTAINERS, is_leaf
 from runner.nn.expression import Expression
-from runner.nn.recording.initial_values import Made, Owned
+from runner.nn.recording.initial_values import Owned, RecordedCall
 from runner.nn.recording.record import KEY, record_of
 from runner.nn.recording.torch_functions import unwatched
 
@@ -111,7 +111,7 @@ class _Comparison:
             records = [r and (r.args, r.kwargs) for r in (record_of(one), record_of(other))]
             states = [_state(module) for module in (one, other)]
             return self.same(*records) and self.same(*states)
-        if isinstance(one, Made | Owned) or is_dataclass(one):
+        if isinstance(one, RecordedCall | Owned) or is_dataclass(one):
             names = [f.name for f in fields(one) if f.name not in ("order", "owner", "scope")]
             return self._all((getattr(one, name), getattr(other, name)) for name in names)
         if isinstance(one, partial):

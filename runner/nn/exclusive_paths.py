@@ -1,4 +1,4 @@
-"""Ways through a space that is built with all candidates: which choices meet in a sample."""
+"""Exclusive paths through a symbolic build: which choices can occur in the same sample."""
 
 from collections.abc import Mapping
 from typing import final
@@ -6,17 +6,17 @@ from typing import final
 from runner.errors import SpaceError
 from runner.space.choice import Choice, JsonValue, key
 
-Way = Mapping[str, JsonValue]  # the answers that lead to a place, by label
+PathAnswers = Mapping[str, JsonValue]  # the answers that lead to a place, by label
 
 
 @final
-class Ways:
+class DeclaredChoices:
     """The choices that were declared, and on which ways."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[tuple[Choice, frozenset[tuple[str, str]]]]] = {}
 
-    def declare(self, choice: Choice, way: Way) -> None:
+    def declare(self, choice: Choice, way: PathAnswers) -> None:
         """Note a choice. Raises SpaceError where its label stands for another one on a way that
         can be gone together with this one."""
         place = frozenset((label, key(value)) for label, value in way.items())

@@ -19,8 +19,8 @@ from runner.nn.build import current
 from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
 from runner.nn.recording.call_stack import is_running, users_line
 from runner.space.choice import Categorical, Choice, JsonValue
+from runner.space.sample import Chooser
 
-Ask = Callable[[Choice], JsonValue]
 Memo = dict[int, Any]
 
 
@@ -42,7 +42,7 @@ class Expression(ABC):
             found.setdefault(variable.choice.label, variable.choice)
         return tuple(found.values())
 
-    def resolve(self, ask: Ask) -> Any:
+    def resolve(self, ask: Chooser) -> Any:
         """Its plain value, with the answers of `ask`, which hears of every choice once."""
         answers: dict[str, JsonValue] = {}
 

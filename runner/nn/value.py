@@ -97,7 +97,7 @@ def _number(build: Build, choice: Numeric) -> Any:
 
 
 @final
-class _ValueChoice:
+class _ValueChoiceFunction:
     """`ValueChoice(candidates, label=...)` gives one of the candidates, a plain value."""
 
     def __call__(self, candidates: Iterable[Any], *, label: str | None = None) -> Any:
@@ -150,7 +150,7 @@ def condition(test: Any, true: Any, false: Any) -> Any:
     return true if test else false
 
 
-ValueChoice = _ValueChoice()
+ValueChoice = _ValueChoiceFunction()
 
 
 def IntChoice(

@@ -24,7 +24,7 @@ from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
 from runner.nested import leaves
 from runner.nn.expression import is_open, replace_open, variables_in
-from runner.nn.recording.record import KEY, Record, record_of
+from runner.nn.recording.record import KEY, ConstructionRecord, record_of
 from runner.nn.value import is_decided
 
 
@@ -81,7 +81,7 @@ class Construction:
                     "or run with engine=py."
                 )
 
-    def _takes_from_outside(self, module: nn.Module, record: Record) -> bool:
+    def _takes_from_outside(self, module: nn.Module, record: ConstructionRecord) -> bool:
         """Whether a constructor was passed a module that is also used elsewhere in the model:
         the call alone would make another one."""
         path = self.notes.paths[id(module)]
@@ -106,7 +106,9 @@ class Construction:
             return False
         return True
 
-    def _called_values(self, module: nn.Module, unit: Unit, record: Record | None) -> None:
+    def _called_values(
+        self, module: nn.Module, unit: Unit, record: ConstructionRecord | None
+    ) -> None:
         """Handles values of choices that are called: compiled code has plain values instead, so
         the constructor call no longer makes the unit; other code needs callable ones."""
         if unit.grade == "graph" and called_values(module):
@@ -138,7 +140,7 @@ class Construction:
     def call(
         self,
         module: nn.Module,
-        record: Record | None,
+        record: ConstructionRecord | None,
         literal: Callable[[Any], Argument] | None = None,
     ) -> Call | None:
         """Returns the constructor call of a module, its arguments written by `literal`."""
@@ -158,7 +160,7 @@ class Construction:
                 self.notes.say(module, f"Its constructor call cannot be written down. {error}")
             return None
 
-    def _check(self, module: nn.Module, unit: Unit, record: Record) -> None:
+    def _check(self, module: nn.Module, unit: Unit, record: ConstructionRecord) -> None:
         assert unit.call is not None
         key = _key(unit.call)
         self._cast(module, unit, record)
@@ -182,7 +184,7 @@ class Construction:
         except GraphError:
             unit.changed = True
 
-    def _cast(self, module: nn.Module, unit: Unit, record: Record) -> None:
+    def _cast(self, module: nn.Module, unit: Unit, record: ConstructionRecord) -> None:
         """Records a cast of a module, unless one above it was cast."""
         assert unit.call is not None
         dtype = self.rebuilder.cast(module, record, _key(unit.call))
@@ -290,7 +292,7 @@ def _key(call: Call) -> Any:
     return repr(call) if plain and "Unit" not in repr(call) else call
 
 
-def from_attributes(module: nn.Module) -> Record | None:
+def from_attributes(module: nn.Module) -> ConstructionRecord | None:
     """Returns a constructor call whose arguments are attributes of their names; None if one is
     missing."""
     names = [*inspect.signature(type(module).__init__).parameters.values()][1:]
@@ -305,4 +307,4 @@ def from_attributes(module: nn.Module) -> Record | None:
             parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD,
         ):  # fmt: skip
             return None
-    return Record((), kwargs)
+    return ConstructionRecord((), kwargs)

@@ -15,7 +15,7 @@ from runner.graph.frontend.kept_modules import Keep
 from runner.graph.frontend.torchscript.compile import compiled, is_opaque
 from runner.graph.frontend.torchscript.lowering.lower import lower
 from runner.graph.ir.graph import Graph, Note
-from runner.nn.recording.record import settle
+from runner.nn.recording.record import update_records
 
 
 def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
@@ -31,7 +31,7 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
             f"is {sys.version_info.major}.{sys.version_info.minor}. Use engine=py, or Python 3.13."
         )
     check_model(model)
-    settle()
+    update_records()
     _check_tensors(model)
     try:
         with compiled(model) as compiled_model:

@@ -18,7 +18,7 @@ from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
-from runner.nn.recording.record import Record, record_of
+from runner.nn.recording.record import ConstructionRecord, record_of
 
 _OTHER = re.compile(
     "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"
@@ -33,7 +33,7 @@ METHODS = frozenset(_METHODS)
 CALLED = "()"  # among used names: the forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
-Rebuild = Callable[[nn.Module, Record], nn.Module | None]  # repeats a constructor call
+Rebuild = Callable[[nn.Module, ConstructionRecord], nn.Module | None]  # repeats a constructor call
 
 
 @functools.cache
@@ -160,7 +160,7 @@ def keeper_of(
     return None
 
 
-def is_given(module: nn.Module, record: Record) -> bool:
+def is_given(module: nn.Module, record: ConstructionRecord) -> bool:
     """Whether a module is among the arguments of a constructor, or inside one of them."""
     given = leaves((record.args, record.kwargs), subclasses=True)
     holders = [leaf for leaf in given if isinstance(leaf, nn.Module)]

@@ -19,7 +19,7 @@ from runner.graph.frontend.object_state import same_when_rebuilt
 from runner.graph.frontend.parametrizations import plain_class
 from runner.graph.ir.unit import joined
 from runner.nested import rebuild
-from runner.nn.recording.record import KEY, Record
+from runner.nn.recording.record import KEY, ConstructionRecord
 
 Difference = tuple[str, str, Any]  # path, name, value in the module
 _PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)
@@ -34,7 +34,9 @@ class Rebuilder:
         self._concrete = concrete
         self._cache: dict[Any, nn.Module | None] = {}
 
-    def edits(self, module: nn.Module, record: Record, key: Any) -> list[Difference] | None:
+    def edits(
+        self, module: nn.Module, record: ConstructionRecord, key: Any
+    ) -> list[Difference] | None:
         """Returns what was changed after construction, except for a `cast`; None if the call
         makes something else or cannot be repeated. Calls with one `key` are equal."""
         rebuilt = self.cached(module, record, key)
@@ -45,12 +47,12 @@ class Rebuilder:
         found = [*differences(module, rebuilt, self._concrete)]
         return None if None in found else [edit for edit in found if edit is not None]
 
-    def cast(self, module: nn.Module, record: Record, key: Any) -> torch.dtype | None:
+    def cast(self, module: nn.Module, record: ConstructionRecord, key: Any) -> torch.dtype | None:
         """Returns the dtype that a whole module was cast to after construction, if any."""
         rebuilt = self.cached(module, record, key)
         return None if rebuilt is None else _cast(module, rebuilt)
 
-    def others(self, module: nn.Module, record: Record, key: Any) -> list[Difference]:
+    def others(self, module: nn.Module, record: ConstructionRecord, key: Any) -> list[Difference]:
         """Returns the parameters whose shape or dtype differs from what the constructor makes,
         and other changes that can be made by setting attributes."""
         rebuilt = self.cached(module, record, key)
@@ -63,13 +65,13 @@ class Rebuilder:
             if (tensor.shape, tensor.dtype) != (theirs[path].shape, theirs[path].dtype)
         ] + [edit for edit in plain if edit is not None]
 
-    def cached(self, module: nn.Module, record: Record, key: Any) -> nn.Module | None:
+    def cached(self, module: nn.Module, record: ConstructionRecord, key: Any) -> nn.Module | None:
         """Returns what the constructor makes, on the meta device; cached by `key`."""
         if key not in self._cache:
             self._cache[key] = self.rebuilt(module, record)
         return self._cache[key]
 
-    def rebuilt(self, module: nn.Module, record: Record) -> nn.Module | None:
+    def rebuilt(self, module: nn.Module, record: ConstructionRecord) -> nn.Module | None:
         """Returns what the constructor makes, on the meta device; None if it cannot run there."""
         args, kwargs = rebuild(self._concrete((record.args, record.kwargs)), _on_meta)
         try:
@@ -198,7 +200,9 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def bound(record: Record, parameters: Mapping[str, inspect.Parameter]) -> Record | None:
+def bound(
+    record: ConstructionRecord, parameters: Mapping[str, inspect.Parameter]
+) -> ConstructionRecord | None:
     """Returns a record without arguments equal to their default: required ones by position,
     others by name after one was left out. None if the record does not fit the signature."""
     signature = inspect.Signature([*parameters.values()])
@@ -222,7 +226,7 @@ def bound(record: Record, parameters: Mapping[str, inspect.Parameter]) -> Record
         else:
             kwargs[name] = given[name]
             by_position = False
-    return Record(tuple(args), kwargs)
+    return ConstructionRecord(tuple(args), kwargs)
 
 
 def _positional(parameter: inspect.Parameter, so_far: bool, given_so: bool) -> bool:

@@ -7,10 +7,10 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node, Parameter, Value
 from runner.graph.ir.unit import Unit
-from runner.nn.expression import Ask
+from runner.space.sample import Chooser
 
 
-def input_choice(unit: Unit, ask: Ask) -> Unit:
+def input_choice(unit: Unit, ask: Chooser) -> Unit:
     """Returns a unit that selects and reduces its inputs; its calls are inlined later."""
     facts = unit.facts
     chosen = ask(facts["choice"]) if facts["choice"] is not None else facts["chosen"]

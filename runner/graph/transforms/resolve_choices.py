@@ -17,10 +17,11 @@ from runner.graph.transforms.resolve_modules import (
     Forwards,
     generalize_cells,
 )
-from runner.nn.expression import Ask, Expression
+from runner.nn.expression import Expression
+from runner.space.sample import Chooser
 
 
-def decided(graph: Graph, ask: Ask) -> Graph:
+def decided(graph: Graph, ask: Chooser) -> Graph:
     """Returns the graph with all choices resolved, see `Resolver`."""
     return Resolver(graph).decided(ask)
 
@@ -35,7 +36,7 @@ class Resolver:
         self.open = OpenUnits()
         self.forwards: Forwards = WeakValueDictionary()
 
-    def decided(self, ask: Ask) -> Graph:
+    def decided(self, ask: Chooser) -> Graph:
         """Returns a graph in which every choice is resolved: symbolic units are replaced by their
         chosen candidates under the same names, and expressions by their values.
 
@@ -56,7 +57,7 @@ class Resolver:
 class _Deciding:
     """One pass over the tree of units; a shared unit is resolved once."""
 
-    def __init__(self, resolver: Resolver, ask: Ask) -> None:
+    def __init__(self, resolver: Resolver, ask: Chooser) -> None:
         self.ask = ask
         self.done: dict[Unit, Unit] = {}
         self._open = resolver.open

@@ -9,24 +9,25 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.node import Parameter, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import input_choice
-from runner.nn.expression import Ask, Expression
+from runner.nn.expression import Expression
+from runner.space.sample import Chooser
 
 
 class Decide(Protocol):
     """Resolves a symbolic unit, which is not changed. The result may contain units of it, symbolic
     ones included."""
 
-    def __call__(self, unit: Unit, ask: Ask) -> Unit: ...
+    def __call__(self, unit: Unit, ask: Chooser) -> Unit: ...
 
 
-def _layer_choice(unit: Unit, ask: Ask) -> Unit:
+def _layer_choice(unit: Unit, ask: Chooser) -> Unit:
     choice = unit.facts["choice"]
     chosen: Unit | None = [*unit.children.values()][choice.index(ask(choice))]
     assert chosen is not None
     return chosen
 
 
-def _repeat(unit: Unit, ask: Ask) -> Unit:
+def _repeat(unit: Unit, ask: Chooser) -> Unit:
     depth = unit.facts["depth"]
     number = depth.resolve(ask) if isinstance(depth, Expression) else depth
     blocks = Unit("graph", Ref("torch.nn:Sequential"))
@@ -36,7 +37,7 @@ def _repeat(unit: Unit, ask: Ask) -> Unit:
     return blocks
 
 
-def _cell(unit: Unit, ask: Ask) -> Unit:
+def _cell(unit: Unit, ask: Chooser) -> Unit:
     return _DecidedCell(unit, ask).unit
 
 
@@ -50,7 +51,7 @@ class _DecidedCell:
     """A cell with its chosen operations, and a forward with one line for each node. Cells with
     equal wiring share one forward."""
 
-    def __init__(self, unit: Unit, ask: Ask) -> None:
+    def __init__(self, unit: Unit, ask: Chooser) -> None:
         self.facts = unit.facts
         self.first: int = self.facts["num_predecessors"]
         self.unit = Unit("graph", unit.cls)
@@ -193,7 +194,7 @@ def _is_list(args: Sequence[Argument]) -> bool:
     return isinstance(first, list) or (made is not None and made.op == "list")
 
 
-def _slot(cell: Unit, slot: Mapping[str, Any], path: str, ask: Ask) -> tuple[int, Unit]:
+def _slot(cell: Unit, slot: Mapping[str, Any], path: str, ask: Chooser) -> tuple[int, Unit]:
     """Returns the state that a slot reads, and its operation."""
     if slot["op"] is None:
         return slot["state"], cell.at(path)

@@ -60,7 +60,7 @@ class ValidationOutcome:
 
 
 Given = tuple[Sequence[Any], Mapping[str, Any]]
-RecordedCall = tuple[str, NamedLeaves]  # the path of a unit, and its output
+ObservedCall = tuple[str, NamedLeaves]  # the path of a unit, and its output
 
 
 @final
@@ -68,7 +68,7 @@ RecordedCall = tuple[str, NamedLeaves]  # the path of a unit, and its output
 class ObservedCalls:
     """The outputs of units, call by call: as copies, and as live tensors to differentiate."""
 
-    calls: list[RecordedCall] = field(default_factory=list)
+    calls: list[ObservedCall] = field(default_factory=list)
     living: NamedLeaves = field(default_factory=dict)
 
 
@@ -175,7 +175,7 @@ def _unlike(
     return difference(ours, theirs) or _unlike_calls(seen.calls, reference.calls)
 
 
-def _unlike_calls(ours: Sequence[RecordedCall], theirs: Sequence[RecordedCall]) -> str:
+def _unlike_calls(ours: Sequence[ObservedCall], theirs: Sequence[ObservedCall]) -> str:
     """Returns the first difference between the outputs of inner calls; "" if there is none."""
     if [path for path, _ in ours] != [path for path, _ in theirs]:
         return "other modules are called inside, or in another order"

@@ -9,9 +9,15 @@ from torch import Tensor, nn
 
 from runner.nested import leaves, rebuild
 from runner.nn.build import is_leaf
-from runner.nn.recording.initial_values import Fill, Made, Owned, owned
-from runner.nn.recording.provenance import Ledger
-from runner.nn.recording.tensor_history import Event, History, Seen, geometry_of, storage_of
+from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, owned
+from runner.nn.recording.provenance import TensorHistories
+from runner.nn.recording.tensor_history import (
+    History,
+    InPlaceCall,
+    RecordedTensor,
+    geometry_of,
+    storage_of,
+)
 from runner.nn.recording.torch_functions import CASTS
 from runner.operators import is_random
 
@@ -25,11 +31,11 @@ class UnknownError(Exception):
 
 
 @final
-class Settled:
+class Attribution:
     """Origins and fills of the tensors of some modules."""
 
-    def __init__(self, ledger: Ledger, modules: Sequence[nn.Module]) -> None:
-        self.ledger = ledger
+    def __init__(self, histories: TensorHistories, modules: Sequence[nn.Module]) -> None:
+        self.histories = histories
         self.modules = modules
         self.owners: dict[int, Owned] = {}
         self.parents: dict[nn.Module, nn.Module] = {}
@@ -50,21 +56,21 @@ class Settled:
         to the one that had the memory first."""
         owner = self.owners.setdefault(storage_of(tensor), Owned(module, name))
         if getattr(owner.owner, owner.name) is not tensor:
-            history = self.ledger.histories.get(storage_of(tensor))
+            history = self.histories.by_storage.get(storage_of(tensor))
             holder = history and history.holder
             if holder is not None and (holder.owner, holder.name) == (module, name):
                 self.owners[storage_of(tensor)] = holder
 
-    def origins(self, module: nn.Module) -> dict[str, Made | Owned | None]:
+    def origins(self, module: nn.Module) -> dict[str, RecordedCall | Owned | None]:
         """How the tensors of a module were made, by name; None for what cannot be said. Those that
         a leaf's constructor made are not listed."""
-        found: dict[str, Made | Owned | None] = {}
+        found: dict[str, RecordedCall | Owned | None] = {}
         for name, tensor in own_tensors(module):
             owner = self.owners[storage_of(tensor)]
             if (owner.owner, owner.name) != (module, name):
                 found[name] = owner if is_whole(tensor, owner) else None
-            elif storage_of(tensor) in self.ledger.histories:
-                history = self.ledger.histories[storage_of(tensor)]
+            elif storage_of(tensor) in self.histories.by_storage:
+                history = self.histories.by_storage[storage_of(tensor)]
                 if not is_leaf(type(module)) or not self._of_leaf(history):
                     found[name] = self._origin(tensor, history)
             elif not is_leaf(type(module)):
@@ -74,29 +80,33 @@ class Settled:
     def random(self, module: nn.Module) -> frozenset[str]:
         """The names of those tensors of a module that depend on random numbers, or may."""
         own = own_tensors(module)
-        return frozenset(name for name, tensor in own if self.ledger.is_random(tensor))
+        return frozenset(name for name, tensor in own if self.histories.is_random(tensor))
 
     def _of_leaf(self, history: History) -> bool:
         """Whether a tensor is one that a leaf's constructor made, in whatever type it is now."""
         made = history.made
-        if made is not None and made.target in CASTS and isinstance(made.args[0], Seen):
-            history = self.ledger.histories.get(made.args[0].storage, history)
+        if made is not None and made.target in CASTS and isinstance(made.args[0], RecordedTensor):
+            history = self.histories.by_storage.get(made.args[0].storage, history)
         return history.made is None and history.held
 
-    def origin(self, tensor: Tensor) -> Made | None:
+    def origin(self, tensor: Tensor) -> RecordedCall | None:
         """How a tensor was made; None for one of which that cannot be said, or that a leaf made."""
-        history = self.ledger.histories.get(storage_of(tensor))
+        history = self.histories.by_storage.get(storage_of(tensor))
         return history and self._origin(tensor, history)
 
-    def _origin(self, tensor: Tensor, history: History) -> Made | None:
-        made: Made | Seen | None = history.made
+    def _origin(self, tensor: Tensor, history: History) -> RecordedCall | None:
+        made: RecordedCall | RecordedTensor | None = history.made
         if geometry_of(tensor) != history.geometry:
-            made = None if history.events else self.ledger.value(tensor)  # a view of something made
+            made = (
+                None if history.events else self.histories.value(tensor)
+            )  # a view of something made
         if made is None:
             return None
         try:
             use = -storage_of(tensor)
-            known: Made = self._resolved(made, use, storage_of(tensor), again=history.copied)
+            known: RecordedCall = self._resolved(
+                made, use, storage_of(tensor), again=history.copied
+            )
         except UnknownError:
             return None
         return known
@@ -106,7 +116,7 @@ class Settled:
         every = [fills for module in self.modules for fills in self._fills(module)]
         used = {key for fills in every for f in fills for key in owned((f.args, {**f.kwargs}))}
         used |= {key for m in self.modules for made in self.origins(m).values()
-                 if isinstance(made, Made) for key in owned(made)}  # fmt: skip
+                 if isinstance(made, RecordedCall) for key in owned(made)}  # fmt: skip
         for fills in every:
             last = max((i for i, fill in enumerate(fills) if fill.whole), default=0)
             for i, fill in enumerate(fills):
@@ -117,18 +127,18 @@ class Settled:
         """The fills of each tensor of a module."""
         for name, tensor in own_tensors(module):
             owner = self.owners[storage_of(tensor)]
-            history = self.ledger.histories.get(storage_of(tensor))
+            history = self.histories.by_storage.get(storage_of(tensor))
             if history is not None and (owner.owner, owner.name) == (module, name):
                 whole = geometry_of(tensor) == history.geometry
                 events = [e for e in history.events if not e.of_copy or self._has_owner(e)]
                 yield [self._fill(event, owner, tensor, whole) for event in events]
 
-    def _has_owner(self, event: Event) -> bool:
+    def _has_owner(self, event: InPlaceCall) -> bool:
         """Whether a deep copy is one of a tensor that is still there."""
         [value] = event.call.args
-        return isinstance(value, Seen) and self._heir(value.storage) in self.owners
+        return isinstance(value, RecordedTensor) and self._heir(value.storage) in self.owners
 
-    def _fill(self, event: Event, owner: Owned, tensor: Tensor, whole: bool) -> Fill:
+    def _fill(self, event: InPlaceCall, owner: Owned, tensor: Tensor, whole: bool) -> Fill:
         call, part, repeatable = event.call, event.part or (), whole and event.part is not None
         try:
             inside = storage_of(tensor) if event.anew else None
@@ -140,7 +150,7 @@ class Settled:
                     call.function, call.args, call.kwargs, call.order, event.place, repeatable,
                     False, part)  # fmt: skip
 
-    def _scope(self, event: Event, owner: nn.Module) -> nn.Module:
+    def _scope(self, event: InPlaceCall, owner: nn.Module) -> nn.Module:
         above = [owner]
         while above[-1] in self.parents and len(above) < 1000:
             above.append(self.parents[above[-1]])
@@ -162,23 +172,23 @@ class Settled:
         self._again = again
         self._named = set()
         self._use, self._inside = use, inside
-        self._at = value.order if isinstance(value, Made) else None
+        self._at = value.order if isinstance(value, RecordedCall) else None
         return self._known(value)
 
     def _known(self, value: Any) -> Any:
         return rebuild(value, self._known_leaf)
 
     def _known_leaf(self, value: Any) -> Any:
-        if isinstance(value, Seen):
+        if isinstance(value, RecordedTensor):
             return self._seen(value)
-        if isinstance(value, Made):
+        if isinstance(value, RecordedCall):
             self._check(value)
             return replace(value, args=self._known(value.args), kwargs=self._known(value.kwargs))
         if not isinstance(value, PLAIN):
             raise UnknownError
         return value
 
-    def _seen(self, value: Seen) -> Any:
+    def _seen(self, value: RecordedTensor) -> Any:
         storage = self._heir(value.storage)
         owner = self.owners.get(storage)
         if owner is None or value.storage == self._inside:
@@ -192,18 +202,18 @@ class Settled:
     def _heir(self, storage: int) -> int:
         """The storage that is in the place of one now."""
         seen = {storage}
-        while (heir := self.ledger.heirs.get(storage)) is not None and heir not in seen:
+        while (heir := self.histories.heirs.get(storage)) is not None and heir not in seen:
             storage = heir
             seen.add(heir)
         return storage
 
-    def _changed_since(self, seen: Seen, storage: int) -> bool:
+    def _changed_since(self, seen: RecordedTensor, storage: int) -> bool:
         """Whether a tensor no longer holds what it did by the time that is asked for."""
-        history = self.ledger.histories.get(storage)
+        history = self.histories.by_storage.get(storage)
         orders = (e.call.order for e in history.events) if history is not None else ()
         return any(seen.order < order and order < (self._at or 0) for order in orders)
 
-    def _check(self, made: Made) -> None:
+    def _check(self, made: RecordedCall) -> None:
         """Raises UnknownError for a call that cannot be repeated here."""
         if is_random(made.target):
             again = self._drawn.setdefault(made.order, self._use) != self._use

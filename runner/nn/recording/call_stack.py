@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from runner.nn.recording.initial_values import KEY, Made
+from runner.nn.recording.initial_values import KEY, RecordedCall
 from runner.operators import overwrites
 
 INIT = "torch.nn.init"
@@ -84,14 +84,14 @@ def fills(run: FrameType) -> bool:
     return run.f_code.co_name.endswith("_") and run.f_code.co_varnames[0] == "tensor"
 
 
-def initializer_call(run: FrameType, order: int) -> tuple[Tensor, Made]:
+def initializer_call(run: FrameType, order: int) -> tuple[Tensor, RecordedCall]:
     """The tensor of a run of a function that fills, and its call without what is default."""
     home, name = run.f_globals["__name__"], run.f_code.co_name
     function: Callable[..., Any] = run.f_globals[name]
     first, *others = inspect.signature(function).parameters.values()
     given = {p.name: run.f_locals[p.name] for p in others}
     changed = {p.name: given[p.name] for p in others if given[p.name] != p.default}
-    return run.f_locals[first.name], Made(f"{home}:{name}", function, (), changed, order)
+    return run.f_locals[first.name], RecordedCall(f"{home}:{name}", function, (), changed, order)
 
 
 # Functions like them, of libraries

@@ -19,8 +19,8 @@ KEY = "_runner_record"  # where a module keeps its record, in its `__dict__`
 
 @final
 @dataclass(frozen=True, eq=False)
-class Made:
-    """A call that makes a tensor. Tensors among its arguments are Made or Owned themselves.
+class RecordedCall:
+    """A call that makes a tensor. Tensors among its arguments are RecordedCall or Owned.
 
     `target` is "module:qualname", or ".name" for a method of the first argument; `function` can be
     called with the arguments.
@@ -37,7 +37,7 @@ class Made:
         """Whether it, or a call among its arguments, draws random numbers."""
         return is_random(self.target) or any(made.random for made in self.inner())
 
-    def inner(self) -> Iterator["Made"]:
+    def inner(self) -> Iterator["RecordedCall"]:
         """The calls among its arguments."""
         return calls_in((self.args, self.kwargs))
 
@@ -74,7 +74,7 @@ class Fill:
     place: int  # how many children, parameters and buffers the scope had by then
     repeatable: bool  # whether the call, done again, would do the same
     overwritten: bool  # a later fill leaves nothing of it; kept since it draws random numbers
-    part: tuple[Made, ...] = ()  # see below
+    part: tuple[RecordedCall, ...] = ()
 
     @property
     def random(self) -> bool:
@@ -89,9 +89,9 @@ class Fill:
         return over and (self.owner, self.name) not in owned(self.args)
 
 
-def calls_in(value: Any) -> Iterator[Made]:
+def calls_in(value: Any) -> Iterator[RecordedCall]:
     """The calls that stand in arguments, without those among their own arguments."""
-    return (leaf for leaf in leaves(value, subclasses=True) if isinstance(leaf, Made))
+    return (leaf for leaf in leaves(value, subclasses=True) if isinstance(leaf, RecordedCall))
 
 
 def owned(value: Any) -> set[tuple[nn.Module, str]]:
@@ -100,7 +100,7 @@ def owned(value: Any) -> set[tuple[nn.Module, str]]:
     for leaf in leaves(value, subclasses=True):
         if isinstance(leaf, Owned):
             found.add((leaf.owner, leaf.name))
-        elif isinstance(leaf, Made):
+        elif isinstance(leaf, RecordedCall):
             found |= owned((leaf.args, leaf.kwargs))
     return found
 
@@ -114,7 +114,7 @@ def with_copies(value: Any, memo: dict[int, Any]) -> Any:
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if isinstance(value, nn.Module | nn.Parameter):
         return copy.deepcopy(value, memo)
-    if isinstance(value, Made | Owned | Fill):
+    if isinstance(value, RecordedCall | Owned | Fill):
         changed = {f.name: with_copies(getattr(value, f.name), memo) for f in fields(value)}
         return replace(value, **changed)
     return value

@@ -1,4 +1,4 @@
-"""Chance: whether random numbers may be in what is made while a model is built."""
+"""Detects whether tensors made while a model is built may depend on random numbers."""
 
 import random
 import sys
@@ -14,7 +14,7 @@ READS = {"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool
 
 
 @final
-class Chance:
+class RandomnessDetector:
     """Looks out for random numbers that reach a tensor behind the back of torch's functions."""
 
     def __init__(self) -> None:

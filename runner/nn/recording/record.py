@@ -17,6 +17,7 @@ Tensors: `tracer` sees what is done to them, `initial_values` holds what is kept
 """
 
 import copyreg
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,18 +32,18 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from runner.errors import RunnerError, SymbolicError
 from runner.nn.build import is_leaf
 from runner.nn.expression import is_open, replace_open
-from runner.nn.recording.attribution import Settled
+from runner.nn.recording.attribution import Attribution
 from runner.nn.recording.call_stack import users_line
 from runner.nn.recording.initial_values import KEY as KEY
-from runner.nn.recording.initial_values import Fill, Made, Owned, with_copies
-from runner.nn.recording.tracer import Watch
+from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, with_copies
+from runner.nn.recording.tracer import TensorTracer
 from runner.nn.value import decided
 
 NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, makes a copy to be filled
 
 
 @final
-class Record:
+class ConstructionRecord:
     """How a module was constructed. Copied with the module, never pickled.
 
     - `args`, `kwargs`: what the caller gave.
@@ -52,9 +53,9 @@ class Record:
       first values of that one, which a constructor call would draw anew.
     - `asked`: whether its constructor, or what that called, asked for a choice of a sample: without
       the sample, it makes something else.
-    - `origins`: how its own parameters and buffers were made: a Made, an Owned (for one that is
-      another module's, too), None where that cannot be said. Those that the constructor of a
-      torch.nn layer or a basic unit makes are not listed.
+    - `origins`: how its own parameters and buffers were made: a RecordedCall, an Owned (for one
+      that is another module's, too), None where that cannot be said. Those that the constructor of
+      a torch.nn layer or a basic unit makes are not listed.
     - `random`: the names of its own parameters and buffers whose first values depend on random
       numbers, or may.
     - `fills`: in order, the calls by which its constructor changed tensors of it, and of modules
@@ -71,15 +72,15 @@ class Record:
         self.asked = False
         self.order = 0
         self.copied = False
-        self.origins: dict[str, Made | Owned | None] = {}
+        self.origins: dict[str, RecordedCall | Owned | None] = {}
         self.random: frozenset[str] = frozenset()
         self.fills: list[Fill] = []
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Record":
-        twin = Record(with_copies(self.args, memo), with_copies(self.kwargs, memo))
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ConstructionRecord":
+        twin = ConstructionRecord(with_copies(self.args, memo), with_copies(self.kwargs, memo))
         recording = _recording.get()
         twin.lazy, twin.asked = self.lazy, self.asked
-        twin.order = self.order if recording is None else recording.watch.ledger.tick()
+        twin.order = self.order if recording is None else recording.tracer.histories.tick()
         twin.copied = self.copied or recording is not None
         twin.origins = {name: with_copies(made, memo) for name, made in self.origins.items()}
         twin.random = self.random
@@ -87,7 +88,7 @@ class Record:
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Record, ()
+        return ConstructionRecord, ()
 
 
 def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
@@ -107,7 +108,7 @@ def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
     return copies[id(argument)]
 
 
-def record_of(module: nn.Module) -> Record | None:
+def record_of(module: nn.Module) -> ConstructionRecord | None:
     """The record of a module; None for one that was built outside `recording`, and for one that
     TorchScript compiled, since its constructor takes what only the compiler makes."""
     if isinstance(module, torch.jit.ScriptModule):
@@ -117,10 +118,10 @@ def record_of(module: nn.Module) -> Record | None:
 
 @final
 class Recording:
-    """What is recorded of all modules that are built; see `Record`."""
+    """What is recorded of all modules that are built; see `ConstructionRecord`."""
 
     def __init__(self) -> None:
-        self.watch = Watch()
+        self.tracer = TensorTracer()
         self.fills: list[Fill] = []  # of all modules, in order, once it has ended
         self._modules: list[ref[nn.Module]] = []
 
@@ -128,24 +129,24 @@ class Recording:
         """Note a module that is there from now on."""
         self._modules.append(ref(module))
 
-    def origin(self, tensor: Tensor) -> Made | None:
+    def origin(self, tensor: Tensor) -> RecordedCall | None:
         """How a tensor was made; None for one of which that cannot be said, or that the constructor
         of a torch.nn layer or a basic unit made."""
-        return self._settled().origin(tensor)
+        return self._attribution().origin(tensor)
 
-    def settle(self) -> None:
+    def update_records(self) -> None:
         """Give each module's record what was seen of its tensors."""
-        settled = self._settled()
-        self.fills = sorted(settled.fills(), key=lambda fill: fill.order)
-        for module in settled.modules:
+        attribution = self._attribution()
+        self.fills = sorted(attribution.fills(), key=lambda fill: fill.order)
+        for module in attribution.modules:
             if record := record_of(module):
-                record.origins = settled.origins(module)
-                record.random = settled.random(module)
+                record.origins = attribution.origins(module)
+                record.random = attribution.random(module)
                 record.fills = [fill for fill in self.fills if fill.scope is module]
 
-    def _settled(self) -> Settled:
+    def _attribution(self) -> Attribution:
         alive = [module for reference in self._modules if (module := reference()) is not None]
-        return Settled(self.watch.ledger, [m for m in alive if "_modules" in m.__dict__])
+        return Attribution(self.tracer.histories, [m for m in alive if "_modules" in m.__dict__])
 
 
 _recording: ContextVar[Recording | None] = ContextVar("runner_recording", default=None)
@@ -162,18 +163,18 @@ def recording() -> Iterator[Recording]:
         record = Recording()
         token = _recording.set(record)
         try:
-            with record.watch:
+            with record.tracer:
                 yield record
         finally:
             _recording.reset(token)
-    record.settle()
+    record.update_records()
 
 
-def settle() -> None:
+def update_records() -> None:
     """Give the records of all modules that were built so far what was seen of their tensors, where
     a recording is still going on."""
     if (recording := _recording.get()) is not None:
-        recording.settle()
+        recording.update_records()
 
 
 def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
@@ -182,8 +183,8 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
     if (recording := _recording.get()) is not None:
         recording.add(module)
         if sys._getframe(1).f_code is not NEW_COPY:
-            record = module.__dict__[KEY] = Record(args, kwargs)
-            record.order = recording.watch.ledger.tick()
+            record = module.__dict__[KEY] = ConstructionRecord(args, kwargs)
+            record.order = recording.tracer.histories.tick()
             record.lazy = issubclass(cls, LazyModuleMixin)
         if is_open((args, kwargs)) and is_leaf(cls):
             _construct(module, args, kwargs)
@@ -192,7 +193,7 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
 
 def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Run the constructor with the default values, in place of the call that is to follow."""
-    cls = type(module)
+    cls: Any = type(module)
     record = module.__dict__[KEY]
     args, kwargs = replace_open((args, dict(kwargs)), lambda value: decided(value.default))
     try:
@@ -205,15 +206,16 @@ def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
             f"{args} {kwargs}: {type(error).__name__}: {error}"
         ) from error
     module.__dict__[KEY] = record
-    if cls not in _BUILT:
-        body = {"__init__": _finish, "_runner_class": cls, "__module__": cls.__module__}
-        _BUILT[cls] = type(cls.__name__, (cls,), body)
-    module.__class__ = _BUILT[cls]
+    module.__class__ = _constructed(cls)
+
+
+@functools.cache
+def _constructed(cls: type) -> type:
+    """The class that objects of a leaf class have until the call that follows is over."""
+    body = {"__init__": _finish, "_runner_class": cls, "__module__": cls.__module__}
+    return type(cls.__name__, (cls,), body)
 
 
 def _finish(module: nn.Module, *args: Any, **kwargs: Any) -> None:
     """The constructor of an object that is built already: gives it back its class."""
     module.__class__ = module._runner_class  # type: ignore[assignment]
-
-
-_BUILT: dict[type, type] = {}  # for each leaf class, the one its objects have in between

@@ -8,32 +8,32 @@ from torch import Tensor, UntypedStorage, nn
 from torch.nn.parameter import is_lazy
 
 from runner.nested import leaves
-from runner.nn.recording.initial_values import Made, Owned
+from runner.nn.recording.initial_values import Owned, RecordedCall
 
 Geometry = tuple[Any, ...]
-Steps = tuple[Made, ...]  # each with its arguments behind the tensor that the one before gave
+ViewSteps = tuple[RecordedCall, ...]  # without the first argument, the result of the one before
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A tensor among arguments, and what it held then: Made, or None where that is not known."""
+class RecordedTensor:
+    """A tensor among arguments, and the call that made its value by then; None if unknown."""
 
     storage: int
-    made: Made | None
+    made: RecordedCall | None
     tensor: Tensor  # keeps the storage alive
     order: int  # when it was looked at
 
 
 @final
 @dataclass(frozen=True)
-class Event:
+class InPlaceCall:
     """A call that changed a tensor in place: its arguments behind the tensor."""
 
-    call: Made
+    call: RecordedCall
     scope: nn.Module | None  # whose constructor was running
     place: int  # see Fill
-    part: Steps | None  # what leads from the tensor to the part given to it; None: not known
+    part: ViewSteps | None  # what leads from the tensor to the part given to it; None: not known
     anew: bool = False  # whether the values are those of another tensor, now in its place
     of_copy: bool = False  # whether this is what makes a deep copy of a parameter or buffer
     levels: int | None = None  # of a copied tensor: how far above its owner the scope is
@@ -46,13 +46,13 @@ class History:
 
     storage: UntypedStorage | Tensor  # keeps it alive
     geometry: Geometry  # of the tensor it was made as
-    made: Made | None  # None: not seen
-    now: Made | None  # what it holds now, None where that cannot be said in one expression
+    made: RecordedCall | None  # None: not seen
+    now: RecordedCall | None  # what it holds now, None where that cannot be said in one expression
     random: bool  # whether that depends on random numbers, or may
-    events: list[Event] = field(default_factory=list)
-    views: dict[Geometry, tuple[Steps, Tensor]] = field(default_factory=dict)
+    events: list[InPlaceCall] = field(default_factory=list)
+    views: dict[Geometry, tuple[ViewSteps, Tensor]] = field(default_factory=dict)
     """What gave other views of it, and the tensor that was the first argument of that."""
-    seen: dict[Geometry, Made] = field(default_factory=dict)
+    seen: dict[Geometry, RecordedCall] = field(default_factory=dict)
     """Calls that gave views of several tensors at once, true as long as nothing changes."""
     held: bool = False  # whether it is, or was, a parameter or buffer
     copied: bool = False  # whether it is a deep copy
@@ -60,7 +60,7 @@ class History:
 
 
 @final
-class Before:
+class StorageLocation:
     """Where a tensor's data were."""
 
     def __init__(self, tensor: Tensor) -> None:

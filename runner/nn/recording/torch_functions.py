@@ -1,7 +1,7 @@
 """Functions of torch, as they are seen when called: what they do, and where they are found."""
 
-import functools
 import sys
+from functools import lru_cache
 from types import FrameType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
@@ -36,7 +36,7 @@ def changes(function: Any) -> bool:
     return is_in_place(name) and name not in KEEP_VALUES
 
 
-@functools.cache
+@lru_cache(maxsize=4096)
 def target_of(function: Any) -> str:
     """Where a function is found: "module:qualname", or ".name" for a method of a tensor; "" for one
     that is hidden."""

@@ -1,4 +1,4 @@
-"""Watch: sees every call of a torch function, and keeps what made and changed each tensor.
+"""Traces every call of a torch function, and records what made and changed each tensor.
 
 Of tensors made outside of a leaf's constructor (a torch.nn layer, a class with @basic_unit) it
 keeps the call; of all tensors, the calls that changed them in place. What a leaf's constructor does
@@ -31,15 +31,15 @@ from runner.nn.recording.call_stack import (
     initializer_call,
     starts_over,
 )
-from runner.nn.recording.initial_values import Made, Owned
-from runner.nn.recording.provenance import Ledger
+from runner.nn.recording.initial_values import Owned, RecordedCall
+from runner.nn.recording.provenance import TensorHistories
 from runner.nn.recording.randomness import READS
 from runner.nn.recording.tensor_history import (
-    Before,
-    Event,
     History,
-    Seen,
-    Steps,
+    InPlaceCall,
+    RecordedTensor,
+    StorageLocation,
+    ViewSteps,
     geometry_of,
     memory_of,
     storage_of,
@@ -59,17 +59,17 @@ from runner.operators import overwrites
 
 
 @final
-class Watch(TorchFunctionMode):
-    """Keeps the history of tensors, in its `ledger`, while it is on."""
+class TensorTracer(TorchFunctionMode):
+    """Keeps the history of tensors, in its `histories`, while it is on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger()
+        self.histories = TensorHistories()
         self._slots: WeakKeyDictionary[nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
         self._hooks: list[Any] = []
         self._init: FrameType | None = None  # the run of a function of nn.init that was seen last
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "TensorTracer":
         super().__enter__()  # type: ignore[no-untyped-call]
         self._hooks = [
             register_module_parameter_registration_hook(self._registered),
@@ -87,7 +87,7 @@ class Watch(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        before = Before(args[0]) if sets_data(function) else None
+        before = StorageLocation(args[0]) if sets_data(function) else None
         result = function(*args, **kwargs)
         frame = caller(sys._getframe(1))
         try:
@@ -104,15 +104,15 @@ class Watch(TorchFunctionMode):
 
     def _lose(self, tensor: Tensor) -> None:
         """Nobody knows any more what a tensor holds."""
-        lost = Made("", unseen, (), {}, self.ledger.tick())
-        random = self.ledger.is_random(tensor)
-        history = self.ledger.begin(tensor, None, random=random)
-        history.events.append(Event(lost, None, 0, None))
+        lost = RecordedCall("", unseen, (), {}, self.histories.tick())
+        random = self.histories.is_random(tensor)
+        history = self.histories.begin(tensor, None, random=random)
+        history.events.append(InPlaceCall(lost, None, 0, None))
 
     def _read(self, tensors: Any) -> None:
         """Numbers of tensors are read out; who has them may make other tensors of them."""
-        if any(self.ledger.is_random(tensor) for tensor in tensors_in(tensors)):
-            self.ledger.chance.read()
+        if any(self.histories.is_random(tensor) for tensor in tensors_in(tensors)):
+            self.histories.randomness.read()
 
     def _note(self, function: Any, args: Any, kwargs: Any, result: Any, frame: FrameType) -> None:
         scope = constructing(frame)
@@ -127,14 +127,14 @@ class Watch(TorchFunctionMode):
             run = found if starts_over(function, args, found) else None
         if run is not None:
             self._init = run
-            tensor, call = initializer_call(run, self.ledger.tick())
+            tensor, call = initializer_call(run, self.histories.tick())
             self._change(tensor, call, scope)
         elif (out := kwargs.get("out")) is not None:
-            unknown = Made("", function, (), {}, self.ledger.tick())
+            unknown = RecordedCall("", function, (), {}, self.histories.tick())
             for tensor in tensors_in(out):
                 self._change(tensor, unknown, scope)
         elif changes(function):
-            call = self.ledger.call(function, args, kwargs)
+            call = self.histories.call(function, args, kwargs)
             self._change(args[0], replace(call, args=call.args[1:]), scope)
         elif copies(function, frame):
             self._copy(args[0], result, scope)
@@ -147,57 +147,59 @@ class Watch(TorchFunctionMode):
         base = args[0] if args and isinstance(args[0], Tensor) else result
         if base is not result and storage_of(base) == storage_of(result):
             if geometry_of(base) != geometry_of(result):
-                call = self.ledger.call(function, args, kwargs)
+                call = self.histories.call(function, args, kwargs)
                 self._view(result, base, (replace(call, args=call.args[1:]),))
-        elif storage_of(result) not in self.ledger.histories:
-            self.ledger.begin(result, self.ledger.call(function, args, kwargs))
+        elif storage_of(result) not in self.histories.by_storage:
+            self.histories.begin(result, self.histories.call(function, args, kwargs))
 
     def _make_several(self, results: Any, function: Any, args: Any, kwargs: Any) -> None:
         """Several tensors of one call, new ones or views (`chunk`)."""
         for base in args:
-            if isinstance(base, Tensor) and storage_of(base) not in self.ledger.histories:
-                self.ledger.begin(base, None)
-        whole = self.ledger.call(function, args, kwargs)
+            if isinstance(base, Tensor) and storage_of(base) not in self.histories.by_storage:
+                self.histories.begin(base, None)
+        whole = self.histories.call(function, args, kwargs)
         first = args[0] if isinstance(args[0], Tensor) else None
         for i, item in enumerate(results):
             if isinstance(item, Tensor):
-                call = Made("operator:getitem", operator.getitem, (whole, i), {}, whole.order)
+                call = RecordedCall(
+                    "operator:getitem", operator.getitem, (whole, i), {}, whole.order
+                )
                 if first is not None and storage_of(item) == storage_of(first):
                     step = replace(whole, args=whole.args[1:])
                     self._view(item, first, (step, replace(call, args=(i,))))
-                elif history := self.ledger.histories.get(storage_of(item)):
+                elif history := self.histories.by_storage.get(storage_of(item)):
                     history.seen[geometry_of(item)] = call
                 else:
-                    self.ledger.begin(item, call)
+                    self.histories.begin(item, call)
 
-    def _view(self, view: Tensor, base: Tensor, steps: Steps) -> None:
-        history = self.ledger.known(base)
+    def _view(self, view: Tensor, base: Tensor, steps: ViewSteps) -> None:
+        history = self.histories.known(base)
         history.views.setdefault(geometry_of(view), (steps, base))
 
-    def _change(self, tensor: Tensor, call: Made, scope: nn.Module | None) -> None:
-        history = self.ledger.known(tensor)
-        part = self.ledger.part(tensor, history) if call.target else None
+    def _change(self, tensor: Tensor, call: RecordedCall, scope: nn.Module | None) -> None:
+        history = self.histories.known(tensor)
+        part = self.histories.part(tensor, history) if call.target else None
         if call.target == ".__setitem__":
             call = replace(call, target="operator:setitem", function=operator.setitem)
-        history.events.append(Event(call, scope, _place(scope), part))
+        history.events.append(InPlaceCall(call, scope, _place(scope), part))
         history.seen = {}
         whole = part == () and call.target != "operator:setitem"
         anew = whole and overwrites(call.target)
         before = history.made if anew else history.now
         known = whole and before is not None
         history.now = replace(call, args=(before, *call.args)) if known else None
-        history.random = self.ledger.gives_random(call) or (history.random and not anew)
+        history.random = self.histories.gives_random(call) or (history.random and not anew)
 
     def _copy(self, tensor: Tensor, copy: Tensor, scope: nn.Module | None) -> None:
         """A deep copy: it was made, and filled, as its original, if it does not outlive that."""
-        if history := self.ledger.histories.get(storage_of(tensor)):
-            twin = self.ledger.begin(copy, history.made, random=history.random)
+        if history := self.histories.by_storage.get(storage_of(tensor)):
+            twin = self.histories.begin(copy, history.made, random=history.random)
             twin.now, twin.held, twin.copied = history.now, history.held, True
             twin.events = [replace(e, levels=_levels(e, tensor)) for e in history.events]
             if history.held:
-                value = self.ledger.value(tensor)
-                call = Made(".copy_", Tensor.copy_, (value,), {}, self.ledger.tick())
-                event = Event(call, scope, _place(scope), (), of_copy=True)
+                value = self.histories.value(tensor)
+                call = RecordedCall(".copy_", Tensor.copy_, (value,), {}, self.histories.tick())
+                event = InPlaceCall(call, scope, _place(scope), (), of_copy=True)
                 twin.events.append(event)
 
     # Tensors that take the place of others
@@ -215,73 +217,73 @@ class Watch(TorchFunctionMode):
         slots[name] = tensor
         scope = constructing(sys._getframe(2))
         made_by_leaf = scope is not None and is_leaf(type(scope))
-        if storage_of(tensor) not in self.ledger.histories:
-            self.ledger.begin(tensor, None, random=True if made_by_leaf else None)
+        if storage_of(tensor) not in self.histories.by_storage:
+            self.histories.begin(tensor, None, random=True if made_by_leaf else None)
         if before is not None and not made_by_leaf:
-            self._replace(Before(before), tensor, scope, leaf=is_leaf(type(module)))
-        history = self.ledger.histories[storage_of(tensor)]
+            self._replace(StorageLocation(before), tensor, scope, leaf=is_leaf(type(module)))
+        history = self.histories.by_storage[storage_of(tensor)]
         if not history.held:
             history.holder = Owned(module, name)
         history.held = True
 
-    def _move(self, before: Before, tensor: Tensor, scope: nn.Module | None) -> None:
+    def _move(self, before: StorageLocation, tensor: Tensor, scope: nn.Module | None) -> None:
         """A tensor was given other data (`weight.data = ...`)."""
-        old = self.ledger.histories.get(before.storage)
-        new = self.ledger.known(tensor)
+        old = self.histories.by_storage.get(before.storage)
+        new = self.histories.known(tensor)
         if new is old or new.held:
             return
         if old is not None and _is_cast(new.now, before.storage):
             dtype = tensor.dtype
             made, now = (
-                m and Made(".to", Tensor.to, (m, dtype), {}, self.ledger.tick())
+                m and RecordedCall(".to", Tensor.to, (m, dtype), {}, self.histories.tick())
                 for m in (old.made, old.now)
             )
             if _is_anothers(old, tensor):  # they were in one memory, and are in two now
-                made = now = Made("", unseen, (), {}, self.ledger.tick())
+                made = now = RecordedCall("", unseen, (), {}, self.histories.tick())
             new = History(memory_of(tensor), geometry_of(tensor), made, now, old.random, old.events)
             new.holder = old.holder
-            self.ledger.histories[storage_of(tensor)] = new
+            self.histories.by_storage[storage_of(tensor)] = new
         elif scope is None or not is_leaf(type(scope)):
             self._replace(before, tensor, scope, leaf=True)
-        self.ledger.histories[storage_of(tensor)].held = True
+        self.histories.by_storage[storage_of(tensor)].held = True
 
     def _replace(
-        self, before: Before, tensor: Tensor, scope: nn.Module | None, *, leaf: bool
+        self, before: StorageLocation, tensor: Tensor, scope: nn.Module | None, *, leaf: bool
     ) -> None:
         """A tensor takes the place of another: as if that one were filled with its values. Where
         no leaf made the other one, it is forgotten unless the values depend on it."""
-        old = self.ledger.histories.get(before.storage)
-        new = self.ledger.histories[storage_of(tensor)]
+        old = self.histories.by_storage.get(before.storage)
+        new = self.histories.by_storage[storage_of(tensor)]
         like = before.geometry[1:4:2] == geometry_of(tensor)[1:4:2]  # shape and dtype
         if old is None or new is old or new.held or not like:
             return
-        value = self.ledger.value(tensor)
+        value = self.histories.value(tensor)
         if not leaf and not _depends(value, before.storage):
             return
-        call = Made(".copy_", Tensor.copy_, (value,), {}, self.ledger.tick())
-        event = Event(call, scope, _place(scope), (), anew=True)
-        self.ledger.heirs[before.storage] = storage_of(tensor)
-        self.ledger.histories[storage_of(tensor)] = History(
+        call = RecordedCall(".copy_", Tensor.copy_, (value,), {}, self.histories.tick())
+        event = InPlaceCall(call, scope, _place(scope), (), anew=True)
+        self.histories.heirs[before.storage] = storage_of(tensor)
+        self.histories.by_storage[storage_of(tensor)] = History(
             new.storage, geometry_of(tensor), old.made, new.now, new.random, [*old.events, event]
         )
 
 
 def _depends(value: Any, storage: int) -> bool:
     """Whether a value was computed from what a storage held."""
-    if isinstance(value, Seen):
+    if isinstance(value, RecordedTensor):
         return value.storage == storage or (
             value.made is not None and _depends(value.made, storage)
         )
-    if isinstance(value, Made):
+    if isinstance(value, RecordedCall):
         return any(_depends(leaf, storage) for leaf in leaves((value.args, value.kwargs)))
     return False
 
 
-def _is_cast(made: Made | None, storage: int) -> bool:
+def _is_cast(made: RecordedCall | None, storage: int) -> bool:
     """Whether a call gives what a storage holds in another type."""
     if made is None or made.target not in CASTS:
         return False
-    return isinstance(made.args[0], Seen) and made.args[0].storage == storage
+    return isinstance(made.args[0], RecordedTensor) and made.args[0].storage == storage
 
 
 def _is_anothers(history: History, tensor: Tensor) -> bool:
@@ -297,7 +299,7 @@ def _place(scope: nn.Module | None) -> int:
     return len(scope._modules) + len(scope._parameters) + len(scope._buffers)
 
 
-def _levels(event: Event, tensor: Tensor) -> int | None:
+def _levels(event: InPlaceCall, tensor: Tensor) -> int | None:
     """How far above the owner of a tensor the scope of an event is."""
     if event.levels is not None or event.scope is None or "_modules" not in vars(event.scope):
         return event.levels

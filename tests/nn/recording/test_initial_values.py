@@ -9,14 +9,14 @@ from torch import nn
 
 from runner.nn import basic_unit, symbolic
 from runner.nn.build import is_leaf
-from runner.nn.recording.initial_values import Fill, Made, Owned
+from runner.nn.recording.initial_values import Fill, Owned, RecordedCall
 from runner.nn.recording.record import record_of, recording
 from spaces.transformer import Transformer
 
 
 def text(value):
     """A call as one would write it."""
-    if isinstance(value, Made):
+    if isinstance(value, RecordedCall):
         arguments = [*map(text, value.args)]
         arguments += [f"{name}={text(item)}" for name, item in value.kwargs.items()]
         return f"{value.target}({', '.join(arguments)})"
@@ -47,7 +47,7 @@ class Replay:
             if is_leaf(type(module)):
                 steps.append((record.order, self._construct, (module, record)))
             for name, made in record.origins.items():
-                order = made.order if isinstance(made, Made) else math.inf
+                order = made.order if isinstance(made, RecordedCall) else math.inf
                 steps.append((order, self._make, (module, name, made)))
             steps += [(fill.order, self._fill, (fill,)) for fill in record.fills]
         for _, step, arguments in sorted(steps, key=lambda step: step[0]):
@@ -73,7 +73,7 @@ class Replay:
     def _value(self, value):
         if isinstance(value, Owned):
             return self.tensors[value.owner, value.name]
-        if isinstance(value, Made):
+        if isinstance(value, RecordedCall):
             kwargs = {name: self._value(item) for name, item in value.kwargs.items()}
             return value.function(*map(self._value, value.args), **kwargs)
         if isinstance(value, tuple | list):
@@ -366,7 +366,7 @@ def test_random_temporaries_are_not_drawn_twice():
             self.b = nn.Parameter(noise + 2)
 
     origins = record_of(recorded(Net)).origins
-    assert isinstance(origins["a"], Made)
+    assert isinstance(origins["a"], RecordedCall)
     assert origins["b"] is None
 
 
@@ -502,7 +502,7 @@ def test_recording_never_breaks_a_build(monkeypatch):
     def fail(*args):
         raise KeyError(args)
 
-    monkeypatch.setattr("runner.nn.recording.tracer.Watch._change", fail)
+    monkeypatch.setattr("runner.nn.recording.tracer.TensorTracer._change", fail)
     model = recorded(lambda: nn.Sequential(nn.Linear(2, 2)).apply(lambda m: m.requires_grad_()))
     normal_(model[0].weight)
     with recording():

@@ -25,7 +25,7 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
 from runner.nn.build import is_leaf
 from runner.nn.recording.attribution import own_tensors
-from runner.nn.recording.initial_values import Fill, Made, Owned, calls_in, owned
+from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, calls_in, owned
 from runner.nn.recording.record import record_of
 
 TensorKey = tuple[int, str]  # the id of a module, and the name of a tensor of it
@@ -63,7 +63,7 @@ class InitialValues:
         self._say = say
         self._fills: dict[TensorKey, list[Fill]] = {}
         self._more: dict[int, list[tuple[int, Start]]] = {}  # by the module with them
-        self._origins: list[tuple[nn.Module, str, Made]] = []  # to be set by starts
+        self._origins: list[tuple[nn.Module, str, RecordedCall]] = []  # to be set by starts
         self._fixed: set[TensorKey] = set()
         self._above_filled: list[tuple[nn.Module, str, Fill]] = []  # buffers that others fill
         self._shared = SharedStorage(model, say)
@@ -102,7 +102,7 @@ class InitialValues:
             if above and not tensor.is_meta:
                 self._above_filled.append((module, name, above[-1]))
                 return InitialValue()
-            if isinstance(made, Made) and evaluates_to(made, tensor):
+            if isinstance(made, RecordedCall) and evaluates_to(made, tensor):
                 try:
                     return InitialValue(call_of(made, self._literals))
                 except GraphError:
@@ -110,7 +110,7 @@ class InitialValues:
             return InitialValue(self._constant(module, name, tensor))
         return self.parameter(module, name, tensor)
 
-    def _replayed(self, module: nn.Module, name: str, made: Made) -> InitialValue | None:
+    def _replayed(self, module: nn.Module, name: str, made: RecordedCall) -> InitialValue | None:
         if owned((made.args, made.kwargs)):
             self._origins.append((module, name, made))
             return InitialValue()
@@ -133,11 +133,16 @@ class InitialValues:
         self._shared.lost(module, name, tensor)
 
     def _check_numbers(
-        self, module: nn.Module, name: str, tensor: Tensor, fills: Sequence[Fill], made: Made | None
+        self,
+        module: nn.Module,
+        name: str,
+        tensor: Tensor,
+        fills: Sequence[Fill],
+        made: RecordedCall | None,
     ) -> None:
         """Warns if numbers among the arguments of calls may be random."""
         whole = [fill for fill in fills if fill.whole][-1:]
-        calls: list[Made | Fill] = [*whole]
+        calls: list[RecordedCall | Fill] = [*whole]
         if made is not None and not calls:
             calls.append(made)
         calls += [fill for fill in fills if calls and fill.order > calls[0].order]
@@ -168,7 +173,7 @@ class InitialValues:
                 "tensors made the same way; or keep the class whole with @basic_unit.",
             )
 
-    def _origin(self, module: nn.Module, name: str, tensor: Tensor) -> Made | Owned | None:
+    def _origin(self, module: nn.Module, name: str, tensor: Tensor) -> RecordedCall | Owned | None:
         if record_of(module) is None:
             return self._shared.first(module, name, tensor)
         return _origin(module, name)
@@ -243,7 +248,13 @@ class InitialValues:
         self._more.setdefault(id(scope), []).append((order, start))
 
     def _copy(
-        self, scope: nn.Module, module: nn.Module, name: str, made: Made, *, set_data: bool = False
+        self,
+        scope: nn.Module,
+        module: nn.Module,
+        name: str,
+        made: RecordedCall,
+        *,
+        set_data: bool = False,
     ) -> bool:
         """Adds a start that sets a tensor to a value; returns False if it cannot be written."""
         unit, inside = self.places.get(id(module), (None, ""))
@@ -291,7 +302,7 @@ class InitialValues:
         yield from self._shared.starts(module)
 
     def _written(self, fill: Fill, places: UnitPlaces) -> tuple[Any, Any, Any]:
-        def arguments(call: Fill | Made) -> Any:
+        def arguments(call: Fill | RecordedCall) -> Any:
             return argument_of((call.args, {**call.kwargs}), self._literals, places)
 
         args, kwargs = arguments(fill)
@@ -313,7 +324,7 @@ def _fills_of(module: nn.Module) -> Sequence[Fill]:
     return () if record is None else record.fills
 
 
-def _origin(module: nn.Module, name: str) -> Made | Owned | None:
+def _origin(module: nn.Module, name: str) -> RecordedCall | Owned | None:
     record = record_of(module)
     return None if record is None else record.origins.get(name)
 

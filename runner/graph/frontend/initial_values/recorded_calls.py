@@ -13,7 +13,7 @@ from runner.graph.frontend.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Unit, held
 from runner.nested import rebuild
-from runner.nn.recording.initial_values import Made, Owned
+from runner.nn.recording.initial_values import Owned, RecordedCall
 from runner.operators import is_random
 
 UnitPlaces = Mapping[int, tuple[Unit, str]]  # by id of module: unit, path inside
@@ -26,7 +26,7 @@ _IN_PLACE = {"iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "div_",
 _LARGEST = 1 << 20  # elements of a tensor that is computed again for comparison
 
 
-def draws_of(made: Made) -> Iterator[int]:
+def draws_of(made: RecordedCall) -> Iterator[int]:
     """Yields when the random numbers of a value were drawn."""
     if is_random(made.target):
         yield made.order
@@ -34,7 +34,7 @@ def draws_of(made: Made) -> Iterator[int]:
         yield from draws_of(inner)
 
 
-def evaluates_to(made: Made, tensor: Tensor) -> bool:
+def evaluates_to(made: RecordedCall, tensor: Tensor) -> bool:
     """Whether the expression of a buffer still evaluates to its current value. Uninitialized
     memory may be equal by chance."""
     if made.random or tensor.numel() > _LARGEST or "empty" in made.target:
@@ -53,7 +53,7 @@ def in_place(target: str) -> str:
     return f".{name}" if name and target.endswith("__") else target
 
 
-def call_of(made: Made, literals: Literals, places: UnitPlaces | None = None) -> Call:
+def call_of(made: RecordedCall, literals: Literals, places: UnitPlaces | None = None) -> Call:
     """Returns the call of the IR for a recorded one; `places` as for `argument_of`."""
     args, kwargs = argument_of((made.args, {**made.kwargs}), literals, places)
     given = {name: arg for name, arg in kwargs.items() if arg is not None}
@@ -72,7 +72,7 @@ def argument_of(value: Any, literals: Literals, places: UnitPlaces | None = None
     """
 
     def written(leaf: Any) -> Argument:
-        if isinstance(leaf, Made):
+        if isinstance(leaf, RecordedCall):
             return call_of(leaf, literals, places)
         if isinstance(leaf, Owned) and places is not None:
             if not places:
@@ -91,7 +91,7 @@ def _evaluated(leaf: Any) -> Any:
     """Returns the value of a recorded call; anything else as it is."""
     if isinstance(leaf, Owned):
         raise GraphError("It depends on another weight.")
-    if not isinstance(leaf, Made):
+    if not isinstance(leaf, RecordedCall):
         return leaf
     args, kwargs = rebuild((leaf.args, {**leaf.kwargs}), _evaluated)
     return leaf.function(*args, **kwargs)

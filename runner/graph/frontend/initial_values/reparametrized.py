@@ -13,7 +13,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.ir.unit import SET, Call, Start, Unit, held
-from runner.nn.recording.initial_values import Made
+from runner.nn.recording.initial_values import RecordedCall
 from runner.nn.recording.record import record_of
 
 
@@ -66,7 +66,7 @@ def _magnitude(start: Start, inside: str, dim: int) -> Start:
 def _is_before(order: int | None, owner: nn.Module, name: str) -> bool:
     record = record_of(owner)
     made = None if record is None else record.origins.get(name)
-    return order is not None and isinstance(made, Made) and order < made.order
+    return order is not None and isinstance(made, RecordedCall) and order < made.order
 
 
 def _say_late(what: Any, layer: nn.Module, name: str, notes: ConversionNotes) -> None:
