@@ -1,1 +1,1 @@
-"""Tracing: from a graph to a program, one straight list of functional steps."""
+"""Tracing: flattens a graph into a program, a straight-line list of functional steps."""

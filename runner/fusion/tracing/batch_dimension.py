@@ -1,4 +1,4 @@
-"""Two recordings, of batches of two sizes, as one program: what follows the size is a Batch."""
+"""Batching dimension: merges tapes of two batch sizes; multiples of N become BatchSize."""
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -14,22 +14,22 @@ ROOT: UnitCall = ("", "forward")
 
 
 class _Differ(Exception):
-    """Two things that no batch size explains."""
+    """Two values whose difference is not proportional to the batch size."""
 
 
 @final
 class Merge:
-    """Holds two tapes against each other. Raises Unfollowed for the innermost call of a unit inside
-    which they differ."""
+    """Merges two tapes into steps. Raises Unfollowed for the innermost unit call in which they
+    differ."""
 
     def __init__(self, sizes: tuple[int, int], tapes: tuple[Tape, Tape]) -> None:
         self.sizes = sizes
         self.tapes = tapes
         self.specs: dict[Var, TensorSpec] = {Var(0): self.spec(Var(0))}
-        self.pure: list[bool] = []  # of each step, whether it may be left out
+        self.pure: list[bool] = []  # per step: True if it has no side effects
 
     def steps(self) -> list[Step]:
-        """All steps, with the specs of what they give in `specs`."""
+        """Returns all merged steps; adds the specs of their outputs to `specs`."""
         steps = []
         for one, other in zip_longest(*(tape.events for tape in self.tapes)):
             if not _alike(one, other):
@@ -45,7 +45,7 @@ class Merge:
         return steps
 
     def result(self, one: Any, other: Any) -> Any:
-        """What both give in the end. Where that differs, the whole model has to be opaque."""
+        """Returns the merged result. Raises Unfollowed for the model if the results differ."""
         try:
             return self.both(one, other)
         except _Differ as problem:
@@ -53,11 +53,11 @@ class Merge:
 
     @staticmethod
     def differ(where: CallStack, why: str) -> NoReturn:
-        """The innermost of these calls has to be opaque."""
+        """Raises Unfollowed for the innermost of these calls."""
         raise Unfollowed(where[-1] if where else None, why)
 
     def step(self, one: TapeEvent, other: TapeEvent) -> Step:
-        """A step of both."""
+        """Returns the merged step of two events; adds the specs of its outputs."""
         args = self.both(one.args, other.args)
         kwargs = self.both(one.kwargs, other.kwargs)
         result = self.both(one.result, other.result)
@@ -68,7 +68,7 @@ class Merge:
         return Step(kind, one.target, args, kwargs, result, is_opaque)
 
     def spec(self, var: Var) -> TensorSpec:
-        """What both know of a tensor."""
+        """Returns the merged spec of a tensor. Raises _Differ if ranks or dtypes differ."""
         (shape, dtype), (other, other_dtype) = (tape.specs[var.number] for tape in self.tapes)
         if len(shape) != len(other) or dtype != other_dtype:
             raise _Differ(f"The shapes {[*shape]} and {[*other]} do not follow from one another.")
@@ -76,7 +76,7 @@ class Merge:
         return TensorSpec(found, _dtype(dtype))
 
     def number(self, one: Any, other: Any) -> Any:
-        """A number of both; ints that differ must be in proportion to the batches."""
+        """Merges two scalars. Raises _Differ unless equal or proportional to the batch sizes."""
         if one == other and type(one) is type(other):
             return one
         if type(one) is int and type(other) is int:
@@ -88,7 +88,7 @@ class Merge:
         raise _Differ(f"{one!r:.40} becomes {other!r:.40} with another number of examples.")
 
     def both(self, one: Any, other: Any) -> Any:
-        """An argument of both."""
+        """Merges two arguments recursively. Raises _Differ if their structures differ."""
         kind = type(one)
         is_other = kind is not type(other)
         if is_other or (kind in (tuple, list, dict) and len(one) != len(other)):
@@ -102,10 +102,10 @@ class Merge:
             return slice(*self.both(*parts))
         return self.number(one, other)
 
-    # What Python works out must be in proportion for every batch, not for these two alone
+    # Python arithmetic must be proportional to every batch size, not just to the two recorded
 
     def check(self, target: str, one: Sequence[Any], other: Sequence[Any]) -> None:
-        """Numbers that something was worked out of."""
+        """Raises _Differ if an operation on these numbers may not be linear in the batch size."""
         if one == other:
             return
         name = target.rpartition(":")[2]
@@ -117,7 +117,7 @@ class Merge:
             raise _Differ(f"{target} has fractions of the number of examples.")
 
     def compared(self, one: Sequence[Any], other: Sequence[Any]) -> None:
-        """Each number must be held against one that grows alike, or against zero."""
+        """Raises _Differ if a multiple of the batch size is compared with a nonzero constant."""
         numbers = list(map(self.number, one, other))
         half = len(numbers) // 2
         if len(numbers) % 2 == 0:
@@ -130,19 +130,19 @@ class Merge:
 
 
 def _exact(numbers: Sequence[Any]) -> bool:
-    """Whether the first is divided by the second without a rest."""
+    """Returns whether the first of two numbers is divisible by the second."""
     return len(numbers) == 2 and numbers[1] != 0 and numbers[0] % numbers[1] == 0
 
 
 def _alike(one: TapeEvent | None, other: TapeEvent | None) -> bool:
-    """Whether two events are of one kind, at one place."""
+    """Returns whether two events have the same kind, target and call stack."""
     if one is None or other is None:
         return False
     return (one.what, one.target, one.where) == (other.what, other.target, other.where)
 
 
 def _shared(one: TapeEvent | None, other: TapeEvent | None) -> CallStack:
-    """The calls that two events are both in."""
+    """Returns the common prefix of the call stacks of two events."""
     calls: list[UnitCall] = []
     for mine, yours in zip(one.where if one else (), other.where if other else (), strict=False):
         if mine != yours:
@@ -152,7 +152,7 @@ def _shared(one: TapeEvent | None, other: TapeEvent | None) -> CallStack:
 
 
 def needed(steps: Sequence[Step], pure: Sequence[bool], result: Any) -> Iterator[Step]:
-    """The steps without those that nobody needs."""
+    """Yields the live steps: those with side effects, and those that others or the result use."""
     used = set(variables(result))
     kept = []
     for step, is_pure in zip(reversed(steps), reversed(pure), strict=True):

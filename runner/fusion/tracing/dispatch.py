@@ -1,4 +1,4 @@
-"""What functions and methods do in a run without data: steps, or numbers that Python works out."""
+"""Dispatches function and method calls of a meta run: to recorded steps or to Python."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -17,16 +17,16 @@ from runner.nn.recording.tensor_history import tensors_in
 
 @final
 class Operations:
-    """Puts on a tape what is called. `changing` takes the attributes that the model changes."""
+    """Records calls on a tape. Adds paths of attributes that the model mutates to `changing`."""
 
     def __init__(self, tape: Tape, memo: MetaMemo, changing: set[str]) -> None:
         self.tape = tape
         self._memo = memo
         self._changing = changing
-        self._containers: dict[int, tuple[str, Any]] = {}  # lists and dicts that are attributes
+        self._containers: dict[int, tuple[str, Any]] = {}  # lists and dicts in attributes
 
     def function(self, target: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Call a function of Python's."""
+        """Calls a function, and returns its result."""
         if any(isinstance(thing, nn.Module) for thing in (*args, *kwargs.values())):
             self.tape.unfollowed(f"{target} is given a module.")
         if _name(target, args) in UNTOLD:
@@ -45,7 +45,7 @@ class Operations:
         return self.worked_out(target, locate(target), args, kwargs, changes=is_write)
 
     def method(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """Call a method of the first argument."""
+        """Calls a method of the first argument, and returns its result."""
         receiver = args[0]
         if not isinstance(receiver, Tensor):
             method = getattr(receiver, name)
@@ -62,21 +62,21 @@ class Operations:
         return self.operation("method", name, args, kwargs, pure=of_method(name) != WRITE)
 
     def watch(self, path: str, thing: Any) -> None:
-        """Note what lists and dicts are attributes: they live longer than a call."""
+        """Registers the lists and dicts in an attribute, which outlive the call that reads them."""
         if isinstance(thing, list | dict):
             self._containers[id(thing)] = path, thing
             for item in thing.values() if isinstance(thing, dict) else thing:
                 self.watch(path, item)
 
     def functional(self, find: Callable[[], Twin | None]) -> Twin | None:
-        """The functional twin of a call."""
+        """Returns the functional twin of a call, if any. Raises Unfollowed in place of NoTwin."""
         try:
             return find()
         except NoTwin as problem:
             self.tape.unfollowed(str(problem))
 
     def in_place(self, what: What, call: Twin) -> Tensor:
-        """What was asked to be done in place, as a step that gives another tensor."""
+        """Functionalizes an in-place call: records its twin and rebinds the changed tensor."""
         pure = (of_function if what == "function" else of_method)(call.target) != WRITE
         result = self.operation(what, call.target, call.args, call.kwargs, pure=pure)
         if not isinstance(result, Tensor):
@@ -93,7 +93,7 @@ class Operations:
         *,
         pure: bool,
     ) -> Any:
-        """Call a function or a method of a tensor: a step, if it gives tensors."""
+        """Calls a function or a tensor method; records a step if the result contains tensors."""
         args, kwargs = self.anywhere(target, args, kwargs)
         if what == "method" and target == "to" and len(args) + len(kwargs) == 1:
             return args[0]
@@ -114,7 +114,7 @@ class Operations:
     def anywhere(
         self, target: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments without the device of the batch: what makes tensors makes them there."""
+        """Returns the arguments without the batch's device. Raises Unfollowed for any other."""
         is_move = target == "to"
         args = [a for a in args if not (is_move and _is_device(a) and a == META)]
         kwargs = {n: a for n, a in kwargs.items() if n != "device" or not (a is None or a == META)}
@@ -131,7 +131,7 @@ class Operations:
         *,
         changes: bool,
     ) -> Any:
-        """What Python makes of numbers, lists and the like."""
+        """Returns the result of a call that Python evaluates, on numbers, lists and the like."""
         if changes and id(args[0]) in self._containers:
             self._changing.add(self._containers[id(args[0])][0])
             self.tape.unfollowed("An attribute of the model is changed.")
@@ -155,14 +155,14 @@ def _is_device(thing: Any) -> bool:
 
 
 def _name(target: str, args: Sequence[Any]) -> str:
-    """What a function asks for."""
+    """Returns the name of a function, or of the attribute that `getattr` reads."""
     if target == "builtins:getattr" and len(args) > 1:
         return str(args[1])
     return target.rpartition(":")[2].rpartition(".")[2]
 
 
 def _keeps_statistics(target: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a norm changes the running statistics that it is given."""
+    """Returns whether a call is a normalization that updates its running statistics."""
     name = target.rpartition(":")[2]
     if name not in ("batch_norm", "instance_norm"):
         return False

@@ -1,4 +1,4 @@
-"""Functional twins: what computes the same as a call in place, but leaves its arguments alone."""
+"""Functionalization: replaces in-place calls by twins that compute the same out of place."""
 
 import operator
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from runner.operators import function_facts, is_augmented, is_in_place
 @final
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A call without side effects, and the tensor that now has the value it gives."""
+    """A functional call, and the tensor that its result replaces."""
 
     target: str
     args: Sequence[Any]
@@ -28,8 +28,8 @@ class NoTwin(Exception):
 
 
 def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
-    """The twin of a call of "module:qualname"; None when it changes nothing by what its name says.
-    Raises NoTwin."""
+    """Returns the twin of a call of "module:qualname", or None if the call is not known to be in
+    place. Raises NoTwin if it is in place and has no twin."""
     module, _, name = target.partition(":")
     if kwargs.get("out") is not None:
         return _without_out(target, args, kwargs)
@@ -48,7 +48,7 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
 
 
 def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
-    """The same of a method of the first argument, a tensor; the twin may be a function."""
+    """Same as `function_twin`, for a method of a tensor, args[0]; the twin may be a function."""
     if name == "__setitem__":
         raise NoTwin("Items of a tensor are set.")
     if not is_in_place(name):
@@ -86,7 +86,7 @@ def _renamed(target: str, args: list[Any], kwargs: dict[str, Any], changed: Tens
 def _not_inplace(
     target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor
 ) -> Twin | None:
-    """The twin of a function that is told `inplace=True`."""
+    """Returns the twin of a function called with `inplace=True`, or None."""
     place = function_facts(target).inplace
     if place is not None and place < len(args) and args[place]:
         return Twin(target, [*args[:place], False, *args[place + 1 :]], kwargs, changed)

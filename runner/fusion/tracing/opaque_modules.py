@@ -1,4 +1,4 @@
-"""Units that are not followed: the outcome of a call, found by running it on its own."""
+"""Opaque units: infers the outcome of a call by running the unit in isolation."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +25,12 @@ def outcome_of_unit(
     *,
     training: bool,
 ) -> Outcome:
-    """What a unit of any grade gives: run without data, or where that cannot be, run on the CPU on
-    random numbers, with fresh weights. Raises GraphError when neither can be."""
+    """Returns the outcome of calling a unit of any grade, run on meta tensors or, if that fails, on
+    random CPU tensors with fresh weights. Raises GraphError if both fail."""
     inner = Graph(unit)
     inner.functions, inner.tensors = graph.functions, graph.tensors
     problem = ""
-    # A context, such as autocast, may be one of a device.
+    # A context, such as autocast, may require a real device.
     devices = ("cpu", "meta") if _has_contexts(unit) else ("meta", "cpu")
     for device in devices:
         try:
@@ -64,7 +64,7 @@ def _run(graph: Graph, device: str, method: str, given: Any, *, training: bool) 
 
 
 def _example(tensor: Tensor, device: str) -> Tensor:
-    """Numbers of a shape and dtype: normal ones; whole ones are zero, which is always an index."""
+    """Returns an example input: random floats, or integer zeros, which are always valid indices."""
     if tensor.is_floating_point() and device != "meta":
         return torch.randn(tensor.shape).to(tensor.dtype)
     return torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
@@ -72,7 +72,7 @@ def _example(tensor: Tensor, device: str) -> Tensor:
 
 @contextmanager
 def _undisturbed(device: str, *, training: bool) -> Iterator[None]:
-    """Leave the program's random numbers as they are, and the user's screen."""
+    """Runs the block on a device, with its effects on the CPU generator undone and warnings off."""
     with (
         torch.device(device),
         torch.random.fork_rng(devices=[]),

@@ -1,4 +1,4 @@
-"""Which calls may be left out when nobody uses what they give, and whose answers cannot be told."""
+"""Purity: modules without side effects, and attributes that meta tensors cannot answer for."""
 
 from functools import lru_cache
 
@@ -12,8 +12,7 @@ _RANDOM = frozenset(["FractionalMaxPool2d", "FractionalMaxPool3d"])
 _PURE = frozenset(["LayerNorm", "GroupNorm", "RMSNorm", "LocalResponseNorm", "Softmax"])
 _DRAWING = frozenset(["RReLU", "MultiheadAttention"])
 
-# What differs with gradients, devices, or how tensors lie in memory, of which a run without data
-# knows nothing
+# Names whose values depend on gradients, devices or memory layouts, unknown in a meta run
 UNTOLD = frozenset([
     *("requires_grad", "grad", "grad_fn", "is_leaf", "stride", "is_contiguous", "storage_offset"),
     *("data_ptr", "storage", "untyped_storage", "is_cuda", "is_cpu", "is_meta", "get_device"),
@@ -23,7 +22,7 @@ UNTOLD = frozenset([
 
 
 def is_pure_unit(unit: Unit | None) -> bool:
-    """Whether a basic unit does nothing but give its result, in any mode, and draws no numbers."""
+    """Returns whether a basic unit has no side effects, random draws included, in any mode."""
     return unit is not None and not unit.hooked and _is_pure_class(unit.cls.target)
 
 

@@ -1,4 +1,4 @@
-"""The tape of a run on tensors without data: what was done, to which tensors, and by which unit."""
+"""The tape of a run on meta tensors: events, the tensors they involve, and their call stacks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ What = Literal["module", "opaque", "function", "method", "tensor", "value", "ent
 
 
 class Unfollowed(Exception):
-    """A call of a unit whose inside cannot be steps; the text says why. Without a call there is
-    none that could be opaque in its place."""
+    """A unit call that cannot be traced and has to be opaque, with the reason as message. `call` is
+    None outside of any unit."""
 
     def __init__(self, call: UnitCall | None, why: str) -> None:
         super().__init__(why)
@@ -30,9 +30,9 @@ class Unfollowed(Exception):
 @final
 @dataclass(slots=True)
 class TapeEvent:
-    """Something that a run did: a step, a value worked out by Python, a unit entered or left."""
+    """An event of a run: a step, a value computed by Python, or entry or exit of a unit call."""
 
-    where: tuple[UnitCall, ...]  # the calls of units it is in, outermost first
+    where: tuple[UnitCall, ...]  # the stack of unit calls, outermost first
     what: What
     target: str = ""
     args: tuple[ProgramArgument, ...] = ()
@@ -44,7 +44,7 @@ class TapeEvent:
 @final
 @dataclass(slots=True)
 class _Storage:
-    """What several tensors may share. Each change of one makes what the others mean unknown."""
+    """A storage that tensors may share. A change through one tensor invalidates the others."""
 
     owned: bool  # by the model: a parameter or buffer
     changes: int = 0
@@ -53,17 +53,17 @@ class _Storage:
 @final
 @dataclass(slots=True)
 class _TapeTensor:
-    """A tensor of the run, and which Var it is now."""
+    """A tensor of the run, and its current Var."""
 
-    tensor: Tensor  # kept, so that no other one gets its id
+    tensor: Tensor  # kept alive so that its id is not reused
     var: Var
     storage: _Storage
-    changes: int  # of the storage, when the Var was right
+    changes: int  # of the storage, when the Var was bound
 
 
 @final
 class Tape:
-    """Events in order; every tensor on it is a Var, numbered as they come."""
+    """The events of a run in order; its tensors are Vars, numbered by first appearance."""
 
     def __init__(self) -> None:
         self.events: list[TapeEvent] = []
@@ -73,7 +73,7 @@ class Tape:
 
     @contextmanager
     def entered(self, call: UnitCall) -> Iterator[None]:
-        """What happens inside belongs to a call of a unit."""
+        """Runs the block inside a unit call, with events for its entry and its exit."""
         above = self.where
         self.where = (*above, call)
         try:
@@ -84,13 +84,13 @@ class Tape:
             self.where = above
 
     def unfollowed(self, why: str) -> NoReturn:
-        """The innermost unit has to be opaque."""
+        """Raises Unfollowed for the innermost unit call."""
         raise Unfollowed(self.where[-1] if self.where else None, why)
 
     # Tensors
 
     def add(self, tensor: Tensor, *, shares: Tensor | None = None, owned: bool = False) -> Var:
-        """A new tensor; `shares` is one that has the same storage."""
+        """Adds a tensor, and returns its new Var; `shares` is a tensor with the same storage."""
         storage = _Storage(owned) if shares is None else self._known[id(shares)].storage
         var = Var(len(self.specs))
         self.specs.append((tensor.shape, tensor.dtype))
@@ -98,16 +98,16 @@ class Tape:
         return var
 
     def add_owned(self, path: str, tensor: Tensor) -> None:
-        """A parameter or buffer, with the step that takes it."""
+        """Adds a parameter or buffer, and the step that reads it."""
         var = self.add(tensor, owned=True)
         self.events.append(TapeEvent(self.where, "tensor", path, result=var, pure=True))
 
     def knows(self, tensor: Tensor) -> bool:
-        """Whether a tensor is on the tape."""
+        """Returns whether a tensor is on the tape."""
         return id(tensor) in self._known
 
     def var(self, tensor: Tensor) -> Var:
-        """The Var that a tensor is now."""
+        """Returns the current Var of a tensor. Raises Unfollowed if unknown or invalidated."""
         known = self._known.get(id(tensor))
         if known is None:
             self.unfollowed("A tensor comes from where no step is.")
@@ -116,13 +116,13 @@ class Tape:
         return known.var
 
     def usable(self, thing: Any) -> Any:
-        """The thing itself, if all tensors in it are what some step gave."""
+        """Returns the thing itself. Raises Unfollowed if a tensor in it has no current Var."""
         for tensor in tensors_in(thing):
             self.var(tensor)
         return thing
 
     def rebind(self, tensor: Tensor, result: Tensor) -> None:
-        """From now on a tensor, which was changed in place, is what a step gave."""
+        """Binds a tensor that was changed in place to the result of its functional step."""
         known, given = self._known[id(tensor)], self._known[id(result)]
         if known.storage.owned:
             self.unfollowed("A parameter or buffer is changed in place.")
@@ -134,7 +134,7 @@ class Tape:
             one.changes = one.storage.changes
 
     def spoil(self, tensor: Tensor) -> None:
-        """A tensor, and all that share its storage, have unknown values from now on."""
+        """Invalidates a tensor and all others that share its storage."""
         known = self._known[id(tensor)]
         if known.storage.owned:
             self.unfollowed("A parameter or buffer is changed in place.")
@@ -143,7 +143,7 @@ class Tape:
     # Arguments
 
     def argument(self, thing: Any) -> ProgramArgument:
-        """A thing as an argument of a step."""
+        """Converts a value to an argument of a step. Raises Unfollowed if it has no such form."""
         return rebuild(thing, self._leaf)
 
     def _leaf(self, thing: Any) -> ProgramArgument:
@@ -170,7 +170,7 @@ class Tape:
         *,
         pure: bool,
     ) -> Any:
-        """Put down a step that gave tensors; gives what it gave."""
+        """Records a step with its outcome, and returns the result, with tensors in it."""
         given = [*tensors_in((tuple(args), dict(kwargs)))]
         arguments = self.argument(tuple(args)), self.argument(dict(kwargs))
         for tensor, place in zip(tensors_in(outcome.result), outcome.shares, strict=True):
@@ -194,8 +194,8 @@ class Tape:
         return None if thing is None else self.unfollowed(f"{thing!r:.80} is given by a step.")
 
     def copied(self, thing: Any, tensors: Sequence[Tensor]) -> Any:
-        """The same with some tensors copied first, for a step that changes them; what they were
-        is unknown from then on."""
+        """Returns a thing with clones of some tensors, for a step that changes them; the originals
+        are invalidated."""
         copies: dict[int, Tensor] = {}
         for tensor in tensors:
             if id(tensor) not in copies:
@@ -205,8 +205,8 @@ class Tape:
         return with_tensors(thing, lambda tensor: copies.get(id(tensor), tensor))
 
     def value(self, target: str, args: Sequence[Any]) -> None:
-        """Put down that Python worked something out of numbers: it must not depend on how many
-        examples there are, or in proportion."""
+        """Records the numbers that a computation in Python involves. `Merge` verifies that they are
+        constant or proportional to the batch size, as the computation requires."""
         found = leaves(args, subclasses=True)
         numbers = tuple(leaf for leaf in found if isinstance(leaf, int | float))
         if numbers:

@@ -1,10 +1,10 @@
-"""Flattens the graph of a model into a program: units followed, control flow run, nothing changed
-in place.
+"""Tracing: flattens a graph into a program, with units inlined, control flow executed and in-place
+operations functionalized.
 
-The graph is run twice, on batches of two sizes without data, and what differs between the runs
-tells what follows the number of examples. A unit that cannot be followed becomes one opaque step:
-where data or the number of examples decides, state of the model is changed, or memory that others
-see. Which units those are is learned one at a time, by starting over.
+The graph is run twice on meta tensors, with two batch sizes; sizes that differ between the runs
+depend on the batching dimension. A unit that cannot be traced becomes one opaque step: if it
+branches on data or on the batch size, mutates the state of the model, or writes to shared memory.
+These units are discovered one at a time; tracing restarts after each.
 """
 
 import logging
@@ -19,12 +19,12 @@ from runner.graph.ir.graph import Graph
 
 log = logging.getLogger(__name__)
 
-SIZES = (2, 7)  # the smaller, the more slices of a batch end elsewhere; one is no batch for a norm
+SIZES = (2, 7)  # small, so that slices of a batch end differently; norms need more than one example
 
 
 def programs_of(graph: Graph, shape: Sequence[int]) -> Programs:
-    """What a decided graph does in both modes; see `flatten`. What one mode cannot follow, the
-    other does not either: it may change what that one reads."""
+    """Returns the programs of a decided graph in both modes; see `flatten`. A unit call opaque in
+    one mode is opaque in both, since it may change attributes that the other mode reads."""
     plan = Plan()
     train = _followed(graph, shape, plan, training=True)
     known = len(plan.opaque)
@@ -35,12 +35,12 @@ def programs_of(graph: Graph, shape: Sequence[int]) -> Programs:
 
 
 def flatten(graph: Graph, shape: Sequence[int], *, training: bool) -> Program:
-    """The program of a decided graph in one mode, for float32 examples of a shape.
+    """Returns the program of a decided graph in one mode, for float32 examples of a shape.
 
-    The program runs on any device: what makes tensors without being given any makes them on that of
-    the batch (`with device:`). Shapes are promised from two examples on: a single one may broadcast
-    or be squeezed. Raises GraphError for a model that is not decided, does not run on
-    such examples, or gives something that is no tensor.
+    The program is device-independent: steps without tensor inputs create their tensors on the
+    device of the batch (`with device:`). Shapes hold for batches of at least two examples: a single
+    one may be broadcast or squeezed. Raises GraphError for a model that is not decided, does not
+    run on such examples, or returns a value that no program can represent.
     """
     return _followed(graph, shape, Plan(), training=training)
 

@@ -1,4 +1,4 @@
-"""Records what a graph does, node by node, with some number of examples and no data."""
+"""The recorder: interprets a graph on a batch of meta tensors and writes a tape, node by node."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,18 +32,18 @@ from runner.nn.recording.tensor_history import tensors_in
 @final
 @dataclass
 class Plan:
-    """What recordings that failed have taught, for the next one."""
+    """Knowledge from failed recordings, used by the next one."""
 
-    opaque: dict[UnitCall, str] = field(default_factory=dict)  # and why
-    changing: set[str] = field(default_factory=set)  # attributes that the model itself changes
-    outcomes: dict[Any, Outcome] = field(default_factory=dict)  # of units that are not followed
+    opaque: dict[UnitCall, str] = field(default_factory=dict)  # -> why
+    changing: set[str] = field(default_factory=set)  # paths of attributes that the model mutates
+    outcomes: dict[Any, Outcome] = field(default_factory=dict)  # of opaque units
 
     def again(self) -> "Plan":
-        """This plan for the other mode, which adds to it; what calls give there is not this."""
+        """Returns a plan for the other mode, which shares all but the outcomes."""
         return Plan(self.opaque, self.changing)
 
     def make_opaque(self, graph: Graph, call: UnitCall, why: str) -> None:
-        """Follow a call no more. What it may change of the model, nobody else may read."""
+        """Makes a unit call opaque, and adds the attributes it may mutate to `changing`."""
         if call in self.opaque:
             raise GraphError(f"The model has no program: {why}")
         self.opaque[call] = why
@@ -56,8 +56,8 @@ class Plan:
 
 @final
 class Recorder(MetaInterpreter):
-    """Runs a graph once, in one mode. Raises Unfollowed where a unit must be opaque that is not so
-    in the plan yet."""
+    """Runs a graph once, in one mode. Raises Unfollowed at a unit call that has to be opaque and is
+    not yet so in the plan."""
 
     def __init__(self, graph: Graph, plan: Plan, *, training: bool) -> None:
         self.plan = plan
@@ -69,7 +69,7 @@ class Recorder(MetaInterpreter):
         self.operations = Operations(self.tape, self.memo, plan.changing)
 
     def record(self, size: int, shape: Sequence[int]) -> Any:
-        """Run it on a batch of `size` examples; gives the result, with Vars for tensors."""
+        """Runs the graph on a batch of `size` examples; returns the result, as Vars."""
         batch = torch.empty((size, *shape), device=META)
         self.tape.add(batch)
         with torch.no_grad():
@@ -85,7 +85,7 @@ class Recorder(MetaInterpreter):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """Call a method of a unit; None for a module inside a basic unit."""
+        """Calls a method of a unit; `unit` is None for a module inside a basic unit."""
         if (
             unit is None
             or unit.grade != "graph"
@@ -120,8 +120,8 @@ class Recorder(MetaInterpreter):
         kwargs: Mapping[str, Any],
         what: What,
     ) -> Any:
-        """Call a unit as it is. One that changes its arguments is given copies; but an activation
-        in place is taken as its functional twin, and its input is from then on what it gives."""
+        """Records a unit call as one step. A unit that mutates its arguments is called on copies,
+        except for in-place activations: their input is rebound to their result."""
         outcome = self.outcome(unit, path, method, args, kwargs)
         given = [*tensors_in((tuple(args), dict(kwargs)))]
         target = path if method == "forward" else f"{path}:{method}"
@@ -143,7 +143,7 @@ class Recorder(MetaInterpreter):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Outcome:
-        """What a unit gives that is not followed."""
+        """Returns the outcome of calling a unit that is not traced."""
         if unit is None or unit.grade == "basic":
             try:
                 module = self.builder.module(unit, path) if unit else self.inside(path)
@@ -164,11 +164,11 @@ class Recorder(MetaInterpreter):
         return self.plan.outcomes[key].copy()
 
     def inside(self, path: str) -> nn.Module:
-        """A module inside a basic unit."""
+        """Returns a module inside a basic unit."""
         return self.model.get_submodule(path)
 
     def place(self, frame: Frame, path: str) -> tuple[Unit | None, str]:
-        """The unit at a path below the one that runs, and where it first stands in the model."""
+        """Returns the unit at a path below the running one, and its first path in the model."""
         assert isinstance(frame.module, Live)
         unit: Unit = frame.module._runner_unit
         names = path.split(".") if path else []
@@ -214,7 +214,7 @@ class Recorder(MetaInterpreter):
         return found
 
     def tensor(self, path: str, tensor: Tensor) -> Tensor:
-        """A parameter or buffer, as a step the first time."""
+        """Returns a parameter or buffer as a meta tensor; its first use is recorded as a step."""
         if path not in self._tensors:
             self._tensors[path] = empty_copy(tensor)
             self.tape.add_owned(path, self._tensors[path])
