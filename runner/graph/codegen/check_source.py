@@ -1,4 +1,4 @@
-"""The last look at generated source: nothing in it but what the generator emits."""
+"""Verification of generated source: only syntax and names that the generator emits."""
 
 import ast
 from functools import lru_cache
@@ -24,7 +24,7 @@ _OPERATORS = (
     *("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or"),
     *("xor", "lshift", "rshift"),
 )
-# Names between double underscores that may stand in a source.
+# Names with leading and trailing double underscores that a source may contain.
 _SPECIAL = frozenset(
     {
         *("__init__", "__new__", "__file__", "__len__", "__contains__", "__getitem__"),
@@ -39,10 +39,10 @@ _CALLABLE_AT_TOP = "load_file"
 
 @lru_cache(maxsize=2048)
 def verify(source: str) -> None:
-    """Raises GraphError for source that is no module of classes and functions as `generate`
-    writes it, or that uses a name with a special meaning to Python.
+    """Raises GraphError if a source has syntax errors, contains any syntax that `generate` does
+    not emit, or uses a name with a special meaning in Python.
 
-    What has passed is remembered: the classes of one sample are mostly those of another.
+    Verified sources are cached: the samples of a search share most of their classes.
     """
     try:
         tree = ast.parse(source)
@@ -73,7 +73,7 @@ def _line(node: ast.AST) -> str:
 
 
 def _check_top(statement: ast.stmt) -> None:
-    """Only definitions, imports, the docstring, and the constants that are loaded from a file."""
+    """Allows only definitions, imports, the docstring, and constants loaded from a file."""
     allowed = isinstance(statement, _TOP)
     if isinstance(statement, ast.Expr):
         allowed = isinstance(statement.value, ast.Constant)

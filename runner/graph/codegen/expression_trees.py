@@ -1,8 +1,8 @@
 """Expressions and statements of constructors, before classes are merged.
 
-Expressions are arguments as in `ir/node.py`, with three more kinds of leaves: `New` for an object
-of a class of the file, `LocalName` for what has a name in the constructor, and `ParameterSlot` for
-a parameter of it.
+Expressions are arguments as in `ir/argument.py`, with more kinds of leaves: `New` for an object of
+a class of the file, `LocalName` for an object with a name in the constructor, and `ParameterSlot`
+for a parameter of it.
 """
 
 from collections.abc import Sequence
@@ -114,7 +114,7 @@ _WITHOUT_WEIGHTS = ("Identity", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tan
 
 
 def draws_nothing(tree: ExpressionTree) -> bool:
-    """Returns whether its construction draws no random numbers, and so may come at any time."""
+    """Returns whether constructing an object draws no random numbers, so order is irrelevant."""
     if type(tree) is New:
         return False
     if type(tree) is not Call:

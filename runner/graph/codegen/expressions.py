@@ -25,7 +25,7 @@ _PREFIX = {
     "neg": ("-", layout.UNARY), "pos": ("+", layout.UNARY), "invert": ("~", layout.UNARY),
     "inv": ("~", layout.UNARY), "not_": ("not ", layout.NOT),
 }  # fmt: skip
-# Methods that are an operator with the receiver on the right.
+# Reflected methods: operators with the receiver on the right.
 REFLECTED = {
     **{f"__r{name}__": name for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")},
     **{f"__r{name}__": name for name in ("matmul", "lshift", "rshift", "xor")},
@@ -52,7 +52,7 @@ def _complex(number: complex) -> Code:
     return layout.call("complex", [_float(number.real), _float(number.imag)])
 
 
-# Numbers, strings and tuples may be ones that can be called: see `runner.nn.value`.
+# Numbers, strings and tuples may be of callable subclasses: see `runner.nn.value`.
 _PLAIN: tuple[tuple[type, Callable[[Any], Argument]], ...] = (
     (int, int), (float, float), (str, str), (tuple, tuple),
 )  # fmt: skip
@@ -60,10 +60,10 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Argument]], ...] = (
 
 @final
 class Writer:
-    """Writes arguments as expressions.
+    """Prints arguments as expressions.
 
-    `value` writes what else may stand among them: the values of a function, or the units among
-    the arguments of a constructor.
+    `value` prints all other leaves: the values of a function, or the units among the arguments of
+    a constructor.
     """
 
     def __init__(self, imports: Imports, value: Callable[[Any], Code]) -> None:
@@ -88,7 +88,7 @@ class Writer:
         }
 
     def code(self, argument: Argument) -> Code:
-        """An argument as an expression. Raises GraphError for what has none."""
+        """Returns an argument as an expression. Raises GraphError if it has none."""
         writer = self._writers.get(type(argument))
         if writer is not None:
             return writer(argument)
@@ -98,7 +98,7 @@ class Writer:
         return self._value(argument)
 
     def all(self, arguments: Sequence[Argument]) -> list[Code]:
-        """Arguments, each where a comma ends it."""
+        """Returns arguments as expressions that commas may separate."""
         return [self.code(argument).at(layout.TERNARY) for argument in arguments]
 
     def _tuple(self, items: tuple[Argument, ...]) -> Code:
@@ -111,12 +111,12 @@ class Writer:
 
     @staticmethod
     def pairs(keys: Sequence[Code], values: Sequence[Code]) -> Code:
-        """`{key: value, ...}`."""
+        """Returns `{key: value, ...}`."""
         both = zip(keys, values, strict=True)
         return layout.bracket("{", [v.around(f"{k.text}: ", "", 0) for k, v in both], "}")
 
     def arguments(self, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> list[Code]:
-        """What stands between the parentheses of a call."""
+        """Returns the arguments of a call; keywords that are no names are unpacked from a dict."""
         if not kwargs:
             return self.all(args)
         plain = [name for name in kwargs if is_name(name)]
@@ -127,7 +127,7 @@ class Writer:
         return [*self.all(args), *named]
 
     def call(self, target: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
-        """A call of "module:qualname" or ".method", operators as Python writes them."""
+        """Returns a call of "module:qualname" or ".method"; operators in the syntax of Python."""
         if target[:1] == ".":
             return self.method(target[1:], args, kwargs)
         module, _, name = target.partition(":")
@@ -142,7 +142,7 @@ class Writer:
         return layout.call(self.imports.name(target), self.arguments(args, kwargs))
 
     def method(self, name: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
-        """A call of a method of the first argument."""
+        """Returns a call of a method of the first argument."""
         if name in REFLECTED and len(args) == 2 and not kwargs:
             sign, level = _INFIX[REFLECTED[name]]
             return layout.infix(self.code(args[1]), sign, self.code(args[0]), level)
@@ -165,11 +165,11 @@ class Writer:
         return None
 
     def item(self, receiver: Argument, index: Argument) -> Code:
-        """`receiver[index]`."""
+        """Returns `receiver[index]`."""
         return layout.subscript(self.code(receiver), self.index(index))
 
     def index(self, index: Argument) -> Code:
-        """What stands in the brackets of a subscript."""
+        """Returns an index as written between the brackets of a subscript."""
         if type(index) is slice:
             return self._slice(index)
         if type(index) is tuple and index:
@@ -190,24 +190,24 @@ class Writer:
 
 
 def negation(condition: Code, *, plain: bool = False) -> Code:
-    """`not condition`; without the `not` where it says so already, or has a negative sign."""
+    """Returns `not condition`; if `plain`, removes the `not` of a condition that has one."""
     if condition.level == layout.NOT and condition.text.startswith("not ") and plain:
         return Code(condition.text[4:], layout.NOT)
     return layout.prefix("not ", condition, layout.NOT)
 
 
 def member(owner: str, name: str) -> str:
-    """`owner.name`, for any name."""
+    """Returns `owner.name`, or a call of getattr if the name is no valid one."""
     return f"{owner}.{name}" if is_name(name) else f"getattr({owner}, {text_literal(name)})"
 
 
 def assignment(owner: str, name: str, value: Code) -> tuple[str, Code]:
-    """The text before, and the expression, of a statement that sets a member by any name."""
+    """Returns the text before, and the expression, of a statement that sets any attribute."""
     if is_name(name):
         return f"{owner}.{name} = ", value
     return "", layout.call("setattr", [Code(owner), Code(text_literal(name)), value])
 
 
 def method_name(name: str) -> str:
-    """How the source calls a function of a unit."""
+    """Returns the name of a function of a unit in the source."""
     return as_name(name)

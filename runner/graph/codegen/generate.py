@@ -29,8 +29,8 @@ _CONSTANTS = 'CONSTANTS = load_file(Path(__file__).with_name("constants.safetens
 def generate(graph: Graph, *, standalone: bool = False) -> str:
     """Returns the source of a module whose `build()` makes the model, with fresh weights.
 
-    Units that are as their class makes them are imported from where it is defined; `standalone`
-    writes out all but those of torch. Tensors of the graph are read from a file
+    The classes of unchanged units are imported; `standalone` writes out all but those of torch
+    instead. Tensors of the graph are read from a file
     `constants.safetensors` beside the module. Raises GraphError for a graph that is symbolic or
     cannot be written.
     """
@@ -53,7 +53,7 @@ def _variables(
     functions: Mapping[str, FunctionTemplate],
     methods: Mapping[Unit, Sequence[FunctionTemplate]],
 ) -> set[str]:
-    """Returns names that mean something else in a function, which no import may take."""
+    """Returns names with another meaning in a function, which no import may bind."""
     every = [*functions.values(), *chain.from_iterable(methods.values())]
     copies = [copy for unit in methods if (copy := sites.copy(unit)) is not None]
     own = {as_name(name) for name in functions}
@@ -65,9 +65,9 @@ def _assemble(
 ) -> str:
     """Returns the file: imports, functions, classes (from block number `first`), and `build`."""
     texts = ["\n".join(block) for block in blocks]
-    for text in texts:  # each is whole statements, so that all together are verified as well
+    for text in texts:  # each consists of whole statements, so this verifies the file
         verify(text)
-    # Copied methods are the user's own code, which an import of the class would run as well.
+    # Copied methods are not verified: an import of the user's class would run them as well.
     for place, made in enumerate(classes.all, first):
         texts[place] += "".join(f"\n\n{indent(text, ' ' * STEP)}" for text in made.copied)
     texts[:0] = [text.rstrip() for text in imports.helpers.values()]
@@ -77,7 +77,7 @@ def _assemble(
 
 
 def _with_classes(text: str, classes: Classes) -> str:
-    """Returns a text with the names of classes of the file in place of marks in copied methods."""
+    """Replaces the placeholders of classes in copied methods by their names in the file."""
     parts = text.split(MARK)
     parts[1::2] = [classes.asked(part.partition(" ")[2]) for part in parts[1::2]]
     return "".join(parts)
@@ -104,7 +104,7 @@ def _build(root: Unit, classes: Classes, constructors: Constructors) -> list[str
 
 
 def _later(root: Unit, classes: Classes, constructors: Constructors) -> Iterator[str]:
-    """Yields what is done to a model after its construction, if no class in the file does it."""
+    """Yields the lines that change a constructed model, if no class in the file does so."""
     if root not in classes.planner.made:
         for before, tree in classes.planner.afterwards(root, "model"):
             if type(tree) is Loop:

@@ -1,4 +1,4 @@
-"""Names in a generated file: what is imported, under which name, and that names are names."""
+"""Imports of a generated file, and the validity and uniqueness of the names in it."""
 
 import builtins
 import keyword
@@ -14,7 +14,7 @@ from runner.graph.codegen.copied_methods.globals import MARK
 from runner.graph.codegen.line_breaking import WIDTH
 from runner.graph.codegen.object_state import HELPERS
 
-# Modules that are imported whole, and how the source calls them.
+# Modules that are imported whole: the statement, and the expression for the module.
 _WHOLE = {
     "torch": ("import torch", "torch"),
     "torch.linalg": ("import torch", "torch.linalg"),
@@ -26,7 +26,7 @@ _WHOLE = {
     **{name: (f"import {name}", name) for name in ("math", "operator", "warnings", "cmath")},
 }
 _ALWAYS = ("import torch", "from torch import nn")
-# What the source of a model has no business to call.
+# Builtins that the source of a model must not call.
 _REFUSED = {
     *("__import__", "breakpoint", "compile", "eval", "exec", "globals", "input"),
     *("locals", "memoryview", "open", "vars", "exit", "quit", "help"),
@@ -38,7 +38,7 @@ RESERVED = frozenset({*dir(builtins), "self", "CONSTANTS", "Path", "load_file", 
 
 @lru_cache(maxsize=4096)
 def is_name(text: str) -> bool:
-    """Whether Python takes the text as a name, and as this very one."""
+    """Returns whether a text is a valid name, and unchanged by NFKC normalization."""
     if not text.isidentifier() or keyword.iskeyword(text):
         return False
     return text.isascii() or unicodedata.normalize("NFKC", text) == text
@@ -46,7 +46,7 @@ def is_name(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def as_name(text: str) -> str:
-    """The text, changed as little as it takes to be a name."""
+    """Returns the text, sanitized to a valid name if it is none."""
     if is_name(text):
         return text
     name = re.sub(r"(\W|_)+", "_", text, flags=re.ASCII)
@@ -56,7 +56,7 @@ def as_name(text: str) -> str:
 
 
 def resolve(target: str) -> Any:
-    """What "module:qualname" stands for, if its module is loaded; None otherwise."""
+    """Returns the object at "module:qualname"; None if its module is not loaded or lacks it."""
     module, _, qualname = target.partition(":")
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
@@ -66,9 +66,9 @@ def resolve(target: str) -> Any:
 
 @lru_cache(maxsize=4096)
 def canonical(target: str) -> str:
-    """The target by its public name ("torch.nn:Conv2d"), checked.
+    """Returns the public name of a target, for example "torch.nn:Conv2d".
 
-    Raises GraphError for what is not "module:qualname", or must not stand in a source.
+    Raises GraphError if it is not "module:qualname", or a builtin that is refused.
     """
     module, colon, qualname = target.partition(":")
     parts = [*module.split("."), *qualname.split(".")]
@@ -86,26 +86,26 @@ def canonical(target: str) -> str:
 
 @final
 class Imports:
-    """The imports of one file. `taken` are names that mean something else somewhere in it."""
+    """The imports of one file. `taken` are names with another meaning somewhere in it."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = {*taken}
         self._lines: dict[str, None] = dict.fromkeys(_ALWAYS)
-        self._names: dict[str, str] = {}  # target -> how the source calls it
-        self._owners: dict[str, str] = {}  # name in the file -> statement that makes it
-        self.helpers: dict[str, str] = {}  # functions that are written out: target -> source
+        self._names: dict[str, str] = {}  # target -> expression in the source
+        self._owners: dict[str, str] = {}  # name in the file -> statement that binds it
+        self.helpers: dict[str, str] = {}  # functions that are not imported: target -> source
 
     @property
     def names(self) -> set[str]:
-        """All names that imports make, or could make without a word."""
+        """All names that imports bind, or may bind implicitly."""
         return {*self._owners, "torch", "nn", "F"}
 
     def take(self, names: Iterable[str]) -> None:
-        """Give names another meaning; what is imported so from here on gets another name."""
+        """Reserves names; later imports that would bind them are renamed."""
         self._taken.update(names)
 
     def name(self, target: str) -> str:
-        """How the source calls "module:qualname", which is imported from here on."""
+        """Imports "module:qualname", and returns its expression in the source."""
         known = self._names.get(target)
         if known is None:
             known = self._names[target] = self._import(canonical(target))
@@ -128,13 +128,13 @@ class Imports:
         return f"{name}.{rest}" if rest else name
 
     def define(self, target: str, text: str) -> None:
-        """Write out a function, and those that it calls, instead of importing it."""
+        """Writes out a function, and those that it calls, instead of importing it."""
         if target not in self.helpers:
-            self.helpers[target] = ""  # known from here on, where it calls itself
+            self.helpers[target] = ""  # registered first: it may be recursive
             self.helpers[target] = self.named(text)
 
     def named(self, text: str) -> str:
-        """A copied text, with the names that this file has for what it uses."""
+        """Returns a copied text with the placeholders of all but classes replaced by names."""
         parts = text.split(MARK)
         for place, part in enumerate(parts):
             kind, _, target = part.partition(" ")
@@ -143,12 +143,12 @@ class Imports:
             elif place % 2 and kind == "def":
                 name = target.rpartition(":")[2].rpartition(".")[2]
                 parts[place] = self._own(f"def {target}", name)
-            elif place % 2:  # a class, whose name is known at the end
+            elif place % 2:  # a class, which is named last
                 parts[place] = f"{MARK}{part}{MARK}"
         return "".join(parts)
 
     def _own(self, line: str, name: str) -> str:
-        """Make an import statement; gives the name it makes, another one where it is taken."""
+        """Registers the statement that binds a name; returns the name, or a free one if taken."""
         free, number = name, 2
         while free in self._taken or free in RESERVED or self._owners.get(free, line) != line:
             free, number = f"{name}_{number}", number + 1
@@ -165,7 +165,7 @@ class Imports:
         return free
 
     def lines(self, body: str, more: Sequence[str] = ()) -> list[str]:
-        """The statements that a text needs, and some more, sorted as a person would."""
+        """Returns the import statements that a text needs, and `more`, grouped and sorted."""
         needed = [line for line in self._lines if _is_in(line, body)]
         groups: list[list[str]] = [[], [], []]
         for line in sorted(_joined({*needed, *more}), key=_order):
@@ -174,7 +174,7 @@ class Imports:
 
 
 def _joined(lines: Iterable[str]) -> list[str]:
-    """The statements, with all that is imported from one module in one of them."""
+    """Merges the imports from each module into one statement."""
     parts: dict[str, list[str]] = {}
     for line in sorted(lines):
         before, word, name = line.partition(" import ")
@@ -191,7 +191,7 @@ _BREAK = "\n    "
 
 
 def _is_in(line: str, body: str) -> bool:
-    """Whether a text uses the name that an import makes."""
+    """Returns whether a text uses the name that an import binds."""
     if line in _ALWAYS:
         return True
     name = line.rpartition(" ")[2]

@@ -1,4 +1,4 @@
-"""Pieces of Python source: expressions that know how tightly they bind, and where a line breaks."""
+"""Pretty-printing of Python source: precedence of expressions, and line breaking."""
 
 from collections.abc import Sequence
 from typing import final
@@ -6,15 +6,15 @@ from typing import final
 WIDTH = 100
 STEP = 4
 
-# How tightly an expression binds, from loosely to tightly.
+# Precedence of expressions, from loosest to tightest.
 (TUPLE, TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_XOR, BIT_AND, SHIFT, SUM, PRODUCT, UNARY, POWER,
  NUMBER, ATOM) = range(16)  # fmt: skip
 
 
 @final
 class Code:
-    """An expression as text. `items`, if any, are what stands between `head` and `tail` in the
-    bracket at which the line is broken when it is too long."""
+    """An expression as text. `items`, if any, are the contents of the bracket, from `head` to
+    `tail`, at which a line is broken if it is too long."""
 
     __slots__ = ("comma", "head", "items", "level", "tail", "text")
 
@@ -32,10 +32,10 @@ class Code:
         self.head = head
         self.items = items
         self.tail = tail
-        self.comma = comma  # whether commas stand between the items, and may behind the last
+        self.comma = comma  # whether commas separate the items, and may follow the last
 
     def around(self, before: str, after: str, level: int) -> "Code":
-        """The expression with text before and after it."""
+        """Returns the expression with text before and after it, and another precedence."""
         text = f"{before}{self.text}{after}"
         if not self.items:
             return Code(text, level)
@@ -43,7 +43,7 @@ class Code:
         return Code(text, level, head, self.items, tail, self.comma)
 
     def at(self, level: int) -> "Code":
-        """The expression where one that binds at least like `level` is needed."""
+        """Returns the expression, in parentheses if its precedence is lower than `level`."""
         return self if self.level >= level else self.around("(", ")", ATOM)
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class Code:
 
 
 def bracket(head: str, items: Sequence[Code], tail: str, *, comma: bool = True) -> Code:
-    """`head(items, ...)tail`, for example a call. A single bracket inside is opened with it."""
+    """Returns `head items... tail`, for example a call. A sole list or dict is broken with it."""
     text = f"{head}{(', ' if comma else ' ').join([item.text for item in items])}{tail}"
     if len(items) == 1 and items[0].head in _HUGGED:
         only = items[0]
@@ -63,12 +63,12 @@ _HUGGED = ("[", "{", "([", "({")
 
 
 def call(function: str, items: Sequence[Code]) -> Code:
-    """`function(items, ...)`."""
+    """Returns `function(items, ...)`."""
     return bracket(f"{function}(", items, ")")
 
 
 def method(receiver: Code, name: str, items: Sequence[Code]) -> Code:
-    """`receiver.name(items, ...)`."""
+    """Returns `receiver.name(items, ...)`."""
     before = receiver.at(ATOM)
     if items or not before.items:
         return bracket(f"{before.text}.{name}(", items, ")")
@@ -76,12 +76,12 @@ def method(receiver: Code, name: str, items: Sequence[Code]) -> Code:
 
 
 def attribute(receiver: Code, name: str) -> Code:
-    """`receiver.name`."""
+    """Returns `receiver.name`."""
     return receiver.at(ATOM).around("", f".{name}", ATOM)
 
 
 def subscript(receiver: Code, index: Code) -> Code:
-    """`receiver[index]`."""
+    """Returns `receiver[index]`."""
     before = receiver.at(ATOM)
     if before.items:
         return before.around("", f"[{index.text}]", ATOM)
@@ -89,12 +89,12 @@ def subscript(receiver: Code, index: Code) -> Code:
 
 
 def keyword(name: str, value: Code) -> Code:
-    """`name=value`."""
+    """Returns `name=value`."""
     return value.at(TERNARY).around(f"{name}=", "", TUPLE)
 
 
 def infix(left: Code, sign: str, right: Code, level: int) -> Code:
-    """`left sign right`; the comparisons do not chain, and powers bind to the right."""
+    """Returns `left sign right`. Comparisons do not chain; powers are right-associative."""
     left = left.at(level + (level in (COMPARE, POWER)))
     right = right.at(UNARY if level == POWER else level + (level not in (OR, AND)))
     if right.items:
@@ -103,18 +103,18 @@ def infix(left: Code, sign: str, right: Code, level: int) -> Code:
 
 
 def prefix(sign: str, value: Code, level: int) -> Code:
-    """`sign value`, for example `-x` or `not x`."""
+    """Returns `sign value`, for example `-x` or `not x`."""
     return value.at(level).around(sign, "", level)
 
 
 def ternary(condition: Code, then: Code, other: Code) -> Code:
-    """`then if condition else other`."""
+    """Returns `then if condition else other`."""
     text = f" if {condition.at(OR).text} else {other.at(TERNARY).text}"
     return then.at(OR).around("", text, TERNARY)
 
 
 def tuple_of(items: Sequence[Code]) -> Code:
-    """A tuple without parentheses."""
+    """Returns a tuple without parentheses, unless it is empty."""
     if not items:
         return Code("()")
     text = ", ".join([item.at(TERNARY).text for item in items])
@@ -122,7 +122,7 @@ def tuple_of(items: Sequence[Code]) -> Code:
 
 
 def lay_out(before: str, code: Code, after: str, indent: int) -> list[str]:
-    """The lines of `before code after`, broken at a bracket where one line would be too long."""
+    """Returns the lines of `before code after`, broken at brackets if one line is too long."""
     margin = " " * indent
     line = f"{margin}{before}{code.text}{after}"
     if len(line) <= WIDTH or not code.items:

@@ -1,4 +1,4 @@
-"""Generated source as a module that is imported, and the tensors that it reads."""
+"""Loads generated source as a module, and saves and loads the tensors that it reads."""
 
 import hashlib
 import linecache
@@ -20,7 +20,7 @@ CONSTANTS = "constants.safetensors"
 
 @final
 class _Lifetime:
-    """Lives in the globals of a module as long as any of its functions do."""
+    """An object in the globals of a module, alive as long as any of its functions."""
 
 
 def save_tensors(graph: Graph) -> bytes:

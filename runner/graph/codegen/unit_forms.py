@@ -21,7 +21,7 @@ def located(target: str) -> Any:
     """Returns the object at "module:qualname"; None if there is none."""
     try:
         return locate(target)
-    except Exception:  # an import runs a module, which may raise anything
+    except Exception:  # importing a module may raise anything
         return None
 
 
@@ -67,7 +67,7 @@ def is_importable(target: str) -> bool:
 
 
 def access(unit: Unit, owner: str, path: str) -> str:
-    """Returns the expression for what is at a path below a unit, whose expression is `owner`."""
+    """Returns the expression for a path below a unit, whose own expression is `owner`."""
     here: Unit | None = unit
     for name in path.split(".") if path else ():
         owner = _step(here, owner, name)
@@ -84,7 +84,7 @@ def _step(unit: Unit | None, owner: str, name: str) -> str:
     if kind == "Sequential" and name.isdigit() and name in unit.children:
         return f"{owner}[{[*unit.children].index(name)}]"
     if kind in ("ModuleList", "ParameterList") and name.isdecimal() and name.isascii():
-        is_within = name not in unit.children or int(name) < len(unit.children)  # as it checks
+        is_within = name not in unit.children or int(name) < len(unit.children)  # as torch checks
         return f"{owner}[{int(name)}]" if is_within else member(owner, name)
     return member(owner, name)
 
@@ -142,7 +142,7 @@ class Sites:
         return unit.grade == "shell" or (unit.inherits and self.copy(unit) is None)
 
     def copy(self, unit: Unit) -> Copy | None:
-        """Returns what is copied from the class of a unit in place of inheriting from it."""
+        """Returns the methods copied from the class of a unit, if it does not inherit from it."""
         return None if self._copies is None else self._copies.of(unit)
 
     def is_built_of_contents(self, unit: Unit) -> bool:
@@ -170,8 +170,8 @@ class Sites:
         return known
 
     def _tie(self, path: str, owner: str) -> None:
-        """Notes that what is at a path is the same as at the path of its owner: to be assigned by
-        the innermost class around both, unless one constructor call builds both."""
+        """Records that a path and that of its owner are one object, which the innermost class
+        around both assigns, unless one constructor call builds both."""
         names, owners = path.split("."), owner.split(".")
         unit: Unit | None = self.root
         home, cut = None, 0

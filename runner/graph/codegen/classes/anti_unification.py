@@ -79,7 +79,7 @@ class Decomposition:
     def __init__(self, steps: Sequence[Statement], whole: frozenset[int] = frozenset()) -> None:
         self.steps = steps
         self.literals: dict[Path, ExpressionTree] = {}
-        self.targets: dict[Path, str] = {}  # what is called, at the paths of calls
+        self.targets: dict[Path, str] = {}  # of calls, by path
         self.by_position: set[Path] = set()  # literals that are passed by position
         self.skeletons = [
             self._whole(place, step.tree) if place in whole else self._take(step.tree, (place,))
@@ -174,7 +174,7 @@ class Unified:
             values = [shape.literal(path) for shape in shapes]
             self.fits = self.fits and not any(value is MISSING for value in values)
             keys = tuple([key_of(value) for value in values])
-            if len(set(keys)) > 1:  # two modules are two, however equal
+            if len(set(keys)) > 1:  # equal modules are not identical
                 alike = keys if all(map(is_literal, values)) else (path, keys)
                 self._vectors.setdefault(alike, []).append(path)
         self.parameters: list[ConstructorParameter] = []
@@ -222,7 +222,7 @@ class Unified:
         return f"{own}{number}"
 
     def arguments(self, shape: Decomposition) -> dict[str, ExpressionTree]:
-        """Returns the arguments with which the constructor does what one of the merged ones did."""
+        """Returns the arguments with which the constructor equals one of those merged into it."""
         return {p.name: shape.literal(self._places[p.name]) for p in self.parameters}
 
     def steps(self) -> list[Statement]:

@@ -1,4 +1,4 @@
-"""The classes of a generated file: units that differ in nothing but literals share one."""
+"""The classes of a generated file: units that differ only in literals share one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -39,8 +39,8 @@ class Class:
         self, unit: Unit, base: str, functions: Sequence[Sequence[str]], unified: Unified
     ) -> None:
         self.unit = unit
-        self.base = base  # the class that it derives from
-        self.inherits = False  # whether that is the class the unit came from
+        self.base = base  # its base class
+        self.inherits = False  # whether the base is the class of the unit
         self.name = as_name(unit.name)
         self.functions = functions  # the lines of each method
         self.copied: Sequence[str] = ()  # the methods that its source has, as text
@@ -148,13 +148,13 @@ class Classes:
 
     def asked(self, target: str) -> str:
         """Returns the second argument of isinstance for a class that the source does not import:
-        the classes made from it and from its subclasses."""
+        the classes generated for it and its subclasses."""
         asked = locate(target)
         found = [made.name for made in self.all if issubclass(locate(made.unit.cls.target), asked)]
         return found[0] if len(found) == 1 else f"({', '.join(found)})"
 
     def name(self, taken: Iterable[str]) -> None:
-        """Gives the classes names that are not taken."""
+        """Assigns the classes names that are not taken."""
         used = {*taken}
         for made in self.all:
             base = as_name(made.unit.name)
@@ -197,7 +197,7 @@ def _in_order(sites: Sites) -> Iterator[list[Unit]]:
     try:
         for target in TopologicalSorter(below).static_order():
             yield by_class[target]
-    except CycleError:  # a class that holds objects of its own
+    except CycleError:  # a class with instances of itself inside
         yield from _by_height(units, sites)
 
 

@@ -130,7 +130,7 @@ class Planner:
     def _timeline(
         self, unit: Unit, path: str, weights: Sequence[tuple[ConstructionTime | None, Statement]]
     ) -> tuple[list[tuple[ConstructionTime, Statement | Start]], list[Start]]:
-        """Returns what is constructed and filled, in order, and the starts that come afterwards."""
+        """Returns the statements and early starts in order, and the starts that come afterwards."""
         trees = self._children(unit, path)
         late = [not draws_nothing(tree) for tree in trees.values()]
         early, own = early_starts(unit, late, [place for place, _ in weights if place is not None])
@@ -139,7 +139,7 @@ class Planner:
             ((number, -1), Statement("child", name, tree))
             for number, (name, tree) in enumerate(trees.items(), 1)
         ]
-        last: dict[str, ConstructionTime] = {}  # of each kind: they stay in their order
+        last: dict[str, ConstructionTime] = {}  # by kind; the order within a kind is kept
         for place, step in weights:
             if place is not None and (any(late[: place[0]]) or (first and first < place)):
                 last[step.kind] = max(place, last.get(step.kind, place))
@@ -209,7 +209,7 @@ class Planner:
         found = [(path, unit)]
         seen.add(unit)
         if self.sites.is_whole(unit) and not any(hook.target != CAST for hook in unit.hooked):
-            return found  # its constructor and its own edits do everything below
+            return found  # its constructor and its own edits cover everything below
         prefix = f"{path}." if path else ""
         for name, child in unit.children.items():
             if child is not None and child not in seen and self.sites.is_inline(child):

@@ -8,8 +8,8 @@ from runner.graph.ir.node import Argument, Block, Node, Value
 
 
 def drop_last_continues(loop: Node) -> bool:
-    """Removes continues with nothing after them in the body of a loop, whose results then say what
-    they carried; returns whether there were any."""
+    """Removes continues with nothing after them in the body of a loop, and makes the values that
+    they carried its results; returns whether there were any."""
     body = loop.blocks[0]
     if ends(body) or body.results[0] is not True or not _continues(body):
         return False
@@ -64,8 +64,8 @@ def _continues(block: Block) -> bool:
 def _without_continue(
     block: Block, results: Sequence[Argument], names: list[str]
 ) -> tuple[Argument, ...]:
-    """Removes the continue at the end of a block; returns what it carried, `results` on paths
-    without one."""
+    """Removes the continue at the end of a block; returns the values that it carried, or `results`
+    on paths without one."""
     if _is_continue(block.nodes[-2 if len(block.nodes) > 1 else -1]):
         jump = block.nodes.pop(-2)
         carried, jump.args = jump.args, ()

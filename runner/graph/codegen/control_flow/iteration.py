@@ -1,4 +1,4 @@
-"""Iteration: finds the loops over sequences, which the graph has as loops that count.
+"""Iteration: recovers loops over sequences from loops that count.
 
 TorchScript lowers `for x, y in zip(xs, ys)` to a loop that counts up to the smaller of `len(xs)`
 and `len(ys)`, and begins with `x = xs[i]` and `y = ys[i]`. `enumerate` becomes an infinite length,
@@ -98,7 +98,7 @@ def _start(length: Argument) -> int | None:
 
 
 def _measured(length: Argument) -> Node | None:
-    """Returns the node that takes the length of a value, if that is what a length is."""
+    """Returns the node that takes the length of a value, if a length is computed by one."""
     node = producer(length)
     is_len = node is not None and node.target == "builtins:len" and type(node.args[0]) is Value
     return node if is_len else None

@@ -52,7 +52,7 @@ def _chosen(decision: Node, choice: Argument) -> Block:
 
 
 def _settings(node: Node, flag: int) -> Iterator[Argument]:
-    """Yields what the paths through an If set a flag to."""
+    """Yields the values that the paths through an If set a flag to."""
     for block in node.blocks:
         if not ends(block):
             inner, result = last_if(block), block.results[flag]
@@ -80,7 +80,7 @@ def _thread(node: Node, flag: int, decision: Node, known: Mapping[Value, Argumen
 def _thread_block(
     block: Block, setting: Argument, decision: Node, known: Mapping[Value, Argument]
 ) -> tuple[Argument, ...]:
-    """Appends what a decision does for a setting of its flag; returns the decision's results."""
+    """Appends the nodes of the block that a flag's setting chooses; returns its results."""
     if type(setting) is Value and setting.node is not None:
         inner = setting.node
         _thread(inner, inner.outputs.index(setting), decision, known)

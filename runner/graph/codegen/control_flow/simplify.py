@@ -77,7 +77,7 @@ def _propagate(value: Value, given: Sequence[Argument]) -> bool:
 
 
 def _propagate_constant(value: Value, given: Sequence[Argument]) -> bool:
-    """Replaces a value by a constant if it can be nothing else."""
+    """Replaces a value by a constant if it cannot have any other value."""
     first = given[0]
     is_one = (type(first) is bool or first is None) and all(other is first for other in given)
     if not is_one or not value.users:
@@ -99,7 +99,7 @@ def _drop_unreachable(block: Block, node: Node) -> bool:
 
 
 def _hoist(node: Node, going: Block) -> None:
-    """Moves the nodes of one block of an If behind it, where they are not nested."""
+    """Moves the nodes of one block of an If after it, where they are not nested."""
     for value, result in zip(node.outputs, going.results, strict=True):
         if type(result) is Value and not result.name and result.node in going.nodes:
             result.name = value.name

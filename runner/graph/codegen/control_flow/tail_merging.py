@@ -1,7 +1,7 @@
 """Tail merging: a condition of a `while` that several paths compute is written once.
 
-TorchScript evaluates the condition before each `continue` and at the end of the body. What both
-blocks of an If compute last is computed after it instead, if it leads to the condition of its loop.
+TorchScript evaluates the condition before each `continue` and at the end of the body. Equal nodes
+at the ends of both blocks of an If move after it, if they lead to the condition of its loop.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ _NodeChange = tuple[Node, Argument, Argument]
 
 
 class _DifferError(Exception):
-    """Raised for two nodes that do not do the same."""
+    """Raised for two nodes that differ."""
 
 
 def merge_tails(node: Node) -> bool:
-    """Moves what both blocks of an If compute for the condition of a loop behind the If; returns
-    whether they compute the same."""
+    """Moves the nodes by which both blocks of an If compute the condition of a loop after the If;
+    returns whether both compute the same."""
     value = next((value for value in node.outputs if _is_condition(value)), None)
     if value is None or node.block.nodes[-2] is not node:
         return False
@@ -53,7 +53,7 @@ def _is_condition(value: Value) -> bool:
 
 
 def _merge_last(node: Node, size: int) -> bool:
-    """Moves the last `size` nodes of both blocks of an If behind it, if they do the same."""
+    """Moves the last `size` nodes of both blocks of an If after it, if they are equal."""
     then, other = (block.nodes[-1 - size : -1] for block in node.blocks)
     given = [*zip(*(block.results for block in node.blocks), strict=True)]
     pairs = {pair: v for pair, v in zip(given, node.outputs, strict=True) if _values(pair) == 2}
@@ -83,8 +83,8 @@ def _values(pair: Sequence[Argument]) -> int:
 
 
 def _same(node: Node, other: Node, pairs: _ValuePairs, made: _ValuePairs) -> list[_NodeChange]:
-    """Returns the arguments of nodes that do the same, as they are after the If; adds their outputs
-    to `made`. Raises _DifferError."""
+    """Returns the arguments of equal nodes as they are after the If, and adds their outputs to
+    `made`. Raises _DifferError."""
     is_known = node.op != "loop" and effects.effect(node) != effects.WRITE
     if not is_known or _kind(node) != _kind(other):
         raise _DifferError

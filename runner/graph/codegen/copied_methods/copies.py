@@ -1,4 +1,4 @@
-"""Which units of a graph have the methods of their class copied, and which have to import it."""
+"""Copied methods for the units of a graph; units that cannot have any must import their class."""
 
 from typing import Any, final
 
@@ -14,7 +14,7 @@ from runner.graph.ir.unit import Unit
 
 @final
 class Copies:
-    """The copies for all units of a graph that inherit; `problems` has those that cannot be."""
+    """The copied methods of all units that inherit; `problems` says why some have none."""
 
     def __init__(self, graph: Graph) -> None:
         self.problems: dict[Unit, str] = {}
@@ -23,14 +23,14 @@ class Copies:
         kept = [unit for _, unit in graph.root.walk() if unit.grade in ("shell", "basic")]
         self._kept = [cls for unit in kept if (cls := _class(unit)) is not None]
         used, before = frozenset[str](), None
-        while used != before:  # methods may use those of other units
+        while used != before:  # to a fixed point: methods may use those of other units
             before = used
             for unit in self._units:
                 self._copy(unit, used)
             used = used.union(*(copy.names for copy in self._found.values()))
 
     def of(self, unit: Unit) -> Copy | None:
-        """What is copied for a unit; None where it inherits, or need not."""
+        """Returns the methods copied for a unit; None if it must, or need not, inherit."""
         return self._found.get(unit)
 
     def _copy(self, unit: Unit, used: frozenset[str]) -> None:
@@ -47,7 +47,7 @@ class Copies:
             self._found[unit] = found
 
     def _check_asked(self, found: Copy) -> None:
-        """Raises Uncopied where isinstance is asked for a class of which modules are imported."""
+        """Raises Uncopied if a copy tests by isinstance for a class with imported instances."""
         for target in sorted(found.asked):
             asked = locate(target)
             if any(issubclass(cls, asked) for cls in self._kept):
@@ -55,7 +55,7 @@ class Copies:
 
 
 def container_of(unit: Unit) -> Any:
-    """The class of torch that the generated class of a unit derives from."""
+    """Returns the class of torch that the generated class of a unit derives from."""
     cls = _class(unit)
     return next((base for base in CONTAINERS if issubclass(cls, base)), nn.Module)
 

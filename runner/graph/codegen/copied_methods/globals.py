@@ -1,4 +1,4 @@
-"""What names of a module mean, as text of another one: imports, constants, functions, classes."""
+"""Global names of a user's module, resolved to imports, constants, functions and classes."""
 
 import builtins
 import enum
@@ -15,25 +15,25 @@ from runner.errors import GraphError
 from runner.graph.codegen.copied_methods.scopes import Uncopied, is_foreign
 from runner.graph.ir.signature import locate
 
-MARK = "\0"  # around what the file names in its own way: a kind and a target
+MARK = "\0"  # delimits placeholders for names that the file chooses: a kind and a target
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 _OF_TORCH = (torch.dtype, torch.layout, torch.memory_format)
 
 
 def marked(kind: str, target: str) -> str:
-    """A place in a text where the file's name of a target belongs."""
+    """Returns a placeholder for the name that the file chooses for a target."""
     return f"{MARK}{kind} {target}{MARK}"
 
 
 @final
 class Outer:
-    """Writes values of global names; `note` is told of functions that have to be copied, too."""
+    """Prints the values of global names; calls `note` with functions to be copied as well."""
 
     def __init__(self, note: Callable[[FunctionType], None]) -> None:
         self._note = note
 
     def value(self, space: dict[str, Any], name: str) -> Any:
-        """What a name stands for in a module. Raises Uncopied where that is nothing."""
+        """Returns the value of a global or builtin name. Raises Uncopied if it is undefined."""
         if name in space:
             return space[name]
         try:
@@ -42,7 +42,7 @@ class Outer:
             raise Uncopied(f"{name!r} is not defined in its module") from None
 
     def literal(self, value: Any, name: str) -> str:
-        """An expression for an attribute of a class, which may be a list or dict."""
+        """Returns an expression for a class attribute, which may be a list, set or dict."""
         if type(value) is dict:
             pairs = [f"{self.literal(k, name)}: {self.literal(v, name)}" for k, v in value.items()]
             return f"{{{', '.join(pairs)}}}"
@@ -52,8 +52,8 @@ class Outer:
         return repr(value) if type(value) in (list, set) else self.text(value, name)
 
     def text(self, value: Any, name: str, *, classes: bool = False) -> str:
-        """An expression for what a name stands for; `classes` where that may be a class of the
-        user's that is asked for by isinstance. Raises Uncopied where there is none."""
+        """Returns an expression for the value of a name. `classes` allows the user's module
+        classes, as in the second argument of isinstance. Raises Uncopied if there is none."""
         if vars(builtins).get(name, self) is value:
             return name
         if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
@@ -74,7 +74,7 @@ class Outer:
 
 
 def attribute(value: ModuleType, name: str) -> tuple[Any, str]:
-    """What a module has under a name, and its target; "" where that cannot be imported freely."""
+    """Returns an attribute of a module, and its target; "" if it is the user's, or a module."""
     found = getattr(value, name, None)
     if found is None and not hasattr(value, name):
         raise Uncopied(f"{value.__name__} has no {name!r}")
@@ -95,7 +95,7 @@ def _constant(value: Any, name: str) -> str:
 
 
 def _imported(value: Any, name: str) -> str:
-    """The target of a class or function of torch or the standard library."""
+    """Returns the target of an object of torch or the standard library, else raises Uncopied."""
     if isinstance(value, ModuleType):
         raise Uncopied(f"it uses the module {value.__name__}")
     module = getattr(value, "__module__", None)

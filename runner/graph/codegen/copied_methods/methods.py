@@ -1,4 +1,4 @@
-"""Methods of a class as text for another class, which derives from torch's own alone."""
+"""Copies methods of a user's class as text into a class that derives from one of torch only."""
 
 import ast
 import copy
@@ -25,7 +25,7 @@ from runner.graph.codegen.copied_methods.scopes import (
 )
 
 _OF_MODULE = frozenset(dir(nn.Module))
-# What the file writes itself, and what only readers of the model see.
+# Methods that the file writes itself, and those that only affect how the model is printed.
 _NOT_COPIED = frozenset(
     {
         *("__init__", "__new__", "__init_subclass__", "__class_getitem__", "__subclasshook__"),
@@ -37,32 +37,32 @@ _NOT_COPIED = frozenset(
 @final
 @dataclass(frozen=True)
 class Copy:
-    """What is copied of a class: texts in which MARK stands around names that the file chooses."""
+    """The text copied from a class, with placeholders (`MARK`) for names that the file chooses."""
 
-    members: tuple[str, ...]  # of the class
-    helpers: dict[str, str]  # functions by target
-    own: frozenset[str]  # names of parameters and variables
-    names: frozenset[str]  # attributes that are used, of anything, and texts
+    members: tuple[str, ...]  # methods and attributes
+    helpers: dict[str, str]  # functions that they call, by target
+    own: frozenset[str]  # parameters and local variables
+    names: frozenset[str]  # attributes used on any object, and strings that may name some
 
     @property
     def asked(self) -> frozenset[str]:
-        """The targets of the user's classes that isinstance is asked for."""
+        """The targets of the user's classes that are tested for by isinstance."""
         texts = (*self.members, *self.helpers.values())
         parts = [part for text in texts for part in text.split(MARK)[1::2]]
         return frozenset(part[6:] for part in parts if part.startswith("class "))
 
 
 def own_classes(cls: Any) -> list[Any]:
-    """The classes in the order in which methods are looked for, without torch's and Python's."""
+    """Returns the user's classes in the MRO: those of neither torch nor the standard library."""
     return [owner for owner in cls.__mro__ if is_foreign(owner.__module__)]
 
 
 def copied(
     cls: Any, base: Any, has: frozenset[str], functions: frozenset[str], used: frozenset[str]
 ) -> Copy:
-    """All that a class overrides, what the user's modules use of it by a name among `used`, and
-    what these use in turn. `base`: the class of torch that the copy derives from; `has`: names
-    that its objects have; `functions`: methods that are written already. Raises Uncopied."""
+    """Returns a copy of the overrides of a class, its members named in `used`, and all that these
+    use in turn. `base` is the class of torch that the copy derives from, `has` are the attributes
+    of its instances, `functions` the methods that are written already. Raises Uncopied."""
     known = frozenset(n for owner in own_classes(cls) for n in vars(owner))
     return _copied(cls, base, has & known, functions & known, used & known)
 
@@ -79,7 +79,7 @@ def _copied(
 
 
 def _overridden(cls: Any) -> Iterator[str]:
-    """The methods of nn.Module, and those of Python's own syntax, that a class has otherwise."""
+    """Yields the methods of nn.Module and the special methods that a class overrides."""
     seen = set(_NOT_COPIED)
     for owner in own_classes(cls):
         for name, member in vars(owner).items():
@@ -107,7 +107,7 @@ class _Copier:
         self._functions_waiting: list[FunctionType] = []
 
     def run(self, names: Iterable[str]) -> None:
-        """Copy the members of these names, and all that they use."""
+        """Copies the members of these names, and all that they use."""
         for name in names:
             self.want(name)
         while self._waiting or self._functions_waiting:
@@ -117,7 +117,7 @@ class _Copier:
                 self._helper(self._functions_waiting.pop(0))
 
     def want(self, name: str) -> None:
-        """Note that a name is used, of this class or another one."""
+        """Records the use of an attribute name, and queues the member if the class defines it."""
         self.names.add(name)
         owner = next((owner for owner in self.owners if name in vars(owner)), None)
         if owner is None or name in self._done or name in self._functions:
@@ -128,7 +128,7 @@ class _Copier:
             self._waiting.append((owner, name, name))
 
     def above(self, owner: Any, name: str) -> str:
-        """How a copy calls what `super().name` is in a class: "" where `super()` is right."""
+        """Returns the copy's name for `super().name` in a class; "" if `super()` stays valid."""
         mro = self.cls.__mro__
         found = next((c for c in mro[mro.index(owner) + 1 :] if name in vars(c)), None)
         if found is None:
@@ -140,7 +140,7 @@ class _Copier:
         return ""
 
     def of_class(self, owner: Any, name: str) -> str:
-        """How a copy calls the method that one of its classes has, where others override it."""
+        """Returns the name in the copy of an overridden method of one of the user's classes."""
         if name in _NOT_COPIED or len(definitions(owner).get(name, ())) != 1:
             raise Uncopied(f"it calls {owner.__name__}.{name}")
         new = f"_super_{owner.__name__}_{name.strip('_')}"
@@ -150,7 +150,7 @@ class _Copier:
         return new
 
     def need(self, function: FunctionType) -> None:
-        """Note a function that is called."""
+        """Queues a function that is called."""
         self._functions_waiting.append(function)
 
     def _member(self, owner: Any, name: str, new: str) -> None:
@@ -177,14 +177,14 @@ class _Copier:
         scoped = scope(node, None)
         check_is_run(node, scoped.code, [function])
         self.own |= scoped.own
-        self.helpers[target] = ""  # known from here on, where it calls itself
+        self.helpers[target] = ""  # registered first: it may be recursive
         writing = _Rewriting(self, None, function.__globals__, scoped)
         self.helpers[target] = writing.text(node, marked("def", target))
 
 
 @final
 class _Rewriting(ast.NodeTransformer):
-    """Replaces what one definition reads of its module and of classes above."""
+    """Rewrites the global names of a definition, and its uses of base classes."""
 
     def __init__(
         self, copier: _Copier, owner: Any, space: dict[str, Any], scoped: DefinitionScope
@@ -198,14 +198,14 @@ class _Rewriting(ast.NodeTransformer):
         self._in_isinstance = False
 
     def text(self, node: Definition, name: str) -> str:
-        """The definition under another name."""
+        """Returns the source of the rewritten definition under another name."""
         made = copy.deepcopy(node)
         for decorator in made.decorator_list:
             self._check_decorator(decorator, node.name)
         before = _names(made.decorator_list, made.args.defaults, made.args.kw_defaults)
         if both := sorted(before & self._own):
             raise Uncopied(f"{both[0]!r} means two things in {node.name}()")
-        self._outer |= before - {node.name}  # that is the property a setter belongs to
+        self._outer |= before - {node.name}  # its own name is the property of a setter
         self.visit(made)
         made.name = name
         return ast.unparse(ast.fix_missing_locations(made))
@@ -238,7 +238,7 @@ class _Rewriting(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _module(self, node: ast.expr) -> tuple[Any, str]:
-        """The module that an expression names, if any."""
+        """Returns the global, or attribute of a module, that an expression names, and the name."""
         if isinstance(node, ast.Name) and node.id in self._outer:
             return self._to.value(self._space, node.id), node.id
         if isinstance(node, ast.Attribute):
@@ -248,7 +248,7 @@ class _Rewriting(ast.NodeTransformer):
         return None, ""
 
     def _super_of(self, node: ast.expr) -> Any:
-        """The class whose next one a call of `super` looks in; None for other expressions."""
+        """Returns the class whose bases a call of `super` searches; None for other expressions."""
         if not (isinstance(node, ast.Call) and _is(node.func, "super")):
             return None
         if self._owner is None or not (node.args or self._owner):
@@ -262,7 +262,7 @@ class _Rewriting(ast.NodeTransformer):
         return cls
 
     def _class(self, node: ast.expr) -> Any:
-        """The one of the classes of the user that an expression names; None for another one."""
+        """Returns the user's class in the MRO that an expression names; None for any other one."""
         if not (isinstance(node, ast.Name) and node.id in self._outer):
             return None
         value = self._to.value(self._space, node.id)
@@ -300,7 +300,7 @@ class _Rewriting(ast.NodeTransformer):
         return self._to.text(value, name, classes=self._in_isinstance)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
-        return ast.arg(node.arg, None)  # a type may be of a class that need not be there
+        return ast.arg(node.arg, None)  # an annotation may name a class that is not imported
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
@@ -345,7 +345,7 @@ def _is(node: ast.expr, name: str) -> bool:
 
 
 def _names(*parts: Iterable[ast.expr | None]) -> frozenset[str]:
-    """The names in what is evaluated when a function is defined."""
+    """Returns the names in expressions, for example those evaluated when a function is defined."""
     nodes = [node for part in parts for node in part if node is not None]
     walked = [inner for node in nodes for inner in ast.walk(node)]
     return frozenset(inner.id for inner in walked if isinstance(inner, ast.Name))

@@ -1,4 +1,4 @@
-"""The source of classes and functions, and which names in it are global."""
+"""Source and scopes: the definitions of classes and functions, with their global names."""
 
 import ast
 import dis
@@ -14,21 +14,21 @@ from typing import Any, final
 from runner.errors import GraphError
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
-KNOWN = sys.stdlib_module_names | {"torch"}  # what any source may import
+KNOWN = sys.stdlib_module_names | {"torch"}  # modules that any source may import
 
 
 class Uncopied(GraphError):
-    """A method cannot be copied; the text says what hinders it."""
+    """Raised if a method cannot be copied; the message says why."""
 
 
 def is_foreign(module: str | None) -> bool:
-    """Whether a module is neither torch's nor of the standard library."""
+    """Returns whether a module belongs to neither torch nor the standard library."""
     return (module or "").partition(".")[0] not in KNOWN
 
 
 @functools.lru_cache(maxsize=512)
 def definitions(cls: Any) -> dict[str, list[Definition]]:
-    """The methods in the source of a class, by name; several of one for a property's parts."""
+    """Returns the methods in the source of a class by name, several for a property's accessors."""
     try:
         text = textwrap.dedent(inspect.getsource(cls))
         body = ast.parse(text).body[0]
@@ -43,7 +43,7 @@ def definitions(cls: Any) -> dict[str, list[Definition]]:
 
 
 def definition(function: FunctionType) -> Definition:
-    """The source of a function at the top of a module."""
+    """Returns the syntax tree of a module-level function. Raises Uncopied for a lambda."""
     try:
         body = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError) as error:
@@ -54,29 +54,29 @@ def definition(function: FunctionType) -> Definition:
 
 
 def _mangled(name: str, cls: Any) -> str:
-    """A name in the source of a class, as Python calls it."""
+    """Applies name mangling to a name in the source of a class."""
     hidden = name.startswith("__") and not name.endswith("__")
     return f"_{cls.__name__.lstrip('_')}{name}" if hidden else name
 
 
 def mangled(name: str, cls: Any) -> str:
-    """A name in the source of a class, or of a function where that is None, as Python calls it."""
+    """Applies name mangling to a name in the source of a class; None for that of a function."""
     return name if cls is None else _mangled(name, cls)
 
 
 @final
 @dataclass(frozen=True)
 class DefinitionScope:
-    """Names of a function and of those inside it."""
+    """The names in a function and in the functions nested in it."""
 
     code: CodeType
-    outer: frozenset[str]  # read from the module, or from Python itself
-    own: frozenset[str]  # its parameters and variables
+    outer: frozenset[str]  # globals and builtins that it reads
+    own: frozenset[str]  # parameters and local variables
 
 
 def scope(node: Definition, cls: Any) -> DefinitionScope:
-    """The names of a definition in a class, or at the top of a module where that is None. Raises
-    Uncopied for one that changes a global, or whose names mean different things in it."""
+    """Returns the scope of a definition in a class, or at module level if `cls` is None. Raises
+    Uncopied if it assigns a global, or if a name is global in one place and local in another."""
     name = "Class" if cls is None else cls.__name__
     module = ast.parse(f"class {name}: pass")
     module.body[0].body = [node]  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ def scope(node: Definition, cls: Any) -> DefinitionScope:
 
 
 def check_is_run(node: Definition, code: CodeType, functions: list[FunctionType]) -> None:
-    """Raises Uncopied where none of some functions is what a definition makes."""
+    """Raises Uncopied if a definition compiles to none of the functions, or they are closures."""
     if not any(_alike(function.__code__, code) for function in functions):
         raise Uncopied(f"{node.name}() is not what the source of its class defines")
     free = {n for f in functions for n in f.__code__.co_freevars} - {"__class__"}
@@ -107,8 +107,8 @@ def _alike(one: CodeType, other: CodeType) -> bool:
 
 
 def _steps(code: CodeType) -> list[tuple[str, object]]:
-    """What a code does, without how: methods of imported names are looked up in another way where
-    the import is compiled with them."""
+    """Returns the normalized instructions of a code object: Python compiles method calls of an
+    imported name differently if the import is part of the same source."""
     return [
         (step.opname.replace("LOAD_METHOD", "LOAD_ATTR"), step.argval)
         for step in dis.get_instructions(code)
@@ -122,7 +122,7 @@ def _plain(code: CodeType) -> list[str]:
 
 
 def functions_of(member: Any) -> list[FunctionType]:
-    """The functions that a member of a class consists of, without what decorates them."""
+    """Returns the functions of a class member, several for a property, without decorators."""
     if isinstance(member, property):
         parts = [member.fget, member.fset, member.fdel]
     else:
@@ -132,7 +132,7 @@ def functions_of(member: Any) -> list[FunctionType]:
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """A code and all inside it."""
+    """Yields a code object and all those nested in it."""
     yield code
     for inner in _codes_in(code):
         yield from _codes(inner)

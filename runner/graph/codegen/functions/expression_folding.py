@@ -1,8 +1,8 @@
-"""Expression folding: which nodes become statements, and which are written inside their only user.
+"""Expression folding: writes nodes inside their only user, if possible, instead of as statements.
 
 A value without a name that is used once is folded into its user if that leaves the order of
-evaluation unchanged, as far as `effects` says that it matters. Python evaluates operands from left
-to right, so that `f(a(), b())` runs a, b, f.
+evaluation unchanged, up to swaps of nodes whose `effects` commute. Python evaluates operands from
+left to right, so that `f(a(), b())` runs a, b, f.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _TERNARY_NODES = 6  # a conditional expression with more nodes is written as a s
 
 
 class _Pending(NamedTuple):
-    """A node that waits for its user, and its effect with everything that is folded into it."""
+    """A node that waits for its user, and its effect, including that of nodes folded into it."""
 
     node: Node
     effect: Effect
@@ -49,8 +49,8 @@ class Folding:
         self.ternary: set[Node] = set()
         self._users: dict[Value, list[Node]] = {}
         self._places: dict[Node, int] = {}
-        self._effects: dict[Node, Effect] = {}  # of folded nodes, with what is folded into them
-        self._stable = True  # whether attributes are the same throughout
+        self._effects: dict[Node, Effect] = {}  # of folded nodes, and those inside them
+        self._stable = True  # whether the function sets no attributes
         self._survey(function.block)
         self._fold(function.block)
         self.tails = frozenset(self._tails(function.block))  # Ifs whose blocks return
@@ -100,7 +100,7 @@ class Folding:
         return results
 
     def _survey(self, block: Block) -> None:
-        """Number all that is written, and note who uses what."""
+        """Numbers all nodes, and records the users of each value."""
         for node in block.walk():
             self._places[node] = len(self._places)
             if node not in self.live.nodes and node.op != "output":
@@ -113,7 +113,7 @@ class Folding:
     # Folding
 
     def _fold(self, block: Block) -> Effect:
-        """Fold the nodes of a block; gives its effect."""
+        """Folds the nodes of a block; returns its effect."""
         waiting: list[_Pending] = []
         total = effects.PURE
         for node in block.nodes:
@@ -144,7 +144,7 @@ class Folding:
         return effects.effect(node)
 
     def _absorb(self, node: Node, own: Effect, waiting: list[_Pending]) -> Effect:
-        """Let a node take the waiting ones that it uses; gives the effect of all together."""
+        """Folds into a node the waiting ones that it uses; returns their combined effect."""
         while True:
             inside = [*self._waiting_for(node, waiting)]
             moved = self._left_out(node, inside) or self._out_of_order(inside, waiting)
@@ -166,7 +166,7 @@ class Folding:
 
     @staticmethod
     def _left_out(node: Node, inside: list[_Pending]) -> _Pending | None:
-        """One that writes, and would only be evaluated where the condition of a loop is met."""
+        """Returns a node that writes, and would run only if a loop's first condition is true."""
         if node.op != "loop" or node.args[0] is None or node.args[1] is True:
             return None
         always = {*values_in([*node.args[1:]])}
@@ -177,7 +177,7 @@ class Folding:
 
     @staticmethod
     def _out_of_order(inside: list[_Pending], waiting: list[_Pending]) -> _Pending | None:
-        """One that cannot be evaluated inside the node, since it would run too late there."""
+        """Returns a waiting node that would run too late if it were folded into its user."""
         for place, late in enumerate(inside):
             for early in inside[:place]:
                 if early.place > late.place and not commute(early.effect, late.effect):
@@ -190,13 +190,13 @@ class Folding:
         return None
 
     def _unfold(self, pending: _Pending, waiting: list[_Pending]) -> None:
-        """Make a waiting node a statement where it stands, and all that must run before it."""
+        """Turns a waiting node, and all that must run before it, into statements in place."""
         waiting.remove(pending)
         self.folded.discard(pending.node)
         self._pass(pending.effect, waiting, before=pending.place)
 
     def _pass(self, effect: Effect, waiting: list[_Pending], before: int | None = None) -> None:
-        """Write a statement: what waits, and cannot run after it, becomes a statement as well."""
+        """Turns all waiting nodes that cannot run after a statement into statements before it."""
         for pending in [*waiting]:
             if before is not None and pending.place > before:
                 continue
@@ -211,8 +211,8 @@ class Folding:
         return not self._reads_what_is_carried(node)
 
     def _reads_what_is_carried(self, node: Node) -> bool:
-        """Whether it is the condition behind a round of a loop, which is evaluated once the
-        carried variables are set anew, and reads an old one."""
+        """Returns whether a node computes a loop condition from a pre-update value of a carried
+        variable."""
         block = node.block
         if isinstance(block.owner, Body) or block.owner.op != "loop":
             return False
@@ -222,7 +222,7 @@ class Folding:
         return not changed.isdisjoint(self._reads(node))
 
     def _reads(self, node: Node) -> Iterator[Value]:
-        """The variables that are read where a node is written."""
+        """Yields the values that are read where a node is written, folded nodes included."""
         for value in self.operands(node):
             inner = value.node
             if inner is not None and (inner in self.folded or inner in self.copied):
@@ -246,7 +246,7 @@ class Folding:
         return len(users) == 1 and users[0].block is node.block
 
     def _is_ternary(self, node: Node) -> bool:
-        """Whether both blocks are one expression."""
+        """Returns whether an If can be written as a conditional expression."""
         needed = [value for value in node.outputs if value in self.live.values]
         if len(needed) != 1 or any(self.live.ends(block) for block in node.blocks):
             return False

@@ -1,7 +1,7 @@
 """Function -> source: the passes that turn a function of the graph into the lines of a `def`.
 
-`analyze` runs those that are the same under whatever names, `print_function` the rest. A
-`FunctionTemplate` keeps their outcome, for the samples of a search share most of their functions.
+`analyze` runs those that do not depend on names, `print_function` the rest. A `FunctionTemplate`
+caches their results, since the samples of a search share most of their functions.
 """
 
 import weakref
@@ -23,7 +23,7 @@ from runner.graph.ir.unit import Call, Ref
 
 
 def analyze(function: Function) -> Folding:
-    """Returns which nodes of a function are written, and how; the function is left as it is."""
+    """Returns which nodes of a function are written, and how, without changing the function."""
     structured = structure_control_flow(function)
     iterations = find_iterations(structured)
     live = LiveCode(structured, iterations)
@@ -39,7 +39,7 @@ def print_function(
     return Printer(folding, variables, imports, access).function(first)
 
 
-# Names that printing uses without an import, for other things than calls of them.
+# Names that printing uses other than for a call in the graph, without an import.
 _IMPLIED = frozenset(
     {
         *("range", "enumerate", "zip", "float", "complex", "getattr", "setattr", "slice"),
@@ -65,15 +65,15 @@ _SYNTAX = frozenset(
 
 @final
 class FunctionTemplate:
-    """The source of a function, with open names of imports and of units.
+    """The source of a function, parametrized by the names of imports and of units.
 
-    It keeps texts and no nodes, once the first text is written.
+    Once the first text is printed, it keeps texts and no nodes.
     """
 
     def __init__(self, function: Function) -> None:
         self._function = weakref.ref(function)
         folding = analyze(function)
-        self._folding: Folding | None = folding  # until the first text is written
+        self._folding: Folding | None = folding  # until the first text is printed
         self.targets: dict[str, None] = {}  # that it imports
         self.paths: dict[str, None] = {}  # below `self`
         self.parameters = [as_name(parameter.name) for parameter in function.parameters]
@@ -113,7 +113,7 @@ class FunctionTemplate:
 
 
 def template(function: Function, *, shared: bool) -> FunctionTemplate:
-    """Returns the template of a function, kept with one that is shared and so no longer changes."""
+    """Returns the template of a function, cached if it is shared and so no longer changes."""
     if not shared:
         return FunctionTemplate(function)
     if "template" not in function.analyses:

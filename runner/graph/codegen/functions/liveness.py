@@ -1,7 +1,7 @@
 """Liveness: which values of a function are needed at the same time, and so need two variables.
 
-Computed backwards over the blocks, on the statements that will be written: what is folded into a
-statement is read there. Sets of values are bits of an integer.
+Computed backwards over the blocks, on the statements that will be written: a statement reads the
+operands of all nodes folded into it. Sets of values are bits of an integer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class Liveness:
         self._folding = folding
         self._live = folding.live
         self._reads: dict[Node, int] = {}
-        self._after: dict[tuple[Node, str], int] = {}  # what is live where jumps of a loop lead
+        self._after: dict[tuple[Node, str], int] = {}  # live at the targets of a loop's jumps
         block = folding.function.block
         self._define(block.inputs, self._before(block, self.reads(block.end)))
 
@@ -62,7 +62,7 @@ class Liveness:
         return mask
 
     def _define(self, values: Sequence[Value], live: int) -> int:
-        """Sets values all at once, while others are live; returns what is live before."""
+        """Defines values all at once, while others are live; returns the live values before."""
         masks = [self._bit(value) for value in values]
         together = live
         for mask in masks:
@@ -78,7 +78,7 @@ class Liveness:
             self.interference[place] |= mask
 
     def _before(self, block: Block, live: int) -> int:
-        """Returns what is live at the start of a block, from what is live at its end."""
+        """Returns the live values at the start of a block, from those at its end."""
         for node in reversed(self._folding.statements(block)):
             if node.op == "loop":
                 live = self._before_loop(node, live)
@@ -127,7 +127,7 @@ class Liveness:
         return before | self.read([*values_in([first for _, _, first in carried])])
 
     def _moved(self, mask: int, copies: Sequence[tuple[Value, Argument]]) -> int:
-        """Returns what is read in place of `mask` once variables were set to other values."""
+        """Returns the values in `mask` with the sources of copies replaced by their targets."""
         for value, source in copies:
             bit = self.bits.get(source, 0) if isinstance(source, Value) else 0
             if mask & bit:

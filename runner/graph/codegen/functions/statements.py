@@ -94,7 +94,7 @@ class Printer:
         return lay_out(before, self._writer.code(result), "", indent)
 
     def _copies(self, pairs: list[tuple[Value, Argument]], indent: int) -> list[str]:
-        """Returns the assignment of variables, all at once where their order matters."""
+        """Returns the assignment of variables, in one statement if their order matters."""
         names = self._variables.names
         moves = [(names[v], result) for v, result in pairs if not self._is_same(v, result)]
         safe = all(
@@ -187,7 +187,7 @@ class Printer:
         return node if sets and key_of([*item.args]) == key_of([*args[:2]]) else None
 
     def _is_target(self, node: Node, target: Code) -> bool:
-        """Whether `target += ...` sets just what the node gives."""
+        """Returns whether `target += ...` sets the variable that holds the output of the node."""
         if not node.outputs or node.outputs[0] not in self._live.values:
             return target.level == layout.ATOM and target.text[-1] not in ")}"
         return target.text == self._variables.names[node.outputs[0]]

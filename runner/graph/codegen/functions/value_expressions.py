@@ -1,4 +1,4 @@
-"""The values of a function as expressions."""
+"""Prints the values of a function as expressions."""
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from runner.graph.codegen.line_breaking import Code
 from runner.graph.ir.node import Argument, Node, Value, producer
 from runner.graph.ir.symbolic import left_open
 
-Access = Callable[[str], str]  # how the source calls what is at a path below `self`
+Access = Callable[[str], str]  # path below `self` -> expression in the source
 _BOOLEANS = frozenset(
     {
         *("operator:not_", "operator:is_", "operator:is_not", "operator:contains"),
@@ -31,9 +31,9 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
 
 @final
 class Values:
-    """Writes what stands in the statements of one function.
+    """Prints the expressions in the statements of one function.
 
-    `names` are those of the variables, `where` is the name of the function for errors.
+    `names` are those of the variables, `access` returns the expression for a path below `self`.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Values:
         self._live = folding.live
         self._names = names
         self._access = access
-        self._instead: Mapping[Value, str] = {}  # variables to read instead of others
+        self._instead: Mapping[Value, str] = {}  # values -> variables to read instead
         self.writer = Writer(imports, self.value)
 
     @contextmanager
     def reading(self, others: Mapping[Value, Value]) -> Iterator[None]:
-        """Inside, write other values instead of some, since variables hold them by then."""
+        """Prints some values as others inside the block, whose variables hold them by then."""
         self._instead = {old: self._names[new] for old, new in others.items()}
         try:
             yield
@@ -60,7 +60,7 @@ class Values:
             self._instead = {}
 
     def value(self, value: object) -> Code:
-        """A value: the variable that holds it, or the expression that is folded in its place."""
+        """Returns the variable that holds a value, or the expression folded in its place."""
         if not isinstance(value, Value):
             raise GraphError(f"{self._folding.function.name}: {left_open(value)}")
         if value in self._instead:
@@ -71,7 +71,7 @@ class Values:
         return Code(self._names[value])
 
     def expression(self, node: Node) -> Code:
-        """What a node gives, as an expression."""
+        """Returns the output of a node as an expression. Raises GraphError for a statement."""
         match node.op:
             case "call_module":
                 return self._call_module(node)
@@ -104,7 +104,7 @@ class Values:
         return layout.call(owner, self.writer.arguments(node.args, node.kwargs))
 
     def ternary(self, node: Node, *, truth: bool) -> Code:
-        """A conditional expression; shorter where only its truth matters, or is all it has."""
+        """Returns a conditional expression, simplified to `and`, `or` and `not` for booleans."""
         condition = self.truth(node.args[0])
         then, other = (self._live.results(block)[0][1] for block in node.blocks)
         write = self.truth if truth else self.writer.code
@@ -119,7 +119,7 @@ class Values:
         return layout.ternary(condition, write(then), write(other))
 
     def truth(self, argument: Argument) -> Code:
-        """An argument of which only the truth matters."""
+        """Returns an argument as an expression with the same truth value."""
         node = producer(argument)
         if node is not None and node in self._folding.folded and node in self._folding.ternary:
             return self.ternary(node, truth=True)
@@ -128,8 +128,8 @@ class Values:
         return self.writer.code(argument)
 
     def is_same(self, first: Argument, again: Argument, before: Mapping[Value, Argument]) -> bool:
-        """Whether two arguments are written alike, but for values that stood `before` in the
-        first where they stand in the other."""
+        """Returns whether two arguments are the same expression once the values in `again` are
+        replaced according to `before`."""
         kind = type(again)
         if kind is Value and again in before:
             earlier = before[again]
@@ -151,8 +151,8 @@ class Values:
         )  # fmt: skip
 
     def _compared(self, node: Node | None, before: Mapping[Value, Argument]) -> bool | None:
-        """What a comparison of whole numbers gives; None for another node, or if not all numbers
-        are constants."""
+        """Returns the result of a comparison of constant ints, values replaced by `before`; None
+        for any other node."""
         if node is None or node not in self._folding.folded or node.target not in _COMPARISONS:
             return None
         one, other = (before.get(v, v) if type(v) is Value else v for v in node.args)
@@ -161,12 +161,12 @@ class Values:
         return _COMPARISONS[node.target](one, other)
 
     def _parts(self, node: Node) -> tuple[Argument, ...]:
-        """All that is written where a node stands."""
+        """Returns the arguments of a node, its keywords, and the results of its blocks."""
         results = [self._live.results(block)[0][1] for block in node.blocks]
         return (*node.args, *node.kwargs, *node.kwargs.values(), *results)
 
     def is_boolean(self, argument: Argument) -> bool:
-        """Whether it is True or False for sure, not only true or false."""
+        """Returns whether an argument is known to be a bool, not just used as a condition."""
         if type(argument) is bool:
             return True
         node = producer(argument)

@@ -1,9 +1,9 @@
-"""Variable allocation: which variable holds which value of a function.
+"""Variable allocation: assigns the values of a function to variables.
 
 Values are set once, variables many times: values that are never live at the same time may share
-one. Values that flow into each other at the end of an If or around a loop are coalesced if they
-can, so that no copy is needed; each variable is called as the source called it, with a number
-appended where two of one name are live at the same time.
+one. Values that flow into each other at the end of an If or around a loop are coalesced if
+possible, which avoids a copy. Variables keep their names in the original source, with a number
+appended if two of one name are live at the same time.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ _SAY_NOTHING = ("operator", "builtins")
 class Variables:
     """The variables of a function: `names[value]`.
 
-    `reserved` are names that mean something else in it. `unused` is the name that is assigned what
-    nothing reads.
+    `reserved` are names with another meaning in it. `unused` is the name that unused values are
+    assigned to.
     """
 
     def __init__(self, folding: Folding, reserved: set[str]) -> None:
         self._folding = folding
         self._liveness = liveness = Liveness(folding)
-        self._groups = [*range(len(liveness.values))]  # the first value each value shares with
+        self._groups = [*range(len(liveness.values))]  # union-find: the parent of each value
         self._members = {place: 1 << place for place in self._groups}
         self._clashes = [*liveness.interference]
         self._coalesce()
@@ -51,7 +51,7 @@ class Variables:
                 self._merge(value, other)
 
     def _flows(self, block: Block) -> Iterator[tuple[Value, Argument]]:
-        """Yields values, each with what flows into or out of it at the end of a block."""
+        """Yields pairs of values where one is copied to the other at the end of a block."""
         live = self._folding.live
         for node in block.walk():
             if node not in live.nodes or node in self._folding.ternary:
@@ -84,7 +84,7 @@ class Variables:
         self._clashes[one] |= self._clashes[two]
 
     def _name_of(self, group: int) -> str:
-        """The first name the source has for one of the values."""
+        """Returns the first name of a value of the group in the source; "" if none has one."""
         names = (self._liveness.values[place].name for place in positions(self._members[group]))
         return next((name for name in names if name), "")
 
@@ -113,7 +113,7 @@ class Variables:
                     yield self._group(value)
 
     def _base(self, group: int) -> str:
-        """How to call a variable."""
+        """Returns the name of a variable before any number is appended."""
         name = self._name_of(group)
         if name:
             return as_name(name)
@@ -122,7 +122,7 @@ class Variables:
 
 
 def _temporary(value: Value) -> str:
-    """A name for a value that has none in the source."""
+    """Returns a name for a value that has none in the source."""
     node = value.node
     if node is None:
         block = value.owner
