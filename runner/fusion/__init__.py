@@ -1,4 +1,4 @@
-"""Cross-model optimization: several models trained as one program.
+"""Cross-model optimization: trains several models as one fused program.
 
-Imports the graph, and no engine.
+Imports the graph, but no engine.
 """

@@ -1,4 +1,4 @@
-"""Emitter: writes the Python source of what runs several models as one, a line for each launch."""
+"""Code generation: emits the Python source of a fused forward pass, one line per launch."""
 
 import math
 from collections import defaultdict
@@ -32,24 +32,24 @@ HELPERS: dict[str, Any] = {
 }
 
 
-Cuts = dict[int, set[int]]  # the number of a value -> the models before which it is cut
+Cuts = dict[int, set[int]]  # the number of a value -> the models before which it is split
 
 
 @final
 class Emitter:
-    """Lines, the names they use, and where each value of each model lies."""
+    """The emitted lines, the names they use, and the location of each value of each model."""
 
     def __init__(self, cuts: "Cuts | None" = None) -> None:
-        """`cuts`: where the values of an emitter that wrote the same were taken apart; None: they
-        are taken apart wherever that can be."""
+        """`cuts`: where values were split by a first emitter of the same source; None: a value is
+        split between all models."""
         self.lines: list[str] = []
-        self.early: list[str] = []  # lines before those: what is the same for all models
+        self.early: list[str] = []  # lines before those, the same for all models
         self.names: dict[str, Any] = {**HELPERS}
-        self.copies = 0  # how often values had to be put together anew
-        self.counters: list[tuple[int, nn.Module]] = []  # normalizations that count batches
+        self.copies = 0  # number of concatenations of values
+        self.counters: list[tuple[int, nn.Module]] = []  # normalization layers that count batches
         self._places: dict[tuple[int, Var], ValuePart] = {}
         self._bound: dict[int, str] = {}
-        self._known: dict[Any, str] = {}  # what was written before -> its name
+        self._known: dict[Any, str] = {}  # expression -> its name, for reuse
         self._count = self._values = 0
         self._planned = cuts
         self.cuts: Cuts = defaultdict(set)
@@ -57,7 +57,7 @@ class Emitter:
     # Names
 
     def line(self, expression: str, comment: str = "", *, early: bool = False) -> str:
-        """A line that gives an expression a name; the name."""
+        """Emits a line that assigns an expression to a new name; returns the name."""
         self._count += 1
         name = f"v{self._count}"
         behind = f"  # {' '.join(comment.split())}" if comment else ""
@@ -65,50 +65,50 @@ class Emitter:
         return name
 
     def once(self, expression: str) -> str:
-        """The same, but what was written before is used again. Not for what draws or counts."""
+        """Same as `line`, but reuses an equal expression; it must not draw numbers or count."""
         if expression not in self._known:
             self._known[expression] = self.line(expression)
         return self._known[expression]
 
     def bind(self, thing: Any, prefix: str = "c") -> str:
-        """A name for a Python object."""
+        """Returns the name of a Python object, and adds it to `names`."""
         if thing is None:
             return "None"
         if id(thing) not in self._bound:
             name = f"{prefix}{len(self._bound) + 1}"
             self._bound[id(thing)] = name
-            self.names[name] = thing  # keeps it alive, so that no other object gets its id
+            self.names[name] = thing  # keeps it alive so that its id is not reused
         return self._bound[id(thing)]
 
     # Values
 
     def put(self, members: Sequence[tuple[int, Var]], name: str, layout: Layout) -> None:
-        """Say where values of models lie, in order."""
+        """Records the tensor, by name, and the layout that hold the values of members, in order."""
         self._values += 1
         value = LaidOutValue(name, layout, len(members), self._values)
         for index, member in enumerate(members):
             self._places[member] = ValuePart(value, 0 if layout == Layout.SHARED else index)
 
     def shared(self, members: Sequence[tuple[int, Var]]) -> str | None:
-        """The name of the one value that all of these are; None when they are several."""
+        """Returns the name of the shared value of all members, or None if there is no such one."""
         first, *rest = (self._places[member] for member in members)
         if first.value.layout != Layout.SHARED or any(p.value is not first.value for p in rest):
             return None
         return first.value.name
 
     def whole(self, members: Sequence[tuple[int, Var]]) -> bool:
-        """Whether these are, in order, all that one tensor holds."""
+        """Returns whether one tensor holds exactly these values, in order."""
         places = [self._places[member] for member in members]
         value = places[0].value
         same = value.layout != Layout.SHARED and all(p.value is value for p in places)
         return same and [p.index for p in places] == [*range(value.size)]
 
     def layout(self, members: Sequence[tuple[int, Var]]) -> Layout:
-        """How the first of some values lies."""
+        """Returns the layout of the first of some values."""
         return self._places[members[0]].value.layout
 
     def fetch(self, members: Sequence[tuple[int, Var]], layout: Layout) -> str:
-        """The name of a tensor with the values of these models in a layout."""
+        """Returns the name of a tensor with the values of members in a layout."""
         places = [self._places[member] for member in members]
         if (name := self.shared(members)) is not None:
             return self.once(f"spread({name}, {len(places)}, {layout.value!r})")
@@ -122,7 +122,7 @@ class Emitter:
         return self.once(expression)
 
     def plain(self, member: tuple[int, Var]) -> str:
-        """The name of the value of one model, (N, ...)."""
+        """Returns the name of the value of one model, (N, ...)."""
         place = self._places[member]
         if place.value.layout == Layout.SHARED:
             return place.value.name
@@ -130,7 +130,7 @@ class Emitter:
         return name
 
     def _pieces(self, value: LaidOutValue, start: int, stop: int, layout: Layout) -> list[str]:
-        """Tensors that together hold the values of some models which lie beside each other."""
+        """Returns tensors in a layout that together hold the models start to stop of a value."""
         if value.layout == Layout.SHARED:
             size = stop - start
             return [self.once(f"spread({value.name}, {size}, {layout.value!r})")]
@@ -148,7 +148,7 @@ class Emitter:
         ]
 
     def _as(self, value: LaidOutValue, layout: Layout) -> str:
-        """A value in another layout."""
+        """Returns the name of a value in another layout."""
         name, size = value.name, value.size
         if value.layout == layout or (size == 1 and Layout.STACKED not in (value.layout, layout)):
             return name
@@ -173,7 +173,7 @@ class Emitter:
     def call(
         self, function: str, args: Any, kwargs: Any, tensor: Callable[[Var], str], times: int = 1
     ) -> str:
-        """The source of a call: `tensor` names what stands for a Var, and batches are `times` as
+        """Returns the source of a call. `tensor` returns the name of a Var; batches are `times` as
         large as that of one model."""
 
         def write(argument: Any) -> Written:
@@ -183,7 +183,7 @@ class Emitter:
                 return Written(f"{times * argument.times} * n")
             if type(argument) is Ref:
                 return Written(self.bind(locate(argument.target)))
-            if isinstance(argument, float) and not math.isfinite(argument):  # it has no literal
+            if isinstance(argument, float) and not math.isfinite(argument):  # without a literal
                 return Written(self.bind(argument))
             return Written(repr(argument))
 
@@ -193,7 +193,7 @@ class Emitter:
 
 
 def _runs(places: Sequence[ValuePart]) -> list[tuple[LaidOutValue, int, int]]:
-    """Places in order, as parts of values: (value, start, stop)."""
+    """Returns consecutive places as runs of values: (value, start, stop)."""
     runs: list[tuple[LaidOutValue, int, int]] = []
     for place in places:
         value, start, stop = runs[-1] if runs else (None, 0, 0)
@@ -207,7 +207,7 @@ def _runs(places: Sequence[ValuePart]) -> list[tuple[LaidOutValue, int, int]]:
 
 @final
 class Written:
-    """Source, printed as it is."""
+    """Source code, whose repr is the code itself."""
 
     __slots__ = ("text",)
 

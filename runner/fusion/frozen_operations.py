@@ -1,5 +1,5 @@
-"""What is frozen: operations that give the same in every step, and so the same for all models that
-share their input."""
+"""Frozen operations: their result is the same in every training step, and for all models that share
+their input."""
 
 from collections.abc import Hashable
 from hashlib import blake2b
@@ -12,7 +12,7 @@ from runner.fusion.kernels.parameter_reads import tensor_of
 
 
 def frozen(operation: Operation) -> bool:
-    """Whether nothing that an operation uses beside its inputs is trained, or changes."""
+    """Returns whether an operation is known to use no trained parameters or changing buffers."""
     if operation.step.opaque:
         return False
     if operation.step.kind == "tensor":
@@ -26,7 +26,7 @@ def frozen(operation: Operation) -> bool:
 
 
 def changed(operation: Operation) -> int | None:
-    """The identity of the layer whose buffers an operation changes; None where it changes none."""
+    """Returns the id of the layer whose buffers an operation changes, or None if there is none."""
     module = operation.module
     if module is None or operation.step.kind == "tensor" or not module.training:
         return None
@@ -34,7 +34,7 @@ def changed(operation: Operation) -> int | None:
 
 
 def digest(operation: Operation) -> Hashable:
-    """Equal for operations that use equal tensors."""
+    """Returns a digest of the tensors that an operation uses, equal for equal tensors."""
     if operation.step.kind == "tensor":
         return _digest(tensor_of(operation))
     module = operation.module

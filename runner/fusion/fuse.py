@@ -1,4 +1,4 @@
-"""Fuse: several models as one, from the programs of what they do."""
+"""Fusion: compiles the programs of several models into one function."""
 
 import re
 from collections import Counter
@@ -28,26 +28,26 @@ FusedForward = Callable[[Tensor], Any]
 
 
 class NotFused(Exception):
-    """Models that cannot be trained as one; the text says why, as part of a sentence."""
+    """Models that cannot be fused, with the reason as message, in the form of a clause."""
 
 
 @final
 @dataclass(frozen=True)
 class Fused:
-    """Several models as one function, written in Python."""
+    """Several models fused into one generated Python function."""
 
-    forward: FusedForward  # (N, ...) -> (K * N, ...), the outputs of the models one after another
+    forward: FusedForward  # (N, ...) -> (K * N, ...), the outputs concatenated by model
     source: str
-    launches: int  # calls, where the models alone would make
-    operations: int  # so many
-    copies: int  # how often values had to be put together anew
-    # What is frozen and the same for all: one tensor of features, and what follows from it. None
-    # where there is no such part.
+    launches: int  # number of calls
+    operations: int  # number of calls that the models would make without fusion
+    copies: int  # number of concatenations of values
+    # The frozen prefix shared by all models, which returns one tensor of features, and the rest.
+    # None if there is no such prefix.
     prefix: FusedForward | None = None
     rest: FusedForward | None = None
 
     def clear(self) -> None:
-        """Let go of everything the source uses: a function and its names hold each other."""
+        """Releases all objects the source uses, since a function and its globals form a cycle."""
         self.forward.__globals__.clear()
 
 
@@ -57,9 +57,9 @@ def fuse(
     parameters: Parameters,
     streams: Streams,
 ) -> Fused:
-    """One function for models in the mode that they are in, and that their programs are of.
+    """Returns one function for models, whose programs must be of the mode the models are in.
 
-    Raises NotFused where their outputs are not one tensor of one shape.
+    Raises NotFused unless each model returns one tensor, all of the same shape.
     """
     programs = [shortened(*pair) for pair in zip(models, programs, strict=True)]
     found = [
@@ -86,7 +86,7 @@ def fuse(
     results = _results(programs)
     draft = Context(Emitter(), parameters, streams)
     _write(launches, results, draft)
-    # Where each value has to be taken apart is known now; no more often than that, this time.
+    # The draft has found where each value has to be split; the final source splits only there.
     context = Context(Emitter(draft.emitter.cuts), parameters, streams)
     result, calls = _write(launches, results, context)
     return _compiled(context.emitter, result, calls, sum(map(len, found)))
@@ -97,7 +97,7 @@ def _write(
     results: Sequence[tuple[int, Var]],
     context: Context,
 ) -> tuple[str, int]:
-    """Write the source of launches; the name of the result, and how many calls there are."""
+    """Emits the source of launches; returns the name of the result and the number of calls."""
     emitter = context.emitter
     emitter.put([(i, Var(0)) for i in range(len(results))], "x", Layout.SHARED)
     calls = sum(_emit(operations, kernel, context) for operations, kernel in launches)
@@ -108,7 +108,7 @@ def _write(
 
 
 def _count(context: Context) -> None:
-    """Count the batches that normalizations have seen, all at once."""
+    """Emits one addition that counts the batches of all normalization layers."""
     emitter = context.emitter
     seen = Counter(emitter.counters)  # a layer may be used twice
     found = context.parameters.take([*seen], ("num_batches_tracked",), "stack")
@@ -121,7 +121,7 @@ def _count(context: Context) -> None:
 def _operation(
     place: int, step: Step, program: Program, model: nn.Module, parameters: Parameters
 ) -> Operation:
-    """A step of a model, which is in train mode when its layers are seen for the first time."""
+    """Returns the operation of a step. The model must be in train mode on the first call."""
     module = _module(model, step)
     holds = module is not None and next(module.buffers(), None) is not None
     if module is not None and holds and any(part.training for part in module.modules()):
@@ -130,7 +130,7 @@ def _operation(
 
 
 def _module(model: nn.Module, step: Step) -> nn.Module | None:
-    """The module a step calls; of a tensor, the one that holds it."""
+    """Returns the module that a step calls, or that owns its tensor; None for other steps."""
     if step.kind == "module":
         return model.get_submodule(step.path)
     if step.kind == "tensor":
@@ -139,7 +139,7 @@ def _module(model: nn.Module, step: Step) -> nn.Module | None:
 
 
 def _emit(operations: Sequence[Operation], kernel: FusedKernel | None, context: Context) -> int:
-    """Write the source of a launch; gives how many calls it makes."""
+    """Emits the source of a launch; returns the number of calls in it."""
     emitter, first = context.emitter, operations[0]
     columns = [inputs(operations, place) for place in range(len(first.step.inputs))]
     drawing = draws(first, kernel)
@@ -157,7 +157,7 @@ def _emit(operations: Sequence[Operation], kernel: FusedKernel | None, context: 
 def _emit_one(
     operations: Sequence[Operation], context: Context, layout: Layout, *, drawing: bool
 ) -> None:
-    """Write the call of the first of some operations; the others have the same result."""
+    """Emits the call of the first of some operations, whose result the others share."""
     emitter, first = context.emitter, operations[0]
     if first.step.kind == "tensor":
         put_results(operations, emitter.bind(tensor_of(first), "p"), layout, emitter)
@@ -165,7 +165,7 @@ def _emit_one(
 
     def tensor(var: Var) -> str:
         name = emitter.plain((first.model, var))
-        return f"{name}.clone()" if first.step.opaque else name  # it may change it in place
+        return f"{name}.clone()" if first.step.opaque else name  # it may be written in place
 
     if drawing or not first.step.inputs:
         call = _drawing(first, context, tensor)
@@ -176,7 +176,7 @@ def _emit_one(
 
 
 def made(function: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """What a function makes on the device of a tensor."""
+    """Returns the result of a function that creates tensors, with the device of `x` as default."""
     with x.device:
         return function(*args, **kwargs)
 
@@ -198,7 +198,7 @@ def _drawing(operation: Operation, context: Context, tensor: Callable[[Var], str
 
 
 def drawn(streams: Streams, model: int, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """What a function gives with the random numbers of a model."""
+    """Returns the result of a function called under the random state of a model."""
     with streams.of(model):
         return function(*args, **kwargs)
 
@@ -229,7 +229,7 @@ def _compiled(emitter: Emitter, result: str, calls: int, operations: int) -> Fus
     return replace(fused, prefix=names["prefix"], rest=names["rest"])
 
 
-CALL = re.compile(r"= f\d+\(")  # of a layer, which is worth to be kept; views are not
+CALL = re.compile(r"= f\d+\(")  # of a function: worth caching, unlike views
 NAME = re.compile(r"\b(?:v\d+|x)\b")
 
 

@@ -1,8 +1,8 @@
-"""Which steps of a program the gradient of its result reaches.
+"""Gradient reachability: which steps of a program receive a gradient from its result.
 
-What is not reached is there for something else, such as the statistics of a normalization. Alone,
-its parameters have no gradient, and an optimizer leaves them as they are; as a part of a tensor
-that has one, they would have zeros, and decay.
+Other steps serve side effects, such as the statistics of a normalization. Without fusion their
+parameters have no gradient, and an optimizer skips them; packed with parameters that have one, they
+would have zero gradients, and weight decay would apply.
 """
 
 from runner.fusion.program import Program, variables
@@ -11,7 +11,7 @@ STOPS = frozenset(["detach", "torch:detach"])
 
 
 def reached(program: Program) -> frozenset[int]:
-    """The places of such steps."""
+    """Returns the indices of the steps that receive a gradient."""
     wanted = set(variables(program.result))
     places = set()
     for place, step in reversed([*enumerate(program.steps)]):

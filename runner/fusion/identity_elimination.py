@@ -1,4 +1,4 @@
-"""Programs without the layers that do nothing."""
+"""Identity elimination: removes the layers of a program that return their input."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from runner.nested import rebuild
 
 
 def shortened(model: nn.Module, program: Program) -> Program:
-    """A program without the layers that do nothing in the mode that the model is in."""
+    """Returns a program without the layers that are identities in the current mode of the model."""
     same: dict[Var, Var] = {}
     steps = []
     for step in program.steps:
@@ -35,6 +35,6 @@ def _renamed(step: Step, same: dict[Var, Var]) -> Step:
 
 
 def _idle(module: nn.Module) -> bool:
-    """Whether a layer gives what it was given."""
+    """Returns whether a layer returns its input: nn.Identity, or dropout without effect."""
     off = type(module) in DROPOUTS and (not module.training or getattr(module, "p", 0) == 0)
     return (type(module) is nn.Identity or off) and not hooked(module)

@@ -1,4 +1,4 @@
-"""Which kernel an operation has, and which operations may be one launch."""
+"""Kernel selection: the kernel of each operation, and the operations that may share a launch."""
 
 from collections.abc import Hashable
 
@@ -23,7 +23,7 @@ KERNELS: dict[type[nn.Module], FusedKernel] = {
 
 
 def kernel_of(operation: Operation) -> FusedKernel | None:
-    """What can run an operation for several models; None: nothing can."""
+    """Returns the kernel that can run an operation for several models, or None."""
     step, module = operation.step, operation.module
     if step.kind == "tensor":
         return TENSORS
@@ -37,7 +37,7 @@ def kernel_of(operation: Operation) -> FusedKernel | None:
 
 
 def label_of(operation: Operation, kernel: FusedKernel | None) -> Hashable:
-    """Equal for operations that may be one launch."""
+    """Returns a label, equal for operations that may share a launch."""
     if not draws(operation, kernel) and frozen(operation):
         return type(kernel), what(operation), digest(operation)
     if kernel is None:
@@ -46,7 +46,7 @@ def label_of(operation: Operation, kernel: FusedKernel | None) -> Hashable:
 
 
 def draws(operation: Operation, kernel: FusedKernel | None) -> bool:
-    """Whether an operation draws random numbers, or may do so."""
+    """Returns whether an operation may draw random numbers."""
     if kernel is not None:
         return kernel.draws
     return operation.step.opaque or nature(operation).draws

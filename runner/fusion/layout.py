@@ -1,9 +1,9 @@
-"""Layout: where the values of several models lie in one tensor.
+"""Layouts of the values of several models in one tensor.
 
-shared      one value that all of them have: (N, ...)
-channels    side by side along the second dimension: (N, K * C, ...)
-stacked     along a dimension of their own: (K, N, ...)
-folded      along the first dimension: (K * N, ...)
+shared      one value for all models: (N, ...)
+channels    concatenated along the second dimension: (N, K * C, ...)
+stacked     stacked along a new first dimension: (K, N, ...)
+folded      concatenated along the first dimension: (K * N, ...)
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Layout(StrEnum):
-    """See the top of this file."""
+    """See the module docstring."""
 
     SHARED = "shared"
     CHANNELS = "channels"
@@ -27,25 +27,25 @@ class Layout(StrEnum):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class LaidOutValue:
-    """A tensor of the fused source: its name there, and what it holds."""
+    """A tensor of the fused source: its name and the layout of its values."""
 
     name: str
     layout: Layout
-    size: int  # K, the number of models whose values it holds; those of a shared one do not count
-    number: int  # of the values that were written
+    size: int  # K, the number of models whose values it holds; irrelevant for a shared one
+    number: int  # in the order of emission
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ValuePart:
-    """The value of one model: a part of a Value."""
+    """The value of one model: a part of a LaidOutValue."""
 
     value: LaidOutValue
     index: int  # 0 in a shared one
 
 
 def spread(x: Tensor, size: int, layout: Layout) -> Tensor:
-    """A shared value, (N, ...), once for each of `size` models."""
+    """Repeats a shared value, (N, ...), for `size` models; a view if stacked."""
     if layout == Layout.CHANNELS:
         return x.repeat(1, size, *[1] * (x.ndim - 2))
     if layout == Layout.STACKED:
@@ -54,18 +54,18 @@ def spread(x: Tensor, size: int, layout: Layout) -> Tensor:
 
 
 def stacked_from_channels(x: Tensor, size: int) -> Tensor:
-    """(N, K * C, ...) as (K, N, C, ...); a view."""
+    """Returns (N, K * C, ...) as (K, N, C, ...); a view."""
     return torch.unflatten(x, 1, (size, -1)).transpose(0, 1)
 
 
 def channels_from_stacked(x: Tensor) -> Tensor:
-    """(K, N, C, ...) as (N, K * C, ...); copies."""
+    """Returns (K, N, C, ...) as (N, K * C, ...); a copy."""
     return x.transpose(0, 1).flatten(1, 2)
 
 
 def parts(x: Tensor, sizes: Sequence[int], layout: Layout) -> Sequence[Tensor]:
-    """A tensor cut into parts with the values of so many models, in the same layout; one node in
-    the backward pass."""
+    """Splits a tensor into parts with the values of `sizes` models each, in the same layout, as one
+    node of the backward pass."""
     dim = 1 if layout == Layout.CHANNELS else 0
     width = x.shape[dim] // sum(sizes)
     found: Sequence[Tensor] = x.split([size * width for size in sizes], dim)  # type: ignore[no-untyped-call]
@@ -73,7 +73,7 @@ def parts(x: Tensor, sizes: Sequence[int], layout: Layout) -> Sequence[Tensor]:
 
 
 def joined(values: Sequence[Tensor], layout: Layout) -> Tensor:
-    """Values of models, (N, ...) each, in one tensor."""
+    """Joins the values of models, (N, ...) each, into one tensor of a layout."""
     if layout == Layout.CHANNELS:
         return torch.cat([*values], 1)
     if layout == Layout.STACKED:

@@ -1,6 +1,6 @@
-"""Parameters: the parameters and buffers of several models, packed so that one call can use them.
+"""Parameter packing: packs the parameters and buffers of several models for use in one call.
 
-A model's own parameters become parts of the packed ones: what trains the one trains the other.
+A model's own parameters become views of the packed ones, so that training updates both.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ OwnedModule = tuple[int, nn.Module]  # (model, module)
 
 @final
 class Parameters:
-    """All that was packed so far; a tensor is packed once only."""
+    """The packed parameters and buffers; a tensor is packed at most once."""
 
     def __init__(self) -> None:
         self.packed: list[Packed] = []
@@ -26,10 +26,10 @@ class Parameters:
     def take(
         self, owners: Sequence[OwnedModule], names: Sequence[str], mode: Mode
     ) -> list[Tensor | None] | None:
-        """The tensors of these names, each packed over all modules; None for one that is None.
+        """Returns the tensors of these names, packed over all modules; None for one that is None.
 
-        Gives None, and packs nothing, where one of them is packed in another way already, or is
-        trained in some of the models only.
+        Returns None, and packs nothing, if one of them is already packed in another way or is
+        shared, or if shapes or `requires_grad` differ between the models.
         """
         columns = [[getattr(module, name) for _, module in owners] for name in names]
         columns = [column for column in columns if column[0] is not None]
@@ -58,8 +58,8 @@ class Parameters:
         return self._known[key].tensor
 
     def all(self, models: Iterable[nn.Module]) -> list[Packed]:
-        """What was packed, and by itself each parameter of the models that is trained and was
-        not."""
+        """Returns the packed tensors and, each on its own, the trained parameters of the models
+        that are not packed."""
         alone = [
             Packed(own, ((model, own),))
             for model, module in enumerate(models)
@@ -69,7 +69,7 @@ class Parameters:
         return self.packed + alone
 
     def unpack(self) -> None:
-        """Give each model memory of its own again."""
+        """Moves the parameters of each model back to separate memory."""
         for packed in self.packed:
             unpack(packed)
 

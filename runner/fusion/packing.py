@@ -1,4 +1,4 @@
-"""Packed: equal tensors of several models in one tensor, of which the models' own are slices."""
+"""Packing: equally shaped tensors of several models, as views of one packed tensor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 @final
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A tensor, and along its dimension 0, in order and in equal parts, whose it is: the number of
-    a model, and that model's own parameter or buffer, of which `.data` is the part.
+    """A tensor with its owners, in order: (model, its own parameter or buffer). The `.data` of each
+    owner is a view of an equal part of the tensor along dimension 0.
 
-    What is not fused is packed alone: one owner, which is the tensor itself.
+    A tensor that is not fused is packed alone, as its own only owner.
     """
 
     tensor: Tensor
@@ -26,11 +26,11 @@ class Packed:
 
     @property
     def alone(self) -> bool:
-        """Whether the tensor is a model's own."""
+        """True if the tensor is a model's own."""
         return self.tensor is self.owners[0][1]
 
     def parts(self, whole: Tensor) -> list[Tensor]:
-        """Views of a tensor of this one's shape, one for each owner, of the owners' shapes."""
+        """Returns views of a tensor of the packed shape, one for each owner, of its shape."""
         if self.alone:
             return [whole]
         return [
@@ -39,7 +39,7 @@ class Packed:
         ]
 
     def hold(self, data: Tensor, grad: Tensor | None) -> None:
-        """Let the tensor and its owners be views of other memory, which has their values."""
+        """Makes the tensor and its owners views of other memory, which holds their values."""
         self._assign(self.tensor, data, grad)
         if self.alone:
             return
@@ -49,17 +49,17 @@ class Packed:
 
     @staticmethod
     def _assign(tensor: Tensor, data: Tensor, grad: Tensor | None) -> None:
-        tensor.grad = None  # of another memory; its layout need not fit
+        tensor.grad = None  # cleared first, since the layout of the old one may not fit
         tensor.data = data
         tensor.grad = grad
 
 
 def pack(owners: Sequence[tuple[int, Tensor]], mode: Mode) -> Packed:
-    """Pack tensors of equal shape, layout and kind: (n, ...) to (k * n, ...) for "cat", to
-    (k, n, ...) for "stack".
+    """Packs tensors: (n, ...) -> (k * n, ...) for "cat", (k, n, ...) for "stack". Raises ValueError
+    if shapes or `requires_grad` differ.
 
-    Parameters give a parameter, frozen if they are; what is trained gets gradients of zero, and
-    keeps this memory for them. Buffers give a plain tensor.
+    Parameters are packed into a parameter, frozen if they are; trained ones get zero gradients in
+    memory that they keep. Buffers are packed into a plain tensor.
     """
     own = [tensor for _, tensor in owners]
     shapes, kinds = {tensor.shape for tensor in own}, {tensor.requires_grad for tensor in own}
@@ -77,7 +77,7 @@ def pack(owners: Sequence[tuple[int, Tensor]], mode: Mode) -> Packed:
 
 
 def unpack(packed: Packed) -> None:
-    """Give each owner memory of its own again, as it must have to be saved or sent alone."""
+    """Moves each owner back to separate memory, so that it can be saved or sent alone."""
     for _, own in packed.owners:
         data = torch.empty_strided(own.shape, strides(own), dtype=own.dtype, device=own.device)
         own.grad = None
@@ -85,8 +85,8 @@ def unpack(packed: Packed) -> None:
 
 
 def _inside(part: Tensor, own: Tensor) -> tuple[int, ...]:
-    """The strides of an owner's part: its own, where they say the same; in a dimension of one, any
-    would do, but from that follows what is taken for channels last."""
+    """Returns the strides of an owner's part: its own if equivalent. Those of dimensions of one
+    are arbitrary, but decide whether a tensor counts as channels last."""
     found = part.view(own.shape).stride()
     known = strides(own)
     same = all(a == b or n == 1 for a, b, n in zip(found, known, own.shape, strict=True))
@@ -94,7 +94,7 @@ def _inside(part: Tensor, own: Tensor) -> tuple[int, ...]:
 
 
 def strides(tensor: Tensor) -> tuple[int, ...]:
-    """The strides of a tensor, or of a contiguous one where it has gaps or is transposed."""
+    """Returns the strides of a tensor, or contiguous ones if it has gaps or is transposed."""
     layouts = [torch.contiguous_format, *(f for n, f in FORMATS.items() if n == tensor.dim())]
     if any(tensor.is_contiguous(memory_format=layout) for layout in layouts):
         return tensor.stride()
@@ -102,11 +102,11 @@ def strides(tensor: Tensor) -> tuple[int, ...]:
 
 
 def _layout(own: Sequence[Tensor], mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shape and strides of the packed tensor: each part lies in memory as its owner did, unless
-    they differ."""
+    """Returns shape and strides of the packed tensor, whose parts keep the memory format of their
+    owners if these agree."""
     first, layouts = own[0], {strides(tensor) for tensor in own}
     inner = next(iter(layouts)) if len(layouts) == 1 else first.contiguous().stride()
     if mode == "stack" or first.dim() == 0:
         return (len(own), *first.shape), (first.numel(), *inner)
     size = (len(own) * first.shape[0], *first.shape[1:])
-    return size, (prod(first.shape[1:]), *inner[1:])  # a dimension of one may have any stride
+    return size, (prod(first.shape[1:]), *inner[1:])  # any stride fits a dimension of one

@@ -1,4 +1,4 @@
-"""Programs as text: one line for each step, with the shapes of what it gives.
+"""Prints programs: one line for each step, with the dtypes and shapes of its outputs.
 
 %1: float32[N, 8, 6, 6] = conv1(%0)
 %2: float32[N, 8] = %1.mean((2, 3))
@@ -13,7 +13,7 @@ from runner.graph.ir.argument import Ref
 
 
 def program_text(program: Program) -> str:
-    """A program; N is the number of examples."""
+    """Returns the text of a program; N is the number of examples."""
     lines = [_line(step, program.specs) for step in program.steps]
     return "\n".join([*lines, f"give {_argument(program.result)}"])
 

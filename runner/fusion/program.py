@@ -1,16 +1,16 @@
-"""Program: a model as one straight list of steps, as it is run in one mode.
+"""Program: a model in one mode, as a straight-line list of functional steps.
 
-Control flow has been followed, modules are called by their full path, and nothing is changed in
-place: what remains is which tensors go into which operation. Steps are of four kinds:
+Control flow is unrolled, modules are called by their full path, and nothing is changed in place,
+so that only the dataflow between operations remains. Steps are of four kinds:
 
     module      a call of the module at path `target` ("" for the model itself), or of another
-                method of it, with ":name" behind the path
+                method of it, with ":name" after the path
     function    `target` is "module:qualname" ("torch:cat", "operator:add", "operator:getitem")
     method      `target` is the name of a method of the first argument
     tensor      the parameter or buffer at path `target`
 
-Arguments are constants (None, bool, int, float, complex, str, Ellipsis, `Ref`), `Var`s, `Batch`es,
-and tuples, lists, dicts and slices of arguments.
+Arguments are constants (None, bool, int, float, complex, str, Ellipsis, `Ref`), `Var`s,
+`BatchSize`s, and tuples, lists, dicts and slices of arguments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ ProgramArgument = Any  # see above
 @final
 @dataclass(frozen=True, slots=True)
 class Var:
-    """A tensor: the input of the program, or what a step gives."""
+    """A tensor: the input of the program, or an output of a step."""
 
     number: int
 
@@ -34,7 +34,7 @@ class Var:
 @final
 @dataclass(frozen=True, slots=True)
 class BatchSize:
-    """A number that follows the number of examples N of a batch: `times` x N."""
+    """A size proportional to the number of examples N in a batch: `times` x N."""
 
     times: int = 1
 
@@ -45,7 +45,7 @@ Shape = tuple[int | BatchSize, ...]
 @final
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What is known of a tensor."""
+    """The shape and dtype of a tensor."""
 
     shape: Shape
     dtype: str  # for example "float32"
@@ -55,7 +55,7 @@ class TensorSpec:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One operation. `result` is a Var, or Vars nested in tuples, lists and dicts, with None for
-    what is no tensor. `opaque`: it stands for a part whose inside could not be followed."""
+    other values. `opaque`: it calls a unit that could not be traced."""
 
     kind: StepKind
     target: str
@@ -66,12 +66,12 @@ class Step:
 
     @property
     def path(self) -> str:
-        """Of a module: where it is."""
+        """The path of the module, for a step that calls one."""
         return self.target.partition(":")[0]
 
     @property
     def method(self) -> str:
-        """Of a module: the method that is called."""
+        """The method of the module that is called."""
         return self.target.partition(":")[2] or "forward"
 
     @property
@@ -81,14 +81,14 @@ class Step:
 
     @property
     def outputs(self) -> list[Var]:
-        """The tensors it gives, in order."""
+        """The tensors in the result, in order."""
         return list(variables(self.result))
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Steps in the order in which they run; `Var(0)` is the input, a batch of examples."""
+    """Steps in execution order; `Var(0)` is the input, a batch of examples."""
 
     steps: Sequence[Step]
     specs: Mapping[Var, TensorSpec]
@@ -98,12 +98,12 @@ class Program:
 @final
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """What a model does, in both modes."""
+    """The programs of a model in both modes."""
 
     train: Program
     eval: Program
 
 
 def variables(argument: ProgramArgument) -> list[Var]:
-    """All tensors in an argument, in order, as often as they stand there."""
+    """Returns all tensors in an argument, in order, duplicates included."""
     return all_in(argument, Var)

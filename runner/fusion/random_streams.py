@@ -1,4 +1,4 @@
-"""The random numbers of each model of a group: those that it would draw if it were alone."""
+"""Random number streams: each model of a group draws the numbers that it would draw alone."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,16 +11,16 @@ from torch import Tensor
 
 from runner.fusion.layout import Layout
 
-SELU = 1.7580993408473766  # minus the value that SELU tends to at minus infinity
+SELU = 1.7580993408473766  # minus the limit of SELU at minus infinity
 
 
 @final
 class Streams:
-    """For each model, generators on the CPU and on the device, as the global ones would be after
-    `torch.manual_seed` with its seed.
+    """The generators of each model, on the CPU and on the device, in the state of the global ones
+    after `torch.manual_seed` with its seed.
 
-    On a CPU numbers are bit for bit those of separate training; on an accelerator, whose own
-    dropout draws in another way, they are as random and as independent of the other models.
+    On a CPU, numbers equal those of separate training bit for bit; on an accelerator, whose native
+    dropout draws differently, only in distribution. Models are independent of each other on both.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
@@ -30,14 +30,14 @@ class Streams:
             self.seed(model, seed)
 
     def part(self, models: Sequence[int]) -> "Streams":
-        """Those of some of the models, which go on here as there."""
+        """Returns the streams of some of the models, with the same generators."""
         part = copy(self)
         part._generators = [self._generators[model] for model in models]
         return part
 
     @contextmanager
     def sparing(self) -> Iterator[None]:
-        """Afterwards all go on as if nothing had been drawn meanwhile."""
+        """Restores the state of every generator on exit."""
         kept = [[g.get_state() for g in own] for own in self._generators]
         try:
             yield
@@ -46,13 +46,13 @@ class Streams:
                 _set(own, states)
 
     def seed(self, model: int, seed: int) -> None:
-        """Let a model's numbers begin anew."""
+        """Seeds the generators of a model."""
         for generator in self._generators[model]:
             generator.manual_seed(seed)
 
     @contextmanager
     def of(self, model: int) -> Iterator[None]:
-        """Meanwhile torch's global random numbers are this model's."""
+        """Runs the block under this model's random state, in place of torch's global one."""
         before = [generator.get_state() for generator in self._globals]
         _set(self._globals, [own.get_state() for own in self._generators[model]])
         try:
@@ -71,10 +71,10 @@ class Streams:
         feature: bool = False,
         alpha: bool = False,
     ) -> Tensor:
-        """Dropout in training, for each of the models in the tensor with its own mask.
+        """Applies dropout in train mode, with a mask of its own for each model in the tensor.
 
-        `p`: the probability of zero, for all or for each. `feature`: for whole channels, as in
-        `F.dropout2d`. `alpha`: as in `F.alpha_dropout`.
+        `p`: the probability of zero, one for all or one for each. `feature`: drops whole channels,
+        as `F.dropout2d` does. `alpha`: as in `F.alpha_dropout`.
         """
         rates = [float(p)] * len(models) if isinstance(p, int | float) else list(p)
         if not any(rates) or not x.numel():
@@ -98,10 +98,10 @@ class Streams:
         layout: Layout,
         feature: bool,
     ) -> Tensor:
-        """Ones where values of a tensor stay, and zeros.
+        """Returns the mask of a tensor: ones for values that are kept, and zeros.
 
-        Numbers are drawn in the order in which a tensor lies in memory: for each model into one
-        laid out as its own would be.
+        Numbers are drawn in memory order, for each model into a tensor with the memory format
+        that its own would have.
         """
         channels = (2 if layout == Layout.STACKED else 1) if feature else None
         if layout == Layout.CHANNELS:
@@ -113,14 +113,14 @@ class Streams:
         return kept
 
     def _draw(self, blank: Tensor, rate: float, model: int) -> Tensor:
-        """Fill a tensor with a model's numbers; none are drawn if the rate says it all."""
+        """Fills a tensor with a model's Bernoulli samples; draws none for a rate of 0 or 1."""
         if rate in (0.0, 1.0):
             return blank.fill_(1 - rate)
         return blank.bernoulli_(1 - rate, generator=self._generators[model][-1])
 
 
 def _blank(x: Tensor, channels: int | None) -> Tensor:
-    """What becomes a mask of all values, or of the channels, which are this dimension."""
+    """Returns an uninitialized mask of all values, or of whole channels (their dimension)."""
     if channels is None:
         return torch.empty_like(x, requires_grad=False)
     return x.new_empty(x.shape[: channels + 1] + (1,) * (x.dim() - channels - 1))
@@ -132,18 +132,18 @@ def _set(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> Non
 
 
 def _scaled(kept: Tensor, rate: float) -> Tensor:
-    """A mask which leaves the mean as it is; in place."""
+    """Scales a mask in place so that dropout preserves the mean."""
     return kept.div_(1 - rate) if rate < 1 else kept
 
 
 def _alpha_terms(kept: Tensor, models: int, dim: int, rates: Sequence[float]) -> Tensor:
-    """What is to be added after the multiplication with the mask, which is scaled in place: so
-    values dropped become SELU's limit, and mean and variance stay (Klambauer et al. 2017,
+    """Scales the mask in place, and returns the terms to be added after multiplying by it: dropped
+    values become SELU's limit, mean and variance are preserved (Klambauer et al. 2017,
     https://arxiv.org/abs/1706.02515)."""
     summands = kept - 1
     parts = zip(kept.chunk(models, dim), summands.chunk(models, dim), rates, strict=True)
     for factor, summand, rate in parts:
-        inner = 0 < rate < 1  # else there is nothing to make up for
+        inner = 0 < rate < 1  # else there is nothing to compensate
         scale = 1 / math.sqrt((SELU * SELU * rate + 1) * (1 - rate)) if inner else 1.0
         summand.mul_(SELU * scale if inner else 0.0).add_(SELU * scale * rate if inner else 0.0)
         factor.mul_(scale)
@@ -151,7 +151,7 @@ def _alpha_terms(kept: Tensor, models: int, dim: int, rates: Sequence[float]) ->
 
 
 def _global_generators(device: torch.device) -> list[torch.Generator]:
-    """The CPU's, and then the device's."""
+    """Returns the global generator of the CPU and, on CUDA, that of the device."""
     if device.type != "cuda":
         return [torch.default_generator]
     index = torch.cuda.current_device() if device.index is None else device.index

@@ -1,8 +1,8 @@
-"""Schedule: which steps of several programs run together, and in which order.
+"""Scheduling: batches equal steps of several programs into launches, and orders these.
 
-An agenda (Neubig et al. 2017, https://arxiv.org/abs/1705.07860): of all steps that are ready, equal
-ones of different programs are one launch; of the launches that could run, the one whose steps have
-the longest way to the end goes first.
+Agenda-based batching (Neubig et al. 2017, https://arxiv.org/abs/1705.07860): among the ready steps,
+equal ones of different programs form one launch; the launch with the longest mean critical path to
+the end runs first.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import final
 
 from runner.fusion.program import Program
 
-Label = Callable[[int, int], Hashable]  # (program, step) -> equal for steps that may run as one
+Label = Callable[[int, int], Hashable]  # (program, step) -> equal for steps that may share a launch
 
 
 @final
@@ -24,13 +24,13 @@ class ScheduledStep:
     step: int
 
 
-Launch = tuple[ScheduledStep, ...]  # at most one step of each program, by program
+Launch = tuple[ScheduledStep, ...]  # at most one step per program, sorted by program
 
 
 def schedule(programs: Sequence[Program], label: Label, ordered: Label) -> list[Launch]:
-    """Every step in exactly one launch, behind all it depends on.
+    """Returns launches with every step in exactly one, after all its dependencies.
 
-    Steps of one program for which `ordered` gives the same (not None) stay in their order.
+    Steps of one program with equal values of `ordered` (not None) keep their relative order.
     """
     ways = [_Dependencies(program, i, ordered) for i, program in enumerate(programs)]
     ready: dict[Hashable, dict[int, list[int]]] = defaultdict(dict)  # label -> program -> steps
@@ -61,7 +61,7 @@ def _urgency(waiting: dict[int, list[int]], ways: "Sequence[_Dependencies]") -> 
 
 @final
 class _Dependencies:
-    """What each step of a program waits for, and how long the way from it to the end is."""
+    """Unmet dependencies of the steps of a program, and heights: longest paths to the end."""
 
     def __init__(self, program: Program, number: int, ordered: Label) -> None:
         steps = program.steps
@@ -82,11 +82,11 @@ class _Dependencies:
             self.height[at] = 1 + max((self.height[user] for user in self._users[at]), default=0)
 
     def first(self) -> list[int]:
-        """The steps that wait for nothing."""
+        """Returns the steps without dependencies."""
         return [at for at, left in enumerate(self._left) if not left]
 
     def done(self, step: int) -> list[int]:
-        """The steps that are ready now that this one has run."""
+        """Marks a step as done; returns the steps that have become ready."""
         for user in self._users[step]:
             self._left[user] -= 1
         return [user for user in self._users[step] if not self._left[user]]

@@ -1,7 +1,7 @@
-"""Programs as plain JSON, and back.
+"""Serialization of programs to plain JSON, and back.
 
-Plain constants stand for themselves; anything else is a dict of one key, its kind: {"var": 3},
-{"batch": 2}, {"ref": "torch:float32"}, {"tuple": [1, 2]}. Nothing in it is run by being read.
+Plain constants are written as they are; anything else is a dict with one key, its kind: {"var": 3},
+{"batch": 2}, {"ref": "torch:float32"}, {"tuple": [1, 2]}. Reading executes no code.
 """
 
 import math
@@ -18,7 +18,7 @@ VERSION = 1
 
 
 def to_json(program: Program) -> dict[str, Json]:
-    """A program as plain JSON. Raises GraphError for an argument that has no such form."""
+    """Returns a program as plain JSON. Raises GraphError for an argument without a JSON form."""
     return {
         "version": VERSION,
         "steps": [_step(step) for step in program.steps],
@@ -31,7 +31,7 @@ def to_json(program: Program) -> dict[str, Json]:
 
 
 def from_json(data: Mapping[str, Json]) -> Program:
-    """The program that `to_json` wrote. Raises GraphError for anything else."""
+    """Returns the program that `to_json` wrote. Raises GraphError for any other data."""
     try:
         if data["version"] != VERSION:
             raise GraphError(f"This program is of version {data['version']!r}, not {VERSION}.")

@@ -1,1 +1,1 @@
-"""Kernels: one launch for equal operations of several models. One module for each family."""
+"""Fused kernels: one launch for equal operations of several models; one module per family."""

@@ -1,4 +1,4 @@
-"""Self-attention: the projections as batched products of matrices, one attention for all."""
+"""Self-attention: the projections as batched matrix products, one attention for all models."""
 
 from collections.abc import Hashable, Sequence
 from typing import final
@@ -17,7 +17,7 @@ PLAIN = {"need_weights": False, "key_padding_mask": None, "attn_mask": None, "is
 
 @final
 class SelfAttention(FusedKernel):
-    """`nn.MultiheadAttention` of one tensor (N, T, E), without masks, weights and dropout."""
+    """`nn.MultiheadAttention` of one tensor (N, T, E), without masks, weights or dropout."""
 
     def label(self, operation: Operation) -> Hashable:
         layer, step = module(operation), operation.step
@@ -55,8 +55,8 @@ def attention(
 ) -> Tensor:
     """(K, N, T, E), (K, 3 * E, E), (K, 3 * E), (K, E, E), (K, E) -> (K, N, T, E)
 
-    In memory the tokens come before the examples, as in what `nn.MultiheadAttention` gives: dropout
-    draws in that order.
+    In memory, tokens precede examples, as in the result of `nn.MultiheadAttention`: dropout draws
+    in that order.
     """
     size, examples, tokens, width = x.shape
     projected = linear(x, weight, bias).view(size * examples, tokens, 3, heads, -1)

@@ -1,4 +1,4 @@
-"""Dropout in training: one call, with the mask that each model would draw alone."""
+"""Dropout in train mode: one call, with the mask that each model would draw alone."""
 
 from collections.abc import Hashable, Sequence
 from functools import partial
@@ -8,12 +8,12 @@ from torch import nn
 
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 
-FEATURES = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}  # how many dimensions they expect
+FEATURES = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}  # number of input dimensions
 
 
 @final
 class Dropout(FusedKernel):
-    """Models may drop different shares."""
+    """Dropout of all kinds; models may have different rates."""
 
     draws = True
 
@@ -27,7 +27,7 @@ class Dropout(FusedKernel):
     def emit(self, operations: Sequence[Operation], context: Context) -> bool:
         emitter, first = context.emitter, operations[0]
         layout = emitter.layout(inputs(operations))
-        if not emitter.whole(inputs(operations)):  # put together, they lie in another order
+        if not emitter.whole(inputs(operations)):  # a concatenation may have another memory order
             return False
         x = emitter.fetch(inputs(operations), layout)
         kind = type(first.module)
@@ -44,7 +44,7 @@ class Dropout(FusedKernel):
 
 
 def rate(operation: Operation) -> float:
-    """The share of values that are dropped."""
+    """Returns the dropout probability of the layer."""
     module: Any = operation.module
     return float(module.p)
 

@@ -19,7 +19,7 @@ POOLS: dict[type[nn.Module], int] = {
 
 @final
 class GlobalPool(FusedKernel):
-    """The mean over all places. With a ReLU before it, forward and backward of (64, 64, 8, 8) take
+    """The mean over all positions. After a ReLU, forward and backward of (64, 64, 8, 8) take
     a ninth of the time of `nn.AdaptiveAvgPool2d` on a CPU."""
 
     def label(self, operation: Operation) -> Hashable:

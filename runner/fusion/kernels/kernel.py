@@ -1,4 +1,4 @@
-"""Kernel: how equal operations of several models run as one."""
+"""The interface of fused kernels, which run equal operations of several models as one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -25,17 +25,17 @@ class Operation:
     step: Step
     specs: Mapping[Var, TensorSpec]
     module: nn.Module | None
-    changing: bool = False  # whether training changes buffers of the module, now or in train mode
+    changing: bool = False  # whether the module changes its buffers, now or in train mode
 
     @property
     def spec(self) -> TensorSpec:
-        """Of the first tensor among its arguments."""
+        """The spec of the first tensor among its arguments."""
         return self.specs[self.step.inputs[0]]
 
     @cached_property
     def form(self) -> Hashable:
-        """Equal for steps that differ in no more than in which tensors they are given; `x + x` is
-        of another form than `x + y`."""
+        """The arguments with tensors replaced by their position and spec: equal for steps that
+        differ only in the tensors. `x + x` and `x + y` have different forms."""
         places = {var: place for place, var in enumerate(self.step.inputs)}
 
         def described(argument: Any) -> Any:
@@ -49,7 +49,7 @@ class Operation:
 @final
 @dataclass(frozen=True)
 class Context:
-    """What the source is written with."""
+    """The state shared by kernels while the source is emitted."""
 
     emitter: Emitter
     parameters: Parameters
@@ -57,38 +57,38 @@ class Context:
 
 
 class FusedKernel(ABC):
-    """One kind of operation. `draws`: whether it draws random numbers."""
+    """A kernel for one kind of operation. `draws`: whether it draws random numbers."""
 
     draws = False
 
     @abstractmethod
     def label(self, operation: Operation) -> Hashable:
-        """Equal for operations of this kernel that can run as one; None where it cannot take it."""
+        """Returns a label, equal for operations that can run as one; None if not supported."""
 
     @abstractmethod
     def emit(self, operations: Sequence[Operation], context: Context) -> bool:
-        """Write the source of equal operations, one of each model. False, and nothing written,
-        where their parameters lie such that it cannot be."""
+        """Emits the source of operations with equal labels, one of each model. Returns False, and
+        emits nothing, if one call is not possible or would be slower."""
 
 
 def inputs(operations: Sequence[Operation], place: int = 0) -> list[tuple[int, Var]]:
-    """The tensors that operations have at a place among their inputs."""
+    """Returns (model, tensor) of the input at an index of each operation."""
     return [(operation.model, operation.step.inputs[place]) for operation in operations]
 
 
 def outputs(operations: Sequence[Operation], place: int = 0) -> list[tuple[int, Var]]:
-    """The tensors that operations give at a place among their outputs."""
+    """Returns (model, tensor) of the output at an index of each operation."""
     return [(operation.model, operation.step.outputs[place]) for operation in operations]
 
 
 def write(operations: Sequence[Operation], call: str, layout: Layout, context: Context) -> None:
-    """Write the one call of operations, which gives their only outputs in a layout."""
+    """Emits the one call of operations, whose result holds their only outputs in a layout."""
     name = context.emitter.line(call, spoken(operations))
     context.emitter.put(outputs(operations), name, layout)
 
 
 def spoken(operations: Sequence[Operation]) -> str:
-    """What a launch is, for a reader of the source."""
+    """Returns the description of a launch, for a comment in the source."""
     step = operations[0].step
     what = step.target or "the model"
     if operations[0].module is not None and step.kind == "module":
@@ -98,7 +98,7 @@ def spoken(operations: Sequence[Operation]) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending numbers, such as "0-3, 5"."""
+    """Formats ascending numbers as ranges, such as "0-3, 5"."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][1] == number - 1:

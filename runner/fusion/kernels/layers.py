@@ -17,7 +17,7 @@ from runner.fusion.program import Shape
 
 
 def described(operation: Operation) -> Hashable:
-    """What a layer is, and what it is given; which of its parameters are trained."""
+    """Returns the type, settings, tensors and arguments of a layer, equal if it can be fused."""
     module = operation.module
     assert module is not None
     tensors = [*module._parameters.items(), *module._buffers.items()]
@@ -58,8 +58,8 @@ class LayerKernel(FusedKernel):
 
 @final
 class Convolution(LayerKernel):
-    """One convolution with a group for each model; one with the outputs of all models where they
-    have the same input."""
+    """One grouped convolution, with the groups of all models; a convolution with the outputs of all
+    models if they share their input."""
 
     mode = "cat"
 
@@ -86,9 +86,9 @@ class Convolution(LayerKernel):
 
 
 def _is_slow(layer: Any, shape: Shape) -> bool:
-    """Whether several convolutions are slower as one: those of single channels are on a CPU, where
-    images are larger. 6 x 8 to 64 channels forward and backward, one thread: on 8 x 8 places 1.3 to
-    2.9 times as fast as one, on 16 x 16 0.2 to 0.7 times."""
+    """Returns whether convolutions are slower fused, as depthwise ones of larger images on a CPU:
+    6 x 8 to 64 channels, forward and backward, one thread, are 1.3 to 2.9 times as fast fused on
+    8 x 8 positions, 0.2 to 0.7 times on 16 x 16."""
     single = layer.groups > 1 and layer.groups == layer.in_channels
     places = prod(size for size in shape[2:] if isinstance(size, int))
     return single and layer.weight.device.type == "cpu" and places > FEW_PLACES
@@ -100,8 +100,8 @@ CONVOLUTIONS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
 
 @final
 class LinearKernel(LayerKernel):
-    """A batched product of matrices; one layer with the outputs of all models where they have the
-    same input."""
+    """A batched matrix product; one linear layer with the outputs of all models if they share their
+    input."""
 
     mode = "stack"
 
@@ -135,7 +135,7 @@ def linear_of_shared(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @final
 class BatchNorm(LayerKernel):
-    """One normalization of all channels of all models."""
+    """One batch normalization over the channels of all models."""
 
     names = ("running_mean", "running_var", "weight", "bias")
     mode = "cat"
@@ -159,7 +159,7 @@ class BatchNorm(LayerKernel):
 
 @final
 class GroupNorm(LayerKernel):
-    """One normalization with the groups of all models."""
+    """One group normalization with the groups of all models."""
 
     mode = "cat"
 
@@ -175,7 +175,7 @@ class GroupNorm(LayerKernel):
 
 @final
 class LayerNorm(LayerKernel):
-    """One normalization of all; then the scale and shift of each model."""
+    """One normalization for all models, followed by the scale and shift of each."""
 
     mode = "stack"
 
@@ -204,12 +204,12 @@ def layer_norm(
 
 
 def module(operation: Operation) -> Any:
-    """The layer of an operation."""
+    """Returns the layer of an operation."""
     return operation.module
 
 
 def owners(operations: Sequence[Operation]) -> list[tuple[int, nn.Module]]:
-    """The models and their layers."""
+    """Returns (model, layer) of each operation."""
     return [(operation.model, module(operation)) for operation in operations]
 
 

@@ -1,4 +1,4 @@
-"""Parameters and buffers that a model uses itself, rather than through a layer."""
+"""Reads of parameters and buffers that a model uses directly, rather than through a layer."""
 
 from collections.abc import Hashable, Sequence
 from typing import final
@@ -12,7 +12,7 @@ from runner.fusion.layout import Layout
 
 @final
 class Tensors(FusedKernel):
-    """All of them stacked."""
+    """Reads of the stacked tensors of all models."""
 
     def label(self, operation: Operation) -> Hashable:
         tensor = tensor_of(operation)
@@ -29,7 +29,7 @@ class Tensors(FusedKernel):
 
 
 def tensor_of(operation: Operation) -> Tensor:
-    """The parameter or buffer of a step."""
+    """Returns the parameter or buffer that a step reads."""
     name = operation.step.target.rpartition(".")[2]
     found = getattr(operation.module, name)
     assert isinstance(found, Tensor)

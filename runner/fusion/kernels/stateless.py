@@ -1,8 +1,8 @@
-"""Operations without parameters: one call on the values of all models, where that gives the same.
+"""Operations without parameters: one call on the values of all models, if the results are equal.
 
-Whether it does is not looked up but tried, on a few random numbers: an operation that treats each
-example by itself can take the examples of all models, one that treats each channel by itself their
-channels. What draws random numbers is noticed, too.
+This is not looked up but tested on a few random inputs: an operation that is independent per
+example can be applied to the examples of all models, one independent per channel to their channels.
+The test also detects random draws.
 """
 
 import copy
@@ -23,24 +23,24 @@ from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import leaves, places, rebuild
 
-EXAMPLES = 3  # of each of two models, when an operation is tried; more than what is cut out
+EXAMPLES = 3  # per model in a trial with two models; more than a slice takes
 MOST = 1025
-KNOWN = 2_000  # so many operations are remembered
+KNOWN = 2_000  # number of operations whose natures are cached
 AnyCallable = Callable[..., Any]
 
 
 @final
 @dataclass(frozen=True)
 class Nature:
-    """What was found out about an operation by trying it."""
+    """Properties of an operation, found by a trial."""
 
-    layouts: tuple[Layout, ...] = ()  # in which one call gives the same as one for each model
+    layouts: tuple[Layout, ...] = ()  # in which one call equals one per model
     draws: bool = True  # whether it draws random numbers
 
 
 @final
 class Free(FusedKernel):
-    """Anything without parameters that treats examples, or channels, one by one."""
+    """Any operation without parameters that is independent per example or per channel."""
 
     def label(self, operation: Operation) -> Hashable:
         return what(operation) if nature(operation).layouts else None
@@ -66,7 +66,7 @@ class Free(FusedKernel):
 def _fetched(
     emitter: Emitter, members: Sequence[tuple[int, Var]], layout: Layout, missing: int
 ) -> str:
-    """Values in a layout, with dimensions of one example in front where `missing` are."""
+    """Returns the name of values in a layout, with `missing` leading dimensions of one inserted."""
     if not missing:
         return emitter.fetch(members, layout)
     name = emitter.fetch(members, Layout.STACKED)
@@ -77,7 +77,7 @@ def _fetched(
 def write_call(
     emitter: Emitter, operation: Operation, tensor: Callable[[Var], str], times: int = 1
 ) -> str:
-    """The source of an operation on the tensors that `tensor` names."""
+    """Returns the source of an operation on the tensors that `tensor` names."""
     step = operation.step
     if step.kind == "method":
         return emitter.call(f"{tensor(step.args[0])}.{step.target}", step.args[1:], step.kwargs,
@@ -87,7 +87,7 @@ def write_call(
 
 
 def function_of(operation: Operation) -> AnyCallable:
-    """What a step that is no method calls."""
+    """Returns the callable of a step that is not a tensor method."""
     if operation.step.kind == "function":
         function: AnyCallable = locate(operation.step.target)
         return function
@@ -95,12 +95,12 @@ def function_of(operation: Operation) -> AnyCallable:
     layer, name = plain(operation.module), operation.step.method
     method: AnyCallable = (
         layer if name == "forward" else getattr(layer, name)
-    )  # hooks are called, too
+    )  # calls its hooks, too
     return method
 
 
 def plain(module: nn.Module) -> nn.Module:
-    """A layer that leaves its input as it is."""
+    """Returns a layer that computes out of place: the module itself or a copy of it."""
     if not getattr(module, "inplace", False):
         return module
     twin = copy.copy(module)
@@ -111,7 +111,7 @@ def plain(module: nn.Module) -> nn.Module:
 def put_results(
     operations: Sequence[Operation], name: str, layout: Layout, emitter: Emitter
 ) -> None:
-    """Say where the outputs of operations lie, whose result has a name."""
+    """Records the locations of the outputs of operations in the result of a given name."""
     for place, path in enumerate(paths(operations[0].step.result)):
         keys = "".join(f"[{key!r}]" for key in path)
         emitter.put(outputs(operations, place), name + keys, layout)
@@ -137,7 +137,7 @@ def nature(operation: Operation) -> Nature:
 @final
 @dataclass(frozen=True)
 class _Signature:
-    """An operation that is equal to others of its signature."""
+    """A key of the cache of natures: an operation, compared by its signature."""
 
     signature: Hashable
     operation: Operation = field(compare=False)
@@ -150,14 +150,14 @@ def _nature(form: _Signature) -> Nature:
 
 
 def what(operation: Operation) -> Hashable:
-    """Equal for operations that do the same with tensors of the same shapes."""
+    """Returns a signature, equal for operations with the same behavior on the same shapes."""
     step, module = operation.step, operation.module
     layer = None if module is None else (type(module), repr(settings(module)), hooked(module))
     return step.kind, "" if module else step.target, step.method, layer, operation.form
 
 
 def settings(module: nn.Module) -> dict[str, Any]:
-    """What a layer was told, which its `extra_repr` need not show in full."""
+    """Returns the public attributes of a layer, which its `extra_repr` may show only in part."""
     return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
 
@@ -170,7 +170,7 @@ def _tried(operation: Operation) -> Nature:
         wanted = [_run(operation, single, number) for single in singles]
         _run(operation, {v: _negative(x) for v, x in singles[0].items()}, number)
         draws = not torch.equal(state, torch.get_rng_state())
-    except Exception:  # data of another kind is wanted, such as indices
+    except Exception:  # other data is required, such as indices
         return Nature()
     found = (
         [] if draws else [lay for lay in ORDER if _same(operation, singles, wanted, lay, number)]
@@ -179,7 +179,7 @@ def _tried(operation: Operation) -> Nature:
 
 
 def _examples(operation: Operation) -> int:
-    """So many that no part which is cut out along the examples is all of them."""
+    """Returns a number of examples so large that no slice along them contains all."""
     step = operation.step
     if step.target.rpartition(":")[2] not in CUTS:
         return EXAMPLES
@@ -188,18 +188,18 @@ def _examples(operation: Operation) -> int:
 
 
 CUTS = {"getitem", "narrow", "select", "split", "chunk", "tensor_split", "index_select", "unfold"}
-ORDER = (Layout.STACKED, Layout.FOLDED, Layout.CHANNELS)  # as they are preferred
+ORDER = (Layout.STACKED, Layout.FOLDED, Layout.CHANNELS)  # by preference
 
 
 def _stateless(module: nn.Module) -> bool:
-    """Whether a layer of torch has no parameters, buffers or hooks."""
+    """Returns whether a module is a torch layer without parameters, buffers, children or hooks."""
     ours = type(module).__module__.startswith("torch.nn.modules.")
     holds = any(module.children()) or module._parameters or module._buffers
     return ours and not holds and not hooked(module)
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether calling a module does more than its forward."""
+    """Returns whether a module has hooks, which its call runs in addition to forward."""
     hooks = (module._forward_hooks, module._forward_pre_hooks,
              module._backward_hooks, module._backward_pre_hooks)  # fmt: skip
     return any(hooks)
@@ -215,12 +215,12 @@ def _random(operation: Operation, var: Var, examples: int) -> Tensor:
 
 
 def _negative(x: Tensor) -> Tensor:
-    """Where some operations draw, as a leaky ReLU with random slopes does."""
+    """Returns negative inputs, for which some operations draw, such as a randomized leaky ReLU."""
     return -x if x.is_floating_point() else x
 
 
 def _run(operation: Operation, tensors: Mapping[Var, Tensor], examples: int) -> list[Tensor]:
-    """The tensors an operation gives."""
+    """Returns the output tensors of an operation."""
 
     def change(argument: Any) -> Any:
         if type(argument) is Var:
@@ -245,7 +245,7 @@ def _same(
     layout: Layout,
     number: int,
 ) -> bool:
-    """Whether one call on the values of two models gives what one call for each gives."""
+    """Returns whether one call on the joined values of two models equals one call for each."""
     step = operation.step
     shapes = [operation.specs[var].shape for var in step.inputs]
     if layout == Layout.FOLDED and not all(

@@ -1,1 +1,1 @@
-"""Optimizer steps of several models with packed parameters."""
+"""Optimizers that step several models with packed parameters."""

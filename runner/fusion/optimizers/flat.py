@@ -1,4 +1,4 @@
-"""Flat: the steps of all models in a few operations on one buffer of all their parameters."""
+"""Flat optimizer: steps all models with a few operations on one buffer of their parameters."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,9 +22,9 @@ from runner.fusion.optimizers.update_rules import (
 )
 from runner.fusion.packing import Packed, strides
 
-# Up to this mean number of elements of a parameter, unequal models step faster at once than one
-# after another (8 x AdamW(fused=True), one CPU thread: at 500 elements 3.2 to 3.9 times as fast, at
-# 2000 1.5 to 1.7, at 4000 0.9 to 1.2, at 16000 0.4 to 0.5). Equal ones do at any size.
+# Up to this mean number of elements per parameter, models with different settings step faster
+# together than separately (8 x AdamW(fused=True), one CPU thread: 3.2 to 3.9 times as fast at 500
+# elements, 1.5 to 1.7 at 2000, 0.9 to 1.2 at 4000, 0.4 to 0.5 at 16000). Equal ones do at any size.
 SMALL = 4000
 ALIGNED = 16  # elements; parameters start on a cache line
 
@@ -32,28 +32,28 @@ ALIGNED = 16  # elements; parameters start on a cache line
 @final
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Where one model's own parameter is in the buffer."""
+    """The location of one model's own parameter in the buffer, in elements."""
 
     model: int
     own: Tensor
     start: int
     size: int
-    span: int  # to the next one
+    span: int  # up to the next segment
 
 
 @final
 class Flat(Stacked):
-    """Parameters, gradients and states of Adam, AdamW or SGD in buffers of one dimension, of which
-    all others, the optimizers' own states among them, are views.
+    """An optimizer with parameters, gradients and states of Adam, AdamW or SGD in 1-d buffers, of
+    which those of the models and their own optimizers are views.
 
-    Models that have the same settings, rate and number of steps are stepped by one kernel. Others
-    by some ten operations with vectors of settings, if they are small. What remains (large models,
-    parameters that got no gradient) is left to the optimizers.
+    Models with the same settings, learning rate and step count are stepped by one kernel, others,
+    if small, by about ten operations with vectors of settings. The remaining cases (large models,
+    parameters without a gradient) are left to the own optimizers.
     """
 
     @staticmethod
     def takes(packed: Sequence[Packed], optimizers: Sequence[Optimizer]) -> bool:
-        """Whether these optimizers do nothing but what can be done here."""
+        """Returns whether these optimizers and tensors are supported."""
         own = [[p for group in o.param_groups for p in group["params"]] for o in optimizers]
         owned = [set(parameters) for parameters in own]
         tensors = [pack.tensor for pack in packed]
@@ -95,7 +95,7 @@ class Flat(Stacked):
         taken = list(zip(self._owner.tolist(), self._steps.tolist(), strict=True))
         counts = [{int(n) for i, n in taken if i == model} for model in range(len(optimizers))]
         self._ts = [max(numbers, default=0) for numbers in counts]
-        self._ragged = any(len(numbers) > 1 for numbers in counts)  # parameters joined late
+        self._ragged = any(len(numbers) > 1 for numbers in counts)  # parameters that joined late
         self._idle: tuple[tuple[bool, ...], Tensor] | None = None
 
     def zero_grad(self) -> None:
@@ -126,7 +126,7 @@ class Flat(Stacked):
             self._ts[model] += 1
 
     def _step_at_once(self, lrs: Sequence[float], scale: float, living: Sequence[int]) -> None:
-        """Step all models; those that are not living as the first that is, since it is undone."""
+        """Steps all models at once; dead ones, to be restored, with the count of a living one."""
         first = living[0]
         ts = [self._ts[model if model in living else first] + 1 for model in range(len(lrs))]
         if self._alike(lrs, living):
@@ -135,14 +135,14 @@ class Flat(Stacked):
             self._rule.apart(self._buffers, StepSizes(lrs, scale, ts, self._settings))
 
     def _alike(self, lrs: Sequence[float], living: Sequence[int]) -> bool:
-        """Whether the living are to be treated alike. Rates and settings are asked of all models:
-        how the living are stepped must not change where another one ends."""
+        """Returns whether one kernel can step all living models. Rates and settings of dead ones
+        count, too, so that the death of a model does not change how others are stepped."""
         steps = {self._ts[model] for model in living}
         return len({*zip(lrs, self._kinds, strict=True)}) == len(steps) == 1
 
     @contextmanager
     def _sparing(self, alive: Sequence[bool]) -> Iterator[None]:
-        """Afterwards models that are not alive have what they had before."""
+        """Restores the parameters and states of models that are not alive on exit."""
         if all(alive):
             yield
             return
@@ -156,16 +156,16 @@ class Flat(Stacked):
             buffer[elements] = values
 
     def _count(self, lrs: Sequence[float], alive: Sequence[bool]) -> None:
-        """Note in the optimizers that they took a step."""
+        """Updates step counts and learning rates in the optimizers of living models."""
         self._steps += 1.0 if all(alive) else torch.tensor(alive)[self._owner].to(self._steps)
         for optimizer, lr, lives in zip(self.optimizers, lrs, alive, strict=True):
             if lives:
                 optimizer.param_groups[0]["lr"] = lr
 
     def _take_states(self) -> Tensor:
-        """Put the optimizers' states into the buffers, and views of these into the optimizers.
+        """Moves the optimizers' states to the buffers, and replaces them by views.
 
-        Returns the numbers of steps of the segments.
+        Returns the step count of each segment.
         """
         place = self._buffers.values.device if self._settings[0].get("fused") else "cpu"
         steps = torch.zeros(len(self._segments), device=place)
@@ -186,12 +186,12 @@ class Flat(Stacked):
 
 @final
 class Norms:
-    """The norms of the models' gradients, of which there are S in all."""
+    """Gradient norms of K models with S segments."""
 
     def __init__(self, segments: Sequence[Segment], grads: Tensor, models: int) -> None:
         of = [[i for i, s in enumerate(segments) if s.model == model] for model in range(models)]
         width = max(map(len, of))
-        none = len(segments)  # stands for a norm of zero
+        none = len(segments)  # index of a norm of zero, as padding
         rows = [row + [none] * (width - len(row)) for row in of]
         self._rows = torch.tensor(rows, device=grads.device)  # (K, width)
         self._zero = grads.new_zeros(1)
@@ -200,7 +200,7 @@ class Norms:
         self._owner = torch.tensor([[s.model] for s in segments], device=grads.device)  # (S, 1)
 
     def factors(self, max_norms: Sequence[float | None]) -> Tensor:
-        """What gradients are multiplied with to be no longer than these, (K,)."""
+        """Returns the clipping factors of gradients for these maximum norms, (K,)."""
         norms = [torch.linalg.vector_norm(block, dim=1) for block in self._blocks]
         totals = torch.linalg.vector_norm(torch.cat([*norms, self._zero])[self._rows], dim=1)
         limits = totals.new_tensor([math.nan if norm is None else norm for norm in max_norms])
@@ -208,19 +208,19 @@ class Norms:
         return torch.where(limits.isnan(), 1.0, factors)
 
     def scale(self, factors: Tensor) -> None:
-        """Multiply the gradients, one run of parameters after another."""
+        """Multiplies the gradients by factors, (K,), one run of segments at a time."""
         columns = torch.split(factors[self._owner], [len(block) for block in self._blocks])
         for block, column in zip(self._blocks, columns, strict=True):
             block.mul_(column)
 
 
 def window(like: Tensor, buffer: Tensor, start: int) -> Tensor:
-    """A view of a part of a buffer, with the shape and layout of a tensor."""
+    """Returns a view of a buffer with the shape and memory format of a tensor."""
     return buffer.as_strided(like.shape, strides(like), start)
 
 
 def _starts(packed: Sequence[Packed]) -> list[int]:
-    """Where in the buffer the tensors start."""
+    """Returns the start of each tensor in the buffer, in elements."""
     spans = [_aligned(pack.tensor.numel()) for pack in packed]
     return list(accumulate(spans, initial=0))[:-1]
 
@@ -241,7 +241,7 @@ def _segments(packed: Sequence[Packed]) -> list[Segment]:
 
 
 def _runs(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
-    """Neighbours of equal size: where they start, their size, how many there are."""
+    """Returns runs of adjacent segments of equal size: (start, size, count)."""
     runs: list[tuple[int, int, int]] = []
     for segment in segments:
         start, size, n = runs[-1] if runs else (0, -1, 0)
@@ -253,6 +253,6 @@ def _runs(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
 
 
 def _settings(optimizers: Sequence[Optimizer]) -> list[ParameterGroup]:
-    """Those of each model, without what is no setting or given with each step."""
+    """Returns the settings of each model, without parameters and learning rate."""
     groups = [optimizer.param_groups[0] for optimizer in optimizers]
     return [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in groups]

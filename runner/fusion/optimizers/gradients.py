@@ -1,4 +1,4 @@
-"""The gradients of packed parameters: they stay in one memory, and it is known which have come."""
+"""Gradients of packed parameters, in fixed memory, with hooks that record which have arrived."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from runner.fusion.packing import Packed
 
 @final
 class Gradients:
-    """Allocates what is not there yet."""
+    """The gradients of packed parameters; allocates missing ones, and registers hooks."""
 
     def __init__(self, packed: Sequence[Packed]) -> None:
         self._packed = packed
@@ -29,17 +29,17 @@ class Gradients:
         self._hooks = [_notify(leaf, self._come.add) for leaf in leaves]
 
     def zero(self) -> None:
-        """Zero them one by one."""
+        """Zeroes all gradients in place, and forgets which have arrived."""
         for _, grad in self._wholes:
             grad.zero_()
         self.forget()
 
     def forget(self) -> None:
-        """From now on, note anew which come."""
+        """Forgets which gradients have arrived."""
         self._come.clear()
 
     def missing(self) -> Sequence[tuple[int, Tensor]]:
-        """The owners whose gradient has not come, with their models."""
+        """Returns (model, owner) for the owners whose gradient has not arrived."""
         self._settle()
         if self._come >= self._all:
             self._missing = []
@@ -53,12 +53,12 @@ class Gradients:
         return self._missing
 
     def release(self) -> None:
-        """Note no more."""
+        """Removes the hooks."""
         for hook in self._hooks:
             hook.remove()
 
     def _settle(self) -> None:
-        """Bring gradients back that autograd or a model has put elsewhere."""
+        """Copies gradients that autograd or a model has reassigned back to the fixed memory."""
         for (tensor, grad), pack in zip(self._wholes, self._packed, strict=True):
             if tensor.grad is not grad:
                 grad.zero_() if tensor.grad is None else grad.copy_(tensor.grad)
@@ -67,7 +67,7 @@ class Gradients:
 
 @contextmanager
 def without_grad(tensors: Iterable[Tensor]) -> Iterator[None]:
-    """Meanwhile these have no gradients."""
+    """Runs the block with the `.grad` of tensors set to None."""
     kept = [(tensor, tensor.grad) for tensor in tensors]
     for tensor, _ in kept:
         tensor.grad = None
@@ -79,7 +79,7 @@ def without_grad(tensors: Iterable[Tensor]) -> Iterator[None]:
 
 
 def _notify(leaf: Tensor, call: Callable[[Tensor], None]) -> RemovableHandle:
-    """Call it, with the tensor, each time when a backward pass has added to its gradient."""
+    """Registers a hook, called with the tensor after a backward pass accumulates its gradient."""
     handle: RemovableHandle = leaf.register_post_accumulate_grad_hook(call)  # type: ignore[no-untyped-call]
     return handle
 

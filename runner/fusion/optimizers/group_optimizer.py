@@ -1,4 +1,4 @@
-"""The contract of a group's optimizers, and the plain way to keep it: each takes its own step."""
+"""The interface of group optimizers, and its plain implementation with separate steps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from runner.fusion.packing import Packed
 
 
 class Stacked(ABC):
-    """Steps of K models, in each of them: `zero_grad`, backward passes, `clip` if wanted, `step`.
+    """An optimizer of K models; each step is `zero_grad`, backward passes, optional `clip`, `step`.
 
-    A parameter that no backward pass has reached since `zero_grad` is left out of the step, as if
-    its gradient were None. Where none was seen to arrive at all (a recorded graph is replayed, or
-    gradients are written by hand), the same ones count as before, at first all.
+    A parameter that no backward pass has reached since `zero_grad` is excluded from the step, as if
+    its gradient were None. If no gradient was observed at all (a captured graph is replayed, or
+    gradients are written by hand), the parameters of the last step are used, at first all.
 
-    Nothing of one model, not even a NaN, gets into the numbers of another.
+    Models are isolated: no value of one model, not even a NaN, affects another.
     """
 
     def __init__(self, packed: Sequence[Packed], optimizers: Sequence[Optimizer]) -> None:
@@ -29,32 +29,32 @@ class Stacked(ABC):
 
     @abstractmethod
     def zero_grad(self) -> None:
-        """Zero the gradients, in the memory where they are."""
+        """Zeroes the gradients in place."""
 
     @abstractmethod
     def clip(self, max_norms: Sequence[float | None]) -> None:
-        """Scale each model's gradient as `nn.utils.clip_grad_norm_` does; None: not at all."""
+        """Clips each model's gradient norm as `nn.utils.clip_grad_norm_` does, unless None."""
 
     @abstractmethod
     def step(self, lrs: Sequence[float], alive: Sequence[bool], scale: float = 1.0) -> None:
-        """One step of each model that is alive, its rate times `scale`; the others and their states
-        stay as they are. Rates that stay the same while `scale` changes are the fastest."""
+        """Steps each model that is alive, with learning rate `lr * scale`; others and their states
+        remain unchanged. Fastest if only `scale` changes between steps."""
 
     @final
     def export(self, model: int) -> dict[str, Any]:
-        """A copy of what `state_dict` of the model's own optimizer gives."""
+        """Returns a copy of the `state_dict` of the model's own optimizer."""
         state = self.optimizers[model].state_dict()
         return {name: _copied(part) for name, part in state.items()}
 
     @final
     def release(self) -> None:
-        """Let go of the parameters; to be called once, when no more steps come."""
+        """Removes the hooks from the parameters; to be called once, after the last step."""
         self.gradients.release()
 
 
 @final
 class Separate(Stacked):
-    """Each model's own optimizer, of any kind, takes the step."""
+    """A group optimizer that calls each model's own optimizer, of any class."""
 
     def zero_grad(self) -> None:
         self.gradients.zero()
@@ -73,7 +73,7 @@ class Separate(Stacked):
 def take_steps(
     optimizers: Sequence[Optimizer], lrs: Sequence[float], alive: Sequence[bool], scale: float
 ) -> None:
-    """A step of each optimizer whose model is alive."""
+    """Calls `step` of each optimizer whose model is alive, with learning rate `lr * scale`."""
     for optimizer, lr, lives in zip(optimizers, lrs, alive, strict=True):
         if lives:
             for group in optimizer.param_groups:
@@ -86,7 +86,7 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
 
 
 def _copied(value: Any) -> Any:
-    """A copy in which no tensor is a view of another, as `deepcopy` would leave it."""
+    """Returns a deep copy in which no tensor is a view of another."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict):

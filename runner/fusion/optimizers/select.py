@@ -1,4 +1,4 @@
-"""The optimizers of a group of models: each model is trained as by an optimizer of its own."""
+"""Optimizer selection: the fastest group optimizer equivalent to one optimizer per model."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from runner.fusion.packing import Packed
 
 
 def stacked(packed: Sequence[Packed], optimizers: Sequence[Optimizer]) -> Stacked:
-    """What takes the steps of models with packed parameters, each with an optimizer of its own
-    parameters; these go on from the state that they have.
+    """Returns the group optimizer of models with packed parameters and one optimizer for each,
+    which continues from the states of these.
 
-    `packed` has all parameters that may get gradients; frozen ones may be among them. From now on
-    parameters, gradients and states belong to what is returned: to load a state, do so first.
+    `packed` holds all parameters that may get gradients, and may hold frozen ones. The returned
+    object takes ownership of parameters, gradients and states: load any state beforehand.
     Raises ValueError if a parameter is packed twice.
     """
     trained = [pack for pack in packed if pack.tensor.requires_grad]

@@ -1,4 +1,4 @@
-"""The update rules of Adam, AdamW and SGD, for parameters of several models in one buffer."""
+"""Update rules of Adam, AdamW and SGD for the parameters of several models in one buffer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,23 +11,23 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-ParameterGroup = Mapping[str, Any]  # settings of an optimizer, its parameters and rate left out
+ParameterGroup = Mapping[str, Any]  # settings of an optimizer, except parameters and learning rate
 LEFT_OUT = {"amsgrad", "maximize", "differentiable", "capturable", "dampening"}  # no rule has them
-FUSED = ("cpu", "cuda")  # devices on which torch has all three rules in one kernel
+FUSED = ("cpu", "cuda")  # devices with fused kernels for all three rules in torch
 
 
 @final
 class Spread:
-    """Numbers of the models, as vectors over the buffer. One that changes takes the place of what
-    last had its name."""
+    """Per-model numbers, expanded to vectors over the buffer and cached by name. A changed vector
+    overwrites the last one of its name."""
 
     def __init__(self, model_of: Tensor, dtype: torch.dtype) -> None:
-        self._model_of = model_of  # (n,), of each element
+        self._model_of = model_of  # (n,), for each element
         self._dtype = dtype
         self._kept: dict[str, tuple[list[float], Tensor]] = {}
 
     def vector(self, name: str, values: list[float]) -> Tensor:
-        """Of each element, the number of its model; valid until the next of this name."""
+        """Returns the number of each element's model, (n,); valid until the next of this name."""
         values_before, vector = self._kept.get(name, (None, None))
         if vector is None or values_before != values:
             numbers = torch.tensor(values, dtype=self._dtype, device=self._model_of.device)
@@ -36,18 +36,18 @@ class Spread:
         return vector
 
     def number(self, name: str, values: list[float]) -> Any:
-        """The same, or the number if all have one."""
+        """Returns the number if it is the same for all models, else `vector`."""
         return values[0] if len(set(values)) == 1 else self.vector(name, values)
 
     def of(self, numbers: Tensor, out: Tensor | None = None) -> Tensor:
-        """(K,) -> (n,)"""
+        """Expands per-model numbers to elements: (K,) -> (n,)."""
         return torch.index_select(numbers, 0, self._model_of, out=out)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Buffers:
-    """Of all parameters of all models, each (n,)."""
+    """The buffers of all parameters of all models, (n,) each."""
 
     values: Tensor
     grads: Tensor
@@ -59,8 +59,8 @@ class Buffers:
 @final
 @dataclass(frozen=True, slots=True)
 class StepSizes:
-    """A step of K models: of each the learning rate, to be multiplied by `scale`, the number of
-    steps including this one, and the settings."""
+    """The step of K models: the learning rate of each, to be multiplied by `scale`, its number of
+    steps including this one, and its settings."""
 
     lrs: Sequence[float]
     scale: float
@@ -69,14 +69,14 @@ class StepSizes:
 
 
 class UpdateRule(ABC):
-    """One step of all parameters. `t` counts the steps, this one included, from 1."""
+    """A rule that steps all parameters. `t` is the number of this step, from 1."""
 
     names: tuple[str, ...]  # of the states, as the optimizer calls them
     counts: bool  # whether an optimizer's states hold the number of steps
 
     @abstractmethod
     def whole(self, b: Buffers, lr: float, t: int, s: ParameterGroup) -> None:
-        """All models are to be treated alike."""
+        """Steps models that share learning rate, step count and settings."""
 
     @abstractmethod
     def apart(self, b: Buffers, own: StepSizes) -> None:
@@ -85,7 +85,7 @@ class UpdateRule(ABC):
 
 @final
 class AdamRule(UpdateRule):
-    """Adam, with weight decay in the gradient or (`decoupled`) beside it."""
+    """Adam with L2 regularization or, if `decoupled`, with decoupled weight decay (AdamW)."""
 
     names = ("exp_avg", "exp_avg_sq")
     counts = True
@@ -147,7 +147,7 @@ class AdamRule(UpdateRule):
 
 @final
 class SgdRule(UpdateRule):
-    """Stochastic gradient descent, without momentum if there are no `names`."""
+    """Stochastic gradient descent; without momentum, `names` is empty."""
 
     counts = False
 
@@ -172,7 +172,7 @@ class SgdRule(UpdateRule):
         g = with_decay(b, own.settings)
         if b.states:
             state, momenta = b.states[0], [s["momentum"] for s in own.settings]
-            state.mul_(b.spread.number("momentum", momenta)).add_(g)  # at first it is zero
+            state.mul_(b.spread.number("momentum", momenta)).add_(g)  # initially zero
             if own.settings[0]["nesterov"]:
                 factors = b.spread.vector("nesterov", momenta)
                 g = torch.addcmul(g, state, factors, out=b.scratch[1])
@@ -182,7 +182,7 @@ class SgdRule(UpdateRule):
 
 
 def with_decay(b: Buffers, settings: Sequence[ParameterGroup]) -> Tensor:
-    """The gradient, with that of each model's L2 penalty."""
+    """Returns the gradient plus that of each model's L2 penalty."""
     factors = [s["weight_decay"] for s in settings]
     if not any(factors):
         return b.grads
@@ -190,8 +190,8 @@ def with_decay(b: Buffers, settings: Sequence[ParameterGroup]) -> Tensor:
 
 
 def rule_of(kind: type, settings: Sequence[ParameterGroup]) -> UpdateRule | None:
-    """The rule of an optimizer class with these settings of K models; None if there is none that
-    does the same."""
+    """Returns the rule of an optimizer class with these settings of K models, or None if no rule is
+    equivalent."""
     if any(s[name] for s in settings for name in LEFT_OUT & set(s)):
         return None
     if kind in (torch.optim.Adam, torch.optim.AdamW):
