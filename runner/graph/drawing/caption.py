@@ -1,4 +1,4 @@
-"""Captions: what kind of layer something is, and how it is written in a box of a picture."""
+"""Captions: the kinds of layers, and short labels for the boxes of a picture."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,13 +28,13 @@ MERGES: Mapping[str, str] = {
 
 
 def kind_of(name: str) -> str:
-    """The kind of layer that the name of a class or function tells."""
+    """Returns the kind of layer that the name of a class or function suggests."""
     lower = name.lower()
     return next((kind for kind, sign in KINDS.items() if re.search(sign, lower)), "other")
 
 
 def signature_of(unit: Unit) -> str:
-    """A unit as its constructor call, where that is known."""
+    """Returns the constructor call of a unit; its name if the call is unknown."""
     if unit.call is None:
         return unit.name
     given = [_written(a) for a in unit.call.args]
@@ -51,7 +51,7 @@ def _written(thing: Argument) -> str:
 
 
 def title_of(unit: Unit, path: str) -> str:
-    """The title of a frame: the last name of the path, the class, and the choice, if it is one."""
+    """Returns the title of a frame: the last part of the path, the class, and any choices."""
     name = path.rpartition(".")[2]
     shown = unit.name + (f" {label}" if (label := _labels(unit)) else "")
     return f"{name} · {shown}" if name else shown
@@ -64,7 +64,7 @@ def _labels(unit: Unit) -> str:
 
 
 def label_of(unit: Unit) -> str:
-    """A unit in the few words that fit into a box."""
+    """Returns a label of a unit that is short enough for a box."""
     write = next((w for sign, w in _SHORT.items() if re.match(sign, unit.name)), None)
     if unit.call is not None and write is not None:
         try:
@@ -119,7 +119,7 @@ def _plain(value: Argument) -> tuple[Any, ...]:
 
 
 def _once(value: Argument) -> str:
-    """Several equal numbers as one."""
+    """Returns a number or several, written once if all are equal."""
     items = [_term(item) for item in _plain(value)]
     return items[0] if len({*items}) == 1 else TIMES.join(items)
 
@@ -134,7 +134,7 @@ def _term(value: Argument) -> str:
 
 
 def candidates_of(unit: Unit) -> str:
-    """The choices that are open in a constructor call, or in the facts of an open unit."""
+    """Returns the open choices in the constructor call and the facts of a unit, as text."""
     facts = [f for f in unit.facts.values() if isinstance(f, Expression)]
     call = (unit.call.args, {**unit.call.kwargs}) if unit.call else ()
     choices = {v.choice.label: v.choice for v in variables_in((facts, call))}

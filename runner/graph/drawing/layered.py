@@ -1,7 +1,7 @@
-"""Lays out a directed graph in rows, each thing below what flows into it (Sugiyama et al. 1981).
+"""Layered graph layout: nodes in rows, each below its predecessors (Sugiyama et al. 1981).
 
-Edges that skip rows get a lane of their own beside what they pass. High drawings are wrapped into
-columns, where a single edge goes on.
+Edges that skip rows pass through lanes, which are dummy nodes. Tall layouts are wrapped into
+columns at rows that a single edge enters.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from itertools import pairwise
 from typing import final
 
 GAP, LANE, ROW, GUTTER, MARGIN = 18.0, 10.0, 26.0, 44.0, 14.0
-SWEEPS = 9  # an odd number: the last one goes down
+SWEEPS = 9  # odd, so that the last one goes down
 
 
 @final
 @dataclass(eq=False)
 class LayoutNode:
-    """A thing with a size; where its upper left corner is, once it is laid out."""
+    """A node with a size; `x` and `y` of its upper left corner are set by the layout."""
 
     width: float
     height: float
@@ -39,7 +39,7 @@ class LayoutNode:
 @final
 @dataclass(eq=False)
 class Wire:
-    """An edge, and the points it goes through: its ends, and the lanes between."""
+    """An edge, and the nodes that it passes through: its ends, and the lanes between."""
 
     source: LayoutNode
     target: LayoutNode
@@ -53,18 +53,18 @@ class Wire:
 @final
 @dataclass
 class LayeredLayout:
-    """What came of it."""
+    """The routed wires, and the size of the layout."""
 
     wires: list[Wire]
     width: float
     height: float
-    lefts: list[float]  # of the columns
+    lefts: list[float]  # x of each column
 
 
 def lay_out(spots: Sequence[LayoutNode], wires: Sequence[Wire], height: float) -> LayeredLayout:
-    """Give every spot its place; spots come in an order in which all wires lead onwards.
+    """Sets the positions of all spots, which must be in topological order.
 
-    Drawings higher than `height` are wrapped.
+    Layouts taller than `height` are wrapped into columns.
     """
     leaving: dict[LayoutNode, list[LayoutNode]] = {spot: [] for spot in spots}
     for wire in wires:
@@ -72,7 +72,7 @@ def lay_out(spots: Sequence[LayoutNode], wires: Sequence[Wire], height: float) -
     entered = {wire.target for wire in wires}
     for number, spot in enumerate(spots):
         if number and spot not in entered:
-            spot.row = 1  # what nothing flows into stands below the start all the same
+            spot.row = 1  # nodes without predecessors are below the start
         for target in leaving[spot]:
             target.row = max(target.row, spot.row + 1)
     rows: list[list[LayoutNode]] = [[] for _ in range(max((s.row for s in spots), default=0) + 1)]
@@ -85,7 +85,7 @@ def lay_out(spots: Sequence[LayoutNode], wires: Sequence[Wire], height: float) -
 
 
 def _add_lanes(wires: Sequence[Wire], rows: list[list[LayoutNode]]) -> None:
-    """Let wires pass the rows between their ends; those of one source together."""
+    """Adds lanes to the rows between the ends of wires; wires of one source share lanes."""
     lanes: dict[tuple[LayoutNode, int], LayoutNode] = {}
     joined: set[tuple[LayoutNode, LayoutNode]] = set()
     for wire in wires:
@@ -103,7 +103,7 @@ def _add_lanes(wires: Sequence[Wire], rows: list[list[LayoutNode]]) -> None:
 
 
 def _order(rows: list[list[LayoutNode]]) -> None:
-    """Put things near to what they are connected with (barycentres, down and up)."""
+    """Orders each row by the barycentres of neighbours, in sweeps down and up."""
     for sweep in range(6):
         down = sweep % 2 == 0
         places = {spot: i / max(len(row), 1) for row in rows for i, spot in enumerate(row)}
@@ -119,7 +119,7 @@ def _mean(numbers: list[float], otherwise: float) -> float:
 
 
 def _place(rows: list[list[LayoutNode]]) -> None:
-    """Give things their x: as near as can be above and below what they are connected with."""
+    """Sets x, as close as possible to the mean of the neighbours, and y, row by row."""
     for row in rows:
         _spread(row, [0.0] * len(row))
     for sweep in range(SWEEPS):
@@ -130,7 +130,7 @@ def _place(rows: list[list[LayoutNode]]) -> None:
                 near = spot.above if down else spot.below
                 if sweep == SWEEPS - 1 and len(spot.below) != 1:
                     near = spot.above
-                things = [other for other in near if other.height] or near  # no lanes
+                things = [other for other in near if other.height] or near  # lanes come last
                 wanted.append(_mean([other.middle for other in things], spot.middle))
             _spread(row, wanted)
     y = 0.0
@@ -143,8 +143,8 @@ def _place(rows: list[list[LayoutNode]]) -> None:
 
 
 def _spread(row: list[LayoutNode], wanted: list[float]) -> None:
-    """Put things of a row where they want to be, but beside each other (pooled neighbours)."""
-    groups: list[tuple[float, float, list[LayoutNode]]] = []  # wanted left end, width, things
+    """Moves the nodes of a row to the wanted middles, without overlap (pool adjacent violators)."""
+    groups: list[tuple[float, float, list[LayoutNode]]] = []  # left end, width, nodes
     for spot, middle in zip(row, wanted, strict=True):
         group = (middle - spot.width / 2, spot.width, [spot])
         while groups and groups[-1][0] + groups[-1][1] + GAP > group[0]:
@@ -160,7 +160,7 @@ def _spread(row: list[LayoutNode], wanted: list[float]) -> None:
 
 
 def _wrapped(rows: list[list[LayoutNode]], wires: list[Wire], height: float) -> LayeredLayout:
-    """Break rows into columns, each at most so high where it can be."""
+    """Breaks the rows into columns, no taller than `height` where possible."""
     columns: list[list[list[LayoutNode]]] = [[]]
     top = 0.0
     for number, row in enumerate(rows):
@@ -185,6 +185,6 @@ def _wrapped(rows: list[list[LayoutNode]], wires: list[Wire], height: float) -> 
 
 
 def _can_break(rows: list[list[LayoutNode]], number: int) -> bool:
-    """Whether a single edge leads into a row that is neither the first of things nor the last."""
+    """Returns whether a column may begin at a row: a single edge enters it, and it is inside."""
     crossing = sum(len(spot.above) for spot in rows[number])
     return crossing == 1 and 1 < number < len(rows) - 1

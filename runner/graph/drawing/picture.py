@@ -1,4 +1,4 @@
-"""A picture of a model, as SVG: what flows into what, from the top down."""
+"""Draws the dataflow of a model as an SVG picture, from top to bottom."""
 
 import html
 import re
@@ -14,13 +14,13 @@ from runner.graph.interpreter.shape_propagation import Shapes
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Spec
 
-MANY, DEEP = 170, 12  # boxes, and levels, that a picture has at most by itself
-WIDE = 1600  # pixels; what is wider is scaled
-SCREEN = 1.6  # width to height
+MANY, DEEP = 170, 12  # limits of boxes and of levels if no depth is set
+WIDE = 1600  # pixels; wider pictures are scaled down
+SCREEN = 1.6  # aspect ratio: width / height
 BOX, SMALL, SEAM, PAD, HEAD = 22.0, 13.0, 2.0, 12.0, 22.0
-LETTER, THIN = 6.3, 5.2  # how wide a letter is, about
+LETTER, THIN = 6.3, 5.2  # approximate width of a letter
 
-# kind: (fill, in the dark)
+# kind: (fill, fill in dark mode)
 COLOURS: Mapping[str, tuple[str, str]] = {
     "conv": ("#cfe2ff", "#1f3f73"),
     "norm": ("#e4dcf7", "#43347a"),
@@ -36,10 +36,10 @@ COLOURS: Mapping[str, tuple[str, str]] = {
 
 
 def svg(graph: Graph, *, depth: int | None = None, shapes: Shapes | None = None) -> str:
-    """The picture of a graph; what is nested deeper than `depth` is one box.
+    """Returns the picture of a graph as SVG. Units at `depth` are drawn as single boxes.
 
-    Without `depth`, as deep as it stays a picture. Shapes stand on the edges where they are known,
-    from `shapes.propagate`; give what it returned where units share functions.
+    By default, the depth is the largest with few enough boxes. Edges are labelled with the shapes
+    known from `shape_propagation.propagate`; pass its result if units share functions.
     """
     scene = _scene(graph, depth, shapes)
     scene.is_root = True
@@ -82,7 +82,7 @@ def _scene(graph: Graph, depth: int | None, shapes: Shapes | None) -> Scene:
 @final
 @dataclass
 class Drawing:
-    """Parts of an SVG, from (0, 0) on."""
+    """Elements of an SVG with their size; the origin is their upper left corner."""
 
     parts: list[str]
     width: float
@@ -92,7 +92,7 @@ class Drawing:
 @final
 @dataclass(eq=False)
 class _Stack:
-    """Boxes that touch each other, for a chain; or a single thing."""
+    """A chain of adjacent boxes, or a single item."""
 
     items: list[Item]
     spot: LayoutNode
@@ -100,7 +100,7 @@ class _Stack:
 
 
 def _well_shaped(scene: Scene) -> Drawing:
-    """The drawing, in so many columns that it fits a screen best."""
+    """Draws a scene with the number of columns that best fits a screen."""
     drawings = [_drawn(scene, 1e9)]
     for columns in range(2, 7):
         drawings.append(_drawn(scene, max(drawings[0].height / columns * 1.08, 420.0)))
@@ -131,12 +131,12 @@ def _drawn(scene: Scene, height: float) -> Drawing:
 
 
 def _chains(scene: Scene) -> Iterator[list[Item]]:
-    """The items, with each run of boxes that only feed each other as one chain."""
+    """Yields the items in chains: runs of boxes of which each is the only input of the next."""
     users: dict[Item, int] = {}
     for item in (*scene.items, scene.end):
         for source in item.sources:
             users[source] = users.get(source, 0) + 1
-    chains: dict[Item, list[Item]] = {}  # by the last item
+    chains: dict[Item, list[Item]] = {}  # by their last items
     for item in scene.items:
         before = [*item.sources]
         chain = chains.get(before[0]) if len(before) == 1 and scene.flows else None
@@ -179,7 +179,7 @@ def _box_height(item: Item) -> float:
 
 
 def _side_by_side(stacks: Sequence[_Stack]) -> Drawing:
-    """Things without edges, in lines as wide as a line of text."""
+    """Draws items without edges in lines, which wrap like text."""
     parts: list[str] = []
     x = y = tall = wide = 0.0
     for stack in stacks:
@@ -257,7 +257,7 @@ def _hint(item: Item) -> str:
 
 
 def _wire(wire: Wire, layout: LayeredLayout) -> str:
-    """A line through the lanes of a wire, rounded; around a column where it goes on in the next."""
+    """Returns a rounded line through the lanes of a wire; between columns, through the gutter."""
     source, *others = wire.spots
     path = f"M{source.middle:.1f},{source.bottom:.1f}"
     x, y, column = source.middle, source.bottom, source.column
@@ -284,7 +284,7 @@ def _wire(wire: Wire, layout: LayeredLayout) -> str:
 
 
 def _labels(stack: _Stack, wires: Sequence[Wire]) -> list[str]:
-    """The shape that leaves a thing, where it is another than the one that came in."""
+    """Returns a label with the output shape of a stack, if it differs from the input shapes."""
     last, spot = stack.items[-1], stack.spot
     if last.spec is None or not any(wire.source is spot for wire in wires):
         return []
@@ -296,7 +296,7 @@ def _labels(stack: _Stack, wires: Sequence[Wire]) -> list[str]:
 
 
 def _is_last(stack: _Stack, scene: Scene) -> bool:
-    """Whether it gives no more than what its frame gives, which has the label."""
+    """Returns whether the label of a stack is that of the frame around it: at its start or end."""
     return [*scene.end.sources] == [stack.items[-1]] or stack.items[-1] is scene.start
 
 
@@ -306,7 +306,7 @@ def _shape(spec: Spec) -> str:
 
 
 def _legend(scene: Scene) -> tuple[str, float]:
-    """The kinds that are there, with their colours."""
+    """Returns the legend of the kinds in a scene, and its width."""
     items = [*_all_items(scene)]
     kinds = {item.kind for item in items} - {"merge", "frame", "port"}
     parts, x = [], 0.0
@@ -333,7 +333,7 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _text(text: str) -> str:
-    """A text as XML: escaped, and without what XML does not allow at all."""
+    """Returns a text as XML: escaped, with replacements for characters that XML forbids."""
     return html.escape(_ILLEGAL.sub("\ufffd", text))
 
 

@@ -1,4 +1,4 @@
-"""What a picture of a model shows: boxes, frames around boxes, and what flows into what."""
+"""The scene of a picture: boxes, frames around boxes, and the dataflow between them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,10 +30,10 @@ class Item:
 
     text: str
     kind: str = "other"  # decides the colour; see `KINDS`
-    hint: str = ""  # shown when pointed at
+    hint: str = ""  # the tooltip
     small: str = ""  # a second line
     sources: Flow = field(default_factory=dict)
-    spec: Spec | None = None  # of what it gives
+    spec: Spec | None = None  # of its output
     scene: "Scene | None" = None
     changed: bool = False  # by a mutator
     dashed: bool = False  # runs under a condition, or in a loop
@@ -42,7 +42,7 @@ class Item:
 @final
 @dataclass(eq=False)
 class Scene:
-    """Items in the order in which they run. Without `flows`, they stand side by side."""
+    """Items in execution order. Without `flows`, they are drawn side by side, without edges."""
 
     items: list[Item] = field(default_factory=list)
     start: Item = field(default_factory=lambda: Item("", "port"))
@@ -52,18 +52,18 @@ class Scene:
 
 
 def scene_of(graph: Graph, depth: int, shapes: Shapes | None = None) -> Scene:
-    """The scene of a model; units deeper than `depth` are boxes."""
+    """Returns the scene of a model; units at `depth` are boxes."""
     return _Painter(graph, depth, shapes).unit_scene(graph.root, "", 0)
 
 
 def size_of(scene: Scene) -> int:
-    """How many boxes there are, those in frames too."""
+    """Returns the number of boxes, including those in frames."""
     return sum(1 if item.scene is None else size_of(item.scene) for item in scene.items)
 
 
 @final
 class _Painter:
-    """Makes scenes of units, down to a depth."""
+    """Builds the scenes of units, down to a depth."""
 
     def __init__(self, graph: Graph, depth: int, shapes: Shapes | None) -> None:
         self.graph = graph
@@ -95,7 +95,7 @@ class _Painter:
         return scene
 
     def unit_item(self, unit: Unit, path: str, level: int, sources: Flow) -> Item:
-        """A unit as a frame, or, where that is too deep or there is nothing inside, as a box."""
+        """Returns a unit as a frame, or as a box if it is too deep or has no items inside."""
         kind = "choice" if unit.grade == "open" else kind_of(unit.name)
         hint = f"{path or 'the model'}: {signature_of(unit)}"
         item = Item(label_of(unit), kind, hint, sources=dict(sources), changed=unit.mutated)
@@ -112,7 +112,7 @@ class _Painter:
         return item
 
     def spec(self, path: str, value: Value) -> Spec | None:
-        """What is known of a value in a function of the unit at a path."""
+        """Returns the spec of a value in a function of the unit at a path; None if unknown."""
         known = self.shapes.specs.get(path, {}).get(value) if self.shapes else None
         return known or value.spec
 
@@ -125,7 +125,7 @@ class _Painter:
 
 @final
 class _Tracer:
-    """Follows what flows through the functions of one unit."""
+    """Traces the dataflow through the functions of one unit."""
 
     def __init__(self, painter: _Painter, unit: Unit, path: str, level: int, scene: Scene) -> None:
         self.painter = painter
@@ -138,7 +138,7 @@ class _Tracer:
         self._dashed = False
 
     def function(self, function: Function, flows: Iterable[Flow]) -> Flow:
-        """What the result of a function comes from, given what its arguments come from."""
+        """Returns the items that the result of a function comes from, from those of its inputs."""
         given = [*flows]
         for place, value in enumerate(function.inputs):
             everything = given[0] if len(given) == 1 and not self._inside else {}
@@ -156,7 +156,7 @@ class _Tracer:
             getattr(self, f"_{node.op}", self._through)(node)
 
     def _through(self, node: Node) -> None:
-        """What gives no box: its results come from where its arguments come from."""
+        """Passes the items that the arguments come from on to the outputs, without a box."""
         flow = self.flow((node.args, {**node.kwargs}))
         self._flows.update((value, flow) for value in node.outputs)
 
@@ -215,13 +215,13 @@ class _Tracer:
         self.scene.items.append(item)
         receivers = [*node.outputs]
         if not receivers and node.args and isinstance(node.args[0], Value):
-            receivers = [node.args[0]]  # changed in place
+            receivers = [node.args[0]]  # modified in place
         for value in receivers:
             self._flows[value] = {item: None}
         specs = (self.painter.spec(self.path, value) for value in receivers)
         item.spec = next(filter(None, specs), None)
 
-    # Control flow: what runs on some way, or again and again, is dashed
+    # Control flow: items that run conditionally, or repeatedly, are dashed
 
     def _if(self, node: Node) -> None:
         self._branches(node)
@@ -271,7 +271,7 @@ _THROUGH = frozenset(["getitem", "contiguous", "detach", "clone", "to", "float",
 
 
 def _asks(node: Node) -> bool:
-    """Whether a node asks a tensor for something that is no tensor."""
+    """Returns whether a node reads an attribute of a tensor or module that is no tensor."""
     return node.target == "builtins:getattr" and node.args[1:2] in [
         ("shape",), ("dtype",), ("device",), ("ndim",), ("training",), ("is_cuda",)
     ]  # fmt: skip
