@@ -24,7 +24,7 @@ def build(graded: GradedModel) -> Graph:
 
 
 def _fill(module: nn.Module, unit: Unit, graded: GradedModel) -> None:
-    """Gives a unit its functions, its children, and what it says of its choices."""
+    """Sets the functions and children of a unit, and the facts about its choices."""
     if unit.grade == "open":
         unit.facts = _facts(module)
     elif unit.grade == "graph":
@@ -37,7 +37,7 @@ def _fill(module: nn.Module, unit: Unit, graded: GradedModel) -> None:
 
 
 def _facts(module: nn.Module) -> dict[str, Any]:
-    """Returns what a choice says of itself, with the labels of all choices in it."""
+    """Returns the facts about a choice, with the labels of all choices in it."""
     facts = dict(module.facts())  # type: ignore[operator]
     for name, fact in facts.items():
         if callable(fact) and not isinstance(fact, nn.Module | Expression):

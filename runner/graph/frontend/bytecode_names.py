@@ -1,4 +1,4 @@
-"""Names that the code of classes uses, read from bytecode: what code that was not compiled may
+"""Names that the code of classes uses, read from bytecode: names that uncompiled code may
 use of modules below, besides calling them."""
 
 import dis

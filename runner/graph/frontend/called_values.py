@@ -48,7 +48,7 @@ def _sources(thing: Any, seen: set[Any]) -> Iterator[tuple[ast.AST | None, dict[
 
 
 def _named(node: ast.AST, names: dict[str, Any]) -> Any:
-    """Returns what a name, or an attribute of a module, refers to; None for anything else."""
+    """Returns the value of a name, or of an attribute of a module; None for anything else."""
     if isinstance(node, ast.Name):
         return names.get(node.id, getattr(builtins, node.id, None))
     if isinstance(node, ast.Attribute) and isinstance(

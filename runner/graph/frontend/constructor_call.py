@@ -30,7 +30,7 @@ from runner.nn.value import is_decided
 
 @final
 class Construction:
-    """Finds constructor calls, and what was changed after them."""
+    """Finds constructor calls, and the changes made after them."""
 
     def __init__(
         self, tensors: dict[str, Tensor], units: Mapping[int, Unit], notes: ConversionNotes
@@ -44,7 +44,7 @@ class Construction:
         self._was_cast: set[int] = set()
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
-        """Adds the constructor call to a unit, and what was changed after it."""
+        """Adds the constructor call of a module, and changes made after it, to its unit."""
         if unit.grade == "open":
             return
         if unit.grade == "graph" and is_plain(module):
@@ -58,7 +58,7 @@ class Construction:
         if unit.grade == "basic" and unit.call is None and record_of(module) is not None:
             self.notes.say(module, _UNKNOWN, lost=True)
         if record is not None and record.asked and unit.grade != "basic":
-            unit.changed = True  # the call alone would make what the default choices make
+            unit.changed = True  # the call alone would build the default candidates
         self._hooks(module, unit)
         self._called_values(module, unit, record)
         if unit.call is None or record is None or self._takes_from_outside(module, record):
@@ -92,14 +92,14 @@ class Construction:
         return any(other is not None and not other.startswith(prefix) for other in given)
 
     def _hooks(self, module: nn.Module, unit: Unit) -> None:
-        """Adds what was applied to a module after construction."""
+        """Adds the parametrizations applied to a module after construction."""
         try:
             unit.hooked = hooked(module, self.literals)
         except GraphError as error:
             self.notes.say(module, f"A parametrization of it cannot be written down. {error}")
 
     def has_hooks_written(self, module: nn.Module) -> bool:
-        """Whether what was applied to a module after construction can be written."""
+        """Returns whether the parametrizations applied to a module can be written."""
         try:
             hooked(module, self.literals)
         except GraphError:
@@ -238,7 +238,7 @@ def _labels(value: Any) -> set[str]:
 
 
 def _captured(value: Any) -> Iterator[Any]:
-    """Yields what functions in a value, containers included, capture: closures, defaults, and
+    """Yields the values captured by functions in a value or container: closures, defaults, and
     arguments of partial functions."""
     if isinstance(value, FunctionType):
         yield from value.__defaults__ or ()

@@ -19,8 +19,8 @@ from runner.nn.recording.record import update_records
 
 
 def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
-    """Returns the graph of a model; its `notes` say what is not part of it. `keep` are modules to
-    keep as they are.
+    """Returns the graph of a model; its `notes` list the parts that are missing. `keep` are modules
+    to keep as they are.
 
     Raises GraphError on a Python that TorchScript does not support, and for a model whose
     parameters have no shapes or whose buffers have no values.

@@ -239,7 +239,7 @@ class _Grading:
 
     @cached_property
     def _kept(self) -> dict[int, str]:
-        """By the ids of modules that only their constructors make as they are, what these do.
+        """The reasons to keep modules that only their constructors can reproduce, by their ids.
         Adds notes where no constructor can."""
         kept = {}
         rebuilt = self.construction.rebuilder.rebuilt
@@ -337,7 +337,7 @@ def is_importable(module: nn.Module) -> bool:
 
 
 def compiled_by(module: nn.Module) -> str:
-    """Returns what compiled a module, so that its Python is out of reach; "" if nothing did."""
+    """Returns the compiler of a module, whose Python is then out of reach; "" for none."""
     if isinstance(module, torch.jit.ScriptModule):
         return "TorchScript"
     return "torch.compile" if type(module).__name__ == "OptimizedModule" else ""

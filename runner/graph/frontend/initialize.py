@@ -1,4 +1,4 @@
-"""Gives the units of a graph their state: weights and attributes, and how these are made."""
+"""Adds the state of units to a graph: weights and attributes, and how these are made."""
 
 from torch import nn
 

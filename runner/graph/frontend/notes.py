@@ -1,4 +1,4 @@
-"""Notes on modules that are not converted as they are: where, why, and what to do about it."""
+"""Notes on modules that are not converted as they are: where, why, and how to change that."""
 
 from typing import final
 
@@ -30,8 +30,8 @@ class ConversionNotes:
         self._all.setdefault(f"{path}: {text}", note)
 
     def kept(self, module: nn.Module, why: str, instead: str, *, whole: bool) -> None:
-        """Notes that a module is kept as it is, for a reason, and what to change to have it
-        converted."""
+        """Adds a note that a module is kept as it is, with the reason, and the change (`instead`)
+        that would have it converted."""
         path, name = self.paths[id(module)], type(module).__qualname__
         kept = "a shell: its children can be mutated, its forward stays"
         if whole:

@@ -110,7 +110,7 @@ class _LiteralSearch:
         """Yields the call by which `copy` makes the object."""
         try:
             function, args, *_ = self._value.__reduce_ex__(4)
-        except Exception as error:  # what cannot be copied, or says so in its own words
+        except Exception as error:  # copying may raise anything
             self._problem = self._problem or f"{error}"
             return
         if getattr(function, "__name__", "") == "__newobj__":

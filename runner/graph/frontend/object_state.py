@@ -177,7 +177,7 @@ _VALUES = frozenset({
 
 
 def _reduced(value: Any) -> Iterator[Any]:
-    """Yields what the copy protocol tells of an object: constructor, state and items."""
+    """Yields the parts of an object in the copy protocol: constructor, state and items."""
     yield from ([*part] if isinstance(part, Iterator) else part for part in value.__reduce_ex__(4))
 
 

@@ -1,4 +1,4 @@
-"""What TorchScript does not see of a module: overridden methods of `nn.Module`, hooks and
+"""Parts of a module that TorchScript ignores: overridden methods of `nn.Module`, hooks and
 methods set on the object, and attributes that cannot be written."""
 
 import functools
@@ -44,7 +44,7 @@ def overridden(cls: type) -> tuple[str, ...]:
 
 
 def overrides(cls: Any) -> str:
-    """Returns what to say of a class that overrides methods, or that has some that these call."""
+    """Returns a message on a class that overrides methods, or whose other methods are called."""
     found = methods(cls)
     return f"it overrides {found}" if overridden(cls) else f"its {found} are called"
 
@@ -55,7 +55,7 @@ def methods(cls: Any) -> str:
 
 
 def overrides_call(cls: Any) -> bool:
-    """Whether a class determines what its forward is called with."""
+    """Returns whether a class overrides how its forward is called."""
     return any(name in overridden(cls) for name in ("__call__", "_call_impl"))
 
 
@@ -66,8 +66,8 @@ def _is_torch(cls: type) -> bool:
 def put_on(
     module: nn.Module, found: LoweredType, used: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
-    """Returns descriptions of what was set on a module and is not compiled. `used` are the names
-    of attributes that classes of the model use."""
+    """Returns descriptions of hooks, methods and attributes that were set on a module and are not
+    compiled. `used` are the names of attributes that classes of the model use."""
     if isinstance(module, torch.jit.ScriptModule):
         return ()  # its forward is an attribute of the object
     own = vars(module)
@@ -115,7 +115,7 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
-    """Yields what was set on a parameter or buffer: hooks, used attributes, a class."""
+    """Yields descriptions of the hooks, used attributes and class of a parameter or buffer."""
     for hook in (tensor._backward_hooks or {}).values():
         yield f"the hook {_name(hook)!r}"
     for hook in (getattr(tensor, "_post_accumulate_grad_hooks", None) or {}).values():
@@ -168,7 +168,7 @@ def is_given(module: nn.Module, record: ConstructionRecord) -> bool:
 
 
 def _marks(module: nn.Module, steps: list[str]) -> Any:
-    """Returns what was set on a module below, for comparison."""
+    """Returns everything set on a module below, for comparison."""
     below: Any = module
     for step in steps:
         below = below._modules.get(step) if below is not None else None

@@ -1,4 +1,4 @@
-"""Whether a constructor call makes a module again, and what was changed after it.
+"""Checks whether a constructor call reproduces a module, and finds the changes made after it.
 
 Objects are edited after construction (`pool.ceil_mode = True`), so a recorded call only tells how a
 module started. Each distinct call is repeated on the meta device, where it needs no memory and
@@ -37,7 +37,7 @@ class Rebuilder:
     def edits(
         self, module: nn.Module, record: ConstructionRecord, key: Any
     ) -> list[Difference] | None:
-        """Returns what was changed after construction, except for a `cast`; None if the call
+        """Returns the changes made after construction, except for a `cast`; None if the call
         makes something else or cannot be repeated. Calls with one `key` are equal."""
         rebuilt = self.cached(module, record, key)
         if rebuilt is None:
@@ -53,8 +53,8 @@ class Rebuilder:
         return None if rebuilt is None else _cast(module, rebuilt)
 
     def others(self, module: nn.Module, record: ConstructionRecord, key: Any) -> list[Difference]:
-        """Returns the parameters whose shape or dtype differs from what the constructor makes,
-        and other changes that can be made by setting attributes."""
+        """Returns the parameters whose shape or dtype differs from those of the constructor, and
+        other changes that can be made by setting attributes."""
         rebuilt = self.cached(module, record, key)
         theirs = {} if rebuilt is None else dict(rebuilt.named_parameters())
         plain = () if rebuilt is None else differences(module, rebuilt, self._concrete)
@@ -66,13 +66,13 @@ class Rebuilder:
         ] + [edit for edit in plain if edit is not None]
 
     def cached(self, module: nn.Module, record: ConstructionRecord, key: Any) -> nn.Module | None:
-        """Returns what the constructor makes, on the meta device; cached by `key`."""
+        """Returns the module that the constructor makes on the meta device; cached by `key`."""
         if key not in self._cache:
             self._cache[key] = self.rebuilt(module, record)
         return self._cache[key]
 
     def rebuilt(self, module: nn.Module, record: ConstructionRecord) -> nn.Module | None:
-        """Returns what the constructor makes, on the meta device; None if it cannot run there."""
+        """Returns the module that the constructor makes on the meta device; None if it fails."""
         args, kwargs = rebuild(self._concrete((record.args, record.kwargs)), _on_meta)
         try:
             with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -144,7 +144,7 @@ def differences(
 
 
 def _scripted(module: torch.jit.ScriptModule) -> list[Any]:
-    """Returns what identifies a script module and those in it, except for the values of tensors."""
+    """Returns a key of a script module and those in it, without the values of tensors."""
     found: list[Any] = [(name, t.shape, t.dtype) for name, t in module.state_dict().items()]
     for path, inner in module.named_modules():
         own: Any = inner

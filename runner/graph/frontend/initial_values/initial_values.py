@@ -45,8 +45,8 @@ class InitialValue:
 class InitialValues:
     """The initial values of all weights of a model.
 
-    `constant` writes what a tensor of a module holds. Weights are described while units are made;
-    `places` are known once all are.
+    `constant` writes the current value of a tensor of a module. Weights are described while units
+    are made; `places` are known once all are.
     """
 
     def __init__(

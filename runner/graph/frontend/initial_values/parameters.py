@@ -47,7 +47,7 @@ class Weights:
         unit.buffers = {n: self._buffer(module, n, b) for n, b in module._buffers.items()}
 
     def settle(self, places: UnitPlaces) -> None:
-        """Decides what fills each weight; `places` are the units of modules."""
+        """Determines how each weight is filled; `places` are the units of modules."""
         self.first.settle(places)
         missing = [*self._missing(places)]
         filled = {

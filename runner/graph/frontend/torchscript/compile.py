@@ -54,7 +54,7 @@ class CompiledModel:
 def compiled(model: nn.Module) -> Iterator[CompiledModel]:
     """Compiles the types of all modules of a model.
 
-    Until the end of the block, TorchScript is isolated from what it compiled before, and stubs
+    Until the end of the block, TorchScript is isolated from earlier compilations, and stubs
     replace the classes of some modules; on exit, all is restored.
     """
     functions = CompiledFunctions()
@@ -128,10 +128,10 @@ class TypeCompiler:
         return self._failed(module, "" if opaque else found.problem) if found.problem else found
 
     def _attempt(self, module: nn.Module) -> CompiledType:
-        """Returns the type of a module, compiled, or one that says what prevents that."""
+        """Returns the compiled type of a module, or one with the problem that prevents that."""
         try:
             return self._compiled(module)
-        except Exception as error:  # TorchScript raises what it likes
+        except Exception as error:  # TorchScript may raise anything
             return CompiledType(None, problem=problem_of(error))
 
     def _failed(self, module: nn.Module, problem: str) -> CompiledType:

@@ -49,7 +49,7 @@ def _place(text: str) -> str:
 
 
 def _reason(text: str) -> str:
-    """Returns the first sentence that says what is wrong."""
+    """Returns the cause in an error message: a known one reworded, or the first sentence."""
     first = next(_sentences(text), "")
     if found := _NO_TYPE.match(first):
         return f"self.{found[1]} is of the type {found[2]}, which TorchScript does not know"
@@ -81,7 +81,7 @@ def _marked(text: str) -> Iterator[str]:
 
 
 def _blamed(text: str, callees: Iterable[type[nn.Module]]) -> str:
-    """Returns what is wrong with a callee whose stub takes fewer arguments than its forward."""
+    """Returns a message on a callee whose stub takes fewer arguments than its forward; "" else."""
     if not _LOST.search(text):
         return ""
     for cls in dict.fromkeys(callees):

@@ -1,5 +1,5 @@
-"""Isolates TorchScript's global state: what was compiled before is invisible while a model is
-compiled, and what is compiled then is invisible later.
+"""Isolates TorchScript's global state: earlier compilations are invisible while a model is
+compiled, and its own are invisible afterwards.
 
 TorchScript keeps compiled functions, classes and overloads for the whole process. Each conversion
 has a compilation unit of its own, so that names and types are those of one model.

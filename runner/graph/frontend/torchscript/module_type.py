@@ -74,7 +74,7 @@ def _same(value: Any, known: Any) -> bool:
 @final
 @dataclass(eq=False)
 class LoweredType:
-    """The methods of a compiled type as functions of the IR, by the names TorchScript gives them.
+    """The methods of a compiled type as functions of the IR, by their names in TorchScript.
 
     `problem` says why they could not be compiled or lowered; `reads` are the attributes they read
     or set; `calls` the nodes that call overloaded methods, with the type and method called.

@@ -18,8 +18,8 @@ from runner.graph.ir.node import Argument, Value
 
 
 def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False) -> str:
-    """Returns why what was compiled may be wrong for arguments of any type: TorchScript takes them
-    to be of their annotated type, else Tensors, and folds tests of it. "" if it is right.
+    """Returns why compiled code may be wrong for arguments of any type: TorchScript takes them to
+    be of their annotated type, else Tensors, and folds tests of it. "" if the code is right.
 
     The root is called as its annotations say, and its tests that only raise may be folded.
     """
@@ -40,8 +40,8 @@ def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False)
 
 
 def pruned_result(module: nn.Module, found: LoweredType) -> str:
-    """Returns why what was compiled may be wrong if a choice returns something of another type
-    than TorchScript assumed: a test in the source was folded. "" if it is right."""
+    """Returns why compiled code may be wrong if a choice returns a value of another type than
+    TorchScript assumed: a test in the source was folded. "" if the code is right."""
     for function, source in _sources(module, found):
         kept = {n.line for n in function.nodes if n.target in _TESTS}
         for node in ast.walk(source.definition):

@@ -1,4 +1,4 @@
-"""Removes from modules what TorchScript cannot handle, and restores it."""
+"""Sanitizes modules for TorchScript: replaces symbolic values, removes hooks, restores them."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 def sanitize(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
-    """Removes from a module what TorchScript cannot handle, until `restore` is closed."""
+    """Replaces symbolic values of a module and removes its hooks, until `restore` is closed."""
     own = module.__dict__
     before = {**own}
     changed = own.pop(KEY, None) is not None
@@ -35,7 +35,7 @@ def sanitize(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
 
 
 def _check_open(module: nn.Module, name: str, value: Any) -> None:
-    """Raises GraphError for a symbolic attribute whose value affects what TorchScript compiles."""
+    """Raises GraphError for a symbolic attribute whose value affects the compiled code."""
     cls = type(module)
     final = torch._jit_internal.is_final(getattr(cls, "__annotations__", {}).get(name))
     if final or name in getattr(cls, "__constants__", ()):

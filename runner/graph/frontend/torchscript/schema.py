@@ -210,7 +210,7 @@ def demangled(qualname: str) -> str:
 
 
 def resolve(qualname: str) -> Any:
-    """Returns what "a.b.C" refers to in the imported modules; None if nothing. TorchScript
+    """Returns the object that "a.b.C" refers to in the imported modules, if any. TorchScript
     refers to names of `__main__` without the module."""
     parts = qualname.split(".")
     if len(parts) == 1:

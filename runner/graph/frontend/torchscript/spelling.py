@@ -1,4 +1,4 @@
-"""The Python spelling of PyTorch operators, by rules over what exists in PyTorch."""
+"""The Python spelling of PyTorch operators, by rules over the namespaces of PyTorch."""
 
 import builtins
 import functools

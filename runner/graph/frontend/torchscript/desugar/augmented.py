@@ -1,4 +1,4 @@
-"""Augmented assignment: where TorchScript rebinds, drops or redefines what Python does in place.
+"""Augmented assignment: rewrites it where TorchScript would rebind, drop or redefine it.
 
 Python dispatches on the type (`x %= y` is `x = type(x).__imod__(x, y)`), and stores the result,
 also in a part of an object. TorchScript has four in-place operators for tensors, takes `%=` for

@@ -107,7 +107,7 @@ class Desugaring:
         matter: it is compiled again without answering queries."""
         try:
             return compile_(function, place)
-        except Exception:  # TorchScript raises what it likes
+        except Exception:  # TorchScript may raise anything
             if not self._answers or not is_called_by_name(function):
                 raise
         self._answers = False

@@ -214,7 +214,7 @@ class Modules:
         return _each(self.of(node, root), lambda m: [*m.children()] if _is_list(m) else [None])
 
     def _bind_elements(self, target: ast.expr, iterated: ast.expr) -> None:
-        """Records what a loop binds to its variables."""
+        """Records the module elements that a loop binds to its variables."""
         method = ""
         if isinstance(iterated, ast.Call):
             if isinstance(iterated.func, ast.Name):

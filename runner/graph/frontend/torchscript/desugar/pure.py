@@ -42,7 +42,7 @@ def _is_quiet(call: ast.Call) -> bool:
 
 
 def evaluated(node: ast.expr, names: Mapping[str, Any] | None = None) -> Any:
-    """Evaluates an expression of constants and known names. Raises what evaluating it raises."""
+    """Evaluates an expression of constants and known names; errors of evaluation propagate."""
     tree = ast.fix_missing_locations(ast.Expression(copied(node)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is odd to write, as `1 is None`

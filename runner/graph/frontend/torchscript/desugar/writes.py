@@ -41,7 +41,7 @@ def keep_effects(source: FunctionSource) -> None:
 
 
 def _kept(source: FunctionSource, step: ast.stmt, *, writes: bool) -> list[ast.stmt]:
-    """Returns a statement, followed by a use of what it draws and of what it `writes`."""
+    """Returns a statement, followed by uses of values that it draws or, if `writes`, changes."""
     if not isinstance(step, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
         return [step]
     if step.value is None:

@@ -55,8 +55,8 @@ def _fill(ctx: Lowering, target: Block, block: Any, enums: list[str]) -> None:
 
 @lowers("prim::Enter")
 def _with(ctx: Lowering, enter: Any) -> None:
-    """The nodes up to the matching Exit become the body of a `with`, and what they define and
-    later nodes use its outputs."""
+    """Lowers the nodes up to the matching Exit into the body of a `with`; values that they define
+    and later nodes use become its outputs."""
     body = []
     while not _is_exit(n := ctx.pending.popleft(), enter):
         body.append(n)

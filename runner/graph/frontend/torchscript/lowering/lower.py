@@ -67,7 +67,7 @@ def lower(compiled: CompiledModel) -> LoweredModel:
 
 @final
 class _MethodLowering:
-    """Lowers methods, and those they call, each once; what `MethodScope` needs of a model."""
+    """Lowers methods, and those they call, each once; the view of the model for `MethodScope`."""
 
     def __init__(self, compiled: CompiledModel, lowered: LoweredModel) -> None:
         self.types = lowered.types
@@ -78,7 +78,7 @@ class _MethodLowering:
         self._names: dict[str, str] = {}  # qualified name of a script function -> its name here
 
     def lower(self, module: nn.Module, method: str) -> None:
-        """Lowers a method, unless it is known; its type says why if that fails."""
+        """Lowers a method, unless it is known; on failure, sets the `problem` of its type."""
         found = self.types[id(module)]
         if method in found.functions or found.problem:
             return
