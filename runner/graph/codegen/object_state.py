@@ -1,4 +1,4 @@
-"""What generated source needs to make objects again that no constructor call makes."""
+"""Helper of generated source: recreates objects that no constructor call makes."""
 
 import inspect
 

@@ -13,7 +13,7 @@ _MORE: Final = "operator:gt"
 
 
 def recover_trip_count(loop: Node) -> bool:
-    """Gives a loop that tests a counter its trip count; returns whether it is one."""
+    """Sets the trip count of a loop that tests a counter; returns whether it is one."""
     body, (trips, first, *_) = loop.blocks[0], loop.args
     both = _operator(body.results[0], body, "operator:and_")
     test = _operator(both.args[0], body, _LESS) if both is not None else None

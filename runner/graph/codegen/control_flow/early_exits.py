@@ -146,7 +146,7 @@ def _jump_after(
 
 
 def _follow(nodes: Sequence[Node], known: _KnownValues) -> bool | None:
-    """Follows Ifs with known conditions, and adds their results to what is known. Returns whether
+    """Follows Ifs with known conditions, and adds their results to `known`. Returns whether
     one of them chooses its first block; None if anything else is computed, or unknown."""
     taken = False
     for node in nodes:
