@@ -1,4 +1,4 @@
-"""What a space is written with: all of `torch.nn`, and the primitives that leave choices open."""
+"""Building blocks of model spaces: all of `torch.nn`, and primitives that declare choices."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The ambient build: who answers when a model's code declares a choice, and how it is labelled.
+"""The ambient build: decides the choices that a model's code declares, and assigns their labels.
 
-A *fixed* build decides every choice when it is declared. A *symbolic* one leaves all of them open
-and builds all candidates; what needs a value meanwhile gets that of the default model.
+A *fixed* build decides every choice on declaration. A *symbolic* one keeps all of them symbolic and
+builds all candidates; layers that need concrete values use those of the default model.
 """
 
 import functools
@@ -21,12 +21,12 @@ from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Chooser, Sample, Walk, lookup
 
 M = TypeVar("M", bound=nn.Module)
-UNSURE = -1  # the number of choices so far, where it depends on an open one
+UNSURE = -1  # the number of choices so far, if it depends on a symbolic one
 
 
 @dataclass(frozen=True)
 class LabelScope:
-    """Where labels stand: given ones below `given`, numbered ones below `numbered`."""
+    """The prefixes of labels: `given` for explicit ones, `numbered` for automatic ones."""
 
     given: str = ""
     numbered: str = ""
@@ -35,7 +35,7 @@ class LabelScope:
 
 @final
 class Build:
-    """One walk through a model's `__init__`, with the scopes that are open."""
+    """One execution of a model's `__init__`: the choices so far and the active label scopes."""
 
     def __init__(self, choose: Chooser, *, symbolic: bool = False) -> None:
         self.walk = Walk(choose)
@@ -46,7 +46,8 @@ class Build:
         self._ways = DeclaredChoices()
 
     def ask(self, choice: Choice) -> JsonValue:
-        """The answer to a choice; in a symbolic build, that of the default model."""
+        """Returns the answer to a choice; in a symbolic build, that of the default model. Raises
+        SpaceError if another choice has its label."""
         if not self.symbolic:
             note_asking(sys._getframe(1))
             return self.walk.ask(choice)
@@ -54,7 +55,8 @@ class Build:
         return choice.check(self.walk.choose(choice))
 
     def branches(self, makers: Sequence[tuple[PathAnswers, Callable[[], M]]]) -> list[M]:
-        """What all makers make, of which a sample has one: each starts from the same numbers."""
+        """Returns the results of all makers, alternatives of which a sample has one. The automatic
+        labels of each start from the same number."""
         made, start, ends = [], self._counts, []
         for way, maker in makers:
             self._counts = dict(start)
@@ -68,7 +70,7 @@ class Build:
         return made
 
     def steps(self, makers: Sequence[Callable[[], M]], depths: Collection[int]) -> list[M]:
-        """What all makers make, of which a sample has the first few, as many as one of `depths`."""
+        """Returns the results of all makers; a sample has the first n of them, n in `depths`."""
         made, ends = [], []
         for depth in range(len(makers) + 1):
             if depth in depths:
@@ -79,8 +81,8 @@ class Build:
         return made
 
     def label(self, given: str | None) -> str:
-        """A label as a path: a given one below the open label scopes, else the next number below
-        all open scopes."""
+        """Returns the full path of a label: a given one below all label scopes, else the next
+        number below all label scopes and models. Raises SymbolicError if that is unknown."""
         scope = self._scopes[-1]
         if given is not None:
             return _join(scope.given, given)
@@ -95,20 +97,21 @@ class Build:
 
     @contextmanager
     def below(self, path: str) -> Iterator[None]:
-        """Put all labels below a whole path, whatever scopes are open."""
+        """Places all labels in the block below an absolute path, regardless of active scopes."""
         with self._open(LabelScope(path, path)):
             yield
 
     @contextmanager
     def label_scope(self, name: str) -> Iterator[None]:
-        """Put all labels one level deeper."""
+        """Places all labels in the block below `name/`."""
         here = self._scopes[-1]
         with self._open(LabelScope(_join(here.given, name), _join(here.numbered, name))):
             yield
 
     @contextmanager
     def model(self, module: nn.Module, name: str) -> Iterator[None]:
-        """Number labels below a model's name; its base classes' `__init__` change nothing."""
+        """Numbers labels in the block below a model's name, once for nested blocks of one module
+        (`__init__` of its base classes)."""
         here = self._scopes[-1]
         if any(scope.owner is module for scope in self._scopes):
             yield
@@ -126,7 +129,7 @@ class Build:
 
 
 def _merged(ends: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The numbers reached on several ways, where they agree."""
+    """Returns the numbers reached on several paths, UNSURE where they disagree."""
     scopes = dict.fromkeys(scope for counts in ends for scope in counts)
     reached = {scope: {counts.get(scope, 0) for counts in ends} for scope in scopes}
     return {scope: n.pop() if len(n) == 1 else UNSURE for scope, n in reached.items()}
@@ -144,18 +147,18 @@ def _first(choice: Choice) -> JsonValue:
 
 
 def current() -> Build:
-    """The ambient build; without one, a build of the default model."""
+    """Returns the ambient build, or a new build of the default model if there is none."""
     return _ambient.get() or Build(_first)
 
 
 def is_building() -> bool:
-    """Whether a build is on: models are made of a sample, by a chooser, or symbolically."""
+    """Returns whether there is an ambient build: from a sample, by a chooser, or symbolic."""
     return _ambient.get() is not None
 
 
 @contextmanager
 def building(build: Build) -> Iterator[Build]:
-    """Make a build the ambient one."""
+    """Makes a build the ambient one inside the block."""
     token = _ambient.set(build)
     try:
         yield build
@@ -165,7 +168,7 @@ def building(build: Build) -> Iterator[Build]:
 
 @contextmanager
 def draw(choose: Chooser) -> Iterator[Sample]:
-    """Build models by asking `choose(choice)` once per label; gives the sample as it fills.
+    """Builds models by calling `choose(choice)` once per label; yields the sample as it fills.
 
     with draw(lambda choice: choice.default) as sample:
         model = Net()
@@ -176,13 +179,13 @@ def draw(choose: Chooser) -> Iterator[Sample]:
 
 @contextmanager
 def sample(values: Mapping[str, JsonValue], *, strict: bool = False) -> Iterator[Sample]:
-    """Build the model of a sample; gives the part of the sample that was asked for.
+    """Builds the model of a sample; yields the part of the sample that its choices ask for.
 
         with sample({"depth": 3}):
             model = Net()
 
-    Raises SampleError for a missing label or an unknown value, and with `strict` also for labels
-    that no choice asked for.
+    Raises SampleError for a missing label or an invalid value, and with `strict` also for labels
+    that no choice has asked for.
     """
     with building(Build(lookup(values))) as build:
         yield build.walk.sample
@@ -195,14 +198,14 @@ def sample(values: Mapping[str, JsonValue], *, strict: bool = False) -> Iterator
 
 @contextmanager
 def label_scope(name: str) -> Iterator[None]:
-    """Put the labels of all choices declared inside, given or numbered, below `name/`."""
+    """Prefixes the labels of all choices declared in the block, given or numbered, with `name/`."""
     with current().label_scope(name):
         yield
 
 
 def model_wrapper(cls: type[M]) -> type[M]:
-    """Class decorator: declares a model space, whose unlabelled choices are numbered below the
-    name of the class. The class itself stays as it is."""
+    """Declares a class as a model space, whose unlabelled choices are numbered below its name.
+    A decorator; returns the same class, with its `__init__` wrapped."""
     init: Any = cls.__init__
 
     @functools.wraps(init)
@@ -215,13 +218,13 @@ def model_wrapper(cls: type[M]) -> type[M]:
 
 
 def basic_unit(cls: type[M]) -> type[M]:
-    """Class decorator: the graph engines keep the module as one node and never look inside."""
+    """Marks a class (as a decorator) whose modules the graph engines treat as opaque nodes."""
     cls._runner_basic_unit = cls.__qualname__  # type: ignore[attr-defined]
     return cls
 
 
 def is_basic_unit(cls: type[nn.Module]) -> bool:
-    """Whether this very class was decorated; subclasses are not basic units by inheritance."""
+    """Returns whether this class itself was decorated; subclasses do not inherit the mark."""
     return "_runner_basic_unit" in vars(cls)
 
 
@@ -229,8 +232,8 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.
 
 
 def is_leaf(cls: type[nn.Module]) -> bool:
-    """Whether a call of its constructor makes all there is to a module of this very class: a
-    torch.nn layer, or a basic unit."""
+    """Returns whether modules of exactly this class follow from their constructor call alone:
+    torch.nn layers other than containers, and basic units."""
     if cls.__module__.startswith("torch.nn."):
         return cls is not nn.Module and cls not in CONTAINERS
     return is_basic_unit(cls)

@@ -1,4 +1,4 @@
-"""Cell: a small directed graph of chosen operations, as in NASNet (https://arxiv.org/abs/1707.07012)."""
+"""Cell: a searchable graph of operations, as in NASNet (https://arxiv.org/abs/1707.07012)."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -21,30 +21,29 @@ from runner.space.choice import Categorical, Subset
 @final
 @dataclass(frozen=True)
 class CellSlot:
-    """What a slot of a node runs, and on which state; in an open cell, what it may run.
+    """The choices of op and input of a slot of a node, with the modules for them.
 
-    `variants` are the modules that (place of the op among the candidates, state) stand for.
+    `variants` maps (index of the op, state) to a module; once decided, it has the chosen pair only.
     """
 
     op: Categorical
     input: Subset
-    place: int  # of the op in the default model, or of the chosen one
+    place: int  # index of the chosen op; in a symbolic build, of that of the default model
     state: int
     variants: Mapping[tuple[int, int], nn.Module]
 
 
 class Cell(nn.Module):
-    """Node i sums `num_ops_per_node` slots; each applies a chosen op to a chosen earlier state.
+    """A directed acyclic graph whose nodes each sum `num_ops_per_node` chosen operations.
 
-    States 0 .. num_predecessors-1 are the inputs, after `preprocessor(inputs) -> states`; nodes
-    follow. The output is the concatenation, along `concat_dim`, of all nodes (`merge_op="all"`) or
-    of those that no other node reads (`"loose_end"`); `output_node_indices` lists them.
-    `postprocessor(output, inputs)` has the last word. CellSlot k of node i asks for
-    `{label}/input_{i}_{k}` and `{label}/op_{i}_{k}`. An op candidate is a module (copied for each
-    slot) or a factory `(node, slot, input) -> Module`.
-
-    In a symbolic build, `ops` has a list of modules for each slot, one for each op and state that
-    differs; see `facts`.
+    States 0 .. num_predecessors-1 are the inputs, or the tensors that `preprocessor(inputs)`
+    returns; the nodes follow. Slot k of node i applies a chosen op to a chosen earlier state
+    (choices `{label}/op_{i}_{k}`, `{label}/input_{i}_{k}`). The output is the concatenation along
+    `concat_dim` of all nodes (`merge_op="all"`) or of those that no other node reads
+    (`"loose_end"`), `output_node_indices`; a `postprocessor(output, inputs)` transforms it. An op
+    candidate is a module (copied for each slot) or a factory `(node, slot, input) -> Module`.
+    Raises SpaceError for invalid arguments; `forward` raises ValueError for a wrong number of
+    inputs. In a symbolic build, `ops` holds a list of distinct modules for each slot; see `facts`.
     """
 
     kind: ClassVar[str] = "Cell"
@@ -94,11 +93,11 @@ class Cell(nn.Module):
             self.slots = slots  # `facts` speak of them
 
     def facts(self) -> dict[str, Any]:
-        """The arguments, and `nodes`: for each slot of each node
+        """Returns the arguments, and as `nodes` a dict for each slot of each node:
 
         - `op`, `input`: a Categorical and a Subset; None once they are decided;
-        - `state`: the one that is read; None until it is decided;
-        - `variants`: the path below this cell of the module for (place of the op, state).
+        - `state`: the index of the state that is read; None until it is decided;
+        - `variants`: maps (index of the op, state) to the path of its module below this cell.
 
         `preprocessor` and `postprocessor` are names of children, plain callables, or None.
         """
@@ -121,14 +120,14 @@ class Cell(nn.Module):
         ]
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """Takes the predecessors' tensors: as arguments, or as one list, which is `inputs`."""
+        """Calls `forward` with the tensors of the predecessors, as arguments or as one list."""
         if "inputs" in named:
             inputs = (named.pop("inputs"), *inputs)
         return super().__call__(_listed(*inputs), **named)
 
-    @no_type_check  # and no return type: TorchScript infers what a postprocessor gives
+    @no_type_check  # and no return type: TorchScript infers that of a postprocessor
     def forward(self, inputs: list[Tensor]):
-        """Written so that TorchScript can compile it, for which it takes a list."""
+        """Returns the output for a list of inputs. Uses only Python that TorchScript compiles."""
         if not torch.jit.is_scripting():
             inputs = _listed(inputs)
         if len(inputs) != self.num_predecessors:
@@ -156,7 +155,7 @@ class Cell(nn.Module):
 
 @final
 class OpenCell(Cell):
-    """A Cell whose choices are open; runs as in the default model."""
+    """A Cell with symbolic choices; runs as in the default model."""
 
     slots: list[list[CellSlot]]
 
@@ -175,7 +174,7 @@ class OpenCell(Cell):
 
     @no_type_check
     def forward(self, inputs: list[Tensor]):
-        """The forward of a decided cell, on the slots of the default model."""
+        """Runs the forward of a decided cell on the slots of the default model."""
         ops = [[slot.variants[slot.place, slot.state] for slot in node] for node in self.slots]
         outputs = _outputs(self.num_predecessors, self.merge_op, self.inputs)
         decided = SimpleNamespace(
@@ -197,7 +196,7 @@ def _listed(*inputs: Any) -> list[Any]:
 
 
 def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> CellSlot:
-    """Declare a slot and make its modules: those of the answers, or all in a symbolic build."""
+    """Declares the choices of a slot and makes its chosen module, or all in a symbolic build."""
     build = current()
     read = Subset(build.label(f"input_{node}_{slot}"), node, 1)
     [state] = build.ask(read)
@@ -215,7 +214,7 @@ def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> CellSl
         for i, s in places
     ]
     variants = dict(zip(places, build.branches(ways), strict=True))
-    for i, s in places:  # keep one of those that are the same for several states
+    for i, s in places:  # share one module among the states for which it is the same
         variants[i, s] = next(
             module
             for (j, _), module in variants.items()
@@ -231,18 +230,18 @@ def _make_op(candidate: nn.Module | Maker, node: int, slot: int, state: int) -> 
 
 
 def _modules(slot: CellSlot, symbolic: bool) -> nn.Module:
-    """What stands for a slot in `ops`: its module, or a list of all."""
+    """Returns the entry of a slot in `ops`: its module, or a list of all distinct ones."""
     different = [*dict.fromkeys(slot.variants.values())]
     return nn.ModuleList(different) if symbolic else different[0]
 
 
 def _loose(first: int, inputs: Sequence[Sequence[Sequence[int]]]) -> list[int]:
-    """The outputs of a cell whose slots were given these answers."""
+    """Returns the loose ends of a cell, from the answers to the input choices of its slots."""
     return _outputs(first, "loose_end", [[state for [state] in node] for node in inputs])
 
 
 def _outputs(first: int, merge_op: str, inputs: Sequence[Sequence[int]]) -> list[int]:
-    """The nodes that are the output, of a cell whose nodes start at `first` and read `inputs`."""
+    """Returns the output nodes of a cell whose nodes start at `first` and read `inputs`."""
     read = {state for states in inputs for state in states}
     nodes = range(first, first + len(inputs))
     return [i for i in nodes if merge_op == "all" or i not in read]

@@ -1,4 +1,4 @@
-"""Whether modules were built alike: the same classes, calls and attributes."""
+"""Structural equality of modules: equal classes, constructor calls and attributes."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -18,25 +18,26 @@ from runner.nn.recording.record import KEY, record_of
 from runner.nn.recording.torch_functions import unwatched
 
 EMPTY = (dict, OrderedDict)
-TREE = ("_modules", "_parameters", "_buffers", KEY)  # what is compared in another way
+TREE = ("_modules", "_parameters", "_buffers", KEY)  # compared separately
 
 
 def same_structure(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two modules differ in nothing but the values of their parameters."""
+    """Returns whether two modules are equal except for the values of their parameters."""
     with unwatched():
         return _Comparison(deep=True).same(one, other)
 
 
 def same_value(one: object, other: object) -> bool:
-    """Whether two things are alike by what they consist of, however deep."""
+    """Returns whether two objects are structurally equal, at any depth."""
     return _Comparison(deep=True).same(one, other)
 
 
 def differences(one: nn.Module, other: nn.Module) -> list[str]:
-    """Where two symbolic builds of a space, under its first and its last candidates, differ.
+    """Returns the paths of modules that differ in two symbolic builds of a space, under its first
+    and its last candidates; "" is the model itself.
 
-    They do where a number was taken from what is open, as in `nn.Linear(conv.out_channels, 10)`,
-    which is right for one candidate only. Gives the paths of these modules, "" for the model.
+    They differ if a number was read from a symbolic module, as in `nn.Linear(conv.out_channels,
+    10)`, which is right for one candidate only.
     """
     ours, theirs = dict(_tree("", one)), dict(_tree("", other))
     if ours.keys() != theirs.keys():
@@ -47,14 +48,15 @@ def differences(one: nn.Module, other: nn.Module) -> list[str]:
 
 @final
 class _Comparison:
-    """One comparison; a `deep` one looks into modules, and at the values of tensors."""
+    """One comparison; if `deep`, it descends into modules and compares the values of tensors."""
 
     def __init__(self, *, deep: bool) -> None:
         self.deep = deep
         self._seen: set[tuple[int, int]] = set()
 
     def built_alike(self, one: nn.Module, other: nn.Module) -> bool:
-        """Whether two modules are of one class, and called, filled and changed in one way."""
+        """Returns whether two modules have equal classes, constructor calls, fills and
+        attributes."""
         if type(one) is not type(other) or not self._same_records(one, other):
             return False
         if is_leaf(type(one)):
@@ -74,7 +76,7 @@ class _Comparison:
         return self.same(*((r.args, r.kwargs, r.origins, r.fills) for r in (ours, theirs)))
 
     def same(self, one: Any, other: Any) -> bool:
-        """Whether two values are alike, however deep in containers."""
+        """Returns whether two values are equal, at any depth of containers."""
         if one is other or (id(one), id(other)) in self._seen:
             return True
         if isinstance(one, Expression):
@@ -91,7 +93,7 @@ class _Comparison:
             kinds = [(array.shape, array.dtype) for array in (one, other)]
             return kinds[0] == kinds[1] and bool(one.tobytes() == other.tobytes())
         if isinstance(one, nn.Module) and not self.deep:
-            return True  # it is compared at its own place
+            return True  # it is compared at its own path
         if (one == other) is True or isinstance(one, int | float | str):
             return bool(one == other)
         self._seen.add((id(one), id(other)))
@@ -126,25 +128,25 @@ class _Comparison:
 
 
 def _tree(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """A module and all below by their paths; what is inside of leaves is their own affair."""
+    """Yields (path, module) of a module and all below it, but not inside leaves."""
     yield path, module
     for name, child in () if is_leaf(type(module)) else module.named_children():
         yield from _tree(f"{path}.{name}" if path else name, child)
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
-    """All that a module holds; an empty dict (most are for hooks) is as good as none."""
+    """Returns the state of a module, without empty dicts (most are for hooks)."""
     state = vars(module).items()
     return {k: v for k, v in state if k != KEY and (type(v) not in EMPTY or v)}
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
-    """The plain attributes of a module; how its own tensors were made says more than they do."""
+    """Returns the plain attributes of a module; its tensors are compared by their origins."""
     return {name: value for name, value in vars(module).items() if name not in TREE}
 
 
 def _unknown_shapes(module: nn.Module) -> list[tuple[int, ...]]:
-    """The shapes of tensors that no call is known to make: those of constants in source."""
+    """Returns the shapes of tensors that no recorded call makes, such as constants in source."""
     record = record_of(module)
     if record is None or is_leaf(type(module)):
         return []

@@ -6,19 +6,19 @@ from typing import final
 from runner.errors import SpaceError
 from runner.space.choice import Choice, JsonValue, key
 
-PathAnswers = Mapping[str, JsonValue]  # the answers that lead to a place, by label
+PathAnswers = Mapping[str, JsonValue]  # label -> answer, for the choices along a path
 
 
 @final
 class DeclaredChoices:
-    """The choices that were declared, and on which ways."""
+    """The choices declared so far, with the paths on which they were declared."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[tuple[Choice, frozenset[tuple[str, str]]]]] = {}
 
     def declare(self, choice: Choice, way: PathAnswers) -> None:
-        """Note a choice. Raises SpaceError where its label stands for another one on a way that
-        can be gone together with this one."""
+        """Records a choice. Raises SpaceError if another choice has the same label on a path that
+        does not exclude this one."""
         place = frozenset((label, key(value)) for label, value in way.items())
         known = self._known.setdefault(choice.label, [])
         if (choice, place) in known:
@@ -33,6 +33,6 @@ class DeclaredChoices:
 
 
 def _exclude(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
-    """Whether two ways give different answers to one choice."""
+    """Returns whether two paths have different answers to the same choice."""
     answers = dict(one)
     return any(answers.get(label, value) != value for label, value in other)

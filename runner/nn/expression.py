@@ -1,9 +1,8 @@
-"""Expression: a plain value that is still open, computed from choices.
+"""Expression: a symbolic plain value, computed from choices.
 
-`Variable` is what a ValueChoice gives in a symbolic build; arithmetic with it gives `Computed`,
-which keeps the function and its arguments. Nothing else may be done with an open value: where
-Python itself needs to know it (`if`, `range`, an index, the shape of a tensor), SymbolicError says
-so, with the line.
+In a symbolic build, a ValueChoice returns a `Variable`; arithmetic with it returns a `Computed`,
+which keeps the function and its arguments. Other operations are not supported: where Python needs
+a concrete value (`if`, `range`, an index, the shape of a tensor), SymbolicError names the line.
 """
 
 import operator
@@ -25,25 +24,25 @@ Memo = dict[int, Any]
 
 
 class Expression(ABC):
-    """A plain value that is still open. Immutable; shared by copies."""
+    """A symbolic plain value. Immutable, and shared by deep copies."""
 
     __slots__ = ()
 
     @property
     def default(self) -> Any:
-        """Its value in the default model."""
+        """The value in the default model."""
         return self._value(lambda variable: variable.start, {})
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The choices it depends on, each once, in order."""
+        """The choices it depends on, each once, in order of appearance."""
         found: dict[str, Choice] = {}
         for variable in variables_in(self):
             found.setdefault(variable.choice.label, variable.choice)
         return tuple(found.values())
 
     def resolve(self, ask: Chooser) -> Any:
-        """Its plain value, with the answers of `ask`, which hears of every choice once."""
+        """Returns its plain value under the answers of `ask`, which is called once per label."""
         answers: dict[str, JsonValue] = {}
 
         def answer(variable: "Variable") -> Any:
@@ -56,19 +55,20 @@ class Expression(ABC):
 
     @abstractmethod
     def same_as(self, other: object) -> bool:
-        """Whether both are the same computation with the same choices. (`==` makes another
+        """Returns whether both are the same computation on the same choices. (`==` returns another
         expression.)"""
 
     @abstractmethod
     def _value(self, answer: Callable[["Variable"], Any], memo: Memo) -> Any:
-        """The value, given those of the variables; `memo` holds what is known by identity."""
+        """Returns the value if variables have the values `answer(variable)`; `memo` caches it by
+        identity."""
 
     @abstractmethod
     def _text(self) -> tuple[str, int]:
-        """How it is written, and how tightly that binds."""
+        """Returns its source text, and the precedence of the outermost operator."""
 
     def __call__(self) -> Any:
-        """Itself while a model is built symbolically; its default value when that model runs."""
+        """Returns itself in a symbolic build, and its default value when the built model runs."""
         return self if current().symbolic else self.default
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Expression(ABC):
     def __deepcopy__(self, memo: Memo) -> "Expression":
         return self
 
-    # What Python needs the value for
+    # Operations for which Python needs a concrete value
 
     def __str__(self) -> str:
         return self.__format__("")
@@ -128,7 +128,7 @@ class Expression(ABC):
         return hash(self._known("a key", advice))
 
     def _known(self, use: str, advice: str) -> Any:
-        """Its value in the default model, which runs; SymbolicError while none does."""
+        """Returns the default value while a built model runs, else raises SymbolicError."""
         if current().symbolic or not is_running():
             self._refuse(use, advice)
         return self.default
@@ -137,7 +137,8 @@ class Expression(ABC):
     def __torch_function__(
         cls, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        """Torch got an open value: in a running model, its default is meant."""
+        """Calls a function of torch with default values. In a symbolic build, raises
+        SymbolicError."""
         if current().symbolic:
             for variable in variables_in((*args, kwargs or {})):
                 variable._refuse(
@@ -158,7 +159,7 @@ class Expression(ABC):
 
 @final
 class Variable(Expression):
-    """The value of a choice; `options` are its candidates as the user gave them, if listed."""
+    """The symbolic value of a choice; `options` are its candidates as passed, if it lists any."""
 
     __slots__ = ("choice", "options", "start")
 
@@ -168,7 +169,7 @@ class Variable(Expression):
         self.start = self.value(answer)
 
     def value(self, answer: JsonValue) -> Any:
-        """The plain value that an answer stands for."""
+        """Returns the plain value for an answer in JSON form."""
         if isinstance(self.choice, Categorical):
             return self.options[self.choice.index(answer)]
         return self.choice.check(answer)
@@ -186,7 +187,7 @@ class Variable(Expression):
 
 @final
 class Computed(Expression):
-    """What a function makes of expressions and plain values, which may be nested in containers."""
+    """The result of a function of expressions and plain values, which containers may nest."""
 
     __slots__ = ("args", "function")
 
@@ -226,11 +227,12 @@ def _operand(value: object, tightness: int) -> str:
     return text if own >= tightness else f"({text})"
 
 
-# Expressions inside of arguments
+# Expressions inside arguments
 
 
 def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
-    """The value with every expression in it changed, however deep in containers and slices."""
+    """Returns the value with `change(expression)` in place of each expression in it, at any depth
+    of containers and slices."""
     if isinstance(value, Expression):
         return change(value)
     if isinstance(value, tuple) and any(map(is_open, value)):
@@ -246,7 +248,7 @@ def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
 
 
 def is_open(value: Any) -> bool:
-    """Whether there is an expression in a value, however deep in containers and slices."""
+    """Returns whether a value contains an expression, at any depth of containers and slices."""
     if isinstance(value, tuple | list):
         return any(map(is_open, value))
     if isinstance(value, dict):
@@ -257,7 +259,7 @@ def is_open(value: Any) -> bool:
 
 
 def variables_in(value: Any) -> Iterator[Variable]:
-    """All variables in a value, in order; a shared part is looked into once."""
+    """Yields all variables in a value, in order; visits shared subexpressions once."""
     yield from _variables(value, set())
 
 
@@ -278,7 +280,7 @@ def _variables(value: Any, seen: set[int]) -> Iterator[Variable]:
 
 
 def same_arguments(one: Any, other: Any) -> bool:
-    """Whether two plain values, with expressions in them, are equal and of equal types."""
+    """Returns whether two values, which may contain expressions, have equal types and contents."""
     if one is other:
         return True
     if isinstance(one, Expression):
@@ -289,11 +291,11 @@ def same_arguments(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same_arguments, one, other))
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same_arguments(one[k], other[k]) for k in one)
-    return (one == other) is True  # arrays compare item by item
+    return (one == other) is True  # arrays compare elementwise
 
 
 def compute(function: Callable[..., Any], *args: Any) -> Any:
-    """What a function gives: a plain value, or an expression if one of its arguments is open."""
+    """Returns `function(*args)`, or an expression for it if one of the arguments is symbolic."""
     return Computed(function, args) if is_open(args) else function(*args)
 
 

@@ -22,7 +22,7 @@ Reduction = Literal["sum", "mean", "concat", "none"]
 def candidates_of(
     given: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker],
 ) -> dict[Any, nn.Module | Maker]:
-    """Candidates by their value in a sample: the key in a dict, the index in a list."""
+    """Returns candidates by their value in a sample: the key in a mapping, the index in a list."""
     if not isinstance(given, Mapping):
         return dict(enumerate(given))
     for key in given:
@@ -32,7 +32,7 @@ def candidates_of(
 
 
 def make(candidate: nn.Module | Maker, *args: Any) -> nn.Module:
-    """A module as it is, or what a callable makes. Raises SpaceError for anything else."""
+    """Returns a module as is, or the result of a factory. Raises SpaceError if it is no module."""
     if isinstance(candidate, nn.Module):
         return candidate
     module = candidate(*args) if callable(candidate) else candidate
@@ -48,10 +48,12 @@ def LayerChoice(
     *,
     label: str | None = None,
 ) -> nn.Module:
-    """One of several modules, given as modules or as callables that make one.
+    """Selects one of several modules, which are passed as modules or as factories of modules.
 
-    The chosen module itself comes back. A callable is called only when it is chosen. A symbolic
-    build gives an OpenLayer, with all candidates.
+    Returns the chosen module itself, without a wrapper. A factory takes no arguments, and is called
+    only if it is chosen. A sample stores the key of the candidate in a mapping, or its index in a
+    sequence. A symbolic build returns an OpenLayer, which holds all candidates. Raises SpaceError
+    if there are no candidates, or if one is neither a module nor a factory of modules.
     """
     build = current()
     options = candidates_of(candidates)
@@ -65,9 +67,9 @@ def LayerChoice(
 
 @final
 class ChosenInputs(nn.Module):
-    """What an InputChoice is: picks tensors of a list and reduces them.
+    """The module that InputChoice returns: selects tensors from a list and reduces them.
 
-    While its `choice` is open, those of the default model are picked.
+    While its `choice` is symbolic, it selects the inputs of the default model.
     """
 
     kind: ClassVar[str] = "InputChoice"
@@ -86,7 +88,7 @@ class ChosenInputs(nn.Module):
         self.choice = choice
 
     def facts(self) -> dict[str, Any]:
-        """`choice` (None once it is decided), `chosen` (None until then), and the arguments."""
+        """Returns `choice` (None once decided), `chosen` (None until then), and the arguments."""
         return {
             "choice": self.choice,
             "chosen": self.chosen if self.choice is None else None,
@@ -95,9 +97,10 @@ class ChosenInputs(nn.Module):
         }
 
     def forward(self, inputs: Sequence[Tensor]) -> Any:
-        """The sum, mean or concatenation (dim 1) of the chosen inputs, or their list for "none".
+        """Returns the sum, mean or concatenation (along dim 1) of the chosen inputs.
 
-        One chosen input is that tensor itself; no chosen input gives None.
+        A single chosen input is returned as is; if none is chosen, the result is None. "none"
+        returns a list in every case. Raises ValueError unless there are `n_candidates` inputs.
         """
         if len(inputs) != self.n_candidates:
             raise ValueError(
@@ -125,7 +128,13 @@ def InputChoice(
     *,
     label: str | None = None,
 ) -> ChosenInputs:
-    """Picks `n_chosen` distinct inputs (None: any subset) of a list of `n_candidates` tensors."""
+    """Returns a module that selects `n_chosen` of `n_candidates` tensors and reduces them.
+
+    The module is called with a list of `n_candidates` tensors. `n_chosen=None` allows any subset,
+    including the empty one, which results in None. `reduction` is "sum", "mean", "concat" (along
+    dim 1), or "none" for a list of the selected tensors. A sample stores the sorted indices. Raises
+    SpaceError for other reductions, or if `n_chosen` is not between 1 and `n_candidates`.
+    """
     if reduction not in ("sum", "mean", "concat", "none"):
         raise SpaceError(f"reduction is {reduction!r}; it must be sum, mean, concat or none.")
     build = current()
@@ -140,12 +149,13 @@ def Repeat(
     *,
     label: str | None = None,
 ) -> nn.Module:
-    """A block several times in a row; depth 0 is the identity.
+    """Stacks `depth` blocks into an nn.Sequential; depth 0 is the identity.
 
-    `blocks` is a module (copied: the choices inside are shared, and so are the first weights), a
-    callable `index -> Module` (choices inside are independent), or a list, cut to `depth`.
-    `depth` is a number, or `(min, max)`, both included, for a choice. The blocks come back in an
-    nn.Sequential; in a symbolic build with an open depth, in an OpenRepeat.
+    `blocks` is a module (the copies share its choices and start from the same weights), a factory
+    `index -> Module` or `() -> Module` (each block has its own choices), or a list, of which the
+    first `depth` are used. `depth` is a number, a choice of numbers, or `(min, max)`, inclusive,
+    which declares a choice labelled `label`. Returns an OpenRepeat if the depth is symbolic. Raises
+    SpaceError if a depth is negative, not an integer, or larger than the list.
     """
     number = _depth(depth, blocks, label)
     if isinstance(number, Expression):
@@ -158,7 +168,7 @@ def Repeat(
 
 
 def _depth(depth: Any, blocks: object, label: str | None) -> Any:
-    """The depth of a Repeat, after a choice between `(min, max)`: a number, or an expression."""
+    """Returns the depth of a Repeat, an int or an expression; declares the choice of a range."""
     if not isinstance(depth, list | tuple):
         return depth
     if len(depth) != 2:
@@ -177,7 +187,7 @@ def _depth(depth: Any, blocks: object, label: str | None) -> Any:
 def _makers(
     blocks: nn.Module | Maker | Sequence[nn.Module | Maker], depth: int
 ) -> list[Callable[[], nn.Module]]:
-    """What makes the first `depth` blocks, in order."""
+    """Returns factories of the first `depth` blocks, in order."""
     if isinstance(blocks, nn.Module):
         return [
             partial(copy.deepcopy, blocks) if i else partial(make, blocks) for i in range(depth)
@@ -196,7 +206,8 @@ def _check_depth(depth: Any, blocks: object) -> None:
 
 
 def takes_index(maker: Maker) -> bool:
-    """Whether a callable wants the index: any argument of a function, a required one of a class."""
+    """Returns whether a factory takes the index: a function if it has any positional parameter, a
+    class if it has one without a default."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     free = [p for p in inspect.signature(maker).parameters.values() if p.kind in kinds]
     if isinstance(maker, type):
@@ -206,7 +217,10 @@ def takes_index(maker: Maker) -> bool:
 
 @final
 class Placeholder(nn.Module):
-    """Marks a spot for a user's mutator in the graph engines; here, an identity."""
+    """An identity that marks a position in the model for a user's mutator in the graph engines.
+
+    Mutators find it by `name`, the label of its unit; `info` holds further data for them.
+    """
 
     kind: ClassVar[str] = "Placeholder"
 
@@ -216,7 +230,7 @@ class Placeholder(nn.Module):
         self.info = info
 
     def facts(self) -> dict[str, Any]:
-        """Its `name`, and `info`: what else it was given."""
+        """Returns `name` and `info`, its constructor arguments."""
         return {"name": self.name, "info": self.info}
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,14 +1,14 @@
-"""The operators of Python that make an expression of an open value, and how they are written."""
+"""The operators of Python that expressions overload, with their spelling and precedence."""
 
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# How tightly an operator binds, as in Python's grammar
+# Operator precedence, as in Python's grammar
 ATOM, POWER, UNARY, COMPARISON = 15, 14, 13, 6
-LEFT = {POWER: ATOM, COMPARISON: COMPARISON + 1}  # what an operand must have, if not the same
-RIGHT = {POWER: UNARY}  # if not one more
+LEFT = {POWER: ATOM, COMPARISON: COMPARISON + 1}  # minimum of the left operand, if not the same
+RIGHT = {POWER: UNARY}  # minimum of the right operand, if not one higher
 
 SIGNS: Mapping[Callable[..., Any], tuple[str, int]] = {
     operator.lt: ("<", 6), operator.le: ("<=", 6), operator.eq: ("==", 6),

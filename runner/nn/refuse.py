@@ -1,4 +1,4 @@
-"""What a space says to a sample that makes no model."""
+"""nn.refuse: rejects a sample that has no valid model."""
 
 from typing import NoReturn
 
@@ -8,13 +8,13 @@ from runner.nn.recording.call_stack import is_running, users_line
 
 
 def refuse(why: str) -> NoReturn:
-    """Refuses the sample that a model is being built for: to be called where `__init__` runs.
+    """Refuses the sample whose model is being built; to be called during `__init__`.
 
         if sum(p.numel() for p in self.parameters()) > 3_000_000:
             nn.refuse("more than 3 million parameters")
 
-    A search records the sample as refused, with the reason, and draws another one. Raises Refused;
-    where a model already runs, in `forward`, it is too late for that: SpaceError says so.
+    A search records the sample as refused, with the reason, and draws another one. Always raises:
+    Refused, or SpaceError if a model already runs (in `forward`), which is too late.
     """
     if not is_building() and is_running():
         raise SpaceError(

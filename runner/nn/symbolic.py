@@ -14,22 +14,22 @@ from runner.space.sample import Chooser
 
 @contextmanager
 def symbolic(*, defaults: Literal["first", "last"] = "first") -> Iterator[Build]:
-    """Build models with all their choices left open, and their constructor calls recorded.
+    """Builds models with symbolic choices, and records their constructor calls; yields the build.
 
         with symbolic():
             model = Net()
 
-    Choices of values are expressions, those of modules hold all candidates. Layers of torch.nn,
-    and classes with @basic_unit, are built with the values of the default model: every choice
-    takes its first candidate, or its last. Raises SymbolicError where Python code needs the value
-    of a choice; such a model is to be built under each sample.
+    Choices of values become expressions, choices of modules hold all candidates. Layers of torch.nn
+    and classes with @basic_unit are built with the values of the default model, in which every
+    choice takes its first candidate (with `defaults="last"`, its last). Raises SymbolicError if
+    Python code needs the value of a choice; such a model must be built for each sample separately.
     """
     build = Build(DEFAULTS[defaults], symbolic=True)
     with building(build), recording():
         try:
             yield build
         except (TypeError, RuntimeError) as error:
-            # Some functions of torch look at the types of their arguments before they ask them.
+            # Some functions of torch check argument types before they call __torch_function__.
             names = [kind.__name__ for kind in Expression.__subclasses__()]
             if not any(name in str(error) for name in names):
                 raise

@@ -1,7 +1,7 @@
-"""What choices of modules are while they are open: modules that hold all candidates.
+"""Symbolic choices of modules: modules that hold all candidates.
 
-Each has a `kind` and `facts()`, which say what is to be decided, and runs as in the default model.
-Its children are the candidates, by number.
+Each has a `kind` and `facts()`, which describe the choice, and runs as in the default model. Its
+children are the candidates, numbered from 0.
 """
 
 import itertools
@@ -17,11 +17,12 @@ from runner.nn.recording.call_stack import users_line
 from runner.space.choice import Categorical
 from runner.space.sample import lookup
 
-DEPTHS = 10_000  # combinations of choices that the depth of a Repeat may depend on
+DEPTHS = 10_000  # maximum number of values of the choices that the depth of a Repeat depends on
 
 
 class OpenModule(nn.Module):
-    """A module with its candidates as children; says so when it is taken for one of them."""
+    """A module with its candidates as children. Accessing an attribute of a candidate on it, in a
+    symbolic build, raises OpenAttributeError."""
 
     kind: ClassVar[str]
 
@@ -44,12 +45,12 @@ class OpenModule(nn.Module):
 
 @final
 class OpenAttributeError(SymbolicError, AttributeError):
-    """An attribute of a module that is not chosen yet."""
+    """Access to an attribute of a module whose choice is symbolic."""
 
 
 @final
 class OpenLayer(OpenModule):
-    """A LayerChoice: one of its children, in the order of the candidates."""
+    """A symbolic LayerChoice; its children are the candidates, in order."""
 
     kind: ClassVar[str] = "LayerChoice"
 
@@ -59,11 +60,11 @@ class OpenLayer(OpenModule):
         self.default = default
 
     def facts(self) -> dict[str, Any]:
-        """`choice`: a Categorical, whose candidates are the children in their order."""
+        """Returns `choice`, a Categorical whose candidates correspond to the children in order."""
         return {"choice": self.choice}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the default candidate makes of its input."""
+        """Returns the output of the default candidate."""
         return self.get_submodule(str(self.default))(*args, **kwargs)
 
     def extra_repr(self) -> str:
@@ -72,7 +73,7 @@ class OpenLayer(OpenModule):
 
 @final
 class OpenRepeat(OpenModule):
-    """A Repeat of open depth: so many of its children, one behind the other."""
+    """A Repeat of symbolic depth: applies its first `depth` children in sequence."""
 
     kind: ClassVar[str] = "Repeat"
 
@@ -81,11 +82,11 @@ class OpenRepeat(OpenModule):
         self.depth = depth
 
     def facts(self) -> dict[str, Any]:
-        """`depth`: an Expression; there are as many children as it can be at most."""
+        """Returns `depth`, an Expression whose maximum is the number of children."""
         return {"depth": self.depth}
 
     def forward(self, x: Any) -> Any:
-        """What the blocks of the default model make of `x`."""
+        """Returns the output of the blocks of the default model."""
         for block in self:
             x = block(x)
         return x
@@ -94,7 +95,7 @@ class OpenRepeat(OpenModule):
         return int(self.depth if current().symbolic else self.depth.default)
 
     def __bool__(self) -> bool:
-        return not current().symbolic or len(self) > 0  # is asked whether it is there at all
+        return not current().symbolic or len(self) > 0  # outside a build, a test for None
 
     def __iter__(self) -> Iterator[nn.Module]:
         return itertools.islice(self.children(), len(self))
@@ -108,7 +109,8 @@ class OpenRepeat(OpenModule):
 
 
 def depths_of(depth: Expression) -> list[Any]:
-    """All values that the depth of a Repeat can have. Raises SymbolicError for too many."""
+    """Returns the depth of a Repeat for all values of its choices. Raises SymbolicError if there
+    are more than `DEPTHS`."""
     size: float = 1
     for choice in depth.choices:
         size *= choice.size if choice.size < DEPTHS else DEPTHS + 1

@@ -1,4 +1,4 @@
-"""Choices of plain values: a candidate from a list, or a number from a range."""
+"""Choices of plain values: ValueChoice (from a list), IntChoice and FloatChoice (from a range)."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, final
@@ -61,18 +61,17 @@ _CALLABLE: dict[type, Callable[[Any], Any]] = {
 
 
 def decided(value: Any) -> Any:
-    """The value, equal to its candidate; all but True, False and None, which Python allows no
-    likeness of, can be called as well, and give themselves, as a plain object.
+    """Returns an equal value that is also callable: a call returns the plain object.
 
-    A model that calls its choice in `forward` (`F.dropout(x, self.p())`), as it must where the
-    choice is still open, so runs unchanged where it is decided. What is computed from it, and an
-    item of it, can be called, too.
+    A model that calls its choice in `forward` (`F.dropout(x, self.p())`), as it must for symbolic
+    choices, therefore runs unchanged once the choice is decided. Results of arithmetic, and items,
+    are callable, too. True, False and None, whose types cannot be subclassed, are returned as is.
     """
     return _CALLABLE.get(type(value), lambda same: same)(value)
 
 
 def is_decided(value: Any) -> bool:
-    """Whether a value came of a choice, and can be called."""
+    """Returns whether a value is a callable result of a choice, as made by `decided`."""
     return type(value) in _CALLABLE.values()
 
 
@@ -98,13 +97,15 @@ def _number(build: Build, choice: Numeric) -> Any:
 
 @final
 class _ValueChoiceFunction:
-    """`ValueChoice(candidates, label=...)` gives one of the candidates, a plain value."""
+    """The type of ValueChoice: `ValueChoice(candidates, label=...)` returns one of them."""
 
     def __call__(self, candidates: Iterable[Any], *, label: str | None = None) -> Any:
-        """One of `candidates`, which are JSON values or tuples of them.
+        """Returns one of `candidates`, which are JSON values or tuples of them.
 
-        It can be called, which gives it again: a model that uses it in `forward` must do so. True,
-        False and None cannot, so do not call a choice that has them among its candidates.
+        A symbolic build returns an Expression, which supports operators, items and the functions
+        below. To use a value in `forward`, call it: `self.p()`. True, False and None are not
+        callable, so do not call a choice that has them as candidates. Raises SpaceError if there
+        are no candidates, if one occurs twice, or if one is no JSON value.
         """
         build = current()
         options = list(candidates)
@@ -116,37 +117,37 @@ class _ValueChoiceFunction:
 
     @staticmethod
     def max(*values: Any) -> Any:
-        """The largest of several choices or numbers."""
+        """Returns the largest of several choices or numbers."""
         return _computed(max, *values)
 
     @staticmethod
     def min(*values: Any) -> Any:
-        """The smallest of several choices or numbers."""
+        """Returns the smallest of several choices or numbers."""
         return _computed(min, *values)
 
     @staticmethod
     def condition(test: Any, true: Any, false: Any) -> Any:
-        """`true if test else false`."""
+        """Returns `true if test else false`."""
         return _computed(condition, test, true, false)
 
     @staticmethod
     def to_int(value: Any) -> Any:
-        """`int(value)`."""
+        """Returns `int(value)`."""
         return _computed(int, value)
 
     @staticmethod
     def to_float(value: Any) -> Any:
-        """`float(value)`."""
+        """Returns `float(value)`."""
         return _computed(float, value)
 
 
 def _computed(function: Callable[..., Any], *args: Any) -> Any:
-    """What a function gives, as an operator between choices would."""
+    """Returns the result of a function on choices, as an operator on them would."""
     return decided(compute(function, *args))
 
 
 def condition(test: Any, true: Any, false: Any) -> Any:
-    """`true if test else false`."""
+    """Returns `true if test else false`."""
     return true if test else false
 
 
@@ -156,7 +157,11 @@ ValueChoice = _ValueChoiceFunction()
 def IntChoice(
     low: int, high: int, *, step: int = 1, log: bool = False, label: str | None = None
 ) -> Any:
-    """A whole number from `low` to `high`, both included, in steps of `step`."""
+    """Returns an integer from `low` to `high`, inclusive, in steps of `step`.
+
+    With `log`, which requires step 1 and low > 0, it is drawn on a log scale. The default model
+    takes `low`. A symbolic build returns an Expression. Raises SpaceError for an invalid range.
+    """
     build = current()
     name = build.label(label)
     for end in (low, high, step):
@@ -166,6 +171,10 @@ def IntChoice(
 
 
 def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None = None) -> Any:
-    """A number from `low` to `high`, drawn on a log scale if `log`."""
+    """Returns a float from `low` to `high`, inclusive, drawn on a log scale if `log`.
+
+    The default model takes `low`. A symbolic build returns an Expression. Raises SpaceError if the
+    range is empty or not finite, or if `log` is set and `low` is not positive.
+    """
     build = current()
     return _number(build, Numeric(build.label(label), float(low), float(high), log=log))
