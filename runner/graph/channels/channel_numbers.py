@@ -1,4 +1,4 @@
-"""Channels by numbers: those that sources of widths make, which of them are one, which are lost."""
+"""Channel ids: allocates them per source of a width, unifies them, and groups coupled sources."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -10,14 +10,14 @@ from typing import final
 from runner.graph.channels.tracks import LOST
 from runner.graph.ir.width_source import Source
 
-Codes = tuple[int, ...]  # the number of the channel at each place, over all sources; 0: none
+Codes = tuple[int, ...]  # the channel id at each index of a dimension; 0 for none
 
 
 @final
 @dataclass(frozen=True)
 class ChannelRange:
-    """What a source makes: for which choice, the number before that of its first channel, and how
-    many channels."""
+    """The channel ids of a source: `first` + 1 to `first` + `size`. `label` is that of the choice
+    which sets its width."""
 
     label: str
     first: int
@@ -26,17 +26,17 @@ class ChannelRange:
 
 @final
 class Channels:
-    """The channels of all sources, each with a number of its own."""
+    """The channels of all sources, each with a unique id."""
 
     def __init__(self) -> None:
         self._makers: dict[Source, ChannelRange] = {}
-        self._same: dict[int, int] = {}  # channels that meet in one place, as one of them
-        self._lost: set[Source] = set()  # whose channels cannot be told apart somewhere
-        self._found: set[Source] = set()  # whose channels were seen to come out
+        self._same: dict[int, int] = {}  # union-find: channel id -> unified, lower id
+        self._lost: set[Source] = set()  # with channels of unknown position somewhere
+        self._found: set[Source] = set()  # whose channels were located in an output
 
     def begin(self, source: Source, label: str, size: int) -> Codes | None:
-        """The codes of a dimension that makes the channels of a source; None where it has another
-        size than elsewhere."""
+        """Returns the ids of a source's channels, allocating them on the first call; None if `size`
+        differs from that of the first call."""
         if source not in self._makers:
             first = sum(maker.size for maker in self._makers.values())
             self._makers[source] = ChannelRange(label, first, size)
@@ -44,11 +44,11 @@ class Channels:
         return tuple(range(maker.first + 1, maker.first + size + 1)) if maker.size == size else None
 
     def found(self, source: Source) -> None:
-        """Note that it is known where the channels of a source come out; else they are lost."""
+        """Records that the output channels of a source were located; otherwise they are lost."""
         self._found.add(source)
 
     def meet(self, one: Codes, other: Codes) -> None:
-        """Channels that stand in one place, as where halves are multiplied, are chosen together."""
+        """Unifies channels index by index, as for a product; if lengths differ, both are lost."""
         if len(one) != len(other):
             self.lose(one)
             self.lose(other)
@@ -57,30 +57,30 @@ class Channels:
             self.join(a, b)
 
     def join(self, a: int, b: int) -> None:
-        """Have two channels be one."""
+        """Unifies two channels."""
         if a and b and self.one(a) != self.one(b):
             low, high = sorted((self.one(a), self.one(b)))
             self._same[high] = low
 
     def one(self, code: int) -> int:
-        """The first of the channels that are one with a channel."""
+        """Returns the lowest id among the channels unified with a channel."""
         while code in self._same:
             code = self._same[code]
         return code
 
     def lose(self, codes: Codes) -> None:
-        """Note that it is not known where the channels of some sources stand."""
+        """Records that the positions of the channels of some sources are unknown."""
         self._lost.update(self.makers_of(codes))
 
     def makers_of(self, codes: Sequence[int]) -> Iterator[Source]:
-        """The sources that have channels among some."""
+        """Returns the sources of some channels, in order of allocation."""
         sources = [*self._makers]
         ends = [*accumulate(maker.size for maker in self._makers.values())]
         places = {bisect_left(ends, code) for code in {*codes} if code}
         return (sources[place] for place in sorted(places))
 
     def groups(self, together: Sequence[Codes]) -> "Groups":
-        """The groups of sources whose channels stand together somewhere, or are one."""
+        """Returns the groups of sources whose channels occur in one dimension, or are unified."""
         first = {source: source for source in self._makers}
         order = {source: place for place, source in enumerate(self._makers)}
         met = dict.fromkeys(tuple(self.makers_of(c)) for c in (*together, *self._same.items()))
@@ -104,8 +104,8 @@ class Channels:
 @final
 @dataclass(frozen=True)
 class Groups:
-    """Sources whose channels are chosen together: by the label of the first one's choice, with a
-    number behind it where others of that choice are a group of their own."""
+    """Coupled sources, whose channels are chosen together. A group is named by the label of its
+    first source's choice, with a numeric suffix if an earlier group has the same label."""
 
     channels: Channels
     names: Mapping[Source, str]
@@ -113,7 +113,7 @@ class Groups:
     lost: set[str]
 
     def placed(self, codes: Codes) -> tuple[str, tuple[int, ...]]:
-        """The group of some channels, and their numbers there; LOST for all, if they are."""
+        """Returns the group of some channels and their 0-based ids; all LOST if the group is."""
         group = self.names[next(self.channels.makers_of(codes))]
         if group in self.lost:
             return group, (LOST,) * self.sizes[group]
@@ -121,5 +121,5 @@ class Groups:
 
 
 def both(one: Codes, other: Codes) -> Codes:
-    """Codes where one or the other knows the channel."""
+    """Merges two codes index by index, preferring the first where both have a channel."""
     return tuple(a or b for a, b in zip(one, other, strict=False))

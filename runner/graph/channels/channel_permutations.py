@@ -1,4 +1,4 @@
-"""Which channels of what a step is given stand where in what it gives, found by running it."""
+"""Channel permutations: traces channels from the inputs of a step to its outputs by running it."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -11,18 +11,16 @@ from runner.graph.channels.tape import RecordedStep
 from runner.graph.ir.nested import Place, leaves, put
 from runner.nn.recording.tensor_history import tensors_in
 
-KnownCodes = Mapping[
-    Place, Mapping[int, Codes]
-]  # of the tensors that a step is given, by dimension
+KnownCodes = Mapping[Place, Mapping[int, Codes]]  # of the input tensors of a step, by dimension
 
-LARGE = 1 << 40  # random numbers up to it are no result of arithmetic with others by chance
-COST = 1 << 26  # so many elements are computed at most, to see what a channel changes
+LARGE = 1 << 40  # bound of random values; arithmetic on such values hardly ever hits another one
+COST = 1 << 26  # maximum number of elements to compute when perturbing channels one by one
 MOVES = frozenset(["flip", "fliplr", "flipud", "roll", "rot90", "getitem", "index_select", "gather",
                    "channel_shuffle", "take_along_dim", "sort", "ChannelShuffle"])  # fmt: skip
 
 
 def moves(step: RecordedStep) -> bool:
-    """Whether a step may put channels in another order, where there are as many as before."""
+    """Returns whether a step may permute channels without changing their number."""
     if step.unit is not None:
         return step.unit.name in MOVES
     target = step.name.rpartition(": ")[2]
@@ -32,26 +30,26 @@ def moves(step: RecordedStep) -> bool:
 
 
 def met(step: RecordedStep, index: int, dim: int, known: KnownCodes) -> list[set[int]] | None:
-    """The channels that each place of a dimension of what a step gives is made of; those of one
-    place are several where the step adds, multiplies or stacks them. None where that is not known,
-    or channels of one place stand in others among different ones: then they are mixed."""
+    """Returns, for each index of a dimension of a step's result, the channels it depends on
+    (several if the step adds, multiplies or stacks them). None if unknown, or if the step mixes
+    channels: two sets overlap without being equal."""
     try:
         moving = _Moving(step, index, dim, known)
         found = moving.moved() or moving.changed()
-    except Exception:  # of values that the step cannot deal with
+    except Exception:  # the step rejects the values
         return None
     return found if found is not None and _apart(found) else None
 
 
 def _apart(found: Sequence[set[int]]) -> bool:
-    """Whether any two sets are equal, or have nothing in common."""
+    """Returns whether any two sets are equal or disjoint."""
     first: dict[int, set[int]] = {}
     return all(first.setdefault(code, some) == some for some in found for code in some)
 
 
 @final
 class _Moving:
-    """One step, run on values that tell channels apart."""
+    """One step, run on values that identify channels."""
 
     def __init__(self, step: RecordedStep, index: int, dim: int, known: KnownCodes) -> None:
         self.step, self.index, self.dim = step, index, dim
@@ -65,9 +63,9 @@ class _Moving:
         self.codes = sorted({c for dims in known.values() for some in dims.values() for c in some})
 
     def moved(self) -> list[set[int]] | None:
-        """What is found where the step only moves values; None where it does more. A maximum gives
-        one of its values, too, and so does what is opened or closed by another one; but not for
-        both signs."""
+        """Returns the channels at each index if the step only moves values, otherwise None. A
+        maximum and a gate also return input values, but different ones once all signs are
+        flipped."""
         one, other = self._decoded(1), self._decoded(-1)
         if one is None or other is None or not torch.equal(one, other):
             return None
@@ -76,7 +74,7 @@ class _Moving:
         return [{*_different(row)} - {0} for row in one]
 
     def _decoded(self, sign: int) -> Tensor | None:
-        """The channel of each element of what the step gives, by (place of the dimension, rest)."""
+        """Returns the channel of each element (size, rest); None if one is not an input value."""
         codes = torch.tensor([0, *(code for code in self.codes if code)])
         generator = torch.Generator().manual_seed(0)
         names = torch.randint(-LARGE, LARGE, codes.shape, generator=generator).double() * sign
@@ -90,7 +88,7 @@ class _Moving:
         return codes[places] if torch.equal(names[places], lines) else None
 
     def changed(self) -> list[set[int]] | None:
-        """What is found by changing one channel after another; None where there are too many."""
+        """Perturbs channels one by one; returns those at each index, None if that exceeds COST."""
         sizes = [given.numel() for given in self.given.values()]
         if sum(sizes) * len(self.codes) > COST:
             return None
@@ -112,7 +110,7 @@ class _Moving:
         return torch.rand(like.shape, generator=self.generator, dtype=torch.float64)
 
     def _run(self, values: Mapping[Place, Tensor]) -> Tensor:
-        """What the step gives for tensors of these values, the dimension first."""
+        """Runs the step on these values; returns its result with the dimension first."""
         new = {place: value.clone() for place, value in values.items()}
         result = self.step.run(*put(self.step.args, self.step.kwargs, new))
         made = [*tensors_in(result)][self.index]
@@ -120,13 +118,13 @@ class _Moving:
 
 
 def _different(row: Tensor) -> list[int]:
-    """The different numbers of a row."""
+    """Returns the distinct values of a row, in ascending order."""
     ordered = row.sort().values
     return [int(ordered[0]), *ordered[1:][ordered[1:] != ordered[:-1]].tolist()]
 
 
 def _spread(value: Tensor, dims: Mapping[int, Codes]) -> Tensor:
-    """The codes of channels along a dimension, for each element of a tensor; zeros for none."""
+    """Expands the codes of the first of `dims` to the shape of a tensor; zeros if there is none."""
     dim, codes = next(iter(dims.items()), (0, (0,) * value.shape[0] if value.dim() else (0,)))
     shape = [-1 if d == dim else 1 for d in range(value.dim())]
     return torch.tensor(codes, device="cpu").view(shape).expand(value.shape).contiguous()

@@ -1,4 +1,4 @@
-"""Which channels stand where: the channels of coupled layers, followed to all that takes them."""
+"""Channel tracking: propagates the channel ids of coupled layers to all tensors that use them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,24 +26,24 @@ DimensionKey = tuple[int, int]  # a dimension of a tensor: its id, and the dimen
 Held = tuple[str, int]  # a dimension of a tensor in the state_dict
 
 
-RECURRENT = (nn.RNNBase, nn.RNNCellBase)  # rows of whose weights are all channels, gate by gate
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)  # their weights stack the rows of all channels per gate
 
 
 @final
 @dataclass(frozen=True)
 class Found:
-    """What is known of one dimension of a tensor; see `Track`."""
+    """The channels along one dimension of a tensor; see `Track`."""
 
     codes: Codes
     makes: bool
     mixes: bool
-    own: bool = False  # whether it makes them only in so far as no layer makes it
+    own: bool = False  # the tensor is its own source: it makes them unless a layer uses it
 
 
 def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
-    """The tracks of a graph's tensors, for the sources of widths by the labels of their choices.
-    Sources that the graph does not have are left out. Raises GraphError for a graph that does not
-    take its example."""
+    """Returns the tracks of a graph's tensors; `widths` maps the labels of choices to the sources
+    of their widths. Sources that do not occur in the graph are skipped. Raises GraphError if the
+    graph cannot be run on its example."""
     tracking = _Tracking(Resizing(graph).unchanged, widths)
     tracking.follow()
     return tracking.tracks()
@@ -51,7 +51,7 @@ def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
 
 @final
 class _Tracking:
-    """What is known of the channels on the way over the steps of a run."""
+    """The channels of all tensors of a run, propagated step by step."""
 
     def __init__(self, run: Fitter, widths: Mapping[str, Sequence[Source]]) -> None:
         self.run = run
@@ -62,19 +62,19 @@ class _Tracking:
         self._found: dict[str, dict[int, Found]] = {}  # of tensors in the state_dict
         self._holds: dict[
             DimensionKey, set[Held]
-        ] = {}  # which of these stand in dimensions of tensors
-        self._seen: dict[str, Codes] = {}  # channels that stand together somewhere, by its name
-        self._unknown: dict[str, Codes] = {}  # tensors that use channels in some other way
-        self._early: dict[str, int] = {}  # how much was known of tensors when code took them
-        self._counts = Counter[str]()  # of calls that take channels apart
+        ] = {}  # the state_dict dimensions that a tensor's dimension holds
+        self._seen: dict[str, Codes] = {}  # channels that occur together, by name of the location
+        self._unknown: dict[str, Codes] = {}  # tensors that use channels in an unknown way
+        self._early: dict[str, int] = {}  # number of dimensions known when code read a tensor
+        self._counts = Counter[str]()  # of calls that split channels
         for label, sources in widths.items():
             for source in sources:
                 where = (source.kind, source.path, source.name)
                 self._sources.setdefault(where, []).append((source, label))
 
     def follow(self) -> None:
-        """Go through all steps in order; again where code took a tensor of a layer before that
-        layer ran, which said what stands in it."""
+        """Propagates channels through all steps in order; a second time if code read a tensor
+        before more of its dimensions became known, as when its layer runs later."""
         self._follow()
         if any(len(self._found.get(name, {})) > known for name, known in self._early.items()):
             self._follow()
@@ -90,7 +90,7 @@ class _Tracking:
                 self._call(step)
 
     def tracks(self) -> Tracks:
-        """What was found. Sources whose channels stand in one dimension are one group."""
+        """Returns the tracks found. Sources whose channels occur in one dimension form a group."""
         held = [found.codes for dims in self._found.values() for found in dims.values()]
         groups = self.channels.groups([*held, *self._seen.values(), *self._unknown.values()])
         made: dict[str, dict[int, Track]] = {}
@@ -111,8 +111,8 @@ class _Tracking:
         return made
 
     def _note(self, name: str, dim: int, found: Found) -> None:
-        """Note a dimension of a tensor. What is used twice, or has two names, has the same
-        channels each time."""
+        """Records the channels of a dimension of a tensor, unified with those recorded before, as
+        for a tensor that is used twice or has two names."""
         if not any(found.codes):
             return
         dims = self._found.setdefault(self._owners.get(name, name), {})
@@ -131,11 +131,11 @@ class _Tracking:
         known[dim] = both(before, codes)
 
     def _together(self, what: str, codes: Codes) -> None:
-        """Note channels that stand together, and others not with them: these are chosen apart."""
+        """Records channels that occur together without the others, hence are chosen separately."""
         if any(codes):
             self._seen[what] = codes
 
-    # Tensors that a unit holds
+    # Parameters and buffers of a unit
 
     def _taken(self, step: RecordedStep) -> None:
         assert step.unit is not None
@@ -182,7 +182,7 @@ class _Tracking:
             yield codes, passes, found
 
     def _source(self, step: RecordedStep, source: Source, label: str) -> None:
-        """The channels that a layer makes."""
+        """Propagates the channels that a layer makes."""
         unit, call, place = step.unit, step.call, source.place
         assert unit is not None and call is not None
         known = numbers(call).get(place)
@@ -199,9 +199,9 @@ class _Tracking:
             return
 
     def _parts(self, step: RecordedStep, codes: Codes, *, passes: bool) -> None:
-        """What a layer that deals with several channels at once, and not with all, does to them.
-        A norm gives each its own. Of others it is not told by any dimension of their weights which
-        channels they see."""
+        """Records the groups of channels that a grouped layer processes separately, if it passes
+        its channels on, as a group norm does. Otherwise no dimension of its weights says which
+        channels they see: those of two or more dimensions are unknown."""
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
         path = self.run.paths[unit]
@@ -219,7 +219,7 @@ class _Tracking:
     def _state(
         self, unit: Unit, call: Call, other: nn.Module, codes: Codes, *, makes: bool, mixes: bool
     ) -> None:
-        """The tensors of a layer that another width changes."""
+        """Records the dimensions of a layer's tensors that differ in `other`, of another width."""
         path, before = self.run.paths[unit], self.run.make(unit, call).state_dict()
         for last, now in other.state_dict().items():
             if last not in before or now.dim() != before[last].dim():
@@ -246,13 +246,13 @@ class _Tracking:
             where, *place = source.place
             known = leaves(step.args, step.kwargs).get(tuple(place))
             if where == at and known is not None:
-                self.channels.begin(source, label, known)  # lost: it says how many, and not which
+                self.channels.begin(source, label, known)  # lost: it sets how many, not which
         for _ in self._propagated(step):
             pass
         self._hold(step)
 
     def _hold(self, step: RecordedStep) -> None:
-        """Note where the dimensions of a tensor of the model stand, if a call only turns it."""
+        """Propagates state_dict dimensions through a call that maps one tensor to one tensor."""
         given = [v for v in leaves(step.args, step.kwargs).values() if isinstance(v, Tensor)]
         made = [*tensors_in(step.result)]
         if len(given) != 1 or len(made) != 1:
@@ -263,7 +263,7 @@ class _Tracking:
                     self._holds.setdefault((id(made[0]), after), set()).update(held)
 
     def _beside(self, step: RecordedStep, done: Mended, codes: Codes, *, passes: bool) -> None:
-        """What stands beside channels in a call, and has to be as many: others, or weights."""
+        """Unifies channels with those of co-resized operands, and records weights among these."""
         given = leaves(step.args, step.kwargs)
         for place, dims in done.operands.items():
             tensor = given[place]
@@ -283,10 +283,10 @@ class _Tracking:
     def _passed(
         self, step: RecordedStep, now: Any, dim: int, codes: Codes, *, repeated: bool = False
     ) -> bool:
-        """Mark the dimensions of what a step gives that another width of what it is given
-        changes: with the same channels where they stay where they are, else with what becomes of
-        them. Gives whether there are any. `repeated` is whether all channels may stand there
-        several times, as those of a recurrent layer, once for each direction."""
+        """Propagates channels to every dimension of a step's result whose size differs in `now`,
+        the result for another width: unchanged if their number and order are kept, otherwise as
+        the step moves them. Returns whether there is such a dimension. With `repeated`, the
+        channels may occur several times, as those of a recurrent layer, once per direction."""
         passes = False
         made, made_now = [*tensors_in(step.result)], [*tensors_in(now)]
         if len(made) != len(made_now):
@@ -311,8 +311,8 @@ class _Tracking:
         return passes
 
     def _moved(self, step: RecordedStep, index: int, dim: int) -> Codes | None:
-        """The channels along a dimension of what a step gives, those of one place as one; None
-        where they do not stand along it."""
+        """Returns the channels along a dimension of a step's result, unifying those that share an
+        index; None if they cannot be traced."""
         known = {
             place: {d: tuple(map(self.channels.one, codes)) for d, codes in dims.items()}
             for place, value in leaves(step.args, step.kwargs).items()
@@ -327,8 +327,8 @@ class _Tracking:
         return tuple(self.channels.one(min(some)) if some else 0 for some in found)
 
     def _taken_apart(self, step: RecordedStep, index: int, codes: Codes, after: Codes) -> None:
-        """Note which channels a call gives that does not give all it is given, as a half of them.
-        The call is known by its unit, and how many of its kind come before it."""
+        """Records the channels of a result that has only some of those passed in, such as a half.
+        The call is identified by its unit, and its position among calls of its kind."""
         before, now = ({*map(self.channels.one, some)} - {0} for some in (codes, after))
         if now < before:
             path, function, _ = step.node
@@ -344,14 +344,14 @@ class _Tracking:
 def wider(
     step: RecordedStep, place: Place, tensor: Tensor, dim: int
 ) -> tuple[list[Any], dict[str, Any]]:
-    """What a step is given, with twice the size in one dimension of one tensor."""
+    """Returns the arguments of a step, with one dimension of one tensor doubled."""
     twice = resized(tensor, {dim: 2 * tensor.shape[dim]})
     return put(step.args, step.kwargs, {place: twice})
 
 
 def in_parts(call: Call) -> bool:
-    """Whether a layer deals with several channels at once, but not with all: a convolution of
-    groups that are no single channels."""
+    """Returns whether a layer is grouped but not depthwise: it has more than one group, but not as
+    many as input and output channels."""
     found = numbers(call)
     groups = [number for place, number in found.items() if GROUPS in str(place[0]) and number > 1]
     return any(list(found.values()).count(number) < 3 for number in groups)

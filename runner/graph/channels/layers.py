@@ -1,4 +1,4 @@
-"""Layers that are made by one call of a constructor, and which of its numbers are widths."""
+"""Layers: units built by a single constructor call, and the arguments that set their widths."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leav
 from runner.graph.ir.signature import bound_arguments, with_argument
 from runner.graph.ir.unit import Unit
 
-Make = Callable[[Unit, Call], nn.Module]  # the module of a unit, made by another call, on meta
-GROUPS = "group"  # in the name of an argument that says into how many parts channels are divided
+Make = Callable[[Unit, Call], nn.Module]  # builds a unit with another constructor call, on meta
+GROUPS = "group"  # part of the name of an argument that is a number of channel groups
 
 
 def may_be_layer(unit: Unit) -> bool:
-    """Whether a unit may be seen from outside only, and made anew by its constructor: it is basic,
-    or has weights of its own and nothing at or below it was changed."""
+    """Returns whether a unit may be treated as opaque and rebuilt by its constructor: it is basic,
+    or has weights of its own and was not changed, nor were units below it."""
     if unit.call is None or all_in((unit.call.args, {**unit.call.kwargs}), Unit):
         return False
     if unit.grade == "basic":
@@ -31,24 +31,24 @@ def may_be_layer(unit: Unit) -> bool:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Whether all weights of a module are its own, and none those of modules inside it."""
+    """Returns whether all parameters and buffers of a module are its own, not of submodules."""
     return all("." not in name for name in module.state_dict())
 
 
 def numbers(call: Call) -> dict[Place, int]:
-    """The whole numbers a constructor is given, by the names of its arguments."""
+    """Returns the integers among the arguments of a constructor call, by argument name."""
     found = leaves((), bound_arguments(call))
     return {place: value for place, value in found.items() if type(value) is int}
 
 
 def new_arguments(call: Call, new: Numbers) -> dict[str, Argument]:
-    """The arguments, by name, that other numbers at some places change."""
+    """Returns the arguments, by name, that change when numbers at some places are replaced."""
     _, arguments = put((), bound_arguments(call), new)
     return {str(place[0]): arguments[str(place[0])] for place in new}
 
 
 def called_with(call: Call, new: Numbers) -> Call:
-    """The call with other numbers at some places."""
+    """Returns the call with numbers replaced at some places."""
     for name, value in new_arguments(call, new).items():
         call = with_argument(call, name, value)
     return call
@@ -57,7 +57,7 @@ def called_with(call: Call, new: Numbers) -> Call:
 @final
 @dataclass(frozen=True)
 class Fitted:
-    """A layer that takes its input: what it gives, and the numbers its constructor needs for it."""
+    """The result of a layer that accepts its input, and the constructor numbers this requires."""
 
     result: Any
     numbers: Numbers
@@ -72,8 +72,8 @@ def fitted(
     before: Leaves,
     fixed: Numbers,
 ) -> Fitted:
-    """What a layer gives for an input whose sizes are not those `before`, made to fit where it has
-    to. Numbers that are `fixed` stay. Raises what the layer raised where nothing helps."""
+    """Runs a layer on an input whose sizes differ from those `before`, adjusting constructor
+    numbers if necessary, but for `fixed` ones. Raises the layer's own error if nothing helps."""
     try:
         return Fitted(make(unit, call)(*args, **kwargs), {})
     except Exception as error:
@@ -100,8 +100,8 @@ def mended_layer(
     before: PreviousCall,
     fixed: Numbers,
 ) -> tuple[Mended, Numbers]:
-    """Runs a layer on other arguments, which are repaired as `mended` does where constructor
-    numbers alone do not make it fit; returns these numbers, too. Raises as `fitted` does."""
+    """Runs a layer on other arguments, which are repaired as in `mended` if adjusting constructor
+    numbers is not enough; also returns these numbers. Raises as `fitted` does."""
     found: list[Numbers] = []
 
     def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -115,16 +115,16 @@ def mended_layer(
 def repaired(
     make: Make, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[Mended, Numbers]:
-    """Repeats a step with other arguments; returns also the numbers that a layer needs for them.
-    Raises what the step raises where nothing helps."""
+    """Repeats a step with other arguments; also returns the constructor numbers that a layer needs
+    for them. Raises the step's own error if nothing helps."""
     if step.unit is None or step.call is None:
         return mended(step.run, args, kwargs, step.before), {}
     return mended_layer(make, step.unit, step.call, args, kwargs, step.before, {})
 
 
 def _proposals(free: Numbers, change: Change) -> Iterator[Numbers]:
-    """Numbers that may follow a size: one that was equal to it, or all that were. A layer with as
-    many groups as channels keeps one for each; where groups do not divide any more, fewer do."""
+    """Yields numbers that may follow a size: one that was equal to it, or all that were. If the
+    number of groups was equal, all come first; groups that no longer divide it are reduced."""
     equal = {place: change.new for place, value in free.items() if value == change.old}
     alone = [{place: new} for place, new in equal.items()]
     one_by_one = any(GROUPS in str(place[0]) for place in equal)
@@ -148,13 +148,13 @@ def output_numbers(
     kwargs: Mapping[str, Any],
     only: Place | None = None,
 ) -> Iterator[tuple[Place, int, Any]]:
-    """The numbers that may set the width of what a layer gives, each with another one that it may
-    be, and what the layer gives then, its input as it is. `only` looks at one place."""
+    """Yields the constructor numbers that may set the output width of a layer, each with another
+    valid value and the layer's result with it on the same input. `only` restricts the place."""
     free = numbers(call)
     parts = [value for place, value in free.items() if GROUPS in str(place[0]) and value > 1]
     for place, value in free.items():
         if value in parts or only not in (None, place):
-            continue  # as many channels as groups: what goes in comes out
+            continue  # as many channels as groups: the input sets the width
         for number in dict.fromkeys((other(value), 2 * value)) if parts else (other(value),):
             try:
                 module = make(unit, called_with(call, {place: number}))
@@ -166,6 +166,6 @@ def output_numbers(
 
 
 def other(size: int) -> int:
-    """Another size, to see what changes with it; one that a layer of so many groups cannot have
-    where it is no width of its own."""
+    """Returns another size, to find what depends on it: 3/2 of an even size, which is no valid
+    width of a layer with `size` groups, or twice an odd one."""
     return size * 3 // 2 if size % 2 == 0 else 2 * size
