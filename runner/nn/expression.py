@@ -187,7 +187,7 @@ class Variable(Expression):
 
 @final
 class Computed(Expression):
-    """The result of a function of expressions and plain values, which containers may nest."""
+    """The result of a function of expressions and plain values, possibly nested in containers."""
 
     __slots__ = ("args", "function")
 

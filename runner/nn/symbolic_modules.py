@@ -17,7 +17,7 @@ from runner.nn.recording.call_stack import users_line
 from runner.space.choice import Categorical
 from runner.space.sample import lookup
 
-DEPTHS = 10_000  # maximum number of values of the choices that the depth of a Repeat depends on
+DEPTHS = 10_000  # most combinations of choices that the depth of a Repeat may depend on
 
 
 class OpenModule(nn.Module):
@@ -109,8 +109,8 @@ class OpenRepeat(OpenModule):
 
 
 def depths_of(depth: Expression) -> list[Any]:
-    """Returns the depth of a Repeat for all values of its choices. Raises SymbolicError if there
-    are more than `DEPTHS`."""
+    """Returns the depth of a Repeat for each combination of its choices. Raises SymbolicError if
+    there are more than `DEPTHS`."""
     size: float = 1
     for choice in depth.choices:
         size *= choice.size if choice.size < DEPTHS else DEPTHS + 1

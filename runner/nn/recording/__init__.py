@@ -1,1 +1,1 @@
-"""Recording: how each module and tensor of a model was made, traced while its Python runs."""
+"""Provenance: traces how each module and tensor of a model is made while its Python runs."""

@@ -1,4 +1,4 @@
-"""Whose a tensor is, once a model is built: gives each module's record what was seen of its own."""
+"""Attribution: assigns the recorded history of each tensor to the module that owns it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from runner.nn.recording.tensor_history import (
 from runner.nn.recording.torch_functions import CASTS
 from runner.operators import is_random
 
-LITERALS = 64  # items in the arguments of a call that is worth repeating
+LITERALS = 64  # maximum number of leaves in the arguments of a call that is worth repeating
 PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.memory_format,
          torch.layout, type(None), type(Ellipsis), Owned)  # fmt: skip
 
@@ -32,15 +32,15 @@ class UnknownError(Exception):
 
 @final
 class Attribution:
-    """Origins and fills of the tensors of some modules."""
+    """Computes the origins and fills of the tensors of some modules."""
 
     def __init__(self, histories: TensorHistories, modules: Sequence[nn.Module]) -> None:
         self.histories = histories
         self.modules = modules
         self.owners: dict[int, Owned] = {}
         self.parents: dict[nn.Module, nn.Module] = {}
-        self._drawn: dict[int, int] = {}  # a random call's order -> what it was used for
-        self._named: set[int] = set()  # the orders of random calls in what is resolved now
+        self._drawn: dict[int, int] = {}  # order of a random call -> the use of its result
+        self._named: set[int] = set()  # orders of the random calls in the value being resolved
         self._use = 0  # see _resolved
         self._again = False
         self._inside: int | None = None
@@ -52,8 +52,8 @@ class Attribution:
                 self.parents.setdefault(child, module)
 
     def _own(self, module: nn.Module, name: str, tensor: Tensor) -> None:
-        """A tensor belongs to the first module with it; one of several tensors in the same memory
-        to the one that had the memory first."""
+        """Assigns a tensor to the first module that has it. If several tensors share memory, the
+        owner is the one that held the memory first."""
         owner = self.owners.setdefault(storage_of(tensor), Owned(module, name))
         if getattr(owner.owner, owner.name) is not tensor:
             history = self.histories.by_storage.get(storage_of(tensor))
@@ -62,8 +62,8 @@ class Attribution:
                 self.owners[storage_of(tensor)] = holder
 
     def origins(self, module: nn.Module) -> dict[str, RecordedCall | Owned | None]:
-        """How the tensors of a module were made, by name; None for what cannot be said. Those that
-        a leaf's constructor made are not listed."""
+        """Returns the origins of the tensors of a module by name; None if unknown. Tensors made by
+        the constructor of a leaf are omitted."""
         found: dict[str, RecordedCall | Owned | None] = {}
         for name, tensor in own_tensors(module):
             owner = self.owners[storage_of(tensor)]
@@ -78,19 +78,19 @@ class Attribution:
         return found
 
     def random(self, module: nn.Module) -> frozenset[str]:
-        """The names of those tensors of a module that depend on random numbers, or may."""
+        """Returns the names of the tensors of a module that may depend on random numbers."""
         own = own_tensors(module)
         return frozenset(name for name, tensor in own if self.histories.is_random(tensor))
 
     def _of_leaf(self, history: History) -> bool:
-        """Whether a tensor is one that a leaf's constructor made, in whatever type it is now."""
+        """Returns whether a leaf's constructor made the tensor, perhaps with another dtype."""
         made = history.made
         if made is not None and made.target in CASTS and isinstance(made.args[0], RecordedTensor):
             history = self.histories.by_storage.get(made.args[0].storage, history)
         return history.made is None and history.held
 
     def origin(self, tensor: Tensor) -> RecordedCall | None:
-        """How a tensor was made; None for one of which that cannot be said, or that a leaf made."""
+        """Returns the call that made a tensor; None if unknown, or if a leaf made it."""
         history = self.histories.by_storage.get(storage_of(tensor))
         return history and self._origin(tensor, history)
 
@@ -99,7 +99,7 @@ class Attribution:
         if geometry_of(tensor) != history.geometry:
             made = (
                 None if history.events else self.histories.value(tensor)
-            )  # a view of something made
+            )  # a view of a recorded tensor
         if made is None:
             return None
         try:
@@ -112,7 +112,7 @@ class Attribution:
         return known
 
     def fills(self) -> Iterator[Fill]:
-        """What was done to the tensors of all modules, where it matters."""
+        """Yields the fills of all modules, without overwritten ones that nothing depends on."""
         every = [fills for module in self.modules for fills in self._fills(module)]
         used = {key for fills in every for f in fills for key in owned((f.args, {**f.kwargs}))}
         used |= {key for m in self.modules for made in self.origins(m).values()
@@ -124,7 +124,7 @@ class Attribution:
                     yield replace(fill, overwritten=i < last)
 
     def _fills(self, module: nn.Module) -> Iterator[list[Fill]]:
-        """The fills of each tensor of a module."""
+        """Yields the list of fills of each tensor of a module."""
         for name, tensor in own_tensors(module):
             owner = self.owners[storage_of(tensor)]
             history = self.histories.by_storage.get(storage_of(tensor))
@@ -134,7 +134,7 @@ class Attribution:
                 yield [self._fill(event, owner, tensor, whole) for event in events]
 
     def _has_owner(self, event: InPlaceCall) -> bool:
-        """Whether a deep copy is one of a tensor that is still there."""
+        """Returns whether the original of a deep copy still belongs to a module."""
         [value] = event.call.args
         return isinstance(value, RecordedTensor) and self._heir(value.storage) in self.owners
 
@@ -163,11 +163,11 @@ class Attribution:
     def _resolved(
         self, value: Any, use: int, inside: int | None = None, *, again: bool = False
     ) -> Any:
-        """Arguments in which tensors are calls, or owned. Raises UnknownError.
+        """Returns arguments with tensors replaced by RecordedCall or Owned. Raises UnknownError.
 
-        `use` is what they are for: what was random once would be drawn twice for two uses, and
-        twice for one that names it twice. `inside` is the storage whose own making is asked for;
-        `again` is for a copy, which draws numbers of its own.
+        `use` identifies the user of the result: a random call with two uses, or occurring twice in
+        one, would be drawn twice, and is refused. `inside` is the storage whose own origin is
+        resolved; `again` marks a copy, which may repeat a random call used elsewhere.
         """
         self._again = again
         self._named = set()
@@ -200,7 +200,7 @@ class Attribution:
         return owner
 
     def _heir(self, storage: int) -> int:
-        """The storage that is in the place of one now."""
+        """Returns the storage that finally replaced a storage, or the storage itself."""
         seen = {storage}
         while (heir := self.histories.heirs.get(storage)) is not None and heir not in seen:
             storage = heir
@@ -208,13 +208,13 @@ class Attribution:
         return storage
 
     def _changed_since(self, seen: RecordedTensor, storage: int) -> bool:
-        """Whether a tensor no longer holds what it did by the time that is asked for."""
+        """Returns whether a tensor changed in place between its use and the resolved call."""
         history = self.histories.by_storage.get(storage)
         orders = (e.call.order for e in history.events) if history is not None else ()
         return any(seen.order < order and order < (self._at or 0) for order in orders)
 
     def _check(self, made: RecordedCall) -> None:
-        """Raises UnknownError for a call that cannot be repeated here."""
+        """Raises UnknownError if a call cannot be repeated here."""
         if is_random(made.target):
             again = self._drawn.setdefault(made.order, self._use) != self._use
             if (again and not self._again) or made.order in self._named:
@@ -225,12 +225,12 @@ class Attribution:
 
 
 def own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers of a module itself."""
+    """Yields (name, tensor) of the parameters and buffers of a module itself."""
     for name, tensor in (*module._parameters.items(), *module._buffers.items()):
         if tensor is not None:
             yield name, tensor
 
 
 def is_whole(tensor: Tensor, owner: Owned) -> bool:
-    """Whether a tensor is all of what is owned, and not a part or a view of it."""
+    """Returns whether a tensor is the whole owned tensor, not a part or a view of it."""
     return geometry_of(tensor) == geometry_of(getattr(owner.owner, owner.name))

@@ -1,4 +1,4 @@
-"""The Python stack while a model is built: who called a torch function, and what for."""
+"""Inspection of the Python call stack: which code called a torch function."""
 
 import dis
 import functools
@@ -14,20 +14,20 @@ from runner.nn.recording.initial_values import KEY, RecordedCall
 from runner.operators import overwrites
 
 INIT = "torch.nn.init"
-BETWEEN = ("torch.overrides", "torch.utils._device", "runner.nn.recording.tracer")  # hand calls on
-DEPTH = 8  # frames up to which a function that fills is looked for
+BETWEEN = ("torch.overrides", "torch.utils._device", "runner.nn.recording.tracer")  # pass calls on
+DEPTH = 8  # number of frames that are searched
 LITERAL = (bool, int, float, str, type(None))
 
 
 def caller(frame: FrameType) -> FrameType:
-    """The line that called a torch function."""
+    """Returns the frame that called a torch function, outside the modules that pass calls on."""
     while frame.f_back is not None and frame.f_globals.get("__name__") in BETWEEN:
         frame = frame.f_back
     return frame
 
 
 def constructing(frame: FrameType | None) -> nn.Module | None:
-    """The innermost module whose constructor is running."""
+    """Returns the innermost module whose constructor is running, if any."""
     while frame is not None:
         if frame.f_code.co_name == "__init__" and isinstance(module := _first(frame), nn.Module):
             return module
@@ -36,8 +36,7 @@ def constructing(frame: FrameType | None) -> nn.Module | None:
 
 
 def note_asking(frame: FrameType | None) -> None:
-    """Notes in the records of all modules whose constructors are running that they asked for a
-    choice."""
+    """Sets `asked` in the records of all modules whose constructors are running."""
     while frame is not None:
         module = _first(frame) if frame.f_code.co_name == "__init__" else None
         record = vars(module).get(KEY) if isinstance(module, nn.Module) else None
@@ -47,13 +46,13 @@ def note_asking(frame: FrameType | None) -> None:
 
 
 def is_running() -> bool:
-    """Whether a module is being called, so that what calls this is, or serves, a forward."""
+    """Returns whether a module is being called (its `forward` runs), by the innermost frames."""
     calls = nn.Module._call_impl.__code__
     return any(frame.f_code is calls for frame in _up(sys._getframe(1)))
 
 
 def users_line() -> str:
-    """The innermost line of Python that is neither of this package nor of torch."""
+    """Returns "file:line" of the innermost frame outside `runner.nn` and torch."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]
@@ -67,7 +66,7 @@ def users_line() -> str:
 
 
 def initializer(frame: FrameType | None) -> FrameType | None:
-    """The run of a function of nn.init from which a call came, if it did."""
+    """Returns the frame of the function of nn.init that made a call, if one did."""
     found = None
     while frame is not None:
         home = frame.f_globals.get("__name__")
@@ -80,12 +79,12 @@ def initializer(frame: FrameType | None) -> FrameType | None:
 
 
 def fills(run: FrameType) -> bool:
-    """Whether a function of nn.init is one that fills a tensor."""
+    """Returns whether a frame is of a function of nn.init that fills a tensor."""
     return run.f_code.co_name.endswith("_") and run.f_code.co_varnames[0] == "tensor"
 
 
 def initializer_call(run: FrameType, order: int) -> tuple[Tensor, RecordedCall]:
-    """The tensor of a run of a function that fills, and its call without what is default."""
+    """Returns the tensor that an initializer fills, and its call without default arguments."""
     home, name = run.f_globals["__name__"], run.f_code.co_name
     function: Callable[..., Any] = run.f_globals[name]
     first, *others = inspect.signature(function).parameters.values()
@@ -94,13 +93,13 @@ def initializer_call(run: FrameType, order: int) -> tuple[Tensor, RecordedCall]:
     return run.f_locals[first.name], RecordedCall(f"{home}:{name}", function, (), changed, order)
 
 
-# Functions like them, of libraries
+# Similar functions of libraries
 
 
 def filler(frame: FrameType | None) -> FrameType | None:
-    """The outermost run of a library's or user's own function like those of nn.init, such as timm's
-    `trunc_normal_`, from which a call came: one of the same name, importable, that was given the
-    tensor first, and else literals."""
+    """Returns the frame of the outermost initializer of a library or user that made a call, such as
+    timm's `trunc_normal_`, or None. It must be named like an initializer, be importable, and take
+    the tensor first and otherwise literals."""
     found = None
     for run in _up(frame):
         if isinstance(_first(run), nn.Module):
@@ -111,7 +110,7 @@ def filler(frame: FrameType | None) -> FrameType | None:
 
 
 def starts_over(function: Any, args: tuple[Any, ...], run: FrameType) -> bool:
-    """Whether a call is one that leaves nothing of the tensor that the run was given."""
+    """Returns whether a call overwrites the whole tensor that was passed to the frame."""
     if not overwrites(getattr(function, "__name__", "")):
         return False
     changed, given = args[0], _first(run)
@@ -128,7 +127,7 @@ def _up(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _first(frame: FrameType) -> Any:
-    """The first argument of a function that runs."""
+    """Returns the first argument of the function of a frame."""
     code = frame.f_code
     return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
 
@@ -146,7 +145,7 @@ def _is_filler(run: FrameType) -> bool:
 
 @functools.cache
 def _keeps_arguments(code: CodeType) -> bool:
-    """Whether the arguments of a function are still those it was given, whenever one looks."""
+    """Returns whether a function never rebinds its parameters and takes no `*args, **kwargs`."""
     if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
         return False
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

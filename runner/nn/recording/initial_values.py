@@ -1,7 +1,7 @@
-"""Initial values: calls that make the tensors training starts from, and calls that fill them.
+"""Initial values: the calls that create and fill tensors before training starts.
 
-Everything has an `order`, one clock for tensors, fills and constructor calls: repeated in this
-order from the same seed, they give the same values.
+Calls, fills and constructor calls share one clock, `order`: repeated in this order from the same
+seed, they reproduce the same values.
 """
 
 import copy
@@ -14,16 +14,16 @@ from torch import nn
 from runner.nested import leaves, rebuild
 from runner.operators import is_random, overwrites
 
-KEY = "_runner_record"  # where a module keeps its record, in its `__dict__`
+KEY = "_runner_record"  # the key of a module's record in its `__dict__`
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class RecordedCall:
-    """A call that makes a tensor. Tensors among its arguments are RecordedCall or Owned.
+    """A call that creates a tensor. Tensors among its arguments are RecordedCall or Owned.
 
-    `target` is "module:qualname", or ".name" for a method of the first argument; `function` can be
-    called with the arguments.
+    `target` is "module:qualname", or ".name" for a method of the first argument; `function` is the
+    callable itself.
     """
 
     target: str
@@ -34,18 +34,18 @@ class RecordedCall:
 
     @property
     def random(self) -> bool:
-        """Whether it, or a call among its arguments, draws random numbers."""
+        """True if it, or a call among its arguments, draws random numbers."""
         return is_random(self.target) or any(made.random for made in self.inner())
 
     def inner(self) -> Iterator["RecordedCall"]:
-        """The calls among its arguments."""
+        """Returns the calls among its arguments."""
         return calls_in((self.args, self.kwargs))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Owned:
-    """The value that a parameter or buffer had at that time."""
+    """The value of a parameter or buffer at the time of the call."""
 
     owner: nn.Module
     name: str
@@ -56,11 +56,11 @@ class Owned:
 class Fill:
     """A call that changed a parameter or buffer in place; the tensor is its first argument.
 
-    `scope` is the innermost module whose constructor did it; for a fill outside of any constructor,
-    and for one of a tensor that is not below the scope, the outermost module that holds the tensor.
-    `args` and `kwargs` are those behind the tensor. `part` are calls, each with its arguments
-    behind what the one before gave, that lead from the tensor to the part of it that is changed:
-    for `weight[0].zero_()`, one of `operator:getitem(0)`.
+    `scope` is the innermost module whose constructor made the call; for a fill outside all
+    constructors, or of a tensor not below that module, it is the outermost module that contains the
+    tensor. `args` and `kwargs` follow the tensor. `part` is a chain of calls from the tensor to the
+    part that is changed, each applied to the previous result: `operator:getitem(0)` for
+    `weight[0].zero_()`.
     """
 
     scope: nn.Module
@@ -71,31 +71,32 @@ class Fill:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     order: int
-    place: int  # how many children, parameters and buffers the scope had by then
-    repeatable: bool  # whether the call, done again, would do the same
-    overwritten: bool  # a later fill leaves nothing of it; kept since it draws random numbers
+    place: int  # number of children, parameters and buffers that the scope had at the time
+    repeatable: bool  # whether repeating the call has the same effect
+    overwritten: bool  # whether a later fill overwrites it: kept for its random draws or for a use
     part: tuple[RecordedCall, ...] = ()
 
     @property
     def random(self) -> bool:
-        """Whether it draws random numbers, itself or in its arguments."""
+        """True if it, or a call among its arguments, draws random numbers."""
         inner = calls_in((self.args, self.kwargs))
         return is_random(self.target) or any(made.random for made in inner)
 
     @property
     def whole(self) -> bool:
-        """Whether it leaves nothing of what the tensor held."""
+        """True if it overwrites the whole tensor, regardless of its previous values."""
         over = self.repeatable and not self.part and overwrites(self.target)
         return over and (self.owner, self.name) not in owned(self.args)
 
 
 def calls_in(value: Any) -> Iterator[RecordedCall]:
-    """The calls that stand in arguments, without those among their own arguments."""
+    """Returns the outermost calls in arguments."""
     return (leaf for leaf in leaves(value, subclasses=True) if isinstance(leaf, RecordedCall))
 
 
 def owned(value: Any) -> set[tuple[nn.Module, str]]:
-    """The parameters and buffers whose values stand in arguments, however deep."""
+    """Returns the parameters and buffers (owner, name) whose values are used in arguments, at any
+    depth."""
     found: set[tuple[nn.Module, str]] = set()
     for leaf in leaves(value, subclasses=True):
         if isinstance(leaf, Owned):
@@ -106,8 +107,8 @@ def owned(value: Any) -> set[tuple[nn.Module, str]]:
 
 
 def with_copies(value: Any, memo: dict[int, Any]) -> Any:
-    """Calls and their arguments, with all modules and parameters in them replaced by their deep
-    copies, and everything else shared."""
+    """Returns calls and their arguments with all modules and parameters in them deep-copied, and
+    everything else shared."""
     return rebuild(value, lambda leaf: _copied(leaf, memo), subclasses=True)
 
 

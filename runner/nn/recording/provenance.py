@@ -1,4 +1,4 @@
-"""What is known of the memory of all tensors: how each was made, what it holds now."""
+"""Provenance of all tensors, by storage: the call that made each, and its present value."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,29 +20,29 @@ from runner.nn.recording.tensor_history import (
 )
 from runner.nn.recording.torch_functions import name_of, target_of, unseen
 
-WRITTEN = 10  # characters of a number that a person wrote; longer ones were computed
-LONGEST = 64  # views of views
+WRITTEN = 10  # maximum length of a number written by a person; longer ones were computed
+LONGEST = 64  # maximum length of a chain of views
 
 
 @final
 class TensorHistories:
-    """Histories by the identity of the memory they are of, and the order of all that is kept."""
+    """The histories of all tensors by storage, and the clock that orders all recorded calls."""
 
     def __init__(self) -> None:
         self.by_storage: dict[int, History] = {}
-        self.heirs: dict[int, int] = {}  # of a storage that another has taken the place of: which
+        self.heirs: dict[int, int] = {}  # storage -> the storage that replaced it
         self.randomness = RandomnessDetector()
         self._clock = 0
 
     def tick(self) -> int:
-        """The next place in the order of all that is recorded."""
+        """Advances the clock and returns its time."""
         self._clock += 1
         return self._clock
 
     def begin(
         self, tensor: Tensor, made: RecordedCall | None, *, random: bool | None = None
     ) -> History:
-        """Open the history of a tensor, made by a call, or None where that was not seen."""
+        """Starts the history of a tensor that a call made, or None if the call was not seen."""
         if random is None:
             random = self.randomness.foreign() if made is None else self.gives_random(made)
         history = History(memory_of(tensor), geometry_of(tensor), made, made, random)
@@ -50,11 +50,12 @@ class TensorHistories:
         return history
 
     def known(self, tensor: Tensor) -> History:
-        """The history of a tensor, opened now if nobody has seen it before."""
+        """Returns the history of a tensor; starts one if the tensor has not been seen before."""
         return self.by_storage.get(storage_of(tensor)) or self.begin(tensor, None)
 
     def part(self, tensor: Tensor, history: History) -> ViewSteps | None:
-        """What leads from the whole of a storage to a view of it."""
+        """Returns the calls that lead from the tensor a storage was made as to a view of it; None
+        if unknown."""
         steps: ViewSteps = ()
         for _ in range(LONGEST):
             geometry = geometry_of(tensor)
@@ -67,12 +68,12 @@ class TensorHistories:
         return None
 
     def is_random(self, tensor: Tensor) -> bool:
-        """Whether what a tensor holds depends on random numbers, or may."""
+        """Returns whether the values of a tensor may depend on random numbers."""
         history = self.by_storage.get(storage_of(tensor))
         return self.randomness.foreign() if history is None else history.random
 
     def gives_random(self, value: Any) -> bool:
-        """Whether what a call gives depends on random numbers, or may."""
+        """Returns whether a value, or the result of a call, may depend on random numbers."""
         if isinstance(value, RecordedTensor):
             return self.is_random(value.tensor)
         if isinstance(value, RecordedCall):
@@ -81,10 +82,10 @@ class TensorHistories:
         return isinstance(value, float) and len(repr(value)) > WRITTEN and self.randomness.foreign()
 
     def call(self, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> RecordedCall:
-        """A call, with what is known of the tensors it was given."""
+        """Returns a record of a call, with the present values of its tensor arguments."""
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if str(kwargs.get("device")) in ("meta", str(torch.get_default_device())):
-            del kwargs["device"]  # an ambient one, which has no place in a model
+            del kwargs["device"]  # an ambient device, which is not part of the model
         if name_of(function) == "__get__":  # tensor.T
             name = function.__self__.__name__
             return RecordedCall(
@@ -94,7 +95,7 @@ class TensorHistories:
         return RecordedCall(target_of(function), function, here, named, self.tick())
 
     def _now(self, value: Any) -> Any:
-        """Arguments, with what is known of the tensors in them; containers become plain ones."""
+        """Returns arguments with tensors replaced by their present values, in plain containers."""
         return rebuild(value, self._leaf_now)
 
     def _leaf_now(self, leaf: Any) -> Any:
@@ -104,7 +105,7 @@ class TensorHistories:
         return leaf if plain is None else self._now(plain(leaf))
 
     def value(self, tensor: Tensor) -> RecordedCall | RecordedTensor:
-        """What a tensor holds now."""
+        """Returns the present value of a tensor; for a view, as calls on the value of its base."""
         history = self.by_storage.get(storage_of(tensor))
         geometry = geometry_of(tensor)
         if history is None or geometry == history.geometry:

@@ -15,30 +15,30 @@ READS = {"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool
 
 @final
 class RandomnessDetector:
-    """Looks out for random numbers that reach a tensor behind the back of torch's functions."""
+    """Detects random numbers that may reach a tensor unnoticed, not through torch's functions."""
 
     def __init__(self) -> None:
         self._before = _foreign_states()
         self._read_out = False
 
     def read(self) -> None:
-        """Note that numbers of a random tensor were read out: any other may be made of them."""
+        """Records that values of a random tensor were read: any later tensor may contain them."""
         self._read_out = True
 
     def foreign(self) -> bool:
-        """Whether a tensor that no function of torch was seen to make may be random."""
+        """Returns whether a tensor that no recorded function of torch made may be random."""
         return self._read_out or _foreign_states() != self._before
 
 
 def draws_anew(target: str, kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call draws numbers that follow from the seed of the program; those of a generator
-    of its own do not."""
+    """Returns whether a call draws from the default generator of torch; with a generator of its
+    own, it does not depend on the global seed."""
     generator = kwargs.get("generator")
     return is_random(target) and (generator is None or generator is torch.default_generator)
 
 
 def _foreign_states() -> tuple[Any, ...]:
-    """What tells whether Python's or NumPy's random numbers were drawn from."""
+    """Returns the states of the generators of Python and NumPy, which change with each draw."""
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return hash(random.getstate()), None

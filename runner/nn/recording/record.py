@@ -1,19 +1,19 @@
-"""How modules were constructed, and how their tensors got their first values.
+"""Construction records: how modules were constructed, and how their tensors were initialized.
 
     with recording() as record:
         model = Net()
-    record_of(model.head).args      # what the caller gave to the constructor
+    record_of(model.head).args      # the arguments of its constructor
     record_of(model).fills          # calls of nn.init and the like in the constructor of Net
-    record_of(model).origins        # how its own parameters and buffers were made
+    record_of(model).origins        # the calls that made its own parameters and buffers
     record.origin(tensor), record.fills
 
-Constructors: `nn.Module` defines no `__new__`, so one installed there is handed just what the
-caller gave, for every subclass, and no class is touched. CPython cannot take it back (a class that
-once had a `__new__` refuses arguments after its deletion), so it stays, switched by `recording`.
-A torch.nn layer, or a class with @basic_unit, that is given an open value is built with the default
-instead. The object is exactly of its class; only its record has what was given.
+Constructors: `nn.Module` defines no `__new__`, so one installed there receives the constructor
+arguments of every subclass, without changes to any of them. CPython cannot undo this (a class that
+once had a `__new__` rejects arguments after its deletion), so it stays, enabled by `recording`. A
+torch.nn layer, or a class with @basic_unit, that is passed a symbolic value is built with the
+default instead. The object has exactly its class; only its record holds the original arguments.
 
-Tensors: `tracer` sees what is done to them, `initial_values` holds what is kept of it.
+Tensors: `tracer` observes the calls on them, `initial_values` defines their records.
 """
 
 import copyreg
@@ -39,29 +39,29 @@ from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, with_c
 from runner.nn.recording.tracer import TensorTracer
 from runner.nn.value import decided
 
-NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, makes a copy to be filled
+NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, allocates a copy without __init__
 
 
 @final
 class ConstructionRecord:
     """How a module was constructed. Copied with the module, never pickled.
 
-    - `args`, `kwargs`: what the caller gave.
-    - `lazy`: whether its class was another one then, whose shapes were to be found out.
-    - `order`: when, on the clock of all that was recorded.
-    - `copied`: whether it is a deep copy, made while it was recorded, of another module: it has the
-      first values of that one, which a constructor call would draw anew.
-    - `asked`: whether its constructor, or what that called, asked for a choice of a sample: without
-      the sample, it makes something else.
-    - `origins`: how its own parameters and buffers were made: a RecordedCall, an Owned (for one
-      that is another module's, too), None where that cannot be said. Those that the constructor of
-      a torch.nn layer or a basic unit makes are not listed.
-    - `random`: the names of its own parameters and buffers whose first values depend on random
-      numbers, or may.
-    - `fills`: in order, the calls by which its constructor changed tensors of it, and of modules
+    - `args`, `kwargs`: the arguments that the caller passed.
+    - `lazy`: whether it was constructed as a lazy module, whose shapes were not yet known.
+    - `order`: the time of construction on the clock of the recording.
+    - `copied`: whether it is a deep copy, made during a recording, of another module: it shares the
+      initial values of that one, whereas a constructor call would draw new ones.
+    - `asked`: whether its constructor, directly or not, asked for a choice of a sample: without the
+      sample, the same call makes another module.
+    - `origins`: the origins of its own parameters and buffers: a RecordedCall, an Owned (if another
+      module owns the tensor), or None if unknown. Tensors made by the constructor of a torch.nn
+      layer or a basic unit are omitted.
+    - `random`: the names of its own parameters and buffers whose initial values may depend on
+      random numbers.
+    - `fills`: in order, the calls by which its constructor changed its tensors, or those of modules
       below it, in place.
 
-    The last three are there once the recording has ended.
+    The last three are set when the recording ends.
     """
 
     def __init__(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
@@ -92,7 +92,7 @@ class ConstructionRecord:
 
 
 def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
-    """An argument whose lists and dicts are copies, so that it stays as it was given."""
+    """Returns an argument with its lists and dicts copied, so that later changes do not show."""
     kind = type(argument)
     if kind is tuple:
         return tuple(_as_given(item, copies) for item in argument)
@@ -109,8 +109,8 @@ def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
 
 
 def record_of(module: nn.Module) -> ConstructionRecord | None:
-    """The record of a module; None for one that was built outside `recording`, and for one that
-    TorchScript compiled, since its constructor takes what only the compiler makes."""
+    """Returns the record of a module; None if it was built outside `recording`, or compiled by
+    TorchScript, whose constructor takes arguments that only the compiler makes."""
     if isinstance(module, torch.jit.ScriptModule):
         return None
     return module.__dict__.get(KEY)
@@ -118,24 +118,24 @@ def record_of(module: nn.Module) -> ConstructionRecord | None:
 
 @final
 class Recording:
-    """What is recorded of all modules that are built; see `ConstructionRecord`."""
+    """A recording of all modules that are built during it; see `ConstructionRecord`."""
 
     def __init__(self) -> None:
         self.tracer = TensorTracer()
-        self.fills: list[Fill] = []  # of all modules, in order, once it has ended
+        self.fills: list[Fill] = []  # of all modules, in order; set when the recording ends
         self._modules: list[ref[nn.Module]] = []
 
     def add(self, module: nn.Module) -> None:
-        """Note a module that is there from now on."""
+        """Adds a new module to the recording."""
         self._modules.append(ref(module))
 
     def origin(self, tensor: Tensor) -> RecordedCall | None:
-        """How a tensor was made; None for one of which that cannot be said, or that the constructor
-        of a torch.nn layer or a basic unit made."""
+        """Returns the call that made a tensor; None if it is unknown, or if the constructor of a
+        torch.nn layer or a basic unit made the tensor."""
         return self._attribution().origin(tensor)
 
     def update_records(self) -> None:
-        """Give each module's record what was seen of its tensors."""
+        """Updates the record of each module with the history of its tensors."""
         attribution = self._attribution()
         self.fills = sorted(attribution.fills(), key=lambda fill: fill.order)
         for module in attribution.modules:
@@ -154,10 +154,10 @@ _recording: ContextVar[Recording | None] = ContextVar("runner_recording", defaul
 
 @contextmanager
 def recording() -> Iterator[Recording]:
-    """Record how all modules that are built inside are constructed and get their first values."""
+    """Records how all modules built inside the block are constructed and initialized."""
     if "__new__" not in vars(nn.Module):
         nn.Module.__new__ = staticmethod(_new)  # type: ignore[assignment]
-    if (record := _recording.get()) is not None:  # one inside another is a part of it
+    if (record := _recording.get()) is not None:  # a nested recording joins the outer one
         yield record
     else:
         record = Recording()
@@ -171,8 +171,8 @@ def recording() -> Iterator[Recording]:
 
 
 def update_records() -> None:
-    """Give the records of all modules that were built so far what was seen of their tensors, where
-    a recording is still going on."""
+    """Updates the records of all modules built so far with the histories of their tensors, if a
+    recording is in progress."""
     if (recording := _recording.get()) is not None:
         recording.update_records()
 
@@ -192,7 +192,7 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
 
 
 def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Run the constructor with the default values, in place of the call that is to follow."""
+    """Runs the constructor with default values, in place of the call of `__init__` that follows."""
     cls: Any = type(module)
     record = module.__dict__[KEY]
     args, kwargs = replace_open((args, dict(kwargs)), lambda value: decided(value.default))
@@ -211,11 +211,11 @@ def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 
 @functools.cache
 def _constructed(cls: type) -> type:
-    """The class that objects of a leaf class have until the call that follows is over."""
+    """Returns the temporary class of objects of a leaf class until their `__init__` is called."""
     body = {"__init__": _finish, "_runner_class": cls, "__module__": cls.__module__}
     return type(cls.__name__, (cls,), body)
 
 
 def _finish(module: nn.Module, *args: Any, **kwargs: Any) -> None:
-    """The constructor of an object that is built already: gives it back its class."""
+    """Restores the class of an object that is already built; the `__init__` of that class."""
     module.__class__ = module._runner_class  # type: ignore[assignment]

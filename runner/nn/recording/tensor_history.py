@@ -1,4 +1,4 @@
-"""What happened to the memory of each tensor: how it was made, and all that changed it."""
+"""Tensor histories: the call that made each storage, its views, and its in-place changes."""
 
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -11,44 +11,44 @@ from runner.nested import leaves
 from runner.nn.recording.initial_values import Owned, RecordedCall
 
 Geometry = tuple[Any, ...]
-ViewSteps = tuple[RecordedCall, ...]  # without the first argument, the result of the one before
+ViewSteps = tuple[RecordedCall, ...]  # without the first argument: the result of the previous step
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class RecordedTensor:
-    """A tensor among arguments, and the call that made its value by then; None if unknown."""
+    """A tensor among arguments, with the call that made its value at the time; None if unknown."""
 
     storage: int
     made: RecordedCall | None
     tensor: Tensor  # keeps the storage alive
-    order: int  # when it was looked at
+    order: int  # the time at which it was used
 
 
 @final
 @dataclass(frozen=True)
 class InPlaceCall:
-    """A call that changed a tensor in place: its arguments behind the tensor."""
+    """A call that changed a tensor in place; its arguments are those after the tensor."""
 
     call: RecordedCall
-    scope: nn.Module | None  # whose constructor was running
+    scope: nn.Module | None  # the innermost module whose constructor was running
     place: int  # see Fill
-    part: ViewSteps | None  # what leads from the tensor to the part given to it; None: not known
-    anew: bool = False  # whether the values are those of another tensor, now in its place
-    of_copy: bool = False  # whether this is what makes a deep copy of a parameter or buffer
-    levels: int | None = None  # of a copied tensor: how far above its owner the scope is
+    part: ViewSteps | None  # the view steps from the tensor to the changed part; None: unknown
+    anew: bool = False  # whether another tensor replaced it, with its own values
+    of_copy: bool = False  # whether it is the initial copy of a deep-copied parameter or buffer
+    levels: int | None = None  # of a copied tensor: number of levels from its owner up to the scope
 
 
 @final
 @dataclass
 class History:
-    """What happened to one storage since it was made."""
+    """The history of one storage since it was made."""
 
     storage: UntypedStorage | Tensor  # keeps it alive
-    geometry: Geometry  # of the tensor it was made as
+    geometry: Geometry  # of the tensor that was made with it
     made: RecordedCall | None  # None: not seen
-    now: RecordedCall | None  # what it holds now, None where that cannot be said in one expression
-    random: bool  # whether that depends on random numbers, or may
+    now: RecordedCall | None  # its present value; None if not known as one expression
+    random: bool  # whether its present value may depend on random numbers
     events: list[InPlaceCall] = field(default_factory=list)
     views: dict[Geometry, tuple[ViewSteps, Tensor]] = field(default_factory=dict)
     """What gave other views of it, and the tensor that was the first argument of that."""
@@ -56,12 +56,12 @@ class History:
     """Calls that gave views of several tensors at once, true as long as nothing changes."""
     held: bool = False  # whether it is, or was, a parameter or buffer
     copied: bool = False  # whether it is a deep copy
-    holder: Owned | None = None  # the first module that held it, where that was seen
+    holder: Owned | None = None  # the first module that held it, if seen
 
 
 @final
 class StorageLocation:
-    """Where a tensor's data were."""
+    """The location of a tensor's data at one time."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.storage = storage_of(tensor)
@@ -70,7 +70,7 @@ class StorageLocation:
 
 
 def storage_of(tensor: Tensor) -> int:
-    """The identity of a tensor's memory, which its views and aliases share."""
+    """Returns the identity of a tensor's storage, which its views and aliases share."""
     if tensor.layout is not torch.strided or is_lazy(tensor):
         return id(tensor)
     identity: int = tensor.untyped_storage()._cdata
@@ -78,18 +78,18 @@ def storage_of(tensor: Tensor) -> int:
 
 
 def memory_of(tensor: Tensor) -> UntypedStorage | Tensor:
-    """What keeps the identity of a tensor's memory from being another's."""
+    """Returns an object that keeps a tensor's storage alive, so that its identity is not reused."""
     dense = tensor.layout is torch.strided and not is_lazy(tensor)
     return tensor.untyped_storage() if dense else tensor
 
 
 def geometry_of(tensor: Tensor) -> Geometry:
-    """How a tensor lies in its memory."""
+    """Returns the offset, shape, strides and dtype of a tensor in its storage."""
     if tensor.layout is not torch.strided or is_lazy(tensor):
         return (id(tensor),)
     return tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 def tensors_in(argument: Any) -> list[Tensor]:
-    """The tensors among arguments."""
+    """Returns the tensors among arguments."""
     return [leaf for leaf in leaves(argument, subclasses=True) if isinstance(leaf, Tensor)]

@@ -1,4 +1,4 @@
-"""Functions of torch, as they are seen when called: what they do, and where they are found."""
+"""Classification of torch functions as a TorchFunctionMode sees them, and their import paths."""
 
 import sys
 from functools import lru_cache
@@ -20,7 +20,7 @@ def name_of(function: Any) -> str:
     return name
 
 
-unwatched = torch._C.DisableTorchFunction  # a context in which no call is seen
+unwatched = torch._C.DisableTorchFunction  # a context manager under which calls are not traced
 
 
 def makes_or_changes(function: Any, result: Any) -> bool:
@@ -38,8 +38,8 @@ def changes(function: Any) -> bool:
 
 @lru_cache(maxsize=4096)
 def target_of(function: Any) -> str:
-    """Where a function is found: "module:qualname", or ".name" for a method of a tensor; "" for one
-    that is hidden."""
+    """Returns the import path of a function: "module:qualname", ".name" for a method of tensors, or
+    "" if it is not accessible by its name."""
     name = name_of(function)
     method = isinstance(function, MethodDescriptorType | WrapperDescriptorType)
     if method or getattr(Tensor, name, None) is function:
@@ -52,11 +52,11 @@ def target_of(function: Any) -> str:
 
 
 def unseen(*args: Any) -> None:
-    """Stands for a call that was not seen."""
+    """Placeholder for a call that was not seen."""
 
 
 def copies(function: Any, frame: FrameType) -> bool:
-    """Whether a call is the part of a deep copy that copies the values."""
+    """Returns whether a call copies the values of a tensor as part of a deep copy."""
     if name_of(function) == "__deepcopy__":
         return True
     inside = frame.f_code.co_name == "__deepcopy__" and name_of(function) == "clone"

@@ -1,8 +1,8 @@
-"""Traces every call of a torch function, and records what made and changed each tensor.
+"""Traces all calls of torch functions, and records the calls that make and change each tensor.
 
-Of tensors made outside of a leaf's constructor (a torch.nn layer, a class with @basic_unit) it
-keeps the call; of all tensors, the calls that changed them in place. What a leaf's constructor does
-to its own tensors is not kept: calling it again does the same.
+For tensors made outside a leaf's constructor (a torch.nn layer, a class with @basic_unit), the
+tracer keeps the call; for all tensors, the in-place calls. Calls inside a leaf's constructor are
+not recorded, since calling the constructor again repeats them.
 """
 
 import operator
@@ -60,14 +60,14 @@ from runner.operators import overwrites
 
 @final
 class TensorTracer(TorchFunctionMode):
-    """Keeps the history of tensors, in its `histories`, while it is on."""
+    """Records the histories of tensors in `histories` while it is active."""
 
     def __init__(self) -> None:
         super().__init__()
         self.histories = TensorHistories()
         self._slots: WeakKeyDictionary[nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
         self._hooks: list[Any] = []
-        self._init: FrameType | None = None  # the run of a function of nn.init that was seen last
+        self._init: FrameType | None = None  # the frame of the most recent initializer
 
     def __enter__(self) -> "TensorTracer":
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -97,20 +97,20 @@ class TensorTracer(TorchFunctionMode):
                 self._read(args)
             elif makes_or_changes(function, result) or frame.f_globals.get("__name__") == INIT:
                 self._note(function, args, kwargs, result, frame)
-        except Exception:  # the user's call was right, whatever it was: only its record is lost
+        except Exception:  # the user's call itself succeeded: only its record is lost
             for tensor in tensors_in((args, kwargs, result)):
                 self._lose(tensor)
         return result
 
     def _lose(self, tensor: Tensor) -> None:
-        """Nobody knows any more what a tensor holds."""
+        """Marks the value of a tensor as unknown."""
         lost = RecordedCall("", unseen, (), {}, self.histories.tick())
         random = self.histories.is_random(tensor)
         history = self.histories.begin(tensor, None, random=random)
         history.events.append(InPlaceCall(lost, None, 0, None))
 
     def _read(self, tensors: Any) -> None:
-        """Numbers of tensors are read out; who has them may make other tensors of them."""
+        """Records that values of tensors were read, from which other tensors may be made."""
         if any(self.histories.is_random(tensor) for tensor in tensors_in(tensors)):
             self.histories.randomness.read()
 
@@ -120,7 +120,7 @@ class TensorTracer(TorchFunctionMode):
             return
         run = initializer(frame)
         if run is not None and (run is self._init or not fills(run)):
-            return  # one of several calls that a function of nn.init consists of
+            return  # a call inside an initializer that is recorded as a whole
         if run is None and (found := filler(frame)) is not None:
             if found is self._init:
                 return
@@ -153,7 +153,7 @@ class TensorTracer(TorchFunctionMode):
             self.histories.begin(result, self.histories.call(function, args, kwargs))
 
     def _make_several(self, results: Any, function: Any, args: Any, kwargs: Any) -> None:
-        """Several tensors of one call, new ones or views (`chunk`)."""
+        """Records several results of one call, new tensors or views (`chunk`)."""
         for base in args:
             if isinstance(base, Tensor) and storage_of(base) not in self.histories.by_storage:
                 self.histories.begin(base, None)
@@ -191,7 +191,8 @@ class TensorTracer(TorchFunctionMode):
         history.random = self.histories.gives_random(call) or (history.random and not anew)
 
     def _copy(self, tensor: Tensor, copy: Tensor, scope: nn.Module | None) -> None:
-        """A deep copy: it was made, and filled, as its original, if it does not outlive that."""
+        """Records a deep copy. Its history continues that of its original, in case the original is
+        gone once the model is built."""
         if history := self.histories.by_storage.get(storage_of(tensor)):
             twin = self.histories.begin(copy, history.made, random=history.random)
             twin.now, twin.held, twin.copied = history.now, history.held, True
@@ -202,10 +203,10 @@ class TensorTracer(TorchFunctionMode):
                 event = InPlaceCall(call, scope, _place(scope), (), of_copy=True)
                 twin.events.append(event)
 
-    # Tensors that take the place of others
+    # Tensors that replace others
 
     def _registered(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        """A module is given a parameter or buffer."""
+        """Records the registration of a parameter or buffer. A hook of torch."""
         with unwatched():
             self._hold(module, name, tensor)
 
@@ -227,7 +228,7 @@ class TensorTracer(TorchFunctionMode):
         history.held = True
 
     def _move(self, before: StorageLocation, tensor: Tensor, scope: nn.Module | None) -> None:
-        """A tensor was given other data (`weight.data = ...`)."""
+        """Records an assignment of other data to a tensor (`weight.data = ...`)."""
         old = self.histories.by_storage.get(before.storage)
         new = self.histories.known(tensor)
         if new is old or new.held:
@@ -238,7 +239,7 @@ class TensorTracer(TorchFunctionMode):
                 m and RecordedCall(".to", Tensor.to, (m, dtype), {}, self.histories.tick())
                 for m in (old.made, old.now)
             )
-            if _is_anothers(old, tensor):  # they were in one memory, and are in two now
+            if _is_anothers(old, tensor):  # they shared memory, and no longer do
                 made = now = RecordedCall("", unseen, (), {}, self.histories.tick())
             new = History(memory_of(tensor), geometry_of(tensor), made, now, old.random, old.events)
             new.holder = old.holder
@@ -250,8 +251,8 @@ class TensorTracer(TorchFunctionMode):
     def _replace(
         self, before: StorageLocation, tensor: Tensor, scope: nn.Module | None, *, leaf: bool
     ) -> None:
-        """A tensor takes the place of another: as if that one were filled with its values. Where
-        no leaf made the other one, it is forgotten unless the values depend on it."""
+        """Records a tensor that replaces another one as an in-place copy of its values. For `leaf`,
+        always; else only if the values depend on the other one, which is otherwise dropped."""
         old = self.histories.by_storage.get(before.storage)
         new = self.histories.by_storage[storage_of(tensor)]
         like = before.geometry[1:4:2] == geometry_of(tensor)[1:4:2]  # shape and dtype
@@ -269,7 +270,7 @@ class TensorTracer(TorchFunctionMode):
 
 
 def _depends(value: Any, storage: int) -> bool:
-    """Whether a value was computed from what a storage held."""
+    """Returns whether a value was computed from the contents of a storage."""
     if isinstance(value, RecordedTensor):
         return value.storage == storage or (
             value.made is not None and _depends(value.made, storage)
@@ -280,14 +281,14 @@ def _depends(value: Any, storage: int) -> bool:
 
 
 def _is_cast(made: RecordedCall | None, storage: int) -> bool:
-    """Whether a call gives what a storage holds in another type."""
+    """Returns whether a call casts the contents of a storage to another dtype."""
     if made is None or made.target not in CASTS:
         return False
     return isinstance(made.args[0], RecordedTensor) and made.args[0].storage == storage
 
 
 def _is_anothers(history: History, tensor: Tensor) -> bool:
-    """Whether a parameter other than this one had the memory first, and is still there."""
+    """Returns whether another parameter held the memory first, and still exists."""
     holder = history.holder
     first = None if holder is None else holder.owner._parameters.get(holder.name)
     return first is not None and first is not tensor
@@ -300,7 +301,7 @@ def _place(scope: nn.Module | None) -> int:
 
 
 def _levels(event: InPlaceCall, tensor: Tensor) -> int | None:
-    """How far above the owner of a tensor the scope of an event is."""
+    """Returns the number of levels from the owner of a tensor up to the scope of an event."""
     if event.levels is not None or event.scope is None or "_modules" not in vars(event.scope):
         return event.levels
     named = (*event.scope.named_parameters(), *event.scope.named_buffers())
