@@ -1,4 +1,4 @@
-"""Channel propagation: which layers and operands follow when a width changes.
+"""Channel propagation: finds the layers and operands that have to follow a change of width.
 
 Imports no code generation.
 """

@@ -1,4 +1,4 @@
-"""Finds out, by trying, what else in a call has to change when a size in it does."""
+"""Operand repair: finds by trial the operands of a call that must follow a change of size."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ from runner.graph.ir.nested import (
 )
 
 StepFunction = Callable[[Sequence[Any], Mapping[str, Any]], Any]
-Operands = Mapping[Place, Mapping[int, Change]]  # tensors by their dimensions
+Operands = Mapping[Place, Mapping[int, Change]]  # place of a tensor -> dimension -> change
 
 
 @final
 @dataclass(frozen=True)
 class Mended:
-    """What a call gives, and what had to be put among its arguments for it to give anything."""
+    """The result of a call, and the replacements in its arguments that made it succeed."""
 
     result: Any
     operands: Operands = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Mended:
 @final
 @dataclass(frozen=True)
 class PreviousCall:
-    """A call as it was: what it was given and gave."""
+    """The arguments and the result of a call before the change."""
 
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
@@ -46,11 +46,11 @@ class PreviousCall:
 
     @cached_property
     def leaves(self) -> Leaves:
-        """The numbers it was given, and the shapes of the tensors."""
+        """The integers among the arguments, and the shapes of the tensors."""
         return shapes(leaves(self.args, self.kwargs))
 
     def fits(self, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> bool:
-        """Whether another call that ran did the same, with other sizes."""
+        """Returns whether another call did the same on other sizes."""
         given = ([*self.args], {**self.kwargs})
         return kept_apart((given, self.result), (([*args], {**kwargs}), result))
 
@@ -62,8 +62,8 @@ def mended(
     before: PreviousCall,
     also: Sequence[Change] = (),
 ) -> Mended:
-    """What a call gives whose arguments differ from those `before`, as little else changed as it
-    takes. `also` are changes of what is called. Raises what the call raised where nothing helps."""
+    """Makes a call whose arguments differ from those `before`, with as few other changes as
+    possible. `also` are changes of the callee. Raises the call's own error if nothing helps."""
     first: Exception | None = None
     result: Any = None
     try:
@@ -92,7 +92,7 @@ def mended(
 def _proposals(
     found: Leaves, before: Leaves, also: Sequence[Change]
 ) -> Iterator[tuple[Operands, Numbers]]:
-    """What might help, the least first: other operands, numbers, both."""
+    """Yields candidate repairs, smallest first: other operands, numbers, both."""
     now = shapes(found)
     changed = changes(before, now)
     tensors = [place for place in changed if isinstance(found[place], Tensor)]
@@ -127,7 +127,7 @@ def _proposals(
 
 
 def _numbers(numbers: Numbers) -> Iterator[tuple[Operands, Numbers]]:
-    """Each of some numbers alone, then all of them."""
+    """Yields each of some numbers alone, then all of them."""
     for place, number in numbers.items():
         yield {}, {place: number}
     if len(numbers) > 1:
@@ -135,7 +135,7 @@ def _numbers(numbers: Numbers) -> Iterator[tuple[Operands, Numbers]]:
 
 
 def _sizes(changed: Mapping[Place, Any], tensors: Sequence[Place]) -> Iterator[tuple[int, Change]]:
-    """The changes that there are, those of tensors first, with the dimension from the right."""
+    """Yields the distinct changes, those of tensors first, each with its dimension."""
     seen = set()
     for place in [*tensors, *changed]:
         dims = changed[place] if place in tensors else {0: changed[place]}
@@ -148,7 +148,7 @@ def _sizes(changed: Mapping[Place, Any], tensors: Sequence[Place]) -> Iterator[t
 def _options(
     shape: torch.Size, sizes: Sequence[tuple[int, Change]]
 ) -> Sequence[Mapping[int, Change]]:
-    """How a tensor may change: one dimension that had the old size has the new one."""
+    """Returns possible changes of a tensor: one dimension of the old size gets the new one."""
     found: list[Mapping[int, Change]] = []
     for at, change in sizes:
         dims = [dim for dim, size in enumerate(shape) if size == change.old]
@@ -160,8 +160,8 @@ def _options(
 def _scaled(
     now: Leaves, sizes: Sequence[tuple[int, Change]], changed: Mapping[Place, Any]
 ) -> Iterator[tuple[Operands, Numbers]]:
-    """Numbers that change as much as a size does, as where a tensor is taken apart: the last one
-    first, then all numbers of one list together."""
+    """Yields numbers scaled by the ratio of a size change, as for a reshape or split: each alone,
+    the last one first, then all numbers of one list together."""
     for _, change in sizes:
         scaled = {
             place: new

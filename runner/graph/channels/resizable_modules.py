@@ -1,5 +1,5 @@
-"""Modules for a run that finds out widths: layers that are made anew whenever they run, and shells
-whose calls of torch are seen."""
+"""Modules for the resizing interpreter: layers that are rebuilt on every call, and shells whose
+calls of torch are intercepted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +19,7 @@ from runner.graph.ir.unit import Unit
 
 
 class Running(Protocol):
-    """The run that modules are made for."""
+    """The run that modules are built for."""
 
     graph: Graph
     opened: set[Unit]
@@ -30,37 +30,37 @@ class Running(Protocol):
         """Runs a function of a unit."""
 
     def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What a layer gives."""
+        """Runs a layer."""
 
     def run_shell(self, unit: Unit, module: nn.Module, run: Callable[[], Any]) -> Any:
-        """What a shell gives."""
+        """Runs a shell."""
 
     def called_in_shell(
         self, path: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
-        """What a function of torch gives that the code of a shell calls."""
+        """Calls a function of torch for the code of a shell."""
 
     def is_running(self, path: str) -> bool:
-        """Whether the code of a shell runs, and not that of a unit it has called."""
+        """Returns whether the code of a shell is innermost, not that of a unit it calls."""
 
     def aside(self) -> AbstractContextManager[None]:
-        """A context in which nothing that runs is the code of a shell."""
+        """Returns a context in which no code counts as that of a shell."""
 
     def current(self, unit: Unit) -> nn.Module:
-        """The module of a layer as it is now."""
+        """Builds the module of a layer with its current numbers."""
 
     def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
-        """The sizes that are wanted in a place."""
+        """Returns the requested sizes of a layer, tensor or function."""
 
 
 @final
 class FittingBuilder(MetaBuilder):
-    """Makes layers that ask how they are to be made whenever they run."""
+    """Builds layers that are rebuilt with the numbers of the run whenever they are called."""
 
     def __init__(self, fitter: Running) -> None:
         super().__init__(fitter.graph, fitter.run_method)
         self._fitter = fitter
-        self.set: dict[Unit, dict[str, Any]] = {}  # attributes that are set behind a constructor
+        self.set: dict[Unit, dict[str, Any]] = {}  # attributes that are set after the constructor
 
     def module(self, unit: Unit, path: str) -> nn.Module:
         if unit not in self._made and self.is_layer(unit, path):
@@ -81,14 +81,14 @@ class FittingBuilder(MetaBuilder):
         return module
 
     def is_layer(self, unit: Unit, path: str) -> bool:
-        """Whether a unit is seen from outside only."""
-        known = unit in self._fitter.paths  # and no argument of a constructor
+        """Returns whether a unit is treated as opaque."""
+        known = unit in self._fitter.paths  # not an argument of a constructor
         if unit in self._fitter.opened or not known or not may_be_layer(unit) or not unit.call:
             return False
         return unit.grade == "basic" or is_leaf(self.made(unit, unit.call, path))
 
     def made(self, unit: Unit, call: Call, path: str) -> nn.Module:
-        """The module of a unit, made by a call."""
+        """Builds the module of a unit with a constructor call."""
         twin = unit.shallow()
         twin.call = call
         with self._fitter.aside(), torch.device(self.device):
@@ -102,7 +102,7 @@ class FittingBuilder(MetaBuilder):
 
 @final
 class Layer(nn.Module):
-    """Stands for a layer: calls go to the run, everything else to the layer as it is now."""
+    """A proxy of a layer: forwards calls to the run, and other accesses to the current layer."""
 
     def __init__(self, unit: Unit, fitter: Running, builder: FittingBuilder) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Layer(nn.Module):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """The class of the layer, for code that asks `isinstance`."""
+        """The class of the layer, for `isinstance` checks."""
         return type(self._fitter.current(self._unit))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -128,7 +128,7 @@ class Layer(nn.Module):
 
 @final
 class ShellCalls(TorchFunctionMode):
-    """Hands calls of torch in the code of a shell to the run; those of attributes stay."""
+    """Redirects calls of torch in the code of a shell to the run, but not attribute accesses."""
 
     def __init__(self, fitter: Running, path: str) -> None:
         super().__init__()

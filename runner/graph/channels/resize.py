@@ -1,4 +1,4 @@
-"""Gives layers other widths, and has everything that depends on them follow."""
+"""Resizes layers, and finds everything else that has to be resized with them."""
 
 from typing import Any, final
 
@@ -16,13 +16,13 @@ from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
 
-PASSES = 40  # so many rounds of finding what else has to change
+PASSES = 40  # maximum number of runs until no further width has to change
 
 
 @final
 class Resizing:
-    """A graph whose widths are looked at. Raises GraphError for one without an example, or that
-    does not take it."""
+    """Analysis of the widths of a graph. Raises GraphError for a graph without an example, or that
+    does not accept it."""
 
     @torch.no_grad()
     def __init__(self, graph: Graph) -> None:
@@ -33,19 +33,19 @@ class Resizing:
 
     @torch.no_grad()
     def sources(self, path: str) -> list[Source]:
-        """What sets the number of channels that the layer at a path gives: one number of its
-        constructor, or nothing where its input sets it, or it is no layer."""
+        """Returns the source of the number of output channels of the layer at a path: a number of
+        its constructor, or nothing if its input sets it, or if it is not a layer."""
         return Sources(self.unchanged).of_layer(self.graph.unit(path))
 
     def coupled(self, source: Source) -> list[Source]:
-        """All that has to change together with a source. Raises GraphError where it cannot change
-        without changing what the model gives, or is given."""
+        """Returns all sources that have to change together with a source, itself included. Raises
+        GraphError if that would change the inputs or outputs of the model."""
         return [*self.fit({source: 2 * source.size}).wanted]
 
     @torch.no_grad()
     def fit(self, wanted: Wanted) -> Fit:
-        """How everything follows where sources have other sizes. Raises GraphError for what does
-        not fit."""
+        """Computes the widths of everything that depends on sources, for other sizes of these.
+        Raises GraphError if sizes conflict."""
         wanted = {source: size for source, size in wanted.items() if size != source.size}
         for _ in range(PASSES):
             fitter = self._run(wanted, self.unchanged.tape)
@@ -59,7 +59,7 @@ class Resizing:
         return fitter.fit
 
     def _more(self, fitter: Fitter, wanted: Wanted) -> dict[Source, int]:
-        """What else has to change, for what stood in the way of a run."""
+        """Returns further sources to resize, with their sizes, for the blamed tensors of a run."""
         sources = Sources(fitter)
         more: dict[Source, int] = {}
         for blame in fitter.blames:
@@ -82,7 +82,7 @@ class Resizing:
         return {source: size for source, size in more.items() if source not in wanted}
 
     def _run(self, wanted: Wanted, before: RunTape | None) -> Fitter:
-        """A run on the example. Layers that do not fit from outside are looked into."""
+        """Runs the graph on the example. Layers that cannot be resized as a whole are opened."""
         while True:
             try:
                 with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Runs a graph on shapes, with some widths changed, and lets all that is met on the way follow."""
+"""The resizing interpreter: runs a graph on meta with other widths, and adapts layers and calls."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,25 +30,23 @@ from runner.nn.recording.tensor_history import tensors_in
 @final
 @dataclass(frozen=True)
 class Blame:
-    """A tensor that would have to have another size, for a call to be possible."""
+    """A tensor that would need another size for a call to succeed."""
 
     tensor: Tensor
     dim: int
     change: Change
-    what: str  # the call, for a reader
+    what: str  # the call, for error messages
 
 
 Wanted = Mapping[Source, int]  # sources with their new sizes
-SHELL = -1  # the place of a call in code that has no nodes
-NodePlace = tuple[
-    str, str, int
-]  # a call in code: path of the unit, function, place of the node there
+SHELL = -1  # the index of a call in code without nodes
+NodePlace = tuple[str, str, int]  # a call in code: path of the unit, function, index of the node
 
 
 @final
 @dataclass(frozen=True)
 class Fit:
-    """Widths that fit together: what is to be written into a graph."""
+    """Consistent widths, to be written into a graph."""
 
     wanted: Wanted
     layers: Mapping[str, Numbers]  # path -> numbers of its constructor
@@ -56,11 +54,11 @@ class Fit:
 
 
 class Fitter(MetaInterpreter):
-    """One run. Layers take the widths they are given, numbers in calls follow, and where a tensor
-    that did not change stands in the way, it is blamed and taken as if it had changed.
+    """One run. Layers adapt to the widths of their inputs, as do numbers in calls; an unchanged
+    tensor that makes a call fail is blamed, and resized for the rest of the run.
 
-    `before` is the tape of a run in which nothing was changed; without it, this is that run.
-    `opened` are units that are looked into, though they could be made by their constructor.
+    `before` is the tape of a run without changes; if it is None, this is that run. `opened` units
+    are run by their code, though their constructor could build them.
     """
 
     def __init__(
@@ -68,15 +66,15 @@ class Fitter(MetaInterpreter):
     ) -> None:
         self.tape = RunTape()
         self.sizes = wanted
-        self.result: Any = None  # what the model gives
+        self.result: Any = None  # of the model
         self.blames: list[Blame] = []
-        self.layers: dict[Unit, Numbers] = {}  # what the constructors of layers need
+        self.layers: dict[Unit, Numbers] = {}  # constructor numbers that had to change
         self.numbers: dict[NodePlace, Numbers] = {}
         self.paths = {unit: path for path, unit in graph.root.walk()}
         self.opened = opened
         self._before = before
-        self._frames: list[Frame] = []  # that run, innermost last
-        self._innermost: list[str | None] = [None]  # the path of a shell that runs, None for others
+        self._frames: list[Frame] = []  # of running functions, innermost last
+        self._innermost: list[str | None] = [None]  # path of a running shell, None for others
         self._visits: Counter[tuple[str, Node | None]] = Counter()
         self._places: dict[Function, dict[Node, int]] = {}
         self._wanted: dict[tuple[str, str, str], dict[Place, int]] = {}
@@ -86,12 +84,12 @@ class Fitter(MetaInterpreter):
         super().__init__(graph)
 
     def run(self, *inputs: Any) -> None:
-        """Run in eval mode, once."""
+        """Runs the model in eval mode, once."""
         self.result = self(*inputs)
 
     @property
     def fit(self) -> Fit:
-        """What has to be written into the graph for it to be as it was in this run."""
+        """All changes to write into the graph for it to have the widths of this run."""
         layers: dict[str, dict[Place, int]] = {}
         calls = {where: {**found} for where, found in self.numbers.items() if found}
         for unit, found in self.layers.items():
@@ -108,21 +106,21 @@ class Fitter(MetaInterpreter):
         return FittingBuilder(self)
 
     def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
-        """The sizes that are wanted in a place."""
+        """Returns the requested sizes of a layer, tensor or function."""
         return self._wanted.get((kind, path, name), {})
 
     def make(self, unit: Unit, call: Call) -> nn.Module:
-        """The module of a unit, made by another call, on meta."""
+        """Builds the module of a unit with another constructor call, on meta."""
         assert isinstance(self.builder, FittingBuilder)
         return self.builder.made(unit, call, self.paths[unit])
 
     def is_layer(self, unit: Unit) -> bool:
-        """Whether a unit is seen from outside only, and made by its constructor."""
+        """Returns whether a unit is treated as opaque, and built by its constructor."""
         assert isinstance(self.builder, FittingBuilder)
         return self.builder.is_layer(unit, self.paths[unit])
 
     def current(self, unit: Unit) -> nn.Module:
-        """The module of a layer as it is in this run."""
+        """Builds the module of a layer with its numbers in this run."""
         assert unit.call is not None
         numbers = {**self.wanted("layer", self.paths[unit], ""), **self.layers.get(unit, {})}
         return self.make(unit, called_with(unit.call, numbers))
@@ -134,7 +132,7 @@ class Fitter(MetaInterpreter):
     # Layers
 
     def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What a layer gives, made to fit its input."""
+        """Runs a layer, adapted to its input."""
         with self.aside():
             return self._run_layer(unit, args, kwargs)
 
@@ -167,7 +165,7 @@ class Fitter(MetaInterpreter):
         return lambda args, kwargs: self.make(unit, call)(*args, **kwargs)
 
     def _fitted(self, step: RecordedStep, before: RecordedStep, fixed: Numbers) -> RecordedStep:
-        """The step of a layer, with what its constructor needs to take what it is given."""
+        """Returns the step of a layer with the constructor numbers that its input requires."""
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
         try:
@@ -175,7 +173,7 @@ class Fitter(MetaInterpreter):
                 self.make, unit, call, step.args, step.kwargs, before.before, fixed
             )
         except Exception as error:
-            if step.fits:  # made to fit elsewhere: what it is given here has to follow
+            if step.fits:  # adapted elsewhere: its input here has to follow
                 return self._following(step, call, step.fits)
             if unit.grade != "basic":
                 raise Inside(unit) from error
@@ -189,8 +187,8 @@ class Fitter(MetaInterpreter):
         return replace(step, result=done.result, run=self._running(unit, now), call=now, fits=new)
 
     def _following(self, step: RecordedStep, call: Call, new: Numbers) -> RecordedStep:
-        """The step of a layer that was made to fit where it is used besides; what it is given is
-        blamed for not being so."""
+        """Returns the step of a layer that was adapted to another of its inputs; blames operands
+        that do not fit it."""
         assert step.unit is not None and step.unit.call is not None and self._before is not None
         old = numbers(step.unit.call)
         also = [Change(old[place], size) for place, size in new.items() if old[place] != size]
@@ -223,7 +221,7 @@ class Fitter(MetaInterpreter):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """What a call gives, with other numbers where it needs them."""
+        """Makes a call of a node, with other numbers if it needs them."""
         frame = self._frames[-1]
         path, function, place = self._where(node, frame)
         spot = self._spot(frame.path, node)
@@ -245,7 +243,7 @@ class Fitter(MetaInterpreter):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Mended:
-        """Makes a call of code with the arguments that it needs now, and records it."""
+        """Makes a call in code with its arguments repaired, and records it."""
         before = self._before and self._before.at.get(spot)
         done = mended(run, args, kwargs, before.before) if before else Mended(run(args, kwargs))
         if tensors_in(done.result):
@@ -258,7 +256,7 @@ class Fitter(MetaInterpreter):
         return done
 
     def _where(self, node: Node, frame: Frame) -> NodePlace:
-        """The path of the unit whose code a node is in, the function, and its place there."""
+        """Returns the path of the unit that a node belongs to, the function, and its index."""
         if frame.function not in self._places:
             self._places[frame.function] = {n: i for i, n in enumerate(frame.function.nodes)}
         function = frame.function.name if frame.module is not None else f":{frame.function.name}"
@@ -272,7 +270,7 @@ class Fitter(MetaInterpreter):
     # Shells, whose code runs as it is
 
     def run_shell(self, unit: Unit, module: nn.Module, run: Callable[[], Any]) -> Any:
-        """What a shell gives, all calls of torch in its own code seen."""
+        """Runs a shell, intercepting all calls of torch in its own code."""
         path = self.paths[unit]
         for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
             if tensor is not None:
@@ -288,7 +286,7 @@ class Fitter(MetaInterpreter):
     def called_in_shell(
         self, path: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
-        """What a function of torch gives that the code of a shell calls."""
+        """Calls a function of torch for the code of a shell, with its operands repaired."""
         name = f"{path or 'the model'}, forward: {getattr(function, '__name__', function)}"
         spot = self._spot(f"{path}()", None)
 
@@ -301,11 +299,11 @@ class Fitter(MetaInterpreter):
         return done.result
 
     def is_running(self, path: str) -> bool:
-        """Whether the code of a shell runs, and not that of a unit it has called."""
+        """Returns whether the code of a shell is innermost, not that of a unit it calls."""
         return self._innermost[-1] == path
 
     def aside(self) -> AbstractContextManager[None]:
-        """A context in which nothing that runs is the code of a shell."""
+        """Returns a context in which no code counts as that of a shell."""
         return self._running_in(None)
 
     @contextmanager
@@ -332,7 +330,7 @@ class Fitter(MetaInterpreter):
         return found
 
     def _owner(self, path: str, name: str) -> tuple[Unit, str]:
-        """The unit that a tensor at a path belongs to, and its name there."""
+        """Returns the unit that owns a tensor at a path, and the name of the tensor in it."""
         unit = self.graph.root
         names = path.split(".") if path else []
         while names and (child := unit.children.get(names[0])) is not None:
@@ -349,7 +347,7 @@ class Fitter(MetaInterpreter):
 
 
 class Inside(Exception):
-    """A unit that could not be made to fit from outside, and has to be looked into."""
+    """Raised for a unit that cannot be adapted as a whole and has to be opened."""
 
     def __init__(self, unit: Unit) -> None:
         super().__init__(unit)

@@ -1,4 +1,4 @@
-"""The record of a run: what was called, on which tensors, and which tensors came of it."""
+"""The tape of a run: the calls in order, with their arguments and results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,8 @@ from runner.nn.recording.tensor_history import tensors_in
 @final
 @dataclass(frozen=True)
 class Moment:
-    """One moment of a run: the path of a unit, the node there that runs, if the unit is seen from
-    inside, and how often that was so before."""
+    """A point in a run: the path of a unit, the node of its code that runs (None if the unit runs
+    as a whole), and the number of such visits up to it."""
 
     path: str
     node: Node | None
@@ -29,29 +29,29 @@ class Moment:
 @final
 @dataclass(frozen=True, eq=False)
 class RecordedStep:
-    """Something that was called, or a tensor that was taken from a unit."""
+    """A recorded call, or the read of a tensor of a unit."""
 
     spot: Moment
-    name: str  # for a reader
+    name: str  # for error messages
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     result: Any
-    run: StepFunction  # what was called, to be tried on other arguments
-    unit: Unit | None = None  # of a layer, and of a tensor that was taken
-    call: Call | None = None  # of a layer: how it was made in the end
-    tensor: str = ""  # that was taken: its name in the unit
-    node: tuple[str, str, int] = ("", "", 0)  # of a call in code: path, function, place there
-    fits: Numbers = field(default_factory=dict)  # what had to change for it to run
+    run: StepFunction  # repeats the call on other arguments
+    unit: Unit | None = None  # the layer that ran, or the owner of the tensor that was read
+    call: Call | None = None  # of a layer: its final constructor call
+    tensor: str = ""  # name in the unit of the tensor that was read
+    node: tuple[str, str, int] = ("", "", 0)  # of a call in code: path, function, index of node
+    fits: Numbers = field(default_factory=dict)  # numbers that had to change for it to run
 
     @property
     def before(self) -> PreviousCall:
-        """The call, for another one to be compared with."""
+        """The call, as a reference for a repeated one."""
         return PreviousCall(self.args, self.kwargs, self.result)
 
 
 @final
 class RunTape:
-    """The steps of a run in order, and which of them made a tensor."""
+    """The steps of a run in order, and the step that made each tensor."""
 
     def __init__(self) -> None:
         self.steps: list[RecordedStep] = []
@@ -59,8 +59,8 @@ class RunTape:
         self._makers: dict[int, RecordedStep] = {}
 
     def add(self, step: RecordedStep) -> None:
-        """Note a step, its arguments as they are now. What gives a tensor that it was given did
-        not make it."""
+        """Appends a step, with a copy of the containers of its arguments. A step that returns a
+        tensor passed to it is not the maker of that tensor."""
         args, kwargs = rebuild(([*step.args], {**step.kwargs}), lambda leaf: leaf)
         step = replace(step, args=args, kwargs=kwargs)
         self.steps.append(step)
@@ -71,5 +71,5 @@ class RunTape:
                 self._makers.setdefault(id(tensor), step)
 
     def maker(self, tensor: Tensor) -> RecordedStep | None:
-        """The step that made a tensor; None for an input, and for what a shell made."""
+        """Returns the step that made a tensor; None for an input, and inside a shell."""
         return self._makers.get(id(tensor))

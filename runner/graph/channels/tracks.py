@@ -1,27 +1,26 @@
-"""Tracks: which channels stand at each place of a tensor, and whose choice their number is."""
+"""Tracks: the channel ids along the dimensions of tensors, and the choices that set the widths."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-LOST = -2  # a place of which it is not known; there are as many as the group has channels
+LOST = -2  # an unknown channel; a track with it has as many as the group has channels
 
 
 @final
 @dataclass(frozen=True)
 class Track:
-    """What stands at each place of one dimension of a tensor.
+    """The channel at each index of one dimension of a tensor.
 
-    All dimensions whose sizes change together, and those that meet in a concatenation, are of one
-    group, the channels of which are numbered. A channel may stand in several places (49 behind a
-    flattening of 7 x 7).
+    Dimensions that are resized together or meet in a concatenation belong to one group, whose
+    channels are numbered. A channel may occur at several indices (at 49 after flattening 7 x 7).
     """
 
     group: str  # label of a choice that sets the width, such as "width/layer2.0.conv1"
-    channels: tuple[int, ...]  # the channel of the group at each place; -1 for none, or all LOST
+    channels: tuple[int, ...]  # per index the channel id in the group, -1 for none; or all LOST
     makes: bool  # whether the tensor makes the channels (filters, a bias), or uses or scales them
-    mixes: bool | None = None  # whether it adds up over them; None: as its layer does it
-    held: bool = True  # whether the state_dict has the tensor, or a run only makes it
+    mixes: bool | None = None  # whether it sums over them; None: as its layer does
+    held: bool = True  # whether the tensor is in the state_dict, or an intermediate value of a run
 
 
 Tracks = Mapping[str, Mapping[int, Track]]  # name in the state_dict -> dimension -> track

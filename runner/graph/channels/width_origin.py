@@ -1,4 +1,4 @@
-"""Finds what sets the size of a tensor, by trying what changes it, back to where it was made."""
+"""Width origin: traces the size of a dimension back to the numbers that set it, by trial."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,32 +22,32 @@ TensorDimension = tuple[Tensor, int]  # a dimension of a tensor
 @final
 @dataclass(frozen=True)
 class Influence:
-    """What can change a dimension: other dimensions together, and sources that are known."""
+    """A way to change a dimension: other dimensions together, and sources already found."""
 
     spots: Sequence[TensorDimension]
     sources: Sequence[Source]
 
 
 class NoSource(GraphError):
-    """A width that nothing in the model sets, or nothing that could be changed."""
+    """Raised for a width that no number of the model sets, or none that could be changed."""
 
 
 @final
 class Sources:
-    """What sets the widths of the tensors of one run."""
+    """The sources of the widths of the tensors of one run."""
 
     def __init__(self, fitter: Fitter) -> None:
         self.fitter = fitter
 
     def of(self, tensor: Tensor, dim: int) -> list[Source]:
-        """All that has to change for a dimension of a tensor to change. Raises NoSource."""
+        """Returns all sources to change for a dimension of a tensor to change. Raises NoSource."""
         found: dict[Source, None] = {}
         self._collect([(tensor, dim)], set(), found)
         return list(found)
 
     def of_layer(self, unit: Unit) -> list[Source]:
-        """The number that sets how many channels a layer gives; nothing where its input does, and
-        for a layer without weights, whose numbers are those of a window, or the like."""
+        """Returns the number that sets the output channels of a layer; empty if its input does, and
+        for layers without state, whose numbers are kernel sizes and the like."""
         if not self.fitter.is_layer(unit) or not self.fitter.current(unit).state_dict():
             return []
         for step in self.fitter.tape.steps:
@@ -61,8 +61,8 @@ class Sources:
     def _collect(
         self, todo: list[TensorDimension], seen: set[tuple[int, int]], found: dict[Source, None]
     ) -> None:
-        """Go back from all spots; where one of several ways suffices, take the first that leads
-        to a source."""
+        """Traces back from all dimensions; of several alternatives, takes the first that leads to
+        a source."""
         while todo:
             tensor, dim = todo.pop()
             if (id(tensor), dim) in seen:
@@ -91,7 +91,7 @@ class Sources:
             found.update(self._first(ways, seen))
 
     def _first(self, ways: Sequence[Influence], seen: set[tuple[int, int]]) -> dict[Source, None]:
-        """What one of several ways leads to."""
+        """Returns the sources of the first alternative that has any."""
         for way in ways:
             inner, below = {*seen}, dict.fromkeys(way.sources)
             try:
@@ -104,7 +104,7 @@ class Sources:
         raise first
 
     def _made(self, step: RecordedStep, tensor: Tensor, dim: int) -> Source | None:
-        """What sets a dimension of what a step gives, if that is done there."""
+        """Returns the source of a dimension of a step's result, if the step itself sets it."""
         if step.tensor:
             return self._held(step, dim)
         if step.unit is not None:
@@ -115,8 +115,8 @@ class Sources:
         return self._written(step, tensor, dim)
 
     def _written(self, step: RecordedStep, tensor: Tensor, dim: int) -> Source | None:
-        """A number among the arguments of a call that is the size of what it gives, where it can be
-        changed."""
+        """Returns a number among the arguments of a call that sets the size of its result, if it
+        can be changed."""
         if step.node[2] == SHELL:
             return None
         for place, value in leaves(step.args, step.kwargs).items():
@@ -158,10 +158,10 @@ class Sources:
         return None
 
     def _ways(self, step: RecordedStep, tensor: Tensor, dim: int) -> Iterator[Influence]:
-        """Dimensions of what a step was given that change a dimension of what it gives; each way
-        is of such as change together. The same dimension comes first.
+        """Yields the input dimensions of a step that change a dimension of its result, those that
+        change together as one alternative. The same dimension comes first.
 
-        Where only a smaller one changes it, as in `x[:, :40]`, a number sets it, too.
+        If only shrinking the input changes it, as in `x[:, :40]`, a number sets it, too.
         """
         given = leaves(step.args, step.kwargs)
         tensors = [(place, t) for place, t in given.items() if isinstance(t, Tensor)]
@@ -185,8 +185,8 @@ class Sources:
     def _affecting(
         self, step: RecordedStep, place: Place, j: int, size: int, tensor: Tensor, dim: int
     ) -> list[tuple[Place, int]]:
-        """The dimensions that change together where one of what a step is given has another size;
-        none where that does not change the dimension of what it gives."""
+        """Returns the input dimensions that change together when one is resized; empty if that
+        does not change the dimension of the result."""
         given = leaves(step.args, step.kwargs)
         changed = {place: resized(given[place], {j: size})}
         try:
@@ -216,7 +216,7 @@ def _size(tensor: Tensor, dim: int) -> int | None:
 
 
 def _differs_in(now: Any, before: Tensor, dim: int) -> bool:
-    """Whether two tensors differ in the size of one dimension and no other."""
+    """Returns whether two tensors differ in the size of one dimension and no other."""
     if not isinstance(now, Tensor) or now.dim() != before.dim():
         return False
     pairs = zip(now.shape, before.shape, strict=True)

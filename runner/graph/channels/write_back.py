@@ -1,4 +1,4 @@
-"""Writes the widths that were found to fit into a graph."""
+"""Writes the widths of a fit back into a graph."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,8 +16,8 @@ from runner.graph.transforms.resize_initializers import resized_weight
 
 
 def apply(graph: Graph, fit: Fit) -> None:
-    """Give all that was found to fit the widths it is to have. Raises GraphError for a number that
-    stands where it cannot be written, and for a layer that cannot be read."""
+    """Writes the new widths into layers, tensors and calls. Raises GraphError for a number that is
+    not written in the code, and for a layer that cannot be converted."""
     for path, found in fit.layers.items():
         _resize_layer(graph, path, found)
     for source, size in fit.wanted.items():
@@ -32,7 +32,7 @@ def apply(graph: Graph, fit: Fit) -> None:
 
 
 def _resize_layer(graph: Graph, path: str, new: Numbers) -> None:
-    """Give the constructor of a layer other numbers."""
+    """Changes the numbers in the constructor call of a layer."""
     unit = graph.unit(path)
     assert unit.call is not None
     known = numbers(unit.call)
@@ -41,7 +41,7 @@ def _resize_layer(graph: Graph, path: str, new: Numbers) -> None:
 
 
 def _resize_tensor(graph: Graph, unit: Unit, name: str, dim: int, size: int) -> None:
-    """Give a tensor of a unit another size in a dimension."""
+    """Resizes a dimension of a tensor of a unit."""
     held = unit.parameters if name in unit.parameters else unit.buffers
     weight = held[name]
     assert weight is not None
@@ -53,8 +53,8 @@ def _resize_tensor(graph: Graph, unit: Unit, name: str, dim: int, size: int) -> 
 
 
 def _write(graph: Graph, unit: Unit, calls: Mapping[tuple[str, int], Numbers]) -> None:
-    """Have calls in the code of a unit be given other numbers. A number that is an attribute of
-    the unit is changed there, if nothing else is done with it."""
+    """Changes numbers in calls in the code of a unit. A number that is an attribute of the unit is
+    changed there, unless the attribute has other uses."""
     functions = {name: _function(graph, unit, name) for name, _ in calls}
     new = {functions[name].nodes[at]: found for (name, at), found in calls.items()}
     shared = {f":{name}" for name in graph.functions}
@@ -75,8 +75,8 @@ def _function(graph: Graph, unit: Unit, name: str) -> Function:
 
 
 def _attribute(unit: Unit, name: str, new: Mapping[Node, Numbers]) -> int | None:
-    """The number that all calls which are given an attribute are to be given in its place; None
-    where they do not agree, or it is used otherwise."""
+    """Returns the number that replaces an attribute in all calls that take it; None if they
+    disagree, or if it has other uses."""
     wanted: set[int | None] = set()
     for function in unit.functions.values():
         for node in function.nodes:
@@ -89,7 +89,7 @@ def _attribute(unit: Unit, name: str, new: Mapping[Node, Numbers]) -> int | None
 
 
 def _places(node: Node, value: Value) -> Iterator[Place]:
-    """Where a value stands among the arguments of a call."""
+    """Yields the places of a value among the arguments of a call."""
     keys: list[int | str] = [*range(len(node.args)), *node.kwargs]
     for key in keys:
         if _argument(node, key) is value:
@@ -99,7 +99,7 @@ def _places(node: Node, value: Value) -> Iterator[Place]:
 
 
 def _without(node: Node, attribute: str, found: Numbers) -> Numbers:
-    """The numbers of a call that are not an attribute's."""
+    """Returns the numbers of a call that do not come from an attribute."""
     own = {
         place
         for value in node.inputs
@@ -110,7 +110,7 @@ def _without(node: Node, attribute: str, found: Numbers) -> Numbers:
 
 
 def _write_numbers(unit: Unit, function: Function, node: Node, found: Numbers) -> None:
-    """Put numbers among the arguments of a call; into a list that was made for it, too."""
+    """Replaces numbers in the arguments of a call, including lists created for it."""
     names = dict.fromkeys(place[0] for place in found)
     items = {name: _items(unit, node, name) for name in names}
     args = [items.get(i, argument) for i, argument in enumerate(node.args)]
@@ -131,7 +131,7 @@ def _argument(node: Node, key: int | str) -> Argument:
 
 
 def _listed(node: Node, key: int | str) -> Argument:
-    """An argument of a call; the items of one that is a list made for it."""
+    """Returns an argument of a call, or its items if it is a list node."""
     argument = _argument(node, key)
     if isinstance(argument, Value) and argument.node is not None and argument.node.op == "list":
         return [*argument.node.args]
@@ -139,7 +139,7 @@ def _listed(node: Node, key: int | str) -> Argument:
 
 
 def _items(unit: Unit, node: Node, key: int | str) -> Argument:
-    """The same; what an attribute of the unit holds, too."""
+    """Returns the same as `_listed`, or the list or tuple that an attribute of the unit holds."""
     argument = _listed(node, key)
     if isinstance(argument, Value) and argument.node is not None:
         held = unit.attributes.get(argument.node.target)
