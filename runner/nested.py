@@ -1,22 +1,22 @@
-"""One walk and one rebuild over nested containers, as `map_aggregate` of torch.fx.
+"""Traversal and mapping of nested containers, like `map_aggregate` of torch.fx.
 
 Containers are tuples, lists, dicts (keys and values) and slices; anything else is a leaf. Objects
-of other classes are leaves even where they derive from a container, unless `subclasses` is set:
-named tuples and `torch.return_types` are then walked too, and rebuilt as what they are.
+of subclasses of containers are leaves, too, unless `subclasses` is set: named tuples and
+`torch.return_types` are then traversed, and rebuilt as the same class.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import is_
 from typing import Any
 
-LeafPath = tuple[Any, ...]  # per container an index, a key, or a part of a slice (0 to 2)
+LeafPath = tuple[Any, ...]  # per container an index, a key, or 0 to 2 for a part of a slice
 
 _CONTAINERS = frozenset([tuple, list, dict, slice])
-_EXTENDED = (tuple, list, dict)  # what has subclasses; a union takes longer to ask for
+_EXTENDED = (tuple, list, dict)  # can be subclassed; isinstance is slower with a union
 
 
 def leaves(thing: Any, *, subclasses: bool = False) -> list[Any]:
-    """Returns all leaves of nested containers, in order: of a dict each key before its value.
+    """Returns all leaves of nested containers in order, each key of a dict before its value.
 
     Example: `leaves(([1, 2], {"a": slice(3, None)}))` is `[1, 2, "a", 3, None, None]`.
     """
@@ -47,9 +47,9 @@ def _parts(thing: Any) -> Sequence[Any]:
 def rebuild(thing: Any, change: Callable[[Any], Any], *, subclasses: bool = False) -> Any:
     """Returns the same nested containers with `change(leaf)` in place of each leaf.
 
-    `change` is called in the order of `leaves`. All containers are new ones; with `subclasses`, a
-    subclass of tuple or list makes a new object if an item of it is another one, and a subclass of
-    dict becomes a plain dict.
+    `change` is called in the order of `leaves`. All containers are copied; with `subclasses`, an
+    instance of a subclass of tuple or list is copied only if an item changes, and one of a
+    subclass of dict becomes a plain dict.
     """
     return _rebuild(thing, _into_subclasses(change) if subclasses else change)
 
@@ -78,13 +78,13 @@ def _into_subclasses(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _made_like(thing: Any, items: list[Any]) -> Any:
-    """A tuple or list of the same class with other items."""
+    """Returns a tuple or list of the same class with other items."""
     return type(thing)(*items) if hasattr(thing, "_fields") else type(thing)(items)
 
 
 def alike(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
-    """Returns whether two nested containers have equal structure (classes, lengths and order of
-    the items of dicts) and `same` holds for each pair of leaves, keys included."""
+    """Returns whether two nested containers have the same structure (classes, lengths, order of
+    dict items) and `same` holds for each pair of leaves, including keys."""
     kind = type(one)
     if kind not in _CONTAINERS or kind is not type(other):
         return same(one, other)
@@ -95,8 +95,8 @@ def alike(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
 
 
 def places(thing: Any, path: LeafPath = ()) -> Iterator[tuple[LeafPath, Any]]:
-    """Yields each leaf with its path, subclasses of containers included; keys of dicts are no
-    leaves here, but steps of a path."""
+    """Yields each leaf with its path, inside subclasses of containers, too; dict keys are not
+    leaves here, but components of paths."""
     if isinstance(thing, dict):
         items: Any = thing.items()
     elif isinstance(thing, tuple | list | slice):
@@ -109,9 +109,9 @@ def places(thing: Any, path: LeafPath = ()) -> Iterator[tuple[LeafPath, Any]]:
 
 
 def replace_at(thing: Any, new: Mapping[LeafPath, Any], path: LeafPath = ()) -> Any:
-    """Returns the same nested containers with other things, leaves or containers, at some paths.
+    """Returns the same nested containers with leaves or containers at some paths replaced.
 
-    Containers without a path of `new` inside them are not copied.
+    Containers that hold no path of `new` are not copied.
     """
     if path in new:
         return new[path]

@@ -1,13 +1,13 @@
-"""Facts about operators: what each writes, shares and draws, derived from torch.
+"""Operator facts: in-place writes, aliasing and randomness of each operator, derived from torch.
 
-A schema says what an operator writes (`alias_info.is_write`) and which results are views of its
-arguments; a tag says that it draws random numbers. Composites say less than they do (`atleast_2d`,
-`dropout`, `unsafe_chunk`): those are run on small tensors of several layouts, and the storages of
-results and arguments compared. Where neither can tell, memory is assumed to be shared: a copy too
-many is harmless, a missing one is not.
+The schema of an operator declares the arguments it writes (`alias_info.is_write`) and the results
+that are views of arguments; a tag declares randomness. Schemas of composites are incomplete
+(`atleast_2d`, `dropout`, `unsafe_chunk`): those are run on small tensors of several layouts, and
+the storages of results and arguments are compared. If neither is conclusive, memory is assumed to
+be shared: a redundant copy is harmless, a missing one is not.
 
-Functions are given as "module:qualname", methods by name. Names of `operator` and `builtins`, and
-what torch writes in Python, are in the tables below.
+Functions are named "module:qualname", methods by name alone. The tables below cover `operator`,
+`builtins`, and functions of torch that are written in Python.
 """
 
 import inspect
@@ -39,32 +39,32 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_IN_PLACE = _names(  # of `operator`, and between underscores of objects
+_IN_PLACE = _names(  # of `operator`, and of objects with double underscores
     "iadd isub imul itruediv idiv ifloordiv imod ipow imatmul iand ior ixor ilshift irshift iconcat"
     " setitem delitem"
 )
-_PASSING = _names(  # of builtins and operator: may return an argument, or a thing in one
+_PASSING = _names(  # of builtins and operator: may return an argument or an item of one
     "list tuple dict set zip enumerate sorted reversed iter next min max getattr filter getitem pos"
     " itemgetter"
 )
-_FRESH = _names(  # of builtins: return nothing of their arguments
+_FRESH = _names(  # of builtins: the result does not alias arguments
     "len int float bool str complex isinstance issubclass range slice type hasattr repr print hash"
     " any all sum abs round pow divmod ord chr bin hex oct format id callable"
 )
-_ACTING = _names("print iter next filter")  # of both: do more than to return a value
+_ACTING = _names("print iter next filter")  # of both: have side effects
 CHANGES_CONTAINER = _names(  # methods
     "append extend insert pop popitem clear remove sort reverse update setdefault"
 )
 _FILLING = _names("append extend insert update setdefault add")
 _OF_CONTAINERS = frozenset(n for cls in (list, dict, tuple, set) for n in dir(cls) if n[0] != "_")
-_UNSAID = _names(  # share memory in a kernel of their own, though their schemas deny it
+_UNSAID = _names(  # have a kernel that shares memory although the schema denies it
     "unsafe_split unsafe_split_with_sizes lift native_dropout channel_shuffle set"
 )
 _INITIALIZERS = frozenset(name for name in dir(init) if name[0] != "_" and name[-1] == "_")
 _RANDOM_INITIALIZERS = _names(  # in Python, of timm
     "trunc_normal_tf_ variance_scaling_ lecun_normal_ lecun_uniform_"
 ).union(n for n in _INITIALIZERS if "generator" in inspect.signature(vars(init)[n]).parameters)
-_RANDOM_IN_PYTHON = _RANDOM_INITIALIZERS | _names(  # no operators, so that nothing is tagged
+_RANDOM_IN_PYTHON = _RANDOM_INITIALIZERS | _names(  # not operators, hence without tags
     "dropout1d dropout2d dropout3d gumbel_softmax multi_head_attention_forward"
     " fractional_max_pool2d fractional_max_pool2d_with_indices"
     " fractional_max_pool3d fractional_max_pool3d_with_indices"
@@ -82,11 +82,11 @@ _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.co
 class Facts:
     """The effects of a call on memory.
 
-    - `writes`: the parameters it changes in place, by position and by name.
-    - `shares`: whether a result may have the memory of an argument.
-    - `is_known`: False for code of unknown origin, which may do anything.
-    - `inplace`: the position of a parameter `inplace`; if that is true, the first is changed.
-    - `fills`: whether it puts arguments into its receiver, a container.
+    - `writes`: the parameters that are modified in place, by position and by name.
+    - `shares`: whether a result may share memory with an argument.
+    - `is_known`: False for unknown code, which may do anything.
+    - `inplace`: the position of a parameter `inplace`; if that is true, the first is modified.
+    - `fills`: whether it stores arguments in its receiver, a container.
     """
 
     writes: frozenset[int | str] = frozenset()
@@ -123,7 +123,7 @@ def function_facts(target: str) -> Facts:
 
 @lru_cache(maxsize=MANY)
 def method_facts(name: str) -> Facts:
-    """Returns the facts about a method of a tensor, list, dict or text; the receiver is at 0."""
+    """Returns the facts about a method of a tensor, container or string; the receiver is at 0."""
     if name.endswith("__") and is_augmented(name):
         return WRITES_FIRST
     if not hasattr(Tensor, name):
@@ -136,7 +136,7 @@ def method_facts(name: str) -> Facts:
 
 @lru_cache(maxsize=MANY)
 def attribute_shares(name: str) -> bool:
-    """Returns whether an attribute of a tensor, or of any object, may have its memory (`x.T`)."""
+    """Returns whether an attribute of a tensor or other object may share its memory (`x.T`)."""
     if not hasattr(Tensor, name):
         return True  # a field of an object, which may hold any tensor
     if name in ("grad", "_base"):
@@ -145,26 +145,26 @@ def attribute_shares(name: str) -> bool:
 
 
 def is_in_place(name: str) -> bool:
-    """Returns whether a method, or a function of torch, changes its first argument, by its name
-    alone: `add_` does, and `__iadd__`."""
+    """Returns whether a method or torch function modifies its first argument, judging by its name
+    alone: `add_` and `__iadd__` do."""
     return is_augmented(name) or (name.endswith("_") and not name.endswith("__"))
 
 
 def is_augmented(name: str) -> bool:
-    """Returns whether a function of `operator`, or a method, is an assignment such as `+=` or
-    `x[i] =`."""
+    """Returns whether a function of `operator` or a method implements an augmented or item
+    assignment (`+=`, `x[i] =`)."""
     return name.strip("_") in _IN_PLACE and name.startswith("__") == name.endswith("__")
 
 
 def acts(builtin: str) -> bool:
-    """Returns whether a builtin does more than return a value that it computes, or may: `print`,
-    and what is not known."""
+    """Returns whether a builtin has side effects, as `print` does; unknown ones are assumed to have
+    some."""
     return builtin in _ACTING or builtin not in _PASSING | _FRESH
 
 
 def overwrites(target: str) -> bool:
-    """Returns whether a call leaves nothing of the values that its first argument had: `zero_`,
-    and what `torch.nn.init` has."""
+    """Returns whether a call overwrites all values of its first argument, as `zero_` and the
+    functions of `torch.nn.init` do."""
     return short_name(target) in _OVERWRITING
 
 
@@ -180,7 +180,7 @@ def is_random(target: str) -> bool:
 
 @lru_cache(maxsize=MANY)
 def writes_lists(name: str) -> bool:
-    """Returns whether an operator changes the tensors of a list that it is given."""
+    """Returns whether an operator modifies the tensors of a list argument."""
     return any(
         "List[Tensor]" in str(argument.type) and _is_written(argument)
         for overload in _overloads(f"aten::{name}")
@@ -199,8 +199,8 @@ def gives_unsaid_view(name: str) -> bool:
 
 @lru_cache(maxsize=MANY)
 def always_shares(kind: Literal["function", "method"], target: str) -> bool:
-    """Returns whether a call returns memory of its first argument whatever that is: it writes it,
-    or all probing runs share it."""
+    """Returns whether the result of a call always shares memory with an argument: the call writes
+    its first one, or all probing runs share memory."""
     facts = (function_facts if kind == "function" else method_facts)(target)
     name = short_name(target)
     if facts.shares != "maybe" or not facts.is_known or name.startswith("_"):
@@ -210,7 +210,7 @@ def always_shares(kind: Literal["function", "method"], target: str) -> bool:
 
 
 def short_name(target: str) -> str:
-    """Returns the last part of a name: "add_" of ".add_", "torch:add_" and "torch:Tensor.add_"."""
+    """Returns the last part of a name: "add_" for ".add_", "torch:add_", "torch:Tensor.add_"."""
     return target.rpartition(":")[2].rpartition(".")[2]
 
 
@@ -233,8 +233,8 @@ def _of_torch(module: str, qualname: str, name: str) -> Facts:
 
 
 def _of_class(module: str, qualname: str) -> Facts:
-    """Facts about a function or class of a library, or of the user: a tuple or a dataclass holds
-    its arguments, and no more is known."""
+    """Returns the facts about a library's or user's function or class: known are only tuples,
+    lists, dicts and dataclasses, which hold their arguments, and exceptions."""
     try:
         found = attrgetter(qualname)(import_module(module))
     except (ImportError, AttributeError):
@@ -246,8 +246,8 @@ def _of_class(module: str, qualname: str) -> Facts:
 
 
 def _by_calls(name: str) -> Facts:
-    """Facts about a method of tensors that is written in Python, or made by the binding: those
-    that take no argument are run."""
+    """Returns the facts about a tensor method without a schema (written in Python, or a binding),
+    by calling it without arguments."""
     if is_in_place(name):
         return WRITES_FIRST
     if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
@@ -260,8 +260,8 @@ def _by_calls(name: str) -> Facts:
 
 
 def _of_schemas(name: str) -> Facts | None:
-    """The facts on which all overloads of an operator "library::name" agree; None if there is no
-    such operator."""
+    """Returns the union of the facts about all overloads of an operator "library::name"; None if
+    there is no such operator."""
     schemas = torch._C._jit_get_schemas_for_operator(name)
     if not schemas:
         return None
@@ -275,20 +275,20 @@ def _of_schemas(name: str) -> Facts | None:
 
 
 def _is_written(argument: Any) -> bool:
-    """Whether an overload changes an argument, other than one it is given for its result."""
+    """Returns whether an overload modifies an argument other than `out`."""
     alias = argument.alias_info
     return not argument.is_out and alias is not None and bool(alias.is_write)
 
 
 def _has_view(schema: Any) -> bool:
-    """Whether a result is an argument, or a part of one."""
+    """Returns whether a result is an argument or a view of one."""
     aliases = [result.alias_info for result in schema.returns]
     return any(alias is not None and not alias.is_write for alias in aliases)
 
 
 def _of_composite(name: str) -> Sharing:
-    """Whether an operator may share memory that its schemas do not mention. One with a kernel of
-    its own does not, but for a few; nor is it run here: some crash on arguments that do not fit."""
+    """Returns whether an operator may share memory although its schemas do not say so. With few
+    exceptions, only composites do; others are not run, as some crash on invalid arguments."""
     if name.partition("::")[2] in _UNSAID or name.startswith("aten::_"):
         return "maybe"
     composites = [one for one in _overloads(name) if _is_composite(one) and _tensors(one)]
@@ -296,14 +296,14 @@ def _of_composite(name: str) -> Sharing:
 
 
 def _is_composite(overload: Any) -> bool:
-    """Whether an overload consists of other operators, and returns its result."""
+    """Returns whether an overload is composed of other operators and has no `out` argument."""
     return torch._C._dispatch_has_kernel_for_dispatch_key(
         overload.name(), "CompositeImplicitAutograd"
     ) and not any(argument.is_out for argument in overload._schema.arguments)
 
 
 def _overloads(name: str) -> list[Any]:
-    """The overloads of an operator that have a kernel."""
+    """Returns the overloads of an operator that have a kernel."""
     library, _, short = name.partition("::")
     try:
         packet = getattr(getattr(torch.ops, library), short)
@@ -317,7 +317,7 @@ def _overloads(name: str) -> list[Any]:
 
 
 def _probed(overload: Any) -> Sharing:
-    """How an overload shares memory in probing runs; "maybe" if it takes too many tensors."""
+    """Returns how an overload shares memory in probing runs; "maybe" for more than MOST tensors."""
     if _tensors(overload) > MOST:
         return "maybe"
     wanted = [ProbedParameter.in_schema(argument) for argument in overload._schema.arguments]
@@ -325,13 +325,13 @@ def _probed(overload: Any) -> Sharing:
 
 
 def _tensors(overload: Any) -> int:
-    """How many tensors an overload needs."""
+    """Returns the number of required tensor arguments of an overload."""
     kinds = [str(argument.type) for argument in overload._schema.arguments]
     return sum("Tensor" in kind and "Optional" not in kind for kind in kinds)
 
 
 def _bound(overload: Any) -> Callable[..., Any]:
-    """The operator as Python calls it, so that warnings become Python's."""
+    """Returns the Python binding of an operator, which turns warnings of torch into Python's."""
     name = overload._schema.name.partition("::")[2]
     homes = (torch._C._VariableFunctions, torch._C._nn, torch._C.TensorBase)
     found: Callable[..., Any] = overload

@@ -1,6 +1,6 @@
-"""Probing runs: whether a callable shares memory between its arguments and its results.
+"""Alias detection by probing: determines whether results of a callable alias its arguments.
 
-It is run on small tensors of several ranks and layouts, and the storages are compared.
+Runs it on small tensors of several ranks and layouts, and compares storages.
 """
 
 import inspect
@@ -17,19 +17,19 @@ from runner.nested import leaves
 
 Sharing = Literal["never", "maybe", "always"]
 ProbingRun = tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of a call
-RUNS = 20  # of one operator on one tensor
-MOST = 3  # tensors that are asked for: what takes more trusts its callers, and may crash
+RUNS = 20  # maximum per operator and sample tensor
+MOST = 3  # maximum number of tensor parameters; operators with more may crash on bad arguments
 _UNTYPED = str(inspect.Parameter.empty)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ProbedParameter:
-    """A parameter that a probing run has to give a value to: `kind` is its type as text."""
+    """A parameter that probing runs pass values for; `kind` is its type as text."""
 
     name: str
     kind: str
-    default: tuple[Any, ...]  # of one, or none
+    default: tuple[Any, ...]  # one value, or none
     by_name: bool
 
     @staticmethod
@@ -45,7 +45,7 @@ class ProbedParameter:
         return ProbedParameter(parameter.name, str(parameter.annotation), default, is_named)
 
     def values(self, x: Tensor) -> list[Any]:
-        """What may be given, beside a tensor: its own default, and what asks for nothing."""
+        """Returns candidate values for a run on `x`: the default first, then harmless ones."""
         kind = self.kind
         if "Optional" in kind:
             found: list[Any] = [None]
@@ -67,7 +67,7 @@ class ProbedParameter:
 
 
 def samples() -> list[Tensor]:
-    """Small tensors of several ranks and layouts."""
+    """Returns small tensors of several ranks, layouts and dtypes."""
     x = torch.arange(1.0, 5.0)
     return [
         x[:1].reshape(()), x, x.view(2, 2), x.view(2, 2).t(), x.view(1, 2, 2),
@@ -76,12 +76,12 @@ def samples() -> list[Tensor]:
 
 
 def probed(call: Callable[..., Any], wanted: Sequence[ProbedParameter]) -> Sharing:
-    """How a callable shares memory in runs on samples; "maybe" where it ran on none."""
+    """Returns how a callable shares memory in runs on samples; "maybe" if all runs fail."""
     return shares_in_runs(call, [run for x in samples() for run in _runs(wanted, x)])
 
 
 def _runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
-    """Arguments for runs: the first value of each parameter, then others for one or two."""
+    """Yields arguments for runs: the first value of each parameter, then one or two varied."""
     choices = [parameter.values(x) for parameter in wanted]
     others = [(place, other) for place, some in enumerate(choices) for other in some[1:]]
     changes = (change for count in range(3) for change in itertools.combinations(others, count))
@@ -95,15 +95,15 @@ def _runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
 
 
 def shares_in_runs(call: Callable[..., Any], runs: Sequence[ProbingRun]) -> Sharing:
-    """How results share memory with arguments, over runs; those that raise say nothing, and
-    "maybe" is the answer where all do."""
+    """Returns whether results share memory with arguments in all, some or no runs; runs that raise
+    are ignored, and if all do, the answer is "maybe"."""
     found = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for args, kwargs in runs:
             try:
                 result = call(*args, **kwargs)
-            except Exception:  # an argument that does not fit: one of many tries
+            except Exception:  # invalid arguments: one of many attempts
                 continue
             memory = _memory((args, kwargs))
             found.append(any(own in memory for own in _memory(result)))
@@ -113,6 +113,6 @@ def shares_in_runs(call: Callable[..., Any], runs: Sequence[ProbingRun]) -> Shar
 
 
 def _memory(thing: Any) -> set[int]:
-    """The storages of the tensors in nested containers; those of other layouts have none."""
+    """Returns the storages of the strided tensors in nested containers."""
     tensors = (leaf for leaf in leaves(thing, subclasses=True) if isinstance(leaf, Tensor))
     return {x.untyped_storage()._cdata for x in tensors if x.layout is torch.strided}

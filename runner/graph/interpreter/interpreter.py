@@ -1,4 +1,4 @@
-"""Runs a graph node by node, control flow included, on real or on meta tensors."""
+"""The interpreter: executes a graph node by node, with control flow, on real or meta tensors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, final
@@ -16,27 +16,27 @@ from runner.graph.ir.signature import locate
 
 @final
 class Frame:
-    """One call of a function: the module it belongs to, and the values so far."""
+    """The state of one function call: its module, and the values computed so far."""
 
     __slots__ = ("function", "module", "path", "values")
 
     def __init__(self, function: Function, module: nn.Module | None, path: str) -> None:
         self.function = function
-        self.module = module  # None in a function of the graph's own
+        self.module = module  # None for a free function of the graph
         self.path = path  # of the unit
         self.values: dict[Value, Any] = {}
 
 
 class Interpreter:
-    """Runs a graph; to see or change what happens, override `run_{op}`, one for each operation.
+    """Executes a graph. To observe or change operations, override `run_{op}` of each.
 
         interpreter = Interpreter(graph)
         interpreter.load_state_dict(model.state_dict())
         interpreter.model.eval()
         assert interpreter(x).equal(model.eval()(x))
 
-    `model` is a module with the names and tensors of the model that the graph came from: modes,
-    devices, weights and gradients work as ever. Parameters start as the graph says.
+    `model` is a module with the names and tensors of the original model: modes, devices, weights
+    and gradients work as usual. Parameters have the initial values that the graph defines.
     """
 
     def __init__(self, graph: Graph, device: torch.device | str = "cpu") -> None:
@@ -49,16 +49,16 @@ class Interpreter:
         self.model = self.builder.model()
 
     def make_builder(self, device: torch.device) -> Builder:
-        """What makes modules of units."""
+        """Returns the builder of modules for units."""
         return Builder(self.graph, self.run_method, device)
 
     def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> "Interpreter":
-        """Take the weights of a model."""
+        """Loads the state_dict of a model; returns the interpreter itself."""
         self.model.load_state_dict(state, strict=strict)
         return self
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        """What the model gives for these inputs."""
+        """Runs the model on inputs."""
         return self.model(*inputs, **kwargs)
 
     # Functions, blocks, nodes
@@ -66,7 +66,7 @@ class Interpreter:
     def run_method(
         self, module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Run a function of a unit."""
+        """Runs a function of a unit. Raises GraphError if it has none of that name."""
         function = module._runner_unit.functions.get(name)
         if function is None:
             raise GraphError(
@@ -75,13 +75,13 @@ class Interpreter:
         return self.run_function(Frame(function, module, module._runner_path), args, kwargs)
 
     def run_function(self, frame: Frame, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Run a function with arguments; gives what it returns."""
+        """Runs a function on arguments, and returns its result."""
         self.bind(frame, args, dict(kwargs))
         results = self.run_block(frame.function.block, frame)
         return results[0] if results else None
 
     def bind(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Give the inputs of a function their values."""
+        """Binds arguments to the inputs of a function. Raises TypeError as a Python call does."""
         function = frame.function
         if len(args) > len(function.inputs):
             raise TypeError(f"{function.name}() takes {len(function.inputs)} arguments")
@@ -101,7 +101,7 @@ class Interpreter:
             raise TypeError(f"{function.name}() takes no argument {next(iter(kwargs))!r}")
 
     def run_block(self, block: Block, frame: Frame) -> tuple[Any, ...]:
-        """Run the nodes of a block; gives its results."""
+        """Runs the nodes of a block, and returns its results."""
         for node in block.nodes:
             if node.op == "output":
                 break
@@ -109,11 +109,11 @@ class Interpreter:
         return tuple(self.value(argument, frame) for argument in block.results)
 
     def run_node(self, node: Node, frame: Frame) -> None:
-        """Run a node, and keep what it gives."""
+        """Runs a node, and stores its result."""
         self.keep(node, self._run[node.op](node, frame), frame)
 
     def keep(self, node: Node, result: Any, frame: Frame) -> None:
-        """Keep what a node gave, taken apart where it has several outputs."""
+        """Stores the result of a node, unpacked if the node has several outputs."""
         outputs = node.outputs
         if len(outputs) == 1 and node.op not in _SEVERAL:
             self.store(outputs[0], result, frame)
@@ -122,11 +122,11 @@ class Interpreter:
                 self.store(output, item, frame)
 
     def store(self, value: Value, thing: Any, frame: Frame) -> None:
-        """Keep a value; called for every value there is, in order."""
+        """Stores a value; called for every value in order of execution."""
         frame.values[value] = thing
 
     def value(self, argument: Argument, frame: Frame) -> Any:
-        """What an argument stands for."""
+        """Evaluates an argument."""
         kind = type(argument)
         if kind is Value:
             return frame.values[argument]
@@ -135,17 +135,17 @@ class Interpreter:
         return self.builder.constant(map_values(argument, frame.values.__getitem__))
 
     def arguments(self, node: Node, frame: Frame) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments of a node."""
+        """Evaluates the arguments of a node."""
         args = [self.value(argument, frame) for argument in node.args]
         return args, {name: self.value(a, frame) for name, a in node.kwargs.items()}
 
     def locate(self, target: str) -> Callable[..., Any]:
-        """The function a node calls."""
+        """Returns the function that a node calls."""
         if target not in self._located:
             self._located[target] = locate(target)
         return self._located[target]
 
-    # One method for each operation
+    # One method per operation
 
     def run_call_module(self, node: Node, frame: Frame) -> Any:
         module = self.submodule(frame, node.path)
@@ -157,7 +157,7 @@ class Interpreter:
         return getattr(module, node.method)(*args, **kwargs)
 
     def submodule(self, frame: Frame, path: str) -> Any:
-        """The module at a path below the one that runs."""
+        """Returns the module at a path below the one that runs."""
         assert frame.module is not None
         found: Any = frame.module
         for name in path.split(".") if path else ():
@@ -221,5 +221,5 @@ class Interpreter:
 
 OPS = ("call_module", "call_function", "call_method", "get_attr", "set_attr", "list", "dict",
        "unpack", "if", "loop", "with", "raise")  # fmt: skip
-_SEVERAL = frozenset(["unpack", "if", "loop", "with"])  # one output stands for one item, too
+_SEVERAL = frozenset(["unpack", "if", "loop", "with"])  # return a tuple even for one output
 _ATOMS = frozenset([type(None), bool, int, float, str])

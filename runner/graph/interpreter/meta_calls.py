@@ -1,4 +1,4 @@
-"""Calls on meta tensors, each made once: results, aliases and writes, by shapes."""
+"""Memoization of calls on meta tensors: results, aliases and in-place writes, by shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from runner import nested
 from runner.nn.recording.tensor_history import tensors_in
 
 META = torch.device("meta")
-OUTCOMES = 20_000  # kept by a memo
-MODULES = 2_000  # kept by a memo
+OUTCOMES = 20_000  # maximum in a memo
+MODULES = 2_000  # maximum in a memo
 
 
 @final
@@ -30,7 +30,7 @@ class Outcome:
 
 
 class NotStrided(Exception):
-    """A tensor that shape, strides and dtype do not describe."""
+    """Raised for a tensor that shape, strides and dtype do not describe."""
 
 
 def with_tensors(thing: Any, change: Callable[[Tensor], Any]) -> Any:
@@ -52,7 +52,7 @@ def _is_strided(tensor: Tensor) -> bool:
 
 
 def observed(call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Outcome:
-    """Makes a call; returns its outcome, with the result as it is.
+    """Makes a call; returns its outcome with the uncopied result.
 
     Aliases are found by comparing storages, writes by comparing versions.
     """
@@ -73,8 +73,8 @@ def _storage(tensor: Tensor) -> int:
 @final
 @dataclass(frozen=True, slots=True)
 class _StridedSpec:
-    """A strided tensor in a memo. Where torch functions are intercepted, as inside of
-    `with torch.device(...)`, it is read much faster than a tensor."""
+    """A strided tensor in a memo. Under a torch function mode, such as `with torch.device(...)`,
+    its attributes are much faster to read than those of a tensor."""
 
     shape: torch.Size
     stride: tuple[int, ...]
@@ -101,10 +101,10 @@ def _tensor(leaf: Any) -> Any:
 
 @final
 class MetaMemo:
-    """Modules without data, and the outcomes of calls without state, by what they are given.
+    """A cache of modules on meta, and of outcomes of stateless calls by their arguments.
 
     A batch norm on the meta device takes a millisecond, a look-up microseconds. A graph shares its
-    memo with all its copies (`Graph.shared`). Each table is emptied when it is full.
+    memo with all its copies (`Graph.shared`). Each table is cleared when it is full.
     """
 
     def __init__(self) -> None:
@@ -114,9 +114,9 @@ class MetaMemo:
     def outcome(
         self, name: Any, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Outcome:
-        """Returns the outcome of `call`, which is made unless `name` is known with such arguments.
+        """Returns the outcome of `call`, which is made unless `name` with such arguments is cached.
 
-        Raises what the call raises, and NotStrided.
+        Raises any error of the call, and NotStrided.
         """
         key, known = self._known(name, args, kwargs)
         return _restored(known) if known else self._called(key, call, args, kwargs).copy()
@@ -124,19 +124,19 @@ class MetaMemo:
     def result(
         self, name: Any, call: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Returns the result of `call` alone, of whatever class; see `outcome`."""
+        """Returns the result of `call` alone, which may be of any class; see `outcome`."""
         key, known = self._known(name, args, kwargs)
         if key is None:
             return call(*args, **kwargs)
         return _restored(known).result if known else self._called(key, call, args, kwargs).result
 
     def module(self, key: Any, make: Callable[[], nn.Module]) -> nn.Module:
-        """Returns the module of a key, which `make` makes at first. Its calls are remembered."""
+        """Returns the module of a key, built by `make` on a cache miss. Its calls are memoized."""
         if key not in self._modules:
             if len(self._modules) >= MODULES:
                 self._modules.clear()
             module = self._modules[key] = make()
-            # As torch.compile does it: code of the user's that calls the module goes there, too.
+            # The hook of torch.compile also intercepts calls from user code.
             module._compiled_call_impl = RememberedCall(self, key, module)
         return self._modules[key]
 
@@ -164,7 +164,7 @@ class MetaMemo:
 
 @final
 class RememberedCall:
-    """The call of a module of a memo."""
+    """The memoized call of a module of a memo."""
 
     def __init__(self, memo: MetaMemo, key: Any, module: nn.Module) -> None:
         self._memo = memo
@@ -175,7 +175,7 @@ class RememberedCall:
         return self._memo.result(self._key, self._module._call_impl, args, kwargs)
 
     def outcome(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Outcome:
-        """Returns the outcome of a call of the module, or of another method of it."""
+        """Returns the outcome of calling `forward` or another method of the module."""
         if method == "forward":
             return self._memo.outcome(self._key, self._module._call_impl, args, kwargs)
         call = getattr(self._module, method)
@@ -185,7 +185,7 @@ class RememberedCall:
 def module_outcome(
     module: nn.Module, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Outcome:
-    """Returns the outcome of a method of a module on meta tensors, remembered for one of a memo."""
+    """Returns the outcome of a module's method on meta tensors, memoized for a module of a memo."""
     call = module._compiled_call_impl
     if isinstance(call, RememberedCall):
         return call.outcome(method, args, kwargs)
@@ -195,7 +195,7 @@ def module_outcome(
 
 
 class _NoKey(Exception):
-    """Something that does not say how a call takes it."""
+    """Raised for an argument whose effect on a call no hashable key describes."""
 
 
 _PLAIN = frozenset([type(None), bool, int, float, str, type(...), torch.dtype, torch.device,
@@ -203,7 +203,7 @@ _PLAIN = frozenset([type(None), bool, int, float, str, type(...), torch.dtype, t
 
 
 def _key(thing: Any) -> Any:
-    """Returns something hashable, equal for arguments that a call on meta treats alike."""
+    """Returns a hashable key, equal for arguments that a call on meta treats alike."""
     kind = type(thing)
     if kind is Tensor or kind is nn.Parameter:
         if not thing.is_meta or thing.layout is not torch.strided:
@@ -221,7 +221,7 @@ def _key(thing: Any) -> Any:
 
 
 def _is_kept(result: Any) -> bool:
-    """Whether shapes describe a result: meta tensors, in containers of Python's or torch's own."""
+    """Returns whether a result may be cached: strided meta tensors and constants in containers."""
     is_struct = type(result).__module__ == "torch.return_types"
     found = nested.leaves(result, subclasses=is_struct)
     tensors = [leaf for leaf in found if isinstance(leaf, Tensor)]

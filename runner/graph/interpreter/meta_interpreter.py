@@ -1,4 +1,4 @@
-"""Runs a graph on meta tensors: nothing is computed, and what was called before is looked up."""
+"""The interpreter on meta tensors: computes shapes only, and memoizes calls."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,18 +20,18 @@ from runner.graph.ir.unit import Unit
 
 
 class Stopped(Exception):
-    """A place where the data decides."""
+    """Raised where execution depends on tensor data."""
 
 
 class Mismatch(GraphError):
-    """A node whose arguments do not fit; the text says where, and what they are."""
+    """Raised for a node with invalid arguments; the message has its location and the arguments."""
 
 
 class MetaInterpreter(Interpreter):
-    """Runs on meta tensors, in one mode. All calls go through `call_function`, `call_method` and
-    `run_call_module`, and all values through `store`: override these to see or to change them.
+    """Executes a graph on meta tensors, in train or eval mode. To observe or change calls, override
+    `call_function`, `call_method` and `run_call_module`; for values, override `store`.
 
-    A call that does not fit raises Mismatch, with its place and its shapes.
+    An invalid call raises Mismatch, with its location and shapes.
     """
 
     def __init__(self, graph: Graph, *, training: bool = False) -> None:
@@ -61,13 +61,13 @@ class MetaInterpreter(Interpreter):
             raise explanation from error
 
     def explanation(self, node: Node, frame: Frame, error: Exception) -> Exception:
-        """Returns the exception to raise for one raised at a node; the same if it says enough."""
+        """Returns the exception to raise for one raised at a node; GraphError and Stopped stay."""
         if isinstance(error, GraphError | Stopped):
             return error
         return explained(self._what(node, frame), error)
 
     def _what(self, node: Node, frame: Frame) -> str:
-        """A node as an error names it: where it stands, and what it was given."""
+        """Returns the description of a node for errors: its location and arguments."""
         place = f"{frame.path or 'the model'}, {frame.function.name}"
         place += f" ({node.line})" if node.line else ""
         name = node.target or node.op
@@ -90,7 +90,7 @@ class MetaInterpreter(Interpreter):
         return self.call_method(node, args, kwargs)
 
     def call_function(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """What the function of a node gives; looked up where it has no side effects."""
+        """Calls the function of a node; memoized if it has no side effects."""
         if "conv_transpose" in node.target and len(args) > 1:
             _check_transposed(args[0], args[1])
         if node.target.startswith("torch") or (
@@ -100,7 +100,7 @@ class MetaInterpreter(Interpreter):
         return self.locate(node.target)(*args, **kwargs)
 
     def call_method(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """What the method of a node gives; looked up where it has no side effects."""
+        """Calls the method of a node; memoized if it has no side effects."""
         if isinstance(args[0], Tensor) and not node.target.endswith("_"):
             call = getattr(type(args[0]), node.target)
             return self.memo.result(f".{node.target}", call, args, kwargs)
@@ -108,7 +108,7 @@ class MetaInterpreter(Interpreter):
 
 
 class MetaBuilder(Builder):
-    """Makes modules without data, in one mode; equal basic units share one of the graph's memo."""
+    """Builds modules on meta, in one mode; equal basic units share a module of the graph's memo."""
 
     def __init__(self, graph: Graph, run: Any, *, training: bool = False) -> None:
         super().__init__(graph, run, META)
@@ -117,23 +117,23 @@ class MetaBuilder(Builder):
         self.own = graph.edited_from_above()
 
     def model(self) -> nn.Module:
-        return self.module(self.graph.root, "").train(self._training)  # tied ones have one shape
+        return self.module(self.graph.root, "").train(self._training)  # tied ones have equal shapes
 
     def basic(self, unit: Unit, path: str) -> nn.Module:
         text = repr((unit.call, unit.edits, unit.hooked))
         if unit in self.own or unit.call is None or "<" in text or "Stored(" in text:
-            return self.fresh(unit, path)  # one that others change, or whose text is not all
+            return self.fresh(unit, path)  # edited by others, or not described by its text
         key = locate(unit.call.target), self._training, text
         return self._memo.module(key, lambda: self.fresh(unit, path))
 
     def fresh(self, unit: Unit, path: str) -> nn.Module:
-        """A module of a unit that is no other one's."""
+        """Builds a module that is not shared with other units."""
         try:
             with META:
                 made = super().basic(unit, path)
         except GraphError:
             raise
-        except Exception:  # what reads its data while it is built: built on the CPU, then emptied
+        except Exception:  # its constructor reads data: built on the CPU, then moved to meta
             with torch.device("cpu"), torch.random.fork_rng(devices=[]):
                 made = super().basic(unit, path).to(META)
         for module in made.modules():
@@ -147,8 +147,8 @@ def _check_given(module: nn.Module, given: tuple[Any, ...]) -> None:
 
 
 def _check_transposed(x: Tensor, weight: Tensor) -> None:
-    """A transposed convolution on meta takes any number of channels, and on a device only its own:
-    raises what it raises there."""
+    """Raises RuntimeError if a transposed convolution gets a wrong number of channels, which torch
+    checks on all devices but meta."""
     if x.dim() == weight.dim() and x.shape[1] != weight.shape[0]:
         raise RuntimeError(
             f"a transposed convolution with a weight of {[*weight.shape]} takes {weight.shape[0]} "
@@ -178,7 +178,7 @@ def _on_meta(leaf: Any) -> Any:
 
 
 def named(module: nn.Module) -> str:
-    """A module as an error names it: a layer with its arguments, anything else by its class."""
+    """Returns the name of a module for errors: a layer with its arguments, otherwise its class."""
     if isinstance(module, Live):
         return module._runner_unit.name
     text = repr(module)
@@ -186,7 +186,7 @@ def named(module: nn.Module) -> str:
 
 
 def listed(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """Arguments as a reader wants them: tensors by shape, the rest in short."""
+    """Returns arguments as text for errors: tensors by dtype and shape, the rest abbreviated."""
     shown = [_shown(arg) for arg in args] + [f"{name}={_shown(a)}" for name, a in kwargs.items()]
     return ", ".join(shown) or "nothing"
 
@@ -212,7 +212,7 @@ DATA = ("meta tensor", "meta backend", "'meta'", "on meta", "data-dependent", "u
 
 
 def explained(what: str, error: Exception) -> Exception:
-    """An error for what a node raised: a mismatch, or a question that only data can answer."""
+    """Returns the error for an exception of a node: Stopped if it needs data, else Mismatch."""
     text = " ".join(str(error).split())
     sentence = text.split(". ")[0].rstrip(".") or type(error).__name__
     lower = text.lower()

@@ -1,4 +1,4 @@
-"""Modules made of units, to run a graph without generating source."""
+"""Builds modules from units, to run a graph without code generation."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from runner.nn.expression import Computed, Expression, Variable
 
 
 class Runs(Protocol):
-    """Runs a function of a unit on the module that stands for it."""
+    """A callback that runs a function of a unit on the unit's module."""
 
     def __call__(
         self, module: "Live", name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -26,14 +26,14 @@ class Runs(Protocol):
 
 
 class Live(nn.Module):
-    """A unit of grade graph as a module: its functions can be called like methods."""
+    """The module of a unit of grade graph, whose functions can be called as methods."""
 
     _runner_unit: Unit
     _runner_path: str
     _runner_run: Runs
 
     def __init__(self, unit: Unit, path: str, run: Runs) -> None:
-        nn.Module.__init__(self)  # not that of a class which the unit inherits from
+        nn.Module.__init__(self)  # not the constructor of a class that the unit inherits from
         self.__dict__.update(_runner_unit=unit, _runner_path=path, _runner_run=run)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,21 +46,21 @@ class Live(nn.Module):
         return super().__getattr__(name)
 
     def __iter__(self) -> Iterator[nn.Module | None]:
-        """The children, for code of a shell that goes through a Sequential."""
+        """Iterates over the children, for code of a shell that iterates over a Sequential."""
         return iter(self._modules.values())
 
     def method(self, name: str) -> Callable[..., Any]:
-        """One of the functions of the unit, bound to this module."""
+        """Returns a function of the unit, bound to this module."""
         return lambda *args, **kwargs: self._runner_run(self, name, args, kwargs)
 
 
 def _method(name: str) -> Callable[..., Any]:
-    """A method that runs a function of the unit."""
+    """Returns a method that runs a function of the unit."""
     return lambda module, *args, **kwargs: module._runner_run(module, name, args, kwargs)
 
 
 class Builder:
-    """Makes modules of units, on one device; a unit that stands in two places is one module."""
+    """Builds the modules of units on one device; a unit with several parents has one module."""
 
     def __init__(self, graph: Graph, run: Runs, device: torch.device) -> None:
         self.graph = graph
@@ -69,7 +69,7 @@ class Builder:
         self._made: dict[Unit, nn.Module] = {}
 
     def model(self) -> nn.Module:
-        """The whole model, ties included."""
+        """Builds the whole model, including tied parameters."""
         with torch.device(self.device):
             model = self.module(self.graph.root, "")
         for path, owner in self.graph.ties:
@@ -78,7 +78,7 @@ class Builder:
         return model
 
     def module(self, unit: Unit, path: str) -> nn.Module:
-        """The module of a unit. Raises GraphError when there is no way to make one."""
+        """Returns the module of a unit, built on first use. Raises NotMade if that fails."""
         if unit not in self._made:
             with _placed(f"{path or 'the model'} ({unit.name})"):
                 makers = {"graph": self._graph, "shell": self._shell, "basic": self.basic}
@@ -88,7 +88,7 @@ class Builder:
         return self._made[unit]
 
     def basic(self, unit: Unit, path: str) -> nn.Module:
-        """The module that a constructor call makes, with what was edited after it."""
+        """Builds a module by its constructor call and edits. Raises GraphError without a call."""
         if unit.call is None:
             raise GraphError("how it was constructed is not known.")
         return self._finished(unit, self.constant(unit.call))
@@ -101,7 +101,7 @@ class Builder:
         return self._filled(unit, live, path)
 
     def _inheriting(self, unit: Unit, path: str) -> nn.Module:
-        """A module of a class of its own, below the one that the unit came from."""
+        """Builds a module of a new subclass of the unit's original class."""
         if not unit.functions:
             return self._shell(unit, path)
         methods = {name: _method(name) for name in unit.functions}
@@ -129,7 +129,7 @@ class Builder:
         return self._finished(unit, module)
 
     def _finished(self, unit: Unit, module: nn.Module) -> nn.Module:
-        """The module after what was done to it behind its constructor."""
+        """Applies hooks, edits and initialization of a unit to its constructed module."""
         for call in unit.hooked:
             arguments = (self.constant(call.args), self.constant({**call.kwargs}))
             hooked = locate(call.target)(module, *arguments[0], **arguments[1])
@@ -149,13 +149,13 @@ class Builder:
         return self._parameter(value) if isinstance(value, Weight) else self.constant(value)
 
     def fill(self, start: Start, module: nn.Module) -> None:
-        """Do what a start says, to the module of its unit, or to one that stands for it."""
+        """Runs an initialization on the module of its unit, or on `module` if none was built."""
         owner = self._made.get(start.unit, module)
         tensor: Any = owner
         for name in start.name.split("."):
             tensor = getattr(tensor, name, None)
         if tensor is None:
-            return  # the unit was changed, and has it no more
+            return  # the unit was changed, and has no such tensor any more
         for step in start.part:
             args, kwargs = self.constant(step.args), self.constant({**step.kwargs})
             tensor = self.called(step.target, (tensor.data, *args), kwargs)
@@ -179,7 +179,7 @@ class Builder:
     # Constants
 
     def constant(self, argument: Argument) -> Any:
-        """What a constant stands for; a choice left open for its default."""
+        """Evaluates a constant; symbolic choices evaluate to their defaults."""
         return rebuild(argument, self._leaf)
 
     def _leaf(self, leaf: Argument) -> Any:
@@ -187,7 +187,7 @@ class Builder:
         return change(self, leaf) if change else leaf
 
     def called(self, target: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
-        """What a call gives: of a function, or (".name") of a method of the first argument."""
+        """Calls a function or, for ".name", a method of the first argument."""
         if target.startswith("."):
             return getattr(args[0], target[1:])(*args[1:], **kwargs)
         return locate(target)(*args, **kwargs)
@@ -227,7 +227,7 @@ _CONTAINERS: Mapping[str, type[nn.Module]] = {
 
 
 def _container(unit: Unit) -> nn.Module | None:
-    """An empty container of torch, for a unit that is no more than one."""
+    """Returns an empty container of torch for a unit that is a plain container, else None."""
     if unit.functions:
         return None
     if runs_in_order(unit.cls):
@@ -243,7 +243,7 @@ def _container(unit: Unit) -> nn.Module | None:
 
 @contextmanager
 def _placed(where: str) -> Iterator[None]:
-    """Say which unit could not be made."""
+    """Converts exceptions to NotMade, which names the unit that could not be built."""
     try:
         yield
     except NotMade:
@@ -255,4 +255,4 @@ def _placed(where: str) -> Iterator[None]:
 
 
 class NotMade(GraphError):
-    """A unit that cannot be made into a module; the text says which."""
+    """Raised for a unit that cannot be built as a module; the message names it."""

@@ -1,4 +1,4 @@
-"""What shape every value of a graph has: the graph run on tensors that have nothing but a shape."""
+"""Shape propagation: finds the shape of every value by running the graph on meta tensors."""
 
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -18,26 +18,26 @@ from runner.graph.interpreter.meta_interpreter import (
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Spec, Value
 
-EXAMPLES = 5  # in the batch that is tried: more than anything is taken apart into by chance
+EXAMPLES = 5  # batch size; unlikely to equal the number of parts that a tensor is split into
 
 
 @final
 @dataclass
 class Shapes:
-    """What is known: by the path of a unit, the specs of the values of its functions."""
+    """The specs of the values of each unit's functions, by the path of the unit."""
 
     specs: dict[str, dict[Value, Spec]] = field(default_factory=dict)
-    result: Any = None  # what the model gives, with specs for tensors
-    stopped: str = ""  # where values, not shapes, decide how it goes on; empty: nowhere
+    result: Any = None  # of the model, with specs for tensors
+    stopped: str = ""  # where execution depends on data rather than shapes; empty: nowhere
 
 
 def propagate(graph: Graph, *inputs: Any, **kwargs: Any) -> Shapes:
-    """Fill `Value.spec` by running a graph, in eval mode, on the meta device; nothing is computed.
+    """Sets `Value.spec` by running a graph in eval mode on the meta device, without computation.
 
-    Inputs are tensors or `Spec`s, nested as the model takes them. Values that one run gives several
-    shapes (in a function that several units share) get no spec; `Shapes.specs` has them by unit.
-    Where the data decides, it stops, and says so in `stopped`.
-    Raises GraphError for a node that does not fit, with its place, its shapes and the reason.
+    Inputs are tensors or `Spec`s, nested as the model takes them. Values with several shapes in one
+    run (in a function that several units share) get no spec; `Shapes.specs` has them by unit.
+    Propagation stops where execution depends on data, and reports that in `stopped`.
+    Raises GraphError for an invalid node, with its location, its shapes and the reason.
     """
     shapes = Shapes()
     with torch.no_grad(), torch.device("meta"):
@@ -53,7 +53,7 @@ def propagate(graph: Graph, *inputs: Any, **kwargs: Any) -> Shapes:
 
 
 def _check_ties(graph: Graph, model: nn.Module) -> None:
-    """Raises Mismatch for parameters that are one, and have two shapes."""
+    """Raises Mismatch for tied parameters of different shapes."""
     for path, owner in graph.ties:
         one, other = (model.get_parameter(name).shape for name in (path, owner))
         if one != other:
@@ -64,7 +64,7 @@ def _check_ties(graph: Graph, model: nn.Module) -> None:
 
 @final
 class _ShapeListener(MetaInterpreter):
-    """Keeps the specs of all values."""
+    """An interpreter that records the specs of all values."""
 
     def __init__(self, graph: Graph, shapes: Shapes) -> None:
         self._shapes = shapes
