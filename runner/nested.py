@@ -5,13 +5,15 @@ of subclasses of containers are leaves, too, unless `subclasses` is set: named t
 `torch.return_types` are then traversed, and rebuilt as the same class.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import is_
 from typing import Any
 
 LeafPath = tuple[Any, ...]  # per container an index, a key, or 0 to 2 for a part of a slice
 
 _CONTAINERS = frozenset([tuple, list, dict, slice])
+_ATOMS = frozenset([str, int, float, bool, type(None)])  # most leaves, told apart fast
 _EXTENDED = (tuple, list, dict)  # can be subclassed; isinstance is slower with a union
 
 
@@ -25,13 +27,16 @@ def leaves(thing: Any, *, subclasses: bool = False) -> list[Any]:
     return found
 
 
-def _collect(items: Sequence[Any], found: list[Any], subclasses: bool) -> None:
+def _collect(items: Iterable[Any], found: list[Any], subclasses: bool) -> None:
     for item in items:
         kind = type(item)
         if kind is tuple or kind is list:
             _collect(item, found, subclasses)
+        elif kind in _ATOMS:
+            found.append(item)
         elif kind is dict or kind is slice or (subclasses and isinstance(item, _EXTENDED)):
-            _collect(_parts(item), found, subclasses)
+            if item:
+                _collect(_parts(item), found, subclasses)
         else:
             found.append(item)
 
@@ -40,7 +45,7 @@ def _parts(thing: Any) -> Sequence[Any]:
     if isinstance(thing, slice):
         return thing.start, thing.stop, thing.step
     if isinstance(thing, dict):
-        return [part for item in thing.items() for part in item]
+        return [*chain.from_iterable(thing.items())]
     return thing  # type: ignore[no-any-return]  # a tuple or a list
 
 

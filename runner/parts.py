@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runner.config.instantiate import build, check_arguments, put
+from runner.config.check_arguments import check_arguments
+from runner.config.instantiate import build, put
 from runner.config.settings import Settings
 from runner.engines.engine import Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, RunnerError, message, one_line, refusal

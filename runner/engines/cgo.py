@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 
-from runner.config.instantiate import locate
+from runner.config.allowlist import locate
 from runner.engines.base import GraphEngine
 from runner.engines.recent import Recent
 from runner.errors import GraphError, Refused, require

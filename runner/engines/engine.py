@@ -8,7 +8,9 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.config.instantiate import build, locate, signature
+from runner.config.allowlist import locate
+from runner.config.check_arguments import signature
+from runner.config.instantiate import build
 from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
 from runner.engines.inheritance import BaseModels

@@ -14,6 +14,7 @@ from typing import Any, Never, final
 from torch import Tensor
 
 from runner.errors import SymbolicError
+from runner.nested import leaves
 from runner.nn.build import current
 from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
 from runner.nn.recording.call_stack import is_running, users_line
@@ -204,7 +205,12 @@ class Computed(Expression):
 
     def _value(self, answer: Callable[[Variable], Any], memo: Memo) -> Any:
         if id(self) not in memo:
-            args = replace_open(self.args, lambda inner: inner._value(answer, memo))
+            args = [
+                arg._value(answer, memo)  # without further calls: expressions may be deep
+                if isinstance(arg, Expression)
+                else replace_open(arg, lambda inner: inner._value(answer, memo))
+                for arg in self.args
+            ]
             memo[id(self)] = self.function(*args)
         return memo[id(self)]
 
@@ -232,7 +238,7 @@ def _operand(value: object, tightness: int) -> str:
 
 def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
     """Returns the value with `change(expression)` in place of each expression in it, at any depth
-    of containers and slices."""
+    of containers and slices. Containers without expressions are the same objects."""
     if isinstance(value, Expression):
         return change(value)
     if isinstance(value, tuple) and any(map(is_open, value)):
@@ -249,34 +255,21 @@ def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
 
 def is_open(value: Any) -> bool:
     """Returns whether a value contains an expression, at any depth of containers and slices."""
-    if isinstance(value, tuple | list):
-        return any(map(is_open, value))
-    if isinstance(value, dict):
-        return any(map(is_open, value.values()))
-    if isinstance(value, slice):
-        return is_open((value.start, value.stop, value.step))
-    return isinstance(value, Expression)
+    return not _KINDS.isdisjoint(map(type, leaves(value, subclasses=True)))
 
 
 def variables_in(value: Any) -> Iterator[Variable]:
     """Yields all variables in a value, in order; visits shared subexpressions once."""
-    yield from _variables(value, set())
+    return _variables(value, set())
 
 
 def _variables(value: Any, seen: set[int]) -> Iterator[Variable]:
-    if isinstance(value, Variable):
-        yield value
-    elif isinstance(value, Computed):
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield from _variables(value.args, seen)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _variables(item, seen)
-    elif isinstance(value, dict):
-        yield from _variables([*value.values()], seen)
-    elif isinstance(value, slice):
-        yield from _variables((value.start, value.stop, value.step), seen)
+    for leaf in leaves(value, subclasses=True):
+        if isinstance(leaf, Variable):
+            yield leaf
+        elif isinstance(leaf, Computed) and id(leaf) not in seen:
+            seen.add(id(leaf))
+            yield from _variables(leaf.args, seen)
 
 
 def same_arguments(one: Any, other: Any) -> bool:
@@ -301,6 +294,7 @@ def compute(function: Callable[..., Any], *args: Any) -> Any:
 
 # Operators
 
+_KINDS = frozenset([Variable, Computed])  # both final
 PLAIN = (Expression, slice, bool, int, float, complex, str, tuple, list, dict, type(None))
 
 

@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 
 from runner import launch, parts
 from runner.config import compose
-from runner.config.instantiate import check_arguments, locate, put, signature
+from runner.config.allowlist import locate
+from runner.config.check_arguments import check_arguments, signature
+from runner.config.instantiate import put
 from runner.config.settings import BESIDE, Settings, conf_folder, differences, settings_from
 from runner.errors import ConfigError
 

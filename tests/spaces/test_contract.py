@@ -13,7 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from runner import nn
-from runner.config.instantiate import check_arguments, locate
+from runner.config.allowlist import locate
+from runner.config.check_arguments import check_arguments
 from runner.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

@@ -73,8 +73,9 @@ class Construction:
         given = set() if record is None else _labels((record.args, {**record.kwargs}))
         for inner in module.modules():
             held = [value for name, value in vars(inner).items() if name != KEY]
-            decided = any(is_decided(value) for value in _captured(held))
-            if is_choice(type(inner)) or _labels([*held, *_captured(held)]) - given or decided:
+            captured = [*_captured(held)]
+            decided = any(map(is_decided, captured))
+            if is_choice(type(inner)) or _labels([*held, *captured]) - given or decided:
                 raise GraphError(
                     f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, "
                     "and its constructor leaves a choice open. Hand the choice to it from outside, "
@@ -210,7 +211,7 @@ class Construction:
             self._open[id(module)] = (
                 (record is not None and is_open((record.args, record.kwargs)))
                 or is_choice(type(module))
-                or any(map(is_open, vars(module).values()))
+                or is_open(vars(module))
                 or any(self.holds_choices(child) for child in module.children())
             )
         return self._open[id(module)]
@@ -240,18 +241,18 @@ def _labels(value: Any) -> set[str]:
 def _captured(value: Any) -> Iterator[Any]:
     """Yields the values captured by functions in a value or container: closures, defaults, and
     arguments of partial functions."""
-    if isinstance(value, FunctionType):
-        yield from value.__defaults__ or ()
-        for cell in value.__closure__ or ():
-            with suppress(ValueError):  # not bound yet
-                yield cell.cell_contents
-                yield from _captured(cell.cell_contents)
-    elif isinstance(value, functools.partial):
-        yield from (*value.args, *value.keywords.values())
-        yield from _captured(value.func)
-    elif isinstance(value, list | tuple | set | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _captured(item)
+    for leaf in leaves(value, subclasses=True):
+        if isinstance(leaf, set):
+            yield from _captured([*leaf])
+        elif isinstance(leaf, functools.partial):
+            yield from (*leaf.args, *leaf.keywords.values())
+            yield from _captured(leaf.func)
+        elif isinstance(leaf, FunctionType):
+            yield from leaf.__defaults__ or ()
+            for cell in leaf.__closure__ or ():
+                with suppress(ValueError):  # not bound yet
+                    yield cell.cell_contents
+                    yield from _captured(cell.cell_contents)
 
 
 def _may_call_values(module: nn.Module, unit: Unit) -> bool:

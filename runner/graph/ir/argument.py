@@ -88,8 +88,11 @@ def all_in(argument: Argument, wanted: type[LeafType]) -> list[LeafType]:
 
 def leaves_and_calls(argument: Argument) -> list[Argument]:
     """Returns all leaves of an argument; a call precedes its own leaves."""
+    plain = leaves(argument)
+    if Call not in map(type, plain):
+        return plain
     found = []
-    for leaf in leaves(argument):
+    for leaf in plain:
         found.append(leaf)
         if type(leaf) is Call:
             found += leaves_and_calls((leaf.args, {**leaf.kwargs}))

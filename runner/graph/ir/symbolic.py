@@ -13,7 +13,9 @@ from runner.nn.expression import Expression
 
 def is_open(argument: Argument) -> bool:
     """Returns whether an argument contains a symbolic choice."""
-    return type(argument) not in PLAIN and any(map(_is_choice, leaves_and_calls(argument)))
+    return type(argument) not in PLAIN and any(
+        _is_choice(leaf) for leaf in leaves_and_calls(argument) if type(leaf) not in PLAIN
+    )
 
 
 def _is_choice(leaf: Argument) -> bool:
@@ -30,9 +32,9 @@ def check_decided(unit: Unit, path: str) -> None:
             f"{path or 'the model'}: the {unit.name} ({names}) is still open; decide it before "
             "generating source."
         )
-    for _, argument in unit.arguments():
-        if is_open(argument):
-            raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
+    arguments = [argument for _, argument in unit.arguments()]
+    if is_open(arguments):
+        raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(arguments)}")
 
 
 def left_open(argument: Argument) -> str:

@@ -359,9 +359,10 @@ class Unit(Made):
                 continue
             seen.add(unit)
             yield path, unit
-            above = f"{path}." if path else ""
-            below = [(above + name, child) for name, child in unit.children.items() if child]
-            coming += reversed(below)
+            if unit.children:
+                above = f"{path}." if path else ""
+                below = [(above + name, child) for name, child in unit.children.items() if child]
+                coming += reversed(below)
 
     @property
     def weights(self) -> "dict[str, Weight | None]":
@@ -376,9 +377,10 @@ class Unit(Made):
                 yield "the call", (*self.call.kwargs.values(),)
         if self.attributes:
             yield "an attribute", self.attributes
-        for weight in self.weights.values():
-            if weight is not None:
-                yield "a weight", (weight.shape, weight.start)
+        if self.parameters or self.buffers:
+            for weight in self.weights.values():
+                if weight is not None:
+                    yield "a weight", (weight.shape, weight.start)
         for start in self.starts:
             yield "a start", (start.args, {**start.kwargs}, start.part)
         if self.edits:
@@ -429,10 +431,12 @@ class Unit(Made):
 
     def shallow(self) -> "Unit":
         """Returns a copy with the same children; functions are shared until they are edited."""
-        twin = Unit(self.grade, self.cls, self.call)
-        for name, value in vars(self).items():
-            setattr(twin, name, value.copy() if type(value) in (dict, list) else value)
-        twin.edits = [edit.moved({self: twin}) for edit in self.edits]
+        twin = object.__new__(Unit)
+        for name, value in self.__dict__.items():
+            kind = type(value)
+            twin.__dict__[name] = value.copy() if kind is dict or kind is list else value
+        if self.edits:
+            twin.edits = [edit.moved({self: twin}) for edit in self.edits]
         twin._own = {}
         for name, shared in self._own.items():  # the caller of `edit` may still change it here
             if name in self.functions:
@@ -445,9 +449,11 @@ class Unit(Made):
             return copies[self]
         twin = copies[self] = self.shallow()
         twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
-        twin.call = map_made(self.call, lambda unit: unit.copy(copies))
-        twin.starts = [start.moved(copies) for start in self.starts]
-        twin.edits = [edit.moved(copies) for edit in self.edits]
+        if any(isinstance(leaf, Unit) for leaf in leaves_and_calls(self.call)):
+            twin.call = map_made(self.call, lambda unit: unit.copy(copies))
+        if self.starts or self.edits:
+            twin.starts = [start.moved(copies) for start in self.starts]
+            twin.edits = [edit.moved(copies) for edit in self.edits]
         return twin
 
     def __repr__(self) -> str:
