@@ -30,13 +30,14 @@ def leaves(thing: Any, *, subclasses: bool = False) -> list[Any]:
 def _collect(items: Iterable[Any], found: list[Any], subclasses: bool) -> None:
     for item in items:
         kind = type(item)
-        if kind is tuple or kind is list:
-            _collect(item, found, subclasses)
-        elif kind in _ATOMS:
+        if kind in _ATOMS:
             found.append(item)
-        elif kind is dict or kind is slice or (subclasses and isinstance(item, _EXTENDED)):
-            if item:
-                _collect(_parts(item), found, subclasses)
+        elif kind in _CONTAINERS or (subclasses and isinstance(item, _EXTENDED)):
+            parts = item if kind is tuple or kind is list else _parts(item)
+            if _ATOMS.issuperset(map(type, parts)):
+                found += parts
+            else:
+                _collect(parts, found, subclasses)
         else:
             found.append(item)
 

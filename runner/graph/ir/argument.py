@@ -65,6 +65,9 @@ class Stored:
     name: str
 
 
+PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, Stored])
+
+
 class Made:
     """An object that was constructed and may itself be passed to a constructor: a unit."""
 
@@ -99,6 +102,20 @@ def leaves_and_calls(argument: Argument) -> list[Argument]:
     return found
 
 
+def is_constant(argument: Argument) -> bool:
+    """Returns whether an argument consists of constants. Most do, and need no list of leaves."""
+    kind = type(argument)
+    if kind is tuple or kind is list:
+        items = argument
+    elif kind is Call:
+        items = (*argument.args, *argument.kwargs.values()) if argument.kwargs else argument.args
+    elif kind is dict:
+        items = (*argument, *argument.values())
+    else:
+        return kind in PLAIN
+    return PLAIN.issuperset(map(type, items)) or all(map(is_constant, items))
+
+
 def rebuild_argument(argument: Argument, change: Callable[[Argument], Argument]) -> Argument:
     """Returns the argument with `change(leaf)` in place of each leaf, inside calls too."""
 
@@ -112,7 +129,9 @@ def rebuild_argument(argument: Argument, change: Callable[[Argument], Argument])
 
 
 def map_made(argument: Argument, change: Callable[[Any], Any]) -> Argument:
-    """Returns the argument with `change(unit)` in place of each unit."""
+    """Returns the argument with `change(unit)` in place of each unit; itself if it is constant."""
+    if is_constant(argument):
+        return argument
     return rebuild_argument(argument, lambda leaf: change(leaf) if isinstance(leaf, Made) else leaf)
 
 

@@ -6,12 +6,10 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import Argument, Call, Made, Ref, Stored, leaves_and_calls
+from runner.graph.ir.argument import PLAIN, Argument, Call, Made, leaves_and_calls
 from runner.graph.ir.node import Value
 from runner.graph.ir.signature import public_target
 from runner.nn.expression import Expression
-
-PLAIN = frozenset([type(None), bool, int, float, complex, str, type(...), Ref, Stored])
 
 
 def check_constants(argument: Argument, where: str) -> None:

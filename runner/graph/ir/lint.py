@@ -6,8 +6,8 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError, did_you_mean
-from runner.graph.ir.argument import leaves_and_calls
-from runner.graph.ir.constants import PLAIN, no_constant
+from runner.graph.ir.argument import PLAIN, leaves_and_calls
+from runner.graph.ir.constants import no_constant
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint_function import Uses, is_name, uses_of

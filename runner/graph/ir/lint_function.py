@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import final, get_args
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import leaves_and_calls
-from runner.graph.ir.constants import PLAIN, no_constant
+from runner.graph.ir.argument import PLAIN, leaves_and_calls
+from runner.graph.ir.constants import no_constant
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Block, Node, Op, Value
 from runner.graph.ir.signature import is_target

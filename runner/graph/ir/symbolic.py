@@ -4,18 +4,19 @@ from typing import final
 from weakref import WeakKeyDictionary
 
 from runner.errors import GraphError
-from runner.graph.ir.argument import Argument, leaves_and_calls
-from runner.graph.ir.constants import PLAIN
+from runner.graph.ir.argument import Argument, is_constant, leaves_and_calls
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Unit, labels
-from runner.nn.expression import Expression
+from runner.nn.expression import EXPRESSIONS, Expression
 
 
 def is_open(argument: Argument) -> bool:
     """Returns whether an argument contains a symbolic choice."""
-    return type(argument) not in PLAIN and any(
-        _is_choice(leaf) for leaf in leaves_and_calls(argument) if type(leaf) not in PLAIN
-    )
+    if is_constant(argument):
+        return False
+    leaves = leaves_and_calls(argument)
+    kinds = {*map(type, leaves)}
+    return not kinds.isdisjoint(EXPRESSIONS) or (Unit in kinds and any(map(_is_choice, leaves)))
 
 
 def _is_choice(leaf: Argument) -> bool:
@@ -32,9 +33,9 @@ def check_decided(unit: Unit, path: str) -> None:
             f"{path or 'the model'}: the {unit.name} ({names}) is still open; decide it before "
             "generating source."
         )
-    arguments = [argument for _, argument in unit.arguments()]
-    if is_open(arguments):
-        raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(arguments)}")
+    for _, argument in unit.arguments():
+        if is_open(argument):
+            raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
 
 
 def left_open(argument: Argument) -> str:
@@ -53,6 +54,7 @@ class OpenUnits:
     def __init__(self) -> None:
         self._closed: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
         self._labels: WeakKeyDictionary[Unit, frozenset[str]] = WeakKeyDictionary()
+        self._made_by_call: WeakKeyDictionary[Unit, bool] = WeakKeyDictionary()
         self._has_choices: WeakKeyDictionary[Function, bool] = WeakKeyDictionary()
 
     def is_closed(self, unit: Unit) -> bool:
@@ -82,6 +84,13 @@ class OpenUnits:
                     found |= self.labels(child) | self.labels_in(child.call)
             self._labels[unit] = frozenset(found)
         return self._labels[unit]
+
+    def is_made_by_call(self, unit: Unit) -> bool:
+        """Returns whether the constructor of a unit is passed all choices in it and below, so that
+        its call makes the same once they are resolved."""
+        if unit not in self._made_by_call:
+            self._made_by_call[unit] = self.labels(unit) <= self.labels_in(unit.call)
+        return self._made_by_call[unit]
 
     def labels_in(self, argument: Argument) -> frozenset[str]:
         """Returns the labels of all choices in an argument, including those in units."""

@@ -390,15 +390,16 @@ class Unit(Made):
 
     def rebuild(self, change: Callable[[Argument], Argument]) -> None:
         """Replaces each leaf of its arguments by `change(leaf)`, except in starts and nodes."""
-        self.call = rebuild_argument(self.call, change)
-        self.attributes = rebuild_argument(self.attributes, change)
+        for name in ("call", "attributes", "hooked"):
+            if argument := getattr(self, name):
+                setattr(self, name, rebuild_argument(argument, change))
         for weights in (self.parameters, self.buffers):
             for name, weight in weights.items():
                 if weight is not None:
                     shape, start = rebuild_argument((weight.shape, weight.start), change)
                     weights[name] = replace(weight, shape=shape, start=start)
-        self.edits = [replace(e, value=rebuild_argument(e.value, change)) for e in self.edits]
-        self.hooked = rebuild_argument(self.hooked, change)
+        if self.edits:
+            self.edits = [replace(e, value=rebuild_argument(e.value, change)) for e in self.edits]
 
     def at(self, path: str) -> "Unit":
         """Returns the unit at a path below. Raises GraphError, with similar paths, if there is
@@ -432,9 +433,10 @@ class Unit(Made):
     def shallow(self) -> "Unit":
         """Returns a copy with the same children; functions are shared until they are edited."""
         twin = object.__new__(Unit)
-        for name, value in self.__dict__.items():
-            kind = type(value)
-            twin.__dict__[name] = value.copy() if kind is dict or kind is list else value
+        twin.__dict__ = {
+            name: value.copy() if (kind := type(value)) is dict or kind is list else value
+            for name, value in self.__dict__.items()
+        }
         if self.edits:
             twin.edits = [edit.moved({self: twin}) for edit in self.edits]
         twin._own = {}
@@ -449,8 +451,7 @@ class Unit(Made):
             return copies[self]
         twin = copies[self] = self.shallow()
         twin.children = {n: c and c.copy(copies) for n, c in self.children.items()}
-        if any(isinstance(leaf, Unit) for leaf in leaves_and_calls(self.call)):
-            twin.call = map_made(self.call, lambda unit: unit.copy(copies))
+        twin.call = map_made(self.call, lambda unit: unit.copy(copies))
         if self.starts or self.edits:
             twin.starts = [start.moved(copies) for start in self.starts]
             twin.edits = [edit.moved(copies) for edit in self.edits]

@@ -98,8 +98,8 @@ class _Deciding:
         for name, child in unit.children.items():
             if child is not None:
                 twin.children[name] = self.unit(child)
-        # The constructor makes the same if it receives all choices that occur inside.
-        twin.changed |= not self._open.labels(unit) <= self._open.labels_in(unit.call)
+        if not self._open.is_made_by_call(unit):
+            twin.changed = True
         twin.rebuild(self.value)
         if twin.call is not None and unit.grade == "basic":
             twin.call = drop_defaults(twin.call)
