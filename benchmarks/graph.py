@@ -24,7 +24,7 @@ from shim import import_torchvision
 
 from runner.engines.compiler import Compiler
 from runner.graph import convert, generate, lint
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 from runner.space.sample import Sample, generator
 
 SPACES = {

@@ -59,7 +59,7 @@ def try_model(
     import torch
 
     from runner.graph import check_conversion, convert, generate
-    from runner.nn.recording.record import recording
+    from runner.nn.recording.construction_record import recording
 
     torch.set_num_threads(1)
     result = Result(name)

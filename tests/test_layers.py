@@ -49,7 +49,7 @@ SHARED = {
     "data": {"data", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
-        *("recent", "symbolic_graph", "standalone"),
+        *("bounded_cache", "symbolic_graph", "standalone"),
     },
     "mutators": {"candidates", "channel_counts", "function_calls", "selection"},
     "evaluators": {

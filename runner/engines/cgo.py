@@ -11,7 +11,7 @@ import torch
 
 from runner.config.allowlist import locate
 from runner.engines.base import GraphEngine
-from runner.engines.recent import Recent
+from runner.engines.bounded_cache import BoundedCache
 from runner.errors import GraphError, Refused, require
 from runner.fusion.fuse import NotFused, fuse
 from runner.fusion.packed_parameters import Parameters
@@ -54,7 +54,7 @@ class CgoEngine(GraphEngine):
         )  # fmt: skip
         self._shape = tuple(shape)
         self.group = group
-        self._known: Recent[Mapping[str, Any] | None] = Recent(KEPT)
+        self._known: BoundedCache[Mapping[str, Any] | None] = BoundedCache(KEPT)
         self._shares: tuple[str, ...] = ()
         if evaluator is not None:
             kind: Any = locate(evaluator["_target_"], trust, "evaluator")

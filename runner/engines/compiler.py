@@ -9,12 +9,12 @@ from typing import Any, final
 from runner.config.instantiate import build
 from runner.config.mutator_entries import Places
 from runner.config.settings import INHERIT
+from runner.engines.bounded_cache import BoundedCache
 from runner.engines.conversion_log import ConversionLog
 from runner.engines.engine import ModelSource
 from runner.engines.example import Example
 from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
-from runner.engines.recent import Recent
 from runner.engines.standalone import check_standalone
 from runner.engines.symbolic_graph import SymbolicGraph
 from runner.errors import ConfigError, GraphError, Refused, message, refusal
@@ -76,7 +76,7 @@ class Compiler:
         self.shape = None if known is None else tuple(known)
         self.inherits = weights == INHERIT
         self._trust = [*trust]
-        self._bases: Recent[Tracked] = Recent(BASES)
+        self._bases: BoundedCache[Tracked] = BoundedCache(BASES)
         self.mutators = [_mutator(node, trust) for node in mutators]
         self.model_space = ModelSpace(space, trust)
         self._key = "engine.shape" if input is None else "space.input"
@@ -85,7 +85,7 @@ class Compiler:
         self._symbolic = SymbolicGraph(space, trust, Example(self.shape, data, trust))
         self._effects = EffectsValidation()
         self._log = ConversionLog(str(space.get("_target_")))
-        self._last: Recent[CompiledSample | Refused] = Recent(KEPT)
+        self._last: BoundedCache[CompiledSample | Refused] = BoundedCache(KEPT)
 
     def compile(self, sample: Sample) -> CompiledSample:
         """Returns the compiled model of a sample. Raises Refused if no valid model exists or the

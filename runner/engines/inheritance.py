@@ -10,8 +10,8 @@ from safetensors import safe_open
 from torch import Tensor, default_generator, nn
 from torch.random import fork_rng
 
+from runner.engines.bounded_cache import BoundedCache
 from runner.engines.model_space import build_sample
-from runner.engines.recent import Recent
 from runner.errors import GraphError, one_line
 from runner.graph.channels.channel_tracking import tracks
 from runner.graph.channels.tracks import Tracks
@@ -110,7 +110,7 @@ class BaseModels:
     their weights are random."""
 
     def __init__(self) -> None:
-        self._recent: Recent[WeightOrigin] = Recent(KEPT)
+        self._recent: BoundedCache[WeightOrigin] = BoundedCache(KEPT)
 
     def get(self, heritage: Heritage) -> WeightOrigin:
         """Returns the base model of a heritage."""

@@ -27,7 +27,7 @@ from runner.graph.validation.equivalence import CannotRun
 from runner.graph.validation.translation_validation import ValidationOutcome, validate
 from runner.graph.validation.validated_conversion import converted, keep_more
 from runner.nn.equality import differences
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 from runner.nn.symbolic import symbolic
 from runner.space.choice import JsonValue, key
 from runner.space.sample import Sample, lookup

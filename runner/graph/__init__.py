@@ -24,7 +24,7 @@ from runner.graph.ir.unit import Call as Call
 from runner.graph.ir.unit import Ref as Ref
 from runner.graph.ir.unit import Unit as Unit
 from runner.graph.transforms.mutator import Mutator as Mutator
-from runner.graph.validation.check import Report as Report
-from runner.graph.validation.check import check_conversion as check_conversion
+from runner.graph.validation.conversion_check import Report as Report
+from runner.graph.validation.conversion_check import check_conversion as check_conversion
 from runner.graph.validation.validated_conversion import convert as convert
-from runner.nn.recording.record import recording as recording
+from runner.nn.recording.construction_record import recording as recording

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from runner.nn.build import CONTAINERS, is_leaf
 from runner.nn.expression import Expression
+from runner.nn.recording.construction_record import KEY, record_of
 from runner.nn.recording.initial_values import Owned, RecordedCall
-from runner.nn.recording.record import KEY, record_of
 from runner.nn.recording.torch_functions import unwatched
 
 EMPTY = (dict, OrderedDict)

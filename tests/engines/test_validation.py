@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from runner.config.instantiate import build
-from runner.engines import symbolic_graph as open_graph
+from runner.engines import symbolic_graph
 from runner.engines.compiler import Compiler
 from runner.engines.example import Example
 from runner.engines.symbolic_graph import SymbolicGraph
@@ -33,7 +33,7 @@ def space(name: str, shape=(3,), data=None) -> SymbolicGraph:
 @pytest.fixture
 def misread(monkeypatch):
     """Has the front end read `+` of one class as `-`, wherever it is a graph."""
-    read = open_graph.read
+    read = symbolic_graph.read
 
     def reads(model, keep=None):
         graph = read(model, keep)
@@ -45,7 +45,7 @@ def misread(monkeypatch):
                 unit.changed = True  # else its class would be imported
         return graph
 
-    monkeypatch.setattr(open_graph, "read", reads)
+    monkeypatch.setattr(symbolic_graph, "read", reads)
     monkeypatch.setattr("runner.graph.validation.validated_conversion.read", reads)
 
 
@@ -82,13 +82,13 @@ def test_choices_are_decided_before_the_graph_of_a_sample_is_validated(width):
 
 def test_each_value_is_looked_at_once(monkeypatch):
     looked = []
-    validate = open_graph.validate
+    validate = symbolic_graph.validate
 
     def counting(graph, *rest, **named):
         looked.append(graph)
         return validate(graph, *rest, **named)
 
-    monkeypatch.setattr(open_graph, "validate", counting)
+    monkeypatch.setattr(symbolic_graph, "validate", counting)
     made = space("Candidates")
     for act in ("linear", "doubles"):
         for width in (2, 4, 2):
@@ -130,11 +130,11 @@ def test_data_that_do_not_load_or_have_another_shape_leave_random_numbers():
 @pytest.mark.parametrize(("held", "error"), [(set(), ConfigError), ({("width", "4")}, Refused)])
 def test_a_graph_that_stays_wrong_ends_the_search_or_costs_a_sample(monkeypatch, held, error):
     def wrong(model, keep, check):
-        graph = open_graph.read(model, keep)
+        graph = symbolic_graph.read(model, keep)
         graph.notes.append(Note("", "Candidates", "It is wrong.", lost=True))
         return graph
 
-    monkeypatch.setattr(open_graph, "converted", wrong)
+    monkeypatch.setattr(symbolic_graph, "converted", wrong)
     made = space("Candidates")
     made._per_sample, made._validated = True, held
     with pytest.raises(error, match=r"It is wrong\. Or run with engine=py"):

@@ -21,7 +21,7 @@ from runner.fusion.tracing.trace import flatten
 from runner.graph import convert, generate
 from runner.graph.codegen.load import load_source
 from runner.graph.ir.unit import Ref, Unit
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 from runner.space.sample import generator
 
 SPACES = {

@@ -15,7 +15,7 @@ from torch import nn
 from runner.graph import Graph, Mutator, Unit, convert, generate, lint, load_source, recording
 from runner.graph.interpreter.interpreter import Interpreter
 from runner.graph.transforms.mutator import mutate
-from runner.graph.validation import in_place_effects as effects_validation
+from runner.graph.validation import in_place_effects
 from runner.graph.validation.in_place_effects import EffectsValidation
 from runner.mutators.bypass import Bypass
 from runner.mutators.depth import Depth
@@ -281,13 +281,13 @@ class Put(Mutator):
 @pytest.fixture
 def runs(monkeypatch):
     """What validation found each time that it ran a model."""
-    found, original = [], effects_validation._needed
+    found, original = [], in_place_effects._needed
 
     def needed(*given):
         found.append(original(*given))
         return found[-1]
 
-    monkeypatch.setattr(effects_validation, "_needed", needed)
+    monkeypatch.setattr(in_place_effects, "_needed", needed)
     return found
 
 

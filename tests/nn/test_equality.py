@@ -8,7 +8,7 @@ import torch
 
 from runner import nn
 from runner.nn.equality import differences, same_structure
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 from spaces.cell import CellNet
 from spaces.mlp import MLP
 from spaces.mobilenet import MobileNet

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runner import nn
 from runner.errors import SpaceError, SymbolicError
 from runner.nn.expression import Expression, variables_in
-from runner.nn.recording.record import record_of
+from runner.nn.recording.construction_record import record_of
 
 SPACES = [
     ("mlp", "MLP"),

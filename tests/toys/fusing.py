@@ -18,7 +18,7 @@ from runner.fusion.random_streams import Streams
 from runner.fusion.tracing.trace import programs_of
 from runner.graph import convert, generate
 from runner.graph.codegen.load import load_source
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 Make = Callable[[], nn.Module]
 MODES = {"train": True, "eval": False}

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from runner.nn.recording.record import KEY
+from runner.nn.recording.construction_record import KEY
 
 _READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _OF_ALL = frozenset(

@@ -15,7 +15,7 @@ from runner.graph.frontend.kept_modules import Keep
 from runner.graph.frontend.torchscript.compile import compiled, is_opaque
 from runner.graph.frontend.torchscript.lowering.lower import lower
 from runner.graph.ir.graph import Graph, Note
-from runner.nn.recording.record import update_records
+from runner.nn.recording.construction_record import update_records
 
 
 def convert(model: nn.Module, keep: Keep | None = None) -> Graph:

@@ -49,7 +49,7 @@ from runner.graph.frontend.torchscript.object_types import is_known
 from runner.graph.frontend.torchscript.pruned_type_tests import pruned_result, pruned_test
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Grade, Unit
-from runner.nn.recording.record import record_of
+from runner.nn.recording.construction_record import record_of
 
 
 @final

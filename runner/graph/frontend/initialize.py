@@ -13,7 +13,7 @@ from runner.graph.frontend.overrides_and_hooks import no_module
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.nn.expression import is_open
-from runner.nn.recording.record import record_of
+from runner.nn.recording.construction_record import record_of
 
 
 def initialize(graph: Graph, graded: GradedModel) -> None:

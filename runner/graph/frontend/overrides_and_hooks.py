@@ -18,7 +18,7 @@ from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
-from runner.nn.recording.record import ConstructionRecord, record_of
+from runner.nn.recording.construction_record import ConstructionRecord, record_of
 
 _OTHER = re.compile(
     "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"

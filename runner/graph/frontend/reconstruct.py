@@ -19,7 +19,7 @@ from runner.graph.frontend.object_state import same_when_rebuilt
 from runner.graph.frontend.parametrizations import plain_class
 from runner.graph.ir.unit import joined
 from runner.nested import rebuild
-from runner.nn.recording.record import KEY, ConstructionRecord
+from runner.nn.recording.construction_record import KEY, ConstructionRecord
 
 Difference = tuple[str, str, Any]  # path, name, value in the module
 _PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)

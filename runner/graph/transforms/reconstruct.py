@@ -17,7 +17,7 @@ from runner.graph.ir.graph import Graph, moved_ties
 from runner.graph.ir.signature import locate, with_argument
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.merge_graphs import merge_graph
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 _KEPT = 256
 

@@ -15,7 +15,7 @@ from runner.graph.frontend.convert import convert
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
 from runner.graph.ir.unit import Unit
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 
 def converted(make) -> tuple[nn.Module, Graph]:

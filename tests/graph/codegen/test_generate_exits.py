@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from runner.graph.codegen.generate import generate
 from runner.graph.frontend.convert import convert
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 HEAD = """import torch
 from torch import Tensor, nn

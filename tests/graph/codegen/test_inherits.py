@@ -23,7 +23,7 @@ from runner.graph.interpreter.interpreter import Interpreter
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
 from runner.graph.ir.unit import Unit
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 
 def graph_of(make) -> Graph:

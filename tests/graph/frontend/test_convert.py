@@ -17,7 +17,7 @@ from runner.graph.frontend.torchscript.compile import compiled
 from runner.graph.frontend.torchscript.lowering.lower import lower
 from runner.graph.ir.lint import lint
 from runner.graph.ir.lint_function import uses_of
-from runner.graph.validation.check import check_conversion
+from runner.graph.validation.conversion_check import check_conversion
 
 
 @pytest.mark.parametrize("entry", [convert, check_conversion])

@@ -9,7 +9,7 @@ import vision
 from torch import nn
 
 from runner.graph import check_conversion, convert, generate
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 
 def small_vgg(models: Any) -> nn.Module:

@@ -13,8 +13,8 @@ from runner.graph.frontend.convert import convert
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.object_state import same_state
 from runner.graph.frontend.overrides_and_hooks import no_module
-from runner.graph.validation.check import check_conversion
-from runner.nn.recording.record import recording
+from runner.graph.validation.conversion_check import check_conversion
+from runner.nn.recording.construction_record import recording
 
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
 

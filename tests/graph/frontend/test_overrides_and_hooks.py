@@ -10,7 +10,7 @@ from runner import nn as space
 from runner.graph.frontend.convert import convert
 from runner.graph.ir.graph import Graph
 from runner.nn.build import basic_unit
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 from runner.nn.symbolic import symbolic
 
 

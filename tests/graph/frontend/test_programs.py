@@ -9,8 +9,8 @@ import torch
 from programs import PROGRAMS, Program
 
 from runner.graph.frontend.convert import convert
-from runner.graph.validation.check import check_conversion
-from runner.nn.recording.record import recording
+from runner.graph.validation.conversion_check import check_conversion
+from runner.nn.recording.construction_record import recording
 
 
 def cases() -> Iterator[Any]:

@@ -7,7 +7,7 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.ir.signature import argument, drop_defaults, locate, runs_in_order, with_argument
 from runner.graph.ir.unit import Call, Ref, Unit
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 
 class Keywords(nn.Module):

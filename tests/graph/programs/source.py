@@ -9,7 +9,7 @@ from torch import nn
 from runner.graph.codegen.generate import generate
 from runner.graph.frontend.convert import convert
 from runner.graph.ir.graph import Graph
-from runner.graph.validation.check import check_conversion
+from runner.graph.validation.conversion_check import check_conversion
 
 
 def body(graph: Graph) -> str:

@@ -15,7 +15,7 @@ from runner.graph.validation import validated_conversion as conversion
 from runner.graph.validation.equivalence import CannotRun, restored
 from runner.graph.validation.translation_validation import validate
 from runner.graph.validation.validated_conversion import convert
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 
 class Scale(nn.Module):

@@ -9,8 +9,8 @@ from torch import nn
 
 from runner.nn import basic_unit, symbolic
 from runner.nn.build import is_leaf
+from runner.nn.recording.construction_record import record_of, recording
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall
-from runner.nn.recording.record import record_of, recording
 from spaces.transformer import Transformer
 
 

@@ -13,7 +13,7 @@ from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit, joined
-from runner.nn.recording.record import record_of
+from runner.nn.recording.construction_record import record_of
 
 TensorPath = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
 

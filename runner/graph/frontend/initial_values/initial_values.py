@@ -25,8 +25,8 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
 from runner.nn.build import is_leaf
 from runner.nn.recording.attribution import own_tensors
+from runner.nn.recording.construction_record import record_of
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, calls_in, owned
-from runner.nn.recording.record import record_of
 
 TensorKey = tuple[int, str]  # the id of a module, and the name of a tensor of it
 

@@ -13,8 +13,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.ir.unit import SET, Call, Start, Unit, held
+from runner.nn.recording.construction_record import record_of
 from runner.nn.recording.initial_values import RecordedCall
-from runner.nn.recording.record import record_of
 
 
 def order_reparametrizations(units: Mapping[Unit, nn.Module], notes: ConversionNotes) -> None:

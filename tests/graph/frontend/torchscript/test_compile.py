@@ -14,7 +14,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
 from runner.graph.ir.unit import Call, Edit, Ref
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 from runner.nn.symbolic import symbolic
 
 

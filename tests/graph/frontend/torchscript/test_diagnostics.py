@@ -7,7 +7,7 @@ from torch import nn
 
 from runner.graph.frontend.convert import convert
 from runner.graph.frontend.torchscript.diagnostics import problem_of
-from runner.nn.recording.record import recording
+from runner.nn.recording.construction_record import recording
 
 
 class Rest(nn.Module):

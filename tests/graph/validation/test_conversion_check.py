@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.validation import check
-from runner.graph.validation.check import check_conversion
-from runner.nn.recording.record import recording
+from runner.graph.validation import conversion_check
+from runner.graph.validation.conversion_check import check_conversion
+from runner.nn.recording.construction_record import recording
 
 
 @pytest.fixture
@@ -60,14 +60,14 @@ def test_the_model_is_left_as_it_was(model, x):
 
 def wrong(monkeypatch, old: str, new: str) -> None:
     """Let standalone source come out wrong."""
-    generate = check.generate
+    generate = conversion_check.generate
 
     def generated(graph, *, standalone=False):
         text = generate(graph, standalone=standalone)
         assert old in text or not standalone
         return text.replace(old, new) if standalone else text
 
-    monkeypatch.setattr(check, "generate", generated)
+    monkeypatch.setattr(conversion_check, "generate", generated)
 
 
 @pytest.mark.parametrize(
@@ -114,26 +114,26 @@ def test_train_mode_is_left_out_where_the_model_does_not_train():
 
 
 def test_an_unfaithful_front_end_is_found(model, x, monkeypatch):
-    convert = check.convert
+    convert = conversion_check.convert
 
     def drifting(model):
         graph = convert(model)
         graph.unit("layer1.0").set_child("relu", graph.unit("dropout"))
         return graph
 
-    monkeypatch.setattr(check, "convert", drifting)
+    monkeypatch.setattr(conversion_check, "convert", drifting)
     assert "output is off by" in str(check_conversion(model, x))
 
 
 def test_a_graph_that_breaks_the_rules_is_found(model, x, monkeypatch):
-    convert = check.convert
+    convert = conversion_check.convert
 
     def broken(model):
         graph = convert(model)
         graph.root.forward.get_attr("missing")
         return graph
 
-    monkeypatch.setattr(check, "convert", broken)
+    monkeypatch.setattr(conversion_check, "convert", broken)
     [problem, *_] = check_conversion(model, x).problems
     assert problem.startswith("the check of the graph failed: GraphError: the model, forward")
     assert "no parameter, buffer or attribute 'missing'" in problem
@@ -150,9 +150,11 @@ class Pairs(nn.Module):
 
 
 def test_a_tuple_in_place_of_a_named_one_is_found(monkeypatch):
-    generate = check.generate
+    generate = conversion_check.generate
     monkeypatch.setattr(
-        check, "generate", lambda graph, **how: generate(graph, **how).replace("Pair(x, x)", "x, x")
+        conversion_check,
+        "generate",
+        lambda graph, **how: generate(graph, **how).replace("Pair(x, x)", "x, x"),
     )
     problems = check_conversion(Pairs(), torch.ones(2)).problems
     assert "standalone, eval mode: type(output) is 'plain', not 'Pair'." in problems

@@ -8,7 +8,7 @@ import torch
 
 from runner import nn
 from runner.errors import SymbolicError
-from runner.nn.recording.record import record_of, recording
+from runner.nn.recording.construction_record import record_of, recording
 
 SPECIMENS = {  # how it is built, its argument; the shapes that 4 and 8 give
     "Linear": lambda n: nn.Linear(n, 2 * n, bias=False),

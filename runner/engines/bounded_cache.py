@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 @final
-class Recent(Generic[V]):
+class BoundedCache(Generic[V]):
     """Caches the last `size` values by key; evicts the oldest first."""
 
     def __init__(self, size: int) -> None:
