@@ -25,7 +25,7 @@ from runner.graph.interpreter.modules import Live
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.signature import locate, runs_in_order
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.nn.recording.tensor_history import tensors_in
 
 
@@ -51,7 +51,7 @@ class Plan:
             names = [name for name, a in unit.attributes.items() if isinstance(a, list | dict)]
             nodes = [node for function in unit.functions.values() for node in function.nodes]
             names += [node.target for node in nodes if node.op == "set_attr"]
-            self.changing.update(f"{path}.{name}" if path else name for name in names)
+            self.changing.update(joined(path, name) for name in names)
 
 
 @final
@@ -170,14 +170,8 @@ class Recorder(MetaInterpreter):
     def place(self, frame: Frame, path: str) -> tuple[Unit | None, str]:
         """Returns the unit at a path below the running one, and its first path in the model."""
         assert isinstance(frame.module, Live)
-        unit: Unit = frame.module._runner_unit
-        names = path.split(".") if path else []
-        for place, name in enumerate(names):
-            child = unit.children.get(name)
-            if child is None:
-                return None, ".".join(filter(None, (self._paths[unit], *names[place:])))
-            unit = child
-        return unit, self._paths[unit]
+        unit, inside = frame.module._runner_unit.innermost(path)
+        return None if inside else unit, joined(self._paths[unit], inside)
 
     # Nodes
 
@@ -201,7 +195,7 @@ class Recorder(MetaInterpreter):
     def run_get_attr(self, node: Node, frame: Frame) -> Any:
         above, _, name = node.target.rpartition(".")
         _, path = self.place(frame, above)
-        path = f"{path}.{name}" if path else name
+        path = joined(path, name)
         if path in self.plan.changing:
             self.tape.unfollowed("An attribute is read that the model itself changes.")
         module = self.submodule(frame, above)

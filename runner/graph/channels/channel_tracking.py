@@ -18,7 +18,7 @@ from runner.graph.channels.tracks import LOST, Track, Tracks
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Numbers, Place, leaves, put, resized
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
 
@@ -140,7 +140,7 @@ class _Tracking:
     def _taken(self, step: RecordedStep) -> None:
         assert step.unit is not None
         path, tensor = self.run.paths[step.unit], step.result
-        name = _name(path, step.tensor)
+        name = joined(path, step.tensor)
         name = self._owners.get(name, name)
         for source, label in self._sources.get(("tensor", path, step.tensor), ()):
             dim = int(source.place[0])
@@ -208,7 +208,7 @@ class _Tracking:
         if not passes:
             for name, tensor in self.run.make(unit, call).state_dict().items():
                 if tensor.dim() > 1:
-                    self._unknown[_name(path, name)] = codes
+                    self._unknown[joined(path, name)] = codes
             return
         count = next(n for place, n in numbers(call).items() if GROUPS in str(place[0]) and n > 1)
         if len(codes) % count == 0:
@@ -224,7 +224,7 @@ class _Tracking:
         for last, now in other.state_dict().items():
             if last not in before or now.dim() != before[last].dim():
                 continue
-            name = _name(path, last)
+            name = joined(path, last)
             for dim, size in enumerate(before[last].shape):
                 if size == now.shape[dim]:
                     continue
@@ -335,7 +335,7 @@ class _Tracking:
             target = step.name.rpartition(": ")[2] if step.unit is None else ""
             if step.unit is not None:
                 path = self.run.paths[step.unit]
-            what = _name(path, f"{function}:{target}")
+            what = joined(path, f"{function}:{target}")
             if index == 0:
                 self._counts[what] += 1
             self._together(f"{what}#{self._counts[what]}/{index}", after)
@@ -355,7 +355,3 @@ def in_parts(call: Call) -> bool:
     found = numbers(call)
     groups = [number for place, number in found.items() if GROUPS in str(place[0]) and number > 1]
     return any(list(found.values()).count(number) < 3 for number in groups)
-
-
-def _name(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -22,7 +22,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.nested import Change, Numbers, Place, leaves, put, resized
 from runner.graph.ir.node import Node
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
 
@@ -318,8 +318,7 @@ class Fitter(MetaInterpreter):
         found = super().run_get_attr(node, frame)
         if not isinstance(found, Tensor):
             return found
-        place, _, name = ".".join(filter(None, (frame.path, node.target))).rpartition(".")
-        owner, name = self._owner(place, name)
+        owner, name = self.graph.root.innermost(joined(frame.path, node.target))
         path = self.paths[owner]
         if sizes := self.wanted("tensor", path, name):
             found = resized(found, {int(dim): size for (dim,), size in sizes.items()})
@@ -328,14 +327,6 @@ class Fitter(MetaInterpreter):
             RecordedStep(spot, f"{path}.{name}", (), {}, found, _never, owner, tensor=name)
         )
         return found
-
-    def _owner(self, path: str, name: str) -> tuple[Unit, str]:
-        """Returns the unit that owns a tensor at a path, and the name of the tensor in it."""
-        unit = self.graph.root
-        names = path.split(".") if path else []
-        while names and (child := unit.children.get(names[0])) is not None:
-            unit, names = child, names[1:]
-        return unit, ".".join((*names, name))
 
     def run_function(self, frame: Frame, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self._frames.append(frame)

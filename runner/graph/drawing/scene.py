@@ -18,7 +18,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument, Block, Node, Spec, Value, values_in
 from runner.graph.ir.signature import runs_in_order
-from runner.graph.ir.unit import Ref, Unit
+from runner.graph.ir.unit import Ref, Unit, joined
 
 Flow = dict["Item", None]  # items that a value comes from, in order
 
@@ -82,8 +82,8 @@ class _Painter:
             before: Flow = {scene.start: None}
             for name, child in unit.children.items():
                 if child is not None:
-                    item = self.unit_item(child, _join(path, name), level, before)
-                    item.spec = self._result(child, _join(path, name))
+                    item = self.unit_item(child, joined(path, name), level, before)
+                    item.spec = self._result(child, joined(path, name))
                     scene.items.append(item)
                     before = {item: None}
             scene.end.sources = before
@@ -91,7 +91,7 @@ class _Painter:
             scene.flows = False
             for name, child in unit.children.items():
                 if child is not None:
-                    scene.items.append(self.unit_item(child, _join(path, name), level, {}))
+                    scene.items.append(self.unit_item(child, joined(path, name), level, {}))
         return scene
 
     def unit_item(self, unit: Unit, path: str, level: int, sources: Flow) -> Item:
@@ -175,7 +175,7 @@ class _Tracer:
         except GraphError:
             unit = Unit("basic", Ref(f"unknown:{node.path}"))
         flow = self.flow((node.args, {**node.kwargs}))
-        path = _join(self.path, node.path)
+        path = joined(self.path, node.path)
         self._add(node, self.painter.unit_item(unit, path, self.level, flow))
 
     def _call_function(self, node: Node) -> None:
@@ -257,10 +257,6 @@ class _Tracer:
         self._dashed = dashed
         for value, result in zip(node.outputs, block.results[1:], strict=False):
             self._flows[value] = self.flow(result)
-
-
-def _join(path: str, name: str) -> str:
-    return ".".join(filter(None, (path, name)))
 
 
 _NUMBERS = frozenset(["size", "dim", "numel", "item", "tolist", "len", "range", "isinstance",

@@ -16,7 +16,7 @@ from runner.graph.interpreter.modules import Builder, Live
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node, Spec
 from runner.graph.ir.signature import locate
-from runner.graph.ir.unit import Unit
+from runner.graph.ir.unit import Unit, joined
 
 
 class Stopped(Exception):
@@ -72,7 +72,7 @@ class MetaInterpreter(Interpreter):
         place += f" ({node.line})" if node.line else ""
         name = node.target or node.op
         if node.op == "call_module" and frame.module is not None:
-            path = ".".join(filter(None, (frame.path, node.path))) or "the model"
+            path = joined(frame.path, node.path) or "the model"
             module = self.submodule(frame, node.path)
             name = f"{path} ({named(module)})"
             name += f".{node.method}" if node.method != "forward" else ""

@@ -12,7 +12,7 @@ from runner.errors import GraphError, one_line
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate, runs_in_order
-from runner.graph.ir.unit import SET, Call, Ref, Start, Stored, Unit, Weight
+from runner.graph.ir.unit import SET, Call, Ref, Start, Stored, Unit, Weight, joined
 from runner.nested import rebuild
 from runner.nn.expression import Computed, Expression, Variable
 
@@ -122,8 +122,7 @@ class Builder:
             persistent = weight is None or weight.persistent
             module.register_buffer(name, tensor, persistent=persistent)
         for name, child in unit.children.items():
-            below = f"{path}.{name}" if path else name
-            module._modules[name] = None if child is None else self.module(child, below)
+            module._modules[name] = child and self.module(child, joined(path, name))
         for name, value in unit.attributes.items():
             setattr(module, name, self.constant(value))
         return self._finished(unit, module)

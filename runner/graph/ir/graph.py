@@ -265,7 +265,7 @@ class _UnitPrinter:
         for name, value in unit.attributes.items():
             yield f"{name} = {nodes.argument(value)}"
         for name, child in unit.children.items():
-            yield from self._child(name, child, f"{path}.{name}" if path else name)
+            yield from self._child(name, child, joined(path, name))
         for edit in unit.edits:
             place = unit.path_to(edit.unit, edit.path)
             yield f"edit {place}.{edit.name} = {nodes.argument(edit.value)}".replace(" .", " ")

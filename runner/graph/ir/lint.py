@@ -14,7 +14,7 @@ from runner.graph.ir.lint_function import Uses, is_name, uses_of
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import check_callable, check_there, is_target, runs_in_order
 from runner.graph.ir.symbolic import check_decided
-from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit
+from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, joined
 from runner.nn.expression import Expression
 
 
@@ -65,7 +65,7 @@ class _UnitPaths:
             if child is not None:
                 if not isinstance(child, Unit):
                     raise GraphError(f"{where}: the child {name!r} is {child!r}, which is no Unit.")
-                self._visit(child, f"{path}.{name}" if path else name)
+                self._visit(child, joined(path, name))
         for what, argument in unit.arguments():
             for thing in _not_plain(argument):
                 self._check(thing, what, f"{where}: {what} of the {unit.name}", path)

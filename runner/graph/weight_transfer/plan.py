@@ -164,7 +164,7 @@ def _inserted(unit: Unit, path: str) -> Iterator[tuple[str, Unit]]:
         return
     for name, child in unit.children.items():
         if child is not None:
-            yield from _inserted(child, f"{path}.{name}" if path else name)
+            yield from _inserted(child, joined(path, name))
 
 
 # Channels

@@ -11,7 +11,7 @@ from runner.graph.codegen.expressions import member
 from runner.graph.codegen.unit_forms import access, located
 from runner.graph.ir.argument import leaves_and_calls, map_made
 from runner.graph.ir.signature import signature
-from runner.graph.ir.unit import SET, Call, ConstructionTime, Start, Unit
+from runner.graph.ir.unit import SET, Call, ConstructionTime, Start, Unit, joined
 from runner.operators import is_random
 
 _COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")
@@ -60,7 +60,7 @@ def start_lines(
 ) -> list[tuple[str, Any]]:
     """Returns (text before, expression) for starts of a unit at a path below `home`, called `owner`
     in the source; the expression is a `Loop` for many of them."""
-    paths = {inner: f"{path}.{p}" if path and p else path or p for p, inner in unit.walk()}
+    paths = {inner: joined(path, p) for p, inner in unit.walk()}
     lines: list[tuple[str, Any]] = []
     for part in _runs(unit, starts):
         rules = _rules(unit, part)
