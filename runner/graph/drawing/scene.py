@@ -224,25 +224,17 @@ class _Tracer:
     # Control flow: items that run conditionally, or repeatedly, are dashed
 
     def _if(self, node: Node) -> None:
-        self._branches(node)
+        dashed, self._dashed = self._dashed, True
+        self._with(node)
+        self._dashed = dashed
 
     def _with(self, node: Node) -> None:
         for block in node.blocks:
             self._block(block)
-        self._results(node, node.blocks)
-
-    def _branches(self, node: Node) -> None:
-        dashed, self._dashed = self._dashed, True
-        for block in node.blocks:
-            self._block(block)
-        self._dashed = dashed
-        self._results(node, node.blocks)
-
-    def _results(self, node: Node, blocks: Iterable[Block]) -> None:
         for place, value in enumerate(node.outputs):
             self._flows[value] = {
                 item: None
-                for block in blocks
+                for block in node.blocks
                 if place < len(block.results)
                 for item in self.flow(block.results[place])
             }
