@@ -130,8 +130,7 @@ class Builder:
     def _finished(self, unit: Unit, module: nn.Module) -> nn.Module:
         """Applies hooks, edits and initialization of a unit to its constructed module."""
         for call in unit.hooked:
-            arguments = (self.constant(call.args), self.constant({**call.kwargs}))
-            hooked = locate(call.target)(module, *arguments[0], **arguments[1])
+            hooked = self._call(call, module)
             module = hooked if isinstance(hooked, nn.Module) else module
         for edit in unit.edits:
             *parents, last = edit.name.split(".")
@@ -149,21 +148,22 @@ class Builder:
 
     def fill(self, start: Start, module: nn.Module) -> None:
         """Runs an initialization on the module of its unit, or on `module` if none was built."""
-        owner = self._made.get(start.unit, module)
-        tensor: Any = owner
+        tensor = self.filled(start, module)
+        if tensor is not None and start.target == SET:
+            tensor.data = self.constant(start.args)[0]
+        elif tensor is not None:
+            with torch.no_grad():
+                self._call(start, tensor)
+
+    def filled(self, start: Start, module: nn.Module) -> Any:
+        """Returns the tensor, or part of one, that `fill` changes; None if the unit was changed,
+        and has no such tensor any more."""
+        tensor: Any = self._made.get(start.unit, module)
         for name in start.name.split("."):
             tensor = getattr(tensor, name, None)
-        if tensor is None:
-            return  # the unit was changed, and has no such tensor any more
-        for step in start.part:
-            args, kwargs = self.constant(step.args), self.constant({**step.kwargs})
-            tensor = self.called(step.target, (tensor.data, *args), kwargs)
-        args, kwargs = self.constant(start.args), self.constant({**start.kwargs})
-        if start.target == SET:
-            tensor.data = args[0]
-            return
-        with torch.no_grad():
-            self.called(start.target, (tensor, *args), kwargs)
+        for step in start.part if tensor is not None else ():
+            tensor = self._call(step, tensor.data)
+        return tensor
 
     def _parameter(self, weight: Weight) -> nn.Parameter:
         return nn.Parameter(self._tensor(weight).detach(), requires_grad=weight.requires_grad)
@@ -185,17 +185,15 @@ class Builder:
         change = _CONSTANTS.get(type(leaf))
         return change(self, leaf) if change else leaf
 
-    def called(self, target: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
-        """Calls a function or, for ".name", a method of the first argument."""
-        if target.startswith("."):
-            return getattr(args[0], target[1:])(*args[1:], **kwargs)
-        return locate(target)(*args, **kwargs)
-
     def _ref(self, ref: Ref) -> Any:
         return locate(ref.target)
 
-    def _call(self, call: Call) -> Any:
-        return self.called(call.target, self.constant(call.args), self.constant({**call.kwargs}))
+    def _call(self, call: Call | Start, *first: Any) -> Any:
+        """Makes a call, with `first` before its own arguments; ".name" is a method of the first."""
+        args, kwargs = (*first, *self.constant(call.args)), self.constant({**call.kwargs})
+        if call.target.startswith("."):
+            return getattr(args[0], call.target[1:])(*args[1:], **kwargs)
+        return locate(call.target)(*args, **kwargs)
 
     def _stored(self, stored: Stored) -> torch.Tensor:
         tensor: torch.Tensor = self.graph.tensors[stored.name]
@@ -206,6 +204,15 @@ class Builder:
 
     def _default(self, expression: Expression) -> Any:
         return expression.default
+
+
+def meta_builder(graph: Graph) -> Builder:
+    """Returns a builder of modules on the meta device that are inspected, and never run."""
+    return Builder(graph, _never, torch.device("meta"))
+
+
+def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    raise AssertionError("this is made, and not run")
 
 
 _CONSTANTS: Mapping[type, Callable[[Builder, Any], Any]] = {

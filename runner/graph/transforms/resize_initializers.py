@@ -1,6 +1,6 @@
 """Initial values of tensors whose size changes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.interpreter.modules import Builder, meta_builder
 from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls, rebuild_argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Start, Weight
@@ -29,7 +29,7 @@ def resized_weight(graph: Graph, weight: Weight, dim: int, size: int) -> Weight:
 def fit_starts(graph: Graph) -> None:
     """Adapts the values that initialize tensors of mutated units to their current size by cropping
     or repeating. Calls that no longer apply are dropped."""
-    builder = _meta(graph)
+    builder = meta_builder(graph)
     for _, owner in graph.units():
         if any(_is_sized(start) for start in owner.starts):
             starts = (_fitted(s, builder) if _is_sized(s) else s for s in owner.starts)
@@ -116,15 +116,7 @@ def _shape(graph: Graph, value: Argument) -> tuple[int, ...] | None:
         return None
     try:
         with torch.device("meta"):
-            made = _meta(graph).constant(value)
+            made = meta_builder(graph).constant(value)
     except Exception:
         return None
     return tuple(made.shape) if isinstance(made, Tensor) else None
-
-
-def _meta(graph: Graph) -> Builder:
-    return Builder(graph, _never, torch.device("meta"))
-
-
-def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    raise AssertionError("this is made, and not run")

@@ -1,12 +1,8 @@
 """Checks whether a call that fills a tensor is possible: the tensor may be gone, or reshaped."""
 
-from collections.abc import Mapping
-from functools import reduce
-from typing import Any
-
 import torch
 
-from runner.graph.interpreter.modules import Builder, Live
+from runner.graph.interpreter.modules import meta_builder
 from runner.graph.ir.argument import leaves_and_calls
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import SET, Start, Stored, Unit
@@ -25,23 +21,17 @@ def is_possible(start: Start, unit: Unit) -> bool:
 
 def _fits(start: Start) -> bool:
     """Returns whether the tensor of a layer, built on the meta device, takes the call."""
-    builder = Builder(Graph(start.unit), _never, torch.device("meta"))
+    builder = meta_builder(Graph(start.unit))
+    inner = leaves_and_calls((start.args, {**start.kwargs}))
+    is_known = not any(type(part) in (Unit, Stored) for part in inner)
     try:
         with torch.device("meta"), torch.no_grad():
-            tensor: Any = builder.basic(start.unit, "")
-            tensor = reduce(getattr, start.name.split("."), tensor)
-            for step in start.part:
-                args, kwargs = builder.constant(step.args), builder.constant({**step.kwargs})
-                tensor = builder.called(step.target, (tensor, *args), kwargs)
-            inner = leaves_and_calls((start.args, {**start.kwargs}))
-            if tensor is not None and not any(type(part) in (Unit, Stored) for part in inner):
-                args, kwargs = builder.constant(start.args), builder.constant({**start.kwargs})
-                if start.target != SET:
-                    builder.called(start.target, (tensor, *args), kwargs)
+            layer = builder.basic(start.unit, "")
+            tensor = builder.filled(start, layer)
+            if tensor is not None and is_known and start.target == SET:
+                builder.constant(start.args)
+            elif tensor is not None and is_known:
+                builder.fill(start, layer)
     except Exception:  # constructors and functions of torch raise anything
         return False
     return tensor is not None
-
-
-def _never(module: Live, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Does nothing: no method runs while a layer is constructed."""
