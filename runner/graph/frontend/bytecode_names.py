@@ -4,13 +4,13 @@ use of modules below, besides calling them."""
 import dis
 import functools
 import inspect
-import sys
 from collections.abc import Iterable, Iterator
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
 
+from runner.graph.codegen.copied_methods.scopes import codes, is_foreign
 from runner.nn.recording.construction_record import KEY
 
 _READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
@@ -51,7 +51,7 @@ def stored_names(cls: type) -> frozenset[str]:
         for name, member in vars(owner).items()
         if name != "__init__"
         for function in _functions(member)
-        for code in _codes(function.__code__)
+        for code in codes(function.__code__)
         for step in dis.get_instructions(code)
         if step.opname in ("STORE_ATTR", "DELETE_ATTR")
     )
@@ -113,7 +113,7 @@ def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iter
     if function in seen or function.__name__ == "__init__":
         return
     seen.add(function)
-    for code in _codes(function.__code__):
+    for code in codes(function.__code__):
         before = None
         for step in dis.get_instructions(code):
             name, opname = step.argval, step.opname
@@ -121,7 +121,7 @@ def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iter
                 if opname == "LOAD_CONST" or (opname in _READS and (own or not _is_self(before))):
                     yield name
                 for other in _named(step, before, function):
-                    if isinstance(other, FunctionType) and not _is_torch(other.__module__):
+                    if isinstance(other, FunctionType) and is_foreign(other.__module__):
                         yield from _names(other, seen, own=own)
                     elif isinstance(other, type) and issubclass(other, nn.Module):
                         yield other.__name__
@@ -138,25 +138,11 @@ def _named(
         found = function.__globals__.get(step.argval)
     elif step.opname in _READS and before is not None and before.opname == "LOAD_GLOBAL":
         above = function.__globals__.get(before.argval)
-        if isinstance(above, ModuleType) and not _is_torch(above.__name__):
+        if isinstance(above, ModuleType) and is_foreign(above.__name__):
             found = vars(above).get(step.argval)
     yield from found if isinstance(found, tuple) else (found,)
-
-
-def _is_torch(module: str | None) -> bool:
-    """Whether a module belongs to torch or the standard library, and knows no user classes."""
-    top = (module or "").partition(".")[0]
-    return top == "torch" or top in sys.stdlib_module_names
 
 
 def _is_self(step: dis.Instruction | None) -> bool:
     """Whether an instruction loads `self`."""
     return step is not None and step.opname == "LOAD_FAST" and step.argval == "self"
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    """Yields the code of a function and of the functions inside it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from runner.graph.codegen.copied_methods.scopes import is_foreign
+
 _USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(list)})
 
 
@@ -33,7 +35,7 @@ def _sources(thing: Any, seen: set[Any]) -> Iterator[tuple[ast.AST | None, dict[
     parts = thing.__mro__ if isinstance(thing, type) else (thing,)
     for part in parts:
         home = getattr(part, "__module__", None) or ""
-        if part in seen or home.partition(".")[0] in (*sys.stdlib_module_names, "torch"):
+        if part in seen or not is_foreign(home):
             continue
         seen.add(part)
         names = vars(sys.modules[home]) if home in sys.modules else {}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from runner.graph.codegen.copied_methods.scopes import mangled
 from runner.nn.expression import Expression
 
 _CHOSEN = "runner.nn.value"  # the module of callable likenesses of plain values
@@ -51,14 +52,10 @@ def state_of(value: Any) -> dict[str, Any]:
     for owner in type(value).__mro__:
         slots = vars(owner).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            mangled = f"_{owner.__name__.lstrip('_')}{name}" if _is_private(name) else name
-            if name not in ("__dict__", "__weakref__") and hasattr(value, mangled):
-                state[mangled] = getattr(value, mangled)
+            key = mangled(name, owner)
+            if name not in ("__dict__", "__weakref__") and hasattr(value, key):
+                state[key] = getattr(value, key)
     return state
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("__") and not name.endswith("__")
 
 
 @final

@@ -82,7 +82,7 @@ def scope(node: Definition, cls: Any) -> DefinitionScope:
     module.body[0].body = [node]  # type: ignore[attr-defined]
     around = next(_codes_in(compile(module, "<copied>", "exec", dont_inherit=True)))
     code = next(inner for inner in _codes_in(around) if inner.co_name == node.name)
-    inside = [*_codes(code)]
+    inside = [*codes(code)]
     own = frozenset(n for c in inside for n in (*c.co_varnames, *c.co_cellvars))
     steps = [step for c in inside for step in dis.get_instructions(c)]
     if stored := [s.argval for s in steps if s.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")]:
@@ -131,11 +131,11 @@ def functions_of(member: Any) -> list[FunctionType]:
     return [part for part in found if isinstance(part, FunctionType)]
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def codes(code: CodeType) -> Iterator[CodeType]:
     """Yields a code object and all those nested in it."""
     yield code
     for inner in _codes_in(code):
-        yield from _codes(inner)
+        yield from codes(inner)
 
 
 def _codes_in(code: CodeType) -> Iterator[CodeType]:
