@@ -40,11 +40,8 @@ class Weights:
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
         """Adds the parameters and buffers of a module to its unit."""
-        unit.parameters = {
-            name: self._parameter(module, name, weight)
-            for name, weight in module._parameters.items()
-        }
-        unit.buffers = {n: self._buffer(module, n, b) for n, b in module._buffers.items()}
+        unit.parameters = {n: self._weight(module, n, p) for n, p in module._parameters.items()}
+        unit.buffers = {n: self._weight(module, n, b) for n, b in module._buffers.items()}
 
     def settle(self, places: UnitPlaces) -> None:
         """Determines how each weight is filled; `places` are the units of modules."""
@@ -93,23 +90,16 @@ class Weights:
         """Returns the calls that fill weights once a module is built."""
         return [*self.first.starts(module)]
 
-    def _parameter(self, module: nn.Module, name: str, weight: Tensor | None) -> Weight | None:
-        if weight is None:
+    def _weight(self, module: nn.Module, name: str, tensor: Tensor | None) -> Weight | None:
+        if tensor is None:
             return None
         first = InitialValue()
         if not is_opaque(module):
-            first = self.first.parameter(module, name, weight)
-        kind = tuple(weight.shape), _dtype(weight), weight.requires_grad
-        return Weight(*kind, start=first.value, place=_place(module, first))
-
-    def _buffer(self, module: nn.Module, name: str, buffer: Tensor | None) -> Weight | None:
-        if buffer is None:
-            return None
+            is_parameter = name in module._parameters
+            describe = self.first.parameter if is_parameter else self.first.buffer
+            first = describe(module, name, tensor)
         persistent = name not in module._non_persistent_buffers_set
-        first = InitialValue()
-        if not is_opaque(module):
-            first = self.first.buffer(module, name, buffer)
-        kind = tuple(buffer.shape), _dtype(buffer), buffer.requires_grad, persistent
+        kind = tuple(tensor.shape), _dtype(tensor), tensor.requires_grad, persistent
         return Weight(*kind, first.value, _place(module, first))
 
     def _constant(self, module: nn.Module, name: str, tensor: Tensor) -> Argument:
