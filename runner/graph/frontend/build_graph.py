@@ -1,6 +1,6 @@
 """Builds the graph of a graded model: its units with their functions, children and choices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
@@ -9,6 +9,7 @@ from runner.graph.frontend.grades import GradedModel
 from runner.graph.frontend.literal import reference
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Ref, Unit
+from runner.nested import leaves
 from runner.nn.expression import Expression
 from runner.nn.layer import Placeholder
 
@@ -43,18 +44,14 @@ def _facts(module: nn.Module) -> dict[str, Any]:
         if callable(fact) and not isinstance(fact, nn.Module | Expression):
             facts[name] = Ref(reference(fact))
     if "labels" not in facts:
-        facts["labels"] = tuple(dict.fromkeys(_labels(facts.values())))
+        facts["labels"] = tuple(dict.fromkeys(_labels(facts)))
     return facts
 
 
-def _labels(facts: Any) -> Iterator[str]:
+def _labels(facts: dict[str, Any]) -> Iterator[str]:
     """Yields the labels of all choices in the facts about a primitive."""
-    for fact in facts:
+    for fact in leaves(facts, subclasses=True):
         if isinstance(fact, Expression):
             yield from (choice.label for choice in fact.choices)
-        elif isinstance(fact, Mapping):
-            yield from _labels(fact.values())
-        elif isinstance(fact, list | tuple):
-            yield from _labels(fact)
         elif isinstance(getattr(fact, "label", None), str):
             yield fact.label

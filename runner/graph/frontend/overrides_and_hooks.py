@@ -18,6 +18,7 @@ from runner.graph.frontend.reconstruct import OWN
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
+from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.construction_record import ConstructionRecord, record_of
 
 _OTHER = re.compile(
@@ -80,7 +81,7 @@ def put_on(
         *(f"another {m}" for m in methods),
         *(
             f"{what} on its {name!r}"
-            for name, tensor in _tensors(module)
+            for name, tensor in own_tensors(module)
             for what in _put_on_tensor(tensor, used)
         ),
     )
@@ -106,12 +107,6 @@ def _is_read(module: nn.Module, found: LoweredType) -> bool:
     module, not another one."""
     own = getattr(vars(module)["forward"], "__self__", None) is module
     return own and not (found.problem or found.compiled.stubbed)
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-        if tensor is not None:
-            yield name, tensor
 
 
 def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
@@ -178,7 +173,7 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
         return torch.jit.ScriptModule
     hooks = [[_name(hook) for hook in (vars(below)[name] or {}).values()] for name in _HOOKS]
     held = [[*vars(below)[name]] for name in ("_parameters", "_buffers", "_modules")]
-    tensors = [[*_put_on_tensor(tensor, frozenset(vars(tensor)))] for _, tensor in _tensors(below)]
+    tensors = [[*_put_on_tensor(t, frozenset(vars(t)))] for _, t in own_tensors(below)]
     return hooks, _patched(below), held, tensors
 
 

@@ -232,8 +232,3 @@ def one_for_all(argument: Argument, size: int) -> Argument:
     first, *others = argument
     same = all(type(first) is int and same_constant(other, first) for other in others)
     return first if same else argument
-
-
-def is_number(argument: Argument, number: int) -> bool:
-    """Whether an argument is this very int."""
-    return type(argument) is int and argument == number

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from runner.errors import GraphError
-from runner.graph.frontend.torchscript.lowering.context import Lowering, is_number, lowers
+from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.schema import (
     FOREVER,
     changes_first,
@@ -16,7 +16,8 @@ from runner.graph.frontend.torchscript.schema import (
     used_once,
 )
 from runner.graph.frontend.torchscript.spelling import AUGMENTED
-from runner.graph.ir.node import Argument, Node, Value
+from runner.graph.ir.node import Argument, Node, Value, is_int
+from runner.nested import alike
 
 WHOLE = slice(None, None, None)
 
@@ -47,9 +48,9 @@ def _unsqueeze(ctx: Lowering, n: Any) -> bool:
 def _range(ctx: Lowering, bounds: Iterable[Any]) -> slice:
     start, stop, step = ctx.values(bounds)
     return slice(
-        None if is_number(start, 0) else start,
-        None if is_number(stop, FOREVER) else stop,
-        None if is_number(step, 1) else step,
+        None if is_int(start, 0) else start,
+        None if is_int(stop, FOREVER) else stop,
+        None if is_int(step, 1) else step,
     )
 
 
@@ -213,10 +214,4 @@ def _is_changed_part(changed: Node, place: Sequence[Argument]) -> bool:
 
 def _same(one: Argument, other: Argument) -> bool:
     """Whether two arguments are equal, values by identity."""
-    if type(one) is not type(other):
-        return False
-    if type(one) is tuple or type(one) is list:
-        return len(one) == len(other) and all(map(_same, one, other))
-    if type(one) is slice:
-        return _same((one.start, one.stop, one.step), (other.start, other.stop, other.step))
-    return one is other or bool(one == other)
+    return alike(one, other, lambda a, b: type(a) is type(b) and (a is b or bool(a == b)))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from runner.errors import GraphError
-from runner.graph.frontend.torchscript.lowering.context import Lowering, is_number, lowers
+from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.lowering.indexing import is_view
 from runner.graph.frontend.torchscript.schema import (
     CHANGES_LIST,
@@ -27,7 +27,7 @@ from runner.graph.frontend.torchscript.spelling import (
     takes_several,
     with_out,
 )
-from runner.graph.ir.node import Argument, Value
+from runner.graph.ir.node import Argument, Value, is_int
 
 _FUNCTIONS = {  # called with all inputs
     "prim::abs": "builtins:abs", "aten::divmod": "builtins:divmod",
@@ -111,16 +111,16 @@ def _range_list(ctx: Lowering, n: Any) -> None:
 @lowers("aten::__range_length")
 def _range_length(ctx: Lowering, n: Any) -> None:
     start, stop, step = ctx.values(n.inputs())
-    args = (start, stop) if is_number(step, 1) else (start, stop, step)
+    args = (start, stop) if is_int(step, 1) else (start, stop, step)
     ctx.call(n, "builtins:len", ctx.step(n, "call_function", "builtins:range", *args))
 
 
 @lowers("aten::__derive_index")
 def _range_item(ctx: Lowering, n: Any) -> None:
     index, start, step = ctx.values(n.inputs())
-    if not is_number(step, 1):
+    if not is_int(step, 1):
         index = ctx.step(n, "call_function", "operator:mul", index, step)
-    if is_number(start, 0):
+    if is_int(start, 0):
         ctx.bind(n.output(), index)
         if type(index) is Value and not index.name:
             index.name = name_of(n.output().debugName())
