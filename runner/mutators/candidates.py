@@ -67,7 +67,7 @@ def _argument(value: Any) -> Argument:
     if isinstance(value, type) or inspect.isroutine(value):
         return Ref(public_target(value))
     if isinstance(value, torch.dtype):
-        return Ref(str(value).replace("torch.", "torch:"))
+        return Ref.of_torch(value)
     if isinstance(value, list | tuple):
         return type(value)(map(_argument, value))
     if isinstance(value, Mapping):

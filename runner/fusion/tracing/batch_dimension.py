@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, NoReturn, final
 
-import torch
-
 from runner.fusion.program import BatchSize, Shape, Step, StepKind, TensorSpec, Var, variables
 from runner.fusion.tracing.tape import Tape, TapeEvent, Unfollowed, UnitCall
 
@@ -73,7 +71,7 @@ class Merge:
         if len(shape) != len(other) or dtype != other_dtype:
             raise _Differ(f"The shapes {[*shape]} and {[*other]} do not follow from one another.")
         found: Shape = tuple(map(self.number, shape, other))
-        return TensorSpec(found, _dtype(dtype))
+        return TensorSpec(found, str(dtype).removeprefix("torch."))
 
     def number(self, one: Any, other: Any) -> Any:
         """Merges two scalars. Raises _Differ unless equal or proportional to the batch sizes."""
@@ -160,10 +158,6 @@ def needed(steps: Sequence[Step], pure: Sequence[bool], result: Any) -> Iterator
             kept.append(step)
             used.update(step.inputs)
     yield from reversed(kept)
-
-
-def _dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 _LINEAR = frozenset(["add", "sub", "mul", "iadd", "isub", "imul", "neg", "pos", "int", "float",

@@ -155,7 +155,7 @@ class Tape:
         if kind is torch.Size or kind.__module__ == "torch.return_types":
             return tuple([self.argument(item) for item in thing])
         if kind in _TORCH:
-            return Ref(f"torch:{str(thing).rpartition('.')[2]}")
+            return Ref.of_torch(thing)
         return self.unfollowed(f"{thing!r:.80} cannot stand in a step.")
 
     # Steps

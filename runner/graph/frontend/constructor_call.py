@@ -192,7 +192,7 @@ class Construction:
         if dtype is None or id(module) in self._was_cast:
             return
         self._was_cast |= {id(inner) for inner in module.modules()}
-        unit.hooked.append(Call(CAST, (Ref(f"torch:{str(dtype).removeprefix('torch.')}"),)))
+        unit.hooked.append(Call(CAST, (Ref.of_torch(dtype),)))
 
     def _unit_of(self, module: nn.Module) -> Unit:
         """Returns the unit of a module that was passed to a constructor."""

@@ -168,7 +168,7 @@ class Literals:
             )
         if value.numel() <= SMALL and value.device.type == "cpu" and value.layout == torch.strided:
             options = {"requires_grad": True} if value.requires_grad else {}
-            kind = {"dtype": Ref(f"torch:{_dtype(value)}")}
+            kind = {"dtype": Ref.of_torch(value.dtype)}
             if value.numel() or value.shape == (0,):
                 return Call("torch:tensor", (data.tolist(),), {**kind, **options})
         name = next(n for i in itertools.count() if (n := f"t{i}") not in self._tensors)
@@ -229,15 +229,11 @@ def filled(tensor: Tensor) -> Call | None:
     first = tensor.flatten()[0]
     if not bool((tensor == first).all()):
         return None
-    kwargs = {} if tensor.dtype == torch.float32 else {"dtype": Ref(f"torch:{_dtype(tensor)}")}
+    kwargs = {} if tensor.dtype == torch.float32 else {"dtype": Ref.of_torch(tensor.dtype)}
     number = first.item()
     if number in (0, 1) and tensor.dtype != torch.bool:
         return Call("torch:ones" if number else "torch:zeros", (tuple(tensor.shape),), kwargs)
     return Call("torch:full", (tuple(tensor.shape), number), kwargs)
-
-
-def _dtype(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
 
 
 def _frozen(value: Tensor) -> dict[str, Any]:
@@ -246,9 +242,9 @@ def _frozen(value: Tensor) -> dict[str, Any]:
 
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, type(...)})
 _WRITERS: dict[type, Callable[[Literals, Any], Argument]] = {
-    torch.dtype: lambda _, value: Ref(f"torch:{str(value).removeprefix('torch.')}"),
-    torch.layout: lambda _, value: Ref(f"torch:{str(value).removeprefix('torch.')}"),
-    torch.memory_format: lambda _, value: Ref(f"torch:{str(value).removeprefix('torch.')}"),
+    torch.dtype: lambda _, value: Ref.of_torch(value),
+    torch.layout: lambda _, value: Ref.of_torch(value),
+    torch.memory_format: lambda _, value: Ref.of_torch(value),
     torch.device: lambda _, value: Call("torch:device", (str(value),)),
     torch.Size: lambda _, value: Call("torch:Size", (tuple(value),)),
     torch.Generator: Literals._generator,

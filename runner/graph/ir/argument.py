@@ -32,6 +32,11 @@ class Ref:
 
     target: str
 
+    @classmethod
+    def of_torch(cls, thing: object) -> "Ref":
+        """Returns the reference to a dtype, layout or memory format."""
+        return cls(f"torch:{str(thing).removeprefix('torch.')}")
+
     @property
     def module(self) -> str:
         return self.target.partition(":")[0]

@@ -245,7 +245,7 @@ def _names(ref: Ref, thing: Any) -> bool:
 def _constant(thing: Any) -> Argument:
     """Returns a default as a constant of the graph."""
     if isinstance(thing, torch.dtype | torch.layout | torch.memory_format):
-        return Ref(f"torch:{str(thing).rpartition('.')[2]}")
+        return Ref.of_torch(thing)
     if isinstance(thing, tuple | list):
         return type(thing)(map(_constant, thing))
     if isinstance(thing, type) or inspect.isroutine(thing):

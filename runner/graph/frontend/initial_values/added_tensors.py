@@ -167,8 +167,7 @@ def _is_followed(start: Start, above: Unit, units: Mapping[Unit, nn.Module]) -> 
 
 
 def _empty(tensor: Tensor) -> Call:
-    name = str(tensor.dtype).removeprefix("torch.")
-    kwargs = {} if name == "float32" else {"dtype": Ref(f"torch:{name}")}
+    kwargs = {} if tensor.dtype == torch.float32 else {"dtype": Ref.of_torch(tensor.dtype)}
     return Call("torch:empty", tuple(tensor.shape) or ((),), kwargs)
 
 

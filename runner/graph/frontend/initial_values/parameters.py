@@ -99,7 +99,8 @@ class Weights:
             describe = self.first.parameter if is_parameter else self.first.buffer
             first = describe(module, name, tensor)
         persistent = name not in module._non_persistent_buffers_set
-        kind = tuple(tensor.shape), _dtype(tensor), tensor.requires_grad, persistent
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        kind = tuple(tensor.shape), dtype, tensor.requires_grad, persistent
         return Weight(*kind, first.value, _place(module, first))
 
     def _constant(self, module: nn.Module, name: str, tensor: Tensor) -> Argument:
@@ -123,10 +124,6 @@ class Weights:
                     here = joined(path, name)
                     if first.setdefault(id(weight), here) != here:
                         yield here, first[id(weight)]
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _place(module: nn.Module, first: InitialValue) -> tuple[int, int] | None:
