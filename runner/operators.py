@@ -179,6 +179,17 @@ def is_random(target: str) -> bool:
 
 
 @lru_cache(maxsize=MANY)
+def writes_tensors(name: str) -> bool:
+    """Returns whether a torch function modifies a tensor argument other than `out`, by its schemas:
+    `fused_moving_avg_obs_fake_quant` does, whose name does not tell."""
+    return any(
+        str(argument.type) in ("Tensor", "Optional[Tensor]") and _is_written(argument)
+        for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+        for argument in schema.arguments
+    )
+
+
+@lru_cache(maxsize=MANY)
 def writes_lists(name: str) -> bool:
     """Returns whether an operator modifies the tensors of a list argument."""
     return any(

@@ -14,7 +14,14 @@ import torch
 from torch.nn import functional
 
 from runner.graph.ir.node import Node
-from runner.operators import CHANGES_CONTAINER, acts, is_augmented, is_in_place, is_random
+from runner.operators import (
+    CHANGES_CONTAINER,
+    acts,
+    is_augmented,
+    is_in_place,
+    is_random,
+    writes_tensors,
+)
 
 Effect = Literal[0, 1, 2]
 PURE: Effect = 0
@@ -59,7 +66,8 @@ def _of_operator(name: str) -> Effect:
 
 
 def _of_torch(name: str) -> Effect:
-    return WRITE if is_in_place(name) or name in _STATE or is_random(name) else READ
+    writes = is_in_place(name) or name in _STATE or is_random(name) or writes_tensors(name)
+    return WRITE if writes else READ
 
 
 @lru_cache(maxsize=4096)

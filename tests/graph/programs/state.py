@@ -47,6 +47,35 @@ class Buffers(nn.Module):
 
 
 @program(floats(4, 3))
+class Observer(nn.Module):
+    """Buffers that a function writes whose name does not tell, and whose result is not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("on", torch.ones(1, dtype=torch.long))
+        self.register_buffer("low", torch.zeros(1))
+        self.register_buffer("high", torch.zeros(1))
+        self.register_buffer("scale", torch.ones(1))
+        self.register_buffer("zero", torch.zeros(1, dtype=torch.int32))
+
+    def forward(self, x):
+        torch.fused_moving_avg_obs_fake_quant(
+            x.detach(),
+            self.on,
+            self.on,
+            self.low,
+            self.high,
+            self.scale,
+            self.zero,
+            0.1,
+            0,
+            255,
+            -1,
+        )
+        return x * self.scale + self.low - self.high
+
+
+@program(floats(4, 3))
 class RunningMean(nn.Module):
     """Buffers that forward writes: by another tensor, and in place."""
 
