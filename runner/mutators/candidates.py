@@ -14,12 +14,12 @@ from runner.graph.ir.argument import Argument, Call, Ref
 from runner.graph.ir.signature import bound_arguments, drop_defaults, public_target, signature
 
 Candidate = Any  # the name of a class in torch.nn, or a functools.partial of a class
+# Names of constructor parameters that are numbers of channels
 CHANNELS = frozenset([
     "channels", "num_channels", "in_channels", "out_channels", "num_features", "in_features",
     "out_features", "features", "in_chs", "out_chs", "in_planes", "inplanes", "planes", "chs",
     "dim", "dims", "embed_dim", "width", "normalized_shape", "d_model", "hidden_size",
 ])  # fmt: skip
-"""Names of constructor parameters that are numbers of channels."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -23,6 +23,6 @@ class Track:
     held: bool = True  # whether the tensor is in the state_dict, or an intermediate value of a run
 
 
-Tracks = Mapping[str, Mapping[int, Track]]  # name in the state_dict -> dimension -> track
-"""What is not in the state_dict are channels that stand together in a run: a half of a chunk, a
-group of a norm. Its name begins with the path of the unit."""
+# Name in the state_dict -> dimension -> track. Channels that belong together in a run (a half of a
+# chunk, a group of a norm) are listed under a name that begins with the path of the unit.
+Tracks = Mapping[str, Mapping[int, Track]]

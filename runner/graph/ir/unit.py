@@ -21,9 +21,9 @@ RESERVED = frozenset(dir(nn.Module()))  # not allowed for children: "forward", "
 
 # Parameters and buffers, and their initialization
 
+# The time of an action in a constructor: the number of children made before it, and its number
+# among all actions
 ConstructionTime = tuple[int, int]
-"""When something is done in a constructor: the number of children that are made before it, and its
-number among all that is done."""
 
 
 @final

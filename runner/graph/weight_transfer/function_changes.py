@@ -7,9 +7,9 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 
+# Names of classes that are identities in eval mode
 IDENTITIES = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
               "FeatureAlphaDropout", "DropPath", "StochasticDepth")  # fmt: skip
-"""Names of classes that are identities in eval mode."""
 HARMLESS = ("clone", "contiguous", "dropout")  # calls that are identities in eval mode
 CALLS = ("call_function", "call_method")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+# [first, count, repeats] each: `count` numbers from `first` on, each of them `repeats` times
 RunLengths = list[list[int]]
-"""[first, count, repeats] each: `count` numbers from `first` on, each of them `repeats` times."""
 
 
 def to_runs(numbers: Iterable[int]) -> RunLengths:

@@ -50,10 +50,10 @@ class History:
     now: RecordedCall | None  # its present value; None if not known as one expression
     random: bool  # whether its present value may depend on random numbers
     events: list[InPlaceCall] = field(default_factory=list)
+    # of each other view of it, the steps that made it and the tensor they were applied to
     views: dict[Geometry, tuple[ViewSteps, Tensor]] = field(default_factory=dict)
-    """What gave other views of it, and the tensor that was the first argument of that."""
+    # calls that returned views of several tensors at once, valid until something changes
     seen: dict[Geometry, RecordedCall] = field(default_factory=dict)
-    """Calls that gave views of several tensors at once, true as long as nothing changes."""
     held: bool = False  # whether it is, or was, a parameter or buffer
     copied: bool = False  # whether it is a deep copy
     holder: Owned | None = None  # the first module that held it, if seen
