@@ -14,7 +14,7 @@ PATIENCE = 20  # repeated proposals in a row that raise the question whether any
 
 @final
 class Duplicates:
-    """Knows the first trial of each key, and the trials that wait for its result.
+    """The first trial of each key, and the trials that wait for its result.
 
     `key` returns a text that is equal for samples of one model, and raises Refused for a sample
     that has none. Unless `enabled`, every sample counts as new.
@@ -29,7 +29,7 @@ class Duplicates:
         self._repeats = 0  # in a row
 
     def __len__(self) -> int:
-        """The number of different keys."""
+        """Returns the number of different keys."""
         return len(self._first)
 
     def key(self, sample: Sample) -> tuple[str, Refused | None]:

@@ -25,7 +25,7 @@ USED_UP = "the space is exhausted: every sample was tried"
 @final
 @dataclass(frozen=True)
 class Budget:
-    """How much a run may do."""
+    """The limits of a run."""
 
     trials: int
     minutes: float | None

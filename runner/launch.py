@@ -110,7 +110,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
 
 
 def leave_no_trace(folder: Path) -> None:
-    """If no run began, removes the files written for it and folders that become empty."""
+    """Removes the files written for a run that did not begin, and folders that become empty."""
     if (folder / RECORD).exists():
         return
     for handler in [*logging.root.handlers]:  # a late log message must not recreate the file

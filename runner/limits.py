@@ -31,7 +31,7 @@ def judged(report: Report, objective: Objective, known: Metrics) -> Report:
 
 @final
 class RunLimits:
-    """Counts how trials ended, and raises RunFailed at the limits of a run."""
+    """The limits of a run: counts how trials ended, and raises RunFailed at a limit."""
 
     def __init__(self, limits: Limits, folder: Path) -> None:
         self._limits = limits

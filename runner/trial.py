@@ -29,7 +29,7 @@ class State(StrEnum):
 @final
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial failed: a reason in one or two words, and one line of text."""
+    """The failure of a trial: a reason in one or two words, and one line of text."""
 
     # "error", "crashed", "out of memory", "timed out", "stalled", "not finite", "refused"
     reason: str
@@ -217,5 +217,5 @@ class Report:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """Returns the data to record: the failure, or else the metrics."""
+        """The data to record: the failure, or else the metrics."""
         return self.metrics if self.failure is None else vars(self.failure)

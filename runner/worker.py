@@ -43,7 +43,7 @@ Send = Callable[[Report], None]
 
 @final
 class Worker:
-    """Runs jobs one after another; keeps the data loaded in between."""
+    """An executor of jobs, one after another; keeps the data loaded in between."""
 
     def __init__(self, setup: Setup, device: torch.device) -> None:
         self.setup = setup

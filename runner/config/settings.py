@@ -101,7 +101,7 @@ class Settings(Strict):
 
     @property
     def weights(self) -> str | None:
-        """How mutated models are initialized: "inherit", or None for their own initial values."""
+        """The initialization of mutated models: "inherit", or None for their own initial values."""
         found: str | None = self.space.get(WEIGHTS)
         if found not in (None, INHERIT):
             raise ConfigError(

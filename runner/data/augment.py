@@ -17,9 +17,8 @@ class Augment:
     """
 
     def __init__(self, crop: int, flip: bool, cutout: int) -> None:
-        """`crop` pads by so many pixels and crops back to the old size at random; `flip` mirrors
-        half of the images; `cutout` blanks a square of that width
-        (https://arxiv.org/abs/1708.04552)."""
+        """Crops at random positions after padding by `crop` pixels, mirrors half of the images if
+        `flip`, and blanks a square `cutout` pixels wide (https://arxiv.org/abs/1708.04552)."""
         for key, value in (("crop", crop), ("cutout", cutout)):
             require(value >= 0, f"evaluator.augment.{key}", value, "0 or more")
         self._crop = crop
@@ -36,7 +35,7 @@ class Augment:
 
 
 def _cut_out_again(images: Tensor, pad: int, flip: bool, rng: torch.Generator) -> Tensor:
-    """Zero-pads images and crops them to their size at a random position, optionally mirrored."""
+    """Pads images with zeros and crops them to their size at random places, optionally mirrored."""
     n, c, height, width = images.shape
     rows = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(height)  # (N, H)
     columns = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(width)  # (N, W)

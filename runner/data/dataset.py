@@ -35,8 +35,9 @@ class TorchDataset(HoldoutData):
         seed: int,
         loader_workers: int,
     ) -> None:
-        """`test` is None if there is no test data. `validation` is the fraction of `train` that is
-        held out, picked by `seed`; `loader_workers` is a number of processes (0: this one)."""
+        """Takes data sets; `test` is None if there is no test data. Holds out the fraction
+        `validation` of `train`, picked by `seed`. `loader_workers` is a number of processes (0:
+        this one)."""
         super().__init__(shape, classes, validation, seed)
         require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")
         self._train_set = train

@@ -15,7 +15,7 @@ class HoldoutData(Data):
     """A data set that loads each of its splits once, on first use."""
 
     def __init__(self, shape: Sequence[int], classes: int, validation: float, seed: int) -> None:
-        """`validation` is the fraction of the training part that is held out, picked by `seed`."""
+        """Holds out the fraction `validation` of the training part, picked by `seed`."""
         super().__init__(shape, classes)
         require(0 < validation < 1, "data.validation", validation, "above 0 and below 1")
         self.validation = validation

@@ -13,7 +13,8 @@ from runner.errors import ConfigError
 
 @final
 class Normalize:
-    """Converts bytes 0..255, (N, C, H, W), to floats, `(x / 255 - mean) / std` per channel."""
+    """A conversion of bytes 0..255, (N, C, H, W), to floats, `(x / 255 - mean) / std` per
+    channel."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         self._scale = 1 / (255 * torch.tensor(std).view(-1, 1, 1))
@@ -36,7 +37,7 @@ class TensorSplit(Split):
     fixed = True
 
     def __init__(self, inputs: Tensor, targets: Tensor, normalize: Normalize | None = None) -> None:
-        """`normalize` is applied to each batch, so that images may stay bytes."""
+        """Applies `normalize` to each batch, so that images may stay bytes."""
         self._normalize = normalize
         self._inputs = inputs
         self._targets = targets

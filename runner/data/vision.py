@@ -140,7 +140,7 @@ class CIFAR10(Downloadable):
 
 @final
 class CIFAR100(Downloadable):
-    """Like CIFAR-10, with 100 classes."""
+    """Photographs like those of CIFAR-10, with 100 classes."""
 
     name = "CIFAR100"
     folder = "cifar-100-python"
@@ -164,9 +164,9 @@ class ImageFolder(HoldoutData):
         std: Sequence[float],
         loader_workers: int,
     ) -> None:
-        """`validation` is the fraction of `train` that is held out, picked by `seed`, unless there
-        is `val`; `mean` and `std` are per channel; `loader_workers` is a number of processes (0:
-        this one)."""
+        """Holds out the fraction `validation` of `train`, picked by `seed`, unless `val` exists.
+        `mean` and `std` are per channel; `loader_workers` is a number of processes (0: this
+        one)."""
         super().__init__(shape, classes, validation, seed)
         check_image_shape(shape, channels=1 if tuple(shape[:1]) == (1,) else 3)
         require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")

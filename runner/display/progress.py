@@ -43,15 +43,16 @@ NARROW = 60  # columns of a terminal below which words are omitted
 
 
 class Progress(ABC):
-    """Shows a run. It receives every change, and decides which are worth showing."""
+    """A display of a run. It receives every change, and decides which are worth showing."""
 
     @abstractmethod
     def begin(self) -> None:
-        """Called once the record is replayed; new trials follow."""
+        """Prepares for new trials; called once the record is replayed."""
 
     @abstractmethod
     def show(self, trial: Trial) -> None:
-        """Called if a trial is recorded, reported, or ended, and for each replayed trial."""
+        """Shows a trial that was recorded, reported or ended; called for each replayed trial,
+        too."""
 
     @abstractmethod
     def note(self, text: str) -> None:
@@ -64,7 +65,7 @@ class Progress(ABC):
 
 @final
 class Silent(Progress):
-    """Shows nothing; for tests and benchmarks."""
+    """A display that shows nothing; for tests and benchmarks."""
 
     def begin(self) -> None:
         return

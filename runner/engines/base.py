@@ -134,7 +134,7 @@ class GraphEngine(Engine):
 
 @final
 class BaseEngine(GraphEngine):
-    """Runs each trial as a job of its own."""
+    """An engine that runs each trial as a job of its own."""
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:

@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 @final
 class BoundedCache(Generic[V]):
-    """Caches the last `size` values by key; evicts the oldest first."""
+    """A cache of the last `size` values by key; evicts the oldest first."""
 
     def __init__(self, size: int) -> None:
         self._size = size

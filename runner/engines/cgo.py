@@ -30,7 +30,8 @@ DRAWS = 8  # attempts per accepted sample of an example group
 
 @final
 class CgoEngine(GraphEngine):
-    """Runs several trials as one job. Its recipes also contain the programs of their models."""
+    """An engine that runs several trials as one job. Its recipes also contain their models'
+    programs."""
 
     def __init__(
         self,
@@ -45,8 +46,8 @@ class CgoEngine(GraphEngine):
         evaluator: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        """`group` is the largest number of trials trained as one, and `evaluator` the config node
-        of the evaluator. `weights` and `data` are as in `GraphEngine`."""
+        """Trains up to `group` trials as one. `evaluator` is the config node of the evaluator;
+        `weights` and `data` are as in `GraphEngine`."""
         require(group >= 1, "engine.group", group, "at least 1")
         super().__init__(
             shape, space=space, mutators=mutators, input=input, weights=weights,

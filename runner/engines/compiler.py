@@ -55,7 +55,7 @@ class CompiledSample:
 
 @final
 class Compiler:
-    """Converts the space once; for each sample, resolves and mutates a copy of its graph."""
+    """The space, converted once; for each sample, a copy of its graph is resolved and mutated."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Compiler:
         weights: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> None:
-        """`shape` is that of an example, without the batch; `input` takes precedence over it, and
+        """Takes the `shape` of an example, without the batch; `input` takes precedence over it, and
         the model must accept it. `weights` is "inherit" if models start from those of the base
         model, and None if they start from their own initial values. `data` is the config node of
         the training data."""

@@ -13,7 +13,7 @@ MOST = 5  # notes that are logged per graph
 
 @final
 class ConversionLog:
-    """Logs the composition of the first graph, and each note and warning once."""
+    """A log of the composition of the first graph, and of each note and warning once."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -58,8 +58,9 @@ class Engine(ABC):
         return None
 
     def observe(self, trial: Trial) -> None:  # noqa: B027
-        """Called like `Strategy.observe`: when a trial is recorded and when it ends, and again on
-        resume. A trial is planned only after those that ended before its proposal were observed."""
+        """Observes a trial; called like `Strategy.observe`: when a trial is recorded and when it
+        ends, and again on resume. A trial is planned only after those that ended before its
+        proposal were observed."""
 
     def places(self) -> Sequence[Places]:
         """Returns the matches of each of the space's mutators, in their order."""

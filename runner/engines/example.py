@@ -26,8 +26,8 @@ class Example:
         data: Mapping[str, Any] | None = None,
         trust: Sequence[str] = (),
     ) -> None:
-        """`shape` is that of one example, without the batch; None if unknown. `data` is the config
-        node of the training data."""
+        """Takes the `shape` of one example, without the batch; None if unknown. `data` is the
+        config node of the training data."""
         self.shape = None if shape is None else tuple(shape)
         self._data = data
         self._trust = trust

@@ -51,7 +51,7 @@ class WeightOrigin:
     """A model that others inherit from: its name, its weights, and its outputs."""
 
     def __init__(self, name: str, state: StateDict, made: Callable[[], nn.Module]) -> None:
-        """`made` builds the model with these weights."""
+        """Takes the weights of a model, and `made`, which builds the model with them."""
         self.name, self.state, self._made = name, state, made
         self._known: dict[tuple[int, ...] | None, list[Tensor]] = {}
 

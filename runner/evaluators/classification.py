@@ -18,7 +18,8 @@ MANY = 256  # rows from which a softmax over the first dimension is faster; 3x f
 @final
 @dataclass(frozen=True, kw_only=True)
 class Classification(Supervised):
-    """Models return logits (N, classes). Metrics: `accuracy`, and `loss` without smoothing."""
+    """An evaluator of models that return logits (N, classes). Metrics: `accuracy`, and `loss`
+    without smoothing."""
 
     shares: ClassVar[tuple[str, ...]] = (*Supervised.shares, "label_smoothing")
 

@@ -57,7 +57,8 @@ class NotFinite(ArithmeticError):
 
 
 class Evaluator(ABC):
-    """Trains and scores models. Built from its config alone, before data is loaded, once per trial.
+    """A way to train and score models. Built from its config alone, before data is loaded, once per
+    trial.
 
     `fusible` is whether it can train several models as one, and `shares` lists the arguments that
     may differ between such models.

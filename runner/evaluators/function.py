@@ -18,7 +18,7 @@ from runner.trial import Metrics
 
 @final
 class Function(Evaluator):
-    """Calls a function for each model in turn.
+    """An evaluator that calls a function for each model in turn.
 
     `fn(model, report)` trains a model in place. It may call `report` any number of times, with a
     number or a mapping of names to numbers; if it never does, its return value is the report. It
@@ -28,9 +28,9 @@ class Function(Evaluator):
     def __init__(
         self, fn: Callable[..., Any], metric: str, test_fn: Callable[..., Any] | None
     ) -> None:
-        """`metric` names a report that is a bare number. `test_fn(model)` returns the test metrics
-        of a trained model, and may have parameters `data` (the test split) and `device`; None: no
-        test metrics."""
+        """Takes the training function. `metric` names a report that is a bare number.
+        `test_fn(model)` returns the test metrics of a trained model, and may have parameters `data`
+        (the test split) and `device`; None: no test metrics."""
         self._fn = fn
         self._metric = metric
         self._test_fn = test_fn

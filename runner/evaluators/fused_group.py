@@ -30,7 +30,7 @@ MOST = 2**30  # bytes of features that may be cached
 
 @final
 class Fusion:
-    """Trains members as one model. Their parameters become views of packed ones."""
+    """Members that are trained as one model. Their parameters become views of packed ones."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Fusion:
         streams: Streams,
         alone: Sequence[float] = (),
     ) -> None:
-        """`streams` are the members' random numbers, and `alone` the seconds of earlier steps taken
-        one member after another. Raises NotFused."""
+        """Fuses members. `streams` are their random numbers, and `alone` the seconds of earlier
+        steps taken one member after another. Raises NotFused."""
         self.members = members
         self._recipe = members[0].recipe
         self._streams = streams
@@ -239,7 +239,7 @@ class Fusion:
         return [self._alone(i, inputs) for i in range(len(self.members))]
 
     def release(self) -> None:
-        """Gives each model its own memory again."""
+        """Moves the parameters of each model back into memory of its own."""
         self._update.release()
         for packed in self._packed:
             unpack(packed)

@@ -36,7 +36,7 @@ class Group:
         programs: Sequence[Programs] = (),
         prospects: Prospects | None = None,
     ) -> None:
-        """`programs` are the models' programs for fusion; (): do not fuse. `prospects` are the
+        """Takes members, and their `programs` for fusion; (): do not fuse. `prospects` are the
         expected gains of fusion; None: unknown."""
         self.members = members
         self._prospects = prospects or Prospects()

@@ -27,10 +27,10 @@ def now(device: torch.device) -> float:
 
 @final
 class Race:
-    """Times two equivalent ways to take a step and chooses the faster one."""
+    """A comparison of two equivalent ways to take a step, by time; the faster one is chosen."""
 
     def __init__(self, device: torch.device, alone: Sequence[float] = ()) -> None:
-        """`alone` are the seconds of earlier steps, taken one model after another."""
+        """Starts with the seconds `alone` of earlier steps, taken one model after another."""
         self._device = device
         self._seconds: dict[bool, list[float]] = {True: [], False: [*alone]}
         self.together = True  # how to take the next step
@@ -68,8 +68,8 @@ class Race:
 
 @final
 class Prospects:
-    """Predicts cost and benefit of fusing a group from earlier groups, so that groups that gain
-    nothing are not planned either."""
+    """Predictions of the cost and benefit of fusing a group, from earlier groups, so that groups
+    that gain nothing are not planned either."""
 
     def __init__(self) -> None:
         self._pace = PACE

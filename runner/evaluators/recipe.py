@@ -29,7 +29,8 @@ RIVALS = {"fused", "foreach", "differentiable"}  # arguments that select a kind 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Evaluator):
-    """How one model is trained and scored on (input, target) pairs; `Supervised` adds the loop."""
+    """The training and scoring of one model on (input, target) pairs; `Supervised` adds the
+    loop."""
 
     fusible: ClassVar[bool] = True
     shares: ClassVar[tuple[str, ...]] = ("lr", "optimizer", "schedule", "clip_norm")
@@ -77,7 +78,7 @@ class Recipe(Evaluator):
 
     @property
     def not_fused(self) -> str:
-        """Why models cannot be fused; empty if they can."""
+        """The reason why models cannot be fused; empty if they can."""
         if self.compile:
             return "evaluator.compile compiles each model separately"
         if self.precision == "fp16":

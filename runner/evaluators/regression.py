@@ -14,7 +14,8 @@ from runner.trial import Metrics
 @final
 @dataclass(frozen=True, kw_only=True)
 class Regression(Supervised):
-    """Models return (N, outputs), or (N,) for one output. Metrics: `loss`, `mse`, `mae`, `r2`.
+    """An evaluator of models that return (N, outputs), or (N,) for one output. Metrics: `loss`,
+    `mse`, `mae`, `r2`.
 
     `r2` is averaged over all outputs; a constant target counts as 0.
     """

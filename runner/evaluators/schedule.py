@@ -11,7 +11,7 @@ class Schedule(ABC):
     """A linear warm-up to 1, followed by the curve of a subclass."""
 
     def __init__(self, warmup: float) -> None:
-        """`warmup` is the fraction of all steps used for the warm-up."""
+        """Uses the fraction `warmup` of all steps for the warm-up."""
         rule = "a fraction of the steps, at least 0 and below 1"
         require(0 <= warmup < 1, "evaluator.schedule.warmup", warmup, rule)
         self._warmup = warmup
@@ -31,7 +31,7 @@ class Schedule(ABC):
 
 @final
 class Constant(Schedule):
-    """Stays at 1."""
+    """A schedule that stays at 1."""
 
     def curve(self, progress: float) -> float:
         return 1.0
@@ -48,7 +48,7 @@ class Falling(Schedule):
 
 @final
 class Linear(Falling):
-    """Decays linearly from 1 to `end`."""
+    """A linear decay from 1 to `end`."""
 
     def curve(self, progress: float) -> float:
         return 1 + (self._end - 1) * progress
@@ -56,7 +56,7 @@ class Linear(Falling):
 
 @final
 class Cosine(Falling):
-    """Decays along half a cosine from 1 to `end` (https://arxiv.org/abs/1608.03983)."""
+    """A decay along half a cosine from 1 to `end` (https://arxiv.org/abs/1608.03983)."""
 
     def curve(self, progress: float) -> float:
         return self._end + (1 - self._end) * (1 + math.cos(math.pi * progress)) / 2

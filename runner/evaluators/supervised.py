@@ -19,7 +19,8 @@ from runner.trial import Metrics
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised(Recipe):
-    """Trains on (input, target) pairs. Subclasses define the loss and the metrics.
+    """An evaluator that trains on (input, target) pairs. Subclasses define the loss and the
+    metrics.
 
     A model's random numbers depend on its own seed and the epoch, those of the data on `seed` and
     the epoch. So models of a job do not influence each other, and all models see the same examples

@@ -40,8 +40,8 @@ class Emitter:
     """The emitted lines, the names they use, and the location of each value of each model."""
 
     def __init__(self, cuts: "Cuts | None" = None) -> None:
-        """`cuts`: where values were split by a first emitter of the same source; None: a value is
-        split between all models."""
+        """Plans with `cuts`: where values were split by a first emitter of the same source; None: a
+        value is split between all models."""
         self.lines: list[str] = []
         self.early: list[str] = []  # lines before those, the same for all models
         self.names: dict[str, Any] = {**HELPERS}
@@ -65,7 +65,7 @@ class Emitter:
         return name
 
     def once(self, expression: str) -> str:
-        """Same as `line`, but reuses an equal expression; it must not draw numbers or count."""
+        """Emits a line, or reuses an equal expression, which must not draw numbers or count."""
         if expression not in self._known:
             self._known[expression] = self.line(expression)
         return self._known[expression]

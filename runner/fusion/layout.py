@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Layout(StrEnum):
-    """See the module docstring."""
+    """The arrangement of the values of several models in one tensor; see the module docstring."""
 
     SHARED = "shared"
     CHANNELS = "channels"

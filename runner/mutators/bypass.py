@@ -9,8 +9,8 @@ from runner.mutators.selection import Match, Selective, check_switches
 
 @final
 class Bypass(Selective):
-    """Connects the input of a unit to the users of its output; with `to`, to the users of the unit
-    at that path, so that everything between is bypassed.
+    """A mutator that connects the input of a unit to the users of its output; with `to`, to the
+    users of the unit at that path, so that everything between is bypassed.
 
     Both must be called in one function, or be children of one Sequential. Unused units are removed.
     """

@@ -45,7 +45,7 @@ def specs_at(graph: Graph, paths: Sequence[str]) -> dict[CallIndex, dict[Side, S
 
 @final
 class Spots:
-    """Counts the channels at the inputs or outputs of units at some paths.
+    """The numbers of channels at the inputs or outputs of units at some paths.
 
     Shapes are inferred once, when the first is needed. The channel dimension is the second one, (N,
     C, ...), if the unit contains convolutions or batch normalizations, and the last one, (N, ...,

@@ -18,8 +18,8 @@ from runner.mutators.selection import Match, Selective, check_listed
 
 @final
 class Depth(Selective):
-    """Keeps the first `depth` blocks of a stage, or repeats one: the last that preserves the shape
-    of its input.
+    """A mutator that keeps the first `depth` blocks of a stage, or repeats one: the last that
+    preserves the shape of its input.
 
     A stage is a container of blocks: a Sequential, ModuleList or ModuleDict. Remaining blocks keep
     their names, and copies continue the numbering. If code calls the blocks one by one, calls of

@@ -20,7 +20,8 @@ from runner.mutators.selection import Match, Selective, check_listed
 
 @final
 class Insert(Selective):
-    """Inserts one of `insert` directly after a unit, or before it (`where`: output or input).
+    """A mutator that inserts one of `insert` directly after a unit, or before it (`where`: output
+    or input).
 
     A candidate is None, for nothing; the name of a class in torch.nn; or a partial of any class.
     Required arguments that are not specified must be numbers of channels by their names

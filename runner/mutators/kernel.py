@@ -17,7 +17,7 @@ NAMED = 4  # modules without a kernel in an error message
 
 @final
 class Kernel(Selective):
-    """Changes the kernel size of modules: an integer, or one for each dimension.
+    """A mutator that changes the kernel size of modules: an integer, or one for each dimension.
 
     Applies to all modules that are constructed with a `kernel_size`; other matches are ignored. The
     padding changes by half of the difference times the dilation, so that output sizes stay the

@@ -9,7 +9,7 @@ from runner.mutators.selection import Match, Selective, check_switches
 
 @final
 class Remove(Selective):
-    """Removes modules, or with `op` calls: their inputs replace their outputs.
+    """A mutator that removes modules, or with `op` calls: their inputs replace their outputs.
 
     Applies where the users accept these inputs (a pooling layer can be removed unless later layers
     require fixed sizes); otherwise the sample is refused.

@@ -18,7 +18,7 @@ from runner.mutators.selection import Match, Selective, check_listed
 
 @final
 class Replace(Selective):
-    """Replaces modules, or with `op` calls, by one of `replace`.
+    """A mutator that replaces modules, or with `op` calls, by one of `replace`.
 
     A candidate is the name of a class in torch.nn ("SiLU"), or a partial of any class. Arguments of
     the old module are kept if both constructors have a parameter of that name, and a number of

@@ -183,7 +183,7 @@ def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> No
 
 
 def check_switches(switches: Any, word: str) -> None:
-    """Like `check_listed`, for booleans. Raises ConfigError for any other value."""
+    """Checks booleans as `check_listed` does. Raises ConfigError for any other value."""
 
     def check(switch: Any) -> None:
         if type(switch) is not bool:

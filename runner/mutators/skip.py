@@ -9,7 +9,8 @@ from runner.mutators.selection import Match, Selective, check_switches
 
 @final
 class Skip(Selective):
-    """Adds the input of a unit to its output; with `to`, to the output of the unit at that path.
+    """A mutator that adds the input of a unit to its output; with `to`, to the output of the unit
+    at that path.
 
     Both must be called in one function, or be children of one Sequential, which gets an explicit
     forward. Applies if both tensors have the same shape; otherwise the sample is refused.

@@ -30,7 +30,7 @@ class Coupled:
 
 @final
 class Width(Selective):
-    """Scales the number of output channels of layers: `width: [0.5, 0.75, 1.0]`.
+    """A mutator that scales the number of output channels of layers: `width: [0.5, 0.75, 1.0]`.
 
     Everything that uses these channels follows: the next layers, norms, depthwise and grouped
     convolutions, parameters, numbers in code. Layers whose outputs are added or otherwise combined

@@ -28,7 +28,8 @@ class Space(ABC):
         """
 
     def walk(self, choose: Chooser) -> Walk:
-        """Like `draw`, but records the choices. A broken walk holds the values chosen so far."""
+        """Draws a sample as `draw` does, and records the choices. A broken walk holds the values
+        chosen so far."""
         walk = Walk(choose)
         try:
             walk.sample = self.draw(walk.ask)

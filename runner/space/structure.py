@@ -169,7 +169,7 @@ def _unique(groups: Iterable[tuple[JsonValue, ...]]) -> tuple[JsonValue, ...]:
 
 @final
 class _Probe:
-    """Finds the structure of a space by walking it."""
+    """A probe of the structure of a space, which it walks."""
 
     def __init__(self, space: Walked) -> None:
         self.space = space

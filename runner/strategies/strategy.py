@@ -39,7 +39,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def observe(self, trial: Trial) -> None:
-        """Called twice per trial: when it is recorded (`trial.running`), and when it ends.
+        """Observes a trial; called twice: when it is recorded (`trial.running`), and when it ends.
 
         Trials end in any order. On resume, all calls are repeated in their original order. A higher
         `trial.score` is better; it is None for failed trials.
@@ -48,7 +48,7 @@ class Strategy(ABC):
 
 @final
 class Refusals:
-    """Counts refused trials in a row.
+    """A count of refused trials in a row.
 
     A strategy learns nothing from refusals and may keep proposing similar samples; once `lost`, it
     should propose random ones until one is accepted.
@@ -62,6 +62,6 @@ class Refusals:
         return self._count >= LOST
 
     def observe(self, trial: Trial) -> None:
-        """Must be called whenever `Strategy.observe` is."""
+        """Counts a trial; must be called whenever `Strategy.observe` is."""
         if not trial.running:
             self._count = self._count + 1 if trial.refused else 0

@@ -34,9 +34,9 @@ DRAWS = 100  # samples that estimate how many are refused
 
 @final
 class Describe(Task):
-    """Shows the choices, the number of samples, and the default model; for engines with graphs,
-    also the graph and a picture of it; for mutators, their matches; and how often samples are
-    refused."""
+    """A task that shows the choices, the number of samples, and the default model; for engines with
+    graphs, also the graph and a picture of it; for mutators, their matches; and how often samples
+    are refused."""
 
     def run(self, settings: Settings, folder: Path) -> None:
         parts.check(settings)

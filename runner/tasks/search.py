@@ -42,7 +42,7 @@ class Interrupted(KeyboardInterrupt):
 
 @final
 class Search(Task):
-    """Runs or resumes a search; all results are in the folder of the run."""
+    """A task that runs or resumes a search; all results are in the folder of the run."""
 
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is None and (folder / RECORD).exists():
@@ -108,14 +108,15 @@ def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
 
 @final
 class WeightKeeper:
-    """Keeps the weights of the best trials so far, and those of recent ones, from which others may
+    """A keeper of the weights of the best trials so far, and of recent ones, from which others may
     start; deletes all others.
 
     Its state depends only on the order in which trials ended, so a resumed run restores it.
     """
 
     def __init__(self, folder: Path, keep: int | None, recent: int = 0) -> None:
-        """`keep` is the number of best trials, None for all; `recent` the number of latest ones."""
+        """Keeps the weights of the `keep` best trials (None: all) and of the `recent` latest
+        ones."""
         self._folder = folder
         self._keep = keep
         self._recent: deque[int] = deque(maxlen=recent)
@@ -123,7 +124,7 @@ class WeightKeeper:
         self._there: set[int] = set()  # trials whose weights exist
 
     def see(self, trial: Trial) -> None:
-        """Called for each trial that has ended, including those of earlier sessions."""
+        """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
         if self._keep is None or not trial.scored:
             return
         self._recent.append(trial.owner)
@@ -141,7 +142,7 @@ class WeightKeeper:
 
 @contextmanager
 def _stoppable(folder: Path) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops the run in an orderly way; the second kills it."""
+    """Stops the run in an orderly way on the first Ctrl-C (or SIGTERM); the second kills it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -13,7 +13,8 @@ from runner.worker import Worker
 
 @final
 class Inline(TrainingService):
-    """Runs a job when it is polled. It cannot end a hung trial, which takes another process."""
+    """A service that runs a job when it is polled. It cannot end a hung trial, which takes another
+    process."""
 
     def __init__(
         self, setup: Setup, *, device: str, threads: int, max_failures: int | None, fail_fast: bool

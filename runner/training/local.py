@@ -134,7 +134,7 @@ class WorkerProcess:
 
 @final
 class Local(TrainingService):
-    """Worker processes that import torch once and are replaced when they die."""
+    """A service of worker processes that import torch once and are replaced when they die."""
 
     def __init__(
         self,

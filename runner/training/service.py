@@ -30,8 +30,8 @@ class Limits:
 
 
 class TrainingService(ABC):
-    """Runs jobs and delivers their reports. Every submitted job must end, each of its trials with a
-    report `finished`, `stopped` or `failed`."""
+    """A service that runs jobs and delivers their reports. Every submitted job must end, each of
+    its trials with a report `finished`, `stopped` or `failed`."""
 
     owns_terminal = False  # whether trials may use the terminal, as for a debugger
 

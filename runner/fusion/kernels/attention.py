@@ -53,7 +53,7 @@ def attention(
     out_weight: Tensor,
     out_bias: Tensor | None,
 ) -> Tensor:
-    """(K, N, T, E), (K, 3 * E, E), (K, 3 * E), (K, E, E), (K, E) -> (K, N, T, E)
+    """Applies attention: (K, N, T, E), (K, 3 * E, E), (K, 3 * E), (K, E, E), (K, E) -> (K, N, T, E)
 
     In memory, tokens precede examples, as in the result of `nn.MultiheadAttention`: dropout draws
     in that order.

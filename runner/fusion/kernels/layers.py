@@ -121,14 +121,15 @@ class LinearKernel(LayerKernel):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(K, N, ..., I), (K, O, I), (K, O) -> (K, N, ..., O)"""
+    """Applies K linear layers: (K, N, ..., I), (K, O, I), (K, O) -> (K, N, ..., O)"""
     rows = x.flatten(1, -2) if x.ndim > 3 else x
     y = rows.bmm(weight.mT) if bias is None else bias.unsqueeze(1).baddbmm(rows, weight.mT)
     return torch.unflatten(y, 1, x.shape[1:-1]) if x.ndim > 3 else y
 
 
 def linear_of_shared(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(N, I), (K, O, I), (K, O) -> (N, K * O); for (N, ..., I) -> (K, N, ..., O)"""
+    """Applies K linear layers to one input: (N, I), (K, O, I), (K, O) -> (N, K * O); for (N, ...,
+    I) -> (K, N, ..., O)"""
     y = F.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
     return y if x.ndim == 2 else torch.unflatten(y, -1, weight.shape[:2]).movedim(-2, 0)
 
@@ -194,7 +195,7 @@ class LayerNorm(LayerKernel):
 def layer_norm(
     x: Tensor, shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """(K, N, ..., *shape), (K, *shape), (K, *shape) -> (K, N, ..., *shape)"""
+    """Normalizes: (K, N, ..., *shape), (K, *shape), (K, *shape) -> (K, N, ..., *shape)"""
     y = F.layer_norm(x, shape, None, None, eps)
     if weight is None:
         return y

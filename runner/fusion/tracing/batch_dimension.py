@@ -17,7 +17,7 @@ class _Differ(Exception):
 
 @final
 class Merge:
-    """Merges two tapes into steps. Raises Unfollowed for the innermost unit call in which they
+    """A merger of two tapes into steps. Raises Unfollowed for the innermost unit call in which they
     differ."""
 
     def __init__(self, sizes: tuple[int, int], tapes: tuple[Tape, Tape]) -> None:

@@ -17,7 +17,8 @@ from runner.nn.recording.tensor_history import tensors_in
 
 @final
 class Operations:
-    """Records calls on a tape. Adds paths of attributes that the model mutates to `changing`."""
+    """A recorder of calls on a tape. Adds paths of attributes that the model mutates to
+    `changing`."""
 
     def __init__(self, tape: Tape, memo: MetaMemo, changing: set[str]) -> None:
         self.tape = tape

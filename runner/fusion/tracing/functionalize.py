@@ -48,7 +48,7 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
 
 
 def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
-    """Same as `function_twin`, for a method of a tensor, args[0]; the twin may be a function."""
+    """Returns the twin of a method of a tensor, args[0]; it may be a function. Raises NoTwin."""
     if name == "__setitem__":
         raise NoTwin("Items of a tensor are set.")
     if not is_in_place(name):

@@ -56,8 +56,8 @@ class Plan:
 
 @final
 class Recorder(MetaInterpreter):
-    """Runs a graph once, in one mode. Raises Unfollowed at a unit call that has to be opaque and is
-    not yet so in the plan."""
+    """One run of a graph, in one mode. Raises Unfollowed at a unit call that has to be opaque and
+    is not yet so in the plan."""
 
     def __init__(self, graph: Graph, plan: Plan, *, training: bool) -> None:
         self.plan = plan

@@ -27,7 +27,7 @@ class Running(Protocol):
 
     @property
     def run_method(self) -> Runs:
-        """Runs a function of a unit."""
+        """The function that runs a function of a unit."""
 
     def run_layer(self, unit: Unit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Runs a layer."""
@@ -55,7 +55,7 @@ class Running(Protocol):
 
 @final
 class FittingBuilder(MetaBuilder):
-    """Builds layers that are rebuilt with the numbers of the run whenever they are called."""
+    """A builder of layers that are rebuilt with the numbers of the run whenever they are called."""
 
     def __init__(self, fitter: Running) -> None:
         super().__init__(fitter.graph, fitter.run_method)
@@ -128,7 +128,8 @@ class Layer(nn.Module):
 
 @final
 class ShellCalls(TorchFunctionMode):
-    """Redirects calls of torch in the code of a shell to the run, but not attribute accesses."""
+    """A mode that redirects calls of torch in the code of a shell to the run, but not attribute
+    accesses."""
 
     def __init__(self, fitter: Running, path: str) -> None:
         super().__init__()

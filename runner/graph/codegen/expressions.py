@@ -60,7 +60,7 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Argument]], ...] = (
 
 @final
 class Writer:
-    """Prints arguments as expressions.
+    """A printer of arguments as expressions.
 
     `value` prints all other leaves: the values of a function, or the units among the arguments of
     a constructor.

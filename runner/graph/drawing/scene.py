@@ -63,7 +63,7 @@ def size_of(scene: Scene) -> int:
 
 @final
 class _Painter:
-    """Builds the scenes of units, down to a depth."""
+    """A builder of the scenes of units, down to a depth."""
 
     def __init__(self, graph: Graph, depth: int, shapes: Shapes | None) -> None:
         self.graph = graph
@@ -125,7 +125,7 @@ class _Painter:
 
 @final
 class _Tracer:
-    """Traces the dataflow through the functions of one unit."""
+    """A tracer of the dataflow through the functions of one unit."""
 
     def __init__(self, painter: _Painter, unit: Unit, path: str, level: int, scene: Scene) -> None:
         self.painter = painter

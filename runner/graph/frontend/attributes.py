@@ -19,7 +19,7 @@ from runner.graph.ir.unit import Call, Edit, Ref, Unit
 
 @final
 class Attributes:
-    """Writes attributes of modules as constants."""
+    """A writer of attributes of modules as constants."""
 
     def __init__(
         self, types: Mapping[int, LoweredType], literals: Literals, notes: ConversionNotes
@@ -99,5 +99,5 @@ def default_of(module: nn.Module, value: Any) -> Call | None:
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a module is a container of torch itself."""
+    """Returns whether a module is a container of torch itself."""
     return type(module) in CONTAINERS

@@ -71,7 +71,7 @@ def used_by(module: nn.Module, methods: Iterable[str]) -> Iterator[str]:
 
 
 def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
-    """Whether names refer to methods or properties of a class, or to the class itself; or
+    """Returns whether names refer to methods or properties of a class, or to the class itself; or
     whether it has special methods such as `__len__`, which any code may use."""
     if any(owner.__name__ in names for owner in _own_classes(cls)):
         return True
@@ -144,5 +144,5 @@ def _named(
 
 
 def _is_self(step: dis.Instruction | None) -> bool:
-    """Whether an instruction loads `self`."""
+    """Returns whether an instruction loads `self`."""
     return step is not None and step.opname == "LOAD_FAST" and step.argval == "self"

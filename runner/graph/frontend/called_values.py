@@ -18,7 +18,7 @@ _USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(l
 
 
 def may_call(cls: type) -> bool:
-    """Whether a user class, or a function it uses, contains a call without arguments of
+    """Returns whether a user class, or a function it uses, contains a call without arguments of
     something that may be a value: not of a class, a function or a common method."""
     known: Any = cls
     return _may_call(known)

@@ -30,12 +30,12 @@ from runner.nn.value import is_decided
 
 @final
 class Construction:
-    """Finds constructor calls, and the changes made after them."""
+    """The constructor calls of modules, and the changes made after them."""
 
     def __init__(
         self, tensors: dict[str, Tensor], units: Mapping[int, Unit], notes: ConversionNotes
     ) -> None:
-        """`units` are those made so far, by the ids of modules."""
+        """Looks modules up in `units`: those made so far, by the ids of modules."""
         self.literals = Literals(self._unit_of, tensors)
         self.notes = notes
         self._units = units
@@ -83,8 +83,8 @@ class Construction:
                 )
 
     def _takes_from_outside(self, module: nn.Module, record: ConstructionRecord) -> bool:
-        """Whether a constructor was passed a module that is also used elsewhere in the model:
-        the call alone would make another one."""
+        """Returns whether a constructor was passed a module that is also used elsewhere in the
+        model: the call alone would make another one."""
         path = self.notes.paths[id(module)]
         prefix = f"{path}." if path else ""
         given = (
@@ -118,7 +118,7 @@ class Construction:
             unit.call = self.call(module, record, self.literals.callable)
 
     def makes_again(self, module: nn.Module) -> bool:
-        """Whether the constructor call of a module is known, and makes it."""
+        """Returns whether the constructor call of a module is known and makes an equal one."""
         record = record_of(module)
         call = self.call(module, record)
         if record is None or call is None or self._takes_from_outside(module, record):
@@ -204,8 +204,8 @@ class Construction:
         return Unit("basic", class_of(module), call)
 
     def holds_choices(self, module: nn.Module) -> bool:
-        """Whether a module contains unresolved choices, so that its constructor alone cannot
-        make it."""
+        """Returns whether a module contains unresolved choices, so that its constructor alone
+        cannot make it."""
         if id(module) not in self._open:
             record = record_of(module)
             self._open[id(module)] = (
@@ -256,7 +256,8 @@ def _captured(value: Any) -> Iterator[Any]:
 
 
 def _may_call_values(module: nn.Module, unit: Unit) -> bool:
-    """Whether code that was not compiled, of a module or of one inside, may call a value."""
+    """Returns whether code of a module that was not compiled, or of one inside, may call a
+    value."""
     if type(module).__module__.startswith("torch."):
         return False
     for path, inner in unit.walk():
@@ -280,7 +281,7 @@ def modules_in(argument: Any) -> Iterator[nn.Module]:
 
 
 def _is_given(module: nn.Module, path: str, name: str) -> bool:
-    """Whether the replacement of a parameter was recorded, so that a start sets it."""
+    """Returns whether the replacement of a parameter was recorded, so that a start sets it."""
     owner = dict(module.named_modules()).get(path)
     record = None if owner is None else record_of(owner)
     return record is not None and name in record.origins

@@ -93,7 +93,7 @@ def grade(lowered: LoweredModel, keep: Keep) -> GradedModel:
 
 @final
 class _Grading:
-    """Grades modules, and notes those that are kept as they are."""
+    """The grading of modules, with a note on each that is kept as it is."""
 
     def __init__(self, graded: GradedModel, keep: Keep) -> None:
         self.graded = graded
@@ -173,8 +173,8 @@ class _Grading:
 
     @staticmethod
     def _can_inherit(module: nn.Module) -> bool:
-        """Whether source can import the class of a module, and set all attributes its methods
-        use."""
+        """Returns whether source can import the class of a module and set all attributes that its
+        methods use."""
         if not is_importable(module):
             return False
         return not any(True for _ in lost_attributes(module, default_of))
@@ -215,7 +215,7 @@ class _Grading:
         return ""
 
     def _has_children(self, module: nn.Module) -> bool:
-        """Whether a module that was not compiled has parts that can be mutated. If its
+        """Returns whether a module that was not compiled has parts that can be mutated. If its
         constructor call is unknown, it is made of its parts in any case."""
         return any(True for _ in module.children()) or (
             self.construction.call(module, record_of(module)) is None
@@ -223,12 +223,13 @@ class _Grading:
         )
 
     def _stays_whole(self, module: nn.Module) -> bool:
-        """Whether a shell would lose attributes, and the constructor makes the whole module."""
+        """Returns whether a module can be constructed as a whole, and a shell would lose
+        attributes."""
         lost = any(True for _ in lost_attributes(module, default_of))
         return lost and self._can_make(module)
 
     def _can_make(self, module: nn.Module) -> bool:
-        """Whether a module can be made by its constructor alone."""
+        """Returns whether a module can be made by its constructor alone."""
         return not self.construction.holds_choices(module) and self.construction.makes_again(module)
 
     @cached_property
@@ -328,7 +329,7 @@ _LOST = (
 
 
 def is_importable(module: nn.Module) -> bool:
-    """Whether source can import the class of a module."""
+    """Returns whether source can import the class of a module."""
     try:
         reference(plain_class(module))
     except GraphError:
@@ -344,7 +345,7 @@ def compiled_by(module: nn.Module) -> str:
 
 
 def _holds_modules(module: nn.Module) -> bool:
-    """Whether methods of a module use plain attributes that contain modules."""
+    """Returns whether methods of a module use plain attributes that contain modules."""
     cls: Any = type(module)
     used = uses(cls)
     return any(
@@ -355,7 +356,7 @@ def _holds_modules(module: nn.Module) -> bool:
 
 
 def keeps_forward(module: nn.Module) -> bool:
-    """Whether a container has no forward of its own."""
+    """Returns whether a container has no forward of its own."""
     if not isinstance(module, CONTAINERS) or "forward" in vars(module):
         return False
     return type(module).forward in (nn.Sequential.forward, nn.Module.forward)

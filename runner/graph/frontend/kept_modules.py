@@ -12,7 +12,7 @@ from runner.graph.frontend.parametrizations import plain_class
 @final
 @dataclass(frozen=True)
 class Kept:
-    """Why a module is kept as it is; `whole` if its children are kept, too."""
+    """The reason why a module is kept as it is; `whole` if its children are kept, too."""
 
     reason: str
     whole: bool = False

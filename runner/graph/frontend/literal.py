@@ -32,8 +32,8 @@ ARRAY = 4096  # elements of a numpy array that is written as a list
 
 @final
 class Literals:
-    """Writes objects as constants. `unit` returns the unit of a module among them; large tensors
-    are stored in `tensors` under new names.
+    """A writer of objects as constants. `unit` returns the unit of a module among them; large
+    tensors are stored in `tensors` under new names.
 
     A constant is evaluated and compared with the object, all state included, so that no state is
     lost that fields or constructor arguments do not tell.
@@ -209,7 +209,7 @@ def _is_chosen(value: Any) -> bool:
 
 
 def _holds_chosen(value: Any, seen: set[int]) -> bool:
-    """Whether a list, tuple or dict contains a value of a choice."""
+    """Returns whether a list, tuple or dict contains a value of a choice."""
     if type(value) not in (tuple, list, dict) or id(value) in seen:
         return False
     seen.add(id(value))

@@ -23,7 +23,7 @@ _EQUAL = frozenset({
 
 
 def same_state(one: Any, other: Any) -> bool:
-    """Whether two objects have one type and equal state at any depth, with the same objects
+    """Returns whether two objects have one type and equal state at any depth, with the same objects
     shared inside. False if that cannot be determined."""
     try:
         return _StateComparison().same(one, other)
@@ -32,8 +32,8 @@ def same_state(one: Any, other: Any) -> bool:
 
 
 def same_when_rebuilt(one: Any, other: Any) -> bool:
-    """Whether two objects are equal as for `same_state`, if made by one constructor in two runs:
-    modules equal others of their class, functions others with their code."""
+    """Returns whether two objects are equal as for `same_state`, if made by one constructor in two
+    runs: modules equal others of their class, functions others with their code."""
     try:
         return _StateComparison(rebuilt=True).same(one, other)
     except Exception:  # whatever the methods of foreign objects raise
@@ -69,7 +69,7 @@ class _StateComparison:
         self._kept: list[Any] = []  # so that ids are not reused
 
     def same(self, one: Any, other: Any) -> bool:
-        """Whether two objects are equal."""
+        """Returns whether two objects are equal."""
         if (plain := plain_kind(one)) is not None:
             one = plain(one)
         kind = type(one)
@@ -91,7 +91,7 @@ class _StateComparison:
         return one is other or self._contents(kind, one, other)
 
     def _is_rebuilt(self, one: Any, other: Any) -> bool:
-        """Whether an object without comparable state may come from another run of the same code."""
+        """Returns whether an object without comparable state may come from a rerun of one code."""
         if isinstance(one, nn.Module):
             return True  # of one class; their insides are compared as modules
         if not isinstance(one, types.FunctionType) or one.__code__ != other.__code__:
@@ -163,7 +163,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def _is_value(cls: type) -> bool:
-    """Whether equality of objects of a class means equal state: paths, decimals, patterns."""
+    """Returns whether objects of a class are equal if their state is: paths, decimals, patterns."""
     home = cls.__module__.partition(".")[0]
     return home in _VALUES and cls.__hash__ is not None
 

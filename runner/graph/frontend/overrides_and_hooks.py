@@ -103,8 +103,8 @@ def _patched(module: nn.Module) -> list[str]:
 
 
 def _is_read(module: nn.Module, found: LoweredType) -> bool:
-    """Whether TorchScript compiled the forward that was set on a module: a method bound to this
-    module, not another one."""
+    """Returns whether TorchScript compiled the forward that was set on a module: a method bound to
+    this module, not another one."""
     own = getattr(vars(module)["forward"], "__self__", None) is module
     return own and not (found.problem or found.compiled.stubbed)
 
@@ -156,7 +156,7 @@ def keeper_of(
 
 
 def is_given(module: nn.Module, record: ConstructionRecord) -> bool:
-    """Whether a module is among the arguments of a constructor, or inside one of them."""
+    """Returns whether a module is among the arguments of a constructor, or inside one of them."""
     given = leaves((record.args, record.kwargs), subclasses=True)
     holders = [leaf for leaf in given if isinstance(leaf, nn.Module)]
     return any(inner is module for holder in holders for inner in holder.modules())
@@ -196,7 +196,7 @@ def no_module(module: nn.Module) -> Argument:
 
 
 def is_writable(module: nn.Module, value: Any, default: Callable[[nn.Module, Any], Any]) -> bool:
-    """Whether an attribute of a module can be written."""
+    """Returns whether an attribute of a module can be written."""
     literals = Literals(no_module, {})
     try:
         return bool(default(module, value)) or literals.of(value) is not None or value is None

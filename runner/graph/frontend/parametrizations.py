@@ -32,7 +32,7 @@ def hooked(module: nn.Module, literals: Literals) -> list[Call]:
 
 
 def is_known(hook: Any) -> bool:
-    """Whether a forward hook is written as a call by `hooked`."""
+    """Returns whether a forward hook is written as a call by `hooked`."""
     return isinstance(hook, WeightNorm | SpectralNorm)
 
 

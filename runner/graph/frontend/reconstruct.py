@@ -28,7 +28,8 @@ OWN = frozenset(vars(nn.Module())) | {KEY}  # attributes of every module
 
 @final
 class Rebuilder:
-    """Repeats constructor calls; `concrete` replaces choices in arguments by values."""
+    """A rebuilder of modules by their constructor calls; `concrete` replaces choices in arguments
+    by values."""
 
     def __init__(self, concrete: Callable[[Any], Any]) -> None:
         self._concrete = concrete
@@ -236,7 +237,7 @@ def _positional(parameter: inspect.Parameter, so_far: bool, given_so: bool) -> b
 
 
 def is_default(value: Any, default: Any) -> bool:
-    """Whether an argument is the default, or plain and equal to it."""
+    """Returns whether an argument is the default, or plain and equal to it."""
     if value is default:
         return True
     return type(value) is type(default) and _is_plain(value) and bool(value == default)

@@ -28,7 +28,7 @@ class Frame:
 
 
 class Interpreter:
-    """Executes a graph. To observe or change operations, override `run_{op}` of each.
+    """An interpreter of a graph. To observe or change operations, override `run_{op}` of each.
 
         interpreter = Interpreter(graph)
         interpreter.load_state_dict(model.state_dict())

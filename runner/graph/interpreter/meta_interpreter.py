@@ -28,8 +28,8 @@ class Mismatch(GraphError):
 
 
 class MetaInterpreter(Interpreter):
-    """Executes a graph on meta tensors, in train or eval mode. To observe or change calls, override
-    `call_function`, `call_method` and `run_call_module`; for values, override `store`.
+    """An interpreter of a graph on meta tensors, in train or eval mode. To observe or change calls,
+    override `call_function`, `call_method` and `run_call_module`; for values, override `store`.
 
     An invalid call raises Mismatch, with its location and shapes.
     """
@@ -108,7 +108,8 @@ class MetaInterpreter(Interpreter):
 
 
 class MetaBuilder(Builder):
-    """Builds modules on meta, in one mode; equal basic units share a module of the graph's memo."""
+    """A builder of modules on meta, in one mode; equal basic units share a module of the graph's
+    memo."""
 
     def __init__(self, graph: Graph, run: Any, *, training: bool = False) -> None:
         super().__init__(graph, run, META)

@@ -60,7 +60,8 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 class Builder:
-    """Builds the modules of units on one device; a unit with several parents has one module."""
+    """A builder of the modules of units on one device; a unit with several parents has one
+    module."""
 
     def __init__(self, graph: Graph, run: Runs, device: torch.device) -> None:
         self.graph = graph

@@ -103,7 +103,8 @@ class Graph:
 
     @property
     def ties(self) -> tuple[tuple[str, str], ...]:
-        """(path, path of the owner) of all tied parameters. Assign to it to tie parameters."""
+        """All tied parameters, as pairs (path, path of the owner). Assign to it to tie
+        parameters."""
         paths = {unit: path for path, unit in self.root.walk()} if self._tied else {}
         return tuple(
             (joined(paths[unit], name), joined(paths[owner], other))
@@ -246,7 +247,7 @@ def _tensor(value: object) -> str:
 
 @final
 class _UnitPrinter:
-    """Prints units; one that has several parents is printed once."""
+    """A printer of units; one that has several parents is printed once."""
 
     def __init__(self) -> None:
         self._paths: dict[Unit, str] = {}

@@ -22,7 +22,7 @@ def dotted(target: str) -> str:
 
 @final
 class NodePrinter:
-    """Prints nodes. Values are printed by their names, with a number where names repeat."""
+    """A printer of nodes. Values are printed by their names, with a number where names repeat."""
 
     def __init__(self) -> None:
         self._names: dict[Value, str] = {}

@@ -53,7 +53,7 @@ class CallGraph:
 
 @final
 class _After:
-    """Collects what may be executed after a place: later nodes, what they call, then what follows
+    """The nodes that may be executed after a place: later ones, what they call, then what follows
     the callers."""
 
     def __init__(self, graph: CallGraph) -> None:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Mutator(ABC):
-    """Changes a graph, and asks for the choices that it leaves.
+    """A mutation of a graph, and the choices that it asks for.
 
         class Activation(Mutator):
             def mutate(self, graph):

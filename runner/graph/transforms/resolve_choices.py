@@ -28,8 +28,8 @@ def decided(graph: Graph, ask: Chooser) -> Graph:
 
 @final
 class Resolver:
-    """Resolves the choices in the graph of a space for one sample after another; the graph itself
-    is not changed."""
+    """A resolver of the choices in the graph of a space, for one sample after another; the graph
+    itself is not changed."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

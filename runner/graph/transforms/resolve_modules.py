@@ -14,8 +14,8 @@ from runner.space.sample import Chooser
 
 
 class Decide(Protocol):
-    """Resolves a symbolic unit, which is not changed. The result may contain units of it, symbolic
-    ones included."""
+    """A function that resolves a symbolic unit, which is not changed. The result may contain units
+    of it, symbolic ones included."""
 
     def __call__(self, unit: Unit, ask: Chooser) -> Unit: ...
 
@@ -151,7 +151,7 @@ def _listed(function: Function) -> Value:
 
 
 def generalize_cells(root: Unit, forwards: Forwards) -> None:
-    """Gives the resolved cells of a model a forward that takes inputs in any form, except those
+    """Adds a forward that takes inputs in any form to the resolved cells of a model, except those
     that are only called by code of the graph with a list."""
     cells = {unit for _, unit in root.walk() if ANYHOW in unit.facts}
     hidden = _below_unread_code(root) & cells if cells else set()

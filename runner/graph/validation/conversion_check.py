@@ -31,7 +31,8 @@ WAYS = {"as generated": False, "standalone": True}
 @final
 @dataclass
 class Report:
-    """What was compared, and where it differs. `str(report)` is the full text."""
+    """The result of a check: what was compared, and where it differs. `str(report)` is the full
+    text."""
 
     model: str
     compared: list[str] = field(default_factory=list)

@@ -45,7 +45,7 @@ CopyKey = tuple[str, ...]  # identifies a point in all mutated graphs
 
 @final
 class EffectsValidation:
-    """Validates mutated graphs; results are memoized by mutation."""
+    """A validation of mutated graphs; results are memoized by mutation."""
 
     def __init__(self) -> None:
         self._verdicts: dict[
@@ -131,7 +131,7 @@ def _needed(
 
 
 class _ExampleRun(Interpreter):
-    """Runs a graph on one example, always from the same weights, buffers and random state."""
+    """A run of a graph on one example, always from the same weights, buffers and random state."""
 
     def __init__(self, graph: Graph, example: tuple[int, ...]) -> None:
         with seeded():
@@ -153,7 +153,7 @@ class _ExampleRun(Interpreter):
 
 @final
 class _CopyRun(_ExampleRun):
-    """Runs a mutated graph with clones at some points."""
+    """A run of a mutated graph with clones at some points."""
 
     def __init__(self, graph: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]) -> None:
         self._on: Collection[CopyPoint] = ()
@@ -185,7 +185,7 @@ class _CopyRun(_ExampleRun):
 
 @final
 class _SharingRun(_ExampleRun):
-    """Runs the unmutated graph: `found` are the points where memory is shared there, too."""
+    """A run of the unmutated graph: `found` are the points where memory is shared there, too."""
 
     def __init__(self, graph: Graph, spots: Sequence[CopyPoint], example: tuple[int, ...]) -> None:
         self.found: set[CopyPoint] = set()

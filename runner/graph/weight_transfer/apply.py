@@ -18,7 +18,7 @@ WHOLE = "whole"
 @final
 @dataclass(frozen=True)
 class Taken:
-    """How a tensor was inherited: how many of its elements, and in which way."""
+    """The inheritance of a tensor: how many of its elements, and in which way."""
 
     elements: int
     how: str

@@ -16,7 +16,7 @@ FRESH = "first values of its own"
 @final
 @dataclass(frozen=True)
 class Gift:
-    """What one model contributed: its name in words, and the tensors inherited from it."""
+    """The contribution of one model: its name in words, and the tensors inherited from it."""
 
     whom: str
     taken: Mapping[str, Taken]
@@ -25,8 +25,8 @@ class Gift:
 @final
 @dataclass(frozen=True)
 class Claim:
-    """Whether a model computes what the model it derives from does: the comparison on an example,
-    and the mutations that explain a difference."""
+    """The claim that a model computes the function of the one it derives from: the comparison on an
+    example, and the mutations that explain a difference."""
 
     whom: str
     verdict: Verdict

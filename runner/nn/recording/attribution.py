@@ -32,7 +32,7 @@ class UnknownError(Exception):
 
 @final
 class Attribution:
-    """Computes the origins and fills of the tensors of some modules."""
+    """An analysis of the origins and fills of the tensors of some modules."""
 
     def __init__(self, histories: TensorHistories, modules: Sequence[nn.Module]) -> None:
         self.histories = histories

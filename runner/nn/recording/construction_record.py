@@ -44,7 +44,7 @@ NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, allocates a co
 
 @final
 class ConstructionRecord:
-    """How a module was constructed. Copied with the module, never pickled.
+    """The construction of a module. Copied with the module, never pickled.
 
     - `args`, `kwargs`: the arguments that the caller passed.
     - `lazy`: whether it was constructed as a lazy module, whose shapes were not yet known.

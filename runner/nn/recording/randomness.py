@@ -15,7 +15,8 @@ READS = {"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool
 
 @final
 class RandomnessDetector:
-    """Detects random numbers that may reach a tensor unnoticed, not through torch's functions."""
+    """A detector of random numbers that may reach a tensor unnoticed, not through torch's
+    functions."""
 
     def __init__(self) -> None:
         self._before = _foreign_states()

@@ -52,7 +52,7 @@ def target_of(function: Any) -> str:
 
 
 def unseen(*args: Any) -> None:
-    """Placeholder for a call that was not seen."""
+    """Serves as a placeholder for a call that was not seen."""
 
 
 def copies(function: Any, frame: FrameType) -> bool:

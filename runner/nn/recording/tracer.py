@@ -60,7 +60,7 @@ from runner.operators import overwrites
 
 @final
 class TensorTracer(TorchFunctionMode):
-    """Records the histories of tensors in `histories` while it is active."""
+    """A recorder of the histories of tensors in `histories` while it is active."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ _Assignment = tuple[str, ExpressionTree]  # text before an expression, and the e
 
 @final
 class Planner:
-    """Plans the constructors of the units of one graph."""
+    """A planner of the constructors of the units of one graph."""
 
     def __init__(self, sites: Sites) -> None:
         self.sites = sites

@@ -27,7 +27,7 @@ _INSIDE = " " * (2 * STEP)
 
 @final
 class Constructors:
-    """Prints classes, and the expressions that construct objects."""
+    """A printer of classes, and of the expressions that construct objects."""
 
     def __init__(self, imports: Imports) -> None:
         self._imports = imports

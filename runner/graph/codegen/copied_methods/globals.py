@@ -27,7 +27,7 @@ def marked(kind: str, target: str) -> str:
 
 @final
 class Outer:
-    """Prints the values of global names; calls `note` with functions to be copied as well."""
+    """A printer of the values of global names; calls `note` with functions to be copied as well."""
 
     def __init__(self, note: Callable[[FunctionType], None]) -> None:
         self._note = note

@@ -91,7 +91,7 @@ def _overridden(cls: Any) -> Iterator[str]:
 
 @final
 class _Copier:
-    """Copies the methods of one class."""
+    """A copier of the methods of one class."""
 
     def __init__(self, cls: Any, base: Any, has: frozenset[str], functions: frozenset[str]) -> None:
         self.cls = cls
@@ -184,7 +184,7 @@ class _Copier:
 
 @final
 class _Rewriting(ast.NodeTransformer):
-    """Rewrites the global names of a definition, and its uses of base classes."""
+    """A transformer of the global names of a definition, and of its uses of base classes."""
 
     def __init__(
         self, copier: _Copier, owner: Any, space: dict[str, Any], scoped: DefinitionScope

@@ -31,7 +31,7 @@ class _Pending(NamedTuple):
 
 @final
 class Folding:
-    """How the live nodes of a function are written.
+    """The way the live nodes of a function are written.
 
     `folded` nodes are written inside their only user, `copied` ones wherever they are used,
     `ternary` are Ifs written as conditional expressions; the rest are statements. `iterations` are

@@ -30,7 +30,7 @@ def _annotated(annotation: str) -> str:
 
 @final
 class Printer:
-    """Prints the statements of one function; `Values` prints the expressions in them."""
+    """A printer of the statements of one function; `Values` prints the expressions in them."""
 
     def __init__(
         self,

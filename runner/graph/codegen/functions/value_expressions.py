@@ -31,7 +31,7 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
 
 @final
 class Values:
-    """Prints the expressions in the statements of one function.
+    """A printer of the expressions in the statements of one function.
 
     `names` are those of the variables, `access` returns the expression for a path below `self`.
     """

@@ -66,7 +66,7 @@ def _pairs(
 
 
 def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
-    """Whether setting an attribute adds a tensor with the same registration as in the module."""
+    """Returns whether setting an attribute registers an added tensor as in the module."""
     if name in made_by_hooks(module)[0]:
         return False
     for own, theirs in (
@@ -82,7 +82,7 @@ def _is_added(module: nn.Module, other: nn.Module, name: str) -> bool:
 
 @final
 class AddedTensors:
-    """Adds tensors to layers after construction, and fills them after that."""
+    """Tensors added to layers after construction, and the calls that fill them."""
 
     def __init__(self, literals: Literals, notes: ConversionNotes) -> None:
         self._literals = literals
@@ -153,8 +153,8 @@ _LATE = (
 
 
 def _is_followed(start: Start, above: Unit, units: Mapping[Unit, nn.Module]) -> bool:
-    """Whether something that may draw random numbers is made after a start that has to wait for
-    the end of its constructor: tensors are added to a layer after all layers are made."""
+    """Returns whether something that may draw random numbers is made after a start that has to wait
+    for the end of its constructor: tensors are added to a layer after all layers are made."""
     record = record_of(units[above])
     if start.place is None or record is None:
         return False

@@ -185,7 +185,7 @@ class InitialValues:
         return all(map(self._repeats, fills))
 
     def _repeats(self, fill: Fill) -> bool:
-        """Whether a fill can be written as a start."""
+        """Returns whether a fill can be written as a start."""
         inside = {*fill.scope.modules()}
         if not fill.repeatable or any(m not in inside for m, _ in owned((fill.args, fill.kwargs))):
             return False
@@ -270,7 +270,7 @@ class InitialValues:
         return True
 
     def _is_outside(self, fill: Fill, unit: Unit) -> bool:
-        """Whether a fill is not part of the constructor of a unit."""
+        """Returns whether a fill is not part of the constructor of a unit."""
         return self.places.get(id(fill.scope), (None, ""))[0] is not unit
 
     def _above(self, unit: Unit) -> nn.Module | None:

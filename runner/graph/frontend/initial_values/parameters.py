@@ -23,7 +23,7 @@ from runner.operators import overwrites
 
 @final
 class Weights:
-    """Describes the weights of a model, and the calls that fill them."""
+    """The weights of a model, and the calls that fill them."""
 
     def __init__(
         self,

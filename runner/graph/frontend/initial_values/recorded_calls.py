@@ -35,8 +35,8 @@ def draws_of(made: RecordedCall) -> Iterator[int]:
 
 
 def evaluates_to(made: RecordedCall, tensor: Tensor) -> bool:
-    """Whether the expression of a buffer still evaluates to its current value. Uninitialized
-    memory may be equal by chance."""
+    """Returns whether the expression of a buffer still evaluates to its current value.
+    Uninitialized memory may be equal by chance."""
     if made.random or tensor.numel() > _LARGEST or "empty" in made.target:
         return False
     try:

@@ -98,7 +98,7 @@ class SharedStorage:
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether the spans of two tensors in one storage overlap."""
+    """Returns whether the spans of two tensors in one storage overlap."""
     (start, end), (first, last) = _span(one), _span(other)
     return start < last and first < end
 

@@ -11,12 +11,12 @@ from runner.graph.frontend.torchscript.module_type import CompiledType
 
 
 def may_return_other_types(model: nn.Module, types: dict[int, CompiledType]) -> bool:
-    """Whether a compiled model has such a choice."""
+    """Returns whether a compiled model has such a choice."""
     return any(_may_return_other_type(m, types) for m in model.modules() if is_choice(type(m)))
 
 
 def _may_return_other_type(choice: Any, types: dict[int, CompiledType]) -> bool:
-    """Whether a choice may return a type that TorchScript did not assume."""
+    """Returns whether a choice may return a type that TorchScript did not assume."""
     if choice.kind == "InputChoice":
         facts = choice.facts()
         chosen = facts["chosen"] if facts["choice"] is None else facts["choice"].chosen
@@ -40,7 +40,7 @@ def _result(module: nn.Module, types: dict[int, CompiledType]) -> str | None:
 
 
 def _declares_result(module: nn.Module) -> bool:
-    """Whether the source declares the return type of a forward; torch's layers need not."""
+    """Returns whether the source declares the return type of a forward; torch's layers need not."""
     if type(module).__module__.startswith("torch.nn."):
         return True
     signature = inspect.signature(type(module).forward)

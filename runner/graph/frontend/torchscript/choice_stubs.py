@@ -16,7 +16,7 @@ from runner.nn.expression import Expression
 
 
 def is_choice(cls: type[nn.Module]) -> bool:
-    """Whether a class is one of choices of modules."""
+    """Returns whether a class is one of choices of modules."""
     return getattr(cls, "kind", "") in ("LayerChoice", "Repeat", "InputChoice", "Cell")
 
 

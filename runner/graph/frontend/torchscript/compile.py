@@ -77,7 +77,7 @@ def compiled(model: nn.Module) -> Iterator[CompiledModel]:
 
 
 def is_opaque(module: nn.Module) -> bool:
-    """Whether a module is not compiled: a layer, a class with @basic_unit, or a module that
+    """Returns whether a module is not compiled: a layer, a class with @basic_unit, or a module that
     TorchScript compiled before."""
     if isinstance(module, torch.jit.ScriptModule):
         return True

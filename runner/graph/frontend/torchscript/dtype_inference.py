@@ -86,7 +86,7 @@ class _EnumClasses:
                 self.seeds[v.debugName()] = declared.enum
 
     def made(self, n: Any) -> None:
-        """A constructor of an object, such as a context manager."""
+        """Handles the construction of an object, such as a context manager."""
         owner, *values = n.inputs()
         if n.s("name") == "__init__" and (cls := class_of(owner)) is not None:
             self.call(constructor(cls), values)
@@ -111,12 +111,12 @@ class _EnumClasses:
             self.join(n.output(), v)
 
     def item(self, n: Any) -> None:
-        """`xs[i]` is of the enum of `xs`."""
+        """Joins the result of `xs[i]` with `xs`, a list."""
         if n.inputsAt(0).type().kind() == "ListType":
             self.join(n.output(), n.inputsAt(0))
 
     def like_items(self, n: Any) -> None:
-        """`x in xs`, `xs.append(x)`: x is of the enum of `xs`."""
+        """Joins x with the list `xs` in `x in xs` and `xs.append(x)`."""
         if n.inputsAt(0).type().kind() == "ListType":
             self.join(n.inputsAt(0), n.inputsAt(1))
 
@@ -135,7 +135,7 @@ class _EnumClasses:
                 self._same(v.debugName(), part_of(owner, place))
 
     def picked(self, n: Any) -> None:
-        """`xs[1]` of a tuple."""
+        """Joins the result of `xs[1]` with that item of a tuple."""
         place = n.inputsAt(1).toIValue()
         if place is not None and n.output().type().kind() in _KINDS:
             place %= len(n.inputsAt(0).type().elements())

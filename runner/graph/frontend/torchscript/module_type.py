@@ -52,11 +52,11 @@ class CompiledType:
     _formals: dict[str, list[Formal]] = field(default_factory=dict)
 
     def fits(self, module: nn.Module) -> bool:
-        """Whether all assumptions made in compiling this hold for a module."""
+        """Returns whether all assumptions made in compiling this hold for a module."""
         return all(_same(question(module), answer) for question, answer in self.assumptions)
 
     def has(self, method: str) -> bool:
-        """Whether a method was compiled."""
+        """Returns whether a method was compiled."""
         return self.methods is not None and method in self.methods._method_names()
 
     def schema(self, method: str) -> list[Formal]:

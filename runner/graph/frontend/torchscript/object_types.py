@@ -11,7 +11,7 @@ _BOUND = "__torch__.torch.classes"  # objects of C++
 
 
 def is_known(found: CompiledType, name: str, value: Any) -> bool:
-    """Whether an attribute of a module is an object whose attributes are those its class
+    """Returns whether an attribute of a module is an object whose attributes are those its class
     declares to TorchScript, with these types. True for anything but objects of users' classes."""
     entry = None if found.concrete is None else found.concrete.get_attributes().get(name)
     if entry is None or entry[0].kind() != "ClassType":
@@ -23,6 +23,6 @@ def is_known(found: CompiledType, name: str, value: Any) -> bool:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value has a type of TorchScript."""
+    """Returns whether a value has a type of TorchScript."""
     found: Any = torch._C._jit_try_infer_type(value)
     return bool(found.success() and found.type().isSubtypeOf(kind))

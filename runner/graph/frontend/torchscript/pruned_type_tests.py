@@ -68,7 +68,7 @@ def _sources(module: nn.Module, found: LoweredType) -> Iterator[tuple[Function, 
 
 
 def _is_own(source: FunctionSource, subject: ast.expr) -> bool:
-    """Whether an expression is an attribute of the module, or of one below it."""
+    """Returns whether an expression is an attribute of the module, or of one below it."""
     root = root_of(subject)
     return root is not subject and isinstance(root, ast.Name) and root.id == source.itself
 

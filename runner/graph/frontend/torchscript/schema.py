@@ -97,7 +97,7 @@ def operator_schema(text: str) -> tuple[Formal, ...]:
 
 
 def changes_first(n: Any) -> bool:
-    """Whether a node changes its first argument in place."""
+    """Returns whether a node changes its first argument in place."""
     text = n.schema()
     return text != "(no schema)" and _changes_first(text)
 
@@ -110,14 +110,14 @@ def _changes_first(schema: str) -> bool:
 
 
 def is_index(v: Any) -> bool:
-    """Whether a value is only used in indices of tensors."""
+    """Returns whether a value is only used in indices of tensors."""
     return all(
         use.user.kind() == "prim::ListConstruct" and is_indices(use.user) for use in v.uses()
     )
 
 
 def is_indices(n: Any) -> bool:
-    """Whether a list is only used as the index of a tensor."""
+    """Returns whether a list is only used as the index of a tensor."""
     return all(
         use.offset == 1 and use.user.kind() in ("aten::index", "aten::index_put_")
         for use in n.output().uses()
@@ -146,8 +146,8 @@ def called(n: Any) -> str:
 
 
 def is_of_math(n: Any) -> bool:
-    """Whether a node is a call of a function of `math`, also for `**`. Raises GraphError for one
-    of a tensor, which TorchScript compiles to an operator: its result is a tensor."""
+    """Returns whether a node is a call of a function of `math`, also for `**`. Raises GraphError
+    for one of a tensor, which TorchScript compiles to an operator: its result is a tensor."""
     name = n.kind().partition("::")[2]
     if name not in vars(math):
         return False
@@ -237,13 +237,13 @@ def named_tuple(v: Any) -> Any:
 
 
 def used_once(v: Any) -> bool:
-    """Whether a value is used exactly once."""
+    """Returns whether a value is used exactly once."""
     return len(v.uses()) == 1
 
 
 def may_nest(n: Any) -> bool:
-    """Whether a list or dict may be written where it is used: it has one use, in the same block,
-    which does not change it."""
+    """Returns whether a list or dict may be written where it is used: it has one use, in the same
+    block, which does not change it."""
     uses = n.output().uses()
     if len(uses) != 1:
         return False
@@ -259,7 +259,7 @@ def may_nest(n: Any) -> bool:
 
 
 def reads_only(v: Any) -> bool:
-    """Whether a size is only read, so that `torch.Size` is as good as the list TorchScript has."""
+    """Returns whether a size is only read, so that `torch.Size` can replace TorchScript's list."""
     for use in v.uses():
         kind = use.user.kind()
         if kind in _READS_SHAPE:

@@ -86,7 +86,7 @@ class MethodScope:
 
 
 def is_called_by_name(function: Any, name: str = "") -> bool:
-    """Whether generated source calls a function by its name, "a.b.f" to TorchScript."""
+    """Returns whether generated source calls a function by its name, "a.b.f" to TorchScript."""
     if not callable(function) or isinstance(function, torch.jit.ScriptFunction):
         return False
     home, own = getattr(function, "__module__", None) or "", getattr(function, "__name__", "")

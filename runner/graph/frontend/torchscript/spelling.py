@@ -90,7 +90,7 @@ def _is_method(name: str, names: tuple[str, ...]) -> bool:
 
 
 def _agrees(function: types.FunctionType, names: tuple[str, ...]) -> bool:
-    """Whether a function written in Python has parameters of these names, in this order."""
+    """Returns whether a function written in Python has parameters of these names, in this order."""
     own = inspect.signature(function).parameters
     if any(p.kind is p.VAR_POSITIONAL for p in own.values()):
         return False
@@ -99,7 +99,7 @@ def _agrees(function: types.FunctionType, names: tuple[str, ...]) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def takes_several(name: str) -> bool:
-    """Whether a function of torch takes tensors one by one that its operator takes as a list."""
+    """Returns whether a function of torch takes tensors one by one, its operator a list of them."""
     found = getattr(torch, name, None)
     if not isinstance(found, types.FunctionType) or name in _LISTS:
         return False

@@ -129,6 +129,6 @@ def function(parameters: Sequence[Typed], result: Any) -> FunctionType:
 
 @functools.lru_cache(maxsize=4096)
 def tells_its_types(cls: Any) -> bool:
-    """Whether all parameters of the forward of a class, and its result, are annotated."""
+    """Returns whether all parameters of the forward of a class, and its result, are annotated."""
     _, *parameters = parameters_of(cls.forward)
     return {"return", *parameters} <= {*inspect.get_annotations(inspect.unwrap(cls.forward))}

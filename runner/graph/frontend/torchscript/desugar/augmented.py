@@ -28,7 +28,7 @@ def split_augmented(source: FunctionSource) -> None:
 
 @final
 class _AugmentedAssignments(ast.NodeTransformer):
-    """Replaces augmented assignments by their steps."""
+    """A transformer that replaces augmented assignments by their steps."""
 
     def __init__(self, source: FunctionSource) -> None:
         self._source = source
@@ -100,7 +100,7 @@ def _own(variable: ast.expr, change: ast.AugAssign) -> ast.stmt:
 
 
 def _is_steady(value: ast.expr) -> bool:
-    """Whether an expression can be evaluated again with the same result and no effect."""
+    """Returns whether an expression can be evaluated again with the same result and no effect."""
     negative = isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Constant)
     return negative or isinstance(value, ast.Name | ast.Constant)
 

@@ -33,7 +33,7 @@ def _tests(node: ast.AST) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_repeated(test: ast.expr) -> bool:
-    """Whether a condition calls a method of the result of a call."""
+    """Returns whether a condition calls a method of the result of a call."""
     if not isinstance(test, ast.Call) or not isinstance(test.func, ast.Attribute):
         return False
     return any(isinstance(node, ast.Call) for node in ast.walk(test.func.value))

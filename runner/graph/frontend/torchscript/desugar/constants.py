@@ -42,7 +42,7 @@ def fold_constants(source: FunctionSource) -> None:
 
 
 class _Annotated(ast.NodeTransformer):
-    """Leaves annotations and inner functions alone."""
+    """A transformer that leaves annotations and inner functions alone."""
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         node.target = self.visit(node.target)
@@ -58,7 +58,7 @@ class _Annotated(ast.NodeTransformer):
 
 @final
 class _Folded(_Annotated):
-    """Replaces the largest constant expressions by their values."""
+    """A transformer that replaces the largest constant expressions by their values."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -111,8 +111,8 @@ class _Folded(_Annotated):
             return UNKNOWN  # it raises in Python, too, when it is run
 
     def _is_constant(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Whether an expression consists of constants, pure functions and small operations. The
-        objects its names refer to are added to `names`."""
+        """Returns whether an expression consists of constants, pure functions and small operations.
+        The objects its names refer to are added to `names`."""
         match node:
             case ast.Constant():
                 return True
@@ -132,7 +132,7 @@ class _Folded(_Annotated):
         )
 
     def _is_small(self, node: ast.BinOp) -> bool:
-        """Whether an operation cannot result in a huge number or sequence."""
+        """Returns whether an operation cannot result in a huge number or sequence."""
         if not isinstance(node.op, ast.Pow | ast.LShift | ast.Mult):
             return True
         left, right = self._value(node.left), self._value(node.right)
@@ -141,14 +141,14 @@ class _Folded(_Annotated):
         return not isinstance(right, int) or abs(right) <= _LARGEST
 
     def _is_known_value(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Whether an expression is a plain constant of a module, as `math.pi`."""
+        """Returns whether an expression is a plain constant of a module, as `math.pi`."""
         owner = self.source.value_of(node.value) if isinstance(node, ast.Attribute) else None
         if not isinstance(owner, ModuleType) or type(self.source.value_of(node)) not in _SCALARS:
             return False
         return self._note_root(node, names)
 
     def _is_pure_function(self, node: ast.expr, names: dict[str, Any]) -> bool:
-        """Whether a function without effects is called, or a method of a constant string."""
+        """Returns whether a function has no effects, or is a method of a constant string."""
         value = self.source.value_of(node)
         if value is not UNKNOWN:
             return _is_known(value) and self._note_root(node, names)
@@ -165,7 +165,7 @@ class _Folded(_Annotated):
 
 
 def _is_known(function: Any) -> bool:
-    """Whether a function has no effects and depends on its arguments alone."""
+    """Returns whether a function has no effects and depends on its arguments alone."""
     if getattr(function, "__module__", None) == "math":
         return True
     return _is_one_of(function, _FUNCTIONS)
@@ -177,8 +177,8 @@ def _is_one_of(function: Any, known: frozenset[Any]) -> bool:
 
 @final
 class _Hidden(_Annotated):
-    """Hides operands that may be constants to TorchScript where it would fold to another value
-    than Python."""
+    """A transformer that hides operands that may be constants to TorchScript where it would fold to
+    another value than Python."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -194,7 +194,7 @@ class _Hidden(_Annotated):
         return node
 
     def _differs(self, node: ast.BinOp) -> bool:
-        """Whether TorchScript may fold an operation to another value."""
+        """Returns whether TorchScript may fold an operation to another value."""
         if isinstance(node.op, ast.Pow | ast.LShift | ast.RShift) or self._wide:
             return True
         if isinstance(node.op, ast.FloorDiv | ast.Mod):  # by 0, it would end the process
@@ -216,12 +216,13 @@ class _Hidden(_Annotated):
         return node
 
     def _is_fixed_text(self, function: ast.expr) -> bool:
-        """Whether a function is a method of a string that may be a constant to TorchScript."""
+        """Returns whether a function is a method of a string that TorchScript may treat as a
+        constant."""
         text = function.value if isinstance(function, ast.Attribute) else None
         return text is not None and self.kinds.of(text) == "str" and self._is_fixed(text)
 
     def _is_fixed(self, node: ast.expr) -> bool:
-        """Whether an expression may be a constant to TorchScript."""
+        """Returns whether TorchScript may treat an expression as a constant."""
         if isinstance(node, ast.Constant):
             return True
         if isinstance(node, ast.Name):

@@ -23,7 +23,7 @@ _NAMESPACES = {"torch": torch, "torch.nn.functional": torch.nn.functional, "math
 
 
 def may_have_effect(source: FunctionSource, node: ast.AST) -> bool:
-    """Whether evaluating an expression may have an effect. Drawing random numbers does not
+    """Returns whether evaluating an expression may have an effect. Drawing random numbers does not
     count: TorchScript drops unused operators that do."""
     return any(
         isinstance(inner, ast.Call) and _has_effect(source, inner) for inner in ast.walk(node)
@@ -43,19 +43,19 @@ def facts_of(source: FunctionSource, call: ast.Call) -> Facts | None:
 
 
 def is_undeclared_view(source: FunctionSource, call: ast.Call) -> bool:
-    """Whether a call is one of an operator that may return a view, but does not declare that."""
+    """Returns whether a call is of an operator that may return a view without declaring it."""
     name = _operator(source, call)
     return bool(name) and gives_unsaid_view(name)
 
 
 def draws(source: FunctionSource, call: ast.Call) -> bool:
-    """Whether a call is one of an operator that draws random numbers."""
+    """Returns whether a call is of an operator that draws random numbers."""
     name = _operator(source, call)
     return bool(name) and is_random(name)
 
 
 def changes_lists(source: FunctionSource, call: ast.Call) -> bool:
-    """Whether a call is one of an operator that changes the tensors of a list."""
+    """Returns whether a call is of an operator that changes the tensors of a list."""
     name = _operator(source, call)
     return bool(name) and writes_lists(name)
 
@@ -69,7 +69,7 @@ def _operator(source: FunctionSource, call: ast.Call) -> str:
 
 
 def writes(call: ast.Call, facts: Facts) -> bool:
-    """Whether an operator with these facts changes an argument of the call."""
+    """Returns whether an operator with these facts changes an argument of the call."""
     given = {keyword.arg for keyword in call.keywords}
     spread = None in given or any(isinstance(item, ast.Starred) for item in call.args)
     named = any(isinstance(key, str) and (key in given or spread) for key in facts.writes)
@@ -86,7 +86,7 @@ def _has_effect(source: FunctionSource, call: ast.Call) -> bool:
 
 
 def _is_own(source: FunctionSource, node: ast.expr) -> bool:
-    """Whether a method is one of the module, or of an attribute of it."""
+    """Returns whether a method is one of the module, or of an attribute of it."""
     root = root_of(node, subscripts=True)
     return isinstance(root, ast.Name) and root.id == source.itself
 

@@ -28,7 +28,7 @@ _PADDING = "\n#" + "." * 200  # TorchScript looks up rewritten names past the en
 
 @final
 class Desugaring:
-    """Passes desugared source of all that is compiled to TorchScript."""
+    """A hook that passes desugared source of all that is compiled to TorchScript."""
 
     def __init__(self, compiled: CompiledFunctions) -> None:
         self.open: dict[int, frozenset[str]] = {}  # by id of module, see `FunctionSource`
@@ -118,7 +118,7 @@ class Desugaring:
 
 
 def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Has a call of an `unused` function remain a call, as of an `ignore`d one."""
+    """Makes calls of `unused` functions remain calls, like those of `ignore`d ones."""
 
     def should_drop(function: Any) -> bool:
         unused = getattr(function, "_torchscript_modifier", None) is FunctionModifiers.UNUSED
@@ -128,7 +128,7 @@ def _drops(before: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _takes_anything(before: Callable[..., Any]) -> Callable[..., Any]:
-    """Has functions that are not compiled take any argument, whatever their annotations."""
+    """Makes functions that are not compiled accept any argument, whatever their annotations."""
 
     def get_signature(function: Any, *args: Any) -> Any:
         signature = before(function, *args)
@@ -152,14 +152,14 @@ def _padded(parsed: ParsedDef) -> SourceContext:
 
 
 def _is_read(function: Any, parsed: ParsedDef) -> bool:
-    """Whether a function is compiled: functions of torch are called by name, and stubs raise."""
+    """Returns whether a function is compiled, unlike those of torch, called by name, and stubs."""
     module = getattr(function, "__module__", None) or ""
     stub = (parsed.filename or "").startswith("<stub")
     return not stub and module.partition(".")[0] != "torch"
 
 
 def _is_method(function: Any, cls: type) -> bool:
-    """Whether a function is a method, or an accessor of a property, of a class."""
+    """Returns whether a function is a method, or an accessor of a property, of a class."""
     for owner in cls.__mro__:
         for member in vars(owner).values():
             parts = (member.fget, member.fset) if isinstance(member, property) else (member,)

@@ -47,11 +47,11 @@ class Kinds:
         return found
 
     def is_bool(self, node: ast.expr) -> bool:
-        """Whether an expression is a bool, so that `or` of such expressions is one."""
+        """Returns whether an expression is a bool, so that `or` of such expressions is one."""
         return self.of(node) == "bool"
 
     def is_number(self, node: ast.expr) -> bool:
-        """Whether an expression is a plain number."""
+        """Returns whether an expression is a plain number."""
         return self.of(node) in _NUMBERS
 
     def _constant(self, node: ast.Constant) -> str:
@@ -142,7 +142,7 @@ class Kinds:
         return ""
 
     def _is_outside(self, node: ast.Attribute) -> bool:
-        """Whether an attribute may be one of the module or of a global, not of a tensor."""
+        """Returns whether an attribute may be one of the module or of a global, not of a tensor."""
         owner = root_of(node)
         if not isinstance(owner, ast.Name):
             return False

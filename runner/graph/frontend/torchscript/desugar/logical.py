@@ -37,7 +37,7 @@ def give_operands(source: FunctionSource) -> None:
 
 
 def _is_logical(node: ast.AST) -> bool:
-    """Whether a node is an `and`, an `or`, or a chain of comparisons."""
+    """Returns whether a node is an `and`, an `or`, or a chain of comparisons."""
     return isinstance(node, ast.BoolOp) or (isinstance(node, ast.Compare) and len(node.ops) > 1)
 
 
@@ -51,15 +51,15 @@ def _repeated(node: ast.AST) -> list[ast.expr]:
 
 @final
 class _Logical:
-    """Rewrites statements. Where `before` is an argument, statements that an expression needs to
-    run first are appended to it."""
+    """A transformer of statements. Where `before` is an argument, statements that an expression
+    needs to run first are appended to it."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.kinds = Kinds(source)
 
     def concerns(self, node: ast.AST) -> bool:
-        """Whether something in a node has to be rewritten."""
+        """Returns whether something in a node has to be rewritten."""
         return any(_is_logical(inner) or self._repeats(inner) for inner in ast.walk(node))
 
     def _repeats(self, node: ast.AST) -> bool:
@@ -288,13 +288,13 @@ class _Logical:
         return found
 
     def _is_stable(self, node: ast.expr) -> bool:
-        """Whether an expression has the same value later on."""
+        """Returns whether an expression has the same value later on."""
         if isinstance(node, ast.Constant | ast.Name):
             return True
         return self.source.value_of(node) is not UNKNOWN
 
     def _is_twice(self, node: ast.expr) -> bool:
-        """Whether an expression may be written twice."""
+        """Returns whether an expression may be written twice."""
         if isinstance(node, ast.Constant | ast.Name):
             return True
         return isinstance(node, ast.Attribute) and self.kinds.of(node) != ""

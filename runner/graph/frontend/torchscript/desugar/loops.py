@@ -33,7 +33,7 @@ def iterate_live(source: FunctionSource) -> None:
 
 @final
 class _Loops(ast.NodeTransformer):
-    """Rewrites the loops of one function."""
+    """A transformer of the loops of one function."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -89,7 +89,7 @@ class _Loops(ast.NodeTransformer):
     # Aliases
 
     def _changes(self, loop: ast.For, items: ast.expr) -> bool:
-        """Whether the body of a loop may change the iterated container."""
+        """Returns whether the body of a loop may change the iterated container."""
         if isinstance(items, ast.Call) and getattr(items.func, "attr", "") in _VIEWS:
             items = items.func.value  # type: ignore[attr-defined]
         if isinstance(items, ast.Tuple | ast.List | ast.ListComp) or self._is_module(items):
@@ -102,16 +102,16 @@ class _Loops(ast.NodeTransformer):
         )
 
     def _is_dict(self, items: ast.expr) -> bool:
-        """Whether a loop iterates over a dict."""
+        """Returns whether a loop iterates over a dict."""
         view = isinstance(items, ast.Call) and getattr(items.func, "attr", "") in _VIEWS
         return view or self.kinds.of(items) == "dict"
 
     def _is_module(self, node: ast.expr) -> bool:
-        """Whether an expression refers to a container of modules."""
+        """Returns whether an expression refers to a container of modules."""
         return bool(self._modules.of(node, self.source.module))
 
     def _may_be(self, one: frozenset[str], other: frozenset[str], *, sure: bool) -> bool:
-        """Whether two lists may alias, by their roots; if `sure`, only if they share a root."""
+        """Returns whether two lists may alias, by their roots; with `sure`, whether they must."""
         if one & other - {_ANYTHING}:
             return True
         if sure or not (_ANYTHING in one or _ANYTHING in other):
@@ -136,7 +136,7 @@ class _Loops(ast.NodeTransformer):
         return frozenset() if _is_fresh(node) else frozenset({_ANYTHING})
 
     def _escapes(self, name: str) -> bool:
-        """Whether a list may be reachable other than by its name."""
+        """Returns whether a list may be reachable other than by its name."""
         if any(isinstance(one, Bound) for one in self.kinds.bindings.get(name, [Bound()])):
             return True
         return any(_hands_on(node, name) for node in _before_return(self.source.definition))
@@ -151,7 +151,7 @@ def _before_return(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _hands_on(node: ast.AST, name: str) -> bool:
-    """Whether a node stores a variable's list under another name, or passes it on."""
+    """Returns whether a node stores a variable's list under another name, or passes it on."""
     parts: list[ast.expr] = []
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         parts = node.elts
@@ -165,18 +165,18 @@ def _hands_on(node: ast.AST, name: str) -> bool:
 
 
 def _keeps_nothing(node: ast.Call) -> bool:
-    """Whether a call neither keeps nor changes a list passed to it."""
+    """Returns whether a call neither keeps nor changes a list passed to it."""
     builtin = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
     return builtin or _is_of_torch(node)
 
 
 def _is_of_torch(node: ast.Call) -> bool:
-    """Whether a call is one of a function of torch, which keeps no list and returns no argument."""
+    """Returns whether a call is of a function of torch, which neither keeps nor returns a list."""
     return ast.unparse(node.func).startswith(("torch.", "F."))
 
 
 def _is_fresh(node: ast.expr) -> bool:
-    """Whether an expression makes a new object."""
+    """Returns whether an expression makes a new object."""
     part = node
     while isinstance(part, ast.Call | ast.Subscript | ast.Attribute):  # of a tensor, or a tensor
         if isinstance(part, ast.Call) and _is_of_torch(part):

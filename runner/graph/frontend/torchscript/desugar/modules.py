@@ -34,7 +34,7 @@ def answer_about_modules(source: FunctionSource) -> None:
 
 @final
 class _ModuleAnswers(ast.NodeTransformer):
-    """Replaces questions with one plain answer."""
+    """A transformer that replaces questions with one plain answer."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -134,7 +134,7 @@ class _ModuleQuery:
 
 @final
 class _Replaced(ast.NodeTransformer):
-    """Replaces the subject and its class by names, and records the globals."""
+    """A transformer that replaces the subject and its class by names, and records the globals."""
 
     def __init__(self, source: FunctionSource, subject: ast.expr) -> None:
         self.source = source
@@ -151,7 +151,7 @@ class _Replaced(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _asks_class(self, node: ast.Call) -> bool:
-        """Whether a call is `type(subject)`."""
+        """Returns whether a call is `type(subject)`."""
         is_type = self.source.value_of(node.func) is type
         return is_type and [*map(ast.dump, node.args)] == [self.subject]
 

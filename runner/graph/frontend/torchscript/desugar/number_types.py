@@ -25,7 +25,7 @@ def type_numbers(source: FunctionSource) -> None:
 
 @final
 class _TypedNumbers(ast.NodeTransformer):
-    """Replaces the tests and conversions in one function."""
+    """A transformer that replaces the tests and conversions in one function."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source

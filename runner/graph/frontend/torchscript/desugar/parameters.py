@@ -38,7 +38,7 @@ def _optional() -> ast.expr:
 
 
 def _may_matter(source: FunctionSource, name: str) -> bool:
-    """Whether something may depend on a parameter being None: it is compared, passed on or
+    """Returns whether something may depend on a parameter being None: it is compared, passed on or
     assigned."""
     for node in ast.walk(source.definition):
         if isinstance(node, ast.Compare):

@@ -14,7 +14,7 @@ _QUIET_METHODS = frozenset(
 
 
 def is_pure(node: ast.expr) -> bool:
-    """Whether an expression has no effects, so that it may be dropped or moved."""
+    """Returns whether an expression has no effects, so that it may be dropped or moved."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call) and not _is_quiet(inner):
             return False
@@ -31,7 +31,7 @@ def root_of(node: ast.expr, *, subscripts: bool = False) -> ast.expr:
 
 
 def is_name(node: ast.expr) -> bool:
-    """Whether an expression is a constant, a name or a chain of attributes, to be written twice."""
+    """Returns whether an expression can be written twice: a constant, a name, or its attributes."""
     return isinstance(root_of(node), ast.Name | ast.Constant)
 
 

@@ -44,7 +44,7 @@ def answer_queries(source: FunctionSource) -> None:
 
 
 def _is_decided(source: FunctionSource, node: ast.AST) -> bool:
-    """Whether an optional attribute of a tensor is compared with None."""
+    """Returns whether an optional attribute of a tensor is compared with None."""
     if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Is | ast.IsNot):
         return False
     left, right = node.left, node.comparators[0]
@@ -55,7 +55,7 @@ def _is_decided(source: FunctionSource, node: ast.AST) -> bool:
 
 
 def _is_query(source: FunctionSource, node: ast.AST) -> bool:
-    """Whether an expression refers to a query."""
+    """Returns whether an expression refers to a query."""
     return _query(source, node) in _QUERIES
 
 
@@ -69,7 +69,7 @@ def _query(source: FunctionSource, node: ast.AST) -> Any:
 
 
 class _Shortening(ast.NodeTransformer):
-    """Simplifies `and`, `or` and `not` with constant operands."""
+    """A transformer that simplifies `and`, `or` and `not` with constant operands."""
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
@@ -82,7 +82,8 @@ class _Shortening(ast.NodeTransformer):
 
 @final
 class _Answered(_Shortening):
-    """Replaces queries by their answers, and conditionals these decide by the branch taken."""
+    """A transformer that replaces queries by their answers, and conditionals these decide by the
+    branch taken."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
@@ -148,8 +149,8 @@ class _Answered(_Shortening):
 
 @final
 class _Frozen(_Shortening):
-    """Replaces plain attributes of the module by their values, and evaluates comparisons of
-    these."""
+    """A transformer that replaces plain attributes of the module by their values, and evaluates
+    comparisons of these."""
 
     def __init__(self, source: FunctionSource) -> None:
         self.source = source

@@ -124,7 +124,7 @@ class FunctionSource:
             self.assumptions.append((question, question(self.module)))
 
     def sets(self, name: str) -> bool:
-        """Whether the function sets an attribute of this name, of any object."""
+        """Returns whether the function sets an attribute of this name, of any object."""
         return name in self._set
 
     @cached_property

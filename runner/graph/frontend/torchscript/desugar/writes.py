@@ -71,7 +71,7 @@ def _root(source: FunctionSource, part: ast.expr) -> ast.expr | None:
 
 
 def _writes(source: FunctionSource, value: ast.expr) -> bool:
-    """Whether an expression changes a tensor in place."""
+    """Returns whether an expression changes a tensor in place."""
     calls = (node for node in ast.walk(value) if isinstance(node, ast.Call))
     return any((found := facts_of(source, call)) and writes(call, found) for call in calls)
 

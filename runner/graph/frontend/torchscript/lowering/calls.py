@@ -81,7 +81,7 @@ def _create_object(ctx: Lowering, n: Any) -> None:
 
 @lowers("prim::PythonOp")
 def _python_op(ctx: Lowering, n: Any) -> None:
-    """A function or method that TorchScript was told to ignore becomes a plain call of it."""
+    """Turns a function or method that TorchScript was told to ignore into a plain call of it."""
     function = n.pyobj()
     if isinstance(owner := getattr(function, "__self__", None), type):  # a method of a class
         target = f"{reference(owner)}.{function.__name__}"

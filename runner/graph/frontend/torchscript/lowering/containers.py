@@ -76,7 +76,7 @@ def _list(ctx: Lowering, n: Any) -> None:
 
 @lowers("aten::__getitem__")
 def _getitem(ctx: Lowering, n: Any) -> bool:
-    """`[n][0]`, by which desugaring hides a constant from TorchScript, is `n`."""
+    """Lowers `[n][0]`, by which desugaring hides a constant from TorchScript, to `n`."""
     if not _hides_constant(n.inputsAt(0).node()):
         return False
     alias(ctx, n)
@@ -84,7 +84,7 @@ def _getitem(ctx: Lowering, n: Any) -> bool:
 
 
 def _hides_constant(n: Any) -> bool:
-    """Whether a list of one item exists only for that item to be taken out of it."""
+    """Returns whether a list of one item exists only for that item to be taken out of it."""
     if n.kind() != "prim::ListConstruct" or n.inputsSize() != 1:
         return False
     uses = n.output().uses()

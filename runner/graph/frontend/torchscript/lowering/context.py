@@ -213,13 +213,13 @@ class Lowering:
 
 
 def _is_default(given: Argument, declared: Formal) -> bool:
-    """Whether an argument equals the default, or is a list that TorchScript expanded it to."""
+    """Returns whether an argument is the default, or the list to which TorchScript expanded it."""
     alone = one_for_all(given, declared.size)
     return same_constant(given, declared.default) or same_constant(alone, declared.default)
 
 
 def same_constant(given: Argument, default: Any) -> bool:
-    """Whether an argument is a constant equal to a default."""
+    """Returns whether an argument is a constant equal to a default."""
     if type(given) in (list, tuple) and type(default) in (list, tuple):
         return len(given) == len(default) and all(map(same_constant, given, default))
     return type(given) is type(default) and bool(given == default)

@@ -85,7 +85,7 @@ def _with(ctx: Lowering, enter: Any) -> None:
 
 
 def _is_exit(n: Any, enter: Any) -> bool:
-    """Whether a node leaves the `with` that another one enters."""
+    """Returns whether a node leaves the `with` that another one enters."""
     if n.kind() != "prim::Exit":
         return False
     return bool(n.inputsAt(0).debugName() == enter.inputsAt(0).debugName())

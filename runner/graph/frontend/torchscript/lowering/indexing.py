@@ -98,7 +98,7 @@ def _subscript(indices: tuple[Argument, ...]) -> Argument:
 
 
 def is_view(ctx: Lowering, argument: Argument) -> bool:
-    """Whether an argument is a part of a tensor, indexed by numbers and slices."""
+    """Returns whether an argument is a part of a tensor, indexed by numbers and slices."""
     return type(argument) is Value and argument in ctx.views
 
 
@@ -129,7 +129,7 @@ def _index_put(ctx: Lowering, n: Any) -> bool:
 
 @lowers("aten::tensor")
 def _tensor(ctx: Lowering, n: Any) -> bool:
-    """A list used as an index, which TorchScript converts to a tensor of integers."""
+    """Keeps a list used as an index, which TorchScript converts to a tensor of integers."""
     if n.sourceRange() or kind_of(n.inputsAt(0)) != "List" or not is_index(n.output()):
         return False
     ctx.bind(n.output(), ctx.value(n.inputsAt(0)))
@@ -164,8 +164,8 @@ def _key(n: Any, where: list[Argument]) -> list[Argument]:
 
 @lowers("aten::copy_")
 def _copy(ctx: Lowering, n: Any) -> bool:
-    """`x[index] = value`, if the receiver is such a view and the result is unused. A part that was
-    changed in place is in its place already."""
+    """Lowers to `x[index] = value` if the receiver is such a view and the result is unused. A part
+    that was changed in place needs no assignment."""
     x, value = ctx.values([*n.inputs()][:2])
     if _is_same_view(ctx, x, value) and changes_first(n.inputsAt(1).node()):
         ctx.bind(n.output(), x)
@@ -178,7 +178,7 @@ def _copy(ctx: Lowering, n: Any) -> bool:
 
 
 def _is_same_view(ctx: Lowering, one: Argument, other: Argument) -> bool:
-    """Whether two values are the same view of one tensor."""
+    """Returns whether two values are the same view of one tensor."""
     return is_view(ctx, one) and is_view(ctx, other) and _same(ctx.views[one], ctx.views[other])
 
 
@@ -204,7 +204,7 @@ def _assigned(ctx: Lowering, receiver: Any, value: Any) -> Argument:
 
 
 def _is_changed_part(changed: Node, place: Sequence[Argument]) -> bool:
-    """Whether a node is a method that changes `place`, (tensor, index), and has an operator."""
+    """Returns whether a node is a method with an operator that changes `place`, (tensor, index)."""
     part = changed.args[0].node if changed.args and type(changed.args[0]) is Value else None
     if part is None or part.target != "operator:getitem" or changed.op != "call_method":
         return False
@@ -213,5 +213,5 @@ def _is_changed_part(changed: Node, place: Sequence[Argument]) -> bool:
 
 
 def _same(one: Argument, other: Argument) -> bool:
-    """Whether two arguments are equal, values by identity."""
+    """Returns whether two arguments are equal, values by identity."""
     return alike(one, other, lambda a, b: type(a) is type(b) and (a is b or bool(a == b)))

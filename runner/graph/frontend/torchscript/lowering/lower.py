@@ -67,7 +67,8 @@ def lower(compiled: CompiledModel) -> LoweredModel:
 
 @final
 class _MethodLowering:
-    """Lowers methods, and those they call, each once; the view of the model for `MethodScope`."""
+    """The lowering of methods, and of those they call, each once; the view of the model for
+    `MethodScope`."""
 
     def __init__(self, compiled: CompiledModel, lowered: LoweredModel) -> None:
         self.types = lowered.types

@@ -219,7 +219,7 @@ def _in_place(
 
 
 def _is_temporary(v: Any, argument: Argument) -> bool:
-    """Whether a tensor has no name, and no other user than an operator."""
+    """Returns whether a tensor has no name, and no other user than an operator."""
     node = argument.node if type(argument) is Value else None
     if node is None or argument.name or node.op not in ("call_function", "call_method"):
         return False
@@ -227,12 +227,12 @@ def _is_temporary(v: Any, argument: Argument) -> bool:
 
 
 def _is_only_stored(v: Any) -> bool:
-    """Whether a changed part of a tensor is used only to be put back in its place."""
+    """Returns whether a changed part of a tensor is used only to be put back in its place."""
     return all(use.user.kind() == "aten::copy_" and use.offset == 1 for use in v.uses())
 
 
 def _is_variable(argument: Argument) -> bool:
-    """Whether the source has a variable for it, which an augmented assignment can set."""
+    """Returns whether the source has a variable for it, which an augmented assignment can set."""
     return type(argument) is Value and (argument.is_input or argument.name != "")
 
 

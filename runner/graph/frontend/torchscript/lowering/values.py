@@ -49,8 +49,8 @@ def alias(ctx: Lowering, n: Any) -> None:
 
 @lowers("aten::Int")
 def _int(ctx: Lowering, n: Any) -> bool:
-    """`int()`, unless TorchScript inserted it: Python's `round` returns an int, a bool passes as a
-    number, and the truth of `x.item()` is not rounded."""
+    """Drops an `int()` that TorchScript inserted: Python's `round` returns an int, a bool passes as
+    a number, and the truth of `x.item()` is not rounded."""
     value = n.inputsAt(0)
     rounds = value.node()
     is_round = rounds.kind() == "aten::round" and kind_of(rounds.inputsAt(0)) != "Tensor"
@@ -62,7 +62,7 @@ def _int(ctx: Lowering, n: Any) -> bool:
 
 
 def _is_bool_among_numbers(n: Any) -> bool:
-    """Whether a bool was converted because an operator takes any number, not by a call of `int`."""
+    """Returns whether an operator that takes any number converted a bool, not a call of `int`."""
     place = n.sourceRange()
     if n.inputsAt(0).type().kind() != "BoolType" or not place:
         return False
@@ -112,7 +112,7 @@ def _set_attr(ctx: Lowering, n: Any) -> None:
 
 
 def _is_held(value: Argument, path: ModulePath) -> bool:
-    """Whether an attribute certainly still holds a value that was read from it."""
+    """Returns whether an attribute certainly still holds a value that was read from it."""
     read = value.node if type(value) is Value else None
     if read is None or read.op != "get_attr" or read.target != path.path:
         return False
