@@ -182,21 +182,13 @@ def is_random(target: str) -> bool:
 def writes_tensors(name: str) -> bool:
     """Returns whether a torch function modifies a tensor argument other than `out`, by its schemas:
     `fused_moving_avg_obs_fake_quant` does, whose name does not tell."""
-    return any(
-        str(argument.type) in ("Tensor", "Optional[Tensor]") and _is_written(argument)
-        for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}")
-        for argument in schema.arguments
-    )
+    return not _written_types(name).isdisjoint(["Tensor", "Optional[Tensor]"])
 
 
 @lru_cache(maxsize=MANY)
 def writes_lists(name: str) -> bool:
     """Returns whether an operator modifies the tensors of a list argument."""
-    return any(
-        "List[Tensor]" in str(argument.type) and _is_written(argument)
-        for overload in _overloads(f"aten::{name}")
-        for argument in overload._schema.arguments
-    )
+    return any("List[Tensor]" in kind for kind in _written_types(name))
 
 
 @lru_cache(maxsize=MANY)
@@ -283,6 +275,16 @@ def _of_schemas(name: str) -> Facts | None:
         return Facts(frozenset(changed | outs | {0}), "always")
     has_view = any(map(_has_view, schemas))
     return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
+
+
+def _written_types(name: str) -> frozenset[str]:
+    """Returns the types of the arguments that an overload of a torch operator modifies."""
+    return frozenset(
+        str(argument.type)
+        for overload in _overloads(f"aten::{name}")
+        for argument in overload._schema.arguments
+        if _is_written(argument)
+    )
 
 
 def _is_written(argument: Any) -> bool:

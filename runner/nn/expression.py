@@ -255,7 +255,7 @@ def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
 
 def is_open(value: Any) -> bool:
     """Returns whether a value contains an expression, at any depth of containers and slices."""
-    return not EXPRESSIONS.isdisjoint(map(type, leaves(value, subclasses=True)))
+    return not _KINDS.isdisjoint(map(type, leaves(value, subclasses=True)))
 
 
 def variables_in(value: Any) -> Iterator[Variable]:
@@ -294,7 +294,7 @@ def compute(function: Callable[..., Any], *args: Any) -> Any:
 
 # Operators
 
-EXPRESSIONS = frozenset([Variable, Computed])  # both final
+_KINDS = frozenset([Variable, Computed])  # both final
 PLAIN = (Expression, slice, bool, int, float, complex, str, tuple, list, dict, type(None))
 
 

@@ -7,16 +7,12 @@ from runner.errors import GraphError
 from runner.graph.ir.argument import Argument, is_constant, leaves_and_calls
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Unit, labels
-from runner.nn.expression import EXPRESSIONS, Expression
+from runner.nn.expression import Expression
 
 
 def is_open(argument: Argument) -> bool:
     """Returns whether an argument contains a symbolic choice."""
-    if is_constant(argument):
-        return False
-    leaves = leaves_and_calls(argument)
-    kinds = {*map(type, leaves)}
-    return not kinds.isdisjoint(EXPRESSIONS) or (Unit in kinds and any(map(_is_choice, leaves)))
+    return not is_constant(argument) and any(map(_is_choice, leaves_and_calls(argument)))
 
 
 def _is_choice(leaf: Argument) -> bool:

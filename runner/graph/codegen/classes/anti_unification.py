@@ -22,12 +22,13 @@ from runner.graph.codegen.expression_trees import (
     Statement,
     key_of,
 )
+from runner.graph.ir.argument import PLAIN
 from runner.graph.ir.signature import signature
-from runner.graph.ir.unit import Call, Ref, Stored
+from runner.graph.ir.unit import Call
 
 Path = tuple[Any, ...]
 MISSING = object()
-_PLAIN = frozenset({type(None), bool, int, float, complex, str, type(...), Ref, Stored, slice})
+_PLAIN = PLAIN | {slice}
 _ANNOTATIONS = {int: "int", float: "float", bool: "bool", str: "str"}
 
 
