@@ -35,7 +35,7 @@ class ModelSource:
 class Engine(ABC):
     """A way to turn samples into models.
 
-    `space` is the set of open choices, `group` the largest number of trials in a job, `notice` a
+    `space` is the set of choices, `group` the largest number of trials in a job, `notice` a
     message for the user before a search, if any, and `inherits` whether models start from the
     weights of others.
     """

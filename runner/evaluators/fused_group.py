@@ -50,7 +50,7 @@ class Fusion:
             self._train = self._fused([p.train for p in programs], training=True)
             self._eval = self._fused([p.eval for p in programs], training=False)
             if self._train.launches == self._train.operations:
-                raise NotFused("no two models have an operation on equal shapes in common")
+                raise NotFused("no two models share an operation on equal shapes")
         except BaseException:
             self._parameters.unpack()
             raise

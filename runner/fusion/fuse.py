@@ -207,10 +207,10 @@ def _results(programs: Sequence[Program]) -> list[tuple[int, Var]]:
     shapes = set()
     for program in programs:
         if type(program.result) is not Var:
-            raise NotFused("a model gives something else than one tensor")
+            raise NotFused("a model does not return exactly one tensor")
         shapes.add(program.specs[program.result].shape)
     if len(shapes) > 1:
-        raise NotFused("the outputs of the models have several shapes")
+        raise NotFused("the outputs of the models differ in shape")
     return [(i, program.result) for i, program in enumerate(programs)]
 
 

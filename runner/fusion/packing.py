@@ -64,7 +64,7 @@ def pack(owners: Sequence[tuple[int, Tensor]], mode: Mode) -> Packed:
     own = [tensor for _, tensor in owners]
     shapes, kinds = {tensor.shape for tensor in own}, {tensor.requires_grad for tensor in own}
     if len(shapes) != 1 or len(kinds) != 1:
-        raise ValueError(f"Tensors of shapes {shapes} cannot be packed, trained: {kinds}.")
+        raise ValueError(f"Tensors of shapes {shapes} and requires_grad {kinds} cannot be packed.")
     first = own[0]
     data = torch.empty_strided(*_layout(own, mode), dtype=first.dtype, device=first.device)
     tensor = nn.Parameter(data, first.requires_grad) if isinstance(first, nn.Parameter) else data

@@ -34,7 +34,7 @@ def from_json(data: Mapping[str, Json]) -> Program:
     """Returns the program that `to_json` wrote. Raises GraphError for any other data."""
     try:
         if data["version"] != VERSION:
-            raise GraphError(f"This program is of version {data['version']!r}, not {VERSION}.")
+            raise GraphError(f"This program has version {data['version']!r}; expected {VERSION}.")
         steps = tuple(_read_step(*step) for step in data["steps"])
         specs = {
             Var(_number(number)): TensorSpec(tuple(map(_read, shape)), _text(dtype))
@@ -84,9 +84,9 @@ def _read_step(
     kind: Json, target: Json, args: Json, kwargs: Json, result: Json, opaque: Json
 ) -> Step:
     if kind not in get_args(StepKind):
-        raise GraphError(f"There is no kind {kind!r} of steps.")
+        raise GraphError(f"{kind!r} is not a kind of step.")
     if kind == "function" and not is_target(target):
-        raise GraphError(f"{target!r} names no function: write 'module:qualname'.")
+        raise GraphError(f"{target!r} does not name a function: write 'module:qualname'.")
     named = {_text(name): _read(argument) for name, argument in kwargs.items()}
     positional = tuple(map(_read, args))
     return Step(kind, _text(target), positional, named, _read(result), bool(opaque))
@@ -101,13 +101,13 @@ def _read(data: Json) -> Any:
 
 def _number(data: Json) -> int:
     if type(data) is not int:
-        raise TypeError(f"{data!r} is no whole number")
+        raise TypeError(f"{data!r} is not an integer")
     return data
 
 
 def _text(data: Json) -> str:
     if type(data) is not str:
-        raise TypeError(f"{data!r} is no text")
+        raise TypeError(f"{data!r} is not a string")
     return data
 
 

@@ -58,7 +58,9 @@ class Depth(Selective):
 
 def _check(depth: Any) -> None:
     if type(depth) is not int or depth < 0:
-        raise ConfigError(f"depth: {depth!r} is not a number of blocks: give an integer from 0 on.")
+        raise ConfigError(
+            f"depth: {depth!r} is not a number of blocks: give an integer of at least 0."
+        )
 
 
 def _drop(graph: Graph, stage: str, name: str) -> None:

@@ -63,7 +63,7 @@ def _has_kernel(unit: Unit) -> bool:
 def _check(kernel: Any) -> None:
     sizes = kernel if isinstance(kernel, list | tuple) else [kernel]
     if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-        raise ConfigError(f"kernel: {kernel!r} is not a size: give an integer from 1 on.")
+        raise ConfigError(f"kernel: {kernel!r} is not a size: give an integer of at least 1.")
 
 
 def changes(path: str, unit: Unit, old: Argument, new: Argument) -> dict[str, Argument]:

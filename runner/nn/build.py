@@ -89,8 +89,8 @@ class Build:
         count = self._counts.get(scope.numbered, 0)
         if count == UNSURE:
             raise SymbolicError(
-                "A choice without a label cannot be numbered here: how many came before it depends "
-                "on a choice that is open. Give it a label, or those inside the candidates."
+                "A choice without a label cannot be numbered here: the number of choices before it "
+                "depends on a symbolic choice. Label it, or the choices inside the candidates."
             )
         self._counts[scope.numbered] = count + 1
         return _join(scope.numbered, str(count + 1))

@@ -23,7 +23,7 @@ from runner.space.choice import Categorical, Subset
 class CellSlot:
     """The choices of op and input of a slot of a node, with the modules for them.
 
-    `variants` maps (index of the op, state) to a module; once decided, it has the chosen pair only.
+    `variants` maps (index of the op, state) to a module; once resolved, only the chosen pair.
     """
 
     op: Categorical
@@ -95,8 +95,8 @@ class Cell(nn.Module):
     def facts(self) -> dict[str, Any]:
         """Returns the arguments, and as `nodes` a dict for each slot of each node:
 
-        - `op`, `input`: a Categorical and a Subset; None once they are decided;
-        - `state`: the index of the state that is read; None until it is decided;
+        - `op`, `input`: a Categorical and a Subset; None once they are resolved;
+        - `state`: the index of the state that is read; None until it is resolved;
         - `variants`: maps (index of the op, state) to the path of its module below this cell.
 
         `preprocessor` and `postprocessor` are names of children, plain callables, or None.

@@ -144,7 +144,7 @@ class Expression(ABC):
             for variable in variables_in((*args, kwargs or {})):
                 variable._refuse(
                     f"torch's {getattr(function, '__name__', function)}",
-                    "Give it to a torch.nn layer, or to a class with @nn.basic_unit that makes the "
+                    "Pass it to a torch.nn layer, or to a class with @nn.basic_unit that makes the "
                     "tensor; in forward, call it.",
                 )
         kwargs = replace_open(kwargs or {}, lambda open_value: open_value.default)
@@ -153,8 +153,8 @@ class Expression(ABC):
     def _refuse(self, use: str, advice: str) -> Never:
         labels = " and ".join(repr(choice.label) for choice in self.choices)
         raise SymbolicError(
-            f"{users_line()}: {use} needs the value of `{self!r}`, which the choice of {labels} "
-            f"leaves open here. {advice}"
+            f"{users_line()}: {use} needs the value of `{self!r}`, but the choice of {labels} is "
+            f"symbolic here. {advice}"
         )
 
 

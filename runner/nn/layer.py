@@ -38,7 +38,7 @@ def make(candidate: nn.Module | Maker, *args: Any) -> nn.Module:
     module = candidate(*args) if callable(candidate) else candidate
     if not isinstance(module, nn.Module):
         raise SpaceError(
-            f"{candidate!r} gave {module!r}; a candidate must be a module, or make one."
+            f"{candidate!r} returned {module!r}; a candidate must be a module, or return one."
         )
     return module
 
@@ -88,7 +88,7 @@ class ChosenInputs(nn.Module):
         self.choice = choice
 
     def facts(self) -> dict[str, Any]:
-        """Returns `choice` (None once decided), `chosen` (None until then), and the arguments."""
+        """Returns `choice` (None once resolved), `chosen` (None until then), and the arguments."""
         return {
             "choice": self.choice,
             "chosen": self.chosen if self.choice is None else None,

@@ -21,4 +21,4 @@ def refuse(why: str) -> NoReturn:
             f"{users_line()}: nn.refuse({why!r}) was called while the model runs. A sample is "
             "refused while its model is built: call nn.refuse in __init__."
         )
-    raise Refused(str(why) or "The space refuses it, and gives no reason.")
+    raise Refused(str(why) or "The space refuses it without a reason.")

@@ -34,8 +34,7 @@ def symbolic(*, defaults: Literal["first", "last"] = "first") -> Iterator[Build]
             if not any(name in str(error) for name in names):
                 raise
             raise SymbolicError(
-                f"A function was given the value of a choice, which is open while the model is "
-                f"built symbolically: {error}"
+                f"A function received the value of a choice, which is symbolic here: {error}"
             ) from error
 
 

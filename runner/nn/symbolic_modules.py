@@ -38,8 +38,8 @@ class OpenModule(nn.Module):
             if not current().symbolic or name.startswith("_"):
                 raise
             raise OpenAttributeError(
-                f"{users_line()}: attribute {name!r} of a {self.kind}, which is open while the "
-                "model is built symbolically. Compute it from the choices instead."
+                f"{users_line()}: attribute {name!r} of a {self.kind} whose choice is still "
+                "symbolic. Compute it from the choices instead."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""Choices: open decisions, each with a label and candidates. Values are plain JSON. No torch."""
+"""Choices: decisions, each with a label and candidates. Values are plain JSON. No torch."""
 
 import itertools
 import json
@@ -62,7 +62,7 @@ def key(value: JsonValue) -> str:
 
 @dataclass(frozen=True)
 class Choice(ABC):
-    """One open decision. A label identifies the choice and is asked once per walk of a space."""
+    """One decision. A label identifies the choice and is asked once per walk of a space."""
 
     label: str
 

@@ -1,4 +1,4 @@
-"""Spaces: sets of open choices, and the ways to traverse them. No torch."""
+"""Spaces: sets of choices, and the ways to traverse them. No torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from runner.space.structure import Structure, describe
 
 
 class Space(ABC):
-    """All open choices of a model or a search. Later choices may depend on earlier values."""
+    """All choices of a model or a search. Later choices may depend on earlier values."""
 
     @property
     def refuses(self) -> bool:

@@ -54,9 +54,9 @@ def test_every_sample_gives_what_it_gives_in_engine_py(name):
 @pytest.mark.parametrize(
     ("name", "shells", "text"),
     [
-        ("MaybeNothing", [""], "it tests the type of what a choice may return"),
-        ("HoldsMaybeNothing", ["inner"], "it tests the type of what a choice may return"),
-        ("MaybeList", [""], "it tests the type of what a choice may return"),
+        ("MaybeNothing", [""], "it tests the type of the result of a choice"),
+        ("HoldsMaybeNothing", ["inner"], "it tests the type of the result of a choice"),
+        ("MaybeList", [""], "it tests the type of the result of a choice"),
         ("AsksOther", [], ""),
         ("Frozen", [], ""),
         ("FreezesPart", [], ""),
@@ -82,14 +82,14 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     ]
     assert "were not validated" in unvalidated
     assert counts == "asking.Spare as a graph: 2 graph, 0 shell, 3 basic."
-    assert note.startswith("layers.0.1 (Rest): TorchScript cannot read it. asking.py:")
+    assert note.startswith("layers.0.1 (Rest): TorchScript cannot compile it. asking.py:")
     assert note.endswith("(and at 2 more places)")
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("Spare", r"asking:Rest \(layers\.0\.1: TorchScript cannot read it\. asking\.py:\d+: "),
+        ("Spare", r"asking:Rest \(layers\.0\.1: TorchScript cannot compile it\. asking\.py:\d+: "),
         (
             "Logged",
             r"asking:Logged \(the model: its train\(\) cannot be .* it uses MODES ",

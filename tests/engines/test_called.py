@@ -70,5 +70,5 @@ def test_without_a_build_and_left_open_it_is_the_default(name):
 def test_a_choice_that_only_a_closure_holds_is_refused_in_every_sample(shape):
     engine = BaseEngine(shape, space={"_target_": "calling._Captured"}, trust=["calling"])
     for sample in engine.space.enumerate():
-        with pytest.raises(GraphError, match=r"leaves a choice open\. Hand the choice to it"):
+        with pytest.raises(GraphError, match=r"makes a symbolic choice\. Pass the choice to the"):
             built(engine, sample)

@@ -124,7 +124,7 @@ CLAIMS = [
     ("nothing", [], "equal"),
     ("an identity goes", [("remove.Remove", {"on": "blocks.0.drop", "remove": True})], "equal"),
     ("an activation goes", [("remove.Remove", {"on": "blocks.0.act", "remove": True})],
-     "blocks.0.act (Tanh) is gone."),
+     "blocks.0.act (Tanh) was removed."),
     ("an activation is another one",
      [("replace.Replace", {"on": "blocks.0.act", "replace": "ReLU"})], "blocks.0.act ("),
     ("a larger kernel", [("kernel.Kernel", {"on": "blocks.*.conv", "kernel": 5})], "equal"),
@@ -139,10 +139,10 @@ CLAIMS = [
     ("a block is repeated", [("depth.Depth", {"on": "blocks", "depth": 3})],
      "is one of several copies"),
     ("a block is dropped", [("depth.Depth", {"on": "blocks", "depth": 1})],
-     "blocks.1 (Block) is gone."),
+     "blocks.1 (Block) was removed."),
     ("wide and less", [("remove.Remove", {"on": "blocks.0.act", "remove": True}),
                        ("width.Width", {"on": "stem", "width": 2.0})],
-     "blocks.0.act (Tanh) is gone."),
+     "blocks.0.act (Tanh) was removed."),
 ]  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def test_what_changes_outputs_is_said_and_what_does_not_is_equal(mutators, said,
 
 
 @pytest.mark.parametrize(("given", "why"), [
-    ({"noise": True}, ""), ({"bad": True}, "what is expected is not finite"),
+    ({"noise": True}, ""), ({"bad": True}, "the expected outputs are not finite"),
     ({"counts": True}, ""),
 ])  # fmt: skip
 def test_random_numbers_and_counters_of_a_model_do_not_disturb_the_comparison(given, why, tmp_path):
@@ -179,14 +179,14 @@ def test_outputs_are_taken_without_a_trace():
     assert torch.equal(one[0], other[0]) and torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
     assert not model.stem.training and model.blocks.training
-    for shape, why in ((None, "not known"), ((7, 8, 8), "raises RuntimeError")):
+    for shape, why in ((None, "unknown"), ((7, 8, 8), "raises RuntimeError")):
         with pytest.raises(NotCompared, match=why):
             outputs(model, shape)
 
 
 @pytest.mark.parametrize(("found", "equal", "why"), [
     ([[1.0, 2.0]], True, ""), ([[1.0, 2.000001]], True, ""), ([[1.0, 2.001]], False, ""),
-    ([[float("nan"), 2.0]], False, ""), ([[1.0]], False, "gives tensors of"), ([], False, "gives"),
+    ([[float("nan"), 2.0]], False, ""), ([[1.0]], False, "tensors of"), ([], False, "returns"),
 ])  # fmt: skip
 def test_outputs_are_equal_but_for_rounding(found, equal, why):
     verdict = compared([torch.tensor(t) for t in found], [torch.tensor([1.0, 2.0])])

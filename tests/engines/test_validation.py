@@ -67,7 +67,7 @@ def test_a_candidate_that_is_misread_is_kept_when_it_is_first_chosen(misread, ca
     graph = made.resolved(samples[1])
     assert graph.unit("act").grade == "shell"
     assert graph.root.grade == "graph"
-    [note] = [note for note in graph.notes if "otherwise than Python" in note.text]
+    [note] = [note for note in graph.notes if "differently from Python" in note.text]
     assert note.cls == "Doubles"
     assert made.graph is not None, "the choices of the space stay open"
 

@@ -316,7 +316,7 @@ def test_models_that_have_nothing_in_common_are_not_fused(classification: Any, i
     for model, _ in members:
         model.double()
     group = Outcome(members, [classification()] * 2, images)
-    assert "no two models have an operation" in group.gain.why
+    assert "no two models share an operation" in group.gain.why
     assert all(len(group.news(i)) == 2 for i in range(2))
 
 

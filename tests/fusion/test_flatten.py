@@ -283,7 +283,7 @@ def test_a_program_prints_a_line_for_each_step():
 def test_an_undecided_graph_is_refused():
     graph = handmade.net_graph()
     graph.root.set_child("fc", Unit("open", Ref("runner.nn:LayerChoice")))
-    with pytest.raises(GraphError, match="not decided"):
+    with pytest.raises(GraphError, match="is symbolic"):
         flatten(graph, (3, 8, 8), training=False)
 
 

@@ -226,7 +226,7 @@ def test_batches_may_be_of_any_size():
 def test_models_without_one_output_of_one_shape_are_refused(makes):
     models, programs = zip(*(read(make, (4,)) for make in makes), strict=True)
     streams = Streams([0, 1], torch.device("cpu"))
-    with pytest.raises(NotFused, match=r"a model gives|the outputs of the models"):
+    with pytest.raises(NotFused, match=r"a model does not return|the outputs of the models"):
         fuse(models, [pair.train for pair in programs], Parameters(), streams)
 
 

@@ -86,7 +86,7 @@ def test_a_match_without_a_width_is_refused_with_advice():
 
 
 def test_a_width_that_cannot_change_is_refused_with_the_reason():
-    words = r"head cannot have another width. If it .*: The model would give \[5, 10\] instead of"
+    words = r"head cannot have another width. If it .*: The model would return \[5, 10\] instead of"
     with pytest.raises(Refused, match=words):
         mutated(Width(0.5, on="head"))
 

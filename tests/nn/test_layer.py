@@ -101,7 +101,7 @@ def test_nests_to_any_depth(samples):
 def test_candidates_must_be_or_make_modules():
     with pytest.raises(SpaceError, match=r"'text'.*must be a module"):
         nn.LayerChoice(["text"])
-    with pytest.raises(SpaceError, match="gave 3; a candidate must be a module"):
+    with pytest.raises(SpaceError, match="returned 3; a candidate must be a module"):
         nn.LayerChoice([lambda: 3])
     with pytest.raises(SpaceError, match="'l' has no candidates"):
         nn.LayerChoice([], label="l")

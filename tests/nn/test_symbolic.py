@@ -185,7 +185,7 @@ def test_all_candidates_are_children_in_their_order():
 
 
 def test_attributes_of_an_open_choice_are_refused():
-    with pytest.raises(SymbolicError, match=r"'out_features' of a LayerChoice.*open") as error:
+    with pytest.raises(SymbolicError, match=r"'out_features' of a LayerChoice.*symbolic") as error:
         symbolic(lambda: nn.LayerChoice([partial(nn.Linear, 1, 2)]).out_features)
     assert __file__ in str(error.value)
     with nn.symbolic():

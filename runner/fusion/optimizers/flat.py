@@ -72,7 +72,7 @@ class Flat(Stacked):
         self._settings = _settings(optimizers)
         self._kinds = [str(settings) for settings in self._settings]
         rule = rule_of(type(optimizers[0]), self._settings)
-        assert rule is not None, "takes() was not asked"
+        assert rule is not None, "takes() was not called"
         self._rule = rule
         self._segments = _segments(packed)
         length = sum(segment.span for segment in self._segments)

@@ -31,7 +31,7 @@ class Merge:
         steps = []
         for one, other in zip_longest(*(tape.events for tape in self.tapes)):
             if not _alike(one, other):
-                self.differ(_shared(one, other), "What is done depends on the number of examples.")
+                self.differ(_shared(one, other), "The operations depend on the number of examples.")
             try:
                 if one.what == "value":
                     self.check(one.target, one.args, other.args)
@@ -69,7 +69,7 @@ class Merge:
         """Returns the merged spec of a tensor. Raises _Differ if ranks or dtypes differ."""
         (shape, dtype), (other, other_dtype) = (tape.specs[var.number] for tape in self.tapes)
         if len(shape) != len(other) or dtype != other_dtype:
-            raise _Differ(f"The shapes {[*shape]} and {[*other]} do not follow from one another.")
+            raise _Differ(f"The shapes {[*shape]} and {[*other]} differ in rank, or in dtype.")
         found: Shape = tuple(map(self.number, shape, other))
         return TensorSpec(found, str(dtype).removeprefix("torch."))
 
@@ -83,14 +83,14 @@ class Merge:
                 return BatchSize(times)
         if one != one and other != other:  # not a number
             return one
-        raise _Differ(f"{one!r:.40} becomes {other!r:.40} with another number of examples.")
+        raise _Differ(f"{one!r:.40} becomes {other!r:.40} for another number of examples.")
 
     def both(self, one: Any, other: Any) -> Any:
         """Merges two arguments recursively. Raises _Differ if their structures differ."""
         kind = type(one)
         is_other = kind is not type(other)
         if is_other or (kind in (tuple, list, dict) and len(one) != len(other)):
-            raise _Differ(f"{one!r:.40} becomes {other!r:.40} with another number of examples.")
+            raise _Differ(f"{one!r:.40} becomes {other!r:.40} for another number of examples.")
         if kind is tuple or kind is list:
             return kind([self.both(*pair) for pair in zip(one, other, strict=True)])
         if kind is dict:
@@ -112,7 +112,7 @@ class Merge:
         elif name not in _LINEAR and not (name in _DIVIDES and _exact(one) and _exact(other)):
             raise _Differ(f"{target} depends on the number of examples.")
         elif not all(float(number).is_integer() for number in (*one, *other)):
-            raise _Differ(f"{target} has fractions of the number of examples.")
+            raise _Differ(f"{target} computes with fractions of the number of examples.")
 
     def compared(self, one: Sequence[Any], other: Sequence[Any]) -> None:
         """Raises _Differ if a multiple of the batch size is compared with a nonzero constant."""
@@ -124,7 +124,7 @@ class Merge:
                     left,
                     right,
                 ):
-                    raise _Differ("The number of examples is compared.")
+                    raise _Differ("The code compares the number of examples with a constant.")
 
 
 def _exact(numbers: Sequence[Any]) -> bool:

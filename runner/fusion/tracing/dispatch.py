@@ -29,11 +29,11 @@ class Operations:
     def function(self, target: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Calls a function, and returns its result."""
         if any(isinstance(thing, nn.Module) for thing in (*args, *kwargs.values())):
-            self.tape.unfollowed(f"{target} is given a module.")
+            self.tape.unfollowed(f"{target} takes a module as an argument.")
         if _name(target, args) in UNTOLD:
-            self.tape.unfollowed(f"{_name(target, args)} depends on how the model is run.")
+            self.tape.unfollowed(f"{_name(target, args)} depends on device, gradients or layout.")
         if _keeps_statistics(target, args, kwargs):
-            self.tape.unfollowed("Running statistics are changed.")
+            self.tape.unfollowed("A normalization updates its running statistics.")
         functional = self.functional(lambda: function_twin(target, args, kwargs))
         if functional is not None:
             return self.in_place("function", functional)
@@ -42,7 +42,7 @@ class Operations:
         if is_tensors or target.startswith("torch") or target == "builtins:sum":
             return self.operation("function", target, args, kwargs, pure=not is_write)
         if is_write and not target.startswith("operator:"):
-            self.tape.unfollowed(f"What {target} does is not known.")
+            self.tape.unfollowed(f"The effects of {target} are unknown.")
         return self.worked_out(target, locate(target), args, kwargs, changes=is_write)
 
     def method(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -51,12 +51,14 @@ class Operations:
         if not isinstance(receiver, Tensor):
             method = getattr(receiver, name)
             if isinstance(receiver, nn.Module) or not isinstance(receiver, _CONTAINERS):
-                self.tape.unfollowed(f"What {name}() of a {type(receiver).__name__} does is open.")
+                self.tape.unfollowed(
+                    f"The effects of {name}() of a {type(receiver).__name__} are unknown."
+                )
             changes = of_method(name) == WRITE
             return self.worked_out(name, lambda _, *a, **k: method(*a, **k), args, kwargs,
                                    changes=changes)  # fmt: skip
         if name in UNTOLD or (name == "type" and len(args) == 1):
-            self.tape.unfollowed(f"{name}() depends on how the model is run.")
+            self.tape.unfollowed(f"{name}() depends on device, gradients or layout.")
         functional = self.functional(lambda: method_twin(name, args, kwargs))
         if functional is not None:
             return self.in_place("function" if ":" in functional.target else "method", functional)
@@ -81,7 +83,7 @@ class Operations:
         pure = (of_function if what == "function" else of_method)(call.target) != WRITE
         result = self.operation(what, call.target, call.args, call.kwargs, pure=pure)
         if not isinstance(result, Tensor):
-            self.tape.unfollowed(f"{call.target} gives no tensor.")
+            self.tape.unfollowed(f"{call.target} returns no tensor.")
         self.tape.rebind(call.changed, result)
         return call.changed
 
@@ -103,11 +105,11 @@ class Operations:
         else:
             outcome = self._memo.outcome(f".{target}", getattr(Tensor, target), args, kwargs)
         if outcome.changed:
-            self.tape.unfollowed(f"{target} changes its arguments.")
+            self.tape.unfollowed(f"{target} changes its arguments in place.")
         if tensors_in(outcome.result):
             return self.tape.step(what, target, args, kwargs, outcome, pure=pure)
         if not pure:
-            self.tape.unfollowed(f"What {target} does is not known.")
+            self.tape.unfollowed(f"The effects of {target} are unknown.")
         if not tensors_in(args):
             self.tape.value(target, args)
         return outcome.result
@@ -120,7 +122,7 @@ class Operations:
         args = [a for a in args if not (is_move and _is_device(a) and a == META)]
         kwargs = {n: a for n, a in kwargs.items() if n != "device" or not (a is None or a == META)}
         if "device" in kwargs or any(_is_device(a) or (is_move and type(a) is str) for a in args):
-            self.tape.unfollowed("A device is named.")
+            self.tape.unfollowed("The code specifies a device.")
         return args, kwargs
 
     def worked_out(
@@ -135,15 +137,15 @@ class Operations:
         """Returns the result of a call that Python evaluates, on numbers, lists and the like."""
         if changes and id(args[0]) in self._containers:
             self._changing.add(self._containers[id(args[0])][0])
-            self.tape.unfollowed("An attribute of the model is changed.")
+            self.tape.unfollowed("The code changes an attribute of the model.")
         if any(_is_device(thing) and thing != META for thing in args) or (
             any(map(_is_device, args)) and name not in ("operator:eq", "operator:ne")
         ):
-            self.tape.unfollowed("A device is looked at.")
+            self.tape.unfollowed("The code inspects a device.")
         result = function(*args, **kwargs)
         for tensor in tensors_in(result):
             if not self.tape.knows(tensor):
-                self.tape.unfollowed(f"{name} makes tensors in a way unknown.")
+                self.tape.unfollowed(f"{name} returns tensors of unknown origin.")
         if name == "operator:getitem":
             self.tape.value(name, args[1:])
         elif name not in _MOVES and not isinstance(result, str):

@@ -38,7 +38,7 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
         return None
     if module == "operator":
         if name in ("setitem", "delitem"):
-            raise NoTwin("Items of a tensor are set.")
+            raise NoTwin("The code assigns to items of a tensor.")
         return Twin(_functional(name), args, kwargs, changed) if is_augmented(name) else None
     if not module.startswith("torch"):
         return None
@@ -50,13 +50,13 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
 def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
     """Returns the twin of a method of a tensor, args[0]; it may be a function. Raises NoTwin."""
     if name == "__setitem__":
-        raise NoTwin("Items of a tensor are set.")
+        raise NoTwin("The code assigns to items of a tensor.")
     if not is_in_place(name):
         return None
     if name in _METHODS:
         return Twin(_METHODS[name], args, kwargs, args[0])
     if name in _OWN_MEANING or not hasattr(Tensor, name[:-1]):
-        raise NoTwin(f"{name}() has no twin that changes nothing.")
+        raise NoTwin(f"{name}() has no out-of-place variant.")
     return Twin(name[:-1], args, kwargs, args[0])
 
 
@@ -69,7 +69,7 @@ def _functional(name: str) -> str:
 def _without_out(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin:
     rest = {name: value for name, value in kwargs.items() if name != "out"}
     if not isinstance(kwargs["out"], Tensor):
-        raise NoTwin("Several tensors are given as out=.")
+        raise NoTwin("Several tensors are passed as out=.")
     return Twin(target, args, rest, kwargs["out"])
 
 
@@ -77,9 +77,9 @@ def _renamed(target: str, args: list[Any], kwargs: dict[str, Any], changed: Tens
     try:
         locate(target[:-1])
     except GraphError:
-        raise NoTwin(f"{target} has no twin that changes nothing.") from None
+        raise NoTwin(f"{target} has no out-of-place variant.") from None
     if target.rpartition(":")[2] in _OWN_MEANING:
-        raise NoTwin(f"{target} has no twin that changes nothing.")
+        raise NoTwin(f"{target} has no out-of-place variant.")
     return Twin(target[:-1], args, kwargs, changed)
 
 

@@ -110,9 +110,9 @@ class Tape:
         """Returns the current Var of a tensor. Raises Unfollowed if unknown or invalidated."""
         known = self._known.get(id(tensor))
         if known is None:
-            self.unfollowed("A tensor comes from where no step is.")
+            self.unfollowed("A tensor was not made by a recorded step.")
         if known.changes != known.storage.changes:
-            self.unfollowed("A tensor is used whose storage was changed through another one.")
+            self.unfollowed("A tensor is used after its storage was changed through another one.")
         return known.var
 
     def usable(self, thing: Any) -> Any:
@@ -125,9 +125,9 @@ class Tape:
         """Binds a tensor that was changed in place to the result of its functional step."""
         known, given = self._known[id(tensor)], self._known[id(result)]
         if known.storage.owned:
-            self.unfollowed("A parameter or buffer is changed in place.")
+            self.unfollowed("The code changes a parameter or buffer in place.")
         if given.tensor.dtype != tensor.dtype or given.tensor.shape != tensor.shape:
-            self.unfollowed("What is done in place gives another shape or dtype elsewhere.")
+            self.unfollowed("The out-of-place variant of a call returns another shape or dtype.")
         known.storage.changes += 1
         known.var = given.var
         for one in (known, given):
@@ -137,7 +137,7 @@ class Tape:
         """Invalidates a tensor and all others that share its storage."""
         known = self._known[id(tensor)]
         if known.storage.owned:
-            self.unfollowed("A parameter or buffer is changed in place.")
+            self.unfollowed("The code changes a parameter or buffer in place.")
         known.storage.changes += 1
 
     # Arguments
@@ -156,7 +156,7 @@ class Tape:
             return tuple([self.argument(item) for item in thing])
         if kind in _TORCH:
             return Ref.of_torch(thing)
-        return self.unfollowed(f"{thing!r:.80} cannot stand in a step.")
+        return self.unfollowed(f"{thing!r:.80} cannot be an argument of a step.")
 
     # Steps
 
@@ -184,14 +184,14 @@ class Tape:
         if isinstance(thing, Tensor):
             return self._known[id(thing)].var
         if hasattr(thing, "_fields"):
-            self.unfollowed(f"A {type(thing).__name__} is given, whose fields have names.")
+            self.unfollowed(f"A step returns a named tuple, a {type(thing).__name__}.")
         if isinstance(thing, list):
             return [self._result(item) for item in thing]
         if isinstance(thing, tuple):
             return tuple([self._result(item) for item in thing])
         if isinstance(thing, dict) and all(type(name) in _NAMES for name in thing):
             return {name: self._result(item) for name, item in thing.items()}
-        return None if thing is None else self.unfollowed(f"{thing!r:.80} is given by a step.")
+        return None if thing is None else self.unfollowed(f"A step returns {thing!r:.80}.")
 
     def copied(self, thing: Any, tensors: Sequence[Tensor]) -> Any:
         """Returns a thing with clones of some tensors, for a step that changes them; the originals

@@ -23,7 +23,7 @@ SIZES = (2, 7)  # small, so that slices of a batch end differently; norms need m
 
 
 def programs_of(graph: Graph, shape: Sequence[int]) -> Programs:
-    """Returns the programs of a decided graph in both modes; see `flatten`. A unit call opaque in
+    """Returns the programs of a resolved graph in both modes; see `flatten`. A unit call opaque in
     one mode is opaque in both, since it may change attributes that the other mode reads."""
     plan = Plan()
     train = _followed(graph, shape, plan, training=True)
@@ -35,12 +35,12 @@ def programs_of(graph: Graph, shape: Sequence[int]) -> Programs:
 
 
 def flatten(graph: Graph, shape: Sequence[int], *, training: bool) -> Program:
-    """Returns the program of a decided graph in one mode, for float32 examples of a shape.
+    """Returns the program of a resolved graph in one mode, for float32 examples of a shape.
 
     The program is device-independent: steps without tensor inputs create their tensors on the
     device of the batch (`with device:`). Shapes hold for batches of at least two examples: a single
-    one may be broadcast or squeezed. Raises GraphError for a model that is not decided, does not
-    run on such examples, or returns a value that no program can represent.
+    one may be broadcast or squeezed. Raises GraphError for a model that is still symbolic, does
+    not run on such examples, or returns a value that no program can represent.
     """
     return _followed(graph, shape, Plan(), training=training)
 

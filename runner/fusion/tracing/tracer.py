@@ -100,7 +100,7 @@ class Recorder(MetaInterpreter):
                 assert isinstance(live, Live)
                 return self.tape.usable(super().run_method(live, method, tuple(args), kwargs))
             if method != "forward" or len(args) != 1 or kwargs or not runs_in_order(unit.cls):
-                self.tape.unfollowed(f"A {unit.name} is called that has no {method}.")
+                self.tape.unfollowed(f"A {unit.name} has no method {method}.")
             [given] = args
             for child in filter(None, unit.children.values()):
                 given = self.call(child, self._paths[child], "forward", (given,), {})
@@ -197,7 +197,7 @@ class Recorder(MetaInterpreter):
         _, path = self.place(frame, above)
         path = joined(path, name)
         if path in self.plan.changing:
-            self.tape.unfollowed("An attribute is read that the model itself changes.")
+            self.tape.unfollowed("The code reads an attribute that the model changes.")
         module = self.submodule(frame, above)
         if module._parameters.get(name) is not None or module._buffers.get(name) is not None:
             return self.tensor(self._owners.get(path, path), getattr(module, name))
@@ -215,7 +215,7 @@ class Recorder(MetaInterpreter):
         return self._tensors[path]
 
     def run_set_attr(self, node: Node, frame: Frame) -> None:
-        self.tape.unfollowed(f"The attribute {node.target} is set.")
+        self.tape.unfollowed(f"The code sets the attribute {node.target}.")
 
     def run_unpack(self, node: Node, frame: Frame) -> tuple[Any, ...]:
         given = self.value(node.args[0], frame)
@@ -234,4 +234,4 @@ class Recorder(MetaInterpreter):
         return super().run_loop(node, frame)
 
     def run_with(self, node: Node, frame: Frame) -> tuple[Any, ...]:
-        self.tape.unfollowed("A part runs within a context.")
+        self.tape.unfollowed("The code uses a context manager.")

@@ -58,7 +58,7 @@ class _Moving:
         for place, value in leaves(step.args, step.kwargs).items():
             if isinstance(value, Tensor):
                 if not value.dtype.is_floating_point:
-                    raise TypeError("the values of an index are not known")
+                    raise TypeError("the values of an index are unknown")
                 self.given[place] = _spread(value, known.get(place, {}))
         self.codes = sorted({c for dims in known.values() for some in dims.values() for c in some})
 

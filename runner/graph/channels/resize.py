@@ -54,7 +54,7 @@ class Resizing:
                 break
             wanted = {**wanted, **more}
         else:
-            raise GraphError(f"{len(wanted)} widths depend on each other without an end.")
+            raise GraphError(f"{len(wanted)} interdependent widths have no consistent sizes.")
         _check_result(self.unchanged.result, fitter.result)
         return fitter.fit
 
@@ -90,7 +90,7 @@ class Resizing:
                     fitter.run(*self._inputs)
                 return fitter
             except Stopped as stopped:
-                text = f"What follows a width cannot be known where values decide: {stopped}"
+                text = f"Widths cannot be tracked where tensor values decide: {stopped}"
                 raise GraphError(text) from stopped
             except Inside as inside:
                 self._opened.add(inside.unit)
@@ -102,4 +102,4 @@ def _check_result(before: Any, now: Any) -> None:
     pairs = zip(tensors_in(before), tensors_in(now), strict=False)
     for one, other in pairs:
         if one.shape != other.shape:
-            raise GraphError(f"The model would give {[*other.shape]} instead of {[*one.shape]}.")
+            raise GraphError(f"The model would return {[*other.shape]} instead of {[*one.shape]}.")

@@ -265,7 +265,7 @@ class Fitter(MetaInterpreter):
     def _remember(self, where: NodePlace, numbers: Numbers, name: str) -> None:
         known = self.numbers.setdefault(where, numbers)
         if known != numbers:
-            raise GraphError(f"{name} is called with several widths, and has numbers for one.")
+            raise GraphError(f"{name} is called with several widths, but its numbers fit one.")
 
     # Shells, whose code runs as it is
 
@@ -295,7 +295,7 @@ class Fitter(MetaInterpreter):
 
         done = self._repaired(spot, name, (path, "", SHELL), run, args, kwargs)
         if done.numbers:
-            raise GraphError(f"{name} is given numbers, in code that cannot be changed.")
+            raise GraphError(f"{name} takes numbers from code that cannot be changed.")
         return done.result
 
     def is_running(self, path: str) -> bool:
@@ -346,4 +346,4 @@ class Inside(Exception):
 
 
 def _never(args: Any, kwargs: Any) -> Any:
-    raise AssertionError("this was not called")
+    raise AssertionError("this must not be called")

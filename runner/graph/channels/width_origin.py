@@ -71,8 +71,8 @@ class Sources:
             step = self.fitter.tape.maker(tensor)
             if step is None:
                 raise NoSource(
-                    f"Dimension {dim} of {_text(tensor)} is what the model is given, or was made "
-                    "where it cannot be followed"
+                    f"dimension {dim} of {_text(tensor)} is an input of the model, or of unknown "
+                    "origin"
                 )
             if made := self._made(step, tensor, dim):
                 found[made] = None
@@ -82,7 +82,7 @@ class Sources:
                 ways = [Influence([], [made])]
             if not ways:
                 raise NoSource(
-                    f"{step.name}: what sets dimension {dim} of {_text(tensor)} is unknown"
+                    f"{step.name}: the origin of dimension {dim} of {_text(tensor)} is unknown"
                 )
             if len(ways) == 1:
                 todo += ways[0].spots

@@ -119,7 +119,7 @@ def _write_numbers(unit: Unit, function: Function, node: Node, found: Numbers) -
     new_args, new_kwargs = put(args, kwargs, found)
     there = leaves(new_args, new_kwargs)
     if any(there.get(place) != number for place, number in found.items()):
-        raise GraphError(f"{node} is given numbers that stand nowhere in the code.")
+        raise GraphError(f"{node} takes numbers that do not occur in the code.")
     node.args, node.kwargs = tuple(new_args), new_kwargs
     for value in before:
         if value.node is not None and value.node.op in ("list", "get_attr") and not value.users:

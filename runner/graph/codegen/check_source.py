@@ -47,7 +47,7 @@ def verify(source: str) -> None:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:
-        raise GraphError(f"The generated source cannot be read: {error}.") from error
+        raise GraphError(f"The generated source cannot be parsed: {error}.") from error
     for statement in tree.body:
         _check_top(statement)
     waiting: list[ast.AST] = [tree]
@@ -55,11 +55,11 @@ def verify(source: str) -> None:
         node = waiting.pop()
         kind = type(node)
         if kind not in _ALLOWED:
-            raise GraphError(f"{kind.__name__} in generated source, {_line(node)}.")
+            raise GraphError(f"Generated source must not contain {kind.__name__}, {_line(node)}.")
         if kind is ast.Name or kind is ast.Attribute:
             name = node.id if isinstance(node, ast.Name) else node.attr  # type: ignore[attr-defined]
             if name[:2] == name[-2:] == "__" and name not in _SPECIAL:
-                raise GraphError(f"The name {name!r} in generated source, {_line(node)}.")
+                raise GraphError(f"Generated source must not use the name {name!r}, {_line(node)}.")
         for field in node._fields:
             value = getattr(node, field)
             if type(value) is list:
@@ -82,4 +82,4 @@ def _check_top(statement: ast.stmt) -> None:
         allowed = isinstance(value, ast.Call) and ast.unparse(value.func) == _CALLABLE_AT_TOP
     if not allowed:
         kind = type(statement).__name__
-        raise GraphError(f"{kind} at the top of generated source, {_line(statement)}.")
+        raise GraphError(f"Generated source must not have {kind} at the top, {_line(statement)}.")

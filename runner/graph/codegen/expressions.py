@@ -147,7 +147,7 @@ class Writer:
             sign, level = _INFIX[REFLECTED[name]]
             return layout.infix(self.code(args[1]), sign, self.code(args[0]), level)
         if not is_name(name) or not args:
-            raise GraphError(f"{name!r} cannot be called as a method of {len(args)} arguments.")
+            raise GraphError(f"{name!r} cannot be called as a method with {len(args)} arguments.")
         return layout.method(self.code(args[0]), name, self.arguments(args[1:], kwargs))
 
     def _operator(self, name: str, args: Sequence[Argument]) -> Code | None:

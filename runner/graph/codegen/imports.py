@@ -75,7 +75,7 @@ def canonical(target: str) -> str:
     if not colon or not all(is_name(part) for part in parts):
         raise GraphError(f"{target!r} is not of the form 'module:qualname'.")
     if module == "builtins" and qualname.partition(".")[0] not in BUILTINS:
-        raise GraphError(f"{target!r} cannot stand in the source of a model.")
+        raise GraphError(f"{target!r} cannot be used in the source of a model.")
     for public in ("torch.nn", "torch.nn.functional", "torch"):
         if module.startswith(("torch.nn.", "torch._")) and module not in _WHOLE:
             found = resolve(target)

@@ -134,7 +134,7 @@ def _term(value: Argument) -> str:
 
 
 def candidates_of(unit: Unit) -> str:
-    """Returns the open choices in the constructor call and the facts of a unit, as text."""
+    """Returns the symbolic choices in the constructor call and the facts of a unit, as text."""
     facts = [f for f in unit.facts.values() if isinstance(f, Expression)]
     call = (unit.call.args, {**unit.call.kwargs}) if unit.call else ()
     choices = {v.choice.label: v.choice for v in variables_in((facts, call))}

@@ -311,7 +311,7 @@ def _legend(scene: Scene) -> tuple[str, float]:
     kinds = {item.kind for item in items} - {"merge", "frame", "port"}
     parts, x = [], 0.0
     marks = [("frame changed", "changed", any(item.changed for item in items)),
-             ("frame dashed", "on some way only", any(item.dashed for item in items))]  # fmt: skip
+             ("frame dashed", "on some paths", any(item.dashed for item in items))]  # fmt: skip
     shown = [(kind, kind) for kind in COLOURS if kind in kinds]
     for css, text in shown + [(css, text) for css, text, is_there in marks if is_there]:
         parts.append(f'<rect class="box {css}" x="{x:.1f}" y="0" width="12" height="12" rx="3"/>')

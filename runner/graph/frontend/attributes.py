@@ -71,13 +71,13 @@ class Attributes:
         except GraphError as error:
             cls: Any = type(module)
             used = name in uses(cls)
-            text = f"Its attribute {name!r} cannot be written down. {error}{_INSTEAD * used}"
+            text = f"Its attribute {name!r} cannot be written as source. {error}{_INSTEAD * used}"
             self.notes.say(module, text, lost=used)
 
 
 _INSTEAD = (
-    " Make it of numbers, texts, tensors and objects of importable classes; or have it made by the "
-    "constructor of a class that is given no choices and no modules."
+    " Build it from numbers, strings, tensors and objects of importable classes, or in the "
+    "constructor of a class that takes no choices and no modules."
 )
 
 

@@ -77,9 +77,9 @@ class Construction:
             decided = any(map(is_decided, captured))
             if is_choice(type(inner)) or _labels([*held, *captured]) - given or decided:
                 raise GraphError(
-                    f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, "
-                    "and its constructor leaves a choice open. Hand the choice to it from outside, "
-                    "or run with engine=py."
+                    f"{self.notes.place(module)} ({type(module).__name__}) is kept as a "
+                    "whole, but its constructor makes a symbolic choice. Pass the choice to the "
+                    "constructor as an argument, or run with engine=py."
                 )
 
     def _takes_from_outside(self, module: nn.Module, record: ConstructionRecord) -> bool:
@@ -97,7 +97,7 @@ class Construction:
         try:
             unit.hooked = hooked(module, self.literals)
         except GraphError as error:
-            self.notes.say(module, f"A parametrization of it cannot be written down. {error}")
+            self.notes.say(module, f"Its parametrization cannot be written as source. {error}")
 
     def has_hooks_written(self, module: nn.Module) -> bool:
         """Returns whether the parametrizations applied to a module can be written."""
@@ -158,7 +158,7 @@ class Construction:
             return Call(reference(cls), tuple(write(arg) for arg in record.args), kwargs)
         except GraphError as error:
             if is_opaque(module) and id(module) in self.notes.paths:
-                self.notes.say(module, f"Its constructor call cannot be written down. {error}")
+                self.notes.say(module, f"Its constructor call cannot be written as source. {error}")
             return None
 
     def _check(self, module: nn.Module, unit: Unit, record: ConstructionRecord) -> None:
@@ -168,9 +168,9 @@ class Construction:
         edits = self.rebuilder.edits(module, record, key)
         if edits is None and record.asked and unit.grade == "basic":
             raise GraphError(
-                f"{self.notes.place(module)} ({type(module).__name__}) is kept whole, and its "
-                "constructor asks for a choice. Hand what was chosen to it from outside, or run "
-                "with engine=py."
+                f"{self.notes.place(module)} ({type(module).__name__}) is kept as a whole, "
+                "but its constructor asks for a choice. Pass the chosen value to the constructor "
+                "as an argument, or run with engine=py."
             )
         if edits is None:
             unit.changed = unit.grade != "basic"
@@ -200,7 +200,7 @@ class Construction:
             return self._units[id(module)]
         call = self.call(module, record_of(module))
         if call is None:
-            raise GraphError(f"How a {type(module).__name__} was constructed is not known.")
+            raise GraphError(f"The constructor call of a {type(module).__name__} is unknown.")
         return Unit("basic", class_of(module), call)
 
     def holds_choices(self, module: nn.Module) -> bool:
@@ -270,8 +270,8 @@ def _may_call_values(module: nn.Module, unit: Unit) -> bool:
 
 
 _UNKNOWN = (
-    "How it was constructed cannot be written down. Give its constructor numbers, texts, tensors "
-    "and objects of importable classes alone."
+    "Its constructor call cannot be written as source. Pass only numbers, strings, tensors and "
+    "objects of importable classes to its constructor."
 )
 
 

@@ -27,7 +27,7 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
     """
     if sys.version_info >= (3, 14):
         raise GraphError(
-            "The graph engines read models through TorchScript, which ends at Python 3.13; this "
+            "The graph engines need TorchScript, which supports Python up to 3.13; this "
             f"is {sys.version_info.major}.{sys.version_info.minor}. Use engine=py, or Python 3.13."
         )
     check_model(model)
@@ -44,7 +44,7 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
     except Exception as error:
         raise GraphError(
             f"{type(model).__name__} cannot be converted: {one_line(error)}. Decorate the class of "
-            "the part it comes from with @basic_unit, or run with engine=py."
+            "the module that causes this with @basic_unit, or run with engine=py."
         ) from error
     graph.notes += _from_main(graph)
     return graph
@@ -53,13 +53,13 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
 def check_model(model: Any) -> None:
     """Raises GraphError for anything but a module that can be converted."""
     if isinstance(model, type):
-        raise GraphError(f"{model.__name__} is a class; pass an object of it: {model.__name__}().")
+        raise GraphError(f"{model.__name__} is a class; pass an instance: {model.__name__}().")
     if not isinstance(model, nn.Module):
-        raise GraphError(f"{model!r:.80} is no model: pass a torch.nn.Module.")
+        raise GraphError(f"{model!r:.80} is not a model; pass a torch.nn.Module.")
     if by := compiled_by(model):
         raise GraphError(
-            f"This model is compiled by {by}; pass the one it was made from, and compile "
-            "the model that generated source makes."
+            f"This model is compiled by {by}; pass the original model, and compile the one that "
+            "the generated source builds."
         )
 
 
@@ -70,8 +70,8 @@ def _check_tensors(model: nn.Module) -> None:
         tensors = [*module._parameters.values(), *module._buffers.values()]
         if any(is_lazy(tensor) for tensor in tensors):
             raise GraphError(
-                f"{place} has no shapes yet; run the model on an example first: in a space, at "
-                "the end of its __init__; or write a layer with given sizes."
+                f"{place} has no shapes yet; run the model on an example first (in a space, at "
+                "the end of its __init__), or use a layer with explicit sizes."
             )
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_meta and not is_opaque(module):
@@ -92,5 +92,5 @@ def _from_main(graph: Graph) -> Iterator[Note]:
             if target.startswith("__main__:") and target not in said:
                 said.add(target)
                 name = target.partition(":")[2]
-                text = f"{name} is imported from __main__, which is another module in each program"
+                text = f"{name} is imported from __main__, which differs between programs"
                 yield Note(path, unit.name, f"{text}. Define it in a module of its own.")

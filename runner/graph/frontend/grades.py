@@ -250,7 +250,7 @@ class _Grading:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
             else:
                 where = "it" if module is keeper else repr(self.notes.paths[id(module)])
-                kept[id(keeper)] = f"its constructor puts {' and '.join(names)} on {where}"
+                kept[id(keeper)] = f"its constructor adds {' and '.join(names)} to {where}"
         for module, why in self._unmade():
             path = self.notes.paths[id(module)]
             keeper = keeper_of(self.model, path, module, rebuilt, self._can_make)
@@ -275,11 +275,11 @@ class _Grading:
                 inside.update(module.modules())
                 yield module, f"it is compiled by {by}"
             elif not is_importable(module) and (opaque or self.types[id(module)].problem):
-                yield module, "its class is defined where no source can import it"
+                yield module, "its class cannot be imported by source"
             elif not self.construction.has_hooks_written(module):
-                yield module, "a parametrization of it cannot be written down"
+                yield module, "its parametrization cannot be written as source"
             elif not opaque and _holds_modules(module):
-                yield module, "it holds modules in a way that PyTorch does not register"
+                yield module, "it contains modules that PyTorch does not register"
 
     @cached_property
     def layers(self) -> list[nn.Module]:
@@ -305,26 +305,26 @@ class _Grading:
         keeper = keeper_of(self.model, path, module, rebuilt, self._can_make)
         if keeper is None:
             raise GraphError(
-                f"{path or 'the model'} ({type(module).__name__}): it got {name} after "
-                "construction, which source cannot express. Write a class for the layer whose "
-                "constructor does it, at the top of a module, and decorate it with @basic_unit."
+                f"{path or 'the model'} ({type(module).__name__}): it was changed after "
+                f"construction and has {name}, which source cannot express. Write a class whose "
+                "constructor does it, at the top level of a file, and decorate it with @basic_unit."
             )
         return keeper, f"its constructor makes {path!r} with {name}"
 
 
-_OF_CLASS = "self.{} is a {}, and what TorchScript knows of one may not be all that it is"
-_UNREAD = "TorchScript cannot read it"
-_UNREAD_INSTEAD = "write its forward as TorchScript allows"
+_OF_CLASS = "self.{} is a {}, of which TorchScript may know only a part"
+_UNREAD = "TorchScript cannot compile it"
+_UNREAD_INSTEAD = "write its forward in a way that TorchScript supports"
 _OTHERWISE_INSTEAD = "write its forward so that both agree"
-_UNSEEN = "TorchScript does not see all of it"
-_UNSEEN_INSTEAD = "do in forward what it does elsewhere"
+_UNSEEN = "TorchScript does not see all of its behavior"
+_UNSEEN_INSTEAD = "move this behavior into forward"
 _UNMADE = (
-    "Pass the module it was made from; define classes at the top of a module; put modules into an "
+    "Pass the original module; define classes at the top level of a file; put modules into an "
     "nn.ModuleList or nn.ModuleDict."
 )
 _LOST = (
-    "What was put on it, {}, is not part of the graph. Do it in forward, or decorate the class "
-    "whose constructor does it with @basic_unit."
+    "Added to it, but not part of the graph: {}. Do it in forward, or decorate the class whose "
+    "constructor does it with @basic_unit."
 )
 
 

@@ -45,7 +45,7 @@ def initialize(graph: Graph, graded: GradedModel) -> None:
 
 
 def _has_open_shapes(module: nn.Module, unit: Unit) -> bool:
-    """Returns whether the shapes of the weights of a layer are not decided yet."""
+    """Returns whether the shapes of the weights of a layer are not known yet."""
     record = record_of(module)
     return unit.grade == "basic" and record is not None and is_open((record.args, record.kwargs))
 

@@ -53,7 +53,7 @@ class Literals:
         try:
             argument = self.write(value)
             if not same_state(value, self.evaluated(argument)):
-                raise _no_literal(value, "not all of its state can be written down")
+                raise _no_literal(value, "its state cannot be written completely")
         except BaseException:
             for name in self._tensors.keys() - before:
                 del self._tensors[name]
@@ -78,7 +78,7 @@ class Literals:
         if kind in _PLAIN or isinstance(value, Expression):
             return value
         if id(value) in self._inside:
-            raise _no_literal(value, "it holds itself")
+            raise _no_literal(value, "it contains itself")
         self._inside.add(id(value))
         try:
             return self._written(value, kind)

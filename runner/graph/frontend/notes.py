@@ -33,7 +33,7 @@ class ConversionNotes:
         """Adds a note that a module is kept as it is, with the reason, and the change (`instead`)
         that would have it converted."""
         path, name = self.paths[id(module)], type(module).__qualname__
-        kept = "a shell: its children can be mutated, its forward stays"
+        kept = "a shell: its children can be mutated, its forward cannot"
         if whole:
             kept = "a basic unit: its inside cannot be mutated"
         text = (

@@ -54,7 +54,7 @@ class _LiteralSearch:
             if same_state(self._value, self._made(call)):
                 return call
         name = f"{self._kind.__module__}.{self._kind.__qualname__}"
-        why = self._problem or "its state cannot be told"
+        why = self._problem or "its state is unknown"
         raise GraphError(f"A {name} has no literal: {why.rstrip('.')}.")
 
     def _calls(self) -> Iterator[Call]:

@@ -190,8 +190,8 @@ def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any])
 def no_module(module: nn.Module) -> Argument:
     """Raises GraphError for a module in an attribute: only registered ones are built."""
     raise GraphError(
-        f"It holds a {type(module).__name__} in a way that PyTorch does not register. Put modules "
-        "into an nn.ModuleList or nn.ModuleDict."
+        f"It contains a {type(module).__name__} that PyTorch does not register. Put modules into "
+        "an nn.ModuleList or nn.ModuleDict."
     )
 
 

@@ -31,8 +31,8 @@ def reference(thing: Any) -> str:
     if not module or _found(module, qualname) is not thing:
         what = f"{module}.{qualname}" if module and qualname else f"{thing!r:.80}"
         raise GraphError(
-            f"{what} cannot be written down, since nothing can import it. Define it at the top of "
-            "a module."
+            f"{what} cannot be written as source, since it cannot be imported. Define it at the "
+            "top level of a file."
         )
     return f"{module}:{qualname}"
 

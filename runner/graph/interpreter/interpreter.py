@@ -95,10 +95,10 @@ class Interpreter:
             elif parameter.default:
                 given = self.builder.constant(parameter.default[0])
             else:
-                raise TypeError(f"{function.name}() misses the argument {parameter.name!r}")
+                raise TypeError(f"{function.name}() is missing the argument {parameter.name!r}")
             self.store(value, given, frame)
         if kwargs:
-            raise TypeError(f"{function.name}() takes no argument {next(iter(kwargs))!r}")
+            raise TypeError(f"{function.name}() has no argument {next(iter(kwargs))!r}")
 
     def run_block(self, block: Block, frame: Frame) -> tuple[Any, ...]:
         """Runs the nodes of a block, and returns its results."""

@@ -84,14 +84,14 @@ class Builder:
             with _placed(f"{path or 'the model'} ({unit.name})"):
                 makers = {"graph": self._graph, "shell": self._shell, "basic": self.basic}
                 if unit.grade not in makers:
-                    raise GraphError(f"the {unit.name} is not decided, so that it cannot run.")
+                    raise GraphError(f"the {unit.name} is symbolic; resolve it before running.")
                 self._made[unit] = makers[unit.grade](unit, path)
         return self._made[unit]
 
     def basic(self, unit: Unit, path: str) -> nn.Module:
         """Builds a module by its constructor call and edits. Raises GraphError without a call."""
         if unit.call is None:
-            raise GraphError("how it was constructed is not known.")
+            raise GraphError("its constructor call is unknown.")
         return self._finished(unit, self.constant(unit.call))
 
     def _graph(self, unit: Unit, path: str) -> nn.Module:
@@ -258,7 +258,7 @@ def _placed(where: str) -> Iterator[None]:
     except GraphError as error:
         raise NotMade(f"{where}: {error}") from error
     except Exception as error:
-        raise NotMade(f"{where} cannot be made: {one_line(error)}") from error
+        raise NotMade(f"{where} cannot be constructed: {one_line(error)}") from error
 
 
 class NotMade(GraphError):

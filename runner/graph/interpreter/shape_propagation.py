@@ -58,7 +58,7 @@ def _check_ties(graph: Graph, model: nn.Module) -> None:
         one, other = (model.get_parameter(name).shape for name in (path, owner))
         if one != other:
             raise Mismatch(
-                f"{path} and {owner} are one tensor, and would be {[*one]} and {[*other]}."
+                f"{path} and {owner} are one tensor, but would have shapes {[*one]} and {[*other]}."
             )
 
 

@@ -27,10 +27,10 @@ def no_constant(thing: object) -> str:
         return f"{thing} is the value of a node; only nodes of its function can use it"
     if isinstance(thing, torch.Tensor):
         return (
-            f"a {kind.__name__} is no constant of a graph; put it into graph.tensors and write "
+            f"a {kind.__name__} is not a constant of a graph; put it into graph.tensors and write "
             "Stored(name)"
         )
-    return f"{thing!r} is no constant of a graph; {_instead(thing)}"
+    return f"{thing!r} is not a constant of a graph; {_instead(thing)}"
 
 
 def _instead(thing: object) -> str:
@@ -48,4 +48,4 @@ def _instead(thing: object) -> str:
         return f"write Ref('{target}')"
     if isinstance(thing, tuple):
         return f"write {tuple(thing)!r}"
-    return "those are numbers, texts, None, tuples, lists, dicts, Ref and Call"
+    return "those are numbers, strings, None, tuples, lists, dicts, Ref and Call"

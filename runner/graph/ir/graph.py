@@ -79,8 +79,8 @@ class Graph:
         """Returns the shape of an example. Raises GraphError if it is unknown."""
         if self.example is None:
             raise GraphError(
-                "The shape of what the model is given is not known; set space.input, for example "
-                "to [3, 32, 32]."
+                "The shape of the input of the model is unknown; set space.input, for example to "
+                "[3, 32, 32]."
             )
         return self.example
 

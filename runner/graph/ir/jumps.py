@@ -35,7 +35,7 @@ def last_if(block: Block) -> Node | None:
 def loop_of(node: Node) -> Node:
     """Returns the innermost loop around a node."""
     owner = node.block.owner
-    assert not isinstance(owner, Body), "only loops are left by a break"
+    assert not isinstance(owner, Body), "only loops have breaks"
     return owner if owner.op == "loop" else loop_of(owner)
 
 

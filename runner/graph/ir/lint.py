@@ -56,7 +56,7 @@ class _UnitPaths:
     def _visit(self, unit: Unit, path: str) -> None:
         where = path or "the model"
         if unit in self._above:
-            raise GraphError(f"{where}: the {unit.name} stands in itself.")
+            raise GraphError(f"{where}: the {unit.name} contains itself.")
         if unit in self.paths:
             return
         self.paths[unit] = path
@@ -64,7 +64,7 @@ class _UnitPaths:
         for name, child in unit.children.items():
             if child is not None:
                 if not isinstance(child, Unit):
-                    raise GraphError(f"{where}: the child {name!r} is {child!r}, which is no Unit.")
+                    raise GraphError(f"{where}: the child {name!r} is {child!r}, not a Unit.")
                 self._visit(child, joined(path, name))
         for what, argument in unit.arguments():
             for thing in _not_plain(argument):
@@ -121,14 +121,14 @@ def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
         _check_uses(graph, unit, here, uses_of(function, here, kept=kept))
     for weight in unit.weights.values():
         if weight is not None and weight.dtype not in _DTYPES:
-            raise GraphError(f"{where}: {weight.dtype!r} is no dtype.")
+            raise GraphError(f"{where}: {weight.dtype!r} is not a dtype.")
     _check_starts(unit, where)
     for edit in unit.edits:
         place = unit.path_to(edit.unit, edit.path)
         _at(unit, place, f"{where}: an edit of {place!r}")
     for call in (unit.call, *unit.hooked):
         if call is not None and not is_target(call.target):
-            raise GraphError(f"{where}: {call.target!r} cannot be called: it is no target.")
+            raise GraphError(f"{where}: {call.target!r} cannot be called: it is not a target.")
     if unit.call is not None and unit.grade in ("basic", "shell"):
         _look_up(check_callable, unit.call.target, where)
     if unit.inherits:
@@ -142,12 +142,12 @@ def _check_starts(unit: Unit, where: str) -> None:
     for start in unit.starts:
         if not start.units <= below:
             raise GraphError(
-                f"{where}: a start fills {start.name!r} of a unit of no graph, or not below it; "
-                "Graph.replace forgets the starts of what it replaces."
+                f"{where}: a start fills {start.name!r} of a unit that is not in the graph, or not "
+                "below this one; Graph.replace drops the starts of replaced units."
             )
         is_method = start.target[:1] == "." and is_name(start.target[1:])
         if not (is_method or is_target(start.target)):
-            raise GraphError(f"{where}: a start calls {start.target!r}, which is no function.")
+            raise GraphError(f"{where}: a start calls {start.target!r}, which is not a function.")
         if not is_method:
             _look_up(check_callable, start.target, f"{where}: a start of {start.name!r}")
         _check_weight(start.unit, start.name, f"{where}: a start of {start.name!r}")
@@ -174,7 +174,7 @@ def _check_functions_decided(unit: Unit, path: str) -> None:
     for name, function in unit.functions.items():
         where = f"{path or 'the model'}, {name}"
         for node in uses_of(function, where, kept=not unit.owns(name)).choices:
-            raise GraphError(f"{where}: {node}: a choice is left open.")
+            raise GraphError(f"{where}: {node}: a choice is still symbolic.")
 
 
 def _check_name(where: str, name: str, function: Function) -> None:

@@ -198,7 +198,7 @@ def _wrong_arguments(node: Node) -> str:
     if node.op == "dict" and (node.kwargs or len(node.args) % 2):
         return "it takes keys and values in turn"
     if node.op == "loop" and (node.kwargs or len(node.args) < 2):
-        return "it takes the trips, the condition, and what is carried"
+        return "it takes the trip count, the condition, and the carried values"
     if node.op == "call_method" and not node.args:
         return "a method needs a receiver as first argument"
     return ""
@@ -210,21 +210,21 @@ def _wrong_target(node: Node, uses: Uses) -> str:
     match node.op:
         case "call_module" | "get_attr":
             if node.path and not _PATH.fullmatch(node.path):
-                return f"{node.path!r} is no path"
+                return f"{node.path!r} is not a path"
             if not is_name(node.method):
-                return f"{node.method!r} is no method"
+                return f"{node.method!r} is not a method"
             used = uses.modules if node.op == "call_module" else uses.gets
         case "call_method":
-            return "" if is_name(target) else f"{target!r} is no method"
+            return "" if is_name(target) else f"{target!r} is not a method"
         case "set_attr":
             if not is_name(target):
-                return f"{target!r} is no attribute of this very unit"
+                return f"{target!r} is not an attribute of this unit itself"
             used = uses.sets
         case "call_function" if target.startswith(":") and is_name(target[1:]):
             target, used = target[1:], uses.functions
         case "call_function" | "raise":
             if not is_target(target):
-                return f"{target!r} is no target; write 'module:qualname'"
+                return f"{target!r} is not a target; write 'module:qualname'"
             used = uses.calls
         case _:
             return ""
@@ -246,16 +246,16 @@ def _wrong_blocks(node: Node) -> str:
         if block.inputs:
             return "its blocks take no inputs"
         if len(block.results) != len(node.outputs):
-            return f"a block gives {len(block.results)} results for {len(node.outputs)} outputs"
+            return f"a block returns {len(block.results)} results for {len(node.outputs)} outputs"
     return ""
 
 
 def _wrong_loop(node: Node) -> str:
     carried, block = len(node.args) - 2, node.blocks[0]
     for count, text in ((len(block.inputs), "takes {} inputs"),
-                        (len(block.results), "gives {} results")):  # fmt: skip
+                        (len(block.results), "returns {} results")):  # fmt: skip
         if count != carried + 1:
-            return f"its block {text.format(count)}; with {carried} carried it is one more"
+            return f"its block {text.format(count)}; with {carried} carried, it must be one more"
     if len(node.outputs) != carried:
-        return f"it has {len(node.outputs)} outputs, and carries {carried}"
+        return f"it has {len(node.outputs)} outputs, but {carried} carried values"
     return ""

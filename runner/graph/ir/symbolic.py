@@ -26,8 +26,8 @@ def check_decided(unit: Unit, path: str) -> None:
     if unit.grade == "open":
         names = ", ".join(map(repr, unit.facts.get("labels", ()))) or "without a label"
         raise GraphError(
-            f"{path or 'the model'}: the {unit.name} ({names}) is still open; decide it before "
-            "generating source."
+            f"{path or 'the model'}: the {unit.name} ({names}) is still symbolic; resolve it "
+            "before generating source."
         )
     for _, argument in unit.arguments():
         if is_open(argument):
@@ -39,7 +39,7 @@ def left_open(argument: Argument) -> str:
     choice."""
     found = next(filter(_is_choice, leaves_and_calls(argument)))
     names = " and ".join(repr(choice.label) for choice in getattr(found, "choices", ()))
-    return f"{names or repr(found)} is still open; decide it before generating source."
+    return f"{names or repr(found)} is still symbolic; resolve it before generating source."
 
 
 @final

@@ -333,11 +333,11 @@ class Unit(Made):
             raise GraphError(f"{name!r} cannot be the name of a child: every module has a {name}.")
         if unit is not None and not isinstance(unit, Unit):
             raise GraphError(
-                f"{unit!r} cannot be put at {name!r}: it is no Unit. Write Unit.of("
+                f"{unit!r} cannot be put at {name!r}: it is not a Unit. Write Unit.of("
                 "'torch.nn:Linear', 8, 2) for a layer, or convert(module).root for a module."
             )
         if unit is not None and any(inner is self for _, inner in unit.walk()):
-            raise GraphError(f"{unit} cannot be put at {name!r}: {self} would stand in itself.")
+            raise GraphError(f"{unit} cannot be put at {name!r}: {self} would contain itself.")
 
     def set_argument(self, name: str, value: Argument) -> None:
         """Changes an argument of the constructor by name. Raises GraphError without a `call`, and

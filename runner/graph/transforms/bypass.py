@@ -126,7 +126,7 @@ def _pass_nodes(graph: Graph, one: Site, other: Site) -> None:
     """Replaces the output of the second node by the input of the first, and erases nodes that only
     contributed to it."""
     if len(other.node.outputs) > 1 or not is_one(one.given):
-        raise GraphError(f"{other}: only what takes one value and returns one can be bypassed.")
+        raise GraphError(f"{other}: only calls with one input and one output can be bypassed.")
     block = one.node.block
     first, last = block.nodes.index(one.node), block.nodes.index(other.node)
     chain = [one.node]

@@ -178,7 +178,7 @@ def _unlike(one: Any, other: Any, name: str) -> str:
     if torch.equal(one, other):
         return ""
     if not (one.is_floating_point() or one.is_complex()):
-        return f"{name} has other values"
+        return f"{name} has different values"
     if torch.allclose(one, other, rtol=RTOL, atol=ATOL, equal_nan=True):
         return ""
     return f"{name} is off by {(one - other).abs().max():.3g}"

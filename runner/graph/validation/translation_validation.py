@@ -90,7 +90,7 @@ def validate(
         except CannotRun as error:
             if not _runs(graph, model, given):
                 raise
-            text = f"it raises {error}, and what is generated does not"
+            text = f"it raises {error}, but the generated source does not"
             return ValidationOutcome(graph, model, [UnitMismatch("", text)])
         found = _compared(graph, model, given, reference, same_buffers=same_buffers)
     return ValidationOutcome(graph, model, found, skipped)
@@ -105,7 +105,7 @@ def _compared(
         try:
             twin = _twin(graph, model, standalone=standalone, same_buffers=same_buffers)
         except Exception as error:  # generated source may raise anything
-            return [UnitMismatch("", f"what is generated fails: {one_line(error)}")]
+            return [UnitMismatch("", f"the generated source fails: {one_line(error)}")]
         for mode in reference if standalone else ("eval",):
             if text := _unlike(graph, twin, given, mode, reference[mode]):
                 whole = UnitMismatch("", f"in {mode} mode, {text.rstrip('.')}")
@@ -178,7 +178,7 @@ def _unlike(
 def _unlike_calls(ours: Sequence[ObservedCall], theirs: Sequence[ObservedCall]) -> str:
     """Returns the first difference between the outputs of inner calls; "" if there is none."""
     if [path for path, _ in ours] != [path for path, _ in theirs]:
-        return "other modules are called inside, or in another order"
+        return "it calls other modules, or in another order"
     for (path, mine), (_, other) in zip(ours, theirs, strict=True):
         if text := unlike_leaves(mine, other):
             return f"{path or 'the model'}: {text}"

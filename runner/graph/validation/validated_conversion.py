@@ -81,20 +81,18 @@ def _place(module: nn.Module) -> str:
 
 
 def _unchecked(model: nn.Module, why: str) -> Note:
-    return Note(
-        "", type(model).__qualname__, f"Its graph was not checked by running it, since {why}"
-    )
+    return Note("", type(model).__qualname__, f"Its graph was not validated, since {why}")
 
 
 def _checked_in_part(model: nn.Module, why: str) -> Note:
-    text = f"Its graph was checked by running it in eval mode only, since {why}"
+    text = f"Its graph was validated in eval mode only, since {why}"
     return Note("", type(model).__qualname__, text)
 
 
 def _wrong(model: nn.Module, found: UnitMismatch) -> Note:
     where = f"at {found.path!r}, " if found.path else ""
-    text = f"Its graph computes something else than the model: {where}{found.text}."
+    text = f"Its graph computes something other than the model: {where}{found.text}."
     return Note("", type(model).__qualname__, text, lost=True)
 
 
-_OTHERWISE = "TorchScript reads this otherwise than Python"
+_OTHERWISE = "TorchScript interprets this differently from Python"

@@ -39,7 +39,7 @@ def outputs(model: nn.Module, shape: Sequence[int] | None) -> list[Tensor]:
     """Returns all output tensors of a model in eval mode for a random example of a shape. The model
     and the global random state are preserved. Raises NotCompared, with the reason."""
     if shape is None:
-        raise NotCompared("the shape of an example is not known; set space.input")
+        raise NotCompared("the shape of an example is unknown; set space.input")
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         raise NotCompared("it has lazy layers, which take their sizes from real data")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -58,13 +58,13 @@ def outputs(model: nn.Module, shape: Sequence[int] | None) -> list[Tensor]:
 def compared(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Verdict:
     """Compares the outputs of one model with the expected ones of another."""
     if not expected:
-        return Verdict(None, why="what it gives are no tensors")
+        return Verdict(None, why="it does not return tensors")
     if [t.shape for t in found] != [t.shape for t in expected]:
         shapes = [[*map(list, (t.shape for t in some))] for some in (found, expected)]
-        return Verdict(None, why=f"it gives tensors of {shapes[0]}, and not of {shapes[1]}")
+        return Verdict(None, why=f"it returns tensors of shapes {shapes[0]}, not {shapes[1]}")
     wide = [t.detach().to(torch.complex128 if t.is_complex() else torch.float64) for t in expected]
     if not all(torch.isfinite(t).all() for t in wide):
-        return Verdict(None, why="what is expected is not finite")
+        return Verdict(None, why="the expected outputs are not finite")
     off = [(t.detach().to(w) - w).abs() for t, w in zip(found, wide, strict=True)]
     return Verdict(_largest(off), _largest([t.abs() for t in wide]))
 

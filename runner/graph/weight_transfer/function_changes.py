@@ -29,7 +29,7 @@ def changes(
     counts = Counter(path for path in sources.values() if path is not None)
     for path, unit in befores.items():
         if path not in counts and not _is_identity(unit) and _above(path) in counts:
-            found.append(f"{path} ({unit.name}) is gone")
+            found.append(f"{path} ({unit.name}) was removed")
     for path, unit in nows.items():
         before = sources[path]
         if any(f"{path}.".startswith(f"{top}.") for top in inserted):
@@ -40,9 +40,9 @@ def changes(
         elif counts[before] > _copies(befores, befores[before]) and not _is_below(path, sources):
             found.append(f"{path} ({unit.name}) is one of several copies")
         elif _code(befores[before].functions) != _code(unit.functions):
-            found.append(f"the code of {path or 'the model'} is another one")
+            found.append(f"the code of {path or 'the model'} has changed")
     if _code(old.functions) != _code(new.functions):
-        found.append("the code of functions is another one")
+        found.append("the code of functions has changed")
     return found
 
 

@@ -43,13 +43,13 @@ class Claim:
         if verdict.off is None:
             return f"not compared with {self.whom}: {verdict.why}."
         if verdict.equal:
-            return f"equal: on an example, when evaluated, it gives what {self.whom} gives."
+            return f"equal: in eval mode, its outputs on an example equal those of {self.whom}."
         off = f"not equal: on an example its outputs are off by {verdict.off:.2g} from those of "
         if self.failed:
             return (
-                f"{off}{self.whom}. WARNING: no mutation was meant to change them; what is "
-                "computed over all of the changed channels (a softmax, a sum, a norm) does. What "
-                "has another size is a start, but does not count as inherited."
+                f"{off}{self.whom}. WARNING: no mutation explains this; an operation over all of "
+                "the changed channels (a softmax, a sum, a norm) may. Tensors of a different "
+                "size do not count as inherited."
             )
         more = f" and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
         return f"{off}{self.whom}: {self.reasons[0]}{more}."

@@ -402,17 +402,17 @@ def test_hooks_wrap_and_odd_names_are_set() -> None:
 def test_what_is_left_open_is_refused_by_its_path_and_label() -> None:
     choice = Unit("open", Ref("runner.nn:LayerChoice"))
     choice.facts["labels"] = ("kind",)
-    with pytest.raises(GraphError, match=r"a: the LayerChoice \('kind'\) is still open"):
+    with pytest.raises(GraphError, match=r"a: the LayerChoice \('kind'\) is still symbolic"):
         generate(net(chain("a"), a=choice))
 
 
 def test_a_choice_left_open_in_an_argument_is_refused_by_its_path_and_label() -> None:
     width = Variable(Categorical("width", (4, 8)), 4, [4, 8])
-    with pytest.raises(GraphError, match=r"^a \(Linear\): 'width' is still open"):
+    with pytest.raises(GraphError, match=r"^a \(Linear\): 'width' is still symbolic"):
         generate(net(chain("a"), a=linear((1, width))))  # type: ignore[arg-type]
     f = Function("forward", [Parameter("x")])
     f.result = f.call_function("operator:mul", f.inputs[0], width)
-    with pytest.raises(GraphError, match=r"^the model \(Net\), forward: 'width' is still open"):
+    with pytest.raises(GraphError, match=r"^the model \(Net\), forward: 'width' is still symbolic"):
         generate(net(f))
 
 

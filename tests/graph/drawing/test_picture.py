@@ -107,7 +107,7 @@ def test_conditions_and_loops_are_shown_as_ways():
     graph = handmade.net_graph()
     scene = scene_of(graph, 0)
     assert {item.text for item in scene.items if item.dashed} >= {"flip"}
-    assert "on some way only" in texts(svg(graph))
+    assert "on some paths" in texts(svg(graph))
 
 
 def test_units_without_a_forward_of_their_own_are_shown_too():

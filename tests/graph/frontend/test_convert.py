@@ -24,9 +24,9 @@ from runner.graph.validation.conversion_check import check_conversion
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ("x", "'x' is no model: pass a torch.nn.Module"),
-        (None, "None is no model"),
-        (nn.ReLU, "ReLU is a class; pass an object of it: ReLU()"),
+        ("x", "'x' is not a model; pass a torch.nn.Module"),
+        (None, "None is not a model"),
+        (nn.ReLU, "ReLU is a class; pass an instance: ReLU()"),
     ],
 )
 def test_what_is_no_model_is_said(entry, given, text):
@@ -38,7 +38,7 @@ def test_what_is_no_model_is_said(entry, given, text):
 def test_a_scripted_model_is_to_be_given_as_it_was():
     with pytest.warns(DeprecationWarning):
         scripted = torch.jit.script(nn.ReLU())
-    with pytest.raises(GraphError, match="pass the one it was made from"):
+    with pytest.raises(GraphError, match="pass the original model"):
         convert(scripted)
 
 

@@ -109,5 +109,5 @@ def test_small_tensors_are_written_out_and_large_ones_stored(literals, tensors):
 def test_what_has_no_literal_is_an_error_that_names_its_class(literals):
     with pytest.raises(GraphError, match="Opaque has no literal"):
         literals.of(Opaque(3))
-    with pytest.raises(GraphError, match="Define it at the top of a module"):
+    with pytest.raises(GraphError, match="Define it at the top level of a file"):
         reference(lambda x: x)

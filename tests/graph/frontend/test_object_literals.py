@@ -110,12 +110,12 @@ def test_a_scripted_child_that_no_constructor_makes_is_refused_with_its_place(ma
 
 
 def test_a_compiled_model_is_to_be_given_as_it_was():
-    with pytest.raises(GraphError, match=r"torch\.compile; pass the one it was made from"):
+    with pytest.raises(GraphError, match=r"torch\.compile; pass the original model"):
         convert(torch.compile(Two(), backend="eager"))
 
 
 def test_a_list_that_holds_itself_has_no_constant():
-    with pytest.raises(GraphError, match="it holds itself"):
+    with pytest.raises(GraphError, match="it contains itself"):
         Literals(no_module, {}).of(endless())
 
 

@@ -23,11 +23,11 @@ def graph_of(make) -> Graph:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("HooksChild", "its constructor puts the hook 'doubled' on 'body'. Kept as a basic unit"),
-        ("HooksItself", "its constructor puts the hook '<lambda>' on it. Kept as a basic unit"),
-        ("Pruned", "the hook 'CustomFromMask' on 'head'. Kept as a basic unit"),
-        ("FreezesChild", "its constructor puts another train on 'norm'. Kept as a basic unit"),
-        ("PatchesChild", "its constructor puts another forward on 'body'. Kept as a basic unit"),
+        ("HooksChild", "its constructor adds the hook 'doubled' to 'body'. Kept as a basic unit"),
+        ("HooksItself", "its constructor adds the hook '<lambda>' to it. Kept as a basic unit"),
+        ("Pruned", "the hook 'CustomFromMask' to 'head'. Kept as a basic unit"),
+        ("FreezesChild", "its constructor adds another train to 'norm'. Kept as a basic unit"),
+        ("PatchesChild", "its constructor adds another forward to 'body'. Kept as a basic unit"),
     ],
 )
 def test_what_is_kept_is_said_with_the_reason(name, text):
@@ -90,7 +90,7 @@ def test_a_hook_that_no_constructor_registers_is_said_with_what_to_do():
     model[0].register_forward_hook(doubled)
     [note] = convert(model).notes
     assert str(note) == (
-        "0 (Linear): What was put on it, the hook 'doubled', is not part of the graph. Do it in "
+        "0 (Linear): Added to it, but not part of the graph: the hook 'doubled'. Do it in "
         "forward, or decorate the class whose constructor does it with @basic_unit."
     )
 
@@ -111,7 +111,7 @@ def test_what_holds_a_choice_cannot_be_kept_and_that_is_said():
         model = HooksChoice()
     graph = convert(model)
     assert graph.root.grade == "graph"
-    assert "the hook 'doubled', is not part of the graph" in str(graph.notes[0])
+    assert "not part of the graph: the hook 'doubled'" in str(graph.notes[0])
 
 
 def test_a_hooked_module_that_was_handed_in_is_not_made_by_who_takes_it():

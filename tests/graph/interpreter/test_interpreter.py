@@ -222,9 +222,9 @@ def test_containers_are_containers():
 @pytest.mark.parametrize(
     ("unit", "text"),
     [
-        (Unit("basic", Ref("net:Thing")), "how it was constructed is not known"),
-        (Unit("open", Ref("runner.nn:LayerChoice")), "not decided"),
-        (Unit.of("torch.nn:Conv2d", 3), "cannot be made: TypeError"),
+        (Unit("basic", Ref("net:Thing")), "its constructor call is unknown"),
+        (Unit("open", Ref("runner.nn:LayerChoice")), "is symbolic"),
+        (Unit.of("torch.nn:Conv2d", 3), "cannot be constructed: TypeError"),
         (Unit("shell", Ref("nowhere:Shell")), "cannot be imported"),
     ],
 )

@@ -215,14 +215,14 @@ def test_a_start_that_reads_a_unit_ends_with_it():
 
 @pytest.mark.parametrize("thing", [nn.Linear(3, 3), "torch.nn:ReLU", nn.ReLU, 3])
 def test_what_is_no_unit_cannot_replace_one(graph, thing):
-    with pytest.raises(GraphError, match=r"no Unit. Write Unit.of\('torch.nn:Linear', 8, 2\)"):
+    with pytest.raises(GraphError, match=r"not a Unit. Write Unit.of\('torch.nn:Linear', 8, 2\)"):
         graph.replace("head", thing)
 
 
 def test_a_unit_cannot_stand_in_itself(graph):
-    with pytest.raises(GraphError, match="would stand in itself"):
+    with pytest.raises(GraphError, match="would contain itself"):
         graph.root.set_child("again", graph.root)
-    with pytest.raises(GraphError, match="would stand in itself"):
+    with pytest.raises(GraphError, match="would contain itself"):
         graph.replace("body.0", graph.unit("body"))
 
 

@@ -132,7 +132,7 @@ def test_the_smallest_unit_that_differs_is_kept(monkeypatch, name, path):
     assert (note.path, note.cls, note.lost) == (path, "Scale", False)
     line = Scale.forward.__code__.co_firstlineno
     place = f"test_translation_validation.py:{line}"
-    assert f"{place}: TorchScript reads this otherwise than Python" in note.text
+    assert f"{place}: TorchScript interprets this differently from Python" in note.text
     assert validate(graph, net(), X).mismatches == []
 
 
@@ -180,13 +180,13 @@ def test_a_graph_that_stays_wrong_says_that_it_is(monkeypatch):
         model.register_buffer("shift", torch.ones(4))
     last = convert(model, X).notes[-1]
     assert last.lost
-    assert "Its graph computes something else than the model" in last.text
+    assert "Its graph computes something other than the model" in last.text
 
 
 def test_a_model_that_does_not_run_is_not_checked_and_that_is_said():
     graph = convert(net(), torch.zeros(5, 7))
     [note] = graph.notes
-    assert note.text.startswith("Its graph was not checked by running it, since it does not run on")
+    assert note.text.startswith("Its graph was not validated, since it does not run on")
     with pytest.raises(CannotRun):
         validate(graph, net(), torch.zeros(5, 7))
 

@@ -52,8 +52,8 @@ class Planner:
         call = unit.call
         if call is None:
             raise GraphError(
-                f"{path or 'the model'}: how this {unit.name} was constructed is not known; build"
-                " the model inside `runner.graph.recording()`."
+                f"{path or 'the model'}: the constructor call of this {unit.name} is unknown; "
+                "build the model inside `runner.graph.recording()`."
             )
         return self._built(call, path)
 

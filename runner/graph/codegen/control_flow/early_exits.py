@@ -88,7 +88,7 @@ def _leads_to(part: tuple[Block, bool], outer: Block, jump: _Jump) -> bool:
 def _is_last(block: Block, outer: Block) -> bool:
     """Returns whether nothing follows a block in one around it."""
     node = block.owner
-    assert not isinstance(node, Body), "another block is around it"
+    assert not isinstance(node, Body), "the node is in another block"
     if node.block.nodes[-2] is not node:
         return False
     return node.block is outer or _is_last(node.block, outer)

@@ -148,7 +148,7 @@ def _writes(node: Node) -> bool:
 def _range_item(sequence: Value, index: Value) -> Value | None:
     """Returns the item of a range, computed from the index of the loop."""
     made = sequence.node
-    assert made is not None, "a range is made by a node"
+    assert made is not None, "a node makes the range"
     start, _, step = (0, *made.args, 1) if len(made.args) == 1 else (*made.args, 1)[:3]
     item: Value | None = index
     if item is not None and not is_int(step, 1):

@@ -51,7 +51,7 @@ class Copies:
         for target in sorted(found.asked):
             asked = locate(target)
             if any(issubclass(cls, asked) for cls in self._kept):
-                raise Uncopied(f"it asks for {asked.__name__}, of which there are modules as it is")
+                raise Uncopied(f"it tests for {asked.__name__}, a class with imported instances")
 
 
 def container_of(unit: Unit) -> Any:

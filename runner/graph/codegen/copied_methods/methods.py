@@ -132,11 +132,11 @@ class _Copier:
         mro = self.cls.__mro__
         found = next((c for c in mro[mro.index(owner) + 1 :] if name in vars(c)), None)
         if found is None:
-            raise Uncopied(f"nothing above {owner.__name__} has {name}()")
+            raise Uncopied(f"no base class of {owner.__name__} has {name}()")
         if found in self.owners:
             return self.of_class(found, name)
         if next((c for c in self.base.__mro__ if name in vars(c)), None) is not found:
-            raise Uncopied(f"super().{name}() is that of {found.__name__}")
+            raise Uncopied(f"super().{name}() belongs to {found.__name__}")
         return ""
 
     def of_class(self, owner: Any, name: str) -> str:
@@ -204,7 +204,7 @@ class _Rewriting(ast.NodeTransformer):
             self._check_decorator(decorator, node.name)
         before = _names(made.decorator_list, made.args.defaults, made.args.kw_defaults)
         if both := sorted(before & self._own):
-            raise Uncopied(f"{both[0]!r} means two things in {node.name}()")
+            raise Uncopied(f"{both[0]!r} has two meanings in {node.name}()")
         self._outer |= before - {node.name}  # its own name is the property of a setter
         self.visit(made)
         made.name = name
@@ -309,7 +309,7 @@ class _Rewriting(ast.NodeTransformer):
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         if "\n" in ast.unparse(node):
-            raise Uncopied("it has a text of several lines")
+            raise Uncopied("it contains a multi-line string")
         return self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:

@@ -96,10 +96,10 @@ def scope(node: Definition, cls: Any) -> DefinitionScope:
 def check_is_run(node: Definition, code: CodeType, functions: list[FunctionType]) -> None:
     """Raises Uncopied if a definition compiles to none of the functions, or they are closures."""
     if not any(_alike(function.__code__, code) for function in functions):
-        raise Uncopied(f"{node.name}() is not what the source of its class defines")
+        raise Uncopied(f"{node.name}() is not defined by the source of its class")
     free = {n for f in functions for n in f.__code__.co_freevars} - {"__class__"}
     if free:
-        raise Uncopied(f"{node.name}() uses {sorted(free)[0]!r} of a function around it")
+        raise Uncopied(f"{node.name}() uses {sorted(free)[0]!r} of an enclosing function")
 
 
 def _alike(one: CodeType, other: CodeType) -> bool:

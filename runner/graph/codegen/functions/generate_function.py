@@ -108,7 +108,7 @@ class FunctionTemplate:
 
     def _source(self) -> Function:
         function = self._function()
-        assert function is not None, "the graph that is written holds its functions"
+        assert function is not None, "the graph contains its functions"
         return function
 
 

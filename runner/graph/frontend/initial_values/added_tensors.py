@@ -147,8 +147,8 @@ def _from_made(ties: Sequence[tuple[str, str]], added_paths: set[str]) -> Sequen
 
 _LATE = (
     "{!r}, which was added to it after construction, is drawn after all layers in generated "
-    "source: with the same seed, it and what was drawn after it start from other numbers. Add "
-    "it once all layers are made."
+    "source: with the same seed, it and all later random values start from other numbers. Add "
+    "it after all layers are constructed."
 )
 
 

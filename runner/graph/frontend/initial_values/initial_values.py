@@ -158,19 +158,19 @@ class InitialValues:
             if tensor.numel() > 1 and not bool((tensor == tensor.flatten()[0]).all()):
                 self._say(
                     module,
-                    f"The first value of {name!r} is not known, since the model was not built "
-                    "inside `runner.graph.recording()`: where its class is written out, "
-                    f"{name!r} starts from what it holds now, with every seed. Build the model "
+                    f"The initial value of {name!r} is unknown, since the model was not built "
+                    "inside `runner.graph.recording()`: in generated source, "
+                    f"{name!r} starts from its current value for every seed. Build the model "
                     "inside `recording()`.",
                 )
         elif name in record.random:
             self._say(
                 module,
-                f"The first value of {name!r} is random, and how it was drawn cannot be done "
-                f"again: where its class is written out, {name!r} starts from the numbers that "
-                "were drawn while it was recorded, the same ones for every seed. Fill it with "
-                "functions of torch and torch.nn.init alone, with arguments that are numbers and "
-                "tensors made the same way; or keep the class whole with @basic_unit.",
+                f"The initial value of {name!r} is random, and its computation cannot be "
+                f"repeated: in generated source, {name!r} starts from the numbers drawn during "
+                "recording, the same for every seed. Fill it only with functions of torch and "
+                "torch.nn.init, whose arguments are numbers and tensors made the same way; or "
+                "keep the class as a whole with @basic_unit.",
             )
 
     def _origin(self, module: nn.Module, name: str, tensor: Tensor) -> RecordedCall | Owned | None:

@@ -81,9 +81,9 @@ class Weights:
             self.first.fix(module, name, tensor)
             self.notes.say(
                 module,
-                f"How {name!r} got its first value cannot be written: where its class is written "
-                "out, it starts from what it holds now, with every seed. Fill it with functions of "
-                "torch and torch.nn.init alone; or keep the class whole with @basic_unit.",
+                f"The initial value of {name!r} cannot be written as source: in generated source, "
+                "it starts from its current value for every seed. Fill it only with functions of "
+                "torch and torch.nn.init, or keep the class as a whole with @basic_unit.",
             )
 
     def starts(self, module: nn.Module) -> list[Start]:

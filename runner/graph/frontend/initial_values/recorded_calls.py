@@ -81,7 +81,7 @@ def argument_of(value: Any, literals: Literals, places: UnitPlaces | None = None
             if unit is not None:
                 return held(unit, f"{inside}{leaf.name}")
         if isinstance(leaf, Owned | Tensor | nn.Module):
-            raise GraphError("A first value depends on another weight.")
+            raise GraphError("An initial value depends on another weight.")
         return literals.of(leaf)
 
     return rebuild(value, written)
@@ -90,7 +90,7 @@ def argument_of(value: Any, literals: Literals, places: UnitPlaces | None = None
 def _evaluated(leaf: Any) -> Any:
     """Returns the value of a recorded call; anything else as it is."""
     if isinstance(leaf, Owned):
-        raise GraphError("It depends on another weight.")
+        raise GraphError("An initial value depends on another weight.")
     if not isinstance(leaf, RecordedCall):
         return leaf
     args, kwargs = rebuild((leaf.args, {**leaf.kwargs}), _evaluated)

@@ -73,7 +73,7 @@ def _say_late(what: Any, layer: nn.Module, name: str, notes: ConversionNotes) ->
     cls = type(what[0] if isinstance(what, ParametrizationList) else what).__name__.strip("_")
     notes.say(
         layer,
-        f"Its {name!r} was filled before {cls} was put on it, and will be filled after that in "
-        "generated source: with the same seed it starts from other numbers. Fill it once it is "
-        "wrapped.",
+        f"Its {name!r} was filled before {cls} was applied, but generated source fills it after "
+        "that: with the same seed, it starts from other numbers. Fill it after applying the "
+        "wrapper.",
     )

@@ -57,9 +57,9 @@ class SharedStorage:
                 path = self._paths[id(other)]
                 self._say(
                     module,
-                    f"{name!r} is in the memory of '{path and path + '.'}{theirs}', as a view or "
-                    "of another type: where its class is written out, the two start equal and no "
-                    "longer change together. Use one parameter, and take views of it in `forward`.",
+                    f"{name!r} shares memory with '{path and path + '.'}{theirs}', as a view or "
+                    "with another dtype: in generated source, both start equal but no longer "
+                    "change together. Use one parameter, and take views of it in `forward`.",
                 )
                 return
 

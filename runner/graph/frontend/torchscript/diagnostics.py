@@ -52,14 +52,14 @@ def _reason(text: str) -> str:
     """Returns the cause in an error message: a known one reworded, or the first sentence."""
     first = next(_sentences(text), "")
     if found := _NO_TYPE.match(first):
-        return f"self.{found[1]} is of the type {found[2]}, which TorchScript does not know"
+        return f"self.{found[1]} has the type {found[2]}, which TorchScript does not support"
     if found := _NO_FUNCTION.match(first):
         why = _reason(text.partition("reproduced here:")[2])
         if why.startswith(("Lambda", "Expected a single top-level function")):
-            return f"self.{found[1]} is a lambda, which TorchScript does not know"
+            return f"self.{found[1]} is a lambda, which TorchScript does not support"
         return f"self.{found[1]} is a function that cannot be read: {why}"
     if any(marked.startswith("super()") for marked in _marked(text)):
-        return "TorchScript does not know super()"
+        return "TorchScript does not support super()"
     return first
 
 

@@ -25,7 +25,7 @@ def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False)
     """
     for function in found.functions.values():
         if line := _packs_argument(function):
-            return f"{line}: it makes a list of an argument, which may be one already"
+            return f"{line}: it converts an argument that may be a list to a list"
     for _, source in _sources(module, found):
         known = _of_one_type(source.definition.args)
         free = {a.arg for a in known if not is_root or a.annotation is None}
@@ -48,7 +48,7 @@ def pruned_result(module: nn.Module, found: LoweredType) -> str:
             subject = _subject(node)
             if subject is None or _is_own(source, subject) or source.place(node) in kept:
                 continue
-            return f"{source.place(node)}: it tests the type of what a choice may return"
+            return f"{source.place(node)}: it tests the type of the result of a choice"
     return ""
 
 

@@ -40,16 +40,16 @@ def _check_open(module: nn.Module, name: str, value: Any) -> None:
     final = torch._jit_internal.is_final(getattr(cls, "__annotations__", {}).get(name))
     if final or name in getattr(cls, "__constants__", ()):
         raise GraphError(
-            f"{cls.__qualname__}.{name} is {value!r}, a choice that is open, and a constant to "
-            f"TorchScript. Take {name!r} out of __constants__, or its Final away."
+            f"{cls.__qualname__}.{name} is {value!r}, a symbolic choice, but a constant to "
+            f"TorchScript. Remove {name!r} from __constants__, or remove its Final."
         )
     for expression in _open_values(value):
         kinds = {type(expression.resolve(answers)) for answers in _each_answer(expression)}
         if len(kinds) > 1:
             names = " and ".join(sorted(kind.__name__ for kind in kinds))
             raise GraphError(
-                f"{cls.__qualname__}.{name} is {expression!r}, a choice that is open, and may "
-                f"be {names}. Values that forward reads must be of one type."
+                f"{cls.__qualname__}.{name} is {expression!r}, a symbolic choice, whose value may "
+                f"be {names}. Values that forward reads must have one type."
             )
 
 

@@ -154,8 +154,8 @@ def is_of_math(n: Any) -> bool:
     source = called(n)
     if source in (name, f"math.{name}") and kind_of(n.inputsAt(0)) == "Tensor":
         raise GraphError(
-            f"{line_of(n)}: {source}() of a tensor is torch.{name}() to TorchScript; write "
-            f"torch.{name}, or give a number: math.{name}(float(x))"
+            f"{line_of(n)}: TorchScript treats {source}() of a tensor as torch.{name}(); write "
+            f"torch.{name}, or pass a number: math.{name}(float(x))"
         )
     return source == f"math.{name}"
 

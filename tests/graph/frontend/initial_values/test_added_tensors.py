@@ -229,7 +229,8 @@ def test_what_no_constructor_does_again_is_an_error_at_once(change, what):
     model.layer = model[0]
     change(model)
     del model.layer
-    with pytest.raises(GraphError, match=rf"0 \(Linear\): it got {what} after construction"):
+    text = rf"0 \(Linear\): it was changed after construction and has {what}"
+    with pytest.raises(GraphError, match=text):
         convert(model)
 
 
@@ -266,6 +267,6 @@ def test_a_fill_that_cannot_come_before_a_reparametrization_is_said(norm):
     graph = convert(model_of(change))
     [note] = graph.notes
     assert str(note).startswith("layer (")
-    assert "Its 'weight' was filled before SpectralNorm was put on it" in str(note)
+    assert "Its 'weight' was filled before SpectralNorm was applied" in str(note)
     built = load_source(generate(graph), graph.tensors).build()
     assert built(torch.ones(1, 4)).shape == (1, 4)

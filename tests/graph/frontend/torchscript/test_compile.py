@@ -244,7 +244,7 @@ def test_what_cannot_be_read_costs_only_itself_and_is_said():
         "": "shell", "odd": "shell", "odd.lin": "basic", "block": "graph", "block.lin": "basic",
     }  # fmt: skip
     note = str(next(note for note in graph.notes if note.path == "odd"))
-    assert note.startswith("odd (Odd): TorchScript cannot read it. test_compile.py:")
+    assert note.startswith("odd (Odd): TorchScript cannot compile it. test_compile.py:")
     assert "@basic_unit" in note
 
 
@@ -363,7 +363,7 @@ class FinalChoice(nn.Module):
 def test_an_open_constant_is_an_error_that_says_what_to_do():
     with symbolic():
         model = FinalChoice()
-    with pytest.raises(GraphError, match="Take 'rate' out of __constants__"):
+    with pytest.raises(GraphError, match="Remove 'rate' from __constants__"):
         convert(model)
 
 

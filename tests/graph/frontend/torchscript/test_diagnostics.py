@@ -75,9 +75,9 @@ class Missing(nn.Module):
     [
         (CallsRest, "it calls a Rest, whose forward takes *xs and **named"),
         (ClassAttribute, ".Settings' object has no attribute or method 'FACTOR'"),
-        (ForeignObject, "self.thing is of the type object, which TorchScript does not know"),
-        (HoldsLambda, "self.scale is a lambda, which TorchScript does not know"),
-        (Super, "TorchScript does not know super()"),
+        (ForeignObject, "self.thing has the type object, which TorchScript does not support"),
+        (HoldsLambda, "self.scale is a lambda, which TorchScript does not support"),
+        (Super, "TorchScript does not support super()"),
         (Sums, "aten::sum.dim_IntList: Expected a value of type 'Tensor' for argument 'self'"),
         (Missing, "Module 'Missing' has no attribute 'missing'. Kept"),
     ],
@@ -86,7 +86,7 @@ def test_the_note_says_what_is_wrong_and_where(cls, text):
     with recording():
         model = cls()
     note = str(next(note for note in convert(model).notes if note.path == ""))
-    assert re.search(r"cannot read it\. test_diagnostics\.py:\d+: ", note), note
+    assert re.search(r"cannot compile it\. test_diagnostics\.py:\d+: ", note), note
     assert text in note
     assert not re.search(r"__torch__|mangle|0x|\.\.|->|compilation unit", note), note
 

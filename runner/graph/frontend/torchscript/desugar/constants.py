@@ -77,7 +77,7 @@ class _Folded(_Annotated):
         if not isinstance(node.op, ast.UAdd):
             return node
         if self.kinds.of(node.operand) not in ("int", "float"):
-            self.source.refuse(node, "TorchScript has no unary +. Leave it out")
+            self.source.refuse(node, "TorchScript has no unary +. Omit it")
         return node.operand
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
@@ -93,7 +93,7 @@ class _Folded(_Annotated):
         if isinstance(value, float) and not math.isfinite(value):
             return at(call("float", ast.Constant(str(value))), node)
         if isinstance(value, int) and not -(1 << 63) < value < 1 << 63:
-            self.source.refuse(node, f"{value} has more than 64 bits, which TorchScript cuts off")
+            self.source.refuse(node, f"{value} has more than 64 bits, which TorchScript truncates")
         if isinstance(value, bool | str | None) or math.copysign(1, value) > 0:
             return at(ast.Constant(value), node)
         return at(ast.UnaryOp(ast.USub(), ast.Constant(-value)), node)

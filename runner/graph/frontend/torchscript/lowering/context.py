@@ -86,7 +86,7 @@ class Lowering:
             rule = self.rules.get(key)
             if rule is not None and rule(self, n) is not False:
                 return
-        raise GraphError(f"{line_of(n)}: {kind} has no form in Python.")
+        raise GraphError(f"{line_of(n)}: {kind} has no equivalent in Python.")
 
     # Values
 

@@ -76,8 +76,8 @@ def _extreme(ctx: Lowering, n: Any) -> None:
     alone = made.kind() == "prim::ListConstruct" and made.inputsSize() == 1
     if alone and made.inputsAt(0).node().kind().endswith("Implicit"):
         raise GraphError(
-            f"{line_of(n)}: {name}() of a tensor is {name}() of a list of it to TorchScript. "
-            "Write it as a method of the tensor"
+            f"{line_of(n)}: TorchScript treats {name}(tensor) as {name}([tensor]). Write it as a "
+            "method of the tensor"
         )
     ctx.call(n, f"builtins:{name}", *ctx.values(n.inputs()))
 
@@ -183,7 +183,7 @@ def _operator(ctx: Lowering, n: Any) -> None:
     written = [f.name for f in formals if f.is_out]
     op, target = with_out(name, written) if written else spelled(name, first, names)
     if target == "":
-        raise GraphError(f"{line_of(n)}: out= of {name} has no form in a graph.")
+        raise GraphError(f"{line_of(n)}: out= of {name} cannot be represented in a graph.")
     if op == "call_method" and first != "Tensor":
         ctx.emit(n, op, target, ctx.positional(formals, values))
         return
