@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from runner.graph.channels.channel_numbers import Codes
-from runner.graph.channels.tape import RecordedStep
+from runner.graph.channels.recorded_run import RecordedStep
 from runner.graph.ir.nested import Place, leaves, put
 from runner.nn.recording.tensor_history import tensors_in
 

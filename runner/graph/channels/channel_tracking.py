@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from runner.graph.channels.channel_numbers import Channels, Codes, both
 from runner.graph.channels.channel_permutations import met, moves
-from runner.graph.channels.layers import GROUPS, called_with, numbers, output_numbers, repaired
-from runner.graph.channels.operand_repair import Mended
+from runner.graph.channels.layers import GROUPS, called_with, numbers, output_numbers, repair_step
+from runner.graph.channels.operand_repair import Repair
+from runner.graph.channels.recorded_run import RecordedStep
 from runner.graph.channels.resize import Resizing
-from runner.graph.channels.resizing_interpreter import Fitter
-from runner.graph.channels.tape import RecordedStep
+from runner.graph.channels.resizing_interpreter import ResizingInterpreter
 from runner.graph.channels.tracks import LOST, Track, Tracks
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
@@ -53,7 +53,7 @@ def tracks(graph: Graph, widths: Mapping[str, Sequence[Source]]) -> Tracks:
 class _Tracking:
     """The channels of all tensors of a run, propagated step by step."""
 
-    def __init__(self, run: Fitter, widths: Mapping[str, Sequence[Source]]) -> None:
+    def __init__(self, run: ResizingInterpreter, widths: Mapping[str, Sequence[Source]]) -> None:
         self.run = run
         self.channels = Channels()
         self._owners = dict(run.graph.ties)  # of tensors with a second name
@@ -81,7 +81,7 @@ class _Tracking:
 
     def _follow(self) -> None:
         self._counts.clear()
-        for step in self.run.tape.steps:
+        for step in self.run.recorded.steps:
             if step.tensor:
                 self._taken(step)
             elif step.unit is not None:
@@ -173,7 +173,7 @@ class _Tracking:
         whether they reach the result, and the constructor numbers that a layer then needs."""
         for place, tensor, dim, codes in self._given(step):
             try:
-                done, found = repaired(self.run.make, step, *wider(step, place, tensor, dim))
+                done, found = repair_step(self.run.make, step, *wider(step, place, tensor, dim))
             except Exception:
                 self.channels.lose(codes)
                 continue
@@ -262,7 +262,7 @@ class _Tracking:
                 if same == codes and (held := self._holds.get((id(given[0]), dim))):
                     self._holds.setdefault((id(made[0]), after), set()).update(held)
 
-    def _beside(self, step: RecordedStep, done: Mended, codes: Codes, *, passes: bool) -> None:
+    def _beside(self, step: RecordedStep, done: Repair, codes: Codes, *, passes: bool) -> None:
         """Unifies channels with those of co-resized operands, and records weights among these."""
         given = leaves(step.args, step.kwargs)
         for place, dims in done.operands.items():

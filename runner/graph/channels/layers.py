@@ -7,8 +7,8 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.channels.operand_repair import Mended, PreviousCall, mended
-from runner.graph.channels.tape import RecordedStep
+from runner.graph.channels.operand_repair import PreviousCall, Repair, repair_call
+from runner.graph.channels.recorded_run import RecordedStep
 from runner.graph.ir.argument import Argument, Call, all_in
 from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
 from runner.graph.ir.signature import bound_arguments, with_argument
@@ -56,14 +56,14 @@ def called_with(call: Call, new: Numbers) -> Call:
 
 @final
 @dataclass(frozen=True)
-class Fitted:
+class AdaptedLayer:
     """The result of a layer that accepts its input, and the constructor numbers this requires."""
 
     result: Any
     numbers: Numbers
 
 
-def fitted(
+def adapt_layer(
     make: Make,
     unit: Unit,
     call: Call,
@@ -71,11 +71,11 @@ def fitted(
     kwargs: Mapping[str, Any],
     before: Leaves,
     fixed: Numbers,
-) -> Fitted:
+) -> AdaptedLayer:
     """Runs a layer on an input whose sizes differ from those `before`, adjusting constructor
     numbers if necessary, but for `fixed` ones. Raises the layer's own error if nothing helps."""
     try:
-        return Fitted(make(unit, call)(*args, **kwargs), {})
+        return AdaptedLayer(make(unit, call)(*args, **kwargs), {})
     except Exception as error:
         first = error
     changed = changes(before, shapes(leaves(args, kwargs)))
@@ -85,13 +85,13 @@ def fitted(
         for new in _proposals(free, change):
             try:
                 module = make(unit, called_with(call, new))
-                return Fitted(module(*args, **kwargs), new)
+                return AdaptedLayer(module(*args, **kwargs), new)
             except Exception:
                 continue
     raise first
 
 
-def mended_layer(
+def repair_layer(
     make: Make,
     unit: Unit,
     call: Call,
@@ -99,27 +99,27 @@ def mended_layer(
     kwargs: Mapping[str, Any],
     before: PreviousCall,
     fixed: Numbers,
-) -> tuple[Mended, Numbers]:
-    """Runs a layer on other arguments, which are repaired as in `mended` if adjusting constructor
-    numbers is not enough; also returns these numbers. Raises as `fitted` does."""
+) -> tuple[Repair, Numbers]:
+    """Runs a layer on other arguments, which are repaired as in `repair_call` if adjusting
+    constructor numbers is not enough; also returns these numbers. Raises as `adapt_layer` does."""
     found: list[Numbers] = []
 
     def run(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        fit = fitted(make, unit, call, args, kwargs, before.leaves, fixed)
+        fit = adapt_layer(make, unit, call, args, kwargs, before.leaves, fixed)
         found.append(fit.numbers)
         return fit.result
 
-    return mended(run, args, kwargs, before), found[-1]
+    return repair_call(run, args, kwargs, before), found[-1]
 
 
-def repaired(
+def repair_step(
     make: Make, step: RecordedStep, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[Mended, Numbers]:
+) -> tuple[Repair, Numbers]:
     """Repeats a step with other arguments; also returns the constructor numbers that a layer needs
     for them. Raises the step's own error if nothing helps."""
     if step.unit is None or step.call is None:
-        return mended(step.run, args, kwargs, step.before), {}
-    return mended_layer(make, step.unit, step.call, args, kwargs, step.before, {})
+        return repair_call(step.run, args, kwargs, step.before), {}
+    return repair_layer(make, step.unit, step.call, args, kwargs, step.before, {})
 
 
 def _proposals(free: Numbers, change: Change) -> Iterator[Numbers]:

@@ -21,13 +21,13 @@ from runner.graph.ir.nested import (
     shapes,
 )
 
-StepFunction = Callable[[Sequence[Any], Mapping[str, Any]], Any]
+StepFunction = Callable[[Any, Any], Any]  # repeats a call, with args and kwargs
 Operands = Mapping[Place, Mapping[int, Change]]  # place of a tensor -> dimension -> change
 
 
 @final
 @dataclass(frozen=True)
-class Mended:
+class Repair:
     """The result of a call, and the replacements in its arguments that made it succeed."""
 
     result: Any
@@ -55,13 +55,13 @@ class PreviousCall:
         return kept_apart((given, self.result), (([*args], {**kwargs}), result))
 
 
-def mended(
+def repair_call(
     run: StepFunction,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     before: PreviousCall,
     also: Sequence[Change] = (),
-) -> Mended:
+) -> Repair:
     """Makes a call whose arguments differ from those `before`, with as few other changes as
     possible. `also` are changes of the callee. Raises the call's own error if nothing helps."""
     first: Exception | None = None
@@ -69,7 +69,7 @@ def mended(
     try:
         result = run(args, kwargs)
         if before.fits(args, kwargs, result):
-            return Mended(result)
+            return Repair(result)
     except Exception as error:
         first = error
     found = leaves(args, kwargs)
@@ -83,9 +83,9 @@ def mended(
         except Exception:
             continue
         if before.fits(*given, other):
-            return Mended(other, operands, numbers)
+            return Repair(other, operands, numbers)
     if first is None:
-        return Mended(result)
+        return Repair(result)
     raise first
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from runner.graph.channels.fit import RequestedSizes
 from runner.graph.channels.layers import is_leaf, may_be_layer
 from runner.graph.interpreter.meta_interpreter import MetaBuilder
 from runner.graph.interpreter.modules import Runs
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import Place, resized
+from runner.graph.ir.nested import resized
 from runner.graph.ir.unit import Unit
 
 
@@ -22,8 +23,9 @@ class Running(Protocol):
     """The run that modules are built for."""
 
     graph: Graph
-    opened: set[Unit]
+    inlined: set[Unit]
     paths: dict[Unit, str]
+    requested: RequestedSizes
 
     @property
     def run_method(self) -> Runs:
@@ -49,41 +51,44 @@ class Running(Protocol):
     def current(self, unit: Unit) -> nn.Module:
         """Builds the module of a layer with its current numbers."""
 
-    def wanted(self, kind: str, path: str, name: str) -> dict[Place, int]:
-        """Returns the requested sizes of a layer, tensor or function."""
-
 
 @final
-class FittingBuilder(MetaBuilder):
+class ResizingBuilder(MetaBuilder):
     """A builder of layers that are rebuilt with the numbers of the run whenever they are called."""
 
-    def __init__(self, fitter: Running) -> None:
-        super().__init__(fitter.graph, fitter.run_method)
-        self._fitter = fitter
+    def __init__(self, interpreter: Running) -> None:
+        super().__init__(interpreter.graph, interpreter.run_method)
+        self._interpreter = interpreter
         self.set: dict[Unit, dict[str, Any]] = {}  # attributes that are set after the constructor
 
     def module(self, unit: Unit, path: str) -> nn.Module:
         if unit not in self._made and self.is_layer(unit, path):
-            self._made[unit] = Layer(unit, self._fitter, self)
+            self._made[unit] = Layer(unit, self._interpreter, self)
         return super().module(unit, path)
 
     def _shell(self, unit: Unit, path: str) -> nn.Module:
         module = super()._shell(unit, path)
+        requested = self._interpreter.requested
         tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
         for held in tensors:
             for name, tensor in held.items():
-                if sizes := self._fitter.wanted("tensor", self._fitter.paths[unit], name):
-                    held[name] = resized(tensor, {int(dim): n for (dim,), n in sizes.items()})
+                if sizes := requested.tensor(self._interpreter.paths[unit], name):
+                    held[name] = resized(tensor, sizes)
         forward = module.forward
-        module.forward = lambda *args, **kwargs: self._fitter.run_shell(
+        module.forward = lambda *args, **kwargs: self._interpreter.run_shell(
             unit, module, lambda: forward(*args, **kwargs)
         )
         return module
 
     def is_layer(self, unit: Unit, path: str) -> bool:
         """Returns whether a unit is treated as opaque."""
-        known = unit in self._fitter.paths  # not an argument of a constructor
-        if unit in self._fitter.opened or not known or not may_be_layer(unit) or not unit.call:
+        known = unit in self._interpreter.paths  # not an argument of a constructor
+        if (
+            unit in self._interpreter.inlined
+            or not known
+            or not may_be_layer(unit)
+            or not unit.call
+        ):
             return False
         return unit.grade == "basic" or is_leaf(self.made(unit, unit.call, path))
 
@@ -91,7 +96,7 @@ class FittingBuilder(MetaBuilder):
         """Builds the module of a unit with a constructor call."""
         twin = unit.shallow()
         twin.call = call
-        with self._fitter.aside(), torch.device(self.device):
+        with self._interpreter.aside(), torch.device(self.device):
             if unit not in self.own:
                 return self.basic(twin, path)
             module = self.fresh(twin, path)
@@ -104,20 +109,20 @@ class FittingBuilder(MetaBuilder):
 class Layer(nn.Module):
     """A proxy of a layer: forwards calls to the run, and other accesses to the current layer."""
 
-    def __init__(self, unit: Unit, fitter: Running, builder: FittingBuilder) -> None:
+    def __init__(self, unit: Unit, interpreter: Running, builder: ResizingBuilder) -> None:
         super().__init__()
-        self.__dict__.update(_unit=unit, _fitter=fitter, _builder=builder)
+        self.__dict__.update(_unit=unit, _interpreter=interpreter, _builder=builder)
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """The class of the layer, for `isinstance` checks."""
-        return type(self._fitter.current(self._unit))
+        return type(self._interpreter.current(self._unit))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._fitter.run_layer(self._unit, args, kwargs)
+        return self._interpreter.run_layer(self._unit, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._fitter.current(self._unit), name)
+        return getattr(self._interpreter.current(self._unit), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "training":
@@ -131,9 +136,9 @@ class ShellCalls(TorchFunctionMode):
     """A mode that redirects calls of torch in the code of a shell to the run, but not attribute
     accesses."""
 
-    def __init__(self, fitter: Running, path: str) -> None:
+    def __init__(self, interpreter: Running, path: str) -> None:
         super().__init__()
-        self._fitter = fitter
+        self._interpreter = interpreter
         self._path = path
 
     def __torch_function__(
@@ -142,6 +147,6 @@ class ShellCalls(TorchFunctionMode):
         given = {**(kwargs or {})}
         if getattr(func, "__name__", "") in ("__get__", "__set__"):
             return func(*args, **given)
-        if not self._fitter.is_running(self._path):
+        if not self._interpreter.is_running(self._path):
             return func(*args, **given)
-        return self._fitter.called_in_shell(self._path, func, args, given)
+        return self._interpreter.called_in_shell(self._path, func, args, given)

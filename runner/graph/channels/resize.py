@@ -5,8 +5,9 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError
-from runner.graph.channels.resizing_interpreter import Fit, Fitter, Inside, Wanted
-from runner.graph.channels.tape import RunTape
+from runner.graph.channels.fit import Fit, Wanted
+from runner.graph.channels.recorded_run import RecordedRun
+from runner.graph.channels.resizing_interpreter import NeedsInlining, ResizingInterpreter
 from runner.graph.channels.width_origin import NoSource, Sources
 from runner.graph.interpreter.meta_interpreter import Stopped, on_meta
 from runner.graph.interpreter.shape_propagation import EXAMPLES
@@ -28,7 +29,7 @@ class Resizing:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._inputs = [on_meta(Spec((EXAMPLES, *graph.shape())))]
-        self._opened: set[Unit] = set()
+        self._inlined: set[Unit] = set()
         self.unchanged = self._run({}, None)
 
     @torch.no_grad()
@@ -48,54 +49,54 @@ class Resizing:
         Raises GraphError if sizes conflict."""
         wanted = {source: size for source, size in wanted.items() if size != source.size}
         for _ in range(PASSES):
-            fitter = self._run(wanted, self.unchanged.tape)
-            more = self._more(fitter, wanted)
+            interpreter = self._run(wanted, self.unchanged.recorded)
+            more = self._more(interpreter, wanted)
             if not more:
                 break
             wanted = {**wanted, **more}
         else:
             raise GraphError(f"{len(wanted)} interdependent widths have no consistent sizes.")
-        _check_result(self.unchanged.result, fitter.result)
-        return fitter.fit
+        _check_result(self.unchanged.result, interpreter.result)
+        return interpreter.fit
 
-    def _more(self, fitter: Fitter, wanted: Wanted) -> dict[Source, int]:
-        """Returns further sources to resize, with their sizes, for the blamed tensors of a run."""
-        sources = Sources(fitter)
+    def _more(self, interpreter: ResizingInterpreter, wanted: Wanted) -> dict[Source, int]:
+        """Returns further sources to resize, with their sizes, for the conflicts of a run."""
+        sources = Sources(interpreter)
         more: dict[Source, int] = {}
-        for blame in fitter.blames:
+        for conflict in interpreter.conflicts:
             try:
-                found = sources.of(blame.tensor, blame.dim)
+                found = sources.of(conflict.tensor, conflict.dim)
             except NoSource as error:
-                raise GraphError(f"{blame.what}; {error}.") from error
+                raise GraphError(f"{conflict.what}; {error}.") from error
             for source in found:
-                size = blame.change.of(source.size)
+                size = conflict.change.of(source.size)
                 known = {**wanted, **more}.get(source, size)
                 if size is None or known != size:
                     raise GraphError(
-                        f"{blame.what}; {source} would have to be "
-                        f"{float(source.size * blame.change.ratio):g}"
+                        f"{conflict.what}; {source} would have to be "
+                        f"{float(source.size * conflict.change.ratio):g}"
                         f"{'' if size is None else f' and {known} at once'}."
                     )
                 more[source] = size
-        if fitter.blames and not more.keys() - wanted.keys():
-            raise GraphError(f"{fitter.blames[0].what}.")
+        if interpreter.conflicts and not more.keys() - wanted.keys():
+            raise GraphError(f"{interpreter.conflicts[0].what}.")
         return {source: size for source, size in more.items() if source not in wanted}
 
-    def _run(self, wanted: Wanted, before: RunTape | None) -> Fitter:
-        """Runs the graph on the example. Layers that cannot be resized as a whole are opened."""
+    def _run(self, wanted: Wanted, before: RecordedRun | None) -> ResizingInterpreter:
+        """Runs the graph on the example. Layers that cannot be resized as a whole are inlined."""
         while True:
             try:
                 with torch.device("meta"):
-                    fitter = Fitter(self.graph, wanted, before, self._opened)
-                    fitter.run(*self._inputs)
-                return fitter
+                    interpreter = ResizingInterpreter(self.graph, wanted, before, self._inlined)
+                    interpreter.run(*self._inputs)
+                return interpreter
             except Stopped as stopped:
                 text = f"Widths cannot be tracked where tensor values decide: {stopped}"
                 raise GraphError(text) from stopped
-            except Inside as inside:
-                self._opened.add(inside.unit)
+            except NeedsInlining as needed:
+                self._inlined.add(needed.unit)
                 self.unchanged = self._run({}, None)
-                before = self.unchanged.tape
+                before = self.unchanged.recorded
 
 
 def _check_result(before: Any, now: Any) -> None:

@@ -7,10 +7,11 @@ from typing import Any, final
 from torch import Tensor
 
 from runner.errors import GraphError
-from runner.graph.channels.layers import called_with, numbers, output_numbers, repaired
+from runner.graph.channels.fit import SHELL
+from runner.graph.channels.layers import called_with, numbers, output_numbers, repair_step
 from runner.graph.channels.layers import other as another
-from runner.graph.channels.resizing_interpreter import SHELL, Fitter
-from runner.graph.channels.tape import RecordedStep
+from runner.graph.channels.recorded_run import RecordedStep
+from runner.graph.channels.resizing_interpreter import ResizingInterpreter
 from runner.graph.ir.nested import Place, leaves, put, resized
 from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
@@ -24,7 +25,7 @@ TensorDimension = tuple[Tensor, int]  # a dimension of a tensor
 class Influence:
     """A way to change a dimension: other dimensions together, and sources already found."""
 
-    spots: Sequence[TensorDimension]
+    dimensions: Sequence[TensorDimension]
     sources: Sequence[Source]
 
 
@@ -36,8 +37,8 @@ class NoSource(GraphError):
 class Sources:
     """The sources of the widths of the tensors of one run."""
 
-    def __init__(self, fitter: Fitter) -> None:
-        self.fitter = fitter
+    def __init__(self, run: ResizingInterpreter) -> None:
+        self.run = run
 
     def of(self, tensor: Tensor, dim: int) -> list[Source]:
         """Returns all sources to change for a dimension of a tensor to change. Raises NoSource."""
@@ -48,9 +49,9 @@ class Sources:
     def of_layer(self, unit: Unit) -> list[Source]:
         """Returns the number that sets the output channels of a layer; empty if its input does, and
         for layers without state, whose numbers are kernel sizes and the like."""
-        if not self.fitter.is_layer(unit) or not self.fitter.current(unit).state_dict():
+        if not self.run.is_layer(unit) or not self.run.current(unit).state_dict():
             return []
-        for step in self.fitter.tape.steps:
+        for step in self.run.recorded.steps:
             if step.unit is unit and not step.tensor:
                 for tensor in tensors_in(step.result):
                     for dim in range(tensor.dim()):
@@ -68,7 +69,7 @@ class Sources:
             if (id(tensor), dim) in seen:
                 continue
             seen.add((id(tensor), dim))
-            step = self.fitter.tape.maker(tensor)
+            step = self.run.recorded.maker(tensor)
             if step is None:
                 raise NoSource(
                     f"dimension {dim} of {_text(tensor)} is an input of the model, or of unknown "
@@ -85,7 +86,7 @@ class Sources:
                     f"{step.name}: the origin of dimension {dim} of {_text(tensor)} is unknown"
                 )
             if len(ways) == 1:
-                todo += ways[0].spots
+                todo += ways[0].dimensions
                 found.update(dict.fromkeys(ways[0].sources))
                 continue
             found.update(self._first(ways, seen))
@@ -95,7 +96,7 @@ class Sources:
         for way in ways:
             inner, below = {*seen}, dict.fromkeys(way.sources)
             try:
-                self._collect([*way.spots], inner, below)
+                self._collect([*way.dimensions], inner, below)
             except NoSource as error:
                 first = error
                 continue
@@ -131,12 +132,12 @@ class Sources:
     def _held(self, step: RecordedStep, dim: int) -> Source | None:
         unit, name, size = step.unit, step.tensor, step.result.shape[dim]
         assert unit is not None
-        path = self.fitter.paths[unit]
-        if self.fitter.is_layer(unit):
+        path = self.run.paths[unit]
+        if self.run.is_layer(unit):
             assert unit.call is not None
             for place, value in numbers(unit.call).items():
                 call = called_with(unit.call, {place: another(value)})
-                held: Any = self.fitter.make(unit, call)
+                held: Any = self.run.make(unit, call)
                 for part in name.split("."):
                     held = getattr(held, part)
                 if _differs_in(held, step.result, dim):
@@ -149,12 +150,12 @@ class Sources:
     def _layer(self, step: RecordedStep, tensor: Tensor, dim: int) -> Source | None:
         unit, call = step.unit, step.call
         assert unit is not None and call is not None
-        made = output_numbers(self.fitter.make, unit, call, step.args, step.kwargs)
+        made = output_numbers(self.run.make, unit, call, step.args, step.kwargs)
         index = _index(step, tensor)
         for place, _, result in made:
             now = list(tensors_in(result))
             if index < len(now) and _differs_in(now[index], tensor, dim):
-                return Source("layer", self.fitter.paths[unit], "", place, numbers(call)[place])
+                return Source("layer", self.run.paths[unit], "", place, numbers(call)[place])
         return None
 
     def _ways(self, step: RecordedStep, tensor: Tensor, dim: int) -> Iterator[Influence]:
@@ -172,15 +173,17 @@ class Sources:
         for place, t, j in tried:
             if (place, j) in seen:
                 continue
-            spots = self._affecting(step, place, j, 2 * t.shape[j], tensor, dim)
+            dimensions = self._affecting(step, place, j, 2 * t.shape[j], tensor, dim)
             sources: list[Source] = []
-            if not spots and t.shape[j] % 2 == 0:
-                spots = self._affecting(step, place, j, t.shape[j] // 2, tensor, dim)
-                written = self._written(step, tensor, dim) if spots and step.unit is None else None
+            if not dimensions and t.shape[j] % 2 == 0:
+                dimensions = self._affecting(step, place, j, t.shape[j] // 2, tensor, dim)
+                written = (
+                    self._written(step, tensor, dim) if dimensions and step.unit is None else None
+                )
                 sources = [written] if written else []
-            if spots:
-                seen |= {*spots}
-                yield Influence([(given[at], d) for at, d in spots], sources)
+            if dimensions:
+                seen |= {*dimensions}
+                yield Influence([(given[at], d) for at, d in dimensions], sources)
 
     def _affecting(
         self, step: RecordedStep, place: Place, j: int, size: int, tensor: Tensor, dim: int
@@ -190,7 +193,7 @@ class Sources:
         given = leaves(step.args, step.kwargs)
         changed = {place: resized(given[place], {j: size})}
         try:
-            done, _ = repaired(self.fitter.make, step, *put(step.args, step.kwargs, changed))
+            done, _ = repair_step(self.run.make, step, *put(step.args, step.kwargs, changed))
         except Exception:
             return []
         now = list(tensors_in(done.result))

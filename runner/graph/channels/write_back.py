@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from runner.errors import GraphError
+from runner.graph.channels.fit import Fit
 from runner.graph.channels.layers import new_arguments, numbers
-from runner.graph.channels.resizing_interpreter import Fit
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph

@@ -1,4 +1,4 @@
-"""The tape of a run: the calls in order, with their arguments and results."""
+"""A recorded run: its calls in order, with their arguments and results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Moment:
 class RecordedStep:
     """A recorded call, or the read of a tensor of a unit."""
 
-    spot: Moment
+    moment: Moment
     name: str  # for error messages
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
@@ -50,7 +50,7 @@ class RecordedStep:
 
 
 @final
-class RunTape:
+class RecordedRun:
     """The steps of a run in order, and the step that made each tensor."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class RunTape:
         args, kwargs = rebuild(([*step.args], {**step.kwargs}), lambda leaf: leaf)
         step = replace(step, args=args, kwargs=kwargs)
         self.steps.append(step)
-        self.at[step.spot] = step
+        self.at[step.moment] = step
         given = {id(tensor) for tensor in tensors_in([step.args, {**step.kwargs}])}
         for tensor in tensors_in(step.result):
             if id(tensor) not in given:
