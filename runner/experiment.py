@@ -1,6 +1,5 @@
 """THE LOOP: propose, plan, submit, record, observe."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import final
@@ -9,7 +8,7 @@ from runner.display.progress import Progress
 from runner.duplicates import Duplicates
 from runner.engines.engine import Engine
 from runner.errors import Refused
-from runner.limits import RunLimits, judged
+from runner.limits import Budget, RunLimits, judged
 from runner.space.sample import DrawError
 from runner.space.space import Space
 from runner.store import Store
@@ -20,15 +19,6 @@ from runner.trial import Failure, Report, Trial, trial_seed
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 USED_UP = "the space is exhausted: every sample was tried"
-
-
-@final
-@dataclass(frozen=True)
-class Budget:
-    """The limits of a run."""
-
-    trials: int
-    minutes: float | None
 
 
 @final
@@ -49,9 +39,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self.strategy = GuardedStrategy(self.strategy, self.store.folder)
-        self._deadline = time.monotonic() + 60 * (self.budget.minutes or float("inf"))
         self._duplicates = Duplicates(self.space, self.engine.key, enabled=self.dedup)
-        self._limits = RunLimits(self.service.limits, self.store.folder)
+        self._limits = RunLimits(self.budget, self.service.limits, self.store.folder)
         self._jobs: list[set[int]] = []  # the trials of each job that have not ended
         self._is_exhausted = False  # whether nothing is left to propose
 
@@ -85,10 +74,9 @@ class Experiment:
     def _may_propose(self) -> bool:
         return (
             not self._is_exhausted
-            and self.store.next_number - self._limits.refused < self.budget.trials
+            and self._limits.is_within_budget(self.store.next_number)
             and len(self._jobs) < self.service.slots
             and len(self.store.running) < self.service.slots * self.engine.group
-            and time.monotonic() < self._deadline
         )
 
     def _propose(self) -> Trial | None:

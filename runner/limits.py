@@ -1,6 +1,8 @@
-"""Limits: when a search that cannot succeed is ended."""
+"""Limits: when a search ends, since its budget is spent, or since it cannot succeed."""
 
 import math
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -30,16 +32,33 @@ def judged(report: Report, objective: Objective, known: Metrics) -> Report:
 
 
 @final
-class RunLimits:
-    """The limits of a run: counts how trials ended, and raises RunFailed at a limit."""
+@dataclass(frozen=True)
+class Budget:
+    """The number of trials of a run, refused ones excepted, and its minutes; None: any time."""
 
-    def __init__(self, limits: Limits, folder: Path) -> None:
+    trials: int
+    minutes: float | None
+
+
+@final
+class RunLimits:
+    """The limits of a run: counts how trials ended, and raises RunFailed at a limit. Time counts
+    from the construction."""
+
+    def __init__(self, budget: Budget, limits: Limits, folder: Path) -> None:
+        self._budget = budget
+        self._deadline = time.monotonic() + 60 * (budget.minutes or math.inf)
         self._limits = limits
         self._folder = folder
         self._failures = self._results = 0
-        self.refused = 0
+        self._refused = 0
         self._in_a_row = 0  # refused proposals
         self._why = ""  # why the last one was
+
+    def is_within_budget(self, proposed: int) -> bool:
+        """Returns whether another trial may be proposed after so many."""
+        has_time = time.monotonic() < self._deadline
+        return has_time and proposed - self._refused < self._budget.trials
 
     def observe(self, trial: Trial) -> None:
         """Counts a trial that ended; called as `Strategy.observe` is. One that shares the result
@@ -50,7 +69,7 @@ class RunLimits:
         if trial.refused and trial.failure is not None:
             self._why = trial.failure.text.rstrip(".")
         if trial.duplicate_of is None:
-            self.refused += trial.refused
+            self._refused += trial.refused
             self._failures += trial.failed and not trial.refused
             self._results += trial.scored
 
@@ -79,7 +98,7 @@ class RunLimits:
 
     def check_used_up(self, proposed: int, different: int) -> None:
         """Raises RunFailed if every proposed trial of a space that is used up was refused."""
-        if self.refused and self.refused == proposed:
+        if self._refused and self._refused == proposed:
             raise RunFailed(
                 f"The space is exhausted, and all of its {different} samples were refused; "
                 f"the last one: {self._why}. {MEND}"

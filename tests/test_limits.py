@@ -1,12 +1,13 @@
 """Limits: reports without a usable objective fail, and a search that cannot succeed is ended."""
 
+import time
 from math import inf, nan
 from pathlib import Path
 
 import pytest
 
 from runner.errors import RunFailed
-from runner.limits import FUTILE, HOPELESS, RunLimits, judged
+from runner.limits import FUTILE, HOPELESS, Budget, RunLimits, judged
 from runner.training.service import Limits
 from runner.trial import REFUSED, Failure, Objective, Report, State, Trial
 
@@ -46,8 +47,27 @@ def test_an_objective_that_was_reported_before_is_enough(kind):
     assert judged(report, OBJECTIVE, {"loss": 1.0}) is report
 
 
+def test_a_refused_trial_costs_no_budget():
+    limits = RunLimits(Budget(2, None), Limits(), FOLDER)
+    assert limits.is_within_budget(1)
+    assert not limits.is_within_budget(2)
+    limits.observe(ended(0, Failure(REFUSED, "too wide.")))
+    assert limits.is_within_budget(2)
+    assert not limits.is_within_budget(3)
+
+
+def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    limits = RunLimits(Budget(2, 1.5), Limits(), FOLDER)
+    now += 89
+    assert limits.is_within_budget(0)
+    now += 2
+    assert not limits.is_within_budget(0)
+
+
 def test_the_first_failures_end_a_run_without_any_result():
-    limits = RunLimits(Limits(), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(), FOLDER)
     for number in range(HOPELESS - 1):
         observed(limits, ended(number, ERROR))
     with pytest.raises(RunFailed, match=f"None of {HOPELESS} trials has a result.*ValueError"):
@@ -55,21 +75,21 @@ def test_the_first_failures_end_a_run_without_any_result():
 
 
 def test_one_result_keeps_a_run_going():
-    limits = RunLimits(Limits(), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(), FOLDER)
     observed(limits, ended(0, score=1.0))
     for number in range(1, 3 * HOPELESS):
         observed(limits, ended(number, ERROR))
 
 
 def test_max_failures_is_a_number_of_failures_that_are_allowed():
-    limits = RunLimits(Limits(max_failures=1), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(max_failures=1), FOLDER)
     observed(limits, ended(0, ERROR))
     with pytest.raises(RunFailed, match=r"2 trials failed, more than training\.max_failures=1"):
         observed(limits, ended(1, ERROR))
 
 
 def test_refusals_count_in_a_row_only():
-    limits = RunLimits(Limits(), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(), FOLDER)
     refusal = ended(0, Failure(REFUSED, "too wide."))
     for _ in range(FUTILE - 1):
         observed(limits, refusal)
@@ -78,4 +98,5 @@ def test_refusals_count_in_a_row_only():
         observed(limits, refusal)
     with pytest.raises(RunFailed, match=rf"{FUTILE} proposals in a row were refused.*too wide\. "):
         observed(limits, refusal)
-    assert limits.refused == 2 * FUTILE - 1
+    assert limits.is_within_budget(2 * FUTILE - 1 + 9)
+    assert not limits.is_within_budget(2 * FUTILE - 1 + 10)

@@ -21,8 +21,9 @@ from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import best_table, gains_text
 from runner.errors import ConfigError
-from runner.experiment import Budget, Experiment
+from runner.experiment import Experiment
 from runner.export import export
+from runner.limits import Budget
 from runner.results import Run
 from runner.store import RECORD, Store
 from runner.tasks.task import Task

@@ -7,7 +7,8 @@ from runner.display.progress import Progress
 from runner.engines.engine import Engine
 from runner.engines.py import PyEngine
 from runner.errors import Refused
-from runner.experiment import Budget, Experiment
+from runner.experiment import Experiment
+from runner.limits import Budget
 from runner.space.sample import sample_key
 from runner.space.space import JointSpace, search_space
 from runner.store import RECORD, Store, read
