@@ -12,7 +12,7 @@ from typing import Any, final
 from runner.errors import GraphError
 from runner.graph.codegen.copied_methods.globals import MARK
 from runner.graph.codegen.line_breaking import WIDTH
-from runner.graph.codegen.object_state import HELPERS
+from runner.graph.ir.with_state import HELPERS
 
 # Modules that are imported whole: the statement, and the expression for the module.
 _WHOLE = {

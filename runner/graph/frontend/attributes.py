@@ -8,7 +8,7 @@ from typing import Any, final
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.bytecode_names import uses
+from runner.graph.class_source.bytecode_names import uses
 from runner.graph.frontend.literal import Literals, reference
 from runner.graph.frontend.notes import ConversionNotes
 from runner.graph.frontend.reconstruct import OWN

@@ -10,8 +10,8 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.class_source.called_values import may_call
 from runner.graph.frontend.attributes import is_plain
-from runner.graph.frontend.called_values import may_call
 from runner.graph.frontend.kept_modules import class_name
 from runner.graph.frontend.literal import Literals, reference
 from runner.graph.frontend.notes import ConversionNotes

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.attributes import default_of
-from runner.graph.frontend.bytecode_names import (
+from runner.graph.class_source.bytecode_names import (
     used_attributes,
     used_by,
     used_names,
     uses,
     uses_class,
 )
+from runner.graph.frontend.attributes import default_of
 from runner.graph.frontend.constructor_call import (
     Construction,
     class_of,

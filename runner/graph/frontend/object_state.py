@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runner.graph.codegen.copied_methods.scopes import mangled
+from runner.graph.class_source.scopes import mangled
 from runner.nn.expression import Expression
 
 _CHOSEN = "runner.nn.value"  # the module of callable likenesses of plain values

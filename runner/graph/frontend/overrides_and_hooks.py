@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.bytecode_names import uses
+from runner.graph.class_source.bytecode_names import uses
 from runner.graph.frontend.literal import Literals
 from runner.graph.frontend.parametrizations import is_known
 from runner.graph.frontend.reconstruct import OWN

@@ -5,8 +5,8 @@ from typing import Any, final
 from torch import nn
 
 from runner.errors import GraphError
+from runner.graph.class_source.scopes import Uncopied
 from runner.graph.codegen.copied_methods.methods import Copy, copied
-from runner.graph.codegen.copied_methods.scopes import Uncopied
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.codegen.copied_methods.scopes import Uncopied, is_foreign
+from runner.graph.class_source.scopes import Uncopied, is_foreign
 from runner.graph.ir.signature import locate
 
 MARK = "\0"  # delimits placeholders for names that the file chooses: a kind and a target

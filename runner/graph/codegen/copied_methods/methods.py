@@ -10,8 +10,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.codegen.copied_methods.globals import MARK, Outer, attribute, marked
-from runner.graph.codegen.copied_methods.scopes import (
+from runner.graph.class_source.scopes import (
     Definition,
     DefinitionScope,
     Uncopied,
@@ -23,6 +22,7 @@ from runner.graph.codegen.copied_methods.scopes import (
     mangled,
     scope,
 )
+from runner.graph.codegen.copied_methods.globals import MARK, Outer, attribute, marked
 
 _OF_MODULE = frozenset(dir(nn.Module))
 # Methods that the file writes itself, and those that only affect how the model is printed.

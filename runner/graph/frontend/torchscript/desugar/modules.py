@@ -11,7 +11,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.frontend.bytecode_names import stored_names
+from runner.graph.class_source.bytecode_names import stored_names
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
 from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, copied
 from runner.graph.frontend.torchscript.stubs import original

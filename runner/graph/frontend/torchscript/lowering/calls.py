@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.bytecode_names import names_of, used_attributes, uses_class
+from runner.graph.class_source.bytecode_names import names_of, used_attributes, uses_class
 from runner.graph.frontend.literal import reference
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.module_type import ModulePath

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from runner.graph.codegen.copied_methods.scopes import codes, is_foreign
+from runner.graph.class_source.scopes import codes, is_foreign
 from runner.nn.recording.construction_record import KEY
 
 _READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})

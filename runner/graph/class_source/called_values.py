@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from runner.graph.codegen.copied_methods.scopes import is_foreign
+from runner.graph.class_source.scopes import is_foreign
 
 _USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(list)})
 
