@@ -4,7 +4,7 @@ import re
 from typing import Any, final
 
 from runner.errors import ConfigError, GraphError
-from runner.graph.codegen.unit_forms import container
+from runner.graph.codegen.classes.unit_forms import container
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit, joined

@@ -14,11 +14,11 @@ from runner.graph.codegen.check_source import verify
 from runner.graph.codegen.classes.classes import Classes, templates_of
 from runner.graph.codegen.classes.constructors import Constructors
 from runner.graph.codegen.classes.initializer_statements import Loop
+from runner.graph.codegen.classes.unit_forms import Sites
 from runner.graph.codegen.copied_methods.globals import MARK
+from runner.graph.codegen.expressions.imports import Imports, as_name
+from runner.graph.codegen.expressions.line_breaking import STEP, lay_out
 from runner.graph.codegen.functions.generate_function import FunctionTemplate, template
-from runner.graph.codegen.imports import Imports, as_name
-from runner.graph.codegen.line_breaking import STEP, lay_out
-from runner.graph.codegen.unit_forms import Sites
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 

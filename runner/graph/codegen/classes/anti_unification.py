@@ -13,7 +13,7 @@ from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.codegen.classes.initializer_statements import Loop
-from runner.graph.codegen.expression_trees import (
+from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
     New,

@@ -11,7 +11,8 @@ from runner.graph.codegen.classes.anti_unification import (
     Unified,
 )
 from runner.graph.codegen.classes.constructor_plan import Planner
-from runner.graph.codegen.expression_trees import (
+from runner.graph.codegen.classes.unit_forms import Sites, access, container
+from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
     New,
@@ -19,9 +20,8 @@ from runner.graph.codegen.expression_trees import (
     draws_nothing,
     key_of,
 )
+from runner.graph.codegen.expressions.imports import Imports, as_name
 from runner.graph.codegen.functions.generate_function import FunctionTemplate, template
-from runner.graph.codegen.imports import Imports, as_name
-from runner.graph.codegen.unit_forms import Sites, access, container
 from runner.graph.ir.argument import leaves_and_calls
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit

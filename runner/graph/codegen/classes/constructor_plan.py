@@ -7,15 +7,15 @@ from typing import final
 from runner.errors import GraphError
 from runner.graph.codegen.classes.initializer_checks import is_possible
 from runner.graph.codegen.classes.initializer_statements import early_starts, start_lines
-from runner.graph.codegen.expression_trees import (
+from runner.graph.codegen.classes.unit_forms import Sites, access, container
+from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
     New,
     Statement,
     draws_nothing,
 )
-from runner.graph.codegen.imports import is_name
-from runner.graph.codegen.unit_forms import Sites, access, container
+from runner.graph.codegen.expressions.imports import is_name
 from runner.graph.ir.argument import map_made
 from runner.graph.ir.unit import CAST, Call, ConstructionTime, Ref, Start, Unit, Weight, joined
 

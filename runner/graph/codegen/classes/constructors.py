@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import final
 
 from runner.errors import GraphError
-from runner.graph.codegen import line_breaking as layout
 from runner.graph.codegen.classes.classes import Class, arguments
 from runner.graph.codegen.classes.initializer_statements import Filling, Loop, fill
-from runner.graph.codegen.expression_trees import (
+from runner.graph.codegen.expressions import line_breaking as layout
+from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
     New,
@@ -16,9 +16,9 @@ from runner.graph.codegen.expression_trees import (
     Statement,
     compress,
 )
-from runner.graph.codegen.expressions import Writer, assignment
-from runner.graph.codegen.imports import Imports, is_name
-from runner.graph.codegen.line_breaking import STEP, Code, lay_out
+from runner.graph.codegen.expressions.expressions import Writer, assignment
+from runner.graph.codegen.expressions.imports import Imports, is_name
+from runner.graph.codegen.expressions.line_breaking import STEP, Code, lay_out
 from runner.graph.ir.argument import text_literal
 from runner.graph.ir.unit import Call
 

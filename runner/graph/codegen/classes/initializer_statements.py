@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Any, final
 
 from runner.graph.codegen.classes.initializer_checks import is_possible
-from runner.graph.codegen.expression_trees import LocalName, key_of
-from runner.graph.codegen.expressions import member
-from runner.graph.codegen.unit_forms import access, located
+from runner.graph.codegen.classes.unit_forms import access, located
+from runner.graph.codegen.expressions.expression_trees import LocalName, key_of
+from runner.graph.codegen.expressions.expressions import member
 from runner.graph.ir.argument import leaves_and_calls, map_made
 from runner.graph.ir.signature import signature
 from runner.graph.ir.unit import SET, Call, ConstructionTime, Start, Unit, joined

@@ -7,7 +7,7 @@ at the ends of both blocks of an If move after it, if they lead to the condition
 from collections.abc import Sequence
 
 from runner.graph.codegen.control_flow.jump_threading import drop_unused_outputs
-from runner.graph.codegen.expression_trees import key_of
+from runner.graph.codegen.expressions.expression_trees import key_of
 from runner.graph.ir import effects
 from runner.graph.ir.node import Argument, Body, Node, Value, producer
 from runner.nested import alike, leaves, rebuild

@@ -9,11 +9,11 @@ from typing import final
 
 from runner.graph.codegen.control_flow.iteration import find_iterations
 from runner.graph.codegen.control_flow.structure import structure_control_flow
+from runner.graph.codegen.expressions.imports import Imports, as_name
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.functions.statements import Printer
 from runner.graph.codegen.functions.value_expressions import Access
 from runner.graph.codegen.functions.variable_allocation import Variables
-from runner.graph.codegen.imports import Imports, as_name
 from runner.graph.ir.argument import Argument, leaves_and_calls
 from runner.graph.ir.dead_code import LiveCode
 from runner.graph.ir.function import Function

@@ -4,15 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from runner.graph.codegen import line_breaking as layout
 from runner.graph.codegen.control_flow.iteration import IteratedSequence
-from runner.graph.codegen.expression_trees import key_of
-from runner.graph.codegen.expressions import IN_PLACE, assignment, method_name, negation
+from runner.graph.codegen.expressions import line_breaking as layout
+from runner.graph.codegen.expressions.expression_trees import key_of
+from runner.graph.codegen.expressions.expressions import IN_PLACE, assignment, method_name, negation
+from runner.graph.codegen.expressions.imports import Imports
+from runner.graph.codegen.expressions.line_breaking import STEP, Code, lay_out
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.functions.value_expressions import Access, Values
 from runner.graph.codegen.functions.variable_allocation import Variables
-from runner.graph.codegen.imports import Imports
-from runner.graph.codegen.line_breaking import STEP, Code, lay_out
 from runner.graph.ir.jumps import CONTINUE, RETURN, is_jump, jumps
 from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
 

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from typing import final
 
 from runner.errors import GraphError
-from runner.graph.codegen import line_breaking as layout
-from runner.graph.codegen.expression_trees import key_of
-from runner.graph.codegen.expressions import Writer, method_name, negation
+from runner.graph.codegen.expressions import line_breaking as layout
+from runner.graph.codegen.expressions.expression_trees import key_of
+from runner.graph.codegen.expressions.expressions import Writer, method_name, negation
+from runner.graph.codegen.expressions.imports import Imports, as_name
+from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.codegen.functions.expression_folding import Folding
-from runner.graph.codegen.imports import Imports, as_name
-from runner.graph.codegen.line_breaking import Code
 from runner.graph.ir.node import Argument, Node, Value, producer
 from runner.graph.ir.symbolic import left_open
 

@@ -9,9 +9,9 @@ appended if two of one name are live at the same time.
 from collections.abc import Iterator
 from typing import final
 
+from runner.graph.codegen.expressions.imports import as_name
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.functions.liveness import Liveness, positions
-from runner.graph.codegen.imports import as_name
 from runner.graph.ir.jumps import jumps
 from runner.graph.ir.node import Argument, Block, Value, values_in
 

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.codegen.copied_methods.globals import MARK
-from runner.graph.codegen.line_breaking import WIDTH
+from runner.graph.codegen.expressions.line_breaking import WIDTH
 from runner.graph.ir.with_state import HELPERS
 
 # Modules that are imported whole: the statement, and the expression for the module.

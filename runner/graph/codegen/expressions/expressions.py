@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from runner.errors import GraphError
-from runner.graph.codegen import line_breaking as layout
-from runner.graph.codegen.imports import Imports, as_name, is_name
-from runner.graph.codegen.line_breaking import Code
+from runner.graph.codegen.expressions import line_breaking as layout
+from runner.graph.codegen.expressions.imports import Imports, as_name, is_name
+from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.ir.argument import Argument, Call, Ref, Stored, text_literal
 from runner.graph.ir.node import Value
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, final
 
 from runner.graph.codegen.copied_methods.copies import CONTAINERS, Copies
 from runner.graph.codegen.copied_methods.methods import Copy
-from runner.graph.codegen.expressions import member
+from runner.graph.codegen.expressions.expressions import member
 from runner.graph.ir.argument import text_literal
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate

@@ -1,0 +1,1 @@
+"""Expressions of generated source: constants, calls, operators, imports, line breaking."""
