@@ -36,9 +36,9 @@ from runner.data.data import Batch
 from runner.evaluators.group import Group
 from runner.evaluators.race import ROUNDS
 from runner.fusion.fuse import fuse
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Programs
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.program import Programs
 from runner.training.process import keep_memory
 from runner.trial import Gain
 

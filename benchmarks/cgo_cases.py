@@ -16,7 +16,7 @@ from runner.engines.cgo import CgoEngine
 from runner.evaluators.classification import Classification
 from runner.evaluators.member import Member
 from runner.evaluators.schedule import Cosine
-from runner.fusion.program import Programs
+from runner.fusion.program.program import Programs
 from runner.space.sample import Sample, generator
 from runner.space.space import Space
 from runner.trial import Trial

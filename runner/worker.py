@@ -21,7 +21,7 @@ from runner.engines.inheritance import BaseModels
 from runner.errors import Refused, message, one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
-from runner.fusion.program import Programs
+from runner.fusion.program.program import Programs
 from runner.model_header import add_facts
 from runner.space.sample import Sample
 from runner.trial import (

@@ -14,10 +14,10 @@ from runner.engines.base import GraphEngine
 from runner.engines.bounded_cache import BoundedCache
 from runner.errors import GraphError, Refused, require
 from runner.fusion.fuse import NotFused, fuse
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Programs
-from runner.fusion.random_streams import Streams
-from runner.fusion.serialization import from_json, to_json
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.program import Programs
+from runner.fusion.program.serialization import from_json, to_json
 from runner.fusion.tracing.trace import programs_of
 from runner.space.choice import JsonValue
 from runner.space.sample import DrawError, Sample, generator, sample_key

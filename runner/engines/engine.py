@@ -15,7 +15,7 @@ from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
 from runner.engines.inheritance import BaseModels
 from runner.errors import ConfigError
-from runner.fusion.program import Programs
+from runner.fusion.program.program import Programs
 from runner.graph.ir.graph import Graph
 from runner.space.sample import Sample, sample_key
 from runner.space.space import Space

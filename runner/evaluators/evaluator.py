@@ -11,7 +11,7 @@ from torch import nn
 
 from runner.data.data import SearchData, Split
 from runner.evaluators.race import Prospects
-from runner.fusion.program import Programs
+from runner.fusion.program.program import Programs
 from runner.trial import Gain, Metrics
 
 

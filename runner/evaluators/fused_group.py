@@ -17,10 +17,10 @@ from runner.evaluators.recipe import Forward, scores
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import Fused, NotFused, fuse
 from runner.fusion.optimizers.select import stacked
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.packing import unpack
-from runner.fusion.program import Programs
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.packing import unpack
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.program import Programs
 from runner.trial import Gain, Metrics
 
 # Largest relative error of a fused plan: of outputs, and of gradients.

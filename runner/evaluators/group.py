@@ -17,8 +17,8 @@ from runner.evaluators.race import TOO_SHORT, Prospects, now
 from runner.evaluators.seeds import ForeignGenerators, seed_model, torch_seed
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import NotFused
-from runner.fusion.program import Programs
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.program import Programs
 from runner.trial import Gain, Metrics
 
 log = logging.getLogger(__name__)

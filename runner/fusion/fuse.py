@@ -10,7 +10,6 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from runner.fusion.codegen import Emitter
 from runner.fusion.frozen_operations import changed, frozen
 from runner.fusion.gradient_reach import reached
 from runner.fusion.identity_elimination import shortened
@@ -18,10 +17,11 @@ from runner.fusion.kernel_selection import draws, kernel_of, label_of
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, spoken
 from runner.fusion.kernels.parameter_reads import tensor_of
 from runner.fusion.kernels.stateless import function_of, put_results, write_call
-from runner.fusion.layout import Layout
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Program, Step, Var
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.layout import Layout
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.codegen import Emitter
+from runner.fusion.program.program import Program, Step, Var
 from runner.fusion.schedule import schedule
 
 FusedForward = Callable[[Tensor], Any]

@@ -5,7 +5,7 @@ parameters have no gradient, and an optimizer skips them; packed with parameters
 would have zero gradients, and weight decay would apply.
 """
 
-from runner.fusion.program import Program, variables
+from runner.fusion.program.program import Program, variables
 
 STOPS = frozenset(["detach", "torch:detach"])
 

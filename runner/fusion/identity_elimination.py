@@ -6,7 +6,7 @@ from torch import nn
 
 from runner.fusion.kernels.dropout import DROPOUTS
 from runner.fusion.kernels.stateless import hooked
-from runner.fusion.program import Program, Step, Var
+from runner.fusion.program.program import Program, Step, Var
 from runner.nested import rebuild
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from runner.fusion.program import Program
+from runner.fusion.program.program import Program
 
 Label = Callable[[int, int], Hashable]  # (program, step) -> equal for steps that may share a launch
 

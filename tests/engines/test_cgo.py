@@ -11,8 +11,8 @@ from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.errors import ConfigError
 from runner.fusion.fuse import fuse
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
 from runner.launch import run
 from runner.space.sample import generator
 from runner.trial import Job, Trial

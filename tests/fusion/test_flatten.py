@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from runner.engines.compiler import Compiler
 from runner.errors import GraphError
-from runner.fusion.printer import program_text
-from runner.fusion.program import BatchSize, Var
-from runner.fusion.serialization import from_json, to_json
+from runner.fusion.program.printer import program_text
+from runner.fusion.program.program import BatchSize, Var
+from runner.fusion.program.serialization import from_json, to_json
 from runner.fusion.tracing.trace import flatten
 from runner.graph import convert, generate
 from runner.graph.codegen.load import load_source

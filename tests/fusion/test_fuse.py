@@ -10,8 +10,8 @@ from fusing import Together, adamw, assert_equal, check, read
 from torch import nn
 
 from runner.fusion.fuse import NotFused, fuse
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
 
 IMAGES, LINE, VOLUME = (2, 6, 6), (2, 9), (2, 5, 5, 5)
 SEQUENCE = (4, 8)

@@ -6,9 +6,9 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from runner.fusion.codegen import Emitter
-from runner.fusion.layout import Layout, joined, parts, spread
-from runner.fusion.program import BatchSize, Var
+from runner.fusion.packing.layout import Layout, joined, parts, spread
+from runner.fusion.program.codegen import Emitter
+from runner.fusion.program.program import BatchSize, Var
 from runner.graph.ir.argument import Ref
 
 PACKED = [Layout.CHANNELS, Layout.STACKED, Layout.FOLDED]

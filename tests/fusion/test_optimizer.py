@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from runner.fusion.optimizers.flat import Flat
 from runner.fusion.optimizers.group_optimizer import Separate, Stacked
 from runner.fusion.optimizers.select import stacked
-from runner.fusion.packing import Packed, pack, unpack
+from runner.fusion.packing.packing import Packed, pack, unpack
 
 Make = Callable[..., Optimizer]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.random_streams import Streams
 
 CPU = torch.device("cpu")
 SEEDS = [11, 7, 2**31 - 1]

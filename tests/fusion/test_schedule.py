@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.fusion.program import Program, Step, Var
+from runner.fusion.program.program import Program, Step, Var
 from runner.fusion.schedule import ScheduledStep, schedule
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import GraphError
-from runner.fusion.program import BatchSize, Program, Step, TensorSpec, Var
-from runner.fusion.serialization import from_json, to_json
+from runner.fusion.program.program import BatchSize, Program, Step, TensorSpec, Var
+from runner.fusion.program.serialization import from_json, to_json
 from runner.graph.ir.argument import Ref
 
 variables = st.builds(Var, st.integers(0, 99))

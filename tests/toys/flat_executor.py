@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from runner.fusion.program import BatchSize, Program, Step, Var
+from runner.fusion.program.program import BatchSize, Program, Step, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import rebuild

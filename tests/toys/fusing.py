@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from runner.fusion.fuse import Fused, fuse
 from runner.fusion.optimizers.select import stacked
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Programs
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.program import Programs
 from runner.fusion.tracing.trace import programs_of
 from runner.graph import convert, generate
 from runner.graph.codegen.load import load_source

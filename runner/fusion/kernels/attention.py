@@ -9,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 from runner.fusion.kernels.layers import described, linear, module, owners
-from runner.fusion.layout import Layout
+from runner.fusion.packing.layout import Layout
 
 PLAIN = {"need_weights": False, "key_padding_mask": None, "attn_mask": None, "is_causal": False,
          "average_attn_weights": True}  # fmt: skip

@@ -8,7 +8,7 @@ from torch import nn
 
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
 from runner.fusion.kernels.layers import module
-from runner.fusion.layout import Layout
+from runner.fusion.packing.layout import Layout
 
 POOLS: dict[type[nn.Module], int] = {
     nn.AdaptiveAvgPool1d: 1,

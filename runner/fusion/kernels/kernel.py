@@ -8,11 +8,11 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.fusion.codegen import Emitter
-from runner.fusion.layout import Layout
-from runner.fusion.packed_parameters import Parameters
-from runner.fusion.program import Step, TensorSpec, Var
-from runner.fusion.random_streams import Streams
+from runner.fusion.packing.layout import Layout
+from runner.fusion.packing.packed_parameters import Parameters
+from runner.fusion.packing.random_streams import Streams
+from runner.fusion.program.codegen import Emitter
+from runner.fusion.program.program import Step, TensorSpec, Var
 from runner.nested import rebuild
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.fusion.codegen import Emitter
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, write
-from runner.fusion.layout import Layout
-from runner.fusion.packing import Mode
-from runner.fusion.program import Shape
+from runner.fusion.packing.layout import Layout
+from runner.fusion.packing.packing import Mode
+from runner.fusion.program.codegen import Emitter
+from runner.fusion.program.program import Shape
 
 
 def described(operation: Operation) -> Hashable:

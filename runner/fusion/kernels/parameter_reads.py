@@ -7,7 +7,7 @@ from torch import Tensor
 
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, outputs
 from runner.fusion.kernels.layers import owners
-from runner.fusion.layout import Layout
+from runner.fusion.packing.layout import Layout
 
 
 @final

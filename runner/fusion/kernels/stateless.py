@@ -15,10 +15,10 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from runner.fusion.codegen import Emitter
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, outputs, spoken
-from runner.fusion.layout import Layout, joined
-from runner.fusion.program import BatchSize, Var
+from runner.fusion.packing.layout import Layout, joined
+from runner.fusion.program.codegen import Emitter
+from runner.fusion.program.program import BatchSize, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import leaves, places, rebuild

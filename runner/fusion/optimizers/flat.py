@@ -20,7 +20,7 @@ from runner.fusion.optimizers.update_rules import (
     StepSizes,
     rule_of,
 )
-from runner.fusion.packing import Packed, strides
+from runner.fusion.packing.packing import Packed, strides
 
 # Up to this mean number of elements per parameter, models with different settings step faster
 # together than separately (8 x AdamW(fused=True), one CPU thread: 3.2 to 3.9 times as fast at 500

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from runner.fusion.packing import Packed
+from runner.fusion.packing.packing import Packed
 
 
 @final

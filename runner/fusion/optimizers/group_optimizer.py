@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from runner.fusion.optimizers.gradients import Gradients, without_grad
-from runner.fusion.packing import Packed
+from runner.fusion.packing.packing import Packed
 
 
 class Stacked(ABC):

@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 from runner.fusion.optimizers.flat import Flat
 from runner.fusion.optimizers.group_optimizer import Separate, Stacked
-from runner.fusion.packing import Packed
+from runner.fusion.packing.packing import Packed
 
 
 def stacked(packed: Sequence[Packed], optimizers: Sequence[Optimizer]) -> Stacked:

@@ -8,7 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from runner.fusion.packing import Mode, Packed, pack, unpack
+from runner.fusion.packing.packing import Mode, Packed, pack, unpack
 
 OwnedModule = tuple[int, nn.Module]  # (model, module)
 

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from runner.fusion.layout import Layout
+from runner.fusion.packing.layout import Layout
 
 SELU = 1.7580993408473766  # minus the limit of SELU at minus infinity
 

@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from runner.fusion.layout import (
+from runner.fusion.packing.layout import (
     LaidOutValue,
     Layout,
     ValuePart,
@@ -18,7 +18,7 @@ from runner.fusion.layout import (
     spread,
     stacked_from_channels,
 )
-from runner.fusion.program import BatchSize, Var
+from runner.fusion.program.program import BatchSize, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import locate
 from runner.nested import rebuild

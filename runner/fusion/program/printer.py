@@ -8,7 +8,7 @@ give %2
 from collections.abc import Mapping
 from typing import Any
 
-from runner.fusion.program import BatchSize, Program, Step, TensorSpec, Var
+from runner.fusion.program.program import BatchSize, Program, Step, TensorSpec, Var
 from runner.graph.ir.argument import Ref
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from runner.errors import GraphError
-from runner.fusion.program import BatchSize, Program, Step, StepKind, TensorSpec, Var
+from runner.fusion.program.program import BatchSize, Program, Step, StepKind, TensorSpec, Var
 from runner.graph.ir.argument import Ref
 from runner.graph.ir.signature import is_target
 

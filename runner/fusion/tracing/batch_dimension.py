@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, NoReturn, final
 
-from runner.fusion.program import BatchSize, Shape, Step, StepKind, TensorSpec, Var, variables
+from runner.fusion.program.program import (
+    BatchSize,
+    Shape,
+    Step,
+    StepKind,
+    TensorSpec,
+    Var,
+    variables,
+)
 from runner.fusion.tracing.tape import Tape, TapeEvent, Unfollowed, UnitCall
 
 CallStack = tuple[UnitCall, ...]

@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, final
 import torch
 from torch import Tensor
 
-from runner.fusion.program import ProgramArgument, Var
+from runner.fusion.program.program import ProgramArgument, Var
 from runner.graph.interpreter.meta_calls import META, Outcome, with_tensors
 from runner.graph.ir.argument import Ref
 from runner.nested import leaves, rebuild

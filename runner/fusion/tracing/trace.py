@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from runner.errors import GraphError
-from runner.fusion.program import Program, Programs
+from runner.fusion.program.program import Program, Programs
 from runner.fusion.tracing.batch_dimension import Merge, needed
 from runner.fusion.tracing.tape import Unfollowed
 from runner.fusion.tracing.tracer import Plan, Recorder

@@ -1,0 +1,1 @@
+"""Packing: tensors, layouts and random numbers that several models share in one launch."""

@@ -1,0 +1,1 @@
+"""Programs: models as lists of steps; their print, their JSON, and the source of a fused one."""
