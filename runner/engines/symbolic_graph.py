@@ -18,7 +18,7 @@ from runner.errors import ConfigError, Refused, RunnerError, one_line
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert as read
-from runner.graph.frontend.kept_modules import Keep, class_name
+from runner.graph.frontend.live_modules.kept_modules import Keep, class_name
 from runner.graph.interpreter.threads import single_threaded
 from runner.graph.ir.graph import Graph
 from runner.graph.transforms.mutator import drop_placeholders

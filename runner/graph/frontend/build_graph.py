@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from runner.graph.frontend.grades import GradedModel
-from runner.graph.frontend.literal import reference
+from runner.graph.frontend.literals.literal import reference
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Ref, Unit
 from runner.nested import leaves

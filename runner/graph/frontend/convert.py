@@ -11,8 +11,8 @@ from runner.errors import GraphError, one_line
 from runner.graph.frontend.build_graph import build
 from runner.graph.frontend.grades import compiled_by, grade
 from runner.graph.frontend.initialize import initialize
-from runner.graph.frontend.kept_modules import Keep
-from runner.graph.frontend.torchscript.compile import compiled, is_opaque
+from runner.graph.frontend.live_modules.kept_modules import Keep
+from runner.graph.frontend.torchscript.compilation.compile import compiled, is_opaque
 from runner.graph.frontend.torchscript.lowering.lower import lower
 from runner.graph.ir.graph import Graph, Note
 from runner.nn.recording.construction_record import update_records

@@ -24,10 +24,10 @@ from runner.graph.frontend.constructor_call import (
     modules_in,
 )
 from runner.graph.frontend.initial_values.added_tensors import TensorPath, unwritable
-from runner.graph.frontend.kept_modules import Keep
-from runner.graph.frontend.literal import reference
-from runner.graph.frontend.notes import ConversionNotes
-from runner.graph.frontend.overrides_and_hooks import (
+from runner.graph.frontend.literals.literal import reference
+from runner.graph.frontend.live_modules.kept_modules import Keep
+from runner.graph.frontend.live_modules.notes import ConversionNotes
+from runner.graph.frontend.live_modules.overrides_and_hooks import (
     CALLED,
     METHODS,
     is_writable,
@@ -38,15 +38,18 @@ from runner.graph.frontend.overrides_and_hooks import (
     overrides,
     overrides_call,
 )
-from runner.graph.frontend.parametrizations import plain_class
-from runner.graph.frontend.reconstruct import OWN
-from runner.graph.frontend.torchscript.choice_result_types import may_return_other_types
+from runner.graph.frontend.live_modules.parametrizations import plain_class
+from runner.graph.frontend.live_modules.reconstruct import OWN
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
-from runner.graph.frontend.torchscript.compile import CONTAINERS, is_opaque
+from runner.graph.frontend.torchscript.compilation.choice_result_types import may_return_other_types
+from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
+from runner.graph.frontend.torchscript.compilation.pruned_type_tests import (
+    pruned_result,
+    pruned_test,
+)
 from runner.graph.frontend.torchscript.lowering.lower import LoweredModel
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.frontend.torchscript.object_types import is_known
-from runner.graph.frontend.torchscript.pruned_type_tests import pruned_result, pruned_test
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Grade, Unit
 from runner.nn.recording.construction_record import record_of

@@ -8,8 +8,8 @@ from runner.graph.frontend.initial_values.added_tensors import AddedTensors
 from runner.graph.frontend.initial_values.parameters import Weights
 from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.frontend.initial_values.reparametrized import order_reparametrizations
-from runner.graph.frontend.literal import Literals
-from runner.graph.frontend.overrides_and_hooks import no_module
+from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.live_modules.overrides_and_hooks import no_module
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.nn.expression import is_open

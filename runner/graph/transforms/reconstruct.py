@@ -11,7 +11,7 @@ from runner.errors import GraphError, RunnerError, one_line
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert
-from runner.graph.frontend.kept_modules import Keep
+from runner.graph.frontend.live_modules.kept_modules import Keep
 from runner.graph.ir.argument import Argument, Call, Ref, Stored, leaves_and_calls
 from runner.graph.ir.graph import Graph, moved_ties
 from runner.graph.ir.signature import locate, with_argument

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from runner.graph.frontend.convert import convert as read
-from runner.graph.frontend.kept_modules import Keep, Kept
-from runner.graph.frontend.parametrizations import plain_class
+from runner.graph.frontend.live_modules.kept_modules import Keep, Kept
+from runner.graph.frontend.live_modules.parametrizations import plain_class
 from runner.graph.ir.graph import Graph, Note
 from runner.graph.validation.equivalence import CannotRun
 from runner.graph.validation.translation_validation import (

@@ -12,8 +12,8 @@ from runner.graph.frontend.build_graph import build
 from runner.graph.frontend.convert import convert
 from runner.graph.frontend.grades import grade
 from runner.graph.frontend.initialize import initialize
-from runner.graph.frontend.kept_modules import Keep
-from runner.graph.frontend.torchscript.compile import compiled
+from runner.graph.frontend.live_modules.kept_modules import Keep
+from runner.graph.frontend.torchscript.compilation.compile import compiled
 from runner.graph.frontend.torchscript.lowering.lower import lower
 from runner.graph.ir.lint import lint
 from runner.graph.ir.lint_function import uses_of

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.literal import SMALL, Literals, reference
+from runner.graph.frontend.literals.literal import SMALL, Literals, reference
 from runner.graph.ir.unit import Call, Ref, Stored
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from runner.graph.frontend.literal import Literals, filled
-from runner.graph.frontend.notes import ConversionNotes
-from runner.graph.frontend.parametrizations import made_by_hooks
+from runner.graph.frontend.literals.literal import Literals, filled
+from runner.graph.frontend.live_modules.notes import ConversionNotes
+from runner.graph.frontend.live_modules.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit, joined
 from runner.nn.recording.construction_record import record_of

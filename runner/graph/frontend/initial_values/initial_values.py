@@ -20,7 +20,7 @@ from runner.graph.frontend.initial_values.recorded_calls import (
     in_place,
 )
 from runner.graph.frontend.initial_values.shared_storage import SharedStorage
-from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.literals.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
 from runner.nn.build import is_leaf

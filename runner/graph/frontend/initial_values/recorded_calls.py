@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.literals.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Unit, held
 from runner.nested import rebuild

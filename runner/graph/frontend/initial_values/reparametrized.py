@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations as known
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from runner.graph.frontend.notes import ConversionNotes
+from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.ir.unit import SET, Call, Start, Unit, held
 from runner.nn.recording.construction_record import record_of
 from runner.nn.recording.initial_values import RecordedCall

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.literal import Literals
-from runner.graph.frontend.references import parameters_of, reference
+from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.literals.references import parameters_of, reference
 from runner.graph.ir.node import Parameter
 
 

@@ -6,8 +6,8 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.frontend.torchscript.desugar.source import Assumptions
 from runner.graph.frontend.torchscript.schema import Formal, formal
+from runner.graph.frontend.torchscript.source import Assumptions
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node
 

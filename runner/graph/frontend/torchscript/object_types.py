@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from runner.graph.frontend.object_state import state_of
+from runner.graph.frontend.literals.object_state import state_of
 from runner.graph.frontend.torchscript.module_type import CompiledType
 
 _BOUND = "__torch__.torch.classes"  # objects of C++

@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError
-from runner.graph.frontend.references import parameters_of
+from runner.graph.frontend.literals.references import parameters_of
 from runner.operators import CHANGES_CONTAINER
 
 FOREVER = 9223372036854775807  # trip count of a `while`, and end of an open slice

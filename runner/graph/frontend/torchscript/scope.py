@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.torchscript.declarations import function_target
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from runner.graph.frontend.references import parameters_of
+from runner.graph.frontend.literals.references import parameters_of
 
 _STUB = "Stub"  # the name of the class of all stubs
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import final
 
 from runner.graph.frontend.torchscript.desugar.pure import root_of
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, assign, at, call, load
 from runner.graph.frontend.torchscript.schema import HIDDEN
+from runner.graph.frontend.torchscript.source import FunctionSource, assign, at, call, load
 from runner.graph.frontend.torchscript.spelling import METHOD_IN_PLACE
 
 _OWN = (ast.Add, ast.Sub, ast.Mult, ast.Div)  # in place to TorchScript, too

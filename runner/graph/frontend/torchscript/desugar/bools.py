@@ -11,7 +11,7 @@ from typing import final
 import torch
 
 from runner.graph.frontend.torchscript.desugar.constants import hide
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource
+from runner.graph.frontend.torchscript.source import FunctionSource
 
 
 def keep_bools(source: FunctionSource) -> None:

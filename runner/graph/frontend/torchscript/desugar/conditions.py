@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at, call
+from runner.graph.frontend.torchscript.source import FunctionSource, at, call
 
 
 def evaluate_once(source: FunctionSource) -> None:

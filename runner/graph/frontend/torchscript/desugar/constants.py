@@ -13,7 +13,7 @@ from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
 from runner.graph.frontend.torchscript.desugar.pure import evaluated, root_of
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, call
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at, call
 
 _OPERATIONS = (
     *(ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Subscript, ast.JoinedStr),

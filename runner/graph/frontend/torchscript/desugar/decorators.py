@@ -3,7 +3,7 @@
 import ast
 import inspect
 
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource
+from runner.graph.frontend.torchscript.source import FunctionSource
 
 
 def refuse_wrapped(source: FunctionSource) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from runner.graph.frontend.torchscript.desugar.pure import root_of
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource
 from runner.operators import (
     Facts,
     acts,

@@ -14,9 +14,9 @@ from torch._sources import ParsedDef, SourceContext, make_source_context
 from torch.jit import _recursive, frontend
 
 from runner.graph.frontend.torchscript.desugar.rules import desugar
-from runner.graph.frontend.torchscript.desugar.source import Assumptions, FunctionSource
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.scope import is_called_by_name
+from runner.graph.frontend.torchscript.source import Assumptions, FunctionSource
 
 frontend_: Any = frontend  # has no types
 recursive: Any = _recursive

@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at
 
 
 def name_indices(source: FunctionSource) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
 from runner.graph.frontend.torchscript.desugar.pure import root_of
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource
 
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", type(None): "none",
           list: "list", tuple: "tuple", dict: "dict"}  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, final
 from runner.graph.frontend.torchscript.desugar.effects import may_have_effect
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_name
-from runner.graph.frontend.torchscript.desugar.source import (
+from runner.graph.frontend.torchscript.source import (
     UNKNOWN,
     FunctionSource,
     assign,

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
 from runner.graph.frontend.torchscript.desugar.modules import Modules
-from runner.graph.frontend.torchscript.desugar.source import (
+from runner.graph.frontend.torchscript.source import (
     FunctionSource,
     assign,
     at,

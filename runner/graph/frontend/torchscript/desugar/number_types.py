@@ -10,7 +10,7 @@ from typing import Any, final
 
 from runner.graph.frontend.torchscript.desugar.kinds import Kinds
 from runner.graph.frontend.torchscript.desugar.pure import is_pure
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, call
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at, call
 
 _NUMBERS = ("bool", "int", "float", "number")
 _CLASSES: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}

@@ -6,7 +6,7 @@ when the function is compiled. A parameter with a plain default has the type of 
 
 import ast
 
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at, load
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at, load
 
 _PLAIN = {bool: "bool", int: "int", float: "float", str: "str"}
 

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from runner.graph.frontend.torchscript.desugar.source import copied
+from runner.graph.frontend.torchscript.source import copied
 
 _QUIET_FUNCTIONS = frozenset({"isinstance", "len", "hasattr", "bool", "int", "float", "str"})
 _QUIET_METHODS = frozenset(

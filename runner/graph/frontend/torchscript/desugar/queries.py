@@ -13,7 +13,7 @@ import torch
 from torch import compiler, onnx
 
 from runner.graph.frontend.torchscript.desugar.pure import evaluated, is_pure
-from runner.graph.frontend.torchscript.desugar.source import UNKNOWN, FunctionSource, at
+from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at
 
 jit: Any = torch.jit  # has no types
 _STATE = torch._C._get_tracing_state  # None unless tracing; a bool to TorchScript

@@ -14,8 +14,8 @@ from runner.graph.frontend.torchscript.desugar.modules import answer_about_modul
 from runner.graph.frontend.torchscript.desugar.number_types import type_numbers
 from runner.graph.frontend.torchscript.desugar.parameters import annotate_defaults
 from runner.graph.frontend.torchscript.desugar.queries import answer_queries
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 from runner.graph.frontend.torchscript.desugar.writes import keep_effects
+from runner.graph.frontend.torchscript.source import FunctionSource
 
 # A rule rewrites constructs that mean something else to TorchScript, or raises GraphError.
 RULES: tuple[Callable[[FunctionSource], None], ...] = (

@@ -16,8 +16,8 @@ from runner.graph.frontend.torchscript.desugar.effects import (
     writes,
 )
 from runner.graph.frontend.torchscript.desugar.pure import root_of
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource, at, call, load
 from runner.graph.frontend.torchscript.schema import KEPT
+from runner.graph.frontend.torchscript.source import FunctionSource, at, call, load
 
 
 def keep_effects(source: FunctionSource) -> None:

@@ -6,7 +6,7 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import names_of, used_attributes, uses_class
-from runner.graph.frontend.literal import reference
+from runner.graph.frontend.literals.literal import reference
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import (

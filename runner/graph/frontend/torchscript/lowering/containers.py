@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from runner.graph.frontend.literal import reference
+from runner.graph.frontend.literals.literal import reference
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.lowering.indexing import store
 from runner.graph.frontend.torchscript.lowering.values import alias

@@ -3,7 +3,7 @@
 import builtins
 from typing import Any
 
-from runner.graph.frontend.literal import reference
+from runner.graph.frontend.literals.literal import reference
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import FOREVER, demangled, name_of, resolve, walk

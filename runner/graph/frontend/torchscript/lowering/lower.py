@@ -8,8 +8,8 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.literal import Literals
-from runner.graph.frontend.torchscript.compile import CompiledModel, is_opaque
+from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.torchscript.compilation.compile import CompiledModel, is_opaque
 from runner.graph.frontend.torchscript.declarations import parameters
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.lowering import (

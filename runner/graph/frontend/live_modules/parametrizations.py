@@ -9,7 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from runner.graph.frontend.literal import Literals
+from runner.graph.frontend.literals.literal import Literals
 from runner.graph.ir.unit import Call
 
 

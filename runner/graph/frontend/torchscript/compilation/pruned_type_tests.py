@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from runner.graph.frontend.torchscript.desugar.pure import root_of
-from runner.graph.frontend.torchscript.desugar.source import FunctionSource
 from runner.graph.frontend.torchscript.module_type import LoweredType
+from runner.graph.frontend.torchscript.source import FunctionSource
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Value
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from runner.graph.frontend.object_state import same_when_rebuilt
-from runner.graph.frontend.parametrizations import plain_class
+from runner.graph.frontend.literals.object_state import same_when_rebuilt
+from runner.graph.frontend.live_modules.parametrizations import plain_class
 from runner.graph.ir.unit import joined
 from runner.nested import rebuild
 from runner.nn.recording.construction_record import KEY, ConstructionRecord

@@ -6,7 +6,7 @@ from typing import final
 
 from torch import nn
 
-from runner.graph.frontend.parametrizations import plain_class
+from runner.graph.frontend.live_modules.parametrizations import plain_class
 
 
 @final

@@ -8,8 +8,8 @@ from typing import Any, Protocol, final
 import torch
 
 from runner.errors import GraphError
-from runner.graph.frontend.object_state import same_state, state_of
-from runner.graph.frontend.references import parameters_of, reference
+from runner.graph.frontend.literals.object_state import same_state, state_of
+from runner.graph.frontend.literals.references import parameters_of, reference
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Ref
 from runner.graph.ir.with_state import WITH_STATE

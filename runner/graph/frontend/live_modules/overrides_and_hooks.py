@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import uses
-from runner.graph.frontend.literal import Literals
-from runner.graph.frontend.parametrizations import is_known
-from runner.graph.frontend.reconstruct import OWN
+from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.live_modules.parametrizations import is_known
+from runner.graph.frontend.live_modules.reconstruct import OWN
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nested import leaves

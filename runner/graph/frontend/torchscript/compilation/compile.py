@@ -23,11 +23,11 @@ from runner.graph.frontend.torchscript.choice_stubs import (
     open_stub,
     stand_in,
 )
+from runner.graph.frontend.torchscript.compilation.sanitize import sanitize
 from runner.graph.frontend.torchscript.desugar.hook import Desugaring
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import CompiledType, container_methods
-from runner.graph.frontend.torchscript.sanitize import sanitize
 from runner.graph.frontend.torchscript.stubs import hidden, original, stub_of, tells_its_types
 from runner.nn.build import is_leaf
 from runner.nn.expression import is_open

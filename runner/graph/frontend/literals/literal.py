@@ -15,9 +15,9 @@ import torch.nn.functional
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.frontend.object_literals import object_literal
-from runner.graph.frontend.object_state import plain_kind, same_state
-from runner.graph.frontend.references import reference as reference
+from runner.graph.frontend.literals.object_literals import object_literal
+from runner.graph.frontend.literals.object_state import plain_kind, same_state
+from runner.graph.frontend.literals.references import reference as reference
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Call, Ref, Stored

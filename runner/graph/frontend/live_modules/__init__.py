@@ -1,0 +1,1 @@
+"""Live modules: what they hold beside code, such as hooks, overrides and parametrizations."""

@@ -1,0 +1,1 @@
+"""Compilation of a model's modules by TorchScript, and what it assumed about their types."""
