@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner.launch import run
-    from runner.nn.build import draw, sample
+    from runner.nn.values.build import draw, sample
     from runner.results import Run, load
 
 __version__ = "0.1.0"
@@ -22,8 +22,8 @@ _HOME = {
     "Run": "runner.results",
     "load": "runner.results",
     "run": "runner.launch",
-    "draw": "runner.nn.build",
-    "sample": "runner.nn.build",
+    "draw": "runner.nn.values.build",
+    "sample": "runner.nn.values.build",
 }
 
 

@@ -13,8 +13,8 @@ from torch.nn.parameter import is_lazy
 
 from runner.config.instantiate import build
 from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
-from runner.nn.build import draw
-from runner.nn.build import sample as building
+from runner.nn.values.build import draw
+from runner.nn.values.build import sample as building
 from runner.space.choice import Choice, JsonValue, key
 from runner.space.sample import Chooser, DrawError, Sample, lookup
 from runner.space.space import Space

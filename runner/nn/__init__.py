@@ -5,12 +5,6 @@ from typing import Any
 import torch.nn as _torch_nn
 from torch.nn import *  # noqa: F403
 
-from runner.nn.build import basic_unit as basic_unit
-from runner.nn.build import draw as draw
-from runner.nn.build import is_basic_unit as is_basic_unit
-from runner.nn.build import label_scope as label_scope
-from runner.nn.build import model_wrapper as model_wrapper
-from runner.nn.build import sample as sample
 from runner.nn.cell import Cell as Cell
 from runner.nn.layer import ChosenInputs as ChosenInputs
 from runner.nn.layer import InputChoice as InputChoice
@@ -19,11 +13,17 @@ from runner.nn.layer import Placeholder as Placeholder
 from runner.nn.layer import Repeat as Repeat
 from runner.nn.refuse import refuse as refuse
 from runner.nn.symbolic import symbolic as symbolic
-from runner.nn.value import Expression as Expression
-from runner.nn.value import FloatChoice as FloatChoice
-from runner.nn.value import IntChoice as IntChoice
-from runner.nn.value import ValueChoice as ValueChoice
-from runner.nn.value import decided as decided
+from runner.nn.values.build import basic_unit as basic_unit
+from runner.nn.values.build import draw as draw
+from runner.nn.values.build import is_basic_unit as is_basic_unit
+from runner.nn.values.build import label_scope as label_scope
+from runner.nn.values.build import model_wrapper as model_wrapper
+from runner.nn.values.build import sample as sample
+from runner.nn.values.value import Expression as Expression
+from runner.nn.values.value import FloatChoice as FloatChoice
+from runner.nn.values.value import IntChoice as IntChoice
+from runner.nn.values.value import ValueChoice as ValueChoice
+from runner.nn.values.value import decided as decided
 
 
 def __getattr__(name: str) -> Any:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import SpaceError
-from runner.nn.build import current
 from runner.nn.equality import same_structure
-from runner.nn.expression import Variable, compute
 from runner.nn.layer import Maker, candidates_of, make
+from runner.nn.values.build import current
+from runner.nn.values.expression import Variable, compute
 from runner.space.choice import Categorical, Subset
 
 

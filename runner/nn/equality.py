@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runner.nn.build import CONTAINERS, is_leaf
-from runner.nn.expression import Expression
 from runner.nn.recording.construction_record import KEY, record_of
 from runner.nn.recording.initial_values import Owned, RecordedCall
 from runner.nn.recording.torch_functions import unwatched
+from runner.nn.values.build import CONTAINERS, is_leaf
+from runner.nn.values.expression import Expression
 
 EMPTY = (dict, OrderedDict)
 TREE = ("_modules", "_parameters", "_buffers", KEY)  # compared separately

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import SpaceError
-from runner.nn.build import current
-from runner.nn.expression import Expression, Variable
 from runner.nn.symbolic_modules import OpenLayer, OpenRepeat, depths_of
+from runner.nn.values.build import current
+from runner.nn.values.expression import Expression, Variable
 from runner.space.choice import Categorical, Numeric, Subset
 
 Maker = Callable[..., nn.Module]

@@ -3,8 +3,8 @@
 from typing import NoReturn
 
 from runner.errors import Refused, SpaceError
-from runner.nn.build import is_building
-from runner.nn.recording.call_stack import is_running, users_line
+from runner.nn.values.build import is_building
+from runner.nn.values.frames import is_running, users_line
 
 
 def refuse(why: str) -> NoReturn:

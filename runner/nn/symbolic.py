@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Literal
 
 from runner.errors import SymbolicError
-from runner.nn.build import Build, building
-from runner.nn.expression import Expression
 from runner.nn.recording.construction_record import recording
+from runner.nn.values.build import Build, building
+from runner.nn.values.expression import Expression
 from runner.space.choice import Categorical, Choice, JsonValue, Numeric, Subset
 from runner.space.sample import Chooser
 

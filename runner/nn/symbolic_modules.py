@@ -11,9 +11,9 @@ from typing import Any, ClassVar, final
 from torch import nn
 
 from runner.errors import SymbolicError
-from runner.nn.build import current
-from runner.nn.expression import Expression
-from runner.nn.recording.call_stack import users_line
+from runner.nn.values.build import current
+from runner.nn.values.expression import Expression
+from runner.nn.values.frames import users_line
 from runner.space.choice import Categorical
 from runner.space.sample import lookup
 

@@ -14,7 +14,7 @@ from runner.engines import inheritance
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.inheritance import BaseModels
-from runner.nn.build import sample as building
+from runner.nn.values.build import sample as building
 from runner.store import RECORD
 from runner.trial import WEIGHTS, State, Trial, trial_folder
 from runner.weights import save_weights

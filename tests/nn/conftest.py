@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from runner import nn
-from runner.nn.build import is_leaf
-from runner.nn.expression import is_open, replace_open
 from runner.nn.recording.construction_record import record_of
+from runner.nn.values.build import is_leaf
+from runner.nn.values.expression import is_open, replace_open
 from runner.space.sample import Chooser, Sample
 from runner.space.space import Space
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner import nn
-from runner.nn.expression import is_open, replace_open
+from runner.nn.values.expression import is_open, replace_open
 from runner.space.sample import lookup
 
 CANDIDATES = {"a": [3, 5, -2], "b": [1, 2, 7], "r": [0.5, 0.25, 1.5]}

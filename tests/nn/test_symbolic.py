@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from runner import nn
 from runner.errors import SpaceError, SymbolicError
-from runner.nn.expression import Expression, variables_in
 from runner.nn.recording.construction_record import record_of
+from runner.nn.values.expression import Expression, variables_in
 
 SPACES = [
     ("mlp", "MLP"),

@@ -8,7 +8,7 @@ from runner.errors import GraphError
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import argument
 from runner.graph.ir.unit import Call, Ref, Unit
-from runner.nn.expression import Expression, variables_in
+from runner.nn.values.expression import Expression, variables_in
 
 KINDS: Mapping[str, str] = {
     "conv": r"conv",

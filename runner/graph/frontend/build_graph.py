@@ -10,8 +10,8 @@ from runner.graph.frontend.literals.literal import reference
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Ref, Unit
 from runner.nested import leaves
-from runner.nn.expression import Expression
 from runner.nn.layer import Placeholder
+from runner.nn.values.expression import Expression
 
 
 def build(graded: GradedModel) -> Graph:

@@ -23,9 +23,9 @@ from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
 from runner.nested import leaves
-from runner.nn.expression import is_open, replace_open, variables_in
 from runner.nn.recording.construction_record import KEY, ConstructionRecord, record_of
-from runner.nn.value import is_decided
+from runner.nn.values.expression import is_open, replace_open, variables_in
+from runner.nn.values.value import is_decided
 
 
 @final

@@ -12,8 +12,8 @@ from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.live_modules.overrides_and_hooks import no_module
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
-from runner.nn.expression import is_open
 from runner.nn.recording.construction_record import record_of
+from runner.nn.values.expression import is_open
 
 
 def initialize(graph: Graph, graded: GradedModel) -> None:

@@ -14,7 +14,7 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate, runs_in_order
 from runner.graph.ir.unit import SET, Call, Ref, Start, Stored, Unit, Weight, joined
 from runner.nested import rebuild
-from runner.nn.expression import Computed, Expression, Variable
+from runner.nn.values.expression import Computed, Expression, Variable
 
 
 class Runs(Protocol):

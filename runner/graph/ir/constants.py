@@ -9,7 +9,7 @@ from runner.errors import GraphError
 from runner.graph.ir.argument import PLAIN, Argument, Call, Made, leaves_and_calls
 from runner.graph.ir.node import Value
 from runner.graph.ir.signature import public_target
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 
 
 def check_constants(argument: Argument, where: str) -> None:

@@ -15,7 +15,7 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import check_callable, check_there, is_target, runs_in_order
 from runner.graph.ir.symbolic import check_decided
 from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, joined
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 
 
 def lint(graph: Graph, *, decided: bool = False) -> None:

@@ -22,7 +22,7 @@ A node is one Python operation; `op` is one of
 
 A call with several outputs unpacks its result. Arguments are values, constants (None, bool, int,
 float, complex, str, Ellipsis, and those of `runner.graph.ir.argument`), symbolic choices
-(`runner.nn.value.Expression`), and tuples, lists, dicts and slices of arguments.
+(`runner.nn.values.expression.Expression`), and tuples, lists, dicts and slices of arguments.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

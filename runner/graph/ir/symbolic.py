@@ -7,7 +7,7 @@ from runner.errors import GraphError
 from runner.graph.ir.argument import Argument, is_constant, leaves_and_calls
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Unit, labels
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 
 
 def is_open(argument: Argument) -> bool:

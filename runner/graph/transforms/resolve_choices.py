@@ -17,7 +17,7 @@ from runner.graph.transforms.resolve_modules import (
     Forwards,
     generalize_cells,
 )
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 from runner.space.sample import Chooser
 
 

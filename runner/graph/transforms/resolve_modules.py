@@ -9,7 +9,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.node import Parameter, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import input_choice
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 from runner.space.sample import Chooser
 
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map_only
 
 from runner.errors import GraphError, one_line
 from runner.nn.recording.construction_record import KEY
-from runner.nn.value import is_decided
+from runner.nn.values.value import is_decided
 
 RTOL, ATOL = 1e-4, 1e-5
 MODES = {"eval": False, "train": True}

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from runner.nested import leaves, rebuild
-from runner.nn.build import is_leaf
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, owned
 from runner.nn.recording.provenance import TensorHistories
 from runner.nn.recording.tensor_history import (
@@ -19,6 +18,7 @@ from runner.nn.recording.tensor_history import (
     storage_of,
 )
 from runner.nn.recording.torch_functions import CASTS
+from runner.nn.values.build import is_leaf
 from runner.operators import is_random
 
 LITERALS = 64  # maximum number of leaves in the arguments of a call that is worth repeating

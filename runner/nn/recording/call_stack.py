@@ -4,18 +4,18 @@ import dis
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
 
-from runner.nn.recording.initial_values import KEY, RecordedCall
+from runner.nn.recording.initial_values import RecordedCall
+from runner.nn.values.frames import first_argument, up
 from runner.operators import overwrites
 
 INIT = "torch.nn.init"
 BETWEEN = ("torch.overrides", "torch.utils._device", "runner.nn.recording.tracer")  # pass calls on
-DEPTH = 8  # number of frames that are searched
 LITERAL = (bool, int, float, str, type(None))
 
 
@@ -24,42 +24,6 @@ def caller(frame: FrameType) -> FrameType:
     while frame.f_back is not None and frame.f_globals.get("__name__") in BETWEEN:
         frame = frame.f_back
     return frame
-
-
-def constructing(frame: FrameType | None) -> nn.Module | None:
-    """Returns the innermost module whose constructor is running, if any."""
-    while frame is not None:
-        if frame.f_code.co_name == "__init__" and isinstance(module := _first(frame), nn.Module):
-            return module
-        frame = frame.f_back
-    return None
-
-
-def note_asking(frame: FrameType | None) -> None:
-    """Sets `asked` in the records of all modules whose constructors are running."""
-    while frame is not None:
-        module = _first(frame) if frame.f_code.co_name == "__init__" else None
-        record = vars(module).get(KEY) if isinstance(module, nn.Module) else None
-        if record is not None:
-            record.asked = True
-        frame = frame.f_back
-
-
-def is_running() -> bool:
-    """Returns whether a module is being called (its `forward` runs), by the innermost frames."""
-    calls = nn.Module._call_impl.__code__
-    return any(frame.f_code is calls for frame in _up(sys._getframe(1)))
-
-
-def users_line() -> str:
-    """Returns "file:line" of the innermost frame outside `runner.nn` and torch."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != "torch" and not frame.f_globals.get("__name__", "").startswith("runner.nn."):
-            break
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 # Functions of nn.init
@@ -101,8 +65,8 @@ def filler(frame: FrameType | None) -> FrameType | None:
     timm's `trunc_normal_`, or None. It must be named like an initializer, be importable, and take
     the tensor first and otherwise literals."""
     found = None
-    for run in _up(frame):
-        if isinstance(_first(run), nn.Module):
+    for run in up(frame):
+        if isinstance(first_argument(run), nn.Module):
             break
         if overwrites(run.f_code.co_name) and _is_filler(run):
             found = run
@@ -113,23 +77,9 @@ def starts_over(function: Any, args: tuple[Any, ...], run: FrameType) -> bool:
     """Returns whether a call overwrites the whole tensor that was passed to the frame."""
     if not overwrites(getattr(function, "__name__", "")):
         return False
-    changed, given = args[0], _first(run)
+    changed, given = args[0], first_argument(run)
     same = changed.shape == given.shape and changed.stride() == given.stride()
     return bool(same and changed.data_ptr() == given.data_ptr())
-
-
-def _up(frame: FrameType | None) -> Iterator[FrameType]:
-    for _ in range(DEPTH):
-        if frame is None:
-            return
-        yield frame
-        frame = frame.f_back
-
-
-def _first(frame: FrameType) -> Any:
-    """Returns the first argument of the function of a frame."""
-    code = frame.f_code
-    return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
 
 
 def _is_filler(run: FrameType) -> bool:
@@ -140,7 +90,7 @@ def _is_filler(run: FrameType) -> bool:
         return False
     names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     literal = all(isinstance(run.f_locals.get(name), LITERAL) for name in names)
-    return literal and isinstance(_first(run), Tensor) and _keeps_arguments(code)
+    return literal and isinstance(first_argument(run), Tensor) and _keeps_arguments(code)
 
 
 @functools.cache

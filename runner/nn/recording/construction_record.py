@@ -30,14 +30,14 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from runner.errors import RunnerError, SymbolicError
-from runner.nn.build import is_leaf
-from runner.nn.expression import is_open, replace_open
 from runner.nn.recording.attribution import Attribution
-from runner.nn.recording.call_stack import users_line
-from runner.nn.recording.initial_values import KEY as KEY
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, with_copies
 from runner.nn.recording.tracer import TensorTracer
-from runner.nn.value import decided
+from runner.nn.values.build import is_leaf
+from runner.nn.values.expression import is_open, replace_open
+from runner.nn.values.frames import KEY as KEY
+from runner.nn.values.frames import users_line
+from runner.nn.values.value import decided
 
 NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, allocates a copy without __init__
 

@@ -14,8 +14,6 @@ from torch import nn
 from runner.nested import leaves, rebuild
 from runner.operators import is_random, overwrites
 
-KEY = "_runner_record"  # the key of a module's record in its `__dict__`
-
 
 @final
 @dataclass(frozen=True, eq=False)

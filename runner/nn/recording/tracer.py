@@ -20,11 +20,9 @@ from torch.nn.modules.module import (
 from torch.overrides import TorchFunctionMode
 
 from runner.nested import leaves
-from runner.nn.build import is_leaf
 from runner.nn.recording.call_stack import (
     INIT,
     caller,
-    constructing,
     filler,
     fills,
     initializer,
@@ -55,6 +53,8 @@ from runner.nn.recording.torch_functions import (
     unseen,
     unwatched,
 )
+from runner.nn.values.build import is_leaf
+from runner.nn.values.frames import constructing
 from runner.operators import overwrites
 
 

@@ -18,7 +18,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Parameter, Value
 from runner.graph.ir.unit import Call, Edit, Ref, Start, Stored, Unit, Weight
-from runner.nn.expression import Variable
+from runner.nn.values.expression import Variable
 from runner.space.choice import Categorical
 
 

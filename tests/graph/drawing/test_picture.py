@@ -16,7 +16,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Parameter, Spec
 from runner.graph.ir.unit import Ref, Unit
-from runner.nn.expression import Variable
+from runner.nn.values.expression import Variable
 from runner.space.choice import Categorical
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -60,7 +60,7 @@ def test_plain_data_is_itself(literals, value):
 
 
 def test_a_number_of_a_subclass_becomes_plain(literals):
-    from runner.nn.value import decided
+    from runner.nn.values.value import decided
 
     made = literals.of(decided(3))
     assert type(made) is int and made == 3

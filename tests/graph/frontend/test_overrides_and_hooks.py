@@ -9,9 +9,9 @@ from torch import nn
 from runner import nn as space
 from runner.graph.frontend.convert import convert
 from runner.graph.ir.graph import Graph
-from runner.nn.build import basic_unit
 from runner.nn.recording.construction_record import recording
 from runner.nn.symbolic import symbolic
+from runner.nn.values.build import basic_unit
 
 
 def graph_of(make) -> Graph:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from runner.nn import basic_unit, symbolic
-from runner.nn.build import is_leaf
 from runner.nn.recording.construction_record import record_of, recording
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall
+from runner.nn.values.build import is_leaf
 from spaces.transformer import Transformer
 
 

@@ -52,7 +52,7 @@ def _complex(number: complex) -> Code:
     return layout.call("complex", [_float(number.real), _float(number.imag)])
 
 
-# Numbers, strings and tuples may be of callable subclasses: see `runner.nn.value`.
+# Numbers, strings and tuples may be of callable subclasses: see `runner.nn.values.value`.
 _PLAIN: tuple[tuple[type, Callable[[Any], Argument]], ...] = (
     (int, int), (float, float), (str, str), (tuple, tuple),
 )  # fmt: skip

@@ -23,10 +23,10 @@ from runner.graph.frontend.initial_values.shared_storage import SharedStorage
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
-from runner.nn.build import is_leaf
 from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.construction_record import record_of
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, calls_in, owned
+from runner.nn.values.build import is_leaf
 
 TensorKey = tuple[int, str]  # the id of a module, and the name of a tensor of it
 

@@ -22,8 +22,8 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Call, Ref, Stored
 from runner.nested import rebuild
-from runner.nn.expression import Expression
-from runner.nn.value import is_decided
+from runner.nn.values.expression import Expression
+from runner.nn.values.value import is_decided
 
 DECIDED = "runner.nn:decided"  # makes a value of a choice callable
 SMALL = 16  # elements of a tensor that is written as a list

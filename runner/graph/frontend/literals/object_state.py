@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from runner.graph.class_source.scopes import mangled
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 
-_CHOSEN = "runner.nn.value"  # the module of callable likenesses of plain values
+_CHOSEN = "runner.nn.values.value"  # the module of callable likenesses of plain values
 _BY_IDENTITY = (
     type, types.FunctionType, types.ModuleType, nn.Module, Expression, torch.jit.ScriptFunction,
 )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from runner.graph.frontend.torchscript.stubs import Typed, function, hidden, stub, typed_parameters
-from runner.nn.expression import Expression
+from runner.nn.values.expression import Expression
 
 
 def is_choice(cls: type[nn.Module]) -> bool:

@@ -29,9 +29,9 @@ from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import CompiledType, container_methods
 from runner.graph.frontend.torchscript.stubs import hidden, original, stub_of, tells_its_types
-from runner.nn.build import is_leaf
-from runner.nn.expression import is_open
 from runner.nn.layer import Placeholder
+from runner.nn.values.build import is_leaf
+from runner.nn.values.expression import is_open
 
 CONTAINERS = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict,

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError
-from runner.nn.expression import Expression, is_open, replace_open
 from runner.nn.recording.construction_record import KEY
+from runner.nn.values.expression import Expression, is_open, replace_open
 from runner.space.choice import Choice
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")

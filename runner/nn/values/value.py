@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from runner.errors import SpaceError
-from runner.nn.build import Build, current
-from runner.nn.expression import Expression as Expression
-from runner.nn.expression import Variable, compute
-from runner.nn.operators import OF_ONE, REFLECTED
+from runner.nn.values.build import Build, current
+from runner.nn.values.expression import Expression as Expression
+from runner.nn.values.expression import Variable, compute
+from runner.nn.values.operators import OF_ONE, REFLECTED
 from runner.space.choice import Categorical, Numeric, to_json
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from runner.errors import SymbolicError
 from runner.nested import leaves
-from runner.nn.build import current
-from runner.nn.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
-from runner.nn.recording.call_stack import is_running, users_line
+from runner.nn.values.build import current
+from runner.nn.values.frames import is_running, users_line
+from runner.nn.values.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
 from runner.space.choice import Categorical, Choice, JsonValue
 from runner.space.sample import Chooser
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar, final
 from torch import nn
 
 from runner.errors import SampleError, SymbolicError, did_you_mean
-from runner.nn.exclusive_paths import DeclaredChoices, PathAnswers
-from runner.nn.recording.call_stack import note_asking
+from runner.nn.values.exclusive_paths import DeclaredChoices, PathAnswers
+from runner.nn.values.frames import note_asking
 from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Chooser, Sample, Walk, lookup
 
