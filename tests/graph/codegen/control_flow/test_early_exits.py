@@ -1,4 +1,4 @@
-"""How loops that are left by break, continue and return are written again."""
+"""How loops that are left by break, continue and return, and early returns, are written again."""
 
 from typing import Any
 
@@ -365,3 +365,41 @@ def test_loops_are_left_where_the_source_leaves_them(cls: type[nn.Module]) -> No
     xs = [torch.ones(3), torch.full((3,), 2.0), torch.arange(3.0)]
     for n in range(5):
         assert written(cls(), torch.tensor([1.0, -2.0, 3.0]), xs, n) == EXPECTED[cls]
+
+
+class EarlyReturns(nn.Module):
+    def forward(self, x: Tensor, n: int):
+        if n > 0:
+            if n == 1:
+                return x + 1
+            x = x * 2
+        elif x.sum() > 0:
+            return x
+        x = x - 3
+        if n == 4:
+            y = x * x
+        elif n == 5:
+            return -x
+        else:
+            y = x
+        return x + y
+
+
+@pytest.mark.parametrize("n", range(-1, 6))
+def test_early_returns_are_returns_again(n: int) -> None:
+    assert written(EarlyReturns(), torch.ones(2), n) == (
+        "if n > 0:\n"
+        "    if n == 1:\n"
+        "        return x + 1\n"
+        "    x = x * 2\n"
+        "elif x.sum() > 0:\n"
+        "    return x\n"
+        "x = x - 3\n"
+        "if n == 4:\n"
+        "    y = x * x\n"
+        "else:\n"
+        "    if n == 5:\n"
+        "        return -x\n"
+        "    y = x\n"
+        "return x + y"
+    )
