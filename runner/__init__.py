@@ -5,6 +5,7 @@
     with runner.sample({"depth": 3}): model = Net()
 
 Importing this package imports neither torch nor Hydra; the names below do when they are first used.
+Must not import `spaces`.
 """
 
 import importlib

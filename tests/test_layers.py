@@ -1,6 +1,8 @@
-"""The import graph, read from the source: arrows point down, and there is no ring."""
+"""The import graph, read from the source: arrows point down, there is no ring, and nothing is
+imported that the docstring of a package forbids."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import runner
+
 ROOT = Path(__file__).parents[1]
 
-# From the top: a module imports only from lines below its own, and from its own package. A name
-# stands for all below it that no longer name stands for.
+# From the top: a module imports only from lines below its own, and from its own room. A name stands
+# for all below it that no longer name stands for. No package is without a name here.
 LAYERS = [
     ["__main__"],
     ["launch"],
@@ -25,19 +29,29 @@ LAYERS = [
     ["display.progress", "display.tables", "engines", "evaluators", "store", "strategies",
      "training.service"],
     ["config.compose", "display.counts", "duplicates"],
-    ["fusion", "mutators"],
+    ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],
+    ["fusion.kernels"],
+    ["fusion.program"],
+    ["fusion.packing"],
     ["graph"],
     ["graph.drawing", "graph.weight_transfer"],
     ["graph.channels", "graph.validation"],
     ["graph.transforms"],
-    ["graph.frontend"],
-    ["graph.codegen"],
-    ["graph.interpreter"],
+    ["graph.codegen", "graph.frontend"],
+    ["graph.codegen.classes", "graph.frontend.initial_values",
+     "graph.frontend.torchscript.lowering"],
+    ["graph.codegen.functions", "graph.frontend.live_modules",
+     "graph.frontend.torchscript.compilation"],
+    ["graph.codegen.control_flow", "graph.frontend.torchscript.desugar"],
+    ["graph.codegen.expressions", "graph.frontend.torchscript"],
+    ["graph.codegen.copied_methods", "graph.frontend.literals"],
+    ["graph.class_source", "graph.interpreter"],
     ["graph.ir"],
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
      "model_header", "nn", "trial", "weights"],
-    ["config.check_arguments", "config.mutator_entries", "operators", "space.space",
-     "training.devices"],
+    ["nn.recording"],
+    ["config.check_arguments", "config.mutator_entries", "nn.values", "operators",
+     "space.space", "training.devices"],
     ["config", "config.allowlist", "display", "probing", "space.structure"],
     ["space.sample"],
     ["space.choice"],
@@ -60,6 +74,8 @@ SHARED = {
     "tasks": {"task"},
     "training": {"devices", "service"},
 }
+# Modules that import by names which they are given; of those in `runner`, type checkers are told.
+BY_NAME = {"runner", "runner.config.allowlist", "runner.graph.ir.signature", "runner.operators"}
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",
@@ -78,7 +94,8 @@ MODULES = _modules()
 
 
 def imported(node: ast.AST) -> Iterator[str]:
-    """All that is imported below a node: inside functions too, and for type checkers alone."""
+    """All that is imported below a node: in functions too, for type checkers alone, and by the
+    string that `import_module` is given."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     if isinstance(node, ast.ImportFrom):
@@ -87,11 +104,20 @@ def imported(node: ast.AST) -> Iterator[str]:
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
             yield inner if inner in MODULES else node.module
+    if isinstance(node, ast.Call) and is_import(node) and isinstance(node.args[0], ast.Constant):
+        yield node.args[0].value
     for child in ast.iter_child_nodes(node):
         yield from imported(child)
 
 
-ARROWS = {name: set(imported(ast.parse(path.read_text()))) for name, path in MODULES.items()}
+def is_import(call: ast.Call) -> bool:
+    """Whether a call imports a module."""
+    return ast.unparse(call.func).split(".")[-1] in ("import_module", "__import__")
+
+
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+ARROWS = {name: set(imported(tree)) for name, tree in TREES.items()}
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 GRAPH = {
     name: {other for other in seen if other in MODULES and other != name}
     for name, seen in ARROWS.items()
@@ -118,21 +144,77 @@ def test_every_arrow_points_down():
     assert not up
 
 
-def rooms() -> dict[str, set[str]]:
-    """The entries of LAYERS, and those that each imports from."""
+def test_each_package_has_a_line_of_its_own():
+    entries = {f"runner.{entry}" for line in LAYERS for entry in line}
+    assert {name for name in PACKAGES if name.startswith("runner.")} <= entries
+
+
+def folder(name: str) -> str:
+    """The folder of a module; modules at the top of `runner` are rooms of their own."""
+    if name in PACKAGES or name.count(".") < 2:
+        return name
+    return name.rpartition(".")[0]
+
+
+def folders() -> dict[str, set[str]]:
+    """The folders, and those that each imports from."""
     found: dict[str, set[str]] = defaultdict(set)
-    for name, other in OURS:
-        room, below = place(name)[1], place(other)[1]
-        found[room] |= {below} - {room}
+    for name, seen in GRAPH.items():
+        found[folder(name)] |= {folder(other) for other in seen} - {folder(name)}
     return found
 
 
-def test_there_is_no_ring():
+@pytest.mark.parametrize("graph", [GRAPH, folders()], ids=["modules", "folders"])
+def test_there_is_no_ring(graph):
     try:
-        TopologicalSorter(GRAPH).prepare()
+        TopologicalSorter(graph).prepare()
     except CycleError as error:
-        arrows = [f"{room} -> {', '.join(sorted(below))}" for room, below in rooms().items()]
-        pytest.fail("\n".join([f"{' -> '.join(error.args[1])}; the rooms are:", *arrows]))
+        ring = error.args[1]
+        arrows = [
+            f"{a} -> {b}"
+            for a, seen in GRAPH.items()
+            for b in sorted(seen)
+            if folder(a) != folder(b) and {folder(a), folder(b)} <= {*map(folder, ring)}
+        ]
+        rooms = [f"{room} -> {', '.join(sorted(below))}" for room, below in folders().items()]
+        pytest.fail("\n".join([" -> ".join(ring), *arrows, "The folders:", *sorted(rooms)]))
+
+
+def test_what_is_imported_by_name_is_known_here():
+    users = {name for name, tree in TREES.items() for node in ast.walk(tree)
+             if isinstance(node, ast.Call) and is_import(node)
+             if not isinstance(node.args[0], ast.Constant)}  # fmt: skip
+    assert users == BY_NAME
+    assert {*runner._HOME.values()} <= GRAPH["runner"], "also imported for type checkers"
+
+
+NAMES = r"((?:`[\w.]+`,?\s*)+)\."
+NOT, BUT = f"Must not import {NAMES}", f"Must import nothing of `runner` but {NAMES}"
+
+
+def said(package: str, sentence: str) -> set[str]:
+    """The modules that the docstring of a package names in a sentence."""
+    text = re.sub(r"\s+", " ", ast.get_docstring(TREES[package]) or "")
+    names = {name for found in re.findall(sentence, text) for name in re.findall(r"[\w.]+", found)}
+    return {f"runner.{name}" if f"runner.{name}" in MODULES else name for name in names}
+
+
+def within(name: str, rooms: set[str]) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES - {"spaces"}))
+def test_what_the_docstring_of_a_package_forbids_is_not_imported_there(package):
+    forbidden, allowed = said(package, NOT), said(package, BUT)
+    assert forbidden | allowed, "it says what must not be imported"
+    assert forbidden | allowed <= {*MODULES, "torch"}, "it names modules"
+    arrows = [(name, other) for name in MODULES if within(name, {package}) and name != "runner"
+              for other in ARROWS[name]]  # fmt: skip
+    wrong = [(name, other) for name, other in arrows if within(other, forbidden)]
+    if allowed:
+        wrong += [(name, other) for name, other in arrows if other.startswith("runner.")
+                  if not within(other, allowed | {package})]  # fmt: skip
+    assert not wrong
 
 
 def test_the_members_of_a_family_do_not_import_each_other():

@@ -1,1 +1,4 @@
-"""Data sets: `data.py` is the contract; every other module is one option and imports no sibling."""
+"""Data sets: `data.py` is the contract, most other modules are one option each.
+
+Must import nothing of `runner` but `errors`.
+"""

@@ -1,4 +1,4 @@
-"""Terminal output: progress, tables, counts.
+"""Terminal output: progress, tables, counts. It decides nothing about how a search continues.
 
-Must not import anything that decides how a search continues.
+Must not import `torch`. Must import nothing of `runner` but `config`, `space`, `trial`.
 """

@@ -1,4 +1,5 @@
 """Evaluators: train and score models.
 
-`evaluator.py` is the contract. Must not import engines or strategies.
+`evaluator.py` is the contract. Must not import `graph`, `engines`, `strategies`, `training`,
+`config`.
 """

@@ -1,4 +1,4 @@
-"""Cross-model optimization: trains several models as one fused program.
+"""Cross-model optimization: trains several models as one fused program. `fuse.py` is the overview.
 
-Imports the graph, but no engine.
+Must not import `engines`, `evaluators`, `graph.codegen`, `graph.transforms`, `mutators`.
 """

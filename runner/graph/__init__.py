@@ -5,6 +5,8 @@ with recording():
 graph = convert(model)
 graph.replace("act", Unit.of("torch.nn:GELU"))
 print(generate(graph))
+
+Must not import `config`, `trial`, `fusion`, `engines`, `mutators`, `evaluators`.
 """
 
 from runner.graph.codegen.generate import generate as generate

@@ -1,4 +1,4 @@
 """Mutators for configs, each a module on top of `runner.graph`.
 
-Imports no engine.
+Must not import `engines`, `graph.frontend`, `graph.validation`, `graph.weight_transfer`.
 """

@@ -1,4 +1,7 @@
-"""Building blocks of model spaces: all of `torch.nn`, and primitives that declare choices."""
+"""Building blocks of model spaces: all of `torch.nn`, and primitives that declare choices.
+
+Must import nothing of `runner` but `errors`, `nested`, `operators`, `space`.
+"""
 
 from typing import Any
 

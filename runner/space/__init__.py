@@ -1,4 +1,4 @@
 """Search spaces: choices, samples, and the structure of a space.
 
-Must not import torch, nor anything of the package but `errors`.
+Must not import `torch`. Must import nothing of `runner` but `errors`.
 """

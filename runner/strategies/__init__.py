@@ -1,4 +1,5 @@
 """Strategies: propose samples and learn from their results.
 
-`strategy.py` is the contract. Must not import torch, engines or evaluators.
+`strategy.py` is the contract. Must not import `torch`. Must import nothing of `runner` but
+`errors`, `space`, `trial`.
 """

@@ -1,1 +1,4 @@
-"""Tasks: the commands of the program, `search` and `describe`. `task.py` is the contract."""
+"""Tasks: the commands of the program, `search` and `describe`. `task.py` is the contract.
+
+Must not import `worker`, `evaluators`, `strategies`, `mutators`.
+"""

@@ -1,4 +1,4 @@
 """Training services: run jobs in workers.
 
-`service.py` is the contract. Must not import models or strategies.
+`service.py` is the contract. Must import nothing of `runner` but `errors`, `trial`, `worker`.
 """

@@ -1,1 +1,4 @@
-"""Optimizers that step several models with packed parameters."""
+"""Optimizers that step several models with packed parameters.
+
+Must import nothing of `runner` but `fusion.packing`.
+"""

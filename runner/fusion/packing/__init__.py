@@ -1,1 +1,4 @@
-"""Packing: tensors, layouts and random numbers that several models share in one launch."""
+"""Packing: tensors, layouts and random numbers that several models share in one launch.
+
+Must import nothing of `runner` but `errors`, `nested`.
+"""

@@ -1,4 +1,4 @@
 """Channel propagation: finds the layers and operands that have to follow a change of width.
 
-Imports no code generation.
+Must not import `graph.codegen`, `graph.frontend`, `graph.weight_transfer`, `graph.validation`.
 """

@@ -1,4 +1,5 @@
 """The source and bytecode of users' classes: definitions, scopes, names.
 
-Shared by `frontend` and `codegen`.
+Shared by the front end and code generation. Must not import `graph.frontend`, `graph.codegen`,
+`graph.ir`.
 """

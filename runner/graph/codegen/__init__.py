@@ -1,4 +1,4 @@
 """Code generation: from a graph to idiomatic Python source. `generate.py` is the overview.
 
-Imports neither the front end nor a transform.
+Must not import `graph.frontend`, `graph.transforms`, `graph.channels`, `graph.validation`.
 """

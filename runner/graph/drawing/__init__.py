@@ -1,1 +1,4 @@
-"""Pictures of graphs, as SVG."""
+"""Pictures of graphs, as SVG.
+
+Must not import `graph.frontend`, `graph.codegen`, `graph.transforms`, `display`.
+"""

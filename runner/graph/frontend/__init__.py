@@ -1,4 +1,4 @@
 """The front end: from a model to its graph. `convert.py` is the overview.
 
-Imports no transform.
+Must not import `graph.codegen`, `graph.transforms`, `graph.channels`, `graph.interpreter`.
 """

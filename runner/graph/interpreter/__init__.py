@@ -1,1 +1,4 @@
-"""The interpreter: runs a graph on real or meta tensors; shape propagation."""
+"""The interpreter: runs a graph on real or meta tensors; shape propagation.
+
+Must not import `graph.frontend`, `graph.codegen`, `graph.transforms`.
+"""

@@ -1,4 +1,4 @@
 """The intermediate representation: nodes, functions, units, graphs, and their verification.
 
-Imports no other package of `graph`.
+Must import nothing of `runner` but `errors`, `nested`, `operators`, `probing`, `nn`.
 """

@@ -1,4 +1,4 @@
 """Transforms of graphs: mutations, resolution of choices, alias analysis.
 
-Imports neither channel propagation nor weight transfer.
+Must not import `graph.channels`, `graph.weight_transfer`, `graph.validation`, `mutators`.
 """

@@ -1,4 +1,4 @@
 """Translation validation: runs generated source beside the original model.
 
-Imports neither channel propagation nor weight transfer.
+Must not import `graph.channels`, `graph.weight_transfer`.
 """

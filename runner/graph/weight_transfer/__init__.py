@@ -1,4 +1,4 @@
 """Weight transfer: initializes a mutated model from the weights of the model it derives from.
 
-Imports no engine.
+Must not import `engines`, `graph.frontend`, `graph.codegen`, `weights`.
 """

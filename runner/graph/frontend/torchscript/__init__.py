@@ -1,5 +1,7 @@
 """TorchScript front end: compiles the methods of a model and lowers them to functions of the IR.
 
-All code that depends on TorchScript's types, schemas and nodes is here; nothing here may import
-from the rooms of a graph above (transforms, channels).
+The files here are access to TorchScript's types, schemas and nodes; `compilation`, `desugar` and
+`lowering` are made of them. Outside, nothing reads a node of TorchScript: the rest of the front end
+asks `compilation.compile` and `module_type`. Must not import `graph.frontend.live_modules`,
+`graph.frontend.initial_values`, `graph.frontend.grades`.
 """
