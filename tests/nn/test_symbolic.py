@@ -122,7 +122,7 @@ def test_values_are_expressions():
         ratio = nn.FloatChoice(0.5, 1, label="ratio")
         depth = nn.IntChoice(2, 8, step=3, label="depth")
         assert width() is width
-    assert [type(value) for value in (width, ratio, depth)] == [nn.value.Variable] * 3
+    assert [type(value) for value in (width, ratio, depth)] == [nn.values.value.Variable] * 3
     assert isinstance(width, Expression)
     assert (width.default, ratio.default, depth.default) == (16, 0.5, 2)
     assert width() == 16, "where the model runs, its default is meant"

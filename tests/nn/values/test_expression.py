@@ -55,7 +55,7 @@ TREE = st.recursive(
 
 def plain_type(value):
     """Its class; of a value that can be called, that which it is a likeness of."""
-    return type(value).__mro__[1] if nn.value.is_decided(value) else type(value)
+    return type(value).__mro__[1] if nn.values.value.is_decided(value) else type(value)
 
 
 def result(calculate):
@@ -80,7 +80,7 @@ def test_resolving_is_doing_the_arithmetic(tree, picks):
     assert resolved == expected or resolved != resolved
     if is_open(expression):
         names = {"floor": math.floor, "ceil": math.ceil, "trunc": math.trunc,
-                 "condition": nn.value.condition, **values}  # fmt: skip
+                 "condition": nn.values.value.condition, **values}  # fmt: skip
         read = result(lambda: eval(repr(expression), names))
         assert resolved != resolved or read == resolved, "its text is Python"
         assert (
