@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from runner.fusion.frozen_operations import changed, frozen
 from runner.fusion.gradient_reach import reached
 from runner.fusion.identity_elimination import shortened
-from runner.fusion.kernel_selection import draws, kernel_of, label_of
+from runner.fusion.kernel_selection import KernelSelection
 from runner.fusion.kernels.kernel import Context, FusedKernel, Operation, inputs, spoken
 from runner.fusion.kernels.parameter_reads import tensor_of
 from runner.fusion.kernels.stateless import function_of, put_results, write_call
@@ -66,20 +66,25 @@ def fuse(
         [_operation(i, step, program, model, parameters) for step in program.steps]
         for i, (model, program) in enumerate(zip(models, programs, strict=True))
     ]
-    kernels = [[kernel_of(operation) for operation in row] for row in found]
+    selection = KernelSelection()
+    kernels = [[selection.kernel_of(operation) for operation in row] for row in found]
+
+    def draws(i: int, at: int) -> bool:
+        return selection.draws(found[i][at], kernels[i][at])
 
     gradients = [reached(program) for program in programs]
 
     def label(i: int, at: int) -> Hashable:
-        return at in gradients[i], label_of(found[i][at], kernels[i][at])
+        return at in gradients[i], selection.label_of(found[i][at], kernels[i][at])
 
     def ordered(i: int, at: int) -> Hashable:
-        return "draws" if draws(found[i][at], kernels[i][at]) else changed(found[i][at])
+        return "draws" if draws(i, at) else changed(found[i][at])
 
     launches = [
-        (
+        _FusedLaunch(
             [found[member.model][member.step] for member in launch],
             kernels[launch[0].model][launch[0].step],
+            draws(launch[0].model, launch[0].step),
         )
         for launch in schedule(programs, label, ordered)
     ]
@@ -92,15 +97,26 @@ def fuse(
     return _compiled(context.emitter, result, calls, sum(map(len, found)))
 
 
+@final
+@dataclass(frozen=True)
+class _FusedLaunch:
+    """Equal operations of several models, their kernel if any, and whether they draw random
+    numbers."""
+
+    operations: Sequence[Operation]
+    kernel: FusedKernel | None
+    draws: bool
+
+
 def _write(
-    launches: Sequence[tuple[Sequence[Operation], FusedKernel | None]],
+    launches: Sequence[_FusedLaunch],
     results: Sequence[tuple[int, Var]],
     context: Context,
 ) -> tuple[str, int]:
     """Emits the source of launches; returns the name of the result and the number of calls."""
     emitter = context.emitter
     emitter.put([(i, Var(0)) for i in range(len(results))], "x", Layout.SHARED)
-    calls = sum(_emit(operations, kernel, context) for operations, kernel in launches)
+    calls = sum(_emit(launch, context) for launch in launches)
     result = emitter.fetch(results, Layout.FOLDED)
     if emitter.counters:
         _count(context)
@@ -138,11 +154,11 @@ def _module(model: nn.Module, step: Step) -> nn.Module | None:
     return None
 
 
-def _emit(operations: Sequence[Operation], kernel: FusedKernel | None, context: Context) -> int:
+def _emit(launch: _FusedLaunch, context: Context) -> int:
     """Emits the source of a launch; returns the number of calls in it."""
+    operations, kernel, drawing = launch.operations, launch.kernel, launch.draws
     emitter, first = context.emitter, operations[0]
     columns = [inputs(operations, place) for place in range(len(first.step.inputs))]
-    drawing = draws(first, kernel)
     same = not drawing and frozen(first)
     if same and all(emitter.shared(column) is not None for column in columns):
         _emit_one(operations, context, Layout.SHARED, drawing=False)

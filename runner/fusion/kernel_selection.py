@@ -1,6 +1,7 @@
 """Kernel selection: the kernel of each operation, and the operations that may share a launch."""
 
 from collections.abc import Hashable
+from typing import final
 
 from torch import nn
 
@@ -11,9 +12,9 @@ from runner.fusion.kernels.global_pool import POOLS, GlobalPool
 from runner.fusion.kernels.kernel import FusedKernel, Operation
 from runner.fusion.kernels.layers import LAYERS
 from runner.fusion.kernels.parameter_reads import Tensors
-from runner.fusion.kernels.stateless import Free, hooked, nature, what
+from runner.fusion.kernels.stateless import Free, hooked, what
 
-FREE, TENSORS = Free(), Tensors()
+TENSORS = Tensors()
 KERNELS: dict[type[nn.Module], FusedKernel] = {
     **LAYERS,
     **DROPOUTS,
@@ -22,31 +23,36 @@ KERNELS: dict[type[nn.Module], FusedKernel] = {
 }
 
 
-def kernel_of(operation: Operation) -> FusedKernel | None:
-    """Returns the kernel that can run an operation for several models, or None."""
-    step, module = operation.step, operation.module
-    if step.kind == "tensor":
-        return TENSORS
-    if step.opaque or (step.kind == "module" and step.method != "forward"):
-        return None
-    if module is not None and not hooked(module):
-        kernel = KERNELS.get(type(module))
-        if kernel is not None and kernel.label(operation) is not None:
-            return kernel
-    return FREE if FREE.label(operation) is not None else None
+@final
+class KernelSelection:
+    """The selection of kernels for the operations of models that are fused."""
 
+    def __init__(self) -> None:
+        self._free = Free()
 
-def label_of(operation: Operation, kernel: FusedKernel | None) -> Hashable:
-    """Returns a label, equal for operations that may share a launch."""
-    if not draws(operation, kernel) and frozen(operation):
-        return type(kernel), what(operation), digest(operation)
-    if kernel is None:
-        return operation
-    return type(kernel), kernel.label(operation)
+    def kernel_of(self, operation: Operation) -> FusedKernel | None:
+        """Returns the kernel that can run an operation for several models, or None."""
+        step, module = operation.step, operation.module
+        if step.kind == "tensor":
+            return TENSORS
+        if step.opaque or (step.kind == "module" and step.method != "forward"):
+            return None
+        if module is not None and not hooked(module):
+            kernel = KERNELS.get(type(module))
+            if kernel is not None and kernel.label(operation) is not None:
+                return kernel
+        return self._free if self._free.label(operation) is not None else None
 
+    def label_of(self, operation: Operation, kernel: FusedKernel | None) -> Hashable:
+        """Returns a label, equal for operations that may share a launch."""
+        if not self.draws(operation, kernel) and frozen(operation):
+            return type(kernel), what(operation), digest(operation)
+        if kernel is None:
+            return operation
+        return type(kernel), kernel.label(operation)
 
-def draws(operation: Operation, kernel: FusedKernel | None) -> bool:
-    """Returns whether an operation may draw random numbers."""
-    if kernel is not None:
-        return kernel.draws
-    return operation.step.opaque or nature(operation).draws
+    def draws(self, operation: Operation, kernel: FusedKernel | None) -> bool:
+        """Returns whether an operation may draw random numbers."""
+        if kernel is not None:
+            return kernel.draws
+        return operation.step.opaque or self._free.nature(operation).draws

@@ -7,8 +7,8 @@ The test also detects random draws.
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from dataclasses import dataclass
+from functools import reduce
 from operator import getitem
 from typing import Any, final
 
@@ -25,7 +25,6 @@ from runner.nested import leaves, places, rebuild
 
 EXAMPLES = 3  # per model in a trial with two models; more than a slice takes
 MOST = 1025
-KNOWN = 2_000  # number of operations whose natures are cached
 AnyCallable = Callable[..., Any]
 
 
@@ -40,14 +39,30 @@ class Nature:
 
 @final
 class Free(FusedKernel):
-    """Any operation without parameters that is independent per example or per channel."""
+    """Any operation without parameters that is independent per example or per channel. Its trials
+    are those of the models that are fused."""
+
+    def __init__(self) -> None:
+        self._natures: dict[Hashable, Nature] = {}  # by `what`
 
     def label(self, operation: Operation) -> Hashable:
-        return what(operation) if nature(operation).layouts else None
+        return what(operation) if self.nature(operation).layouts else None
+
+    def nature(self, operation: Operation) -> Nature:
+        """Returns the nature of an operation, which is tried once for each of its forms."""
+        step, module = operation.step, operation.module
+        if step.opaque or not step.inputs or (module is not None and not _stateless(module)):
+            return Nature()
+        form = what(operation)
+        found = self._natures.get(form)
+        if found is None:
+            with torch.random.fork_rng([]), torch.no_grad():
+                found = self._natures[form] = _tried(operation)
+        return found
 
     def emit(self, operations: Sequence[Operation], context: Context) -> bool:
         emitter, first = context.emitter, operations[0]
-        step, layouts = first.step, nature(first).layouts
+        step, layouts = first.step, self.nature(first).layouts
         shared = [emitter.shared(inputs(operations, i)) for i in range(len(step.inputs))]
         at = next(i for i, name in enumerate(shared) if name is None)
         now = emitter.layout(inputs(operations, at))
@@ -123,30 +138,6 @@ def paths(result: Any) -> list[tuple[Any, ...]]:
 
 
 # Natures
-
-
-def nature(operation: Operation) -> Nature:
-    """Returns the nature of an operation, which is tried once for each of its forms."""
-    step, module = operation.step, operation.module
-    if step.opaque or not step.inputs or (module is not None and not _stateless(module)):
-        return Nature()
-    specs = {var: operation.specs[var] for var in step.inputs}
-    return _nature(_Signature(what(operation), Operation(0, step, specs, module)))
-
-
-@final
-@dataclass(frozen=True)
-class _Signature:
-    """A key of the cache of natures: an operation, compared by its signature."""
-
-    signature: Hashable
-    operation: Operation = field(compare=False)
-
-
-@lru_cache(maxsize=KNOWN)
-def _nature(form: _Signature) -> Nature:
-    with torch.random.fork_rng([]), torch.no_grad():
-        return _tried(form.operation)
 
 
 def what(operation: Operation) -> Hashable:
