@@ -1,7 +1,5 @@
 """Purity: modules without side effects, and attributes that meta tensors cannot answer for."""
 
-from functools import lru_cache
-
 from runner.errors import GraphError
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit
@@ -26,7 +24,6 @@ def is_pure_unit(unit: Unit | None) -> bool:
     return unit is not None and not unit.hooked and _is_pure_class(unit.cls.target)
 
 
-@lru_cache(maxsize=1024)
 def _is_pure_class(target: str) -> bool:
     try:
         cls = locate(target)

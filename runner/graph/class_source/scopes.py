@@ -2,7 +2,6 @@
 
 import ast
 import dis
-import functools
 import inspect
 import sys
 import textwrap
@@ -26,7 +25,6 @@ def is_foreign(module: str | None) -> bool:
     return (module or "").partition(".")[0] not in KNOWN
 
 
-@functools.lru_cache(maxsize=512)
 def definitions(cls: Any) -> dict[str, list[Definition]]:
     """Returns the methods in the source of a class by name, several for a property's accessors."""
     try:

@@ -1,6 +1,6 @@
 """Verifies the invariants of a graph: every reference resolves, and everything is well-formed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -12,7 +12,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint_function import Uses, is_name, uses_of
 from runner.graph.ir.node import Argument
-from runner.graph.ir.signature import check_callable, check_there, is_target, runs_in_order
+from runner.graph.ir.signature import is_target, locate, runs_in_order
 from runner.graph.ir.symbolic import check_decided
 from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, joined
 from runner.nn.values.expression import Expression
@@ -24,13 +24,14 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
 
     With `decided`, symbolic choices are errors, too.
     """
-    tree = _UnitPaths(graph)
+    targets = _Targets()
+    tree = _UnitPaths(graph, targets)
     for name, function in graph.functions.items():
         where = f"the function {name!r}"
         _check_name(where, name, function)
-        _check_uses(graph, None, where, uses_of(function, where, kept=False))
+        _check_uses(graph, None, where, uses_of(function, where, kept=False), targets)
     for unit, path in tree.paths.items():
-        _check_unit(graph, unit, path)
+        _check_unit(graph, unit, path, targets)
         if decided:
             check_decided(unit, path)
             _check_functions_decided(unit, path)
@@ -40,6 +41,33 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
             _check_weight(_at(graph.root, parent, f"A tie of {path!r}"), name, f"A tie of {path!r}")
 
 
+@final
+class _Targets:
+    """The objects that a graph refers to by "module:qualname", each looked up once."""
+
+    def __init__(self) -> None:
+        self._is_callable: dict[str, bool] = {}
+
+    def check_callable(self, target: str, where: str) -> None:
+        """Raises GraphError, with the location, unless the object exists and is callable."""
+        if not self._look_up(target, where):
+            raise GraphError(f"{where}: {target!r} cannot be called.")
+
+    def check_there(self, target: str, where: str) -> None:
+        """Raises GraphError, with the location, unless the object exists."""
+        self._look_up(target, where)
+
+    def _look_up(self, target: str, where: str) -> bool:
+        """Returns whether the object is callable."""
+        known = self._is_callable.get(target)
+        if known is None:
+            try:
+                known = self._is_callable[target] = callable(locate(target))
+            except GraphError as error:
+                raise GraphError(f"{where}: {error}") from error
+        return known
+
+
 # Units
 
 
@@ -47,8 +75,9 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
 class _UnitPaths:
     """All units with their paths, including those among constructor arguments."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, targets: _Targets) -> None:
         self.graph = graph
+        self.targets = targets
         self.paths: dict[Unit, str] = {}
         self._above: set[Unit] = set()
         self._visit(graph.root, "")
@@ -77,13 +106,13 @@ class _UnitPaths:
             if what != "a start":  # which refers to units below
                 self._visit(thing, path)
         elif isinstance(thing, Ref):
-            _look_up(check_there, thing.target, where)
+            self.targets.check_there(thing.target, where)
         elif isinstance(thing, Stored):
             if thing.name not in self.graph.tensors:
                 raise GraphError(f"{where}: the graph has no tensor {thing.name!r}.")
         elif isinstance(thing, Call):
             if thing.target[:1] != ".":
-                _look_up(check_callable, thing.target, where)
+                self.targets.check_callable(thing.target, where)
         elif not isinstance(thing, Expression):
             raise GraphError(f"{where}: {no_constant(thing)}.")
 
@@ -100,14 +129,7 @@ _NUMBERS = PLAIN - {Ref, Stored}
 _DTYPES = frozenset(name for name, thing in vars(torch).items() if isinstance(thing, torch.dtype))
 
 
-def _look_up(check: Callable[[str], None], target: str, where: str) -> None:
-    try:
-        check(target)
-    except GraphError as error:
-        raise GraphError(f"{where}: {error}") from error
-
-
-def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
+def _check_unit(graph: Graph, unit: Unit, path: str, targets: _Targets) -> None:
     where = path or "the model"
     for name in unit.children:
         if not isinstance(name, str) or not name or "." in name or name in RESERVED:
@@ -118,11 +140,11 @@ def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
         _check_name(where, name, function)
         kept = not unit.owns(name)  # shared with other copies, hence immutable
         here = f"{where}, {name}"
-        _check_uses(graph, unit, here, uses_of(function, here, kept=kept))
+        _check_uses(graph, unit, here, uses_of(function, here, kept=kept), targets)
     for weight in unit.weights.values():
         if weight is not None and weight.dtype not in _DTYPES:
             raise GraphError(f"{where}: {weight.dtype!r} is not a dtype.")
-    _check_starts(unit, where)
+    _check_starts(unit, where, targets)
     for edit in unit.edits:
         place = unit.path_to(edit.unit, edit.path)
         _at(unit, place, f"{where}: an edit of {place!r}")
@@ -130,12 +152,12 @@ def _check_unit(graph: Graph, unit: Unit, path: str) -> None:
         if call is not None and not is_target(call.target):
             raise GraphError(f"{where}: {call.target!r} cannot be called: it is not a target.")
     if unit.call is not None and unit.grade in ("basic", "shell"):
-        _look_up(check_callable, unit.call.target, where)
+        targets.check_callable(unit.call.target, where)
     if unit.inherits:
-        _look_up(check_callable, unit.cls.target, where)
+        targets.check_callable(unit.cls.target, where)
 
 
-def _check_starts(unit: Unit, where: str) -> None:
+def _check_starts(unit: Unit, where: str, targets: _Targets) -> None:
     if not unit.starts:
         return
     below = {inner for _, inner in unit.walk()}
@@ -149,7 +171,7 @@ def _check_starts(unit: Unit, where: str) -> None:
         if not (is_method or is_target(start.target)):
             raise GraphError(f"{where}: a start calls {start.target!r}, which is not a function.")
         if not is_method:
-            _look_up(check_callable, start.target, f"{where}: a start of {start.name!r}")
+            targets.check_callable(start.target, f"{where}: a start of {start.name!r}")
         _check_weight(start.unit, start.name, f"{where}: a start of {start.name!r}")
 
 
@@ -206,7 +228,7 @@ def _check_weight(unit: Unit, name: str, what: str) -> None:
 # References of a function to its unit and its graph
 
 
-def _check_uses(graph: Graph, unit: Unit | None, where: str, uses: Uses) -> None:
+def _check_uses(graph: Graph, unit: Unit | None, where: str, uses: Uses, targets: _Targets) -> None:
     for name, node in uses.functions.items():
         if name not in graph.functions:
             near = did_you_mean(name, graph.functions)
@@ -215,9 +237,9 @@ def _check_uses(graph: Graph, unit: Unit | None, where: str, uses: Uses) -> None
         if name not in graph.tensors:
             raise GraphError(f"{where}: {node}: the graph has no tensor {name!r}.")
     for target, node in uses.calls.items():
-        _look_up(check_callable, target, f"{where}: {node}")
+        targets.check_callable(target, f"{where}: {node}")
     for target, node in uses.names.items():
-        _look_up(check_there, target, f"{where}: {node}")
+        targets.check_there(target, f"{where}: {node}")
     if unit is None:
         for used in (uses.modules, uses.gets, uses.sets):
             for node in used.values():

@@ -3,7 +3,6 @@
 Combines facts about operators (`runner.operators`) with the arguments of a call.
 """
 
-from functools import lru_cache
 from typing import Any, Literal
 
 from torch import nn
@@ -102,7 +101,6 @@ def is_torch(unit: Unit) -> bool:
     return _class_of(unit.cls.target) != "unknown"
 
 
-@lru_cache(maxsize=4096)
 def _class_of(target: str) -> Literal["fresh", "torch", "unknown"]:
     """Classifies a class: a layer of torch whose output is a new tensor, another layer, or
     unknown."""

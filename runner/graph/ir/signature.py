@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -55,19 +56,6 @@ def public_target(thing: Any) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
-@functools.lru_cache(maxsize=4096)
-def check_callable(target: str) -> None:
-    """Raises GraphError if "module:qualname" does not exist or is not callable."""
-    if not callable(locate(target)):
-        raise GraphError(f"{target!r} cannot be called.")
-
-
-@functools.lru_cache(maxsize=4096)
-def check_there(target: str) -> None:
-    """Raises GraphError if "module:qualname" does not exist."""
-    locate(target)
-
-
 def _import(name: str, target: str) -> Any:
     try:
         return importlib.import_module(name)
@@ -91,18 +79,27 @@ def runs_in_order(cls: Ref) -> bool:
 def signature(target: str) -> inspect.Signature:
     """Returns the signature of a callable; for a class, of its constructor. Raises GraphError if it
     has none."""
-    return _signature(locate(target))
+    thing = locate(target)
+    is_module = isinstance(thing, type) and issubclass(thing, nn.Module)
+    called: Any = thing.__init__ if is_module else thing  # recording adds a `__new__`
+    is_of_torch = isinstance(called, FunctionType) and called.__module__.startswith("torch.")
+    read = _signature_in_torch if is_of_torch else _signature
+    try:
+        return read(called, 1 if is_module else 0)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"{thing!r} has no signature: {error}.") from error
+
+
+def _signature(called: Any, bound: int) -> inspect.Signature:
+    """Returns the signature of a callable without its first `bound` parameters."""
+    found = inspect.signature(called)
+    return found.replace(parameters=[*found.parameters.values()][bound:])
 
 
 @functools.lru_cache(maxsize=1024)
-def _signature(thing: Any) -> inspect.Signature:
-    is_module = isinstance(thing, type) and issubclass(thing, nn.Module)
-    try:  # recording adds a `__new__` that takes anything
-        found = inspect.signature(thing.__init__ if is_module else thing)
-    except (TypeError, ValueError) as error:
-        raise GraphError(f"{thing!r} has no signature: {error}.") from error
-    parameters = [*found.parameters.values()]
-    return found.replace(parameters=parameters[1:] if is_module else parameters)
+def _signature_in_torch(function: Any, bound: int) -> inspect.Signature:
+    """Returns the signature of a function of torch, which is read often and never changes."""
+    return _signature(function, bound)
 
 
 def argument(call: Call, name: str) -> Argument:

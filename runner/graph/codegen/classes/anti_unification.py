@@ -8,7 +8,6 @@ that are equal to each other in every constructor.
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, final
 
 from runner.errors import GraphError
@@ -32,34 +31,47 @@ _PLAIN = PLAIN | {slice}
 _ANNOTATIONS = {int: "int", float: "float", bool: "bool", str: "str"}
 
 
-@lru_cache(maxsize=4096)
-def parameters_of(target: str) -> Mapping[str, inspect.Parameter] | None:
-    """Returns the parameters of a callable; None if they are unknown."""
+@final
+class Signatures:
+    """The parameters of callables, looked up once for each file that is generated."""
+
+    def __init__(self) -> None:
+        self._parameters: dict[str, Mapping[str, inspect.Parameter]] = {}
+        self._positional: dict[str, tuple[str, ...]] = {}
+
+    def parameters(self, target: str) -> Mapping[str, inspect.Parameter]:
+        """Returns the parameters of a callable; none if they are unknown."""
+        known = self._parameters.get(target)
+        if known is None:
+            known = self._parameters[target] = _parameters(target)
+        return known
+
+    def positional(self, target: str) -> tuple[str, ...]:
+        """Returns the names of the parameters of a callable that can be passed by position."""
+        known = self._positional.get(target)
+        if known is None:
+            known = self._positional[target] = tuple(
+                name
+                for name, parameter in self.parameters(target).items()
+                if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            )
+        return known
+
+    def default(self, target: str, name: str) -> Any:
+        """Returns the default of a parameter; MISSING if there is none, or it is no literal."""
+        parameter = self.parameters(target).get(name)
+        if parameter is None or parameter.default is parameter.empty:
+            return MISSING
+        return parameter.default if is_literal(parameter.default) else MISSING
+
+
+def _parameters(target: str) -> Mapping[str, inspect.Parameter]:
     if target == "super" or target[:1] == ".":
-        return None
+        return {}
     try:
         return signature(target).parameters
     except GraphError:
-        return None
-
-
-@lru_cache(maxsize=4096)
-def positional(target: str) -> tuple[str, ...]:
-    """Returns the names of the parameters of a callable that can be passed by position."""
-    return tuple(
-        name
-        for name, parameter in (parameters_of(target) or {}).items()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    )
-
-
-@lru_cache(maxsize=4096)
-def default(target: str, name: str) -> Any:
-    """Returns the default of a parameter; MISSING if there is none, or it is no literal."""
-    parameter = (parameters_of(target) or {}).get(name)
-    if parameter is None or parameter.default is parameter.empty:
-        return MISSING
-    return parameter.default if is_literal(parameter.default) else MISSING
+        return {}
 
 
 def is_literal(tree: ExpressionTree) -> bool:
@@ -77,8 +89,14 @@ class Decomposition:
     Statements whose positions are in `whole` count as literals, whatever they contain.
     """
 
-    def __init__(self, steps: Sequence[Statement], whole: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Statement],
+        signatures: Signatures,
+        whole: frozenset[int] = frozenset(),
+    ) -> None:
         self.steps = steps
+        self.signatures = signatures
         self.literals: dict[Path, ExpressionTree] = {}
         self.targets: dict[Path, str] = {}  # of calls, by path
         self.by_position: set[Path] = set()  # literals that are passed by position
@@ -118,8 +136,8 @@ class Decomposition:
         raise GraphError(f"{tree!r} cannot be written as source; resolve symbolic choices first.")
 
     def _call(self, call: Call, path: Path) -> Any:
-        names = positional(call.target)
-        known = parameters_of(call.target) or {}
+        names = self.signatures.positional(call.target)
+        known = self.signatures.parameters(call.target)
         self.targets[path] = call.target
         skeleton: list[Any] = [call.target]
         for place, item in enumerate(call.args):
@@ -143,7 +161,7 @@ class Decomposition:
         if path in self.literals:
             return self.literals[path]
         target = self.targets.get(path[:-1])
-        return default(target, path[-1]) if target is not None else MISSING
+        return self.signatures.default(target, path[-1]) if target is not None else MISSING
 
     @property
     def key(self) -> Any:
@@ -169,6 +187,7 @@ class Unified:
     def __init__(self, shapes: Sequence[Decomposition]) -> None:
         paths = dict.fromkeys(path for shape in shapes for path in shape.literals)
         self._first = shapes[0]
+        self._signatures = shapes[0].signatures
         self._vectors: dict[Any, list[Path]] = {}
         self.fits = True
         for path in paths:
@@ -197,7 +216,8 @@ class Unified:
         usual: tuple[ExpressionTree, ...] = ()
         if is_keyword:
             target = self._first.targets.get(paths[0][:-1])
-            made = default(target, paths[0][-1]) if target is not None else MISSING
+            name = paths[0][-1]
+            made = MISSING if target is None else self._signatures.default(target, name)
             if made is not MISSING and key_of(made) in {key_of(value) for value in values}:
                 usual = (made,)
         self.parameters.append(ConstructorParameter(name, _annotation(values), usual, bool(usual)))
@@ -248,13 +268,13 @@ class Unified:
         return tree
 
     def _fill_call(self, call: Call, path: Path) -> Call:
-        names = positional(call.target)
+        names = self._signatures.positional(call.target)
         args = [
             self._fill(item, (*path, names[place] if place < len(names) else place))
             for place, item in enumerate(call.args)
         ]
         kwargs = {name: self._fill(item, (*path, name)) for name, item in call.kwargs.items()}
-        for name in parameters_of(call.target) or ():
+        for name in self._signatures.parameters(call.target):
             given = name in kwargs or name in names[: len(args)]
             if not given and (*path, name) in self._slots:
                 kwargs[name] = ParameterSlot(self._slots[(*path, name)])

@@ -8,10 +8,11 @@ from runner.errors import GraphError
 from runner.graph.codegen.classes.anti_unification import (
     ConstructorParameter,
     Decomposition,
+    Signatures,
     Unified,
 )
 from runner.graph.codegen.classes.constructor_plan import Planner
-from runner.graph.codegen.classes.unit_forms import Sites, access, container
+from runner.graph.codegen.classes.unit_forms import Sites
 from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
@@ -58,6 +59,7 @@ class Classes:
     ) -> None:
         self.all: list[Class] = []
         self.planner = Planner(sites)
+        self._signatures = Signatures()
         self._sites = sites
         self._imports = imports
         self._templates = templates
@@ -85,7 +87,7 @@ class Classes:
 
     def _functions(self, unit: Unit) -> list[list[str]]:
         def called(path: str) -> str:
-            return access(unit, "self", path)
+            return self._sites.access(unit, "self", path)
 
         try:
             return [each.lines(self._imports, called, "self") for each in self._templates[unit]]
@@ -97,11 +99,11 @@ class Classes:
         self, group: Sequence[tuple[Unit, list[Statement]]], functions: list[list[str]]
     ) -> None:
         """Adds as few classes as possible for units with the same functions."""
-        by_skeleton = _by_skeleton([(unit, Decomposition(steps)) for unit, steps in group])
+        by_skeleton = _by_skeleton([(unit, self._decomposed(steps)) for unit, steps in group])
         if len(by_skeleton) > 1:
             whole = _differing(by_skeleton)
             if whole:
-                shapes = [(unit, Decomposition(steps, whole)) for unit, steps in group]
+                shapes = [(unit, self._decomposed(steps, whole)) for unit, steps in group]
                 unified = Unified(_distinct(shapes)) if len(_by_skeleton(shapes)) == 1 else None
                 if unified is not None and unified.fits and unified.count <= _MOST_PARAMETERS:
                     self._make(shapes, unified, functions)
@@ -116,6 +118,11 @@ class Classes:
                 alike.setdefault(shape.key, []).append((unit, shape))
             for same in alike.values():
                 self._make(same, Unified([same[0][1]]), functions)
+
+    def _decomposed(
+        self, steps: Sequence[Statement], whole: frozenset[int] = frozenset()
+    ) -> Decomposition:
+        return Decomposition(steps, self._signatures, whole)
 
     def _make(
         self,
@@ -135,7 +142,7 @@ class Classes:
         """Returns the base of the class of a unit."""
         if self._sites.inherits(unit):
             return unit.cls.target
-        return f"torch.nn:{container(unit) or 'Module'}"
+        return f"torch.nn:{self._sites.container(unit) or 'Module'}"
 
     def _copied(self, unit: Unit) -> tuple[str, ...]:
         """Returns the methods that are copied from the class of a unit."""

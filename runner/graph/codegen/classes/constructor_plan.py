@@ -7,7 +7,7 @@ from typing import final
 from runner.errors import GraphError
 from runner.graph.codegen.classes.initializer_checks import is_possible
 from runner.graph.codegen.classes.initializer_statements import early_starts, start_lines
-from runner.graph.codegen.classes.unit_forms import Sites, access, container
+from runner.graph.codegen.classes.unit_forms import Sites
 from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
@@ -81,11 +81,11 @@ class Planner:
         if tie not in ties:
             return None
         ties.remove(tie)
-        return LocalName(access(home, "self", name))
+        return LocalName(self.sites.access(home, "self", name))
 
     def _contents(self, unit: Unit, path: str) -> _Arguments:
         """Returns the constructor arguments that hold the children of a container."""
-        kind = container(unit)
+        kind = self.sites.container(unit)
         if kind.startswith("Parameter"):
             weights = {name: parameter_tree(weight) for name, weight in unit.parameters.items()}
             return ((weights if kind == "ParameterDict" else [*weights.values()]),), {}
@@ -154,14 +154,16 @@ class Planner:
         for is_start, group in groupby(timeline, lambda one: isinstance(one[1], Start)):
             if is_start:
                 starts = [start for _, start in group if isinstance(start, Start)]
-                for before, tree in start_lines(unit, starts, "", unit, "self"):
+                for before, tree in start_lines(unit, starts, "", unit, "self", self.sites.access):
                     yield Statement("line", before, tree)
             else:
                 yield from (step for _, step in group if isinstance(step, Statement))
 
     def _weights(self, unit: Unit) -> list[tuple[ConstructionTime | None, Statement]]:
         """Returns statements for parameters and buffers, each with its time; None for any time."""
-        if container(unit).startswith("Parameter") and self.sites.is_built_of_contents(unit):
+        if self.sites.container(unit).startswith("Parameter") and self.sites.is_built_of_contents(
+            unit
+        ):
             return []
         steps = [
             (weight and weight.place, Statement("parameter", name, parameter_tree(weight)))
@@ -184,25 +186,26 @@ class Planner:
         for path, inner in own:
             for edit in inner.edits:
                 place = joined(path, inner.path_to(edit.unit, edit.path))
-                lines.append(_setting(access(unit, owner, place), edit.name, edit.value))
+                there = self.sites.access(unit, owner, place)
+                lines.append(_setting(there, edit.name, edit.value))
         home = None if self.sites.is_inline(unit) else unit
         for path, first in self.sites.ties.get(home, ()):
-            lines.append(self._tie(unit, owner, path, LocalName(access(unit, owner, first))))
+            there = self.sites.access(unit, owner, first)
+            lines.append(self._tie(unit, owner, path, LocalName(there)))
         for path, inner in own:
             if inner.starts and not self.sites.is_whole(inner):
                 starts = own_starts if inner is unit and own_starts is not None else None
                 if starts is None:
                     starts = [start for start in inner.starts if is_possible(start, inner)]
-                lines += start_lines(inner, starts, path, unit, owner)
+                lines += start_lines(inner, starts, path, unit, owner, self.sites.access)
         return lines
 
-    @staticmethod
-    def _tie(unit: Unit, owner: str, path: str, value: ExpressionTree) -> _Assignment:
-        place = access(unit, owner, path)
+    def _tie(self, unit: Unit, owner: str, path: str, value: ExpressionTree) -> _Assignment:
+        place = self.sites.access(unit, owner, path)
         if place.endswith("]"):
             return f"{place} = ", value
         above, _, name = path.rpartition(".")
-        return _setting(access(unit, owner, above), name, value)
+        return _setting(self.sites.access(unit, owner, above), name, value)
 
     def _inline_below(self, unit: Unit, path: str, seen: set[Unit]) -> list[tuple[str, Unit]]:
         """Returns a unit, and those below it that are written without a class, with their paths."""

@@ -1,12 +1,12 @@
 """Initializer statements: weights filled in place, line by line or in a loop over modules."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, final
 
 from runner.graph.codegen.classes.initializer_checks import is_possible
-from runner.graph.codegen.classes.unit_forms import access, located
+from runner.graph.codegen.classes.unit_forms import located
 from runner.graph.codegen.expressions.expression_trees import LocalName, key_of
 from runner.graph.codegen.expressions.expressions import member
 from runner.graph.ir.argument import leaves_and_calls, map_made
@@ -15,6 +15,7 @@ from runner.graph.ir.unit import SET, Call, ConstructionTime, Start, Unit, joine
 from runner.operators import is_random
 
 _COMPOSED = ("MultiheadAttention", "Transformer", "AdaptiveLogSoftmaxWithLoss")
+UnitAccess = Callable[[Unit, str, str], str]
 _LOOP_FROM = 3  # units that are filled alike
 
 
@@ -56,10 +57,10 @@ class Loop:
 
 
 def start_lines(
-    unit: Unit, starts: Sequence[Start], path: str, home: Unit, owner: str
+    unit: Unit, starts: Sequence[Start], path: str, home: Unit, owner: str, access: UnitAccess
 ) -> list[tuple[str, Any]]:
     """Returns (text before, expression) for starts of a unit at a path below `home`, called `owner`
-    in the source; the expression is a `Loop` for many of them."""
+    in the source; the expression is a `Loop` for many of them. `access` is that of `Sites`."""
     paths = {inner: joined(path, p) for p, inner in unit.walk()}
     lines: list[tuple[str, Any]] = []
     for part in _runs(unit, starts):

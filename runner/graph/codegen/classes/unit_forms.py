@@ -1,6 +1,5 @@
 """Forms of units: how each is written, called and shared in the source."""
 
-from functools import lru_cache
 from typing import Any, Literal, final
 
 from runner.graph.codegen.copied_methods.copies import CONTAINERS, Copies
@@ -16,7 +15,6 @@ Form = Literal["call", "contents", "class"]  # one call; a container of its chil
 _TORCH = ("torch.", "torch:")
 
 
-@lru_cache(maxsize=4096)
 def located(target: str) -> Any:
     """Returns the object at "module:qualname"; None if there is none."""
     try:
@@ -25,7 +23,11 @@ def located(target: str) -> Any:
         return None
 
 
-@lru_cache(maxsize=4096)
+def container(unit: Unit) -> str:
+    """Returns the container of torch.nn that a unit is, or derives from; "" for none."""
+    return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
+
+
 def _container(target: str) -> str:
     cls = located(target)
     if not isinstance(cls, type):
@@ -33,52 +35,8 @@ def _container(target: str) -> str:
     return next((base.__name__ for base in CONTAINERS if issubclass(cls, base)), "")
 
 
-def container(unit: Unit) -> str:
-    """Returns the container of torch.nn that a unit is, or derives from; "" for none."""
-    return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
-
-
-def is_plain_container(unit: Unit) -> bool:
-    """Returns whether a unit is a plain container of torch.nn, with nothing but children."""
-    if unit.grade != "graph" or unit.functions or unit.buffers or unit.attributes:
-        return False
-    if unit.inherits:
-        return False
-    module, _, name = unit.cls.target.partition(":")
-    if not module.startswith("torch") or _container(unit.cls.target) != name:
-        return False
-    if has_named_places(unit):
-        return False
-    return name.startswith("Parameter") or not unit.parameters
-
-
-def has_named_places(unit: Unit) -> bool:
-    """Returns whether a ModuleList has children under other names than their indices, as after
-    `add_module`; no constructor call builds it."""
-    if container(unit) != "ModuleList":
-        return False
-    return [*unit.children] != [str(place) for place in range(len(unit.children))]
-
-
-@lru_cache(maxsize=4096)
-def is_importable(target: str) -> bool:
-    """Returns whether another file can import "module:qualname"."""
-    return target.partition(":")[0] != "__main__" and located(target) is not None
-
-
-def access(unit: Unit, owner: str, path: str) -> str:
-    """Returns the expression for a path below a unit, whose own expression is `owner`."""
-    here: Unit | None = unit
-    for name in path.split(".") if path else ():
-        owner = _step(here, owner, name)
-        here = here.children.get(name) if here is not None else None
-    return owner
-
-
-def _step(unit: Unit | None, owner: str, name: str) -> str:
-    kind = container(unit) if unit is not None else ""
-    if unit is None or not kind:
-        return member(owner, name)
+def _step(unit: Unit, kind: str, owner: str, name: str) -> str:
+    """Returns the expression for a child or weight of a unit, which is a container of a kind."""
     if kind in ("ModuleDict", "ParameterDict") and name in {**unit.children, **unit.parameters}:
         return f"{owner}[{text_literal(name)}]"
     if kind == "Sequential" and name.isdigit() and name in unit.children:
@@ -101,7 +59,9 @@ class Sites:
         self.repeats: dict[str, Unit] = {}  # further path -> the shared unit there
         # Assigned once a unit is built: (path, path of the owner) below it; None for `build`.
         self.ties: dict[Unit | None, list[tuple[str, str]]] = {}
+        self._containers: dict[str, str] = {}  # by the target of a class
         self._forms: dict[Unit, Form] = {}
+        self._importable: dict[str, bool] = {}
         self._intact: dict[Unit, bool] = {}
         self._visit(graph.root, "")
         for path, unit in self.repeats.items():
@@ -121,6 +81,28 @@ class Sites:
             else:
                 self._visit(child, prefix + name)
 
+    def container(self, unit: Unit) -> str:
+        """Returns the container of torch.nn that a unit is, or derives from; "" for none."""
+        if unit.grade not in ("graph", "shell"):
+            return ""
+        target = unit.cls.target
+        known = self._containers.get(target)
+        if known is None:
+            known = self._containers[target] = _container(target)
+        return known
+
+    def access(self, unit: Unit, owner: str, path: str) -> str:
+        """Returns the expression for a path below a unit, whose own expression is `owner`."""
+        here: Unit | None = unit
+        for name in path.split(".") if path else ():
+            kind = "" if here is None else self.container(here)
+            if here is None or not kind:
+                owner = member(owner, name)
+            else:
+                owner = _step(here, kind, owner, name)
+            here = here.children.get(name) if here is not None else None
+        return owner
+
     def form(self, unit: Unit) -> Form:
         """Returns how a unit is written."""
         known = self._forms.get(unit)
@@ -131,7 +113,7 @@ class Sites:
     def _form(self, unit: Unit) -> Form:
         if unit.grade == "basic":
             return "call"
-        if is_plain_container(unit):
+        if self._is_plain_container(unit):
             return "contents"
         if self.standalone and not unit.cls.target.startswith(_TORCH):
             return "class"
@@ -147,7 +129,29 @@ class Sites:
 
     def is_built_of_contents(self, unit: Unit) -> bool:
         """Returns whether a unit is a container whose constructor takes all its children."""
-        return container(unit) != "" and not self.inherits(unit) and not has_named_places(unit)
+        if self.container(unit) == "" or self.inherits(unit):
+            return False
+        return not self._has_named_places(unit)
+
+    def _is_plain_container(self, unit: Unit) -> bool:
+        """Returns whether a unit is a plain container of torch.nn, with nothing but children."""
+        if unit.grade != "graph" or unit.functions or unit.buffers or unit.attributes:
+            return False
+        if unit.inherits:
+            return False
+        module, _, name = unit.cls.target.partition(":")
+        if not module.startswith("torch") or self.container(unit) != name:
+            return False
+        if self._has_named_places(unit):
+            return False
+        return name.startswith("Parameter") or not unit.parameters
+
+    def _has_named_places(self, unit: Unit) -> bool:
+        """Returns whether a ModuleList has children under other names than their indices, as after
+        `add_module`; no constructor call builds it."""
+        if self.container(unit) != "ModuleList":
+            return False
+        return [*unit.children] != [str(place) for place in range(len(unit.children))]
 
     def is_whole(self, unit: Unit) -> bool:
         """Returns whether a unit is written as one constructor call."""
@@ -162,11 +166,19 @@ class Sites:
         if known is None:
             known = self._intact[unit] = (
                 not unit.changed
-                and (unit.call is not None or is_plain_container(unit))
+                and (unit.call is not None or self._is_plain_container(unit))
                 and (unit.call is None or not is_open(unit.call))
-                and is_importable(unit.cls.target)
+                and self._is_importable(unit.cls.target)
                 and all(self._is_intact(c) for c in unit.children.values() if c is not None)
             )
+        return known
+
+    def _is_importable(self, target: str) -> bool:
+        """Returns whether another file can import "module:qualname"."""
+        known = self._importable.get(target)
+        if known is None:
+            known = target.partition(":")[0] != "__main__" and located(target) is not None
+            self._importable[target] = known
         return known
 
     def _tie(self, path: str, owner: str) -> None:

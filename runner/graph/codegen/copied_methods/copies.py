@@ -6,7 +6,7 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.class_source.scopes import Uncopied
-from runner.graph.codegen.copied_methods.methods import Copy, copied
+from runner.graph.codegen.copied_methods.methods import Copy, MethodCopies
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit
@@ -20,6 +20,7 @@ class Copies:
         self.problems: dict[Unit, str] = {}
         self._units = [unit for _, unit in graph.root.walk() if unit.inherits]
         self._found: dict[Unit, Copy] = {}
+        self._made = MethodCopies()
         kept = [unit for _, unit in graph.root.walk() if unit.grade in ("shell", "basic")]
         self._kept = [cls for unit in kept if (cls := _class(unit)) is not None]
         used, before = frozenset[str](), None
@@ -38,7 +39,8 @@ class Copies:
             return
         has = frozenset({*unit.attributes, *unit.children, *unit.parameters, *unit.buffers})
         try:
-            found = copied(_class(unit), container_of(unit), has, frozenset(unit.functions), used)
+            functions = frozenset(unit.functions)
+            found = self._made.of(_class(unit), container_of(unit), has, functions, used)
             self._check_asked(found)
         except Uncopied as problem:
             self.problems[unit] = str(problem)

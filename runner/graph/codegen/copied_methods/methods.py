@@ -3,7 +3,7 @@
 import ast
 import copy
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any, final
@@ -57,25 +57,42 @@ def own_classes(cls: Any) -> list[Any]:
     return [owner for owner in cls.__mro__ if is_foreign(owner.__module__)]
 
 
-def copied(
-    cls: Any, base: Any, has: frozenset[str], functions: frozenset[str], used: frozenset[str]
-) -> Copy:
-    """Returns a copy of the overrides of a class, its members named in `used`, and all that these
-    use in turn. `base` is the class of torch that the copy derives from, `has` are the attributes
-    of its instances, `functions` the methods that are written already. Raises Uncopied."""
-    known = frozenset(n for owner in own_classes(cls) for n in vars(owner))
-    return _copied(cls, base, has & known, functions & known, used & known)
+@final
+class MethodCopies:
+    """Copies of the methods of classes, each made once for the units of a graph."""
 
+    def __init__(self) -> None:
+        self._made = functools.cache(self._make)
+        self._definitions = functools.cache(definitions)
 
-@functools.lru_cache(maxsize=1024)
-def _copied(
-    cls: Any, base: Any, has: frozenset[str], functions: frozenset[str], used: frozenset[str]
-) -> Copy:
-    copier = _Copier(cls, base, has, functions)
-    copier.run([*_overridden(cls), *sorted(used)])
-    return Copy(
-        tuple(copier.members), copier.helpers, frozenset(copier.own), frozenset(copier.names)
-    )
+    def of(
+        self,
+        cls: Any,
+        base: Any,
+        has: frozenset[str],
+        functions: frozenset[str],
+        used: frozenset[str],
+    ) -> Copy:
+        """Returns a copy of the overrides of a class, its members named in `used`, and all that
+        these use in turn. `base` is the class of torch that the copy derives from, `has` are the
+        attributes of its instances, `functions` the methods that are written already. Raises
+        Uncopied."""
+        known = frozenset(n for owner in own_classes(cls) for n in vars(owner))
+        return self._made(cls, base, has & known, functions & known, used & known)
+
+    def _make(
+        self,
+        cls: Any,
+        base: Any,
+        has: frozenset[str],
+        functions: frozenset[str],
+        used: frozenset[str],
+    ) -> Copy:
+        copier = _Copier(cls, base, has, functions, self._definitions)
+        copier.run([*_overridden(cls), *sorted(used)])
+        return Copy(
+            tuple(copier.members), copier.helpers, frozenset(copier.own), frozenset(copier.names)
+        )
 
 
 def _overridden(cls: Any) -> Iterator[str]:
@@ -93,7 +110,14 @@ def _overridden(cls: Any) -> Iterator[str]:
 class _Copier:
     """A copier of the methods of one class."""
 
-    def __init__(self, cls: Any, base: Any, has: frozenset[str], functions: frozenset[str]) -> None:
+    def __init__(
+        self,
+        cls: Any,
+        base: Any,
+        has: frozenset[str],
+        functions: frozenset[str],
+        definitions: Callable[[Any], dict[str, list[Definition]]],
+    ) -> None:
         self.cls = cls
         self.base = base
         self.members: list[str] = []
@@ -102,6 +126,7 @@ class _Copier:
         self.names: set[str] = set()
         self.owners = own_classes(cls)
         self._has, self._functions = has, functions
+        self._definitions = definitions  # the methods in the source of a class
         self._done: set[str] = {*_NOT_COPIED}
         self._waiting: list[tuple[Any, str, str]] = []  # owner, name there, name in the copy
         self._functions_waiting: list[FunctionType] = []
@@ -141,7 +166,7 @@ class _Copier:
 
     def of_class(self, owner: Any, name: str) -> str:
         """Returns the name in the copy of an overridden method of one of the user's classes."""
-        if name in _NOT_COPIED or len(definitions(owner).get(name, ())) != 1:
+        if name in _NOT_COPIED or len(self._definitions(owner).get(name, ())) != 1:
             raise Uncopied(f"it calls {owner.__name__}.{name}")
         new = f"_super_{owner.__name__}_{name.strip('_')}"
         if new not in self._done:
@@ -159,7 +184,7 @@ class _Copier:
         if not functions:
             self.members.append(f"{new} = {Outer(self.need).literal(value, name)}")
             return
-        nodes = definitions(owner).get(name, [])
+        nodes = self._definitions(owner).get(name, [])
         if not nodes:
             raise Uncopied(f"{name}() is not defined in the source of {owner.__name__}")
         for node in nodes:

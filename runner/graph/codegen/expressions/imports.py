@@ -64,7 +64,6 @@ def resolve(target: str) -> Any:
     return found
 
 
-@lru_cache(maxsize=4096)
 def canonical(target: str) -> str:
     """Returns the public name of a target, for example "torch.nn:Conv2d".
 
