@@ -2,7 +2,6 @@
 use of modules below, besides calling them."""
 
 import dis
-import functools
 import inspect
 from collections.abc import Iterable, Iterator
 from types import FunctionType, ModuleType
@@ -19,7 +18,6 @@ _OF_ALL = frozenset(
 )
 
 
-@functools.lru_cache(maxsize=4096)
 def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str]:
     """Returns names that the methods of a class, `without` some, use of anything but `self`:
     attributes, strings (`getattr(layer, "width")`), and classes of modules (`isinstance(layer,
@@ -41,7 +39,6 @@ def names_of(function: Any) -> frozenset[str]:
     return frozenset(n for part in _functions(function) for n in _names(part, seen, own=True))
 
 
-@functools.cache
 def stored_names(cls: type) -> frozenset[str]:
     """Returns names of attributes that methods of a class, except its constructor, set or
     delete."""
@@ -57,7 +54,6 @@ def stored_names(cls: type) -> frozenset[str]:
     )
 
 
-@functools.cache
 def uses(cls: type) -> frozenset[str]:
     """Returns names that the methods of a class use of any object, `self` included."""
     owners = [c for c in _own_classes(cls) if issubclass(c, nn.Module)]

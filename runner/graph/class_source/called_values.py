@@ -2,7 +2,6 @@
 
 import ast
 import builtins
-import functools
 import inspect
 import sys
 import textwrap
@@ -20,13 +19,7 @@ _USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(l
 def may_call(cls: type) -> bool:
     """Returns whether a user class, or a function it uses, contains a call without arguments of
     something that may be a value: not of a class, a function or a common method."""
-    known: Any = cls
-    return _may_call(known)
-
-
-@functools.lru_cache(maxsize=4096)
-def _may_call(thing: Any) -> bool:
-    return any(_has_call(tree, names) for tree, names in _sources(thing, set()))
+    return any(_has_call(tree, names) for tree, names in _sources(cls, set()))
 
 
 def _sources(thing: Any, seen: set[Any]) -> Iterator[tuple[ast.AST | None, dict[str, Any]]]:

@@ -18,7 +18,7 @@ from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import is_given
 from runner.graph.frontend.live_modules.parametrizations import hooked, plain_class
 from runner.graph.frontend.live_modules.reconstruct import Rebuilder, bound
-from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
+from runner.graph.frontend.torchscript.choice_stubs import called_names, called_values, is_choice
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
@@ -42,6 +42,8 @@ class Construction:
         self.rebuilder = Rebuilder(lambda value: replace_open(value, lambda e: e.default))
         self._open: dict[int, bool] = {}
         self._was_cast: set[int] = set()
+        self._may_call = functools.cache(may_call)
+        self._called_names = functools.cache(called_names)
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
         """Adds the constructor call of a module, and changes made after it, to its unit."""
@@ -112,10 +114,24 @@ class Construction:
     ) -> None:
         """Handles values of choices that are called: compiled code has plain values instead, so
         the constructor call no longer makes the unit; other code needs callable ones."""
-        if unit.grade == "graph" and called_values(module):
+        if unit.grade == "graph" and called_values(module, self._called_names):
             unit.changed = True
-        if unit.call is not None and _may_call_values(module, unit):
+        if unit.call is not None and self._may_call_values(module, unit):
             unit.call = self.call(module, record, self.literals.callable)
+
+    def _may_call_values(self, module: nn.Module, unit: Unit) -> bool:
+        """Returns whether code of a module that was not compiled, or of one inside, may call a
+        value."""
+        if type(module).__module__.startswith("torch."):
+            return False
+        for path, inner in unit.walk():
+            part = module.get_submodule(path)
+            whole = inner.grade == "basic"
+            read = whole or inner.grade == "shell" or inner.inherits
+            classes: list[Any] = [type(m) for m in (part.modules() if whole else (part,))]
+            if read and any(map(self._may_call, classes)):
+                return True
+        return False
 
     def makes_again(self, module: nn.Module) -> bool:
         """Returns whether the constructor call of a module is known and makes an equal one."""
@@ -253,20 +269,6 @@ def _captured(value: Any) -> Iterator[Any]:
                 with suppress(ValueError):  # not bound yet
                     yield cell.cell_contents
                     yield from _captured(cell.cell_contents)
-
-
-def _may_call_values(module: nn.Module, unit: Unit) -> bool:
-    """Returns whether code of a module that was not compiled, or of one inside, may call a
-    value."""
-    if type(module).__module__.startswith("torch."):
-        return False
-    for path, inner in unit.walk():
-        part = module.get_submodule(path)
-        if inner.grade == "basic" and any(may_call(type(m)) for m in part.modules()):
-            return True
-        if (inner.grade == "shell" or inner.inherits) and may_call(type(part)):
-            return True
-    return False
 
 
 _UNKNOWN = (

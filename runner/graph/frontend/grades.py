@@ -1,5 +1,6 @@
 """Decides in which grade each module of a model becomes a unit, and notes why it is no better."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +106,8 @@ class _Grading:
         self.construction = graded.construction
         self.notes = graded.notes
         self.keep = keep
+        self._used_names = functools.cache(used_names)
+        self._uses = functools.cache(uses)
 
     def visit(self, module: nn.Module, names: frozenset[str] | None) -> None:
         """Makes the units of a module and of those below it; `names` are those that uncompiled code
@@ -133,7 +136,7 @@ class _Grading:
         if unit.grade == "open":
             return known | {CALLED}
         functions = self.graded.functions(module) if unit.grade == "graph" else ()
-        more = used_names(cls, without=frozenset(functions))
+        more = self._used_names(cls, without=frozenset(functions))
         if unit.inherits and not overrides_call(cls):
             if names is None and more <= METHODS:
                 return None  # a child that has a method of these names inherits, too
@@ -174,13 +177,12 @@ class _Grading:
         self.notes.kept(module, why, instead, whole=whole)
         return ("basic" if whole else "shell"), False
 
-    @staticmethod
-    def _can_inherit(module: nn.Module) -> bool:
+    def _can_inherit(self, module: nn.Module) -> bool:
         """Returns whether source can import the class of a module and set all attributes that its
         methods use."""
         if not is_importable(module):
             return False
-        return not any(True for _ in lost_attributes(module, default_of))
+        return not any(True for _ in lost_attributes(module, default_of, self._uses))
 
     def _problem(
         self, module: nn.Module, found: LoweredType, names: frozenset[str] | None, *, used: bool
@@ -228,7 +230,7 @@ class _Grading:
     def _stays_whole(self, module: nn.Module) -> bool:
         """Returns whether a module can be constructed as a whole, and a shell would lose
         attributes."""
-        lost = any(True for _ in lost_attributes(module, default_of))
+        lost = any(True for _ in lost_attributes(module, default_of, self._uses))
         return lost and self._can_make(module)
 
     def _can_make(self, module: nn.Module) -> bool:
@@ -247,7 +249,7 @@ class _Grading:
         Adds notes where no constructor can."""
         kept = {}
         rebuilt = self.construction.rebuilder.rebuilt
-        found = keepers(self.model, self.types, rebuilt, self._can_make)
+        found = keepers(self.model, self.types, rebuilt, self._can_make, self._uses)
         for module, keeper, names in found:
             if keeper is None:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
@@ -281,8 +283,18 @@ class _Grading:
                 yield module, "its class cannot be imported by source"
             elif not self.construction.has_hooks_written(module):
                 yield module, "its parametrization cannot be written as source"
-            elif not opaque and _holds_modules(module):
+            elif not opaque and self._holds_modules(module):
                 yield module, "it contains modules that PyTorch does not register"
+
+    def _holds_modules(self, module: nn.Module) -> bool:
+        """Returns whether methods of a module use plain attributes that contain modules."""
+        cls: Any = type(module)
+        used = self._uses(cls)
+        return any(
+            name in used and any(True for _ in modules_in(value))
+            for name, value in vars(module).items()
+            if name not in OWN
+        )
 
     @cached_property
     def layers(self) -> list[nn.Module]:
@@ -345,17 +357,6 @@ def compiled_by(module: nn.Module) -> str:
     if isinstance(module, torch.jit.ScriptModule):
         return "TorchScript"
     return "torch.compile" if type(module).__name__ == "OptimizedModule" else ""
-
-
-def _holds_modules(module: nn.Module) -> bool:
-    """Returns whether methods of a module use plain attributes that contain modules."""
-    cls: Any = type(module)
-    used = uses(cls)
-    return any(
-        name in used and any(True for _ in modules_in(value))
-        for name, value in vars(module).items()
-        if name not in OWN
-    )
 
 
 def keeps_forward(module: nn.Module) -> bool:

@@ -1,7 +1,6 @@
 """Inspection of the Python call stack: which code called a torch function."""
 
 import dis
-import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -60,15 +59,15 @@ def initializer_call(run: FrameType, order: int) -> tuple[Tensor, RecordedCall]:
 # Similar functions of libraries
 
 
-def filler(frame: FrameType | None) -> FrameType | None:
+def filler(frame: FrameType | None, keeps: Callable[[CodeType], bool]) -> FrameType | None:
     """Returns the frame of the outermost initializer of a library or user that made a call, such as
     timm's `trunc_normal_`, or None. It must be named like an initializer, be importable, and take
-    the tensor first and otherwise literals."""
+    the tensor first and otherwise literals, which it keeps: `keeps` is `keeps_arguments`."""
     found = None
     for run in up(frame):
         if isinstance(first_argument(run), nn.Module):
             break
-        if overwrites(run.f_code.co_name) and _is_filler(run):
+        if overwrites(run.f_code.co_name) and _is_filler(run, keeps):
             found = run
     return found
 
@@ -82,7 +81,7 @@ def starts_over(function: Any, args: tuple[Any, ...], run: FrameType) -> bool:
     return bool(same and changed.data_ptr() == given.data_ptr())
 
 
-def _is_filler(run: FrameType) -> bool:
+def _is_filler(run: FrameType, keeps: Callable[[CodeType], bool]) -> bool:
     home, code = run.f_globals.get("__name__"), run.f_code
     function = vars(sys.modules.get(str(home), sys)).get(code.co_name)
     inner = inspect.unwrap(function) if callable(function) else None
@@ -90,11 +89,10 @@ def _is_filler(run: FrameType) -> bool:
         return False
     names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     literal = all(isinstance(run.f_locals.get(name), LITERAL) for name in names)
-    return literal and isinstance(first_argument(run), Tensor) and _keeps_arguments(code)
+    return literal and isinstance(first_argument(run), Tensor) and keeps(code)
 
 
-@functools.cache
-def _keeps_arguments(code: CodeType) -> bool:
+def keeps_arguments(code: CodeType) -> bool:
     """Returns whether a function never rebinds its parameters and takes no `*args, **kwargs`."""
     if code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
         return False

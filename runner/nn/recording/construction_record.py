@@ -17,7 +17,6 @@ Tensors: `tracer` observes the calls on them, `initial_values` defines their rec
 """
 
 import copyreg
-import functools
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -209,7 +208,6 @@ def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
     module.__class__ = _constructed(cls)
 
 
-@functools.cache
 def _constructed(cls: type) -> type:
     """Returns the temporary class of objects of a leaf class until their `__init__` is called."""
     body = {"__init__": _finish, "_runner_class": cls, "__module__": cls.__module__}

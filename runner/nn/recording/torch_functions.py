@@ -1,7 +1,6 @@
 """Classification of torch functions as a TorchFunctionMode sees them, and their import paths."""
 
 import sys
-from functools import lru_cache
 from types import FrameType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
@@ -36,7 +35,6 @@ def changes(function: Any) -> bool:
     return is_in_place(name) and name not in KEEP_VALUES
 
 
-@lru_cache(maxsize=4096)
 def target_of(function: Any) -> str:
     """Returns the import path of a function: "module:qualname", ".name" for a method of tensors, or
     "" if it is not accessible by its name."""

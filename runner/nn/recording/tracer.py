@@ -5,6 +5,7 @@ tracer keeps the call; for all tensors, the in-place calls. Calls inside a leaf'
 not recorded, since calling the constructor again repeats them.
 """
 
+import functools
 import operator
 import sys
 from dataclasses import replace
@@ -27,6 +28,7 @@ from runner.nn.recording.call_stack import (
     fills,
     initializer,
     initializer_call,
+    keeps_arguments,
     starts_over,
 )
 from runner.nn.recording.initial_values import Owned, RecordedCall
@@ -67,6 +69,7 @@ class TensorTracer(TorchFunctionMode):
         self.histories = TensorHistories()
         self._slots: WeakKeyDictionary[nn.Module, dict[str, Tensor]] = WeakKeyDictionary()
         self._hooks: list[Any] = []
+        self._keeps_arguments = functools.cache(keeps_arguments)
         self._init: FrameType | None = None  # the frame of the most recent initializer
 
     def __enter__(self) -> "TensorTracer":
@@ -121,7 +124,7 @@ class TensorTracer(TorchFunctionMode):
         run = initializer(frame)
         if run is not None and (run is self._init or not fills(run)):
             return  # a call inside an initializer that is recorded as a whole
-        if run is None and (found := filler(frame)) is not None:
+        if run is None and (found := filler(frame, self._keeps_arguments)) is not None:
             if found is self._init:
                 return
             run = found if starts_over(function, args, found) else None

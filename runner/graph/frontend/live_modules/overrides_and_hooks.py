@@ -1,7 +1,6 @@
 """Parts of a module that TorchScript ignores: overridden methods of `nn.Module`, hooks and
 methods set on the object, and attributes that cannot be written."""
 
-import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
-from runner.graph.class_source.bytecode_names import uses
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.live_modules.parametrizations import is_known
 from runner.graph.frontend.live_modules.reconstruct import OWN
@@ -34,10 +32,10 @@ METHODS = frozenset(_METHODS)
 CALLED = "()"  # among used names: the forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
+NamesOf = Callable[[Any], frozenset[str]]  # of a class
 Rebuild = Callable[[nn.Module, ConstructionRecord], nn.Module | None]  # repeats a constructor call
 
 
-@functools.cache
 def overridden(cls: type) -> tuple[str, ...]:
     """Returns the methods that a class overrides and that other code than its forward calls."""
     own = [c for c in cls.__mro__ if c is not object and not _is_torch(c)]
@@ -123,11 +121,15 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 
 
 def keepers(
-    model: nn.Module, types: dict[int, LoweredType], rebuild: Rebuild, can_make: CanMake
+    model: nn.Module,
+    types: dict[int, LoweredType],
+    rebuild: Rebuild,
+    can_make: CanMake,
+    uses: NamesOf,
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
     """Yields (module, keeper, descriptions) for each module that something was set on; the
     keeper is the innermost module around it whose constructor does the same, None if there is
-    none."""
+    none. `uses` gives the names that the code of a class uses."""
     classes: set[Any] = {type(module) for module in model.modules()}
     used = frozenset[str]().union(*map(uses, classes))
     for path, module in model.named_modules():
@@ -177,9 +179,12 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
     return hooks, _patched(below), held, tensors
 
 
-def lost_attributes(module: nn.Module, default: Callable[[nn.Module, Any], Any]) -> Iterator[str]:
+def lost_attributes(
+    module: nn.Module, default: Callable[[nn.Module, Any], Any], uses: NamesOf
+) -> Iterator[str]:
     """Yields attributes that methods of a module use and that cannot be written: lambdas, local
-    functions. `default` writes defaults of the constructor."""
+    functions. `default` writes defaults of the constructor, `uses` gives the names that the code
+    of a class uses."""
     cls: Any = type(module)
     used = uses(cls)
     for name, value in vars(module).items():

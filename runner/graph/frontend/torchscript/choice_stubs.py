@@ -1,9 +1,9 @@
 """Stubs that are specific to an object: of choices of modules, and of values that are called."""
 
-import functools
 import inspect
 import re
 import types
+from collections.abc import Callable
 from contextlib import suppress
 from types import FunctionType
 from typing import Any
@@ -11,7 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from runner.graph.frontend.torchscript.stubs import Typed, function, hidden, stub, typed_parameters
+from runner.graph.frontend.torchscript.stubs import (
+    Stubs,
+    Typed,
+    function,
+    stub,
+    typed_parameters,
+)
 from runner.nn.values.expression import Expression
 
 
@@ -20,7 +26,7 @@ def is_choice(cls: type[nn.Module]) -> bool:
     return getattr(cls, "kind", "") in ("LayerChoice", "Repeat", "InputChoice", "Cell")
 
 
-def open_stub(module: nn.Module) -> type[nn.Module]:
+def open_stub(module: nn.Module, stubs: Stubs) -> type[nn.Module]:
     """Returns a stub of a choice of modules with the signature of its first candidate."""
     cls = type(module)
     kind = getattr(cls, "kind", "")
@@ -32,7 +38,7 @@ def open_stub(module: nn.Module) -> type[nn.Module]:
         listed = module.facts().get("reduction") == "none"  # type: ignore[operator]
         result = list[torch.Tensor] if listed else torch.Tensor
         return stub(cls, [function(inputs, result)], hide=True)
-    return hidden(cls, like=type(first))
+    return stubs.hidden(cls, like=type(first))
 
 
 def _forwards_of_cell(cell: nn.Module) -> list[FunctionType]:
@@ -62,17 +68,17 @@ def _first_candidate(module: nn.Module) -> nn.Module:
     return nn.Identity() if first is None else first
 
 
-def called_values(module: nn.Module) -> list[str]:
+def called_values(module: nn.Module, called_names: Callable[[Any], frozenset[str]]) -> list[str]:
     """Returns the names of attributes that hold a value, and that the class calls:
-    `self.width()`."""
+    `self.width()`. `called_names` is the function of this name, or a cache of it."""
     kinds = (int, float, str, tuple, list, dict, Expression)
     own = vars(module)
     cls: Any = type(module)
-    return [name for name in sorted(_called(cls)) if isinstance(own.get(name), kinds)]
+    names = sorted(called_names(cls))
+    return [name for name in names if isinstance(own.get(name), kinds)]
 
 
-@functools.cache
-def _called(cls: type) -> frozenset[str]:
+def called_names(cls: type) -> frozenset[str]:
     """Returns the names that the source of a class calls without arguments."""
     found: set[str] = set()
     for owner in cls.__mro__:

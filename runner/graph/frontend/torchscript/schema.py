@@ -73,7 +73,6 @@ def class_of(v: Any) -> Any:
     return resolve(demangled(v.type().annotation_str))
 
 
-@functools.cache
 def constructor(cls: type) -> tuple[Formal, ...]:
     """Returns the parameters of the constructor of a Python class; none if unknown."""
     return tuple(

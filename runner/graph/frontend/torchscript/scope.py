@@ -12,7 +12,6 @@ from runner.graph.frontend.torchscript.declarations import function_target
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
 from runner.graph.frontend.torchscript.schema import Formal, demangled, formal, plain_name, resolve
-from runner.graph.frontend.torchscript.stubs import keyword_only
 from runner.graph.ir.node import Node
 
 
@@ -25,6 +24,9 @@ class LoweredMethods(Protocol):
 
     def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
         """Returns the parameters of a method that is called, and has it lowered."""
+
+    def keyword_only(self, function: Any) -> frozenset[str]:
+        """Returns the names of keyword-only parameters of a Python function."""
 
     def own_function(self, qualname: str, compiled: Any) -> str:
         """Returns the name of a function of the graph's own, lowered when it is first met."""
@@ -76,7 +78,7 @@ class MethodScope:
         name = plain_name(demangled(qualname))
         python = self.methods.compiled.python(qualname) or resolve(name)
         if is_called_by_name(python, name):
-            keywords = keyword_only(python)
+            keywords = self.methods.keyword_only(python)
             for declared in formals or ():
                 declared.by_name = declared.name in keywords
             return function_target(python, name), formals

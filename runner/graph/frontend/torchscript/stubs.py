@@ -10,7 +10,7 @@ import linecache
 import typing
 from collections.abc import Callable, Sequence
 from types import FunctionType
-from typing import Any
+from typing import Any, final
 
 from torch import Tensor, nn
 
@@ -19,20 +19,25 @@ from runner.graph.frontend.literals.references import parameters_of
 _STUB = "Stub"  # the name of the class of all stubs
 
 
-def stub_of(cls: type[nn.Module]) -> type[nn.Module]:
-    """Returns a stub with the signature of the forward of a class; parameters without annotation
-    are Tensors."""
-    owner: Any = cls
-    return _like(owner, cls.forward, False)
+@final
+class Stubs:
+    """The stubs of one compilation, one for all modules of a class."""
+
+    def __init__(self) -> None:
+        self._like = functools.cache(_like)
+        self.tells_its_types = functools.cache(tells_its_types)
+
+    def stub_of(self, cls: Any) -> type[nn.Module]:
+        """Returns a stub with the signature of the forward of a class; parameters without
+        annotation are Tensors."""
+        return self._like(cls, cls.forward, False)
+
+    def hidden(self, cls: Any, like: type[nn.Module] | None = None) -> type[nn.Module]:
+        """Returns a stub that hides the children of a module, with the forward of `like`, if
+        given."""
+        return self._like(cls, (like or cls).forward, True)
 
 
-def hidden(cls: type[nn.Module], like: type[nn.Module] | None = None) -> type[nn.Module]:
-    """Returns a stub that hides the children of a module, with the forward of `like`, if given."""
-    owner: Any = cls
-    return _like(owner, (like or cls).forward, True)
-
-
-@functools.lru_cache(maxsize=4096)
 def _like(cls: Any, forward: Callable[..., Any], hide: bool) -> type[nn.Module]:
     parameters, result = typed_parameters(forward)
     return stub(cls, [function(parameters, result)], hide=hide)
@@ -91,7 +96,6 @@ def typed_parameters(forward: Callable[..., Any]) -> tuple[list[Typed], Any]:
     return parameters, Tensor if result in (None, type(None), Any) else result
 
 
-@functools.lru_cache(maxsize=4096)
 def keyword_only(function: Any) -> frozenset[str]:
     """Returns the names of keyword-only parameters. TorchScript has none with defaults, so a stub
     takes them by position."""
@@ -127,7 +131,6 @@ def function(parameters: Sequence[Typed], result: Any) -> FunctionType:
     return made
 
 
-@functools.lru_cache(maxsize=4096)
 def tells_its_types(cls: Any) -> bool:
     """Returns whether all parameters of the forward of a class, and its result, are annotated."""
     _, *parameters = parameters_of(cls.forward)

@@ -6,6 +6,7 @@ compiled costs only itself. Its parent sees a module that is opaque, or does not
 with the same signature. No script module is made, and no weight is touched.
 """
 
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from torch.jit import _recursive
 
 from runner.errors import GraphError
 from runner.graph.frontend.torchscript.choice_stubs import (
+    called_names,
     called_values,
     is_choice,
     open_stub,
@@ -28,7 +30,10 @@ from runner.graph.frontend.torchscript.desugar.hook import Desugaring
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import CompiledType, container_methods
-from runner.graph.frontend.torchscript.stubs import hidden, original, stub_of, tells_its_types
+from runner.graph.frontend.torchscript.stubs import (
+    Stubs,
+    original,
+)
 from runner.nn.layer import Placeholder
 from runner.nn.values.build import is_leaf
 from runner.nn.values.expression import is_open
@@ -96,6 +101,8 @@ class TypeCompiler:
         self._desugaring = desugaring
         self._restore = restore
         self._by_class: dict[type, list[CompiledType]] = {}
+        self._stubs = Stubs()
+        self._called_names = functools.cache(called_names)
 
     def compile(self, module: nn.Module) -> None:
         """Compiles the type of a module, unless it is known."""
@@ -118,7 +125,7 @@ class TypeCompiler:
             own: Any = module
             return CompiledType(own._concrete_type, own._c, stubbed=True)
         opaque = is_opaque(module)
-        stub = _stub_for(module) if opaque else None
+        stub = self._stub_for(module) if opaque else None
         if stub is not None:
             self._swap(module, stub)
             return self._compiled(module)
@@ -136,7 +143,7 @@ class TypeCompiler:
 
     def _failed(self, module: nn.Module, problem: str) -> CompiledType:
         """Returns the type of a stub for a module that does not compile."""
-        self._swap(module, hidden(original(module)))
+        self._swap(module, self._stubs.hidden(original(module)))
         try:
             found = self._compiled(module)
         except Exception:
@@ -166,6 +173,17 @@ class TypeCompiler:
             raise GraphError(found.problem) from error
         return found
 
+    def _stub_for(self, module: nn.Module) -> type[nn.Module] | None:
+        """Returns the stub of an opaque module; None if TorchScript has to infer its types."""
+        cls: Any = original(module)
+        if is_choice(cls):
+            return open_stub(module, self._stubs)
+        if self._stubs.tells_its_types(cls) or not cls.__module__.startswith("torch.nn."):
+            return self._stubs.stub_of(cls)
+        # the forward of a pool has no return type, and returns a tensor unless told otherwise
+        returns_tensor = getattr(module, "return_indices", None) is False
+        return self._stubs.stub_of(cls) if returns_tensor else None
+
     def _swap(self, module: nn.Module, cls: type[nn.Module]) -> None:
         """Replaces the class of a module until it is restored."""
         if original(module) is type(module):
@@ -176,7 +194,7 @@ class TypeCompiler:
         """Replaces attributes that hold a value and that the forward calls, by modules; returns
         whether there are any."""
         own = module.__dict__
-        values = called_values(module)
+        values = called_values(module, self._called_names)
         for name in values:
             value = own.pop(name)
             module._modules[name] = stand_in(name, value)
@@ -195,15 +213,3 @@ def _compile_methods(module: nn.Module, found: CompiledType) -> None:
     recursive.create_methods_and_properties_from_stubs(found.concrete, methods, properties)
     for source in container_methods(module):
         found.methods._define(found.concrete, source, lambda name: None)
-
-
-def _stub_for(module: nn.Module) -> type[nn.Module] | None:
-    """Returns the stub of an opaque module; None if TorchScript has to infer its types."""
-    cls: Any = original(module)
-    if is_choice(cls):
-        return open_stub(module)
-    if tells_its_types(cls) or not cls.__module__.startswith("torch.nn."):
-        return stub_of(cls)
-    # the forward of a pool has no return type, and returns a tensor unless told otherwise
-    returns_tensor = getattr(module, "return_indices", None) is False
-    return stub_of(cls) if returns_tensor else None

@@ -6,6 +6,7 @@ resolved is refused: its answer depends on the sample.
 """
 
 import ast
+import functools
 from types import BuiltinFunctionType
 from typing import Any, final
 
@@ -39,6 +40,7 @@ class _ModuleAnswers(ast.NodeTransformer):
     def __init__(self, source: FunctionSource) -> None:
         self.source = source
         self.modules = Modules(source)
+        self._stored_names = functools.cache(stored_names)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         function = self.source.value_of(node.func)
@@ -101,7 +103,7 @@ class _ModuleAnswers(ast.NodeTransformer):
         for name in named:
             text = name.value if isinstance(name, ast.Constant) else None
             classes: list[Any] = [*map(original, asked)]
-            if any(text in stored_names(cls) for cls in classes):
+            if any(text in self._stored_names(cls) for cls in classes):
                 self.source.refuse(node, f"{ast.unparse(node)} depends on earlier calls")
 
 

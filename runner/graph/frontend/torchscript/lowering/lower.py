@@ -1,5 +1,6 @@
 """Lowers the compiled methods of a model, and the functions they call, to functions of the IR."""
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -76,6 +77,7 @@ class _MethodLowering:
         self.literals = Literals(_refuse_module, lowered.tensors)
         self.pending: list[tuple[nn.Module, str]] = []
         self._functions = lowered.functions
+        self._keyword_only = functools.cache(keyword_only)
         self._names: dict[str, str] = {}  # qualified name of a script function -> its name here
 
     def lower(self, module: nn.Module, method: str) -> None:
@@ -98,9 +100,13 @@ class _MethodLowering:
         found = self.types[id(module)]
         if not found.compiled.stubbed and not is_opaque(module) and method not in found.functions:
             self.pending.append((module, method))
-        named = keyword_only(getattr(original(module), plain_name(method), None))
+        named = self.keyword_only(getattr(original(module), plain_name(method), None))
         formals = found.compiled.schema(method)
         return [replace(f, by_name=True) if f.name in named else f for f in formals]
+
+    def keyword_only(self, function: Any) -> frozenset[str]:
+        """Returns the names of keyword-only parameters of a Python function."""
+        return self._keyword_only(function)
 
     def own_function(self, qualname: str, compiled: Any) -> str:
         """Returns the name of a function of the graph's own, lowered when it is first met."""
