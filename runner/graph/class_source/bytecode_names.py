@@ -4,7 +4,7 @@ use of modules below, besides calling them."""
 import dis
 import inspect
 from collections.abc import Iterable, Iterator
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -52,6 +52,27 @@ def stored_names(cls: type) -> frozenset[str]:
         for step in dis.get_instructions(code)
         if step.opname in ("STORE_ATTR", "DELETE_ATTR")
     )
+
+
+def called_names(cls: type) -> frozenset[str]:
+    """Returns names of attributes that the methods of a class call without arguments:
+    `self.width()`."""
+    return frozenset(
+        name
+        for owner in _own_classes(cls)
+        for member in vars(owner).values()
+        for function in _functions(member)
+        for code in codes(function.__code__)
+        for name in _called_in(code)
+    )
+
+
+def _called_in(code: CodeType) -> Iterator[str]:
+    steps = [step for step in dis.get_instructions(code) if step.opname != "PRECALL"]
+    for owner, read, call in zip(steps, steps[1:], steps[2:], strict=False):
+        is_call = call.opname.startswith("CALL") and call.arg == 0
+        if is_call and read.opname in _READS and owner.opname.startswith("LOAD_"):
+            yield read.argval
 
 
 def uses(cls: type) -> frozenset[str]:

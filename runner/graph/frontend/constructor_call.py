@@ -10,6 +10,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.class_source.bytecode_names import called_names
 from runner.graph.class_source.called_values import may_call
 from runner.graph.frontend.attributes import is_plain
 from runner.graph.frontend.literals.literal import Literals, reference

@@ -1,10 +1,8 @@
 """Stubs that are specific to an object: of choices of modules, and of values that are called."""
 
 import inspect
-import re
 import types
 from collections.abc import Callable
-from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
@@ -76,16 +74,6 @@ def called_values(module: nn.Module, called_names: Callable[[Any], frozenset[str
     cls: Any = type(module)
     names = sorted(called_names(cls))
     return [name for name in names if isinstance(own.get(name), kinds)]
-
-
-def called_names(cls: type) -> frozenset[str]:
-    """Returns the names that the source of a class calls without arguments."""
-    found: set[str] = set()
-    for owner in cls.__mro__:
-        if not owner.__module__.startswith(("torch.", "builtins")):
-            with suppress(OSError, TypeError):
-                found |= {*re.findall(r"\b\w+\.(\w+)\(\)", inspect.getsource(owner))}
-    return frozenset(found)
 
 
 def stand_in(name: str, value: Any) -> nn.Module:

@@ -18,8 +18,8 @@ from torch import nn
 from torch.jit import _recursive
 
 from runner.errors import GraphError
+from runner.graph.class_source.bytecode_names import called_names
 from runner.graph.frontend.torchscript.choice_stubs import (
-    called_names,
     called_values,
     is_choice,
     open_stub,
