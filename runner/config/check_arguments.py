@@ -1,6 +1,5 @@
 """Checks the arguments in a config against the signatures of their targets, before a run starts."""
 
-import functools
 import inspect
 import json
 import typing
@@ -49,7 +48,6 @@ def _check_node(target: Any, node: ConfigNode, where: str, runtime: Sequence[str
                 raise ConfigError(f"{where}.{key} is missing; {name} needs it.")
 
 
-@functools.lru_cache(maxsize=1024)
 def signature(target: Any) -> dict[str, inspect.Parameter] | None:
     """Returns the parameters of a target, annotations resolved; None if it cannot be inspected."""
     try:
@@ -91,7 +89,6 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         return  # a third-party type without a schema
 
 
-@functools.lru_cache(maxsize=1024)
 def _adapter(hint: Any) -> Any:
     from pydantic import TypeAdapter
 
