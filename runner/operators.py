@@ -102,9 +102,15 @@ WRITES_FIRST = Facts(frozenset([0]), "always")
 UNKNOWN = Facts(shares="maybe", is_known=False)
 
 
-@lru_cache(maxsize=MANY)
 def function_facts(target: str) -> Facts:
     """Returns the facts about a function "module:qualname"."""
+    known = _facts_by_name(target)
+    return _of_class(target) if known is None else known
+
+
+@lru_cache(maxsize=MANY)
+def _facts_by_name(target: str) -> Facts | None:
+    """Returns the facts about a function of Python or torch; None for any other."""
     module, _, qualname = target.partition(":")
     name = short_name(target)
     if module == "operator":
@@ -118,7 +124,7 @@ def function_facts(target: str) -> Facts:
         return _of_schemas(f"{library}::{name}") or UNKNOWN
     if module.split(".")[0] == "torch":
         return _of_torch(module, qualname, name)
-    return _of_class(module, qualname)
+    return None
 
 
 @lru_cache(maxsize=MANY)
@@ -200,7 +206,6 @@ def gives_unsaid_view(name: str) -> bool:
     return _of_composite(f"aten::{name}") != "never"
 
 
-@lru_cache(maxsize=MANY)
 def always_shares(kind: Literal["function", "method"], target: str) -> bool:
     """Returns whether the result of a call always shares memory with an argument: the call writes
     its first one, or all probing runs share memory."""
@@ -208,6 +213,12 @@ def always_shares(kind: Literal["function", "method"], target: str) -> bool:
     name = short_name(target)
     if facts.shares != "maybe" or not facts.is_known or name.startswith("_"):
         return facts.shares == "always"
+    return _all_share(name)
+
+
+@lru_cache(maxsize=MANY)
+def _all_share(name: str) -> bool:
+    """Returns whether all probing runs of an operator share memory."""
     found = [_probed(overload) for overload in _overloads(f"aten::{name}")]
     return bool(found) and all(sharing == "always" for sharing in found)
 
@@ -235,9 +246,10 @@ def _of_torch(module: str, qualname: str, name: str) -> Facts:
     )
 
 
-def _of_class(module: str, qualname: str) -> Facts:
+def _of_class(target: str) -> Facts:
     """Returns the facts about a library's or user's function or class: known are only tuples,
     lists, dicts and dataclasses, which hold their arguments, and exceptions."""
+    module, _, qualname = target.partition(":")
     try:
         found = attrgetter(qualname)(import_module(module))
     except (ImportError, AttributeError):

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from runner.graph.transforms.call_sites import later_nodes
 from runner.mutators.candidates import given_by, target_of
 
 
-@lru_cache(maxsize=1)
 def _functional() -> Mapping[str, str]:
     """Returns the functions of torch.nn.functional, and others of torch, by name in lower case
     without underscores."""
@@ -29,6 +28,9 @@ def _functional() -> Mapping[str, str]:
     return found
 
 
+_FUNCTIONS = _functional()
+
+
 def check_function(candidate: Any, word: str) -> None:
     """Raises ConfigError if a candidate is not a function."""
     if isinstance(candidate, partial) and not isinstance(candidate.func, type):
@@ -36,18 +38,18 @@ def check_function(candidate: Any, word: str) -> None:
     name = candidate.func.__name__ if isinstance(candidate, partial) else candidate
     if not isinstance(name, str):
         raise ConfigError(f"{word}: {candidate!r} is not a function: give a name such as 'silu'.")
-    if name.lower().replace("_", "") not in _functional():
-        near = did_you_mean(name.lower(), [t.rpartition(":")[2] for t in _functional().values()])
+    if name.lower().replace("_", "") not in _FUNCTIONS:
+        near = did_you_mean(name.lower(), [t.rpartition(":")[2] for t in _FUNCTIONS.values()])
         raise ConfigError(f"{word}: torch.nn.functional has no function {name!r}.{near}")
 
 
 def function_of(candidate: Any) -> tuple[str, dict[str, Argument]]:
     """Returns the function of a candidate, and the arguments that it specifies."""
     if not isinstance(candidate, partial):
-        return _functional()[candidate.lower().replace("_", "")], {}
+        return _FUNCTIONS[candidate.lower().replace("_", "")], {}
     if isinstance(candidate.func, type):
         name = candidate.func.__name__.lower().replace("_", "")
-        return _functional()[name], given_by(candidate)
+        return _FUNCTIONS[name], given_by(candidate)
     return target_of(candidate), given_by(candidate)
 
 
