@@ -7,6 +7,7 @@ import torch
 
 from runner.graph.ir.effects import WRITE, of_function, of_method
 from runner.operators import (
+    _facts_by_name,
     always_shares,
     attribute_shares,
     function_facts,
@@ -126,6 +127,6 @@ def test_random_numbers_are_known_by_a_tag():
 def test_probing_draws_no_random_numbers_and_says_nothing(recwarn):
     before = torch.get_rng_state()
     for name in ("feature_dropout", "alpha_dropout", "cross_entropy_loss", "cov"):
-        function_facts.__wrapped__(f"torch:{name}")
+        _facts_by_name.__wrapped__(f"torch:{name}")
     assert torch.equal(before, torch.get_rng_state())
     assert not recwarn.list

@@ -1,10 +1,13 @@
 """Isolates TorchScript's global state: earlier compilations are invisible while a model is
 compiled, and its own are invisible afterwards.
 
-TorchScript keeps compiled functions, classes and overloads for the whole process. Each conversion
-has a compilation unit of its own, so that names and types are those of one model.
+TorchScript keeps compiled functions, classes and overloads, and which classes can be compiled, for
+the whole process. Each conversion has a compilation unit of its own, so that names and types are
+those of one model.
 """
 
+import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -40,6 +43,7 @@ class CompiledFunctions:
             (state, "_jit_caching_layer", weakref.WeakKeyDictionary()),
             (state, "_jit_function_overload_caching", weakref.WeakKeyDictionary()),
             (internal, "_overloaded_fns", overloads),
+            (internal, "can_compile_class", _cached_anew(internal.can_compile_class)),
             (script, "_try_get_jit_cached_overloads", self._overloads(overloads)),
         ):
             restore.callback(setattr, owner, name, getattr(owner, name))
@@ -73,3 +77,8 @@ class CompiledFunctions:
     def find(self, qualname: str) -> Any:
         """Returns a compiled function, of this conversion or from before; None if there is none."""
         return self.unit.find_function(qualname) or self.before.find_function(qualname)
+
+
+def _cached_anew(function: Any) -> Any:
+    """Returns a function of torch with a cache of its own."""
+    return functools.cache(inspect.unwrap(function))
