@@ -1,6 +1,8 @@
 """Models fused into one compute, and are trained, as each alone; what is equal is one launch."""
 
 import copy
+import gc
+import weakref
 from functools import partial
 
 import fusing_toys as toys
@@ -237,3 +239,16 @@ def test_unpacked_models_have_memory_of_their_own():
     memory = [t.untyped_storage() for model in models for t in model.state_dict().values()]
     assert len({storage.data_ptr() for storage in memory}) == len(memory)
     assert all(parameter.grad is None for model in models for parameter in model.parameters())
+
+
+def test_no_layer_outlives_its_fusion():
+    make = chain(layer(nn.Linear, 4, 4), nn.ReLU, layer(nn.Linear, 4, 3))
+    models, programs = zip(*(read(make, (4,)) for _ in range(2)), strict=True)
+    streams = Streams(range(2), torch.device("cpu"))
+    fused = fuse(models, [pair.train for pair in programs], Parameters(), streams)
+    assert fused.forward(torch.ones(2, 4)).shape == (4, 3)
+    layers = [weakref.ref(one) for model in models for one in model.modules()]
+    fused.clear()
+    del models, programs, fused
+    gc.collect()
+    assert not [one() for one in layers if one() is not None]
