@@ -46,26 +46,25 @@ class _Targets:
     """The objects that a graph refers to by "module:qualname", each looked up once."""
 
     def __init__(self) -> None:
-        self._is_callable: dict[str, bool] = {}
+        self._callable: dict[str, bool] = {}  # whether each object is callable
 
     def check_callable(self, target: str, where: str) -> None:
         """Raises GraphError, with the location, unless the object exists and is callable."""
-        if not self._look_up(target, where):
+        if target not in self._callable:
+            self._look_up(target, where)
+        if not self._callable[target]:
             raise GraphError(f"{where}: {target!r} cannot be called.")
 
     def check_there(self, target: str, where: str) -> None:
         """Raises GraphError, with the location, unless the object exists."""
-        self._look_up(target, where)
+        if target not in self._callable:
+            self._look_up(target, where)
 
-    def _look_up(self, target: str, where: str) -> bool:
-        """Returns whether the object is callable."""
-        known = self._is_callable.get(target)
-        if known is None:
-            try:
-                known = self._is_callable[target] = callable(locate(target))
-            except GraphError as error:
-                raise GraphError(f"{where}: {error}") from error
-        return known
+    def _look_up(self, target: str, where: str) -> None:
+        try:
+            self._callable[target] = callable(locate(target))
+        except GraphError as error:
+            raise GraphError(f"{where}: {error}") from error
 
 
 # Units

@@ -5,6 +5,7 @@ Constructors with equal skeletons are merged into one with parameters: one for e
 that are equal to each other in every constructor.
 """
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,26 +37,16 @@ class Signatures:
     """The parameters of callables, looked up once for each file that is generated."""
 
     def __init__(self) -> None:
-        self._parameters: dict[str, Mapping[str, inspect.Parameter]] = {}
-        self._positional: dict[str, tuple[str, ...]] = {}
+        self.parameters = functools.cache(_parameters)
+        self.positional = functools.cache(self._positional)
 
-    def parameters(self, target: str) -> Mapping[str, inspect.Parameter]:
-        """Returns the parameters of a callable; none if they are unknown."""
-        known = self._parameters.get(target)
-        if known is None:
-            known = self._parameters[target] = _parameters(target)
-        return known
-
-    def positional(self, target: str) -> tuple[str, ...]:
+    def _positional(self, target: str) -> tuple[str, ...]:
         """Returns the names of the parameters of a callable that can be passed by position."""
-        known = self._positional.get(target)
-        if known is None:
-            known = self._positional[target] = tuple(
-                name
-                for name, parameter in self.parameters(target).items()
-                if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-            )
-        return known
+        return tuple(
+            name
+            for name, parameter in self.parameters(target).items()
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        )
 
     def default(self, target: str, name: str) -> Any:
         """Returns the default of a parameter; MISSING if there is none, or it is no literal."""
@@ -66,6 +57,7 @@ class Signatures:
 
 
 def _parameters(target: str) -> Mapping[str, inspect.Parameter]:
+    """Returns the parameters of a callable; none if they are unknown."""
     if target == "super" or target[:1] == ".":
         return {}
     try:
