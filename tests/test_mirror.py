@@ -9,11 +9,13 @@ HELPERS = {"toys", "graph/programs"}  # folders of helpers; pytest collects noth
 # Tests of more than one file, and why they lie where they do.
 CROSS_CUTTING = {
     "test_benchmarks": "each of `benchmarks/`",
+    "test_classes_of_users": "classes that are reloaded, changed or deleted, from model to fusion",
     "test_conf_nodes": "all of `conf/`",
     "test_docs": "the commands and code of the docs",
     "test_layers": "imports",
     "test_main": "the command line, in processes of its own: `__main__.py`",
     "test_mirror": "this",
+    "test_module_state": "what `test_names` takes for state of a module",
     "test_names": "names, state and lengths",
 }
 CONTRACT = "test_contract"  # in a family: what all members promise; also with a suffix

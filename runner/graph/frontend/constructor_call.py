@@ -19,7 +19,7 @@ from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import is_given
 from runner.graph.frontend.live_modules.parametrizations import hooked, plain_class
 from runner.graph.frontend.live_modules.reconstruct import Rebuilder, bound
-from runner.graph.frontend.torchscript.choice_stubs import called_names, called_values, is_choice
+from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from runner.graph import convert, generate, lint, load_source, recording
-from runner.graph.codegen.unit_forms import located
+from runner.graph.codegen.classes.unit_forms import located
 
 SOURCE = """
 from torch import nn
