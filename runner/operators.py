@@ -11,7 +11,7 @@ Functions are named "module:qualname", methods by name alone. The tables below c
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -31,6 +31,7 @@ from runner.probing import (
     samples,
     shares_in_runs,
 )
+from runner.python_operators import AUGMENTED
 
 MANY = 4096
 
@@ -39,10 +40,12 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_IN_PLACE = _names(  # of `operator`, and of objects with double underscores
-    "iadd isub imul itruediv idiv ifloordiv imod ipow imatmul iand ior ixor ilshift irshift iconcat"
-    " setitem delitem"
-)
+_ASSIGNMENTS = {*AUGMENTED, *_names("idiv iconcat setitem delitem")}
+IN_PLACE_METHODS: Mapping[str, str] = {  # of tensors, for functions of `operator`
+    "iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "div_",
+    "ifloordiv": "floor_divide_", "imod": "remainder_", "ipow": "pow_", "iand": "bitwise_and_",
+    "ior": "bitwise_or_", "ixor": "bitwise_xor_",
+}  # fmt: skip
 _PASSING = _names(  # of builtins and operator: may return an argument or an item of one
     "list tuple dict set zip enumerate sorted reversed iter next min max getattr filter getitem pos"
     " itemgetter"
@@ -159,7 +162,7 @@ def is_in_place(name: str) -> bool:
 def is_augmented(name: str) -> bool:
     """Returns whether a function of `operator` or a method implements an augmented or item
     assignment (`+=`, `x[i] =`)."""
-    return name.strip("_") in _IN_PLACE and name.startswith("__") == name.endswith("__")
+    return name.strip("_") in _ASSIGNMENTS and name.startswith("__") == name.endswith("__")
 
 
 def acts(builtin: str) -> bool:

@@ -55,7 +55,7 @@ LAYERS = [
     ["config", "config.allowlist", "display", "probing", "space.structure"],
     ["space.sample"],
     ["space.choice"],
-    ["errors", "nested", "space"],
+    ["errors", "nested", "python_operators", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.

@@ -61,7 +61,7 @@ KEPT = {
     "config/compose.py: _one_at_a_time": "a lock: Hydra has one state for the process",
     "__main__.py: exit_code": "Hydra calls the program itself, in a sweep once for each run",
     "graph/ir/signature.py: _signature_in_torch": "the functions of torch never change",
-    "nn/build.py: _ambient": "of the present context, reset where it was set",
+    "nn/values/build.py: _ambient": "of the present context, reset where it was set",
     "nn/recording/construction_record.py: _recording": "of the present context, too",
 }
 

@@ -14,6 +14,7 @@ from runner.fusion.program.program import (
     variables,
 )
 from runner.fusion.tracing.tape import Tape, TapeEvent, Unfollowed, UnitCall
+from runner.python_operators import AUGMENTED, COMPARISONS
 
 CallStack = tuple[UnitCall, ...]
 ROOT: UnitCall = ("", "forward")
@@ -115,6 +116,7 @@ class Merge:
         if one == other:
             return
         name = target.rpartition(":")[2]
+        name = AUGMENTED[name].name if name in AUGMENTED else name
         if name in _COMPARES and len(one) == len(other):
             self.compared(one, other)
         elif name not in _LINEAR and not (name in _DIVIDES and _exact(one) and _exact(other)):
@@ -168,7 +170,6 @@ def needed(steps: Sequence[Step], pure: Sequence[bool], result: Any) -> Iterator
     yield from reversed(kept)
 
 
-_LINEAR = frozenset(["add", "sub", "mul", "iadd", "isub", "imul", "neg", "pos", "int", "float",
-                     "size", "Size"])  # fmt: skip
-_DIVIDES = frozenset(["floordiv", "truediv", "ifloordiv", "itruediv"])
-_COMPARES = frozenset(["eq", "ne", "lt", "le", "gt", "ge"])
+_LINEAR = frozenset(["add", "sub", "mul", "neg", "pos", "int", "float", "size", "Size"])
+_DIVIDES = frozenset(["floordiv", "truediv"])
+_COMPARES = frozenset(found.name for found in COMPARISONS)

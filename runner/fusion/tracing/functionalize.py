@@ -1,6 +1,5 @@
 """Functionalization: replaces in-place calls by twins that compute the same out of place."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,6 +9,7 @@ from torch import Tensor
 from runner.errors import GraphError
 from runner.graph.ir.signature import locate
 from runner.operators import function_facts, is_augmented, is_in_place
+from runner.python_operators import AUGMENTED
 
 
 @final
@@ -62,8 +62,8 @@ def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | No
 
 def _functional(name: str) -> str:
     """Returns the target of the operator that an augmented assignment applies."""
-    plain = name.removeprefix("i")
-    return f"operator:{plain if hasattr(operator, plain) else f'{plain}_'}"
+    found = AUGMENTED.get(name)
+    return f"operator:{found.name if found else name.removeprefix('i')}"
 
 
 def _without_out(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin:

@@ -4,6 +4,7 @@ import ast
 from functools import lru_cache
 
 from runner.errors import GraphError
+from runner.python_operators import AUGMENTED, METHODS, REFLECTED
 
 _TOP = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Expr)
 _STATEMENTS = (
@@ -20,18 +21,13 @@ _ABSTRACT = (ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context)
 _ALLOWED = frozenset(
     {*_STATEMENTS, *_EXPRESSIONS, *(k for base in _ABSTRACT for k in base.__subclasses__())}
 )
-_OPERATORS = (
-    *("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or"),
-    *("xor", "lshift", "rshift"),
-)
 # Names with leading and trailing double underscores that a source may contain.
 _SPECIAL = frozenset(
     {
         *("__init__", "__new__", "__file__", "__len__", "__contains__", "__getitem__"),
         *("__setitem__", "__delitem__", "__iter__", "__enter__", "__exit__", "__name__"),
-        *("__version__", "__call__", "__neg__", "__pos__", "__invert__", "__abs__", "__index__"),
-        *("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__int__", "__float__"),
-        *(f"__{side}{name}__" for side in ("", "r", "i") for name in _OPERATORS),
+        *("__version__", "__call__", "__abs__", "__index__", "__int__", "__float__"),
+        *("__idiv__", *METHODS, *REFLECTED, *(f"__{name}__" for name in AUGMENTED)),
     }
 )
 _CALLABLE_AT_TOP = "load_file"

@@ -9,6 +9,7 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import argument
 from runner.graph.ir.unit import Call, Ref, Unit
 from runner.nn.values.expression import Expression, variables_in
+from runner.python_operators import AUGMENTED
 
 KINDS: Mapping[str, str] = {
     "conv": r"conv",
@@ -20,10 +21,11 @@ KINDS: Mapping[str, str] = {
     r"|glu|^activation|dropout|droppath",
 }
 TIMES, MINUS = "\u00d7", "\u2212"
+_SIGNS = {"add": "+", "sub": MINUS, "mul": TIMES, "truediv": "÷", "matmul": "@"}
 MERGES: Mapping[str, str] = {
-    "add": "+", "iadd": "+", "sub": MINUS, "isub": MINUS, "mul": TIMES, "imul": TIMES,
-    "truediv": "÷", "itruediv": "÷", "div": "÷", "matmul": "@",
-    "cat": "cat", "concat": "cat", "stack": "stack",
+    **_SIGNS,
+    **{name: _SIGNS[found.name] for name, found in AUGMENTED.items() if found.name in _SIGNS},
+    "div": "÷", "cat": "cat", "concat": "cat", "stack": "stack",
 }  # fmt: skip
 
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from runner.errors import SymbolicError
 from runner.nested import leaves
+from runner.nn.recording.call_stack import is_running, users_line
 from runner.nn.values.build import current
 from runner.nn.values.frames import is_running, users_line
-from runner.nn.values.operators import ATOM, COMPARED, LEFT, OF_ONE, REFLECTED, RIGHT, SIGNS, UNARY
+from runner.nn.values.operators import OF_ONE, UNARY
+from runner.python_operators import BINARY, COMPARISONS, OF_ONE, UNARY, Precedence
 from runner.space.choice import Categorical, Choice, JsonValue
 from runner.space.sample import Chooser
 
@@ -183,7 +185,7 @@ class Variable(Expression):
 
     def _text(self) -> tuple[str, int]:
         label = self.choice.label
-        return label if re.fullmatch(r"[\w/.-]+", label) else repr(label), ATOM
+        return label if re.fullmatch(r"[\w/.-]+", label) else repr(label), Precedence.ATOM
 
 
 @final
@@ -215,21 +217,21 @@ class Computed(Expression):
         return memo[id(self)]
 
     def _text(self) -> tuple[str, int]:
-        sign, tightness = SIGNS.get(self.function, ("", ATOM))
-        if len(self.args) == 1 and sign:
-            return f"{sign}{_operand(self.args[0], tightness)}", tightness
-        if sign:
-            left = _operand(self.args[0], LEFT.get(tightness, tightness))
-            right = _operand(self.args[1], RIGHT.get(tightness, tightness + 1))
-            return f"{left} {sign} {right}", tightness
+        found = _OPERATORS.get(self.function)
+        if found is not None and len(self.args) == 1:
+            return f"{found.sign}{_operand(self.args[0], found.precedence)}", found.precedence
+        if found is not None:
+            left = _operand(self.args[0], found.precedence.of_left)
+            right = _operand(self.args[1], found.precedence.of_right)
+            return f"{left} {found.sign} {right}", found.precedence
         if self.function is operator.getitem:
-            return f"{_operand(self.args[0], ATOM)}[{self.args[1]!r}]", ATOM
-        return f"{self.function.__name__}({', '.join(map(repr, self.args))})", ATOM
+            return f"{_operand(self.args[0], Precedence.ATOM)}[{self.args[1]!r}]", Precedence.ATOM
+        return f"{self.function.__name__}({', '.join(map(repr, self.args))})", Precedence.ATOM
 
 
 def _operand(value: object, tightness: int) -> str:
-    text, own = value._text() if isinstance(value, Expression) else (repr(value), ATOM)
-    own = UNARY if text.startswith("-") and own == ATOM else own
+    text, own = value._text() if isinstance(value, Expression) else (repr(value), Precedence.ATOM)
+    own = Precedence.UNARY if text.startswith("-") and own == Precedence.ATOM else own
     return text if own >= tightness else f"({text})"
 
 
@@ -294,6 +296,7 @@ def compute(function: Callable[..., Any], *args: Any) -> Any:
 
 # Operators
 
+_OPERATORS = {found.function: found for found in (*BINARY, *COMPARISONS, *UNARY)}
 _KINDS = frozenset([Variable, Computed])  # both final
 PLAIN = (Expression, slice, bool, int, float, complex, str, tuple, list, dict, type(None))
 
@@ -312,13 +315,12 @@ def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _install() -> None:
-    for name in [*REFLECTED, *COMPARED]:
-        function = getattr(operator, f"__{name}__")
-        setattr(Expression, f"__{name}__", _binary(function))
-        if name in REFLECTED:
-            setattr(Expression, f"__r{name}__", _binary(function, reflected=True))
+    for found in (*BINARY, *COMPARISONS):
+        setattr(Expression, f"__{found.stem}__", _binary(found.function))
+    for found in BINARY:
+        setattr(Expression, f"__r{found.stem}__", _binary(found.function, reflected=True))
     for name, function in OF_ONE.items():
-        setattr(Expression, f"__{name}__", _unary(function))
+        setattr(Expression, name, _unary(function))
     setattr(Expression, "__divmod__", _binary(divmod))  # noqa: B010
     setattr(Expression, "__rdivmod__", _binary(divmod, reflected=True))  # noqa: B010
     setattr(Expression, "__getitem__", _binary(operator.getitem))  # noqa: B010

@@ -7,7 +7,8 @@ from runner.errors import SpaceError
 from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
-from runner.nn.values.operators import OF_ONE, REFLECTED
+from runner.nn.values.operators import OF_ONE
+from runner.python_operators import BINARY, OF_ONE
 from runner.space.choice import Categorical, Numeric, to_json
 
 
@@ -80,11 +81,12 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _install() -> None:
-    names = [*REFLECTED, *(f"r{name}" for name in REFLECTED), *OF_ONE, "round", "getitem"]
+    stems = [found.stem for found in BINARY]
+    names = [f"__{name}__" for name in (*stems, *(f"r{s}" for s in stems), "round", "getitem")]
     for kind, likeness in _CALLABLE.items():
-        for name in names:
-            if (method := getattr(kind, f"__{name}__", None)) is not None:
-                setattr(likeness, f"__{name}__", _answering(method))
+        for name in (*names, *OF_ONE):
+            if (method := getattr(kind, name, None)) is not None:
+                setattr(likeness, name, _answering(method))
 
 
 _install()

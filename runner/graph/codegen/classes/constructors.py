@@ -21,6 +21,7 @@ from runner.graph.codegen.expressions.imports import Imports, is_name
 from runner.graph.codegen.expressions.line_breaking import STEP, Code, lay_out
 from runner.graph.ir.argument import text_literal
 from runner.graph.ir.unit import Call
+from runner.python_operators import Precedence
 
 _INSIDE = " " * (2 * STEP)
 
@@ -74,7 +75,7 @@ class Constructors:
                 continue
             sign = " = " if note else "="
             value = self._writer.code(parameter.default[0])
-            signature.append(value.around(f"{parameter.name}{note}{sign}", "", layout.TUPLE))
+            signature.append(value.around(f"{parameter.name}{note}{sign}", "", Precedence.TUPLE))
         lines = lay_out("def ", layout.call("__init__", signature), ":", STEP)
         for step in steps:
             lines += self._step(made, step)

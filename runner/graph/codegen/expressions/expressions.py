@@ -10,42 +10,17 @@ from runner.graph.codegen.expressions.imports import Imports, as_name, is_name
 from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.ir.argument import Argument, Call, Ref, Stored, text_literal
 from runner.graph.ir.node import Value
-
-_INFIX = {
-    "add": ("+", layout.SUM), "sub": ("-", layout.SUM), "mul": ("*", layout.PRODUCT),
-    "truediv": ("/", layout.PRODUCT), "floordiv": ("//", layout.PRODUCT),
-    "mod": ("%", layout.PRODUCT), "matmul": ("@", layout.PRODUCT), "pow": ("**", layout.POWER),
-    "lshift": ("<<", layout.SHIFT), "rshift": (">>", layout.SHIFT),
-    "and_": ("&", layout.BIT_AND), "xor": ("^", layout.BIT_XOR), "or_": ("|", layout.BIT_OR),
-    "eq": ("==", layout.COMPARE), "ne": ("!=", layout.COMPARE), "lt": ("<", layout.COMPARE),
-    "le": ("<=", layout.COMPARE), "gt": (">", layout.COMPARE), "ge": (">=", layout.COMPARE),
-    "is_": ("is", layout.COMPARE), "is_not": ("is not", layout.COMPARE),
-}  # fmt: skip
-_PREFIX = {
-    "neg": ("-", layout.UNARY), "pos": ("+", layout.UNARY), "invert": ("~", layout.UNARY),
-    "inv": ("~", layout.UNARY), "not_": ("not ", layout.NOT),
-}  # fmt: skip
-# Reflected methods: operators with the receiver on the right.
-REFLECTED = {
-    **{f"__r{name}__": name for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")},
-    **{f"__r{name}__": name for name in ("matmul", "lshift", "rshift", "xor")},
-    **{"__rdiv__": "truediv", "__rand__": "and_", "__ror__": "or_"},
-}
-IN_PLACE = {
-    "iadd": "+=", "isub": "-=", "imul": "*=", "itruediv": "/=", "ifloordiv": "//=", "imod": "%=",
-    "ipow": "**=", "iand": "&=", "ior": "|=", "ixor": "^=", "imatmul": "@=",
-    "ilshift": "<<=", "irshift": ">>=",
-}  # fmt: skip
+from runner.python_operators import INFIX, PREFIX, REFLECTED, Precedence
 
 
 def _float(number: float) -> Code:
     if not math.isfinite(number):
         return layout.call("float", [Code(f'"{number}"')])
-    return Code(repr(number), layout.UNARY if repr(number)[0] == "-" else layout.NUMBER)
+    return Code(repr(number), Precedence.UNARY if repr(number)[0] == "-" else Precedence.NUMBER)
 
 
 def _int(number: int) -> Code:
-    return Code(str(int(number)), layout.UNARY if number < 0 else layout.NUMBER)
+    return Code(str(int(number)), Precedence.UNARY if number < 0 else Precedence.NUMBER)
 
 
 def _complex(number: complex) -> Code:
@@ -99,7 +74,7 @@ class Writer:
 
     def all(self, arguments: Sequence[Argument]) -> list[Code]:
         """Returns arguments as expressions that commas may separate."""
-        return [self.code(argument).at(layout.TERNARY) for argument in arguments]
+        return [self.code(argument).at(Precedence.TERNARY) for argument in arguments]
 
     def _tuple(self, items: tuple[Argument, ...]) -> Code:
         if len(items) == 1:
@@ -123,7 +98,7 @@ class Writer:
         named = [layout.keyword(name, self.code(kwargs[name])) for name in plain]
         if len(plain) < len(kwargs):
             odd = self._dict({name: kwargs[name] for name in kwargs if name not in plain})
-            named.append(odd.around("**", "", layout.TUPLE))
+            named.append(odd.around("**", "", Precedence.TUPLE))
         return [*self.all(args), *named]
 
     def call(self, target: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
@@ -144,22 +119,24 @@ class Writer:
     def method(self, name: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
         """Returns a call of a method of the first argument."""
         if name in REFLECTED and len(args) == 2 and not kwargs:
-            sign, level = _INFIX[REFLECTED[name]]
-            return layout.infix(self.code(args[1]), sign, self.code(args[0]), level)
+            found = REFLECTED[name]
+            left, right = self.code(args[1]), self.code(args[0])
+            return layout.infix(left, found.sign, right, found.precedence)
         if not is_name(name) or not args:
             raise GraphError(f"{name!r} cannot be called as a method with {len(args)} arguments.")
         return layout.method(self.code(args[0]), name, self.arguments(args[1:], kwargs))
 
     def _operator(self, name: str, args: Sequence[Argument]) -> Code | None:
-        if len(args) == 2 and name in _INFIX:
-            sign, level = _INFIX[name]
-            return layout.infix(self.code(args[0]), sign, self.code(args[1]), level)
-        if len(args) == 1 and name in _PREFIX:
-            sign, level = _PREFIX[name]
-            return layout.prefix(sign, self.code(args[0]), level)
+        if len(args) == 2 and name in INFIX:
+            found = INFIX[name]
+            left, right = map(self.code, args)
+            return layout.infix(left, found.sign, right, found.precedence)
+        if len(args) == 1 and name in PREFIX:
+            found = PREFIX[name]
+            return layout.prefix(found.sign, self.code(args[0]), found.precedence)
         if len(args) == 2 and name == "contains":
             item, container = self.code(args[1]), self.code(args[0])
-            return layout.infix(item, "in", container, layout.COMPARE)
+            return layout.infix(item, "in", container, Precedence.COMPARE)
         if len(args) == 2 and name == "getitem":
             return self.item(args[0], args[1])
         return None
@@ -174,7 +151,7 @@ class Writer:
             return self._slice(index)
         if type(index) is tuple and index:
             parts = [
-                self._slice(part) if type(part) is slice else self.code(part).at(layout.TERNARY)
+                self._slice(part) if type(part) is slice else self.code(part).at(Precedence.TERNARY)
                 for part in index
             ]
             return layout.tuple_of(parts)
@@ -182,18 +159,18 @@ class Writer:
 
     def _slice(self, part: slice) -> Code:
         ends = [
-            "" if end is None else self.code(end).at(layout.TERNARY).text
+            "" if end is None else self.code(end).at(Precedence.TERNARY).text
             for end in (part.start, part.stop)
         ]
-        step = "" if part.step is None else f":{self.code(part.step).at(layout.TERNARY).text}"
+        step = "" if part.step is None else f":{self.code(part.step).at(Precedence.TERNARY).text}"
         return Code(f"{ends[0]}:{ends[1]}{step}")
 
 
 def negation(condition: Code, *, plain: bool = False) -> Code:
     """Returns `not condition`; if `plain`, removes the `not` of a condition that has one."""
-    if condition.level == layout.NOT and condition.text.startswith("not ") and plain:
-        return Code(condition.text[4:], layout.NOT)
-    return layout.prefix("not ", condition, layout.NOT)
+    if condition.level == Precedence.NOT and condition.text.startswith("not ") and plain:
+        return Code(condition.text[4:], Precedence.NOT)
+    return layout.prefix("not ", condition, Precedence.NOT)
 
 
 def member(owner: str, name: str) -> str:

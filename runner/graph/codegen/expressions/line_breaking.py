@@ -1,14 +1,12 @@
-"""Pretty-printing of Python source: precedence of expressions, and line breaking."""
+"""Pretty-printing of Python source: parentheses and line breaking."""
 
 from collections.abc import Sequence
 from typing import final
 
+from runner.python_operators import Precedence
+
 WIDTH = 100
 STEP = 4
-
-# Precedence of expressions, from loosest to tightest.
-(TUPLE, TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_XOR, BIT_AND, SHIFT, SUM, PRODUCT, UNARY, POWER,
- NUMBER, ATOM) = range(16)  # fmt: skip
 
 
 @final
@@ -21,7 +19,7 @@ class Code:
     def __init__(
         self,
         text: str,
-        level: int = ATOM,
+        level: int = Precedence.ATOM,
         head: str = "",
         items: "Sequence[Code]" = (),
         tail: str = "",
@@ -44,7 +42,7 @@ class Code:
 
     def at(self, level: int) -> "Code":
         """Returns the expression, in parentheses if its precedence is lower than `level`."""
-        return self if self.level >= level else self.around("(", ")", ATOM)
+        return self if self.level >= level else self.around("(", ")", Precedence.ATOM)
 
     def __repr__(self) -> str:
         return f"Code({self.text!r})"
@@ -55,8 +53,10 @@ def bracket(head: str, items: Sequence[Code], tail: str, *, comma: bool = True) 
     text = f"{head}{(', ' if comma else ' ').join([item.text for item in items])}{tail}"
     if len(items) == 1 and items[0].head in _HUGGED:
         only = items[0]
-        return Code(text, ATOM, head + only.head, only.items, only.tail + tail, only.comma)
-    return Code(text, ATOM, head, items, tail, comma)
+        return Code(
+            text, Precedence.ATOM, head + only.head, only.items, only.tail + tail, only.comma
+        )
+    return Code(text, Precedence.ATOM, head, items, tail, comma)
 
 
 _HUGGED = ("[", "{", "([", "({")
@@ -69,34 +69,33 @@ def call(function: str, items: Sequence[Code]) -> Code:
 
 def method(receiver: Code, name: str, items: Sequence[Code]) -> Code:
     """Returns `receiver.name(items, ...)`."""
-    before = receiver.at(ATOM)
+    before = receiver.at(Precedence.ATOM)
     if items or not before.items:
         return bracket(f"{before.text}.{name}(", items, ")")
-    return before.around("", f".{name}()", ATOM)
+    return before.around("", f".{name}()", Precedence.ATOM)
 
 
 def attribute(receiver: Code, name: str) -> Code:
     """Returns `receiver.name`."""
-    return receiver.at(ATOM).around("", f".{name}", ATOM)
+    return receiver.at(Precedence.ATOM).around("", f".{name}", Precedence.ATOM)
 
 
 def subscript(receiver: Code, index: Code) -> Code:
     """Returns `receiver[index]`."""
-    before = receiver.at(ATOM)
+    before = receiver.at(Precedence.ATOM)
     if before.items:
-        return before.around("", f"[{index.text}]", ATOM)
+        return before.around("", f"[{index.text}]", Precedence.ATOM)
     return Code(f"{before.text}[{index.text}]")
 
 
 def keyword(name: str, value: Code) -> Code:
     """Returns `name=value`."""
-    return value.at(TERNARY).around(f"{name}=", "", TUPLE)
+    return value.at(Precedence.TERNARY).around(f"{name}=", "", Precedence.TUPLE)
 
 
-def infix(left: Code, sign: str, right: Code, level: int) -> Code:
-    """Returns `left sign right`. Comparisons do not chain; powers are right-associative."""
-    left = left.at(level + (level in (COMPARE, POWER)))
-    right = right.at(UNARY if level == POWER else level + (level not in (OR, AND)))
+def infix(left: Code, sign: str, right: Code, level: Precedence) -> Code:
+    """Returns `left sign right`."""
+    left, right = left.at(level.of_left), right.at(level.of_right)
     if right.items:
         return right.around(f"{left.text} {sign} ", "", level)
     return left.around("", f" {sign} {right.text}", level)
@@ -109,16 +108,16 @@ def prefix(sign: str, value: Code, level: int) -> Code:
 
 def ternary(condition: Code, then: Code, other: Code) -> Code:
     """Returns `then if condition else other`."""
-    text = f" if {condition.at(OR).text} else {other.at(TERNARY).text}"
-    return then.at(OR).around("", text, TERNARY)
+    text = f" if {condition.at(Precedence.OR).text} else {other.at(Precedence.TERNARY).text}"
+    return then.at(Precedence.OR).around("", text, Precedence.TERNARY)
 
 
 def tuple_of(items: Sequence[Code]) -> Code:
     """Returns a tuple without parentheses, unless it is empty."""
     if not items:
         return Code("()")
-    text = ", ".join([item.at(TERNARY).text for item in items])
-    return Code(text + "," if len(items) == 1 else text, TUPLE)
+    text = ", ".join([item.at(Precedence.TERNARY).text for item in items])
+    return Code(text + "," if len(items) == 1 else text, Precedence.TUPLE)
 
 
 def lay_out(before: str, code: Code, after: str, indent: int) -> list[str]:

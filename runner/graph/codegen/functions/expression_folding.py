@@ -16,6 +16,7 @@ from runner.graph.ir.effects import Effect, commute
 from runner.graph.ir.function import Function
 from runner.graph.ir.jumps import is_jump
 from runner.graph.ir.node import Argument, Block, Body, Node, Value, values_in
+from runner.python_operators import REFLECTED
 
 _EXPRESSIONS = ("call_module", "call_function", "call_method", "get_attr", "list", "dict")
 _TERNARY_NODES = 6  # a conditional expression with more nodes is written as a statement

@@ -20,6 +20,7 @@ from runner.graph.ir.function import Function
 from runner.graph.ir.jumps import BREAK, CONTINUE, RETURN
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Call, Ref
+from runner.python_operators import INFIX, PREFIX
 
 
 def analyze(function: Function) -> Folding:
@@ -47,20 +48,10 @@ _IMPLIED = frozenset(
     }
 )
 # Targets that are written as syntax, without the name of the function.
-_SYNTAX = frozenset(
-    {
-        *(RETURN, BREAK, CONTINUE),
-        *(
-            f"operator:{name}"
-            for name in (
-                *("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "lshift"),
-                *("rshift", "and_", "xor", "or_", "eq", "ne", "lt", "le", "gt", "ge", "is_"),
-                *("is_not", "neg", "pos", "invert", "inv", "not_", "contains", "getitem"),
-                *("setitem", "delitem"),
-            )
-        ),
-    }
-)
+_SYNTAX = frozenset([
+    *(RETURN, BREAK, CONTINUE, "operator:contains"),
+    *(f"operator:{name}" for name in (*INFIX, *PREFIX, "getitem", "setitem", "delitem")),
+])  # fmt: skip
 
 
 @final

@@ -7,7 +7,7 @@ from typing import final
 from runner.graph.codegen.control_flow.iteration import IteratedSequence
 from runner.graph.codegen.expressions import line_breaking as layout
 from runner.graph.codegen.expressions.expression_trees import key_of
-from runner.graph.codegen.expressions.expressions import IN_PLACE, assignment, method_name, negation
+from runner.graph.codegen.expressions.expressions import assignment, method_name, negation
 from runner.graph.codegen.expressions.imports import Imports
 from runner.graph.codegen.expressions.line_breaking import STEP, Code, lay_out
 from runner.graph.codegen.functions.expression_folding import Folding
@@ -15,6 +15,7 @@ from runner.graph.codegen.functions.value_expressions import Access, Values
 from runner.graph.codegen.functions.variable_allocation import Variables
 from runner.graph.ir.jumps import CONTINUE, RETURN, is_jump, jumps
 from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
+from runner.python_operators import AUGMENTED, Precedence
 
 _TYPES = re.compile(
     r"(torch\.Tensor|torch\.device|list|dict|tuple|int|float|bool|str|None|complex|[\[\], |])+"
@@ -56,7 +57,7 @@ class Printer:
                 continue
             default = self._writer.code(parameter.default[0])
             sign = " = " if note else "="
-            items.append(default.around(f"{name}{note}{sign}", "", layout.TUPLE))
+            items.append(default.around(f"{name}{note}{sign}", "", Precedence.TUPLE))
         head = layout.call(method_name(self._function.name), items)
         margin = STEP if first else 0
         body = self._block(self._function.block, margin + STEP, returns=True)
@@ -131,7 +132,7 @@ class Printer:
                 return lay_out("raise ", made, "", indent)
             case "set_attr":
                 before, code = assignment(
-                    "self", node.target, self._writer.code(node.args[0]).at(layout.TERNARY)
+                    "self", node.target, self._writer.code(node.args[0]).at(Precedence.TERNARY)
                 )
                 return lay_out(before, code, "", indent)
             case "unpack":
@@ -161,16 +162,16 @@ class Printer:
         if name == "setitem" and len(args) == 3:
             place = self._writer.item(args[0], args[1])
             if (change := self._change_of(args)) is not None:
-                sign = IN_PLACE[change.target.partition(":")[2]]
+                sign = AUGMENTED[change.target.partition(":")[2]].sign
                 code = self._writer.code(change.args[1])
-                return lay_out(f"{place.text} {sign} ", code, "", indent)
+                return lay_out(f"{place.text} {sign}= ", code, "", indent)
             return lay_out(f"{place.text} = ", self._writer.code(args[2]), "", indent)
         if name == "delitem" and len(args) == 2:
             return lay_out("del ", self._writer.item(args[0], args[1]), "", indent)
-        if name in IN_PLACE and len(args) == 2:
+        if name in AUGMENTED and len(args) == 2:
             target = self._writer.code(args[0])
             if self._is_target(node, target):
-                before = f"{target.text} {IN_PLACE[name]} "
+                before = f"{target.text} {AUGMENTED[name].sign}= "
                 return lay_out(before, self._writer.code(args[1]), "", indent)
         return self._assign(node, self._values.expression(node), indent)
 
@@ -183,13 +184,13 @@ class Printer:
         item = producer(node.args[0])
         if item is None or item not in self._folding.folded or item.target != "operator:getitem":
             return None
-        sets = node.target.partition(":")[2] in IN_PLACE and node.target.startswith("operator:")
+        sets = node.target.partition(":")[2] in AUGMENTED and node.target.startswith("operator:")
         return node if sets and key_of([*item.args]) == key_of([*args[:2]]) else None
 
     def _is_target(self, node: Node, target: Code) -> bool:
         """Returns whether `target += ...` sets the variable that holds the output of the node."""
         if not node.outputs or node.outputs[0] not in self._live.values:
-            return target.level == layout.ATOM and target.text[-1] not in ")}"
+            return target.level == Precedence.ATOM and target.text[-1] not in ")}"
         return target.text == self._variables.names[node.outputs[0]]
 
     # Blocks

@@ -1,6 +1,5 @@
 """Prints the values of a function as expressions."""
 
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import final
@@ -14,18 +13,18 @@ from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.ir.node import Argument, Node, Value, producer
 from runner.graph.ir.symbolic import left_open
+from runner.python_operators import COMPARISONS, IDENTITY, NEGATION, Precedence
 
 Access = Callable[[str], str]  # path below `self` -> expression in the source
 _BOOLEANS = frozenset(
     {
-        *("operator:not_", "operator:is_", "operator:is_not", "operator:contains"),
-        *("builtins:isinstance", "builtins:bool"),
+        *("operator:contains", "builtins:isinstance", "builtins:bool"),
+        *(f"operator:{found.name}" for found in (NEGATION, *IDENTITY)),
     }
 )
 
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
-    f"operator:{compare.__name__}": compare
-    for compare in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+    f"operator:{compare.name}": compare.function for compare in COMPARISONS
 }
 
 
@@ -80,7 +79,7 @@ class Values:
                 return layout.call(as_name(node.target[1:]), arguments)
             case "call_function":
                 if node.target == "operator:not_":
-                    return layout.prefix("not ", self.truth(node.args[0]), layout.NOT)
+                    return negation(self.truth(node.args[0]))
                 return self.writer.call(node.target, node.args, node.kwargs)
             case "call_method":
                 return self.writer.method(node.target, node.args, node.kwargs)
@@ -180,4 +179,4 @@ class Values:
 
 
 def _both(left: Code, word: str, right: Code) -> Code:
-    return layout.infix(left, word, right, layout.AND if word == "and" else layout.OR)
+    return layout.infix(left, word, right, Precedence.AND if word == "and" else Precedence.OR)

@@ -1,7 +1,5 @@
 """Recorded calls that made or changed tensors, as calls of the IR."""
 
-import operator
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,15 +12,11 @@ from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import Call, Unit, held
 from runner.nested import rebuild
 from runner.nn.recording.initial_values import Owned, RecordedCall
-from runner.operators import is_random
+from runner.operators import IN_PLACE_METHODS, is_random
+from runner.python_operators import REFLECTED, function_of
 
 UnitPlaces = Mapping[int, tuple[Unit, str]]  # by id of module: unit, path inside
 
-_OPERATOR = re.compile(r"\.__(r(?!shift__))?(\w+?)__")  # a special method of an operator
-_OLD_NAMES = {"div": "truediv", "and": "and_", "or": "or_", "not": "not_"}
-_IN_PLACE = {"iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "div_", "idiv": "div_",
-             "ipow": "pow_", "ifloordiv": "floor_divide_", "imod": "remainder_",
-             "iand": "bitwise_and_", "ior": "bitwise_or_", "ixor": "bitwise_xor_"}  # fmt: skip
 _LARGEST = 1 << 20  # elements of a tensor that is computed again for comparison
 
 
@@ -49,7 +43,7 @@ def evaluates_to(made: RecordedCall, tensor: Tensor) -> bool:
 
 def in_place(target: str) -> str:
     """Returns the method for an augmented assignment such as `*=`."""
-    name = _IN_PLACE.get(target.strip("._"))
+    name = IN_PLACE_METHODS.get(target.strip("._").replace("idiv", "itruediv"))
     return f".{name}" if name and target.endswith("__") else target
 
 
@@ -57,11 +51,11 @@ def call_of(made: RecordedCall, literals: Literals, places: UnitPlaces | None = 
     """Returns the call of the IR for a recorded one; `places` as for `argument_of`."""
     args, kwargs = argument_of((made.args, {**made.kwargs}), literals, places)
     given = {name: arg for name, arg in kwargs.items() if arg is not None}
-    found = _OPERATOR.fullmatch(made.target)
-    name = found and _OLD_NAMES.get(found[2], found[2])
-    if found is None or not hasattr(operator, str(name)) or not 1 <= len(args) <= 2:
+    method = made.target.removeprefix(".")
+    name = function_of(method)
+    if not name or not 1 <= len(args) <= 2:
         return Call(made.target, args, given)
-    return Call(f"operator:{name}", args[::-1] if found[1] else args)
+    return Call(f"operator:{name}", args[::-1] if method in REFLECTED else args)
 
 
 def argument_of(value: Any, literals: Literals, places: UnitPlaces | None = None) -> Argument:

@@ -11,15 +11,17 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+from runner.operators import IN_PLACE_METHODS
+from runner.python_operators import BINARY, COMPARISONS
+
 Spelling = tuple[Literal["call_function", "call_method"], str]
 
 _BINARY = {
-    "add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "truediv": "truediv",
-    "floordiv": "floordiv", "remainder": "mod", "pow": "pow", "matmul": "matmul", "eq": "eq",
-    "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "__and__": "and_", "__or__": "or_",
-    "__xor__": "xor", "__lshift__": "lshift", "__rshift__": "rshift", "bitwise_and": "and_",
-    "bitwise_or": "or_", "bitwise_xor": "xor", "__is__": "is_", "__isnot__": "is_not",
-    "__getitem__": "getitem", "__contains__": "contains",
+    **{found.name: found.name for found in (*BINARY, *COMPARISONS)},
+    **{f"__{found.stem}__": found.name for found in BINARY},
+    "div": "truediv", "remainder": "mod", "bitwise_and": "and_", "bitwise_or": "or_",
+    "bitwise_xor": "xor", "__is__": "is_", "__isnot__": "is_not", "__getitem__": "getitem",
+    "__contains__": "contains",
 }  # fmt: skip
 _UNARY = {"neg": "neg", "__not__": "not_", "bitwise_not": "invert"}
 _BUILTIN = {
@@ -28,11 +30,10 @@ _BUILTIN = {
     "list": "list", "ord": "ord", "hash": "hash", "sorted": "sorted",
 }  # fmt: skip
 METHOD_IN_PLACE = {
-    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_",
-    "mod": "remainder_", "pow": "pow_", "and": "__iand__", "or": "__ior__", "xor": "__ixor__",
-    "lshift": "__ilshift__", "rshift": "__irshift__",
-}  # fmt: skip
-AUGMENTED = {method: f"i{name}" for name, method in METHOD_IN_PLACE.items()}
+    **IN_PLACE_METHODS,
+    **{name: f"__{name}__" for name in ("iand", "ior", "ixor", "ilshift", "irshift")},
+}
+AUGMENTED = {method: name for name, method in METHOD_IN_PLACE.items()}
 _METHOD = type(torch.Tensor.add)  # methods in C take the arguments of their operator
 _BUILTIN_FUNCTION = types.BuiltinFunctionType
 _FAMILIES = ("fft", "linalg", "special")

@@ -13,12 +13,10 @@ from runner.graph.frontend.torchscript.desugar.pure import root_of
 from runner.graph.frontend.torchscript.schema import HIDDEN
 from runner.graph.frontend.torchscript.source import FunctionSource, assign, at, call, load
 from runner.graph.frontend.torchscript.spelling import METHOD_IN_PLACE
+from runner.python_operators import AUGMENTED
 
 _OWN = (ast.Add, ast.Sub, ast.Mult, ast.Div)  # in place to TorchScript, too
-_NAMES = {
-    ast.Mod: "mod", ast.FloorDiv: "floordiv", ast.Pow: "pow", ast.BitAnd: "and", ast.BitOr: "or",
-    ast.BitXor: "xor", ast.LShift: "lshift", ast.RShift: "rshift",
-}  # fmt: skip
+_NAMES = {found.syntax: name for name, found in AUGMENTED.items()}
 
 
 def split_augmented(source: FunctionSource) -> None:

@@ -14,12 +14,13 @@ from typing import Any, final
 from runner.graph.frontend.torchscript.desugar.kinds import Bound, Kinds
 from runner.graph.frontend.torchscript.desugar.pure import evaluated, root_of
 from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at, call
+from runner.python_operators import COMPARISONS
 
 _OPERATIONS = (
     *(ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Subscript, ast.JoinedStr),
     ast.FormattedValue,
 )
-_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_COMPARISONS = tuple(found.syntax for found in COMPARISONS)
 _FUNCTIONS = frozenset(
     {
         abs, bin, bool, chr, complex, divmod, float, hex, int, len, max, min, oct, ord, pow, round,

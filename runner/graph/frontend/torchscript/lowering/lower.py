@@ -18,7 +18,7 @@ from runner.graph.frontend.torchscript.lowering import (
     containers,
     control_flow,
     indexing,
-    operators,
+    operator_rules,
     values,
 )
 from runner.graph.frontend.torchscript.lowering.context import Lowering, rules_in
@@ -35,7 +35,7 @@ from runner.graph.frontend.torchscript.stubs import keyword_only, original
 from runner.graph.ir.dead_code import eliminate_dead_code
 from runner.graph.ir.function import Function
 
-RULES = rules_in(values, containers, indexing, operators, calls, control_flow)
+RULES = rules_in(values, containers, indexing, operator_rules, calls, control_flow)
 
 
 @final

@@ -3,7 +3,7 @@ from runner.graph.frontend.torchscript.lowering import (
     containers,
     control_flow,
     indexing,
-    operators,
+    operator_rules,
     values,
 )
 from runner.graph.frontend.torchscript.lowering.lower import RULES
@@ -12,7 +12,7 @@ from runner.graph.frontend.torchscript.lowering.lower import RULES
 def test_each_node_kind_has_one_rule():
     rules = {
         function
-        for module in (calls, containers, control_flow, indexing, operators, values)
+        for module in (calls, containers, control_flow, indexing, operator_rules, values)
         for function in vars(module).values()
         if hasattr(function, "lowers")
     }
