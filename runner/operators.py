@@ -11,12 +11,13 @@ Functions are named "module:qualname", methods by name alone. The tables below c
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
-from typing import Any, Literal, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -54,14 +55,22 @@ _FRESH = _names(  # of builtins: the result does not alias arguments
     "len int float bool str complex isinstance issubclass range slice type hasattr repr print hash"
     " any all sum abs round pow divmod ord chr bin hex oct format id callable"
 )
-_ACTING = _names("print iter next filter")  # of both: have side effects
+_TIMELESS = _names(  # of both: the result does not depend on the contents of memory
+    "isinstance range type slice is_ is_not"
+)
+_ACTING = _names(  # of builtins; of torch: change a state, or statistics that no schema mentions
+    "print iter next filter manual_seed seed set_rng_state set_grad_enabled set_default_dtype"
+    " save backward register_hook retain_grad batch_norm instance_norm native_batch_norm"
+    " embedding_bag"
+)
 CHANGES_CONTAINER = _names(  # methods
     "append extend insert pop popitem clear remove sort reverse update setdefault"
 )
-_FILLING = _names("append extend insert update setdefault add")
-_OF_CONTAINERS = frozenset(n for cls in (list, dict, tuple, set) for n in dir(cls) if n[0] != "_")
+_FILLING = _names("append extend insert update setdefault")
+_OF_CONTAINERS = frozenset(n for cls in (list, dict, tuple) for n in dir(cls) if n[0] != "_")
+_OF_TENSORS = frozenset(dir(Tensor))
 _UNSAID = _names(  # have a kernel that shares memory although the schema denies it
-    "unsafe_split unsafe_split_with_sizes lift native_dropout channel_shuffle set"
+    "unsafe_split unsafe_split_with_sizes lift native_dropout channel_shuffle set dequantize"
 )
 _INITIALIZERS = frozenset(name for name in dir(init) if name[0] != "_" and name[-1] == "_")
 _RANDOM_INITIALIZERS = _names(  # in Python, of timm
@@ -70,12 +79,15 @@ _RANDOM_INITIALIZERS = _names(  # in Python, of timm
 _RANDOM_IN_PYTHON = _RANDOM_INITIALIZERS | _names(  # not operators, hence without tags
     "dropout1d dropout2d dropout3d gumbel_softmax multi_head_attention_forward"
     " fractional_max_pool2d fractional_max_pool2d_with_indices"
-    " fractional_max_pool3d fractional_max_pool3d_with_indices"
+    " fractional_max_pool3d fractional_max_pool3d_with_indices pca_lowrank svd_lowrank"
 )
 _OVERWRITING = (_INITIALIZERS | _RANDOM_INITIALIZERS) | _names(
     "zero_ fill_ copy_ random_ bernoulli_ exponential_ geometric_ log_normal_ cauchy_"
 )
-_FAMILIES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
+SWITCHES = frozenset(["inplace", "max_norm", "out"])  # parameters of functions in Python
+_RENAMED = {"torch.nn.functional:unfold": "im2col"}  # functions that call another operator
+FAMILIES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
+_LIBRARIES = ("torch", "operator", "builtins", "math", "cmath")
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64,
            torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)  # fmt: skip
 
@@ -85,18 +97,29 @@ _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.co
 class Facts:
     """The effects of a call on memory.
 
-    - `writes`: the parameters that are modified in place, by position and by name.
-    - `shares`: whether a result may share memory with an argument.
+    - `writes`: the parameters that are modified in place, by position and by name; those that are
+      modified only if they are passed (`out`) by name alone.
+    - `shares`: whether a result shares memory with an argument.
     - `is_known`: False for unknown code, which may do anything.
-    - `inplace`: the position of a parameter `inplace`; if that is true, the first is modified.
+    - `switches`: names and positions of parameters that make it modify others: `inplace`.
     - `fills`: whether it stores arguments in its receiver, a container.
     """
 
     writes: frozenset[int | str] = frozenset()
     shares: Sharing = "never"
     is_known: bool = True
-    inplace: int | None = None
+    switches: tuple[tuple[str, int], ...] = ()
     fills: bool = False
+
+    @property
+    def always_writes(self) -> bool:
+        """Whether an argument is modified in every call."""
+        return any(isinstance(key, int) for key in self.writes)
+
+    @property
+    def inplace(self) -> int | None:
+        """The position of the parameter `inplace`, if any, which modifies the first argument."""
+        return dict(self.switches).get("inplace")
 
 
 NEW = Facts()
@@ -107,8 +130,9 @@ UNKNOWN = Facts(shares="maybe", is_known=False)
 
 def function_facts(target: str) -> Facts:
     """Returns the facts about a function "module:qualname"."""
-    known = _facts_by_name(target)
-    return _of_class(target) if known is None else known
+    if known := _facts_by_name(target):
+        return known
+    return UNKNOWN if target.startswith(":") else _of_class(target)  # the first: of a graph
 
 
 @lru_cache(maxsize=MANY)
@@ -135,7 +159,7 @@ def method_facts(name: str) -> Facts:
     """Returns the facts about a method of a tensor, container or string; the receiver is at 0."""
     if name.endswith("__") and is_augmented(name):
         return WRITES_FIRST
-    if not hasattr(Tensor, name):
+    if name not in _OF_TENSORS:
         if name in _OF_CONTAINERS:
             return Facts(shares="maybe", fills=name in _FILLING)
         return NEW if hasattr(str, name) and name[0] != "_" else UNKNOWN
@@ -146,7 +170,7 @@ def method_facts(name: str) -> Facts:
 @lru_cache(maxsize=MANY)
 def attribute_shares(name: str) -> bool:
     """Returns whether an attribute of a tensor or other object may share its memory (`x.T`)."""
-    if not hasattr(Tensor, name):
+    if name not in _OF_TENSORS:
         return True  # a field of an object, which may hold any tensor
     if name in ("grad", "_base"):
         return False
@@ -165,10 +189,23 @@ def is_augmented(name: str) -> bool:
     return name.strip("_") in _ASSIGNMENTS and name.startswith("__") == name.endswith("__")
 
 
-def acts(builtin: str) -> bool:
-    """Returns whether a builtin has side effects, as `print` does; unknown ones are assumed to have
-    some."""
-    return builtin in _ACTING or builtin not in _PASSING | _FRESH
+@lru_cache(maxsize=MANY)
+def acts(target: str) -> bool:
+    """Returns whether a function, or (".name") a method, does more than compute a result: it may
+    write, draw random numbers, print or change a state. Unknown code is assumed to."""
+    name, is_method = short_name(target), target[0] == "."
+    if not is_method and re.split(r"\W", target)[0] not in _LIBRARIES:
+        return True
+    facts = method_facts(name) if is_method else _facts_by_name(target) or UNKNOWN
+    acting = CHANGES_CONTAINER | _ACTING if is_method else _ACTING
+    return not facts.is_known or facts.always_writes or name in acting or is_random(target)
+
+
+def is_pure(target: str) -> bool:
+    """Returns whether the result of a function depends only on numbers and on the identities and
+    types of objects, not on the contents of memory."""
+    module, name = target.partition(":")[0], short_name(target)
+    return module in ("math", "cmath") or (module in ("operator", "builtins") and name in _TIMELESS)
 
 
 def overwrites(target: str) -> bool:
@@ -183,47 +220,24 @@ def is_random(target: str) -> bool:
     name = short_name(target)
     return name in _RANDOM_IN_PYTHON or any(
         torch.Tag.nondeterministic_seeded in overload.tags
-        for overload in _overloads(f"aten::{name}")
+        for overload in overloads_of(f"aten::{name}")
     )
-
-
-@lru_cache(maxsize=MANY)
-def writes_tensors(name: str) -> bool:
-    """Returns whether a torch function modifies a tensor argument other than `out`, by its schemas:
-    `fused_moving_avg_obs_fake_quant` does, whose name does not tell."""
-    return not _written_types(name).isdisjoint(["Tensor", "Optional[Tensor]"])
 
 
 @lru_cache(maxsize=MANY)
 def writes_lists(name: str) -> bool:
     """Returns whether an operator modifies the tensors of a list argument."""
-    return any("List[Tensor]" in kind for kind in _written_types(name))
+    arguments = [a for one in overloads_of(f"aten::{name}") for a in one._schema.arguments]
+    return any(_is_written(a) and "List[Tensor]" in str(a.type) for a in arguments)
 
 
 @lru_cache(maxsize=MANY)
 def gives_unsaid_view(name: str) -> bool:
     """Returns whether an operator may return a view of an argument though its schemas deny it."""
-    schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
-    if not schemas or any(map(_has_view, schemas)) or name in _OF_CONTAINERS:
+    if any(map(_has_view, _schemas(f"aten::{name}"))) or name in _OF_CONTAINERS:
         return False
-    return _of_composite(f"aten::{name}") != "never"
-
-
-def always_shares(kind: Literal["function", "method"], target: str) -> bool:
-    """Returns whether the result of a call always shares memory with an argument: the call writes
-    its first one, or all probing runs share memory."""
-    facts = (function_facts if kind == "function" else method_facts)(target)
-    name = short_name(target)
-    if facts.shares != "maybe" or not facts.is_known or name.startswith("_"):
-        return facts.shares == "always"
-    return _all_share(name)
-
-
-@lru_cache(maxsize=MANY)
-def _all_share(name: str) -> bool:
-    """Returns whether all probing runs of an operator share memory."""
-    found = [_probed(overload) for overload in _overloads(f"aten::{name}")]
-    return bool(found) and all(sharing == "always" for sharing in found)
+    found = _of_schemas(f"aten::{name}")
+    return found is not None and not found.always_writes and found.shares != "never"
 
 
 def short_name(target: str) -> str:
@@ -233,20 +247,25 @@ def short_name(target: str) -> str:
 
 def _of_torch(module: str, qualname: str, name: str) -> Facts:
     function = getattr(functional, qualname, None) if module == "torch.nn.functional" else None
-    try:
-        parameters = inspect.signature(function).parameters if function else {}
-    except (TypeError, ValueError):  # written in C
-        parameters = {}
-    found = _of_schemas(f"aten::{_FAMILIES.get(module, '')}{name}")
+    parameters = _parameters(function)
+    kernel = _RENAMED.get(f"{module}:{name}", FAMILIES.get(module, "") + name)
+    found = _of_schemas(f"aten::{kernel}")
     if found is None and function is not None:
-        wanted = [ProbedParameter.of(parameter) for parameter in parameters.values()]
+        wanted = [ProbedParameter.of(parameter) for parameter in parameters]
         found = Facts(shares=probed(function, wanted))
     if found is None:
         found = NEW if qualname == "tensor" else PASSES
-    inplace = [*parameters].index("inplace") if "inplace" in parameters else None
-    return Facts(
-        found.writes | ({0} if is_in_place(name) else set()), found.shares, inplace=inplace
-    )
+    switches = [(p.name, i) for i, p in enumerate(parameters) if p.name in SWITCHES]
+    first = {0} if is_in_place(name) else set()
+    return Facts(found.writes | first, found.shares, switches=tuple(switches))
+
+
+def _parameters(function: Callable[..., Any] | None) -> list[inspect.Parameter]:
+    """Returns the parameters of a function that is written in Python; of others, none."""
+    try:
+        return [*inspect.signature(function).parameters.values()] if function else []
+    except (TypeError, ValueError):
+        return []
 
 
 def _of_class(target: str) -> Facts:
@@ -266,7 +285,7 @@ def _of_class(target: str) -> Facts:
 def _by_calls(name: str) -> Facts:
     """Returns the facts about a tensor method without a schema (written in Python, or a binding),
     by calling it without arguments."""
-    if is_in_place(name):
+    if is_in_place(name) or name == "module_load":
         return WRITES_FIRST
     if name in ("numpy", "__array__", "as_subclass", "type", "cuda"):
         return PASSES
@@ -280,7 +299,7 @@ def _by_calls(name: str) -> Facts:
 def _of_schemas(name: str) -> Facts | None:
     """Returns the union of the facts about all overloads of an operator "library::name"; None if
     there is no such operator."""
-    schemas = torch._C._jit_get_schemas_for_operator(name)
+    schemas = _schemas(name)
     if not schemas:
         return None
     numbered = [pair for schema in schemas for pair in enumerate(schema.arguments)]
@@ -288,18 +307,14 @@ def _of_schemas(name: str) -> Facts | None:
     changed = {key for i, one in numbered if _is_written(one) for key in (i, one.name)}
     if changed or is_in_place(name):
         return Facts(frozenset(changed | outs | {0}), "always")
-    has_view = any(map(_has_view, schemas))
-    return Facts(frozenset(outs), "maybe" if has_view else _of_composite(name))
+    return Facts(frozenset(outs), _sharing(name, is_declared=any(map(_has_view, schemas))))
 
 
-def _written_types(name: str) -> frozenset[str]:
-    """Returns the types of the arguments that an overload of a torch operator modifies."""
-    return frozenset(
-        str(argument.type)
-        for overload in _overloads(f"aten::{name}")
-        for argument in overload._schema.arguments
-        if _is_written(argument)
-    )
+def _schemas(name: str) -> list[Any]:
+    """Returns the schemas of the overloads of an operator. Those without a kernel, which only
+    TorchScript has, are of lists and dicts (`sort`), unless all are (`cpu`)."""
+    schemas = [overload._schema for overload in overloads_of(name)]
+    return schemas or torch._C._jit_get_schemas_for_operator(name)
 
 
 def _is_written(argument: Any) -> bool:
@@ -314,13 +329,18 @@ def _has_view(schema: Any) -> bool:
     return any(alias is not None and not alias.is_write for alias in aliases)
 
 
-def _of_composite(name: str) -> Sharing:
-    """Returns whether an operator may share memory although its schemas do not say so. With few
-    exceptions, only composites do; others are not run, as some crash on invalid arguments."""
+def _sharing(name: str, *, is_declared: bool) -> Sharing:
+    """Returns whether results of an operator share memory with arguments; `is_declared` if its
+    schemas say that they may. With few exceptions, others that do are composites; the rest is not
+    run, as some crash on invalid arguments."""
     if name.partition("::")[2] in _UNSAID or name.startswith("aten::_"):
         return "maybe"
-    composites = [one for one in _overloads(name) if _is_composite(one) and _tensors(one)]
-    return "maybe" if any(_probed(one) != "never" for one in composites) else "never"
+    overloads = overloads_of(name)
+    composites = [one for one in overloads if _is_composite(one) and _tensors(one)]
+    if not is_declared and all(_probed(one) == "never" for one in composites):
+        return "never"
+    is_sure = bool(overloads) and all(_probed(one) == "always" for one in overloads)
+    return "always" if is_sure else "maybe"
 
 
 def _is_composite(overload: Any) -> bool:
@@ -330,7 +350,7 @@ def _is_composite(overload: Any) -> bool:
     ) and not any(argument.is_out for argument in overload._schema.arguments)
 
 
-def _overloads(name: str) -> list[Any]:
+def overloads_of(name: str) -> list[Any]:
     """Returns the overloads of an operator that have a kernel."""
     library, _, short = name.partition("::")
     try:

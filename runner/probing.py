@@ -44,15 +44,16 @@ class ProbedParameter:
         is_named = parameter.kind is parameter.KEYWORD_ONLY
         return ProbedParameter(parameter.name, str(parameter.annotation), default, is_named)
 
-    def values(self, x: Tensor) -> list[Any]:
-        """Returns candidate values for a run on `x`: the default first, then harmless ones."""
+    def values(self, x: Tensor, *, is_first: bool) -> list[Any]:
+        """Returns candidate values for a run on `x`: the default first, then harmless ones. Other
+        tensors than the first may be of another dtype."""
         kind = self.kind
         if "Optional" in kind:
             found: list[Any] = [None]
         elif "Tensor" in kind and "List" in kind:
             found = [[x], [x, x]]
         elif "Tensor" in kind or kind == _UNTYPED:
-            found = [x]
+            found = [x] if is_first else [x, x.to(torch.float16)]
         elif "List" in kind or "Tuple" in kind or "Size" in kind:
             found = [[1, 1], [*x.shape], [0, 0], [x.numel()], [1]]
         elif "bool" in kind:
@@ -69,20 +70,22 @@ class ProbedParameter:
 def samples() -> list[Tensor]:
     """Returns small tensors of several ranks, layouts and dtypes."""
     x = torch.arange(1.0, 5.0)
+    conjugate = torch.complex(x, x).conj()
     return [
         x[:1].reshape(()), x, x.view(2, 2), x.view(2, 2).t(), x.view(1, 2, 2),
-        x.view(1, 1, 2, 2), x[:2].expand(2, 2), x[::2], x.to(torch.int64), x > 2,
+        x.view(1, 1, 2, 2), x[:2].expand(2, 2), x[::2], x.to(torch.int64), x > 2, conjugate,
+        conjugate.imag,
     ]  # fmt: skip
 
 
 def probed(call: Callable[..., Any], wanted: Sequence[ProbedParameter]) -> Sharing:
     """Returns how a callable shares memory in runs on samples; "maybe" if all runs fail."""
-    return shares_in_runs(call, [run for x in samples() for run in _runs(wanted, x)])
+    return shares_in_runs(call, [run for x in samples() for run in runs(wanted, x)])
 
 
-def _runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
+def runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
     """Yields arguments for runs: the first value of each parameter, then one or two varied."""
-    choices = [parameter.values(x) for parameter in wanted]
+    choices = [one.values(x, is_first=one is wanted[0]) for one in wanted]
     others = [(place, other) for place, some in enumerate(choices) for other in some[1:]]
     changes = (change for count in range(3) for change in itertools.combinations(others, count))
     for change in itertools.islice(changes, RUNS):
@@ -94,25 +97,25 @@ def _runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
         yield args, {p.name: value for p, value in given if p.by_name}
 
 
-def shares_in_runs(call: Callable[..., Any], runs: Sequence[ProbingRun]) -> Sharing:
+def shares_in_runs(call: Callable[..., Any], calls: Sequence[ProbingRun]) -> Sharing:
     """Returns whether results share memory with arguments in all, some or no runs; runs that raise
     are ignored, and if all do, the answer is "maybe"."""
     found = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for args, kwargs in runs:
+        for args, kwargs in calls:
             try:
                 result = call(*args, **kwargs)
             except Exception:  # invalid arguments: one of many attempts
                 continue
-            memory = _memory((args, kwargs))
-            found.append(any(own in memory for own in _memory(result)))
+            memory = memory_of((args, kwargs))
+            found.append(any(own in memory for own in memory_of(result)))
     if not found:
         return "maybe"
     return "always" if all(found) else "maybe" if any(found) else "never"
 
 
-def _memory(thing: Any) -> set[int]:
+def memory_of(thing: Any) -> set[int]:
     """Returns the storages of the strided tensors in nested containers."""
     tensors = (leaf for leaf in leaves(thing, subclasses=True) if isinstance(leaf, Tensor))
     return {x.untyped_storage()._cdata for x in tensors if x.layout is torch.strided}

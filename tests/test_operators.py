@@ -8,7 +8,7 @@ import torch
 from runner.graph.ir.effects import WRITE, of_function, of_method
 from runner.operators import (
     _facts_by_name,
-    always_shares,
+    acts,
     attribute_shares,
     function_facts,
     is_in_place,
@@ -79,8 +79,9 @@ def test_code_that_nobody_read_may_do_anything(target):
 
 def test_only_what_shares_in_every_layout_always_does():
     methods = ("view", "transpose", "t", "detach", "add_", "hsplit")
-    assert all(always_shares("method", name) for name in methods)
-    assert not any(always_shares("method", n) for n in ("reshape", "contiguous", "to", "mul"))
+    assert all(method_facts(name).shares == "always" for name in methods)
+    others = ("reshape", "contiguous", "to", "mul", "type_as", "conj_physical", "resolve_conj")
+    assert not any(method_facts(name).shares == "always" for name in others)
 
 
 def test_attributes_of_a_tensor_that_are_tensors_share_its_memory():
@@ -105,6 +106,32 @@ def test_an_augmented_assignment_is_known_to_write_by_its_name_and_by_its_effect
     assert 0 in facts.writes and facts.shares == "always"
     effect = of_method(name) if is_method else of_function(f"operator:{name}")
     assert effect == WRITE
+
+
+def test_an_operator_does_not_write_because_one_of_lists_has_its_name():
+    assert not function_facts("torch:sort").always_writes
+    assert function_facts("torch:sort").shares == "never"
+    assert not method_facts("sort").always_writes
+    assert of_method("sort") == WRITE  # of a list
+
+
+def test_what_does_more_than_compute_a_result_acts():
+    functions = (
+        *("builtins:print", "builtins:exec", "operator:iadd", "torch:manual_seed", "torch:relu_"),
+        *(
+            "torch:rand",
+            "torch:svd_lowrank",
+            "torch:fused_moving_avg_obs_fake_quant",
+            "mine:f",
+            ":f",
+        ),
+        *("torch.nn.functional:batch_norm", "torch:ops.mine.operator"),
+    )
+    methods = (".append", ".pop", ".add_", ".backward", ".bernoulli", ".no_such", ".__call__")
+    assert all(map(acts, (*functions, *methods)))
+    others = ("builtins:len", "operator:add", "torch:sort", "torch.linalg:norm", "math:floor",
+              ".view", ".keys", ".upper", "torch.nn.functional:relu")  # fmt: skip
+    assert not any(map(acts, others))
 
 
 def test_names_that_only_look_alike_change_nothing():

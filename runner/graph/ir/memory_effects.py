@@ -15,7 +15,6 @@ from runner.graph.ir.signature import argument, locate, signature
 from runner.graph.ir.unit import Unit
 from runner.operators import (
     Facts,
-    always_shares,
     attribute_shares,
     function_facts,
     method_facts,
@@ -92,8 +91,7 @@ def always_gives(owner: Unit, node: Node) -> bool:
         return False
     if node.inputs[:1] and node.inputs[0] in written(node):
         return True
-    kind: Literal["function", "method"] = "function" if node.op == "call_function" else "method"
-    return node.target != "builtins:getattr" and always_shares(kind, node.target)
+    return facts_of(node).shares == "always"
 
 
 def is_torch(unit: Unit) -> bool:

@@ -10,6 +10,7 @@ import torch
 from runner.graph.frontend.torchscript.desugar.pure import root_of
 from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource
 from runner.operators import (
+    CHANGES_CONTAINER,
     Facts,
     acts,
     function_facts,
@@ -73,16 +74,20 @@ def writes(call: ast.Call, facts: Facts) -> bool:
     given = {keyword.arg for keyword in call.keywords}
     spread = None in given or any(isinstance(item, ast.Starred) for item in call.args)
     named = any(isinstance(key, str) and (key in given or spread) for key in facts.writes)
-    return named or any(isinstance(key, int) for key in facts.writes) or facts.inplace is not None
+    return named or facts.always_writes or facts.inplace is not None
 
 
 def _has_effect(source: FunctionSource, call: ast.Call) -> bool:
     function = source.value_of(call.func)
     name = getattr(function, "__name__", "")
-    if isinstance(function, type) or (getattr(builtins, name, None) is function and not acts(name)):
+    if isinstance(function, type):
         return False
+    if getattr(builtins, name, None) is function:
+        return acts(f"builtins:{name}")
+    if isinstance(call.func, ast.Attribute) and call.func.attr in CHANGES_CONTAINER:
+        return True
     found = facts_of(source, call)
-    return found is None or writes(call, found) or found.fills
+    return found is None or writes(call, found)
 
 
 def _is_own(source: FunctionSource, node: ast.expr) -> bool:

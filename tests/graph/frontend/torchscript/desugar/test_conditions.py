@@ -49,6 +49,8 @@ STATEMENTS = (
     "for i in range(number(n, self.count) % 3):\n    x = x + i",
     "if number(n, self.count) % 2 == 0:\n    x = x + 1",
     "assert number(n, self.count) % 2 < 2",
+    "a = [0, 1, 2, 1]\nx = x[a.pop()] + len(a)",
+    "a = [0, 1, 2, 3]\nx = x + a.pop() % 3 + len(a)",
 )
 
 
