@@ -24,11 +24,12 @@ from torch import Tensor
 from torch.nn import functional, init
 
 from runner.probing import (
-    MOST,
     ProbedParameter,
     ProbingRun,
     Sharing,
+    count_tensors,
     probed,
+    probed_overload,
     samples,
     shares_in_runs,
 )
@@ -305,16 +306,22 @@ def _of_schemas(name: str) -> Facts | None:
     numbered = [pair for schema in schemas for pair in enumerate(schema.arguments)]
     outs = {argument.name for _, argument in numbered if argument.is_out}
     changed = {key for i, one in numbered if _is_written(one) for key in (i, one.name)}
-    if changed or is_in_place(name):
+    if is_in_place(name.partition("::")[2]):
         return Facts(frozenset(changed | outs | {0}), "always")
-    return Facts(frozenset(outs), _sharing(name, is_declared=any(map(_has_view, schemas))))
+    shares = _sharing(name, is_declared=any(map(_has_view, schemas)))
+    return Facts(frozenset(changed | outs), shares)
 
 
 def _schemas(name: str) -> list[Any]:
-    """Returns the schemas of the overloads of an operator. Those without a kernel, which only
-    TorchScript has, are of lists and dicts (`sort`), unless all are (`cpu`)."""
-    schemas = [overload._schema for overload in overloads_of(name)]
-    return schemas or torch._C._jit_get_schemas_for_operator(name)
+    """Returns the schemas of the overloads of an operator that have a kernel. Those of TorchScript
+    alone count if there are no others (`cpu`), and if they do not write lists (`append`)."""
+    if overloads := overloads_of(name):
+        return [overload._schema for overload in overloads]
+    return [
+        schema
+        for schema in torch._C._jit_get_schemas_for_operator(name)
+        if all(str(one.type) == "Tensor" for one in schema.arguments if _is_written(one))
+    ]
 
 
 def _is_written(argument: Any) -> bool:
@@ -336,10 +343,10 @@ def _sharing(name: str, *, is_declared: bool) -> Sharing:
     if name.partition("::")[2] in _UNSAID or name.startswith("aten::_"):
         return "maybe"
     overloads = overloads_of(name)
-    composites = [one for one in overloads if _is_composite(one) and _tensors(one)]
-    if not is_declared and all(_probed(one) == "never" for one in composites):
+    composites = [one for one in overloads if _is_composite(one) and count_tensors(one)]
+    if not is_declared and all(probed_overload(one) == "never" for one in composites):
         return "never"
-    is_sure = bool(overloads) and all(_probed(one) == "always" for one in overloads)
+    is_sure = bool(overloads) and all(probed_overload(one) == "always" for one in overloads)
     return "always" if is_sure else "maybe"
 
 
@@ -362,25 +369,3 @@ def overloads_of(name: str) -> list[Any]:
     names = packet.overloads()  # type: ignore[no-untyped-call]
     found = [getattr(packet, name) for name in names]
     return [one for one in found if torch._C._dispatch_has_kernel(one.name())]
-
-
-def _probed(overload: Any) -> Sharing:
-    """Returns how an overload shares memory in probing runs; "maybe" for more than MOST tensors."""
-    if _tensors(overload) > MOST:
-        return "maybe"
-    wanted = [ProbedParameter.in_schema(argument) for argument in overload._schema.arguments]
-    return probed(_bound(overload), wanted)
-
-
-def _tensors(overload: Any) -> int:
-    """Returns the number of required tensor arguments of an overload."""
-    kinds = [str(argument.type) for argument in overload._schema.arguments]
-    return sum("Tensor" in kind and "Optional" not in kind for kind in kinds)
-
-
-def _bound(overload: Any) -> Callable[..., Any]:
-    """Returns the Python binding of an operator, which turns warnings of torch into Python's."""
-    name = overload._schema.name.partition("::")[2]
-    homes = (torch._C._VariableFunctions, torch._C._nn, torch._C.TensorBase)
-    found: Callable[..., Any] = overload
-    return next((getattr(home, name) for home in homes if hasattr(home, name)), found)

@@ -83,6 +83,28 @@ def probed(call: Callable[..., Any], wanted: Sequence[ProbedParameter]) -> Shari
     return shares_in_runs(call, [run for x in samples() for run in runs(wanted, x)])
 
 
+def probed_overload(overload: Any) -> Sharing:
+    """Returns how an overload shares memory in probing runs; "maybe" for more than MOST tensors."""
+    if count_tensors(overload) > MOST:
+        return "maybe"
+    wanted = [ProbedParameter.in_schema(argument) for argument in overload._schema.arguments]
+    return probed(_bound(overload), wanted)
+
+
+def count_tensors(overload: Any) -> int:
+    """Returns the number of required tensor arguments of an overload."""
+    kinds = [str(argument.type) for argument in overload._schema.arguments]
+    return sum("Tensor" in kind and "Optional" not in kind for kind in kinds)
+
+
+def _bound(overload: Any) -> Callable[..., Any]:
+    """Returns the Python binding of an operator, which turns warnings of torch into Python's."""
+    name = overload._schema.name.partition("::")[2]
+    homes = (torch._C._VariableFunctions, torch._C._nn, torch._C.TensorBase)
+    found: Callable[..., Any] = overload
+    return next((getattr(home, name) for home in homes if hasattr(home, name)), found)
+
+
 def runs(wanted: Sequence[ProbedParameter], x: Tensor) -> Iterator[ProbingRun]:
     """Yields arguments for runs: the first value of each parameter, then one or two varied."""
     choices = [one.values(x, is_first=one is wanted[0]) for one in wanted]

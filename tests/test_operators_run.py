@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from runner.nested import leaves
 from runner.operators import FAMILIES, Facts, function_facts, is_random, method_facts, overloads_of
-from runner.probing import MOST, ProbedParameter, memory_of, runs, samples
+from runner.probing import MOST, ProbedParameter, count_tensors, memory_of, runs, samples
 
 HOMES = {
     "torch": torch, "torch.nn.functional": functional, "torch.linalg": torch.linalg,
@@ -32,8 +32,7 @@ def _overloads(home: str, name: str, function: Callable) -> Iterator[list[Probed
     found = overloads_of(f"aten::{FAMILIES.get(home, '')}{name}")
     for overload in found:
         arguments = overload._schema.arguments
-        tensors = sum("Tensor" in str(a.type) and "Opt" not in str(a.type) for a in arguments)
-        if tensors <= MOST and not any(a.is_out for a in arguments):
+        if count_tensors(overload) <= MOST and not any(a.is_out for a in arguments):
             yield [ProbedParameter.in_schema(argument) for argument in arguments]
     if not found and inspect.isfunction(function):
         parameters = inspect.signature(function).parameters.values()
