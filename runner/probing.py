@@ -53,7 +53,8 @@ class ProbedParameter:
         elif "Tensor" in kind and "List" in kind:
             found = [[x], [x, x]]
         elif "Tensor" in kind or kind == _UNTYPED:
-            found = [x] if is_first else [x, x.to(torch.float16)]
+            other = torch.complex128 if x.is_complex() else torch.float16
+            found = [x] if is_first else [x, x.to(other)]
         elif "List" in kind or "Tuple" in kind or "Size" in kind:
             found = [[1, 1], [*x.shape], [0, 0], [x.numel()], [1]]
         elif "bool" in kind:

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from runner.errors import SymbolicError
 from runner.nested import leaves
-from runner.nn.recording.call_stack import is_running, users_line
 from runner.nn.values.build import current
 from runner.nn.values.frames import is_running, users_line
-from runner.nn.values.operators import OF_ONE, UNARY
 from runner.python_operators import BINARY, COMPARISONS, OF_ONE, UNARY, Precedence
 from runner.space.choice import Categorical, Choice, JsonValue
 from runner.space.sample import Chooser

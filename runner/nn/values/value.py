@@ -7,7 +7,6 @@ from runner.errors import SpaceError
 from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
-from runner.nn.values.operators import OF_ONE
 from runner.python_operators import BINARY, OF_ONE
 from runner.space.choice import Categorical, Numeric, to_json
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import NamedTuple, final
 
 from runner.graph.codegen.control_flow.iteration import Iteration
-from runner.graph.codegen.expressions.expressions import REFLECTED
 from runner.graph.ir import effects
 from runner.graph.ir.dead_code import LiveCode
 from runner.graph.ir.effects import Effect, commute
