@@ -20,9 +20,9 @@ from runner.space.sample import lookup
 DEPTHS = 10_000  # most combinations of choices that the depth of a Repeat may depend on
 
 
-class OpenModule(nn.Module):
+class SymbolicModule(nn.Module):
     """A module with its candidates as children. Accessing an attribute of a candidate on it, in a
-    symbolic build, raises OpenAttributeError."""
+    symbolic build, raises SymbolicAttributeError."""
 
     kind: ClassVar[str]
 
@@ -37,19 +37,19 @@ class OpenModule(nn.Module):
         except AttributeError as error:
             if not current().symbolic or name.startswith("_"):
                 raise
-            raise OpenAttributeError(
+            raise SymbolicAttributeError(
                 f"{users_line()}: attribute {name!r} of a {self.kind} whose choice is still "
                 "symbolic. Compute it from the choices instead."
             ) from error
 
 
 @final
-class OpenAttributeError(SymbolicError, AttributeError):
+class SymbolicAttributeError(SymbolicError, AttributeError):
     """Access to an attribute of a module whose choice is symbolic."""
 
 
 @final
-class OpenLayer(OpenModule):
+class OpenLayer(SymbolicModule):
     """A symbolic LayerChoice; its children are the candidates, in order."""
 
     kind: ClassVar[str] = "LayerChoice"
@@ -72,7 +72,7 @@ class OpenLayer(OpenModule):
 
 
 @final
-class OpenRepeat(OpenModule):
+class OpenRepeat(SymbolicModule):
     """A Repeat of symbolic depth: applies its first `depth` children in sequence."""
 
     kind: ClassVar[str] = "Repeat"

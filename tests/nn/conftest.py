@@ -10,7 +10,7 @@ import torch
 from runner import nn
 from runner.nn.recording.construction_record import record_of
 from runner.nn.values.build import is_leaf
-from runner.nn.values.expression import is_open, replace_open
+from runner.nn.values.expression import is_symbolic, replace_symbolic
 from runner.space.sample import Chooser, Sample
 from runner.space.space import Space
 
@@ -64,11 +64,12 @@ class Decided:
         return choice.check(self.values[choice.label])
 
     def _value(self, value):
-        return replace_open(value, lambda inner: inner.resolve(self._ask))
+        return replace_symbolic(value, lambda inner: inner.resolve(self._ask))
 
     def _module(self, module: torch.nn.Module) -> torch.nn.Module:
         record = record_of(module)
-        if record is not None and is_open((record.args, record.kwargs)) and is_leaf(type(module)):
+        given = None if record is None else (record.args, record.kwargs)
+        if is_symbolic(given) and is_leaf(type(module)):
             return type(module)(*self._value(record.args), **self._value(record.kwargs))
         decide = {
             "LayerChoice": self._layer,

@@ -6,7 +6,12 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from runner.fusion.tracing.functionalize import NoTwin, Twin, function_twin, method_twin
+from runner.fusion.tracing.functionalize import (
+    FunctionalCall,
+    NotFunctional,
+    functionalize_function,
+    functionalize_method,
+)
 from runner.fusion.tracing.pure_modules import UNTOLD
 from runner.fusion.tracing.tape import Tape, What
 from runner.graph.interpreter.meta_calls import META, MetaMemo
@@ -34,7 +39,7 @@ class Operations:
             self.tape.unfollowed(f"{_name(target, args)} depends on device, gradients or layout.")
         if _keeps_statistics(target, args, kwargs):
             self.tape.unfollowed("A normalization updates its running statistics.")
-        functional = self.functional(lambda: function_twin(target, args, kwargs))
+        functional = self.functional(lambda: functionalize_function(target, args, kwargs))
         if functional is not None:
             return self.in_place("function", functional)
         is_write = of_function(target) == WRITE
@@ -59,7 +64,7 @@ class Operations:
                                    changes=changes)  # fmt: skip
         if name in UNTOLD or (name == "type" and len(args) == 1):
             self.tape.unfollowed(f"{name}() depends on device, gradients or layout.")
-        functional = self.functional(lambda: method_twin(name, args, kwargs))
+        functional = self.functional(lambda: functionalize_method(name, args, kwargs))
         if functional is not None:
             return self.in_place("function" if ":" in functional.target else "method", functional)
         return self.operation("method", name, args, kwargs, pure=of_method(name) != WRITE)
@@ -71,15 +76,16 @@ class Operations:
             for item in thing.values() if isinstance(thing, dict) else thing:
                 self.watch(path, item)
 
-    def functional(self, find: Callable[[], Twin | None]) -> Twin | None:
-        """Returns the functional twin of a call, if any. Raises Unfollowed in place of NoTwin."""
+    def functional(self, find: Callable[[], FunctionalCall | None]) -> FunctionalCall | None:
+        """Returns the functional form of a call, if any. Raises Unfollowed instead of
+        NotFunctional."""
         try:
             return find()
-        except NoTwin as problem:
+        except NotFunctional as problem:
             self.tape.unfollowed(str(problem))
 
-    def in_place(self, what: What, call: Twin) -> Tensor:
-        """Functionalizes an in-place call: records its twin and rebinds the changed tensor."""
+    def in_place(self, what: What, call: FunctionalCall) -> Tensor:
+        """Functionalizes an in-place call: records its functional form and rebinds the changed tensor."""
         pure = (of_function if what == "function" else of_method)(call.target) != WRITE
         result = self.operation(what, call.target, call.args, call.kwargs, pure=pure)
         if not isinstance(result, Tensor):

@@ -1,4 +1,4 @@
-"""Functionalization: replaces in-place calls by twins that compute the same out of place."""
+"""Functionalization: replaces in-place calls by others that compute the same out of place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from runner.python_operators import AUGMENTED
 
 @final
 @dataclass(frozen=True, slots=True)
-class Twin:
+class FunctionalCall:
     """A functional call, and the tensor that its result replaces."""
 
     target: str
@@ -23,13 +23,15 @@ class Twin:
     changed: Tensor
 
 
-class NoTwin(Exception):
-    """A call in place that has no functional twin."""
+class NotFunctional(Exception):
+    """Raised for a call in place that has no functional form."""
 
 
-def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
-    """Returns the twin of a call of "module:qualname", or None if the call is not known to be in
-    place. Raises NoTwin if it is in place and has no twin."""
+def functionalize_function(
+    target: str, args: list[Any], kwargs: dict[str, Any]
+) -> FunctionalCall | None:
+    """Returns the functional form of a call of "module:qualname", or None if the call is not known
+    to be in place. Raises NotFunctional if it is in place and has no such form."""
     module, _, name = target.partition(":")
     if kwargs.get("out") is not None:
         return _without_out(target, args, kwargs)
@@ -38,8 +40,10 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
         return None
     if module == "operator":
         if name in ("setitem", "delitem"):
-            raise NoTwin("The code assigns to items of a tensor.")
-        return Twin(_functional(name), args, kwargs, changed) if is_augmented(name) else None
+            raise NotFunctional("The code assigns to items of a tensor.")
+        if not is_augmented(name):
+            return None
+        return FunctionalCall(_functional(name), args, kwargs, changed)
     if not module.startswith("torch"):
         return None
     if is_in_place(name):
@@ -47,17 +51,20 @@ def function_twin(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin 
     return _not_inplace(target, args, kwargs, changed)
 
 
-def method_twin(name: str, args: list[Any], kwargs: dict[str, Any]) -> Twin | None:
-    """Returns the twin of a method of a tensor, args[0]; it may be a function. Raises NoTwin."""
+def functionalize_method(
+    name: str, args: list[Any], kwargs: dict[str, Any]
+) -> FunctionalCall | None:
+    """Returns the functional form of a method of a tensor, args[0]; it may be a function. Raises
+    NotFunctional."""
     if name == "__setitem__":
-        raise NoTwin("The code assigns to items of a tensor.")
+        raise NotFunctional("The code assigns to items of a tensor.")
     if not is_in_place(name):
         return None
     if name in _METHODS:
-        return Twin(_METHODS[name], args, kwargs, args[0])
+        return FunctionalCall(_METHODS[name], args, kwargs, args[0])
     if name in _OWN_MEANING or not hasattr(Tensor, name[:-1]):
-        raise NoTwin(f"{name}() has no out-of-place variant.")
-    return Twin(name[:-1], args, kwargs, args[0])
+        raise NotFunctional(f"{name}() has no out-of-place variant.")
+    return FunctionalCall(name[:-1], args, kwargs, args[0])
 
 
 def _functional(name: str) -> str:
@@ -66,32 +73,34 @@ def _functional(name: str) -> str:
     return f"operator:{found.name if found else name.removeprefix('i')}"
 
 
-def _without_out(target: str, args: list[Any], kwargs: dict[str, Any]) -> Twin:
+def _without_out(target: str, args: list[Any], kwargs: dict[str, Any]) -> FunctionalCall:
     rest = {name: value for name, value in kwargs.items() if name != "out"}
     if not isinstance(kwargs["out"], Tensor):
-        raise NoTwin("Several tensors are passed as out=.")
-    return Twin(target, args, rest, kwargs["out"])
+        raise NotFunctional("Several tensors are passed as out=.")
+    return FunctionalCall(target, args, rest, kwargs["out"])
 
 
-def _renamed(target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor) -> Twin:
+def _renamed(
+    target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor
+) -> FunctionalCall:
     try:
         locate(target[:-1])
     except GraphError:
-        raise NoTwin(f"{target} has no out-of-place variant.") from None
+        raise NotFunctional(f"{target} has no out-of-place variant.") from None
     if target.rpartition(":")[2] in _OWN_MEANING:
-        raise NoTwin(f"{target} has no out-of-place variant.")
-    return Twin(target[:-1], args, kwargs, changed)
+        raise NotFunctional(f"{target} has no out-of-place variant.")
+    return FunctionalCall(target[:-1], args, kwargs, changed)
 
 
 def _not_inplace(
     target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor
-) -> Twin | None:
-    """Returns the twin of a function called with `inplace=True`, or None."""
+) -> FunctionalCall | None:
+    """Returns the functional form of a function called with `inplace=True`, or None."""
     place = function_facts(target).inplace
     if place is not None and place < len(args) and args[place]:
-        return Twin(target, [*args[:place], False, *args[place + 1 :]], kwargs, changed)
+        return FunctionalCall(target, [*args[:place], False, *args[place + 1 :]], kwargs, changed)
     if kwargs.get("inplace"):
-        return Twin(target, args, {**kwargs, "inplace": False}, changed)
+        return FunctionalCall(target, args, {**kwargs, "inplace": False}, changed)
     return None
 
 

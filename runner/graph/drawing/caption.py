@@ -73,7 +73,7 @@ def label_of(unit: Unit) -> str:
             return f"{unit.name} {write(unit.call)}".rstrip()
         except (GraphError, TypeError, ValueError, IndexError):
             return unit.name
-    return title_of(unit, "") if unit.grade == "open" else unit.name
+    return title_of(unit, "") if unit.grade == "symbolic" else unit.name
 
 
 def _conv(call: Call) -> str:

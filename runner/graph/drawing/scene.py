@@ -96,7 +96,7 @@ class _Painter:
 
     def unit_item(self, unit: Unit, path: str, level: int, sources: Flow) -> Item:
         """Returns a unit as a frame, or as a box if it is too deep or has no items inside."""
-        kind = "choice" if unit.grade == "open" else kind_of(unit.name)
+        kind = "choice" if unit.grade == "symbolic" else kind_of(unit.name)
         hint = f"{path or 'the model'}: {signature_of(unit)}"
         item = Item(label_of(unit), kind, hint, sources=dict(sources), changed=unit.mutated)
         item.small = candidates_of(unit)
@@ -104,7 +104,7 @@ class _Painter:
             scene = self.unit_scene(unit, path, level + 1)
             scene.start.spec = next((source.spec for source in sources if source.spec), None)
             if scene.items:
-                item.scene, item.kind = scene, "choice" if unit.grade == "open" else "frame"
+                item.scene, item.kind = scene, "choice" if unit.grade == "symbolic" else "frame"
                 item.text = title_of(unit, path)
         elif unit.grade != "basic":
             layers = sum(u.grade == "basic" for _, u in unit.walk())

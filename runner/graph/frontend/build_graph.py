@@ -26,7 +26,7 @@ def build(graded: GradedModel) -> Graph:
 
 def _fill(module: nn.Module, unit: Unit, graded: GradedModel) -> None:
     """Sets the functions and children of a unit, and the facts about its choices."""
-    if unit.grade == "open":
+    if unit.grade == "symbolic":
         unit.facts = _facts(module)
     elif unit.grade == "graph":
         unit.functions = graded.functions(module)

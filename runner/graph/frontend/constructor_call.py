@@ -25,7 +25,7 @@ from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
 from runner.nested import leaves
 from runner.nn.recording.construction_record import KEY, ConstructionRecord, record_of
-from runner.nn.values.expression import is_open, replace_open, variables_in
+from runner.nn.values.expression import is_symbolic, replace_symbolic, variables_in
 from runner.nn.values.value import is_decided
 
 
@@ -40,7 +40,7 @@ class Construction:
         self.literals = Literals(self._unit_of, tensors)
         self.notes = notes
         self._units = units
-        self.rebuilder = Rebuilder(lambda value: replace_open(value, lambda e: e.default))
+        self.rebuilder = Rebuilder(lambda value: replace_symbolic(value, lambda e: e.default))
         self._open: dict[int, bool] = {}
         self._was_cast: set[int] = set()
         self._may_call = functools.cache(may_call)
@@ -48,7 +48,7 @@ class Construction:
 
     def describe(self, module: nn.Module, unit: Unit) -> None:
         """Adds the constructor call of a module, and changes made after it, to its unit."""
-        if unit.grade == "open":
+        if unit.grade == "symbolic":
             return
         if unit.grade == "graph" and is_plain(module):
             return
@@ -226,9 +226,9 @@ class Construction:
         if id(module) not in self._open:
             record = record_of(module)
             self._open[id(module)] = (
-                (record is not None and is_open((record.args, record.kwargs)))
+                (record is not None and is_symbolic((record.args, record.kwargs)))
                 or is_choice(type(module))
-                or is_open(vars(module))
+                or is_symbolic(vars(module))
                 or any(self.holds_choices(child) for child in module.children())
             )
         return self._open[id(module)]

@@ -133,7 +133,7 @@ class _Grading:
         if unit.grade == "graph" and not unit.inherits:
             return names
         known = names or frozenset()
-        if unit.grade == "open":
+        if unit.grade == "symbolic":
             return known | {CALLED}
         functions = self.graded.functions(module) if unit.grade == "graph" else ()
         more = self._used_names(cls, without=frozenset(functions))
@@ -148,7 +148,7 @@ class _Grading:
         as for `visit`."""
         cls: Any = type(module)
         if is_choice(cls):
-            return "open", False
+            return "symbolic", False
         if is_opaque(module):
             return "basic", False
         found = self.types[id(module)]

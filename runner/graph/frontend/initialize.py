@@ -13,7 +13,7 @@ from runner.graph.frontend.live_modules.overrides_and_hooks import no_module
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.nn.recording.construction_record import record_of
-from runner.nn.values.expression import is_open
+from runner.nn.values.expression import is_symbolic
 
 
 def initialize(graph: Graph, graded: GradedModel) -> None:
@@ -24,13 +24,13 @@ def initialize(graph: Graph, graded: GradedModel) -> None:
     weights = Weights(model, tensors, construction.literals, notes)
     attributes = Attributes(graded.lowered.types, Literals(no_module, tensors), notes)
     for module, unit in graded.items():
-        if not _has_open_shapes(module, unit):
+        if not _has_symbolic_shapes(module, unit):
             weights.describe(module, unit)
     for module, unit in graded.items():
         attributes.describe(module, unit, graded.used[id(module)])
-    weights.settle(_places(graded))
+    weights.find_starts(_places(graded))
     for module, unit in graded.items():
-        if unit.grade != "open":
+        if unit.grade != "symbolic":
             unit.starts = weights.starts(module)
         construction.describe(module, unit)
     modules = {unit: module for module, unit in graded.items()}
@@ -39,15 +39,16 @@ def initialize(graph: Graph, graded: GradedModel) -> None:
     known = {unit: rebuilt for unit, rebuilt in rebuilt_layers.items() if rebuilt is not None}
     added = AddedTensors(construction.literals, notes)
     graph.ties = [*weights.ties()]
-    graph.ties = added.settle(modules, known, graph.ties)
+    graph.ties = added.add_all(modules, known, graph.ties)
     order_reparametrizations(modules, notes)
     graph.notes = notes.all()
 
 
-def _has_open_shapes(module: nn.Module, unit: Unit) -> bool:
+def _has_symbolic_shapes(module: nn.Module, unit: Unit) -> bool:
     """Returns whether the shapes of the weights of a layer are not known yet."""
-    record = record_of(module)
-    return unit.grade == "basic" and record is not None and is_open((record.args, record.kwargs))
+    if unit.grade != "basic" or (record := record_of(module)) is None:
+        return False
+    return is_symbolic((record.args, record.kwargs))
 
 
 def _places(graded: GradedModel) -> UnitPlaces:

@@ -214,7 +214,7 @@ class Graph:
 
     def grades(self) -> dict[Grade, int]:
         """Returns the number of units of each grade."""
-        counts: dict[Grade, int] = {"graph": 0, "shell": 0, "basic": 0, "open": 0}
+        counts: dict[Grade, int] = {"graph": 0, "shell": 0, "basic": 0, "symbolic": 0}
         for _, unit in self.root.walk():
             counts[unit.grade] += 1
         return counts

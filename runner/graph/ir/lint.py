@@ -13,7 +13,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint_function import Uses, is_name, uses_of
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import is_target, locate, runs_in_order
-from runner.graph.ir.symbolic import check_decided
+from runner.graph.ir.symbolic import check_resolved
 from runner.graph.ir.unit import RESERVED, Call, Ref, Stored, Unit, joined
 from runner.nn.values.expression import Expression
 
@@ -33,7 +33,7 @@ def lint(graph: Graph, *, decided: bool = False) -> None:
     for unit, path in tree.paths.items():
         _check_unit(graph, unit, path, targets)
         if decided:
-            check_decided(unit, path)
+            check_resolved(unit, path)
             _check_functions_decided(unit, path)
     for tie in graph.ties:
         for path in tie:

@@ -11,7 +11,7 @@ from runner.graph.ir.constants import no_constant
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Block, Node, Op, Value
 from runner.graph.ir.signature import is_target
-from runner.graph.ir.symbolic import is_open
+from runner.graph.ir.symbolic import is_symbolic
 from runner.graph.ir.unit import Call, Ref, Stored
 
 _PATH = re.compile(r"[^.]+(\.[^.]+)*")
@@ -154,7 +154,7 @@ class _FunctionLint:
                     self.uses.calls.setdefault(leaf.target, _shown(self.node))
                 if any(type(part) is Value for part in leaves_and_calls(leaf)):
                     raise self._wrong("a call among its arguments holds a value; make it a node")
-            elif is_open(leaf):
+            elif is_symbolic(leaf):
                 self.uses.choices.append(_shown(self.node))
             elif kind not in PLAIN:
                 raise self._wrong(no_constant(leaf))

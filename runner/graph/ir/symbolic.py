@@ -10,31 +10,31 @@ from runner.graph.ir.unit import Unit, labels
 from runner.nn.values.expression import Expression
 
 
-def is_open(argument: Argument) -> bool:
+def is_symbolic(argument: Argument) -> bool:
     """Returns whether an argument contains a symbolic choice."""
     return not is_constant(argument) and any(map(_is_choice, leaves_and_calls(argument)))
 
 
 def _is_choice(leaf: Argument) -> bool:
     if type(leaf) is Unit:
-        return bool(leaf.grade == "open")
+        return bool(leaf.grade == "symbolic")
     return isinstance(leaf, Expression)
 
 
-def check_decided(unit: Unit, path: str) -> None:
+def check_resolved(unit: Unit, path: str) -> None:
     """Raises GraphError if a unit is a symbolic choice, or if its arguments contain one."""
-    if unit.grade == "open":
+    if unit.grade == "symbolic":
         names = ", ".join(map(repr, unit.facts.get("labels", ()))) or "without a label"
         raise GraphError(
             f"{path or 'the model'}: the {unit.name} ({names}) is still symbolic; resolve it "
             "before generating source."
         )
     for _, argument in unit.arguments():
-        if is_open(argument):
-            raise GraphError(f"{path or 'the model'} ({unit.name}): {left_open(argument)}")
+        if is_symbolic(argument):
+            raise GraphError(f"{path or 'the model'} ({unit.name}): {symbolic_message(argument)}")
 
 
-def left_open(argument: Argument) -> str:
+def symbolic_message(argument: Argument) -> str:
     """Returns an error message for an argument without source, since it contains a symbolic
     choice."""
     found = next(filter(_is_choice, leaves_and_calls(argument)))
@@ -43,7 +43,7 @@ def left_open(argument: Argument) -> str:
 
 
 @final
-class OpenUnits:
+class SymbolicUnits:
     """Symbolic choices in the units and functions of the graph of a space. The graph is not
     changed, so results are memoized as long as its units live."""
 
@@ -58,9 +58,9 @@ class OpenUnits:
         if unit not in self._closed:
             self._closed[unit] = False  # for a unit that contains itself
             self._closed[unit] = (
-                unit.grade != "open"
+                unit.grade != "symbolic"
                 and unit.name != "Placeholder"
-                and not is_open([unit.call, *_contents(unit)])
+                and not is_symbolic([unit.call, *_contents(unit)])
                 and not any(map(self.has_choices, unit.functions.values()))
                 and all(child is None or self.is_closed(child) for child in unit.children.values())
             )
@@ -73,7 +73,7 @@ class OpenUnits:
             self._labels[unit] = frozenset()  # for a unit that contains itself
             functions = filter(self.has_choices, unit.functions.values())
             nodes = [(n.args, {**n.kwargs}) for f in functions for n in f.block.walk()]
-            found = {*labels(unit)} if unit.grade == "open" else set()
+            found = {*labels(unit)} if unit.grade == "symbolic" else set()
             found |= self.labels_in([*_contents(unit), nodes])
             for child in unit.children.values():
                 if child is not None and not self.is_closed(child):
@@ -102,7 +102,7 @@ class OpenUnits:
         """Returns whether a node of a function has a choice among its arguments."""
         if function not in self._has_choices:
             nodes = function.block.walk()
-            self._has_choices[function] = any(is_open((n.args, {**n.kwargs})) for n in nodes)
+            self._has_choices[function] = any(is_symbolic((n.args, {**n.kwargs})) for n in nodes)
         return self._has_choices[function]
 
 

@@ -16,7 +16,7 @@ from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
 from runner.graph.ir.signature import with_argument
 
-Grade = Literal["graph", "shell", "basic", "open"]
+Grade = Literal["graph", "shell", "basic", "symbolic"]
 RESERVED = frozenset(dir(nn.Module()))  # not allowed for children: "forward", "training"
 
 # Parameters and buffers, and their initialization
@@ -148,11 +148,11 @@ class Provenance:
 class Unit(Made):
     """A module of a model, in one of four grades.
 
-    graph   converted: `functions` holds its methods, everything can be changed
-    shell   its children can be changed; forward is inherited from its original class
-    basic   a single constructor call; opaque
-    open    a symbolic choice: candidates are its children, `facts` describes the choice (see
-            `runner.nn.symbolic_modules`); replaced once a sample is resolved
+    graph     converted: `functions` holds its methods, everything can be changed
+    shell     its children can be changed; forward is inherited from its original class
+    basic     a single constructor call; opaque
+    symbolic  a choice that is not resolved: candidates are its children, `facts` describes it (see
+              `runner.nn.symbolic_modules`); replaced once a sample is resolved
 
     Attributes:
 

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from runner.graph.ir.argument import Argument, rebuild_argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import drop_defaults
-from runner.graph.ir.symbolic import OpenUnits, is_open
+from runner.graph.ir.symbolic import SymbolicUnits, is_symbolic
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.inline_input_choices import inline_inputs
 from runner.graph.transforms.resolve_modules import (
@@ -33,7 +33,7 @@ class Resolver:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.open = OpenUnits()
+        self.symbolic = SymbolicUnits()
         self.forwards: Forwards = WeakValueDictionary()
 
     def decided(self, ask: Chooser) -> Graph:
@@ -60,7 +60,7 @@ class _Deciding:
     def __init__(self, resolver: Resolver, ask: Chooser) -> None:
         self.ask = ask
         self.done: dict[Unit, Unit] = {}
-        self._open = resolver.open
+        self._symbolic = resolver.symbolic
         self._forwards = resolver.forwards
         self._copies: list[Unit] = []
 
@@ -69,12 +69,12 @@ class _Deciding:
         or of the chosen candidate, resolved at all depths."""
         if unit not in self.done:
             chosen = unit
-            while chosen.grade == "open":
+            while chosen.grade == "symbolic":
                 chosen = KINDS[chosen.name](chosen, self.ask)
             if ANYHOW in chosen.facts:
                 chosen.facts[CHOSEN] = unit.name != "Cell"
                 chosen.functions["forward"] = chosen.facts[ANYHOW].forward(self._forwards)
-            if self._open.is_closed(chosen):
+            if self._symbolic.is_closed(chosen):
                 self.done[chosen] = chosen
             self.done[unit] = self.done.get(chosen) or self._copy(chosen)
         return self.done[unit]
@@ -98,16 +98,16 @@ class _Deciding:
         for name, child in unit.children.items():
             if child is not None:
                 twin.children[name] = self.unit(child)
-        if not self._open.is_made_by_call(unit):
+        if not self._symbolic.is_made_by_call(unit):
             twin.changed = True
         twin.rebuild(self.value)
         if twin.call is not None and unit.grade == "basic":
             twin.call = drop_defaults(twin.call)
         for name, function in unit.functions.items():
-            if self._open.has_choices(function):
+            if self._symbolic.has_choices(function):
                 twin.changed = True
                 for node in twin.edit(name).block.walk():
-                    if is_open(given := (node.args, {**node.kwargs})):
+                    if is_symbolic(given := (node.args, {**node.kwargs})):
                         node.args, node.kwargs = rebuild_argument(given, self.value)
         return twin
 

@@ -33,7 +33,7 @@ from runner.nn.recording.attribution import Attribution
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, with_copies
 from runner.nn.recording.tracer import TensorTracer
 from runner.nn.values.build import is_leaf
-from runner.nn.values.expression import is_open, replace_open
+from runner.nn.values.expression import is_symbolic, replace_symbolic
 from runner.nn.values.frames import KEY as KEY
 from runner.nn.values.frames import users_line
 from runner.nn.values.value import decided
@@ -185,7 +185,7 @@ def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
             record = module.__dict__[KEY] = ConstructionRecord(args, kwargs)
             record.order = recording.tracer.histories.tick()
             record.lazy = issubclass(cls, LazyModuleMixin)
-        if is_open((args, kwargs)) and is_leaf(cls):
+        if is_symbolic((args, kwargs)) and is_leaf(cls):
             _construct(module, args, kwargs)
     return module
 
@@ -194,7 +194,7 @@ def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
     """Runs the constructor with default values, in place of the call of `__init__` that follows."""
     cls: Any = type(module)
     record = module.__dict__[KEY]
-    args, kwargs = replace_open((args, dict(kwargs)), lambda value: decided(value.default))
+    args, kwargs = replace_symbolic((args, dict(kwargs)), lambda value: decided(value.default))
     try:
         cls.__init__(module, *args, **kwargs)
     except RunnerError:

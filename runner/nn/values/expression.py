@@ -147,8 +147,8 @@ class Expression(ABC):
                     "Pass it to a torch.nn layer, or to a class with @nn.basic_unit that makes the "
                     "tensor; in forward, call it.",
                 )
-        kwargs = replace_open(kwargs or {}, lambda open_value: open_value.default)
-        return function(*replace_open(tuple(args), lambda value: value.default), **kwargs)
+        kwargs = replace_symbolic(kwargs or {}, lambda symbolic: symbolic.default)
+        return function(*replace_symbolic(tuple(args), lambda value: value.default), **kwargs)
 
     def _refuse(self, use: str, advice: str) -> Never:
         labels = " and ".join(repr(choice.label) for choice in self.choices)
@@ -208,7 +208,7 @@ class Computed(Expression):
             args = [
                 arg._value(answer, memo)  # without further calls: expressions may be deep
                 if isinstance(arg, Expression)
-                else replace_open(arg, lambda inner: inner._value(answer, memo))
+                else replace_symbolic(arg, lambda inner: inner._value(answer, memo))
                 for arg in self.args
             ]
             memo[id(self)] = self.function(*args)
@@ -236,24 +236,24 @@ def _operand(value: object, tightness: int) -> str:
 # Expressions inside arguments
 
 
-def replace_open(value: Any, change: Callable[[Expression], Any]) -> Any:
+def replace_symbolic(value: Any, change: Callable[[Expression], Any]) -> Any:
     """Returns the value with `change(expression)` in place of each expression in it, at any depth
     of containers and slices. Containers without expressions are the same objects."""
     if isinstance(value, Expression):
         return change(value)
-    if isinstance(value, tuple) and any(map(is_open, value)):
-        items = [replace_open(item, change) for item in value]
+    if isinstance(value, tuple) and any(map(is_symbolic, value)):
+        items = [replace_symbolic(item, change) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list) and any(map(is_open, value)):
-        return [replace_open(item, change) for item in value]
-    if isinstance(value, dict) and any(map(is_open, value.values())):
-        return {name: replace_open(item, change) for name, item in value.items()}
-    if isinstance(value, slice) and is_open(value):
-        return slice(*replace_open((value.start, value.stop, value.step), change))
+    if isinstance(value, list) and any(map(is_symbolic, value)):
+        return [replace_symbolic(item, change) for item in value]
+    if isinstance(value, dict) and any(map(is_symbolic, value.values())):
+        return {name: replace_symbolic(item, change) for name, item in value.items()}
+    if isinstance(value, slice) and is_symbolic(value):
+        return slice(*replace_symbolic((value.start, value.stop, value.step), change))
     return value
 
 
-def is_open(value: Any) -> bool:
+def is_symbolic(value: Any) -> bool:
     """Returns whether a value contains an expression, at any depth of containers and slices."""
     return not _KINDS.isdisjoint(map(type, leaves(value, subclasses=True)))
 
@@ -289,7 +289,7 @@ def same_arguments(one: Any, other: Any) -> bool:
 
 def compute(function: Callable[..., Any], *args: Any) -> Any:
     """Returns `function(*args)`, or an expression for it if one of the arguments is symbolic."""
-    return Computed(function, args) if is_open(args) else function(*args)
+    return Computed(function, args) if is_symbolic(args) else function(*args)
 
 
 # Operators

@@ -183,7 +183,7 @@ def test_what_depends_on_the_batch_otherwise_is_opaque(name):
 
 @MODES
 @pytest.mark.parametrize("name", flat_changes.IN_PLACE)
-def test_what_is_done_in_place_becomes_its_twin(name, training):
+def test_what_is_done_in_place_becomes_functional(name, training):
     program = flattened(flat_changes.IN_PLACE[name], (4,), training=training)
     assert not opaque(program)
     for step in program.steps:
@@ -282,7 +282,7 @@ def test_a_program_prints_a_line_for_each_step():
 
 def test_an_undecided_graph_is_refused():
     graph = handmade.net_graph()
-    graph.root.set_child("fc", Unit("open", Ref("runner.nn:LayerChoice")))
+    graph.root.set_child("fc", Unit("symbolic", Ref("runner.nn:LayerChoice")))
     with pytest.raises(GraphError, match="is symbolic"):
         flatten(graph, (3, 8, 8), training=False)
 

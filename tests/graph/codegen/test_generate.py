@@ -400,7 +400,7 @@ def test_hooks_wrap_and_odd_names_are_set() -> None:
 
 
 def test_what_is_left_open_is_refused_by_its_path_and_label() -> None:
-    choice = Unit("open", Ref("runner.nn:LayerChoice"))
+    choice = Unit("symbolic", Ref("runner.nn:LayerChoice"))
     choice.facts["labels"] = ("kind",)
     with pytest.raises(GraphError, match=r"a: the LayerChoice \('kind'\) is still symbolic"):
         generate(net(chain("a"), a=choice))

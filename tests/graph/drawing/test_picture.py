@@ -63,7 +63,7 @@ def test_changed_units_choices_and_candidates_are_marked():
     root = graph.root
     for _, unit in root.walk():
         unit.mutated = False  # as they come from a model
-    choice = Unit("open", Ref("runner.nn:LayerChoice"))
+    choice = Unit("symbolic", Ref("runner.nn:LayerChoice"))
     choice.facts = {"choice": Categorical("act", ("relu", "gelu")), "labels": ("act",)}
     choice.set_child("0", Unit.of("torch.nn:ReLU"))
     choice.set_child("1", Unit.of("torch.nn:GELU"))
@@ -89,7 +89,7 @@ def test_hostile_names_are_text(name):
     child = Unit.of(f"net:{name}", name, **{name: name})
     child.facts = {"labels": (name,)}
     root.set_child(name.replace(".", ""), child)
-    root.set_child("open", Unit("open", Ref(f"net:{name}")))
+    root.set_child("open", Unit("symbolic", Ref(f"net:{name}")))
     f = Function("forward", [Parameter("x")])
     x = f.create("call_module", name, [f.inputs[0]], line=name).output
     x = f.call_function(f"net:{name}", x)

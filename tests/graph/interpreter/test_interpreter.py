@@ -223,7 +223,7 @@ def test_containers_are_containers():
     ("unit", "text"),
     [
         (Unit("basic", Ref("net:Thing")), "its constructor call is unknown"),
-        (Unit("open", Ref("runner.nn:LayerChoice")), "is symbolic"),
+        (Unit("symbolic", Ref("runner.nn:LayerChoice")), "is symbolic"),
         (Unit.of("torch.nn:Conv2d", 3), "cannot be constructed: TypeError"),
         (Unit("shell", Ref("nowhere:Shell")), "cannot be imported"),
     ],

@@ -364,7 +364,7 @@ def test_a_unit_out_of_order_is_refused(graph, change, text):
 
 
 def test_what_is_open_is_refused_once_a_sample_is_decided(graph):
-    graph.unit("blocks").set_child("1", Unit("open", Ref("runner.nn:LayerChoice")))
+    graph.unit("blocks").set_child("1", Unit("symbolic", Ref("runner.nn:LayerChoice")))
     graph.ties = []
     lint(graph)
     with pytest.raises(

@@ -48,7 +48,7 @@ def test_layers_are_built_with_the_default_and_keep_the_call(name):
     assert repr(layer) == repr(plain)
     assert shapes(layer) == shapes(plain)
     record = record_of(copy.deepcopy(layer))
-    values = nn.values.expression.replace_open(
+    values = nn.values.expression.replace_symbolic(
         (record.args, record.kwargs), lambda e: e.resolve(eight)
     )
     again = type(layer)(*values[0], **values[1])

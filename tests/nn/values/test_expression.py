@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner import nn
-from runner.nn.values.expression import is_open, replace_open
+from runner.nn.values.expression import is_symbolic, replace_symbolic
 from runner.space.sample import lookup
 
 CANDIDATES = {"a": [3, 5, -2], "b": [1, 2, 7], "r": [0.5, 0.25, 1.5]}
@@ -75,10 +75,10 @@ def test_resolving_is_doing_the_arithmetic(tree, picks):
     if isinstance(expression, type):  # constants alone go wrong already while it is written
         assert isinstance(expected, type)  # or another error, if another part goes wrong first
         return
-    resolved = result(lambda: replace_open(expression, lambda e: e.resolve(lookup(values))))
+    resolved = result(lambda: replace_symbolic(expression, lambda e: e.resolve(lookup(values))))
     assert plain_type(resolved) is plain_type(expected)
     assert resolved == expected or resolved != resolved
-    if is_open(expression):
+    if is_symbolic(expression):
         names = {"floor": math.floor, "ceil": math.ceil, "trunc": math.trunc,
                  "condition": nn.values.value.condition, **values}  # fmt: skip
         read = result(lambda: eval(repr(expression), names))
@@ -186,10 +186,10 @@ def test_open_values_are_found_in_containers():
     a = variables()["a"]
     pair = namedtuple("pair", "x y")
     value = {"t": (1, [a]), "p": pair(a, 2), "s": slice(0, a), "plain": (1, 2)}
-    plain = replace_open(value, lambda expression: expression.default)
+    plain = replace_symbolic(value, lambda expression: expression.default)
     assert plain == {"t": (1, [3]), "p": pair(3, 2), "s": slice(0, 3), "plain": (1, 2)}
-    assert is_open(value)
-    assert not is_open(plain)
+    assert is_symbolic(value)
+    assert not is_symbolic(plain)
     assert plain["plain"] is value["plain"]
 
 

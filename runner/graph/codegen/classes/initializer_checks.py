@@ -16,7 +16,7 @@ def is_possible(start: Start, unit: Unit) -> bool:
         return False
     if start.unit.grade == "basic":
         return not start.unit.changed or _fits(start)
-    return start.unit.grade == "open" or start.unit.weights.get(start.name) is not None
+    return start.unit.grade == "symbolic" or start.unit.weights.get(start.name) is not None
 
 
 def _fits(start: Start) -> bool:

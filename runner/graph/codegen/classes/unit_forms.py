@@ -8,7 +8,7 @@ from runner.graph.codegen.expressions.expressions import member
 from runner.graph.ir.argument import text_literal
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate
-from runner.graph.ir.symbolic import check_decided, is_open
+from runner.graph.ir.symbolic import check_resolved, is_symbolic
 from runner.graph.ir.unit import Unit
 
 Form = Literal["call", "contents", "class"]  # one call; a container of its children; a class
@@ -70,7 +70,7 @@ class Sites:
             self._tie(path, owner)
 
     def _visit(self, unit: Unit, path: str) -> None:
-        check_decided(unit, path)
+        check_resolved(unit, path)
         self.home[unit] = path
         prefix = f"{path}." if path else ""
         for name, child in unit.children.items():
@@ -167,7 +167,7 @@ class Sites:
             known = self._intact[unit] = (
                 not unit.changed
                 and (unit.call is not None or self._is_plain_container(unit))
-                and (unit.call is None or not is_open(unit.call))
+                and (unit.call is None or not is_symbolic(unit.call))
                 and self._is_importable(unit.cls.target)
                 and all(self._is_intact(c) for c in unit.children.values() if c is not None)
             )

@@ -12,7 +12,7 @@ from runner.graph.codegen.expressions.imports import Imports, as_name
 from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.ir.node import Argument, Node, Value, producer
-from runner.graph.ir.symbolic import left_open
+from runner.graph.ir.symbolic import symbolic_message
 from runner.python_operators import COMPARISONS, IDENTITY, NEGATION, Precedence
 
 Access = Callable[[str], str]  # path below `self` -> expression in the source
@@ -61,7 +61,7 @@ class Values:
     def value(self, value: object) -> Code:
         """Returns the variable that holds a value, or the expression folded in its place."""
         if not isinstance(value, Value):
-            raise GraphError(f"{self._folding.function.name}: {left_open(value)}")
+            raise GraphError(f"{self._folding.function.name}: {symbolic_message(value)}")
         if value in self._instead:
             return Code(self._instead[value])
         node = value.node

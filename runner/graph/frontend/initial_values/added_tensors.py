@@ -88,7 +88,7 @@ class AddedTensors:
         self._literals = literals
         self._notes = notes
 
-    def settle(
+    def add_all(
         self,
         units: Mapping[Unit, nn.Module],
         rebuilt_layers: Mapping[Unit, nn.Module],

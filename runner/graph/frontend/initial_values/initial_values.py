@@ -201,14 +201,14 @@ class InitialValues:
 
     # Starts
 
-    def settle(self, places: UnitPlaces) -> None:
+    def find_starts(self, places: UnitPlaces) -> None:
         """Decides how tensors of layers are filled; all units are made."""
         self.places = places
         for module in self._model.modules():
             unit, inside = places.get(id(module), (None, ""))
             if unit is not None and unit.grade == "basic":
                 for name, tensor in own_tensors(module):
-                    self._settle_layer(module, name, tensor, unit, inside)
+                    self._find_starts_of_layer(module, name, tensor, unit, inside)
         for module, name, made in self._origins:
             self._copy(module, module, name, made)
         for module, name, fill in self._above_filled:
@@ -216,9 +216,9 @@ class InitialValues:
             value = self._constant(module, name, getattr(module, name))
             start = _given(unit, f"{inside}{name}", value, set_data=False)
             self._more.setdefault(id(fill.scope), []).append((fill.order, start))
-        self._shared.settle(places, self._given)
+        self._shared.find_starts(places, self._given)
 
-    def _settle_layer(
+    def _find_starts_of_layer(
         self, module: nn.Module, name: str, tensor: Tensor, unit: Unit, inside: str
     ) -> None:
         fills = [f for f in self._effective(module, name) if self._is_outside(f, unit)]

@@ -43,9 +43,9 @@ class Weights:
         unit.parameters = {n: self._weight(module, n, p) for n, p in module._parameters.items()}
         unit.buffers = {n: self._weight(module, n, b) for n, b in module._buffers.items()}
 
-    def settle(self, places: UnitPlaces) -> None:
+    def find_starts(self, places: UnitPlaces) -> None:
         """Determines how each weight is filled; `places` are the units of modules."""
-        self.first.settle(places)
+        self.first.find_starts(places)
         missing = [*self._missing(places)]
         filled = {
             (start.unit, start.name)

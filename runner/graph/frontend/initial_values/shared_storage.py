@@ -63,7 +63,7 @@ class SharedStorage:
                 )
                 return
 
-    def settle(self, places: UnitPlaces, given: dict[tuple[int, str], nn.Module]) -> None:
+    def find_starts(self, places: UnitPlaces, given: dict[tuple[int, str], nn.Module]) -> None:
         """Makes the starts; `given` are modules whose constructors replace data of an owner."""
         for module, name, owner in self._found:
             unit, inside = places.get(id(module), (None, ""))

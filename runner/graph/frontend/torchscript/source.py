@@ -40,7 +40,7 @@ class FunctionSource:
     module: nn.Module | None = None
     answers: bool = True  # whether queries of TorchScript are answered as in Python
     assumptions: Assumptions = field(default_factory=list)
-    open: frozenset[str] = frozenset()  # attributes of the module that depend on choices
+    symbolic: frozenset[str] = frozenset()  # attributes of the module that depend on choices
 
     def place(self, node: ast.AST) -> str:
         """Returns the place of a node in the source, "file.py:20"."""
@@ -105,7 +105,7 @@ class FunctionSource:
         else UNKNOWN. Callers that depend on the value, not only on its type, call `rely`."""
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
             return UNKNOWN
-        if not self.itself or node.value.id != self.itself or node.attr in self.open:
+        if not self.itself or node.value.id != self.itself or node.attr in self.symbolic:
             return UNKNOWN
         own = vars(self.module)
         if node.attr == "training" or node.attr not in own:

@@ -36,7 +36,7 @@ from runner.graph.frontend.torchscript.stubs import (
 )
 from runner.nn.layer import Placeholder
 from runner.nn.values.build import is_leaf
-from runner.nn.values.expression import is_open
+from runner.nn.values.expression import is_symbolic
 
 CONTAINERS = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict,
@@ -73,8 +73,8 @@ def compiled(model: nn.Module) -> Iterator[CompiledModel]:
         restore.callback(setattr, recursive, "concrete_type_store", recursive.concrete_type_store)
         recursive.concrete_type_store = compiler
         for module in model.modules():
-            opened = frozenset(k for k, v in vars(module).items() if is_open(v))
-            desugaring.open[id(module)] = opened
+            symbolic = frozenset(k for k, v in vars(module).items() if is_symbolic(v))
+            desugaring.symbolic[id(module)] = symbolic
             sanitize(module, restore, opaque=is_opaque(module))
         for module in model.modules():
             compiler.compile(module)

@@ -11,7 +11,7 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.nn.recording.construction_record import KEY
-from runner.nn.values.expression import Expression, is_open, replace_open
+from runner.nn.values.expression import Expression, is_symbolic, replace_symbolic
 from runner.space.choice import Choice
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -23,10 +23,10 @@ def sanitize(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
     before = {**own}
     changed = own.pop(KEY, None) is not None
     for name, value in before.items():
-        if is_open(value):
+        if is_symbolic(value):
             if not opaque:
                 _check_open(module, name, value)
-            own[name], changed = replace_open(value, lambda e: e.default), True
+            own[name], changed = replace_symbolic(value, lambda e: e.default), True
     for name in _HOOKS:
         if own[name]:
             own[name], changed = OrderedDict(), True
@@ -56,7 +56,7 @@ def _check_open(module: nn.Module, name: str, value: Any) -> None:
 def _open_values(value: Any) -> list[Expression]:
     """Returns the expressions in a value."""
     found: list[Expression] = []
-    replace_open(value, found.append)
+    replace_symbolic(value, found.append)
     return found
 
 

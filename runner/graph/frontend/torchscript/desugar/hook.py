@@ -31,7 +31,7 @@ class Desugaring:
     """A hook that passes desugared source of all that is compiled to TorchScript."""
 
     def __init__(self, compiled: CompiledFunctions) -> None:
-        self.open: dict[int, frozenset[str]] = {}  # by id of module, see `FunctionSource`
+        self.symbolic: dict[int, frozenset[str]] = {}  # by id of module, see `FunctionSource`
         self._compiled = compiled
         self._modules: list[tuple[nn.Module, Assumptions]] = []
         self._answers = True
@@ -81,7 +81,7 @@ class Desugaring:
             module, assumptions = self._modules[-1]
             if getattr(function, "__self__", None) is module or _is_method(plain, type(module)):
                 source.module, source.assumptions = module, assumptions
-                source.open = self.open.get(id(module), frozenset())
+                source.symbolic = self.symbolic.get(id(module), frozenset())
         return source
 
     def _compile_function(self, before: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,7 +48,7 @@ class _ModuleAnswers(ast.NodeTransformer):
             return self._answered(node, node.args[0])
         if isinstance(function, type | BuiltinFunctionType):  # list(module), enumerate(module)
             for argument in node.args:
-                self._refuse_open(node, argument)
+                self._refuse_symbolic(node, argument)
         return self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
@@ -59,22 +59,22 @@ class _ModuleAnswers(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if node.attr not in _RUN:
-            self._refuse_open(node, node.value, deep=node.attr in _DEEP)
+            self._refuse_symbolic(node, node.value, deep=node.attr in _DEEP)
         return self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        self._refuse_open(node, node.value)
+        self._refuse_symbolic(node, node.value)
         return self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> ast.AST:
-        self._refuse_open(node.iter, node.iter)
+        self._refuse_symbolic(node.iter, node.iter)
         return self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
-        self._refuse_open(node.iter, node.iter)
+        self._refuse_symbolic(node.iter, node.iter)
         return self.generic_visit(node)
 
-    def _refuse_open(self, node: ast.expr, subject: ast.expr, *, deep: bool = False) -> None:
+    def _refuse_symbolic(self, node: ast.expr, subject: ast.expr, *, deep: bool = False) -> None:
         """Refuses to look into a choice that is not resolved: its candidates have other parts."""
         asked = self.modules.of(subject, self.source.module) or []
         looked = [inner for module in asked for inner in module.modules()] if deep else asked
@@ -86,7 +86,7 @@ class _ModuleAnswers(ast.NodeTransformer):
         asked = self.modules.of(subject, root)
         if root is None or asked is None:
             return self.generic_visit(node)
-        self._refuse_open(node, subject)
+        self._refuse_symbolic(node, subject)
         self._check_settled(node, asked)
         question = _ModuleQuery(self.source, node, subject)
         answers = question(root)

@@ -70,7 +70,7 @@ class Net(nn.Module):
 
 def test_a_model_becomes_units_of_the_right_grade_with_their_calls():
     model, graph = converted(Net)
-    assert graph.grades() == {"graph": 4, "shell": 0, "basic": 7, "open": 0}
+    assert graph.grades() == {"graph": 4, "shell": 0, "basic": 7, "symbolic": 0}
     assert graph.notes == []
     conv = graph.unit("body.0.conv")
     assert conv.call is not None and conv.call.args == (4, 4, 3)
@@ -336,12 +336,13 @@ class Space(nn.Module):
         return self.spot(F.dropout(self.deep(x), self.rate(), self.training))
 
 
-def test_choices_stay_open():
+def test_choices_stay_symbolic():
     with symbolic():
         model = Space()
     graph = convert(model)
     assert graph.notes == [] and graph.root.grade == "graph"
-    found = {unit.name: unit.facts["labels"] for _, unit in graph.units() if unit.grade == "open"}
+    choices = [unit for _, unit in graph.units() if unit.grade == "symbolic"]
+    found = {unit.name: unit.facts["labels"] for unit in choices}
     assert found == {"LayerChoice": ("layer",), "InputChoice": ("pick",), "Repeat": ("deep",)}
     assert graph.unit("spot").facts["labels"] == ("spot",)
     assert graph.unit("stem").call.args[1].default == 4
