@@ -85,7 +85,7 @@ class Operations:
             self.tape.unfollowed(str(problem))
 
     def in_place(self, what: What, call: FunctionalCall) -> Tensor:
-        """Functionalizes an in-place call: records its functional form and rebinds the changed tensor."""
+        """Records the functional form of an in-place call, and rebinds the changed tensor."""
         pure = (of_function if what == "function" else of_method)(call.target) != WRITE
         result = self.operation(what, call.target, call.args, call.kwargs, pure=pure)
         if not isinstance(result, Tensor):
