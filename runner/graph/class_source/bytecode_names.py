@@ -13,6 +13,8 @@ from runner.graph.class_source.scopes import codes, is_foreign
 from runner.nn.recording.construction_record import KEY
 
 _READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_CHANGES = frozenset([dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]])
+_CALLS_OF_NOTHING = [bytes([op, 0]) for name, op in dis.opmap.items() if name.startswith("CALL")]
 _OF_ALL = frozenset(
     {*dir(nn.Module), "__annotations__", "__constants__", "__jit_unused_properties__"}
 )
@@ -49,8 +51,9 @@ def stored_names(cls: type) -> frozenset[str]:
         if name != "__init__"
         for function in _functions(member)
         for code in codes(function.__code__)
+        if not _CHANGES.isdisjoint(code.co_code[::2])  # most code has none, and need not be read
         for step in dis.get_instructions(code)
-        if step.opname in ("STORE_ATTR", "DELETE_ATTR")
+        if step.opcode in _CHANGES
     )
 
 
@@ -63,6 +66,7 @@ def called_names(cls: type) -> frozenset[str]:
         for member in vars(owner).values()
         for function in _functions(member)
         for code in codes(function.__code__)
+        if any(call in code.co_code for call in _CALLS_OF_NOTHING)  # else it need not be read
         for name in _called_in(code)
     )
 
