@@ -12,7 +12,7 @@ Functions are named "module:qualname", methods by name alone. The tables below c
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -85,12 +85,26 @@ _RANDOM_IN_PYTHON = _RANDOM_INITIALIZERS | _names(  # not operators, hence witho
 _OVERWRITING = (_INITIALIZERS | _RANDOM_INITIALIZERS) | _names(
     "zero_ fill_ copy_ random_ bernoulli_ exponential_ geometric_ log_normal_ cauchy_"
 )
-SWITCHES = frozenset(["inplace", "max_norm", "out"])  # parameters of functions in Python
 _RENAMED = {"torch.nn.functional:unfold": "im2col"}  # functions that call another operator
 FAMILIES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
 _LIBRARIES = ("torch", "operator", "builtins", "math", "cmath")
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64,
            torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WritingSwitch:
+    """A parameter of a function in Python that makes it modify an argument in place."""
+
+    name: str
+    position: int | None  # None: passed by name alone
+    writes: frozenset[int | str]  # the parameter that is modified, by position and by name
+
+    def is_on(self, given: Mapping[Any, Any]) -> bool:
+        """Returns whether a call with these arguments, by position and by name, modifies it."""
+        value = given.get(self.name, given.get(self.position))
+        return value is not None and value is not False
 
 
 @final
@@ -102,14 +116,14 @@ class Facts:
       modified only if they are passed (`out`) by name alone.
     - `shares`: whether a result shares memory with an argument.
     - `is_known`: False for unknown code, which may do anything.
-    - `switches`: names and positions of parameters that make it modify others: `inplace`.
+    - `switches`: the parameters that make it modify an argument: `inplace`.
     - `fills`: whether it stores arguments in its receiver, a container.
     """
 
     writes: frozenset[int | str] = frozenset()
     shares: Sharing = "never"
     is_known: bool = True
-    switches: tuple[tuple[str, int], ...] = ()
+    switches: tuple[WritingSwitch, ...] = ()
     fills: bool = False
 
     @property
@@ -117,16 +131,12 @@ class Facts:
         """Whether an argument is modified in every call."""
         return any(isinstance(key, int) for key in self.writes)
 
-    @property
-    def inplace(self) -> int | None:
-        """The position of the parameter `inplace`, if any, which modifies the first argument."""
-        return dict(self.switches).get("inplace")
-
 
 NEW = Facts()
 PASSES = Facts(shares="maybe")
 WRITES_FIRST = Facts(frozenset([0]), "always")
-UNKNOWN = Facts(shares="maybe", is_known=False)
+_BY_CUSTOM = WritingSwitch("inplace", None, frozenset([0]))
+UNKNOWN = Facts(shares="maybe", is_known=False, switches=(_BY_CUSTOM,))
 
 
 def function_facts(target: str) -> Facts:
@@ -256,9 +266,17 @@ def _of_torch(module: str, qualname: str, name: str) -> Facts:
         found = Facts(shares=probed(function, wanted))
     if found is None:
         found = NEW if qualname == "tensor" else PASSES
-    switches = [(p.name, i) for i, p in enumerate(parameters) if p.name in SWITCHES]
     first = {0} if is_in_place(name) else set()
-    return Facts(found.writes | first, found.shares, switches=tuple(switches))
+    return Facts(found.writes | first, found.shares, switches=tuple(_switches(parameters)))
+
+
+def _switches(parameters: Sequence[inspect.Parameter]) -> Iterator[WritingSwitch]:
+    """Yields the switches among the parameters of a function of torch.nn.functional."""
+    for position, parameter in enumerate(parameters):
+        changed = {"inplace": 0, "max_norm": 1, "out": position}.get(parameter.name)
+        if changed is not None:
+            writes: frozenset[int | str] = frozenset([changed, parameters[changed].name])
+            yield WritingSwitch(parameter.name, position, writes)
 
 
 def _parameters(function: Callable[..., Any] | None) -> list[inspect.Parameter]:

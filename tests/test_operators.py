@@ -66,7 +66,8 @@ def test_other_writes_are_known():
     assert 0 in function_facts("operator:iadd").writes
     assert 0 in function_facts("operator:setitem").writes
     assert "out" in function_facts("torch:add").writes
-    assert function_facts("torch.nn.functional:hardtanh").inplace == 3
+    (switch,) = function_facts("torch.nn.functional:hardtanh").switches
+    assert (switch.name, switch.position, switch.writes) == ("inplace", 3, {0, "input"})
     assert {0, "self"} <= function_facts("torch:_foreach_add_").writes
     assert not function_facts("operator:add").writes
 

@@ -96,9 +96,11 @@ def _not_inplace(
     target: str, args: list[Any], kwargs: dict[str, Any], changed: Tensor
 ) -> FunctionalCall | None:
     """Returns the functional form of a function called with `inplace=True`, or None."""
-    place = function_facts(target).inplace
-    if place is not None and place < len(args) and args[place]:
-        return FunctionalCall(target, [*args[:place], False, *args[place + 1 :]], kwargs, changed)
+    for switch in function_facts(target).switches:
+        place = switch.position
+        if switch.name == "inplace" and place is not None and place < len(args) and args[place]:
+            given = [*args[:place], False, *args[place + 1 :]]
+            return FunctionalCall(target, given, kwargs, changed)
     if kwargs.get("inplace"):
         return FunctionalCall(target, args, {**kwargs, "inplace": False}, changed)
     return None

@@ -9,7 +9,7 @@ knows what each does.
 from typing import Literal
 
 from runner.graph.ir.node import Node
-from runner.operators import SWITCHES, acts, function_facts, is_pure
+from runner.operators import acts, function_facts, is_pure
 
 Effect = Literal[0, 1, 2]
 PURE: Effect = 0
@@ -44,11 +44,11 @@ def effect(node: Node) -> Effect:
 
 
 def _changes_arguments(node: Node) -> bool:
-    """Returns whether an argument such as `inplace` makes a function of torch modify its input."""
-    given = [node.kwargs[name] for name in SWITCHES & {*node.kwargs}]
-    places = [place for _, place in function_facts(node.target).switches]
-    given += [node.args[place] for place in places if place < len(node.args)]
-    return any(value is not None and value is not False for value in given)
+    """Returns whether an argument such as `inplace` makes a function of torch modify another, or is
+    itself modified, as `out`."""
+    facts = function_facts(node.target)
+    is_passed = node.kwargs.get("out") is not None
+    return is_passed or any(one.is_on(node.arguments) for one in facts.switches)
 
 
 def commute(one: Effect, other: Effect) -> bool:

@@ -3,7 +3,7 @@
 Combines facts about operators (`runner.operators`) with the arguments of a call.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -42,13 +42,9 @@ def facts_of(node: Node) -> Facts:
 
 def written(node: Node) -> list[Value]:
     """Returns the values that a call of a function or method changes in place."""
-    facts = facts_of(node)
-    given: dict[Any, Argument] = {**dict(enumerate(node.args)), **node.kwargs}
-    changed = [given[key] for key in given if key in facts.writes]
-    first = next(iter(given.values()), None)
-    told = given.get("inplace", given.get(facts.inplace) if facts.inplace is not None else None)
-    if told not in (None, False):
-        changed.append(first)
+    facts, given = facts_of(node), node.arguments
+    writes = facts.writes.union(*(one.writes for one in facts.switches if one.is_on(given)))
+    changed = [argument for key, argument in given.items() if key in writes]
     return [*dict.fromkeys(value for one in changed for value in values_in(one))]
 
 

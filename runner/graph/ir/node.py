@@ -140,6 +140,12 @@ class Node:
         return self.outputs[0]
 
     @property
+    def arguments(self) -> dict[int | str, Argument]:
+        """The arguments by position and by name."""
+        found: dict[int | str, Argument] = dict(enumerate(self._args))
+        return found | self._kwargs
+
+    @property
     def inputs(self) -> list[Value]:
         """The values among its arguments in order, without duplicates."""
         return [*dict.fromkeys(values_in((self._args, self._kwargs)))]

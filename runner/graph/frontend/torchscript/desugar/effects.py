@@ -74,7 +74,7 @@ def writes(call: ast.Call, facts: Facts) -> bool:
     given = {keyword.arg for keyword in call.keywords}
     spread = None in given or any(isinstance(item, ast.Starred) for item in call.args)
     named = any(isinstance(key, str) and (key in given or spread) for key in facts.writes)
-    return named or facts.always_writes or facts.inplace is not None
+    return named or facts.always_writes or bool(facts.switches)
 
 
 def _has_effect(source: FunctionSource, call: ast.Call) -> bool:
