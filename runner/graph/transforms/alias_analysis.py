@@ -216,8 +216,9 @@ class Aliases:
         changed = self._points(owner, written(node))
         for point in changed:
             self.writes[point].append(Write((owner, node)))
-        self._edges(changed if facts.shares == "always" else [], made)
-        if facts.shares == "maybe" or joins_lists(node):
+        self._edges(changed, made)  # most such calls return what they change
+        is_view = facts.shares == "always" and not changed
+        if is_view or facts.shares == "maybe" or joins_lists(node):
             self._edges(given, made)
         if facts.fills or (node.target == "operator:setitem" and may_be_list(node.args[0])):
             self._edges(given[1:], given[:1])
