@@ -11,12 +11,12 @@ Functions are named "module:qualname", methods by name alone. The tables below c
 """
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
+from types import FunctionType
 from typing import Any, final
 
 import torch
@@ -59,10 +59,9 @@ _FRESH = _names(  # of builtins: the result does not alias arguments
 _TIMELESS = _names(  # of both: the result does not depend on the contents of memory
     "isinstance range type slice is_ is_not"
 )
-_ACTING = _names(  # of builtins; of torch: change a state, or statistics that no schema mentions
+_ACTING = _names(  # of builtins, and of torch: change a state
     "print iter next filter manual_seed seed set_rng_state set_grad_enabled set_default_dtype"
-    " save backward register_hook retain_grad batch_norm instance_norm native_batch_norm"
-    " embedding_bag"
+    " save backward register_hook retain_grad"
 )
 CHANGES_CONTAINER = _names(  # methods
     "append extend insert pop popitem clear remove sort reverse update setdefault"
@@ -85,6 +84,7 @@ _RANDOM_IN_PYTHON = _RANDOM_INITIALIZERS | _names(  # not operators, hence witho
 _OVERWRITING = (_INITIALIZERS | _RANDOM_INITIALIZERS) | _names(
     "zero_ fill_ copy_ random_ bernoulli_ exponential_ geometric_ log_normal_ cauchy_"
 )
+_STATISTICS = ("running_mean", "running_var")  # are updated, though no schema says so
 _RENAMED = {"torch.nn.functional:unfold": "im2col"}  # functions that call another operator
 FAMILIES = {"torch.linalg": "linalg_", "torch.fft": "fft_", "torch.special": "special_"}
 _LIBRARIES = ("torch", "operator", "builtins", "math", "cmath")
@@ -100,6 +100,7 @@ class WritingSwitch:
     name: str
     position: int | None  # None: passed by name alone
     writes: frozenset[int | str]  # the parameter that is modified, by position and by name
+    returns: bool = True  # whether the result is what is modified
 
     def is_on(self, given: Mapping[Any, Any]) -> bool:
         """Returns whether a call with these arguments, by position and by name, modifies it."""
@@ -143,7 +144,11 @@ def function_facts(target: str) -> Facts:
     """Returns the facts about a function "module:qualname"."""
     if known := _facts_by_name(target):
         return known
-    return UNKNOWN if target.startswith(":") else _of_class(target)  # the first: of a graph
+    module, _, qualname = target.partition(":")
+    if qualname.startswith("ops."):  # of a library that can define it anew
+        _, library, name, *_ = [*qualname.split("."), ""]
+        return _of_schemas(f"{library}::{name}") or UNKNOWN
+    return _of_object(target) if module else UNKNOWN  # the latter: of a graph
 
 
 @lru_cache(maxsize=MANY)
@@ -159,7 +164,7 @@ def _facts_by_name(target: str) -> Facts | None:
         return NEW
     if qualname.startswith("ops."):
         _, library, name, *_ = [*qualname.split("."), ""]
-        return _of_schemas(f"{library}::{name}") or UNKNOWN
+        return _of_schemas(f"aten::{name}") if library == "aten" else None
     if module.split(".")[0] == "torch":
         return _of_torch(module, qualname, name)
     return None
@@ -200,16 +205,17 @@ def is_augmented(name: str) -> bool:
     return name.strip("_") in _ASSIGNMENTS and name.startswith("__") == name.endswith("__")
 
 
-@lru_cache(maxsize=MANY)
 def acts(target: str) -> bool:
     """Returns whether a function, or (".name") a method, does more than compute a result: it may
     write, draw random numbers, print or change a state. Unknown code is assumed to."""
-    name, is_method = short_name(target), target[0] == "."
-    if not is_method and re.split(r"\W", target)[0] not in _LIBRARIES:
+    name = short_name(target)
+    if target[0] == ".":
+        facts, is_listed = method_facts(name), name in _ACTING or name in CHANGES_CONTAINER
+    elif target.partition(":")[0].partition(".")[0] in _LIBRARIES:
+        facts, is_listed = function_facts(target), name in _ACTING
+    else:
         return True
-    facts = method_facts(name) if is_method else _facts_by_name(target) or UNKNOWN
-    acting = CHANGES_CONTAINER | _ACTING if is_method else _ACTING
-    return not facts.is_known or facts.always_writes or name in acting or is_random(target)
+    return is_listed or not facts.is_known or facts.always_writes or is_random(target)
 
 
 def is_pure(target: str) -> bool:
@@ -256,7 +262,8 @@ def short_name(target: str) -> str:
     return target.rpartition(":")[2].rpartition(".")[2]
 
 
-def _of_torch(module: str, qualname: str, name: str) -> Facts:
+def _of_torch(module: str, qualname: str, name: str) -> Facts | None:
+    """Returns the facts about a function of torch; None for no operator that cannot be tried."""
     function = getattr(functional, qualname, None) if module == "torch.nn.functional" else None
     parameters = _parameters(function)
     kernel = _RENAMED.get(f"{module}:{name}", FAMILIES.get(module, "") + name)
@@ -264,10 +271,17 @@ def _of_torch(module: str, qualname: str, name: str) -> Facts:
     if found is None and function is not None:
         wanted = [ProbedParameter.of(parameter) for parameter in parameters]
         found = Facts(shares=probed(function, wanted))
+    if found is None and is_in_place(name):
+        found = WRITES_FIRST
     if found is None:
-        found = NEW if qualname == "tensor" else PASSES
+        return NEW if qualname == "tensor" else None
+    writes = found.writes
+    if parameters:  # in another order than those of the operator
+        places = {parameter.name: place for place, parameter in enumerate(parameters)}
+        named = [key for key in writes if isinstance(key, str)]
+        writes = frozenset([*named, *(places[name] for name in named if name in places)])
     first = {0} if is_in_place(name) else set()
-    return Facts(found.writes | first, found.shares, switches=tuple(_switches(parameters)))
+    return Facts(writes | first, found.shares, switches=tuple(_switches(parameters)))
 
 
 def _switches(parameters: Sequence[inspect.Parameter]) -> Iterator[WritingSwitch]:
@@ -276,7 +290,8 @@ def _switches(parameters: Sequence[inspect.Parameter]) -> Iterator[WritingSwitch
         changed = {"inplace": 0, "max_norm": 1, "out": position}.get(parameter.name)
         if changed is not None:
             writes: frozenset[int | str] = frozenset([changed, parameters[changed].name])
-            yield WritingSwitch(parameter.name, position, writes)
+            returns = parameter.name != "max_norm"
+            yield WritingSwitch(parameter.name, position, writes, returns)
 
 
 def _parameters(function: Callable[..., Any] | None) -> list[inspect.Parameter]:
@@ -287,14 +302,17 @@ def _parameters(function: Callable[..., Any] | None) -> list[inspect.Parameter]:
         return []
 
 
-def _of_class(target: str) -> Facts:
-    """Returns the facts about a library's or user's function or class: known are only tuples,
-    lists, dicts and dataclasses, which hold their arguments, and exceptions."""
+def _of_object(target: str) -> Facts:
+    """Returns the facts about a function or class that is no operator: functions in Python are
+    unknown code, but classes of torch, and tuples, lists, dicts, dataclasses and exceptions of any
+    library, only hold their arguments."""
     module, _, qualname = target.partition(":")
     try:
         found = attrgetter(qualname)(import_module(module))
     except (ImportError, AttributeError):
         return UNKNOWN
+    if module.partition(".")[0] == "torch":
+        return UNKNOWN if isinstance(found, FunctionType) else PASSES
     if not isinstance(found, type):
         return UNKNOWN
     is_record = issubclass(found, tuple | list | dict) or hasattr(found, "__dataclass_fields__")
@@ -343,9 +361,11 @@ def _schemas(name: str) -> list[Any]:
 
 
 def _is_written(argument: Any) -> bool:
-    """Returns whether an overload modifies an argument other than `out`."""
+    """Returns whether an overload modifies an argument other than `out`, or may do so in training
+    mode."""
     alias = argument.alias_info
-    return not argument.is_out and alias is not None and bool(alias.is_write)
+    is_declared = not argument.is_out and alias is not None and bool(alias.is_write)
+    return is_declared or argument.name in _STATISTICS
 
 
 def _has_view(schema: Any) -> bool:

@@ -1,5 +1,6 @@
 """Facts about operators are what torch does."""
 
+import inspect
 import operator
 
 import pytest
@@ -51,7 +52,46 @@ def test_what_makes_a_new_tensor_is_known_to(name):
              if hasattr(torch if home == "torch" else torch.nn.functional, name)]  # fmt: skip
     for home in homes:
         facts = function_facts(f"{home}:{name}")
-        assert (facts.shares, facts.is_known, facts.writes - {"out"}) == ("never", True, set())
+        statistics = {"running_mean", "running_var"} if name == "batch_norm" else set()
+        written = {key for key in facts.writes if isinstance(key, str)} - {"out"}
+        assert (facts.shares, facts.is_known, written) == ("never", True, statistics)
+        assert facts.always_writes == (name == "batch_norm")
+
+
+NORMS = ["torch.nn.functional:batch_norm", "torch.nn.functional:instance_norm", "torch:batch_norm",
+         "torch:batch_norm_update_stats", "torch:native_batch_norm"]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", NORMS)
+def test_running_statistics_are_written_though_no_schema_says_so(target):
+    facts = function_facts(target)
+    home, _, name = target.partition(":")
+    if home == "torch.nn.functional":
+        names = [*inspect.signature(getattr(torch.nn.functional, name)).parameters]
+    else:
+        (schema,) = [s for s in torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+                     if not any(a.is_out for a in s.arguments)]  # fmt: skip
+        names = [argument.name for argument in schema.arguments]
+    assert {names[key] for key in facts.writes if isinstance(key, int)} == {
+        "running_mean", "running_var"}  # fmt: skip
+    assert acts(target)
+
+
+@pytest.mark.parametrize("target", ["torch:lobpcg", "torch.cuda:manual_seed_all",
+                                    "torch.utils.checkpoint:checkpoint"])  # fmt: skip
+def test_code_of_torch_in_python_is_unknown(target):
+    assert not function_facts(target).is_known
+    assert acts(target)
+
+
+def test_an_operator_of_a_library_may_be_defined_anew():
+    target = "torch:ops.runner_tests.shift"
+    assert acts(target)
+    with torch.library._scoped_library("runner_tests", "FRAGMENT") as library:
+        library.define("shift(Tensor x) -> Tensor")
+        library.impl("shift", lambda x: x + 1, "CPU")
+        assert function_facts(target).writes == frozenset()
+    assert not function_facts(target).is_known
 
 
 @pytest.mark.parametrize(

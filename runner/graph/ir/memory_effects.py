@@ -48,17 +48,38 @@ def written(node: Node) -> list[Value]:
     return [*dict.fromkeys(value for one in changed for value in values_in(one))]
 
 
+def returned_of(node: Node) -> list[Value]:
+    """Returns the values that a call changes in place and that its result shares memory with."""
+    facts, given = facts_of(node), node.arguments
+    keys = {"out", *(facts.writes if facts.shares != "never" else ())}
+    keys = keys.union(*(one.writes for one in facts.switches if one.returns and one.is_on(given)))
+    changed = [argument for key, argument in given.items() if key in keys]
+    return [*dict.fromkeys(value for one in changed for value in values_in(one))]
+
+
+def own_writes(unit: Unit) -> list[str]:
+    """Returns the names of own tensors that an opaque unit may change when it is called: buffers,
+    such as running statistics, and the weight of an embedding with `max_norm`."""
+    if not is_torch(unit):
+        return [*unit.weights]
+    return [*unit.buffers, *(["weight"] if _option(unit, "max_norm") is not None else [])]
+
+
 def works_in_place(unit: Unit) -> bool:
     """Returns whether an opaque module was constructed with `inplace=True`."""
+    return _option(unit, "inplace") is True
+
+
+def _option(unit: Unit, name: str) -> Argument:
+    """Returns an argument of the constructor of an opaque module; None if it takes none of this
+    name."""
     if unit.grade != "basic" or unit.call is None:
-        return False
+        return None
     try:
-        is_taken = (
-            "inplace" in unit.call.kwargs or "inplace" in signature(unit.call.target).parameters
-        )
-        return is_taken and argument(unit.call, "inplace") is True
+        is_taken = name in unit.call.kwargs or name in signature(unit.call.target).parameters
+        return argument(unit.call, name) if is_taken else None
     except GraphError:  # arguments that do not match the signature
-        return False
+        return None
 
 
 def unit_shares(unit: Unit) -> Sharing:

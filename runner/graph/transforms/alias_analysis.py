@@ -18,6 +18,8 @@ from runner.graph.ir.memory_effects import (
     is_torch,
     joins_lists,
     may_be_list,
+    own_writes,
+    returned_of,
     unit_shares,
     works_in_place,
     written,
@@ -118,6 +120,8 @@ class Aliases:
         self, unit: Unit, given: list[Point], made: list[Point], place: ProgramPoint
     ) -> None:
         """Adds a call of an opaque unit."""
+        for name in own_writes(unit):
+            self.writes[unit, f".{name}"].append(Write(place))
         if works_in_place(unit):
             for point in given[:1]:
                 self.writes[point].append(Write(place, unit))
@@ -216,7 +220,7 @@ class Aliases:
         changed = self._points(owner, written(node))
         for point in changed:
             self.writes[point].append(Write((owner, node)))
-        self._edges(changed, made)  # most such calls return what they change
+        self._edges(self._points(owner, returned_of(node)), made)
         is_view = facts.shares == "always" and not changed
         if is_view or facts.shares == "maybe" or joins_lists(node):
             self._edges(given, made)
