@@ -75,6 +75,10 @@ SHARED = {
     "training": {"devices", "service"},
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.
+COMPARED = {  # strings that are compared with names of modules
+    "runner.config.allowlist": [*SHARED, "nn"],
+    "runner.nn.recording.call_stack": ["nn.recording.tracer"],
+}
 BY_NAME = {"runner", "runner.config.allowlist", "runner.graph.ir.signature", "runner.operators"}
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
@@ -94,8 +98,8 @@ MODULES = _modules()
 
 
 def imported(node: ast.AST) -> Iterator[str]:
-    """All that is imported below a node: in functions too, for type checkers alone, and by the
-    string that `import_module` is given."""
+    """All that is imported below a node: in functions too, for type checkers alone, and by a string
+    that names a module, whatever imports it."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     if isinstance(node, ast.ImportFrom):
@@ -104,10 +108,15 @@ def imported(node: ast.AST) -> Iterator[str]:
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
             yield inner if inner in MODULES else node.module
-    if isinstance(node, ast.Call) and is_import(node) and isinstance(node.args[0], ast.Constant):
-        yield node.args[0].value
+    if isinstance(node, ast.Constant) and (name := named(node.value)) in MODULES:
+        yield name
     for child in ast.iter_child_nodes(node):
         yield from imported(child)
+
+
+def named(value: object) -> str:
+    """The module that a string names, as in "runner.nn" and "runner.nn:Linear"."""
+    return value.partition(":")[0] if isinstance(value, str) and value.startswith("runner.") else ""
 
 
 def is_import(call: ast.Call) -> bool:
@@ -117,6 +126,8 @@ def is_import(call: ast.Call) -> bool:
 
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 ARROWS = {name: set(imported(tree)) for name, tree in TREES.items()}
+for name, words in COMPARED.items():
+    ARROWS[name] -= {f"runner.{word}" for word in words}
 PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 GRAPH = {
     name: {other for other in seen if other in MODULES and other != name}

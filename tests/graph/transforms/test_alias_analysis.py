@@ -81,7 +81,8 @@ VIEWS = [
     "y.diagonal()", "y.flatten()", "y.reshape(16)", "y.detach()", "y.contiguous()", "y.float()",
     "y.to(y.dtype)", "y.unfold(0, 2, 2)", "y.view_as(x)", "y.expand_as(x)", "y.real", "y.data",
     "y.swapaxes(0, 1)", "y.movedim(0, 1)", "y.hsplit(2)[1]", "y.vsplit(2)[0]",
-    "y.as_strided([4], [1])", "torch.ravel(y)", "torch.atleast_2d(y)", "torch.broadcast_tensors(y, x)[0]",
+    "y.as_strided([4], [1])", "torch.ravel(y)", "torch.atleast_2d(y)",
+    "torch.broadcast_tensors(y, x)[0]",
     "torch.swapdims(y, 0, 1)", "torch.conj(y)", "torch.adjoint(y)",
 ]  # fmt: skip
 
