@@ -380,7 +380,7 @@ def _sharing(name: str, *, is_declared: bool) -> Sharing:
     run, as some crash on invalid arguments."""
     if name.partition("::")[2] in _UNSAID or name.startswith("aten::_"):
         return "maybe"
-    overloads = overloads_of(name)
+    overloads = [one for one in overloads_of(name) if not _has_out(one)]
     composites = [one for one in overloads if _is_composite(one) and count_tensors(one)]
     if not is_declared and all(probed_overload(one) == "never" for one in composites):
         return "never"
@@ -389,10 +389,13 @@ def _sharing(name: str, *, is_declared: bool) -> Sharing:
 
 
 def _is_composite(overload: Any) -> bool:
-    """Returns whether an overload is composed of other operators and has no `out` argument."""
-    return torch._C._dispatch_has_kernel_for_dispatch_key(
-        overload.name(), "CompositeImplicitAutograd"
-    ) and not any(argument.is_out for argument in overload._schema.arguments)
+    """Returns whether an overload is composed of other operators."""
+    key = "CompositeImplicitAutograd"
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(overload.name(), key))
+
+
+def _has_out(overload: Any) -> bool:
+    return any(argument.is_out for argument in overload._schema.arguments)
 
 
 def overloads_of(name: str) -> list[Any]:
