@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class RunnerError(Exception):
-    """An error whose message says what is wrong, where, and what would be right."""
+    """An error whose message says what is wrong, where, and how to fix it."""
 
     exit_code = 1
 

@@ -59,7 +59,7 @@ class Experiment:
             self._observe(trial)
         self.progress.begin()
         for trial in [*self.store.running.values()]:
-            self._settle(trial, self._duplicates.key(trial.sample)[1])
+            self._end_if_known(trial, self._duplicates.key(trial.sample)[1])
         self._submit([t for t in self.store.running.values() if t.duplicate_of is None])
 
     # Proposals
@@ -94,9 +94,9 @@ class Experiment:
         seed, parent = trial_seed(self.seed, number), self.strategy.parent
         trial = self.store.propose(sample, seed, key, first, parent)
         self._observe(trial)
-        return self._settle(trial, refusal)
+        return self._end_if_known(trial, refusal)
 
-    def _settle(self, trial: Trial, refusal: Refused | None) -> Trial:
+    def _end_if_known(self, trial: Trial, refusal: Refused | None) -> Trial:
         """Ends a proposed trial at once if it cannot run, or shares a result that is known."""
         first = trial.duplicate_of
         if refusal is not None:

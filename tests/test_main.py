@@ -125,7 +125,7 @@ BAD = [
     ("space._target_=os.system", "space._target_ 'os.system' is not on the allowlist of a "
      "config. If you trust it, add trust=[os.system]."),
     ("space._target_=toy.Net", "add trust=[toy]."),
-    ("trust=[toy] space._target_=toy.Nett", "no 'Nett' there. Did you mean 'Net'"),
+    ("trust=[toy] space._target_=toy.Nett", "has no attribute 'Nett'. Did you mean 'Net'"),
     ("trust=[toy] space._target_=toy.Clash", "Label 'width' is used by two choices: 1, 2; and 1"),
     ("space.mutators=layer3", "space.mutators is 'layer3'; it must be a list such as [{on: "),
     ("space.mutators=[layer3]", "space.mutators[0] is 'layer3'; it must be an entry such as {on: "),

@@ -107,11 +107,13 @@ def _import(path: str, where: str) -> Any:
             f"{where}._target_ {path!r}: there is no module {rest[0]!r}. "
             "Is it installed, or in the working directory?"
         )
+    owner = ".".join(done)
     for part in rest:
         if not hasattr(found, part):
             near = did_you_mean(part, [n for n in dir(found) if not n.startswith("_")])
-            raise ConfigError(f"{where}._target_ {path!r}: no {part!r} there.{near}")
-        found = getattr(found, part)
+            text = f"{owner!r} has no attribute {part!r}.{near}"
+            raise ConfigError(f"{where}._target_ {path!r}: {text}")
+        found, owner = getattr(found, part), f"{owner}.{part}"
     return found
 
 

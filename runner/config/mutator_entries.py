@@ -65,7 +65,8 @@ def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, An
 
 
 def _unbuilt(value: object) -> object:
-    """Returns a value whose nodes become `functools.partial`s, to be built anew at each match."""
+    """Returns a value whose nodes become `functools.partial`s, so that each match gets its own
+    instance."""
     if isinstance(value, dict):
         partial = {"_partial_": True} if "_target_" in value else {}
         return partial | {key: _unbuilt(item) for key, item in value.items()}

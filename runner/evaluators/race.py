@@ -37,7 +37,7 @@ class Race:
 
     @property
     def over(self) -> bool:
-        """Whether it is decided."""
+        """Whether a winner has been chosen."""
         return all(len(seconds) > ROUNDS for seconds in self._seconds.values())
 
     @property
@@ -58,7 +58,7 @@ class Race:
         self.together = self.speedup > 1 if self.over else self._next()
 
     def _next(self) -> bool:
-        """Returns the way that was taken less often."""
+        """Returns the less-timed alternative; in a tie, the one not taken last."""
         alone, together = len(self._seconds[False]), len(self._seconds[True])
         return not self.together if alone == together else together < alone
 

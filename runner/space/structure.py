@@ -178,13 +178,13 @@ class _Probe:
         self._walks: dict[str, Walk] = {}
         self._influence: dict[str, set[str]] = {}
         self._switches: dict[str, _Switch] = {}
-        self._settled = False
+        self._consistent = False
 
     def root(self) -> _Subspace:
         """Returns the whole space. Starts over, reusing its walks, whenever a choice turns out to
         control more than was known."""
-        while not self._settled:
-            self._settled = True
+        while not self._consistent:
+            self._consistent = True
             self._switches.clear()
             node = self.node({}, frozenset())
         return node
@@ -196,7 +196,7 @@ class _Probe:
         groups = self._groups(given, walk, free)
         inside = set().union(*groups.values())
         if leaked := inside & outside:  # these were thought to be always asked
-            self._settled = False
+            self._consistent = False
             for label in given.keys() & walk.choices.keys():
                 self._influence[_name(walk.choices[label])] |= leaked
         asked = {label: walk.choices[label] for label in free if label not in inside}

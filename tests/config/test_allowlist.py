@@ -64,7 +64,7 @@ def test_a_target_outside_the_list_is_refused_before_anything_is_imported(path, 
 
 @pytest.mark.parametrize("path", AROUND)
 def test_a_way_around_the_list_is_refused_before_anything_is_called(path):
-    with pytest.raises(ConfigError, match=r"not on the allowlist|there\.|is not a class"):
+    with pytest.raises(ConfigError, match=r"not on the allowlist|has no attribute|is not a class"):
         build({"_target_": path, "command": "touch /tmp/owned"})
 
 
@@ -117,8 +117,8 @@ def test_a_trusted_package_is_no_way_to_what_it_imports():
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("torch.nn.Linaer", "no 'Linaer' there. Did you mean 'Linear'"),
-        ("spaces.resnett.ResNet", "no 'resnett' there"),
+        ("torch.nn.Linaer", "has no attribute 'Linaer'. Did you mean 'Linear'"),
+        ("spaces.resnett.ResNet", "has no attribute 'resnett'"),
         ("spaces.resnet", "is not a class or a function"),
         ("torch.nn.Module.dump_patches", "is not a class or a function"),
         ("nopkg.Net", "there is no module 'nopkg'. Is it installed"),

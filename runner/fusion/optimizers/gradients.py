@@ -40,7 +40,7 @@ class Gradients:
 
     def missing(self) -> Sequence[tuple[int, Tensor]]:
         """Returns (model, owner) for the owners whose gradient has not arrived."""
-        self._settle()
+        self._copy_back()
         if self._come >= self._all:
             self._missing = []
         elif self._come:
@@ -57,7 +57,7 @@ class Gradients:
         for hook in self._hooks:
             hook.remove()
 
-    def _settle(self) -> None:
+    def _copy_back(self) -> None:
         """Copies gradients that autograd or a model has reassigned back to the fixed memory."""
         for (tensor, grad), pack in zip(self._wholes, self._packed, strict=True):
             if tensor.grad is not grad:

@@ -27,7 +27,8 @@ class Spread:
         self._kept: dict[str, tuple[list[float], Tensor]] = {}
 
     def vector(self, name: str, values: list[float]) -> Tensor:
-        """Returns the number of each element's model, (n,); valid until the next of this name."""
+        """Returns the number of each element's model, (n,); valid until the next call with
+        this name."""
         values_before, vector = self._kept.get(name, (None, None))
         if vector is None or values_before != values:
             numbers = torch.tensor(values, dtype=self._dtype, device=self._model_of.device)

@@ -60,8 +60,8 @@ class Emitter:
         """Emits a line that assigns an expression to a new name; returns the name."""
         self._count += 1
         name = f"v{self._count}"
-        behind = f"  # {' '.join(comment.split())}" if comment else ""
-        (self.early if early else self.lines).append(f"{name} = {expression}{behind}")
+        suffix = f"  # {' '.join(comment.split())}" if comment else ""
+        (self.early if early else self.lines).append(f"{name} = {expression}{suffix}")
         return name
 
     def once(self, expression: str) -> str:

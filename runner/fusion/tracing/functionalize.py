@@ -40,7 +40,7 @@ def functionalize_function(
         return None
     if module == "operator":
         if name in ("setitem", "delitem"):
-            raise NotFunctional("The code assigns to items of a tensor.")
+            raise NotFunctional("Item assignment to a tensor has no functional form.")
         if not is_augmented(name):
             return None
         return FunctionalCall(_functional(name), args, kwargs, changed)
@@ -57,7 +57,7 @@ def functionalize_method(
     """Returns the functional form of a method of a tensor, args[0]; it may be a function. Raises
     NotFunctional."""
     if name == "__setitem__":
-        raise NotFunctional("The code assigns to items of a tensor.")
+        raise NotFunctional("Item assignment to a tensor has no functional form.")
     if not is_in_place(name):
         return None
     if name in _METHODS:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from runner.graph.channels.channel_numbers import Codes
 from runner.graph.channels.recorded_run import RecordedStep
-from runner.graph.ir.nested import Place, leaves, put
+from runner.graph.ir.argument_sizes import Place, leaves, put
 from runner.nn.recording.tensor_history import tensors_in
 
 KnownCodes = Mapping[Place, Mapping[int, Codes]]  # of the input tensors of a step, by dimension
@@ -88,7 +88,8 @@ class _Moving:
         return codes[places] if torch.equal(names[places], lines) else None
 
     def changed(self) -> list[set[int]] | None:
-        """Perturbs channels one by one; returns those at each index, None if that exceeds COST."""
+        """Perturbs channels one by one; returns the channels seen at each index, or None above the
+        COST limit."""
         sizes = [given.numel() for given in self.given.values()]
         if sum(sizes) * len(self.codes) > COST:
             return None

@@ -16,8 +16,8 @@ from runner.graph.channels.resize import Resizing
 from runner.graph.channels.resizing_interpreter import ResizingInterpreter
 from runner.graph.channels.tracks import LOST, Track, Tracks
 from runner.graph.ir.argument import Call
+from runner.graph.ir.argument_sizes import Numbers, Place, leaves, put, resized
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import Numbers, Place, leaves, put, resized
 from runner.graph.ir.unit import Unit, joined
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in
@@ -90,7 +90,7 @@ class _Tracking:
                 self._call(step)
 
     def tracks(self) -> Tracks:
-        """Returns the tracks found. Sources whose channels occur in one dimension form a group."""
+        """Returns the tracks found. Sources that share a dimension form a group."""
         held = [found.codes for dims in self._found.values() for found in dims.values()]
         groups = self.channels.groups([*held, *self._seen.values(), *self._unknown.values()])
         made: dict[str, dict[int, Track]] = {}

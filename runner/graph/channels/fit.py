@@ -6,7 +6,7 @@ from typing import TypeVar, final
 
 from torch import Tensor
 
-from runner.graph.ir.nested import Change, Numbers, Place
+from runner.graph.ir.argument_sizes import Change, Numbers, Place
 from runner.graph.ir.width_source import Source
 
 K = TypeVar("K")

@@ -10,7 +10,16 @@ from torch import nn
 from runner.graph.channels.operand_repair import PreviousCall, Repair, repair_call
 from runner.graph.channels.recorded_run import RecordedStep
 from runner.graph.ir.argument import Argument, Call, all_in
-from runner.graph.ir.nested import Change, Leaves, Numbers, Place, changes, leaves, put, shapes
+from runner.graph.ir.argument_sizes import (
+    Change,
+    Leaves,
+    Numbers,
+    Place,
+    changes,
+    leaves,
+    put,
+    shapes,
+)
 from runner.graph.ir.signature import bound_arguments, with_argument
 from runner.graph.ir.unit import Unit
 

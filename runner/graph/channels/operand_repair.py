@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from runner.graph.ir.nested import (
+from runner.graph.ir.argument_sizes import (
     Change,
     Leaves,
     Numbers,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from runner.graph.channels.operand_repair import PreviousCall, StepFunction
 from runner.graph.ir.argument import Call
-from runner.graph.ir.nested import Numbers
+from runner.graph.ir.argument_sizes import Numbers
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
 from runner.nested import rebuild

@@ -14,8 +14,8 @@ from runner.graph.channels.layers import is_leaf, may_be_layer
 from runner.graph.interpreter.meta_interpreter import MetaBuilder
 from runner.graph.interpreter.modules import Runs
 from runner.graph.ir.argument import Call
+from runner.graph.ir.argument_sizes import resized
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import resized
 from runner.graph.ir.unit import Unit
 
 

@@ -55,7 +55,10 @@ class Resizing:
                 break
             wanted = {**wanted, **more}
         else:
-            raise GraphError(f"{len(wanted)} interdependent widths have no consistent sizes.")
+            raise GraphError(
+                f"{len(wanted)} widths constrain each other; no sizes that satisfy all constraints "
+                f"were found in {PASSES} passes."
+            )
         _check_result(self.unchanged.result, interpreter.result)
         return interpreter.fit
 

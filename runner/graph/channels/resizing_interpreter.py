@@ -19,9 +19,9 @@ from runner.graph.interpreter.interpreter import Frame
 from runner.graph.interpreter.meta_interpreter import MetaInterpreter, explained, listed
 from runner.graph.interpreter.modules import Builder
 from runner.graph.ir.argument import Call
+from runner.graph.ir.argument_sizes import Change, Numbers, leaves, put, resized
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import Change, Numbers, leaves, put, resized
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit, joined
 from runner.nn.recording.tensor_history import tensors_in
@@ -59,7 +59,7 @@ class ResizingInterpreter(MetaInterpreter):
 
     @property
     def fit(self) -> Fit:
-        """All changes to write into the graph for it to have the widths of this run."""
+        """The graph edits that realize the widths of this run."""
         adapted = {self.paths[unit]: found for unit, found in self.adapted.items()}
         return self.requested.fit(adapted, self.repaired)
 

@@ -12,7 +12,7 @@ from runner.graph.channels.layers import called_with, numbers, output_numbers, r
 from runner.graph.channels.layers import other as another
 from runner.graph.channels.recorded_run import RecordedStep
 from runner.graph.channels.resizing_interpreter import ResizingInterpreter
-from runner.graph.ir.nested import Place, leaves, put, resized
+from runner.graph.ir.argument_sizes import Place, leaves, put, resized
 from runner.graph.ir.unit import Unit
 from runner.graph.ir.width_source import Source
 from runner.nn.recording.tensor_history import tensors_in

@@ -6,9 +6,9 @@ from runner.errors import GraphError
 from runner.graph.channels.fit import Fit
 from runner.graph.channels.layers import new_arguments, numbers
 from runner.graph.ir.argument import Argument
+from runner.graph.ir.argument_sizes import Numbers, Place, leaves, put
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.nested import Numbers, Place, leaves, put
 from runner.graph.ir.node import Node, Value
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.reconstruct import reconstruct_unit

@@ -79,7 +79,7 @@ def _assemble(
 def _with_classes(text: str, classes: Classes) -> str:
     """Replaces the placeholders of classes in copied methods by their names in the file."""
     parts = text.split(MARK)
-    parts[1::2] = [classes.asked(part.partition(" ")[2]) for part in parts[1::2]]
+    parts[1::2] = [classes.isinstance_target(part.partition(" ")[2]) for part in parts[1::2]]
     return "".join(parts)
 
 
@@ -106,7 +106,7 @@ def _build(root: Unit, classes: Classes, constructors: Constructors) -> list[str
 def _later(root: Unit, classes: Classes, constructors: Constructors) -> Iterator[str]:
     """Yields the lines that change a constructed model, if no class in the file does so."""
     if root not in classes.planner.made:
-        for before, tree in classes.planner.afterwards(root, "model"):
+        for before, tree in classes.planner.later_statements(root, "model"):
             if type(tree) is Loop:
                 yield from constructors.loop(tree, STEP)
             else:

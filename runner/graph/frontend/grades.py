@@ -26,6 +26,7 @@ from runner.graph.frontend.constructor_call import (
 )
 from runner.graph.frontend.initial_values.added_tensors import TensorPath, unwritable
 from runner.graph.frontend.literals.literal import reference
+from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.kept_modules import Keep
 from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import (
@@ -40,7 +41,6 @@ from runner.graph.frontend.live_modules.overrides_and_hooks import (
     overrides_call,
 )
 from runner.graph.frontend.live_modules.parametrizations import plain_class
-from runner.graph.frontend.live_modules.reconstruct import OWN
 from runner.graph.frontend.torchscript.choice_stubs import is_choice
 from runner.graph.frontend.torchscript.compilation.choice_result_types import may_return_other_types
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
@@ -338,8 +338,8 @@ _UNMADE = (
     "nn.ModuleList or nn.ModuleDict."
 )
 _LOST = (
-    "Added to it, but not part of the graph: {}. Do it in forward, or decorate the class whose "
-    "constructor does it with @basic_unit."
+    "Added to this module, but not part of the graph: {}. Do it in forward, or decorate the class "
+    "whose constructor does it with @basic_unit."
 )
 
 

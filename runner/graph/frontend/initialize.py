@@ -1,4 +1,4 @@
-"""Adds the state of units to a graph: weights and attributes, and how these are made."""
+"""Adds the state of units to a graph: weights and attributes, and the calls that create them."""
 
 from torch import nn
 

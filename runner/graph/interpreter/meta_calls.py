@@ -18,7 +18,7 @@ MODULES = 2_000  # maximum in a memo
 @final
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a call. In a copy, no tensor of the result is one of the arguments."""
+    """The outcome of a call. In copies, result tensors never alias arguments."""
 
     result: Any
     shares: tuple[int, ...] = ()  # per tensor of the result: the argument it is a view of, or -1

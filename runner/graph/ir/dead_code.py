@@ -55,7 +55,7 @@ class LiveCode:
     # The live part of a node
 
     def ends(self, block: Block) -> bool:
-        """Returns whether every path through a block leaves it before its end."""
+        """Returns whether every path through a block exits it early."""
         known = self._ends.get(block)
         if known is None:
             known = self._ends[block] = ends(block)

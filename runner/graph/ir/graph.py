@@ -199,10 +199,10 @@ class Graph:
             owner.forget_gone()
 
     def tidy(self) -> None:
-        """Cleans up after manual changes: drops starts and edits of removed units, and shares
-        functions again that were only inspected."""
+        """Cleans up after manual changes: drops starts and edits of removed units, and
+        restores sharing of functions that were copied but not changed."""
         for _, unit in self.root.walk():
-            unit.settle()
+            unit.restore_sharing()
             unit.forget_gone()
 
     def edited_from_above(self) -> set[Unit]:

@@ -163,15 +163,15 @@ def _check_starts(unit: Unit, where: str, targets: _Targets) -> None:
     for start in unit.starts:
         if not start.units <= below:
             raise GraphError(
-                f"{where}: a start fills {start.name!r} of a unit that is not in the graph, or not "
-                "below this one; Graph.replace drops the starts of replaced units."
+                f"{where}: an initializer targets {start.name!r} of a unit outside the graph, or "
+                "not below this one; Graph.replace drops the initializers of replaced units."
             )
         is_method = start.target[:1] == "." and is_name(start.target[1:])
         if not (is_method or is_target(start.target)):
-            raise GraphError(f"{where}: a start calls {start.target!r}, which is not a function.")
+            raise GraphError(f"{where}: an initializer calls {start.target!r}, not a function.")
         if not is_method:
-            targets.check_callable(start.target, f"{where}: a start of {start.name!r}")
-        _check_weight(start.unit, start.name, f"{where}: a start of {start.name!r}")
+            targets.check_callable(start.target, f"{where}: the initializer of {start.name!r}")
+        _check_weight(start.unit, start.name, f"{where}: the initializer of {start.name!r}")
 
 
 def _check_clashes(unit: Unit, where: str) -> None:

@@ -35,15 +35,18 @@ def locate(target: str) -> Any:
         raise GraphError(f"{target!r} cannot be imported: write 'module:qualname'.")
     name, _, qualname = target.partition(":")
     found: Any = sys.modules.get(name) or _import(name, target)
+    owner = name
     for part in qualname.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
             near = did_you_mean(part, dir(found))
-            raise GraphError(f"{target!r} cannot be imported: no {part!r} there.{near}") from None
+            text = f"{target!r} cannot be imported: {owner!r} has no attribute {part!r}.{near}"
+            raise GraphError(text) from None
         except Exception as error:  # a module-level __getattr__ may raise anything
             text = f"{target!r} cannot be imported: {one_line(error)}."
             raise GraphError(text) from error
+        owner = f"{owner}.{part}"
     return found
 
 

@@ -218,7 +218,7 @@ class Unit(Made):
 
     @property
     def changed(self) -> bool:
-        """Whether it differs from the result of `call`."""
+        """Whether the unit differs from what `call` constructs."""
         return self.provenance.changed or self._is_edited()
 
     @changed.setter
@@ -263,9 +263,9 @@ class Unit(Made):
         self._own[function.name] = None
         self.mark(changed=True, mutated=True)
 
-    def settle(self) -> None:
-        """Shares functions again that were only inspected. References obtained before become
-        read-only."""
+    def restore_sharing(self) -> None:
+        """Restores sharing of functions that were copied but not changed. References obtained
+        before become read-only."""
         for name, shared in [*self._own.items()]:
             if shared is None or name not in self.functions:
                 continue

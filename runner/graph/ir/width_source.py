@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, final
 
-from runner.graph.ir.nested import Place
+from runner.graph.ir.argument_sizes import Place
 
 
 @final

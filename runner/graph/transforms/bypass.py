@@ -99,7 +99,7 @@ def bypass_between(graph: Graph, start: str, end: str) -> None:
     if ones or others or not is_in_order(parent):
         pairs = paired(ones, others, start, end)
         if not pairs:
-            raise GraphError(f"no code that can be changed calls {start} and {end}.")
+            raise GraphError(f"{start} and {end} are not called from editable code.")
         for pair in pairs:
             _pass_nodes(graph, *pair)
     if is_in_order(parent):

@@ -173,7 +173,7 @@ def paired(ones: Sequence[Site], others: Sequence[Site], start: str, end: str) -
             raise GraphError(
                 f"{start} is called in {one}; after that, {end} must be called once, in the same "
                 f"function or Sequential, and in the same branch. It is called in "
-                f"{', '.join(map(str, others)) or 'no code that can be changed'}."
+                f"{', '.join(map(str, others)) or 'no editable code'}."
             )
         pairs.append((one, ends[0]))
     if len(pairs) != len(others):

@@ -80,7 +80,7 @@ def _built(text: str, graph: Graph) -> nn.Module:
 
 def reconstruct_unit(graph: Graph, path: str, arguments: Mapping[str, Argument]) -> None:
     """Changes arguments of the constructor of a unit. A layer is changed directly; a unit with code
-    is constructed anew, converted, and replaced. References by ancestors to the unit and its
+    is rebuilt, reconverted and replaced. References by ancestors to the unit and its
     weights are moved to the new one, and it inherits the same weights."""
     unit = graph.unit(path)
     if unit.grade == "basic":

@@ -25,7 +25,7 @@ from runner.graph.validation.equivalence import (
     seeded,
 )
 
-WAYS = {"as generated": False, "standalone": True}
+FORMS = {"as generated": False, "standalone": True}
 
 
 @final
@@ -83,11 +83,11 @@ def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
         _try(report, "the check of the graph", lambda: lint(graph))
         report.grades = graph.grades()
         report.notes += graph.notes
-        for way, standalone in WAYS.items():
-            twin = _twin(report, graph, way, standalone=standalone)
-            if twin is not None:
-                twin.to(_device(model))
-                _compare(report, way, twin, state, expected, (inputs, kwargs))
+        for form, standalone in FORMS.items():
+            generated = _generated_model(report, graph, form, standalone=standalone)
+            if generated is not None:
+                generated.to(_device(model))
+                _compare(report, form, generated, state, expected, (inputs, kwargs))
     return report
 
 
@@ -100,16 +100,18 @@ def _try(report: Report, what: str, make: Callable[[], Any]) -> Any:
         return None
 
 
-def _twin(report: Report, graph: Graph, way: str, *, standalone: bool) -> nn.Module | None:
+def _generated_model(
+    report: Report, graph: Graph, form: str, *, standalone: bool
+) -> nn.Module | None:
     """Builds the model from the generated source."""
 
     def make() -> nn.Module:
-        text = report.sources[way] = generate(graph, standalone=standalone)
+        text = report.sources[form] = generate(graph, standalone=standalone)
         built: nn.Module = load_source(text, graph.tensors).build()
         return built
 
-    twin: nn.Module | None = _try(report, f"{way}, the source", make)
-    return twin
+    generated: nn.Module | None = _try(report, f"{form}, the source", make)
+    return generated
 
 
 # Comparing
@@ -131,23 +133,23 @@ def _expected(
 
 def _compare(
     report: Report,
-    way: str,
-    twin: nn.Module,
+    form: str,
+    generated: nn.Module,
     state: Mapping[str, Tensor],
     expected: Mapping[str, ModelRun],
     given: tuple[Sequence[Any], Mapping[str, Any]],
 ) -> None:
-    if (names := [*twin.state_dict()]) != [*state]:
-        report.problems.append(f"{way}: {_other_names(names, [*state])}")
+    if (names := [*generated.state_dict()]) != [*state]:
+        report.problems.append(f"{form}: {_other_names(names, [*state])}")
         return
     for mode, theirs in expected.items():
-        what = f"{way}, {mode} mode"
+        what = f"{form}, {mode} mode"
         report.compared.append(what)
 
         def again(mode: str = mode) -> ModelRun:
-            twin.load_state_dict(state)
-            with restored(twin):
-                return run(twin, *given, mode=mode)
+            generated.load_state_dict(state)
+            with restored(generated):
+                return run(generated, *given, mode=mode)
 
         ours: ModelRun | None = _try(report, f"{what}: running", again)
         if ours is not None:

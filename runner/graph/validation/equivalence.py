@@ -56,8 +56,8 @@ def run(
     """Runs a model on copies of the inputs, in "eval" or "train" mode, with every random generator
     seeded; in train mode also computes gradients of all parameters and floating-point inputs.
 
-    `inner` may be filled during the run with inner tensors that contribute to the gradients: behind
-    a weight of zero, outputs alone have none.
+    `inner` may be filled during the run with inner tensors that contribute to the gradients:
+    those of outputs alone vanish at a weight of zero.
     """
     training = MODES[mode]
     model.train(training)

@@ -103,13 +103,15 @@ def _compared(
     source for a trial, which may import classes whose attributes were changed."""
     for standalone in (True, False):
         try:
-            twin = _twin(graph, model, standalone=standalone, same_buffers=same_buffers)
+            generated = _generated_model(
+                graph, model, standalone=standalone, same_buffers=same_buffers
+            )
         except Exception as error:  # generated source may raise anything
             return [UnitMismatch("", f"the generated source fails: {one_line(error)}")]
         for mode in reference if standalone else ("eval",):
-            if text := _unlike(graph, twin, given, mode, reference[mode]):
+            if text := _unlike(graph, generated, given, mode, reference[mode]):
                 whole = UnitMismatch("", f"in {mode} mode, {text.rstrip('.')}")
-                return _localized(graph, model, twin, given, mode) or [whole]
+                return _localized(graph, model, generated, given, mode) or [whole]
     return []
 
 
@@ -132,44 +134,52 @@ def _reference(graph: Graph, model: nn.Module, given: Given) -> tuple[Reference,
 def _runs(graph: Graph, model: nn.Module, given: Given) -> bool:
     """Returns whether the generated model runs although the original does not."""
     try:
-        twin = _twin(graph, model, standalone=True, same_buffers=True)
-        run(twin, *given, mode="eval")
+        generated = _generated_model(graph, model, standalone=True, same_buffers=True)
+        run(generated, *given, mode="eval")
     except Exception:  # like the model
         return False
     return True
 
 
-def _twin(graph: Graph, model: nn.Module, *, standalone: bool, same_buffers: bool) -> nn.Module:
+def _generated_model(
+    graph: Graph, model: nn.Module, *, standalone: bool, same_buffers: bool
+) -> nn.Module:
     """Builds the generated model with the weights of another."""
     plain = graph.copy()
     drop_placeholders(plain)
     with seeded():
-        twin: nn.Module = load_source(generate(plain, standalone=standalone), plain.tensors).build()
+        generated: nn.Module = load_source(
+            generate(plain, standalone=standalone), plain.tensors
+        ).build()
     state = model.state_dict()
-    if [*twin.state_dict()] != [*state]:
-        other = sorted(twin.state_dict().keys() ^ state.keys())
+    if [*generated.state_dict()] != [*state]:
+        other = sorted(generated.state_dict().keys() ^ state.keys())
         raise GraphError(f"the state_dict has other names: {other[:4]}")
-    twin.load_state_dict(state)
+    generated.load_state_dict(state)
     if same_buffers:
-        _copy_buffers(model, twin)
-    return twin
+        _copy_buffers(model, generated)
+    return generated
 
 
-def _copy_buffers(model: nn.Module, twin: nn.Module) -> None:
+def _copy_buffers(model: nn.Module, generated: nn.Module) -> None:
     values = dict(model.named_buffers())
-    for name, buffer in twin.named_buffers():
+    for name, buffer in generated.named_buffers():
         if name in values and values[name].shape == buffer.shape:
             buffer.copy_(values[name])
 
 
 def _unlike(
-    graph: Graph, twin: nn.Module, given: Given, mode: str, expected: tuple[ModelRun, ObservedCalls]
+    graph: Graph,
+    generated: nn.Module,
+    given: Given,
+    mode: str,
+    expected: tuple[ModelRun, ObservedCalls],
 ) -> str:
     """Returns the difference of the generated model as a sentence; "" if there is none."""
     theirs, reference = expected
     try:
-        with restored(twin), _observed(graph, twin) as seen:
-            ours = run(twin, *given, mode=mode, inner=seen.living)
+        with restored(generated), _observed(graph, generated) as seen:
+            ours = run(generated, *given, mode=mode, inner=seen.living)
     except Exception as error:  # generated source may raise anything
         return f"it fails: {one_line(error)}"
     return difference(ours, theirs) or _unlike_calls(seen.calls, reference.calls)
@@ -219,17 +229,19 @@ def _parts(
 
 
 def _localized(
-    graph: Graph, model: nn.Module, twin: nn.Module, given: Given, mode: str
+    graph: Graph, model: nn.Module, generated: nn.Module, given: Given, mode: str
 ) -> list[UnitMismatch]:
     """Returns the smallest units that differ on the inputs that the model passes to them."""
     calls = _calls(graph, model, given, mode)
-    twins = dict(twin.named_modules())
+    generated_modules = dict(generated.named_modules())
     wrong: dict[str, str] = {}
     for path, module in reversed([*_parts(graph, model)]):  # children before their parents
         if any(inner.startswith(f"{path}." if path else "") for inner in wrong):
             continue
         for args in calls[path]:
-            if path in twins and (text := _replayed(module, twins[path], args, mode)):
+            if path in generated_modules and (
+                text := _replayed(module, generated_modules[path], args, mode)
+            ):
                 wrong[path] = f"in {mode} mode, {text.rstrip('.')}"
                 break
     return [UnitMismatch(path, text) for path, text in reversed(wrong.items())]
@@ -255,7 +267,7 @@ def _calls(graph: Graph, model: nn.Module, given: Given, mode: str) -> dict[str,
     return calls
 
 
-def _replayed(module: nn.Module, twin: nn.Module, given: Given, mode: str) -> str:
+def _replayed(module: nn.Module, generated: nn.Module, given: Given, mode: str) -> str:
     """Returns how a unit differs from its module on the same inputs; "" if it does not."""
     try:
         with restored(module):
@@ -263,7 +275,7 @@ def _replayed(module: nn.Module, twin: nn.Module, given: Given, mode: str) -> st
     except Exception:  # it may depend on its context; its parent is replayed, too
         return ""
     try:
-        with restored(twin):
-            return difference(run(twin, *given, mode=mode), theirs)
+        with restored(generated):
+            return difference(run(generated, *given, mode=mode), theirs)
     except Exception as error:  # generated source may raise anything
         return f"it fails: {one_line(error)}"

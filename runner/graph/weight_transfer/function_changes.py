@@ -1,4 +1,4 @@
-"""Finds mutations that are not meant to preserve the function of a model."""
+"""Finds mutations that intentionally change the function of a model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

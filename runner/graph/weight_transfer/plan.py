@@ -44,14 +44,14 @@ class Cut(TypedDict):
 
 
 class TransferPlan(TypedDict):
-    """The source of each tensor of a model: plain JSON, without what is unchanged."""
+    """The source of each tensor of a model, as plain JSON; unchanged tensors are omitted."""
 
     moves: dict[str, str | None]  # path of a unit -> its path in the old model; see `source`
     identity: list[str]  # paths of inserted units, to be initialized as identities
     ready: list[str]  # those whose class already initializes them so
     groups: list[ChannelGroup]
     cuts: dict[str, dict[str, Cut]]  # tensor of the new model -> dimension -> cut
-    changes: list[str]  # what is not meant to preserve the old function
+    changes: list[str]  # mutations that intentionally change the function
 
 
 def mark(graph: Graph) -> Graph:

@@ -153,7 +153,7 @@ class Classes:
             self._imports.define(target, text)
         return tuple([self._imports.named(text) for text in copy.members])
 
-    def asked(self, target: str) -> str:
+    def isinstance_target(self, target: str) -> str:
         """Returns the second argument of isinstance for a class that the source does not import:
         the classes generated for it and its subclasses."""
         asked = locate(target)

@@ -58,7 +58,7 @@ class Planner:
         return self._built(call, path)
 
     def _built(self, call: Call, path: str) -> Call:
-        """Returns a call, with expressions that build the units among its arguments."""
+        """Returns a call whose unit arguments are replaced by expressions that build them."""
         built: Call = map_made(call, lambda unit: self.construct(unit, path))
         return built
 
@@ -122,7 +122,7 @@ class Planner:
             steps += [step for _, step in weights if id(step) not in timed]
             steps += _attributes(unit)
             steps += self._in_time(unit, timeline)
-        lines = self.afterwards(unit, "self", own)
+        lines = self.later_statements(unit, "self", own)
         steps += [Statement("line", line, tree) for line, tree in lines]
         self._home = None
         return steps
@@ -175,7 +175,7 @@ class Planner:
             steps.append((weight and weight.place, Statement("buffer", name, tree, options)))
         return steps
 
-    def afterwards(
+    def later_statements(
         self, unit: Unit, owner: str, own_starts: Sequence[Start] | None = None
     ) -> list[_Assignment]:
         """Returns edits, ties and starts that follow the construction of a unit, called `owner` in

@@ -182,8 +182,8 @@ class Sites:
         return known
 
     def _tie(self, path: str, owner: str) -> None:
-        """Records that a path and that of its owner are one object, which the innermost class
-        around both assigns, unless one constructor call builds both."""
+        """Records a tie, assigned in the innermost class that encloses both paths, unless one
+        constructor call builds both."""
         names, owners = path.split("."), owner.split(".")
         unit: Unit | None = self.root
         home, cut = None, 0

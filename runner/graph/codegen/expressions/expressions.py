@@ -91,7 +91,7 @@ class Writer:
         return layout.bracket("{", [v.around(f"{k.text}: ", "", 0) for k, v in both], "}")
 
     def arguments(self, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> list[Code]:
-        """Returns the arguments of a call; keywords that are no names are unpacked from a dict."""
+        """Returns the arguments of a call; keywords that are not identifiers come from a dict."""
         if not kwargs:
             return self.all(args)
         plain = [name for name in kwargs if is_name(name)]

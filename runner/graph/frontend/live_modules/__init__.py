@@ -1,4 +1,4 @@
-"""Live modules: what they hold beside code, such as hooks, overrides and parametrizations.
+"""Live modules: module state outside `forward`, such as hooks, overrides and parametrizations.
 
 Must not import `graph.frontend.initial_values`, `graph.frontend.torchscript.compilation`,
 `graph.frontend.torchscript.lowering`, `graph.frontend.torchscript.schema`.

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.parametrizations import is_known
-from runner.graph.frontend.live_modules.reconstruct import OWN
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
@@ -76,7 +76,7 @@ def put_on(
         methods.append("forward")
     return (
         *(f"the hook {_name(hook)!r}" for hook in hooks),
-        *(f"another {m}" for m in methods),
+        *(f"the instance attribute {m!r}" for m in methods),
         *(
             f"{what} on its {name!r}"
             for name, tensor in own_tensors(module)

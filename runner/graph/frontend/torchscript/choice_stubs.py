@@ -24,7 +24,7 @@ def is_choice(cls: type[nn.Module]) -> bool:
     return getattr(cls, "kind", "") in ("LayerChoice", "Repeat", "InputChoice", "Cell")
 
 
-def open_stub(module: nn.Module, stubs: Stubs) -> type[nn.Module]:
+def symbolic_stub(module: nn.Module, stubs: Stubs) -> type[nn.Module]:
     """Returns a stub of a choice of modules with the signature of its first candidate."""
     cls = type(module)
     kind = getattr(cls, "kind", "")
@@ -78,7 +78,7 @@ def called_values(module: nn.Module, called_names: Callable[[Any], frozenset[str
 
 def stand_in(name: str, value: Any) -> nn.Module:
     """Returns a module that replaces a value that is called: its forward returns such a value."""
-    body = {"forward": function([], _type_of(value)), "stands_for": name}
+    body = {"forward": function([], _type_of(value)), "replaced_attribute": name}
     made: nn.Module = type("Value", (nn.Module,), body)()
     return made
 

@@ -1,5 +1,5 @@
 """Isolates TorchScript's global state: earlier compilations are invisible while a model is
-compiled, and its own are invisible afterwards.
+compiled, and this one leaves no trace.
 
 TorchScript keeps compiled functions, classes and overloads, and which classes can be compiled, for
 the whole process. Each conversion has a compilation unit of its own, so that names and types are

@@ -65,7 +65,7 @@ class MethodScope:
 
     def stands_for(self, path: ModulePath) -> str:
         """Returns the attribute that the stand-in for a callable value replaces; "" if none."""
-        return getattr(self.module(path.names), "stands_for", "")
+        return getattr(self.module(path.names), "replaced_attribute", "")
 
     def read(self, path: ModulePath, name: str) -> None:
         """Records that an attribute is read or written there."""

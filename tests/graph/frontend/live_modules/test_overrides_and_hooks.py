@@ -26,8 +26,8 @@ def graph_of(make) -> Graph:
         ("HooksChild", "its constructor adds the hook 'doubled' to 'body'. Kept as a basic unit"),
         ("HooksItself", "its constructor adds the hook '<lambda>' to it. Kept as a basic unit"),
         ("Pruned", "the hook 'CustomFromMask' to 'head'. Kept as a basic unit"),
-        ("FreezesChild", "its constructor adds another train to 'norm'. Kept as a basic unit"),
-        ("PatchesChild", "its constructor adds another forward to 'body'. Kept as a basic unit"),
+        ("FreezesChild", "its constructor adds the instance attribute 'train' to 'norm'. Kept"),
+        ("PatchesChild", "its constructor adds the instance attribute 'forward' to 'body'. Kept"),
     ],
 )
 def test_what_is_kept_is_said_with_the_reason(name, text):
@@ -90,7 +90,7 @@ def test_a_hook_that_no_constructor_registers_is_said_with_what_to_do():
     model[0].register_forward_hook(doubled)
     [note] = convert(model).notes
     assert str(note) == (
-        "0 (Linear): Added to it, but not part of the graph: the hook 'doubled'. Do it in "
+        "0 (Linear): Added to this module, but not part of the graph: the hook 'doubled'. Do it in "
         "forward, or decorate the class whose constructor does it with @basic_unit."
     )
 

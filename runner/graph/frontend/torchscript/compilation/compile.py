@@ -22,8 +22,8 @@ from runner.graph.class_source.bytecode_names import called_names
 from runner.graph.frontend.torchscript.choice_stubs import (
     called_values,
     is_choice,
-    open_stub,
     stand_in,
+    symbolic_stub,
 )
 from runner.graph.frontend.torchscript.compilation.sanitize import sanitize
 from runner.graph.frontend.torchscript.desugar.hook import Desugaring
@@ -177,7 +177,7 @@ class TypeCompiler:
         """Returns the stub of an opaque module; None if TorchScript has to infer its types."""
         cls: Any = original(module)
         if is_choice(cls):
-            return open_stub(module, self._stubs)
+            return symbolic_stub(module, self._stubs)
         if self._stubs.tells_its_types(cls) or not cls.__module__.startswith("torch.nn."):
             return self._stubs.stub_of(cls)
         # the forward of a pool has no return type, and returns a tensor unless told otherwise

@@ -117,7 +117,7 @@ def _of_one_type(arguments: ast.arguments) -> Iterator[ast.arg]:
 
 
 def _subject(node: ast.AST) -> ast.expr | None:
-    """Returns the expression whose type a node tests; None if it is no such test."""
+    """Returns the expression whose type a node tests; None for other tests."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         return node.args[0] if name in ("isinstance", "is_tensor", "type") and node.args else None

@@ -25,7 +25,7 @@ def sanitize(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
     for name, value in before.items():
         if is_symbolic(value):
             if not opaque:
-                _check_open(module, name, value)
+                _check_symbolic(module, name, value)
             own[name], changed = replace_symbolic(value, lambda e: e.default), True
     for name in _HOOKS:
         if own[name]:
@@ -34,7 +34,7 @@ def sanitize(module: nn.Module, restore: ExitStack, *, opaque: bool) -> None:
     restore.callback(_put_back, own, before if changed else None, overloads)
 
 
-def _check_open(module: nn.Module, name: str, value: Any) -> None:
+def _check_symbolic(module: nn.Module, name: str, value: Any) -> None:
     """Raises GraphError for a symbolic attribute whose value affects the compiled code."""
     cls = type(module)
     final = torch._jit_internal.is_final(getattr(cls, "__annotations__", {}).get(name))
@@ -43,7 +43,7 @@ def _check_open(module: nn.Module, name: str, value: Any) -> None:
             f"{cls.__qualname__}.{name} is {value!r}, a symbolic choice, but a constant to "
             f"TorchScript. Remove {name!r} from __constants__, or remove its Final."
         )
-    for expression in _open_values(value):
+    for expression in _symbolic_values(value):
         kinds = {type(expression.resolve(answers)) for answers in _each_answer(expression)}
         if len(kinds) > 1:
             names = " and ".join(sorted(kind.__name__ for kind in kinds))
@@ -53,8 +53,8 @@ def _check_open(module: nn.Module, name: str, value: Any) -> None:
             )
 
 
-def _open_values(value: Any) -> list[Expression]:
-    """Returns the expressions in a value."""
+def _symbolic_values(value: Any) -> list[Expression]:
+    """Returns the symbolic expressions in a value."""
     found: list[Expression] = []
     replace_symbolic(value, found.append)
     return found

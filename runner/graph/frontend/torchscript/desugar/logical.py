@@ -168,15 +168,15 @@ class _Logical:
         self, node: ast.BoolOp, values: list[ast.expr], rest: list[ast.expr],
         late: list[ast.stmt], before: list[ast.stmt],
     ) -> ast.expr:  # fmt: skip
-        """Rewrites the truth of an `or` or `and` with a part that needs statements, as an `if`."""
+        """Rewrites an `and`/`or` condition whose operands need statements, as an `if`."""
         *early, last = values
         first = early[0] if len(early) == 1 else at(ast.BoolOp(node.op, early), node)
         if rest:
             last = self.test(at(ast.BoolOp(node.op, [last, *rest]), node), late)
         if not self.kinds.is_bool(last):
             last = at(call("bool", last), node)
-        settled = _Evaluated(at(ast.Constant(isinstance(node.op, ast.Or)), node))
-        return self._one_of(node, first, settled, _Evaluated(last, late), before)
+        short_circuit = _Evaluated(at(ast.Constant(isinstance(node.op, ast.Or)), node))
+        return self._one_of(node, first, short_circuit, _Evaluated(last, late), before)
 
     def _chosen(self, node: ast.BoolOp, values: list[ast.expr], before: list[ast.stmt]) -> ast.expr:
         """Rewrites an `or` or `and` to the operand it evaluates to."""

@@ -87,7 +87,7 @@ class _ModuleAnswers(ast.NodeTransformer):
         if root is None or asked is None:
             return self.generic_visit(node)
         self._refuse_symbolic(node, subject)
-        self._check_settled(node, asked)
+        self._refuse_stored(node, asked)
         question = _ModuleQuery(self.source, node, subject)
         answers = question(root)
         if len(answers) == 1 and type(answers[0]) in _PLAIN:
@@ -97,7 +97,7 @@ class _ModuleAnswers(ast.NodeTransformer):
             self.source.refuse(node, f"{ast.unparse(node)} differs between iterations of the loop")
         return node
 
-    def _check_settled(self, node: ast.expr, asked: list[nn.Module]) -> None:
+    def _refuse_stored(self, node: ast.expr, asked: list[nn.Module]) -> None:
         """Refuses a question about an attribute that may be set while the model runs."""
         named = node.args[1:2] if isinstance(node, ast.Call) else []
         for name in named:

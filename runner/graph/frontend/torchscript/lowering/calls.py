@@ -105,7 +105,10 @@ def _call_ignored_method(ctx: Lowering, n: Any, method: Any, args: list[Any]) ->
     assert module is not None
     name, used = method.__name__, names_of(method)
     if uses_class(used - {name}, type(module)):
-        raise GraphError(f"{name} is ignored by TorchScript, but uses other methods")
+        raise GraphError(
+            f"{name} is marked @torch.jit.ignore but uses other methods or properties of its "
+            "class, which generated source lacks"
+        )
     for attribute in used_attributes(used, module):
         ctx.scope.read(ModulePath(), attribute)
     owner = next(cls for cls in type(module).__mro__ if name in vars(cls))

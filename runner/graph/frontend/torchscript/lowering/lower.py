@@ -41,8 +41,8 @@ RULES = rules_in(values, containers, indexing, operator_rules, calls, control_fl
 @final
 @dataclass(eq=False)
 class LoweredModel:
-    """A model, the lowered types of its modules by the ids of these, and the functions and
-    constant tensors they use, by name."""
+    """A model, the lowered types of its modules keyed by module id, and the functions and constant
+    tensors they use, by name."""
 
     model: nn.Module
     types: dict[int, LoweredType]
@@ -51,12 +51,12 @@ class LoweredModel:
 
 
 def lower(compiled: CompiledModel) -> LoweredModel:
-    """Lowers `forward` of all modules that were compiled, and all that is called from there."""
+    """Lowers the `forward` of each compiled module, and everything it calls."""
     by_type = {c: LoweredType(c, c.problem) for c in compiled.types.values()}
     lowered = LoweredModel(compiled.model, {i: by_type[c] for i, c in compiled.types.items()})
     methods = _MethodLowering(compiled, lowered)
     for module in compiled.model.modules():
-        if not is_opaque(module) and not hasattr(module, "stands_for"):
+        if not is_opaque(module) and not hasattr(module, "replaced_attribute"):
             found = compiled.types[id(module)]
             if not found.stubbed and found.has("forward"):
                 methods.pending.append((module, "forward"))

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.graph.ir.nested import Change, kept_apart, leaves, put, shapes
+from runner.graph.ir.argument_sizes import Change, kept_apart, leaves, put, shapes
 
 
 def test_numbers_and_tensors_are_found_wherever_they_stand():
