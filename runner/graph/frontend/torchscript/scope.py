@@ -63,7 +63,7 @@ class MethodScope:
         if plain_name(method) != method and module is not None:
             self._type.calls.append((node, self.methods.types[id(module)], method))
 
-    def stands_for(self, path: ModulePath) -> str:
+    def replaced_attribute(self, path: ModulePath) -> str:
         """Returns the attribute that the stand-in for a callable value replaces; "" if none."""
         return getattr(self.module(path.names), "replaced_attribute", "")
 

@@ -44,7 +44,7 @@ def _call_method(ctx: Lowering, n: Any) -> None:
 
 
 def _call_module(ctx: Lowering, n: Any, path: ModulePath, method: str, values: list[Any]) -> None:
-    attribute = ctx.scope.stands_for(path)
+    attribute = ctx.scope.replaced_attribute(path)
     module = ctx.scope.module(path.names)
     if attribute:
         ctx.scope.read(path.parent, attribute)

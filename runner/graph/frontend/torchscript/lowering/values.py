@@ -87,7 +87,7 @@ def _get_attr(ctx: Lowering, n: Any) -> None:
         ctx.call(n, "builtins:getattr", owner, name)
         return
     path = owner.child(name)
-    if ctx.scope.module(path.names) is not None or ctx.scope.stands_for(path):
+    if ctx.scope.module(path.names) is not None or ctx.scope.replaced_attribute(path):
         ctx.bind(n.output(), path)
     elif n.output().uses():
         ctx.scope.read(owner, name)
