@@ -131,6 +131,15 @@ def line_of(n: Any) -> str:
     return f"{PurePath(found[1]).name}:{found[2]}"
 
 
+def error_at(n: Any, text: str) -> GraphError:
+    """Returns the error of a node: its place in the source, if known, and a text, which starts as
+    a sentence of its own if not."""
+    if line := line_of(n):
+        return GraphError(f"{line}: {text}")
+    starts_sentence = text.startswith(("it ", "the "))
+    return GraphError(text[:1].upper() + text[1:] if starts_sentence else text)
+
+
 def marked(n: Any) -> tuple[str, int]:
     """Returns the source of a node up to the end of the line, and the length of the part that
     TorchScript marks, for a call the callee. ("", 0) if unknown."""
@@ -152,9 +161,10 @@ def is_of_math(n: Any) -> bool:
         return False
     source = called(n)
     if source in (name, f"math.{name}") and kind_of(n.inputsAt(0)) == "Tensor":
-        raise GraphError(
-            f"{line_of(n)}: TorchScript treats {source}() of a tensor as torch.{name}(); write "
-            f"torch.{name}, or pass a number: math.{name}(float(x))"
+        raise error_at(
+            n,
+            f"TorchScript treats {source}() of a tensor as torch.{name}(); write "
+            f"torch.{name}, or pass a number: math.{name}(float(x))",
         )
     return source == f"math.{name}"
 

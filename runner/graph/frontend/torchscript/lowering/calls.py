@@ -12,7 +12,7 @@ from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import (
     constructor,
     demangled,
-    line_of,
+    error_at,
     plain_name,
     python_name,
     resolve,
@@ -74,7 +74,7 @@ def _contains(ctx: Lowering, n: Any, keys: tuple[str, ...], key: Any) -> None:
 def _create_object(ctx: Lowering, n: Any) -> None:
     name = demangled(n.output().type().annotation_str)
     if resolve(name) is None:
-        raise GraphError(f"{line_of(n)}: the class {name} cannot be imported.")
+        raise error_at(n, f"the class {name} cannot be imported.")
     ctx.objects[n.output().debugName()] = name
     ctx.bind(n.output(), None)
 

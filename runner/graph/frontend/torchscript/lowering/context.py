@@ -20,7 +20,7 @@ import torch
 from runner.errors import GraphError
 from runner.graph.frontend.torchscript.dtype_inference import OF_TENSORS, infer_enums, part_of
 from runner.graph.frontend.torchscript.module_type import ModulePath
-from runner.graph.frontend.torchscript.schema import TYPES, Formal, line_of, name_of
+from runner.graph.frontend.torchscript.schema import TYPES, Formal, error_at, line_of, name_of
 from runner.graph.frontend.torchscript.scope import MethodScope
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value
@@ -86,7 +86,7 @@ class Lowering:
             rule = self.rules.get(key)
             if rule is not None and rule(self, n) is not False:
                 return
-        raise GraphError(f"{line_of(n)}: {kind} has no equivalent in Python.")
+        raise error_at(n, f"{kind} has no equivalent in Python.")
 
     # Values
 

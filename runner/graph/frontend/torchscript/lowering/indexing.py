@@ -4,15 +4,14 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runner.errors import GraphError
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.schema import (
     FOREVER,
     changes_first,
+    error_at,
     index_of,
     is_index,
     kind_of,
-    line_of,
     used_once,
 )
 from runner.graph.frontend.torchscript.spelling import AUGMENTED
@@ -155,7 +154,7 @@ def _key(n: Any, where: list[Argument]) -> list[Argument]:
         return where
     index = index_of(n)
     if index is None:
-        raise GraphError(f"{line_of(n)}: the index is a list of lists; make a tensor of it.")
+        raise error_at(n, "the index is a list of lists; make a tensor of it.")
     return [*where, ...] if isinstance(index, ast.Tuple) else where
 
 

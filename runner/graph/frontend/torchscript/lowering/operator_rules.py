@@ -4,16 +4,15 @@ from typing import Any
 
 import torch
 
-from runner.errors import GraphError
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.lowering.indexing import is_view
 from runner.graph.frontend.torchscript.schema import (
     CHANGES_LIST,
     KEPT,
     changes_first,
+    error_at,
     is_of_math,
     kind_of,
-    line_of,
     name_of,
     operator_schema,
     reads_only,
@@ -75,9 +74,10 @@ def _extreme(ctx: Lowering, n: Any) -> None:
     made = n.inputsAt(0).node()
     alone = made.kind() == "prim::ListConstruct" and made.inputsSize() == 1
     if alone and made.inputsAt(0).node().kind().endswith("Implicit"):
-        raise GraphError(
-            f"{line_of(n)}: TorchScript treats {name}(tensor) as {name}([tensor]). Write it as a "
-            "method of the tensor"
+        raise error_at(
+            n,
+            f"TorchScript treats {name}(tensor) as {name}([tensor]). Write it as a "
+            "method of the tensor",
         )
     ctx.call(n, f"builtins:{name}", *ctx.values(n.inputs()))
 
@@ -183,7 +183,7 @@ def _operator(ctx: Lowering, n: Any) -> None:
     written = [f.name for f in formals if f.is_out]
     op, target = with_out(name, written) if written else spelled(name, first, names)
     if target == "":
-        raise GraphError(f"{line_of(n)}: out= of {name} cannot be represented in a graph.")
+        raise error_at(n, f"out= of {name} cannot be represented in a graph.")
     if op == "call_method" and first != "Tensor":
         ctx.emit(n, op, target, ctx.positional(formals, values))
         return

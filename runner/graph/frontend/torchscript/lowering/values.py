@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from runner.errors import GraphError
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
 from runner.graph.frontend.torchscript.module_type import ModulePath
-from runner.graph.frontend.torchscript.schema import called, kind_of, line_of
+from runner.graph.frontend.torchscript.schema import called, error_at, kind_of
 from runner.graph.ir.node import Argument, Value
 from runner.graph.ir.unit import Ref
 
@@ -73,7 +72,7 @@ def _is_bool_among_numbers(n: Any) -> bool:
 def _isinstance(ctx: Lowering, n: Any) -> None:
     kinds = [t.kind() for t in n.tys("types")]
     if unknown := [kind for kind in kinds if kind not in _CLASSES]:
-        raise GraphError(f"{line_of(n)}: isinstance of a {unknown[0]} has no equivalent in Python.")
+        raise error_at(n, f"isinstance of a {unknown[0]} has no equivalent in Python.")
     classes = tuple(Ref(_CLASSES[kind]) for kind in dict.fromkeys(kinds))
     asked = classes[0] if len(classes) == 1 else classes
     ctx.call(n, "builtins:isinstance", ctx.value(n.inputsAt(0)), asked)
@@ -105,7 +104,7 @@ def _set_attr(ctx: Lowering, n: Any) -> None:
         return
     is_same = _is_held(value, owner.child(name))
     if owner.names and not is_same:
-        raise GraphError(f"{line_of(n)}: it sets {owner.path}.{name} of another module.")
+        raise error_at(n, f"it sets {owner.path}.{name} of another module.")
     ctx.scope.read(owner, name)
     if not is_same:
         ctx.emit(n, "set_attr", name, (value,))
