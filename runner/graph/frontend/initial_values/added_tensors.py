@@ -12,7 +12,7 @@ from runner.graph.frontend.literals.literal import Literals, filled
 from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
-from runner.graph.ir.unit import Call, Edit, Ref, Start, Unit, joined
+from runner.graph.ir.unit import SET, Call, Edit, Ref, Start, Unit, joined
 from runner.nn.recording.construction_record import record_of
 
 TensorPath = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
@@ -121,14 +121,17 @@ class AddedTensors:
         record = record_of(module)
         is_tied = self._path(units[unit], path, name) in tied
         drawn = record is not None and name in record.random and bool(own)
-        if is_lazy(tensor) or tensor.is_meta or is_tied or drawn:
+        shared = any(_is_shared(start) for _, start in own)
+        if is_lazy(tensor) or tensor.is_meta or is_tied or shared or drawn:
             value: Argument = _empty(tensor)
         else:
             value = _full(tensor) or self._literals.of(tensor.detach())
         for above, start in own:
             at = above.starts.index(start)
             del above.starts[at]
-            if drawn:
+            if _is_shared(start):
+                above.starts.insert(at, start)
+            elif drawn:
                 late = _is_followed(start, above, units)
                 if late:
                     self._notes.say(module, _LATE.format(name))
@@ -164,6 +167,12 @@ def _is_followed(start: Start, above: Unit, units: Mapping[Unit, nn.Module]) -> 
         return True
     later = (record_of(module) for module in units.values() if [*module.parameters()])
     return any(other is not None and other.order > time for other in later)
+
+
+def _is_shared(start: Start) -> bool:
+    """Returns whether a start gives a tensor the storage of another one."""
+    value = start.args[0] if start.target == SET else None
+    return isinstance(value, Call) and value.target == "builtins:getattr" and bool(start.reads)
 
 
 def _empty(tensor: Tensor) -> Call:

@@ -92,11 +92,10 @@ class InitialValues:
 
     def buffer(self, module: nn.Module, name: str, tensor: Tensor) -> InitialValue:
         """Returns the initial value of a buffer of a module: a constant, unless it is random or
-        shares memory with a parameter. If a module above fills it, a start there sets it."""
+        is the memory of another tensor. If a module above fills it, a start there sets it."""
         record = record_of(module)
-        made = _origin(module, name)
-        shares = isinstance(made, Owned) and isinstance(_tensor(made), nn.Parameter)
-        if record is None or (name not in record.random and not shares):
+        made = self._origin(module, name, tensor)
+        if not isinstance(made, Owned) and (record is None or name not in record.random):
             self._fixed.add((id(module), name))
             above = [fill for fill in self._effective(module, name) if fill.scope is not module]
             if above and not tensor.is_meta:
@@ -125,6 +124,10 @@ class InitialValues:
             return InitialValue()
         self.fix(module, name, tensor)
         return InitialValue(self._constant(module, name, tensor))
+
+    def lost(self, module: nn.Module, name: str, tensor: Tensor) -> None:
+        """Warns if a buffer of a module whose class is written was a part of another tensor."""
+        self._shared.lost(module, name, tensor)
 
     def fix(self, module: nn.Module, name: str, tensor: Tensor) -> None:
         """Makes a tensor start from a constant, whatever fills it."""
@@ -327,11 +330,6 @@ def _fills_of(module: nn.Module) -> Sequence[Fill]:
 def _origin(module: nn.Module, name: str) -> RecordedCall | Owned | None:
     record = record_of(module)
     return None if record is None else record.origins.get(name)
-
-
-def _tensor(owned: Owned) -> Tensor:
-    tensor: Tensor = getattr(owned.owner, owned.name)
-    return tensor
 
 
 def place_of(module: nn.Module, order: int) -> tuple[int, int]:

@@ -42,6 +42,9 @@ class Weights:
         """Adds the parameters and buffers of a module to its unit."""
         unit.parameters = {n: self._weight(module, n, p) for n, p in module._parameters.items()}
         unit.buffers = {n: self._weight(module, n, b) for n, b in module._buffers.items()}
+        for name, buffer in module._buffers.items():
+            if buffer is not None and unit.grade != "basic":
+                self.first.lost(module, name, buffer)
 
     def find_starts(self, places: UnitPlaces) -> None:
         """Determines how each weight is filled; `places` are the units of modules."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
@@ -10,6 +11,8 @@ from runner.graph.ir.unit import SET, Start, held
 from runner.nn.recording.attribution import own_tensors
 from runner.nn.recording.initial_values import Owned
 from runner.nn.recording.tensor_history import geometry_of, storage_of
+
+_LARGEST = 1 << 24  # bytes of storage, or elements, that are looked up one by one
 
 
 @final
@@ -25,6 +28,7 @@ class SharedStorage:
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._found: list[tuple[nn.Module, str, Owned]] = []
         self._known: set[int] = set()  # ids of visited parameters
+        self._warned: set[frozenset[tuple[int, str]]] = set()  # pairs with a note
         self._starts: dict[int, list[Start]] = {}  # by the id of the module with the start
         self._owners: dict[int, list[tuple[nn.Module, str, Tensor]]] = {}  # by storage
         for module in model.modules():
@@ -42,24 +46,30 @@ class SharedStorage:
         self._found.append((module, name, owner))
 
     def first(self, module: nn.Module, name: str, tensor: Tensor) -> Owned | None:
-        """Returns the first tensor with the same storage and geometry; None if it is this one."""
+        """Returns the first tensor with the same storage and geometry; None if it is this one, or
+        the same parameter, which is a tie."""
         for other, theirs, held_there in self._owners[storage_of(tensor)]:
             if geometry_of(held_there) == geometry_of(tensor):
-                same = (other, theirs) == (module, name) or held_there is tensor
+                tied = isinstance(tensor, nn.Parameter) and held_there is tensor
+                same = (other, theirs) == (module, name) or tied
                 return None if same else Owned(other, theirs)
         return None
 
     def lost(self, module: nn.Module, name: str, tensor: Tensor) -> None:
-        """Warns if a tensor that is written with storage of its own shared some."""
+        """Warns if a tensor that is written with storage of its own shared some; once for two
+        tensors."""
         for other, theirs, held_there in self._owners.get(storage_of(tensor), ()):
             alike = geometry_of(held_there) == geometry_of(tensor)
-            if not alike and _overlap(held_there, tensor):
+            pair = frozenset({(id(module), name), (id(other), theirs)})
+            if not alike and pair not in self._warned and _overlap(held_there, tensor):
+                self._warned.add(pair)
                 path = self._paths[id(other)]
                 self._say(
                     module,
                     f"{name!r} shares memory with '{path and path + '.'}{theirs}', as a view or "
                     "with another dtype: in generated source, both start equal but no longer "
-                    "change together. Use one parameter, and take views of it in `forward`.",
+                    "change together. Use one parameter or buffer, and take views of it in "
+                    "`forward`.",
                 )
                 return
 
@@ -98,9 +108,20 @@ class SharedStorage:
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Returns whether the spans of two tensors in one storage overlap."""
+    """Returns whether two tensors in one storage have elements in common; of large tensors and
+    other dtypes, whether their spans overlap."""
     (start, end), (first, last) = _span(one), _span(other)
-    return start < last and first < end
+    if not (start < last and first < end):
+        return False
+    if one.dtype != other.dtype or max(one.numel(), other.numel(), end, last) > _LARGEST:
+        return True
+    places = torch.arange(max(end, last) // one.element_size(), device="cpu")
+    mine, theirs = (
+        places.as_strided(t.shape, t.stride(), t.storage_offset()).flatten() for t in (one, other)
+    )
+    taken = torch.zeros(len(places), dtype=torch.bool, device="cpu")
+    taken[mine] = True
+    return bool(taken[theirs].any())
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
