@@ -15,6 +15,7 @@ from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS
 from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
 from runner.graph.ir.unit import Call, Edit, Ref, Unit
+from runner.nn.recording.attribution import shared_with
 
 
 @final
@@ -65,6 +66,8 @@ class Attributes:
     def _set(self, module: nn.Module, unit: Unit, name: str, value: Any, *, called: bool) -> None:
         """Adds an attribute; `called` if code that was not compiled may call a value of a choice
         in it."""
+        if is_shared(module, name, value, self.notes):
+            return
         literal = self.literals.callable if called else self.literals.of
         try:
             unit.attributes[name] = default_of(module, value) or literal(value)
@@ -75,10 +78,24 @@ class Attributes:
             self.notes.say(module, text, lost=used)
 
 
+_SHARED = (
+    "Its attribute {0!r} shares memory with {1!r}, and cannot be written as source: a copy would "
+    "not change with it. Read {1!r} instead."
+)
 _INSTEAD = (
     " Build it from numbers, strings, tensors and objects of importable classes, or in the "
     "constructor of a class that takes no choices and no modules."
 )
+
+
+def is_shared(module: nn.Module, name: str, value: Any, notes: ConversionNotes) -> bool:
+    """Returns whether an attribute shares memory with a parameter or buffer of its module, so that
+    it cannot be written; notes that."""
+    shared = shared_with(module, value)
+    if shared is not None:
+        lost = name in uses(type(module))
+        notes.say(module, _SHARED.format(name, shared[0]), lost=lost)
+    return shared is not None
 
 
 def default_of(module: nn.Module, value: Any) -> Call | None:

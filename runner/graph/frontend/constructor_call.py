@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import called_names
 from runner.graph.class_source.called_values import may_call
-from runner.graph.frontend.attributes import is_plain
+from runner.graph.frontend.attributes import is_plain, is_shared
 from runner.graph.frontend.literals.literal import Literals, reference
 from runner.graph.frontend.live_modules.constructor_replay import Rebuilder, bound
 from runner.graph.frontend.live_modules.kept_modules import class_name
 from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import is_given
 from runner.graph.frontend.live_modules.parametrizations import hooked, plain_class
+from runner.graph.frontend.live_modules.reconstruct import Difference, Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
 from runner.graph.ir.argument import Argument
@@ -195,12 +196,21 @@ class Construction:
                 return
             others = self.rebuilder.others(module, record, key)
             edits = [edit for edit in others if not _is_given(module, *edit[:2])]
+        edits = [edit for edit in edits if not self._is_shared(module, edit)]
         try:
             unit.edits = [
                 Edit.at(unit, path, name, self.literals.callable(v)) for path, name, v in edits
             ]
         except GraphError:
             unit.changed = True
+
+    def _is_shared(self, module: nn.Module, edit: Difference) -> bool:
+        """Returns whether an edit would write a copy of memory that a module shares; notes that."""
+        path, name, value = edit
+        owner = module.get_submodule(path) if path in dict(module.named_modules()) else None
+        if owner is None or name in owner._parameters or name in owner._buffers:
+            return False
+        return is_shared(owner, name, value, self.notes)
 
     def _cast(self, module: nn.Module, unit: Unit, record: ConstructionRecord) -> None:
         """Records a cast of a module, unless one above it was cast."""

@@ -53,6 +53,7 @@ from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.frontend.torchscript.object_types import is_known
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Grade, Unit
+from runner.nn.recording.attribution import shared_with
 from runner.nn.recording.construction_record import record_of
 
 
@@ -210,6 +211,8 @@ class _Grading:
             value = vars(owner).get(name)
             if value is None or is_opaque(owner):
                 continue
+            if (shared := shared_with(owner, value)) is not None:
+                return _SHARED.format(name, shared[0])
             known = is_known(self.types[id(owner)].compiled, name, value)
             if not known or not is_writable(owner, value, default_of):
                 return _OF_CLASS.format(name, type(value).__name__)
@@ -328,6 +331,10 @@ class _Grading:
 
 
 _OF_CLASS = "self.{} is a {}, of which TorchScript may know only a part"
+_SHARED = (
+    "self.{0} shares memory with self.{1}, and in source, a plain attribute would be a copy; read "
+    "self.{1} instead"
+)
 _UNREAD = "TorchScript cannot compile it"
 _UNREAD_INSTEAD = "write its forward in a way that TorchScript supports"
 _OTHERWISE_INSTEAD = "write its forward so that both agree"

@@ -231,6 +231,20 @@ def own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
+def shared_with(module: nn.Module, value: Any) -> tuple[str, bool] | None:
+    """Returns the path of the parameter or buffer of a module whose memory a plain attribute is
+    (True) or views (False); None if it has its own."""
+    if not isinstance(value, Tensor) or value.numel() == 0:
+        return None
+    found = {
+        (f"{path}.{name}" if path else name): geometry_of(tensor) == geometry_of(value)
+        for path, inner in module.named_modules()
+        for name, tensor in own_tensors(inner)
+        if storage_of(tensor) == storage_of(value)
+    }
+    return max(found.items(), key=lambda item: item[1], default=None)
+
+
 def is_whole(tensor: Tensor, owner: Owned) -> bool:
     """Returns whether a tensor is the whole owned tensor, not a part or a view of it."""
     return geometry_of(tensor) == geometry_of(getattr(owner.owner, owner.name))

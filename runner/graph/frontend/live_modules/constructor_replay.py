@@ -19,7 +19,9 @@ from runner.graph.frontend.literals.object_state import same_when_rebuilt
 from runner.graph.frontend.live_modules.parametrizations import plain_class
 from runner.graph.ir.unit import joined
 from runner.nested import rebuild
+from runner.nn.recording.attribution import shared_with
 from runner.nn.recording.construction_record import KEY, ConstructionRecord
+from runner.nn.recording.tensor_history import geometry_of
 
 Difference = tuple[str, str, Any]  # path, name, value in the module
 _PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)
@@ -187,12 +189,22 @@ def _attributes(
     for name, value in own.items():
         if name in OWN:
             continue
-        if name not in other:
+        if shared_with(module, value) is not None:
+            if not _shares_alike(module, value, rebuilt, other.get(name)):
+                yield path, name, value
+        elif name not in other:
             yield (path, name, value) if _is_plain(value) else None
         elif not same_when_rebuilt(concrete(value), concrete(other[name])):
             yield path, name, value
     if any(name not in own for name in other if name != KEY):
         yield None
+
+
+def _shares_alike(module: nn.Module, value: Tensor, rebuilt: nn.Module, other: Any) -> bool:
+    """Returns whether an attribute shares memory with the same parameter or buffer as that of the
+    rebuilt module, as the same view."""
+    same = shared_with(module, value) == shared_with(rebuilt, other)
+    return same and geometry_of(value)[:3] == geometry_of(other)[:3]
 
 
 def _is_plain(value: Any) -> bool:

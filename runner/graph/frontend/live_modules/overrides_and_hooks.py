@@ -16,7 +16,7 @@ from runner.graph.frontend.live_modules.parametrizations import is_known
 from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
-from runner.nn.recording.attribution import own_tensors
+from runner.nn.recording.attribution import own_tensors, shared_with
 from runner.nn.recording.construction_record import ConstructionRecord, record_of
 
 _OTHER = re.compile(
@@ -201,7 +201,10 @@ def no_module(module: nn.Module) -> Argument:
 
 
 def is_writable(module: nn.Module, value: Any, default: Callable[[nn.Module, Any], Any]) -> bool:
-    """Returns whether an attribute of a module can be written."""
+    """Returns whether an attribute of a module can be written; one that shares memory with a
+    parameter or buffer of the module cannot."""
+    if shared_with(module, value) is not None:
+        return False
     literals = Literals(no_module, {})
     try:
         return bool(default(module, value)) or literals.of(value) is not None or value is None
