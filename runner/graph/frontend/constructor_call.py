@@ -14,12 +14,11 @@ from runner.graph.class_source.bytecode_names import called_names
 from runner.graph.class_source.called_values import may_call
 from runner.graph.frontend.attributes import is_plain, is_shared
 from runner.graph.frontend.literals.literal import Literals, reference
-from runner.graph.frontend.live_modules.constructor_replay import Rebuilder, bound
+from runner.graph.frontend.live_modules.constructor_replay import Difference, Rebuilder, bound
 from runner.graph.frontend.live_modules.kept_modules import class_name
 from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import is_given
 from runner.graph.frontend.live_modules.parametrizations import hooked, plain_class
-from runner.graph.frontend.live_modules.reconstruct import Difference, Rebuilder, bound
 from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
 from runner.graph.ir.argument import Argument
