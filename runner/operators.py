@@ -144,11 +144,17 @@ def function_facts(target: str) -> Facts:
     """Returns the facts about a function "module:qualname"."""
     if known := _facts_by_name(target):
         return known
-    module, _, qualname = target.partition(":")
-    if qualname.startswith("ops."):  # of a library that can define it anew
-        _, library, name, *_ = [*qualname.split("."), ""]
-        return _of_schemas(f"{library}::{name}") or UNKNOWN
-    return _of_object(target) if module else UNKNOWN  # the latter: of a graph
+    if kernel := _registered(target):  # of a library, which can define it anew
+        return _of_schemas(kernel) or UNKNOWN
+    is_of_module = bool(target.partition(":")[0])  # others are functions of a graph
+    return _of_object(target) if is_of_module else UNKNOWN
+
+
+def _registered(target: str) -> str:
+    """Returns the name "library::name" for a target below `torch.ops`; "" for any other."""
+    _, _, path = target.partition(":ops.")
+    library, _, name = path.partition(".")
+    return f"{library}::{name.partition('.')[0]}" if path else ""
 
 
 @lru_cache(maxsize=MANY)
@@ -162,9 +168,8 @@ def _facts_by_name(target: str) -> Facts | None:
         return PASSES if name in _PASSING else NEW if name in _FRESH else UNKNOWN
     if module in ("math", "cmath"):
         return NEW
-    if qualname.startswith("ops."):
-        _, library, name, *_ = [*qualname.split("."), ""]
-        return _of_schemas(f"aten::{name}") if library == "aten" else None
+    if kernel := _registered(target):
+        return _of_schemas(kernel) if kernel.startswith("aten::") else None
     if module.split(".")[0] == "torch":
         return _of_torch(module, qualname, name)
     return None

@@ -162,10 +162,10 @@ class OpenCell(Cell):
     def _nodes(self) -> list[list[dict[str, Any]]]:
         nodes = []
         for i, slots in enumerate(self.slots):
-            nodes.append([self._open(slot, f"ops.{i}.{k}") for k, slot in enumerate(slots)])
+            nodes.append([self._symbolic(slot, f"ops.{i}.{k}") for k, slot in enumerate(slots)])
         return nodes
 
-    def _open(self, slot: CellSlot, path: str) -> dict[str, Any]:
+    def _symbolic(self, slot: CellSlot, path: str) -> dict[str, Any]:
         names = {
             id(module): f"{path}.{n}" for n, module in self.get_submodule(path).named_children()
         }

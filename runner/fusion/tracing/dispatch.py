@@ -18,6 +18,7 @@ from runner.graph.interpreter.meta_calls import META, MetaMemo
 from runner.graph.ir.effects import WRITE, of_function, of_method
 from runner.graph.ir.signature import locate
 from runner.nn.recording.tensor_history import tensors_in
+from runner.operators import function_facts
 
 
 @final
@@ -175,11 +176,11 @@ def _keeps_statistics(target: str, args: Sequence[Any], kwargs: Mapping[str, Any
     name = target.rpartition(":")[2]
     if name not in ("batch_norm", "instance_norm"):
         return False
-    place = 1 if target.startswith("torch.nn.functional") else 3
-    mean = args[place] if len(args) > place else kwargs.get("running_mean")
+    given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+    has_any = any(given.get(key) is not None for key in function_facts(target).writes)
     learns = "training" if name == "batch_norm" else "use_input_stats"
     is_told = args[5] if len(args) > 5 else kwargs.get(learns, name == "instance_norm")
-    return mean is not None and bool(is_told)
+    return has_any and bool(is_told)
 
 
 _CONTAINERS = (list, dict, tuple, str, int, float, type(None))

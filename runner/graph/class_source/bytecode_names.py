@@ -51,7 +51,7 @@ def stored_names(cls: type) -> frozenset[str]:
         if name != "__init__"
         for function in _functions(member)
         for code in codes(function.__code__)
-        if not _CHANGES.isdisjoint(code.co_code[::2])  # most code has none, and need not be read
+        if not _CHANGES.isdisjoint(code.co_code[::2])  # most code has none: it is not decoded
         for step in dis.get_instructions(code)
         if step.opcode in _CHANGES
     )
@@ -66,12 +66,14 @@ def called_names(cls: type) -> frozenset[str]:
         for member in vars(owner).values()
         for function in _functions(member)
         for code in codes(function.__code__)
-        if any(call in code.co_code for call in _CALLS_OF_NOTHING)  # else it need not be read
         for name in _called_in(code)
     )
 
 
 def _called_in(code: CodeType) -> Iterator[str]:
+    body = code.co_code
+    if not any(call in body for call in _CALLS_OF_NOTHING):
+        return  # most code has none, and need not be decoded
     steps = [step for step in dis.get_instructions(code) if step.opname != "PRECALL"]
     for owner, read, call in zip(steps, steps[1:], steps[2:], strict=False):
         is_call = call.opname.startswith("CALL") and call.arg == 0

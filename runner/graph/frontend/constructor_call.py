@@ -41,7 +41,7 @@ class Construction:
         self.notes = notes
         self._units = units
         self.rebuilder = Rebuilder(lambda value: replace_symbolic(value, lambda e: e.default))
-        self._open: dict[int, bool] = {}
+        self._symbolic: dict[int, bool] = {}
         self._was_cast: set[int] = set()
         self._may_call = functools.cache(may_call)
         self._called_names = functools.cache(called_names)
@@ -232,15 +232,15 @@ class Construction:
     def holds_choices(self, module: nn.Module) -> bool:
         """Returns whether a module contains unresolved choices, so that its constructor alone
         cannot make it."""
-        if id(module) not in self._open:
+        if id(module) not in self._symbolic:
             record = record_of(module)
-            self._open[id(module)] = (
+            self._symbolic[id(module)] = (
                 (record is not None and is_symbolic((record.args, record.kwargs)))
                 or is_choice(type(module))
                 or is_symbolic(vars(module))
                 or any(self.holds_choices(child) for child in module.children())
             )
-        return self._open[id(module)]
+        return self._symbolic[id(module)]
 
 
 def class_of(module: nn.Module) -> Ref:

@@ -3,6 +3,7 @@
 Combines facts about operators (`runner.operators`) with the arguments of a call.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from torch import nn
@@ -15,6 +16,7 @@ from runner.graph.ir.signature import argument, locate, signature
 from runner.graph.ir.unit import Unit
 from runner.operators import (
     Facts,
+    WritingSwitch,
     attribute_shares,
     function_facts,
     method_facts,
@@ -43,16 +45,24 @@ def facts_of(node: Node) -> Facts:
 def written(node: Node) -> list[Value]:
     """Returns the values that a call of a function or method changes in place."""
     facts, given = facts_of(node), node.arguments
-    writes = facts.writes.union(*(one.writes for one in facts.switches if one.is_on(given)))
-    changed = [argument for key, argument in given.items() if key in writes]
-    return [*dict.fromkeys(value for one in changed for value in values_in(one))]
+    return _values(given, facts.writes, [one for one in facts.switches if one.is_on(given)])
 
 
 def returned_of(node: Node) -> list[Value]:
     """Returns the values that a call changes in place and that its result shares memory with."""
     facts, given = facts_of(node), node.arguments
-    keys = {"out", *(facts.writes if facts.shares != "never" else ())}
-    keys = keys.union(*(one.writes for one in facts.switches if one.returns and one.is_on(given)))
+    writes = frozenset(["out"]) | (facts.writes if facts.shares != "never" else frozenset())
+    switches = [one for one in facts.switches if one.returns and one.is_on(given)]
+    return _values(given, writes, switches)
+
+
+def _values(
+    given: Mapping[int | str, Argument],
+    writes: frozenset[int | str],
+    switches: Iterable[WritingSwitch],
+) -> list[Value]:
+    """Returns the values of the arguments that are named by `writes` and by switches."""
+    keys = writes.union(*(one.writes for one in switches))
     changed = [argument for key, argument in given.items() if key in keys]
     return [*dict.fromkeys(value for one in changed for value in values_in(one))]
 

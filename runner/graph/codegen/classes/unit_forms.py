@@ -1,5 +1,7 @@
 """Forms of units: how each is written, called and shared in the source."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, Literal, final
 
 from runner.graph.codegen.copied_methods.copies import CONTAINERS, Copies
@@ -23,16 +25,23 @@ def located(target: str) -> Any:
         return None
 
 
-def container(unit: Unit) -> str:
-    """Returns the container of torch.nn that a unit is, or derives from; "" for none."""
-    return _container(unit.cls.target) if unit.grade in ("graph", "shell") else ""
-
-
-def _container(target: str) -> str:
+def _container_of(target: str) -> str:
+    """Returns the container of torch.nn that a class is, or derives from; "" for none."""
     cls = located(target)
     if not isinstance(cls, type):
         return ""
     return next((base.__name__ for base in CONTAINERS if issubclass(cls, base)), "")
+
+
+def container(unit: Unit, of_class: Callable[[str], str] = _container_of) -> str:
+    """Returns the container of torch.nn that a unit is, or derives from; "" for none. `of_class`
+    may be a cache."""
+    return of_class(unit.cls.target) if unit.grade in ("graph", "shell") else ""
+
+
+def _is_importable(target: str) -> bool:
+    """Returns whether another file can import "module:qualname"."""
+    return target.partition(":")[0] != "__main__" and located(target) is not None
 
 
 def _step(unit: Unit, kind: str, owner: str, name: str) -> str:
@@ -59,9 +68,9 @@ class Sites:
         self.repeats: dict[str, Unit] = {}  # further path -> the shared unit there
         # Assigned once a unit is built: (path, path of the owner) below it; None for `build`.
         self.ties: dict[Unit | None, list[tuple[str, str]]] = {}
-        self._containers: dict[str, str] = {}  # by the target of a class
+        self._container_of = functools.cache(_container_of)
         self._forms: dict[Unit, Form] = {}
-        self._importable: dict[str, bool] = {}
+        self._is_importable = functools.cache(_is_importable)
         self._intact: dict[Unit, bool] = {}
         self._visit(graph.root, "")
         for path, unit in self.repeats.items():
@@ -83,13 +92,7 @@ class Sites:
 
     def container(self, unit: Unit) -> str:
         """Returns the container of torch.nn that a unit is, or derives from; "" for none."""
-        if unit.grade not in ("graph", "shell"):
-            return ""
-        target = unit.cls.target
-        known = self._containers.get(target)
-        if known is None:
-            known = self._containers[target] = _container(target)
-        return known
+        return container(unit, self._container_of)
 
     def access(self, unit: Unit, owner: str, path: str) -> str:
         """Returns the expression for a path below a unit, whose own expression is `owner`."""
@@ -171,14 +174,6 @@ class Sites:
                 and self._is_importable(unit.cls.target)
                 and all(self._is_intact(c) for c in unit.children.values() if c is not None)
             )
-        return known
-
-    def _is_importable(self, target: str) -> bool:
-        """Returns whether another file can import "module:qualname"."""
-        known = self._importable.get(target)
-        if known is None:
-            known = target.partition(":")[0] != "__main__" and located(target) is not None
-            self._importable[target] = known
         return known
 
     def _tie(self, path: str, owner: str) -> None:
