@@ -45,7 +45,7 @@ LAYERS = [
     ["graph.codegen.control_flow", "graph.frontend.torchscript.desugar"],
     ["graph.codegen.expressions", "graph.frontend.torchscript"],
     ["graph.codegen.copied_methods", "graph.frontend.literals"],
-    ["graph.class_source", "graph.interpreter"],
+    ["graph.class_source", "graph.frontend.reading", "graph.interpreter"],
     ["graph.ir"],
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
      "model_header", "nn", "trial", "weights"],

@@ -12,8 +12,9 @@ from runner.graph.class_source.bytecode_names import uses
 from runner.graph.frontend.literals.literal import Literals, reference
 from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.notes import ConversionNotes
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS
-from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
+from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.ir.unit import Call, Edit, Ref, Unit
 from runner.nn.recording.attribution import shared_with
 

@@ -6,32 +6,11 @@ from typing import Any, final
 
 from torch import nn
 
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.schema import Formal, formal
 from runner.graph.frontend.torchscript.source import Assumptions
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node
-
-
-@final
-@dataclass(frozen=True)
-class ModulePath:
-    """The path of a module below the one whose method is lowered, as names of children."""
-
-    names: tuple[str, ...] = ()
-
-    @property
-    def path(self) -> str:
-        """The names, joined with dots."""
-        return ".".join(self.names)
-
-    @property
-    def parent(self) -> "ModulePath":
-        """The path of the module that holds it."""
-        return ModulePath(self.names[:-1])
-
-    def child(self, name: str) -> "ModulePath":
-        """Returns the path of a child."""
-        return ModulePath((*self.names, name))
 
 
 @final

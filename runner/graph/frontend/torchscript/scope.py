@@ -8,9 +8,10 @@ from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.declarations import function_target
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
-from runner.graph.frontend.torchscript.module_type import LoweredType, ModulePath
+from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.frontend.torchscript.schema import Formal, demangled, formal, plain_name, resolve
 from runner.graph.ir.node import Node
 

@@ -7,8 +7,8 @@ from torch import nn
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import names_of, used_attributes, uses_class
 from runner.graph.frontend.literals.literal import reference
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
-from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import (
     constructor,
     demangled,

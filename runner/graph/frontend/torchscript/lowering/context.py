@@ -18,8 +18,8 @@ from typing import Any, final
 import torch
 
 from runner.errors import GraphError
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.dtype_inference import OF_TENSORS, infer_enums, part_of
-from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import TYPES, Formal, error_at, line_of, name_of
 from runner.graph.frontend.torchscript.scope import MethodScope
 from runner.graph.ir.function import Function

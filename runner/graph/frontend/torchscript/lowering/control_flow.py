@@ -4,8 +4,8 @@ import builtins
 from typing import Any
 
 from runner.graph.frontend.literals.literal import reference
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
-from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import FOREVER, demangled, name_of, resolve, walk
 from runner.graph.ir.node import Argument, Block, Value
 from runner.graph.ir.unit import Ref

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.compilation.compile import CompiledModel, is_opaque
 from runner.graph.frontend.torchscript.declarations import parameters
 from runner.graph.frontend.torchscript.diagnostics import problem_of
@@ -22,7 +23,7 @@ from runner.graph.frontend.torchscript.lowering import (
     values,
 )
 from runner.graph.frontend.torchscript.lowering.context import Lowering, rules_in
-from runner.graph.frontend.torchscript.module_type import CompiledType, LoweredType, ModulePath
+from runner.graph.frontend.torchscript.module_type import CompiledType, LoweredType
 from runner.graph.frontend.torchscript.schema import (
     Formal,
     demangled,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.frontend.torchscript.lowering.context import Lowering, lowers
-from runner.graph.frontend.torchscript.module_type import ModulePath
 from runner.graph.frontend.torchscript.schema import called, error_at, kind_of
 from runner.graph.ir.node import Argument, Value
 from runner.graph.ir.unit import Ref

@@ -1,0 +1,55 @@
+"""What every front end returns: the methods of the modules of a model, as functions of the IR."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, final
+
+from torch import Tensor, nn
+
+from runner.graph.ir.function import Function
+
+
+@final
+@dataclass(frozen=True)
+class ModulePath:
+    """The path of a module below the one whose method is read, as names of children."""
+
+    names: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The names, joined with dots."""
+        return ".".join(self.names)
+
+    @property
+    def parent(self) -> "ModulePath":
+        """The path of the module that holds it."""
+        return ModulePath(self.names[:-1])
+
+    def child(self, name: str) -> "ModulePath":
+        """Returns the path of a child."""
+        return ModulePath((*self.names, name))
+
+
+@dataclass(eq=False)
+class ReadModule:
+    """The methods of a module as functions of the IR, by name; several modules may share one.
+
+    `problem` says why they could not be read, with file and line; `reads` are the attributes that
+    the functions read or set.
+    """
+
+    problem: str = ""
+    functions: dict[str, Function] = field(default_factory=dict)
+    reads: dict[tuple[ModulePath, str], None] = field(default_factory=dict)
+
+
+class FrontEnd(Protocol):
+    """Reads the modules of a model."""
+
+    def read(
+        self, model: nn.Module, functions: dict[str, Function], tensors: dict[str, Tensor]
+    ) -> Mapping[int, ReadModule]:
+        """Returns the read modules of a model by their ids: all but layers, choices and classes
+        with @basic_unit. Adds the free functions that they call, and the constant tensors that
+        these functions hold, under new names."""
