@@ -1,19 +1,30 @@
-"""Whether classes may call a value passed to them: `self.p()` where p is a number."""
+"""Values that classes call, or may call: `self.p()` where p is a number."""
 
 import ast
 import builtins
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
 from runner.graph.class_source.scopes import is_foreign
+from runner.nn.values.expression import Expression
 
 _USUAL = frozenset({*dir(Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(list)})
+
+
+def called_values(module: nn.Module, called_names: Callable[[Any], frozenset[str]]) -> list[str]:
+    """Returns the names of attributes that hold a value, and that the class calls:
+    `self.width()`. `called_names` is the function of this name, or a cache of it."""
+    kinds = (int, float, str, tuple, list, dict, Expression)
+    own = vars(module)
+    cls: Any = type(module)
+    names = sorted(called_names(cls))
+    return [name for name in names if isinstance(own.get(name), kinds)]
 
 
 def may_call(cls: type) -> bool:

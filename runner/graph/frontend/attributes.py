@@ -12,11 +12,10 @@ from runner.graph.class_source.bytecode_names import uses
 from runner.graph.frontend.literals.literal import Literals, reference
 from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.notes import ConversionNotes
-from runner.graph.frontend.reading.read_module import ModulePath
-from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS
-from runner.graph.frontend.torchscript.module_type import LoweredType
+from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.ir.unit import Call, Edit, Ref, Unit
 from runner.nn.recording.attribution import shared_with
+from runner.nn.values.build import CONTAINERS
 
 
 @final
@@ -24,9 +23,9 @@ class Attributes:
     """A writer of attributes of modules as constants."""
 
     def __init__(
-        self, types: Mapping[int, LoweredType], literals: Literals, notes: ConversionNotes
+        self, read: Mapping[int, ReadModule], literals: Literals, notes: ConversionNotes
     ) -> None:
-        self.types = types
+        self.read = read
         self.literals = literals
         self.notes = notes
 
@@ -36,7 +35,7 @@ class Attributes:
         if unit.grade == "graph" and unit.functions:
             for name in used:
                 self._read(module, unit, ModulePath(), name, called=True)
-            for place, name in self.types[id(module)].reads:
+            for place, name in self.read[id(module)].reads:
                 self._read(module, unit, place, name, called=unit.inherits)
         elif unit.grade == "graph" and is_plain(module):
             for name in used:
@@ -65,7 +64,7 @@ class Attributes:
         self._set(owner, unit, name, getattr(owner, name), called=called)
 
     def _set(self, module: nn.Module, unit: Unit, name: str, value: Any, *, called: bool) -> None:
-        """Adds an attribute; `called` if code that was not compiled may call a value of a choice
+        """Adds an attribute; `called` if code that was not read may call a value of a choice
         in it."""
         if is_shared(module, name, value, self.notes):
             return

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import called_names
-from runner.graph.class_source.called_values import may_call
+from runner.graph.class_source.called_values import called_values, may_call
 from runner.graph.frontend.attributes import is_plain, is_shared
 from runner.graph.frontend.literals.literal import Literals, reference
 from runner.graph.frontend.live_modules.constructor_replay import Difference, Rebuilder, bound
@@ -19,12 +19,12 @@ from runner.graph.frontend.live_modules.kept_modules import class_name
 from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import is_given
 from runner.graph.frontend.live_modules.parametrizations import hooked, plain_class
-from runner.graph.frontend.torchscript.choice_stubs import called_values, is_choice
-from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
+from runner.graph.frontend.reading.opaque import is_choice, is_opaque
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.unit import CAST, Call, Edit, Ref, Unit
 from runner.nested import leaves
 from runner.nn.recording.construction_record import KEY, ConstructionRecord, record_of
+from runner.nn.values.build import CONTAINERS
 from runner.nn.values.expression import is_symbolic, replace_symbolic, variables_in
 from runner.nn.values.value import is_decided
 
@@ -113,15 +113,15 @@ class Construction:
     def _called_values(
         self, module: nn.Module, unit: Unit, record: ConstructionRecord | None
     ) -> None:
-        """Handles values of choices that are called: compiled code has plain values instead, so
-        the constructor call no longer makes the unit; other code needs callable ones."""
+        """Handles values of choices that are called: code that was read has plain values instead,
+        so the constructor call no longer makes the unit; other code needs callable ones."""
         if unit.grade == "graph" and called_values(module, self._called_names):
             unit.changed = True
         if unit.call is not None and self._may_call_values(module, unit):
             unit.call = self.call(module, record, self.literals.callable)
 
     def _may_call_values(self, module: nn.Module, unit: Unit) -> bool:
-        """Returns whether code of a module that was not compiled, or of one inside, may call a
+        """Returns whether code of a module that was not read, or of one inside, may call a
         value."""
         if type(module).__module__.startswith("torch."):
             return False

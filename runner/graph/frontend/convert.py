@@ -1,7 +1,8 @@
-"""Converts a model to its graph: compile, lower, grade, build, initialize."""
+"""Converts a model to its graph: read, grade, build, initialize."""
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -12,8 +13,8 @@ from runner.graph.frontend.build_graph import build
 from runner.graph.frontend.grades import compiled_by, grade
 from runner.graph.frontend.initialize import initialize
 from runner.graph.frontend.live_modules.kept_modules import Keep
-from runner.graph.frontend.torchscript.compilation.compile import compiled, is_opaque
-from runner.graph.frontend.torchscript.lowering.lower import lower
+from runner.graph.frontend.reading.opaque import is_opaque
+from runner.graph.frontend.reading.read_module import FrontEnd, ReadModel
 from runner.graph.ir.graph import Graph, Note
 from runner.nn.recording.construction_record import update_records
 
@@ -34,9 +35,8 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
     update_records()
     _check_tensors(model)
     try:
-        with compiled(model) as compiled_model:
-            lowered = lower(compiled_model)
-        graded = grade(lowered, keep or Keep())
+        read = _read(model)
+        graded = grade(read, keep or Keep())
         graph = build(graded)
         initialize(graph, graded)
     except GraphError:
@@ -48,6 +48,17 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
         ) from error
     graph.notes += _from_main(graph)
     return graph
+
+
+def _read(model: nn.Module) -> ReadModel:
+    read = ReadModel(model, {}, {}, {})
+    return replace(read, modules=_torchscript().read(model, read.functions, read.tensors))
+
+
+def _torchscript() -> FrontEnd:
+    from runner.graph.frontend.torchscript.reading.read import TorchScriptFrontEnd
+
+    return TorchScriptFrontEnd()
 
 
 def check_model(model: Any) -> None:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
 
-import torch
 from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import (
     used_attributes,
-    used_by,
     used_names,
     uses,
     uses_class,
@@ -41,32 +39,25 @@ from runner.graph.frontend.live_modules.overrides_and_hooks import (
     overrides_call,
 )
 from runner.graph.frontend.live_modules.parametrizations import plain_class
-from runner.graph.frontend.torchscript.choice_stubs import is_choice
-from runner.graph.frontend.torchscript.compilation.choice_result_types import may_return_other_types
-from runner.graph.frontend.torchscript.compilation.compile import CONTAINERS, is_opaque
-from runner.graph.frontend.torchscript.compilation.pruned_type_tests import (
-    pruned_result,
-    pruned_test,
-)
-from runner.graph.frontend.torchscript.lowering.lower import LoweredModel
-from runner.graph.frontend.torchscript.module_type import LoweredType
-from runner.graph.frontend.torchscript.object_types import is_known
+from runner.graph.frontend.reading.opaque import is_choice, is_opaque
+from runner.graph.frontend.reading.read_module import Caller, ReadModel, ReadModule
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Grade, Unit
 from runner.nn.recording.attribution import shared_with
 from runner.nn.recording.construction_record import record_of
+from runner.nn.values.build import CONTAINERS, is_scripted
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class GradedModel:
-    """A lowered model and its units, which have a grade and a class, by the ids of modules.
+    """A read model and its units, which have a grade and a class, by the ids of modules.
 
     `used` are the plain attributes of a module that code above it may use; `construction` knows
     how modules were constructed.
     """
 
-    lowered: LoweredModel
+    read: ReadModel
     units: dict[int, Unit]
     used: dict[int, list[str]]
     construction: Construction
@@ -74,25 +65,25 @@ class GradedModel:
 
     def items(self) -> Iterator[tuple[nn.Module, Unit]]:
         """Yields the modules that became units, in the order of the model."""
-        for module in self.lowered.model.modules():
+        for module in self.read.model.modules():
             if id(module) in self.units:
                 yield module, self.units[id(module)]
 
     def functions(self, module: nn.Module) -> dict[str, Function]:
         """Returns the methods of a module as the functions of its unit."""
-        functions = {**self.lowered.types[id(module)].functions}
+        functions = {**self.read.modules[id(module)].functions}
         if keeps_forward(module):
             functions.pop("forward", None)
         return functions
 
 
-def grade(lowered: LoweredModel, keep: Keep) -> GradedModel:
+def grade(read: ReadModel, keep: Keep) -> GradedModel:
     """Grades the modules of a model from the top; `keep` are modules to keep as they are."""
     units: dict[int, Unit] = {}
-    notes = ConversionNotes(lowered.model)
-    construction = Construction(lowered.tensors, units, notes)
-    graded = GradedModel(lowered, units, {}, construction, notes)
-    _Grading(graded, keep).visit(lowered.model, None)
+    notes = ConversionNotes(read.model)
+    construction = Construction(read.tensors, units, notes)
+    graded = GradedModel(read, units, {}, construction, notes)
+    _Grading(graded, keep).visit(read.model, None)
     return graded
 
 
@@ -102,8 +93,8 @@ class _Grading:
 
     def __init__(self, graded: GradedModel, keep: Keep) -> None:
         self.graded = graded
-        self.model = graded.lowered.model
-        self.types = graded.lowered.types
+        self.model = graded.read.model
+        self.read = graded.read.modules
         self.construction = graded.construction
         self.notes = graded.notes
         self.keep = keep
@@ -111,8 +102,8 @@ class _Grading:
         self._uses = functools.cache(uses)
 
     def visit(self, module: nn.Module, names: frozenset[str] | None) -> None:
-        """Makes the units of a module and of those below it; `names` are those that uncompiled code
-        above may use of it, None if all code above was compiled."""
+        """Makes the units of a module and of those below it; `names` are those that unread code
+        above may use of it, None if all code above was read."""
         if id(module) in self.graded.units:
             return
         self.graded.used[id(module)] = used_attributes(names or frozenset(), module)
@@ -128,8 +119,8 @@ class _Grading:
     def _used_below(
         self, module: nn.Module, unit: Unit, names: frozenset[str] | None
     ) -> frozenset[str] | None:
-        """Returns the names that uncompiled code of a module and above it may use of its children;
-        None if all was compiled."""
+        """Returns the names that unread code of a module and above it may use of its children;
+        None if all was read."""
         cls: Any = type(module)
         if unit.grade == "graph" and not unit.inherits:
             return names
@@ -152,7 +143,7 @@ class _Grading:
             return "symbolic", False
         if is_opaque(module):
             return "basic", False
-        found = self.types[id(module)]
+        found = self.read[id(module)]
         used = names is not None and uses_class(names, cls)
         inherits = bool(overridden(cls)) or (used and CALLED not in (names or ()))
         used = used and not inherits
@@ -186,22 +177,24 @@ class _Grading:
         return not any(True for _ in lost_attributes(module, default_of, self._uses))
 
     def _problem(
-        self, module: nn.Module, found: LoweredType, names: frozenset[str] | None, *, used: bool
+        self, module: nn.Module, found: ReadModule, names: frozenset[str] | None, *, used: bool
     ) -> str:
-        """Returns why a module cannot be converted as it was compiled; "" if it can."""
+        """Returns why a module cannot be converted as it was read; "" if it can."""
         if found.problem:
             return found.problem
         if used:
-            return "Its callers could not be compiled, and may use more of it than forward"
+            return "Its callers could not be read, and may use more of it than forward"
         if text := self._unwritten(module, found):
             return text
-        is_root = module is self.model  # whatever it is called with
-        unread = (names is not None and CALLED in names) or is_root
-        if unread and (test := pruned_test(module, found, is_root=names is None)):
-            return test
-        return pruned_result(module, found) if self._has_other_result_types else ""
+        return found.doubt(module, self._caller(module, names))
 
-    def _unwritten(self, module: nn.Module, found: LoweredType) -> str:
+    def _caller(self, module: nn.Module, names: frozenset[str] | None) -> Caller:
+        """Returns who calls the forward of a module; `names` are as for `visit`."""
+        if module is self.model:
+            return "user" if names is None else "unread"
+        return "unread" if names is not None and CALLED in names else "read"
+
+    def _unwritten(self, module: nn.Module, found: ReadModule) -> str:
         """Returns why attributes that the methods of a module read cannot be written; "" if they
         can."""
         for place, name in found.reads:
@@ -213,17 +206,12 @@ class _Grading:
                 continue
             if (shared := shared_with(owner, value)) is not None:
                 return _SHARED.format(name, shared[0])
-            known = is_known(self.types[id(owner)].compiled, name, value)
-            if not known or not is_writable(owner, value, default_of):
-                return _OF_CLASS.format(name, type(value).__name__)
-        for name in used_by(module, found.functions):
-            value = vars(module).get(name)
-            if value is not None and not is_known(found.compiled, name, value):
-                return _OF_CLASS.format(name, type(value).__name__)
+            if not is_writable(owner, value, default_of):
+                return _NO_LITERAL.format(name, type(value).__name__)
         return ""
 
     def _has_children(self, module: nn.Module) -> bool:
-        """Returns whether a module that was not compiled has parts that can be mutated. If its
+        """Returns whether a module that was not read has parts that can be mutated. If its
         constructor call is unknown, it is made of its parts in any case."""
         return any(True for _ in module.children()) or (
             self.construction.call(module, record_of(module)) is None
@@ -241,18 +229,12 @@ class _Grading:
         return not self.construction.holds_choices(module) and self.construction.makes_again(module)
 
     @cached_property
-    def _has_other_result_types(self) -> bool:
-        return may_return_other_types(
-            self.model, {i: found.compiled for i, found in self.types.items()}
-        )
-
-    @cached_property
     def _kept(self) -> dict[int, str]:
         """The reasons to keep modules that only their constructors can reproduce, by their ids.
         Adds notes where no constructor can."""
         kept = {}
         rebuilt = self.construction.rebuilder.rebuilt
-        found = keepers(self.model, self.types, rebuilt, self._can_make, self._uses)
+        found = keepers(self.model, self.read, rebuilt, self._can_make, self._uses)
         for module, keeper, names in found:
             if keeper is None:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
@@ -282,7 +264,7 @@ class _Grading:
             if by := compiled_by(module):
                 inside.update(module.modules())
                 yield module, f"it is compiled by {by}"
-            elif not is_importable(module) and (opaque or self.types[id(module)].problem):
+            elif not is_importable(module) and (opaque or self.read[id(module)].problem):
                 yield module, "its class cannot be imported by source"
             elif not self.construction.has_hooks_written(module):
                 yield module, "its parametrization cannot be written as source"
@@ -330,7 +312,7 @@ class _Grading:
         return keeper, f"its constructor makes {path!r} with {name}"
 
 
-_OF_CLASS = "self.{} is a {}, of which TorchScript may know only a part"
+_NO_LITERAL = "self.{} is a {}, which cannot be written as source"
 _SHARED = (
     "self.{0} shares memory with self.{1}, and in source, a plain attribute would be a copy; read "
     "self.{1} instead"
@@ -361,7 +343,7 @@ def is_importable(module: nn.Module) -> bool:
 
 def compiled_by(module: nn.Module) -> str:
     """Returns the compiler of a module, whose Python is then out of reach; "" for none."""
-    if isinstance(module, torch.jit.ScriptModule):
+    if is_scripted(type(module)):
         return "TorchScript"
     return "torch.compile" if type(module).__name__ == "OptimizedModule" else ""
 

@@ -19,10 +19,10 @@ from runner.nn.values.expression import is_symbolic
 def initialize(graph: Graph, graded: GradedModel) -> None:
     """Describes the weights, attributes and constructor calls of all units, and the calls that
     fill weights."""
-    model, tensors = graded.lowered.model, graded.lowered.tensors
+    model, tensors = graded.read.model, graded.read.tensors
     construction, notes = graded.construction, graded.notes
     weights = Weights(model, tensors, construction.literals, notes)
-    attributes = Attributes(graded.lowered.types, Literals(no_module, tensors), notes)
+    attributes = Attributes(graded.read.modules, Literals(no_module, tensors), notes)
     for module, unit in graded.items():
         if not _has_symbolic_shapes(module, unit):
             weights.describe(module, unit)

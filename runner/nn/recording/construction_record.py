@@ -24,7 +24,6 @@ from contextvars import ContextVar
 from typing import Any, final
 from weakref import ref
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
@@ -32,7 +31,7 @@ from runner.errors import RunnerError, SymbolicError
 from runner.nn.recording.attribution import Attribution
 from runner.nn.recording.initial_values import Fill, Owned, RecordedCall, with_copies
 from runner.nn.recording.tracer import TensorTracer
-from runner.nn.values.build import is_leaf
+from runner.nn.values.build import is_leaf, is_scripted
 from runner.nn.values.expression import is_symbolic, replace_symbolic
 from runner.nn.values.frames import KEY as KEY
 from runner.nn.values.frames import users_line
@@ -110,7 +109,7 @@ def _as_given(argument: Any, copies: dict[int, Any]) -> Any:
 def record_of(module: nn.Module) -> ConstructionRecord | None:
     """Returns the record of a module; None if it was built outside `recording`, or compiled by
     TorchScript, whose constructor takes arguments that only the compiler makes."""
-    if isinstance(module, torch.jit.ScriptModule):
+    if is_scripted(type(module)):
         return None
     return module.__dict__.get(KEY)
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
+import torch
 from torch import nn
 
 from runner.errors import SampleError, SymbolicError, did_you_mean
@@ -237,3 +238,9 @@ def is_leaf(cls: type[nn.Module]) -> bool:
     if cls.__module__.startswith("torch.nn."):
         return cls is not nn.Module and cls not in CONTAINERS
     return is_basic_unit(cls)
+
+
+def is_scripted(cls: type[nn.Module]) -> bool:
+    """Returns whether TorchScript made a class of modules: their Python is out of reach."""
+    script = getattr(torch.jit, "ScriptModule", None)
+    return script is not None and issubclass(cls, script)

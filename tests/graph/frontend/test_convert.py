@@ -13,8 +13,8 @@ from runner.graph.frontend.convert import convert
 from runner.graph.frontend.grades import grade
 from runner.graph.frontend.initialize import initialize
 from runner.graph.frontend.live_modules.kept_modules import Keep
-from runner.graph.frontend.torchscript.compilation.compile import compiled
-from runner.graph.frontend.torchscript.lowering.lower import lower
+from runner.graph.frontend.reading.read_module import ReadModel
+from runner.graph.frontend.torchscript.reading.read import TorchScriptFrontEnd
 from runner.graph.ir.lint import lint
 from runner.graph.ir.lint_function import uses_of
 from runner.graph.validation.conversion_check import check_conversion
@@ -131,13 +131,13 @@ class Steps(nn.Module):
 
 def test_the_result_of_each_step_is_sound():
     model = Steps()
-    with compiled(model) as compiled_model:
-        assert not [found.problem for found in compiled_model.types.values() if found.problem]
-        lowered = lower(compiled_model)
-    for found in lowered.types.values():
+    read = ReadModel(model, {}, {}, {})
+    read.modules.update(TorchScriptFrontEnd().read(model, read.functions, read.tensors))
+    assert not [found.problem for found in read.modules.values() if found.problem]
+    for found in read.modules.values():
         for name, function in found.functions.items():
             uses_of(function, name, kept=True)
-    graded = grade(lowered, Keep())
+    graded = grade(read, Keep())
     assert [unit.grade for _, unit in graded.items()] == ["graph"] * 3 + ["basic"] * 2
     graph = build(graded)
     assert [path for path, _ in graph.root.walk()] == [path for path, _ in model.named_modules()]

@@ -1,6 +1,5 @@
 """Initial values: expressions that make and fill parameters and buffers.
 
 Must not import `graph.frontend.convert`, `graph.frontend.grades`,
-`graph.frontend.torchscript.lowering`, `graph.frontend.torchscript.desugar`,
-`graph.frontend.torchscript.schema`.
+`graph.frontend.torchscript`.
 """

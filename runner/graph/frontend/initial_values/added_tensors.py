@@ -14,6 +14,7 @@ from runner.graph.frontend.live_modules.parametrizations import made_by_hooks
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Edit, Ref, Start, Unit, joined
 from runner.nn.recording.construction_record import record_of
+from runner.nn.values.build import is_scripted
 
 TensorPath = tuple[str, str]  # the path of a module inside a layer, and the name of a tensor of it
 
@@ -56,7 +57,7 @@ def _pairs(
 ) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     """Yields (path, module, twin) of all modules in both, except for those inside modules that
     TorchScript compiled."""
-    if isinstance(layer, torch.jit.ScriptModule):
+    if is_scripted(type(layer)):
         return
     yield path, layer, rebuilt
     for name, child in layer._modules.items():

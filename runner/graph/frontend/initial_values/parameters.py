@@ -14,7 +14,7 @@ from runner.graph.frontend.initial_values.initial_values import (
 from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.frontend.literals.literal import SMALL, Literals, filled
 from runner.graph.frontend.live_modules.notes import ConversionNotes
-from runner.graph.frontend.torchscript.compilation.compile import is_opaque
+from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Start, Stored, Unit, Weight, joined
 from runner.nn.recording.attribution import own_tensors

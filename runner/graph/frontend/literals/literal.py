@@ -273,6 +273,6 @@ _WRITERS: dict[type, Callable[[Literals, Any], Argument]] = {
     types.FunctionType: lambda _, value: Ref(reference(value)),
     types.BuiltinFunctionType: Literals._method,
     types.MethodType: Literals._method,
-    torch.jit.ScriptFunction: lambda _, value: Ref(reference(value)),
+    torch._C.ScriptFunction: lambda _, value: Ref(reference(value)),
 }
 _WITH_SUBCLASSES = frozenset({Tensor, nn.Module, type, np.generic, np.dtype})

@@ -14,7 +14,7 @@ from runner.nn.values.expression import Expression
 
 _CHOSEN = "runner.nn.values.value"  # the module of callable likenesses of plain values
 _BY_IDENTITY = (
-    type, types.FunctionType, types.ModuleType, nn.Module, Expression, torch.jit.ScriptFunction,
+    type, types.FunctionType, types.ModuleType, nn.Module, Expression, torch._C.ScriptFunction,
 )  # fmt: skip
 _EQUAL = frozenset({
     bool, int, str, bytes, bytearray, range, type(None), type(...), type(NotImplemented),

@@ -1,5 +1,4 @@
 """Live modules: module state outside `forward`, such as hooks, overrides and parametrizations.
 
-Must not import `graph.frontend.initial_values`, `graph.frontend.torchscript.compilation`,
-`graph.frontend.torchscript.lowering`, `graph.frontend.torchscript.schema`.
+Must not import `graph.frontend.initial_values`, `graph.frontend.torchscript`.
 """

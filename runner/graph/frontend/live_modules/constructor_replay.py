@@ -22,6 +22,7 @@ from runner.nested import rebuild
 from runner.nn.recording.attribution import shared_with
 from runner.nn.recording.construction_record import KEY, ConstructionRecord
 from runner.nn.recording.tensor_history import geometry_of
+from runner.nn.values.build import is_scripted
 
 Difference = tuple[str, str, Any]  # path, name, value in the module
 _PLAIN = (int, float, complex, str, bool, type(None), torch.dtype)
@@ -125,7 +126,7 @@ def differences(
 ) -> Iterator[Difference | None]:
     """Yields attributes that differ, and None for a difference that setting an attribute cannot
     undo."""
-    if isinstance(module, torch.jit.ScriptModule) and isinstance(rebuilt, torch.jit.ScriptModule):
+    if is_scripted(type(module)) and is_scripted(type(rebuilt)):
         if _scripted(module) != _scripted(rebuilt):
             yield None
         return
@@ -146,7 +147,7 @@ def differences(
             yield from differences(child, other, concrete, joined(path, name))
 
 
-def _scripted(module: torch.jit.ScriptModule) -> list[Any]:
+def _scripted(module: nn.Module) -> list[Any]:
     """Returns a key of a script module and those in it, without the values of tensors."""
     found: list[Any] = [(name, t.shape, t.dtype) for name, t in module.state_dict().items()]
     for path, inner in module.named_modules():

@@ -1,23 +1,23 @@
-"""Parts of a module that TorchScript ignores: overridden methods of `nn.Module`, hooks and
+"""Parts of a module that no front end reads: overridden methods of `nn.Module`, hooks and
 methods set on the object, and attributes that cannot be written."""
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.parametrizations import is_known
-from runner.graph.frontend.torchscript.module_type import LoweredType
+from runner.graph.frontend.reading.read_module import ReadModule
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
 from runner.nn.recording.attribution import own_tensors, shared_with
 from runner.nn.recording.construction_record import ConstructionRecord, record_of
+from runner.nn.values.build import is_scripted
 
 _OTHER = re.compile(
     "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"
@@ -63,11 +63,12 @@ def _is_torch(cls: type) -> bool:
 
 
 def put_on(
-    module: nn.Module, found: LoweredType, used: frozenset[str] = frozenset()
+    module: nn.Module, found: ReadModule | None, used: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
     """Returns descriptions of hooks, methods and attributes that were set on a module and are not
-    compiled. `used` are the names of attributes that classes of the model use."""
-    if isinstance(module, torch.jit.ScriptModule):
+    read; `found` is None for an opaque one. `used` are the names of attributes that classes of the
+    model use."""
+    if is_scripted(type(module)):
         return ()  # its forward is an attribute of the object
     own = vars(module)
     hooks = [hook for name in _HOOKS for hook in (own[name] or {}).values() if not is_known(hook)]
@@ -100,11 +101,11 @@ def _patched(module: nn.Module) -> list[str]:
     ]
 
 
-def _is_read(module: nn.Module, found: LoweredType) -> bool:
-    """Returns whether TorchScript compiled the forward that was set on a module: a method bound to
-    this module, not another one."""
+def _is_read(module: nn.Module, found: ReadModule | None) -> bool:
+    """Returns whether the forward that was set on a module was read: a method bound to this module,
+    not another one."""
     own = getattr(vars(module)["forward"], "__self__", None) is module
-    return own and not (found.problem or found.compiled.stubbed)
+    return own and found is not None and not found.problem
 
 
 def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
@@ -122,7 +123,7 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 
 def keepers(
     model: nn.Module,
-    types: dict[int, LoweredType],
+    read: Mapping[int, ReadModule],
     rebuild: Rebuild,
     can_make: CanMake,
     uses: NamesOf,
@@ -133,7 +134,7 @@ def keepers(
     classes: set[Any] = {type(module) for module in model.modules()}
     used = frozenset[str]().union(*map(uses, classes))
     for path, module in model.named_modules():
-        names = put_on(module, types[id(module)], used)
+        names = put_on(module, read.get(id(module)), used)
         if names:
             yield module, keeper_of(model, path, module, rebuild, can_make), names
 
@@ -171,8 +172,8 @@ def _marks(module: nn.Module, steps: list[str]) -> Any:
         below = below._modules.get(step) if below is not None else None
     if below is None:
         return None
-    if isinstance(below, torch.jit.ScriptModule):
-        return torch.jit.ScriptModule
+    if is_scripted(type(below)):
+        return "compiled by TorchScript"
     hooks = [[_name(hook) for hook in (vars(below)[name] or {}).values()] for name in _HOOKS]
     held = [[*vars(below)[name]] for name in ("_parameters", "_buffers", "_modules")]
     tensors = [[*_put_on_tensor(t, frozenset(vars(t)))] for _, t in own_tensors(below)]

@@ -2,13 +2,13 @@
 
 import inspect
 import types
-from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch import nn
 
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.frontend.torchscript.stubs import (
     Stubs,
     Typed,
@@ -16,12 +16,6 @@ from runner.graph.frontend.torchscript.stubs import (
     stub,
     typed_parameters,
 )
-from runner.nn.values.expression import Expression
-
-
-def is_choice(cls: type[nn.Module]) -> bool:
-    """Returns whether a class is one of choices of modules."""
-    return getattr(cls, "kind", "") in ("LayerChoice", "Repeat", "InputChoice", "Cell")
 
 
 def symbolic_stub(module: nn.Module, stubs: Stubs) -> type[nn.Module]:
@@ -64,16 +58,6 @@ def _first_candidate(module: nn.Module) -> nn.Module:
     while first is not None and is_choice(type(first)) and getattr(first, "kind", "") != "Cell":
         first = next(iter(first.children()), None)
     return nn.Identity() if first is None else first
-
-
-def called_values(module: nn.Module, called_names: Callable[[Any], frozenset[str]]) -> list[str]:
-    """Returns the names of attributes that hold a value, and that the class calls:
-    `self.width()`. `called_names` is the function of this name, or a cache of it."""
-    kinds = (int, float, str, tuple, list, dict, Expression)
-    own = vars(module)
-    cls: Any = type(module)
-    names = sorted(called_names(cls))
-    return [name for name in names if isinstance(own.get(name), kinds)]
 
 
 def stand_in(name: str, value: Any) -> nn.Module:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from runner.graph.frontend.torchscript.choice_stubs import is_choice
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.frontend.torchscript.module_type import CompiledType
 
 

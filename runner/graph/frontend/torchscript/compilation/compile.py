@@ -19,28 +19,18 @@ from torch.jit import _recursive
 
 from runner.errors import GraphError
 from runner.graph.class_source.bytecode_names import called_names
-from runner.graph.frontend.torchscript.choice_stubs import (
-    called_values,
-    is_choice,
-    stand_in,
-    symbolic_stub,
-)
+from runner.graph.class_source.called_values import called_values
+from runner.graph.frontend.reading.opaque import is_choice, is_opaque_class
+from runner.graph.frontend.torchscript.choice_stubs import stand_in, symbolic_stub
 from runner.graph.frontend.torchscript.compilation.sanitize import sanitize
 from runner.graph.frontend.torchscript.desugar.hook import Desugaring
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.isolation import CompiledFunctions
 from runner.graph.frontend.torchscript.module_type import CompiledType, container_methods
-from runner.graph.frontend.torchscript.stubs import (
-    Stubs,
-    original,
-)
-from runner.nn.layer import Placeholder
-from runner.nn.values.build import is_leaf
+from runner.graph.frontend.torchscript.stubs import Stubs, original
+from runner.nn.values.build import is_scripted
 from runner.nn.values.expression import is_symbolic
 
-CONTAINERS = (
-    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict,
-)  # fmt: skip
 recursive: Any = _recursive  # has no types
 _QUIET = ("`torch.jit", "'.*' was found in ScriptModule constants")
 
@@ -75,19 +65,10 @@ def compiled(model: nn.Module) -> Iterator[CompiledModel]:
         for module in model.modules():
             symbolic = frozenset(k for k, v in vars(module).items() if is_symbolic(v))
             desugaring.symbolic[id(module)] = symbolic
-            sanitize(module, restore, opaque=is_opaque(module))
+            sanitize(module, restore, opaque=is_opaque_class(type(module)))
         for module in model.modules():
             compiler.compile(module)
         yield CompiledModel(model, compiler.types, functions)
-
-
-def is_opaque(module: nn.Module) -> bool:
-    """Returns whether a module is not compiled: a layer, a class with @basic_unit, or a module that
-    TorchScript compiled before."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return True
-    cls = original(module)
-    return is_choice(cls) or cls is Placeholder or is_leaf(cls)
 
 
 @final
@@ -121,10 +102,10 @@ class TypeCompiler:
         return found.concrete
 
     def _type(self, module: nn.Module) -> CompiledType:
-        if isinstance(module, torch.jit.ScriptModule):
+        if is_scripted(type(module)):
             own: Any = module
             return CompiledType(own._concrete_type, own._c, stubbed=True)
-        opaque = is_opaque(module)
+        opaque = is_opaque_class(original(module))
         stub = self._stub_for(module) if opaque else None
         if stub is not None:
             self._swap(module, stub)

@@ -5,28 +5,29 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
 from runner.graph.frontend.torchscript.desugar.pure import root_of
-from runner.graph.frontend.torchscript.module_type import LoweredType
 from runner.graph.frontend.torchscript.source import FunctionSource
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Value
 
+Methods = Mapping[str, Function]
 
-def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False) -> str:
+
+def pruned_test(module: nn.Module, lowered: Methods, *, is_root: bool = False) -> str:
     """Returns why compiled code may be wrong for arguments of any type: TorchScript takes them to
     be of their annotated type, else Tensors, and folds tests of it. "" if the code is right.
 
     The root is called as its annotations say, and its tests that only raise may be folded.
     """
-    for function in found.functions.values():
+    for function in lowered.values():
         if line := _packs_argument(function):
             return f"{line}: it converts an argument that may be a list to a list"
-    for _, source in _sources(module, found):
+    for _, source in _sources(module, lowered):
         known = _of_one_type(source.definition.args)
         free = {a.arg for a in known if not is_root or a.annotation is None}
         batch = {a.arg for a in source.definition.args.args[1:2] if is_root}  # never None
@@ -39,10 +40,10 @@ def pruned_test(module: nn.Module, found: LoweredType, *, is_root: bool = False)
     return ""
 
 
-def pruned_result(module: nn.Module, found: LoweredType) -> str:
+def pruned_result(module: nn.Module, lowered: Methods) -> str:
     """Returns why compiled code may be wrong if a choice returns a value of another type than
     TorchScript assumed: a test in the source was folded. "" if the code is right."""
-    for function, source in _sources(module, found):
+    for function, source in _sources(module, lowered):
         kept = {n.line for n in function.nodes if n.target in _TESTS}
         for node in ast.walk(source.definition):
             subject = _subject(node)
@@ -52,9 +53,9 @@ def pruned_result(module: nn.Module, found: LoweredType) -> str:
     return ""
 
 
-def _sources(module: nn.Module, found: LoweredType) -> Iterator[tuple[Function, FunctionSource]]:
+def _sources(module: nn.Module, lowered: Methods) -> Iterator[tuple[Function, FunctionSource]]:
     """Yields the methods that were lowered, each with its source."""
-    for method, function in found.functions.items():
+    for method, function in lowered.items():
         python: Any = getattr(type(module), method.partition("__")[0] or method, None)
         try:
             python = inspect.unwrap(python)

@@ -13,7 +13,7 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.class_source.bytecode_names import stored_names
-from runner.graph.frontend.torchscript.choice_stubs import is_choice
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.frontend.torchscript.source import UNKNOWN, FunctionSource, at, copied
 from runner.graph.frontend.torchscript.stubs import original
 

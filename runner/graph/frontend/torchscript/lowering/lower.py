@@ -3,15 +3,16 @@
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, final
 
 from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.reading.opaque import is_opaque_class
 from runner.graph.frontend.reading.read_module import ModulePath
-from runner.graph.frontend.torchscript.compilation.compile import CompiledModel, is_opaque
+from runner.graph.frontend.torchscript.compilation.compile import CompiledModel
 from runner.graph.frontend.torchscript.declarations import parameters
 from runner.graph.frontend.torchscript.diagnostics import problem_of
 from runner.graph.frontend.torchscript.lowering import (
@@ -39,32 +40,27 @@ from runner.graph.ir.function import Function
 RULES = rules_in(values, containers, indexing, operator_rules, calls, control_flow)
 
 
-@final
-@dataclass(eq=False)
-class LoweredModel:
-    """A model, the lowered types of its modules keyed by module id, and the functions and constant
-    tensors they use, by name."""
-
-    model: nn.Module
-    types: dict[int, LoweredType]
-    functions: dict[str, Function] = field(default_factory=dict)
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-
-
-def lower(compiled: CompiledModel) -> LoweredModel:
-    """Lowers the `forward` of each compiled module, and everything it calls."""
+def lower(
+    compiled: CompiledModel, functions: dict[str, Function], tensors: dict[str, Tensor]
+) -> dict[int, LoweredType]:
+    """Lowers the `forward` of each compiled module, and everything it calls. Returns the lowered
+    types by the ids of modules; adds the functions and constant tensors they use."""
     by_type = {c: LoweredType(c, c.problem) for c in compiled.types.values()}
-    lowered = LoweredModel(compiled.model, {i: by_type[c] for i, c in compiled.types.items()})
-    methods = _MethodLowering(compiled, lowered)
+    types = {i: by_type[c] for i, c in compiled.types.items()}
+    methods = _MethodLowering(compiled, types, functions, Literals(_refuse_module, tensors))
     for module in compiled.model.modules():
-        if not is_opaque(module) and not hasattr(module, "replaced_attribute"):
+        if not _is_opaque(module) and not hasattr(module, "replaced_attribute"):
             found = compiled.types[id(module)]
             if not found.stubbed and found.has("forward"):
                 methods.pending.append((module, "forward"))
     while methods.pending:
         methods.lower(*methods.pending.pop())
     _name_overloads([*by_type.values()])
-    return lowered
+    return types
+
+
+def _is_opaque(module: nn.Module) -> bool:
+    return is_opaque_class(original(module))
 
 
 @final
@@ -72,12 +68,18 @@ class _MethodLowering:
     """The lowering of methods, and of those they call, each once; the view of the model for
     `MethodScope`."""
 
-    def __init__(self, compiled: CompiledModel, lowered: LoweredModel) -> None:
-        self.types = lowered.types
+    def __init__(
+        self,
+        compiled: CompiledModel,
+        types: dict[int, LoweredType],
+        functions: dict[str, Function],
+        literals: Literals,
+    ) -> None:
+        self.types = types
         self.compiled = compiled.functions
-        self.literals = Literals(_refuse_module, lowered.tensors)
+        self.literals = literals
         self.pending: list[tuple[nn.Module, str]] = []
-        self._functions = lowered.functions
+        self._functions = functions
         self._keyword_only = functools.cache(keyword_only)
         self._names: dict[str, str] = {}  # qualified name of a script function -> its name here
 
@@ -99,7 +101,7 @@ class _MethodLowering:
     def called(self, module: nn.Module, method: str) -> Sequence[Formal]:
         """Returns the parameters of a method that is called, and has it lowered."""
         found = self.types[id(module)]
-        if not found.compiled.stubbed and not is_opaque(module) and method not in found.functions:
+        if not found.compiled.stubbed and not _is_opaque(module) and method not in found.functions:
             self.pending.append((module, method))
         named = self.keyword_only(getattr(original(module), plain_name(method), None))
         formals = found.compiled.schema(method)
