@@ -1,13 +1,14 @@
 """Weights that the code of a model loaded, as initial values in its graph."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
-from runner.graph.ir.argument import Argument, Call, Stored, leaves_and_calls
+from runner.graph.ir.argument import Argument, Call, Stored
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Start, Unit, Weight
+from runner.graph.ir.unused import drop_unused_tensors
 
 COPIES = (".copy_", ".data")  # calls that copy the values of another tensor
 
@@ -38,8 +39,7 @@ def forget_loaded(graph: Graph) -> None:
             elif start.unit.grade != "basic" or start.target not in COPIES or start.part:
                 kept.append(start)
         unit.starts = kept
-    used = {*_used(graph)}
-    graph.tensors = {name: tensor for name, tensor in graph.tensors.items() if name in used}
+    drop_unused_tensors(graph)
 
 
 def _held(unit: Unit) -> list[tuple[str, Weight]]:
@@ -63,14 +63,3 @@ def _drawn(value: Tensor, shape: Sequence[int]) -> Argument:
     numbers = value.detach().double()
     mean, spread = (float(f"{number:.3g}") for number in (numbers.mean(), numbers.std()))
     return Call("torch:normal", (mean, spread, tuple(shape)))
-
-
-def _used(graph: Graph) -> Iterator[str]:
-    """Yields the names of all stored tensors that a graph refers to."""
-    arguments = [argument for _, unit in graph.units() for _, argument in unit.arguments()]
-    functions = [*graph.functions.values(), *(function for _, _, function in graph.methods())]
-    nodes = (node for function in functions for node in function.block.walk())
-    arguments += [(node.args, {**node.kwargs}) for node in nodes]
-    for thing in leaves_and_calls(arguments):
-        if isinstance(thing, Stored):
-            yield thing.name
