@@ -38,7 +38,7 @@ LAYERS = [
     ["graph.channels", "graph.validation"],
     ["graph.transforms"],
     ["graph.codegen", "graph.frontend"],
-    ["graph.frontend.torchscript.reading"],
+    ["graph.frontend.python", "graph.frontend.torchscript.reading"],
     ["graph.codegen.classes", "graph.frontend.initial_values",
      "graph.frontend.torchscript.lowering"],
     ["graph.codegen.functions", "graph.frontend.live_modules",

@@ -82,14 +82,19 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     ]
     assert "were not validated" in unvalidated
     assert counts == "asking.Spare as a graph: 2 graph, 0 shell, 3 basic."
-    assert note.startswith("layers.0.1 (Rest): TorchScript cannot compile it. asking.py:")
+    said = "layers.0.1 (Rest): Its forward cannot be converted. torchscript: asking.py:"
+    assert note.startswith(said)
     assert note.endswith("(and at 2 more places)")
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("Spare", r"asking:Rest \(layers\.0\.1: TorchScript cannot compile it\. asking\.py:\d+: "),
+        (
+            "Spare",
+            r"asking:Rest \(layers\.0\.1: Its forward cannot be converted\. "
+            r"torchscript: asking\.py:\d+: ",
+        ),
         (
             "Logged",
             r"asking:Logged \(the model: its train\(\) cannot be .* it uses MODES ",

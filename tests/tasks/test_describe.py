@@ -114,7 +114,7 @@ def test_what_could_not_be_read_is_said(output, tmp_path):
     Describe().run(described, tmp_path)
     text = " ".join(output.getvalue().split())
     assert "1 shell" in text
-    assert "TorchScript cannot compile it" in text and "@basic_unit" in text
+    assert "Its forward cannot be converted. torchscript: " in text and "@basic_unit" in text
 
 
 def test_a_model_that_looks_at_values_is_counted_as_well():

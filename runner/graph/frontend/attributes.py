@@ -1,7 +1,7 @@
 """Plain attributes of modules, written to the units that need them."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import FunctionType
 from typing import Any, final
 
@@ -12,7 +12,7 @@ from runner.graph.class_source.bytecode_names import uses
 from runner.graph.frontend.literals.literal import Literals, reference
 from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.notes import ConversionNotes
-from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
+from runner.graph.frontend.reading.read_module import AttributeRead, ModulePath
 from runner.graph.ir.unit import Call, Edit, Ref, Unit
 from runner.nn.recording.attribution import shared_with
 from runner.nn.values.build import CONTAINERS
@@ -22,20 +22,19 @@ from runner.nn.values.build import CONTAINERS
 class Attributes:
     """A writer of attributes of modules as constants."""
 
-    def __init__(
-        self, read: Mapping[int, ReadModule], literals: Literals, notes: ConversionNotes
-    ) -> None:
-        self.read = read
+    def __init__(self, literals: Literals, notes: ConversionNotes) -> None:
         self.literals = literals
         self.notes = notes
 
-    def describe(self, module: nn.Module, unit: Unit, used: Sequence[str]) -> None:
-        """Adds the attributes that functions read, that the class of an inheriting unit or shell
-        needs, and those `used` by code above."""
+    def describe(
+        self, module: nn.Module, unit: Unit, reads: Iterable[AttributeRead], used: Sequence[str]
+    ) -> None:
+        """Adds the attributes that its functions read (`reads`), that the class of an inheriting
+        unit or shell needs, and those `used` by code above."""
         if unit.grade == "graph" and unit.functions:
             for name in used:
                 self._read(module, unit, ModulePath(), name, called=True)
-            for place, name in self.read[id(module)].reads:
+            for place, name in reads:
                 self._read(module, unit, place, name, called=unit.inherits)
         elif unit.grade == "graph" and is_plain(module):
             for name in used:

@@ -18,9 +18,9 @@ def build(graded: GradedModel) -> Graph:
     """Connects the units of a model; they have no weights, attributes or constructor calls yet."""
     for module, unit in graded.items():
         _fill(module, unit, graded)
-    graph = Graph(graded.units[id(graded.read.model)])
-    graph.functions = graded.read.functions
-    graph.tensors = graded.read.tensors
+    graph = Graph(graded.units[id(graded.readings.model)])
+    graph.functions = graded.readings.functions
+    graph.tensors = graded.readings.tensors
     return graph
 
 

@@ -1,8 +1,6 @@
 """Converts a model to its graph: read, grade, build, initialize."""
 
-import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -10,33 +8,31 @@ from torch.nn.parameter import is_lazy
 
 from runner.errors import GraphError, one_line
 from runner.graph.frontend.build_graph import build
+from runner.graph.frontend.frontends import AUTO, FRONTENDS, usable
 from runner.graph.frontend.grades import compiled_by, grade
 from runner.graph.frontend.initialize import initialize
 from runner.graph.frontend.live_modules.kept_modules import Keep
 from runner.graph.frontend.reading.opaque import is_opaque
-from runner.graph.frontend.reading.read_module import FrontEnd, ReadModel
+from runner.graph.frontend.reading.readings import Readings
 from runner.graph.ir.graph import Graph, Note
+from runner.graph.ir.unused import drop_unused_functions, drop_unused_tensors
 from runner.nn.recording.construction_record import update_records
 
 
-def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
+def convert(model: nn.Module, keep: Keep | None = None, frontend: str = AUTO) -> Graph:
     """Returns the graph of a model; its `notes` list the parts that are missing. `keep` are modules
-    to keep as they are.
+    to keep as they are, and readings not to use. `frontend` is the front end, or "auto" for each
+    that this Python supports, in their order.
 
-    Raises GraphError on a Python that TorchScript does not support, and for a model whose
-    parameters have no shapes or whose buffers have no values.
+    Raises GraphError for another front end, and for a model whose parameters have no shapes or
+    whose buffers have no values.
     """
-    if sys.version_info >= (3, 14):
-        raise GraphError(
-            "The graph engines need TorchScript, which supports Python up to 3.13; this "
-            f"is {sys.version_info.major}.{sys.version_info.minor}. Use engine=py, or Python 3.13."
-        )
+    frontends = {name: FRONTENDS[name] for name in usable(frontend)}
     check_model(model)
     update_records()
     _check_tensors(model)
     try:
-        read = _read(model)
-        graded = grade(read, keep or Keep())
+        graded = grade(Readings(model, frontends), keep or Keep())
         graph = build(graded)
         initialize(graph, graded)
     except GraphError:
@@ -46,19 +42,11 @@ def convert(model: nn.Module, keep: Keep | None = None) -> Graph:
             f"{type(model).__name__} cannot be converted: {one_line(error)}. Decorate the class of "
             "the module that causes this with @basic_unit, or run with engine=py."
         ) from error
+    drop_unused_functions(graph)
+    drop_unused_tensors(graph)
+    graph.frontend = frontend
     graph.notes += _from_main(graph)
     return graph
-
-
-def _read(model: nn.Module) -> ReadModel:
-    read = ReadModel(model, {}, {}, {})
-    return replace(read, modules=_torchscript().read(model, read.functions, read.tensors))
-
-
-def _torchscript() -> FrontEnd:
-    from runner.graph.frontend.torchscript.reading.read import TorchScriptFrontEnd
-
-    return TorchScriptFrontEnd()
 
 
 def check_model(model: Any) -> None:

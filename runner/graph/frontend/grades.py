@@ -1,7 +1,7 @@
 """Decides in which grade each module of a model becomes a unit, and notes why it is no better."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -16,6 +16,7 @@ from runner.graph.class_source.bytecode_names import (
     uses_class,
 )
 from runner.graph.frontend.attributes import default_of
+from runner.graph.frontend.chosen_readings import ChosenReadings
 from runner.graph.frontend.constructor_call import (
     Construction,
     class_of,
@@ -30,7 +31,6 @@ from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.overrides_and_hooks import (
     CALLED,
     METHODS,
-    is_writable,
     keeper_of,
     keepers,
     lost_attributes,
@@ -40,10 +40,10 @@ from runner.graph.frontend.live_modules.overrides_and_hooks import (
 )
 from runner.graph.frontend.live_modules.parametrizations import plain_class
 from runner.graph.frontend.reading.opaque import is_choice, is_opaque
-from runner.graph.frontend.reading.read_module import Caller, ReadModel, ReadModule
+from runner.graph.frontend.reading.read_module import AttributeRead, Caller
+from runner.graph.frontend.reading.readings import Readings
 from runner.graph.ir.function import Function
 from runner.graph.ir.unit import Grade, Unit
-from runner.nn.recording.attribution import shared_with
 from runner.nn.recording.construction_record import record_of
 from runner.nn.values.build import CONTAINERS, is_scripted
 
@@ -51,39 +51,55 @@ from runner.nn.values.build import CONTAINERS, is_scripted
 @final
 @dataclass(frozen=True, eq=False)
 class GradedModel:
-    """A read model and its units, which have a grade and a class, by the ids of modules.
+    """The readings of a model and its units, which have a grade and a class, by the ids of modules.
 
-    `used` are the plain attributes of a module that code above it may use; `construction` knows
-    how modules were constructed.
+    `chosen` are the readings of units with functions; `used` are the plain attributes of a module
+    that code above it may use; `construction` knows how modules were constructed.
     """
 
-    read: ReadModel
+    readings: Readings
     units: dict[int, Unit]
+    chosen: ChosenReadings
     used: dict[int, list[str]]
     construction: Construction
     notes: ConversionNotes
 
     def items(self) -> Iterator[tuple[nn.Module, Unit]]:
         """Yields the modules that became units, in the order of the model."""
-        for module in self.read.model.modules():
+        for module in self.readings.model.modules():
             if id(module) in self.units:
                 yield module, self.units[id(module)]
 
     def functions(self, module: nn.Module) -> dict[str, Function]:
         """Returns the methods of a module as the functions of its unit."""
-        functions = {**self.read.modules[id(module)].functions}
+        functions = {**self.chosen[module].functions}
         if keeps_forward(module):
             functions.pop("forward", None)
         return functions
 
+    def reads(self, module: nn.Module) -> Iterable[AttributeRead]:
+        """Returns the attributes that the methods of a module read or set."""
+        return self.chosen[module].reads if module in self.chosen else ()
 
-def grade(read: ReadModel, keep: Keep) -> GradedModel:
-    """Grades the modules of a model from the top; `keep` are modules to keep as they are."""
+
+def grade(readings: Readings, keep: Keep) -> GradedModel:
+    """Grades the modules of a model from the top; `keep` are modules to keep as they are, and
+    readings that are distrusted. It grows by readings that call what cannot be converted."""
+    while True:
+        graded = _graded(readings, keep)
+        modules = [module for module, unit in graded.items() if unit.grade == "graph"]
+        wrong = [*graded.chosen.add_called_methods(modules)]
+        found = [keep.distrust(m, graded.chosen.frontend(m), problem) for m, problem in wrong]
+        if not any(found):
+            return graded
+
+
+def _graded(readings: Readings, keep: Keep) -> GradedModel:
     units: dict[int, Unit] = {}
-    notes = ConversionNotes(read.model)
-    construction = Construction(read.tensors, units, notes)
-    graded = GradedModel(read, units, {}, construction, notes)
-    _Grading(graded, keep).visit(read.model, None)
+    notes = ConversionNotes(readings.model)
+    construction = Construction(readings.tensors, units, notes)
+    graded = GradedModel(readings, units, ChosenReadings(readings, keep), {}, construction, notes)
+    _Grading(graded, keep).visit(readings.model, None)
     return graded
 
 
@@ -93,8 +109,9 @@ class _Grading:
 
     def __init__(self, graded: GradedModel, keep: Keep) -> None:
         self.graded = graded
-        self.model = graded.read.model
-        self.read = graded.read.modules
+        self.model = graded.readings.model
+        self.readings = graded.readings
+        self.chosen = graded.chosen
         self.construction = graded.construction
         self.notes = graded.notes
         self.keep = keep
@@ -110,6 +127,8 @@ class _Grading:
         grade, inherits = self.grade(module, names)
         unit = self.graded.units[id(module)] = Unit(grade, class_of(module))
         unit.inherits = inherits
+        if grade == "graph":
+            unit.mark(frontend=self.chosen.frontend(module))
         if grade != "basic":
             names = self._used_below(module, unit, names)
             for child in module._modules.values():
@@ -143,20 +162,20 @@ class _Grading:
             return "symbolic", False
         if is_opaque(module):
             return "basic", False
-        found = self.read[id(module)]
         used = names is not None and uses_class(names, cls)
         inherits = bool(overridden(cls)) or (used and CALLED not in (names or ()))
         used = used and not inherits
         whole = id(module) in self._kept
         kept = self.keep(module)
-        is_read = used or not keeps_forward(module)
         if inherits and overrides_call(cls):
             names = (names or frozenset()) | {CALLED}
         if whole:
             why, instead = f"{_UNSEEN}: {self._kept[id(module)]}", _UNSEEN_INSTEAD
         elif kept is not None:
-            why, instead, whole = kept.reason, _OTHERWISE_INSTEAD, kept.whole
-        elif is_read and (problem := self._problem(module, found, names, used=used)):
+            why, instead, whole = kept.reason, _UNREAD_INSTEAD, kept.whole
+        elif used:
+            why, instead = f"{_UNREAD}. {_CALLERS}", _UNREAD_INSTEAD
+        elif problem := self._choose(module, names):
             why, instead = f"{_UNREAD}. {problem}", _UNREAD_INSTEAD
         elif inherits and not self._can_inherit(module):
             why, instead = f"{_UNSEEN}: {overrides(cls)}", _UNSEEN_INSTEAD
@@ -176,39 +195,23 @@ class _Grading:
             return False
         return not any(True for _ in lost_attributes(module, default_of, self._uses))
 
-    def _problem(
-        self, module: nn.Module, found: ReadModule, names: frozenset[str] | None, *, used: bool
-    ) -> str:
-        """Returns why a module cannot be converted as it was read; "" if it can."""
-        if found.problem:
-            return found.problem
-        if used:
-            return "Its callers could not be read, and may use more of it than forward"
-        if text := self._unwritten(module, found):
+    def _choose(self, module: nn.Module, names: frozenset[str] | None) -> str:
+        """Chooses the reading of a module, and notes why it is not the first; returns why there is
+        none, "" if there is one."""
+        called = not keeps_forward(module)
+        problems = self.chosen.choose(module, self._caller(module, names), called=called)
+        text = "; ".join(f"{frontend}: {problem}" for frontend, problem in problems.items())
+        if module not in self.chosen:
             return text
-        return found.doubt(module, self._caller(module, names))
+        if problems:
+            self.notes.say(module, f"Read by {self.chosen.frontend(module)}. {text}.")
+        return ""
 
     def _caller(self, module: nn.Module, names: frozenset[str] | None) -> Caller:
         """Returns who calls the forward of a module; `names` are as for `visit`."""
         if module is self.model:
             return "user" if names is None else "unread"
         return "unread" if names is not None and CALLED in names else "read"
-
-    def _unwritten(self, module: nn.Module, found: ReadModule) -> str:
-        """Returns why attributes that the methods of a module read cannot be written; "" if they
-        can."""
-        for place, name in found.reads:
-            owner: Any = module
-            for step in place.names:
-                owner = owner._modules[step]
-            value = vars(owner).get(name)
-            if value is None or is_opaque(owner):
-                continue
-            if (shared := shared_with(owner, value)) is not None:
-                return _SHARED.format(name, shared[0])
-            if not is_writable(owner, value, default_of):
-                return _NO_LITERAL.format(name, type(value).__name__)
-        return ""
 
     def _has_children(self, module: nn.Module) -> bool:
         """Returns whether a module that was not read has parts that can be mutated. If its
@@ -234,7 +237,7 @@ class _Grading:
         Adds notes where no constructor can."""
         kept = {}
         rebuilt = self.construction.rebuilder.rebuilt
-        found = keepers(self.model, self.read, rebuilt, self._can_make, self._uses)
+        found = keepers(self.model, self.readings.is_read, rebuilt, self._can_make, self._uses)
         for module, keeper, names in found:
             if keeper is None:
                 self.notes.say(module, _LOST.format(" and ".join(names)), lost=True)
@@ -264,7 +267,7 @@ class _Grading:
             if by := compiled_by(module):
                 inside.update(module.modules())
                 yield module, f"it is compiled by {by}"
-            elif not is_importable(module) and (opaque or self.read[id(module)].problem):
+            elif not is_importable(module) and (opaque or not self.readings.is_read(module)):
                 yield module, "its class cannot be imported by source"
             elif not self.construction.has_hooks_written(module):
                 yield module, "its parametrization cannot be written as source"
@@ -312,15 +315,10 @@ class _Grading:
         return keeper, f"its constructor makes {path!r} with {name}"
 
 
-_NO_LITERAL = "self.{} is a {}, which cannot be written as source"
-_SHARED = (
-    "self.{0} shares memory with self.{1}, and in source, a plain attribute would be a copy; read "
-    "self.{1} instead"
-)
-_UNREAD = "TorchScript cannot compile it"
-_UNREAD_INSTEAD = "write its forward in a way that TorchScript supports"
-_OTHERWISE_INSTEAD = "write its forward so that both agree"
-_UNSEEN = "TorchScript does not see all of its behavior"
+_UNREAD = "Its forward cannot be converted"
+_UNREAD_INSTEAD = "write that part of its forward differently"
+_CALLERS = "Its callers could not be read, and may use more of it than forward"
+_UNSEEN = "It does more than its forward"
 _UNSEEN_INSTEAD = "move this behavior into forward"
 _UNMADE = (
     "Pass the original module; define classes at the top level of a file; put modules into an "

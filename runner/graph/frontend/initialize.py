@@ -19,15 +19,15 @@ from runner.nn.values.expression import is_symbolic
 def initialize(graph: Graph, graded: GradedModel) -> None:
     """Describes the weights, attributes and constructor calls of all units, and the calls that
     fill weights."""
-    model, tensors = graded.read.model, graded.read.tensors
+    model, tensors = graded.readings.model, graded.readings.tensors
     construction, notes = graded.construction, graded.notes
     weights = Weights(model, tensors, construction.literals, notes)
-    attributes = Attributes(graded.read.modules, Literals(no_module, tensors), notes)
+    attributes = Attributes(Literals(no_module, tensors), notes)
     for module, unit in graded.items():
         if not _has_symbolic_shapes(module, unit):
             weights.describe(module, unit)
     for module, unit in graded.items():
-        attributes.describe(module, unit, graded.used[id(module)])
+        attributes.describe(module, unit, graded.reads(module), graded.used[id(module)])
     weights.find_starts(_places(graded))
     for module, unit in graded.items():
         if unit.grade != "symbolic":

@@ -38,7 +38,8 @@ class Graph:
     """A model: its units, free functions and tensors, and the history of its mutations.
 
     `tensors` are constants without a short expression. `example` is the shape of one example
-    without the batch dimension; None if unknown. `widths` maps the label of a choice of widths to
+    without the batch dimension; None if unknown. `frontend` is the setting that chose the front
+    ends which read the model. `widths` maps the label of a choice of widths to
     the sources of these widths.
     """
 
@@ -50,6 +51,7 @@ class Graph:
         self.notes: list[Note] = []
         self.history: list[str] = []  # a sentence for each mutation
         self.example: tuple[int, ...] | None = None
+        self.frontend = "auto"
         self.widths: dict[str, list[Source]] = {}
         self._shared: dict[type, Any] = {}
 
@@ -64,6 +66,7 @@ class Graph:
         twin.notes = [*self.notes]
         twin.history = [*self.history]
         twin.example = self.example
+        twin.frontend = self.frontend
         twin.widths = {**self.widths}
         twin._shared = self._shared
         return twin

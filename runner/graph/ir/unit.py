@@ -136,12 +136,14 @@ class Provenance:
     - `changed`: whether it differs from the result of its constructor call.
     - `mutated`: whether a mutator, rather than a resolved choice, created or changed it; drawings
       mark such units.
+    - `frontend`: the front end that read its functions; "" if none did.
     """
 
     origin: str | None = None
     inserted: bool = False
     changed: bool = False
     mutated: bool = False
+    frontend: str = ""
 
 
 @final

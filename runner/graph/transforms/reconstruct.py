@@ -11,6 +11,7 @@ from runner.errors import GraphError, RunnerError, one_line
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert
+from runner.graph.frontend.frontends import before
 from runner.graph.frontend.live_modules.kept_modules import Keep
 from runner.graph.ir.argument import Argument, Call, Ref, Stored, leaves_and_calls
 from runner.graph.ir.graph import Graph, moved_ties
@@ -43,27 +44,26 @@ def constructed(call: Call, graph: Graph) -> Graph:
     named = [thing.name for thing in leaves_and_calls(call) if type(thing) is Stored]
     alone.tensors = {name: graph.tensors[name] for name in named}
     text = generate(alone)
-    names = _kept_classes(graph)
-    keep = Keep.classes(names, "it is kept elsewhere in the model")
+    known_classes = _known_classes(graph)
+    keep = Keep.classes(known_classes, "it is kept, or read otherwise, elsewhere in the model")
     if named:
-        return convert(_built(text, alone), keep)
-    key = text, locate(call.target), names
+        return convert(_built(text, alone), keep, graph.frontend)
+    key = text, locate(call.target), known_classes
     known = graph.shared(_Conversions).known
     if key not in known:
         if len(known) >= _KEPT:
             known.clear()
-        known[key] = convert(_built(text, alone), keep)
+        known[key] = convert(_built(text, alone), keep, graph.frontend)
     return known[key]
 
 
-def _kept_classes(graph: Graph) -> frozenset[str]:
-    """Returns the classes of opaque units, whose code is read differently by TorchScript and
-    Python."""
-    return frozenset(
-        unit.cls.target
-        for _, unit in graph.root.walk()
-        if unit.grade in ("shell", "basic") and not unit.cls.target.startswith("torch.nn")
-    )
+def _known_classes(graph: Graph) -> frozenset[tuple[str, tuple[str, ...]]]:
+    """Returns the classes of opaque units, and those of units that the first front end did not
+    read; each with the front ends not to read it, none for an opaque one."""
+    units = [unit for _, unit in graph.units() if not unit.cls.target.startswith("torch.nn")]
+    opaque = ((unit.cls.target, ()) for unit in units if unit.grade in ("shell", "basic"))
+    read = ((unit.cls.target, before(unit.provenance.frontend)) for unit in units)
+    return frozenset([*opaque, *(found for found in read if found[1])])
 
 
 def _built(text: str, graph: Graph) -> nn.Module:

@@ -12,6 +12,7 @@ from runner.errors import GraphError, one_line
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import check_model, convert
+from runner.graph.frontend.frontends import AUTO, usable
 from runner.graph.ir.graph import Graph, Note
 from runner.graph.ir.lint import lint
 from runner.graph.ir.unit import Grade
@@ -62,21 +63,23 @@ class Report:
         ])  # fmt: skip
 
 
-def check_conversion(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
+def check_conversion(model: nn.Module, *inputs: Any, frontend: str = AUTO, **kwargs: Any) -> Report:
     """Converts a model, imports the generated source, and compares both on these inputs.
 
     Compares the names in the state_dict, outputs in eval and (with a fixed seed) in train mode,
     gradients of parameters and inputs, inputs modified in place, and buffers after training, both
     for source that imports unchanged classes and for standalone source. The mode, buffers and
-    gradients of the model and the global random state are preserved. A wrong conversion does not
-    raise: see `Report.ok` and `raise_if_wrong`. Raises GraphError if the model itself does not run
-    on these inputs, or is not a module.
+    gradients of the model and the global random state are preserved. `frontend` is as for
+    `convert`. A wrong conversion does not raise: see `Report.ok` and `raise_if_wrong`. Raises
+    GraphError for an unknown front end, and if the model itself does not run on these inputs, or is
+    not a module.
     """
+    usable(frontend)
     check_model(model)
     report = Report(type(model).__name__)
     with seeded(), restored(model):
         state = copy.deepcopy(model.state_dict())
-        graph = _try(report, "the conversion", lambda: convert(model))
+        graph = _try(report, "the conversion", lambda: convert(model, frontend=frontend))
         expected = _expected(model, inputs, kwargs, report)
         if graph is None:
             return report

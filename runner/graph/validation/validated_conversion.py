@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from runner.graph.frontend.convert import convert as read
+from runner.graph.frontend.frontends import AUTO
 from runner.graph.frontend.live_modules.kept_modules import Keep, Kept
 from runner.graph.frontend.live_modules.parametrizations import plain_class
 from runner.graph.ir.graph import Graph, Note
@@ -19,24 +20,35 @@ from runner.graph.validation.translation_validation import (
 )
 
 
-def convert(model: nn.Module, *inputs: Any, **kwargs: Any) -> Graph:
+def convert(model: nn.Module, *inputs: Any, frontend: str = AUTO, **kwargs: Any) -> Graph:
     """Returns the graph of a model. With an example of its inputs, the conversion is validated: a
-    unit that computes something else than its module is kept opaque. `Graph.notes` list the
-    limitations of the conversion.
+    unit that computes something else than its module is read by another front end, or kept opaque
+    if there is none. `Graph.notes` list the limitations of the conversion.
 
-    Raises GraphError for a model whose parameters have no shapes or whose buffers have no values,
-    and on a Python that TorchScript does not support.
+    `frontend` is what reads the code of the model: "torchscript"; "python", from its source; or
+    "auto", each that this Python supports until one can. Raises GraphError for another front end,
+    and for a model whose parameters have no shapes or whose buffers have no values.
     """
     if not inputs and not kwargs:
-        return read(model)
-    return converted(model, Keep(), lambda graph: validate(graph, model, *inputs, **kwargs))
+        return read(model, Keep(), frontend)
+
+    def check(graph: Graph) -> ValidationOutcome:
+        return validate(graph, model, *inputs, **kwargs)
+
+    return converted(model, Keep(), check, frontend)
 
 
-def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], ValidationOutcome]) -> Graph:
-    """Converts a model repeatedly, keeping ever more units opaque (`keep` grows), until `check`
-    finds no mismatch. A graph that remains wrong has a note with `Note.lost`."""
+def converted(
+    model: nn.Module,
+    keep: Keep,
+    check: Callable[[Graph], ValidationOutcome],
+    frontend: str = AUTO,
+) -> Graph:
+    """Converts a model repeatedly, distrusting ever more readings and keeping ever more units
+    opaque (`keep` grows), until `check` finds no mismatch. A graph that remains wrong has a note
+    with `Note.lost`."""
     while True:
-        graph = read(model, keep)
+        graph = read(model, keep, frontend)
         try:
             outcome = check(graph)
         except CannotRun as error:
@@ -51,8 +63,8 @@ def converted(model: nn.Module, keep: Keep, check: Callable[[Graph], ValidationO
 
 
 def keep_more(keep: Keep, outcome: ValidationOutcome) -> bool:
-    """Adds the units that validation found wrong, or their parents if they are kept already;
-    returns whether anything was added."""
+    """Adds the readings of units that validation found wrong, or their parents if they are kept
+    already; returns whether anything was added."""
     progress = [_add(keep, outcome, found) for found in outcome.mismatches]
     return any(progress)
 
@@ -60,10 +72,11 @@ def keep_more(keep: Keep, outcome: ValidationOutcome) -> bool:
 def _add(keep: Keep, outcome: ValidationOutcome, found: UnitMismatch) -> bool:
     path, whole = found.path, False
     while True:
-        module = outcome.model.get_submodule(path)
-        kept = Kept(f"{_place(module)}{_OTHERWISE} ({found.text})", whole)
-        is_read = whole or outcome.graph.unit(path).grade == "graph"
-        if is_read and keep.add(module, kept):
+        module, unit = outcome.model.get_submodule(path), outcome.graph.unit(path)
+        text = f"{_place(module)}it computes something else ({found.text})"
+        if whole and keep.add(module, Kept(text, whole)):
+            return True
+        if unit.grade == "graph" and keep.distrust(module, unit.provenance.frontend, text):
             return True
         if not path and whole:
             return False
@@ -93,6 +106,3 @@ def _wrong(model: nn.Module, found: UnitMismatch) -> Note:
     where = f"at {found.path!r}, " if found.path else ""
     text = f"Its graph computes something other than the model: {where}{found.text}."
     return Note("", type(model).__qualname__, text, lost=True)
-
-
-_OTHERWISE = "TorchScript interprets this differently from Python"

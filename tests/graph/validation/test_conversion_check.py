@@ -116,8 +116,8 @@ def test_train_mode_is_left_out_where_the_model_does_not_train():
 def test_an_unfaithful_front_end_is_found(model, x, monkeypatch):
     convert = conversion_check.convert
 
-    def drifting(model):
-        graph = convert(model)
+    def drifting(model, **given):
+        graph = convert(model, **given)
         graph.unit("layer1.0").set_child("relu", graph.unit("dropout"))
         return graph
 
@@ -128,8 +128,8 @@ def test_an_unfaithful_front_end_is_found(model, x, monkeypatch):
 def test_a_graph_that_breaks_the_rules_is_found(model, x, monkeypatch):
     convert = conversion_check.convert
 
-    def broken(model):
-        graph = convert(model)
+    def broken(model, **given):
+        graph = convert(model, **given)
         graph.root.forward.get_attr("missing")
         return graph
 

@@ -3,7 +3,7 @@ methods set on the object, and attributes that cannot be written."""
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from runner.errors import GraphError
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.live_modules.constructor_replay import OWN
 from runner.graph.frontend.live_modules.parametrizations import is_known
-from runner.graph.frontend.reading.read_module import ReadModule
+from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.ir.node import Argument
 from runner.nested import leaves
 from runner.nn.recording.attribution import own_tensors, shared_with
@@ -63,17 +63,17 @@ def _is_torch(cls: type) -> bool:
 
 
 def put_on(
-    module: nn.Module, found: ReadModule | None, used: frozenset[str] = frozenset()
+    module: nn.Module, is_read: Callable[[nn.Module], bool], used: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
     """Returns descriptions of hooks, methods and attributes that were set on a module and are not
-    read; `found` is None for an opaque one. `used` are the names of attributes that classes of the
-    model use."""
+    read; `is_read` tells whether the methods of a module are. `used` are the names of attributes
+    that classes of the model use."""
     if is_scripted(type(module)):
         return ()  # its forward is an attribute of the object
     own = vars(module)
     hooks = [hook for name in _HOOKS for hook in (own[name] or {}).values() if not is_known(hook)]
     methods = [name for name in _patched(module) if name != "forward"]
-    if "forward" in own and not _is_read(module, found):
+    if "forward" in own and not (_is_own_forward(module) and is_read(module)):
         methods.append("forward")
     return (
         *(f"the hook {_name(hook)!r}" for hook in hooks),
@@ -101,11 +101,10 @@ def _patched(module: nn.Module) -> list[str]:
     ]
 
 
-def _is_read(module: nn.Module, found: ReadModule | None) -> bool:
-    """Returns whether the forward that was set on a module was read: a method bound to this module,
-    not another one."""
-    own = getattr(vars(module)["forward"], "__self__", None) is module
-    return own and found is not None and not found.problem
+def _is_own_forward(module: nn.Module) -> bool:
+    """Returns whether the forward that was set on a module can be read: a method bound to this
+    module, not another one."""
+    return getattr(vars(module)["forward"], "__self__", None) is module and not is_opaque(module)
 
 
 def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
@@ -123,18 +122,18 @@ def _put_on_tensor(tensor: Tensor, used: frozenset[str]) -> Iterator[str]:
 
 def keepers(
     model: nn.Module,
-    read: Mapping[int, ReadModule],
+    is_read: Callable[[nn.Module], bool],
     rebuild: Rebuild,
     can_make: CanMake,
     uses: NamesOf,
 ) -> Iterator[tuple[nn.Module, nn.Module | None, tuple[str, ...]]]:
     """Yields (module, keeper, descriptions) for each module that something was set on; the
     keeper is the innermost module around it whose constructor does the same, None if there is
-    none. `uses` gives the names that the code of a class uses."""
+    none. `is_read` is as for `put_on`, `uses` gives the names that the code of a class uses."""
     classes: set[Any] = {type(module) for module in model.modules()}
     used = frozenset[str]().union(*map(uses, classes))
     for path, module in model.named_modules():
-        names = put_on(module, read.get(id(module)), used)
+        names = put_on(module, is_read, used)
         if names:
             yield module, keeper_of(model, path, module, rebuild, can_make), names
 

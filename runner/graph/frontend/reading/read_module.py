@@ -34,6 +34,9 @@ class ModulePath:
 Caller = Literal["read", "unread", "user"]  # of a forward: code that was read or was not, the user
 
 
+AttributeRead = tuple[ModulePath, str]  # the module that has the attribute, and its name
+
+
 @dataclass(eq=False)
 class ReadModule:
     """The methods of a module as functions of the IR, by name; several modules may share one.
@@ -44,24 +47,12 @@ class ReadModule:
 
     problem: str = ""
     functions: dict[str, Function] = field(default_factory=dict)
-    reads: dict[tuple[ModulePath, str], None] = field(default_factory=dict)
+    reads: dict[AttributeRead, None] = field(default_factory=dict)
 
     def doubt(self, module: nn.Module, caller: Caller) -> str:
         """Returns why the functions may not do what the methods of a module do when its forward is
         called so, with file and line if known; "" if there is no doubt."""
         return ""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class ReadModel:
-    """A model, its read modules by their ids, and the free functions and constant tensors that
-    these use, by name."""
-
-    model: nn.Module
-    modules: Mapping[int, ReadModule]
-    functions: dict[str, Function]
-    tensors: dict[str, Tensor]
 
 
 class FrontEnd(Protocol):

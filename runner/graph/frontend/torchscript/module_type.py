@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.graph.frontend.reading.read_module import ModulePath
+from runner.graph.frontend.reading.read_module import AttributeRead
 from runner.graph.frontend.torchscript.schema import Formal, formal
 from runner.graph.frontend.torchscript.source import Assumptions
 from runner.graph.ir.function import Function
@@ -62,7 +62,7 @@ class LoweredType:
     compiled: CompiledType
     problem: str = ""
     functions: dict[str, Function] = field(default_factory=dict)
-    reads: dict[tuple[ModulePath, str], None] = field(default_factory=dict)
+    reads: dict[AttributeRead, None] = field(default_factory=dict)
     calls: list[tuple[Node, "LoweredType", str]] = field(default_factory=list)
 
 

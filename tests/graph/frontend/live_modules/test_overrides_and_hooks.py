@@ -45,7 +45,9 @@ def test_what_overrides_a_method_is_read_and_inherits_it(name):
 
 
 def test_a_call_that_decides_what_forward_is_given_leaves_no_test_of_it_out():
-    [note] = graph_of(CallsWithList).notes
+    with recording():
+        model = CallsWithList()
+    [note] = convert(model, frontend="torchscript").notes
     assert "it tests the type of an argument, which its caller decides. Kept as a shell" in str(
         note
     )

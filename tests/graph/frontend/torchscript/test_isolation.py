@@ -64,7 +64,7 @@ NAMES = ("Helped", "Shadowed", "Resized", "Both")
 
 def read(module, name: str) -> str:
     """The graph of a model, as text."""
-    graph = convert(getattr(module, name)())
+    graph = convert(getattr(module, name)(), frontend="torchscript")
     return str(graph) + str([note.text for note in graph.notes])
 
 
@@ -104,7 +104,7 @@ def test_what_is_scripted_afterwards_is_torchs_own(name: str) -> None:
 
 def test_modules_of_one_class_that_differ_in_what_was_decided_are_of_two_types() -> None:
     module = module_of(SOURCE)
-    graph = convert(module.Both())
+    graph = convert(module.Both(), frontend="torchscript")
     a, b = (graph.root.children[name] for name in ("a", "b"))
     assert a is not None and b is not None
     texts = [str(unit.functions["forward"].nodes[0].args[1]) for unit in (a, b)]

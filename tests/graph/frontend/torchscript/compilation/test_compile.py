@@ -23,7 +23,7 @@ def converted(make, *args) -> tuple[nn.Module, Graph]:
     torch.manual_seed(0)
     with recording():
         model = make(*args)
-    return model, convert(model)
+    return model, convert(model, frontend="torchscript")
 
 
 def targets(function: Function) -> list[str]:
@@ -100,7 +100,7 @@ def test_the_model_is_left_as_it_was():
         model = Net()
     before = {name: (type(m), [*vars(m)]) for name, m in model.named_modules()}
     store = torch.jit._recursive.concrete_type_store
-    convert(model)
+    convert(model, frontend="torchscript")
     assert {name: (type(m), [*vars(m)]) for name, m in model.named_modules()} == before
     assert torch.jit._recursive.concrete_type_store is store
 
@@ -244,7 +244,8 @@ def test_what_cannot_be_read_costs_only_itself_and_is_said():
         "": "shell", "odd": "shell", "odd.lin": "basic", "block": "graph", "block.lin": "basic",
     }  # fmt: skip
     note = str(next(note for note in graph.notes if note.path == "odd"))
-    assert note.startswith("odd (Odd): TorchScript cannot compile it. test_compile.py:")
+    said = "odd (Odd): Its forward cannot be converted. torchscript: test_compile.py:"
+    assert note.startswith(said)
     assert "@basic_unit" in note
 
 
@@ -285,13 +286,13 @@ class Edited(nn.Module):
 def test_what_was_changed_behind_a_constructor_is_noticed():
     model, _ = converted(Edited, True)
     model.lin.weight.requires_grad_(False)
-    graph = convert(model)
+    graph = convert(model, frontend="torchscript")
     assert graph.unit("pool").edits == [Edit(graph.unit("pool"), "", "ceil_mode", True)]
     frozen = Edit(graph.unit("lin"), "weight", "requires_grad", False)
     assert graph.unit("lin").edits == graph.root.edits == [frozen]
     assert not graph.root.changed
     model.lin = nn.Linear(3, 4)
-    assert convert(model).root.changed
+    assert convert(model, frontend="torchscript").root.changed
 
 
 class Shared(nn.Module):
@@ -339,7 +340,7 @@ class Space(nn.Module):
 def test_choices_stay_symbolic():
     with symbolic():
         model = Space()
-    graph = convert(model)
+    graph = convert(model, frontend="torchscript")
     assert graph.notes == [] and graph.root.grade == "graph"
     choices = [unit for _, unit in graph.units() if unit.grade == "symbolic"]
     found = {unit.name: unit.facts["labels"] for unit in choices}
@@ -365,11 +366,11 @@ def test_an_open_constant_is_an_error_that_says_what_to_do():
     with symbolic():
         model = FinalChoice()
     with pytest.raises(GraphError, match="Remove 'rate' from __constants__"):
-        convert(model)
+        convert(model, frontend="torchscript")
 
 
 def test_a_model_built_outside_recording_is_told_by_its_attributes():
-    graph = convert(Net())
+    graph = convert(Net(), frontend="torchscript")
     conv = graph.unit("body.1.conv")
     assert conv.call is not None and conv.call.args == (4, 4, (3, 3))
     assert graph.unit("body.1").call is None and graph.unit("body.1").changed
@@ -378,4 +379,4 @@ def test_a_model_built_outside_recording_is_told_by_its_attributes():
 def test_no_warning_of_torchscript_gets_out():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        convert(nn.Sequential(nn.Linear(2, 2)))
+        convert(nn.Sequential(nn.Linear(2, 2)), frontend="torchscript")

@@ -54,7 +54,7 @@ def _inputs() -> tuple[torch.Tensor, ...]:
 
 
 def _assert_as_in_python(*lines: str, grade: str = "graph") -> None:
-    report = check_conversion(_model(lines), *_inputs())
+    report = check_conversion(_model(lines), *_inputs(), frontend="torchscript")
     report.raise_if_wrong()
     assert report.grades.get(grade) == 1, str(report)
 

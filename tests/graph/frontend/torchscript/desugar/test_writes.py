@@ -33,7 +33,7 @@ def test_what_is_written_to_an_argument_is_written(write: str) -> None:
     grade, notes, _ = outcome(made, [])
     assert grade == "graph", notes
     mine, own = X.clone(), X.clone()
-    twin = load_source(generate(convert(made), standalone=True), {}).build()
+    twin = load_source(generate(convert(made, frontend="torchscript"), standalone=True), {}).build()
     assert twin(mine, 2) == made(own, 2)
     assert torch.equal(mine, own)
     assert not torch.equal(mine, X)

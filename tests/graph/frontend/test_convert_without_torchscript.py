@@ -1,0 +1,95 @@
+"""A model that is read from its source needs nothing of TorchScript: Python 3.14 has none."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = '''
+import sys
+from types import ModuleType, SimpleNamespace
+
+
+class Missing:
+    """Finds that the front end of TorchScript is not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("runner.graph.frontend.torchscript"):
+            raise ImportError(name)
+
+
+class Banned(ModuleType):
+    def __getattribute__(self, name):
+        raise AssertionError(f"{name} of TorchScript is touched")
+
+
+def banned(*args, **kwargs):
+    raise AssertionError("TorchScript is used")
+
+
+sys.meta_path.insert(0, Missing())
+import torch
+from torch import nn
+
+REGISTRY = ("_jit_get_operation", "_jit_get_schemas_for_operator")  # which torch.ops reads too
+for name in dir(torch._C):
+    if name.startswith("_jit_") and name not in REGISTRY:
+        setattr(torch._C, name, banned)
+for name in ("script", "trace", "annotate", "isinstance", "ignore", "unused", "export"):
+    setattr(torch.jit, name, banned)
+torch.jit._recursive = sys.modules["torch.jit._recursive"] = Banned("torch.jit._recursive")
+
+from fake_frontends import Fake, calls, runs
+from runner.graph import check_conversion, convert, generate, recording
+from runner.graph.frontend import convert as conversion
+from runner.graph.frontend import frontends
+
+frontends.sys = SimpleNamespace(version_info=(3, 14, 0))
+known = Fake(Net=[runs("body", "head")], Doubles=[calls("operator:mul", 2)])
+conversion.FRONTENDS = {"python": known}
+
+
+class Doubles(nn.Module):
+    def forward(self, x):
+        return x * 2
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(Doubles(), nn.Linear(2, 3))
+        self.head = Kept()
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+class Kept(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, *xs):
+        return self.norm(*xs)
+
+
+with recording():
+    model = Net()
+x = torch.randn(4, 2)
+graph = convert(model, x)
+assert graph.grades() == {"graph": 3, "shell": 1, "basic": 2, "symbolic": 0}, graph.grades()
+assert "torch" in generate(graph)
+check_conversion(model, x).raise_if_wrong()
+'''
+
+
+def test_nothing_of_torchscript_is_imported_or_used(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    places = [str(path) for path in (tmp_path, ROOT, ROOT / "tests/toys")]
+    done = subprocess.run(
+        [sys.executable, "-c", "import program"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
