@@ -17,6 +17,7 @@ from runner.engines.inheritance import BaseModels, inherit
 from runner.engines.model_space import build_sample
 from runner.errors import GraphError
 from runner.graph.codegen.load import CONSTANTS, load_file, load_source
+from runner.graph.frontend.frontends import AUTO
 from runner.graph.ir.graph import Graph
 from runner.model_header import heading
 from runner.space.sample import DrawError, Sample, sample_key
@@ -32,6 +33,7 @@ class GraphEngine(Engine):
     def __init__(
         self,
         shape: Sequence[int] | None = None,
+        frontend: str = AUTO,
         *,
         space: Mapping[str, Any],
         mutators: Sequence[Mapping[str, Any]] = (),
@@ -42,12 +44,20 @@ class GraphEngine(Engine):
     ) -> None:
         """Stores the config; conversion happens on first use.
 
-        `weights` is "inherit" if models start from the weights of the base model or of their parent
-        trial, and None if they start from their own initial values. `data` is the config node of
-        the training data.
+        `frontend` is what reads the code of models, see `runner.graph.convert`. `weights` is
+        "inherit" if models start from the weights of the base model or of their parent trial, and
+        None if they start from their own initial values. `data` is the config node of the training
+        data.
         """
         self._compiler = Compiler(
-            space, mutators, trust, shape, input=input, weights=weights, data=data
+            space,
+            mutators,
+            trust,
+            shape,
+            frontend=frontend,
+            input=input,
+            weights=weights,
+            data=data,
         )
         self.inherits = self._compiler.inherits
         self.space = self._compiler.space

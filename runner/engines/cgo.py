@@ -19,6 +19,7 @@ from runner.fusion.packing.random_streams import Streams
 from runner.fusion.program.program import Programs
 from runner.fusion.program.serialization import from_json, to_json
 from runner.fusion.tracing.trace import programs_of
+from runner.graph.frontend.frontends import AUTO
 from runner.space.choice import JsonValue
 from runner.space.sample import DrawError, Sample, generator, sample_key
 from runner.trial import Job, Trial
@@ -37,6 +38,7 @@ class CgoEngine(GraphEngine):
         self,
         group: int,
         shape: Sequence[int],
+        frontend: str = AUTO,
         *,
         space: Mapping[str, Any],
         mutators: Sequence[Mapping[str, Any]] = (),
@@ -47,10 +49,10 @@ class CgoEngine(GraphEngine):
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """Trains up to `group` trials as one. `evaluator` is the config node of the evaluator;
-        `weights` and `data` are as in `GraphEngine`."""
+        `frontend`, `weights` and `data` are as in `GraphEngine`."""
         require(group >= 1, "engine.group", group, "at least 1")
         super().__init__(
-            shape, space=space, mutators=mutators, input=input, weights=weights,
+            shape, frontend, space=space, mutators=mutators, input=input, weights=weights,
             trust=trust, data=data,
         )  # fmt: skip
         self._shape = tuple(shape)

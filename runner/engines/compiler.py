@@ -20,6 +20,7 @@ from runner.engines.symbolic_graph import SymbolicGraph
 from runner.errors import ConfigError, GraphError, Refused, message, refusal
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import save_tensors
+from runner.graph.frontend.frontends import AUTO, usable
 from runner.graph.interpreter.shape_propagation import EXAMPLES, propagate
 from runner.graph.ir.argument import Spec
 from runner.graph.ir.graph import Graph
@@ -64,14 +65,20 @@ class Compiler:
         trust: Sequence[str],
         shape: Sequence[int] | None,
         *,
+        frontend: str = AUTO,
         input: Sequence[int] | None = None,
         weights: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes the `shape` of an example, without the batch; `input` takes precedence over it, and
-        the model must accept it. `weights` is "inherit" if models start from those of the base
-        model, and None if they start from their own initial values. `data` is the config node of
-        the training data."""
+        the model must accept it. `frontend` is what reads the model's code, see
+        `runner.graph.convert`. `weights` is "inherit" if models start from those of the base model,
+        and None if they start from their own initial values. `data` is the config node of the
+        training data.
+
+        Raises ConfigError for a front end that does not exist or does not support this Python.
+        """
+        usable(frontend, "engine.frontend")
         known = shape if input is None else input
         self.shape = None if known is None else tuple(known)
         self.inherits = weights == INHERIT
@@ -82,7 +89,7 @@ class Compiler:
         self._key = "engine.shape" if input is None else "space.input"
         self._input_accepted = not mutators and input is None  # or need not be checked
         self.space: Space = self.model_space if self._input_accepted else GraphSpace(self)
-        self._symbolic = SymbolicGraph(space, trust, Example(self.shape, data, trust))
+        self._symbolic = SymbolicGraph(space, trust, Example(self.shape, data, trust), frontend)
         self._effects = EffectsValidation()
         self._log = ConversionLog(str(space.get("_target_")))
         self._last: BoundedCache[CompiledSample | Refused] = BoundedCache(KEPT)

@@ -18,6 +18,7 @@ from runner.errors import ConfigError, Refused, RunnerError, one_line
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert as read
+from runner.graph.frontend.frontends import AUTO
 from runner.graph.frontend.live_modules.kept_modules import Keep, class_name
 from runner.graph.interpreter.threads import single_threaded
 from runner.graph.ir.graph import Graph
@@ -48,14 +49,19 @@ class SymbolicGraph:
     """
 
     def __init__(
-        self, node: Mapping[str, Any], trust: Sequence[str], example: Example | None = None
+        self,
+        node: Mapping[str, Any],
+        trust: Sequence[str],
+        example: Example | None = None,
+        frontend: str = AUTO,
     ) -> None:
         self._node = node
         self._trust = trust
         self._example = example or Example(None)
         self.graph: Graph | None = None  # with symbolic choices; None if there is none
         self._per_sample = False  # whether choices cannot be symbolic
-        self._keep = Keep(by=class_name)  # modules that TorchScript misinterprets
+        self._frontend = frontend
+        self._keep = Keep(by=class_name)  # modules that front ends misread
         self._log = ConversionLog(str(node["_target_"]))
         self._validated: set[tuple[str, str]] = set()  # labels and values already validated
 
@@ -83,7 +89,7 @@ class SymbolicGraph:
                 self._give_up(f"{place} depends on a choice in a way that cannot be represented.")
             else:
                 with quiet():
-                    self.graph = read(model, self._keep)
+                    self.graph = read(model, self._keep, self._frontend)
                     self._resolver = Resolver(self.graph)
         except Refused as refused:
             self._give_up(
@@ -111,7 +117,9 @@ class SymbolicGraph:
 
         with quiet(), single_threaded():
             graph = (
-                read(model, self._keep) if inputs is None else converted(model, self._keep, check)
+                read(model, self._keep, self._frontend)
+                if inputs is None
+                else converted(model, self._keep, check, self._frontend)
             )
         _check_nothing_lost(graph, Refused if self._validated else ConfigError)
         self._validated |= pairs
