@@ -26,21 +26,21 @@ class ChosenReadings:
         self._readings = readings
         self._keep = keep
         self._chosen: dict[int, tuple[str, ReadModule]] = {}  # by id of module
+        self._problems: dict[int, dict[str, str]] = {}  # by id of module, and front end
 
-    def choose(self, module: nn.Module, caller: Caller, *, called: bool) -> dict[str, str]:
-        """Chooses a reading of a module, if there is one without a problem. Returns the problems of
-        those before it, or of all, by front end; only distrust counts if its forward is not
-        `called`."""
-        problems: dict[str, str] = {}
+    def choose(self, module: nn.Module, caller: Caller, *, called: bool) -> bool:
+        """Chooses the first reading of a module without a problem; returns whether there is one.
+        Only distrust counts if its forward is not `called`."""
+        problems = self._problems[id(module)] = {}
         for frontend, found in self._readings.of(module):
             problem = self._keep.distrusted(module).get(frontend, "")
             if not problem and called:
                 problem = self._problem(module, found, caller)
             if not problem:
                 self._chosen[id(module)] = frontend, found
-                break
+                return True
             problems[frontend] = problem
-        return problems
+        return False
 
     def __contains__(self, module: nn.Module) -> bool:
         return id(module) in self._chosen
@@ -51,6 +51,11 @@ class ChosenReadings:
     def frontend(self, module: nn.Module) -> str:
         """Returns the name of the front end whose reading of a module was chosen."""
         return self._chosen[id(module)][0]
+
+    def problem(self, module: nn.Module) -> str:
+        """Returns the problems of the readings before the chosen one, or of all; "" for none."""
+        found = self._problems[id(module)].items()
+        return "; ".join(f"{frontend}: {problem}" for frontend, problem in found)
 
     def _problem(self, module: nn.Module, found: ReadModule, caller: Caller) -> str:
         """Returns why a reading of a module cannot be converted; "" if it can."""

@@ -128,7 +128,10 @@ class _Grading:
         unit = self.graded.units[id(module)] = Unit(grade, class_of(module))
         unit.inherits = inherits
         if grade == "graph":
-            unit.mark(frontend=self.chosen.frontend(module))
+            frontend = self.chosen.frontend(module)
+            unit.mark(frontend=frontend)
+            if problem := self.chosen.problem(module):
+                self.notes.say(module, f"Read by {frontend}. {problem}.")
         if grade != "basic":
             names = self._used_below(module, unit, names)
             for child in module._modules.values():
@@ -175,8 +178,8 @@ class _Grading:
             why, instead, whole = kept.reason, _UNREAD_INSTEAD, kept.whole
         elif used:
             why, instead = f"{_UNREAD}. {_CALLERS}", _UNREAD_INSTEAD
-        elif problem := self._choose(module, names):
-            why, instead = f"{_UNREAD}. {problem}", _UNREAD_INSTEAD
+        elif not self._choose(module, names):
+            why, instead = f"{_UNREAD}. {self.chosen.problem(module)}", _UNREAD_INSTEAD
         elif inherits and not self._can_inherit(module):
             why, instead = f"{_UNSEEN}: {overrides(cls)}", _UNSEEN_INSTEAD
         else:
@@ -195,17 +198,10 @@ class _Grading:
             return False
         return not any(True for _ in lost_attributes(module, default_of, self._uses))
 
-    def _choose(self, module: nn.Module, names: frozenset[str] | None) -> str:
-        """Chooses the reading of a module, and notes why it is not the first; returns why there is
-        none, "" if there is one."""
+    def _choose(self, module: nn.Module, names: frozenset[str] | None) -> bool:
+        """Chooses the reading of a module; returns whether there is one."""
         called = not keeps_forward(module)
-        problems = self.chosen.choose(module, self._caller(module, names), called=called)
-        text = "; ".join(f"{frontend}: {problem}" for frontend, problem in problems.items())
-        if module not in self.chosen:
-            return text
-        if problems:
-            self.notes.say(module, f"Read by {self.chosen.frontend(module)}. {text}.")
-        return ""
+        return self.chosen.choose(module, self._caller(module, names), called=called)
 
     def _caller(self, module: nn.Module, names: frozenset[str] | None) -> Caller:
         """Returns who calls the forward of a module; `names` are as for `visit`."""

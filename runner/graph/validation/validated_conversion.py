@@ -72,11 +72,15 @@ def keep_more(keep: Keep, outcome: ValidationOutcome) -> bool:
 def _add(keep: Keep, outcome: ValidationOutcome, found: UnitMismatch) -> bool:
     path, whole = found.path, False
     while True:
-        module, unit = outcome.model.get_submodule(path), outcome.graph.unit(path)
+        module = outcome.model.get_submodule(path)
         text = f"{_place(module)}it computes something else ({found.text})"
-        if whole and keep.add(module, Kept(text, whole)):
-            return True
-        if unit.grade == "graph" and keep.distrust(module, unit.provenance.frontend, text):
+        if whole:
+            added = keep.add(module, Kept(text, whole))
+        else:
+            unit = outcome.graph.unit(path)
+            is_read = unit.grade == "graph"
+            added = is_read and keep.distrust(module, unit.provenance.frontend, text)
+        if added:
             return True
         if not path and whole:
             return False
