@@ -1,21 +1,310 @@
-"""Reads the modules of a model from their Python source."""
+"""Reads the methods of a model from their source, as functions of the IR."""
 
-from typing import final
+import re
+from collections.abc import Mapping
+from types import FunctionType, MethodType
+from typing import Any, final
 
+import torch
 from torch import Tensor, nn
 
-from runner.graph.frontend.reading.opaque import is_opaque
-from runner.graph.frontend.reading.read_module import ReadModule
+from runner.errors import GraphError
+from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.python import (
+    assignments,
+    attributes,
+    branches,
+    calls,
+    containers,
+    loops,
+    operators,
+    statements,
+)
+from runner.graph.frontend.python.abstract import (
+    Abstract,
+    Frame,
+    Known,
+    closure_of,
+)
+from runner.graph.frontend.python.evaluator import Evaluator, rules_in
+from runner.graph.frontend.python.invocation import returned
+from runner.graph.frontend.python.source import Definition, Sources, Unreadable, place
+from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
+from runner.graph.frontend.torchscript.compilation.compile import is_opaque
+from runner.graph.ir.dead_code import eliminate_dead_code
+from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Parameter
+
+RULES = rules_in(assignments, attributes, branches, calls, containers, loops, operators, statements)
+
+
+class _Changed(Exception):
+    """Raised when a method is found to change an attribute that was taken to be constant."""
 
 
 @final
 class PythonFrontEnd:
-    """The front end that reads Python source."""
+    """The front end that reads Python's own source."""
 
     def read(
         self, model: nn.Module, functions: dict[str, Function], tensors: dict[str, Tensor]
-    ) -> dict[int, ReadModule]:
-        """Returns the read modules of a model by their ids; see `FrontEnd.read`."""
-        unread = ReadModule("not written yet")
-        return {id(module): unread for module in model.modules() if not is_opaque(module)}
+    ) -> Mapping[int, ReadModule]:
+        """See `FrontEnd.read`."""
+        dynamic: set[tuple[int, str]] = set()
+        sources = Sources()
+        before = {*functions}, {*tensors}
+        while True:
+            reading = _Reading(model, functions, tensors, sources, dynamic)
+            try:
+                for module in model.modules():
+                    reading.read_forward(module)
+                return reading.modules
+            except _Changed:
+                for known, found in zip(before, (functions, tensors), strict=True):
+                    for name in found.keys() - known:
+                        del found[name]  # type: ignore[attr-defined]
+
+
+@final
+class _Reading:
+    """One attempt to read all modules, with the attributes in `dynamic` not taken as constant."""
+
+    rules = RULES
+    call = staticmethod(calls.call)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        functions: dict[str, Function],
+        tensors: dict[str, Tensor],
+        sources: Sources,
+        dynamic: set[tuple[int, str]],
+    ) -> None:
+        self.modules = {id(m): ReadModule() for m in model.modules() if not is_opaque(m)}
+        self.functions = functions
+        self.literals = Literals(_refuse_module, tensors)
+        self.sources = sources
+        self.dynamic = dynamic
+        self.names: dict[Any, str] = {}  # function -> its name among those of the graph
+        self.problems: dict[tuple[int, Any], str] = {}  # of methods and functions
+        self.paths: dict[int, dict[int, ModulePath]] = {}
+        self._by_class: dict[tuple[Any, Any], list[Function]] = {}
+
+    def read_forward(self, module: nn.Module) -> None:
+        """Reads the forward of a module, and what it calls; on failure, sets its `problem`."""
+        if id(module) not in self.modules:
+            return
+        function = _forward_of(module)
+        if function is None:
+            return
+        try:
+            self.method(module, "forward", function)
+        except Unreadable as error:
+            self.modules[id(module)].problem = str(error)
+
+    def method(self, owner: nn.Module, name: str, function: Any) -> str:
+        """Returns the name of a method among the functions of its unit, read when it is first
+        met. Raises Unreadable if it cannot be read."""
+        if id(owner) not in self.modules:
+            return name
+        found = self.modules[id(owner)]
+        own = _function_of(getattr(type(owner), name, None))
+        if own is not function and not _is_forward_of(owner, function):
+            name = f"{name}_of_{function.__qualname__.partition('.')[0]}"
+        key = id(owner), function
+        if key in self.problems:
+            raise Unreadable(self.problems[key])
+        if name not in found.functions:
+            made = found.functions[name] = Function(name)
+            try:
+                found.functions[name] = self._shared(
+                    type(owner), function, self._function(made, function, owner)
+                )
+            except Unreadable as error:
+                del found.functions[name]
+                self.problems[key] = str(error)
+                raise
+        return name
+
+    def function(self, function: FunctionType) -> str:
+        """Returns the name of a function of the graph, read when it is first met."""
+        key = 0, function
+        if key in self.problems:
+            raise Unreadable(self.problems[key])
+        if function not in self.names:
+            name = re.sub(r"\W", "", function.__name__) or "function"
+            while name in self.functions:
+                name += "_"
+            self.names[function] = name
+            made = self.functions[name] = Function(name)
+            try:
+                self.functions[name] = self._function(made, function, None)
+            except Unreadable as error:
+                del self.functions[name], self.names[function]
+                self.problems[key] = str(error)
+                raise
+        return self.names[function]
+
+    def _shared(self, cls: type, function: Any, made: Function) -> Function:
+        """Returns an equal function of another module of the class, if there is one."""
+        known = self._by_class.setdefault((cls, function), [])
+        for other in known:
+            if alike(other, made):
+                return other
+        known.append(made)
+        return made
+
+    def _function(
+        self, made: Function, function: FunctionType, owner: nn.Module | None
+    ) -> Function:
+        definition = self.sources.definition(function)
+        around = _Around(self, owner)
+        names, parameters = around.parameters(function, definition, method=owner is not None)
+        made = Function(made.name, parameters)
+        closure = closure_of(function, definition.node, definition.file)
+        env: dict[str, Abstract] = dict(zip(names, made.inputs, strict=True))
+        if owner is not None:
+            env[_first(definition)] = Known(owner)
+        frame = Frame(closure, env)
+        ev = Evaluator(made, around, frame)
+        branches.block(ev, definition.body)
+        result = ev.argument(returned(ev))
+        made.block.results = () if result is None else (result,)
+        eliminate_dead_code(made.block)
+        around.finish()
+        return made
+
+
+def _first(definition: Definition) -> str:
+    declared = definition.node.args
+    return (*declared.posonlyargs, *declared.args)[0].arg
+
+
+@final
+class _Around:
+    """The surroundings of one function that is read; `owner` is the module whose method it is."""
+
+    rules = RULES
+    call = staticmethod(calls.call)
+
+    def __init__(self, reading: _Reading, owner: nn.Module | None) -> None:
+        self._reading = reading
+        self._owner = owner
+        self.literals = reading.literals
+        self._reads: dict[tuple[ModulePath, str], None] = {}
+
+    def finish(self) -> None:
+        """Records the attributes that were read."""
+        if self._owner is not None:
+            self._reading.modules[id(self._owner)].reads |= self._reads
+
+    def path(self, module: nn.Module) -> ModulePath | None:
+        if self._owner is None:
+            return None
+        known = self._reading.paths.get(id(self._owner))
+        if known is None:
+            known = self._reading.paths[id(self._owner)] = {}
+            for path, inner in self._owner.named_modules():
+                known[id(inner)] = ModulePath(tuple(path.split("."))) if path else ModulePath()
+        return known.get(id(module))
+
+    def place_of(self, tensor: Tensor) -> tuple[ModulePath, str] | None:
+        if self._owner is None:
+            return None
+        for module in self._owner.modules():
+            for tensors in (module._parameters, module._buffers):
+                for name, found in tensors.items():
+                    path = self.path(module)
+                    if found is tensor and path is not None:
+                        return path, name
+        return None
+
+    def read(self, owner: nn.Module, name: str) -> None:
+        path = self.path(owner)
+        if path is not None and name not in owner._parameters and name not in owner._buffers:
+            self._reads[path, name] = None
+
+    def is_dynamic(self, owner: nn.Module, name: str) -> bool:
+        return (id(owner), name) in self._reading.dynamic
+
+    def changes(self, owner: nn.Module, name: str) -> None:
+        if name in owner._parameters or name in owner._buffers:
+            return
+        if not self.is_dynamic(owner, name):
+            self._reading.dynamic.add((id(owner), name))
+            raise _Changed
+
+    def definition(self, function: Any) -> Definition:
+        if not isinstance(function, FunctionType):
+            raise Unreadable(f"{function!r:.80} has no source")
+        return self._reading.sources.definition(function)
+
+    def method(self, owner: nn.Module, name: str, function: Any) -> str:
+        return self._reading.method(owner, name, function)
+
+    def function(self, function: Any) -> str:
+        return self._reading.function(function)
+
+    def parameters(
+        self, function: FunctionType, definition: Definition, *, method: bool
+    ) -> tuple[list[str], list[Parameter]]:
+        """Returns the names of the parameters of a function without `self`, and these with
+        defaults and annotations."""
+        declared = definition.node.args
+        star = declared.vararg or declared.kwarg
+        if star is not None:
+            where = place(definition.file, definition.node)
+            raise Unreadable(f"{where}: it takes *{star.arg} of any number")
+        every = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+        defaults = function.__defaults__ or ()
+        known = dict(zip(every[len(every) - len(defaults) :], defaults, strict=True))
+        known |= function.__kwdefaults__ or {}
+        names = [*every[int(method) :], *(each.arg for each in declared.kwonlyargs)]
+        made = []
+        for name in names:
+            default = (self._default(known[name], definition),) if name in known else ()
+            note = annotation(function.__annotations__.get(name))
+            made.append(Parameter(name, default, note))
+        return names, made
+
+    def _default(self, value: Any, definition: Definition) -> Argument:
+        try:
+            return self.literals.of(value)
+        except GraphError as error:
+            raise Unreadable(f"{place(definition.file, definition.node)}: {error}") from error
+
+
+_ANNOTATED = {torch.Tensor: "torch.Tensor", int: "int", float: "float", bool: "bool", str: "str"}
+
+
+def annotation(kind: Any) -> str:
+    """Returns an annotation as it is written; "" for one that names other classes."""
+    text = {"Tensor": "torch.Tensor"}.get(kind, kind) if isinstance(kind, str) else None
+    if text is None:
+        found = _ANNOTATED.get(kind) if isinstance(kind, type) else None
+        return found or ""
+    return text if text in _ANNOTATED.values() else ""
+
+
+def _forward_of(module: nn.Module) -> Any:
+    """Returns the function that is the forward of a module; None if it has none."""
+    own = vars(module).get("forward")
+    if own is not None:
+        is_bound = isinstance(own, MethodType) and own.__self__ is module
+        return own.__func__ if is_bound else None
+    found = _function_of(getattr(type(module), "forward", None))
+    missing = _function_of(nn.Module.forward)
+    return None if found is missing else found
+
+
+def _function_of(member: Any) -> Any:
+    return getattr(member, "__func__", member)
+
+
+def _is_forward_of(module: nn.Module, function: Any) -> bool:
+    return _forward_of(module) is function
+
+
+def _refuse_module(module: nn.Module) -> Any:
+    raise GraphError(f"a {type(module).__name__} is not a constant")

@@ -1,0 +1,149 @@
+"""Abstract values: what the evaluator knows of the values of a program before it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from runner.graph.frontend.python.source import FunctionNode
+from runner.graph.ir.node import Argument, Node, Value
+from runner.nn.values.expression import Expression
+
+
+@final
+class Frame:
+    """The state of one call of a function: its variables, and where it looks up other names.
+
+    Besides those of the source there are variables for exits: "$left" (whether the rest of a block
+    is skipped), "$goes" (whether the loop goes on), "$broken" (whether it was left by a `break`),
+    "$return" (whether the function is left) and "$value" (what it returns).
+    """
+
+    def __init__(self, closure: "Closure", variables: "dict[str, Abstract]") -> None:
+        self.closure = closure
+        self.env = variables
+        self.depth = 0  # of calls in place
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Known:
+    """An object that is known. `write` makes the argument for it, if it is not a constant of its
+    own: a read of an attribute, or an operation on one. `origin` is the module and the name of the
+    attribute that holds it."""
+
+    thing: Any
+    write: Callable[[], Argument] | None = None
+    origin: tuple[nn.Module, str] | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Items:
+    """A tuple of which the items are known one by one."""
+
+    items: "tuple[Abstract, ...]"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Named:
+    """The keyword arguments that a function was called with: a dict that nobody else holds."""
+
+    items: "Mapping[str, Abstract]"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Iterated:
+    """An iterator of a builtin over sequences that are not known: `zip`, `enumerate`."""
+
+    kind: str
+    parts: "tuple[Abstract, ...]"
+    start: int = 0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """A function that is called in place: one defined inside a function that is read, or a living
+    one. `frame` is the one it was defined in, `function` the living function."""
+
+    node: FunctionNode
+    file: str
+    defaults: "tuple[Abstract, ...]"
+    keyword_defaults: "Mapping[str, Abstract]"
+    frame: Frame | None = None
+    function: FunctionType | None = None
+
+
+@final
+@dataclass(eq=False)
+class Merged:
+    """A variable after a node with blocks: its values at the end of each. It becomes an output of
+    the node when it is first read."""
+
+    node: Node
+    values: "tuple[Abstract, ...]"
+    name: str
+    result: "Abstract | None" = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """A variable without a value, or with one that cannot be represented; `why` is the message of
+    its use, "" for a variable that was not assigned."""
+
+    why: str = ""
+
+
+Abstract = Value | Known | Items | Named | Iterated | Closure | Merged | Missing
+FALSE, TRUE, NONE = Known(False), Known(True), Known(None)
+NEVER = Missing()  # at the end of a block that is never reached
+PLAIN = (type(None), bool, int, float, complex, str)
+
+
+def is_static(value: Abstract) -> bool:
+    """Returns whether operations on a value can be evaluated now."""
+    if type(value) is Items:
+        return all(map(is_static, value.items))
+    return type(value) is Known and not isinstance(value.thing, Tensor | Expression)
+
+
+def thing_of(value: Abstract) -> Any:
+    """Returns the object that a static value stands for."""
+    if type(value) is Items:
+        return tuple(map(thing_of, value.items))
+    assert type(value) is Known, "only static values have one"
+    return value.thing
+
+
+def is_same(one: Abstract, other: Abstract) -> bool:
+    """Returns whether two values are certainly the same."""
+    if one is other:
+        return True
+    if type(one) is Items and type(other) is Items:
+        return len(one.items) == len(other.items) and all(map(is_same, one.items, other.items))
+    if type(one) is not Known or type(other) is not Known:
+        return False
+    a, b = one.thing, other.thing
+    return a is b or (type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b))
+
+
+def is_constant(value: Abstract, thing: object) -> bool:
+    """Returns whether a value is known to be a given constant (True, False, None)."""
+    return type(value) is Known and value.thing is thing
+
+
+def closure_of(function: FunctionType, node: FunctionNode, file: str) -> Closure:
+    """Returns a living function as one that is called in place."""
+    named = function.__kwdefaults__ or {}
+    return Closure(
+        node, file,
+        tuple(map(Known, function.__defaults__ or ())),
+        {name: Known(thing) for name, thing in named.items()},
+        function=function,
+    )  # fmt: skip

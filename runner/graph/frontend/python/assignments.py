@@ -1,0 +1,166 @@
+"""Rules for assignments: of names, parts of tensors and containers, attributes, and in place."""
+
+import ast
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from runner.graph.frontend.python.abstract import (
+    Abstract,
+    Items,
+    Known,
+    Missing,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.attributes import attribute, set_attribute
+from runner.graph.frontend.python.containers import item, set_item
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+from runner.graph.frontend.python.iteration import Item, known_items, taken
+from runner.graph.frontend.python.operators import binary
+from runner.graph.ir.node import Value
+from runner.python_operators import BINARY
+
+_STEMS = {found.syntax: found for found in BINARY}
+
+
+@reads(ast.Assign)
+def _assign(ev: Evaluator, node: ast.Assign) -> None:
+    value = ev.evaluate(node.value)
+    for target in node.targets:
+        assign(ev, target, value)
+
+
+@reads(ast.AnnAssign)
+def _annotated(ev: Evaluator, node: ast.AnnAssign) -> None:
+    if node.value is not None:
+        assign(ev, node.target, ev.evaluate(node.value))
+
+
+@reads(ast.NamedExpr)
+def _named(ev: Evaluator, node: ast.NamedExpr) -> Abstract:
+    value = ev.evaluate(node.value)
+    assign(ev, node.target, value)
+    return value
+
+
+def assign(ev: Evaluator, target: ast.expr, value: Abstract) -> None:
+    """Assigns a value to a target."""
+    match target:
+        case ast.Name(name):
+            ev.assign(name, value)
+        case ast.Tuple(targets) | ast.List(targets):
+            _unpack(ev, targets, value)
+        case ast.Attribute(owner, name):
+            set_attribute(ev, ev.evaluate(owner), name, value)
+        case ast.Subscript(owner, index):
+            set_item(ev, ev.evaluate(owner), ev.evaluate(index), value)
+        case _:
+            ev.refuse("this target of an assignment has no form in a graph")
+
+
+def _unpack(ev: Evaluator, targets: Sequence[ast.expr], value: Abstract) -> None:
+    if type(value) is Missing:
+        ev.refuse(value.why)
+    starred = [at for at, target in enumerate(targets) if isinstance(target, ast.Starred)]
+    items = known_items(ev, value)
+    if items is None and not starred:
+        node = ev.create("unpack", "", (ev.argument(value),), outputs=[""] * len(targets))
+        for target, output in zip(targets, node.outputs, strict=True):
+            assign(ev, target, output)
+        return
+    if not starred:
+        assert items is not None, "else they were unpacked by a node"
+        if len(items) != len(targets):
+            ev.refuse(f"{len(items)} values are unpacked into {len(targets)} variables")
+        for target, found in zip(targets, items, strict=True):
+            assign(ev, target, taken(found))
+        return
+    _unpack_rest(ev, targets, starred[0], value, items)
+
+
+def _unpack_rest(
+    ev: Evaluator,
+    targets: Sequence[ast.expr],
+    at: int,
+    value: Abstract,
+    items: list[Item] | None,
+) -> None:
+    """Assigns `a, *b, c = value`."""
+    after = len(targets) - at - 1
+    rest = targets[at]
+    assert isinstance(rest, ast.Starred), "the place of the star"
+    if items is not None:
+        values = [taken(found) for found in items]
+        stop = len(values) - after
+        if stop < at:
+            ev.refuse(f"{len(values)} values are unpacked into more variables")
+        middle = ev.emit("list", "", values[at:stop])
+        ev.lists[middle] = tuple(values[at:stop])
+        parts: list[Abstract] = [*values[:at], middle, *values[stop:]]
+    else:
+        listed = ev.emit("call_function", "builtins:list", (value,))
+        whole = slice(at or None, -after or None, None)
+        parts = [
+            *(ev.operator("getitem", listed, Known(i)) for i in range(at)),
+            ev.operator("getitem", listed, Known(whole)),
+            *(ev.operator("getitem", listed, Known(i - after)) for i in range(after)),
+        ]
+    for target, part in zip(targets, parts, strict=True):
+        assign(ev, target.value if isinstance(target, ast.Starred) else target, part)
+
+
+# In place
+
+
+@reads(ast.AugAssign)
+def _augmented(ev: Evaluator, node: ast.AugAssign) -> None:
+    found = _STEMS[type(node.op)]
+    target = node.target
+    match target:
+        case ast.Name(name):
+            old = ev.evaluate(ast.copy_location(ast.Name(name, ast.Load()), target))
+            ev.assign(name, in_place(ev, found.stem, old, ev.evaluate(node.value)))
+        case ast.Attribute(owner_node, name):
+            owner = ev.evaluate(owner_node)
+            old = attribute(ev, owner, name)
+            value = ev.evaluate(node.value)
+            if _is_own_tensor(old) or _is_read_tensor(ev, owner, name):
+                given = (ev.argument(old), ev.argument(value))
+                ev.create("call_function", f"operator:i{found.stem}", given, outputs=())
+            else:
+                set_attribute(ev, owner, name, in_place(ev, found.stem, old, value))
+        case ast.Subscript(owner_node, index_node):
+            owner = ev.evaluate(owner_node)
+            index = ev.evaluate(index_node)
+            old = item(ev, owner, index)
+            set_item(ev, owner, index, in_place(ev, found.stem, old, ev.evaluate(node.value)))
+
+
+def _is_own_tensor(value: Abstract) -> bool:
+    return type(value) is Known and isinstance(value.thing, Tensor)
+
+
+def _is_read_tensor(ev: Evaluator, owner: Abstract, name: str) -> bool:
+    """Returns whether an attribute that methods set holds a tensor of the model in any case."""
+    thing = thing_of(owner) if is_static(owner) else None
+    return isinstance(thing, nn.Module) and name in thing._parameters
+
+
+def in_place(ev: Evaluator, stem: str, old: Abstract, value: Abstract) -> Abstract:
+    """Returns the value of `old += value`, which changes the object itself if its class can."""
+    immutable = type(old) is Items or (
+        is_static(old) and isinstance(thing_of(old), int | float | complex | str | tuple)
+    )
+    if immutable and is_static(value):
+        return binary(ev, next(each for each in BINARY if each.stem == stem), old, value)
+    if type(old) is Known and isinstance(old.thing, list | dict | set):
+        if old.origin is None:
+            ev.refuse("it changes a list or dict that exists before the model runs")
+        ev.around.changes(*old.origin)
+    items = ev.lists.pop(old, None) if isinstance(old, Value) else None
+    more = known_items(ev, value) if items is not None and stem == "add" else None
+    result = ev.operator(f"i{stem}", old, value)
+    if items is not None and more is not None:
+        ev.lists[result] = (*items, *map(taken, more))
+    return result

@@ -1,0 +1,165 @@
+"""Rules for names and attributes: what they refer to when the model is converted."""
+
+import ast
+import builtins
+import inspect
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from runner.graph.frontend.python.abstract import (
+    PLAIN,
+    Abstract,
+    Closure,
+    Frame,
+    Known,
+    Missing,
+    Named,
+    closure_of,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+from runner.graph.frontend.python.invocation import invoke
+from runner.graph.ir.node import Argument, Value
+from runner.nn.values.expression import Expression
+from runner.nn.values.value import is_decided
+
+_READ = (*PLAIN, Expression, tuple, list, dict, set, frozenset)
+
+
+@reads(ast.Name)
+def _name(ev: Evaluator, node: ast.Name) -> Abstract:
+    found = look_up(ev, node.id)
+    if type(found) is Missing:
+        ev.refuse(found.why or f"{node.id} is read, but may not be assigned yet")
+    return found
+
+
+def look_up(ev: Evaluator, name: str) -> Abstract:
+    """Returns what a name refers to: a variable, one of an enclosing function, a global, or a
+    builtin."""
+    if name in ev.frame.env:
+        return ev.variable(name)
+    frame: Frame | None = ev.frame
+    while frame is not None:
+        if name in frame.env:
+            return ev.resolved(frame.env[name])
+        function = frame.closure.function
+        if function is not None:
+            return _outside(ev, function, name)
+        frame = frame.closure.frame
+    return Missing()
+
+
+def _outside(ev: Evaluator, function: Any, name: str) -> Abstract:
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    if name in cells:
+        try:
+            return Known(cells[name].cell_contents)
+        except ValueError:
+            return Missing()
+    if name in function.__globals__:
+        return Known(function.__globals__[name])
+    return Known(vars(builtins)[name]) if name in vars(builtins) else Missing()
+
+
+@reads(ast.Attribute)
+def _attribute(ev: Evaluator, node: ast.Attribute) -> Abstract:
+    return attribute(ev, ev.evaluate(node.value), node.attr)
+
+
+def attribute(ev: Evaluator, owner: Abstract, name: str) -> Abstract:
+    """Returns `owner.name`."""
+    if type(owner) is Known and isinstance(owner.thing, nn.Module):
+        return _of_module(ev, owner.thing, name)
+    if isinstance(owner, Value) or (type(owner) is Known and isinstance(owner.thing, Tensor)):
+        return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+    if type(owner) is Known and not isinstance(owner.thing, Expression):
+        try:
+            return Known(getattr(owner.thing, name))
+        except Exception as error:  # as Python would raise when it runs
+            ev.refuse(f"{type(error).__name__}: {error}")
+    if type(owner) is Named or isinstance(owner, Closure):
+        ev.refuse(f"{name!r} of a local object is used as a value")
+    return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+
+
+def _of_module(ev: Evaluator, module: Any, name: str) -> Abstract:
+    if name == "training":
+        return read(ev, module, name)
+    if name in module._modules:
+        return Known(module._modules[name])
+    if ev.around.is_dynamic(module, name):
+        ev.around.read(module, name)
+        return read(ev, module, name)
+    for tensors in (module._parameters, module._buffers):
+        if name in tensors:
+            if tensors[name] is None:
+                return Known(None)
+            return Known(tensors[name], lambda: read(ev, module, name))
+    found = inspect.getattr_static(type(module), name, None)
+    if isinstance(found, property) and name not in ("__dict__", "__class__"):
+        if parametrize.is_parametrized(module, name):
+            return read(ev, module, name)
+        return _property(ev, module, found, name)
+    try:
+        value = getattr(module, name)
+    except AttributeError as error:
+        ev.refuse(str(error))
+    return _plain(ev, module, name, value)
+
+
+def _plain(ev: Evaluator, module: nn.Module, name: str, value: Any) -> Abstract:
+    """Returns a plain attribute: known, but written as a read of it."""
+    held = vars(module).get(name, module) is value
+    if isinstance(value, Tensor) or isinstance(value, _READ) or is_decided(value):
+
+        def write() -> Argument:
+            ev.around.read(module, name)
+            return read(ev, module, name)
+
+        return Known(value, write, (module, name) if held else None)
+    return Known(value, None, (module, name) if held else None)
+
+
+def read(ev: Evaluator, module: nn.Module, name: str) -> Value:
+    """Creates a read of an attribute of a module."""
+    path = ev.around.path(module)
+    if path is None:
+        ev.refuse(f"{name!r} of a {type(module).__name__} is used that is no part of this module")
+    node = ev.create("get_attr", path.child(name).path)
+    return node.output
+
+
+def _property(ev: Evaluator, module: nn.Module, found: property, name: str) -> Abstract:
+    getter: Any = found.fget
+    if not inspect.isfunction(getter):
+        ev.refuse(f"the property {name!r} has no source")
+    definition = ev.around.definition(getter)
+    closure = closure_of(getter, definition.node, definition.file)
+    return invoke(ev, closure, [Known(module)], {})
+
+
+def set_attribute(ev: Evaluator, owner: Abstract, name: str, value: Abstract) -> None:
+    """Sets an attribute of the module itself, or of an object that is a value."""
+    if isinstance(owner, Value):
+        given = (owner, Known(name), value)
+        ev.create("call_function", "builtins:setattr", [*map(ev.argument, given)], outputs=())
+        return
+    thing = thing_of(owner) if is_static(owner) else None
+    if not isinstance(thing, nn.Module):
+        ev.refuse(f"it sets {name!r} of an object that the graph does not contain")
+    path = ev.around.path(thing)
+    if path is None or path.names:
+        where = "a module that is no part of this one" if path is None else path.path
+        ev.refuse(f"it sets {name!r} of {where}; set it in a method of that module")
+    if name == "training" or name in thing._modules:
+        ev.refuse(f"it sets self.{name}, on which the structure of the model depends")
+    if not hasattr(thing, name):
+        ev.refuse(f"self.{name} does not exist before the first call; set it in __init__, too")
+    argument = ev.argument(value)
+    ev.around.changes(thing, name)
+    ev.around.read(thing, name)
+    ev.create("set_attr", name, (argument,), outputs=())

@@ -1,0 +1,484 @@
+"""Rules for calls: of modules, methods, functions and classes."""
+
+import ast
+import functools
+import inspect
+import sys
+import sysconfig
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from runner.errors import GraphError
+from runner.graph.class_source.scopes import KNOWN
+from runner.graph.frontend.literals.references import reference
+from runner.graph.frontend.python.abstract import (
+    Abstract,
+    Closure,
+    Items,
+    Known,
+    Named,
+    closure_of,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.attributes import attribute, look_up
+from runner.graph.frontend.python.containers import named_items, values_of
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+from runner.graph.frontend.python.invocation import invoke
+from runner.graph.frontend.python.iteration import known_items, taken
+from runner.graph.frontend.python.known_functions import BUILTINS, Arguments
+from runner.graph.frontend.python.source import Unreadable
+from runner.graph.ir.node import Value
+from runner.nn.values.expression import Expression
+from runner.nn.values.value import is_decided
+
+_MUTATING = frozenset(
+    [
+        "append",
+        "extend",
+        "insert",
+        "remove",
+        "pop",
+        "clear",
+        "sort",
+        "reverse",
+        "update",
+        "setdefault",
+        "popitem",
+        "add",
+        "discard",
+        "appendleft",
+        "popleft",
+        "extendleft",
+        "rotate",
+    ]
+)
+_STRUCTURE = frozenset(
+    [
+        "children",
+        "named_children",
+        "modules",
+        "named_modules",
+        "parameters",
+        "named_parameters",
+        "buffers",
+        "named_buffers",
+        "items",
+        "keys",
+        "values",
+        "get_submodule",
+        "__len__",
+        "__contains__",
+    ]
+)
+_LIBRARIES = tuple(
+    path for name in ("purelib", "platlib", "stdlib") if (path := sysconfig.get_path(name))
+)
+
+
+@reads(ast.Call)
+def _call(ev: Evaluator, node: ast.Call) -> Abstract:
+    if _is_super(ev, node):
+        return _super(ev)
+    if isinstance(node.func, ast.Attribute):
+        owner = ev.evaluate(node.func.value)
+        args, kwargs = arguments_of(ev, node)
+        ev.node = node
+        return call_method(ev, owner, node.func.attr, args, kwargs)
+    callee = ev.evaluate(node.func)
+    args, kwargs = arguments_of(ev, node)
+    return call(ev, callee, args, kwargs)
+
+
+def arguments_of(ev: Evaluator, node: ast.Call) -> Arguments:
+    """Returns the values of the arguments of a call, those with stars taken apart."""
+    args = values_of(ev, node.args)
+    kwargs: dict[str, Abstract] = {}
+    for keyword in node.keywords:
+        value = ev.evaluate(keyword.value)
+        if keyword.arg is not None:
+            kwargs[keyword.arg] = value
+        else:
+            kwargs |= named_items(ev, value)
+    return args, kwargs
+
+
+def _is_super(ev: Evaluator, node: ast.Call) -> bool:
+    if not isinstance(node.func, ast.Name) or node.func.id != "super" or node.args:
+        return False
+    return look_up(ev, "super") is not None
+
+
+def _super(ev: Evaluator) -> Abstract:
+    """Returns `super()`: that of the class around the function, for its first parameter."""
+    cls, frame = look_up(ev, "__class__"), ev.frame
+    declared = frame.closure.node.args
+    names = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+    itself = frame.env.get(names[0]) if names else None
+    if type(cls) is not Known or type(itself) is not Known:
+        ev.refuse("super() is called outside of a method")
+    return Known(super(cls.thing, itself.thing))
+
+
+def call(
+    ev: Evaluator, callee: Abstract, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> Abstract:
+    """Returns the value of `callee(*args, **kwargs)`."""
+    if type(callee) is Closure:
+        return invoke(ev, callee, args, kwargs)
+    if type(callee) is not Known or isinstance(callee.thing, Tensor):
+        _escape(ev, args, kwargs)
+        return ev.emit("call_method", "__call__", (callee, *args), kwargs)
+    thing: Any = callee.thing
+    if isinstance(thing, Expression) or is_decided(thing):
+        return callee
+    try:
+        rule = BUILTINS.get(thing)
+    except TypeError:  # cannot be a key
+        rule = None
+    if rule is not None:
+        return rule(ev, list(args), dict(kwargs))
+    if isinstance(thing, nn.Module):
+        return call_module(ev, thing, "", args, kwargs)
+    if isinstance(thing, types.MethodType):
+        return _call_bound(ev, thing, args, kwargs)
+    if isinstance(thing, functools.partial):
+        before = [*map(Known, thing.args)]
+        named = {name: Known(value) for name, value in thing.keywords.items()}
+        return call(ev, Known(thing.func), [*before, *args], {**named, **kwargs})
+    if isinstance(thing, types.FunctionType):
+        return call_function(ev, thing, args, kwargs)
+    if not isinstance(thing, type) and not _is_builtin(thing):
+        method = inspect.getattr_static(type(thing), "__call__", None)
+        if inspect.isfunction(method) and not is_library(method):
+            return _in_place(ev, method, [callee, *args], kwargs)
+        _escape(ev, args, kwargs)
+        return ev.emit("call_method", "__call__", (callee, *args), kwargs)
+    _escape(ev, args, kwargs, thing)
+    return _called(ev, thing, args, kwargs)
+
+
+def _is_builtin(thing: Any) -> bool:
+    return inspect.isbuiltin(thing) or inspect.isroutine(thing) or hasattr(thing, "__name__")
+
+
+def _called(
+    ev: Evaluator, thing: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> Abstract:
+    """Creates a call of a function or class by its name."""
+    owner = getattr(thing, "__objclass__", None)
+    if owner is not None and issubclass(Tensor, owner):  # torch.Tensor.add
+        return ev.emit("call_method", thing.__name__, args, kwargs)
+    return ev.emit("call_function", target_of(ev, thing), args, kwargs)
+
+
+def target_of(ev: Evaluator, thing: Any) -> str:
+    """Returns the target of a call of a function or class. Raises Unreadable if it has none."""
+    owner = getattr(thing, "__self__", None)
+    try:
+        if isinstance(owner, type):
+            return f"{reference(owner)}.{thing.__name__}"
+        return reference(thing)
+    except GraphError as error:
+        ev.refuse(str(error).rstrip("."))
+
+
+def _escape(
+    ev: Evaluator,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+    callee: Any = None,
+) -> None:
+    """Forgets the items of lists and dicts that are passed to code which may change them."""
+    if (getattr(callee, "__module__", None) or "").partition(".")[0] in ("torch", "builtins"):
+        return
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Value):
+            ev.lists.pop(value, None)
+            ev.dicts.pop(value, None)
+        elif type(value) is Known and isinstance(value.thing, list | dict | set) and value.origin:
+            ev.around.changes(*value.origin)
+
+
+# Functions
+
+
+def is_library(function: Any) -> bool:
+    """Returns whether a function is that of an installed package, which source may import."""
+    home = (getattr(function, "__module__", None) or "").partition(".")[0]
+    if home in KNOWN:
+        return True
+    file = getattr(sys.modules.get(home), "__file__", None) or ""
+    code = getattr(function, "__code__", None)
+    return (file or getattr(code, "co_filename", "")).startswith(_LIBRARIES)
+
+
+def call_function(
+    ev: Evaluator,
+    function: types.FunctionType,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Returns the value of a call of a Python function: of a library, by its name; of the user's,
+    as a function of the graph, or in place if that cannot be read, or if modules or functions are
+    passed."""
+    given = [*args, *kwargs.values()]
+    in_place = lambda: _in_place(ev, function, args, kwargs)  # noqa: E731
+
+    def by_name() -> Abstract:
+        _escape(ev, args, kwargs, function)
+        return _called(ev, function, args, kwargs)
+
+    def as_own() -> Abstract:
+        _escape(ev, args, kwargs)
+        return ev.emit("call_function", f":{ev.around.function(function)}", args, kwargs)
+
+    if any(map(_is_code, given)):
+        return ev.attempt(in_place, by_name) if is_library(function) else in_place()
+    if is_library(function):
+        return ev.attempt(by_name, in_place)
+    if all(map(is_static, given)):
+        return in_place()
+    return ev.attempt(as_own, in_place)
+
+
+def _is_code(value: Abstract) -> bool:
+    """Returns whether a value is a module, a function or a class, or contains one."""
+    if type(value) is Items:
+        return any(map(_is_code, value.items))
+    if type(value) is Named:
+        return any(map(_is_code, value.items.values()))
+    if type(value) is Known:
+        parts = value.thing if isinstance(value.thing, list | tuple) else (value.thing,)
+        return any(isinstance(part, nn.Module | type) or inspect.isroutine(part) for part in parts)
+    return type(value) is Closure
+
+
+def _in_place(
+    ev: Evaluator, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> Abstract:
+    definition = ev.around.definition(function)
+    return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
+
+
+# Methods
+
+
+def call_method(
+    ev: Evaluator,
+    owner: Abstract,
+    name: str,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Returns the value of `owner.name(*args, **kwargs)`."""
+    if isinstance(owner, Value):
+        return _call_of_value(ev, owner, name, args, kwargs)
+    if type(owner) is Named:
+        return _call_of_named(ev, owner, name, args)
+    if type(owner) is Known and isinstance(owner.thing, Tensor):
+        return ev.emit("call_method", name, (owner, *args), kwargs)
+    if is_static(owner) and _is_plain_object(owner):
+        return _call_of_plain(ev, owner, name, args, kwargs)
+    if type(owner) is Items or (type(owner) is Known and isinstance(owner.thing, Expression)):
+        return ev.emit("call_method", name, (owner, *args), kwargs)
+    return call(ev, attribute(ev, owner, name), args, kwargs)
+
+
+def _is_plain_object(owner: Abstract) -> bool:
+    thing = thing_of(owner)
+    kinds = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset, range, slice)
+    return isinstance(thing, kinds) and not isinstance(thing, nn.Module)
+
+
+def _call_of_plain(
+    ev: Evaluator,
+    owner: Abstract,
+    name: str,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Returns the value of a method of a number, text or container that is known."""
+    thing = thing_of(owner)
+    if name in _MUTATING and isinstance(thing, list | dict | set):
+        if type(owner) is not Known or owner.origin is None:
+            ev.refuse("it changes a list or dict that exists before the model runs")
+        ev.around.changes(*owner.origin)
+    if not all(map(is_static, (*args, *kwargs.values()))):
+        if name == "join" and isinstance(thing, str) and args:
+            items = known_items(ev, args[0])
+            if items is not None:
+                listed = ev.emit("list", "", [*map(taken, items)])
+                return ev.emit("call_method", name, (owner, listed))
+        return ev.emit("call_method", name, (owner, *args), kwargs)
+    method = getattr(thing, name, None)
+    if method is None:
+        ev.refuse(f"a {type(thing).__name__} has no attribute {name!r}")
+    try:
+        result = method(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
+    except Exception as error:  # as Python would raise when it runs
+        ev.refuse(f"{type(error).__name__}: {error}")
+    return Known(result)
+
+
+def _call_of_value(
+    ev: Evaluator,
+    owner: Value,
+    name: str,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
+    if pairs is not None and name in ("items", "keys", "values", "get") and not kwargs:
+        if (found := _of_pairs(pairs, name, args)) is not None:
+            return found
+    changed = _changed(ev, items, name, args) if items is not None else None
+    if name in _MUTATING:
+        ev.lists.pop(owner, None)
+        ev.dicts.pop(owner, None)
+    result = ev.emit("call_method", name, (owner, *args), kwargs)
+    if changed is not None:
+        ev.lists[owner] = changed
+    if name == "copy" and items is not None:
+        ev.lists[result] = items
+    if name == "pop" and items and changed is not None:
+        return items[thing_of(args[0]) if args else -1]
+    return result
+
+
+def _of_pairs(
+    pairs: Mapping[Any, Abstract], name: str, args: Sequence[Abstract]
+) -> Abstract | None:
+    if name == "items" and not args:
+        return Items(tuple(Items((Known(key), value)) for key, value in pairs.items()))
+    if name == "keys" and not args:
+        return Items(tuple(map(Known, pairs)))
+    if name == "values" and not args:
+        return Items(tuple(pairs.values()))
+    if name == "get" and args and is_static(args[0]):
+        default = args[1] if len(args) > 1 else Known(None)
+        return pairs.get(thing_of(args[0]), default)
+    return None
+
+
+def _call_of_named(ev: Evaluator, owner: Named, name: str, args: Sequence[Abstract]) -> Abstract:
+    """Returns the value of a method of the keyword arguments of a call."""
+    found = _of_pairs(owner.items, name, args)
+    if found is not None:
+        return found
+    if name == "copy" and not args:
+        return Named({**owner.items})
+    if name == "pop" and args and is_static(args[0]):
+        assert isinstance(owner.items, dict), "made by the call"
+        key = thing_of(args[0])
+        if key in owner.items or len(args) > 1:
+            found = owner.items.pop(key, args[1] if len(args) > 1 else None)
+            assert found is not None, "one or the other"
+            return found
+    ev.refuse(f"the method {name!r} of **{'kwargs'} has no form in a graph")
+
+
+def _changed(
+    ev: Evaluator, items: tuple[Abstract, ...], name: str, args: Sequence[Abstract]
+) -> tuple[Abstract, ...] | None:
+    """Returns the items of a list after a method that changes it; None if they are unknown."""
+    match name, args:
+        case "append", [value]:
+            return (*items, value)
+        case "extend", [values]:
+            more = known_items(ev, values)
+            return None if more is None else (*items, *map(taken, more))
+        case "insert", [at, value] if is_static(at):
+            listed = [*items]
+            listed.insert(thing_of(at), value)
+            return tuple(listed)
+        case "reverse", []:
+            return items[::-1]
+        case "clear", []:
+            return ()
+        case "pop", []:
+            return items[:-1] if items else None
+        case "pop", [at] if is_static(at) and -len(items) <= thing_of(at) < len(items):
+            listed = [*items]
+            listed.pop(thing_of(at))
+            return tuple(listed)
+    return None
+
+
+# Modules
+
+
+def _call_bound(
+    ev: Evaluator,
+    method: types.MethodType,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Returns the value of a call of a bound method."""
+    owner, function = method.__self__, method.__func__
+    name = getattr(function, "__name__", "")
+    if not isinstance(owner, nn.Module):
+        if isinstance(owner, type) and is_library(function):
+            return ev.emit("call_function", target_of(ev, method), args, kwargs)
+        return _in_place(ev, function, [Known(owner), *args], kwargs)
+    in_torch = (getattr(function, "__module__", "") or "").startswith("torch.nn.modules.")
+    if in_torch and name in _STRUCTURE and all(map(is_static, (*args, *kwargs.values()))):
+        if getattr(type(owner), "kind", ""):
+            ev.refuse("it asks for the structure of a choice")
+        result = method(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
+        return Known([*result] if inspect.isgenerator(result) else result)
+    if in_torch and hasattr(nn.Module, name) and name != "forward":
+        ev.refuse(f"it calls {name}() of a module, which changes the model or is no computation")
+    return call_own_method(ev, owner, function, args, kwargs)
+
+
+def call_own_method(
+    ev: Evaluator,
+    owner: nn.Module,
+    function: Any,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Returns the value of a call of a method: as a method of the unit, or in place if that cannot
+    be read, or if modules or functions are passed."""
+
+    def as_method() -> Abstract:
+        name = ev.around.method(owner, function.__name__, function)
+        return call_module(ev, owner, name, args, kwargs)
+
+    def in_place() -> Abstract:
+        return _in_place(ev, function, [Known(owner), *args], kwargs)
+
+    given = (*args, *kwargs.values())
+    if any(map(_is_code, given)) and isinstance(function, types.FunctionType):
+        return in_place()
+    if not isinstance(function, types.FunctionType):
+        return as_method()
+    try:
+        return ev.attempt(as_method, in_place)
+    except Unreadable:
+        raise
+
+
+def call_module(
+    ev: Evaluator,
+    module: nn.Module,
+    method: str,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Creates a call of a module, or of one of its methods."""
+    path = ev.around.path(module)
+    if path is None:
+        ev.refuse(
+            f"a {type(module).__name__} is called that PyTorch does not register here; put it into "
+            "an nn.ModuleList, an nn.ModuleDict or an attribute of its own"
+        )
+    _escape(ev, args, kwargs)
+    if getattr(type(module), "kind", "") == "Cell" and not method and len(args) + len(kwargs) > 1:
+        args, kwargs = [ev.emit("list", "", [*args, *kwargs.values()])], {}
+    target = f"{path.path}:{method}" if method else path.path
+    return ev.emit("call_module", target, args, kwargs)

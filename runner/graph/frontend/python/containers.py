@@ -1,0 +1,313 @@
+"""Rules for tuples, lists, dicts, comprehensions, items and texts."""
+
+import ast
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from runner.graph.frontend.python.abstract import (
+    Abstract,
+    Items,
+    Known,
+    Named,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+from runner.graph.frontend.python.iteration import known_items, taken
+from runner.graph.ir.node import Value
+from runner.nn.values.expression import Expression
+
+# Displays
+
+
+@reads(ast.Constant)
+def _constant(ev: Evaluator, node: ast.Constant) -> Abstract:
+    return Known(node.value)
+
+
+def values_of(ev: Evaluator, nodes: Sequence[ast.expr]) -> list[Abstract]:
+    """Returns the values of expressions, those with a star taken apart."""
+    values: list[Abstract] = []
+    for node in nodes:
+        if not isinstance(node, ast.Starred):
+            values.append(ev.evaluate(node))
+            continue
+        whole = ev.evaluate(node.value)
+        items = known_items(ev, whole)
+        if items is None:
+            ev.refuse("the number of values after a * is not known before the model runs")
+        values += [taken(found) for found in items]
+    return values
+
+
+@reads(ast.Tuple)
+def _tuple(ev: Evaluator, node: ast.Tuple) -> Abstract:
+    return Items(tuple(values_of(ev, node.elts)))
+
+
+@reads(ast.List)
+def _list(ev: Evaluator, node: ast.List) -> Abstract:
+    return new_list(ev, values_of(ev, node.elts))
+
+
+def new_list(ev: Evaluator, values: Sequence[Abstract]) -> Abstract:
+    """Returns a new list of values."""
+    made = ev.emit("list", "", values)
+    ev.lists[made] = tuple(values)
+    return made
+
+
+@reads(ast.Dict)
+def _dict(ev: Evaluator, node: ast.Dict) -> Abstract:
+    pairs: list[tuple[Abstract, Abstract]] = []
+    for key, value in zip(node.keys, node.values, strict=True):
+        if key is not None:
+            pairs.append((ev.evaluate(key), ev.evaluate(value)))
+            continue
+        inner = named_items(ev, ev.evaluate(value))
+        pairs += [(Known(name), found) for name, found in inner.items()]
+    return new_dict(ev, pairs)
+
+
+def new_dict(ev: Evaluator, pairs: Sequence[tuple[Abstract, Abstract]]) -> Abstract:
+    """Returns a new dict of keys and values."""
+    made = ev.emit("dict", "", [part for pair in pairs for part in pair])
+    if all(is_static(key) for key, _ in pairs):
+        ev.dicts[made] = {thing_of(key): value for key, value in pairs}
+    return made
+
+
+def named_items(ev: Evaluator, value: Abstract) -> dict[Any, Abstract]:
+    """Returns the items of a mapping that is known. Raises Unreadable for any other."""
+    if type(value) is Named:
+        return {**value.items}
+    if isinstance(value, Value) and value in ev.dicts:
+        return {**ev.dicts[value]}
+    if is_static(value) and hasattr(thing_of(value), "keys"):
+        mapping = thing_of(value)
+        return {key: Known(mapping[key]) for key in mapping.keys()}
+    ev.refuse("the names after a ** are not known before the model runs")
+
+
+@reads(ast.Set)
+def _set(ev: Evaluator, node: ast.Set) -> Abstract:
+    values = values_of(ev, node.elts)
+    if all(map(is_static, values)):
+        return Known({thing_of(value) for value in values})
+    made = ev.emit("list", "", values)
+    return ev.emit("call_function", "builtins:set", (made,))
+
+
+# Comprehensions
+
+
+@reads(ast.ListComp, ast.GeneratorExp)
+def _list_comprehension(ev: Evaluator, node: ast.ListComp | ast.GeneratorExp) -> Abstract:
+    return _comprehended(ev, node.generators, node.elt, "append", ast.List([], ast.Load()))
+
+
+@reads(ast.SetComp)
+def _set_comprehension(ev: Evaluator, node: ast.SetComp) -> Abstract:
+    listed = _comprehended(ev, node.generators, node.elt, "append", ast.List([], ast.Load()))
+    return ev.emit("call_function", "builtins:set", (listed,))
+
+
+@reads(ast.DictComp)
+def _dict_comprehension(ev: Evaluator, node: ast.DictComp) -> Abstract:
+    pair = ast.Tuple([node.key, node.value], ast.Load())
+    return _comprehended(ev, node.generators, pair, "", ast.Dict([], []))
+
+
+def _comprehended(
+    ev: Evaluator,
+    generators: Sequence[ast.comprehension],
+    element: ast.expr,
+    method: str,
+    empty: ast.expr,
+) -> Abstract:
+    """Evaluates a comprehension as the loops it abbreviates, with variables of its own."""
+    result = f"$made{id(element)}"
+    made = ast.Name(result, ast.Load())
+    if method:
+        called = ast.Call(ast.Attribute(made, method, ast.Load()), [element], [])
+        body: list[ast.stmt] = [ast.Expr(called)]
+    else:
+        assert isinstance(element, ast.Tuple), "a key and a value"
+        key, value = element.elts
+        target = ast.Subscript(made, key, ast.Store())
+        body = [ast.Assign([target], value)]
+    for generator in reversed(generators):
+        if generator.is_async:
+            ev.refuse("an asynchronous comprehension has no form in a graph")
+        for test in reversed(generator.ifs):
+            body = [ast.If(test, body, [])]
+        body = [ast.For(generator.target, generator.iter, body, [])]
+    for inner in ast.walk(body[0]):
+        if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
+            ast.copy_location(inner, ev.node)
+    own = {
+        n.id for each in generators for n in ast.walk(each.target) if isinstance(n, ast.Name)
+    }  # fmt: skip
+    env = ev.frame.env
+    hidden = {name: env[name] for name in own if name in env}
+    env[result] = ev.evaluate(ast.copy_location(empty, ev.node))
+    ev.execute(body[0])
+    env = ev.frame.env
+    found = ev.resolved(env.pop(result))
+    for name in own:
+        env.pop(name, None)
+    env.update(hidden)
+    return found
+
+
+# Items
+
+
+@reads(ast.Slice)
+def _slice(ev: Evaluator, node: ast.Slice) -> Abstract:
+    bounds = [
+        Known(None) if part is None else ev.evaluate(part)
+        for part in (node.lower, node.upper, node.step)
+    ]
+    if all(type(part) is Known and part.write is None and is_static(part) for part in bounds):
+        return Known(slice(*map(thing_of, bounds)))
+    known = slice(*map(thing_of, bounds)) if all(map(is_static, bounds)) else bounds
+    return Known(known, lambda: slice(*map(ev.argument, bounds)))
+
+
+@reads(ast.Subscript)
+def _subscript(ev: Evaluator, node: ast.Subscript) -> Abstract:
+    owner = ev.evaluate(node.value)
+    return item(ev, owner, ev.evaluate(node.slice))
+
+
+def item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
+    """Returns `owner[index]`."""
+    fixed = is_static(index) and not isinstance(thing_of(index), list)
+    key = thing_of(index) if fixed else None
+    items: Sequence[Abstract] | None = owner.items if type(owner) is Items else None
+    if isinstance(owner, Value) and owner in ev.lists:
+        items = ev.lists[owner]
+    if fixed and items is not None and type(key) is slice:
+        part = items[key]
+        return Items(tuple(part)) if type(owner) is Items else _part(ev, owner, index, part)
+    if fixed and items is not None and hasattr(key, "__index__"):
+        if not -len(items) <= key < len(items):
+            ev.refuse(f"the index {key} is out of the range of {len(items)} items")
+        return items[key]
+    if fixed and isinstance(owner, Value) and owner in ev.dicts and key in ev.dicts[owner]:
+        return ev.dicts[owner][key]
+    if fixed and type(owner) is Named and key in owner.items:
+        return owner.items[key]
+    if type(owner) is Known and isinstance(owner.thing, nn.Module) and not fixed:
+        ev.refuse(f"a {type(owner.thing).__name__} is indexed by a value")
+    if not fixed or not is_static(owner):
+        return _written_item(ev, owner, index)
+    try:
+        found = operator.getitem(thing_of(owner), key)
+    except Exception as error:  # as Python would raise when it runs
+        ev.refuse(f"{type(error).__name__}: {error}")
+    write = _write_item(ev, owner, index) if _is_read(owner) and _is_plain(found) else None
+    return Known(found, write)
+
+
+def _is_plain(found: Any) -> bool:
+    return isinstance(found, int | float | str | complex | tuple | list | type(None))
+
+
+def _is_read(owner: Abstract) -> bool:
+    return type(owner) is Known and owner.write is not None
+
+
+def _part(ev: Evaluator, owner: Value, index: Abstract, part: Sequence[Abstract]) -> Abstract:
+    found = ev.operator("getitem", owner, index)
+    ev.lists[found] = tuple(part)
+    return found
+
+
+def _write_item(ev: Evaluator, owner: Abstract, index: Abstract) -> Callable[[], Any]:
+    return lambda: ev.operator("getitem", owner, index)
+
+
+def _written_item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
+    if type(owner) is Known and isinstance(owner.thing, Expression) and is_static(index):
+        return Known(owner.thing[thing_of(index)], _write_item(ev, owner, index))
+    return ev.operator("getitem", owner, index)
+
+
+def set_item(ev: Evaluator, owner: Abstract, index: Abstract, value: Abstract) -> None:
+    """Evaluates `owner[index] = value`."""
+    if type(owner) is Known and not isinstance(owner.thing, Tensor):
+        if owner.origin is None:
+            ev.refuse("it changes a list or dict that exists before the model runs")
+        ev.around.changes(*owner.origin)
+    if not isinstance(owner, Value | Known):
+        ev.refuse("it assigns an item of a tuple")
+    given = [ev.argument(each) for each in (owner, index, value)]
+    ev.create("call_function", "operator:setitem", given, outputs=())
+    if not isinstance(owner, Value):
+        return
+    items, pairs = ev.lists.pop(owner, None), ev.dicts.pop(owner, None)
+    if items is not None and is_static(index) and type(thing_of(index)) is int:
+        changed = [*items]
+        if -len(items) <= thing_of(index) < len(items):
+            changed[thing_of(index)] = value
+            ev.lists[owner] = tuple(changed)
+    if pairs is not None and is_static(index):
+        ev.dicts[owner] = {**pairs, thing_of(index): value}
+
+
+@reads(ast.Delete)
+def _delete(ev: Evaluator, node: ast.Delete) -> None:
+    for target in node.targets:
+        match target:
+            case ast.Name(name):
+                ev.frame.env.pop(name, None)
+            case ast.Subscript(owner_node, index_node):
+                owner, index = ev.evaluate(owner_node), ev.evaluate(index_node)
+                if not isinstance(owner, Value):
+                    ev.refuse("it deletes from a container that exists before the model runs")
+                given = (ev.argument(owner), ev.argument(index))
+                ev.create("call_function", "operator:delitem", given, outputs=())
+                ev.lists.pop(owner, None)
+                ev.dicts.pop(owner, None)
+            case _:
+                ev.refuse("it deletes an attribute")
+
+
+# Texts
+
+
+@reads(ast.JoinedStr)
+def _text(ev: Evaluator, node: ast.JoinedStr) -> Abstract:
+    template, values = "", []
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            template += str(part.value).replace("{", "{{").replace("}", "}}")
+            continue
+        assert isinstance(part, ast.FormattedValue), "the grammar of Python"
+        values.append(ev.evaluate(part.value))
+        sign = {-1: "", 115: "!s", 114: "!r", 97: "!a"}[part.conversion]
+        template += "{" + sign + _spec(ev, part.format_spec, values) + "}"
+    if all(map(is_static, values)):
+        return Known(template.format(*map(thing_of, values)))
+    return ev.emit("call_method", "format", (Known(template), *values))
+
+
+def _spec(ev: Evaluator, node: ast.expr | None, values: list[Abstract]) -> str:
+    """Returns a format specification; its own fields are taken from `values` in order."""
+    if node is None:
+        return ""
+    assert isinstance(node, ast.JoinedStr), "the grammar of Python"
+    text = ":"
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+        else:
+            assert isinstance(part, ast.FormattedValue), "the grammar of Python"
+            values.append(ev.evaluate(part.value))
+            text += "{}"
+    return text

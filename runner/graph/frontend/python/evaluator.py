@@ -1,0 +1,312 @@
+"""The state of reading one function, and the table of rules from Python's syntax.
+
+A rule is a function `rule(ev, node)`, registered for the classes of syntax that it reads:
+
+    @reads(ast.IfExp)
+    def _conditional(ev: Evaluator, node: ast.IfExp) -> Abstract: ...
+
+A rule for an expression returns its value; one for a statement returns None. Both emit nodes in
+the order in which Python evaluates.
+"""
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NoReturn, Protocol, TypeVar, final
+
+from torch import Tensor, nn
+
+from runner.errors import GraphError
+from runner.graph.frontend.literals.literal import Literals
+from runner.graph.frontend.python.abstract import (
+    NEVER,
+    NONE,
+    Abstract,
+    Frame,
+    Items,
+    Iterated,
+    Known,
+    Merged,
+    Missing,
+    Named,
+    is_same,
+)
+from runner.graph.frontend.python.source import Definition, Unreadable, place
+from runner.graph.frontend.reading.read_module import ModulePath
+from runner.graph.ir.function import Function
+from runner.graph.ir.node import Argument, Block, Node, Op, Value
+
+Rule = Callable[["Evaluator", Any], Any]
+Result = TypeVar("Result")
+DEEPEST = 40  # calls in place
+
+
+def reads(*kinds: type[ast.AST]) -> Callable[[Rule], Rule]:
+    """Declares the decorated function as the rule for syntax of these classes."""
+
+    def declare(rule: Rule) -> Rule:
+        vars(rule)["reads"] = kinds
+        return rule
+
+    return declare
+
+
+def rules_in(*modules: ModuleType) -> dict[type[ast.AST], Rule]:
+    """Returns the table of the rules in some modules, by the class of syntax."""
+    functions = [function for module in modules for function in vars(module).values()]
+    return {kind: rule for rule in functions for kind in getattr(rule, "reads", ())}
+
+
+class Surroundings(Protocol):
+    """What a function that is read may refer to: the model around it, and other functions."""
+
+    literals: Literals
+    rules: Mapping[type[ast.AST], Rule]
+    call: Callable[..., Abstract]  # see `runner.graph.frontend.python.calls.call`
+
+    def path(self, module: nn.Module) -> ModulePath | None:
+        """Returns the path of a module below the one whose method is read; None if it is not."""
+
+    def place_of(self, tensor: Tensor) -> tuple[ModulePath, str] | None:
+        """Returns the owner and name of a parameter or buffer below that module."""
+
+    def read(self, owner: nn.Module, name: str) -> None:
+        """Records that a function reads or sets an attribute."""
+
+    def is_dynamic(self, owner: nn.Module, name: str) -> bool:
+        """Returns whether methods of the model change an attribute."""
+
+    def changes(self, owner: nn.Module, name: str) -> None:
+        """Records that a method changes an attribute. Unless that is known, reading starts anew."""
+
+    def definition(self, function: Any) -> Definition:
+        """Returns the definition of a living function."""
+
+    def method(self, owner: nn.Module, name: str, function: Any) -> str:
+        """Returns the name of a method among the functions of its unit, and has it read."""
+
+    def function(self, function: Any) -> str:
+        """Returns the name of a function of the user's as one of the graph, and has it read."""
+
+
+@final
+class Evaluator:
+    """The state of reading one function.
+
+    `frame` is that of the function being evaluated, the one read or one called in place. `lists`
+    holds the items of lists, and `dicts` those of dicts, whose content is known.
+    """
+
+    def __init__(self, function: Function, around: Surroundings, frame: Frame) -> None:
+        self.function = function
+        self.around = around
+        self.frame = frame
+        self.lists: dict[Value, tuple[Abstract, ...]] = {}
+        self.dicts: dict[Value, dict[Any, Abstract]] = {}
+        self.node: ast.AST = frame.closure.node  # the syntax being read
+
+    # Reading
+
+    def evaluate(self, node: ast.expr) -> Abstract:
+        """Returns the value of an expression."""
+        found: Abstract = self._apply(node)
+        return self.resolved(found)
+
+    def execute(self, node: ast.stmt) -> None:
+        """Reads one statement."""
+        self._apply(node)
+
+    def _apply(self, node: ast.AST) -> Any:
+        rule = self.around.rules.get(type(node))
+        outer, self.node = self.node, node
+        try:
+            if rule is None:
+                self.refuse(
+                    f"{_SYNTAX.get(type(node), type(node).__name__)} has no form in a graph"
+                )
+            return rule(self, node)
+        finally:
+            self.node = outer
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raises Unreadable, with the place of the syntax being read."""
+        raise Unreadable(f"{self.place}: {why}")
+
+    @property
+    def place(self) -> str:
+        """The place of the syntax being read, "net.py:20"."""
+        return place(self.frame.closure.file, self.node)
+
+    # Nodes of the IR
+
+    def emit(
+        self, op: Op, target: str, args: Sequence[Abstract] = (),
+        kwargs: Mapping[str, Abstract] | None = None,
+    ) -> Value:  # fmt: skip
+        """Creates a node with arguments of these values; returns its output."""
+        given = [self.argument(value) for value in args]
+        named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
+        return self.create(op, target, given, named).output
+
+    def create(
+        self, op: Op, target: str, args: Sequence[Argument] = (),
+        kwargs: Mapping[str, Argument] | None = None, *, outputs: Sequence[str] = ("",),
+    ) -> Node:  # fmt: skip
+        """Creates a node at the place of the syntax being read."""
+        return self.function.create(op, target, args, kwargs, outputs=outputs, line=self.place)
+
+    def operator(self, name: str, *args: Abstract) -> Value:
+        """Creates a call of a function of `operator`."""
+        return self.emit("call_function", f"operator:{name}", args)
+
+    def argument(self, value: Abstract) -> Argument:
+        """Returns the argument for a value. Raises Unreadable if there is none."""
+        value = self.resolved(value)
+        match value:
+            case Value():
+                return value
+            case Items():
+                return tuple(map(self.argument, value.items))
+            case Known():
+                return value.write() if value.write is not None else self._constant(value.thing)
+            case Named():
+                pairs = [part for key, item in value.items.items() for part in (Known(key), item)]
+                return self.emit("dict", "", pairs)
+            case Iterated():
+                start = () if not value.start else (Known(value.start),)
+                return self.emit("call_function", f"builtins:{value.kind}", (*value.parts, *start))
+            case Missing():
+                self.refuse(value.why or "a variable is read that was not assigned")
+        self.refuse("a function that is defined in place is passed on; call it here instead")
+
+    def _constant(self, thing: Any) -> Argument:
+        if isinstance(thing, nn.Module):
+            path = self.around.path(thing)
+            if path is None:
+                self.refuse(f"a {type(thing).__name__} is used that is no part of this module")
+            return self.function.create("get_attr", path.path, line=self.place).output
+        if isinstance(thing, Tensor) and (found := self.around.place_of(thing)) is not None:
+            owner, name = found
+            return self.function.create("get_attr", owner.child(name).path, line=self.place).output
+        try:
+            return self.around.literals.of(thing)
+        except GraphError as error:
+            self.refuse(str(error).rstrip("."))
+
+    # Variables
+
+    def variable(self, name: str) -> Abstract:
+        """Returns the value of a variable of the function itself."""
+        found = self.resolved(self.frame.env.get(name, Missing()))
+        if name in self.frame.env:
+            self.frame.env[name] = found
+        return found
+
+    def assign(self, name: str, value: Abstract) -> None:
+        """Assigns a variable; a new value is named after it."""
+        if isinstance(value, Value) and not value.name and not value.is_input:
+            value.name = name
+        self.frame.env[name] = value
+
+    def resolved(self, value: Abstract) -> Abstract:
+        """Returns a value with outputs of nodes in place of merged ones."""
+        if type(value) is Items:
+            return Items(tuple(map(self.resolved, value.items)))
+        if type(value) is not Merged:
+            return value
+        if value.result is None:
+            value.result = self._merged(value.node, value.values, value.name)
+        return value.result
+
+    def _merged(self, node: Node, values: Sequence[Abstract], name: str) -> Abstract:
+        """Adds an output to a node with blocks, for the values at their ends."""
+        inner = [
+            self._at_end(block, lambda v=v: self.resolved(v))
+            for block, v in zip(node.blocks, values, strict=True)
+        ]
+        possible = [v for v in inner if v is not NEVER]
+        first = possible[0] if possible else NONE
+        if all(is_same(first, other) for other in possible) and not _is_inside(first, node):
+            return first
+        if unknown := [v for v in possible if type(v) is Missing and v.why]:
+            return unknown[0]
+        count = len(first.items) if type(first) is Items else -1
+        if all(type(v) is Items and len(v.items) == count for v in possible):
+            none = Items((NEVER,) * count)
+            parts = zip(*((none if v is NEVER else v).items for v in inner), strict=True)
+            return Items(tuple(self._merged(node, each, "") for each in parts))
+        results: list[Argument] = []
+        for block, v in zip(node.blocks, inner, strict=True):
+            given = NONE if type(v) is Missing else v
+            try:
+                results.append(self._at_end(block, lambda v=given: self.argument(v)))
+            except Unreadable as error:
+                return Missing(f"{name.lstrip('$') or 'a value'} depends on a condition ({error})")
+        for block, result in zip(node.blocks, results, strict=True):
+            block.results = (*block.results, result)
+        return node.add_output("" if name.startswith("$") else name)
+
+    def _at_end(self, block: Block, make: Callable[[], Result]) -> Result:
+        with self.function.inserting_into(block):
+            return make()
+
+    # Alternatives
+
+    def attempt(self, *ways: Callable[[], Result]) -> Result:
+        """Returns the result of the first way that can be read; undoes what others emitted."""
+        *tried, last = ways
+        for way in tried:
+            with self._undone_on_failure() as failed:
+                return way()
+            assert failed
+        return last()
+
+    @contextmanager
+    def _undone_on_failure(self) -> Iterator[list[Unreadable]]:
+        """Undoes what the block does, and suppresses the error, if that is Unreadable."""
+        block = self.function._block
+        frame, env = self.frame, {**self.frame.env}
+        lists, dicts = {**self.lists}, {**self.dicts}
+        before = {*block.nodes}
+        failed: list[Unreadable] = []
+        try:
+            yield failed
+        except Unreadable as error:
+            failed.append(error)
+            for node in reversed([node for node in block.nodes if node not in before]):
+                node.erase()
+            self.frame = frame
+            self.frame.env, self.lists, self.dicts = env, lists, dicts
+
+    @contextmanager
+    def calling(self, frame: Frame) -> Iterator[None]:
+        """Evaluates a function that is called in place."""
+        outer, node = self.frame, self.node
+        frame.depth = outer.depth + 1
+        if frame.depth > DEEPEST:
+            self.refuse("functions call each other without an end that is known")
+        self.frame = frame
+        try:
+            yield
+        finally:
+            self.frame, self.node = outer, node
+
+
+def _is_inside(value: Abstract, node: Node) -> bool:
+    """Returns whether a value is computed inside the blocks of a node."""
+    if type(value) is Items:
+        return any(_is_inside(item, node) for item in value.items)
+    if not isinstance(value, Value):
+        return False
+    owner = value.owner.owner if value.is_input else value.owner
+    return isinstance(owner, Node) and any(
+        owner is not node and owner.is_in(block) for block in node.blocks
+    )
+
+
+_SYNTAX = {
+    ast.Try: "`try`", ast.Yield: "a generator", ast.YieldFrom: "a generator",
+    ast.Await: "`await`", ast.AsyncFor: "`async for`", ast.AsyncWith: "`async with`",
+    ast.ClassDef: "a class inside a function", ast.Global: "`global`", ast.Nonlocal: "`nonlocal`",
+}  # fmt: skip

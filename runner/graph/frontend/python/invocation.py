@@ -1,0 +1,86 @@
+"""Calls in place: a function is evaluated where it is called, with what is known there."""
+
+import ast
+from collections.abc import Mapping, Sequence
+
+from runner.graph.frontend.python.abstract import (
+    NONE,
+    Abstract,
+    Closure,
+    Frame,
+    Items,
+    Missing,
+    Named,
+)
+from runner.graph.frontend.python.branches import block
+from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.frontend.python.source import Definition
+
+
+def invoke(
+    ev: Evaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> Abstract:
+    """Returns what a function returns, evaluated here."""
+    node = closure.node
+    if isinstance(node, ast.AsyncFunctionDef) or any(map(_yields, ast.iter_child_nodes(node))):
+        ev.refuse("it calls a generator or coroutine")
+    frame = Frame(closure, _bound(ev, closure, args, kwargs))
+    with ev.calling(frame):
+        ev.node = node
+        block(ev, Definition(node, closure.file).body)
+        return returned(ev)
+
+
+def returned(ev: Evaluator) -> Abstract:
+    """Returns what the function of the current frame returns, when its statements are read."""
+    value = ev.variable("$value") if "$value" in ev.frame.env else NONE
+    if type(value) is Missing:
+        ev.refuse(value.why)
+    return value
+
+
+def _yields(node: ast.AST) -> bool:
+    if isinstance(node, ast.Yield | ast.YieldFrom | ast.Await):
+        return True
+    if isinstance(node, ast.FunctionDef | ast.Lambda):
+        return False
+    return any(map(_yields, ast.iter_child_nodes(node)))
+
+
+def _bound(
+    ev: Evaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> dict[str, Abstract]:
+    """Returns the parameters of a function with their values."""
+    declared = closure.node.args
+    names = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+    named = {**kwargs}
+    env: dict[str, Abstract] = dict(zip(names, args, strict=False))
+    rest = args[len(names) :]
+    if declared.vararg is not None:
+        env[declared.vararg.arg] = Items(tuple(rest))
+    elif rest:
+        ev.refuse(f"{_name(closure)}() is called with {len(args)} arguments")
+    first = len(names) - len(closure.defaults)
+    for at, name in enumerate(names):
+        if name in named and name not in env:
+            env[name] = named.pop(name)
+        if name not in env and at >= first:
+            env[name] = closure.defaults[at - first]
+    for each in declared.kwonlyargs:
+        name = each.arg
+        if name in named:
+            env[name] = named.pop(name)
+        elif name in closure.keyword_defaults:
+            env[name] = closure.keyword_defaults[name]
+    missing = [name for name in (*names, *(k.arg for k in declared.kwonlyargs)) if name not in env]
+    if missing:
+        ev.refuse(f"{_name(closure)}() is called without {missing[0]!r}")
+    if declared.kwarg is not None:
+        env[declared.kwarg.arg] = Named(named)
+    elif named:
+        ev.refuse(f"{_name(closure)}() has no parameter {next(iter(named))!r}")
+    return env
+
+
+def _name(closure: Closure) -> str:
+    return getattr(closure.node, "name", "lambda")

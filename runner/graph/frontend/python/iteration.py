@@ -1,0 +1,195 @@
+"""Iteration: over what is known item by item, and over sequences that are counted in the IR."""
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from runner.graph.frontend.python.abstract import (
+    Abstract,
+    Items,
+    Iterated,
+    Known,
+    Named,
+    is_static,
+)
+from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.ir.node import Argument, Value, is_int
+from runner.nn.values.expression import Expression
+
+FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
+Item = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a loop in the IR: its trip count (None for none), what it does first with its
+    index, and the condition before each iteration, if any."""
+
+    trips: Argument
+    step: Callable[[Value], None]
+    test: Callable[[], Abstract] | None = None
+
+
+# Known item by item
+
+
+def known_items(ev: Evaluator, over: Abstract) -> list[Item] | None:
+    """Returns what an iteration yields; None if that is not known."""
+    match over:
+        case Items():
+            return [*over.items]
+        case Named():
+            return [*map(Known, over.items)]
+        case Value() if over in ev.lists:
+            return [*ev.lists[over]]
+        case Value() if over in ev.dicts:
+            return [*map(Known, ev.dicts[over])]
+        case Iterated():
+            return _iterated(ev, over)
+        case Known() if is_static(over):
+            return [*map(Known, _listed(ev, over.thing))]
+    return None
+
+
+def _listed(ev: Evaluator, thing: Any) -> Sequence[Any]:
+    if isinstance(thing, nn.Module) and getattr(type(thing), "kind", ""):
+        ev.refuse("it iterates over a choice")
+    try:
+        return [*thing]
+    except TypeError:
+        ev.refuse(f"it iterates over a {type(thing).__name__}")
+
+
+def _iterated(ev: Evaluator, over: Iterated) -> list[Item] | None:
+    known = [known_items(ev, part) for part in over.parts]
+    lengths = [len(items) for items in known if items is not None]
+    if not lengths:
+        return None
+    count = min(lengths)
+    columns = [
+        items[:count] if items is not None else [_taken(ev, part, i) for i in range(count)]
+        for part, items in zip(over.parts, known, strict=True)
+    ]
+    if over.kind == "enumerate":
+        columns.insert(0, [Known(over.start + i) for i in range(count)])
+    return [_together(row) for row in zip(*columns, strict=True)]
+
+
+def _taken(ev: Evaluator, part: Abstract, index: int) -> Item:
+    return lambda: ev.operator("getitem", part, Known(index))
+
+
+def _together(row: Sequence[Item]) -> Item:
+    if not any(callable(item) for item in row):
+        return Items(tuple(row))  # type: ignore[arg-type]
+    return lambda: Items(tuple(item() if callable(item) else item for item in row))
+
+
+def taken(item: Item) -> Abstract:
+    """Returns the value of an item, when its iteration begins."""
+    return item() if callable(item) else item
+
+
+# Counted
+
+
+def counted(
+    ev: Evaluator, over: Abstract, bind: Callable[[Abstract], None], target: ast.expr
+) -> Head | None:
+    """Returns the head of a loop that counts, and that passes each item to `bind`; None for what
+    is no sequence in the IR."""
+    if (numbers := _range(ev, over)) is not None:
+        return _counting(ev, numbers, bind, target)
+    parts = [*over.parts] if type(over) is Iterated else [over]
+    if type(over) is Iterated and over.kind not in ("zip", "enumerate"):
+        return None
+    sequences = [_sequence(ev, part) for part in parts]
+    if any(sequence is None for sequence in sequences):
+        return None
+    found = [sequence for sequence in sequences if sequence is not None]
+    start = over.start if type(over) is Iterated else 0
+    counts = type(over) is Iterated and over.kind == "enumerate"
+
+    def step(index: Value) -> None:
+        items: list[Abstract] = [ev.operator("getitem", each, index) for each in found]
+        if counts:
+            items.insert(0, ev.operator("add", index, Known(start)) if start else index)
+        bind(items[0] if len(items) == 1 and type(over) is not Iterated else Items(tuple(items)))
+
+    lengths: list[Argument] = [ev.emit("call_function", "builtins:len", (each,)) for each in found]
+    if counts:
+        lengths.insert(0, FOREVER - start)
+    trips = lengths[0]
+    if len(lengths) > 1:
+        trips = ev.create("call_function", "builtins:min", (lengths,)).output
+    return Head(trips, step)
+
+
+def _sequence(ev: Evaluator, part: Abstract) -> Value | None:
+    """Returns a sequence to count along: a list itself, else a list of what is iterated."""
+    if (numbers := _range(ev, part)) is not None:
+        return ev.create("call_function", "builtins:range", numbers).output
+    if isinstance(part, Value):
+        if part.node is not None and part.node.op == "list":
+            return part
+        return ev.emit("call_function", "builtins:list", (part,))
+    if type(part) is Known and isinstance(part.thing, Tensor | Expression):
+        return ev.emit("call_function", "builtins:list", (part,))
+    if type(part) is Known and isinstance(part.thing, list | tuple) and part.write is not None:
+        written = part.write()
+        return written if isinstance(written, Value) else None
+    return None
+
+
+def _range(ev: Evaluator, over: Abstract) -> tuple[Argument, ...] | None:
+    """Returns the arguments of a `range`; None for anything else."""
+    if type(over) is Known and isinstance(over.thing, range):
+        if over.write is not None:
+            return _range_node(over.write())
+        numbers = over.thing
+        if numbers.step != 1:
+            return (numbers.start, numbers.stop, numbers.step)
+        return (numbers.start, numbers.stop) if numbers.start else (numbers.stop,)
+    return _range_node(over) if isinstance(over, Value) else None
+
+
+def _range_node(argument: Argument) -> tuple[Argument, ...] | None:
+    node = argument.node if isinstance(argument, Value) else None
+    if node is None or node.target != "builtins:range":
+        return None
+    args: tuple[Argument, ...] = node.args
+    if not node.users:
+        node.erase()
+    return args
+
+
+def _counting(
+    ev: Evaluator,
+    numbers: tuple[Argument, ...],
+    bind: Callable[[Abstract], None],
+    target: ast.expr,
+) -> Head:
+    start, stop, step = (0, *numbers, 1) if len(numbers) == 1 else (*numbers, 1)[:3]
+    if is_int(start, 0) and is_int(step, 1):
+
+        def first(index: Value) -> None:
+            if isinstance(target, ast.Name) and not index.name:
+                index.name = target.id
+            bind(index)
+
+        return Head(stop, first)
+    listed = ev.create("call_function", "builtins:range", numbers).output
+    trips = ev.emit("call_function", "builtins:len", (listed,))
+
+    def item(index: Value) -> None:
+        value = index
+        if not is_int(step, 1):
+            value = ev.create("call_function", "operator:mul", (value, step)).output
+        if not is_int(start, 0):
+            value = ev.create("call_function", "operator:add", (value, start)).output
+        bind(value)
+
+    return Head(trips, item)

@@ -1,0 +1,328 @@
+"""Rules for calls of functions that are evaluated when everything is known, or that ask about
+what is known: builtins, `math`, and questions of compilers, which get the answers of Python."""
+
+import functools
+import math
+import operator
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from runner.graph.frontend.python.abstract import (
+    FALSE,
+    TRUE,
+    Abstract,
+    Closure,
+    Items,
+    Iterated,
+    Known,
+    Named,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.attributes import attribute, set_attribute
+from runner.graph.frontend.python.containers import named_items, new_dict, new_list
+from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.frontend.python.iteration import known_items, taken
+from runner.graph.frontend.python.operators import computed
+from runner.graph.ir.node import Value
+from runner.nn.values.expression import Expression
+
+Arguments = tuple[list[Abstract], dict[str, Abstract]]
+CallRule = Callable[[Evaluator, list[Abstract], dict[str, Abstract]], Abstract]
+
+
+def _plain(function: Any) -> CallRule:
+    """Returns the rule of a function without effects: evaluated now if all is known."""
+
+    def rule(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+        if all(map(is_static, (*args, *kwargs.values()))):
+            return _evaluated(ev, function, args, kwargs)
+        target = f"{function.__module__ or 'builtins'}:{function.__name__}"
+        return ev.emit("call_function", target.replace("_operator:", "operator:"), args, kwargs)
+
+    return rule
+
+
+def _evaluated(
+    ev: Evaluator, function: Any, args: Sequence[Abstract], kwargs: dict[str, Abstract]
+) -> Abstract:
+    try:
+        result = function(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
+    except Exception as error:  # as Python would raise when it runs
+        ev.refuse(f"{type(error).__name__}: {error}")
+    written = any(type(value) is Known and value.write is not None for value in args)
+    if not written or kwargs or not isinstance(result, int | float | complex | str):
+        return Known(result)
+    target = f"{function.__module__ or 'builtins'}:{function.__name__}"
+    return Known(result, lambda: ev.emit("call_function", target, args))
+
+
+def _spread(function: Any) -> CallRule:
+    """Returns the rule of a function of several values, or of the items of one."""
+    plain = _plain(function)
+
+    def rule(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+        if len(args) == 1 and not kwargs:
+            items = known_items(ev, args[0])
+            if items is not None and not is_static(args[0]):
+                values = [taken(item) for item in items]
+                if all(map(is_static, values)):
+                    return plain(ev, [Items(tuple(values))], {})
+                return plain(ev, [ev.emit("list", "", values)], {})
+        return plain(ev, args, kwargs)
+
+    return rule
+
+
+def _len(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    [value] = args
+    if type(value) is Known and isinstance(value.thing, nn.Module):
+        if getattr(type(value.thing), "kind", ""):
+            ev.refuse("it asks for the number of blocks of a choice")
+        return Known(len(value.thing))  # type: ignore[arg-type]
+    if type(value) is Named:
+        return Known(len(value.items))
+    if type(value) is Items or (isinstance(value, Value) and value in ev.lists):
+        return Known(len(known_items(ev, value) or ()))
+    if isinstance(value, Value) and value in ev.dicts:
+        return Known(len(ev.dicts[value]))
+    if is_static(value):
+        return Known(len(thing_of(value)))
+    return ev.emit("call_function", "builtins:len", args)
+
+
+def _range(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if not all(map(is_static, args)):
+        return ev.emit("call_function", "builtins:range", args)
+    made = range(*map(thing_of, args))
+    written = any(type(value) is Known and value.write is not None for value in args)
+    return Known(
+        made, (lambda: ev.emit("call_function", "builtins:range", args)) if written else None
+    )
+
+
+# Iterators and containers
+
+
+def _enumerate(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    over, *more = args
+    start = more[0] if more else kwargs.get("start", Known(0))
+    if not is_static(start):
+        ev.refuse("enumerate starts at a value that is not known")
+    return Iterated("enumerate", (over,), thing_of(start))
+
+
+def _zip(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    return Iterated("zip", tuple(args))
+
+
+def _reversed(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    items = known_items(ev, args[0])
+    if items is None:
+        return ev.emit("call_function", "builtins:reversed", args)
+    return Items(tuple(taken(item) for item in reversed(items)))
+
+
+def _map(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    function, *over = args
+    rows = known_items(ev, over[0] if len(over) == 1 else Iterated("zip", tuple(over)))
+    if rows is None:
+        ev.refuse("map() over values that are not known one by one; write a loop")
+    results = []
+    for row in rows:
+        value = taken(row)
+        given = [value] if len(over) == 1 else [*_parts(value)]
+        results.append(ev.around.call(ev, function, given, {}))
+    return Items(tuple(results))
+
+
+def _parts(value: Abstract) -> tuple[Abstract, ...]:
+    assert type(value) is Items, "zip makes tuples"
+    return value.items
+
+
+def _list(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if not args:
+        return new_list(ev, [])
+    items = known_items(ev, args[0])
+    if items is None:
+        return ev.emit("call_function", "builtins:list", args)
+    return new_list(ev, [taken(item) for item in items])
+
+
+def _tuple(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    items = known_items(ev, args[0]) if args else []
+    if items is None:
+        return ev.emit("call_function", "builtins:tuple", args)
+    if args and type(args[0]) is Known and is_static(args[0]) and args[0].write is not None:
+        written = args[0]
+        return Known(tuple(written.thing), lambda: ev.emit("call_function", "builtins:tuple", args))
+    return Items(tuple(taken(item) for item in items))
+
+
+def _dict(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    pairs: list[tuple[Abstract, Abstract]] = []
+    if args:
+        items = known_items(ev, args[0]) if not _has_keys(ev, args[0]) else None
+        if _has_keys(ev, args[0]):
+            pairs = [(Known(k), v) for k, v in named_items(ev, args[0]).items()]
+        elif items is None:
+            return ev.emit("call_function", "builtins:dict", args, kwargs)
+        else:
+            rows = [known_items(ev, taken(item)) for item in items]
+            if any(row is None or len(row) != 2 for row in rows):
+                return ev.emit("call_function", "builtins:dict", args, kwargs)
+            pairs = [(taken(row[0]), taken(row[1])) for row in rows if row is not None]
+    return new_dict(ev, [*pairs, *((Known(name), value) for name, value in kwargs.items())])
+
+
+def _has_keys(ev: Evaluator, value: Abstract) -> bool:
+    if type(value) is Named or (isinstance(value, Value) and value in ev.dicts):
+        return True
+    return is_static(value) and hasattr(thing_of(value), "keys")
+
+
+def _any_or_all(*, is_any: bool) -> CallRule:
+    name = "any" if is_any else "all"
+
+    def rule(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+        items = known_items(ev, args[0])
+        values = None if items is None else [taken(item) for item in items]
+        if values is None or not all(map(is_static, values)):
+            return ev.emit("call_function", f"builtins:{name}", args)
+        found = (any if is_any else all)(thing_of(value) for value in values)
+        return TRUE if found else FALSE
+
+    return rule
+
+
+# Questions
+
+
+def _isinstance(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    value, kinds = args
+    if type(value) is Known and not isinstance(value.thing, Expression) and is_static(kinds):
+        if getattr(type(value.thing), "kind", "") and isinstance(value.thing, nn.Module):
+            ev.refuse("it asks for the class of a choice")
+        return TRUE if isinstance(value.thing, thing_of(kinds)) else FALSE
+    if is_static(kinds) and not isinstance(value, Value):
+        example: Any = {Items: (), Named: {}, Closure: _len}.get(type(value))
+        if example is not None:
+            return TRUE if isinstance(example, thing_of(kinds)) else FALSE
+    if isinstance(value, Value) and is_static(kinds):
+        known = [] if value in ev.lists else {} if value in ev.dicts else None
+        if known is not None:
+            return TRUE if isinstance(known, thing_of(kinds)) else FALSE
+    return ev.emit("call_function", "builtins:isinstance", args)
+
+
+def _type(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if len(args) == 1 and type(args[0]) is Known and not isinstance(args[0].thing, Expression):
+        return Known(type(args[0].thing))
+    return ev.emit("call_function", "builtins:type", args)
+
+
+def _hasattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    owner, name = args
+    if type(owner) is Known and is_static(name) and not isinstance(owner.thing, Expression):
+        return TRUE if hasattr(owner.thing, thing_of(name)) else FALSE
+    return ev.emit("call_function", "builtins:hasattr", args)
+
+
+def _getattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    owner, name, *default = args
+    if not is_static(name):
+        ev.refuse("getattr() with a name that is not known")
+    if not default:
+        return attribute(ev, owner, thing_of(name))
+    if type(owner) is not Known:
+        return ev.emit("call_function", "builtins:getattr", args)
+    found = hasattr(owner.thing, thing_of(name))
+    return attribute(ev, owner, thing_of(name)) if found else default[0]
+
+
+def _setattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    owner, name, value = args
+    if not is_static(name):
+        ev.refuse("setattr() with a name that is not known")
+    set_attribute(ev, owner, thing_of(name), value)
+    return Known(None)
+
+
+def _callable(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if type(args[0]) is Known:
+        return TRUE if callable(args[0].thing) else FALSE
+    if type(args[0]) is Closure:
+        return TRUE
+    return ev.emit("call_function", "builtins:callable", args)
+
+
+def _answer(answer: Any) -> CallRule:
+    return lambda ev, args, kwargs: Known(answer)
+
+
+def _second(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    """Returns the value of `cast(kind, value)`."""
+    return args[1]
+
+
+def _checkpoint(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    """Returns the value of a checkpointed call: the call itself, which needs more memory."""
+    function, *given = args
+    own = ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug",
+           "early_stop")  # fmt: skip
+    return ev.around.call(ev, function, given, {k: v for k, v in kwargs.items() if k not in own})
+
+
+def _partial(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if not all(map(is_static, (*args, *kwargs.values()))):
+        ev.refuse("functools.partial holds a value that is computed; call the function instead")
+    named = {name: thing_of(value) for name, value in kwargs.items()}
+    return Known(functools.partial(*map(thing_of, args), **named))
+
+
+def _operator(name: str) -> CallRule:
+    function = getattr(operator, name)
+    return lambda ev, args, kwargs: computed(ev, name, function, *args)
+
+
+_PURE: tuple[Any, ...] = (
+    int, float, bool, str, complex, abs, round, divmod, pow, repr, format, ord, chr, slice, bin, hex,
+    frozenset, bytes, issubclass,
+    *(f for name, f in vars(math).items() if name[0] != "_" and callable(f)),
+)  # fmt: skip
+_NEVER: tuple[Any, ...] = tuple(
+    found
+    for owner, names in (
+        (torch.jit, ("is_scripting", "is_tracing")),
+        (torch.compiler, ("is_compiling", "is_dynamo_compiling", "is_exporting")),
+        (torch._utils, ("is_compiling",)),
+        (torch.onnx, ("is_in_onnx_export",)),
+        (torch.overrides, ("has_torch_function", "has_torch_function_unary",
+                           "has_torch_function_variadic")),
+    )
+    for name in names
+    if (found := getattr(owner, name, None)) is not None
+)  # fmt: skip
+BUILTINS: dict[Any, CallRule] = {
+    **{function: _plain(function) for function in _PURE},
+    **{function: _spread(function) for function in (min, max, sum, sorted)},
+    **{function: _answer(False) for function in _NEVER},
+    torch._C._get_tracing_state: _answer(None),
+    len: _len, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
+    list: _list, tuple: _tuple, dict: _dict, any: _any_or_all(is_any=True),
+    all: _any_or_all(is_any=False), isinstance: _isinstance, type: _type, hasattr: _hasattr,
+    getattr: _getattr, setattr: _setattr, callable: _callable,
+    typing.cast: _second, functools.partial: _partial,
+    **{
+        getattr(operator, name): _operator(name)
+        for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg",
+                     "and_", "or_", "xor", "eq", "ne", "lt", "le", "gt", "ge")
+    },
+}  # fmt: skip
+if (_annotate := getattr(torch.jit, "annotate", None)) is not None:
+    BUILTINS[_annotate] = _second

@@ -1,0 +1,253 @@
+"""Rules for loops: as nodes of the IR, or evaluated one iteration after another."""
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from runner.graph.frontend.python import truth as truths
+from runner.graph.frontend.python.abstract import (
+    FALSE,
+    NEVER,
+    NONE,
+    TRUE,
+    Abstract,
+    Items,
+    Known,
+    Missing,
+    is_constant,
+)
+from runner.graph.frontend.python.assignments import assign
+from runner.graph.frontend.python.branches import (
+    UNSET,
+    block,
+    choose,
+    choose_value,
+    inside,
+    value_of,
+)
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+from runner.graph.frontend.python.iteration import Head, Item, counted, known_items, taken
+from runner.graph.frontend.python.names import carried_names
+from runner.graph.frontend.python.source import Unreadable
+from runner.graph.ir.node import Value
+
+UNROLLED = 4096  # iterations of a loop that is evaluated now
+
+
+@reads(ast.For)
+def _for(ev: Evaluator, node: ast.For) -> None:
+    over = ev.evaluate(node.iter)
+    items = known_items(ev, over)
+    if items is not None and not all(map(_is_plain, items)):
+        _unroll(ev, node, items)
+        return
+    head = counted(ev, over, lambda item: assign(ev, node.target, item), node.target)
+    if head is None:
+        assert items is not None, "what cannot be counted is known item by item"
+        _unroll(ev, node, items)
+    elif items is None:
+        _loop(ev, node, head)
+    else:
+        ev.attempt(lambda: _loop(ev, node, head), lambda: _unroll(ev, node, items))
+
+
+def _is_plain(item: Item) -> bool:
+    if type(item) is Items:
+        return all(map(_is_plain, item.items))
+    return isinstance(item, Value) or (
+        type(item) is Known and isinstance(item.thing, int | float | str | complex | type(None))
+    )
+
+
+def _unroll(ev: Evaluator, node: ast.For, items: Sequence[Item]) -> None:
+    """Evaluates a loop over known items one iteration after another."""
+    if len(items) > UNROLLED:
+        ev.refuse(f"a loop of {len(items)} iterations depends on what is known of each")
+    steps = [lambda item=item: assign(ev, node.target, taken(item)) for item in items]
+    _iterate(ev, steps, node)
+
+
+def _iterate(ev: Evaluator, steps: Sequence[Callable[[], None]], node: ast.For | ast.While) -> None:
+    """Evaluates the iterations of a loop in place: each begins with a step."""
+    with _exits(ev):
+        _iterations(ev, steps, node.body)
+    _otherwise(ev, node)
+
+
+def _iterations(
+    ev: Evaluator, steps: Sequence[Callable[[], None]], body: Sequence[ast.stmt]
+) -> None:
+    for at, step in enumerate(steps):
+        step()
+        block(ev, body)
+        ev.frame.env["$left"] = FALSE
+        goes = value_of(ev, "$goes", TRUE)
+        if is_constant(goes, False):
+            return
+        if not is_constant(goes, True):
+            rest = steps[at + 1 :]
+            if rest:
+                choose(ev, goes, lambda: _iterations(ev, rest, body), lambda: None)
+            return
+
+
+@contextmanager
+def _exits(ev: Evaluator) -> Iterator[None]:
+    """Starts a loop with exits of its own; after it, only those of the function remain."""
+    env = ev.frame.env
+    outer = {name: value_of(ev, name, UNSET[name]) for name in ("$goes", "$broken")}
+    env |= {"$left": FALSE, "$goes": TRUE, "$broken": FALSE}
+    yield
+    env = ev.frame.env
+    broken = env.get("$broken", FALSE)
+    env |= outer
+    env["$was_broken"] = broken
+    left = value_of(ev, "$return", FALSE)
+    env["$left"] = left
+    if not is_constant(left, False):
+        env["$goes"] = FALSE if is_constant(left, True) else truths.negated_flag(ev, left)
+
+
+def _otherwise(ev: Evaluator, node: ast.For | ast.While) -> None:
+    """Reads the `else` of a loop, unless it was left by a break."""
+    broken = ev.frame.env.pop("$was_broken")
+    if not node.orelse:
+        return
+    left = value_of(ev, "$left", FALSE)
+    if is_constant(left, True):
+        return
+    run = lambda: block(ev, node.orelse)  # noqa: E731
+    if not is_constant(left, False):
+        ev.refuse("a loop with both `return` and `else` has no form in a graph")
+    choose(ev, ev.resolved(broken), lambda: None, run)
+
+
+def _loop(ev: Evaluator, node: ast.For | ast.While, head: Head) -> None:
+    """Reads a loop as a node that carries the variables which its body assigns."""
+    with _exits(ev):
+        _loop_node(ev, node, head)
+    _otherwise(ev, node)
+
+
+def _loop_node(ev: Evaluator, node: ast.For | ast.While, head: Head) -> None:
+    names, lost = carried_names(ev.frame.closure.node, node)
+    flags = [name for name in _flags_of(node) if name not in names]
+    env = ev.frame.env
+    first: dict[str, Any] = {}
+    for name in [*names, *flags]:
+        value = ev.resolved(env.get(name, UNSET.get(name, Missing())))
+        try:
+            first[name] = None if value is NEVER or _is_unset(value) else ev.argument(value)
+        except Unreadable as error:
+            lost[name] = f"{name} changes in a loop ({error})"
+    test = TRUE if head.test is None else head.test()
+    loop = ev.create(
+        "loop", "", (head.trips, truths.as_flag(ev, test), *first.values()),
+        outputs=[name if name[0] != "$" else "" for name in first],
+    )  # fmt: skip
+    body = loop.add_block()
+    index = body.add_input()
+    _forget_changed(ev, node)
+    with inside(ev, body):
+        for name in first:
+            carried = body.add_input(name if name[0] != "$" else "")
+            ev.frame.env[name] = UNSET.get(name, carried)  # an exit ends the iterations
+        for name in lost:
+            ev.frame.env[name] = Missing(lost[name])
+        lists = {**ev.lists}
+        head.step(index)
+        block(ev, node.body)
+        ev.frame.env["$left"] = FALSE
+        goes = value_of(ev, "$goes", TRUE)
+        if any(ev.lists.get(key) is not items for key, items in lists.items()):
+            ev.refuse("a list changes in a loop that depends on its items")
+        again = _again(ev, goes, head)
+        body.results = (again, *(ev.argument(_end(ev, name)) for name in first))
+    for name, value in zip(first, loop.outputs, strict=True):
+        env[name] = value
+    for name, why in lost.items():
+        env[name] = Missing(why)
+
+
+def _is_unset(value: Abstract) -> bool:
+    return type(value) is Missing and not value.why
+
+
+def _end(ev: Evaluator, name: str) -> Abstract:
+    value = ev.variable(name)
+    return NONE if _is_unset(value) else value
+
+
+def _again(ev: Evaluator, goes: Abstract, head: Head) -> Any:
+    """Returns whether a loop goes on after an iteration."""
+    if head.test is None:
+        return truths.as_flag(ev, goes)
+    return truths.as_flag(ev, choose_value(ev, goes, head.test, lambda: FALSE))
+
+
+def _flags_of(node: ast.For | ast.While) -> list[str]:
+    """Returns the variables of exits that a loop carries."""
+    inner = [each for statement in node.body for each in _own_nodes(statement)]
+    flags = []
+    if any(isinstance(each, ast.Return) for each in inner):
+        flags += ["$return", "$value"]
+    if node.orelse and any(isinstance(each, ast.Break) for each in inner):
+        flags.append("$broken")
+    return flags
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yields a node and those inside, without those of functions defined there."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.Lambda):
+            yield from _own_nodes(child)
+
+
+def _forget_changed(ev: Evaluator, node: ast.For | ast.While) -> None:
+    """Forgets the items of lists and dicts that the body of a loop may change."""
+    inner = [each for statement in node.body for each in ast.walk(statement)]
+    names = {each.id for each in inner if isinstance(each, ast.Name)}
+    for name in names:
+        value = ev.frame.env.get(name)
+        if isinstance(value, Value):
+            ev.lists.pop(value, None)
+            ev.dicts.pop(value, None)
+
+
+@reads(ast.While)
+def _while(ev: Evaluator, node: ast.While) -> None:
+    def test() -> Abstract:
+        outer, ev.node = ev.node, node.test
+        found = ev.evaluate(node.test)
+        ev.node = outer
+        return found
+
+    ev.attempt(
+        lambda: _loop(ev, node, Head(None, lambda index: None, test)),
+        lambda: _unroll_while(ev, node, test),
+    )
+
+
+def _unroll_while(ev: Evaluator, node: ast.While, test: Callable[[], Abstract]) -> None:
+    """Evaluates a loop whose condition is known before each iteration."""
+    with _exits(ev):
+        for _ in range(UNROLLED):
+            goes = truths.known_truth(ev, test())
+            if goes is None:
+                ev.refuse(
+                    "the condition of a loop depends on inputs, and its body on what is known"
+                )
+            if not goes:
+                break
+            block(ev, node.body)
+            ev.frame.env["$left"] = FALSE
+            on = value_of(ev, "$goes", TRUE)
+            if is_constant(on, False):
+                break
+            if not is_constant(on, True):
+                ev.refuse("a loop is left on a condition, and its body depends on what is known")
+        else:
+            ev.refuse(f"a loop has more than {UNROLLED} iterations")
+    _otherwise(ev, node)

@@ -1,0 +1,187 @@
+"""Rules for operators: arithmetic, comparisons, `and`, `or`, `not`, and conditional expressions."""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from runner.graph.frontend.python import truth as truths
+from runner.graph.frontend.python.abstract import (
+    FALSE,
+    PLAIN,
+    TRUE,
+    Abstract,
+    Items,
+    Known,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.branches import choose_value
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+from runner.graph.ir.node import Value
+from runner.nn.values.expression import Expression
+from runner.python_operators import BINARY, COMPARISONS, UNARY, PythonOperator
+
+_BINARY = {found.syntax: found for found in BINARY}
+_UNARY = {found.syntax: found for found in UNARY}
+_COMPARISONS = {found.syntax: found for found in COMPARISONS}
+
+
+@reads(ast.BinOp)
+def _binary(ev: Evaluator, node: ast.BinOp) -> Abstract:
+    left = ev.evaluate(node.left)
+    return binary(ev, _BINARY[type(node.op)], left, ev.evaluate(node.right))
+
+
+def binary(ev: Evaluator, found: PythonOperator, left: Abstract, right: Abstract) -> Abstract:
+    """Returns the value of `left + right`."""
+    if found.name == "add" and type(left) is Items and type(right) is Items:
+        return Items((*left.items, *right.items))
+    if found.name == "mul" and (repeated := _repeated(left, right)) is not None:
+        return repeated
+    if found.name == "add" and isinstance(left, Value) and isinstance(right, Value):
+        both = ev.lists.get(left), ev.lists.get(right)
+        if both[0] is not None and both[1] is not None:
+            joined = ev.operator("add", left, right)
+            ev.lists[joined] = (*both[0], *both[1])
+            return joined
+    if found.name == "mod" and type(left) is Known and isinstance(left.thing, str):
+        return _formatted(ev, left, right)
+    return computed(ev, found.name, found.function, left, right)
+
+
+def _repeated(left: Abstract, right: Abstract) -> Abstract | None:
+    for items, count in ((left, right), (right, left)):
+        if type(items) is Items and is_static(count) and type(thing_of(count)) is int:
+            return Items(items.items * thing_of(count))
+    return None
+
+
+def _formatted(ev: Evaluator, text: Abstract, values: Abstract) -> Abstract:
+    """Returns the value of `"%s" % values`."""
+    if is_static(values):
+        return computed(ev, "mod", operator.mod, text, values)
+    return ev.operator("mod", text, values)
+
+
+def computed(ev: Evaluator, name: str, function: Callable[..., Any], *values: Abstract) -> Abstract:
+    """Returns the result of an operator: evaluated now if all operands are known, and written as
+    the operation if one of them is written as a read of an attribute."""
+    if any(_is_dynamic(value) for value in values):
+        return ev.operator(name, *values)
+    things = [thing_of(value) if is_static(value) else _expression(value) for value in values]
+    try:
+        result = function(*things)
+    except Exception as error:  # as Python would raise when it runs
+        ev.refuse(f"{type(error).__name__}: {error}")
+    kept = [type(value) is Known and value.write is not None for value in values]
+    written = any(kept) and isinstance(result, (*PLAIN, Expression))
+    return Known(result, (lambda: ev.operator(name, *values)) if written else None)
+
+
+def _is_dynamic(value: Abstract) -> bool:
+    if type(value) is Items:
+        return any(map(_is_dynamic, value.items))
+    return type(value) is not Known or isinstance(value.thing, Tensor)
+
+
+def _expression(value: Abstract) -> Any:
+    assert type(value) is Known, "expressions are known"
+    return value.thing
+
+
+@reads(ast.UnaryOp)
+def _unary(ev: Evaluator, node: ast.UnaryOp) -> Abstract:
+    value = ev.evaluate(node.operand)
+    if isinstance(node.op, ast.Not):
+        return truths.negated(ev, value)
+    found = _UNARY[type(node.op)]
+    return computed(ev, found.name, found.function, value)
+
+
+# Comparisons
+
+
+@reads(ast.Compare)
+def _compare(ev: Evaluator, node: ast.Compare) -> Abstract:
+    return _chain(ev, ev.evaluate(node.left), [*zip(node.ops, node.comparators, strict=True)])
+
+
+def _chain(ev: Evaluator, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]]) -> Abstract:
+    """Returns the value of `left < b < c`, which evaluates `c` only if `left < b`."""
+    (sign, node), *more = rest
+    right = ev.evaluate(node)
+    found = compared(ev, sign, left, right)
+    if not more:
+        return found
+    return choose_value(ev, found, lambda: _chain(ev, right, more), lambda: found)
+
+
+def compared(ev: Evaluator, sign: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:
+    """Returns the result of one comparison."""
+    match sign:
+        case ast.Is():
+            return _identical(ev, left, right)
+        case ast.IsNot():
+            same = _identical(ev, left, right, negated=True)
+            return same
+        case ast.In():
+            return _contains(ev, right, left)
+        case ast.NotIn():
+            return truths.negated(ev, _contains(ev, right, left))
+    found = _COMPARISONS[type(sign)]
+    return computed(ev, found.name, found.function, left, right)
+
+
+def _identical(
+    ev: Evaluator, left: Abstract, right: Abstract, *, negated: bool = False
+) -> Abstract:
+    one, other = left, right
+    if type(one) is Known and type(other) is Known:
+        for value in (one, other):
+            if isinstance(value.thing, Expression):
+                ev.refuse("a value of a choice is tested for identity; compare it with ==")
+        return TRUE if (one.thing is other.thing) is not negated else FALSE
+    for value in (one, other):
+        if not isinstance(value, Value) or value in ev.lists or value in ev.dicts:
+            other_one = other if value is one else one
+            if type(other_one) is Known and other_one.thing is None and type(value) is not Known:
+                return TRUE if negated else FALSE
+    return ev.operator("is_not" if negated else "is_", left, right)
+
+
+def _contains(ev: Evaluator, container: Abstract, value: Abstract) -> Abstract:
+    if isinstance(container, Value) and container in ev.dicts and is_static(value):
+        return TRUE if thing_of(value) in ev.dicts[container] else FALSE
+    return computed(ev, "contains", operator.contains, container, value)
+
+
+# Conditions
+
+
+@reads(ast.BoolOp)
+def _bool(ev: Evaluator, node: ast.BoolOp) -> Abstract:
+    return _operands(ev, node.values, is_and=isinstance(node.op, ast.And))
+
+
+def _operands(ev: Evaluator, nodes: list[ast.expr], *, is_and: bool) -> Abstract:
+    """Returns the value of `a and b and c`: that of the first operand that decides it."""
+    first, *rest = nodes
+    value = ev.evaluate(first)
+    if not rest:
+        return value
+    if is_and:
+        return choose_value(ev, value, lambda: _operands(ev, rest, is_and=True), lambda: value)
+    return choose_value(ev, value, lambda: value, lambda: _operands(ev, rest, is_and=False))
+
+
+@reads(ast.IfExp)
+def _conditional(ev: Evaluator, node: ast.IfExp) -> Abstract:
+    return choose_value(
+        ev,
+        ev.evaluate(node.test),
+        lambda: ev.evaluate(node.body),
+        lambda: ev.evaluate(node.orelse),
+    )

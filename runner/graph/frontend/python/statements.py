@@ -1,0 +1,159 @@
+"""Rules for statements other than assignments, branches and loops."""
+
+import ast
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from runner.graph.frontend.python.abstract import (
+    TRUE,
+    Abstract,
+    Closure,
+    Known,
+    Merged,
+    Missing,
+    is_static,
+    thing_of,
+)
+from runner.graph.frontend.python.assignments import assign
+from runner.graph.frontend.python.branches import block, inside, leave
+from runner.graph.frontend.python.calls import arguments_of, target_of
+from runner.graph.frontend.python.evaluator import Evaluator, reads
+
+
+@reads(ast.Expr)
+def _expression(ev: Evaluator, node: ast.Expr) -> None:
+    if not isinstance(node.value, ast.Constant):
+        ev.evaluate(node.value)
+
+
+@reads(ast.Pass)
+def _pass(ev: Evaluator, node: ast.Pass) -> None:
+    pass
+
+
+@reads(ast.Import)
+def _import(ev: Evaluator, node: ast.Import) -> None:
+    for alias in node.names:
+        module = _imported(ev, alias.name)
+        if alias.asname is None:
+            first = alias.name.partition(".")[0]
+            ev.assign(first, Known(_imported(ev, first)))
+        else:
+            ev.assign(alias.asname, Known(module))
+
+
+@reads(ast.ImportFrom)
+def _import_from(ev: Evaluator, node: ast.ImportFrom) -> None:
+    function = ev.frame.closure.function
+    home = function.__globals__.get("__package__") if function is not None else None
+    name = "." * node.level + (node.module or "")
+    module = _imported(ev, name, home)
+    for alias in node.names:
+        if alias.name == "*":
+            ev.refuse("`import *` inside a function")
+        found = getattr(module, alias.name, None) or _imported(ev, f"{name}.{alias.name}", home)
+        ev.assign(alias.asname or alias.name, Known(found))
+
+
+def _imported(ev: Evaluator, name: str, home: str | None = None) -> Any:
+    try:
+        return importlib.import_module(name, home)
+    except ImportError as error:
+        ev.refuse(str(error))
+
+
+# Functions
+
+
+@reads(ast.FunctionDef)
+def _function(ev: Evaluator, node: ast.FunctionDef) -> None:
+    if node.decorator_list:
+        ev.refuse("a function inside a function has a decorator")
+    ev.assign(node.name, _closure(ev, node))
+
+
+@reads(ast.Lambda)
+def _lambda(ev: Evaluator, node: ast.Lambda) -> Abstract:
+    return _closure(ev, node)
+
+
+def _closure(ev: Evaluator, node: ast.FunctionDef | ast.Lambda) -> Closure:
+    given = node.args
+    defaults = tuple(ev.evaluate(default) for default in given.defaults)
+    named = {
+        each.arg: ev.evaluate(default)
+        for each, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)
+        if default is not None
+    }
+    return Closure(node, ev.frame.closure.file, defaults, named, frame=ev.frame)
+
+
+# Errors
+
+
+@reads(ast.Raise)
+def _raise(ev: Evaluator, node: ast.Raise) -> None:
+    if node.exc is None:
+        ev.refuse("`raise` without an exception has no form in a graph")
+    target, args, kwargs = _raised(ev, node.exc)
+    given = [ev.argument(arg) for arg in args]
+    ev.create("raise", target, given, {k: ev.argument(v) for k, v in kwargs.items()}, outputs=())
+    leave(ev, raised=TRUE)
+
+
+def _raised(
+    ev: Evaluator, node: ast.expr
+) -> tuple[str, Sequence[Abstract], Mapping[str, Abstract]]:
+    """Returns the class of an exception that is raised, and the arguments of its constructor."""
+    args: Sequence[Abstract] = ()
+    kwargs: Mapping[str, Abstract] = {}
+    if isinstance(node, ast.Call):
+        cls = ev.evaluate(node.func)
+        args, kwargs = arguments_of(ev, node)
+    else:
+        cls = ev.evaluate(node)
+    thing = thing_of(cls) if is_static(cls) else None
+    if not isinstance(thing, type) or not issubclass(thing, BaseException):
+        ev.refuse("it raises something other than a new exception")
+    return target_of(ev, thing), args, kwargs
+
+
+# With
+
+
+@reads(ast.With)
+def _with(ev: Evaluator, node: ast.With) -> None:
+    _enter(ev, node.items, node.body)
+
+
+def _enter(ev: Evaluator, items: Sequence[ast.withitem], body: Sequence[ast.stmt]) -> None:
+    if not items:
+        block(ev, body)
+        return
+    first, *others = items
+    manager = ev.evaluate(first.context_expr)
+
+    def run() -> None:
+        if first.optional_vars is not None:
+            assign(ev, first.optional_vars, Missing("what a `with` returns is used"))
+        _enter(ev, others, body)
+
+    within(ev, manager, run)
+
+
+def within(ev: Evaluator, manager: Abstract, run: Callable[[], None]) -> None:
+    """Evaluates statements inside a `with`."""
+    node = ev.create("with", "", (ev.argument(manager),), outputs=())
+    body = node.add_block()
+    env = ev.frame.env
+    with inside(ev, body):
+        run()
+        after, lists, dicts = ev.frame.env, ev.lists, ev.dicts
+    for name, value in after.items():
+        if env.get(name) is not value:
+            env[name] = Merged(node, (value,), name)
+    ev.lists, ev.dicts = lists, dicts
+    for name in ("$left", "$goes", "$broken", "$return"):
+        if name in env:
+            ev.variable(name)
