@@ -1,6 +1,7 @@
 """Source and scopes: the definitions of classes and functions, with their global names."""
 
 import ast
+import builtins
 import dis
 import inspect
 import sys
@@ -13,6 +14,12 @@ from typing import Any, final
 from runner.errors import GraphError
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
+# Builtins that the source of a model must not call.
+_REFUSED = {
+    *("__import__", "breakpoint", "compile", "eval", "exec", "globals", "input"),
+    *("locals", "memoryview", "open", "vars", "exit", "quit", "help"),
+}
+BUILTINS = frozenset(name for name in dir(builtins) if name not in _REFUSED)
 KNOWN = sys.stdlib_module_names | {"torch"}  # modules that any source may import
 
 

@@ -83,22 +83,15 @@ class Interpreter:
     def bind(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Binds arguments to the inputs of a function. Raises TypeError as a Python call does."""
         function = frame.function
-        if len(args) > len(function.inputs):
-            raise TypeError(f"{function.name}() takes {len(function.inputs)} arguments")
-        for place, (parameter, value) in enumerate(
-            zip(function.parameters, function.inputs, strict=True)
-        ):
-            if place < len(args):
-                given = args[place]
-            elif parameter.name in kwargs:
-                given = kwargs.pop(parameter.name)
+        bound = function.bound(args, kwargs)
+        for parameter, value in zip(function.parameters, function.inputs, strict=True):
+            if value in bound:
+                given = bound[value]
             elif parameter.default:
                 given = self.builder.constant(parameter.default[0])
             else:
                 raise TypeError(f"{function.name}() is missing the argument {parameter.name!r}")
             self.store(value, given, frame)
-        if kwargs:
-            raise TypeError(f"{function.name}() has no argument {next(iter(kwargs))!r}")
 
     def run_block(self, block: Block, frame: Frame) -> tuple[Any, ...]:
         """Runs the nodes of a block, and returns its results."""

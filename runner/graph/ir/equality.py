@@ -17,7 +17,9 @@ def alike(one: Function, other: Function) -> bool:
     if one.name != other.name or len(one.parameters) != len(other.parameters):
         return False
     for a, b in zip(one.parameters, other.parameters, strict=True):
-        if (a.name, a.annotation) != (b.name, b.annotation) or not _same(a.default, b.default, {}):
+        if (a.name, a.annotation, a.kind) != (b.name, b.annotation, b.kind):
+            return False
+        if not _same(a.default, b.default, {}):
             return False
     return _blocks(one.block, other.block, {})
 

@@ -39,6 +39,27 @@ class Function(Body):
         """All nodes in program order, nested blocks included, without the `output` nodes."""
         return [node for node in self.block.walk() if node.op != "output"]
 
+    def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[Value, Any]:
+        """Returns what a call passes to the inputs, without those that take their defaults. Raises
+        TypeError for arguments that the parameters do not take."""
+        rest, named = [*args], {**kwargs}
+        given: dict[Value, Any] = {}
+        for parameter, value in zip(self.parameters, self.inputs, strict=True):
+            match parameter.kind:
+                case "*":
+                    given[value], rest = tuple(rest), []
+                case "**":
+                    given[value], named = named, {}
+                case "" if rest:
+                    given[value] = rest.pop(0)
+                case _ if parameter.name in named:
+                    given[value] = named.pop(parameter.name)
+        if rest:
+            raise TypeError(f"{self.name}() takes {len(args) - len(rest)} arguments")
+        if named:
+            raise TypeError(f"{self.name}() has no argument {next(iter(named))!r}")
+        return given
+
     @property
     def result(self) -> Argument:
         """The return value; None if it returns nothing."""

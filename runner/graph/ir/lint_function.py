@@ -17,6 +17,9 @@ from runner.graph.ir.unit import Call, Ref, Stored
 _PATH = re.compile(r"[^.]+(\.[^.]+)*")
 
 
+_KINDS = ("", "*", "keyword", "**")  # of parameters, in order
+
+
 @final
 @dataclass
 class Uses:
@@ -84,7 +87,10 @@ class _FunctionLint:
         for name in names:
             if not is_name(name) or name == "self" or names.count(name) > 1:
                 raise self._wrong(f"{name!r} cannot be the name of a parameter")
-        defaults = [bool(parameter.default) for parameter in parameters]
+        kinds = [_KINDS.index(parameter.kind) for parameter in parameters]
+        if kinds != sorted(kinds) or kinds.count(1) > 1 or kinds.count(3) > 1:
+            raise self._wrong("parameters of another order than positions, *, names, **")
+        defaults = [bool(p.default) for p in parameters if not p.kind]
         if defaults != sorted(defaults):
             raise self._wrong("a parameter without a default follows one with a default")
         for parameter in parameters:

@@ -37,6 +37,7 @@ from runner.nested import rebuild
 
 Op = Literal["call_module", "call_function", "call_method", "get_attr", "set_attr", "list", "dict",
              "unpack", "if", "loop", "with", "raise", "output"]  # fmt: skip
+ParameterKind = Literal["", "*", "keyword", "**"]
 
 
 @final
@@ -276,8 +277,14 @@ class Body:
 @final
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a function. `default` is a tuple of one constant, or () for none."""
+    """A parameter of a function. `default` is a tuple of one constant, or () for none.
+
+    `kind` is "" for one passed by position or by name, "*" for all further positions (a tuple),
+    "keyword" for one passed by name only, and "**" for all further names (a dict); they follow in
+    this order.
+    """
 
     name: str
     default: tuple[Argument, ...] = ()
     annotation: str = ""
+    kind: ParameterKind = ""

@@ -98,7 +98,10 @@ class NodePrinter:
         for parameter, value in zip(parameters, block.inputs, strict=True):
             default = f" = {self.argument(parameter.default[0])}" if parameter.default else ""
             note = f": {parameter.annotation}" if parameter.annotation else ""
-            written.append(f"{self.name(value)}{note}{default}")
+            if parameter.kind == "keyword" and "*" not in [text[:1] for text in written]:
+                written.append("*")
+            stars = parameter.kind if "*" in parameter.kind else ""
+            written.append(f"{stars}{self.name(value)}{note}{default}")
         yield f"def {name}({', '.join(written)}):"
         yield from self._block(block, "return")
 

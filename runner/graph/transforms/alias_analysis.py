@@ -200,10 +200,8 @@ class Aliases:
 
     def _into(self, unit: Owner, function: Function, owner: Owner, node: Node) -> None:
         """Adds edges from the arguments of a node to the parameters of the function it calls."""
-        names = [parameter.name for parameter in function.parameters]
-        given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-        for name, value in zip(names, function.inputs, strict=True):
-            self._edges(self._points(owner, given.get(name)), [(unit, value)])
+        for value, given in function.bound(node.args, node.kwargs).items():
+            self._edges(self._points(owner, given), [(unit, value)])
 
     def _computed(self, owner: Owner, node: Node, given: list[Point], made: list[Point]) -> None:
         """Adds a call of a function or method."""

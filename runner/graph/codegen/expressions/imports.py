@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, final
 
 from runner.errors import GraphError
+from runner.graph.class_source.scopes import BUILTINS as BUILTINS
 from runner.graph.codegen.copied_methods.globals import MARK
 from runner.graph.codegen.expressions.line_breaking import WIDTH
 from runner.graph.ir.with_state import HELPERS
@@ -26,12 +27,6 @@ _WHOLE = {
     **{name: (f"import {name}", name) for name in ("math", "operator", "warnings", "cmath")},
 }
 _ALWAYS = ("import torch", "from torch import nn")
-# Builtins that the source of a model must not call.
-_REFUSED = {
-    *("__import__", "breakpoint", "compile", "eval", "exec", "globals", "input"),
-    *("locals", "memoryview", "open", "vars", "exit", "quit", "help"),
-}
-BUILTINS = frozenset(name for name in dir(builtins) if name not in _REFUSED)
 _HELPERS = {target.partition(":")[2] for target in HELPERS}
 RESERVED = frozenset({*dir(builtins), "self", "CONSTANTS", "Path", "load_file", "build", *_HELPERS})
 

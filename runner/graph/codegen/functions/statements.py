@@ -52,6 +52,11 @@ class Printer:
         items = [Code(first)] if first else []
         for parameter, value in zip(self._function.parameters, self._function.inputs, strict=True):
             name, note = self._variables.names[value], _annotated(parameter.annotation)
+            if parameter.kind in ("*", "**"):
+                items.append(Code(f"{parameter.kind}{name}"))
+                continue
+            if parameter.kind == "keyword" and not any(item.text[0] == "*" for item in items):
+                items.append(Code("*"))
             if not parameter.default:
                 items.append(Code(f"{name}{note}"))
                 continue

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.class_source.scopes import BUILTINS as BUILTIN_NAMES
 from runner.graph.class_source.scopes import KNOWN
 from runner.graph.frontend.literals.references import reference
 from runner.graph.frontend.python.abstract import (
@@ -25,7 +26,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
-from runner.graph.frontend.python.containers import named_items, values_of
+from runner.graph.frontend.python.containers import found, named_items, values_of
 from runner.graph.frontend.python.evaluator import Evaluator, reads
 from runner.graph.frontend.python.invocation import invoke
 from runner.graph.frontend.python.iteration import known_items, taken
@@ -179,11 +180,13 @@ def target_of(ev: Evaluator, thing: Any) -> str:
     """Returns the target of a call of a function or class. Raises Unreadable if it has none."""
     owner = getattr(thing, "__self__", None)
     try:
-        if isinstance(owner, type):
-            return f"{reference(owner)}.{thing.__name__}"
-        return reference(thing)
+        target = reference(owner if isinstance(owner, type) else thing)
     except GraphError as error:
         ev.refuse(str(error).rstrip("."))
+    home, _, name = target.partition(":")
+    if home == "builtins" and name not in BUILTIN_NAMES:
+        ev.refuse(f"it calls {name}(), which the source of a model must not contain")
+    return f"{target}.{thing.__name__}" if isinstance(owner, type) else target
 
 
 def _escape(
@@ -321,7 +324,7 @@ def _call_of_plain(
         result = method(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
     except Exception as error:  # as Python would raise when it runs
         ev.refuse(f"{type(error).__name__}: {error}")
-    return Known(result)
+    return found(ev, result)
 
 
 def _call_of_value(
@@ -333,8 +336,8 @@ def _call_of_value(
 ) -> Abstract:
     items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
     if pairs is not None and name in ("items", "keys", "values", "get") and not kwargs:
-        if (found := _of_pairs(pairs, name, args)) is not None:
-            return found
+        if (view := _of_pairs(pairs, name, args)) is not None:
+            return view
     changed = _changed(ev, items, name, args) if items is not None else None
     if name in _MUTATING:
         ev.lists.pop(owner, None)
@@ -366,18 +369,18 @@ def _of_pairs(
 
 def _call_of_named(ev: Evaluator, owner: Named, name: str, args: Sequence[Abstract]) -> Abstract:
     """Returns the value of a method of the keyword arguments of a call."""
-    found = _of_pairs(owner.items, name, args)
-    if found is not None:
-        return found
+    view = _of_pairs(owner.items, name, args)
+    if view is not None:
+        return view
     if name == "copy" and not args:
         return Named({**owner.items})
     if name == "pop" and args and is_static(args[0]):
         assert isinstance(owner.items, dict), "made by the call"
         key = thing_of(args[0])
         if key in owner.items or len(args) > 1:
-            found = owner.items.pop(key, args[1] if len(args) > 1 else None)
-            assert found is not None, "one or the other"
-            return found
+            value = owner.items.pop(key, args[1] if len(args) > 1 else None)
+            assert value is not None, "one or the other"
+            return value
     ev.refuse(f"the method {name!r} of **{'kwargs'} has no form in a graph")
 
 

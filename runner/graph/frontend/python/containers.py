@@ -39,18 +39,63 @@ def values_of(ev: Evaluator, nodes: Sequence[ast.expr]) -> list[Abstract]:
         items = known_items(ev, whole)
         if items is None:
             ev.refuse("the number of values after a * is not known before the model runs")
-        values += [taken(found) for found in items]
+        values += [taken(part) for part in items]
     return values
 
 
 @reads(ast.Tuple)
 def _tuple(ev: Evaluator, node: ast.Tuple) -> Abstract:
-    return Items(tuple(values_of(ev, node.elts)))
+    values = _taken_apart(ev, node.elts)
+    if None in values:
+        return ev.emit("call_function", "builtins:tuple", (_joined(ev, values),))
+    return Items(tuple(value for value in values if value is not None))
 
 
 @reads(ast.List)
 def _list(ev: Evaluator, node: ast.List) -> Abstract:
-    return new_list(ev, values_of(ev, node.elts))
+    return _joined(ev, _taken_apart(ev, node.elts))
+
+
+def _taken_apart(ev: Evaluator, nodes: Sequence[ast.expr]) -> "list[Abstract | None]":
+    """Returns the values of expressions; those with a star that are not known one by one are
+    preceded by None."""
+    values: list[Abstract | None] = []
+    for node in nodes:
+        whole = ev.evaluate(node.value if isinstance(node, ast.Starred) else node)
+        items = known_items(ev, whole) if isinstance(node, ast.Starred) else [whole]
+        values += [None, whole] if items is None else [*map(taken, items)]
+    return values
+
+
+def _joined(ev: Evaluator, values: "list[Abstract | None]") -> Abstract:
+    """Returns a list of values; what follows None is a sequence of values."""
+    parts: list[Abstract] = []
+    plain: list[Abstract] = []
+    for at, value in enumerate(values):
+        if value is None or (at and values[at - 1] is None):
+            if plain:
+                parts.append(new_list(ev, plain))
+            plain = []
+            if value is not None:
+                parts.append(ev.emit("call_function", "builtins:list", (value,)))
+        else:
+            plain.append(value)
+    if plain or not parts:
+        parts.append(new_list(ev, plain))
+    whole, *others = parts
+    for other in others:
+        whole = ev.operator("add", whole, other)
+    return whole
+
+
+def found(ev: Evaluator, thing: Any) -> Abstract:
+    """Returns what a function or operator makes: a new list or dict, else an object that is
+    known."""
+    if type(thing) is list:
+        return new_list(ev, [*map(Known, thing)])
+    if type(thing) is dict:
+        return new_dict(ev, [(Known(key), Known(value)) for key, value in thing.items()])
+    return Known(thing)
 
 
 def new_list(ev: Evaluator, values: Sequence[Abstract]) -> Abstract:
@@ -68,7 +113,7 @@ def _dict(ev: Evaluator, node: ast.Dict) -> Abstract:
             pairs.append((ev.evaluate(key), ev.evaluate(value)))
             continue
         inner = named_items(ev, ev.evaluate(value))
-        pairs += [(Known(name), found) for name, found in inner.items()]
+        pairs += [(Known(name), part) for name, part in inner.items()]
     return new_dict(ev, pairs)
 
 
@@ -156,11 +201,11 @@ def _comprehended(
     env[result] = ev.evaluate(ast.copy_location(empty, ev.node))
     ev.execute(body[0])
     env = ev.frame.env
-    found = ev.resolved(env.pop(result))
+    comprehended = ev.resolved(env.pop(result))
     for name in own:
         env.pop(name, None)
     env.update(hidden)
-    return found
+    return comprehended
 
 
 # Items
@@ -192,8 +237,8 @@ def item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
     if isinstance(owner, Value) and owner in ev.lists:
         items = ev.lists[owner]
     if fixed and items is not None and type(key) is slice:
-        part = items[key]
-        return Items(tuple(part)) if type(owner) is Items else _part(ev, owner, index, part)
+        cut = items[key]
+        return Items(tuple(cut)) if type(owner) is Items else _part(ev, owner, index, cut)
     if fixed and items is not None and hasattr(key, "__index__"):
         if not -len(items) <= key < len(items):
             ev.refuse(f"the index {key} is out of the range of {len(items)} items")
@@ -207,15 +252,17 @@ def item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
     if not fixed or not is_static(owner):
         return _written_item(ev, owner, index)
     try:
-        found = operator.getitem(thing_of(owner), key)
+        part = operator.getitem(thing_of(owner), key)
     except Exception as error:  # as Python would raise when it runs
         ev.refuse(f"{type(error).__name__}: {error}")
-    write = _write_item(ev, owner, index) if _is_read(owner) and _is_plain(found) else None
-    return Known(found, write)
+    if type(key) is slice and type(part) is list:
+        return found(ev, part)
+    write = _write_item(ev, owner, index) if _is_read(owner) and _is_plain(part) else None
+    return Known(part, write)
 
 
-def _is_plain(found: Any) -> bool:
-    return isinstance(found, int | float | str | complex | tuple | list | type(None))
+def _is_plain(part: Any) -> bool:
+    return isinstance(part, int | float | str | complex | tuple | list | type(None))
 
 
 def _is_read(owner: Abstract) -> bool:
@@ -223,9 +270,9 @@ def _is_read(owner: Abstract) -> bool:
 
 
 def _part(ev: Evaluator, owner: Value, index: Abstract, part: Sequence[Abstract]) -> Abstract:
-    found = ev.operator("getitem", owner, index)
-    ev.lists[found] = tuple(part)
-    return found
+    cut = ev.operator("getitem", owner, index)
+    ev.lists[cut] = tuple(part)
+    return cut
 
 
 def _write_item(ev: Evaluator, owner: Abstract, index: Abstract) -> Callable[[], Any]:

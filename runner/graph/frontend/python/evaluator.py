@@ -257,14 +257,14 @@ class Evaluator:
         """Returns the result of the first way that can be read; undoes what others emitted."""
         *tried, last = ways
         for way in tried:
-            with self._undone_on_failure() as failed:
+            with self.undone_on(Unreadable) as failed:
                 return way()
             assert failed
         return last()
 
     @contextmanager
-    def _undone_on_failure(self) -> Iterator[list[Unreadable]]:
-        """Undoes what the block does, and suppresses the error, if that is Unreadable."""
+    def undone_on(self, kind: type[Unreadable]) -> Iterator[list[Unreadable]]:
+        """Undoes what the block does, and suppresses the error, if that is of a kind."""
         block = self.function._block
         frame, env = self.frame, {**self.frame.env}
         lists, dicts = {**self.lists}, {**self.dicts}
@@ -272,7 +272,7 @@ class Evaluator:
         failed: list[Unreadable] = []
         try:
             yield failed
-        except Unreadable as error:
+        except kind as error:
             failed.append(error)
             for node in reversed([node for node in block.nodes if node not in before]):
                 node.erase()

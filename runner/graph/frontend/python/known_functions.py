@@ -24,7 +24,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
-from runner.graph.frontend.python.containers import named_items, new_dict, new_list
+from runner.graph.frontend.python.containers import found, named_items, new_dict, new_list
 from runner.graph.frontend.python.evaluator import Evaluator
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.operators import computed
@@ -56,7 +56,7 @@ def _evaluated(
         ev.refuse(f"{type(error).__name__}: {error}")
     written = any(type(value) is Known and value.write is not None for value in args)
     if not written or kwargs or not isinstance(result, int | float | complex | str):
-        return Known(result)
+        return found(ev, result)
     target = f"{function.__module__ or 'builtins'}:{function.__name__}"
     return Known(result, lambda: ev.emit("call_function", target, args))
 
@@ -194,8 +194,8 @@ def _any_or_all(*, is_any: bool) -> CallRule:
         values = None if items is None else [taken(item) for item in items]
         if values is None or not all(map(is_static, values)):
             return ev.emit("call_function", f"builtins:{name}", args)
-        found = (any if is_any else all)(thing_of(value) for value in values)
-        return TRUE if found else FALSE
+        decided = (any if is_any else all)(thing_of(value) for value in values)
+        return TRUE if decided else FALSE
 
     return rule
 
@@ -241,8 +241,8 @@ def _getattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -
         return attribute(ev, owner, thing_of(name))
     if type(owner) is not Known:
         return ev.emit("call_function", "builtins:getattr", args)
-    found = hasattr(owner.thing, thing_of(name))
-    return attribute(ev, owner, thing_of(name)) if found else default[0]
+    has = hasattr(owner.thing, thing_of(name))
+    return attribute(ev, owner, thing_of(name)) if has else default[0]
 
 
 def _setattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
@@ -296,7 +296,7 @@ _PURE: tuple[Any, ...] = (
     *(f for name, f in vars(math).items() if name[0] != "_" and callable(f)),
 )  # fmt: skip
 _NEVER: tuple[Any, ...] = tuple(
-    found
+    question
     for owner, names in (
         (torch.jit, ("is_scripting", "is_tracing")),
         (torch.compiler, ("is_compiling", "is_dynamo_compiling", "is_exporting")),
@@ -306,7 +306,7 @@ _NEVER: tuple[Any, ...] = tuple(
                            "has_torch_function_variadic")),
     )
     for name in names
-    if (found := getattr(owner, name, None)) is not None
+    if (question := getattr(owner, name, None)) is not None
 )  # fmt: skip
 BUILTINS: dict[Any, CallRule] = {
     **{function: _plain(function) for function in _PURE},

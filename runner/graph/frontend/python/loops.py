@@ -131,7 +131,28 @@ def _loop(ev: Evaluator, node: ast.For | ast.While, head: Head) -> None:
 
 
 def _loop_node(ev: Evaluator, node: ast.For | ast.While, head: Head) -> None:
+    """Reads a loop as a node. A variable that turns out to have no value at the end of an
+    iteration is not carried."""
+    gone: list[str] = []
+    while not _try_loop(ev, node, head, gone):
+        pass
+
+
+class _Gone(Unreadable):
+    """Raised for a variable that has no value at the end of an iteration."""
+
+
+def _try_loop(ev: Evaluator, node: ast.For | ast.While, head: Head, gone: list[str]) -> bool:
+    with ev.undone_on(_Gone) as failed:
+        _carry(ev, node, head, gone)
+    gone += [error.args[0] for error in failed]
+    return not failed
+
+
+def _carry(ev: Evaluator, node: ast.For | ast.While, head: Head, gone: Sequence[str]) -> None:
     names, lost = carried_names(ev.frame.closure.node, node)
+    lost |= {name: f"{name} is read after the loop that assigns it" for name in gone}
+    names = [name for name in names if name not in gone]
     flags = [name for name in _flags_of(node) if name not in names]
     env = ev.frame.env
     first: dict[str, Any] = {}
@@ -176,6 +197,8 @@ def _is_unset(value: Abstract) -> bool:
 
 def _end(ev: Evaluator, name: str) -> Abstract:
     value = ev.variable(name)
+    if type(value) is Missing and value.why:
+        raise _Gone(name)
     return NONE if _is_unset(value) else value
 
 

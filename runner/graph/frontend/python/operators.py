@@ -19,6 +19,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.branches import choose_value
+from runner.graph.frontend.python.containers import found
 from runner.graph.frontend.python.evaluator import Evaluator, reads
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
@@ -35,21 +36,21 @@ def _binary(ev: Evaluator, node: ast.BinOp) -> Abstract:
     return binary(ev, _BINARY[type(node.op)], left, ev.evaluate(node.right))
 
 
-def binary(ev: Evaluator, found: PythonOperator, left: Abstract, right: Abstract) -> Abstract:
+def binary(ev: Evaluator, sign: PythonOperator, left: Abstract, right: Abstract) -> Abstract:
     """Returns the value of `left + right`."""
-    if found.name == "add" and type(left) is Items and type(right) is Items:
+    if sign.name == "add" and type(left) is Items and type(right) is Items:
         return Items((*left.items, *right.items))
-    if found.name == "mul" and (repeated := _repeated(left, right)) is not None:
+    if sign.name == "mul" and (repeated := _repeated(left, right)) is not None:
         return repeated
-    if found.name == "add" and isinstance(left, Value) and isinstance(right, Value):
+    if sign.name == "add" and isinstance(left, Value) and isinstance(right, Value):
         both = ev.lists.get(left), ev.lists.get(right)
         if both[0] is not None and both[1] is not None:
             joined = ev.operator("add", left, right)
             ev.lists[joined] = (*both[0], *both[1])
             return joined
-    if found.name == "mod" and type(left) is Known and isinstance(left.thing, str):
+    if sign.name == "mod" and type(left) is Known and isinstance(left.thing, str):
         return _formatted(ev, left, right)
-    return computed(ev, found.name, found.function, left, right)
+    return computed(ev, sign.name, sign.function, left, right)
 
 
 def _repeated(left: Abstract, right: Abstract) -> Abstract | None:
@@ -78,7 +79,9 @@ def computed(ev: Evaluator, name: str, function: Callable[..., Any], *values: Ab
         ev.refuse(f"{type(error).__name__}: {error}")
     kept = [type(value) is Known and value.write is not None for value in values]
     written = any(kept) and isinstance(result, (*PLAIN, Expression))
-    return Known(result, (lambda: ev.operator(name, *values)) if written else None)
+    if not written:
+        return found(ev, result)
+    return Known(result, lambda: ev.operator(name, *values))
 
 
 def _is_dynamic(value: Abstract) -> bool:
@@ -97,8 +100,8 @@ def _unary(ev: Evaluator, node: ast.UnaryOp) -> Abstract:
     value = ev.evaluate(node.operand)
     if isinstance(node.op, ast.Not):
         return truths.negated(ev, value)
-    found = _UNARY[type(node.op)]
-    return computed(ev, found.name, found.function, value)
+    sign = _UNARY[type(node.op)]
+    return computed(ev, sign.name, sign.function, value)
 
 
 # Comparisons
@@ -113,10 +116,10 @@ def _chain(ev: Evaluator, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]]
     """Returns the value of `left < b < c`, which evaluates `c` only if `left < b`."""
     (sign, node), *more = rest
     right = ev.evaluate(node)
-    found = compared(ev, sign, left, right)
+    first = compared(ev, sign, left, right)
     if not more:
-        return found
-    return choose_value(ev, found, lambda: _chain(ev, right, more), lambda: found)
+        return first
+    return choose_value(ev, first, lambda: _chain(ev, right, more), lambda: first)
 
 
 def compared(ev: Evaluator, sign: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:
@@ -131,8 +134,8 @@ def compared(ev: Evaluator, sign: ast.cmpop, left: Abstract, right: Abstract) ->
             return _contains(ev, right, left)
         case ast.NotIn():
             return truths.negated(ev, _contains(ev, right, left))
-    found = _COMPARISONS[type(sign)]
-    return computed(ev, found.name, found.function, left, right)
+    plain = _COMPARISONS[type(sign)]
+    return computed(ev, plain.name, plain.function, left, right)
 
 
 def _identical(

@@ -1,7 +1,8 @@
 """Reads the methods of a model from their source, as functions of the IR."""
 
-import re
-from collections.abc import Mapping
+import inspect
+from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from types import FunctionType, MethodType
 from typing import Any, final
 
@@ -22,19 +23,20 @@ from runner.graph.frontend.python import (
 )
 from runner.graph.frontend.python.abstract import (
     Abstract,
+    Closure,
     Frame,
     Known,
     closure_of,
 )
 from runner.graph.frontend.python.evaluator import Evaluator, rules_in
-from runner.graph.frontend.python.invocation import returned
+from runner.graph.frontend.python.invocation import invoke, returned
 from runner.graph.frontend.python.source import Definition, Sources, Unreadable, place
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.frontend.torchscript.compilation.compile import is_opaque
 from runner.graph.ir.dead_code import eliminate_dead_code
 from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Parameter
+from runner.graph.ir.node import Argument, Parameter, ParameterKind
 
 RULES = rules_in(assignments, attributes, branches, calls, containers, loops, operators, statements)
 
@@ -133,7 +135,9 @@ class _Reading:
         if key in self.problems:
             raise Unreadable(self.problems[key])
         if function not in self.names:
-            name = re.sub(r"\W", "", function.__name__) or "function"
+            name = function.__name__
+            if not name.isidentifier() or iskeyword(name):
+                name = "function"
             while name in self.functions:
                 name += "_"
             self.names[function] = name
@@ -159,21 +163,45 @@ class _Reading:
         self, made: Function, function: FunctionType, owner: nn.Module | None
     ) -> Function:
         definition = self.sources.definition(function)
+        signature = definition
+        wrapped = inspect.unwrap(function)
+        if wrapped is not function and isinstance(wrapped, FunctionType):
+            signature = self.sources.definition(wrapped)
         around = _Around(self, owner)
-        names, parameters = around.parameters(function, definition, method=owner is not None)
+        parameters = around.parameters(
+            function if signature is definition else wrapped, signature, method=owner is not None
+        )
         made = Function(made.name, parameters)
         closure = closure_of(function, definition.node, definition.file)
-        env: dict[str, Abstract] = dict(zip(names, made.inputs, strict=True))
+        env: dict[str, Abstract] = {
+            p.name: value for p, value in zip(parameters, made.inputs, strict=True)
+        }
         if owner is not None:
-            env[_first(definition)] = Known(owner)
-        frame = Frame(closure, env)
-        ev = Evaluator(made, around, frame)
-        branches.block(ev, definition.body)
-        result = ev.argument(returned(ev))
+            env[_first(signature)] = Known(owner)
+        ev = Evaluator(made, around, Frame(closure, env))
+        if signature is definition:
+            branches.block(ev, definition.body)
+            value = returned(ev)
+        else:
+            value = _through_wrapper(ev, closure, parameters, owner)
+        result = ev.argument(value)
         made.block.results = () if result is None else (result,)
         eliminate_dead_code(made.block)
         around.finish()
         return made
+
+
+def _through_wrapper(
+    ev: Evaluator, closure: Closure, parameters: Sequence[Parameter], owner: nn.Module | None
+) -> Abstract:
+    """Returns what a wrapper returns that takes the parameters of the function it wraps."""
+    if any(parameter.kind in ("*", "**") for parameter in parameters):
+        ev.refuse("a wrapped function takes any number of arguments")
+    inputs = [*zip(parameters, ev.function.inputs, strict=True)]
+    args = [value for parameter, value in inputs if not parameter.kind]
+    kwargs = {parameter.name: value for parameter, value in inputs if parameter.kind}
+    itself = [] if owner is None else [Known(owner)]
+    return invoke(ev, closure, [*itself, *args], kwargs)
 
 
 def _first(definition: Definition) -> str:
@@ -248,25 +276,28 @@ class _Around:
 
     def parameters(
         self, function: FunctionType, definition: Definition, *, method: bool
-    ) -> tuple[list[str], list[Parameter]]:
-        """Returns the names of the parameters of a function without `self`, and these with
-        defaults and annotations."""
+    ) -> list[Parameter]:
+        """Returns the parameters of a function without `self`."""
         declared = definition.node.args
-        star = declared.vararg or declared.kwarg
-        if star is not None:
-            where = place(definition.file, definition.node)
-            raise Unreadable(f"{where}: it takes *{star.arg} of any number")
-        every = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+        places = [each.arg for each in (*declared.posonlyargs, *declared.args)]
         defaults = function.__defaults__ or ()
-        known = dict(zip(every[len(every) - len(defaults) :], defaults, strict=True))
+        known = dict(zip(places[len(places) - len(defaults) :], defaults, strict=True))
         known |= function.__kwdefaults__ or {}
-        names = [*every[int(method) :], *(each.arg for each in declared.kwonlyargs)]
-        made = []
-        for name in names:
-            default = (self._default(known[name], definition),) if name in known else ()
-            note = annotation(function.__annotations__.get(name))
-            made.append(Parameter(name, default, note))
-        return names, made
+        kinds: dict[str, ParameterKind] = dict.fromkeys(places[int(method) :], "")
+        if declared.vararg is not None:
+            kinds[declared.vararg.arg] = "*"
+        kinds |= dict.fromkeys([each.arg for each in declared.kwonlyargs], "keyword")
+        if declared.kwarg is not None:
+            kinds[declared.kwarg.arg] = "**"
+        return [
+            Parameter(
+                name,
+                (self._default(known[name], definition),) if name in known else (),
+                annotation(function.__annotations__.get(name)),
+                kind,
+            )
+            for name, kind in kinds.items()
+        ]
 
     def _default(self, value: Any, definition: Definition) -> Argument:
         try:

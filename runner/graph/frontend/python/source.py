@@ -53,6 +53,8 @@ class Sources:
     def definition(self, function: FunctionType) -> Definition:
         """Returns the definition of a function. Raises Unreadable if its source is missing, or has
         changed since it was loaded."""
+        if not isinstance(function, FunctionType):
+            raise Unreadable(f"{function!r:.80} has no source")
         code = function.__code__
         if code not in self._known:
             file = self._file(code.co_filename, function)
