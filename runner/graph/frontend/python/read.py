@@ -31,8 +31,8 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.evaluator import Evaluator, rules_in
 from runner.graph.frontend.python.invocation import invoke, returned
 from runner.graph.frontend.python.source import Definition, Sources, Unreadable, place
+from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
-from runner.graph.frontend.torchscript.compilation.compile import is_opaque
 from runner.graph.ir.dead_code import eliminate_dead_code
 from runner.graph.ir.equality import alike
 from runner.graph.ir.function import Function
