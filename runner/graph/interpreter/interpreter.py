@@ -130,7 +130,10 @@ class Interpreter:
     def arguments(self, node: Node, frame: Frame) -> tuple[list[Any], dict[str, Any]]:
         """Evaluates the arguments of a node."""
         args = [self.value(argument, frame) for argument in node.args]
-        return args, {name: self.value(a, frame) for name, a in node.kwargs.items()}
+        kwargs = {name: self.value(a, frame) for name, a in node.kwargs.items()}
+        if "*" in kwargs:
+            args += kwargs.pop("*")
+        return args, kwargs | kwargs.pop("**", {})
 
     def locate(self, target: str) -> Callable[..., Any]:
         """Returns the function that a node calls."""

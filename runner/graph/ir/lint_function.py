@@ -9,7 +9,7 @@ from runner.errors import GraphError
 from runner.graph.ir.argument import PLAIN, leaves_and_calls
 from runner.graph.ir.constants import no_constant
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Node, Op, Value
+from runner.graph.ir.node import SPREAD, Argument, Block, Node, Op, Value
 from runner.graph.ir.signature import is_target
 from runner.graph.ir.symbolic import is_symbolic
 from runner.graph.ir.unit import Call, Ref, Stored
@@ -139,7 +139,7 @@ class _FunctionLint:
 
     def _arguments(self, node: Node) -> None:
         for name in node.kwargs:
-            if not is_name(name):
+            if not is_name(name) and name not in SPREAD:
                 raise self._wrong(f"{name!r} cannot be the name of an argument")
         self._argument((node.args, node.kwargs))
 

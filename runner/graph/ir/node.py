@@ -20,7 +20,8 @@ A node is one Python operation; `op` is one of
     raise           target is the class of the exception, as for call_function
     output          the last node of every block: its arguments are the results
 
-A call with several outputs unpacks its result. Arguments are values, constants (None, bool, int,
+The arguments of a call may end with those in a sequence and in a mapping that are not known one by
+one, as in Python: under the names "*" and "**". A call with several outputs unpacks its result. Arguments are values, constants (None, bool, int,
 float, complex, str, Ellipsis, and those of `runner.graph.ir.argument`), symbolic choices
 (`runner.nn.values.expression.Expression`), and tuples, lists, dicts and slices of arguments.
 """
@@ -37,6 +38,7 @@ from runner.nested import rebuild
 
 Op = Literal["call_module", "call_function", "call_method", "get_attr", "set_attr", "list", "dict",
              "unpack", "if", "loop", "with", "raise", "output"]  # fmt: skip
+SPREAD = ("*", "**")  # names of arguments that stand for any number of them
 ParameterKind = Literal["", "*", "keyword", "**"]
 
 

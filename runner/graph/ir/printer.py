@@ -94,7 +94,7 @@ class NodePrinter:
 
     def function(self, name: str, parameters: Sequence[Parameter], block: Block) -> Iterator[str]:
         """Yields the lines of a function."""
-        written = []
+        written: list[str] = []
         for parameter, value in zip(parameters, block.inputs, strict=True):
             default = f" = {self.argument(parameter.default[0])}" if parameter.default else ""
             note = f": {parameter.annotation}" if parameter.annotation else ""

@@ -24,7 +24,7 @@ from runner.graph.ir.memory_effects import (
     works_in_place,
     written,
 )
-from runner.graph.ir.node import Block, Node, Value, values_in
+from runner.graph.ir.node import SPREAD, Block, Node, Value, values_in
 from runner.graph.ir.unit import Unit
 from runner.graph.transforms.call_graph import CallGraph, Owner, ProgramPoint
 from runner.graph.transforms.call_sites import is_in_order
@@ -200,7 +200,11 @@ class Aliases:
 
     def _into(self, unit: Owner, function: Function, owner: Owner, node: Node) -> None:
         """Adds edges from the arguments of a node to the parameters of the function it calls."""
-        for value, given in function.bound(node.args, node.kwargs).items():
+        if any(name in node.kwargs for name in SPREAD):  # to any of them
+            bound = dict.fromkeys(function.inputs, (node.args, {**node.kwargs}))
+        else:
+            bound = function.bound(node.args, node.kwargs)
+        for value, given in bound.items():
             self._edges(self._points(owner, given), [(unit, value)])
 
     def _computed(self, owner: Owner, node: Node, given: list[Point], made: list[Point]) -> None:

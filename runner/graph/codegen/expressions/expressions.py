@@ -9,7 +9,7 @@ from runner.graph.codegen.expressions import line_breaking as layout
 from runner.graph.codegen.expressions.imports import Imports, as_name, is_name
 from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.ir.argument import Argument, Call, Ref, Stored, text_literal
-from runner.graph.ir.node import Value
+from runner.graph.ir.node import SPREAD, Value
 from runner.python_operators import INFIX, PREFIX, REFLECTED, Precedence
 
 
@@ -96,10 +96,15 @@ class Writer:
             return self.all(args)
         plain = [name for name in kwargs if is_name(name)]
         named = [layout.keyword(name, self.code(kwargs[name])) for name in plain]
-        if len(plain) < len(kwargs):
-            odd = self._dict({name: kwargs[name] for name in kwargs if name not in plain})
-            named.append(odd.around("**", "", Precedence.TUPLE))
-        return [*self.all(args), *named]
+        odd = {name: kwargs[name] for name in kwargs if name not in plain and name not in SPREAD}
+        if odd:
+            named.append(self._dict(odd).around("**", "", Precedence.TUPLE))
+        first, last = (
+            [self.code(kwargs[sign]).at(Precedence.UNARY).around(sign, "", Precedence.TUPLE)]
+            if sign in kwargs else []
+            for sign in SPREAD
+        )  # fmt: skip
+        return [*self.all(args), *first, *named, *last]
 
     def call(self, target: str, args: Sequence[Argument], kwargs: Mapping[str, Argument]) -> Code:
         """Returns a call of "module:qualname" or ".method"; operators in the syntax of Python."""

@@ -56,12 +56,12 @@ def assign(ev: Evaluator, target: ast.expr, value: Abstract) -> None:
         case ast.Subscript(owner, index):
             set_item(ev, ev.evaluate(owner), ev.evaluate(index), value)
         case _:
-            ev.refuse("this target of an assignment has no form in a graph")
+            raise ev.error("this target of an assignment has no form in a graph")
 
 
 def _unpack(ev: Evaluator, targets: Sequence[ast.expr], value: Abstract) -> None:
     if type(value) is Missing:
-        ev.refuse(value.why)
+        raise ev.error(value.why)
     starred = [at for at, target in enumerate(targets) if isinstance(target, ast.Starred)]
     items = known_items(ev, value)
     if items is None and not starred:
@@ -72,7 +72,7 @@ def _unpack(ev: Evaluator, targets: Sequence[ast.expr], value: Abstract) -> None
     if not starred:
         assert items is not None, "else they were unpacked by a node"
         if len(items) != len(targets):
-            ev.refuse(f"{len(items)} values are unpacked into {len(targets)} variables")
+            raise ev.error(f"{len(items)} values are unpacked into {len(targets)} variables")
         for target, found in zip(targets, items, strict=True):
             assign(ev, target, taken(found))
         return
@@ -94,7 +94,7 @@ def _unpack_rest(
         values = [taken(found) for found in items]
         stop = len(values) - after
         if stop < at:
-            ev.refuse(f"{len(values)} values are unpacked into more variables")
+            raise ev.error(f"{len(values)} values are unpacked into more variables")
         middle = ev.emit("list", "", values[at:stop])
         ev.lists[middle] = tuple(values[at:stop])
         parts: list[Abstract] = [*values[:at], middle, *values[stop:]]
@@ -156,7 +156,7 @@ def in_place(ev: Evaluator, stem: str, old: Abstract, value: Abstract) -> Abstra
         return binary(ev, next(each for each in BINARY if each.stem == stem), old, value)
     if type(old) is Known and isinstance(old.thing, list | dict | set):
         if old.origin is None:
-            ev.refuse("it changes a list or dict that exists before the model runs")
+            raise ev.error("it changes a list or dict that exists before the model runs")
         ev.around.changes(*old.origin)
     items = ev.lists.pop(old, None) if isinstance(old, Value) else None
     more = known_items(ev, value) if items is not None and stem == "add" else None

@@ -33,7 +33,7 @@ _READ = (*PLAIN, Expression, tuple, list, dict, set, frozenset)
 def _name(ev: Evaluator, node: ast.Name) -> Abstract:
     found = look_up(ev, node.id)
     if type(found) is Missing:
-        ev.refuse(found.why or f"{node.id} is read, but may not be assigned yet")
+        raise ev.error(found.why or f"{node.id} is read, but may not be assigned yet")
     return found
 
 
@@ -77,12 +77,9 @@ def attribute(ev: Evaluator, owner: Abstract, name: str) -> Abstract:
     if isinstance(owner, Value) or (type(owner) is Known and isinstance(owner.thing, Tensor)):
         return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
     if type(owner) is Known and not isinstance(owner.thing, Expression):
-        try:
-            return Known(getattr(owner.thing, name))
-        except Exception as error:  # as Python would raise when it runs
-            ev.refuse(f"{type(error).__name__}: {error}")
+        return Known(ev.evaluated(getattr, owner.thing, name))
     if type(owner) is Named or isinstance(owner, Closure):
-        ev.refuse(f"{name!r} of a local object is used as a value")
+        raise ev.error(f"{name!r} of a local object is used as a value")
     return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
 
 
@@ -104,17 +101,14 @@ def _of_module(ev: Evaluator, module: Any, name: str) -> Abstract:
         if parametrize.is_parametrized(module, name):
             return read(ev, module, name)
         return _property(ev, module, found, name)
-    try:
-        value = getattr(module, name)
-    except AttributeError as error:
-        ev.refuse(str(error))
+    value = ev.evaluated(getattr, module, name)
     return _plain(ev, module, name, value)
 
 
 def _plain(ev: Evaluator, module: nn.Module, name: str, value: Any) -> Abstract:
     """Returns a plain attribute: known, but written as a read of it."""
     held = vars(module).get(name, module) is value
-    if isinstance(value, Tensor) or isinstance(value, _READ) or is_decided(value):
+    if isinstance(value, (Tensor, *_READ)) or is_decided(value):
 
         def write() -> Argument:
             ev.around.read(module, name)
@@ -128,7 +122,9 @@ def read(ev: Evaluator, module: nn.Module, name: str) -> Value:
     """Creates a read of an attribute of a module."""
     path = ev.around.path(module)
     if path is None:
-        ev.refuse(f"{name!r} of a {type(module).__name__} is used that is no part of this module")
+        raise ev.error(
+            f"{name!r} of a {type(module).__name__} is used, which is no part of this module"
+        )
     node = ev.create("get_attr", path.child(name).path)
     return node.output
 
@@ -136,7 +132,7 @@ def read(ev: Evaluator, module: nn.Module, name: str) -> Value:
 def _property(ev: Evaluator, module: nn.Module, found: property, name: str) -> Abstract:
     getter: Any = found.fget
     if not inspect.isfunction(getter):
-        ev.refuse(f"the property {name!r} has no source")
+        raise ev.error(f"the property {name!r} has no source")
     definition = ev.around.definition(getter)
     closure = closure_of(getter, definition.node, definition.file)
     return invoke(ev, closure, [Known(module)], {})
@@ -150,15 +146,15 @@ def set_attribute(ev: Evaluator, owner: Abstract, name: str, value: Abstract) ->
         return
     thing = thing_of(owner) if is_static(owner) else None
     if not isinstance(thing, nn.Module):
-        ev.refuse(f"it sets {name!r} of an object that the graph does not contain")
+        raise ev.error(f"it sets {name!r} of an object that the graph does not contain")
     path = ev.around.path(thing)
     if path is None or path.names:
         where = "a module that is no part of this one" if path is None else path.path
-        ev.refuse(f"it sets {name!r} of {where}; set it in a method of that module")
+        raise ev.error(f"it sets {name!r} of {where}; set it in a method of that module")
     if name == "training" or name in thing._modules:
-        ev.refuse(f"it sets self.{name}, on which the structure of the model depends")
+        raise ev.error(f"it sets self.{name}, on which the structure of the model depends")
     if not hasattr(thing, name):
-        ev.refuse(f"self.{name} does not exist before the first call; set it in __init__, too")
+        raise ev.error(f"self.{name} does not exist before the first call; set it in __init__, too")
     argument = ev.argument(value)
     ev.around.changes(thing, name)
     ev.around.read(thing, name)

@@ -1,9 +1,10 @@
 """Rules for blocks of statements, branches, and what leaves them early."""
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, final
+from functools import partial
+from typing import Any, TypeVar, final
 
 from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
@@ -17,7 +18,9 @@ from runner.graph.frontend.python.abstract import (
     is_constant,
 )
 from runner.graph.frontend.python.evaluator import Evaluator, reads
-from runner.graph.ir.node import Block
+from runner.graph.ir.node import Block, Value
+
+Content = TypeVar("Content")
 
 # Blocks
 
@@ -36,7 +39,7 @@ def block(ev: Evaluator, statements: Sequence[ast.stmt]) -> None:
             return
         if not is_constant(left, False):
             if rest:
-                choose(ev, left, lambda: None, lambda rest=rest: block(ev, rest))
+                choose(ev, left, lambda: None, partial(block, ev, rest))
             return
 
 
@@ -114,11 +117,15 @@ class _Ways:
         for name in ("$left", "$goes", "$broken", "$return", "$raised"):
             if name in merged:
                 ev.variable(name)
-        for known, place in ((ev.lists, 1), (ev.dicts, 2)):
-            first, other = (state[place] for state in self.states)
-            same = {key: v for key, v in first.items() if key in known and other.get(key) is v}
-            known.clear()
-            known.update(same)
+        ev.lists = _in_both(self.states[0][1], self.states[1][1], ev.lists)
+        ev.dicts = _in_both(self.states[0][2], self.states[1][2], ev.dicts)
+
+
+def _in_both(
+    one: Mapping[Value, Content], other: Mapping[Value, Content], before: Mapping[Value, Content]
+) -> dict[Value, Content]:
+    """Returns what was known before an If and is the same after both of its branches."""
+    return {key: v for key, v in one.items() if key in before and other.get(key) is v}
 
 
 UNSET: dict[str, Abstract] = {
@@ -151,7 +158,7 @@ def choose_value(
     choose(ev, condition, lambda: keep(then), lambda: keep(other))
     found = ev.resolved(ev.frame.env.pop("$chosen"))
     if type(found) is Missing:
-        ev.refuse(found.why)
+        raise ev.error(found.why)
     return found
 
 

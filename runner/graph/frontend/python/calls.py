@@ -3,8 +3,6 @@
 import ast
 import functools
 import inspect
-import sys
-import sysconfig
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +11,6 @@ from torch import Tensor, nn
 
 from runner.errors import GraphError
 from runner.graph.class_source.scopes import BUILTINS as BUILTIN_NAMES
-from runner.graph.class_source.scopes import KNOWN
 from runner.graph.frontend.literals.references import reference
 from runner.graph.frontend.python.abstract import (
     Abstract,
@@ -26,12 +23,12 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
-from runner.graph.frontend.python.containers import found, named_items, values_of
+from runner.graph.frontend.python.containers import apart, found, has_names, named_items
 from runner.graph.frontend.python.evaluator import Evaluator, reads
 from runner.graph.frontend.python.invocation import invoke
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.known_functions import BUILTINS, Arguments
-from runner.graph.frontend.python.source import Unreadable
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
@@ -75,9 +72,6 @@ _STRUCTURE = frozenset(
         "__contains__",
     ]
 )
-_LIBRARIES = tuple(
-    path for name in ("purelib", "platlib", "stdlib") if (path := sysconfig.get_path(name))
-)
 
 
 @reads(ast.Call)
@@ -96,14 +90,18 @@ def _call(ev: Evaluator, node: ast.Call) -> Abstract:
 
 def arguments_of(ev: Evaluator, node: ast.Call) -> Arguments:
     """Returns the values of the arguments of a call, those with stars taken apart."""
-    args = values_of(ev, node.args)
-    kwargs: dict[str, Abstract] = {}
+    args, rest = apart(ev, node.args)
+    kwargs: dict[str, Abstract] = {} if rest is None else {"*": rest}
     for keyword in node.keywords:
         value = ev.evaluate(keyword.value)
         if keyword.arg is not None:
             kwargs[keyword.arg] = value
-        else:
+        elif has_names(ev, value):
             kwargs |= named_items(ev, value)
+        elif "**" in kwargs:
+            raise ev.error("two mappings after ** have no form in a graph; merge them first")
+        else:
+            kwargs["**"] = value
     return args, kwargs
 
 
@@ -120,7 +118,7 @@ def _super(ev: Evaluator) -> Abstract:
     names = [each.arg for each in (*declared.posonlyargs, *declared.args)]
     itself = frame.env.get(names[0]) if names else None
     if type(cls) is not Known or type(itself) is not Known:
-        ev.refuse("super() is called outside of a method")
+        raise ev.error("super() is called outside of a method")
     return Known(super(cls.thing, itself.thing))
 
 
@@ -137,7 +135,7 @@ def call(
     if isinstance(thing, Expression) or is_decided(thing):
         return callee
     try:
-        rule = BUILTINS.get(thing)
+        rule = BUILTINS.get(thing) if "*" not in kwargs and "**" not in kwargs else None
     except TypeError:  # cannot be a key
         rule = None
     if rule is not None:
@@ -154,7 +152,7 @@ def call(
         return call_function(ev, thing, args, kwargs)
     if not isinstance(thing, type) and not _is_builtin(thing):
         method = inspect.getattr_static(type(thing), "__call__", None)
-        if inspect.isfunction(method) and not is_library(method):
+        if inspect.isfunction(method) and ev.around.is_own(method):
             return _in_place(ev, method, [callee, *args], kwargs)
         _escape(ev, args, kwargs)
         return ev.emit("call_method", "__call__", (callee, *args), kwargs)
@@ -182,10 +180,10 @@ def target_of(ev: Evaluator, thing: Any) -> str:
     try:
         target = reference(owner if isinstance(owner, type) else thing)
     except GraphError as error:
-        ev.refuse(str(error).rstrip("."))
+        raise ev.error(str(error).rstrip(".")) from error
     home, _, name = target.partition(":")
     if home == "builtins" and name not in BUILTIN_NAMES:
-        ev.refuse(f"it calls {name}(), which the source of a model must not contain")
+        raise ev.error(f"it calls {name}(), which the source of a model must not contain")
     return f"{target}.{thing.__name__}" if isinstance(owner, type) else target
 
 
@@ -209,16 +207,6 @@ def _escape(
 # Functions
 
 
-def is_library(function: Any) -> bool:
-    """Returns whether a function is that of an installed package, which source may import."""
-    home = (getattr(function, "__module__", None) or "").partition(".")[0]
-    if home in KNOWN:
-        return True
-    file = getattr(sys.modules.get(home), "__file__", None) or ""
-    code = getattr(function, "__code__", None)
-    return (file or getattr(code, "co_filename", "")).startswith(_LIBRARIES)
-
-
 def call_function(
     ev: Evaluator,
     function: types.FunctionType,
@@ -229,6 +217,7 @@ def call_function(
     as a function of the graph, or in place if that cannot be read, or if modules or functions are
     passed."""
     given = [*args, *kwargs.values()]
+    is_own = ev.around.is_own(function)
     in_place = lambda: _in_place(ev, function, args, kwargs)  # noqa: E731
 
     def by_name() -> Abstract:
@@ -240,9 +229,9 @@ def call_function(
         return ev.emit("call_function", f":{ev.around.function(function)}", args, kwargs)
 
     if any(map(_is_code, given)):
-        return ev.attempt(in_place, by_name) if is_library(function) else in_place()
-    if is_library(function):
-        return ev.attempt(by_name, in_place)
+        return in_place() if is_own else ev.attempt(in_place, by_name)
+    if not is_own:
+        return by_name()
     if all(map(is_static, given)):
         return in_place()
     return ev.attempt(as_own, in_place)
@@ -308,7 +297,7 @@ def _call_of_plain(
     thing = thing_of(owner)
     if name in _MUTATING and isinstance(thing, list | dict | set):
         if type(owner) is not Known or owner.origin is None:
-            ev.refuse("it changes a list or dict that exists before the model runs")
+            raise ev.error("it changes a list or dict that exists before the model runs")
         ev.around.changes(*owner.origin)
     if not all(map(is_static, (*args, *kwargs.values()))):
         if name == "join" and isinstance(thing, str) and args:
@@ -319,11 +308,10 @@ def _call_of_plain(
         return ev.emit("call_method", name, (owner, *args), kwargs)
     method = getattr(thing, name, None)
     if method is None:
-        ev.refuse(f"a {type(thing).__name__} has no attribute {name!r}")
-    try:
-        result = method(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
-    except Exception as error:  # as Python would raise when it runs
-        ev.refuse(f"{type(error).__name__}: {error}")
+        raise ev.error(f"a {type(thing).__name__} has no attribute {name!r}")
+    result = ev.evaluated(
+        method, *map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()}
+    )
     return found(ev, result)
 
 
@@ -335,9 +323,9 @@ def _call_of_value(
     kwargs: Mapping[str, Abstract],
 ) -> Abstract:
     items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
-    if pairs is not None and name in ("items", "keys", "values", "get") and not kwargs:
-        if (view := _of_pairs(pairs, name, args)) is not None:
-            return view
+    view = _of_pairs(pairs, name, args) if pairs is not None and not kwargs else None
+    if view is not None:
+        return view
     changed = _changed(ev, items, name, args) if items is not None else None
     if name in _MUTATING:
         ev.lists.pop(owner, None)
@@ -378,10 +366,8 @@ def _call_of_named(ev: Evaluator, owner: Named, name: str, args: Sequence[Abstra
         assert isinstance(owner.items, dict), "made by the call"
         key = thing_of(args[0])
         if key in owner.items or len(args) > 1:
-            value = owner.items.pop(key, args[1] if len(args) > 1 else None)
-            assert value is not None, "one or the other"
-            return value
-    ev.refuse(f"the method {name!r} of **{'kwargs'} has no form in a graph")
+            return owner.items.pop(key) if key in owner.items else args[1]
+    raise ev.error(f"the method {name!r} of keyword arguments has no form in a graph")
 
 
 def _changed(
@@ -424,17 +410,19 @@ def _call_bound(
     owner, function = method.__self__, method.__func__
     name = getattr(function, "__name__", "")
     if not isinstance(owner, nn.Module):
-        if isinstance(owner, type) and is_library(function):
+        if isinstance(owner, type) and not ev.around.is_own(function):
             return ev.emit("call_function", target_of(ev, method), args, kwargs)
         return _in_place(ev, function, [Known(owner), *args], kwargs)
     in_torch = (getattr(function, "__module__", "") or "").startswith("torch.nn.modules.")
     if in_torch and name in _STRUCTURE and all(map(is_static, (*args, *kwargs.values()))):
-        if getattr(type(owner), "kind", ""):
-            ev.refuse("it asks for the structure of a choice")
-        result = method(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
+        if is_choice(type(owner)):
+            raise ev.error("it asks for the structure of a choice")
+        result = ev.now(method, args, kwargs)
         return Known([*result] if inspect.isgenerator(result) else result)
+    if name == "__getattr__" and in_torch and is_static(args[0]):
+        return attribute(ev, Known(owner), thing_of(args[0]))
     if in_torch and hasattr(nn.Module, name) and name != "forward":
-        ev.refuse(f"it calls {name}() of a module, which changes the model or is no computation")
+        raise ev.error(f"it calls {name}() of a module, which does more than compute")
     return call_own_method(ev, owner, function, args, kwargs)
 
 
@@ -460,10 +448,7 @@ def call_own_method(
         return in_place()
     if not isinstance(function, types.FunctionType):
         return as_method()
-    try:
-        return ev.attempt(as_method, in_place)
-    except Unreadable:
-        raise
+    return ev.attempt(as_method, in_place)
 
 
 def call_module(
@@ -476,7 +461,7 @@ def call_module(
     """Creates a call of a module, or of one of its methods."""
     path = ev.around.path(module)
     if path is None:
-        ev.refuse(
+        raise ev.error(
             f"a {type(module).__name__} is called that PyTorch does not register here; put it into "
             "an nn.ModuleList, an nn.ModuleDict or an attribute of its own"
         )

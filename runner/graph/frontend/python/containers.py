@@ -28,64 +28,43 @@ def _constant(ev: Evaluator, node: ast.Constant) -> Abstract:
     return Known(node.value)
 
 
-def values_of(ev: Evaluator, nodes: Sequence[ast.expr]) -> list[Abstract]:
-    """Returns the values of expressions, those with a star taken apart."""
-    values: list[Abstract] = []
-    for node in nodes:
-        if not isinstance(node, ast.Starred):
-            values.append(ev.evaluate(node))
-            continue
-        whole = ev.evaluate(node.value)
-        items = known_items(ev, whole)
-        if items is None:
-            ev.refuse("the number of values after a * is not known before the model runs")
-        values += [taken(part) for part in items]
-    return values
-
-
 @reads(ast.Tuple)
 def _tuple(ev: Evaluator, node: ast.Tuple) -> Abstract:
-    values = _taken_apart(ev, node.elts)
-    if None in values:
-        return ev.emit("call_function", "builtins:tuple", (_joined(ev, values),))
-    return Items(tuple(value for value in values if value is not None))
+    values, rest = apart(ev, node.elts)
+    if rest is None:
+        return Items(tuple(values))
+    return ev.emit("call_function", "builtins:tuple", (_joined(ev, values, rest),))
 
 
 @reads(ast.List)
 def _list(ev: Evaluator, node: ast.List) -> Abstract:
-    return _joined(ev, _taken_apart(ev, node.elts))
+    values, rest = apart(ev, node.elts)
+    return new_list(ev, values) if rest is None else _joined(ev, values, rest)
 
 
-def _taken_apart(ev: Evaluator, nodes: Sequence[ast.expr]) -> "list[Abstract | None]":
-    """Returns the values of expressions; those with a star that are not known one by one are
-    preceded by None."""
-    values: list[Abstract | None] = []
-    for node in nodes:
+def apart(ev: Evaluator, nodes: Sequence[ast.expr]) -> tuple[list[Abstract], Abstract | None]:
+    """Returns the values of expressions, those with a star taken apart: the values that are known
+    one by one, and a sequence of those after them, None if there are none."""
+    values: list[Abstract] = []
+    for at, node in enumerate(nodes):
         whole = ev.evaluate(node.value if isinstance(node, ast.Starred) else node)
         items = known_items(ev, whole) if isinstance(node, ast.Starred) else [whole]
-        values += [None, whole] if items is None else [*map(taken, items)]
-    return values
+        if items is not None:
+            values += map(taken, items)
+            continue
+        more, rest = apart(ev, nodes[at + 1 :])
+        if more or rest is not None:
+            listed = ev.emit("call_function", "builtins:list", (whole,))
+            after = new_list(ev, more) if rest is None else _joined(ev, more, rest)
+            whole = ev.operator("add", listed, after)
+        return values, whole
+    return values, None
 
 
-def _joined(ev: Evaluator, values: "list[Abstract | None]") -> Abstract:
-    """Returns a list of values; what follows None is a sequence of values."""
-    parts: list[Abstract] = []
-    plain: list[Abstract] = []
-    for at, value in enumerate(values):
-        if value is None or (at and values[at - 1] is None):
-            if plain:
-                parts.append(new_list(ev, plain))
-            plain = []
-            if value is not None:
-                parts.append(ev.emit("call_function", "builtins:list", (value,)))
-        else:
-            plain.append(value)
-    if plain or not parts:
-        parts.append(new_list(ev, plain))
-    whole, *others = parts
-    for other in others:
-        whole = ev.operator("add", whole, other)
-    return whole
+def _joined(ev: Evaluator, values: Sequence[Abstract], rest: Abstract) -> Abstract:
+    """Returns a list of values and of those in a sequence."""
+    listed = ev.emit("call_function", "builtins:list", (rest,))
+    return ev.operator("add", new_list(ev, values), listed) if values else listed
 
 
 def found(ev: Evaluator, thing: Any) -> Abstract:
@@ -125,6 +104,13 @@ def new_dict(ev: Evaluator, pairs: Sequence[tuple[Abstract, Abstract]]) -> Abstr
     return made
 
 
+def has_names(ev: Evaluator, value: Abstract) -> bool:
+    """Returns whether a value is a mapping that is known item by item."""
+    if type(value) is Named or (isinstance(value, Value) and value in ev.dicts):
+        return True
+    return is_static(value) and hasattr(thing_of(value), "keys")
+
+
 def named_items(ev: Evaluator, value: Abstract) -> dict[Any, Abstract]:
     """Returns the items of a mapping that is known. Raises Unreadable for any other."""
     if type(value) is Named:
@@ -133,16 +119,16 @@ def named_items(ev: Evaluator, value: Abstract) -> dict[Any, Abstract]:
         return {**ev.dicts[value]}
     if is_static(value) and hasattr(thing_of(value), "keys"):
         mapping = thing_of(value)
-        return {key: Known(mapping[key]) for key in mapping.keys()}
-    ev.refuse("the names after a ** are not known before the model runs")
+        return {key: Known(mapping[key]) for key in mapping}
+    raise ev.error("the names after a ** are not known before the model runs")
 
 
 @reads(ast.Set)
 def _set(ev: Evaluator, node: ast.Set) -> Abstract:
-    values = values_of(ev, node.elts)
-    if all(map(is_static, values)):
+    values, rest = apart(ev, node.elts)
+    if all(map(is_static, values)) and rest is None:
         return Known({thing_of(value) for value in values})
-    made = ev.emit("list", "", values)
+    made = new_list(ev, values) if rest is None else _joined(ev, values, rest)
     return ev.emit("call_function", "builtins:set", (made,))
 
 
@@ -186,7 +172,7 @@ def _comprehended(
         body = [ast.Assign([target], value)]
     for generator in reversed(generators):
         if generator.is_async:
-            ev.refuse("an asynchronous comprehension has no form in a graph")
+            raise ev.error("an asynchronous comprehension has no form in a graph")
         for test in reversed(generator.ifs):
             body = [ast.If(test, body, [])]
         body = [ast.For(generator.target, generator.iter, body, [])]
@@ -232,29 +218,27 @@ def _subscript(ev: Evaluator, node: ast.Subscript) -> Abstract:
 def item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
     """Returns `owner[index]`."""
     fixed = is_static(index) and not isinstance(thing_of(index), list)
-    key = thing_of(index) if fixed else None
+    key: Any = thing_of(index) if fixed else None
     items: Sequence[Abstract] | None = owner.items if type(owner) is Items else None
     if isinstance(owner, Value) and owner in ev.lists:
         items = ev.lists[owner]
     if fixed and items is not None and type(key) is slice:
         cut = items[key]
-        return Items(tuple(cut)) if type(owner) is Items else _part(ev, owner, index, cut)
-    if fixed and items is not None and hasattr(key, "__index__"):
+        return _part(ev, owner, index, cut) if isinstance(owner, Value) else Items(tuple(cut))
+    if fixed and items is not None and isinstance(key, int):
         if not -len(items) <= key < len(items):
-            ev.refuse(f"the index {key} is out of the range of {len(items)} items")
-        return items[key]
+            raise ev.error(f"the index {key} is out of the range of {len(items)} items")
+        one: Abstract = items[key]
+        return one
     if fixed and isinstance(owner, Value) and owner in ev.dicts and key in ev.dicts[owner]:
         return ev.dicts[owner][key]
     if fixed and type(owner) is Named and key in owner.items:
         return owner.items[key]
     if type(owner) is Known and isinstance(owner.thing, nn.Module) and not fixed:
-        ev.refuse(f"a {type(owner.thing).__name__} is indexed by a value")
+        raise ev.error(f"a {type(owner.thing).__name__} is indexed by a value")
     if not fixed or not is_static(owner):
         return _written_item(ev, owner, index)
-    try:
-        part = operator.getitem(thing_of(owner), key)
-    except Exception as error:  # as Python would raise when it runs
-        ev.refuse(f"{type(error).__name__}: {error}")
+    part = ev.evaluated(operator.getitem, thing_of(owner), key)
     if type(key) is slice and type(part) is list:
         return found(ev, part)
     write = _write_item(ev, owner, index) if _is_read(owner) and _is_plain(part) else None
@@ -281,7 +265,10 @@ def _write_item(ev: Evaluator, owner: Abstract, index: Abstract) -> Callable[[],
 
 def _written_item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
     if type(owner) is Known and isinstance(owner.thing, Expression) and is_static(index):
-        return Known(owner.thing[thing_of(index)], _write_item(ev, owner, index))
+        return Known(
+            ev.evaluated(operator.getitem, owner.thing, thing_of(index)),
+            _write_item(ev, owner, index),
+        )
     return ev.operator("getitem", owner, index)
 
 
@@ -289,10 +276,10 @@ def set_item(ev: Evaluator, owner: Abstract, index: Abstract, value: Abstract) -
     """Evaluates `owner[index] = value`."""
     if type(owner) is Known and not isinstance(owner.thing, Tensor):
         if owner.origin is None:
-            ev.refuse("it changes a list or dict that exists before the model runs")
+            raise ev.error("it changes a list or dict that exists before the model runs")
         ev.around.changes(*owner.origin)
     if not isinstance(owner, Value | Known):
-        ev.refuse("it assigns an item of a tuple")
+        raise ev.error("it assigns an item of a tuple")
     given = [ev.argument(each) for each in (owner, index, value)]
     ev.create("call_function", "operator:setitem", given, outputs=())
     if not isinstance(owner, Value):
@@ -316,13 +303,13 @@ def _delete(ev: Evaluator, node: ast.Delete) -> None:
             case ast.Subscript(owner_node, index_node):
                 owner, index = ev.evaluate(owner_node), ev.evaluate(index_node)
                 if not isinstance(owner, Value):
-                    ev.refuse("it deletes from a container that exists before the model runs")
+                    raise ev.error("it deletes from a container that exists before the model runs")
                 given = (ev.argument(owner), ev.argument(index))
                 ev.create("call_function", "operator:delitem", given, outputs=())
                 ev.lists.pop(owner, None)
                 ev.dicts.pop(owner, None)
             case _:
-                ev.refuse("it deletes an attribute")
+                raise ev.error("it deletes an attribute")
 
 
 # Texts

@@ -13,7 +13,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NoReturn, Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, final
 
 from torch import Tensor, nn
 
@@ -31,11 +31,12 @@ from runner.graph.frontend.python.abstract import (
     Missing,
     Named,
     is_same,
+    thing_of,
 )
 from runner.graph.frontend.python.source import Definition, Unreadable, place
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Node, Op, Value
+from runner.graph.ir.node import Argument, Node, Op, Value
 
 Rule = Callable[["Evaluator", Any], Any]
 Result = TypeVar("Result")
@@ -61,9 +62,19 @@ def rules_in(*modules: ModuleType) -> dict[type[ast.AST], Rule]:
 class Surroundings(Protocol):
     """What a function that is read may refer to: the model around it, and other functions."""
 
-    literals: Literals
-    rules: Mapping[type[ast.AST], Rule]
-    call: Callable[..., Abstract]  # see `runner.graph.frontend.python.calls.call`
+    @property
+    def literals(self) -> Literals:
+        """The writer of objects as constants."""
+
+    @property
+    def rules(self) -> Mapping[type[ast.AST], Rule]:
+        """The rules by the class of syntax."""
+
+    def call(
+        self, ev: "Evaluator", callee: Abstract, args: Sequence[Abstract],
+        kwargs: Mapping[str, Abstract], /,
+    ) -> Abstract:  # fmt: skip
+        """Returns the value of a call; see `runner.graph.frontend.python.calls`."""
 
     def path(self, module: nn.Module) -> ModulePath | None:
         """Returns the path of a module below the one whose method is read; None if it is not."""
@@ -82,6 +93,9 @@ class Surroundings(Protocol):
 
     def definition(self, function: Any) -> Definition:
         """Returns the definition of a living function."""
+
+    def is_own(self, function: Any) -> bool:
+        """Returns whether a function is the user's, and read, or one of a library, and called."""
 
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
         """Returns the name of a method among the functions of its unit, and has it read."""
@@ -122,16 +136,29 @@ class Evaluator:
         outer, self.node = self.node, node
         try:
             if rule is None:
-                self.refuse(
+                raise self.error(
                     f"{_SYNTAX.get(type(node), type(node).__name__)} has no form in a graph"
                 )
             return rule(self, node)
         finally:
             self.node = outer
 
-    def refuse(self, why: str) -> NoReturn:
-        """Raises Unreadable, with the place of the syntax being read."""
-        raise Unreadable(f"{self.place}: {why}")
+    def evaluated(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Returns what a function returns now. Raises Unreadable if it raises, as it would when
+        the model runs."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise self.error(f"{type(error).__name__}: {error}") from error
+
+    def now(self, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]) -> Any:
+        """Returns what a function returns now for static arguments; see `evaluated`."""
+        named = {name: thing_of(value) for name, value in kwargs.items()}
+        return self.evaluated(function, *map(thing_of, args), **named)
+
+    def error(self, why: str) -> Unreadable:
+        """Returns the error of the syntax being read, with its place."""
+        return Unreadable(f"{self.place}: {why}")
 
     @property
     def place(self) -> str:
@@ -177,14 +204,14 @@ class Evaluator:
                 start = () if not value.start else (Known(value.start),)
                 return self.emit("call_function", f"builtins:{value.kind}", (*value.parts, *start))
             case Missing():
-                self.refuse(value.why or "a variable is read that was not assigned")
-        self.refuse("a function that is defined in place is passed on; call it here instead")
+                raise self.error(value.why or "a variable is read that was not assigned")
+        raise self.error("a function that is defined in place is passed on; call it here instead")
 
     def _constant(self, thing: Any) -> Argument:
         if isinstance(thing, nn.Module):
             path = self.around.path(thing)
             if path is None:
-                self.refuse(f"a {type(thing).__name__} is used that is no part of this module")
+                raise self.error(f"a {type(thing).__name__} is used that is no part of this module")
             return self.function.create("get_attr", path.path, line=self.place).output
         if isinstance(thing, Tensor) and (found := self.around.place_of(thing)) is not None:
             owner, name = found
@@ -192,7 +219,7 @@ class Evaluator:
         try:
             return self.around.literals.of(thing)
         except GraphError as error:
-            self.refuse(str(error).rstrip("."))
+            raise self.error(str(error).rstrip(".")) from error
 
     # Variables
 
@@ -221,10 +248,10 @@ class Evaluator:
 
     def _merged(self, node: Node, values: Sequence[Abstract], name: str) -> Abstract:
         """Adds an output to a node with blocks, for the values at their ends."""
-        inner = [
-            self._at_end(block, lambda v=v: self.resolved(v))
-            for block, v in zip(node.blocks, values, strict=True)
-        ]
+        inner: list[Abstract] = []
+        for block, v in zip(node.blocks, values, strict=True):
+            with self.function.inserting_into(block):
+                inner.append(self.resolved(v))
         possible = [v for v in inner if v is not NEVER]
         first = possible[0] if possible else NONE
         if all(is_same(first, other) for other in possible) and not _is_inside(first, node):
@@ -233,23 +260,20 @@ class Evaluator:
             return unknown[0]
         count = len(first.items) if type(first) is Items else -1
         if all(type(v) is Items and len(v.items) == count for v in possible):
-            none = Items((NEVER,) * count)
-            parts = zip(*((none if v is NEVER else v).items for v in inner), strict=True)
+            none = (NEVER,) * count
+            rows = [v.items if type(v) is Items else none for v in inner]
+            parts = zip(*rows, strict=True)
             return Items(tuple(self._merged(node, each, "") for each in parts))
         results: list[Argument] = []
         for block, v in zip(node.blocks, inner, strict=True):
-            given = NONE if type(v) is Missing else v
             try:
-                results.append(self._at_end(block, lambda v=given: self.argument(v)))
+                with self.function.inserting_into(block):
+                    results.append(self.argument(NONE if type(v) is Missing else v))
             except Unreadable as error:
                 return Missing(f"{name.lstrip('$') or 'a value'} depends on a condition ({error})")
         for block, result in zip(node.blocks, results, strict=True):
             block.results = (*block.results, result)
         return node.add_output("" if name.startswith("$") else name)
-
-    def _at_end(self, block: Block, make: Callable[[], Result]) -> Result:
-        with self.function.inserting_into(block):
-            return make()
 
     # Alternatives
 
@@ -285,7 +309,7 @@ class Evaluator:
         outer, node = self.frame, self.node
         frame.depth = outer.depth + 1
         if frame.depth > DEEPEST:
-            self.refuse("functions call each other without an end that is known")
+            raise self.error("functions call each other without an end that is known")
         self.frame = frame
         try:
             yield

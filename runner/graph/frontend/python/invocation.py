@@ -23,7 +23,7 @@ def invoke(
     """Returns what a function returns, evaluated here."""
     node = closure.node
     if isinstance(node, ast.AsyncFunctionDef) or any(map(_yields, ast.iter_child_nodes(node))):
-        ev.refuse("it calls a generator or coroutine")
+        raise ev.error("it calls a generator or coroutine")
     frame = Frame(closure, _bound(ev, closure, args, kwargs))
     with ev.calling(frame):
         ev.node = node
@@ -35,7 +35,7 @@ def returned(ev: Evaluator) -> Abstract:
     """Returns what the function of the current frame returns, when its statements are read."""
     value = ev.variable("$value") if "$value" in ev.frame.env else NONE
     if type(value) is Missing:
-        ev.refuse(value.why)
+        raise ev.error(value.why)
     return value
 
 
@@ -59,7 +59,7 @@ def _bound(
     if declared.vararg is not None:
         env[declared.vararg.arg] = Items(tuple(rest))
     elif rest:
-        ev.refuse(f"{_name(closure)}() is called with {len(args)} arguments")
+        raise ev.error(f"{_name(closure)}() is called with {len(args)} arguments")
     first = len(names) - len(closure.defaults)
     for at, name in enumerate(names):
         if name in named and name not in env:
@@ -74,11 +74,11 @@ def _bound(
             env[name] = closure.keyword_defaults[name]
     missing = [name for name in (*names, *(k.arg for k in declared.kwonlyargs)) if name not in env]
     if missing:
-        ev.refuse(f"{_name(closure)}() is called without {missing[0]!r}")
+        raise ev.error(f"{_name(closure)}() is called without {missing[0]!r}")
     if declared.kwarg is not None:
         env[declared.kwarg.arg] = Named(named)
     elif named:
-        ev.refuse(f"{_name(closure)}() has no parameter {next(iter(named))!r}")
+        raise ev.error(f"{_name(closure)}() has no parameter {next(iter(named))!r}")
     return env
 
 

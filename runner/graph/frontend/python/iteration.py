@@ -16,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
     is_static,
 )
 from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value, is_int
 from runner.nn.values.expression import Expression
 
@@ -55,12 +56,10 @@ def known_items(ev: Evaluator, over: Abstract) -> list[Item] | None:
 
 
 def _listed(ev: Evaluator, thing: Any) -> Sequence[Any]:
-    if isinstance(thing, nn.Module) and getattr(type(thing), "kind", ""):
-        ev.refuse("it iterates over a choice")
-    try:
-        return [*thing]
-    except TypeError:
-        ev.refuse(f"it iterates over a {type(thing).__name__}")
+    if isinstance(thing, nn.Module) and is_choice(type(thing)):
+        raise ev.error("it iterates over a choice")
+    listed: list[Any] = ev.evaluated(list, thing)
+    return listed
 
 
 def _iterated(ev: Evaluator, over: Iterated) -> list[Item] | None:

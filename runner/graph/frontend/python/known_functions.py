@@ -24,10 +24,17 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
-from runner.graph.frontend.python.containers import found, named_items, new_dict, new_list
+from runner.graph.frontend.python.containers import (
+    found,
+    has_names,
+    named_items,
+    new_dict,
+    new_list,
+)
 from runner.graph.frontend.python.evaluator import Evaluator
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.operators import computed
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -50,10 +57,9 @@ def _plain(function: Any) -> CallRule:
 def _evaluated(
     ev: Evaluator, function: Any, args: Sequence[Abstract], kwargs: dict[str, Abstract]
 ) -> Abstract:
-    try:
-        result = function(*map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()})
-    except Exception as error:  # as Python would raise when it runs
-        ev.refuse(f"{type(error).__name__}: {error}")
+    result = ev.evaluated(
+        function, *map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()}
+    )
     written = any(type(value) is Known and value.write is not None for value in args)
     if not written or kwargs or not isinstance(result, int | float | complex | str):
         return found(ev, result)
@@ -81,8 +87,8 @@ def _spread(function: Any) -> CallRule:
 def _len(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     [value] = args
     if type(value) is Known and isinstance(value.thing, nn.Module):
-        if getattr(type(value.thing), "kind", ""):
-            ev.refuse("it asks for the number of blocks of a choice")
+        if is_choice(type(value.thing)):
+            raise ev.error("it asks for the number of blocks of a choice")
         return Known(len(value.thing))  # type: ignore[arg-type]
     if type(value) is Named:
         return Known(len(value.items))
@@ -112,7 +118,7 @@ def _enumerate(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract])
     over, *more = args
     start = more[0] if more else kwargs.get("start", Known(0))
     if not is_static(start):
-        ev.refuse("enumerate starts at a value that is not known")
+        raise ev.error("enumerate starts at a value that is not known")
     return Iterated("enumerate", (over,), thing_of(start))
 
 
@@ -131,7 +137,7 @@ def _map(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Ab
     function, *over = args
     rows = known_items(ev, over[0] if len(over) == 1 else Iterated("zip", tuple(over)))
     if rows is None:
-        ev.refuse("map() over values that are not known one by one; write a loop")
+        raise ev.error("map() over values that are not known one by one; write a loop")
     results = []
     for row in rows:
         value = taken(row)
@@ -167,8 +173,8 @@ def _tuple(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> 
 def _dict(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     pairs: list[tuple[Abstract, Abstract]] = []
     if args:
-        items = known_items(ev, args[0]) if not _has_keys(ev, args[0]) else None
-        if _has_keys(ev, args[0]):
+        items = known_items(ev, args[0]) if not has_names(ev, args[0]) else None
+        if has_names(ev, args[0]):
             pairs = [(Known(k), v) for k, v in named_items(ev, args[0]).items()]
         elif items is None:
             return ev.emit("call_function", "builtins:dict", args, kwargs)
@@ -178,12 +184,6 @@ def _dict(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
                 return ev.emit("call_function", "builtins:dict", args, kwargs)
             pairs = [(taken(row[0]), taken(row[1])) for row in rows if row is not None]
     return new_dict(ev, [*pairs, *((Known(name), value) for name, value in kwargs.items())])
-
-
-def _has_keys(ev: Evaluator, value: Abstract) -> bool:
-    if type(value) is Named or (isinstance(value, Value) and value in ev.dicts):
-        return True
-    return is_static(value) and hasattr(thing_of(value), "keys")
 
 
 def _any_or_all(*, is_any: bool) -> CallRule:
@@ -206,15 +206,15 @@ def _any_or_all(*, is_any: bool) -> CallRule:
 def _isinstance(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     value, kinds = args
     if type(value) is Known and not isinstance(value.thing, Expression) and is_static(kinds):
-        if getattr(type(value.thing), "kind", "") and isinstance(value.thing, nn.Module):
-            ev.refuse("it asks for the class of a choice")
+        if isinstance(value.thing, nn.Module) and is_choice(type(value.thing)):
+            raise ev.error("it asks for the class of a choice")
         return TRUE if isinstance(value.thing, thing_of(kinds)) else FALSE
     if is_static(kinds) and not isinstance(value, Value):
         example: Any = {Items: (), Named: {}, Closure: _len}.get(type(value))
         if example is not None:
             return TRUE if isinstance(example, thing_of(kinds)) else FALSE
     if isinstance(value, Value) and is_static(kinds):
-        known = [] if value in ev.lists else {} if value in ev.dicts else None
+        known: Any = [] if value in ev.lists else {} if value in ev.dicts else None
         if known is not None:
             return TRUE if isinstance(known, thing_of(kinds)) else FALSE
     return ev.emit("call_function", "builtins:isinstance", args)
@@ -236,7 +236,7 @@ def _hasattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -
 def _getattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     owner, name, *default = args
     if not is_static(name):
-        ev.refuse("getattr() with a name that is not known")
+        raise ev.error("getattr() with a name that is not known")
     if not default:
         return attribute(ev, owner, thing_of(name))
     if type(owner) is not Known:
@@ -248,7 +248,7 @@ def _getattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -
 def _setattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     owner, name, value = args
     if not is_static(name):
-        ev.refuse("setattr() with a name that is not known")
+        raise ev.error("setattr() with a name that is not known")
     set_attribute(ev, owner, thing_of(name), value)
     return Known(None)
 
@@ -280,9 +280,12 @@ def _checkpoint(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]
 
 def _partial(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if not all(map(is_static, (*args, *kwargs.values()))):
-        ev.refuse("functools.partial holds a value that is computed; call the function instead")
+        raise ev.error(
+            "functools.partial holds a value that is computed; call the function instead"
+        )
     named = {name: thing_of(value) for name, value in kwargs.items()}
-    return Known(functools.partial(*map(thing_of, args), **named))
+    made: Any = functools.partial
+    return Known(made(*map(thing_of, args), **named))
 
 
 def _operator(name: str) -> CallRule:
@@ -291,8 +294,8 @@ def _operator(name: str) -> CallRule:
 
 
 _PURE: tuple[Any, ...] = (
-    int, float, bool, str, complex, abs, round, divmod, pow, repr, format, ord, chr, slice, bin, hex,
-    frozenset, bytes, issubclass,
+    int, float, bool, str, complex, abs, round, divmod, pow, repr, format, ord, chr, slice, bin,
+    hex, frozenset, bytes, issubclass,
     *(f for name, f in vars(math).items() if name[0] != "_" and callable(f)),
 )  # fmt: skip
 _NEVER: tuple[Any, ...] = tuple(

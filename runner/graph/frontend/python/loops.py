@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from runner.graph.frontend.python import truth as truths
@@ -63,7 +64,7 @@ def _is_plain(item: Item) -> bool:
 def _unroll(ev: Evaluator, node: ast.For, items: Sequence[Item]) -> None:
     """Evaluates a loop over known items one iteration after another."""
     if len(items) > UNROLLED:
-        ev.refuse(f"a loop of {len(items)} iterations depends on what is known of each")
+        raise ev.error(f"a loop of {len(items)} iterations depends on what is known of each")
     steps = [lambda item=item: assign(ev, node.target, taken(item)) for item in items]
     _iterate(ev, steps, node)
 
@@ -88,7 +89,7 @@ def _iterations(
         if not is_constant(goes, True):
             rest = steps[at + 1 :]
             if rest:
-                choose(ev, goes, lambda: _iterations(ev, rest, body), lambda: None)
+                choose(ev, goes, partial(_iterations, ev, rest, body), lambda: None)
             return
 
 
@@ -119,7 +120,7 @@ def _otherwise(ev: Evaluator, node: ast.For | ast.While) -> None:
         return
     run = lambda: block(ev, node.orelse)  # noqa: E731
     if not is_constant(left, False):
-        ev.refuse("a loop with both `return` and `else` has no form in a graph")
+        raise ev.error("a loop with both `return` and `else` has no form in a graph")
     choose(ev, ev.resolved(broken), lambda: None, run)
 
 
@@ -182,7 +183,7 @@ def _carry(ev: Evaluator, node: ast.For | ast.While, head: Head, gone: Sequence[
         ev.frame.env["$left"] = FALSE
         goes = value_of(ev, "$goes", TRUE)
         if any(ev.lists.get(key) is not items for key, items in lists.items()):
-            ev.refuse("a list changes in a loop that depends on its items")
+            raise ev.error("a list changes in a loop that depends on its items")
         again = _again(ev, goes, head)
         body.results = (again, *(ev.argument(_end(ev, name)) for name in first))
     for name, value in zip(first, loop.outputs, strict=True):
@@ -259,7 +260,7 @@ def _unroll_while(ev: Evaluator, node: ast.While, test: Callable[[], Abstract]) 
         for _ in range(UNROLLED):
             goes = truths.known_truth(ev, test())
             if goes is None:
-                ev.refuse(
+                raise ev.error(
                     "the condition of a loop depends on inputs, and its body on what is known"
                 )
             if not goes:
@@ -270,7 +271,9 @@ def _unroll_while(ev: Evaluator, node: ast.While, test: Callable[[], Abstract]) 
             if is_constant(on, False):
                 break
             if not is_constant(on, True):
-                ev.refuse("a loop is left on a condition, and its body depends on what is known")
+                raise ev.error(
+                    "a loop is left on a condition, and its body depends on what is known"
+                )
         else:
-            ev.refuse(f"a loop has more than {UNROLLED} iterations")
+            raise ev.error(f"a loop has more than {UNROLLED} iterations")
     _otherwise(ev, node)

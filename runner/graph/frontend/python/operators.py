@@ -15,6 +15,7 @@ from runner.graph.frontend.python.abstract import (
     Abstract,
     Items,
     Known,
+    is_constant,
     is_static,
     thing_of,
 )
@@ -73,10 +74,7 @@ def computed(ev: Evaluator, name: str, function: Callable[..., Any], *values: Ab
     if any(_is_dynamic(value) for value in values):
         return ev.operator(name, *values)
     things = [thing_of(value) if is_static(value) else _expression(value) for value in values]
-    try:
-        result = function(*things)
-    except Exception as error:  # as Python would raise when it runs
-        ev.refuse(f"{type(error).__name__}: {error}")
+    result = ev.evaluated(function, *things)
     kept = [type(value) is Known and value.write is not None for value in values]
     written = any(kept) and isinstance(result, (*PLAIN, Expression))
     if not written:
@@ -128,8 +126,7 @@ def compared(ev: Evaluator, sign: ast.cmpop, left: Abstract, right: Abstract) ->
         case ast.Is():
             return _identical(ev, left, right)
         case ast.IsNot():
-            same = _identical(ev, left, right, negated=True)
-            return same
+            return _identical(ev, left, right, negated=True)
         case ast.In():
             return _contains(ev, right, left)
         case ast.NotIn():
@@ -141,18 +138,21 @@ def compared(ev: Evaluator, sign: ast.cmpop, left: Abstract, right: Abstract) ->
 def _identical(
     ev: Evaluator, left: Abstract, right: Abstract, *, negated: bool = False
 ) -> Abstract:
-    one, other = left, right
-    if type(one) is Known and type(other) is Known:
-        for value in (one, other):
-            if isinstance(value.thing, Expression):
-                ev.refuse("a value of a choice is tested for identity; compare it with ==")
-        return TRUE if (one.thing is other.thing) is not negated else FALSE
-    for value in (one, other):
-        if not isinstance(value, Value) or value in ev.lists or value in ev.dicts:
-            other_one = other if value is one else one
-            if type(other_one) is Known and other_one.thing is None and type(value) is not Known:
-                return TRUE if negated else FALSE
+    if type(left) is Known and type(right) is Known:
+        if isinstance(left.thing, Expression) or isinstance(right.thing, Expression):
+            raise ev.error("a value of a choice is tested for identity; compare it with ==")
+        return TRUE if (left.thing is right.thing) is not negated else FALSE
+    for value, other in ((left, right), (right, left)):
+        if is_constant(other, None) and _is_object(ev, value):
+            return TRUE if negated else FALSE
     return ev.operator("is_not" if negated else "is_", left, right)
+
+
+def _is_object(ev: Evaluator, value: Abstract) -> bool:
+    """Returns whether a value is certainly not None."""
+    if isinstance(value, Value):
+        return value in ev.lists or value in ev.dicts
+    return type(value) is not Known
 
 
 def _contains(ev: Evaluator, container: Abstract, value: Abstract) -> Abstract:

@@ -30,6 +30,7 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.evaluator import Evaluator, rules_in
 from runner.graph.frontend.python.invocation import invoke, returned
+from runner.graph.frontend.python.packages import Packages
 from runner.graph.frontend.python.source import Definition, Sources, Unreadable, place
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
@@ -63,9 +64,10 @@ class PythonFrontEnd:
                     reading.read_forward(module)
                 return reading.modules
             except _Changed:
-                for known, found in zip(before, (functions, tensors), strict=True):
-                    for name in found.keys() - known:
-                        del found[name]  # type: ignore[attr-defined]
+                for name in functions.keys() - before[0]:
+                    del functions[name]
+                for name in tensors.keys() - before[1]:
+                    del tensors[name]
 
 
 @final
@@ -87,6 +89,7 @@ class _Reading:
         self.functions = functions
         self.literals = Literals(_refuse_module, tensors)
         self.sources = sources
+        self.packages = Packages(model)
         self.dynamic = dynamic
         self.names: dict[Any, str] = {}  # function -> its name among those of the graph
         self.problems: dict[tuple[int, Any], str] = {}  # of methods and functions
@@ -196,7 +199,7 @@ def _through_wrapper(
 ) -> Abstract:
     """Returns what a wrapper returns that takes the parameters of the function it wraps."""
     if any(parameter.kind in ("*", "**") for parameter in parameters):
-        ev.refuse("a wrapped function takes any number of arguments")
+        raise ev.error("a wrapped function takes any number of arguments")
     inputs = [*zip(parameters, ev.function.inputs, strict=True)]
     args = [value for parameter, value in inputs if not parameter.kind]
     kwargs = {parameter.name: value for parameter, value in inputs if parameter.kind}
@@ -267,6 +270,9 @@ class _Around:
         if not isinstance(function, FunctionType):
             raise Unreadable(f"{function!r:.80} has no source")
         return self._reading.sources.definition(function)
+
+    def is_own(self, function: Any) -> bool:
+        return self._reading.packages.is_own(function)
 
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
         return self._reading.method(owner, name, function)

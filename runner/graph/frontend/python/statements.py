@@ -16,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.assignments import assign
+from runner.graph.frontend.python.attributes import look_up
 from runner.graph.frontend.python.branches import block, inside, leave
 from runner.graph.frontend.python.calls import arguments_of, target_of
 from runner.graph.frontend.python.evaluator import Evaluator, reads
@@ -45,22 +46,19 @@ def _import(ev: Evaluator, node: ast.Import) -> None:
 
 @reads(ast.ImportFrom)
 def _import_from(ev: Evaluator, node: ast.ImportFrom) -> None:
-    function = ev.frame.closure.function
-    home = function.__globals__.get("__package__") if function is not None else None
+    package = look_up(ev, "__package__")
+    home = package.thing if type(package) is Known else None
     name = "." * node.level + (node.module or "")
     module = _imported(ev, name, home)
     for alias in node.names:
         if alias.name == "*":
-            ev.refuse("`import *` inside a function")
+            raise ev.error("`import *` inside a function")
         found = getattr(module, alias.name, None) or _imported(ev, f"{name}.{alias.name}", home)
         ev.assign(alias.asname or alias.name, Known(found))
 
 
 def _imported(ev: Evaluator, name: str, home: str | None = None) -> Any:
-    try:
-        return importlib.import_module(name, home)
-    except ImportError as error:
-        ev.refuse(str(error))
+    return ev.evaluated(importlib.import_module, name, home)
 
 
 # Functions
@@ -69,7 +67,7 @@ def _imported(ev: Evaluator, name: str, home: str | None = None) -> Any:
 @reads(ast.FunctionDef)
 def _function(ev: Evaluator, node: ast.FunctionDef) -> None:
     if node.decorator_list:
-        ev.refuse("a function inside a function has a decorator")
+        raise ev.error("a function inside a function has a decorator")
     ev.assign(node.name, _closure(ev, node))
 
 
@@ -95,7 +93,7 @@ def _closure(ev: Evaluator, node: ast.FunctionDef | ast.Lambda) -> Closure:
 @reads(ast.Raise)
 def _raise(ev: Evaluator, node: ast.Raise) -> None:
     if node.exc is None:
-        ev.refuse("`raise` without an exception has no form in a graph")
+        raise ev.error("`raise` without an exception has no form in a graph")
     target, args, kwargs = _raised(ev, node.exc)
     given = [ev.argument(arg) for arg in args]
     ev.create("raise", target, given, {k: ev.argument(v) for k, v in kwargs.items()}, outputs=())
@@ -115,7 +113,7 @@ def _raised(
         cls = ev.evaluate(node)
     thing = thing_of(cls) if is_static(cls) else None
     if not isinstance(thing, type) or not issubclass(thing, BaseException):
-        ev.refuse("it raises something other than a new exception")
+        raise ev.error("it raises something other than a new exception")
     return target_of(ev, thing), args, kwargs
 
 

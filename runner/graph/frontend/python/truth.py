@@ -1,7 +1,6 @@
 """Truth values: of conditions, as flags that decide exits, and of patterns."""
 
 import ast
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
 
@@ -34,8 +34,8 @@ def known_truth(ev: Evaluator, value: Abstract) -> bool | None:
     if not is_static(value):
         return None
     thing = thing_of(value)
-    if isinstance(thing, nn.Module) and getattr(type(thing), "kind", ""):
-        ev.refuse("the truth of a choice is asked for; compare it with None")
+    if isinstance(thing, nn.Module) and is_choice(type(thing)):
+        raise ev.error("the truth of a choice is asked for; compare it with None")
     return bool(thing)
 
 
@@ -45,7 +45,7 @@ def negated(ev: Evaluator, value: Abstract) -> Abstract:
     if known is not None:
         return FALSE if known else TRUE
     if type(value) is Known and isinstance(value.thing, Expression):
-        return Known(value.thing == False)  # noqa: E712
+        return Known(value.thing == FALSE.thing)
     return ev.operator("not_", value)
 
 
@@ -77,20 +77,19 @@ def as_branches(ev: Evaluator, node: ast.Match) -> ast.If:
     name = f"$subject{node.lineno}"
     ev.frame.env[name] = ev.evaluate(node.subject)
     subject = ast.Name(name, ast.Load())
-    chain: list[ast.stmt] = []
+    chain: list[ast.If] = []
     for case in reversed(node.cases):
         test = _test(ev, case.pattern, subject)
         body = [*_captures(case.pattern, subject), *case.body]
         if case.guard is not None:
             if len(body) != len(case.body):
-                ev.refuse("a `case` with both a name and a guard has no form in a graph")
+                raise ev.error("a `case` with both a name and a guard has no form in a graph")
             test = ast.BoolOp(ast.And(), [test, case.guard])
-        chain = [ast.If(test, body, chain)]
+        chain = [ast.If(test, body, [*chain])]
     for made in ast.walk(chain[0]):
         if "lineno" in made._attributes and not hasattr(made, "lineno"):
             ast.copy_location(made, node)
-    found: Any = chain[0]
-    return found
+    return chain[0]
 
 
 def _test(ev: Evaluator, pattern: ast.pattern, subject: ast.expr) -> ast.expr:
@@ -108,7 +107,7 @@ def _test(ev: Evaluator, pattern: ast.pattern, subject: ast.expr) -> ast.expr:
         case ast.MatchClass(cls, [], []):
             return ast.Call(ast.Name("isinstance", ast.Load()), [subject, cls], [])
     ev.node = pattern
-    ev.refuse("this pattern has no form in a graph; compare with values, or use `if`")
+    raise ev.error("this pattern has no form in a graph; compare with values, or use `if`")
 
 
 def _captures(pattern: ast.pattern, subject: ast.expr) -> list[ast.stmt]:
