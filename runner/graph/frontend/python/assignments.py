@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from runner.graph.frontend.python.abstract import (
     Abstract,
     Items,
+    Iterated,
     Known,
     Missing,
     is_static,
@@ -52,7 +53,7 @@ def assign(ev: Evaluator, target: ast.expr, value: Abstract) -> None:
         case ast.Tuple(targets) | ast.List(targets):
             _unpack(ev, targets, value)
         case ast.Attribute(owner, name):
-            set_attribute(ev, ev.evaluate(owner), name, value)
+            set_attribute(ev, ev.evaluate(owner), ev.mangled(name), value)
         case ast.Subscript(owner, index):
             set_item(ev, ev.evaluate(owner), ev.evaluate(index), value)
         case _:
@@ -64,6 +65,13 @@ def _unpack(ev: Evaluator, targets: Sequence[ast.expr], value: Abstract) -> None
         raise ev.error(value.why)
     starred = [at for at, target in enumerate(targets) if isinstance(target, ast.Starred)]
     items = known_items(ev, value)
+    if items is None and type(value) is Iterated and value.kind == "map" and not starred:
+        function, over = value.parts
+        taken_apart = ev.create("unpack", "", (ev.argument(over),), outputs=[""] * len(targets))
+        results = [ev.around.call(ev, function, [each], {}) for each in taken_apart.outputs]
+        for target, result in zip(targets, results, strict=True):
+            assign(ev, target, result)
+        return
     if items is None and not starred:
         node = ev.create("unpack", "", (ev.argument(value),), outputs=[""] * len(targets))
         for target, output in zip(targets, node.outputs, strict=True):
@@ -122,7 +130,7 @@ def _augmented(ev: Evaluator, node: ast.AugAssign) -> None:
             old = ev.evaluate(ast.copy_location(ast.Name(name, ast.Load()), target))
             ev.assign(name, in_place(ev, found.stem, old, ev.evaluate(node.value)))
         case ast.Attribute(owner_node, name):
-            owner = ev.evaluate(owner_node)
+            owner, name = ev.evaluate(owner_node), ev.mangled(name)
             old = attribute(ev, owner, name)
             value = ev.evaluate(node.value)
             if _is_own_tensor(old) or _is_read_tensor(ev, owner, name):

@@ -67,7 +67,7 @@ def _outside(ev: Evaluator, function: Any, name: str) -> Abstract:
 
 @reads(ast.Attribute)
 def _attribute(ev: Evaluator, node: ast.Attribute) -> Abstract:
-    return attribute(ev, ev.evaluate(node.value), node.attr)
+    return attribute(ev, ev.evaluate(node.value), ev.mangled(node.attr))
 
 
 def attribute(ev: Evaluator, owner: Abstract, name: str) -> Abstract:
@@ -88,7 +88,7 @@ def _of_module(ev: Evaluator, module: Any, name: str) -> Abstract:
         return read(ev, module, name)
     if name in module._modules:
         return Known(module._modules[name])
-    if ev.around.is_dynamic(module, name):
+    if ev.around.is_dynamic(module, name) and hasattr(module, name):
         ev.around.read(module, name)
         return read(ev, module, name)
     for tensors in (module._parameters, module._buffers):
@@ -101,8 +101,10 @@ def _of_module(ev: Evaluator, module: Any, name: str) -> Abstract:
         if parametrize.is_parametrized(module, name):
             return read(ev, module, name)
         return _property(ev, module, found, name)
-    value = ev.evaluated(getattr, module, name)
-    return _plain(ev, module, name, value)
+    try:
+        return _plain(ev, module, name, getattr(module, name))
+    except AttributeError:  # it may exist once the model has run
+        return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
 
 
 def _plain(ev: Evaluator, module: nn.Module, name: str, value: Any) -> Abstract:
@@ -148,14 +150,15 @@ def set_attribute(ev: Evaluator, owner: Abstract, name: str, value: Abstract) ->
     if not isinstance(thing, nn.Module):
         raise ev.error(f"it sets {name!r} of an object that the graph does not contain")
     path = ev.around.path(thing)
-    if path is None or path.names:
-        where = "a module that is no part of this one" if path is None else path.path
-        raise ev.error(f"it sets {name!r} of {where}; set it in a method of that module")
+    if path is None:
+        raise ev.error(f"it sets {name!r} of a module that is no part of this one")
     if name == "training" or name in thing._modules:
         raise ev.error(f"it sets self.{name}, on which the structure of the model depends")
-    if not hasattr(thing, name):
-        raise ev.error(f"self.{name} does not exist before the first call; set it in __init__, too")
     argument = ev.argument(value)
     ev.around.changes(thing, name)
+    if path.names or not hasattr(thing, name):
+        given = (ev.argument(owner), name, argument)
+        ev.create("call_function", "builtins:setattr", given, outputs=())
+        return
     ev.around.read(thing, name)
     ev.create("set_attr", name, (argument,), outputs=())

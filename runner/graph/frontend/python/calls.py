@@ -16,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
     Abstract,
     Closure,
     Items,
+    Iterated,
     Known,
     Named,
     closure_of,
@@ -23,7 +24,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
-from runner.graph.frontend.python.containers import apart, found, has_names, named_items
+from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
 from runner.graph.frontend.python.evaluator import Evaluator, reads
 from runner.graph.frontend.python.invocation import invoke
 from runner.graph.frontend.python.iteration import known_items, taken
@@ -82,7 +83,7 @@ def _call(ev: Evaluator, node: ast.Call) -> Abstract:
         owner = ev.evaluate(node.func.value)
         args, kwargs = arguments_of(ev, node)
         ev.node = node
-        return call_method(ev, owner, node.func.attr, args, kwargs)
+        return call_method(ev, owner, ev.mangled(node.func.attr), args, kwargs)
     callee = ev.evaluate(node.func)
     args, kwargs = arguments_of(ev, node)
     return call(ev, callee, args, kwargs)
@@ -91,6 +92,7 @@ def _call(ev: Evaluator, node: ast.Call) -> Abstract:
 def arguments_of(ev: Evaluator, node: ast.Call) -> Arguments:
     """Returns the values of the arguments of a call, those with stars taken apart."""
     args, rest = apart(ev, node.args)
+    args = [_as_value(ev, arg) for arg in args]
     kwargs: dict[str, Abstract] = {} if rest is None else {"*": rest}
     for keyword in node.keywords:
         value = ev.evaluate(keyword.value)
@@ -103,6 +105,11 @@ def arguments_of(ev: Evaluator, node: ast.Call) -> Arguments:
         else:
             kwargs["**"] = value
     return args, kwargs
+
+
+def _as_value(ev: Evaluator, value: Abstract) -> Abstract:
+    """Returns the list of a `map` that is passed on, else the value."""
+    return listed(ev, value) if type(value) is Iterated and value.kind == "map" else value
 
 
 def _is_super(ev: Evaluator, node: ast.Call) -> bool:

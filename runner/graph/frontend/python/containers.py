@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from runner.graph.frontend.python.abstract import (
     Abstract,
     Items,
+    Iterated,
     Known,
     Named,
     is_static,
@@ -152,6 +153,23 @@ def _dict_comprehension(ev: Evaluator, node: ast.DictComp) -> Abstract:
     return _comprehended(ev, node.generators, pair, "", ast.Dict([], []))
 
 
+def listed(ev: Evaluator, over: Iterated) -> Abstract:
+    """Returns the list of the results of a `map` over what is not known item by item."""
+    function, first, *others = over.parts
+    whole = first if not others else Iterated("zip", (first, *others))
+    names = {"$function": function, "$over": whole}
+    ev.frame.env |= names
+    one = ast.Name("$item", ast.Load())
+    given = ast.Starred(one, ast.Load()) if others else one
+    called = ast.Call(ast.Name("$function", ast.Load()), [given], [])
+    loop = ast.comprehension(ast.Name("$item", ast.Store()), ast.Name("$over", ast.Load()), [], 0)
+    empty = ast.List([], ast.Load())
+    result = _comprehended(ev, [loop], ast.copy_location(called, ev.node), "append", empty)
+    for name in names:
+        ev.frame.env.pop(name)
+    return result
+
+
 def _comprehended(
     ev: Evaluator,
     generators: Sequence[ast.comprehension],
@@ -234,7 +252,7 @@ def item(ev: Evaluator, owner: Abstract, index: Abstract) -> Abstract:
         return ev.dicts[owner][key]
     if fixed and type(owner) is Named and key in owner.items:
         return owner.items[key]
-    if type(owner) is Known and isinstance(owner.thing, nn.Module) and not fixed:
+    if type(owner) is Known and isinstance(owner.thing, nn.Module) and not fixed and ev.strict:
         raise ev.error(f"a {type(owner.thing).__name__} is indexed by a value")
     if not fixed or not is_static(owner):
         return _written_item(ev, owner, index)

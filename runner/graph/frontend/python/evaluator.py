@@ -23,6 +23,7 @@ from runner.graph.frontend.python.abstract import (
     NEVER,
     NONE,
     Abstract,
+    Closure,
     Frame,
     Items,
     Iterated,
@@ -118,6 +119,7 @@ class Evaluator:
         self.frame = frame
         self.lists: dict[Value, tuple[Abstract, ...]] = {}
         self.dicts: dict[Value, dict[Any, Abstract]] = {}
+        self.strict = False  # whether what is known better otherwise is refused
         self.node: ast.AST = frame.closure.node  # the syntax being read
 
     # Reading
@@ -222,6 +224,19 @@ class Evaluator:
             raise self.error(str(error).rstrip(".")) from error
 
     # Variables
+
+    def mangled(self, name: str) -> str:
+        """Returns the name of an attribute as Python stores it: `__x` in a class is private."""
+        if not name.startswith("__") or name.endswith("__"):
+            return name
+        closure: Closure | None = self.frame.closure
+        while closure is not None and closure.function is None:
+            closure = None if closure.frame is None else closure.frame.closure
+        qualname = (
+            "" if closure is None or closure.function is None else closure.function.__qualname__
+        )
+        owner = qualname.rpartition(".")[0].rpartition(".")[2].lstrip("_")
+        return f"_{owner}{name}" if owner and owner != "<locals>" else name
 
     def variable(self, name: str) -> Abstract:
         """Returns the value of a variable of the function itself."""

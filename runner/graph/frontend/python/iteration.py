@@ -63,6 +63,8 @@ def _listed(ev: Evaluator, thing: Any) -> Sequence[Any]:
 
 
 def _iterated(ev: Evaluator, over: Iterated) -> list[Item] | None:
+    if over.kind == "map":
+        return None  # else it was evaluated
     known = [known_items(ev, part) for part in over.parts]
     lengths = [len(items) for items in known if items is not None]
     if not lengths:

@@ -27,6 +27,7 @@ from runner.graph.frontend.python.attributes import attribute, set_attribute
 from runner.graph.frontend.python.containers import (
     found,
     has_names,
+    listed,
     named_items,
     new_dict,
     new_list,
@@ -137,7 +138,7 @@ def _map(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Ab
     function, *over = args
     rows = known_items(ev, over[0] if len(over) == 1 else Iterated("zip", tuple(over)))
     if rows is None:
-        raise ev.error("map() over values that are not known one by one; write a loop")
+        return Iterated("map", tuple(args))
     results = []
     for row in rows:
         value = taken(row)
@@ -154,6 +155,8 @@ def _parts(value: Abstract) -> tuple[Abstract, ...]:
 def _list(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if not args:
         return new_list(ev, [])
+    if type(args[0]) is Iterated and args[0].kind == "map":
+        return listed(ev, args[0])
     items = known_items(ev, args[0])
     if items is None:
         return ev.emit("call_function", "builtins:list", args)
@@ -228,6 +231,8 @@ def _type(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
 
 def _hasattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     owner, name = args
+    if _may_be_set(ev, owner, name):
+        return ev.emit("call_function", "builtins:hasattr", args)
     if type(owner) is Known and is_static(name) and not isinstance(owner.thing, Expression):
         return TRUE if hasattr(owner.thing, thing_of(name)) else FALSE
     return ev.emit("call_function", "builtins:hasattr", args)
@@ -239,10 +244,18 @@ def _getattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -
         raise ev.error("getattr() with a name that is not known")
     if not default:
         return attribute(ev, owner, thing_of(name))
-    if type(owner) is not Known:
+    if type(owner) is not Known or _may_be_set(ev, owner, name):
         return ev.emit("call_function", "builtins:getattr", args)
     has = hasattr(owner.thing, thing_of(name))
     return attribute(ev, owner, thing_of(name)) if has else default[0]
+
+
+def _may_be_set(ev: Evaluator, owner: Abstract, name: Abstract) -> bool:
+    """Returns whether methods of the model set an attribute that does not exist yet."""
+    if type(owner) is not Known or not isinstance(owner.thing, nn.Module) or not is_static(name):
+        return False
+    found = thing_of(name)
+    return ev.around.is_dynamic(owner.thing, found) and not hasattr(owner.thing, found)
 
 
 def _setattr(ev: Evaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:

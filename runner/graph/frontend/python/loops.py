@@ -14,6 +14,7 @@ from runner.graph.frontend.python.abstract import (
     TRUE,
     Abstract,
     Items,
+    Iterated,
     Known,
     Missing,
     is_constant,
@@ -27,6 +28,7 @@ from runner.graph.frontend.python.branches import (
     inside,
     value_of,
 )
+from runner.graph.frontend.python.containers import listed
 from runner.graph.frontend.python.evaluator import Evaluator, reads
 from runner.graph.frontend.python.iteration import Head, Item, counted, known_items, taken
 from runner.graph.frontend.python.names import carried_names
@@ -39,6 +41,8 @@ UNROLLED = 4096  # iterations of a loop that is evaluated now
 @reads(ast.For)
 def _for(ev: Evaluator, node: ast.For) -> None:
     over = ev.evaluate(node.iter)
+    if type(over) is Iterated and over.kind == "map":
+        over = listed(ev, over)
     items = known_items(ev, over)
     if items is not None and not all(map(_is_plain, items)):
         _unroll(ev, node, items)
@@ -50,7 +54,16 @@ def _for(ev: Evaluator, node: ast.For) -> None:
     elif items is None:
         _loop(ev, node, head)
     else:
-        ev.attempt(lambda: _loop(ev, node, head), lambda: _unroll(ev, node, items))
+        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, items))
+
+
+def _strict_loop(ev: Evaluator, node: ast.For | ast.While, head: Head) -> None:
+    """Reads a loop as a node unless its body asks for more than that knows."""
+    outer, ev.strict = ev.strict, True
+    try:
+        _loop(ev, node, head)
+    finally:
+        ev.strict = outer
 
 
 def _is_plain(item: Item) -> bool:
@@ -249,8 +262,9 @@ def _while(ev: Evaluator, node: ast.While) -> None:
         return found
 
     ev.attempt(
-        lambda: _loop(ev, node, Head(None, lambda index: None, test)),
+        lambda: _strict_loop(ev, node, Head(None, lambda index: None, test)),
         lambda: _unroll_while(ev, node, test),
+        lambda: _loop(ev, node, Head(None, lambda index: None, test)),
     )
 
 

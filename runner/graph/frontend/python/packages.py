@@ -8,24 +8,21 @@ from typing import Any, final
 from torch import nn
 
 from runner.graph.class_source.scopes import KNOWN
-from runner.graph.frontend.reading.opaque import is_opaque
 
 
 @final
 class Packages:
-    """The packages whose functions are read: those of the model's classes, and those that are not
-    installed."""
+    """The packages whose functions are read: that of the model, and those that are not installed."""
 
     def __init__(self, model: nn.Module) -> None:
-        read = {type(module) for module in model.modules() if not is_opaque(module)}
-        self._own = {_top(cls) for cls in read} - KNOWN
+        self._own = _top(type(model))
 
     def is_own(self, function: Any) -> bool:
         """Returns whether a function is read."""
         home = _top(function)
         if home in KNOWN:
             return False
-        return home in self._own or not (self._is_in_folder(home) or home in self._installed)
+        return home == self._own or not (self._is_in_folder(home) or home in self._installed)
 
     @staticmethod
     def _is_in_folder(home: str) -> bool:

@@ -174,6 +174,8 @@ class _Reading:
         parameters = around.parameters(
             function if signature is definition else wrapped, signature, method=owner is not None
         )
+        if any(parameter.name == "self" for parameter in parameters):
+            raise Unreadable(f"{place(definition.file, definition.node)}: it takes a `self`")
         made = Function(made.name, parameters)
         closure = closure_of(function, definition.node, definition.file)
         env: dict[str, Abstract] = {
