@@ -208,8 +208,8 @@ class Unified:
         usual: tuple[ExpressionTree, ...] = ()
         if is_keyword:
             target = self._first.targets.get(paths[0][:-1])
-            name = paths[0][-1]
-            made = MISSING if target is None else self._signatures.default(target, name)
+            argument = paths[0][-1]
+            made = MISSING if target is None else self._signatures.default(target, argument)
             if made is not MISSING and key_of(made) in {key_of(value) for value in values}:
                 usual = (made,)
         self.parameters.append(ConstructorParameter(name, _annotation(values), usual, bool(usual)))
