@@ -189,7 +189,8 @@ class Recorder(MetaInterpreter):
 
     def call_method(self, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if isinstance(args[0], Live):
-            return self.run_method(args[0], node.target, tuple(args[1:]), kwargs)
+            name = "forward" if node.target == "__call__" else node.target
+            return self.run_method(args[0], name, tuple(args[1:]), kwargs)
         return self.operations.method(node.target, args, kwargs)
 
     def run_get_attr(self, node: Node, frame: Frame) -> Any:
@@ -202,6 +203,8 @@ class Recorder(MetaInterpreter):
         if module._parameters.get(name) is not None or module._buffers.get(name) is not None:
             return self.tensor(self._owners.get(path, path), getattr(module, name))
         found = super().run_get_attr(node, frame)
+        if isinstance(found, nn.Module) and name:
+            self.tape.unfollowed(f"The code passes the module {path} on as a value.")
         if tensors_in(found):
             self.tape.unfollowed(f"{path} is neither a parameter nor a buffer.")
         self.operations.watch(path, found)

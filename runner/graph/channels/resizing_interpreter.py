@@ -171,7 +171,10 @@ class ResizingInterpreter(MetaInterpreter):
     def _called(
         self, node: Node, run: StepFunction, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Makes a call of a node, with other numbers if it needs them."""
+        """Makes a call of a node, with other numbers if it needs them. What takes a module runs as
+        it is: the parts of the module adapt by themselves."""
+        if any(isinstance(thing, nn.Module) for thing in (*args, *kwargs.values())):
+            return run(args, kwargs)
         frame = self._frames[-1]
         where = self._where(node, frame)
         if new := self.requested.call(where):

@@ -169,12 +169,15 @@ class Interpreter:
 
     def run_call_method(self, node: Node, frame: Frame) -> Any:
         (receiver, *args), kwargs = self.arguments(node, frame)
-        return getattr(receiver, node.target)(*args, **kwargs)
+        return method_of(receiver, node.target)(*args, **kwargs)
 
     def run_get_attr(self, node: Node, frame: Frame) -> Any:
         path, _, name = node.target.rpartition(".")
         found = self.submodule(frame, path)
-        return getattr(found, name) if name else found
+        if not name:
+            return found
+        inside = found._modules if isinstance(found, nn.Module) else {}
+        return inside[name] if name in inside else getattr(found, name)
 
     def run_set_attr(self, node: Node, frame: Frame) -> None:
         setattr(frame.module, node.target, self.value(node.args[0], frame))
@@ -213,6 +216,12 @@ class Interpreter:
         error = self.locate(node.target)(*args, **kwargs)
         assert isinstance(error, BaseException)
         raise error
+
+
+def method_of(receiver: Any, name: str) -> Callable[..., Any]:
+    """Returns a method of an object. What is called as `receiver(...)` is the object itself: its
+    attribute `__call__` may be another, as that of a class."""
+    return receiver if name == "__call__" else getattr(receiver, name)  # type: ignore[no-any-return]
 
 
 OPS = ("call_module", "call_function", "call_method", "get_attr", "set_attr", "list", "dict",

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from runner import nested
 from runner.errors import GraphError
-from runner.graph.interpreter.interpreter import Frame, Interpreter
+from runner.graph.interpreter.interpreter import Frame, Interpreter, method_of
 from runner.graph.interpreter.meta_calls import META, MetaMemo
 from runner.graph.interpreter.modules import Builder, Live
 from runner.graph.ir.graph import Graph
@@ -104,7 +104,7 @@ class MetaInterpreter(Interpreter):
         if isinstance(args[0], Tensor) and not node.target.endswith("_"):
             call = getattr(type(args[0]), node.target)
             return self.memo.result(f".{node.target}", call, args, kwargs)
-        return getattr(args[0], node.target)(*args[1:], **kwargs)
+        return method_of(args[0], node.target)(*args[1:], **kwargs)
 
 
 class MetaBuilder(Builder):

@@ -133,7 +133,7 @@ class Function(Body):
         return self.create("call_method", name, args, kwargs).output
 
     def get_attr(self, path: str) -> Value:
-        """Creates a read of a parameter, buffer or attribute below this unit; returns its
+        """Creates a read of a parameter, buffer, attribute or unit below this unit; returns its
         output."""
         return self.create("get_attr", path).output
 

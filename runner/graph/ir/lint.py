@@ -274,5 +274,5 @@ def _check_read(unit: Unit, path: str, what: str) -> None:
         return
     near = did_you_mean(name, known)
     raise GraphError(
-        f"{what}: the {owner.name} has no parameter, buffer or attribute {name!r}.{near}"
+        f"{what}: the {owner.name} has no parameter, buffer, attribute or unit {name!r}.{near}"
     )

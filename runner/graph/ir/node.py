@@ -7,9 +7,9 @@ A node is one Python operation; `op` is one of
     call_function   target is "module:qualname" ("torch:cat", "operator:add", "builtins:len");
                     ":name" is a function of the graph itself. `operator:getitem(x, i)` is `x[i]`,
                     `builtins:getattr(x, "dtype")` is `x.dtype`
-    call_method     target is a name; the receiver is the first argument
-    get_attr        target is the path of a parameter, buffer or attribute below this unit, or ""
-                    for the unit itself, as the argument of a function that takes a module
+    call_method     target is a name; the receiver is the first argument, which `__call__` calls
+    get_attr        target is the path of a parameter, buffer, attribute or unit below this unit, or
+                    "" for the unit itself; a unit is a value for functions that take a module
     set_attr        the same, of an attribute of this unit itself; one argument, no output
     list, dict      a new list of the arguments; a new dict of alternating keys and values
     unpack          one argument, which is unpacked into the outputs

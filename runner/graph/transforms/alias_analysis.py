@@ -53,10 +53,13 @@ class Aliases:
         self._derived: dict[Point, list[Point]] = defaultdict(list)
         self._derived_in_code: dict[Point, list[Point]] = defaultdict(list)
         self._sources: dict[Point, list[Point]] = defaultdict(list)
+        self._unknown_calls: list[tuple[list[Point], list[Point]]] = []  # arguments, results
         for _, unit in graph.units():
             self._add(unit)
         for name, function in graph.functions.items():
             self._block(None, function.block, returned(None, name))
+        if self.call_graph.passed:
+            self._connect_passed()
 
     # Queries
 
@@ -134,6 +137,20 @@ class Aliases:
         if unit_shares(unit) != "never":
             self._edges(given, made)
 
+    def _connect_passed(self) -> None:
+        """Adds the calls of units that code passes on as values: unknown code may call them with
+        anything that it is given, and return what they return."""
+        unknown: Point = (None, "unknown code")
+        for given, made in self._unknown_calls:
+            self._edges(given, [unknown])
+            self._edges([unknown], made)
+        for unit in self.call_graph.passed:
+            functions = unit.functions.items()
+            inside = [(unit, value) for _, function in functions for value in function.inputs]
+            self._edges([unknown], [(unit, "in"), *inside])
+            results = [returned(unit, name) for name, _ in functions]
+            self._edges([(unit, "out"), *results, *_tensors(unit)], [unknown])
+
     # Code
 
     def _block(self, owner: Owner, block: Block, result: Point) -> None:
@@ -159,10 +176,17 @@ class Aliases:
                 self._loop(owner, node)
             case "get_attr" if owner is not None:
                 self._edges(_attribute(owner, node.target), made)
+                self._pass(owner.find(node.target), made)
             case "set_attr" if owner is not None:
                 self._edges(given, _attribute(owner, node.target))
             case _:
                 pass
+
+    def _pass(self, unit: Unit | None, made: list[Point]) -> None:
+        """Adds the use of a unit as a value, if it is one: with it go all units below."""
+        for _, below in unit.walk() if unit is not None else ():
+            self.call_graph.passed.add(below)
+            self._edges(_tensors(below), made)
 
     def _nested(self, owner: Owner, block: Block, outputs: list[Value]) -> None:
         for inner in block.nodes[:-1]:
@@ -233,6 +257,8 @@ class Aliases:
         for point in given:
             self.writes[point].append(Write(place))
         self._edges(given, made)
+        self.call_graph.unknown[place] = None
+        self._unknown_calls.append((given, made))
 
     # Edges
 
@@ -262,6 +288,11 @@ def _attribute(owner: Unit, path: str) -> list[Point]:
     above, _, name = path.rpartition(".")
     unit = owner.find(above)
     return [] if unit is None else [(unit, f".{name}")]
+
+
+def _tensors(unit: Unit) -> list[Point]:
+    """Returns the points of all that a unit itself holds."""
+    return [(unit, f".{name}") for name in (*unit.weights, *unit.attributes)]
 
 
 def _closed(

@@ -21,6 +21,8 @@ class CallGraph:
         self.functions = functions
         self.calls: dict[Unit, list[tuple[Unit, Function, Node]]] = defaultdict(list)
         self.parents: dict[Unit, list[Unit]] = defaultdict(list)
+        self.passed: set[Unit] = set()  # units that code passes on as values, which may be called
+        self.unknown: dict[ProgramPoint, None] = {}  # by these calls, of unknown code
 
     def add_children(self, unit: Unit) -> None:
         """Records a unit as the parent of its children."""
@@ -46,7 +48,7 @@ class CallGraph:
         if not is_in_order(unit):
             return unit.grade == "shell"
         above = self.parents[unit]
-        return not above or unit in self.calls or any(
+        return not above or unit in self.calls or unit in self.passed or any(
             parent.grade != "graph" or parent.inherits or is_in_order(parent) for parent in above
         )  # fmt: skip
 
@@ -60,7 +62,7 @@ class _After:
         self._graph = graph
         self._found: set[ProgramPoint] = set()
         self._whole: set[tuple[Owner, str]] = set()  # functions that are executed entirely
-        self._left: set[tuple[Owner, Any]] = set()
+        self._left: set[tuple[Any, ...]] = set()
 
     def of(self, place: ProgramPoint) -> set[ProgramPoint]:
         unit, node = place
@@ -91,6 +93,7 @@ class _After:
         if (unit, None) in self._left:
             return
         self._left.add((unit, None))
+        self._after_unknown(unit)
         for parent in self._graph.parents[unit]:
             if is_in_order(parent):
                 children = [*parent.children.values()]
@@ -107,6 +110,15 @@ class _After:
         for owner, _, node in self._graph.calls.get(unit, ()):
             if node.method == name:
                 self._after_node(owner, node)
+        self._after_unknown(unit)
+
+    def _after_unknown(self, unit: Unit) -> None:
+        """Collects what unknown code that may call a unit executes, and what follows it."""
+        for owner, node in self._graph.unknown if unit in self._graph.passed else ():
+            if node is not None and (owner, node, "again") not in self._left:
+                self._left.add((owner, node, "again"))
+                self._node(owner, node)
+                self._after_node(owner, node)
 
     def _node(self, owner: Owner, node: Node) -> None:
         if (owner, node) in self._found:
@@ -117,6 +129,11 @@ class _After:
             self._unit(unit, node.method)
         elif node.target[:1] == ":" and (own := self._graph.functions.get(node.target[1:])):
             self._function(None, own)
+        elif self._graph.passed and (owner, node) in self._graph.unknown:
+            for passed in self._graph.passed:
+                self._unit(passed)
+                for name in passed.functions:
+                    self._unit(passed, name)
 
     def _unit(self, unit: Unit | None, name: str = "forward") -> None:
         """Collects everything that is executed in a unit."""

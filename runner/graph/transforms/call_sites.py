@@ -123,6 +123,16 @@ def reads(graph: Graph, unit: Unit) -> list[str]:
     ]
 
 
+def values(graph: Graph, unit: Unit) -> list[str]:
+    """Returns the functions that pass a unit on as a value, so that other code may call it."""
+    return [
+        f"{path or 'the model'} ({function.name})"
+        for path, owner, function in graph.methods()
+        for node in function.nodes
+        if node.op == "get_attr" and node.path and owner.find(node.path) is unit
+    ]
+
+
 def write_forward(unit: Unit) -> None:
     """Adds an explicit forward to a unit that runs its children in order."""
     forward = Function("forward", [Parameter("input", annotation="torch.Tensor")])
@@ -143,7 +153,7 @@ def runs_its_children(graph: Graph, path: str) -> bool:
         return is_in_order(unit)
     parent, above, _ = parent_of(graph, path)
     is_hidden = is_in_order(parent) or not has_code(graph, above)
-    return is_hidden or bool(sites(graph, unit))
+    return is_hidden or bool(sites(graph, unit)) or bool(values(graph, unit))
 
 
 def explicit_sites(graph: Graph, path: str) -> list[Site]:
@@ -153,6 +163,12 @@ def explicit_sites(graph: Graph, path: str) -> list[Site]:
     if runs_its_children(graph, above):
         write_forward(parent)
     found = sites(graph, graph.unit(path))
+    passed = values(graph, graph.unit(path))
+    if passed:
+        raise GraphError(
+            f"The calls of {path} ({graph.unit(path).name}) cannot be changed: "
+            f"{passed[0]} passes it on as a value."
+        )
     if not found:
         raise GraphError(
             f"The call of {path} ({graph.unit(path).name}) cannot be changed: "

@@ -6,6 +6,7 @@ from itertools import product
 import flat_changes
 import flat_toys
 import handmade
+import passed
 import pytest
 import torch
 import vision
@@ -292,3 +293,9 @@ def test_random_numbers_are_left_as_they_were():
     state = torch.get_rng_state()
     flatten(graph, (4,), training=True)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_unit_that_is_passed_on_is_called_by_the_model(training):
+    program = flatten(passed.passing_graph(), (4,), training=training)
+    assert [(step.target, step.opaque) for step in program.steps] == [("", True)]

@@ -1,5 +1,6 @@
 """Widths: what changes together, what follows, and what cannot change."""
 
+import passed
 import pytest
 import torch
 import widening
@@ -234,3 +235,10 @@ def test_random_widths_that_fit_train_and_others_are_refused(cls, data):
     for source, size in wanted.items():
         if source.kind == "layer" and cls is not widening.Recurrent:
             assert size in made[f"{source.path}.weight"][:2]  # of a transposed one the second
+
+
+def test_widths_are_followed_through_a_unit_that_is_passed_on():
+    resizing = Resizing(passed.passing_graph())
+    [source] = resizing.sources("stem")
+    fit = resizing.fit({source: 12})
+    assert fit.layers == {"stem": {("out_features",): 12}, "block.0": {("in_features",): 12}}

@@ -3,12 +3,14 @@
 from collections import Counter
 
 import handmade
+import passed
 import pytest
 import torch
 from torch import nn
 
 from runner.errors import GraphError
 from runner.graph.interpreter.interpreter import OPS, Interpreter
+from runner.graph.interpreter.shape_propagation import propagate
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.lint import lint
@@ -240,3 +242,30 @@ def test_wrong_arguments_are_refused_as_python_does(x):
     for args, kwargs in [((), {}), ((x, True, 1), {}), ((x,), {"flap": 1})]:
         with pytest.raises(TypeError, match="argument"):
             interpreter(*args, **kwargs)
+
+
+def test_a_unit_is_a_value_and_values_are_called():
+    graph, model = passed.passing_graph(), passed.Passing()
+    lint(graph, decided=True)
+    x = torch.randn(2, 4)
+    interpreter = Interpreter(graph).load_state_dict(model.state_dict())
+    assert interpreter(x).equal(model(x))
+    assert str(propagate(graph, x).result) == "float32[2, 3]"
+
+
+def test_a_class_is_called_as_its_name_is():
+    f = Function("forward", [Parameter("x")])
+    made = f.call_method("__call__", Ref("collections:Counter"), f.inputs[0])
+    f.result = f.call_method("most_common", made, 1)
+    assert Interpreter(of(f))([3, 1, 3]) == [(3, 2)]
+
+
+def test_a_unit_may_have_the_name_of_a_method():
+    f = Function("forward", [Parameter("x")])
+    f.result = f.call_method("__call__", f.get_attr("method"), f.inputs[0])
+    root = Unit("graph", Ref("net:Net"))
+    root.children["method"] = Unit.of("torch.nn:ReLU")
+    root.define(f)
+    graph = Graph(root)
+    lint(graph)
+    assert Interpreter(graph)(torch.tensor([-1.0])).equal(torch.zeros(1))

@@ -136,7 +136,7 @@ def test_a_graph_that_breaks_the_rules_is_found(model, x, monkeypatch):
     monkeypatch.setattr(conversion_check, "convert", broken)
     [problem, *_] = check_conversion(model, x).problems
     assert problem.startswith("the check of the graph failed: GraphError: the model, forward")
-    assert "no parameter, buffer or attribute 'missing'" in problem
+    assert "no parameter, buffer, attribute or unit 'missing'" in problem
 
 
 class Pair(NamedTuple):

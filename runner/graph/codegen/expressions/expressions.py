@@ -129,7 +129,10 @@ class Writer:
             return layout.infix(left, found.sign, right, found.precedence)
         if not is_name(name) or not args:
             raise GraphError(f"{name!r} cannot be called as a method with {len(args)} arguments.")
-        return layout.method(self.code(args[0]), name, self.arguments(args[1:], kwargs))
+        receiver, given = self.code(args[0]), self.arguments(args[1:], kwargs)
+        if name == "__call__":
+            return layout.call(receiver.at(Precedence.ATOM).text, given)
+        return layout.method(receiver, name, given)
 
     def _operator(self, name: str, args: Sequence[Argument]) -> Code | None:
         if len(args) == 2 and name in INFIX:
