@@ -2,7 +2,8 @@
 
 TorchScript lowers `for x, y in zip(xs, ys)` to a loop that counts up to the smaller of `len(xs)`
 and `len(ys)`, and begins with `x = xs[i]` and `y = ys[i]`. `enumerate` becomes an infinite length,
-and `range(1, n, 2)` the length `len(range(1, n, 2))`, with `i * 2 + 1` as the item.
+and `range(1, n, 2)` the length `len(range(1, n, 2))`, with `i * 2 + 1` as the item. A loop over
+anything else takes items from a list of it, made before the loop.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,15 @@ from typing import final
 
 from runner.graph.ir import effects
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
+from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer, values_in
+from runner.nested import leaves
 
 _FOREVER = 2**63 - 1  # the length of an infinite sequence
 _LARGEST_START = 2**31
 _VIEWS = ("keys", "values", "items")
+# Iterators that read their arguments only when an item is taken.
+_LAZY = ("zip", "enumerate", "reversed", "map", "filter", "iter")
+_Parts = tuple["Value | _Parts", ...]  # of a value that is unpacked, at any depth
 
 
 @final
@@ -27,12 +32,12 @@ class IteratedSequence:
 
     over: Value
     item: Value | None
-    parts: tuple[Value, ...] = ()
+    parts: _Parts = ()
 
     @property
-    def sets(self) -> tuple[Value, ...]:
+    def sets(self) -> Sequence[Value]:
         """The values that are set in each iteration."""
-        return self.parts or (() if self.item is None else (self.item,))
+        return leaves(self.parts) or ([] if self.item is None else [self.item])
 
 
 @final
@@ -77,7 +82,8 @@ def _iteration(loop: Node) -> Iteration | None:
     if not starts and not all(_is_range(each.over) for each in sequences):
         index = body.inputs[0]
         is_counter = index.name and all(each.item is not index for each in sequences)
-        if is_counter or not any(each.item for each in sequences):
+        overs = [node.args[0] for node in measured]
+        if is_counter or not any(e.item or e.over not in overs for e in sequences):
             return None  # the source had a counter of its own there
     return Iteration(sequences, *_count(body, sequences, starts))
 
@@ -117,7 +123,7 @@ def _iterated(measured: Node, body: Block) -> IteratedSequence:
         return IteratedSequence(sequence, _range_item(sequence, index))
     taken = _item_node(sequence, body)
     if taken is None:
-        return IteratedSequence(sequence, None)
+        return IteratedSequence(_without_list(sequence, [measured], body), None)
     over = _without_list(sequence, [measured, taken], body)
     return IteratedSequence(over, taken.output, _unpacked(taken.output, body))
 
@@ -129,11 +135,14 @@ def _item_node(sequence: Value, body: Block) -> Node | None:
     return next((n for n in first if n.target == "operator:getitem" and n.args == item), None)
 
 
-def _unpacked(item: Value, body: Block) -> tuple[Value, ...]:
-    """Returns the values that an item is unpacked into, if that is its only use."""
+def _unpacked(item: Value, body: Block) -> _Parts:
+    """Returns the values that an item is unpacked into, if that is its only use; the same holds for
+    each of these."""
     node = next((n for n in _before_writes(body) if n.op == "unpack" and n.args == (item,)), None)
     alone = node is not None and [*item.users] == [node] and not item.name
-    return tuple(node.outputs) if node is not None and alone else ()
+    if node is None or not alone:
+        return ()
+    return tuple(_unpacked(value, body) or value for value in node.outputs)
 
 
 def _before_writes(body: Block) -> Iterator[Node]:
@@ -166,16 +175,29 @@ def _computed(value: Value, target: str, other: Argument) -> Value | None:
 
 
 def _without_list(sequence: Value, users: list[Node], body: Block) -> Value:
-    """Returns the keys, values or items of a dict in place of a list of them that is not needed."""
+    """Returns what a list is made of in place of the list, if nothing else needs the list, and the
+    body changes nothing that it is made of."""
     made = sequence.node
-    if sequence.name or made is None or made.target != "builtins:list":
+    if sequence.name or made is None or made.target != "builtins:list" or len(made.args) != 1:
         return sequence
-    view = made.args[0]
-    node = producer(view)
-    if node is None or node.op != "call_method" or node.target not in _VIEWS:
+    (given,) = made.args
+    if type(given) is not Value or {*sequence.users} != {*users}:
         return sequence
-    is_needed = {*sequence.users} != {*users} or _is_resized(node.args[0], body)
-    return sequence if is_needed else view
+    node = given.node
+    if node is not None and node.op == "call_method" and node.target in _VIEWS:
+        is_needed = _is_resized(node.args[0], body)  # items may be set
+    else:
+        is_needed = any(_is_written(value, body) for value in _read_later(given))
+    return sequence if is_needed else given
+
+
+def _read_later(value: Value) -> Iterator[Value]:
+    """Yields the values that taking items from a value reads."""
+    yield value
+    node = value.node
+    if node is not None and node.target in [f"builtins:{name}" for name in _LAZY]:
+        for argument in values_in(node.args):
+            yield from _read_later(argument)
 
 
 def _count(
@@ -196,11 +218,21 @@ def _count(
 def _is_resized(sequence: Value, body: Block) -> bool:
     """Returns whether the body may change the length of a sequence."""
     return any(
-        _writes(node)
-        and any(_is_same(sequence, value) for value in node.inputs)
-        and not (node.target == "operator:setitem" and type(node.args[1]) is not slice)
-        for node in body.walk()
+        not (node.target == "operator:setitem" and type(node.args[1]) is not slice)
+        for node in _writers(sequence, body)
     )
+
+
+def _is_written(value: Value, body: Block) -> bool:
+    """Returns whether the body may change a value."""
+    return any(True for _ in _writers(value, body))
+
+
+def _writers(value: Value, body: Block) -> Iterator[Node]:
+    """Yields the nodes of a body that may change a value."""
+    for node in body.walk():
+        if _writes(node) and any(_is_same(value, other) for other in node.inputs):
+            yield node
 
 
 def _is_same(one: Value, other: Value) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from runner.graph.codegen.control_flow.continues import continue_early, drop_last_continues
 from runner.graph.codegen.control_flow.counted_loops import recover_trip_count
 from runner.graph.codegen.control_flow.early_exits import place_exits
+from runner.graph.codegen.control_flow.loop_flags import keep_flags
 from runner.graph.codegen.control_flow.simplify import simplify
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node, producer
@@ -30,6 +31,7 @@ def structure_control_flow(function: Function) -> Function:
         if _each_loop(rewrite, copy):
             simplify(copy.block)
             changed = True
+    changed |= _each_loop(keep_flags, copy)
     return copy if changed else function
 
 

@@ -34,8 +34,8 @@ class Folding:
     """The way the live nodes of a function are written.
 
     `folded` nodes are written inside their only user, `copied` ones wherever they are used,
-    `ternary` are Ifs written as conditional expressions; the rest are statements. `iterations` are
-    the loops over sequences.
+    `ternary` are Ifs written as conditional expressions, those in `logical` with "and" or "or"; the
+    rest are statements. `iterations` are the loops over sequences.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Folding:
         self.folded: set[Node] = set()
         self.copied: set[Node] = set()
         self.ternary: set[Node] = set()
+        self.logical: dict[Node, str] = {}
         self._users: dict[Value, list[Node]] = {}
         self._places: dict[Node, int] = {}
         self._effects: dict[Node, Effect] = {}  # of folded nodes, and those inside them
@@ -94,6 +95,8 @@ class Folding:
     def _evaluated_at_end(self, block: Block) -> list[Argument]:
         if isinstance(block.owner, Body):
             return [] if self.live.ends(block) else [*block.results]
+        if block is self._repeating(block.owner):
+            return []
         results = [result for _, result in self.live.results(block)]
         if block.owner.op == "loop" and not self.live.ends(block):
             results.append(block.results[0])
@@ -105,6 +108,8 @@ class Folding:
             self._places[node] = len(self._places)
             if node not in self.live.nodes and node.op != "output":
                 continue
+            if node.op == "if" and (word := self._word(node)):
+                self.logical[node] = word
             if node.op == "set_attr" or (node.op == "call_module" and not node.path):
                 self._stable = False
             for value in self.operands(node):
@@ -122,8 +127,8 @@ class Folding:
             own = self._effect(node)
             for inner in node.blocks:
                 own = max(own, self._fold(inner))
-            if node.op == "if" and self._is_ternary(node):
-                self.ternary.add(node)
+            if node.op == "if":
+                self._decide(node, waiting)
             whole = self._absorb(node, own, waiting)
             total = max(total, whole)
             if node in self.copied:
@@ -135,6 +140,15 @@ class Folding:
             else:
                 self._pass(whole, waiting)
         return total
+
+    def _decide(self, node: Node, waiting: list[_Pending]) -> None:
+        """Decides whether an If is written as an expression."""
+        if self._is_ternary(node):
+            self.ternary.add(node)
+        elif self.logical.pop(node, None) is not None:  # its condition is also copied in a block
+            for pending in [*waiting]:
+                if pending in waiting and node.args[0] in pending.node.outputs:
+                    self._unfold(pending, waiting)
 
     def _effect(self, node: Node) -> Effect:
         if node.op == "get_attr" and self._stable:
@@ -260,6 +274,32 @@ class Folding:
             for block in node.blocks
             for _, result in self.live.results(block)
         )
+
+    # Operators that return one of their operands
+
+    def _word(self, node: Node) -> str | None:
+        """Returns "and" or "or" for an If whose only live result is its condition in one of the
+        cases, which is `a and b` or `a or b` for values of any type; None for any other."""
+        same = []
+        for block in node.blocks:
+            results = self.live.results(block)
+            if len(results) != 1:
+                return None
+            same.append(type(node.args[0]) is Value and results[0][1] is node.args[0])
+        match same:
+            case [True, False]:
+                word = "or"
+            case [False, True]:
+                word = "and"
+            case _:
+                return None
+        is_empty = self.live.nodes.isdisjoint(node.blocks[word == "and"].walk())
+        return word if is_empty else None
+
+    def _repeating(self, node: Node) -> Block | None:
+        """Returns the block that evaluates nothing, as it results in the first operand of a logical
+        operator."""
+        return node.blocks[self.logical[node] == "and"] if node in self.logical else None
 
     # Returns
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 from runner.graph.codegen.control_flow.iteration import IteratedSequence
 from runner.graph.codegen.expressions import line_breaking as layout
@@ -315,8 +315,14 @@ class Printer:
     def _item(self, sequence: IteratedSequence) -> Code:
         """Returns the target that is assigned the items of a sequence."""
         if sequence.parts:
-            return layout.tuple_of([Code(self._target(part)) for part in sequence.parts])
+            return layout.tuple_of([self._part(part) for part in sequence.parts])
         return Code(self._target(sequence.item))
+
+    def _part(self, part: Any) -> Code:
+        """Returns the target that is assigned a value, or the parts of one."""
+        if type(part) is tuple:
+            return layout.tuple_of([self._part(inner) for inner in part])
+        return Code(self._target(part))
 
     def _target(self, value: Value | None) -> str:
         if value is None or value not in self._live.values:

@@ -103,10 +103,13 @@ class Values:
         return layout.call(owner, self.writer.arguments(node.args, node.kwargs))
 
     def ternary(self, node: Node, *, truth: bool) -> Code:
-        """Returns a conditional expression, simplified to `and`, `or` and `not` for booleans."""
-        condition = self.truth(node.args[0])
+        """Returns a conditional expression, simplified to `and`, `or` and `not` where these are
+        the same."""
         then, other = (self._live.results(block)[0][1] for block in node.blocks)
         write = self.truth if truth else self.writer.code
+        if word := self._folding.logical.get(node):
+            return _both(write(node.args[0]), word, write(then if word == "and" else other))
+        condition = self.truth(node.args[0])
         if truth or self.is_boolean(node.args[0]):
             first = write(node.args[0])
             if other is False:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from handbuilt import for_each, function, named
+from handbuilt import written as unparsed
 from programs.source import body, written
 from torch import Tensor, nn
 
@@ -116,3 +118,48 @@ def test_only_a_counter_without_a_name_disappears(name: str, head: str) -> None:
     root = Unit("graph", Ref("made.up:Net"))
     root.define(f)
     assert body(Graph(root)) == f"{head}\n    y = torch.add(y, x)\nreturn y"
+
+
+def test_a_list_that_is_only_looped_over_is_not_made() -> None:
+    f, xs, y = function("xs", "y")
+
+    def step(x, y):
+        return True, named(f.call_function("operator:add", y, x), "y")
+
+    [f.result] = for_each(f, xs, [y], ["y"], step)
+    assert unparsed(f) == "for x in xs:\n    y = y + x\nreturn y"
+
+
+def test_items_are_unpacked_in_the_head() -> None:
+    f, xs, y = function("xs", "y")
+
+    def step(x, y):
+        x.name = ""
+        i, pair = f.create("unpack", "", (x,), outputs=("i", "")).outputs
+        a, b = f.create("unpack", "", (pair,), outputs=("a", "b")).outputs
+        return True, named(f.call_function("torch:stack", [y, i, a, b]), "y")
+
+    pairs = f.call_function("builtins:enumerate", f.call_function("builtins:zip", xs, y))
+    [f.result] = for_each(f, pairs, [0], ["y"], step)
+    assert unparsed(f) == (
+        "y_1 = 0\n"
+        "for i, (a, b) in enumerate(zip(xs, y)):\n"
+        "    y_1 = torch.stack([y_1, i, a, b])\n"
+        "return y_1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [("zip", "list(zip(xs))"), ("list", "list(xs)"), ("", "list(xs)")]
+)
+def test_a_list_is_made_where_the_loop_changes_what_it_is_made_of(target, expected) -> None:
+    f, xs = function("xs")
+
+    def step(x):
+        f.create("call_function", "operator:setitem", (xs, 0, x), outputs=())
+        return (True,)
+
+    over = f.call_function(f"builtins:{target}", xs) if target else xs
+    for_each(f, over, [], [], step)
+    f.result = xs
+    assert unparsed(f) == f"for x in {expected}:\n    xs[0] = x\nreturn xs"

@@ -20,7 +20,8 @@ from runner.graph.ir.lint_function import uses_of
 from runner.graph.ir.node import Block, Body, Node
 
 NAMES = [name for name in PROGRAMS if name.startswith(("exits.", "loops."))][::2]
-PASSES = ("recover_trip_count", "place_exits", "simplify", "drop_last_continues", "continue_early")
+PASSES = ("recover_trip_count", "place_exits", "simplify", "drop_last_continues", "continue_early",
+          "keep_flags")  # fmt: skip
 
 
 def functions(graph: Graph) -> Iterator[Function]:
