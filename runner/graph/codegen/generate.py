@@ -36,7 +36,7 @@ def generate(graph: Graph, *, standalone: bool = False) -> str:
     """
     sites = Sites(graph, standalone=standalone)  # which units need a class
     functions = {name: template(f, shared=False) for name, f in graph.functions.items()}
-    methods = {unit: templates_of(unit) for unit in sites.home if not sites.is_inline(unit)}
+    methods = {u: templates_of(sites, u) for u in sites.home if not sites.is_inline(u)}
     imports = Imports(_variables(sites, functions, methods))
     blocks = [each.lines(imports, str, "") for each in functions.values()]
     classes = Classes(sites, imports, methods)  # constructors, and classes merged

@@ -12,6 +12,7 @@ from runner.graph.codegen.classes.anti_unification import (
     Unified,
 )
 from runner.graph.codegen.classes.constructor_plan import Planner
+from runner.graph.codegen.classes.iterated_containers import iterated_containers
 from runner.graph.codegen.classes.unit_forms import Sites
 from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
@@ -171,10 +172,12 @@ class Classes:
             used.add(made.name)
 
 
-def templates_of(unit: Unit) -> list[FunctionTemplate]:
+def templates_of(sites: Sites, unit: Unit) -> list[FunctionTemplate]:
     """Returns the templates of all functions of a unit."""
     return [
-        template(function, shared=not unit.owns(name)) for name, function in unit.functions.items()
+        template(function, iterated_containers(sites, unit, function, shared=shared), shared=shared)
+        for name, function in unit.functions.items()
+        for shared in [not unit.owns(name)]
     ]
 
 

@@ -1,13 +1,14 @@
 """Forms of units: how each is written, called and shared in the source."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, final
 
 from runner.graph.codegen.copied_methods.copies import CONTAINERS, Copies
 from runner.graph.codegen.copied_methods.methods import Copy
 from runner.graph.codegen.expressions.expressions import member
 from runner.graph.ir.argument import text_literal
+from runner.graph.ir.containers import ChildSteps
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate
 from runner.graph.ir.symbolic import check_resolved, is_symbolic
@@ -44,16 +45,17 @@ def _is_importable(target: str) -> bool:
     return target.partition(":")[0] != "__main__" and located(target) is not None
 
 
-def _step(unit: Unit, kind: str, owner: str, name: str) -> str:
-    """Returns the expression for a child or weight of a unit, which is a container of a kind."""
+def _key(unit: Unit, kind: str, name: str) -> str | int | None:
+    """Returns what a child or weight of a unit, which is a container of a kind, is written in
+    brackets with; None for an attribute."""
     if kind in ("ModuleDict", "ParameterDict") and name in {**unit.children, **unit.parameters}:
-        return f"{owner}[{text_literal(name)}]"
+        return name
     if kind == "Sequential" and name.isdigit() and name in unit.children:
-        return f"{owner}[{[*unit.children].index(name)}]"
+        return [*unit.children].index(name)
     if kind in ("ModuleList", "ParameterList") and name.isdecimal() and name.isascii():
         is_within = name not in unit.children or int(name) < len(unit.children)  # as torch checks
-        return f"{owner}[{int(name)}]" if is_within else member(owner, name)
-    return member(owner, name)
+        return int(name) if is_within else None
+    return None
 
 
 @final
@@ -96,15 +98,28 @@ class Sites:
 
     def access(self, unit: Unit, owner: str, path: str) -> str:
         """Returns the expression for a path below a unit, whose own expression is `owner`."""
+        for name, key in self._keys(unit, path):
+            if key is None:
+                owner = member(owner, name)
+            else:
+                owner = f"{owner}[{text_literal(key) if type(key) is str else key}]"
+        return owner
+
+    def steps(self, unit: Unit, path: str) -> ChildSteps:
+        """Returns the functions that lead from a unit to a path below, with their arguments."""
+        return tuple(
+            ("builtins:getattr", name) if key is None else ("operator:getitem", key)
+            for name, key in self._keys(unit, path)
+        )
+
+    def _keys(self, unit: Unit, path: str) -> Iterator[tuple[str, str | int | None]]:
+        """Yields the names on a path below a unit, each with what is written in brackets, if its
+        parent is a container."""
         here: Unit | None = unit
         for name in path.split(".") if path else ():
             kind = "" if here is None else self.container(here)
-            if here is None or not kind:
-                owner = member(owner, name)
-            else:
-                owner = _step(here, kind, owner, name)
+            yield name, None if here is None or not kind else _key(here, kind, name)
             here = here.children.get(name) if here is not None else None
-        return owner
 
     def form(self, unit: Unit) -> Form:
         """Returns how a unit is written."""

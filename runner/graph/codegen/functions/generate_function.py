@@ -5,9 +5,11 @@ caches their results, since the samples of a search share most of their function
 """
 
 import weakref
+from collections.abc import Sequence
 from typing import final
 
 from runner.graph.codegen.control_flow.iteration import find_iterations
+from runner.graph.codegen.control_flow.module_loops import roll_loops
 from runner.graph.codegen.control_flow.structure import structure_control_flow
 from runner.graph.codegen.expressions.imports import Imports, as_name
 from runner.graph.codegen.functions.expression_folding import Folding
@@ -15,6 +17,7 @@ from runner.graph.codegen.functions.statements import Printer
 from runner.graph.codegen.functions.value_expressions import Access
 from runner.graph.codegen.functions.variable_allocation import Variables
 from runner.graph.ir.argument import Argument, leaves_and_calls
+from runner.graph.ir.containers import IteratedContainer
 from runner.graph.ir.dead_code import LiveCode
 from runner.graph.ir.function import Function
 from runner.graph.ir.jumps import BREAK, CONTINUE, RETURN
@@ -23,9 +26,10 @@ from runner.graph.ir.unit import Call, Ref
 from runner.python_operators import INFIX, PREFIX
 
 
-def analyze(function: Function) -> Folding:
-    """Returns which nodes of a function are written, and how, without changing the function."""
-    structured = structure_control_flow(function)
+def analyze(function: Function, containers: Sequence[IteratedContainer] = ()) -> Folding:
+    """Returns which nodes of a function are written, and how, without changing the function. Loops
+    may iterate over `containers`."""
+    structured = roll_loops(structure_control_flow(function), containers)
     iterations = find_iterations(structured)
     live = LiveCode(structured, iterations)
     return Folding(structured, live, iterations)
@@ -61,9 +65,10 @@ class FunctionTemplate:
     Once the first text is printed, it keeps texts and no nodes.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, containers: Sequence[IteratedContainer] = ()) -> None:
         self._function = weakref.ref(function)
-        folding = analyze(function)
+        self._containers = containers
+        folding = analyze(function, containers)
         self._folding: Folding | None = folding  # until the first text is printed
         self.targets: dict[str, None] = {}  # that it imports
         self.paths: dict[str, None] = {}  # below `self`
@@ -93,21 +98,25 @@ class FunctionTemplate:
         if key not in self._texts:
             reserved = {name.partition(".")[0] for name in called} | _IMPLIED | {first}
             reserved |= {as_name(t[1:]) for t in self.targets if t[0] == ":"}
-            folding, self._folding = self._folding or analyze(self._source()), None
+            folding, self._folding = self._folding or self._analyzed(), None
             self._texts[key] = print_function(folding, imports, access, reserved, first)
         return self._texts[key]
 
-    def _source(self) -> Function:
+    def _analyzed(self) -> Folding:
         function = self._function()
         assert function is not None, "the graph contains its functions"
-        return function
+        return analyze(function, self._containers)
 
 
-def template(function: Function, *, shared: bool) -> FunctionTemplate:
-    """Returns the template of a function, cached if it is shared and so no longer changes."""
+def template(
+    function: Function, containers: tuple[IteratedContainer, ...] = (), *, shared: bool
+) -> FunctionTemplate:
+    """Returns the template of a function, with loops over `containers`; cached if the function is
+    shared and so no longer changes."""
     if not shared:
-        return FunctionTemplate(function)
-    if "template" not in function.analyses:
-        function.analyses["template"] = FunctionTemplate(function)
-    known: FunctionTemplate = function.analyses["template"]
-    return known
+        return FunctionTemplate(function, containers)
+    known: dict[tuple[IteratedContainer, ...], FunctionTemplate]
+    known = function.analyses.setdefault("templates", {})
+    if containers not in known:
+        known[containers] = FunctionTemplate(function, containers)
+    return known[containers]
