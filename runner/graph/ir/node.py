@@ -21,9 +21,10 @@ A node is one Python operation; `op` is one of
     output          the last node of every block: its arguments are the results
 
 The arguments of a call may end with those in a sequence and in a mapping that are not known one by
-one, as in Python: under the names "*" and "**". A call with several outputs unpacks its result. Arguments are values, constants (None, bool, int,
-float, complex, str, Ellipsis, and those of `runner.graph.ir.argument`), symbolic choices
-(`runner.nn.values.expression.Expression`), and tuples, lists, dicts and slices of arguments.
+one, as in Python: under the names "*" and "**". A call with several outputs unpacks its result.
+Arguments are values, constants (None, bool, int, float, complex, str, Ellipsis, and those of
+`runner.graph.ir.argument`), symbolic choices (`runner.nn.values.expression.Expression`), and
+tuples, lists, dicts and slices of arguments.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -25,10 +25,10 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
 from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
-from runner.graph.frontend.python.evaluator import Evaluator, reads
 from runner.graph.frontend.python.invocation import invoke
 from runner.graph.frontend.python.iteration import known_items, taken
-from runner.graph.frontend.python.known_functions import BUILTINS, Arguments
+from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
+from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
@@ -76,7 +76,7 @@ _STRUCTURE = frozenset(
 
 
 @reads(ast.Call)
-def _call(ev: Evaluator, node: ast.Call) -> Abstract:
+def _call(ev: PartialEvaluator, node: ast.Call) -> Abstract:
     if _is_super(ev, node):
         return _super(ev)
     if isinstance(node.func, ast.Attribute):
@@ -89,7 +89,7 @@ def _call(ev: Evaluator, node: ast.Call) -> Abstract:
     return call(ev, callee, args, kwargs)
 
 
-def arguments_of(ev: Evaluator, node: ast.Call) -> Arguments:
+def arguments_of(ev: PartialEvaluator, node: ast.Call) -> CallArguments:
     """Returns the values of the arguments of a call, those with stars taken apart."""
     args, rest = apart(ev, node.args)
     args = [_as_value(ev, arg) for arg in args]
@@ -107,18 +107,18 @@ def arguments_of(ev: Evaluator, node: ast.Call) -> Arguments:
     return args, kwargs
 
 
-def _as_value(ev: Evaluator, value: Abstract) -> Abstract:
+def _as_value(ev: PartialEvaluator, value: Abstract) -> Abstract:
     """Returns the list of a `map` that is passed on, else the value."""
     return listed(ev, value) if type(value) is Iterated and value.kind == "map" else value
 
 
-def _is_super(ev: Evaluator, node: ast.Call) -> bool:
+def _is_super(ev: PartialEvaluator, node: ast.Call) -> bool:
     if not isinstance(node.func, ast.Name) or node.func.id != "super" or node.args:
         return False
     return look_up(ev, "super") is not None
 
 
-def _super(ev: Evaluator) -> Abstract:
+def _super(ev: PartialEvaluator) -> Abstract:
     """Returns `super()`: that of the class around the function, for its first parameter."""
     cls, frame = look_up(ev, "__class__"), ev.frame
     declared = frame.closure.node.args
@@ -130,7 +130,7 @@ def _super(ev: Evaluator) -> Abstract:
 
 
 def call(
-    ev: Evaluator, callee: Abstract, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: PartialEvaluator, callee: Abstract, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Returns the value of `callee(*args, **kwargs)`."""
     if type(callee) is Closure:
@@ -172,7 +172,7 @@ def _is_builtin(thing: Any) -> bool:
 
 
 def _called(
-    ev: Evaluator, thing: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: PartialEvaluator, thing: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Creates a call of a function or class by its name."""
     owner = getattr(thing, "__objclass__", None)
@@ -181,7 +181,7 @@ def _called(
     return ev.emit("call_function", target_of(ev, thing), args, kwargs)
 
 
-def target_of(ev: Evaluator, thing: Any) -> str:
+def target_of(ev: PartialEvaluator, thing: Any) -> str:
     """Returns the target of a call of a function or class. Raises Unreadable if it has none."""
     owner = getattr(thing, "__self__", None)
     try:
@@ -195,7 +195,7 @@ def target_of(ev: Evaluator, thing: Any) -> str:
 
 
 def _escape(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
     callee: Any = None,
@@ -215,7 +215,7 @@ def _escape(
 
 
 def call_function(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     function: types.FunctionType,
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
@@ -225,7 +225,9 @@ def call_function(
     passed."""
     given = [*args, *kwargs.values()]
     is_own = ev.around.is_own(function)
-    in_place = lambda: _in_place(ev, function, args, kwargs)  # noqa: E731
+
+    def in_place() -> Abstract:
+        return _in_place(ev, function, args, kwargs)
 
     def by_name() -> Abstract:
         _escape(ev, args, kwargs, function)
@@ -257,7 +259,7 @@ def _is_code(value: Abstract) -> bool:
 
 
 def _in_place(
-    ev: Evaluator, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: PartialEvaluator, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     definition = ev.around.definition(function)
     return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
@@ -267,7 +269,7 @@ def _in_place(
 
 
 def call_method(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     owner: Abstract,
     name: str,
     args: Sequence[Abstract],
@@ -294,7 +296,7 @@ def _is_plain_object(owner: Abstract) -> bool:
 
 
 def _call_of_plain(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     owner: Abstract,
     name: str,
     args: Sequence[Abstract],
@@ -323,7 +325,7 @@ def _call_of_plain(
 
 
 def _call_of_value(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     owner: Value,
     name: str,
     args: Sequence[Abstract],
@@ -362,7 +364,9 @@ def _of_pairs(
     return None
 
 
-def _call_of_named(ev: Evaluator, owner: Named, name: str, args: Sequence[Abstract]) -> Abstract:
+def _call_of_named(
+    ev: PartialEvaluator, owner: Named, name: str, args: Sequence[Abstract]
+) -> Abstract:
     """Returns the value of a method of the keyword arguments of a call."""
     view = _of_pairs(owner.items, name, args)
     if view is not None:
@@ -378,7 +382,7 @@ def _call_of_named(ev: Evaluator, owner: Named, name: str, args: Sequence[Abstra
 
 
 def _changed(
-    ev: Evaluator, items: tuple[Abstract, ...], name: str, args: Sequence[Abstract]
+    ev: PartialEvaluator, items: tuple[Abstract, ...], name: str, args: Sequence[Abstract]
 ) -> tuple[Abstract, ...] | None:
     """Returns the items of a list after a method that changes it; None if they are unknown."""
     match name, args:
@@ -408,7 +412,7 @@ def _changed(
 
 
 def _call_bound(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     method: types.MethodType,
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
@@ -434,7 +438,7 @@ def _call_bound(
 
 
 def call_own_method(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     owner: nn.Module,
     function: Any,
     args: Sequence[Abstract],
@@ -459,7 +463,7 @@ def call_own_method(
 
 
 def call_module(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     module: nn.Module,
     method: str,
     args: Sequence[Abstract],

@@ -13,12 +13,12 @@ from runner.graph.frontend.python.abstract import (
     Named,
 )
 from runner.graph.frontend.python.branches import block
-from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.frontend.python.partial_evaluator import PartialEvaluator
 from runner.graph.frontend.python.source import Definition
 
 
 def invoke(
-    ev: Evaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: PartialEvaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Returns what a function returns, evaluated here."""
     node = closure.node
@@ -31,7 +31,7 @@ def invoke(
         return returned(ev)
 
 
-def returned(ev: Evaluator) -> Abstract:
+def returned(ev: PartialEvaluator) -> Abstract:
     """Returns what the function of the current frame returns, when its statements are read."""
     value = ev.variable("$value") if "$value" in ev.frame.env else NONE
     if type(value) is Missing:
@@ -48,7 +48,7 @@ def _yields(node: ast.AST) -> bool:
 
 
 def _bound(
-    ev: Evaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: PartialEvaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> dict[str, Abstract]:
     """Returns the parameters of a function with their values."""
     declared = closure.node.args

@@ -15,7 +15,7 @@ from runner.graph.frontend.python.abstract import (
     Named,
     is_static,
 )
-from runner.graph.frontend.python.evaluator import Evaluator
+from runner.graph.frontend.python.partial_evaluator import PartialEvaluator
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value, is_int
 from runner.nn.values.expression import Expression
@@ -37,7 +37,7 @@ class Head:
 # Known item by item
 
 
-def known_items(ev: Evaluator, over: Abstract) -> list[Item] | None:
+def known_items(ev: PartialEvaluator, over: Abstract) -> list[Item] | None:
     """Returns what an iteration yields; None if that is not known."""
     match over:
         case Items():
@@ -55,14 +55,14 @@ def known_items(ev: Evaluator, over: Abstract) -> list[Item] | None:
     return None
 
 
-def _listed(ev: Evaluator, thing: Any) -> Sequence[Any]:
+def _listed(ev: PartialEvaluator, thing: Any) -> Sequence[Any]:
     if isinstance(thing, nn.Module) and is_choice(type(thing)):
         raise ev.error("it iterates over a choice")
     listed: list[Any] = ev.evaluated(list, thing)
     return listed
 
 
-def _iterated(ev: Evaluator, over: Iterated) -> list[Item] | None:
+def _iterated(ev: PartialEvaluator, over: Iterated) -> list[Item] | None:
     if over.kind == "map":
         return None  # else it was evaluated
     known = [known_items(ev, part) for part in over.parts]
@@ -79,7 +79,7 @@ def _iterated(ev: Evaluator, over: Iterated) -> list[Item] | None:
     return [_together(row) for row in zip(*columns, strict=True)]
 
 
-def _taken(ev: Evaluator, part: Abstract, index: int) -> Item:
+def _taken(ev: PartialEvaluator, part: Abstract, index: int) -> Item:
     return lambda: ev.operator("getitem", part, Known(index))
 
 
@@ -98,7 +98,7 @@ def taken(item: Item) -> Abstract:
 
 
 def counted(
-    ev: Evaluator, over: Abstract, bind: Callable[[Abstract], None], target: ast.expr
+    ev: PartialEvaluator, over: Abstract, bind: Callable[[Abstract], None], target: ast.expr
 ) -> Head | None:
     """Returns the head of a loop that counts, and that passes each item to `bind`; None for what
     is no sequence in the IR."""
@@ -129,7 +129,7 @@ def counted(
     return Head(trips, step)
 
 
-def _sequence(ev: Evaluator, part: Abstract) -> Value | None:
+def _sequence(ev: PartialEvaluator, part: Abstract) -> Value | None:
     """Returns a sequence to count along: a list itself, else a list of what is iterated."""
     if (numbers := _range(ev, part)) is not None:
         return ev.create("call_function", "builtins:range", numbers).output
@@ -145,7 +145,7 @@ def _sequence(ev: Evaluator, part: Abstract) -> Value | None:
     return None
 
 
-def _range(ev: Evaluator, over: Abstract) -> tuple[Argument, ...] | None:
+def _range(ev: PartialEvaluator, over: Abstract) -> tuple[Argument, ...] | None:
     """Returns the arguments of a `range`; None for anything else."""
     if type(over) is Known and isinstance(over.thing, range):
         if over.write is not None:
@@ -168,7 +168,7 @@ def _range_node(argument: Argument) -> tuple[Argument, ...] | None:
 
 
 def _counting(
-    ev: Evaluator,
+    ev: PartialEvaluator,
     numbers: tuple[Argument, ...],
     bind: Callable[[Abstract], None],
     target: ast.expr,

@@ -12,7 +12,7 @@ from runner.graph.class_source.scopes import KNOWN
 
 @final
 class Packages:
-    """The packages whose functions are read: that of the model, and those that are not installed."""
+    """The packages whose functions are read: the model's, and those that are not installed."""
 
     def __init__(self, model: nn.Module) -> None:
         self._own = _top(type(model))

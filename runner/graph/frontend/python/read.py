@@ -28,10 +28,10 @@ from runner.graph.frontend.python.abstract import (
     Known,
     closure_of,
 )
-from runner.graph.frontend.python.evaluator import Evaluator, rules_in
 from runner.graph.frontend.python.invocation import invoke, returned
 from runner.graph.frontend.python.packages import Packages
-from runner.graph.frontend.python.source import Definition, Sources, Unreadable, place
+from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, rules_in
+from runner.graph.frontend.python.source import Definition, FunctionSources, Unreadable, place
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.ir.dead_code import eliminate_dead_code
@@ -55,7 +55,7 @@ class PythonFrontEnd:
     ) -> Mapping[int, ReadModule]:
         """See `FrontEnd.read`."""
         dynamic: set[tuple[int, str]] = set()
-        sources = Sources()
+        sources = FunctionSources()
         before = {*functions}, {*tensors}
         while True:
             reading = _Reading(model, functions, tensors, sources, dynamic)
@@ -82,7 +82,7 @@ class _Reading:
         model: nn.Module,
         functions: dict[str, Function],
         tensors: dict[str, Tensor],
-        sources: Sources,
+        sources: FunctionSources,
         dynamic: set[tuple[int, str]],
     ) -> None:
         self.modules = {id(m): ReadModule() for m in model.modules() if not is_opaque(m)}
@@ -183,7 +183,7 @@ class _Reading:
         }
         if owner is not None:
             env[_first(signature)] = Known(owner)
-        ev = Evaluator(made, around, Frame(closure, env))
+        ev = PartialEvaluator(made, around, Frame(closure, env))
         if signature is definition:
             branches.block(ev, definition.body)
             value = returned(ev)
@@ -197,7 +197,7 @@ class _Reading:
 
 
 def _through_wrapper(
-    ev: Evaluator, closure: Closure, parameters: Sequence[Parameter], owner: nn.Module | None
+    ev: PartialEvaluator, closure: Closure, parameters: Sequence[Parameter], owner: nn.Module | None
 ) -> Abstract:
     """Returns what a wrapper returns that takes the parameters of the function it wraps."""
     if any(parameter.kind in ("*", "**") for parameter in parameters):

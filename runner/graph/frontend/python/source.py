@@ -43,7 +43,7 @@ def place(file: str, node: ast.AST) -> str:
 
 
 @final
-class Sources:
+class FunctionSources:
     """The sources of files, each parsed once."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 A rule is a function `rule(ev, node)`, registered for the classes of syntax that it reads:
 
     @reads(ast.IfExp)
-    def _conditional(ev: Evaluator, node: ast.IfExp) -> Abstract: ...
+    def _conditional(ev: PartialEvaluator, node: ast.IfExp) -> Abstract: ...
 
 A rule for an expression returns its value; one for a statement returns None. Both emit nodes in
 the order in which Python evaluates.
@@ -39,7 +39,7 @@ from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value
 
-Rule = Callable[["Evaluator", Any], Any]
+Rule = Callable[["PartialEvaluator", Any], Any]
 Result = TypeVar("Result")
 DEEPEST = 40  # calls in place
 
@@ -72,7 +72,7 @@ class Surroundings(Protocol):
         """The rules by the class of syntax."""
 
     def call(
-        self, ev: "Evaluator", callee: Abstract, args: Sequence[Abstract],
+        self, ev: "PartialEvaluator", callee: Abstract, args: Sequence[Abstract],
         kwargs: Mapping[str, Abstract], /,
     ) -> Abstract:  # fmt: skip
         """Returns the value of a call; see `runner.graph.frontend.python.calls`."""
@@ -106,7 +106,7 @@ class Surroundings(Protocol):
 
 
 @final
-class Evaluator:
+class PartialEvaluator:
     """The state of reading one function.
 
     `frame` is that of the function being evaluated, the one read or one called in place. `lists`
