@@ -13,7 +13,7 @@ from runner.nn.values.expression import Expression
 
 
 @final
-class Frame:
+class CallFrame:
     """The state of one call of a function: its variables, and where it looks up other names.
 
     Besides those of the source there are variables for exits: "$left" (whether the rest of a block
@@ -75,7 +75,7 @@ class Closure:
     file: str
     defaults: "tuple[Abstract, ...]"
     keyword_defaults: "Mapping[str, Abstract]"
-    frame: Frame | None = None
+    frame: CallFrame | None = None
     function: FunctionType | None = None
 
 

@@ -16,9 +16,9 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
 from runner.graph.frontend.python.containers import item, set_item
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import Item, known_items, taken
 from runner.graph.frontend.python.operators import binary
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
 from runner.graph.ir.node import Value
 from runner.python_operators import BINARY
 
@@ -26,26 +26,26 @@ _STEMS = {found.syntax: found for found in BINARY}
 
 
 @reads(ast.Assign)
-def _assign(ev: PartialEvaluator, node: ast.Assign) -> None:
+def _assign(ev: Evaluation, node: ast.Assign) -> None:
     value = ev.evaluate(node.value)
     for target in node.targets:
         assign(ev, target, value)
 
 
 @reads(ast.AnnAssign)
-def _annotated(ev: PartialEvaluator, node: ast.AnnAssign) -> None:
+def _annotated(ev: Evaluation, node: ast.AnnAssign) -> None:
     if node.value is not None:
         assign(ev, node.target, ev.evaluate(node.value))
 
 
 @reads(ast.NamedExpr)
-def _named(ev: PartialEvaluator, node: ast.NamedExpr) -> Abstract:
+def _named(ev: Evaluation, node: ast.NamedExpr) -> Abstract:
     value = ev.evaluate(node.value)
     assign(ev, node.target, value)
     return value
 
 
-def assign(ev: PartialEvaluator, target: ast.expr, value: Abstract) -> None:
+def assign(ev: Evaluation, target: ast.expr, value: Abstract) -> None:
     """Assigns a value to a target."""
     match target:
         case ast.Name(name):
@@ -60,7 +60,7 @@ def assign(ev: PartialEvaluator, target: ast.expr, value: Abstract) -> None:
             raise ev.error("this target of an assignment has no form in a graph")
 
 
-def _unpack(ev: PartialEvaluator, targets: Sequence[ast.expr], value: Abstract) -> None:
+def _unpack(ev: Evaluation, targets: Sequence[ast.expr], value: Abstract) -> None:
     if type(value) is Missing:
         raise ev.error(value.why)
     starred = [at for at, target in enumerate(targets) if isinstance(target, ast.Starred)]
@@ -88,7 +88,7 @@ def _unpack(ev: PartialEvaluator, targets: Sequence[ast.expr], value: Abstract) 
 
 
 def _unpack_rest(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     targets: Sequence[ast.expr],
     at: int,
     value: Abstract,
@@ -122,7 +122,7 @@ def _unpack_rest(
 
 
 @reads(ast.AugAssign)
-def _augmented(ev: PartialEvaluator, node: ast.AugAssign) -> None:
+def _augmented(ev: Evaluation, node: ast.AugAssign) -> None:
     found = _STEMS[type(node.op)]
     target = node.target
     match target:
@@ -149,13 +149,13 @@ def _is_own_tensor(value: Abstract) -> bool:
     return type(value) is Known and isinstance(value.thing, Tensor)
 
 
-def _is_read_tensor(ev: PartialEvaluator, owner: Abstract, name: str) -> bool:
+def _is_read_tensor(ev: Evaluation, owner: Abstract, name: str) -> bool:
     """Returns whether an attribute that methods set holds a tensor of the model in any case."""
     thing = thing_of(owner) if is_static(owner) else None
     return isinstance(thing, nn.Module) and name in thing._parameters
 
 
-def in_place(ev: PartialEvaluator, stem: str, old: Abstract, value: Abstract) -> Abstract:
+def in_place(ev: Evaluation, stem: str, old: Abstract, value: Abstract) -> Abstract:
     """Returns the value of `old += value`, which changes the object itself if its class can."""
     immutable = type(old) is Items or (
         is_static(old) and isinstance(thing_of(old), int | float | complex | str | tuple)

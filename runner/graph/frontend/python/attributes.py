@@ -11,8 +11,8 @@ from torch.nn.utils import parametrize
 from runner.graph.frontend.python.abstract import (
     PLAIN,
     Abstract,
+    CallFrame,
     Closure,
-    Frame,
     Known,
     Missing,
     Named,
@@ -20,8 +20,8 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
@@ -30,19 +30,19 @@ _READ = (*PLAIN, Expression, tuple, list, dict, set, frozenset)
 
 
 @reads(ast.Name)
-def _name(ev: PartialEvaluator, node: ast.Name) -> Abstract:
+def _name(ev: Evaluation, node: ast.Name) -> Abstract:
     found = look_up(ev, node.id)
     if type(found) is Missing:
         raise ev.error(found.why or f"{node.id} is read, but may not be assigned yet")
     return found
 
 
-def look_up(ev: PartialEvaluator, name: str) -> Abstract:
+def look_up(ev: Evaluation, name: str) -> Abstract:
     """Returns what a name refers to: a variable, one of an enclosing function, a global, or a
     builtin."""
     if name in ev.frame.env:
         return ev.variable(name)
-    frame: Frame | None = ev.frame
+    frame: CallFrame | None = ev.frame
     while frame is not None:
         if name in frame.env:
             return ev.resolved(frame.env[name])
@@ -53,7 +53,7 @@ def look_up(ev: PartialEvaluator, name: str) -> Abstract:
     return Missing()
 
 
-def _outside(ev: PartialEvaluator, function: Any, name: str) -> Abstract:
+def _outside(ev: Evaluation, function: Any, name: str) -> Abstract:
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     if name in cells:
         try:
@@ -66,11 +66,11 @@ def _outside(ev: PartialEvaluator, function: Any, name: str) -> Abstract:
 
 
 @reads(ast.Attribute)
-def _attribute(ev: PartialEvaluator, node: ast.Attribute) -> Abstract:
+def _attribute(ev: Evaluation, node: ast.Attribute) -> Abstract:
     return attribute(ev, ev.evaluate(node.value), ev.mangled(node.attr))
 
 
-def attribute(ev: PartialEvaluator, owner: Abstract, name: str) -> Abstract:
+def attribute(ev: Evaluation, owner: Abstract, name: str) -> Abstract:
     """Returns `owner.name`."""
     if type(owner) is Known and isinstance(owner.thing, nn.Module):
         return _of_module(ev, owner.thing, name)
@@ -83,7 +83,7 @@ def attribute(ev: PartialEvaluator, owner: Abstract, name: str) -> Abstract:
     return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
 
 
-def _of_module(ev: PartialEvaluator, module: Any, name: str) -> Abstract:
+def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
     if name == "training":
         return read(ev, module, name)
     if name in module._modules:
@@ -107,7 +107,7 @@ def _of_module(ev: PartialEvaluator, module: Any, name: str) -> Abstract:
         return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
 
 
-def _plain(ev: PartialEvaluator, module: nn.Module, name: str, value: Any) -> Abstract:
+def _plain(ev: Evaluation, module: nn.Module, name: str, value: Any) -> Abstract:
     """Returns a plain attribute: known, but written as a read of it."""
     held = vars(module).get(name, module) is value
     if isinstance(value, (Tensor, *_READ)) or is_decided(value):
@@ -120,7 +120,7 @@ def _plain(ev: PartialEvaluator, module: nn.Module, name: str, value: Any) -> Ab
     return Known(value, None, (module, name) if held else None)
 
 
-def read(ev: PartialEvaluator, module: nn.Module, name: str) -> Value:
+def read(ev: Evaluation, module: nn.Module, name: str) -> Value:
     """Creates a read of an attribute of a module."""
     path = ev.around.path(module)
     if path is None:
@@ -131,7 +131,7 @@ def read(ev: PartialEvaluator, module: nn.Module, name: str) -> Value:
     return node.output
 
 
-def _property(ev: PartialEvaluator, module: nn.Module, found: property, name: str) -> Abstract:
+def _property(ev: Evaluation, module: nn.Module, found: property, name: str) -> Abstract:
     getter: Any = found.fget
     if not inspect.isfunction(getter):
         raise ev.error(f"the property {name!r} has no source")
@@ -140,7 +140,7 @@ def _property(ev: PartialEvaluator, module: nn.Module, found: property, name: st
     return invoke(ev, closure, [Known(module)], {})
 
 
-def set_attribute(ev: PartialEvaluator, owner: Abstract, name: str, value: Abstract) -> None:
+def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -> None:
     """Sets an attribute of the module itself, or of an object that is a value."""
     if isinstance(owner, Value):
         given = (owner, Known(name), value)

@@ -17,7 +17,7 @@ from runner.graph.frontend.python.abstract import (
     Missing,
     is_constant,
 )
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.ir.node import Block, Value
 
 Content = TypeVar("Content")
@@ -25,7 +25,7 @@ Content = TypeVar("Content")
 # Blocks
 
 
-def block(ev: PartialEvaluator, statements: Sequence[ast.stmt]) -> None:
+def block(ev: Evaluation, statements: Sequence[ast.stmt]) -> None:
     """Reads statements up to one that leaves the block. After one that may leave it, the rest
     becomes a branch."""
     for at, statement in enumerate(statements):
@@ -43,19 +43,19 @@ def block(ev: PartialEvaluator, statements: Sequence[ast.stmt]) -> None:
             return
 
 
-def leave(ev: PartialEvaluator, **flags: Abstract) -> None:
+def leave(ev: Evaluation, **flags: Abstract) -> None:
     """Skips the rest of the block, and sets other variables of exits."""
     ev.frame.env["$left"] = TRUE
     ev.frame.env.update({f"${name}": value for name, value in flags.items()})
 
 
-def value_of(ev: PartialEvaluator, name: str, default: Abstract) -> Abstract:
+def value_of(ev: Evaluation, name: str, default: Abstract) -> Abstract:
     """Returns the value of a variable of exits."""
     return ev.variable(name) if name in ev.frame.env else default
 
 
 @contextmanager
-def inside(ev: PartialEvaluator, block: Block) -> Iterator[None]:
+def inside(ev: Evaluation, block: Block) -> Iterator[None]:
     """Emits nodes into a block, with copies of what is known; on exit, all is as before."""
     env, lists, dicts = ev.frame.env, ev.lists, ev.dicts
     ev.frame.env, ev.lists, ev.dicts = {**env}, {**lists}, {**dicts}
@@ -74,7 +74,7 @@ def inside(ev: PartialEvaluator, block: Block) -> Iterator[None]:
 class _Ways:
     """The branches of one If: the state at the end of each."""
 
-    def __init__(self, ev: PartialEvaluator, condition: Abstract) -> None:
+    def __init__(self, ev: Evaluation, condition: Abstract) -> None:
         self.ev = ev
         self.node = ev.create("if", "", (ev.argument(condition),), outputs=())
         self.states: list[tuple[dict[str, Abstract], dict[Any, Any], dict[Any, Any]]] = []
@@ -134,7 +134,7 @@ UNSET: dict[str, Abstract] = {
 
 
 def choose(
-    ev: PartialEvaluator, condition: Abstract, then: Callable[[], None], other: Callable[[], None]
+    ev: Evaluation, condition: Abstract, then: Callable[[], None], other: Callable[[], None]
 ) -> None:
     """Evaluates one of two ways, or both as the branches of an If."""
     known = truths.known_truth(ev, condition)
@@ -148,7 +148,7 @@ def choose(
 
 
 def choose_value(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     condition: Abstract,
     then: Callable[[], Abstract],
     other: Callable[[], Abstract],
@@ -165,7 +165,7 @@ def choose_value(
     return found
 
 
-def _branch(ev: PartialEvaluator, statement: ast.If | ast.Match, rest: Sequence[ast.stmt]) -> bool:
+def _branch(ev: Evaluation, statement: ast.If | ast.Match, rest: Sequence[ast.stmt]) -> bool:
     """Reads an `if` or a `match`. If exactly one of its branches leaves the block, the rest of the
     block goes into the other one; returns whether that was so."""
     if isinstance(statement, ast.Match):
@@ -198,23 +198,23 @@ def _may_leave(env: dict[str, Abstract]) -> bool:
 
 
 @reads(ast.Return)
-def _return(ev: PartialEvaluator, node: ast.Return) -> None:
+def _return(ev: Evaluation, node: ast.Return) -> None:
     value = NONE if node.value is None else ev.evaluate(node.value)
     leave(ev, value=value, goes=FALSE, **{"return": TRUE})
 
 
 @reads(ast.Break)
-def _break(ev: PartialEvaluator, node: ast.Break) -> None:
+def _break(ev: Evaluation, node: ast.Break) -> None:
     leave(ev, goes=FALSE, broken=TRUE)
 
 
 @reads(ast.Continue)
-def _continue(ev: PartialEvaluator, node: ast.Continue) -> None:
+def _continue(ev: Evaluation, node: ast.Continue) -> None:
     leave(ev)
 
 
 @reads(ast.Assert)
-def _assert(ev: PartialEvaluator, node: ast.Assert) -> None:
+def _assert(ev: Evaluation, node: ast.Assert) -> None:
     condition = ev.evaluate(node.test)
 
     def fail() -> None:

@@ -25,10 +25,10 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
 from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
@@ -76,7 +76,7 @@ _STRUCTURE = frozenset(
 
 
 @reads(ast.Call)
-def _call(ev: PartialEvaluator, node: ast.Call) -> Abstract:
+def _call(ev: Evaluation, node: ast.Call) -> Abstract:
     if _is_super(ev, node):
         return _super(ev)
     if isinstance(node.func, ast.Attribute):
@@ -89,7 +89,7 @@ def _call(ev: PartialEvaluator, node: ast.Call) -> Abstract:
     return call(ev, callee, args, kwargs)
 
 
-def arguments_of(ev: PartialEvaluator, node: ast.Call) -> CallArguments:
+def arguments_of(ev: Evaluation, node: ast.Call) -> CallArguments:
     """Returns the values of the arguments of a call, those with stars taken apart."""
     args, rest = apart(ev, node.args)
     args = [_as_value(ev, arg) for arg in args]
@@ -107,18 +107,18 @@ def arguments_of(ev: PartialEvaluator, node: ast.Call) -> CallArguments:
     return args, kwargs
 
 
-def _as_value(ev: PartialEvaluator, value: Abstract) -> Abstract:
+def _as_value(ev: Evaluation, value: Abstract) -> Abstract:
     """Returns the list of a `map` that is passed on, else the value."""
     return listed(ev, value) if type(value) is Iterated and value.kind == "map" else value
 
 
-def _is_super(ev: PartialEvaluator, node: ast.Call) -> bool:
+def _is_super(ev: Evaluation, node: ast.Call) -> bool:
     if not isinstance(node.func, ast.Name) or node.func.id != "super" or node.args:
         return False
     return look_up(ev, "super") is not None
 
 
-def _super(ev: PartialEvaluator) -> Abstract:
+def _super(ev: Evaluation) -> Abstract:
     """Returns `super()`: that of the class around the function, for its first parameter."""
     cls, frame = look_up(ev, "__class__"), ev.frame
     declared = frame.closure.node.args
@@ -130,7 +130,7 @@ def _super(ev: PartialEvaluator) -> Abstract:
 
 
 def call(
-    ev: PartialEvaluator, callee: Abstract, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: Evaluation, callee: Abstract, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Returns the value of `callee(*args, **kwargs)`."""
     if type(callee) is Closure:
@@ -172,7 +172,7 @@ def _is_builtin(thing: Any) -> bool:
 
 
 def _called(
-    ev: PartialEvaluator, thing: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: Evaluation, thing: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Creates a call of a function or class by its name."""
     owner = getattr(thing, "__objclass__", None)
@@ -181,7 +181,7 @@ def _called(
     return ev.emit("call_function", target_of(ev, thing), args, kwargs)
 
 
-def target_of(ev: PartialEvaluator, thing: Any) -> str:
+def target_of(ev: Evaluation, thing: Any) -> str:
     """Returns the target of a call of a function or class. Raises Unreadable if it has none."""
     owner = getattr(thing, "__self__", None)
     try:
@@ -195,7 +195,7 @@ def target_of(ev: PartialEvaluator, thing: Any) -> str:
 
 
 def _escape(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
     callee: Any = None,
@@ -215,7 +215,7 @@ def _escape(
 
 
 def call_function(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     function: types.FunctionType,
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
@@ -259,7 +259,7 @@ def _is_code(value: Abstract) -> bool:
 
 
 def _in_place(
-    ev: PartialEvaluator, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     definition = ev.around.definition(function)
     return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
@@ -269,7 +269,7 @@ def _in_place(
 
 
 def call_method(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     owner: Abstract,
     name: str,
     args: Sequence[Abstract],
@@ -296,7 +296,7 @@ def _is_plain_object(owner: Abstract) -> bool:
 
 
 def _call_of_plain(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     owner: Abstract,
     name: str,
     args: Sequence[Abstract],
@@ -325,7 +325,7 @@ def _call_of_plain(
 
 
 def _call_of_value(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     owner: Value,
     name: str,
     args: Sequence[Abstract],
@@ -364,9 +364,7 @@ def _of_pairs(
     return None
 
 
-def _call_of_named(
-    ev: PartialEvaluator, owner: Named, name: str, args: Sequence[Abstract]
-) -> Abstract:
+def _call_of_named(ev: Evaluation, owner: Named, name: str, args: Sequence[Abstract]) -> Abstract:
     """Returns the value of a method of the keyword arguments of a call."""
     view = _of_pairs(owner.items, name, args)
     if view is not None:
@@ -382,7 +380,7 @@ def _call_of_named(
 
 
 def _changed(
-    ev: PartialEvaluator, items: tuple[Abstract, ...], name: str, args: Sequence[Abstract]
+    ev: Evaluation, items: tuple[Abstract, ...], name: str, args: Sequence[Abstract]
 ) -> tuple[Abstract, ...] | None:
     """Returns the items of a list after a method that changes it; None if they are unknown."""
     match name, args:
@@ -412,7 +410,7 @@ def _changed(
 
 
 def _call_bound(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     method: types.MethodType,
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
@@ -438,7 +436,7 @@ def _call_bound(
 
 
 def call_own_method(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     owner: nn.Module,
     function: Any,
     args: Sequence[Abstract],
@@ -463,7 +461,7 @@ def call_own_method(
 
 
 def call_module(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     module: nn.Module,
     method: str,
     args: Sequence[Abstract],

@@ -16,8 +16,8 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import known_items, taken
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -25,12 +25,12 @@ from runner.nn.values.expression import Expression
 
 
 @reads(ast.Constant)
-def _constant(ev: PartialEvaluator, node: ast.Constant) -> Abstract:
+def _constant(ev: Evaluation, node: ast.Constant) -> Abstract:
     return Known(node.value)
 
 
 @reads(ast.Tuple)
-def _tuple(ev: PartialEvaluator, node: ast.Tuple) -> Abstract:
+def _tuple(ev: Evaluation, node: ast.Tuple) -> Abstract:
     values, rest = apart(ev, node.elts)
     if rest is None:
         return Items(tuple(values))
@@ -38,14 +38,12 @@ def _tuple(ev: PartialEvaluator, node: ast.Tuple) -> Abstract:
 
 
 @reads(ast.List)
-def _list(ev: PartialEvaluator, node: ast.List) -> Abstract:
+def _list(ev: Evaluation, node: ast.List) -> Abstract:
     values, rest = apart(ev, node.elts)
     return new_list(ev, values) if rest is None else _joined(ev, values, rest)
 
 
-def apart(
-    ev: PartialEvaluator, nodes: Sequence[ast.expr]
-) -> tuple[list[Abstract], Abstract | None]:
+def apart(ev: Evaluation, nodes: Sequence[ast.expr]) -> tuple[list[Abstract], Abstract | None]:
     """Returns the values of expressions, those with a star taken apart: the values that are known
     one by one, and a sequence of those after them, None if there are none."""
     values: list[Abstract] = []
@@ -64,13 +62,13 @@ def apart(
     return values, None
 
 
-def _joined(ev: PartialEvaluator, values: Sequence[Abstract], rest: Abstract) -> Abstract:
+def _joined(ev: Evaluation, values: Sequence[Abstract], rest: Abstract) -> Abstract:
     """Returns a list of values and of those in a sequence."""
     listed = ev.emit("call_function", "builtins:list", (rest,))
     return ev.operator("add", new_list(ev, values), listed) if values else listed
 
 
-def found(ev: PartialEvaluator, thing: Any) -> Abstract:
+def found(ev: Evaluation, thing: Any) -> Abstract:
     """Returns what a function or operator makes: a new list or dict, else an object that is
     known."""
     if type(thing) is list:
@@ -80,7 +78,7 @@ def found(ev: PartialEvaluator, thing: Any) -> Abstract:
     return Known(thing)
 
 
-def new_list(ev: PartialEvaluator, values: Sequence[Abstract]) -> Abstract:
+def new_list(ev: Evaluation, values: Sequence[Abstract]) -> Abstract:
     """Returns a new list of values."""
     made = ev.emit("list", "", values)
     ev.lists[made] = tuple(values)
@@ -88,7 +86,7 @@ def new_list(ev: PartialEvaluator, values: Sequence[Abstract]) -> Abstract:
 
 
 @reads(ast.Dict)
-def _dict(ev: PartialEvaluator, node: ast.Dict) -> Abstract:
+def _dict(ev: Evaluation, node: ast.Dict) -> Abstract:
     pairs: list[tuple[Abstract, Abstract]] = []
     for key, value in zip(node.keys, node.values, strict=True):
         if key is not None:
@@ -99,7 +97,7 @@ def _dict(ev: PartialEvaluator, node: ast.Dict) -> Abstract:
     return new_dict(ev, pairs)
 
 
-def new_dict(ev: PartialEvaluator, pairs: Sequence[tuple[Abstract, Abstract]]) -> Abstract:
+def new_dict(ev: Evaluation, pairs: Sequence[tuple[Abstract, Abstract]]) -> Abstract:
     """Returns a new dict of keys and values."""
     made = ev.emit("dict", "", [part for pair in pairs for part in pair])
     if all(is_static(key) for key, _ in pairs):
@@ -107,14 +105,14 @@ def new_dict(ev: PartialEvaluator, pairs: Sequence[tuple[Abstract, Abstract]]) -
     return made
 
 
-def has_names(ev: PartialEvaluator, value: Abstract) -> bool:
+def has_names(ev: Evaluation, value: Abstract) -> bool:
     """Returns whether a value is a mapping that is known item by item."""
     if type(value) is Named or (isinstance(value, Value) and value in ev.dicts):
         return True
     return is_static(value) and hasattr(thing_of(value), "keys")
 
 
-def named_items(ev: PartialEvaluator, value: Abstract) -> dict[Any, Abstract]:
+def named_items(ev: Evaluation, value: Abstract) -> dict[Any, Abstract]:
     """Returns the items of a mapping that is known. Raises Unreadable for any other."""
     if type(value) is Named:
         return {**value.items}
@@ -127,7 +125,7 @@ def named_items(ev: PartialEvaluator, value: Abstract) -> dict[Any, Abstract]:
 
 
 @reads(ast.Set)
-def _set(ev: PartialEvaluator, node: ast.Set) -> Abstract:
+def _set(ev: Evaluation, node: ast.Set) -> Abstract:
     values, rest = apart(ev, node.elts)
     if all(map(is_static, values)) and rest is None:
         return Known({thing_of(value) for value in values})
@@ -139,23 +137,23 @@ def _set(ev: PartialEvaluator, node: ast.Set) -> Abstract:
 
 
 @reads(ast.ListComp, ast.GeneratorExp)
-def _list_comprehension(ev: PartialEvaluator, node: ast.ListComp | ast.GeneratorExp) -> Abstract:
+def _list_comprehension(ev: Evaluation, node: ast.ListComp | ast.GeneratorExp) -> Abstract:
     return _comprehended(ev, node.generators, node.elt, "append", ast.List([], ast.Load()))
 
 
 @reads(ast.SetComp)
-def _set_comprehension(ev: PartialEvaluator, node: ast.SetComp) -> Abstract:
+def _set_comprehension(ev: Evaluation, node: ast.SetComp) -> Abstract:
     listed = _comprehended(ev, node.generators, node.elt, "append", ast.List([], ast.Load()))
     return ev.emit("call_function", "builtins:set", (listed,))
 
 
 @reads(ast.DictComp)
-def _dict_comprehension(ev: PartialEvaluator, node: ast.DictComp) -> Abstract:
+def _dict_comprehension(ev: Evaluation, node: ast.DictComp) -> Abstract:
     pair = ast.Tuple([node.key, node.value], ast.Load())
     return _comprehended(ev, node.generators, pair, "", ast.Dict([], []))
 
 
-def listed(ev: PartialEvaluator, over: Iterated) -> Abstract:
+def listed(ev: Evaluation, over: Iterated) -> Abstract:
     """Returns the list of the results of a `map` over what is not known item by item."""
     function, first, *others = over.parts
     whole = first if not others else Iterated("zip", (first, *others))
@@ -173,7 +171,7 @@ def listed(ev: PartialEvaluator, over: Iterated) -> Abstract:
 
 
 def _comprehended(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     generators: Sequence[ast.comprehension],
     element: ast.expr,
     method: str,
@@ -218,7 +216,7 @@ def _comprehended(
 
 
 @reads(ast.Slice)
-def _slice(ev: PartialEvaluator, node: ast.Slice) -> Abstract:
+def _slice(ev: Evaluation, node: ast.Slice) -> Abstract:
     bounds = [
         Known(None) if part is None else ev.evaluate(part)
         for part in (node.lower, node.upper, node.step)
@@ -230,12 +228,12 @@ def _slice(ev: PartialEvaluator, node: ast.Slice) -> Abstract:
 
 
 @reads(ast.Subscript)
-def _subscript(ev: PartialEvaluator, node: ast.Subscript) -> Abstract:
+def _subscript(ev: Evaluation, node: ast.Subscript) -> Abstract:
     owner = ev.evaluate(node.value)
     return item(ev, owner, ev.evaluate(node.slice))
 
 
-def item(ev: PartialEvaluator, owner: Abstract, index: Abstract) -> Abstract:
+def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
     """Returns `owner[index]`."""
     fixed = is_static(index) and not isinstance(thing_of(index), list)
     key: Any = thing_of(index) if fixed else None
@@ -273,19 +271,17 @@ def _is_read(owner: Abstract) -> bool:
     return type(owner) is Known and owner.write is not None
 
 
-def _part(
-    ev: PartialEvaluator, owner: Value, index: Abstract, part: Sequence[Abstract]
-) -> Abstract:
+def _part(ev: Evaluation, owner: Value, index: Abstract, part: Sequence[Abstract]) -> Abstract:
     cut = ev.operator("getitem", owner, index)
     ev.lists[cut] = tuple(part)
     return cut
 
 
-def _write_item(ev: PartialEvaluator, owner: Abstract, index: Abstract) -> Callable[[], Any]:
+def _write_item(ev: Evaluation, owner: Abstract, index: Abstract) -> Callable[[], Any]:
     return lambda: ev.operator("getitem", owner, index)
 
 
-def _written_item(ev: PartialEvaluator, owner: Abstract, index: Abstract) -> Abstract:
+def _written_item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
     if type(owner) is Known and isinstance(owner.thing, Expression) and is_static(index):
         return Known(
             ev.evaluated(operator.getitem, owner.thing, thing_of(index)),
@@ -294,7 +290,7 @@ def _written_item(ev: PartialEvaluator, owner: Abstract, index: Abstract) -> Abs
     return ev.operator("getitem", owner, index)
 
 
-def set_item(ev: PartialEvaluator, owner: Abstract, index: Abstract, value: Abstract) -> None:
+def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) -> None:
     """Evaluates `owner[index] = value`."""
     if type(owner) is Known and not isinstance(owner.thing, Tensor):
         if owner.origin is None:
@@ -317,7 +313,7 @@ def set_item(ev: PartialEvaluator, owner: Abstract, index: Abstract, value: Abst
 
 
 @reads(ast.Delete)
-def _delete(ev: PartialEvaluator, node: ast.Delete) -> None:
+def _delete(ev: Evaluation, node: ast.Delete) -> None:
     for target in node.targets:
         match target:
             case ast.Name(name):
@@ -338,7 +334,7 @@ def _delete(ev: PartialEvaluator, node: ast.Delete) -> None:
 
 
 @reads(ast.JoinedStr)
-def _text(ev: PartialEvaluator, node: ast.JoinedStr) -> Abstract:
+def _text(ev: Evaluation, node: ast.JoinedStr) -> Abstract:
     template, values = "", []
     for part in node.values:
         if isinstance(part, ast.Constant):
@@ -353,7 +349,7 @@ def _text(ev: PartialEvaluator, node: ast.JoinedStr) -> Abstract:
     return ev.emit("call_method", "format", (Known(template), *values))
 
 
-def _spec(ev: PartialEvaluator, node: ast.expr | None, values: list[Abstract]) -> str:
+def _spec(ev: Evaluation, node: ast.expr | None, values: list[Abstract]) -> str:
     """Returns a format specification; its own fields are taken from `values` in order."""
     if node is None:
         return ""

@@ -6,32 +6,32 @@ from collections.abc import Mapping, Sequence
 from runner.graph.frontend.python.abstract import (
     NONE,
     Abstract,
+    CallFrame,
     Closure,
-    Frame,
     Items,
     Missing,
     Named,
 )
 from runner.graph.frontend.python.branches import block
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator
-from runner.graph.frontend.python.source import Definition
+from runner.graph.frontend.python.evaluation import Evaluation
+from runner.graph.frontend.python.source import FunctionDefinition
 
 
 def invoke(
-    ev: PartialEvaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: Evaluation, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Returns what a function returns, evaluated here."""
     node = closure.node
     if isinstance(node, ast.AsyncFunctionDef) or any(map(_yields, ast.iter_child_nodes(node))):
         raise ev.error("it calls a generator or coroutine")
-    frame = Frame(closure, _bound(ev, closure, args, kwargs))
+    frame = CallFrame(closure, _bound(ev, closure, args, kwargs))
     with ev.calling(frame):
         ev.node = node
-        block(ev, Definition(node, closure.file).body)
+        block(ev, FunctionDefinition(node, closure.file).body)
         return returned(ev)
 
 
-def returned(ev: PartialEvaluator) -> Abstract:
+def returned(ev: Evaluation) -> Abstract:
     """Returns what the function of the current frame returns, when its statements are read."""
     value = ev.variable("$value") if "$value" in ev.frame.env else NONE
     if type(value) is Missing:
@@ -48,7 +48,7 @@ def _yields(node: ast.AST) -> bool:
 
 
 def _bound(
-    ev: PartialEvaluator, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+    ev: Evaluation, closure: Closure, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> dict[str, Abstract]:
     """Returns the parameters of a function with their values."""
     declared = closure.node.args

@@ -15,7 +15,7 @@ from runner.graph.frontend.python.abstract import (
     Named,
     is_static,
 )
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator
+from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value, is_int
 from runner.nn.values.expression import Expression
@@ -25,7 +25,7 @@ Item = Abstract | Callable[[], Abstract]  # one that is taken when its iteration
 
 
 @dataclass(frozen=True)
-class Head:
+class CountedHead:
     """The head of a loop in the IR: its trip count (None for none), what it does first with its
     index, and the condition before each iteration, if any."""
 
@@ -37,7 +37,7 @@ class Head:
 # Known item by item
 
 
-def known_items(ev: PartialEvaluator, over: Abstract) -> list[Item] | None:
+def known_items(ev: Evaluation, over: Abstract) -> list[Item] | None:
     """Returns what an iteration yields; None if that is not known."""
     match over:
         case Items():
@@ -55,14 +55,14 @@ def known_items(ev: PartialEvaluator, over: Abstract) -> list[Item] | None:
     return None
 
 
-def _listed(ev: PartialEvaluator, thing: Any) -> Sequence[Any]:
+def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
     if isinstance(thing, nn.Module) and is_choice(type(thing)):
         raise ev.error("it iterates over a choice")
     listed: list[Any] = ev.evaluated(list, thing)
     return listed
 
 
-def _iterated(ev: PartialEvaluator, over: Iterated) -> list[Item] | None:
+def _iterated(ev: Evaluation, over: Iterated) -> list[Item] | None:
     if over.kind == "map":
         return None  # else it was evaluated
     known = [known_items(ev, part) for part in over.parts]
@@ -79,7 +79,7 @@ def _iterated(ev: PartialEvaluator, over: Iterated) -> list[Item] | None:
     return [_together(row) for row in zip(*columns, strict=True)]
 
 
-def _taken(ev: PartialEvaluator, part: Abstract, index: int) -> Item:
+def _taken(ev: Evaluation, part: Abstract, index: int) -> Item:
     return lambda: ev.operator("getitem", part, Known(index))
 
 
@@ -98,8 +98,8 @@ def taken(item: Item) -> Abstract:
 
 
 def counted(
-    ev: PartialEvaluator, over: Abstract, bind: Callable[[Abstract], None], target: ast.expr
-) -> Head | None:
+    ev: Evaluation, over: Abstract, bind: Callable[[Abstract], None], target: ast.expr
+) -> CountedHead | None:
     """Returns the head of a loop that counts, and that passes each item to `bind`; None for what
     is no sequence in the IR."""
     if (numbers := _range(ev, over)) is not None:
@@ -126,10 +126,10 @@ def counted(
     trips = lengths[0]
     if len(lengths) > 1:
         trips = ev.create("call_function", "builtins:min", (lengths,)).output
-    return Head(trips, step)
+    return CountedHead(trips, step)
 
 
-def _sequence(ev: PartialEvaluator, part: Abstract) -> Value | None:
+def _sequence(ev: Evaluation, part: Abstract) -> Value | None:
     """Returns a sequence to count along: a list itself, else a list of what is iterated."""
     if (numbers := _range(ev, part)) is not None:
         return ev.create("call_function", "builtins:range", numbers).output
@@ -145,7 +145,7 @@ def _sequence(ev: PartialEvaluator, part: Abstract) -> Value | None:
     return None
 
 
-def _range(ev: PartialEvaluator, over: Abstract) -> tuple[Argument, ...] | None:
+def _range(ev: Evaluation, over: Abstract) -> tuple[Argument, ...] | None:
     """Returns the arguments of a `range`; None for anything else."""
     if type(over) is Known and isinstance(over.thing, range):
         if over.write is not None:
@@ -168,11 +168,11 @@ def _range_node(argument: Argument) -> tuple[Argument, ...] | None:
 
 
 def _counting(
-    ev: PartialEvaluator,
+    ev: Evaluation,
     numbers: tuple[Argument, ...],
     bind: Callable[[Abstract], None],
     target: ast.expr,
-) -> Head:
+) -> CountedHead:
     start, stop, step = (0, *numbers, 1) if len(numbers) == 1 else (*numbers, 1)[:3]
     if is_int(start, 0) and is_int(step, 1):
 
@@ -181,7 +181,7 @@ def _counting(
                 index.name = target.id
             bind(index)
 
-        return Head(stop, first)
+        return CountedHead(stop, first)
     listed = ev.create("call_function", "builtins:range", numbers).output
     trips = ev.emit("call_function", "builtins:len", (listed,))
 
@@ -193,4 +193,4 @@ def _counting(
             value = ev.create("call_function", "operator:add", (value, start)).output
         bind(value)
 
-    return Head(trips, item)
+    return CountedHead(trips, item)

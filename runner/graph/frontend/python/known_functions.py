@@ -32,21 +32,21 @@ from runner.graph.frontend.python.containers import (
     new_dict,
     new_list,
 )
+from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.operators import computed
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
 CallArguments = tuple[list[Abstract], dict[str, Abstract]]
-CallRule = Callable[[PartialEvaluator, list[Abstract], dict[str, Abstract]], Abstract]
+CallRule = Callable[[Evaluation, list[Abstract], dict[str, Abstract]], Abstract]
 
 
 def _plain(function: Any) -> CallRule:
     """Returns the rule of a function without effects: evaluated now if all is known."""
 
-    def rule(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    def rule(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
         if all(map(is_static, (*args, *kwargs.values()))):
             return _evaluated(ev, function, args, kwargs)
         target = f"{function.__module__ or 'builtins'}:{function.__name__}"
@@ -56,7 +56,7 @@ def _plain(function: Any) -> CallRule:
 
 
 def _evaluated(
-    ev: PartialEvaluator, function: Any, args: Sequence[Abstract], kwargs: dict[str, Abstract]
+    ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: dict[str, Abstract]
 ) -> Abstract:
     result = ev.evaluated(
         function, *map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()}
@@ -72,7 +72,7 @@ def _spread(function: Any) -> CallRule:
     """Returns the rule of a function of several values, or of the items of one."""
     plain = _plain(function)
 
-    def rule(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    def rule(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
         if len(args) == 1 and not kwargs:
             items = known_items(ev, args[0])
             if items is not None and not is_static(args[0]):
@@ -85,7 +85,7 @@ def _spread(function: Any) -> CallRule:
     return rule
 
 
-def _len(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     [value] = args
     if type(value) is Known and isinstance(value.thing, nn.Module):
         if is_choice(type(value.thing)):
@@ -102,7 +102,7 @@ def _len(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]
     return ev.emit("call_function", "builtins:len", args)
 
 
-def _range(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _range(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if not all(map(is_static, args)):
         return ev.emit("call_function", "builtins:range", args)
     made = range(*map(thing_of, args))
@@ -115,7 +115,7 @@ def _range(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstrac
 # Iterators and containers
 
 
-def _enumerate(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _enumerate(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     over, *more = args
     start = more[0] if more else kwargs.get("start", Known(0))
     if not is_static(start):
@@ -123,18 +123,18 @@ def _enumerate(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abs
     return Iterated("enumerate", (over,), thing_of(start))
 
 
-def _zip(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _zip(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     return Iterated("zip", tuple(args))
 
 
-def _reversed(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _reversed(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     items = known_items(ev, args[0])
     if items is None:
         return ev.emit("call_function", "builtins:reversed", args)
     return Items(tuple(taken(item) for item in reversed(items)))
 
 
-def _map(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _map(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     function, *over = args
     rows = known_items(ev, over[0] if len(over) == 1 else Iterated("zip", tuple(over)))
     if rows is None:
@@ -152,7 +152,7 @@ def _parts(value: Abstract) -> tuple[Abstract, ...]:
     return value.items
 
 
-def _list(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _list(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if not args:
         return new_list(ev, [])
     if type(args[0]) is Iterated and args[0].kind == "map":
@@ -163,7 +163,7 @@ def _list(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract
     return new_list(ev, [taken(item) for item in items])
 
 
-def _tuple(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _tuple(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     items = known_items(ev, args[0]) if args else []
     if items is None:
         return ev.emit("call_function", "builtins:tuple", args)
@@ -173,7 +173,7 @@ def _tuple(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstrac
     return Items(tuple(taken(item) for item in items))
 
 
-def _dict(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _dict(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     pairs: list[tuple[Abstract, Abstract]] = []
     if args:
         items = known_items(ev, args[0]) if not has_names(ev, args[0]) else None
@@ -192,7 +192,7 @@ def _dict(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract
 def _any_or_all(*, is_any: bool) -> CallRule:
     name = "any" if is_any else "all"
 
-    def rule(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    def rule(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
         items = known_items(ev, args[0])
         values = None if items is None else [taken(item) for item in items]
         if values is None or not all(map(is_static, values)):
@@ -206,9 +206,7 @@ def _any_or_all(*, is_any: bool) -> CallRule:
 # Questions
 
 
-def _isinstance(
-    ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]
-) -> Abstract:
+def _isinstance(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     value, kinds = args
     if type(value) is Known and not isinstance(value.thing, Expression) and is_static(kinds):
         if isinstance(value.thing, nn.Module) and is_choice(type(value.thing)):
@@ -225,13 +223,13 @@ def _isinstance(
     return ev.emit("call_function", "builtins:isinstance", args)
 
 
-def _type(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _type(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if len(args) == 1 and type(args[0]) is Known and not isinstance(args[0].thing, Expression):
         return Known(type(args[0].thing))
     return ev.emit("call_function", "builtins:type", args)
 
 
-def _hasattr(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _hasattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     owner, name = args
     if _may_be_set(ev, owner, name):
         return ev.emit("call_function", "builtins:hasattr", args)
@@ -240,7 +238,7 @@ def _hasattr(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstr
     return ev.emit("call_function", "builtins:hasattr", args)
 
 
-def _getattr(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _getattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     owner, name, *default = args
     if not is_static(name):
         raise ev.error("getattr() with a name that is not known")
@@ -252,7 +250,7 @@ def _getattr(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstr
     return attribute(ev, owner, thing_of(name)) if has else default[0]
 
 
-def _may_be_set(ev: PartialEvaluator, owner: Abstract, name: Abstract) -> bool:
+def _may_be_set(ev: Evaluation, owner: Abstract, name: Abstract) -> bool:
     """Returns whether methods of the model set an attribute that does not exist yet."""
     if type(owner) is not Known or not isinstance(owner.thing, nn.Module) or not is_static(name):
         return False
@@ -260,7 +258,7 @@ def _may_be_set(ev: PartialEvaluator, owner: Abstract, name: Abstract) -> bool:
     return ev.around.is_dynamic(owner.thing, found) and not hasattr(owner.thing, found)
 
 
-def _setattr(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _setattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     owner, name, value = args
     if not is_static(name):
         raise ev.error("setattr() with a name that is not known")
@@ -268,7 +266,7 @@ def _setattr(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstr
     return Known(None)
 
 
-def _callable(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _callable(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if type(args[0]) is Known:
         return TRUE if callable(args[0].thing) else FALSE
     if type(args[0]) is Closure:
@@ -280,14 +278,12 @@ def _answer(answer: Any) -> CallRule:
     return lambda ev, args, kwargs: Known(answer)
 
 
-def _second(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _second(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """Returns the value of `cast(kind, value)`."""
     return args[1]
 
 
-def _checkpoint(
-    ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]
-) -> Abstract:
+def _checkpoint(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """Returns the value of a checkpointed call: the call itself, which needs more memory."""
     function, *given = args
     own = ("use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug",
@@ -295,7 +291,7 @@ def _checkpoint(
     return ev.around.call(ev, function, given, {k: v for k, v in kwargs.items() if k not in own})
 
 
-def _partial(ev: PartialEvaluator, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+def _partial(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if not all(map(is_static, (*args, *kwargs.values()))):
         raise ev.error(
             "functools.partial holds a value that is computed; call the function instead"

@@ -29,9 +29,9 @@ from runner.graph.frontend.python.branches import (
     value_of,
 )
 from runner.graph.frontend.python.containers import listed
-from runner.graph.frontend.python.iteration import Head, Item, counted, known_items, taken
+from runner.graph.frontend.python.evaluation import Evaluation, reads
+from runner.graph.frontend.python.iteration import CountedHead, Item, counted, known_items, taken
 from runner.graph.frontend.python.names import carried_names
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.ir.node import Value
 
@@ -39,7 +39,7 @@ UNROLLED = 4096  # iterations of a loop that is evaluated now
 
 
 @reads(ast.For)
-def _for(ev: PartialEvaluator, node: ast.For) -> None:
+def _for(ev: Evaluation, node: ast.For) -> None:
     over = ev.evaluate(node.iter)
     if type(over) is Iterated and over.kind == "map":
         over = listed(ev, over)
@@ -57,7 +57,7 @@ def _for(ev: PartialEvaluator, node: ast.For) -> None:
         ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, items))
 
 
-def _strict_loop(ev: PartialEvaluator, node: ast.For | ast.While, head: Head) -> None:
+def _strict_loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:
     """Reads a loop as a node unless its body asks for more than that knows."""
     outer, ev.strict = ev.strict, True
     try:
@@ -74,7 +74,7 @@ def _is_plain(item: Item) -> bool:
     )
 
 
-def _unroll(ev: PartialEvaluator, node: ast.For, items: Sequence[Item]) -> None:
+def _unroll(ev: Evaluation, node: ast.For, items: Sequence[Item]) -> None:
     """Evaluates a loop over known items one iteration after another."""
     if len(items) > UNROLLED:
         raise ev.error(f"a loop of {len(items)} iterations depends on what is known of each")
@@ -83,7 +83,7 @@ def _unroll(ev: PartialEvaluator, node: ast.For, items: Sequence[Item]) -> None:
 
 
 def _iterate(
-    ev: PartialEvaluator, steps: Sequence[Callable[[], None]], node: ast.For | ast.While
+    ev: Evaluation, steps: Sequence[Callable[[], None]], node: ast.For | ast.While
 ) -> None:
     """Evaluates the iterations of a loop in place: each begins with a step."""
     with _exits(ev):
@@ -92,7 +92,7 @@ def _iterate(
 
 
 def _iterations(
-    ev: PartialEvaluator, steps: Sequence[Callable[[], None]], body: Sequence[ast.stmt]
+    ev: Evaluation, steps: Sequence[Callable[[], None]], body: Sequence[ast.stmt]
 ) -> None:
     for at, step in enumerate(steps):
         step()
@@ -109,7 +109,7 @@ def _iterations(
 
 
 @contextmanager
-def _exits(ev: PartialEvaluator) -> Iterator[None]:
+def _exits(ev: Evaluation) -> Iterator[None]:
     """Starts a loop with exits of its own; after it, only those of the function remain."""
     env = ev.frame.env
     outer = {name: value_of(ev, name, UNSET[name]) for name in ("$goes", "$broken")}
@@ -125,7 +125,7 @@ def _exits(ev: PartialEvaluator) -> Iterator[None]:
         env["$goes"] = FALSE if is_constant(left, True) else truths.negated_flag(ev, left)
 
 
-def _otherwise(ev: PartialEvaluator, node: ast.For | ast.While) -> None:
+def _otherwise(ev: Evaluation, node: ast.For | ast.While) -> None:
     """Reads the `else` of a loop, unless it was left by a break."""
     broken = ev.frame.env.pop("$was_broken")
     if not node.orelse:
@@ -139,14 +139,14 @@ def _otherwise(ev: PartialEvaluator, node: ast.For | ast.While) -> None:
     choose(ev, ev.resolved(broken), lambda: None, run)
 
 
-def _loop(ev: PartialEvaluator, node: ast.For | ast.While, head: Head) -> None:
+def _loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:
     """Reads a loop as a node that carries the variables which its body assigns."""
     with _exits(ev):
         _loop_node(ev, node, head)
     _otherwise(ev, node)
 
 
-def _loop_node(ev: PartialEvaluator, node: ast.For | ast.While, head: Head) -> None:
+def _loop_node(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:
     """Reads a loop as a node. A variable that turns out to have no value at the end of an
     iteration is not carried."""
     gone: list[str] = []
@@ -158,7 +158,9 @@ class _Gone(Unreadable):
     """Raised for a variable that has no value at the end of an iteration."""
 
 
-def _try_loop(ev: PartialEvaluator, node: ast.For | ast.While, head: Head, gone: list[str]) -> bool:
+def _try_loop(
+    ev: Evaluation, node: ast.For | ast.While, head: CountedHead, gone: list[str]
+) -> bool:
     with ev.undone_on(_Gone) as failed:
         _carry(ev, node, head, gone)
     gone += [error.args[0] for error in failed]
@@ -166,7 +168,7 @@ def _try_loop(ev: PartialEvaluator, node: ast.For | ast.While, head: Head, gone:
 
 
 def _carry(
-    ev: PartialEvaluator, node: ast.For | ast.While, head: Head, gone: Sequence[str]
+    ev: Evaluation, node: ast.For | ast.While, head: CountedHead, gone: Sequence[str]
 ) -> None:
     names, lost = carried_names(ev.frame.closure.node, node)
     lost |= {name: f"{name} is read after the loop that assigns it" for name in gone}
@@ -213,14 +215,14 @@ def _is_unset(value: Abstract) -> bool:
     return type(value) is Missing and not value.why
 
 
-def _end(ev: PartialEvaluator, name: str) -> Abstract:
+def _end(ev: Evaluation, name: str) -> Abstract:
     value = ev.variable(name)
     if type(value) is Missing and value.why:
         raise _Gone(name)
     return NONE if _is_unset(value) else value
 
 
-def _again(ev: PartialEvaluator, goes: Abstract, head: Head) -> Any:
+def _again(ev: Evaluation, goes: Abstract, head: CountedHead) -> Any:
     """Returns whether a loop goes on after an iteration."""
     if head.test is None:
         return truths.as_flag(ev, goes)
@@ -246,7 +248,7 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             yield from _own_nodes(child)
 
 
-def _forget_changed(ev: PartialEvaluator, node: ast.For | ast.While) -> None:
+def _forget_changed(ev: Evaluation, node: ast.For | ast.While) -> None:
     """Forgets the items of lists and dicts that the body of a loop may change."""
     inner = [each for statement in node.body for each in ast.walk(statement)]
     names = {each.id for each in inner if isinstance(each, ast.Name)}
@@ -258,7 +260,7 @@ def _forget_changed(ev: PartialEvaluator, node: ast.For | ast.While) -> None:
 
 
 @reads(ast.While)
-def _while(ev: PartialEvaluator, node: ast.While) -> None:
+def _while(ev: Evaluation, node: ast.While) -> None:
     def test() -> Abstract:
         outer, ev.node = ev.node, node.test
         found = ev.evaluate(node.test)
@@ -266,13 +268,13 @@ def _while(ev: PartialEvaluator, node: ast.While) -> None:
         return found
 
     ev.attempt(
-        lambda: _strict_loop(ev, node, Head(None, lambda index: None, test)),
+        lambda: _strict_loop(ev, node, CountedHead(None, lambda index: None, test)),
         lambda: _unroll_while(ev, node, test),
-        lambda: _loop(ev, node, Head(None, lambda index: None, test)),
+        lambda: _loop(ev, node, CountedHead(None, lambda index: None, test)),
     )
 
 
-def _unroll_while(ev: PartialEvaluator, node: ast.While, test: Callable[[], Abstract]) -> None:
+def _unroll_while(ev: Evaluation, node: ast.While, test: Callable[[], Abstract]) -> None:
     """Evaluates a loop whose condition is known before each iteration."""
     with _exits(ev):
         for _ in range(UNROLLED):

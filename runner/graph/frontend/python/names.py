@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-Loop = ast.For | ast.While
+LoopStatement = ast.For | ast.While
 
 
-def carried_names(function: ast.AST, loop: Loop) -> tuple[list[str], dict[str, str]]:
+def carried_names(function: ast.AST, loop: LoopStatement) -> tuple[list[str], dict[str, str]]:
     """Returns the variables that a loop carries, and those that have no value after it, with the
     reason: they are assigned in every iteration before they are read, and not read after it."""
     stored = [*dict.fromkeys(_stored(loop))]
@@ -17,7 +17,7 @@ def carried_names(function: ast.AST, loop: Loop) -> tuple[list[str], dict[str, s
     return carried, {name: why for name, why in lost.items() if name not in carried}
 
 
-def _stored(loop: Loop) -> Iterator[str]:
+def _stored(loop: LoopStatement) -> Iterator[str]:
     for node in _own(loop):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
@@ -40,7 +40,7 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
             yield from _own(child)
 
 
-def _loaded_outside(node: ast.AST, loop: Loop) -> Iterator[str]:
+def _loaded_outside(node: ast.AST, loop: LoopStatement) -> Iterator[str]:
     if node is loop:
         inner = loop.iter if isinstance(loop, ast.For) else None
         for part in (inner, *loop.orelse):
@@ -63,7 +63,7 @@ def _loaded(node: ast.AST) -> Iterator[str]:
             yield inner.target.id
 
 
-def _read_before_assigned(loop: Loop) -> set[str]:
+def _read_before_assigned(loop: LoopStatement) -> set[str]:
     """Returns the variables that an iteration may read before it assigns them."""
     early: set[str] = set()
     assigned: set[str] = set()
@@ -93,5 +93,5 @@ def _may_skip(statement: ast.stmt) -> bool:
     return any(isinstance(n, ast.Break | ast.Continue | ast.Return) for n in ast.walk(statement))
 
 
-def _jumps(loop: Loop) -> bool:
+def _jumps(loop: LoopStatement) -> bool:
     return any(_may_skip(statement) for statement in loop.body)

@@ -21,7 +21,7 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.branches import choose_value
 from runner.graph.frontend.python.containers import found
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 from runner.python_operators import BINARY, COMPARISONS, UNARY, PythonOperator
@@ -32,12 +32,12 @@ _COMPARISONS = {found.syntax: found for found in COMPARISONS}
 
 
 @reads(ast.BinOp)
-def _binary(ev: PartialEvaluator, node: ast.BinOp) -> Abstract:
+def _binary(ev: Evaluation, node: ast.BinOp) -> Abstract:
     left = ev.evaluate(node.left)
     return binary(ev, _BINARY[type(node.op)], left, ev.evaluate(node.right))
 
 
-def binary(ev: PartialEvaluator, sign: PythonOperator, left: Abstract, right: Abstract) -> Abstract:
+def binary(ev: Evaluation, sign: PythonOperator, left: Abstract, right: Abstract) -> Abstract:
     """Returns the value of `left + right`."""
     if sign.name == "add" and type(left) is Items and type(right) is Items:
         return Items((*left.items, *right.items))
@@ -61,7 +61,7 @@ def _repeated(left: Abstract, right: Abstract) -> Abstract | None:
     return None
 
 
-def _formatted(ev: PartialEvaluator, text: Abstract, values: Abstract) -> Abstract:
+def _formatted(ev: Evaluation, text: Abstract, values: Abstract) -> Abstract:
     """Returns the value of `"%s" % values`."""
     if is_static(values):
         return computed(ev, "mod", operator.mod, text, values)
@@ -69,7 +69,7 @@ def _formatted(ev: PartialEvaluator, text: Abstract, values: Abstract) -> Abstra
 
 
 def computed(
-    ev: PartialEvaluator, name: str, function: Callable[..., Any], *values: Abstract
+    ev: Evaluation, name: str, function: Callable[..., Any], *values: Abstract
 ) -> Abstract:
     """Returns the result of an operator: evaluated now if all operands are known, and written as
     the operation if one of them is written as a read of an attribute."""
@@ -96,7 +96,7 @@ def _expression(value: Abstract) -> Any:
 
 
 @reads(ast.UnaryOp)
-def _unary(ev: PartialEvaluator, node: ast.UnaryOp) -> Abstract:
+def _unary(ev: Evaluation, node: ast.UnaryOp) -> Abstract:
     value = ev.evaluate(node.operand)
     if isinstance(node.op, ast.Not):
         return truths.negated(ev, value)
@@ -108,13 +108,11 @@ def _unary(ev: PartialEvaluator, node: ast.UnaryOp) -> Abstract:
 
 
 @reads(ast.Compare)
-def _compare(ev: PartialEvaluator, node: ast.Compare) -> Abstract:
+def _compare(ev: Evaluation, node: ast.Compare) -> Abstract:
     return _chain(ev, ev.evaluate(node.left), [*zip(node.ops, node.comparators, strict=True)])
 
 
-def _chain(
-    ev: PartialEvaluator, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]]
-) -> Abstract:
+def _chain(ev: Evaluation, left: Abstract, rest: list[tuple[ast.cmpop, ast.expr]]) -> Abstract:
     """Returns the value of `left < b < c`, which evaluates `c` only if `left < b`."""
     (sign, node), *more = rest
     right = ev.evaluate(node)
@@ -124,7 +122,7 @@ def _chain(
     return choose_value(ev, first, lambda: _chain(ev, right, more), lambda: first)
 
 
-def compared(ev: PartialEvaluator, sign: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:
+def compared(ev: Evaluation, sign: ast.cmpop, left: Abstract, right: Abstract) -> Abstract:
     """Returns the result of one comparison."""
     match sign:
         case ast.Is():
@@ -140,7 +138,7 @@ def compared(ev: PartialEvaluator, sign: ast.cmpop, left: Abstract, right: Abstr
 
 
 def _identical(
-    ev: PartialEvaluator, left: Abstract, right: Abstract, *, negated: bool = False
+    ev: Evaluation, left: Abstract, right: Abstract, *, negated: bool = False
 ) -> Abstract:
     if type(left) is Known and type(right) is Known:
         if isinstance(left.thing, Expression) or isinstance(right.thing, Expression):
@@ -152,14 +150,14 @@ def _identical(
     return ev.operator("is_not" if negated else "is_", left, right)
 
 
-def _is_object(ev: PartialEvaluator, value: Abstract) -> bool:
+def _is_object(ev: Evaluation, value: Abstract) -> bool:
     """Returns whether a value is certainly not None."""
     if isinstance(value, Value):
         return value in ev.lists or value in ev.dicts
     return type(value) is not Known
 
 
-def _contains(ev: PartialEvaluator, container: Abstract, value: Abstract) -> Abstract:
+def _contains(ev: Evaluation, container: Abstract, value: Abstract) -> Abstract:
     if isinstance(container, Value) and container in ev.dicts and is_static(value):
         return TRUE if thing_of(value) in ev.dicts[container] else FALSE
     return computed(ev, "contains", operator.contains, container, value)
@@ -169,11 +167,11 @@ def _contains(ev: PartialEvaluator, container: Abstract, value: Abstract) -> Abs
 
 
 @reads(ast.BoolOp)
-def _bool(ev: PartialEvaluator, node: ast.BoolOp) -> Abstract:
+def _bool(ev: Evaluation, node: ast.BoolOp) -> Abstract:
     return _operands(ev, node.values, is_and=isinstance(node.op, ast.And))
 
 
-def _operands(ev: PartialEvaluator, nodes: list[ast.expr], *, is_and: bool) -> Abstract:
+def _operands(ev: Evaluation, nodes: list[ast.expr], *, is_and: bool) -> Abstract:
     """Returns the value of `a and b and c`: that of the first operand that decides it."""
     first, *rest = nodes
     value = ev.evaluate(first)
@@ -185,7 +183,7 @@ def _operands(ev: PartialEvaluator, nodes: list[ast.expr], *, is_and: bool) -> A
 
 
 @reads(ast.IfExp)
-def _conditional(ev: PartialEvaluator, node: ast.IfExp) -> Abstract:
+def _conditional(ev: Evaluation, node: ast.IfExp) -> Abstract:
     return choose_value(
         ev,
         ev.evaluate(node.test),

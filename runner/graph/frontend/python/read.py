@@ -23,15 +23,20 @@ from runner.graph.frontend.python import (
 )
 from runner.graph.frontend.python.abstract import (
     Abstract,
+    CallFrame,
     Closure,
-    Frame,
     Known,
     closure_of,
 )
+from runner.graph.frontend.python.evaluation import Evaluation, rules_in
 from runner.graph.frontend.python.invocation import invoke, returned
 from runner.graph.frontend.python.packages import Packages
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, rules_in
-from runner.graph.frontend.python.source import Definition, FunctionSources, Unreadable, place
+from runner.graph.frontend.python.source import (
+    FunctionDefinition,
+    FunctionSources,
+    Unreadable,
+    place,
+)
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.ir.dead_code import eliminate_dead_code
@@ -183,7 +188,7 @@ class _Reading:
         }
         if owner is not None:
             env[_first(signature)] = Known(owner)
-        ev = PartialEvaluator(made, around, Frame(closure, env))
+        ev = Evaluation(made, around, CallFrame(closure, env))
         if signature is definition:
             branches.block(ev, definition.body)
             value = returned(ev)
@@ -197,7 +202,7 @@ class _Reading:
 
 
 def _through_wrapper(
-    ev: PartialEvaluator, closure: Closure, parameters: Sequence[Parameter], owner: nn.Module | None
+    ev: Evaluation, closure: Closure, parameters: Sequence[Parameter], owner: nn.Module | None
 ) -> Abstract:
     """Returns what a wrapper returns that takes the parameters of the function it wraps."""
     if any(parameter.kind in ("*", "**") for parameter in parameters):
@@ -209,7 +214,7 @@ def _through_wrapper(
     return invoke(ev, closure, [*itself, *args], kwargs)
 
 
-def _first(definition: Definition) -> str:
+def _first(definition: FunctionDefinition) -> str:
     declared = definition.node.args
     return (*declared.posonlyargs, *declared.args)[0].arg
 
@@ -268,7 +273,7 @@ class _Around:
             self._reading.dynamic.add((id(owner), name))
             raise _Changed
 
-    def definition(self, function: Any) -> Definition:
+    def definition(self, function: Any) -> FunctionDefinition:
         if not isinstance(function, FunctionType):
             raise Unreadable(f"{function!r:.80} has no source")
         return self._reading.sources.definition(function)
@@ -283,7 +288,7 @@ class _Around:
         return self._reading.function(function)
 
     def parameters(
-        self, function: FunctionType, definition: Definition, *, method: bool
+        self, function: FunctionType, definition: FunctionDefinition, *, method: bool
     ) -> list[Parameter]:
         """Returns the parameters of a function without `self`."""
         declared = definition.node.args
@@ -307,7 +312,7 @@ class _Around:
             for name, kind in kinds.items()
         ]
 
-    def _default(self, value: Any, definition: Definition) -> Argument:
+    def _default(self, value: Any, definition: FunctionDefinition) -> Argument:
         try:
             return self.literals.of(value)
         except GraphError as error:

@@ -22,7 +22,7 @@ class Unreadable(GraphError):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Definition:
+class FunctionDefinition:
     """The definition of a function: its syntax tree, and the file it is in."""
 
     node: FunctionNode
@@ -48,9 +48,9 @@ class FunctionSources:
 
     def __init__(self) -> None:
         self._files: dict[str, _File | None] = {}
-        self._known: dict[CodeType, Definition] = {}
+        self._known: dict[CodeType, FunctionDefinition] = {}
 
-    def definition(self, function: FunctionType) -> Definition:
+    def definition(self, function: FunctionType) -> FunctionDefinition:
         """Returns the definition of a function. Raises Unreadable if its source is missing, or has
         changed since it was loaded."""
         if not isinstance(function, FunctionType):
@@ -65,7 +65,7 @@ class FunctionSources:
                     f"{PurePath(code.co_filename).name}:{code.co_firstlineno}: the source of "
                     f"{name} is not available, or has changed since it was imported"
                 )
-            self._known[code] = Definition(node, code.co_filename)
+            self._known[code] = FunctionDefinition(node, code.co_filename)
         return self._known[code]
 
     def _file(self, name: str, function: FunctionType) -> "_File | None":

@@ -19,22 +19,22 @@ from runner.graph.frontend.python.assignments import assign
 from runner.graph.frontend.python.attributes import look_up
 from runner.graph.frontend.python.branches import block, inside, leave
 from runner.graph.frontend.python.calls import arguments_of, target_of
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator, reads
+from runner.graph.frontend.python.evaluation import Evaluation, reads
 
 
 @reads(ast.Expr)
-def _expression(ev: PartialEvaluator, node: ast.Expr) -> None:
+def _expression(ev: Evaluation, node: ast.Expr) -> None:
     if not isinstance(node.value, ast.Constant):
         ev.evaluate(node.value)
 
 
 @reads(ast.Pass)
-def _pass(ev: PartialEvaluator, node: ast.Pass) -> None:
+def _pass(ev: Evaluation, node: ast.Pass) -> None:
     pass
 
 
 @reads(ast.Import)
-def _import(ev: PartialEvaluator, node: ast.Import) -> None:
+def _import(ev: Evaluation, node: ast.Import) -> None:
     for alias in node.names:
         module = _imported(ev, alias.name)
         if alias.asname is None:
@@ -45,7 +45,7 @@ def _import(ev: PartialEvaluator, node: ast.Import) -> None:
 
 
 @reads(ast.ImportFrom)
-def _import_from(ev: PartialEvaluator, node: ast.ImportFrom) -> None:
+def _import_from(ev: Evaluation, node: ast.ImportFrom) -> None:
     package = look_up(ev, "__package__")
     home = package.thing if type(package) is Known else None
     name = "." * node.level + (node.module or "")
@@ -57,7 +57,7 @@ def _import_from(ev: PartialEvaluator, node: ast.ImportFrom) -> None:
         ev.assign(alias.asname or alias.name, Known(found))
 
 
-def _imported(ev: PartialEvaluator, name: str, home: str | None = None) -> Any:
+def _imported(ev: Evaluation, name: str, home: str | None = None) -> Any:
     return ev.evaluated(importlib.import_module, name, home)
 
 
@@ -65,18 +65,18 @@ def _imported(ev: PartialEvaluator, name: str, home: str | None = None) -> Any:
 
 
 @reads(ast.FunctionDef)
-def _function(ev: PartialEvaluator, node: ast.FunctionDef) -> None:
+def _function(ev: Evaluation, node: ast.FunctionDef) -> None:
     if node.decorator_list:
         raise ev.error("a function inside a function has a decorator")
     ev.assign(node.name, _closure(ev, node))
 
 
 @reads(ast.Lambda)
-def _lambda(ev: PartialEvaluator, node: ast.Lambda) -> Abstract:
+def _lambda(ev: Evaluation, node: ast.Lambda) -> Abstract:
     return _closure(ev, node)
 
 
-def _closure(ev: PartialEvaluator, node: ast.FunctionDef | ast.Lambda) -> Closure:
+def _closure(ev: Evaluation, node: ast.FunctionDef | ast.Lambda) -> Closure:
     given = node.args
     defaults = tuple(ev.evaluate(default) for default in given.defaults)
     named = {
@@ -91,7 +91,7 @@ def _closure(ev: PartialEvaluator, node: ast.FunctionDef | ast.Lambda) -> Closur
 
 
 @reads(ast.Raise)
-def _raise(ev: PartialEvaluator, node: ast.Raise) -> None:
+def _raise(ev: Evaluation, node: ast.Raise) -> None:
     if node.exc is None:
         raise ev.error("`raise` without an exception has no form in a graph")
     target, args, kwargs = _raised(ev, node.exc)
@@ -101,7 +101,7 @@ def _raise(ev: PartialEvaluator, node: ast.Raise) -> None:
 
 
 def _raised(
-    ev: PartialEvaluator, node: ast.expr
+    ev: Evaluation, node: ast.expr
 ) -> tuple[str, Sequence[Abstract], Mapping[str, Abstract]]:
     """Returns the class of an exception that is raised, and the arguments of its constructor."""
     args: Sequence[Abstract] = ()
@@ -121,11 +121,11 @@ def _raised(
 
 
 @reads(ast.With)
-def _with(ev: PartialEvaluator, node: ast.With) -> None:
+def _with(ev: Evaluation, node: ast.With) -> None:
     _enter(ev, node.items, node.body)
 
 
-def _enter(ev: PartialEvaluator, items: Sequence[ast.withitem], body: Sequence[ast.stmt]) -> None:
+def _enter(ev: Evaluation, items: Sequence[ast.withitem], body: Sequence[ast.stmt]) -> None:
     if not items:
         block(ev, body)
         return
@@ -140,7 +140,7 @@ def _enter(ev: PartialEvaluator, items: Sequence[ast.withitem], body: Sequence[a
     within(ev, manager, run)
 
 
-def within(ev: PartialEvaluator, manager: Abstract, run: Callable[[], None]) -> None:
+def within(ev: Evaluation, manager: Abstract, run: Callable[[], None]) -> None:
     """Evaluates statements inside a `with`."""
     node = ev.create("with", "", (ev.argument(manager),), outputs=())
     body = node.add_block()

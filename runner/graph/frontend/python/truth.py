@@ -15,13 +15,13 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
-from runner.graph.frontend.python.partial_evaluator import PartialEvaluator
+from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
 
 
-def known_truth(ev: PartialEvaluator, value: Abstract) -> bool | None:
+def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
     """Returns the truth of a value, if it is known."""
     if isinstance(value, Value):
         if value in ev.lists:
@@ -39,7 +39,7 @@ def known_truth(ev: PartialEvaluator, value: Abstract) -> bool | None:
     return bool(thing)
 
 
-def negated(ev: PartialEvaluator, value: Abstract) -> Abstract:
+def negated(ev: Evaluation, value: Abstract) -> Abstract:
     """Returns `not value`."""
     known = known_truth(ev, value)
     if known is not None:
@@ -49,13 +49,13 @@ def negated(ev: PartialEvaluator, value: Abstract) -> Abstract:
     return ev.operator("not_", value)
 
 
-def as_flag(ev: PartialEvaluator, value: Abstract) -> Argument:
+def as_flag(ev: Evaluation, value: Abstract) -> Argument:
     """Returns a value as the condition of a loop: True or False if that is known."""
     known = known_truth(ev, value)
     return ev.argument(value) if known is None else known
 
 
-def negated_flag(ev: PartialEvaluator, flag: Abstract) -> Abstract:
+def negated_flag(ev: Evaluation, flag: Abstract) -> Abstract:
     """Returns a flag that is False where another one is True, as constants at the ends of
     blocks."""
     node = ev.create("if", "", (ev.argument(flag),))
@@ -72,7 +72,7 @@ def is_tensor(value: Abstract) -> bool:
 # Patterns
 
 
-def as_branches(ev: PartialEvaluator, node: ast.Match) -> ast.If:
+def as_branches(ev: Evaluation, node: ast.Match) -> ast.If:
     """Returns a `match` on values as a chain of branches. Raises Unreadable for other patterns."""
     name = f"$subject{node.lineno}"
     ev.frame.env[name] = ev.evaluate(node.subject)
@@ -92,7 +92,7 @@ def as_branches(ev: PartialEvaluator, node: ast.Match) -> ast.If:
     return chain[0]
 
 
-def _test(ev: PartialEvaluator, pattern: ast.pattern, subject: ast.expr) -> ast.expr:
+def _test(ev: Evaluation, pattern: ast.pattern, subject: ast.expr) -> ast.expr:
     match pattern:
         case ast.MatchValue(value):
             return ast.Compare(subject, [ast.Eq()], [value])

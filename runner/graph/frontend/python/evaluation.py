@@ -3,7 +3,7 @@
 A rule is a function `rule(ev, node)`, registered for the classes of syntax that it reads:
 
     @reads(ast.IfExp)
-    def _conditional(ev: PartialEvaluator, node: ast.IfExp) -> Abstract: ...
+    def _conditional(ev: Evaluation, node: ast.IfExp) -> Abstract: ...
 
 A rule for an expression returns its value; one for a statement returns None. Both emit nodes in
 the order in which Python evaluates.
@@ -23,8 +23,8 @@ from runner.graph.frontend.python.abstract import (
     NEVER,
     NONE,
     Abstract,
+    CallFrame,
     Closure,
-    Frame,
     Items,
     Iterated,
     Known,
@@ -34,12 +34,12 @@ from runner.graph.frontend.python.abstract import (
     is_same,
     thing_of,
 )
-from runner.graph.frontend.python.source import Definition, Unreadable, place
+from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, place
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value
 
-Rule = Callable[["PartialEvaluator", Any], Any]
+Rule = Callable[["Evaluation", Any], Any]
 Result = TypeVar("Result")
 DEEPEST = 40  # calls in place
 
@@ -72,7 +72,7 @@ class Surroundings(Protocol):
         """The rules by the class of syntax."""
 
     def call(
-        self, ev: "PartialEvaluator", callee: Abstract, args: Sequence[Abstract],
+        self, ev: "Evaluation", callee: Abstract, args: Sequence[Abstract],
         kwargs: Mapping[str, Abstract], /,
     ) -> Abstract:  # fmt: skip
         """Returns the value of a call; see `runner.graph.frontend.python.calls`."""
@@ -92,7 +92,7 @@ class Surroundings(Protocol):
     def changes(self, owner: nn.Module, name: str) -> None:
         """Records that a method changes an attribute. Unless that is known, reading starts anew."""
 
-    def definition(self, function: Any) -> Definition:
+    def definition(self, function: Any) -> FunctionDefinition:
         """Returns the definition of a living function."""
 
     def is_own(self, function: Any) -> bool:
@@ -106,14 +106,14 @@ class Surroundings(Protocol):
 
 
 @final
-class PartialEvaluator:
+class Evaluation:
     """The state of reading one function.
 
     `frame` is that of the function being evaluated, the one read or one called in place. `lists`
     holds the items of lists, and `dicts` those of dicts, whose content is known.
     """
 
-    def __init__(self, function: Function, around: Surroundings, frame: Frame) -> None:
+    def __init__(self, function: Function, around: Surroundings, frame: CallFrame) -> None:
         self.function = function
         self.around = around
         self.frame = frame
@@ -319,7 +319,7 @@ class PartialEvaluator:
             self.frame.env, self.lists, self.dicts = env, lists, dicts
 
     @contextmanager
-    def calling(self, frame: Frame) -> Iterator[None]:
+    def calling(self, frame: CallFrame) -> Iterator[None]:
         """Evaluates a function that is called in place."""
         outer, node = self.frame, self.node
         frame.depth = outer.depth + 1
