@@ -9,6 +9,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import drop_defaults
 from runner.graph.ir.symbolic import SymbolicUnits, is_symbolic
 from runner.graph.ir.unit import Unit
+from runner.graph.transforms.fold_branches import fold_branches
 from runner.graph.transforms.inline_input_choices import inline_inputs
 from runner.graph.transforms.resolve_modules import (
     ANYHOW,
@@ -109,6 +110,7 @@ class _Deciding:
                 for node in twin.edit(name).block.walk():
                     if is_symbolic(given := (node.args, {**node.kwargs})):
                         node.args, node.kwargs = rebuild_argument(given, self.value)
+                fold_branches(twin.functions[name].block)
         return twin
 
     def value(self, leaf: Argument) -> Argument:

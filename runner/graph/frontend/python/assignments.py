@@ -17,7 +17,7 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.attributes import attribute, set_attribute
 from runner.graph.frontend.python.containers import item, set_item
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.iteration import Item, known_items, taken
+from runner.graph.frontend.python.iteration import IteratedItem, known_items, taken
 from runner.graph.frontend.python.operators import binary
 from runner.graph.ir.node import Value
 from runner.python_operators import BINARY
@@ -92,7 +92,7 @@ def _unpack_rest(
     targets: Sequence[ast.expr],
     at: int,
     value: Abstract,
-    items: list[Item] | None,
+    items: list[IteratedItem] | None,
 ) -> None:
     """Assigns `a, *b, c = value`."""
     after = len(targets) - at - 1

@@ -20,8 +20,10 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
+from runner.graph.frontend.python.choices import answer, has_open_arguments, is_open
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke
+from runner.graph.frontend.python.source import Unreadable
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
@@ -96,6 +98,10 @@ def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
             if tensors[name] is None:
                 return Known(None)
             return Known(tensors[name], lambda: read(ev, module, name))
+    if is_open(module):
+        return _of_choice(ev, module, name)
+    if has_open_arguments(module) and not inspect.isroutine(getattr(module, name, None)):
+        return read(ev, module, name)
     found = inspect.getattr_static(type(module), name, None)
     if isinstance(found, property) and name not in ("__dict__", "__class__"):
         if parametrize.is_parametrized(module, name):
@@ -104,6 +110,15 @@ def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
     try:
         return _plain(ev, module, name, getattr(module, name))
     except AttributeError:  # it may exist once the model has run
+        return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
+
+
+def _of_choice(ev: Evaluation, module: nn.Module, name: str) -> Abstract:
+    """Returns an attribute of the module that a choice chooses: known per sample if all candidates
+    have plain values, else read when the model runs."""
+    try:
+        return answer(ev, module, lambda candidate: getattr(candidate, name))
+    except Unreadable:
         return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
 
 

@@ -13,12 +13,14 @@ from runner.graph.frontend.python.abstract import (
     NONE,
     TRUE,
     Abstract,
+    Known,
     Merged,
     Missing,
     is_constant,
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.ir.node import Block, Value
+from runner.nn.values.expression import Expression
 
 Content = TypeVar("Content")
 
@@ -76,7 +78,10 @@ class _Ways:
 
     def __init__(self, ev: Evaluation, condition: Abstract) -> None:
         self.ev = ev
-        self.node = ev.create("if", "", (ev.argument(condition),), outputs=())
+        decided = ev.argument(condition)
+        if type(condition) is Known and isinstance(condition.thing, Expression):
+            decided = condition.thing  # which is resolved, together with the If
+        self.node = ev.create("if", "", (decided,), outputs=())
         self.states: list[tuple[dict[str, Abstract], dict[Any, Any], dict[Any, Any]]] = []
 
     def add(self, run: Callable[[], None]) -> None:

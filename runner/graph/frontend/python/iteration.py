@@ -21,7 +21,7 @@ from runner.graph.ir.node import Argument, Value, is_int
 from runner.nn.values.expression import Expression
 
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
-Item = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
+IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CountedHead:
 # Known item by item
 
 
-def known_items(ev: Evaluation, over: Abstract) -> list[Item] | None:
+def known_items(ev: Evaluation, over: Abstract) -> list[IteratedItem] | None:
     """Returns what an iteration yields; None if that is not known."""
     match over:
         case Items():
@@ -62,7 +62,7 @@ def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
     return listed
 
 
-def _iterated(ev: Evaluation, over: Iterated) -> list[Item] | None:
+def _iterated(ev: Evaluation, over: Iterated) -> list[IteratedItem] | None:
     if over.kind == "map":
         return None  # else it was evaluated
     known = [known_items(ev, part) for part in over.parts]
@@ -79,17 +79,17 @@ def _iterated(ev: Evaluation, over: Iterated) -> list[Item] | None:
     return [_together(row) for row in zip(*columns, strict=True)]
 
 
-def _taken(ev: Evaluation, part: Abstract, index: int) -> Item:
+def _taken(ev: Evaluation, part: Abstract, index: int) -> IteratedItem:
     return lambda: ev.operator("getitem", part, Known(index))
 
 
-def _together(row: Sequence[Item]) -> Item:
+def _together(row: Sequence[IteratedItem]) -> IteratedItem:
     if not any(callable(item) for item in row):
         return Items(tuple(row))  # type: ignore[arg-type]
     return lambda: Items(tuple(item() if callable(item) else item for item in row))
 
 
-def taken(item: Item) -> Abstract:
+def taken(item: IteratedItem) -> Abstract:
     """Returns the value of an item, when its iteration begins."""
     return item() if callable(item) else item
 

@@ -24,6 +24,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
+from runner.graph.frontend.python.choices import answer, is_open
 from runner.graph.frontend.python.containers import (
     found,
     has_names,
@@ -35,7 +36,6 @@ from runner.graph.frontend.python.containers import (
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.operators import computed
-from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -87,10 +87,9 @@ def _spread(function: Any) -> CallRule:
 
 def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     [value] = args
-    if type(value) is Known and isinstance(value.thing, nn.Module):
-        if is_choice(type(value.thing)):
-            raise ev.error("it asks for the number of blocks of a choice")
-        return Known(len(value.thing))  # type: ignore[arg-type]
+    if type(value) is Known and is_open(value.thing):
+        module: Any = value.thing
+        return Known(module.depth) if module.kind == "Repeat" else answer(ev, module, _length)
     if type(value) is Named:
         return Known(len(value.items))
     if type(value) is Items or (isinstance(value, Value) and value in ev.lists):
@@ -100,6 +99,10 @@ def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
     if is_static(value):
         return Known(len(thing_of(value)))
     return ev.emit("call_function", "builtins:len", args)
+
+
+def _length(thing: Any) -> int:
+    return len(thing)
 
 
 def _range(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
@@ -209,8 +212,8 @@ def _any_or_all(*, is_any: bool) -> CallRule:
 def _isinstance(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     value, kinds = args
     if type(value) is Known and not isinstance(value.thing, Expression) and is_static(kinds):
-        if isinstance(value.thing, nn.Module) and is_choice(type(value.thing)):
-            raise ev.error("it asks for the class of a choice")
+        if is_open(value.thing):
+            return answer(ev, value.thing, lambda module: isinstance(module, thing_of(kinds)))
         return TRUE if isinstance(value.thing, thing_of(kinds)) else FALSE
     if is_static(kinds) and not isinstance(value, Value):
         example: Any = {Items: (), Named: {}, Closure: _len}.get(type(value))
@@ -224,6 +227,8 @@ def _isinstance(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract
 
 
 def _type(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if len(args) == 1 and type(args[0]) is Known and is_open(args[0].thing):
+        return answer(ev, args[0].thing, type)
     if len(args) == 1 and type(args[0]) is Known and not isinstance(args[0].thing, Expression):
         return Known(type(args[0].thing))
     return ev.emit("call_function", "builtins:type", args)
@@ -233,6 +238,8 @@ def _hasattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) 
     owner, name = args
     if _may_be_set(ev, owner, name):
         return ev.emit("call_function", "builtins:hasattr", args)
+    if type(owner) is Known and is_static(name) and is_open(owner.thing):
+        return answer(ev, owner.thing, lambda module: hasattr(module, thing_of(name)))
     if type(owner) is Known and is_static(name) and not isinstance(owner.thing, Expression):
         return TRUE if hasattr(owner.thing, thing_of(name)) else FALSE
     return ev.emit("call_function", "builtins:hasattr", args)
@@ -246,6 +253,8 @@ def _getattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) 
         return attribute(ev, owner, thing_of(name))
     if type(owner) is not Known or _may_be_set(ev, owner, name):
         return ev.emit("call_function", "builtins:getattr", args)
+    if is_open(owner.thing):
+        raise ev.error("getattr() with a default asks about a choice; use hasattr()")
     has = hasattr(owner.thing, thing_of(name))
     return attribute(ev, owner, thing_of(name)) if has else default[0]
 

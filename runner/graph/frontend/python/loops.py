@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
     FALSE,
@@ -28,9 +30,16 @@ from runner.graph.frontend.python.branches import (
     inside,
     value_of,
 )
+from runner.graph.frontend.python.choices import blocks, is_open
 from runner.graph.frontend.python.containers import listed
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.iteration import CountedHead, Item, counted, known_items, taken
+from runner.graph.frontend.python.iteration import (
+    CountedHead,
+    IteratedItem,
+    counted,
+    known_items,
+    taken,
+)
 from runner.graph.frontend.python.names import carried_names
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.ir.node import Value
@@ -43,6 +52,9 @@ def _for(ev: Evaluation, node: ast.For) -> None:
     over = ev.evaluate(node.iter)
     if type(over) is Iterated and over.kind == "map":
         over = listed(ev, over)
+    if type(over) is Known and is_open(over.thing):
+        _over_blocks(ev, node, over.thing)
+        return
     items = known_items(ev, over)
     if items is not None and not all(map(_is_plain, items)):
         _unroll(ev, node, items)
@@ -57,6 +69,27 @@ def _for(ev: Evaluation, node: ast.For) -> None:
         ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, items))
 
 
+def _over_blocks(ev: Evaluation, node: ast.For, module: Any) -> None:
+    """Evaluates a loop over the blocks of a Repeat, each if the sample has it."""
+    if module.kind != "Repeat":
+        raise ev.error(f"it iterates over a {module.kind}")
+
+    def iterate(rest: Sequence[tuple[nn.Module, Abstract]]) -> None:
+        if rest:
+            (block_, is_there), *others = rest
+            steps = [partial(assign, ev, node.target, Known(block_))]
+
+            def run() -> None:
+                _iterations(ev, steps, node.body)
+                choose(ev, value_of(ev, "$goes", TRUE), partial(iterate, others), lambda: None)
+
+            choose(ev, is_there, run, lambda: None)
+
+    with _exits(ev):
+        iterate(blocks(module))
+    _otherwise(ev, node)
+
+
 def _strict_loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:
     """Reads a loop as a node unless its body asks for more than that knows."""
     outer, ev.strict = ev.strict, True
@@ -66,7 +99,7 @@ def _strict_loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -
         ev.strict = outer
 
 
-def _is_plain(item: Item) -> bool:
+def _is_plain(item: IteratedItem) -> bool:
     if type(item) is Items:
         return all(map(_is_plain, item.items))
     return isinstance(item, Value) or (
@@ -74,7 +107,7 @@ def _is_plain(item: Item) -> bool:
     )
 
 
-def _unroll(ev: Evaluation, node: ast.For, items: Sequence[Item]) -> None:
+def _unroll(ev: Evaluation, node: ast.For, items: Sequence[IteratedItem]) -> None:
     """Evaluates a loop over known items one iteration after another."""
     if len(items) > UNROLLED:
         raise ev.error(f"a loop of {len(items)} iterations depends on what is known of each")

@@ -23,7 +23,7 @@ from runner.graph.frontend.python.branches import choose_value
 from runner.graph.frontend.python.containers import found
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.ir.node import Value
-from runner.nn.values.expression import Expression
+from runner.nn.values.expression import Expression, compute
 from runner.python_operators import BINARY, COMPARISONS, UNARY, PythonOperator
 
 _BINARY = {found.syntax: found for found in BINARY}
@@ -76,7 +76,7 @@ def computed(
     if any(_is_dynamic(value) for value in values):
         return ev.operator(name, *values)
     things = [thing_of(value) if is_static(value) else _expression(value) for value in values]
-    result = ev.evaluated(function, *things)
+    result = ev.evaluated(compute, function, *things)
     kept = [type(value) is Known and value.write is not None for value in values]
     written = any(kept) and isinstance(result, (*PLAIN, Expression))
     if not written:
@@ -142,7 +142,8 @@ def _identical(
 ) -> Abstract:
     if type(left) is Known and type(right) is Known:
         if isinstance(left.thing, Expression) or isinstance(right.thing, Expression):
-            raise ev.error("a value of a choice is tested for identity; compare it with ==")
+            test = operator.is_not if negated else operator.is_
+            return Known(compute(test, left.thing, right.thing))
         return TRUE if (left.thing is right.thing) is not negated else FALSE
     for value, other in ((left, right), (right, left)):
         if is_constant(other, None) and _is_object(ev, value):

@@ -1,6 +1,7 @@
 """Truth values: of conditions, as flags that decide exits, and of patterns."""
 
 import ast
+import operator
 
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value
-from runner.nn.values.expression import Expression
+from runner.nn.values.expression import Expression, compute
 
 
 def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
@@ -35,7 +36,7 @@ def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
         return None
     thing = thing_of(value)
     if isinstance(thing, nn.Module) and is_choice(type(thing)):
-        raise ev.error("the truth of a choice is asked for; compare it with None")
+        raise ev.error("it asks for the truth of a choice; compare it with None")
     return bool(thing)
 
 
@@ -45,7 +46,7 @@ def negated(ev: Evaluation, value: Abstract) -> Abstract:
     if known is not None:
         return FALSE if known else TRUE
     if type(value) is Known and isinstance(value.thing, Expression):
-        return Known(value.thing == FALSE.thing)
+        return Known(compute(operator.not_, value.thing))
     return ev.operator("not_", value)
 
 
