@@ -15,7 +15,7 @@ _STATEMENTS = (
 _EXPRESSIONS = (
     *(ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Dict, ast.ListComp, ast.comprehension),
     *(ast.Compare, ast.Call, ast.keyword, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred),
-    *(ast.Name, ast.List, ast.Tuple, ast.Slice),
+    *(ast.Name, ast.List, ast.Tuple, ast.Slice, ast.JoinedStr, ast.FormattedValue),
 )
 _ABSTRACT = (ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context)
 _ALLOWED = frozenset(

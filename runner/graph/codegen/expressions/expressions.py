@@ -6,6 +6,7 @@ from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.codegen.expressions import line_breaking as layout
+from runner.graph.codegen.expressions.format_strings import f_string
 from runner.graph.codegen.expressions.imports import Imports, as_name, is_name
 from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.ir.argument import Argument, Call, Ref, Stored, text_literal
@@ -130,6 +131,10 @@ class Writer:
         if not is_name(name) or not args:
             raise GraphError(f"{name!r} cannot be called as a method with {len(args)} arguments.")
         receiver, given = self.code(args[0]), self.arguments(args[1:], kwargs)
+        if name == "format" and type(args[0]) is str and not kwargs:
+            written = f_string(args[0], given)
+            if written is not None:
+                return written
         if name == "__call__":
             return layout.call(receiver.at(Precedence.ATOM).text, given)
         return layout.method(receiver, name, given)

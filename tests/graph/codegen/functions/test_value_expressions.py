@@ -76,3 +76,11 @@ def test_a_condition_of_operators_is_that_of_a_while() -> None:
         body.results = (both(after), after)
     f.result = loop.output
     assert written(f) == 'while x.get("a") and y.get("b"):\n    x = x + 1\nreturn x'
+
+
+def test_a_text_with_values_is_an_f_string() -> None:
+    f, x = function("x")
+    size = f.call_method("size", x, 0)
+    text = f.call_method("format", "{} rows", size)
+    f.create("raise", "builtins:ValueError", (text,), outputs=())
+    assert written(f) == 'raise ValueError(f"{x.size(0)} rows")'
