@@ -16,7 +16,7 @@ from runner.graph.drawing.caption import (
 from runner.graph.interpreter.shape_propagation import Shapes
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
-from runner.graph.ir.node import Argument, Block, Node, Spec, Value, values_in
+from runner.graph.ir.node import Argument, Block, Node, Spec, Value, producer, values_in
 from runner.graph.ir.signature import runs_in_order
 from runner.graph.ir.unit import Ref, Unit, joined
 
@@ -204,7 +204,8 @@ class _Tracer:
         elif name.rstrip("_") in MERGES and len(flow) > 1:
             self._add(node, Item(MERGES[name.rstrip("_")], "merge", f".{name}", sources=flow))
         else:
-            self._add(node, Item(name, kind_of(name), f".{name}", sources=flow))
+            text = _called(node) if name == "__call__" else name
+            self._add(node, Item(text, kind_of(text), f".{name}", sources=flow))
 
     def _is_known(self, node: Node) -> bool:
         return any(self.painter.spec(self.path, value) for value in node.outputs)
@@ -263,6 +264,13 @@ def _asks(node: Node) -> bool:
     return node.target == "builtins:getattr" and node.args[1:2] in [
         ("shape",), ("dtype",), ("device",), ("ndim",), ("training",), ("is_cuda",)
     ]  # fmt: skip
+
+
+def _called(node: Node) -> str:
+    """Returns what a node calls that calls a value: `Softmax` for `nn.Softmax(dim=1)(x)`."""
+    made = producer(node.args[0])
+    name = made.target.replace(":", ".").rpartition(".")[2] if made is not None else ""
+    return name or "call"
 
 
 def _constants(node: Node) -> str:
