@@ -1,17 +1,18 @@
 """Whether the graph compiler is ever silently wrong: models, the tests' programs, random programs.
 
     python benchmarks/faithful.py [--quick] [--json FILE] [--seed N] [--programs N]
-        [--filter REGEX] [--only PART] [--[no-]validate] [--show N] [--jobs N]
+        [--filter REGEX] [--frontend NAME[,NAME]] [--only PART] [--[no-]validate] [--show N]
+        [--jobs N]
 
 Each model is converted and written as source that imports its classes and as source that stands
 alone, as it is and with every activation replaced by its twin, so that all classes on the way are
 written out; the sources run beside the model itself, in eval and train mode with one seed. Told
 apart are outputs, inputs that were changed in place, state, and gradients; and calls on which the
-model raises and the source does not. All is done twice: as it is read, and validated on an example,
-as by the engines; --validate and --no-validate do one of them.
+model raises and the source does not. All is done twice by each front end: as it is read, and
+validated on an example, as by the engines; --validate and --no-validate do one of them.
 
 --show prints so many random programs that came out wrong, reduced to what is needed for it. A
-random program is named by seed and number: --filter " random:0/17$" tries that one, validated.
+random program is named by seed and number: --filter "validated random:0/17$" tries that one.
 """
 
 import re
@@ -24,10 +25,10 @@ from functools import partial
 
 from faithful_cost import costs
 from faithful_models import (
-    VALIDATED,
     WRONG,
     Try,
-    as_read_and_validated,
+    Way,
+    in_each_way,
     measure,
     of_chance,
     of_forms,
@@ -35,7 +36,9 @@ from faithful_models import (
     of_zoo,
     oracle,
     smaller,
+    ways,
 )
+from frontends import frontend_option
 from report import Target, as_figures, console, options, target_table, write
 from rich.console import Console
 from rich.progress import Progress
@@ -89,15 +92,17 @@ def targets(counted: dict[str, dict[str, int]]) -> list[Target]:
         Target(f"silent differences, {_words(part)}", row["differs"], 0, "")
         for part, row in counted.items()
     ]
-    if "random" in counted:
-        share = counted["random"]["share"]
-        made.append(Target("random programs, graph throughout", share, GRAPH, "%", at_least=True))
+    for part, row in counted.items():
+        if part.endswith(" random") and not Way.of(part).validate:
+            name = f"{_words(part)}, graph throughout"
+            made.append(Target(name, row["share"], GRAPH, "%", at_least=True))
     return made
 
 
 def _words(part: str) -> str:
-    name = part.removeprefix(VALIDATED)
-    return PARTS[name] + ", validated" * (name != part)
+    way = Way.of(part)
+    name = part.removeprefix(way.prefix)
+    return f"{way.frontend}: {PARTS[name]}{', validated' * way.validate}"
 
 
 def chosen(given: Namespace) -> dict[str, Try]:
@@ -112,7 +117,7 @@ def chosen(given: Namespace) -> dict[str, Try]:
     found: dict[str, Try] = {}
     for part, made in parts.items():
         if given.only in (None, part):
-            found |= as_read_and_validated(made, given.validate)
+            found |= in_each_way(made, ways(given.frontend, given.validate))
     return {name: attempt for name, attempt in found.items() if re.search(given.filter, name)}
 
 
@@ -151,15 +156,16 @@ def main() -> None:
         "--validate", action=BooleanOptionalAction,
         help="only with conversions validated on an example, as engines do; or only without",
     )  # fmt: skip
+    frontend_option(parser)
     parser.add_argument("--only", choices=(*PARTS, "cost"), help="one part alone")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="reduce so many failures")
     parser.add_argument("--jobs", type=int, default=2, help="so many processes at a time")
     given = parser.parse_args()
-    shown, begun = console(130), time.monotonic()
+    shown, begun = console(150), time.monotonic()
     found = tried({} if given.only == "cost" else chosen(given), given.jobs, shown)
     shown.print(f"{len(found):,} models in {time.monotonic() - begun:.0f} s")
-    ways = [word + part for part in PARTS for word in ("", VALIDATED)]
-    groups = {part: [e for e in found if e.name.startswith(f"{part}:")] for part in ways}
+    parts = [way.prefix + part for part in PARTS for way in ways(given.frontend, None)]
+    groups = {part: [e for e in found if e.name.startswith(f"{part}:")] for part in parts}
     counted = {part: counts(group) for part, group in groups.items() if group}
     if counted:
         shown.print(table(counted))

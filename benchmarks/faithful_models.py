@@ -1,7 +1,7 @@
 """What is held against eager: the zoo, the programs of the tests, and random programs.
 
-Each is tried as it is read, and with its conversion validated on an example, as those of the
-engines are: the name of such a try begins with `VALIDATED`.
+Each is tried by each front end as it is read, and with its conversion validated on an example, as
+those of the engines are: the name of a try begins with its `Way`.
 """
 
 import copy
@@ -12,11 +12,11 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, final
 
 import torch
 from processes import in_processes
@@ -37,17 +37,38 @@ WRONG = ("differs", "error", "unraised")
 VALIDATED = "validated "
 
 
-def as_read_and_validated(
-    made: Callable[..., dict[str, Try]], validate: bool | None
-) -> dict[str, Try]:
-    """What `made(validate=...)` gives: as it is read, validated, or, for None, both."""
-    found = {} if validate else made(validate=False)
-    if validate is not False:
-        found |= {VALIDATED + name: attempt for name, attempt in made(validate=True).items()}
-    return found
+@final
+@dataclass(frozen=True)
+class Way:
+    """How models are converted: by which front end, and whether validated on an example."""
+
+    frontend: str
+    validate: bool
+
+    @property
+    def prefix(self) -> str:
+        """What the names of tries begin with."""
+        return f"{self.frontend} {VALIDATED * self.validate}"
+
+    @classmethod
+    def of(cls, name: str) -> "Way":
+        """The way of a try by its name."""
+        frontend, _, rest = name.partition(" ")
+        return cls(frontend, rest.startswith(VALIDATED))
 
 
-def of_zoo(*, quick: bool, validate: bool) -> dict[str, Try]:
+def ways(frontends: Sequence[str], validate: bool | None) -> list[Way]:
+    """By each front end: as it is read, validated, or, for None, both."""
+    both = (False, True) if validate is None else (validate,)
+    return [Way(frontend, each) for frontend in frontends for each in both]
+
+
+def in_each_way(made: Callable[..., dict[str, Try]], each: Sequence[Way]) -> dict[str, Try]:
+    """What `made(way=...)` gives for each way, with their names."""
+    return {way.prefix + name: attempt for way in each for name, attempt in made(way=way).items()}
+
+
+def of_zoo(*, quick: bool, way: Way) -> dict[str, Try]:
     """The models of the zoo; none where it does not lie beside this checkout."""
     if not ZOO.is_dir():
         return {}
@@ -61,42 +82,42 @@ def of_zoo(*, quick: bool, validate: bool) -> dict[str, Try]:
     wanted = QUICK if quick else ""
     return {
         f"zoo:{name}": partial(
-            _try_model, f"zoo:{name}", build, lambda m, i=inputs: (i(m), {}), validate
+            _try_model, f"zoo:{name}", build, lambda m, i=inputs: (i(m), {}), way
         )
         for name, (build, inputs) in models.items()
         if re.search(wanted, name)
     }
 
 
-def of_tests(*, validate: bool) -> dict[str, Try]:
+def of_tests(*, way: Way) -> dict[str, Try]:
     """What the tests of the graph compiler convert."""
     cases = importlib.import_module("programs").PROGRAMS
     return {
         f"test:{name}": partial(
-            _try_model, f"test:{name}", case.make, lambda m, c=case: (c.inputs, c.named), validate
+            _try_model, f"test:{name}", case.make, lambda m, c=case: (c.inputs, c.named), way
         )
         for name, case in cases.items()
     }
 
 
-def of_forms(*, validate: bool) -> dict[str, Try]:
+def of_forms(*, way: Way) -> dict[str, Try]:
     """What random programs are made of, each form alone."""
     return {
-        f"form:{text}": partial(_try_program, f"form:{text}", f"form_{number}", program, validate)
+        f"form:{text}": partial(_try_program, f"form:{text}", f"form_{number}", program, way)
         for number, (text, program) in enumerate(forms().items())
     }
 
 
-def of_chance(seed: int, numbers: Sequence[int], *, validate: bool) -> dict[str, Try]:
+def of_chance(seed: int, numbers: Sequence[int], *, way: Way) -> dict[str, Try]:
     """Random programs, by seed and number."""
-    return {f"random:{seed}/{n}": partial(_try_random, seed, n, validate) for n in numbers}
+    return {f"random:{seed}/{n}": partial(_try_random, seed, n, way) for n in numbers}
 
 
 def _try_model(
     name: str,
     build: Callable[[], Any],
     inputs: Callable[[Any], tuple[Any, Mapping[str, Any]]],
-    validate: bool,
+    way: Way,
 ) -> oracle.Finding:
     def make() -> Any:
         torch.manual_seed(0)
@@ -106,20 +127,21 @@ def _try_model(
     torch.manual_seed(1)
     args, named = inputs(make())
     calls = [oracle.Call(tuple(args), named)]
-    given = (args, named) if validate else ((), {})
+    given = (args, named) if way.validate else ((), {})
     return oracle.examine(
-        name, make, lambda: convert(make(), *given[0], **given[1]),
+        name, make, lambda: convert(make(), *given[0], frontend=way.frontend, **given[1]),
         partial(copy.deepcopy, calls), SECONDS,
     )  # fmt: skip
 
 
-def _try_program(name: str, module: str, program: RandomProgram, validate: bool) -> oracle.Finding:
-    return replace(try_program(program, module, validate=validate), name=name)
+def _try_program(name: str, module: str, program: RandomProgram, way: Way) -> oracle.Finding:
+    found = try_program(program, module, validate=way.validate, frontend=way.frontend)
+    return replace(found, name=name)
 
 
-def _try_random(seed: int, number: int, validate: bool) -> oracle.Finding:
+def _try_random(seed: int, number: int, way: Way) -> oracle.Finding:
     made = program(seed, number)
-    return _try_program(f"random:{seed}/{number}", f"random_{seed}_{number}", made, validate)
+    return _try_program(f"random:{seed}/{number}", f"random_{seed}_{number}", made, way)
 
 
 def program(seed: int, number: int) -> RandomProgram:
@@ -130,13 +152,12 @@ def program(seed: int, number: int) -> RandomProgram:
 def smaller(name: str, verdict: str) -> tuple[RandomProgram, oracle.Finding]:
     """A random program, by its name, reduced to what is needed for a verdict; what it gives."""
     seed, _, number = name.partition("random:")[2].partition("/")
-    validate = name.startswith(VALIDATED)
-    whole, tries = program(int(seed), int(number)), iter(range(10**6))
+    whole, way, tries = program(int(seed), int(number)), Way.of(name), iter(range(10**6))
 
     def found(text: str) -> oracle.Finding:
         try:
             made = RandomProgram(text, whole.open)
-            return try_program(made, f"reduced_{next(tries)}", validate=validate)
+            return _try_program(name, f"reduced_{next(tries)}", made, way)
         except Exception as error:  # too much was taken away
             return oracle.Finding(name, "discarded", str(error))
 

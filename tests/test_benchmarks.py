@@ -61,12 +61,21 @@ def test_the_graph_compiler_is_measured_and_held_to_its_targets(tmp_path):
 @pytest.mark.skipif(find_spec("timm") is None, reason="the zoo holds models of timm")
 def test_the_zoo_is_converted_and_counted(tmp_path):
     file = tmp_path / "figures.json"
-    done = run("zoo.py", "--filter", "hand:(IfTensor|DartsCell|NanoGPT)$", "--json", file)
+    only = ("--filter", "hand:(IfTensor|DartsCell|NanoGPT)$", "--frontend", "torchscript")
+    done = run("zoo.py", *only, "--json", file)
     assert done.returncode == 0, done.stderr
-    results = json.loads(file.read_text())["results"]
-    assert len(results) == 3
-    assert all(result["ok"] and result["root"] == "graph" for result in results)
+    by = {"torchscript": [], "torch.jit.script": []}
+    for result in json.loads(file.read_text())["results"]:
+        by[result["converter"]].append(result)
+    assert [len(results) for results in by.values()] == [3, 3]
+    assert all(result["graph"] and result["alone"] for result in by["torchscript"])
     assert "NNI 3.0 (published)" in done.stdout
+
+
+def test_only_front_ends_are_compared():
+    done = run("zoo.py", "--frontend", "torchscript,cobol")
+    assert done.returncode == 2
+    assert "'cobol' is not a front end" in done.stderr
 
 
 def test_fusing_is_measured_and_held_to_its_targets(tmp_path):
@@ -115,10 +124,10 @@ def test_inheritance_is_measured_and_held_to_its_target(tmp_path):
 def test_random_programs_are_held_against_eager_and_counted(tmp_path):
     file = tmp_path / "figures.json"
     only = ("--quick", "--only", "random", "--programs", "8", "--seed", "1")
-    done = run("faithful.py", *only, "--json", file)
+    done = run("faithful.py", *only, "--frontend", "torchscript", "--json", file)
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
-    ways = ("random", "validated random")
+    ways = ("torchscript random", "torchscript validated random")
     assert {result["name"] for result in figures["results"]} == {
         f"{way}:1/{i}" for way in ways for i in range(8)
     }

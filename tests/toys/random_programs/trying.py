@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,25 @@ def written(program: RandomProgram, name: str) -> Iterator[Any]:
             oracle.forget(name)
 
 
-def try_program(program: RandomProgram, name: str, *, validate: bool = False) -> oracle.Finding:
+def try_program(
+    program: RandomProgram, name: str, *, validate: bool = False, frontend: str = "auto"
+) -> oracle.Finding:
     """What becomes of a program; of one with open choices, the first bad one of a few samples.
     `validate`: whether conversions are validated, as by the engines, on the first call."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with written(program, name) as module:
-            return _tried(program, module, name, validate=validate)
+            return _tried(program, module, name, validate=validate, frontend=frontend)
 
 
-def _tried(program: RandomProgram, module: Any, name: str, *, validate: bool) -> oracle.Finding:
+def _tried(
+    program: RandomProgram, module: Any, name: str, *, validate: bool, frontend: str
+) -> oracle.Finding:
     if not program.open:
-        return oracle.examine(
-            name, lambda: _made(module), lambda: _read(module, validate=validate), _calls(module)
-        )
+        graph = partial(_read, module, validate=validate, frontend=frontend)
+        return oracle.examine(name, lambda: _made(module), graph, _calls(module))
     space = ModelSpace({"_target_": f"{name}.Net"}, [name])
-    graphs = SymbolicGraph(space.node, [name], _example(module) if validate else None)
+    graphs = SymbolicGraph(space.node, [name], _example(module) if validate else None, frontend)
     for number in range(SAMPLES):
         found = _sample(module, space.random(generator(0, number)), graphs, name)
         if found.verdict != "equal":
@@ -69,10 +73,10 @@ def _made(module: Any) -> Any:
     return module.Net()
 
 
-def _read(module: Any, *, validate: bool) -> Any:
+def _read(module: Any, *, validate: bool, frontend: str) -> Any:
     with recording():
         model = _made(module)
-    return convert(model, *(module.calls()[0] if validate else ()))
+    return convert(model, *(module.calls()[0] if validate else ()), frontend=frontend)
 
 
 def _example(module: Any) -> Example:
