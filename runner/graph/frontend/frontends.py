@@ -7,7 +7,7 @@ from runner.errors import GraphError, did_you_mean
 from runner.graph.frontend.reading.read_module import FrontEnd
 
 AUTO = "auto"  # every front end that this Python supports
-ORDER = ("torchscript", "python")  # a module is read by the first that can
+ORDER = ("python", "torchscript")  # a module is read by the first that can
 LATEST = (3, 13)  # the last Python that TorchScript supports
 
 

@@ -59,12 +59,16 @@ def _for(ev: Evaluation, node: ast.For) -> None:
     if items is not None and not all(map(_is_plain, items)):
         _unroll(ev, node, items)
         return
-    head = counted(ev, over, lambda item: assign(ev, node.target, item), node.target)
-    if head is None:
-        assert items is not None, "what cannot be counted is known item by item"
-        _unroll(ev, node, items)
-    elif items is None:
+    bind = partial(assign, ev, node.target)
+    head = counted(ev, over, bind, node.target)
+    if items is None:
+        if head is None:
+            listed_ = ev.emit("call_function", "builtins:list", (over,))
+            head = counted(ev, listed_, bind, node.target)
+        assert head is not None, "a list can be counted"
         _loop(ev, node, head)
+    elif head is None:
+        _unroll(ev, node, items)
     else:
         ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, items))
 
@@ -286,7 +290,7 @@ def _forget_changed(ev: Evaluation, node: ast.For | ast.While) -> None:
     inner = [each for statement in node.body for each in ast.walk(statement)]
     names = {each.id for each in inner if isinstance(each, ast.Name)}
     for name in names:
-        value = ev.frame.env.get(name)
+        value = ev.variable(name)
         if isinstance(value, Value):
             ev.lists.pop(value, None)
             ev.dicts.pop(value, None)

@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from runner.errors import GraphError
+from runner.errors import GraphError, one_line
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.python import (
     assignments,
@@ -131,10 +131,10 @@ class _Reading:
                 found.functions[name] = self._shared(
                     type(owner), function, self._function(made, function, owner)
                 )
-            except Unreadable as error:
+            except Exception as error:
                 del found.functions[name]
-                self.problems[key] = str(error)
-                raise
+                self.problems[key] = _problem(error)
+                raise Unreadable(self.problems[key]) from error
         return name
 
     def function(self, function: FunctionType) -> str:
@@ -152,10 +152,10 @@ class _Reading:
             made = self.functions[name] = Function(name)
             try:
                 self.functions[name] = self._function(made, function, None)
-            except Unreadable as error:
+            except Exception as error:
                 del self.functions[name], self.names[function]
-                self.problems[key] = str(error)
-                raise
+                self.problems[key] = _problem(error)
+                raise Unreadable(self.problems[key]) from error
         return self.names[function]
 
     def _shared(self, cls: type, function: Any, made: Function) -> Function:
@@ -348,6 +348,13 @@ def _function_of(member: Any) -> Any:
 
 def _is_forward_of(module: nn.Module, function: Any) -> bool:
     return _forward_of(module) is function
+
+
+def _problem(error: Exception) -> str:
+    """Returns the problem of a function that cannot be read, whatever the error."""
+    if isinstance(error, _Changed):
+        raise error
+    return str(error) if isinstance(error, Unreadable) else one_line(error)
 
 
 def _refuse_module(module: nn.Module) -> Any:
