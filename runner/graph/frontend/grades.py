@@ -271,11 +271,13 @@ class _Grading:
                 yield module, "it contains modules that PyTorch does not register"
 
     def _holds_modules(self, module: nn.Module) -> bool:
-        """Returns whether methods of a module use plain attributes that contain modules."""
+        """Returns whether methods of a module use plain attributes that contain modules; those that
+        are registered as well do not count if the methods were read."""
         cls: Any = type(module)
         used = self._uses(cls)
+        registered = {*module.modules()} if self.readings.is_read(module) else set()
         return any(
-            name in used and any(True for _ in modules_in(value))
+            name in used and any(inner not in registered for inner in modules_in(value))
             for name, value in vars(module).items()
             if name not in OWN
         )
