@@ -67,8 +67,21 @@ def test_without_a_build_and_left_open_it_is_the_default(name):
 
 
 @pytest.mark.parametrize("shape", [None, SHAPE], ids=["read", "validated"])
-def test_a_choice_that_only_a_closure_holds_is_refused_in_every_sample(shape):
-    engine = BaseEngine(shape, space={"_target_": "calling._Captured"}, trust=["calling"])
+def test_a_choice_that_only_a_closure_holds_is_refused_by_torchscript(shape):
+    node = {"_target_": "calling._Captured"}
+    engine = BaseEngine(shape, space=node, trust=["calling"], frontend="torchscript")
     for sample in engine.space.enumerate():
         with pytest.raises(GraphError, match=r"makes a symbolic choice\. Pass the choice to the"):
             built(engine, sample)
+
+
+@pytest.mark.parametrize("shape", [None, SHAPE], ids=["read", "validated"])
+def test_a_choice_that_only_a_closure_holds_is_read_in_python(shape):
+    node = {"_target_": "calling._Captured"}
+    py = PyEngine(space=node, trust=["calling"])
+    engine = BaseEngine(shape, space=node, trust=["calling"])
+    x = torch.randn(3, *SHAPE)
+    for sample in py.space.enumerate():
+        right, ours = built(py, sample), built(engine, sample)
+        ours.load_state_dict(right.state_dict())
+        torch.testing.assert_close(outputs(ours, x), outputs(right, x))

@@ -177,13 +177,14 @@ def _below_unread_code(root: Unit) -> set[Unit]:
 
 def _called_with_lists(root: Unit, cells: set[Unit]) -> set[Unit]:
     """Returns the cells that are only called by nodes, and with a list: one created there, or one
-    by its type, which determines how converted code calls a cell."""
+    by its type, which determines how code that TorchScript reads calls a cell."""
     calls: dict[Unit, list[bool]] = {}
     for _, unit in root.walk():
         for function in unit.functions.values():
             for node in function.nodes:
                 if node.op == "call_module" and (called := unit.find(node.path)) in cells:
                     typed = unit not in cells and not called.facts[CHOSEN]
+                    typed = typed and unit.provenance.frontend == "torchscript"
                     calls.setdefault(called, []).append(typed or _is_list(node.args))
     return {cell for cell, lists in calls.items() if all(lists)}
 

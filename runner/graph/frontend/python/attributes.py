@@ -113,9 +113,11 @@ def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
         return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
 
 
-def _of_choice(ev: Evaluation, module: nn.Module, name: str) -> Abstract:
-    """Returns an attribute of the module that a choice chooses: known per sample if all candidates
-    have plain values, else read when the model runs."""
+def _of_choice(ev: Evaluation, module: Any, name: str) -> Abstract:
+    """Returns an attribute of the module that a LayerChoice chooses: known per sample if all
+    candidates have plain values, else read when the model runs."""
+    if module.kind != "LayerChoice":
+        raise ev.error(f"it reads {name!r} of a {module.kind}")
     try:
         return answer(ev, module, lambda candidate: getattr(candidate, name))
     except Unreadable:

@@ -75,6 +75,9 @@ _STRUCTURE = frozenset(
 )
 
 
+_OF_CHILDREN = frozenset(["children", "named_children", "items", "keys", "values", "__len__"])
+
+
 @reads(ast.Call)
 def _call(ev: Evaluation, node: ast.Call) -> Abstract:
     if _is_super(ev, node):
@@ -247,14 +250,19 @@ def call_function(
 
 
 def _is_code(value: Abstract) -> bool:
-    """Returns whether a value is a module, a function or a class, or contains one."""
+    """Returns whether a value is a module, function, class, or one of a choice, or contains one."""
     if type(value) is Items:
         return any(map(_is_code, value.items))
     if type(value) is Named:
         return any(map(_is_code, value.items.values()))
     if type(value) is Known:
         parts = value.thing if isinstance(value.thing, list | tuple) else (value.thing,)
-        return any(isinstance(part, nn.Module | type) or inspect.isroutine(part) for part in parts)
+        return any(
+            isinstance(part, nn.Module | type | Expression)
+            or inspect.isroutine(part)
+            or is_decided(part)
+            for part in parts
+        )
     return type(value) is Closure
 
 
@@ -424,8 +432,9 @@ def _call_bound(
         return _in_place(ev, function, [Known(owner), *args], kwargs)
     in_torch = (getattr(function, "__module__", "") or "").startswith("torch.nn.modules.")
     if in_torch and name in _STRUCTURE and all(map(is_static, (*args, *kwargs.values()))):
-        if is_choice(type(owner)):
-            raise ev.error("it asks for the structure of a choice")
+        inner = [owner] if name in _OF_CHILDREN else owner.modules()
+        if any(is_choice(type(module)) for module in inner):
+            raise ev.error(f"it asks for the {name}() of a choice")
         result = ev.now(method, args, kwargs)
         return Known([*result] if inspect.isgenerator(result) else result)
     if name == "__getattr__" and in_torch and is_static(args[0]):
@@ -475,7 +484,5 @@ def call_module(
             "an nn.ModuleList, an nn.ModuleDict or an attribute of its own"
         )
     _escape(ev, args, kwargs)
-    if getattr(type(module), "kind", "") == "Cell" and not method and len(args) + len(kwargs) > 1:
-        args, kwargs = [ev.emit("list", "", [*args, *kwargs.values()])], {}
     target = f"{path.path}:{method}" if method else path.path
     return ev.emit("call_module", target, args, kwargs)

@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from runner.graph.frontend.literals.references import reference
 from runner.graph.frontend.python.abstract import PLAIN, Abstract, Known, is_same
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.reading.opaque import is_choice
+from runner.graph.frontend.reading.opaque import is_choice, is_opaque
+from runner.graph.ir.unit import Ref
 from runner.nn.recording.construction_record import record_of
 from runner.nn.values.expression import Computed, Expression, Variable, is_symbolic
 from runner.space.choice import Categorical
@@ -23,7 +25,7 @@ def is_open(module: object) -> bool:
 def has_open_arguments(module: nn.Module) -> bool:
     """Returns whether a layer was constructed with choices, so that its attributes depend on the
     sample."""
-    record = record_of(module)
+    record = record_of(module) if is_opaque(module) else None
     return record is not None and is_symbolic((record.args, record.kwargs))
 
 
@@ -37,7 +39,18 @@ def answer(ev: Evaluation, module: Any, question: Callable[[nn.Module], Any]) ->
         return Known(answers[0])
     if not all(isinstance(found, (*PLAIN, tuple, type)) for found in answers):
         raise ev.error("the answer to a question about a LayerChoice is no plain value")
-    return Known(Computed(operator.getitem, (tuple(answers), _index(module))))
+    return _among(module, answers)
+
+
+def _among(module: nn.Module, answers: Sequence[Any]) -> Abstract:
+    """Returns the one of several answers that belongs to the chosen candidate; classes are written
+    as references."""
+    index = _index(module)
+    chosen = Known(Computed(operator.getitem, (tuple(answers), index)))
+    if not any(isinstance(found, type) for found in answers):
+        return chosen
+    named = [Ref(reference(c)) if isinstance(c, type) else c for c in answers]
+    return Known(chosen.thing, lambda: Computed(operator.getitem, (tuple(named), index)))
 
 
 def _index(module: Any) -> Expression:

@@ -38,6 +38,7 @@ from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, 
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value
+from runner.nn.values.expression import is_symbolic
 
 Rule = Callable[["Evaluation", Any], Any]
 Result = TypeVar("Result")
@@ -66,6 +67,10 @@ class Surroundings(Protocol):
     @property
     def literals(self) -> Literals:
         """The writer of objects as constants."""
+
+    @property
+    def is_method(self) -> bool:
+        """Whether the function is a method, in which choices are resolved."""
 
     @property
     def rules(self) -> Mapping[type[ast.AST], Rule]:
@@ -218,6 +223,8 @@ class Evaluation:
         if isinstance(thing, Tensor) and (found := self.around.place_of(thing)) is not None:
             owner, name = found
             return self.function.create("get_attr", owner.child(name).path, line=self.place).output
+        if is_symbolic(thing) and not self.around.is_method:
+            raise self.error("a function uses a choice that is not passed to it")
         try:
             return self.around.literals.of(thing)
         except GraphError as error:

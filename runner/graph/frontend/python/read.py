@@ -230,6 +230,7 @@ class _Around:
         self._reading = reading
         self._owner = owner
         self.literals = reading.literals
+        self.is_method = owner is not None
         self._reads: dict[tuple[ModulePath, str], None] = {}
 
     def finish(self) -> None:
