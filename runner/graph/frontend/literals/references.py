@@ -28,6 +28,11 @@ def reference(thing: Any) -> str:
         if vars(sys.modules.get(home, types)).get(name, _Nothing) is thing:
             return f"{home}:{name}"
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", name)
+    if (member := _member(thing)) is not None:
+        return member
+    if module and _found(module, qualname) is not thing:
+        members = vars(sys.modules.get(module, types))
+        qualname = next((alias for alias, found in members.items() if found is thing), qualname)
     if not module or _found(module, qualname) is not thing:
         what = f"{module}.{qualname}" if module and qualname else f"{thing!r:.80}"
         raise GraphError(
@@ -35,6 +40,20 @@ def reference(thing: Any) -> str:
             "top level of a file."
         )
     return f"{module}:{qualname}"
+
+
+def _member(thing: Any) -> str | None:
+    """Returns the target of a function that is a method of an object of its module, such as
+    `random.randrange` and `numpy.random.randint`; None for any other."""
+    owner = getattr(thing, "__self__", None)
+    name = getattr(thing, "__name__", "")
+    if owner is None or isinstance(owner, type | types.ModuleType):
+        return None
+    home = type(owner).__module__
+    for place in (home, home.rpartition(".")[0]):
+        if vars(sys.modules.get(place, types)).get(name, _Nothing) == thing:
+            return f"{place}:{name}"
+    return None
 
 
 class _Nothing:

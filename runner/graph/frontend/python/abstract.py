@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from runner.graph.frontend.python.source import FunctionNode
 from runner.graph.ir.node import Argument, Node, Value
+from runner.nested import leaves
 from runner.nn.values.expression import Expression
 
 
@@ -80,6 +81,16 @@ class Closure:
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """A `functools.partial` of values that are not all known."""
+
+    function: "Abstract"
+    args: "tuple[Abstract, ...]"
+    kwargs: "Mapping[str, Abstract]"
+
+
+@final
 @dataclass(eq=False)
 class Merged:
     """A variable after a node with blocks: its values at the end of each. It becomes an output of
@@ -100,7 +111,7 @@ class Missing:
     why: str = ""
 
 
-Abstract = Value | Known | Items | Named | Iterated | Closure | Merged | Missing
+Abstract = Value | Known | Items | Named | Iterated | Closure | Partial | Merged | Missing
 FALSE, TRUE, NONE = Known(False), Known(True), Known(None)
 NEVER = Missing()  # at the end of a block that is never reached
 PLAIN = (type(None), bool, int, float, complex, str)
@@ -131,6 +142,11 @@ def is_same(one: Abstract, other: Abstract) -> bool:
         return False
     a, b = one.thing, other.thing
     return a is b or (type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b))
+
+
+def holds_parts(thing: Any) -> bool:
+    """Returns whether a container holds tensors or modules."""
+    return any(isinstance(leaf, Tensor | nn.Module) for leaf in leaves(thing, subclasses=True))
 
 
 def is_constant(value: Abstract, thing: object) -> bool:

@@ -4,7 +4,7 @@ import ast
 import functools
 import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from runner.graph.frontend.python.abstract import (
     Iterated,
     Known,
     Named,
+    Partial,
     closure_of,
     is_static,
     thing_of,
@@ -138,6 +139,9 @@ def call(
     """Returns the value of `callee(*args, **kwargs)`."""
     if type(callee) is Closure:
         return invoke(ev, callee, args, kwargs)
+    if type(callee) is Partial:
+        together = {**callee.kwargs, **kwargs}
+        return call(ev, callee.function, [*callee.args, *args], together)
     if type(callee) is not Known or isinstance(callee.thing, Tensor):
         _escape(ev, args, kwargs)
         return ev.emit("call_method", "__call__", (callee, *args), kwargs)
@@ -263,7 +267,7 @@ def _is_code(value: Abstract) -> bool:
             or is_decided(part)
             for part in parts
         )
-    return type(value) is Closure
+    return type(value) in (Closure, Partial)
 
 
 def _in_place(
@@ -427,7 +431,7 @@ def _call_bound(
     owner, function = method.__self__, method.__func__
     name = getattr(function, "__name__", "")
     if not isinstance(owner, nn.Module):
-        if isinstance(owner, type) and not ev.around.is_own(function):
+        if not ev.around.is_own(function) and (isinstance(owner, type) or _has_name(method)):
             return ev.emit("call_function", target_of(ev, method), args, kwargs)
         return _in_place(ev, function, [Known(owner), *args], kwargs)
     in_torch = (getattr(function, "__module__", "") or "").startswith("torch.nn.modules.")
@@ -436,12 +440,21 @@ def _call_bound(
         if any(is_choice(type(module)) for module in inner):
             raise ev.error(f"it asks for the {name}() of a choice")
         result = ev.now(method, args, kwargs)
-        return Known([*result] if inspect.isgenerator(result) else result)
+        return found(ev, [*result] if isinstance(result, Iterator) else result)
     if name == "__getattr__" and in_torch and is_static(args[0]):
         return attribute(ev, Known(owner), thing_of(args[0]))
     if in_torch and hasattr(nn.Module, name) and name != "forward":
         raise ev.error(f"it calls {name}() of a module, which does more than compute")
     return call_own_method(ev, owner, function, args, kwargs)
+
+
+def _has_name(thing: Any) -> bool:
+    """Returns whether source can import a function."""
+    try:
+        reference(thing)
+    except GraphError:
+        return False
+    return True
 
 
 def call_own_method(

@@ -31,6 +31,7 @@ from runner.graph.frontend.python.abstract import (
     Merged,
     Missing,
     Named,
+    holds_parts,
     is_same,
     thing_of,
 )
@@ -223,12 +224,24 @@ class Evaluation:
         if isinstance(thing, Tensor) and (found := self.around.place_of(thing)) is not None:
             owner, name = found
             return self.function.create("get_attr", owner.child(name).path, line=self.place).output
+        if type(thing) in (tuple, list, dict) and holds_parts(thing):
+            return self._container(thing)
         if is_symbolic(thing) and not self.around.is_method:
             raise self.error("a function uses a choice that is not passed to it")
         try:
             return self.around.literals.of(thing)
         except GraphError as error:
             raise self.error(str(error).rstrip(".")) from error
+
+    def _container(self, thing: Any) -> Argument:
+        """Returns a container of tensors or modules of the model, which are read one by one."""
+        if type(thing) is dict:
+            pairs = [Known(part) for item in thing.items() for part in item]
+            return self.emit("dict", "", pairs)
+        parts = tuple(map(Known, thing))
+        if type(thing) is tuple:
+            return self.argument(Items(parts))
+        return self.emit("list", "", parts)
 
     # Variables
 

@@ -56,7 +56,9 @@ def _bound(
     named = {**kwargs}
     env: dict[str, Abstract] = dict(zip(names, args, strict=False))
     rest = args[len(names) :]
-    if declared.vararg is not None:
+    if "*" in named and declared.vararg is not None and len(args) == len(names):
+        env[declared.vararg.arg] = ev.emit("call_function", "builtins:tuple", (named.pop("*"),))
+    elif declared.vararg is not None and "*" not in named:
         env[declared.vararg.arg] = Items(tuple(rest))
     elif rest:
         raise ev.error(f"{_name(closure)}() is called with {len(args)} arguments")
@@ -75,8 +77,12 @@ def _bound(
     missing = [name for name in (*names, *(k.arg for k in declared.kwonlyargs)) if name not in env]
     if missing:
         raise ev.error(f"{_name(closure)}() is called without {missing[0]!r}")
-    if declared.kwarg is not None:
+    if declared.kwarg is not None and named.keys() == {"**"}:
+        env[declared.kwarg.arg] = named.pop("**")
+    elif declared.kwarg is not None and not {"*", "**"} & named.keys():
         env[declared.kwarg.arg] = Named(named)
+    elif {"*", "**"} & named.keys():
+        raise ev.error(f"what {_name(closure)}() is called with is not known one by one")
     elif named:
         raise ev.error(f"{_name(closure)}() has no parameter {next(iter(named))!r}")
     return env

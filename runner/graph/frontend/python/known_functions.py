@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
     FALSE,
     TRUE,
@@ -20,6 +21,8 @@ from runner.graph.frontend.python.abstract import (
     Iterated,
     Known,
     Named,
+    Partial,
+    is_constant,
     is_static,
     thing_of,
 )
@@ -150,6 +153,22 @@ def _map(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
     return Items(tuple(results))
 
 
+def _filter(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    function, over = args
+    items = known_items(ev, over)
+    if items is None:
+        raise ev.error("filter() over values that are not known one by one; write a loop")
+    kept = []
+    for item in items:
+        value = taken(item)
+        test = value if is_constant(function, None) else ev.around.call(ev, function, [value], {})
+        known = truths.known_truth(ev, test)
+        if known is None:
+            raise ev.error("filter() with a condition that is not known; write a loop")
+        kept += [value] if known else []
+    return Items(tuple(kept))
+
+
 def _parts(value: Abstract) -> tuple[Abstract, ...]:
     assert type(value) is Items, "zip makes tuples"
     return value.items
@@ -216,7 +235,7 @@ def _isinstance(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract
             return answer(ev, value.thing, lambda module: isinstance(module, thing_of(kinds)))
         return TRUE if isinstance(value.thing, thing_of(kinds)) else FALSE
     if is_static(kinds) and not isinstance(value, Value):
-        example: Any = {Items: (), Named: {}, Closure: _len}.get(type(value))
+        example: Any = {Items: (), Named: {}, Closure: _len, Partial: _PARTIAL}.get(type(value))
         if example is not None:
             return TRUE if isinstance(example, thing_of(kinds)) else FALSE
     if isinstance(value, Value) and is_static(kinds):
@@ -301,13 +320,24 @@ def _checkpoint(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract
 
 
 def _partial(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
-    if not all(map(is_static, (*args, *kwargs.values()))):
-        raise ev.error(
-            "functools.partial holds a value that is computed; call the function instead"
-        )
-    named = {name: thing_of(value) for name, value in kwargs.items()}
-    made: Any = functools.partial
-    return Known(made(*map(thing_of, args), **named))
+    function, *given = args
+    return Partial(function, tuple(given), kwargs)
+
+
+def unchanged(function: Any) -> Any:
+    """The value of `functools.wraps(...)` as a decorator: it computes nothing."""
+    return function
+
+
+def _next(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    """Returns the first value of a generator expression, which was read as a list."""
+    over, *default = args
+    if not isinstance(over, Value) or over.node is None or over.node.op != "list":
+        return ev.emit("call_function", "builtins:next", args)
+    items = ev.lists.pop(over, None)
+    if items is None or not (items or default):
+        raise ev.error("next() of a generator that is not known, or was used before")
+    return items[0] if items else default[0]
 
 
 def _operator(name: str) -> CallRule:
@@ -315,6 +345,7 @@ def _operator(name: str) -> CallRule:
     return lambda ev, args, kwargs: computed(ev, name, function, *args)
 
 
+_PARTIAL = functools.partial(len)
 _PURE: tuple[Any, ...] = (
     int, float, bool, str, complex, abs, round, divmod, pow, repr, format, ord, chr, slice, bin,
     hex, frozenset, bytes, issubclass,
@@ -339,10 +370,11 @@ BUILTINS: dict[Any, CallRule] = {
     **{function: _answer(False) for function in _NEVER},
     torch._C._get_tracing_state: _answer(None),
     len: _len, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
+    filter: _filter, next: _next,
     list: _list, tuple: _tuple, dict: _dict, any: _any_or_all(is_any=True),
     all: _any_or_all(is_any=False), isinstance: _isinstance, type: _type, hasattr: _hasattr,
     getattr: _getattr, setattr: _setattr, callable: _callable,
-    typing.cast: _second, functools.partial: _partial,
+    typing.cast: _second, functools.wraps: _answer(unchanged), functools.partial: _partial,
     **{
         getattr(operator, name): _operator(name)
         for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg",

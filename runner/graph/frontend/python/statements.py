@@ -12,6 +12,7 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Merged,
     Missing,
+    is_constant,
     is_static,
     thing_of,
 )
@@ -20,6 +21,7 @@ from runner.graph.frontend.python.attributes import look_up
 from runner.graph.frontend.python.branches import block, inside, leave
 from runner.graph.frontend.python.calls import arguments_of, target_of
 from runner.graph.frontend.python.evaluation import Evaluation, reads
+from runner.graph.frontend.python.known_functions import unchanged
 
 
 @reads(ast.Expr)
@@ -66,9 +68,12 @@ def _imported(ev: Evaluation, name: str, home: str | None = None) -> Any:
 
 @reads(ast.FunctionDef)
 def _function(ev: Evaluation, node: ast.FunctionDef) -> None:
-    if node.decorator_list:
-        raise ev.error("a function inside a function has a decorator")
-    ev.assign(node.name, _closure(ev, node))
+    made: Abstract = _closure(ev, node)
+    for decorator in reversed(node.decorator_list):
+        value = ev.evaluate(decorator)
+        if not is_constant(value, unchanged):
+            made = ev.around.call(ev, value, [made], {})
+    ev.assign(node.name, made)
 
 
 @reads(ast.Lambda)
@@ -115,6 +120,16 @@ def _raised(
     if not isinstance(thing, type) or not issubclass(thing, BaseException):
         raise ev.error("it raises something other than a new exception")
     return target_of(ev, thing), args, kwargs
+
+
+@reads(ast.Try)
+def _try(ev: Evaluation, node: ast.Try) -> None:
+    """Reads a `try` whose body is evaluated now, so that nothing in it can fail later."""
+    before = [*ev.function.block.walk()]
+    block(ev, node.body)
+    if [*ev.function.block.walk()] != before or node.finalbody:
+        raise ev.error("`try` has no form in a graph")
+    block(ev, node.orelse)
 
 
 # With
