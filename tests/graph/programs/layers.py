@@ -169,7 +169,7 @@ layer((floats(4, 3), floats(4, 3)), nn.CosineSimilarity, dim=0)
 layer((floats(4, 3), floats(4, 3)), nn.PairwiseDistance, 1.0)
 layer((floats(4, 3), floats(4, 3), floats(4, 3)), nn.TripletMarginLoss, margin=0.5)
 
-add("layers.RootIsLayer", lambda: nn.Conv1d(4, 2, 3), (LINE,), grade="basic")
+add("layers.RootIsLayer", lambda: nn.Conv1d(4, 2, 3), (LINE,), grade="basic", python="basic")
 
 
 @program(LINE, IMAGE, BOX)

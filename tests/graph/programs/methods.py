@@ -130,9 +130,9 @@ class IgnoredMethod(nn.Module):
         return self.linear(x) * self.report(x)
 
 
-@program(floats(2, 3))
+@program(floats(2, 3), python="shell")
 class UnusedMethod(nn.Module):
-    """A method that TorchScript may not call."""
+    """A method that TorchScript may not call, and that source must not have."""
 
     def __init__(self):
         super().__init__()

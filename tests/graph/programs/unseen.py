@@ -181,7 +181,7 @@ def doubled(module, inputs, output):
     return output * 2
 
 
-@program(floats(4, 3), grade="basic")
+@program(floats(4, 3), grade="basic", python="basic")
 class HooksChild(nn.Module):
     def __init__(self):
         super().__init__()
@@ -203,7 +203,7 @@ class HoldsHooked(nn.Module):
         return self.inner(x)
 
 
-@program(floats(4, 3), grade="basic")
+@program(floats(4, 3), grade="basic", python="basic")
 class HooksItself(nn.Module):
     def __init__(self):
         super().__init__()
@@ -214,7 +214,7 @@ class HooksItself(nn.Module):
         return self.head(x)
 
 
-@program(floats(4, 3), grade="basic")
+@program(floats(4, 3), grade="basic", python="basic")
 class Pruned(nn.Module):
     def __init__(self):
         super().__init__()
@@ -226,7 +226,7 @@ class Pruned(nn.Module):
         return self.head(x)
 
 
-@program(floats(4, 3), grade="basic")
+@program(floats(4, 3), grade="basic", python="basic")
 class PatchesChild(nn.Module):
     def __init__(self):
         super().__init__()
@@ -238,7 +238,7 @@ class PatchesChild(nn.Module):
         return self.head(self.body(x))
 
 
-@program(floats(4, 3), grade="basic")
+@program(floats(4, 3), grade="basic", python="basic")
 class FreezesChild(nn.Module):
     """Its norm stays in eval mode, by a method of its own."""
 

@@ -89,7 +89,7 @@ class Property(One):
         return self.linear(x) * self.factor
 
 
-@program(floats(3, 4), grade="basic")
+@program(floats(3, 4), grade="basic", python="basic")
 class Cached(nn.Module):
     @functools.cache  # noqa: B019
     def factor(self, n: int):
