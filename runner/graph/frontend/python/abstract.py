@@ -1,7 +1,7 @@
 """Abstract values: what the evaluator knows of the values of a program before it runs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, final
 
@@ -63,7 +63,7 @@ class Iterated:
 
     kind: str
     parts: "tuple[Abstract, ...]"
-    start: int = 0
+    start: "Abstract" = field(default_factory=lambda: Known(0))
 
 
 @final

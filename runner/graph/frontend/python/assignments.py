@@ -160,15 +160,16 @@ def in_place(ev: Evaluation, stem: str, old: Abstract, value: Abstract) -> Abstr
     immutable = type(old) is Items or (
         is_static(old) and isinstance(thing_of(old), int | float | complex | str | tuple)
     )
-    if immutable and is_static(value):
+    if immutable:
         return binary(ev, next(each for each in BINARY if each.stem == stem), old, value)
     if type(old) is Known and isinstance(old.thing, list | dict | set):
         if old.origin is None:
             raise ev.error("it changes a list or dict that exists before the model runs")
         ev.around.changes(*old.origin)
-    items = ev.lists.pop(old, None) if isinstance(old, Value) else None
+    items = ev.lists.get(old) if isinstance(old, Value) else None
     more = known_items(ev, value) if items is not None and stem == "add" else None
     result = ev.operator(f"i{stem}", old, value)
+    ev.forget(old)
     if items is not None and more is not None:
         ev.lists[result] = (*items, *map(taken, more))
     return result

@@ -24,6 +24,7 @@ from runner.graph.frontend.python.choices import answer, has_open_arguments, is_
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke
 from runner.graph.frontend.python.source import Unreadable
+from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
@@ -121,7 +122,15 @@ def _of_choice(ev: Evaluation, module: Any, name: str) -> Abstract:
     try:
         return answer(ev, module, lambda candidate: getattr(candidate, name))
     except Unreadable:
+        if not all(_keeps(candidate, name) for candidate in module.children()):
+            raise
         return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
+
+
+def _keeps(module: nn.Module, name: str) -> bool:
+    """Returns whether a module that is made again has an attribute if this one has it."""
+    is_part = any(name in parts for parts in (module._parameters, module._buffers, module._modules))
+    return is_part or is_opaque(module) or not hasattr(module, name)
 
 
 def _plain(ev: Evaluation, module: nn.Module, name: str, value: Any) -> Abstract:

@@ -28,34 +28,13 @@ from runner.graph.frontend.python.attributes import attribute, look_up
 from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke
-from runner.graph.frontend.python.iteration import known_items, taken
+from runner.graph.frontend.python.iteration import MUTATING, VIEWS, known_items, taken
 from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
 
-_MUTATING = frozenset(
-    [
-        "append",
-        "extend",
-        "insert",
-        "remove",
-        "pop",
-        "clear",
-        "sort",
-        "reverse",
-        "update",
-        "setdefault",
-        "popitem",
-        "add",
-        "discard",
-        "appendleft",
-        "popleft",
-        "extendleft",
-        "rotate",
-    ]
-)
 _STRUCTURE = frozenset(
     [
         "children",
@@ -77,6 +56,32 @@ _STRUCTURE = frozenset(
 
 
 _OF_CHILDREN = frozenset(["children", "named_children", "items", "keys", "values", "__len__"])
+
+
+@reads(ast.Expr)
+def _statement(ev: Evaluation, node: ast.Expr) -> None:
+    """Reads an expression that is a statement. A method whose name says nothing of what it changes
+    (`add` of a set, which a tensor has as well) is called through the object."""
+    call_ = node.value
+    if (
+        isinstance(call_, ast.Call)
+        and isinstance(call_.func, ast.Attribute)
+        and call_.func.attr in _AMBIGUOUS
+    ):
+        name = call_.func.attr
+        owner = ev.evaluate(call_.func.value)
+        args, kwargs = arguments_of(ev, call_)
+        if isinstance(owner, Value):
+            method = ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+            ev.emit("call_method", "__call__", (method, *args), kwargs)
+        else:
+            call_method(ev, owner, name, args, kwargs)
+    elif not isinstance(call_, ast.Constant):
+        ev.evaluate(call_)
+
+
+_AMBIGUOUS = ("add", "sub", "discard", "remove", "difference_update", "intersection_update",
+              "symmetric_difference_update")  # fmt: skip
 
 
 @reads(ast.Call)
@@ -211,10 +216,8 @@ def _escape(
     if (getattr(callee, "__module__", None) or "").partition(".")[0] in ("torch", "builtins"):
         return
     for value in (*args, *kwargs.values()):
-        if isinstance(value, Value):
-            ev.lists.pop(value, None)
-            ev.dicts.pop(value, None)
-        elif type(value) is Known and isinstance(value.thing, list | dict | set) and value.origin:
+        ev.forget(value)
+        if type(value) is Known and isinstance(value.thing, list | dict | set) and value.origin:
             ev.around.changes(*value.origin)
 
 
@@ -316,7 +319,7 @@ def _call_of_plain(
 ) -> Abstract:
     """Returns the value of a method of a number, text or container that is known."""
     thing = thing_of(owner)
-    if name in _MUTATING and isinstance(thing, list | dict | set):
+    if name in MUTATING and isinstance(thing, list | dict | set):
         if type(owner) is not Known or owner.origin is None:
             raise ev.error("it changes a list or dict that exists before the model runs")
         ev.around.changes(*owner.origin)
@@ -344,16 +347,17 @@ def _call_of_value(
     kwargs: Mapping[str, Abstract],
 ) -> Abstract:
     items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
+    if pairs is not None and name in VIEWS and not args:
+        return Iterated(name, (owner,))
     view = _of_pairs(pairs, name, args) if pairs is not None and not kwargs else None
     if view is not None:
         return view
     changed = _changed(ev, items, name, args) if items is not None else None
-    if name in _MUTATING:
-        ev.lists.pop(owner, None)
-        ev.dicts.pop(owner, None)
     result = ev.emit("call_method", name, (owner, *args), kwargs)
     if changed is not None:
         ev.lists[owner] = changed
+    elif name in MUTATING:
+        ev.forget(owner)
     if name == "copy" and items is not None:
         ev.lists[result] = items
     if name == "pop" and items and changed is not None:

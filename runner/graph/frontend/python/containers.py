@@ -127,8 +127,6 @@ def named_items(ev: Evaluation, value: Abstract) -> dict[Any, Abstract]:
 @reads(ast.Set)
 def _set(ev: Evaluation, node: ast.Set) -> Abstract:
     values, rest = apart(ev, node.elts)
-    if all(map(is_static, values)) and rest is None:
-        return Known({thing_of(value) for value in values})
     made = new_list(ev, values) if rest is None else _joined(ev, values, rest)
     return ev.emit("call_function", "builtins:set", (made,))
 
@@ -302,14 +300,17 @@ def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) 
     ev.create("call_function", "operator:setitem", given, outputs=())
     if not isinstance(owner, Value):
         return
-    items, pairs = ev.lists.pop(owner, None), ev.dicts.pop(owner, None)
-    if items is not None and is_static(index) and type(thing_of(index)) is int:
+    items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
+    fixed = is_static(index)
+    if items is not None and fixed and type(thing_of(index)) is int:
         changed = [*items]
         if -len(items) <= thing_of(index) < len(items):
             changed[thing_of(index)] = value
-            ev.lists[owner] = tuple(changed)
-    if pairs is not None and is_static(index):
+        ev.lists[owner] = tuple(changed)
+    elif pairs is not None and fixed:
         ev.dicts[owner] = {**pairs, thing_of(index): value}
+    else:
+        ev.forget(owner)
 
 
 @reads(ast.Delete)
@@ -324,8 +325,7 @@ def _delete(ev: Evaluation, node: ast.Delete) -> None:
                     raise ev.error("it deletes from a container that exists before the model runs")
                 given = (ev.argument(owner), ev.argument(index))
                 ev.create("call_function", "operator:delitem", given, outputs=())
-                ev.lists.pop(owner, None)
-                ev.dicts.pop(owner, None)
+                ev.forget(owner)
             case _:
                 raise ev.error("it deletes an attribute")
 

@@ -10,7 +10,7 @@ the order in which Python evaluates.
 """
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, final
@@ -38,7 +38,7 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, place
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Argument, Node, Op, Value
+from runner.graph.ir.node import Argument, Node, Op, Value, values_in
 from runner.nn.values.expression import is_symbolic
 
 Rule = Callable[["Evaluation", Any], Any]
@@ -189,6 +189,8 @@ class Evaluation:
         kwargs: Mapping[str, Argument] | None = None, *, outputs: Sequence[str] = ("",),
     ) -> Node:  # fmt: skip
         """Creates a node at the place of the syntax being read."""
+        if op not in ("list", "dict"):
+            self._expose(op, target, values_in(args), values_in({**(kwargs or {})}))
         return self.function.create(op, target, args, kwargs, outputs=outputs, line=self.place)
 
     def operator(self, name: str, *args: Abstract) -> Value:
@@ -208,8 +210,10 @@ class Evaluation:
             case Named():
                 pairs = [part for key, item in value.items.items() for part in (Known(key), item)]
                 return self.emit("dict", "", pairs)
+            case Iterated(kind, parts) if kind in ("items", "keys", "values"):
+                return self.emit("call_method", kind, parts)
             case Iterated():
-                start = () if not value.start else (Known(value.start),)
+                start = () if value.kind == "zip" else (value.start,)
                 return self.emit("call_function", f"builtins:{value.kind}", (*value.parts, *start))
             case Missing():
                 raise self.error(value.why or "a variable is read that was not assigned")
@@ -242,6 +246,46 @@ class Evaluation:
         if type(thing) is tuple:
             return self.argument(Items(parts))
         return self.emit("list", "", parts)
+
+    # What is known of lists and dicts. Only variables and others that are known refer to them
+
+    def forget(self, value: Abstract) -> None:
+        """Forgets the items of a list or dict, and of those inside: code that is not read here may
+        refer to them from now on."""
+        inner: Iterable[Abstract] = ()
+        if isinstance(value, Value):
+            inner = (*self.lists.pop(value, ()), *self.dicts.pop(value, {}).values())
+        elif type(value) is Items:
+            inner = value.items
+        elif type(value) is Named:
+            inner = value.items.values()
+        for item in inner:
+            self.forget(item)
+
+    def _expose(self, op: Op, target: str, args: Sequence[Value], named: Sequence[Value]) -> None:
+        """Forgets the items of what a new node may keep, change or return."""
+        if target.startswith("torch") or (op == "call_function" and target in _HARMLESS):
+            keeps = False
+        elif op == "call_method" and args and self._is_known(args[0]):
+            first, *args = args  # whose change its rule knows
+            if target not in ("append", "extend", "insert", "reverse", "clear", "copy"):
+                self._forget_inside(first)
+            keeps = False
+        elif target in ("operator:setitem", "operator:delitem") and self._is_known(args[0]):
+            return
+        else:
+            keeps = op not in ("if", "raise", "unpack")
+        for value in (*args, *named):
+            self._forget_inside(value)
+            if keeps:
+                self.forget(value)
+
+    def _is_known(self, value: Value) -> bool:
+        return value in self.lists or value in self.dicts
+
+    def _forget_inside(self, value: Value) -> None:
+        for item in (*self.lists.get(value, ()), *self.dicts.get(value, {}).values()):
+            self.forget(item)
 
     # Variables
 
@@ -306,6 +350,8 @@ class Evaluation:
                     results.append(self.argument(NONE if type(v) is Missing else v))
             except Unreadable as error:
                 return Missing(f"{name.lstrip('$') or 'a value'} depends on a condition ({error})")
+        for v in inner:
+            self.forget(v)
         for block, result in zip(node.blocks, results, strict=True):
             block.results = (*block.results, result)
         return node.add_output("" if name.startswith("$") else name)
@@ -364,6 +410,11 @@ def _is_inside(value: Abstract, node: Node) -> bool:
     )
 
 
+_HARMLESS = frozenset([  # functions that keep no argument, and return none
+    *(f"builtins:{name}" for name in ("len", "isinstance", "sum", "str", "repr", "sorted", "list",
+                                      "tuple", "set", "bool", "any", "all", "print")),
+    *(f"operator:{name}" for name in ("getitem", "contains", "add", "mul", "eq", "ne")),
+])  # fmt: skip
 _SYNTAX = {
     ast.Try: "`try`", ast.Yield: "a generator", ast.YieldFrom: "a generator",
     ast.Await: "`await`", ast.AsyncFor: "`async for`", ast.AsyncWith: "`async with`",

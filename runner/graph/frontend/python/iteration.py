@@ -14,12 +14,35 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Named,
     is_static,
+    thing_of,
 )
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.reading.opaque import is_choice
-from runner.graph.ir.node import Argument, Value, is_int
+from runner.graph.ir.node import Argument, Block, Value, is_int
 from runner.nn.values.expression import Expression
 
+MUTATING = frozenset(
+    [
+        "append",
+        "extend",
+        "insert",
+        "remove",
+        "pop",
+        "clear",
+        "sort",
+        "reverse",
+        "update",
+        "setdefault",
+        "popitem",
+        "add",
+        "discard",
+        "appendleft",
+        "popleft",
+        "extendleft",
+        "rotate",
+    ]
+)
+VIEWS = ("items", "keys", "values")  # of dicts
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
 
@@ -32,13 +55,17 @@ class CountedHead:
     trips: Argument
     step: Callable[[Value], None]
     test: Callable[[], Abstract] | None = None
+    over: Sequence[Abstract] = ()  # the sequences, whose length must not change
 
 
 # Known item by item
 
 
-def known_items(ev: Evaluation, over: Abstract) -> list[IteratedItem] | None:
-    """Returns what an iteration yields; None if that is not known."""
+def known_items(
+    ev: Evaluation, over: Abstract, *, partly: bool = False
+) -> list[IteratedItem] | None:
+    """Returns what an iteration yields; None if that is not known. With `partly`, a `zip` of
+    something known and of sequences that are taken to be as long counts as known."""
     match over:
         case Items():
             return [*over.items]
@@ -49,7 +76,7 @@ def known_items(ev: Evaluation, over: Abstract) -> list[IteratedItem] | None:
         case Value() if over in ev.dicts:
             return [*map(Known, ev.dicts[over])]
         case Iterated():
-            return _iterated(ev, over)
+            return _iterated(ev, over, partly=partly)
         case Known() if is_static(over):
             return [*map(Known, _listed(ev, over.thing))]
     return None
@@ -62,12 +89,16 @@ def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
     return listed
 
 
-def _iterated(ev: Evaluation, over: Iterated) -> list[IteratedItem] | None:
+def _iterated(ev: Evaluation, over: Iterated, *, partly: bool) -> list[IteratedItem] | None:
     if over.kind == "map":
         return None  # else it was evaluated
+    if over.kind in VIEWS:
+        return _viewed(ev, over)
     known = [known_items(ev, part) for part in over.parts]
     lengths = [len(items) for items in known if items is not None]
-    if not lengths:
+    if not lengths or (len(lengths) < len(known) and not partly):
+        return None
+    if over.kind == "enumerate" and not is_static(over.start):
         return None
     count = min(lengths)
     columns = [
@@ -75,8 +106,19 @@ def _iterated(ev: Evaluation, over: Iterated) -> list[IteratedItem] | None:
         for part, items in zip(over.parts, known, strict=True)
     ]
     if over.kind == "enumerate":
-        columns.insert(0, [Known(over.start + i) for i in range(count)])
+        columns.insert(0, [Known(thing_of(over.start) + i) for i in range(count)])
     return [_together(row) for row in zip(*columns, strict=True)]
+
+
+def _viewed(ev: Evaluation, over: Iterated) -> list[IteratedItem] | None:
+    """Returns the items of a view of a dict, as the dict is now."""
+    [owner] = over.parts
+    pairs = ev.dicts.get(owner) if isinstance(owner, Value) else None
+    if pairs is None:
+        return None
+    if over.kind == "items":
+        return [Items((Known(key), value)) for key, value in pairs.items()]
+    return [*map(Known, pairs)] if over.kind == "keys" else [*pairs.values()]
 
 
 def _taken(ev: Evaluation, part: Abstract, index: int) -> IteratedItem:
@@ -94,6 +136,17 @@ def taken(item: IteratedItem) -> Abstract:
     return item() if callable(item) else item
 
 
+def check_unchanged(ev: Evaluation, over: Sequence[Abstract], body: Block) -> None:
+    """Raises Unreadable if the body of a loop changes a sequence that the loop iterates over."""
+    for node in body.walk():
+        first = node.args[0] if node.args else None
+        changes = (node.op == "call_method" and node.target in MUTATING) or (
+            node.target in ("operator:iadd", "operator:imul", "operator:delitem")
+        )
+        if changes and any(first is value for value in over):
+            raise ev.error("it changes a list that the loop iterates over")
+
+
 # Counted
 
 
@@ -104,35 +157,38 @@ def counted(
     is no sequence in the IR."""
     if (numbers := _range(ev, over)) is not None:
         return _counting(ev, numbers, bind, target)
-    parts = [*over.parts] if type(over) is Iterated else [over]
+    parts: list[Abstract] = [*over.parts] if type(over) is Iterated else [over]
     if type(over) is Iterated and over.kind not in ("zip", "enumerate"):
-        return None
+        parts = [over]
     sequences = [_sequence(ev, part) for part in parts]
     if any(sequence is None for sequence in sequences):
         return None
     found = [sequence for sequence in sequences if sequence is not None]
-    start = over.start if type(over) is Iterated else 0
+    start = over.start if type(over) is Iterated else Known(0)
+    first = thing_of(start) if is_static(start) else None
     counts = type(over) is Iterated and over.kind == "enumerate"
 
     def step(index: Value) -> None:
         items: list[Abstract] = [ev.operator("getitem", each, index) for each in found]
         if counts:
-            items.insert(0, ev.operator("add", index, Known(start)) if start else index)
-        bind(items[0] if len(items) == 1 and type(over) is not Iterated else Items(tuple(items)))
+            items.insert(0, index if first == 0 else ev.operator("add", index, start))
+        bind(items[0] if len(items) == 1 and parts == [over] else Items(tuple(items)))
 
     lengths: list[Argument] = [ev.emit("call_function", "builtins:len", (each,)) for each in found]
-    if counts:
-        lengths.insert(0, FOREVER - start)
+    if counts and first is not None:
+        lengths.insert(0, FOREVER - first)
     trips = lengths[0]
     if len(lengths) > 1:
         trips = ev.create("call_function", "builtins:min", (lengths,)).output
-    return CountedHead(trips, step)
+    return CountedHead(trips, step, over=parts)
 
 
 def _sequence(ev: Evaluation, part: Abstract) -> Value | None:
     """Returns a sequence to count along: a list itself, else a list of what is iterated."""
     if (numbers := _range(ev, part)) is not None:
         return ev.create("call_function", "builtins:range", numbers).output
+    if type(part) is Iterated:
+        return ev.emit("call_function", "builtins:list", (part,))
     if isinstance(part, Value):
         if part.node is not None and part.node.op == "list":
             return part

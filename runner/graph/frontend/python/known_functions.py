@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
@@ -124,9 +125,7 @@ def _range(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) ->
 def _enumerate(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     over, *more = args
     start = more[0] if more else kwargs.get("start", Known(0))
-    if not is_static(start):
-        raise ev.error("enumerate starts at a value that is not known")
-    return Iterated("enumerate", (over,), thing_of(start))
+    return Iterated("enumerate", (over,), start)
 
 
 def _zip(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
@@ -340,6 +339,12 @@ def _next(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> 
     return items[0] if items else default[0]
 
 
+def _super(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if len(args) != 2 or not all(map(is_static, args)):
+        raise ev.error("super() of what is not known")
+    return Known(super(*map(thing_of, args)))
+
+
 def _operator(name: str) -> CallRule:
     function = getattr(operator, name)
     return lambda ev, args, kwargs: computed(ev, name, function, *args)
@@ -370,7 +375,7 @@ BUILTINS: dict[Any, CallRule] = {
     **{function: _answer(False) for function in _NEVER},
     torch._C._get_tracing_state: _answer(None),
     len: _len, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
-    filter: _filter, next: _next,
+    filter: _filter, super: _super, checkpoint: _checkpoint, next: _next,
     list: _list, tuple: _tuple, dict: _dict, any: _any_or_all(is_any=True),
     all: _any_or_all(is_any=False), isinstance: _isinstance, type: _type, hasattr: _hasattr,
     getattr: _getattr, setattr: _setattr, callable: _callable,

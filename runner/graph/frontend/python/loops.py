@@ -36,6 +36,7 @@ from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import (
     CountedHead,
     IteratedItem,
+    check_unchanged,
     counted,
     known_items,
     taken,
@@ -55,9 +56,10 @@ def _for(ev: Evaluation, node: ast.For) -> None:
     if type(over) is Known and is_open(over.thing):
         _over_blocks(ev, node, over.thing)
         return
-    items = known_items(ev, over)
-    if items is not None and not all(map(_is_plain, items)):
-        _unroll(ev, node, items)
+    items = known_items(ev, over, partly=True)
+    is_partly = items is not None and any(map(callable, items))
+    if items is not None and not is_partly and not all(map(_is_plain, items)):
+        _unroll(ev, node, over, items)
         return
     bind = partial(assign, ev, node.target)
     head = counted(ev, over, bind, node.target)
@@ -68,9 +70,9 @@ def _for(ev: Evaluation, node: ast.For) -> None:
         assert head is not None, "a list can be counted"
         _loop(ev, node, head)
     elif head is None:
-        _unroll(ev, node, items)
+        _unroll(ev, node, over, items)
     else:
-        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, items))
+        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, over, items))
 
 
 def _over_blocks(ev: Evaluation, node: ast.For, module: Any) -> None:
@@ -111,12 +113,19 @@ def _is_plain(item: IteratedItem) -> bool:
     )
 
 
-def _unroll(ev: Evaluation, node: ast.For, items: Sequence[IteratedItem]) -> None:
+def _unroll(ev: Evaluation, node: ast.For, over: Abstract, items: Sequence[IteratedItem]) -> None:
     """Evaluates a loop over known items one iteration after another."""
     if len(items) > UNROLLED:
         raise ev.error(f"a loop of {len(items)} iterations depends on what is known of each")
-    steps = [lambda item=item: assign(ev, node.target, taken(item)) for item in items]
-    _iterate(ev, steps, node)
+    sequence = over if isinstance(over, Value) and over in ev.lists else None
+    known = None if sequence is None else ev.lists[sequence]
+
+    def step(item: IteratedItem) -> None:
+        assign(ev, node.target, taken(item))
+
+    _iterate(ev, [partial(step, item) for item in items], node)
+    if sequence is not None and ev.lists.get(sequence) is not known:
+        raise ev.error("it changes a list that the loop iterates over")
 
 
 def _iterate(
@@ -210,6 +219,7 @@ def _carry(
     names, lost = carried_names(ev.frame.closure.node, node)
     lost |= {name: f"{name} is read after the loop that assigns it" for name in gone}
     names = [name for name in names if name not in gone]
+    test = TRUE if head.test is None else head.test()
     flags = [name for name in _flags_of(node) if name not in names]
     env = ev.frame.env
     first: dict[str, Any] = {}
@@ -219,7 +229,6 @@ def _carry(
             first[name] = None if value is NEVER or _is_unset(value) else ev.argument(value)
         except Unreadable as error:
             lost[name] = f"{name} changes in a loop ({error})"
-    test = TRUE if head.test is None else head.test()
     loop = ev.create(
         "loop", "", (head.trips, truths.as_flag(ev, test), *first.values()),
         outputs=[name if name[0] != "$" else "" for name in first],
@@ -240,8 +249,12 @@ def _carry(
         goes = value_of(ev, "$goes", TRUE)
         if any(ev.lists.get(key) is not items for key, items in lists.items()):
             raise ev.error("a list changes in a loop that depends on its items")
+        after = ev.lists, ev.dicts
         again = _again(ev, goes, head)
         body.results = (again, *(ev.argument(_end(ev, name)) for name in first))
+    check_unchanged(ev, head.over, body)
+    ev.lists = {key: items for key, items in ev.lists.items() if after[0].get(key) is items}
+    ev.dicts = {key: pairs for key, pairs in ev.dicts.items() if after[1].get(key) is pairs}
     for name, value in zip(first, loop.outputs, strict=True):
         env[name] = value
     for name, why in lost.items():
@@ -290,10 +303,7 @@ def _forget_changed(ev: Evaluation, node: ast.For | ast.While) -> None:
     inner = [each for statement in node.body for each in ast.walk(statement)]
     names = {each.id for each in inner if isinstance(each, ast.Name)}
     for name in names:
-        value = ev.variable(name)
-        if isinstance(value, Value):
-            ev.lists.pop(value, None)
-            ev.dicts.pop(value, None)
+        ev.forget(ev.variable(name))
 
 
 @reads(ast.While)

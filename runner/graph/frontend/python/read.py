@@ -268,8 +268,6 @@ class _Around:
         return (id(owner), name) in self._reading.dynamic
 
     def changes(self, owner: nn.Module, name: str) -> None:
-        if name in owner._parameters or name in owner._buffers:
-            return
         if not self.is_dynamic(owner, name):
             self._reading.dynamic.add((id(owner), name))
             raise _Changed

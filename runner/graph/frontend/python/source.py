@@ -132,5 +132,13 @@ def _is_same(one: CodeType, other: CodeType) -> bool:
     """Returns whether two code objects do the same, or one was rewritten by pytest."""
     if _REWRITTEN in other.co_names:
         return True
-    names = (one.co_varnames, one.co_names) == (other.co_varnames, other.co_names)
-    return names and one.co_code == other.co_code
+    if _names(one) != _names(other) or one.co_code != other.co_code:
+        return False
+    pairs = zip(one.co_consts, other.co_consts, strict=True)
+    return len(one.co_consts) == len(other.co_consts) and all(
+        _is_same(a, b) if isinstance(a, CodeType) else repr(a) == repr(b) for a, b in pairs
+    )
+
+
+def _names(code: CodeType) -> tuple[object, ...]:
+    return code.co_name, code.co_varnames, code.co_names, len(code.co_consts)

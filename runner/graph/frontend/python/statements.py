@@ -24,12 +24,6 @@ from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.known_functions import unchanged
 
 
-@reads(ast.Expr)
-def _expression(ev: Evaluation, node: ast.Expr) -> None:
-    if not isinstance(node.value, ast.Constant):
-        ev.evaluate(node.value)
-
-
 @reads(ast.Pass)
 def _pass(ev: Evaluation, node: ast.Pass) -> None:
     pass
