@@ -13,6 +13,7 @@ from runner.graph.frontend.python.abstract import (
     Iterated,
     Known,
     Named,
+    is_constant,
     is_static,
     thing_of,
 )
@@ -152,15 +153,19 @@ def _dict_comprehension(ev: Evaluation, node: ast.DictComp) -> Abstract:
 
 
 def listed(ev: Evaluation, over: Iterated) -> Abstract:
-    """Returns the list of the results of a `map` over what is not known item by item."""
+    """Returns the list of what a `map` or `filter` gives of what is not known item by item."""
     function, first, *others = over.parts
     whole = first if not others else Iterated("zip", (first, *others))
     names = {"$function": function, "$over": whole}
     ev.frame.env |= names
     one = ast.Name("$item", ast.Load())
     given = ast.Starred(one, ast.Load()) if others else one
-    called = ast.Call(ast.Name("$function", ast.Load()), [given], [])
-    loop = ast.comprehension(ast.Name("$item", ast.Store()), ast.Name("$over", ast.Load()), [], 0)
+    called: ast.expr = ast.Call(ast.Name("$function", ast.Load()), [given], [])
+    tests: list[ast.expr] = []
+    if over.kind == "filter":
+        tests, called = [one if is_constant(function, None) else called], one
+    target, source = ast.Name("$item", ast.Store()), ast.Name("$over", ast.Load())
+    loop = ast.comprehension(target, source, tests, 0)
     empty = ast.List([], ast.Load())
     result = _comprehended(ev, [loop], ast.copy_location(called, ev.node), "append", empty)
     for name in names:

@@ -155,17 +155,19 @@ def _map(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
 def _filter(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     function, over = args
     items = known_items(ev, over)
+    whole = Iterated("filter", (function, over))
     if items is None:
-        raise ev.error("filter() over values that are not known one by one; write a loop")
-    kept = []
-    for item in items:
-        value = taken(item)
-        test = value if is_constant(function, None) else ev.around.call(ev, function, [value], {})
-        known = truths.known_truth(ev, test)
-        if known is None:
-            raise ev.error("filter() with a condition that is not known; write a loop")
-        kept += [value] if known else []
-    return Items(tuple(kept))
+        return listed(ev, whole)
+    values = [taken(item) for item in items]
+    if not is_constant(function, None) and not all(map(is_static, values)):
+        return listed(ev, whole)
+    tests = values
+    if not is_constant(function, None):
+        tests = [ev.around.call(ev, function, [value], {}) for value in values]
+    truth = [truths.known_truth(ev, test) for test in tests]
+    if None in truth:
+        return listed(ev, whole)
+    return Items(tuple(value for value, kept in zip(values, truth, strict=True) if kept))
 
 
 def _parts(value: Abstract) -> tuple[Abstract, ...]:
