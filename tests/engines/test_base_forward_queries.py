@@ -16,8 +16,8 @@ from runner.trial import Trial
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 
 
-def engine(name: str, kind: type = BaseEngine):
-    return kind(space={"_target_": f"asking.{name}"}, trust=["asking"])
+def engine(name: str, kind: type = BaseEngine, **settings: str):
+    return kind(space={"_target_": f"asking.{name}"}, trust=["asking"], **settings)
 
 
 def built(made, sample):
@@ -63,15 +63,23 @@ def test_every_sample_gives_what_it_gives_in_engine_py(name):
     ],
 )
 def test_only_what_asks_is_kept(name, shells, text):
-    made = engine(name)
+    made = engine(name, frontend="torchscript")
     graph = made.graph(made.space.default())
     assert [path for path, unit in graph.root.walk() if unit.grade == "shell"] == shells
     assert [note.path for note in graph.notes] == shells
     assert all(text in note.text for note in graph.notes)
 
 
+@pytest.mark.parametrize("name", ["MaybeNothing", "HoldsMaybeNothing", "MaybeList", "Spare"])
+def test_python_reads_what_asks(name):
+    made = engine(name)
+    graph = made.graph(made.space.default())
+    assert not graph.notes
+    assert graph.grades()["shell"] == 0
+
+
 def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
-    made = engine("Spare")
+    made = engine("Spare", frontend="torchscript")
     with caplog.at_level(logging.INFO, "runner.engines.conversion_log"):
         for sample in made.space.enumerate():
             made.key(sample)
@@ -103,7 +111,7 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
     ],
 )
 def test_a_space_that_cannot_stand_alone_says_so_at_its_default(name, text):
-    made = engine(name)
+    made = engine(name, frontend="torchscript")
     trial = Trial(0, made.space.default(), 0)
     assert made.source(trial).text
     with pytest.raises(ConfigError, match=f"needs {text}.*export.standalone=false"):

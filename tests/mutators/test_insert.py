@@ -40,8 +40,12 @@ def test_in_front_of_the_children_of_a_sequential(graph):
 @pytest.mark.parametrize("where", ["output", "input"])
 def test_beside_a_call_in_code(graph, where):
     changed, _ = mutated(graph, Insert(on="blocks.0", insert="BatchNorm2d", where=where))
-    lines = ["        x = self.blocks[0](x)", "        x = self.blocks_0_batch_norm2d(x)"]
-    assert "\n".join(lines if where == "output" else lines[::-1]) in source(changed)
+    called = "self.blocks_0_batch_norm2d(x)"
+    lines = {
+        "output": ("x = self.blocks[0](x)", f"x = {called}", "x = self.blocks[1](x)"),
+        "input": (f"x = {called}", "for block in self.blocks:", "    x = block(x)"),
+    }[where]
+    assert "\n".join(f"        {line}" for line in lines) in source(changed)
     built(changed)
 
 

@@ -108,7 +108,7 @@ def same(one: nn.Module, other: nn.Module, shape: tuple[int, ...] = (2, *EXAMPLE
 
 
 class Opaque(nn.Module):
-    """Beyond TorchScript: its forward takes any number of tensors. Its children can be changed."""
+    """Beyond all front ends: its forward has a `try`. Its children can be changed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,7 +116,10 @@ class Opaque(nn.Module):
         self.blocks = nn.ModuleList([Block(8) for _ in range(2)])
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        x = self.conv(tensors[0])
+        try:
+            x = self.conv(tensors[0])
+        finally:
+            self.calls = len(tensors)
         for block in self.blocks:
             x = block(x)
         return x.mean((2, 3))
