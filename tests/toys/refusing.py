@@ -48,7 +48,7 @@ class Cells(_Scored):
         for j in range(1, len(self.matrix)):
             total = sum(states[i] for i in range(j) if self.matrix[i][j])
             states.append(self.ops[j - 1](total) if j <= len(self.ops) else self.out(total))
-        return states[-1] * self.width
+        return states[-1] * (self.width + self.kernel - self.skip)  # which the score reads
 
 
 @nn.model_wrapper
