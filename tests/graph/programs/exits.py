@@ -111,8 +111,8 @@ class BreakAfterChanges(nn.Module):
         return y
 
 
-@program([floats(2), floats(2), floats(2)], 1)
-@program([floats(2), floats(2), floats(2)], 5)
+@program([floats(2), floats(2), floats(2)], 1, python="basic")
+@program([floats(2), floats(2), floats(2)], 5, python="basic")
 class BreakOverLists(nn.Module):
     def forward(self, xs: list[Tensor], n: int):
         total = torch.zeros(2)

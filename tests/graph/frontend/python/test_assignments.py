@@ -293,6 +293,27 @@ return x * self.scale
 # an item of an attribute
 self.sizes[0] += n
 return x, self.sizes[0], sum(self.sizes)
+
+# a list, or another
+a, b = [1], [2]
+c = a if on else b
+c.append(3)
+return x, a, b, len(a)
+
+# a set
+s = t = {1, 2}
+t |= {n}
+return x, sorted(s), sorted(t)
+
+# a dict
+d = e = {'a': 1}
+e |= {'b': x}
+return d, len(d)
+
+# a buffer, before and after
+a = self.seen
+self.seen = a + 1
+return x + a + self.seen
 """
 SIGNS = ["+", "-", "*", "/", "//", "%", "**", "@", "&", "|", "^", "<<", ">>"]
 

@@ -246,6 +246,9 @@ return self.layers[:2][0](x), len(self.layers[1:]), nn.ModuleList([self.lin])[0]
 for m in [self.lin, *self.layers]:
     x = m(x)
 return x
+
+# a device of a parameter
+return x.to(next(self.lin.parameters()).device), next(iter(self.lin.parameters())).dtype is x.dtype
 """
 HEAD = """
 from types import SimpleNamespace

@@ -356,6 +356,17 @@ return torch.einsum('ij,kj->ik', x, x)
 
 # F.relu
 return F.relu(x, inplace=False), F.softmax(x, dim=-1), F.linear(x, self.weight[None])
+
+# checkpoint of a closure
+def f(y, k):
+    return self.lin(y) * k
+return checkpoint(f, x, n, use_reentrant=False)
+
+# a decorator of a nested function
+@wrapped
+def f(y, k=n):
+    return y + k
+return f(x), f(x, k=2)
 """
 
 
@@ -486,6 +497,7 @@ SUPER = {
     "of one level": ("Base", "return super().forward(x, n, on) + 1"),
     "of two levels": ("Middle", "return super().forward(x, n, on) + 1"),
     "of another method": ("Middle", "return self.helper(x) + super().helper(x, n)"),
+    "with arguments": ("Middle", "return super(Middle, self).forward(x, n, on) + 1"),
     "by the name of the class": ("Base", "return Base.forward(self, x, n, on) + 1"),
 }
 
@@ -581,9 +593,9 @@ f = (lambda y: y + 1) if on else (lambda y: y - 1)  # <- depends on a condition
 # a key to sort by
 return x, sorted([n, 2], key=lambda v: -v)  # <- a function that is defined in place is passed on
 
-# a decorator of a nested function
+# a decorator of a library, of a nested function
 @torch.no_grad()
-def f(y):  # <- a function inside a function has a decorator
+def f(y):  # <- a function that is defined in place is passed on
     return y * 2
 return f(x)
 """

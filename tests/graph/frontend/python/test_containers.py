@@ -348,6 +348,24 @@ return x[:, ::2], x[:, 0:n:2]
 # ellipsis
 y = x[None]
 return y[..., 0], y[0, ..., 1:], y[...] is None
+
+# a view follows its dict
+d = {'a': x}
+ks = d.keys()
+d['b'] = n
+return list(ks), len(ks)
+
+# methods of sets
+s = {1, n}
+s.add(5)
+s.discard(1)
+return x, sorted(s), s - {5}, s | {7}, s & {5}, 5 in s
+
+# zip
+return list(zip([x, n], [1, 2])), [*zip(self.sizes, 'abc')], dict(zip(['a', 'b'], x))
+
+# zip of different lengths
+return x, list(zip([1, 2, 3], [n, 4])), list(zip(range(n), 'ab'))
 """
 HEAD = """
 class Point(NamedTuple):
@@ -377,3 +395,15 @@ AS_WRITTEN = [
 @pytest.mark.parametrize("body", AS_WRITTEN)
 def test_source_reads_as_one_would_write_it(reads, forward_of, body):
     assert forward_of(reads(body)) == body
+
+
+REFUSED = """
+# views of known dicts
+a = list(self.table.keys()), sum(self.table.values())
+return x, a, max(self.table.items(), key=lambda p: p[1])  # <- builtins.dict_items cannot be written
+"""
+
+
+@each(REFUSED)
+def test_what_cannot_be_written_is_refused_with_its_line(refuses, body):
+    refuses(body)

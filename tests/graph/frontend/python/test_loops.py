@@ -476,6 +476,22 @@ ys = [0]
 for ys[0] in range(3):
     x = x + ys[0]
 return x, ys
+
+# over enumerate from a number that is not known
+for i, y in enumerate([x, n], start=n):
+    x = x + y * i
+return x
+
+# over nested enumerate
+for i, (a, b) in enumerate(zip(x, x + 1)):
+    x = x + a * b + i
+return x
+
+# while and an assigned condition
+i = 0
+while (i := i + 1) < n:
+    x = x + i
+return x, i
 """
 
 
@@ -496,3 +512,26 @@ AS_WRITTEN = [
 @pytest.mark.parametrize("body", AS_WRITTEN)
 def test_source_reads_as_one_would_write_it(reads, forward_of, body):
     assert forward_of(reads(body)) == body
+
+
+REFUSED = """
+# else after return
+for i in range(4):
+    if i == n:  # <- a loop with both `return` and `else` has no form in a graph
+        return x
+else:
+    x = -x
+return x * 2
+
+# a list that grows while it is read
+ys = [1]
+for y in ys:
+    if len(ys) < 4:  # <- it changes a list that the loop iterates over
+        ys.append(y + 1)
+return x, ys
+"""
+
+
+@each(REFUSED)
+def test_a_loop_without_a_form_is_refused_with_its_line(refuses, body):
+    refuses(body)

@@ -154,6 +154,11 @@ return x.clamp(max=float('inf')), float('-inf') < n, math.inf, -math.inf
 
 # bool and int
 return x, True + n, on + on, on * n, True == 1, on & True, on ^ True
+
+# an augmented constant that nobody reads
+a = True
+a &= n
+return x
 """
 
 

@@ -88,6 +88,106 @@ return x, f(1), f(n)
 t = self.table
 t['c'] = n
 return x, len(self.table), 'c' in self.table
+
+# a list in two ways
+ys = [1]
+zs = ys if on else [2]
+zs += [n]
+return x, ys, len(ys), sum(ys)
+
+# a list of a list of unknown length
+ys = [1]
+both = [ys] * n
+for each in both:
+    each.append(2)
+return x, ys, len(ys)
+
+# a list given to a function of the graph
+ys = [1]
+grow([ys], n)
+return x, ys, len(ys)
+
+# a list given to a function in a dict
+ys = [1]
+grow_in({'a': ys}, n)
+return x, ys, len(ys)
+
+# a list in an item that is not known
+ys, zs = [1], [2]
+[ys, zs][n % 2].append(5)
+return x, ys, zs, len(ys), len(zs)
+
+# a dict in an item that is not known
+d, e = {'a': 1}, {}
+[d, e][n % 2]['b'] = 5
+return x, d, e, len(d), 'b' in e
+
+# a list in a loop over a list of lists
+ys, zs = [1], [2]
+for each in [ys, zs] * n:
+    each.append(n)
+return x, len(ys), zs
+
+# a list in a zip
+ys, zs = [1], [2]
+for each, k in zip([ys, zs], x):
+    each.append(n)
+return x, len(ys), zs
+
+# a list in an attribute
+ys = []
+self.none = ys
+ys.append(n)
+self.none.append(1)
+return x, len(ys), self.none
+
+# a list in an attribute, by a method
+ys = []
+self.none = ys
+self.go(n)
+return x, len(ys), ys
+| def go(self, k):
+|     self.none.append(k)
+
+# a tuple of lists in a branch
+a, b = [1], [2]
+p = (a, b) if on else (b, a)
+p[0].append(n)
+return x, a, b, len(a), len(b)
+
+# a list or None
+ys = [1]
+zs = ys if on else None
+if zs is not None:
+    zs.append(n)
+return x, ys, len(ys)
+
+# a list by and, or
+ys = [1]
+zs = ys or [2]
+ws = on and ys
+zs.append(n)
+if ws:
+    ws.append(3)
+return x, ys, len(ys)
+
+# a set by another name
+s = {1}
+t = s
+t.add(n)
+return x, s, len(s), n in s
+
+# a set of numbers, updated
+s = set()
+s.update([1, n])
+s.add(2)
+return x, sorted(s), len(s)
+
+# a set in a loop
+s = set()
+for i in range(n):
+    s.add(i % 2)
+return x, sorted(s)
 """
 ORDER = """
 # a known number and one that is not
@@ -192,6 +292,26 @@ return x, f'{t}{n}', t.format(n), f'{n}{{}}' + t
 
 # percent
 return x, '%d%%' % n, '%(a)s' % {'a': n}, '%s %s' % (n, on)
+
+# a buffer before it is replaced in a method
+a = self.seen
+self.go()
+return x + a, self.seen
+| def go(self):
+|     self.seen = self.seen + 1
+
+# a buffer before it is replaced in a branch
+a = self.seen
+if on:
+    self.seen = a + 1
+return x + a, self.seen
+
+# a buffer by two names
+a = self.seen
+b = a + 0
+self.seen = b + 1
+a += 5
+return x + a, self.seen
 """
 
 

@@ -51,6 +51,10 @@ def rewrite(file: Path, text: str) -> None:
 CHANGES = {
     "another operation": ("return x + 1", "return x - 1"),
     "another name": ("return x.sin()", "return x.cos()"),
+    "another number": ("return x + 1", "return x + 2"),
+    "another text": ("return x, 'a'", "return x, 'b'"),
+    "another default": ("return (lambda k=1: x + k)()", "return (lambda k=2: x + k)()"),
+    "another lambda": ("return (lambda y: y + 1)(x)", "return (lambda y: y + 2)(x)"),
     "a line more": ("return x + 1", "x = x * 2\n        return x + 1"),
     "no longer there": ("return x + 1", "pass\nNet = None"),
     "no Python any more": ("return x + 1", "return x +"),
