@@ -102,7 +102,7 @@ def _iterated(ev: Evaluation, over: Iterated, *, partly: bool) -> list[IteratedI
         return None
     count = min(lengths)
     columns = [
-        items[:count] if items is not None else [_taken(ev, part, i) for i in range(count)]
+        items[:count] if items is not None else _indexed(ev, part, count)
         for part, items in zip(over.parts, known, strict=True)
     ]
     if over.kind == "enumerate":
@@ -119,6 +119,14 @@ def _viewed(ev: Evaluation, over: Iterated) -> list[IteratedItem] | None:
     if over.kind == "items":
         return [Items((Known(key), value)) for key, value in pairs.items()]
     return [*map(Known, pairs)] if over.kind == "keys" else [*pairs.values()]
+
+
+def _indexed(ev: Evaluation, part: Abstract, count: int) -> list[IteratedItem]:
+    """Returns the first items of a sequence, or of an iterator, of which a list is made first."""
+    node = part.node if isinstance(part, Value) else None
+    if node is not None and node.op == "call_function" and not node.target.startswith("torch"):
+        part = ev.emit("call_function", "builtins:list", (part,))
+    return [_taken(ev, part, i) for i in range(count)]
 
 
 def _taken(ev: Evaluation, part: Abstract, index: int) -> IteratedItem:
