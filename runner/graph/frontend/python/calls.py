@@ -28,8 +28,8 @@ from runner.graph.frontend.python.attributes import attribute, look_up
 from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke
-from runner.graph.frontend.python.iteration import MUTATING, VIEWS, known_items, taken
 from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
+from runner.graph.frontend.python.methods import call_method
 from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
@@ -278,148 +278,6 @@ def _in_place(
 ) -> Abstract:
     definition = ev.around.definition(function)
     return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
-
-
-# Methods
-
-
-def call_method(
-    ev: Evaluation,
-    owner: Abstract,
-    name: str,
-    args: Sequence[Abstract],
-    kwargs: Mapping[str, Abstract],
-) -> Abstract:
-    """Returns the value of `owner.name(*args, **kwargs)`."""
-    if isinstance(owner, Value):
-        return _call_of_value(ev, owner, name, args, kwargs)
-    if type(owner) is Named:
-        return _call_of_named(ev, owner, name, args)
-    if type(owner) is Known and isinstance(owner.thing, Tensor):
-        return ev.emit("call_method", name, (owner, *args), kwargs)
-    if is_static(owner) and _is_plain_object(owner):
-        return _call_of_plain(ev, owner, name, args, kwargs)
-    if type(owner) is Items or (type(owner) is Known and isinstance(owner.thing, Expression)):
-        return ev.emit("call_method", name, (owner, *args), kwargs)
-    return call(ev, attribute(ev, owner, name), args, kwargs)
-
-
-def _is_plain_object(owner: Abstract) -> bool:
-    thing = thing_of(owner)
-    kinds = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset, range, slice)
-    return isinstance(thing, kinds) and not isinstance(thing, nn.Module)
-
-
-def _call_of_plain(
-    ev: Evaluation,
-    owner: Abstract,
-    name: str,
-    args: Sequence[Abstract],
-    kwargs: Mapping[str, Abstract],
-) -> Abstract:
-    """Returns the value of a method of a number, text or container that is known."""
-    thing = thing_of(owner)
-    if name in MUTATING and isinstance(thing, list | dict | set):
-        if type(owner) is not Known or owner.origin is None:
-            raise ev.error("it changes a list or dict that exists before the model runs")
-        ev.around.changes(*owner.origin)
-    if not all(map(is_static, (*args, *kwargs.values()))):
-        if name == "join" and isinstance(thing, str) and args:
-            items = known_items(ev, args[0])
-            if items is not None:
-                listed = ev.emit("list", "", [*map(taken, items)])
-                return ev.emit("call_method", name, (owner, listed))
-        return ev.emit("call_method", name, (owner, *args), kwargs)
-    method = getattr(thing, name, None)
-    if method is None:
-        raise ev.error(f"a {type(thing).__name__} has no attribute {name!r}")
-    result = ev.evaluated(
-        method, *map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()}
-    )
-    return found(ev, result)
-
-
-def _call_of_value(
-    ev: Evaluation,
-    owner: Value,
-    name: str,
-    args: Sequence[Abstract],
-    kwargs: Mapping[str, Abstract],
-) -> Abstract:
-    items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
-    if pairs is not None and name in VIEWS and not args:
-        return Iterated(name, (owner,))
-    view = _of_pairs(pairs, name, args) if pairs is not None and not kwargs else None
-    if view is not None:
-        return view
-    changed = _changed(ev, items, name, args) if items is not None else None
-    result = ev.emit("call_method", name, (owner, *args), kwargs)
-    if changed is not None:
-        ev.lists[owner] = changed
-    elif name in MUTATING:
-        ev.forget(owner)
-    if name == "copy" and items is not None:
-        ev.lists[result] = items
-    if name == "pop" and items and changed is not None:
-        return items[thing_of(args[0]) if args else -1]
-    return result
-
-
-def _of_pairs(
-    pairs: Mapping[Any, Abstract], name: str, args: Sequence[Abstract]
-) -> Abstract | None:
-    if name == "items" and not args:
-        return Items(tuple(Items((Known(key), value)) for key, value in pairs.items()))
-    if name == "keys" and not args:
-        return Items(tuple(map(Known, pairs)))
-    if name == "values" and not args:
-        return Items(tuple(pairs.values()))
-    if name == "get" and args and is_static(args[0]):
-        default = args[1] if len(args) > 1 else Known(None)
-        return pairs.get(thing_of(args[0]), default)
-    return None
-
-
-def _call_of_named(ev: Evaluation, owner: Named, name: str, args: Sequence[Abstract]) -> Abstract:
-    """Returns the value of a method of the keyword arguments of a call."""
-    view = _of_pairs(owner.items, name, args)
-    if view is not None:
-        return view
-    if name == "copy" and not args:
-        return Named({**owner.items})
-    if name == "pop" and args and is_static(args[0]):
-        assert isinstance(owner.items, dict), "made by the call"
-        key = thing_of(args[0])
-        if key in owner.items or len(args) > 1:
-            return owner.items.pop(key) if key in owner.items else args[1]
-    raise ev.error(f"the method {name!r} of keyword arguments has no form in a graph")
-
-
-def _changed(
-    ev: Evaluation, items: tuple[Abstract, ...], name: str, args: Sequence[Abstract]
-) -> tuple[Abstract, ...] | None:
-    """Returns the items of a list after a method that changes it; None if they are unknown."""
-    match name, args:
-        case "append", [value]:
-            return (*items, value)
-        case "extend", [values]:
-            more = known_items(ev, values)
-            return None if more is None else (*items, *map(taken, more))
-        case "insert", [at, value] if is_static(at):
-            listed = [*items]
-            listed.insert(thing_of(at), value)
-            return tuple(listed)
-        case "reverse", []:
-            return items[::-1]
-        case "clear", []:
-            return ()
-        case "pop", []:
-            return items[:-1] if items else None
-        case "pop", [at] if is_static(at) and -len(items) <= thing_of(at) < len(items):
-            listed = [*items]
-            listed.pop(thing_of(at))
-            return tuple(listed)
-    return None
 
 
 # Modules
