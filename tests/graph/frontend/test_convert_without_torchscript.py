@@ -21,6 +21,8 @@ class Missing:
 
 class Banned(ModuleType):
     def __getattribute__(self, name):
+        if name[:2] == "__":
+            return super().__getattribute__(name)
         raise AssertionError(f"{name} of TorchScript is touched")
 
 
@@ -40,14 +42,10 @@ for name in ("script", "trace", "annotate", "isinstance", "ignore", "unused", "e
     setattr(torch.jit, name, banned)
 torch.jit._recursive = sys.modules["torch.jit._recursive"] = Banned("torch.jit._recursive")
 
-from fake_frontends import Fake, calls, runs
 from runner.graph import check_conversion, convert, generate, recording
-from runner.graph.frontend import convert as conversion
 from runner.graph.frontend import frontends
 
 frontends.sys = SimpleNamespace(version_info=(3, 14, 0))
-known = Fake(Net=[runs("body", "head")], Doubles=[calls("operator:mul", 2)])
-conversion.FRONTENDS = {"python": known}
 
 
 class Doubles(nn.Module):
@@ -71,7 +69,10 @@ class Kept(nn.Module):
         self.norm = nn.BatchNorm1d(3)
 
     def forward(self, *xs):
-        return self.norm(*xs)
+        try:
+            return self.norm(*xs)
+        finally:
+            self.calls = len(xs)
 
 
 with recording():
