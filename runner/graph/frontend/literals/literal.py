@@ -6,7 +6,7 @@ import itertools
 import re
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -88,8 +88,8 @@ class Literals:
     def _written(self, value: Any, kind: type) -> Argument:
         if isinstance(value, enum.Enum):  # before str and int, which it may be as well
             return self._member(value)
-        if getattr(kind, "__members__", {}).get(getattr(value, "name", None)) == value:
-            return Ref(f"{reference(kind)}.{value.name}")  # an enum of C++
+        if isinstance(getattr(kind, "__members__", None), Mapping):  # an enum of C++
+            return Ref(f"{reference(kind)}.{value.name}")
         if (plain := plain_kind(value)) is not None:
             return self.write(plain(value))
         for base in kind.__mro__:

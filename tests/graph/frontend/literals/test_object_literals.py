@@ -37,9 +37,16 @@ def test_an_object_keeps_all_that_it_holds(name):
 def test_what_cannot_be_written_with_all_its_state_is_refused(name):
     with pytest.raises(GraphError):
         Literals(no_module, {}).of(REFUSED[name]())
-    graph = convert(built(lambda: Holds(REFUSED[name]())))
+    graph = convert(built(lambda: Holds(REFUSED[name]())), frontend="torchscript")
     [note] = [note for note in graph.notes if note.lost]
     assert "'thing'" in str(note) or "modules" in str(note)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_written_is_evaluated_or_refused(name):
+    model = built(lambda: Holds(REFUSED[name]()))
+    report = check_conversion(model, torch.randn(4, 3), frontend="python")
+    assert report.ok or any(note.lost for note in report.notes)
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -51,7 +58,8 @@ def test_what_is_put_on_a_module_is_kept(name):
 
 @pytest.mark.parametrize("name", LOST)
 def test_what_no_source_can_put_there_again_is_refused(name):
-    notes = [note for note in convert(built(LOST[name])).notes if note.lost]
+    graph = convert(built(LOST[name]), frontend="torchscript")
+    notes = [note for note in graph.notes if note.lost]
     assert notes and all(note.path for note in notes if note.cls != "Two")
 
 
