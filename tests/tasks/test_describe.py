@@ -110,11 +110,11 @@ def test_mutators_are_shown_with_their_places_and_what_they_refuse(output, tmp_p
 
 
 def test_what_could_not_be_read_is_said(output, tmp_path):
-    described = settings("mutable.Variadic", engine=BASE, trust=["mutable", "toy"])
+    described = settings("mutable.Tries", engine=BASE, trust=["mutable", "toy"])
     Describe().run(described, tmp_path)
     text = " ".join(output.getvalue().split())
     assert "1 shell" in text
-    assert "Its forward cannot be converted. torchscript: " in text and "@basic_unit" in text
+    assert "Its forward cannot be converted. python: " in text and "@basic_unit" in text
 
 
 def test_a_model_that_looks_at_values_is_counted_as_well():

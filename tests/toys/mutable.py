@@ -39,15 +39,18 @@ class ConvNet(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-class Variadic(nn.Module):
-    """Beyond TorchScript: its forward takes any number of tensors."""
+class Tries(nn.Module):
+    """Beyond all front ends: its forward has a `try`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(4, 4)
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.layer(sum(tensors))
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            return self.layer(x)
+        except RuntimeError as error:
+            raise ValueError("other features") from error
 
 
 class Derived(nn.Module):
