@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import final
 
 from torch import nn
 
@@ -123,9 +123,7 @@ def _unwritten(module: nn.Module, found: ReadModule) -> str:
     """Returns why attributes that the methods of a module read cannot be written; "" if they
     can."""
     for place, name in found.reads:
-        owner: Any = module
-        for step in place.names:
-            owner = owner._modules[step]
+        owner = place.below(module)
         value = vars(owner).get(name)
         if value is None or is_opaque(owner):
             continue

@@ -124,6 +124,11 @@ def is_static(value: Abstract) -> bool:
     return type(value) is Known and not isinstance(value.thing, Tensor | Expression)
 
 
+def is_written(value: Abstract) -> bool:
+    """Returns whether a value is written as a read of an attribute, or an operation on one."""
+    return type(value) is Known and value.write is not None
+
+
 def thing_of(value: Abstract) -> Any:
     """Returns the object that a static value stands for."""
     if type(value) is Items:

@@ -163,9 +163,7 @@ def in_place(ev: Evaluation, stem: str, old: Abstract, value: Abstract) -> Abstr
     if immutable:
         return binary(ev, next(each for each in BINARY if each.stem == stem), old, value)
     if type(old) is Known and isinstance(old.thing, list | dict | set):
-        if old.origin is None:
-            raise ev.error("it changes a list or dict that exists before the model runs")
-        ev.around.changes(*old.origin)
+        ev.changes(old)
     items = ev.lists.get(old) if isinstance(old, Value) else None
     more = known_items(ev, value) if items is not None and stem == "add" else None
     result = ev.operator(f"i{stem}", old, value)

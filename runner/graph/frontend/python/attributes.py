@@ -16,13 +16,12 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Missing,
     Named,
-    closure_of,
     is_static,
     thing_of,
 )
 from runner.graph.frontend.python.choices import answer, has_open_arguments, is_open
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.invocation import invoke
+from runner.graph.frontend.python.invocation import invoke_living
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.ir.node import Argument, Value
@@ -161,9 +160,7 @@ def _property(ev: Evaluation, module: nn.Module, found: property, name: str) -> 
     getter: Any = found.fget
     if not inspect.isfunction(getter):
         raise ev.error(f"the property {name!r} has no source")
-    definition = ev.around.definition(getter)
-    closure = closure_of(getter, definition.node, definition.file)
-    return invoke(ev, closure, [Known(module)], {})
+    return invoke_living(ev, getter, [Known(module)], {})
 
 
 def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -> None:

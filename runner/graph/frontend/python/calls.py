@@ -20,17 +20,18 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Named,
     Partial,
-    closure_of,
+    is_constant,
     is_static,
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
+from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.invocation import invoke
+from runner.graph.frontend.python.invocation import invoke, invoke_living
 from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
 from runner.graph.frontend.python.methods import call_method
-from runner.graph.frontend.reading.opaque import is_choice
+from runner.graph.frontend.python.source import positional
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
@@ -124,14 +125,13 @@ def _as_value(ev: Evaluation, value: Abstract) -> Abstract:
 def _is_super(ev: Evaluation, node: ast.Call) -> bool:
     if not isinstance(node.func, ast.Name) or node.func.id != "super" or node.args:
         return False
-    return look_up(ev, "super") is not None
+    return is_constant(look_up(ev, "super"), super)
 
 
 def _super(ev: Evaluation) -> Abstract:
     """Returns `super()`: that of the class around the function, for its first parameter."""
     cls, frame = look_up(ev, "__class__"), ev.frame
-    declared = frame.closure.node.args
-    names = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+    names = positional(frame.closure.node)
     itself = frame.env.get(names[0]) if names else None
     if type(cls) is not Known or type(itself) is not Known:
         raise ev.error("super() is called outside of a method")
@@ -172,7 +172,7 @@ def call(
     if not isinstance(thing, type) and not _is_builtin(thing):
         method = inspect.getattr_static(type(thing), "__call__", None)
         if inspect.isfunction(method) and ev.around.is_own(method):
-            return _in_place(ev, method, [callee, *args], kwargs)
+            return invoke_living(ev, method, [callee, *args], kwargs)
         _escape(ev, args, kwargs)
         return ev.emit("call_method", "__call__", (callee, *args), kwargs)
     _escape(ev, args, kwargs, thing)
@@ -237,7 +237,7 @@ def call_function(
     is_own = ev.around.is_own(function)
 
     def in_place() -> Abstract:
-        return _in_place(ev, function, args, kwargs)
+        return invoke_living(ev, function, args, kwargs)
 
     def by_name() -> Abstract:
         _escape(ev, args, kwargs, function)
@@ -273,13 +273,6 @@ def _is_code(value: Abstract) -> bool:
     return type(value) in (Closure, Partial)
 
 
-def _in_place(
-    ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
-) -> Abstract:
-    definition = ev.around.definition(function)
-    return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
-
-
 # Modules
 
 
@@ -295,11 +288,11 @@ def _call_bound(
     if not isinstance(owner, nn.Module):
         if not ev.around.is_own(function) and (isinstance(owner, type) or _has_name(method)):
             return ev.emit("call_function", target_of(ev, method), args, kwargs)
-        return _in_place(ev, function, [Known(owner), *args], kwargs)
+        return invoke_living(ev, function, [Known(owner), *args], kwargs)
     in_torch = (getattr(function, "__module__", "") or "").startswith("torch.nn.modules.")
     if in_torch and name in _STRUCTURE and all(map(is_static, (*args, *kwargs.values()))):
         inner = [owner] if name in _OF_CHILDREN else owner.modules()
-        if any(is_choice(type(module)) for module in inner):
+        if any(map(is_open, inner)):
             raise ev.error(f"it asks for the {name}() of a choice")
         result = ev.now(method, args, kwargs)
         return found(ev, [*result] if isinstance(result, Iterator) else result)
@@ -334,7 +327,7 @@ def call_own_method(
         return call_module(ev, owner, name, args, kwargs)
 
     def in_place() -> Abstract:
-        return _in_place(ev, function, [Known(owner), *args], kwargs)
+        return invoke_living(ev, function, [Known(owner), *args], kwargs)
 
     given = (*args, *kwargs.values())
     if any(map(_is_code, given)) and isinstance(function, types.FunctionType):

@@ -15,6 +15,7 @@ from runner.graph.frontend.python.abstract import (
     Named,
     is_constant,
     is_static,
+    is_written,
     thing_of,
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
@@ -262,16 +263,12 @@ def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
     part = ev.evaluated(operator.getitem, thing_of(owner), key)
     if type(key) is slice and type(part) is list:
         return found(ev, part)
-    write = _write_item(ev, owner, index) if _is_read(owner) and _is_plain(part) else None
+    write = _write_item(ev, owner, index) if is_written(owner) and _is_plain(part) else None
     return Known(part, write)
 
 
 def _is_plain(part: Any) -> bool:
     return isinstance(part, int | float | str | complex | tuple | list | type(None))
-
-
-def _is_read(owner: Abstract) -> bool:
-    return type(owner) is Known and owner.write is not None
 
 
 def _part(ev: Evaluation, owner: Value, index: Abstract, part: Sequence[Abstract]) -> Abstract:
@@ -296,9 +293,7 @@ def _written_item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
 def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) -> None:
     """Evaluates `owner[index] = value`."""
     if type(owner) is Known and not isinstance(owner.thing, Tensor):
-        if owner.origin is None:
-            raise ev.error("it changes a list or dict that exists before the model runs")
-        ev.around.changes(*owner.origin)
+        ev.changes(owner)
     if not isinstance(owner, Value | Known):
         raise ev.error("it assigns an item of a tuple")
     given = [ev.argument(each) for each in (owner, index, value)]

@@ -262,9 +262,16 @@ class Evaluation:
         for item in inner:
             self.forget(item)
 
+    def changes(self, value: Abstract) -> None:
+        """Records that a list or dict which is known changes. Raises Unreadable unless an
+        attribute holds it."""
+        if type(value) is not Known or value.origin is None:
+            raise self.error("it changes a list or dict that exists before the model runs")
+        self.around.changes(*value.origin)
+
     def _expose(self, op: Op, target: str, args: Sequence[Value], named: Sequence[Value]) -> None:
         """Forgets the items of what a new node may keep, change or return."""
-        if target.startswith("torch") or (op == "call_function" and target in _HARMLESS):
+        if op == "call_function" and (target.startswith("torch") or target in _HARMLESS):
             keeps = False
         elif op == "call_method" and args and self._is_known(args[0]):
             first, *args = args  # whose change its rule knows

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from runner.graph.frontend.python.abstract import (
     NONE,
@@ -11,10 +12,11 @@ from runner.graph.frontend.python.abstract import (
     Items,
     Missing,
     Named,
+    closure_of,
 )
 from runner.graph.frontend.python.branches import block
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.python.source import FunctionDefinition
+from runner.graph.frontend.python.source import FunctionDefinition, positional
 
 
 def invoke(
@@ -29,6 +31,14 @@ def invoke(
         ev.node = node
         block(ev, FunctionDefinition(node, closure.file).body)
         return returned(ev)
+
+
+def invoke_living(
+    ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> Abstract:
+    """Returns what a living function returns, evaluated here."""
+    definition = ev.around.definition(function)
+    return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
 
 
 def returned(ev: Evaluation) -> Abstract:
@@ -52,7 +62,7 @@ def _bound(
 ) -> dict[str, Abstract]:
     """Returns the parameters of a function with their values."""
     declared = closure.node.args
-    names = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+    names = positional(closure.node)
     named = {**kwargs}
     env: dict[str, Abstract] = dict(zip(names, args, strict=False))
     rest = args[len(names) :]

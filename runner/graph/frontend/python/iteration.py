@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from runner.graph.frontend.python.abstract import (
     Abstract,
@@ -16,8 +16,8 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
+from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Block, Value, is_int
 from runner.nn.values.expression import Expression
 
@@ -83,7 +83,7 @@ def known_items(
 
 
 def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
-    if isinstance(thing, nn.Module) and is_choice(type(thing)):
+    if is_open(thing):
         raise ev.error("it iterates over a choice")
     listed: list[Any] = ev.evaluated(list, thing)
     return listed
@@ -134,9 +134,9 @@ def _taken(ev: Evaluation, part: Abstract, index: int) -> IteratedItem:
 
 
 def _together(row: Sequence[IteratedItem]) -> IteratedItem:
-    if not any(callable(item) for item in row):
-        return Items(tuple(row))  # type: ignore[arg-type]
-    return lambda: Items(tuple(item() if callable(item) else item for item in row))
+    if not any(map(callable, row)):
+        return Items(tuple(map(taken, row)))
+    return lambda: Items(tuple(map(taken, row)))
 
 
 def taken(item: IteratedItem) -> Abstract:

@@ -25,6 +25,7 @@ from runner.graph.frontend.python.abstract import (
     Partial,
     is_constant,
     is_static,
+    is_written,
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
@@ -53,8 +54,7 @@ def _plain(function: Any) -> CallRule:
     def rule(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
         if all(map(is_static, (*args, *kwargs.values()))):
             return _evaluated(ev, function, args, kwargs)
-        target = f"{function.__module__ or 'builtins'}:{function.__name__}"
-        return ev.emit("call_function", target.replace("_operator:", "operator:"), args, kwargs)
+        return ev.emit("call_function", _target(function), args, kwargs)
 
     return rule
 
@@ -62,14 +62,18 @@ def _plain(function: Any) -> CallRule:
 def _evaluated(
     ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: dict[str, Abstract]
 ) -> Abstract:
-    result = ev.evaluated(
-        function, *map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()}
-    )
-    written = any(type(value) is Known and value.write is not None for value in args)
-    if not written or kwargs or not isinstance(result, int | float | complex | str):
+    result = ev.now(function, args, kwargs)
+    if (
+        not any(map(is_written, args))
+        or kwargs
+        or not isinstance(result, int | float | complex | str)
+    ):
         return found(ev, result)
-    target = f"{function.__module__ or 'builtins'}:{function.__name__}"
-    return Known(result, lambda: ev.emit("call_function", target, args))
+    return Known(result, lambda: ev.emit("call_function", _target(function), args))
+
+
+def _target(function: Any) -> str:
+    return f"{function.__module__ or 'builtins'}:{function.__name__}"
 
 
 def _spread(function: Any) -> CallRule:
@@ -113,10 +117,9 @@ def _range(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) ->
     if not all(map(is_static, args)):
         return ev.emit("call_function", "builtins:range", args)
     made = range(*map(thing_of, args))
-    written = any(type(value) is Known and value.write is not None for value in args)
-    return Known(
-        made, (lambda: ev.emit("call_function", "builtins:range", args)) if written else None
-    )
+    if not any(map(is_written, args)):
+        return Known(made)
+    return Known(made, lambda: ev.emit("call_function", "builtins:range", args))
 
 
 # Iterators and containers

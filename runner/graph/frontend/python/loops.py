@@ -179,10 +179,9 @@ def _otherwise(ev: Evaluation, node: ast.For | ast.While) -> None:
     left = value_of(ev, "$left", FALSE)
     if is_constant(left, True):
         return
-    run = lambda: block(ev, node.orelse)  # noqa: E731
     if not is_constant(left, False):
         raise ev.error("a loop with both `return` and `else` has no form in a graph")
-    choose(ev, ev.resolved(broken), lambda: None, run)
+    choose(ev, ev.resolved(broken), lambda: None, partial(block, ev, node.orelse))
 
 
 def _loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:

@@ -59,9 +59,7 @@ def _call_of_plain(
     """Returns the value of a method of a number, text or container that is known."""
     thing = thing_of(owner)
     if name in MUTATING and isinstance(thing, list | dict | set):
-        if type(owner) is not Known or owner.origin is None:
-            raise ev.error("it changes a list or dict that exists before the model runs")
-        ev.around.changes(*owner.origin)
+        ev.changes(owner)
     if not all(map(is_static, (*args, *kwargs.values()))):
         if name == "join" and isinstance(thing, str) and args:
             items = known_items(ev, args[0])
@@ -72,10 +70,7 @@ def _call_of_plain(
     method = getattr(thing, name, None)
     if method is None:
         raise ev.error(f"a {type(thing).__name__} has no attribute {name!r}")
-    result = ev.evaluated(
-        method, *map(thing_of, args), **{k: thing_of(v) for k, v in kwargs.items()}
-    )
-    return found(ev, result)
+    return found(ev, ev.now(method, args, kwargs))
 
 
 def _call_of_value(

@@ -17,6 +17,7 @@ from runner.graph.frontend.python.abstract import (
     Known,
     is_constant,
     is_static,
+    is_written,
     thing_of,
 )
 from runner.graph.frontend.python.branches import choose_value
@@ -77,9 +78,7 @@ def computed(
         return ev.operator(name, *values)
     things = [thing_of(value) if is_static(value) else _expression(value) for value in values]
     result = ev.evaluated(compute, function, *things)
-    kept = [type(value) is Known and value.write is not None for value in values]
-    written = any(kept) and isinstance(result, (*PLAIN, Expression))
-    if not written:
+    if not any(map(is_written, values)) or not isinstance(result, (*PLAIN, Expression)):
         return found(ev, result)
     return Known(result, lambda: ev.operator(name, *values))
 

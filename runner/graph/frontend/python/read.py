@@ -36,6 +36,7 @@ from runner.graph.frontend.python.source import (
     FunctionSources,
     Unreadable,
     place,
+    positional,
 )
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
@@ -187,7 +188,7 @@ class _Reading:
             p.name: value for p, value in zip(parameters, made.inputs, strict=True)
         }
         if owner is not None:
-            env[_first(signature)] = Known(owner)
+            env[positional(signature.node)[0]] = Known(owner)
         ev = Evaluation(made, around, CallFrame(closure, env))
         if signature is definition:
             branches.block(ev, definition.body)
@@ -212,11 +213,6 @@ def _through_wrapper(
     kwargs = {parameter.name: value for parameter, value in inputs if parameter.kind}
     itself = [] if owner is None else [Known(owner)]
     return invoke(ev, closure, [*itself, *args], kwargs)
-
-
-def _first(definition: FunctionDefinition) -> str:
-    declared = definition.node.args
-    return (*declared.posonlyargs, *declared.args)[0].arg
 
 
 @final
@@ -291,7 +287,7 @@ class _Around:
     ) -> list[Parameter]:
         """Returns the parameters of a function without `self`."""
         declared = definition.node.args
-        places = [each.arg for each in (*declared.posonlyargs, *declared.args)]
+        places = positional(definition.node)
         defaults = function.__defaults__ or ()
         known = dict(zip(places[len(places) - len(defaults) :], defaults, strict=True))
         known |= function.__kwdefaults__ or {}

@@ -37,6 +37,11 @@ class FunctionDefinition:
         return [ast.copy_location(value, self.node.body)]
 
 
+def positional(node: FunctionNode) -> list[str]:
+    """Returns the names of the parameters of a function that are passed by position."""
+    return [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+
+
 def place(file: str, node: ast.AST) -> str:
     """Returns the place of a node in a file, "net.py:20"."""
     return f"{PurePath(file).name}:{getattr(node, 'lineno', 0)}"

@@ -3,8 +3,6 @@
 import ast
 import operator
 
-from torch import Tensor, nn
-
 from runner.graph.frontend.python.abstract import (
     FALSE,
     TRUE,
@@ -16,8 +14,8 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
+from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression, compute
 
@@ -35,7 +33,7 @@ def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
     if not is_static(value):
         return None
     thing = thing_of(value)
-    if isinstance(thing, nn.Module) and is_choice(type(thing)):
+    if is_open(thing):
         raise ev.error("it asks for the truth of a choice; compare it with None")
     return bool(thing)
 
@@ -63,11 +61,6 @@ def negated_flag(ev: Evaluation, flag: Abstract) -> Abstract:
     for result in (False, True):
         node.add_block().results = (result,)
     return node.output
-
-
-def is_tensor(value: Abstract) -> bool:
-    """Returns whether a value is known to be a tensor of the model."""
-    return type(value) is Known and isinstance(value.thing, Tensor)
 
 
 # Patterns

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 from torch import Tensor, nn
 
@@ -25,6 +25,13 @@ class ModulePath:
     def parent(self) -> "ModulePath":
         """The path of the module that holds it."""
         return ModulePath(self.names[:-1])
+
+    def below(self, module: nn.Module) -> Any:
+        """Returns the module at this path below a module."""
+        found: Any = module
+        for name in self.names:
+            found = found._modules[name]
+        return found
 
     def child(self, name: str) -> "ModulePath":
         """Returns the path of a child."""

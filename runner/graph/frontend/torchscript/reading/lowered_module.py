@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 from torch import nn
 
@@ -43,9 +43,7 @@ class LoweredModule(ReadModule):
         """Returns which attribute that the methods of a module read is an object that disagrees
         with its type; "" if there is none."""
         for place, name in self.reads:
-            owner: Any = module
-            for step in place.names:
-                owner = owner._modules[step]
+            owner = place.below(module)
             value = vars(owner).get(name)
             if value is None or is_opaque(owner):
                 continue
