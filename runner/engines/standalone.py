@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from runner.errors import ConfigError
+from runner.graph.class_source.overridden_methods import methods
 from runner.graph.codegen.copied_methods.copies import Copies
-from runner.graph.frontend.live_modules.overrides_and_hooks import methods
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Unit

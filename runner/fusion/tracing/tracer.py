@@ -12,7 +12,7 @@ from runner.fusion.tracing.dispatch import Operations
 from runner.fusion.tracing.opaque_modules import outcome_of_unit
 from runner.fusion.tracing.pure_modules import is_pure_unit
 from runner.fusion.tracing.tape import Tape, Unfollowed, UnitCall, What
-from runner.graph.frontend.live_modules.overrides_and_hooks import overrides_call
+from runner.graph.class_source.overridden_methods import overrides_call
 from runner.graph.interpreter.interpreter import Frame
 from runner.graph.interpreter.meta_calls import (
     META,

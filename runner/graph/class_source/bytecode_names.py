@@ -2,18 +2,18 @@
 use of modules below, besides calling them."""
 
 import dis
-import inspect
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
 
-from runner.graph.class_source.scopes import codes, is_foreign
+from runner.graph.class_source.scopes import codes, functions_of, is_foreign
 from runner.nn.recording.construction_record import KEY
 
 _READS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _CHANGES = frozenset([dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]])
+_SETTERS = frozenset({"setattr", "delattr", "__setattr__", "__delattr__", "__dict__"})
 _CALLS_OF_NOTHING = [bytes([op, 0]) for name, op in dis.opmap.items() if name.startswith("CALL")]
 _OF_ALL = frozenset(
     {*dir(nn.Module), "__annotations__", "__constants__", "__jit_unused_properties__"}
@@ -30,7 +30,7 @@ def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str
         for owner in _own_classes(cls)
         for method, member in vars(owner).items()
         if method not in without
-        for function in _functions(member)
+        for function in functions_of(member)
         for name in _names(function, seen)
     )
 
@@ -38,23 +38,32 @@ def used_names(cls: Any, without: frozenset[str] = frozenset()) -> frozenset[str
 def names_of(function: Any) -> frozenset[str]:
     """Returns names that a method uses of any object, `self` included."""
     seen: set[Any] = set()
-    return frozenset(n for part in _functions(function) for n in _names(part, seen, own=True))
+    return frozenset(n for part in functions_of(function) for n in _names(part, seen, own=True))
 
 
 def stored_names(cls: type) -> frozenset[str]:
     """Returns names of attributes that methods of a class, except its constructor, set or
     delete."""
     return frozenset(
-        step.argval
+        stored
         for owner in _own_classes(cls)
         for name, member in vars(owner).items()
         if name != "__init__"
-        for function in _functions(member)
-        for code in codes(function.__code__)
-        if not _CHANGES.isdisjoint(code.co_code[::2])  # most code has none: it is not decoded
-        for step in dis.get_instructions(code)
-        if step.opcode in _CHANGES
+        for function in functions_of(member)
+        for stored in stored_in(function)
     )
+
+
+def stored_in(function: FunctionType) -> frozenset[str]:
+    """Returns names of attributes that a function sets or deletes; with a call of `setattr` in
+    it, all its strings."""
+    found: set[str] = set()
+    for code in codes(function.__code__):
+        if not _CHANGES.isdisjoint(code.co_code[::2]):  # most code has none: it is not decoded
+            found |= {s.argval for s in dis.get_instructions(code) if s.opcode in _CHANGES}
+        if not _SETTERS.isdisjoint(code.co_names):
+            found |= {value for value in code.co_consts if isinstance(value, str)}
+    return frozenset(found)
 
 
 def called_names(cls: type) -> frozenset[str]:
@@ -64,7 +73,7 @@ def called_names(cls: type) -> frozenset[str]:
         name
         for owner in _own_classes(cls)
         for member in vars(owner).values()
-        for function in _functions(member)
+        for function in functions_of(member)
         for code in codes(function.__code__)
         for name in _called_in(code)
     )
@@ -102,32 +111,21 @@ def uses_class(names: frozenset[str], cls: type[nn.Module]) -> bool:
         name in names or (name.startswith("__") and callable(member) and name not in _OF_ALL)
         for owner in _own_classes(cls)
         for name, member in vars(owner).items()
-        if name not in ("forward", "__init__") and name not in _FIELDS
+        if name not in ("forward", "__init__") and name not in FIELDS
     )
 
 
 def used_attributes(names: frozenset[str], module: nn.Module) -> list[str]:
     """Returns the plain attributes of a module among these names."""
-    return [name for name in vars(module) if name in names and name not in _FIELDS and name != KEY]
+    return [name for name in vars(module) if name in names and name not in FIELDS and name != KEY]
 
 
-_FIELDS = frozenset(vars(nn.Module()))
+FIELDS = frozenset(vars(nn.Module()))  # attributes of every module
 
 
 def _own_classes(cls: type) -> Iterator[type]:
     """Yields a class and its bases, without those of torch."""
     return (c for c in cls.__mro__ if c is not object and not c.__module__.startswith("torch.nn."))
-
-
-def _functions(member: Any) -> Iterator[FunctionType]:
-    """Yields the functions of a member of a class."""
-    if isinstance(member, property):
-        parts: list[Any] = [member.fget, member.fset]
-    else:
-        parts = [getattr(member, "__func__", member)]
-    for part in parts:
-        if isinstance(found := inspect.unwrap(part) if callable(part) else None, FunctionType):
-            yield found
 
 
 def _names(function: FunctionType, seen: set[Any], *, own: bool = False) -> Iterator[str]:

@@ -7,8 +7,8 @@ from typing import final
 from torch import nn
 
 from runner.graph.frontend.attributes import default_of
+from runner.graph.frontend.live_modules.hooks_and_attributes import is_writable
 from runner.graph.frontend.live_modules.kept_modules import Keep
-from runner.graph.frontend.live_modules.overrides_and_hooks import is_writable
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import AttributeRead, Caller, ReadModule
 from runner.graph.frontend.reading.readings import Readings

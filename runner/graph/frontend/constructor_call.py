@@ -15,9 +15,9 @@ from runner.graph.class_source.called_values import called_values, may_call
 from runner.graph.frontend.attributes import is_plain, is_shared
 from runner.graph.frontend.literals.literal import Literals, reference
 from runner.graph.frontend.live_modules.constructor_replay import Difference, Rebuilder, bound
+from runner.graph.frontend.live_modules.hooks_and_attributes import is_given
 from runner.graph.frontend.live_modules.kept_modules import class_name
 from runner.graph.frontend.live_modules.notes import ConversionNotes
-from runner.graph.frontend.live_modules.overrides_and_hooks import is_given
 from runner.graph.frontend.live_modules.parametrizations import hooked, plain_class
 from runner.graph.frontend.reading.opaque import is_choice, is_opaque
 from runner.graph.ir.argument import Argument

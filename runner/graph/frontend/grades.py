@@ -15,6 +15,12 @@ from runner.graph.class_source.bytecode_names import (
     uses,
     uses_class,
 )
+from runner.graph.class_source.overridden_methods import (
+    METHODS,
+    overridden,
+    overrides,
+    overrides_call,
+)
 from runner.graph.frontend.attributes import default_of
 from runner.graph.frontend.chosen_readings import ChosenReadings
 from runner.graph.frontend.constructor_call import (
@@ -26,18 +32,14 @@ from runner.graph.frontend.constructor_call import (
 from runner.graph.frontend.initial_values.added_tensors import TensorPath, unwritable
 from runner.graph.frontend.literals.literal import reference
 from runner.graph.frontend.live_modules.constructor_replay import OWN
-from runner.graph.frontend.live_modules.kept_modules import Keep
-from runner.graph.frontend.live_modules.notes import ConversionNotes
-from runner.graph.frontend.live_modules.overrides_and_hooks import (
+from runner.graph.frontend.live_modules.hooks_and_attributes import (
     CALLED,
-    METHODS,
     keeper_of,
     keepers,
     lost_attributes,
-    overridden,
-    overrides,
-    overrides_call,
 )
+from runner.graph.frontend.live_modules.kept_modules import Keep
+from runner.graph.frontend.live_modules.notes import ConversionNotes
 from runner.graph.frontend.live_modules.parametrizations import plain_class
 from runner.graph.frontend.reading.opaque import is_choice, is_opaque
 from runner.graph.frontend.reading.read_module import AttributeRead, Caller

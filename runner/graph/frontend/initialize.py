@@ -9,7 +9,7 @@ from runner.graph.frontend.initial_values.parameters import Weights
 from runner.graph.frontend.initial_values.recorded_calls import UnitPlaces
 from runner.graph.frontend.initial_values.reparametrized import order_reparametrizations
 from runner.graph.frontend.literals.literal import Literals
-from runner.graph.frontend.live_modules.overrides_and_hooks import no_module
+from runner.graph.frontend.live_modules.hooks_and_attributes import no_module
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 from runner.nn.recording.construction_record import record_of

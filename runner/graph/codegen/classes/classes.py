@@ -66,6 +66,7 @@ class Classes:
         self._templates = templates
         for units in _in_order(sites):
             self._add(units)
+        self.all = [*self._by_first_use(sites.root, set())]
 
     def _add(self, units: Sequence[Unit]) -> None:
         """Adds the classes of units that come from one class."""
@@ -85,6 +86,18 @@ class Classes:
             texts[key] = functions
         for key, group in groups.items():
             self._divide(group, texts[key])
+
+    def _by_first_use(self, unit: Unit, seen: set[Unit | Class]) -> Iterator[Class]:
+        """Yields the classes of a unit and of those below, parts first: an order that does not
+        depend on which of them come from one class."""
+        for inner in _next(unit, self._sites):
+            if inner not in seen:
+                seen.add(inner)
+                yield from self._by_first_use(inner, seen)
+        made = self.planner.made.get(unit)
+        if made is not None and made.cls not in seen:
+            seen.add(made.cls)
+            yield made.cls
 
     def _functions(self, unit: Unit) -> list[list[str]]:
         def called(path: str) -> str:

@@ -18,7 +18,8 @@ from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
 from runner.python_operators import AUGMENTED, Precedence
 
 _TYPES = re.compile(
-    r"(torch\.Tensor|torch\.device|list|dict|tuple|int|float|bool|str|None|complex|[\[\], |])+"
+    r"(torch\.Tensor|torch\.device|list|dict|tuple|int|float|bool|str|None|complex|"
+    r"\.\.\.|[\[\], |])+"
 )
 
 

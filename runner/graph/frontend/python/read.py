@@ -6,7 +6,6 @@ from keyword import iskeyword
 from types import FunctionType, MethodType
 from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 
 from runner.errors import GraphError, one_line
@@ -28,6 +27,7 @@ from runner.graph.frontend.python.abstract import (
     Known,
     closure_of,
 )
+from runner.graph.frontend.python.annotations import annotation, annotations_of
 from runner.graph.frontend.python.evaluation import Evaluation, rules_in
 from runner.graph.frontend.python.invocation import invoke, returned
 from runner.graph.frontend.python.packages import Packages
@@ -38,6 +38,7 @@ from runner.graph.frontend.python.source import (
     place,
     positional,
 )
+from runner.graph.frontend.python.unread_code import changed_elsewhere
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.ir.dead_code import eliminate_dead_code
@@ -60,7 +61,7 @@ class PythonFrontEnd:
         self, model: nn.Module, functions: dict[str, Function], tensors: dict[str, Tensor]
     ) -> Mapping[int, ReadModule]:
         """See `FrontEnd.read`."""
-        dynamic: set[tuple[int, str]] = set()
+        dynamic = {*changed_elsewhere(model, ())}
         sources = FunctionSources()
         before = {*functions}, {*tensors}
         while True:
@@ -68,6 +69,7 @@ class PythonFrontEnd:
             try:
                 for module in model.modules():
                     reading.read_forward(module)
+                reading.check_constants(model)
                 return reading.modules
             except _Changed:
                 for name in functions.keys() - before[0]:
@@ -113,6 +115,14 @@ class _Reading:
             self.method(module, "forward", function)
         except Unreadable as error:
             self.modules[id(module)].problem = str(error)
+
+    def check_constants(self, model: nn.Module) -> None:
+        """Raises _Changed if the modules that could not be read may change attributes that were
+        taken to be constant."""
+        unread = {type(m) for m in model.modules() if _is_unread(self.modules.get(id(m)))}
+        if more := {*changed_elsewhere(model, unread)} - self.dynamic:
+            self.dynamic |= more
+            raise _Changed
 
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
         """Returns the name of a method among the functions of its unit, read when it is first
@@ -291,6 +301,7 @@ class _Around:
         defaults = function.__defaults__ or ()
         known = dict(zip(places[len(places) - len(defaults) :], defaults, strict=True))
         known |= function.__kwdefaults__ or {}
+        annotations = annotations_of(function)
         kinds: dict[str, ParameterKind] = dict.fromkeys(places[int(method) :], "")
         if declared.vararg is not None:
             kinds[declared.vararg.arg] = "*"
@@ -301,7 +312,7 @@ class _Around:
             Parameter(
                 name,
                 (self._default(known[name], definition),) if name in known else (),
-                annotation(function.__annotations__.get(name)),
+                annotation(annotations.get(name, "")),
                 kind,
             )
             for name, kind in kinds.items()
@@ -314,18 +325,6 @@ class _Around:
             raise Unreadable(f"{place(definition.file, definition.node)}: {error}") from error
 
 
-_ANNOTATED = {torch.Tensor: "torch.Tensor", int: "int", float: "float", bool: "bool", str: "str"}
-
-
-def annotation(kind: Any) -> str:
-    """Returns an annotation as it is written; "" for one that names other classes."""
-    text = {"Tensor": "torch.Tensor"}.get(kind, kind) if isinstance(kind, str) else None
-    if text is None:
-        found = _ANNOTATED.get(kind) if isinstance(kind, type) else None
-        return found or ""
-    return text if text in _ANNOTATED.values() else ""
-
-
 def _forward_of(module: nn.Module) -> Any:
     """Returns the function that is the forward of a module; None if it has none."""
     own = vars(module).get("forward")
@@ -335,6 +334,10 @@ def _forward_of(module: nn.Module) -> Any:
     found = _function_of(getattr(type(module), "forward", None))
     missing = _function_of(nn.Module.forward)
     return None if found is missing else found
+
+
+def _is_unread(found: ReadModule | None) -> bool:
+    return found is not None and bool(found.problem)
 
 
 def _function_of(member: Any) -> Any:

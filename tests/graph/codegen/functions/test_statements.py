@@ -28,13 +28,13 @@ def test_in_place_operators_of_variables_are_augmented_assignments() -> None:
     assert written(InPlace(), torch.ones(2, 3), [torch.ones(1)]) == (
         "y = x.clone()\n"
         "y += 1\n"
-        "y -= x\n"
+        "y.sub_(x)\n"
         "y *= x\n"
-        "y /= 2\n"
+        "y.div_(2)\n"
         "y.add_(x, alpha=3)\n"
         "y[0] *= 2\n"
         "self.seen.add_(1)\n"
-        "xs.extend([y])\n"
+        "xs += [y]\n"
         "x += y\n"
         "return x, self.seen.clone(), xs"
     )

@@ -12,7 +12,7 @@ from runner.errors import GraphError
 from runner.graph.frontend.convert import convert
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.literals.object_state import same_state
-from runner.graph.frontend.live_modules.overrides_and_hooks import no_module
+from runner.graph.frontend.live_modules.hooks_and_attributes import no_module
 from runner.graph.validation.conversion_check import check_conversion
 from runner.nn.recording.construction_record import recording
 

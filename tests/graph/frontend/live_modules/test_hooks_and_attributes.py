@@ -1,4 +1,4 @@
-"""What TorchScript does not see of a module is kept, or said with what to do about it."""
+"""What no front end sees of a module is kept, or said with what to do about it."""
 
 import pytest
 import torch

@@ -1,8 +1,7 @@
-"""Parts of a module that no front end reads: overridden methods of `nn.Module`, hooks and
-methods set on the object, and attributes that cannot be written."""
+"""Parts of a module that no front end reads: hooks and methods set on the object, and attributes
+that cannot be written."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,47 +18,11 @@ from runner.nn.recording.attribution import own_tensors, shared_with
 from runner.nn.recording.construction_record import ConstructionRecord, record_of
 from runner.nn.values.build import is_scripted
 
-_OTHER = re.compile(
-    "__init__|forward|extra_repr|__repr__|_get_name|__dir__|__[gs]etstate__|.*register_.*|"
-    "add_module|_maybe_.*|compile|share_memory|_replicate_.*|_slow_forward|[imx]pu|mtia|_load_from_.*"
-)
-_METHODS = tuple(  # called by other code than a forward, or wrapping it
-    name
-    for name, member in vars(nn.Module).items()
-    if callable(member) and not _OTHER.fullmatch(name)
-)
-METHODS = frozenset(_METHODS)
 CALLED = "()"  # among used names: the forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 CanMake = Callable[[nn.Module], bool]  # whether a module can be left to its constructor
 NamesOf = Callable[[Any], frozenset[str]]  # of a class
 Rebuild = Callable[[nn.Module, ConstructionRecord], nn.Module | None]  # repeats a constructor call
-
-
-def overridden(cls: type) -> tuple[str, ...]:
-    """Returns the methods that a class overrides and that other code than its forward calls."""
-    own = [c for c in cls.__mro__ if c is not object and not _is_torch(c)]
-    return tuple(name for name in _METHODS if any(name in vars(c) for c in own))
-
-
-def overrides(cls: Any) -> str:
-    """Returns a message on a class that overrides methods, or whose other methods are called."""
-    found = methods(cls)
-    return f"it overrides {found}" if overridden(cls) else f"its {found} are called"
-
-
-def methods(cls: Any) -> str:
-    """Returns the overridden methods of a class as text."""
-    return " and ".join(f"{name}()" for name in overridden(cls)) or "methods"
-
-
-def overrides_call(cls: Any) -> bool:
-    """Returns whether a class overrides how its forward is called."""
-    return any(name in overridden(cls) for name in ("__call__", "_call_impl"))
-
-
-def _is_torch(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == "torch"
 
 
 def put_on(
