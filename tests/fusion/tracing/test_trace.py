@@ -164,7 +164,7 @@ def test_numbers_that_follow_the_batch_are_told():
     program = flattened(flat_toys.Reshapes, (3, 4))
     view, ones, *_ = program.steps
     assert view.args == (Var(0), BatchSize(2), 6)
-    assert ones.args == ([BatchSize(2), 1],)
+    assert ones.args == ((BatchSize(2), 1),)
     assert program.specs[Var(0)].shape == (BatchSize(), 3, 4)
     assert program.specs[view.result].shape == (BatchSize(2), 6)
     assert ones.kwargs == {"dtype": Ref("torch:float32")}
@@ -275,7 +275,7 @@ def test_a_model_that_is_one_layer_is_one_step():
 def test_a_program_prints_a_line_for_each_step():
     assert program_text(flattened(flat_toys.Reshapes, (3, 4))).splitlines() == [
         "%1: float32[2*N, 6] = %0.view(2*N, 6)",
-        "%2: float32[2*N, 1] = torch.ones([2*N, 1], dtype=torch.float32)",
+        "%2: float32[2*N, 1] = torch.ones((2*N, 1), dtype=torch.float32)",
         "%3: float32[2*N, 6] = operator.add(%1, %2)",
         "give %3",
     ]

@@ -11,7 +11,7 @@ def drop_last_continues(loop: Node) -> bool:
     """Removes continues with nothing after them in the body of a loop, and makes the values that
     they carried its results; returns whether there were any."""
     body = loop.blocks[0]
-    if ends(body) or body.results[0] is not True or not _continues(body):
+    if not (ends(body) or body.results[0] is True) or not _continues(body):
         return False
     names = [value.name for value in body.inputs[1:]]
     body.results = (True, *_without_continue(body, body.results[1:], names))
@@ -20,19 +20,20 @@ def drop_last_continues(loop: Node) -> bool:
 
 
 def continue_early(loop: Node) -> bool:
-    """Writes a continue where a loop ends with an If whose first block is empty, so that its second
-    block is the rest of the body: the source would have had `if not` otherwise. Returns whether
-    there is one."""
+    """Writes a continue where a loop ends with an If whose second block is the rest of the body.
+    That is so if the first one is empty, since the source would have had `if not` otherwise, and
+    assumed if the loop may be left in the second one. Returns whether there is one."""
     body = loop.blocks[0]
     node = last_if(body)
     if node is None or ends(body) or body.results[0] is not True:
         return False
     then, rest = node.blocks
     given = dict(zip(node.outputs, then.results, strict=True))
-    if len(then.nodes) > 1 or len(rest.nodes) == 1 or ends(rest) or not _is_kept(loop, given):
+    is_rest = len(then.nodes) == 1 or any(any(map(ends, each.blocks)) for each in rest.nodes)
+    if not is_rest or len(rest.nodes) == 1 or ends(rest) or not _is_kept(loop, given):
         return False
     args = substitute(body.results[1:], given)
-    then.nodes.insert(0, Node(then, "raise", CONTINUE, args))
+    then.nodes.insert(len(then.nodes) - 1, Node(then, "raise", CONTINUE, args))
     then.results = tuple(None for _ in then.results)
     return True
 

@@ -224,8 +224,11 @@ def _is_resized(sequence: Value, body: Block) -> bool:
 
 
 def _is_written(value: Value, body: Block) -> bool:
-    """Returns whether the body may change a value."""
-    return any(True for _ in _writers(value, body))
+    """Returns whether the body may change a value, except for the item that it has taken."""
+    return any(
+        not (node.target == "operator:setitem" and node.args[1] is body.inputs[0])
+        for node in _writers(value, body)
+    )
 
 
 def _writers(value: Value, body: Block) -> Iterator[Node]:

@@ -221,10 +221,15 @@ def _continue(ev: Evaluation, node: ast.Continue) -> None:
 @reads(ast.Assert)
 def _assert(ev: Evaluation, node: ast.Assert) -> None:
     condition = ev.evaluate(node.test)
+    require(ev, condition, lambda: [] if node.msg is None else [ev.evaluate(node.msg)])
+
+
+def require(ev: Evaluation, condition: Abstract, text: Callable[[], Sequence[Abstract]]) -> None:
+    """Raises AssertionError with a text unless a condition is met."""
 
     def fail() -> None:
-        text = () if node.msg is None else (ev.argument(ev.evaluate(node.msg)),)
-        ev.create("raise", "builtins:AssertionError", text, outputs=())
+        given = [ev.argument(value) for value in text()]
+        ev.create("raise", "builtins:AssertionError", given, outputs=())
         leave(ev, raised=TRUE)
 
     choose(ev, truths.negated(ev, condition), fail, lambda: None)

@@ -18,30 +18,14 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.ir.node import Argument, Block, Value, is_int
+from runner.graph.frontend.python.source import Unreadable
+from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
 from runner.nn.values.expression import Expression
 
 MUTATING = frozenset(
-    [
-        "append",
-        "extend",
-        "insert",
-        "remove",
-        "pop",
-        "clear",
-        "sort",
-        "reverse",
-        "update",
-        "setdefault",
-        "popitem",
-        "add",
-        "discard",
-        "appendleft",
-        "popleft",
-        "extendleft",
-        "rotate",
-    ]
-)
+    ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
+     "setdefault", "popitem", "add", "discard", "appendleft", "popleft", "extendleft", "rotate")
+)  # fmt: skip
 VIEWS = ("items", "keys", "values")  # of dicts
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
@@ -144,15 +128,23 @@ def taken(item: IteratedItem) -> Abstract:
     return item() if callable(item) else item
 
 
-def check_unchanged(ev: Evaluation, over: Sequence[Abstract], body: Block) -> None:
-    """Raises Unreadable if the body of a loop changes a sequence that the loop iterates over."""
+def check_unchanged(over: Sequence[Abstract], body: Block) -> None:
+    """Raises Unreadable if the body of a loop changes a sequence that the loop iterates over, but
+    for the item of the present iteration."""
     for node in body.walk():
         first = node.args[0] if node.args else None
-        changes = (node.op == "call_method" and node.target in MUTATING) or (
-            node.target in ("operator:iadd", "operator:imul", "operator:delitem")
-        )
-        if changes and any(first is value for value in over):
-            raise ev.error("it changes a list that the loop iterates over")
+        if _changes(node, body) and any(first is value for value in over):
+            raise Unreadable(f"{node.line}: it changes a list that the loop iterates over")
+
+
+def _changes(node: Node, body: Block) -> bool:
+    if node.op == "call_method":
+        return node.target in MUTATING
+    if node.target == "operator:setitem":
+        place = producer(node.args[1])
+        is_item = place is not None and place.args[1:] == (body.inputs[0],)  # a key of a dict
+        return node.args[1] is not body.inputs[0] and not is_item
+    return node.target in ("operator:iadd", "operator:imul", "operator:delitem")
 
 
 # Counted
@@ -165,30 +157,53 @@ def counted(
     is no sequence in the IR."""
     if (numbers := _range(ev, over)) is not None:
         return _counting(ev, numbers, bind, target)
-    parts: list[Abstract] = [*over.parts] if type(over) is Iterated else [over]
-    if type(over) is Iterated and over.kind not in ("zip", "enumerate"):
-        parts = [over]
-    sequences = [_sequence(ev, part) for part in parts]
-    if any(sequence is None for sequence in sequences):
+    cursor = _cursor(ev, over)
+    if cursor is None:
         return None
-    found = [sequence for sequence in sequences if sequence is not None]
-    start = over.start if type(over) is Iterated else Known(0)
-    first = thing_of(start) if is_static(start) else None
-    counts = type(over) is Iterated and over.kind == "enumerate"
-
-    def step(index: Value) -> None:
-        items: list[Abstract] = [ev.operator("getitem", each, index) for each in found]
-        if counts:
-            items.insert(0, index if first == 0 else ev.operator("add", index, start))
-        bind(items[0] if len(items) == 1 and parts == [over] else Items(tuple(items)))
-
-    lengths: list[Argument] = [ev.emit("call_function", "builtins:len", (each,)) for each in found]
-    if counts and first is not None:
-        lengths.insert(0, FOREVER - first)
+    lengths = [*cursor.lengths]
     trips = lengths[0]
     if len(lengths) > 1:
         trips = ev.create("call_function", "builtins:min", (lengths,)).output
-    return CountedHead(trips, step, over=parts)
+    return CountedHead(trips, lambda index: bind(cursor.item(index)), over=cursor.over)
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """What is iterated, by index: the item at one, and the lengths that end the iteration."""
+
+    item: Callable[[Value], Abstract]
+    lengths: Sequence[Argument]
+    over: Sequence[Abstract]  # the sequences themselves
+
+
+def _cursor(ev: Evaluation, over: Abstract) -> _Cursor | None:
+    if type(over) is Iterated and over.kind in ("zip", "enumerate"):
+        inner = [_cursor(ev, part) for part in over.parts]
+        known = [cursor for cursor in inner if cursor is not None]
+        if len(known) < len(inner):
+            return None
+        joined = _Cursor(
+            lambda index: Items(tuple([cursor.item(index) for cursor in known])),
+            [length for cursor in known for length in cursor.lengths],
+            [part for cursor in known for part in cursor.over],
+        )
+        return joined if over.kind == "zip" else _enumerated(ev, over.start, known[0])
+    sequence = _sequence(ev, over)
+    if sequence is None:
+        return None
+    length = ev.emit("call_function", "builtins:len", (sequence,))
+    return _Cursor(lambda index: ev.operator("getitem", sequence, index), [length], [over])
+
+
+def _enumerated(ev: Evaluation, start: Abstract, inner: _Cursor) -> _Cursor:
+    first = thing_of(start) if is_static(start) else None
+
+    def item(index: Value) -> Abstract:
+        number = index if first == 0 else ev.operator("add", index, start)
+        return Items((number, inner.item(index)))
+
+    limit = [] if first is None else [FOREVER - first]
+    return _Cursor(item, [*limit, *inner.lengths], inner.over)
 
 
 def _sequence(ev: Evaluation, part: Abstract) -> Value | None:

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
     FALSE,
+    NONE,
     TRUE,
     Abstract,
     Closure,
@@ -29,6 +30,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
+from runner.graph.frontend.python.branches import require
 from runner.graph.frontend.python.choices import answer, is_open
 from runner.graph.frontend.python.containers import (
     found,
@@ -315,6 +317,12 @@ def _second(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -
     return args[1]
 
 
+def _torch_assert(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    given = dict(zip(("condition", "message"), args, strict=False)) | kwargs
+    require(ev, given["condition"], lambda: [given["message"]])
+    return NONE
+
+
 def _checkpoint(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     """Returns the value of a checkpointed call: the call itself, which needs more memory."""
     function, *given = args
@@ -378,7 +386,7 @@ BUILTINS: dict[Any, CallRule] = {
     **{function: _plain(function) for function in _PURE},
     **{function: _spread(function) for function in (min, max, sum, sorted)},
     **{function: _answer(False) for function in _NEVER},
-    torch._C._get_tracing_state: _answer(None),
+    torch._C._get_tracing_state: _answer(None), torch._assert: _torch_assert,
     len: _len, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
     filter: _filter, super: _super, checkpoint: _checkpoint, next: _next,
     list: _list, tuple: _tuple, dict: _dict, any: _any_or_all(is_any=True),

@@ -251,7 +251,7 @@ def _carry(
         after = ev.lists, ev.dicts
         again = _again(ev, goes, head)
         body.results = (again, *(ev.argument(_end(ev, name)) for name in first))
-    check_unchanged(ev, head.over, body)
+    check_unchanged(head.over, body)
     ev.lists = {key: items for key, items in ev.lists.items() if after[0].get(key) is items}
     ev.dicts = {key: pairs for key, pairs in ev.dicts.items() if after[1].get(key) is pairs}
     for name, value in zip(first, loop.outputs, strict=True):

@@ -85,7 +85,7 @@ class ContinuesThenBreaks(nn.Module):
     "        break",
     "    if k > 7:",
     "        return x, i",
-    "    k = k + i",
+    "    k += i",
     "x = x + 1",
     "return x, k",
 )
@@ -141,12 +141,12 @@ class OverLists(nn.Module):
 @reads(
     "y = x.clone()",
     "for i in range(3):",
-    "    for i_1 in range(min(3, n)):",
-    "        if i == i_1:",
+    "    for j in range(min(3, n)):",
+    "        if i == j:",
     "            continue",
-    "        if i + i_1 > 3:",
+    "        if i + j > 3:",
     "            break",
-    "        y[i] = y[i_1] + i",
+    "        y[i] = y[j] + i",
     "    if y.sum() > 5:",
     "        return y, i",
     "return y, n",
@@ -168,8 +168,8 @@ class Nested(nn.Module):
 
 @reads(
     "for i in range(4):",
-    "    for i_1 in range(n):",
-    "        if i * i_1 > 3:",
+    "    for j in range(n):",
+    "        if i * j > 3:",
     "            return x",
     "        x = x + i",
     "return -x",
@@ -188,7 +188,7 @@ class ReturnsFromTheInnerLoop(nn.Module):
     "i = 0",
     "while float(x.abs().sum()) < 1000.0 and i < 20:",
     "    x = x * 2",
-    "    i = i + 1",
+    "    i += 1",
     "    if i == 7:",
     "        break",
     "    if not i % 2 == 0:",
@@ -211,7 +211,7 @@ class While(nn.Module):
 
 @reads(
     "while True:",
-    "    n = n + 1",
+    "    n += 1",
     "    if n > 5:",
     "        return x, n",
     "    if n == 1:",
@@ -345,7 +345,7 @@ class ContinuesAtTheEnd(nn.Module):
 @reads(
     "k = 0",
     "for i in range(1, n, 2):",
-    "    k = k + i",
+    "    k += i",
     "    if x.sum() > k:",
     "        break",
     "return x * k",

@@ -38,7 +38,7 @@ class Walks(nn.Module):
 def test_loops_over_sequences_are_written_as_such() -> None:
     xs = [torch.ones(2), torch.full((2,), 2.0)]
     assert written(Walks(), xs, xs[:1], {"a": torch.ones(2)}) == (
-        "total = torch.zeros([2])\n"
+        "total = torch.zeros(2)\n"
         "for x in xs:\n"
         "    total = total + x\n"
         "for i, x in enumerate(xs):\n"

@@ -254,6 +254,15 @@ assert n < 100, f'{n} is too large'
 assert x.dim() == 2
 return x
 
+# torch's assert
+torch._assert(n < 100, f'{n} is too large')
+torch._assert(message='no', condition=x.dim() == 2)
+return x * n
+
+# torch's assert that fails
+torch._assert(n > 2, f'{n} is too small')
+return x * n
+
 # assert that fails
 assert n > 2, f'{n} is too small'
 return x

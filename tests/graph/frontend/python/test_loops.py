@@ -492,6 +492,26 @@ i = 0
 while (i := i + 1) < n:
     x = x + i
 return x, i
+
+# setting the item taken
+ys = list(x.unbind(1))
+for i, y in enumerate(ys):
+    ys[i] = y * n
+return torch.stack(ys)
+
+# setting the item taken, of one of two
+ys, zs = list(x.unbind(1)), list(x.unbind(1))
+for i, (y, z) in enumerate(zip(ys, zs)):
+    ys[i] = y * n + z
+return torch.stack(ys)
+
+# setting values of a dict
+table = {k: x for k in ('a' * n, 'b')}
+for name in table:
+    table[name] = table[name] + len(name)
+for name, y in table.items():
+    table[name] = y * 2
+return table
 """
 
 
@@ -529,6 +549,18 @@ for y in ys:
     if len(ys) < 4:  # <- it changes a list that the loop iterates over
         ys.append(y + 1)
 return x, ys
+
+# setting rows of a tensor that are read later
+y = x.clone()
+for i, row in enumerate(y):
+    y[(i + 1) % len(y)] = row * n  # <- it changes a list that the loop iterates over
+return y
+
+# a list whose later items are set while it is read
+ys = list(x.unbind(1))
+for i, y in enumerate(ys):
+    ys[(i + 1) % 3] = y * n  # <- it changes a list that the loop iterates over
+return torch.stack(ys)
 """
 
 
