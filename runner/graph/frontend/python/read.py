@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from keyword import iskeyword
 from types import FunctionType, MethodType
 from typing import Any, final
@@ -54,6 +55,15 @@ class _Changed(Exception):
 
 
 @final
+@dataclass
+class _Findings:
+    """What the attempts to read a model have found."""
+
+    dynamic: set[tuple[int, str]]  # attributes that are not constant: (id of the module, name)
+    problems: dict[int, str] = field(default_factory=dict)  # id of a module -> the first one
+
+
+@final
 class PythonFrontEnd:
     """The front end that reads Python's own source."""
 
@@ -61,11 +71,11 @@ class PythonFrontEnd:
         self, model: nn.Module, functions: dict[str, Function], tensors: dict[str, Tensor]
     ) -> Mapping[int, ReadModule]:
         """See `FrontEnd.read`."""
-        dynamic = {*changed_elsewhere(model, ())}
+        findings = _Findings({*changed_elsewhere(model, ())})
         sources = FunctionSources()
         before = {*functions}, {*tensors}
         while True:
-            reading = _Reading(model, functions, tensors, sources, dynamic)
+            reading = _Reading(model, functions, tensors, sources, findings)
             try:
                 for module in model.modules():
                     reading.read_forward(module)
@@ -80,7 +90,7 @@ class PythonFrontEnd:
 
 @final
 class _Reading:
-    """One attempt to read all modules, with the attributes in `dynamic` not taken as constant."""
+    """One attempt to read all modules, given the findings of those before."""
 
     rules = RULES
     call = staticmethod(calls.call)
@@ -91,14 +101,14 @@ class _Reading:
         functions: dict[str, Function],
         tensors: dict[str, Tensor],
         sources: FunctionSources,
-        dynamic: set[tuple[int, str]],
+        findings: _Findings,
     ) -> None:
         self.modules = {id(m): ReadModule() for m in model.modules() if not is_opaque(m)}
         self.functions = functions
         self.literals = Literals(_refuse_module, tensors)
         self.sources = sources
         self.packages = Packages(model)
-        self.dynamic = dynamic
+        self.findings = findings
         self.names: dict[Any, str] = {}  # function -> its name among those of the graph
         self.problems: dict[tuple[int, Any], str] = {}  # of methods and functions
         self.paths: dict[int, dict[int, ModulePath]] = {}
@@ -114,14 +124,15 @@ class _Reading:
         try:
             self.method(module, "forward", function)
         except Unreadable as error:
-            self.modules[id(module)].problem = str(error)
+            problem = self.findings.problems.setdefault(id(module), str(error))
+            self.modules[id(module)].problem = problem
 
     def check_constants(self, model: nn.Module) -> None:
         """Raises _Changed if the modules that could not be read may change attributes that were
         taken to be constant."""
         unread = {type(m) for m in model.modules() if _is_unread(self.modules.get(id(m)))}
-        if more := {*changed_elsewhere(model, unread)} - self.dynamic:
-            self.dynamic |= more
+        if more := {*changed_elsewhere(model, unread)} - self.findings.dynamic:
+            self.findings.dynamic |= more
             raise _Changed
 
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
@@ -271,11 +282,11 @@ class _Around:
             self._reads[path, name] = None
 
     def is_dynamic(self, owner: nn.Module, name: str) -> bool:
-        return (id(owner), name) in self._reading.dynamic
+        return (id(owner), name) in self._reading.findings.dynamic
 
     def changes(self, owner: nn.Module, name: str) -> None:
         if not self.is_dynamic(owner, name):
-            self._reading.dynamic.add((id(owner), name))
+            self._reading.findings.dynamic.add((id(owner), name))
             raise _Changed
 
     def definition(self, function: Any) -> FunctionDefinition:
