@@ -59,7 +59,9 @@ class Named:
 @final
 @dataclass(frozen=True, eq=False)
 class Iterated:
-    """An iterator of a builtin over sequences that are not known: `zip`, `enumerate`."""
+    """What a loop takes items from: a view of a dict ("items", "keys", "values"), or an iterator,
+    whose items can be taken once: "zip", "enumerate", "map", of a "generator" expression, or of
+    items that are known ("iter")."""
 
     kind: str
     parts: "tuple[Abstract, ...]"
@@ -112,6 +114,8 @@ class Missing:
 
 
 Abstract = Value | Known | Items | Named | Iterated | Closure | Partial | Merged | Missing
+ITERATORS = frozenset(("zip", "enumerate", "map", "generator", "iter"))
+IN_ORDER = ("generator", "iter")  # iterators over the items of one part
 FALSE, TRUE, NONE = Known(False), Known(True), Known(None)
 NEVER = Missing()  # at the end of a block that is never reached
 PLAIN = (type(None), bool, int, float, complex, str)

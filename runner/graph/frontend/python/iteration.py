@@ -1,13 +1,14 @@
 """Iteration: over what is known item by item, and over sequences that are counted in the IR."""
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from runner.graph.frontend.python.abstract import (
+    IN_ORDER,
     Abstract,
     Items,
     Iterated,
@@ -29,6 +30,7 @@ MUTATING = frozenset(
 VIEWS = ("items", "keys", "values")  # of dicts
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
+Walk = Callable[[int], IteratedItem | None]  # the items of an iteration by number, then None
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,71 @@ class CountedHead:
 def known_items(
     ev: Evaluation, over: Abstract, *, partly: bool = False
 ) -> list[IteratedItem] | None:
-    """Returns what an iteration yields; None if that is not known. With `partly`, a `zip` of
-    something known and of sequences that are taken to be as long counts as known."""
+    """Returns what an iteration yields if nothing changes meanwhile; None if that is not known.
+    With `partly`, a `zip` of something known and of sequences that are taken to be as long counts
+    as known."""
+    walk = known_walk(ev, over, partly=partly)
+    if walk is None:
+        return None
+    items: list[IteratedItem] = []
+    while (item := walk(len(items))) is not None:
+        items.append(item)
+    return items
+
+
+def known_walk(ev: Evaluation, over: Abstract, *, partly: bool = False) -> Walk | None:
+    """Returns the iteration over what is known item by item, which takes each item when its turn
+    comes, as Python does; None if that is not known. `partly` is as for `known_items`."""
     match over:
         case Items():
-            return [*over.items]
+            return _fixed(over.items)
         case Named():
-            return [*map(Known, over.items)]
+            return _fixed([*map(Known, over.items)])
         case Value() if over in ev.lists:
-            return [*ev.lists[over]]
+            return lambda at: _at(_still(ev, ev.lists.get(over)), at)
         case Value() if over in ev.dicts:
-            return [*map(Known, ev.dicts[over])]
-        case Iterated():
-            return _iterated(ev, over, partly=partly)
+            return _over_dict(ev, over, "keys")
+        case Iterated(kind, (owner,)) if kind in VIEWS:
+            known = isinstance(owner, Value) and owner in ev.dicts
+            return _over_dict(ev, owner, kind) if known else None
+        case Iterated(kind, (inner, *_)) if kind in IN_ORDER:
+            return known_walk(ev, inner, partly=partly)
+        case Iterated("zip" | "enumerate"):
+            return _together(ev, over, partly=partly)
         case Known() if is_static(over):
-            return [*map(Known, _listed(ev, over.thing))]
+            return _fixed([*map(Known, _listed(ev, over.thing))])
     return None
+
+
+def _at(items: Sequence[IteratedItem], at: int) -> IteratedItem | None:
+    return items[at] if at < len(items) else None
+
+
+def _fixed(items: Sequence[IteratedItem]) -> Walk:
+    return lambda at: _at(items, at)
+
+
+def _still(ev: Evaluation, found: Any) -> Any:
+    if found is None:
+        raise ev.error("it changes what the loop iterates over")
+    return found
+
+
+def _over_dict(ev: Evaluation, owner: Any, kind: str) -> Walk:
+    keys = [*ev.dicts[owner]]
+
+    def walk(at: int) -> IteratedItem | None:
+        pairs: Mapping[Any, Abstract] = _still(ev, ev.dicts.get(owner))
+        if [*pairs] != keys:
+            raise ev.error("a dict changes its size in a loop over it")
+        if at == len(keys):
+            return None
+        key, value = Known(keys[at]), pairs[keys[at]]
+        if kind == "items":
+            return Items((key, value))
+        return key if kind == "keys" else value
+
+    return walk
 
 
 def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
@@ -73,54 +124,41 @@ def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
     return listed
 
 
-def _iterated(ev: Evaluation, over: Iterated, *, partly: bool) -> list[IteratedItem] | None:
-    if over.kind == "map":
-        return None  # else it was evaluated
-    if over.kind in VIEWS:
-        return _viewed(ev, over)
-    known = [known_items(ev, part) for part in over.parts]
-    lengths = [len(items) for items in known if items is not None]
-    if not lengths or (len(lengths) < len(known) and not partly):
+def _together(ev: Evaluation, over: Iterated, *, partly: bool) -> Walk | None:
+    walks = [known_walk(ev, part) for part in over.parts]
+    if all(walk is None for walk in walks) or (None in walks and not partly):
         return None
     if over.kind == "enumerate" and not is_static(over.start):
         return None
-    count = min(lengths)
     columns = [
-        items[:count] if items is not None else _indexed(ev, part, count)
-        for part, items in zip(over.parts, known, strict=True)
+        _indexed(ev, part) if walk is None else walk
+        for part, walk in zip(over.parts, walks, strict=True)
     ]
-    if over.kind == "enumerate":
-        columns.insert(0, [Known(thing_of(over.start) + i) for i in range(count)])
-    return [_together(row) for row in zip(*columns, strict=True)]
+
+    def walk(at: int) -> IteratedItem | None:
+        row = []
+        for column in columns:
+            item = column(at)
+            if item is None:
+                return None
+            row.append(item)
+        if over.kind == "enumerate":
+            row.insert(0, Known(thing_of(over.start) + at))
+        if not any(map(callable, row)):
+            return Items(tuple(map(taken, row)))
+        return lambda: Items(tuple(map(taken, row)))
+
+    return walk
 
 
-def _viewed(ev: Evaluation, over: Iterated) -> list[IteratedItem] | None:
-    """Returns the items of a view of a dict, as the dict is now."""
-    [owner] = over.parts
-    pairs = ev.dicts.get(owner) if isinstance(owner, Value) else None
-    if pairs is None:
-        return None
-    if over.kind == "items":
-        return [Items((Known(key), value)) for key, value in pairs.items()]
-    return [*map(Known, pairs)] if over.kind == "keys" else [*pairs.values()]
-
-
-def _indexed(ev: Evaluation, part: Abstract, count: int) -> list[IteratedItem]:
-    """Returns the first items of a sequence, or of an iterator, of which a list is made first."""
+def _indexed(ev: Evaluation, part: Abstract) -> Walk:
+    """Returns the iteration over a sequence, or over an iterator, of which a list is made first:
+    as long as needed."""
     node = part.node if isinstance(part, Value) else None
     if node is not None and node.op == "call_function" and not node.target.startswith("torch"):
         part = ev.emit("call_function", "builtins:list", (part,))
-    return [_taken(ev, part, i) for i in range(count)]
-
-
-def _taken(ev: Evaluation, part: Abstract, index: int) -> IteratedItem:
-    return lambda: ev.operator("getitem", part, Known(index))
-
-
-def _together(row: Sequence[IteratedItem]) -> IteratedItem:
-    if not any(map(callable, row)):
-        return Items(tuple(map(taken, row)))
-    return lambda: Items(tuple(map(taken, row)))
+    whole = part
+    return lambda at: lambda: ev.operator("getitem", whole, Known(at))
 
 
 def taken(item: IteratedItem) -> Abstract:

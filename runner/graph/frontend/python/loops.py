@@ -36,9 +36,10 @@ from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import (
     CountedHead,
     IteratedItem,
+    Walk,
     check_unchanged,
     counted,
-    known_items,
+    known_walk,
     taken,
 )
 from runner.graph.frontend.python.names import carried_names
@@ -56,23 +57,22 @@ def _for(ev: Evaluation, node: ast.For) -> None:
     if type(over) is Known and is_open(over.thing):
         _over_blocks(ev, node, over.thing)
         return
-    items = known_items(ev, over, partly=True)
-    is_partly = items is not None and any(map(callable, items))
-    if items is not None and not is_partly and not all(map(_is_plain, items)):
-        _unroll(ev, node, over, items)
+    walk = known_walk(ev, over, partly=True)
+    if walk is not None and not _is_countable(walk):
+        _unroll(ev, node, walk)
         return
     bind = partial(assign, ev, node.target)
     head = counted(ev, over, bind, node.target)
-    if items is None:
+    if walk is None:
         if head is None:
             listed_ = ev.emit("call_function", "builtins:list", (over,))
             head = counted(ev, listed_, bind, node.target)
         assert head is not None, "a list can be counted"
         _loop(ev, node, head)
     elif head is None:
-        _unroll(ev, node, over, items)
+        _unroll(ev, node, walk)
     else:
-        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, over, items))
+        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, walk))
 
 
 def _over_blocks(ev: Evaluation, node: ast.For, module: Any) -> None:
@@ -83,10 +83,9 @@ def _over_blocks(ev: Evaluation, node: ast.For, module: Any) -> None:
     def iterate(rest: Sequence[tuple[nn.Module, Abstract]]) -> None:
         if rest:
             (block_, is_there), *others = rest
-            steps = [partial(assign, ev, node.target, Known(block_))]
 
             def run() -> None:
-                _iterations(ev, steps, node.body)
+                _iterations(ev, node, lambda at: None if at else Known(block_))
                 choose(ev, value_of(ev, "$goes", TRUE), partial(iterate, others), lambda: None)
 
             choose(ev, is_there, run, lambda: None)
@@ -105,6 +104,16 @@ def _strict_loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -
         ev.strict = outer
 
 
+def _is_countable(walk: Walk) -> bool:
+    """Returns whether a loop may count along items, instead of being evaluated for each."""
+    at = 0
+    while (item := walk(at)) is not None and at < UNROLLED:
+        if not callable(item) and not _is_plain(item):
+            return False
+        at += 1
+    return True
+
+
 def _is_plain(item: IteratedItem) -> bool:
     if type(item) is Items:
         return all(map(_is_plain, item.items))
@@ -113,44 +122,28 @@ def _is_plain(item: IteratedItem) -> bool:
     )
 
 
-def _unroll(ev: Evaluation, node: ast.For, over: Abstract, items: Sequence[IteratedItem]) -> None:
+def _unroll(ev: Evaluation, node: ast.For, walk: Walk) -> None:
     """Evaluates a loop over known items one iteration after another."""
-    if len(items) > UNROLLED:
-        raise ev.error(f"a loop of {len(items)} iterations depends on what is known of each")
-    sequence = over if isinstance(over, Value) and over in ev.lists else None
-    known = None if sequence is None else ev.lists[sequence]
-
-    def step(item: IteratedItem) -> None:
-        assign(ev, node.target, taken(item))
-
-    _iterate(ev, [partial(step, item) for item in items], node)
-    if sequence is not None and ev.lists.get(sequence) is not known:
-        raise ev.error("it changes a list that the loop iterates over")
-
-
-def _iterate(
-    ev: Evaluation, steps: Sequence[Callable[[], None]], node: ast.For | ast.While
-) -> None:
-    """Evaluates the iterations of a loop in place: each begins with a step."""
     with _exits(ev):
-        _iterations(ev, steps, node.body)
+        _iterations(ev, node, walk)
     _otherwise(ev, node)
 
 
-def _iterations(
-    ev: Evaluation, steps: Sequence[Callable[[], None]], body: Sequence[ast.stmt]
-) -> None:
-    for at, step in enumerate(steps):
-        step()
-        block(ev, body)
+def _iterations(ev: Evaluation, node: ast.For, walk: Walk, at: int = 0) -> None:
+    """Evaluates the iterations of a loop in place, from one on."""
+    while (item := walk(at)) is not None:
+        if at == UNROLLED:
+            raise ev.error(f"a loop of more than {at} iterations depends on what is known of each")
+        assign(ev, node.target, taken(item))
+        block(ev, node.body)
         ev.frame.env["$left"] = FALSE
         goes = value_of(ev, "$goes", TRUE)
+        at += 1
         if is_constant(goes, False):
             return
         if not is_constant(goes, True):
-            rest = steps[at + 1 :]
-            if rest:
-                choose(ev, goes, partial(_iterations, ev, rest, body), lambda: None)
+            if walk(at) is not None:
+                choose(ev, goes, partial(_iterations, ev, node, walk, at), lambda: None)
             return
 
 

@@ -493,6 +493,35 @@ while (i := i + 1) < n:
     x = x + i
 return x, i
 
+# a list that grows while it is read
+ys = [1]
+for y in ys:
+    if len(ys) < 4:
+        ys.append(y + 1)
+return x, ys
+
+# a known list whose later items are set while it is read
+ys = [x, x + 1, x + 2]
+for i, y in enumerate(ys):
+    y = self.layers[i](y)
+    if i < 2:
+        ys[i + 1] = ys[i + 1] + y
+return ys
+
+# a list whose later items are set while it is read with modules
+ys, zs = [x, x + 1, x + 2], []
+for i, (y, layer) in enumerate(zip(ys, self.layers)):
+    zs.append(layer(y))
+    if i < 2:
+        ys[i + 1] = ys[i + 1] + zs[-1]
+return zs, ys
+
+# a dict whose values are set while it is read
+table = {'a': x, 'b': x + 1}
+for name, y in table.items():
+    table['b'] = y * 2
+return table
+
 # setting the item taken
 ys = list(x.unbind(1))
 for i, y in enumerate(ys):
@@ -542,13 +571,6 @@ for i in range(4):
 else:
     x = -x
 return x * 2
-
-# a list that grows while it is read
-ys = [1]
-for y in ys:
-    if len(ys) < 4:  # <- it changes a list that the loop iterates over
-        ys.append(y + 1)
-return x, ys
 
 # setting rows of a tensor that are read later
 y = x.clone()
