@@ -51,21 +51,21 @@ class Items:
 @final
 @dataclass(frozen=True, eq=False)
 class Named:
-    """The keyword arguments that a function was called with: a dict that nobody else holds."""
-
-    items: "Mapping[str, Abstract]"
+    """The keyword arguments that a function was called with: a dict that nobody else holds. What
+    is in it is among the `dicts` of the evaluation."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Iterated:
     """What a loop takes items from: a view of a dict ("items", "keys", "values"), or an iterator,
-    whose items can be taken once: "zip", "enumerate", "map", of a "generator" expression, or of
-    items that are known ("iter")."""
+    whose items can be taken once: "zip", "enumerate", "iter" (of one sequence), or one that
+    computes them only when they are taken, with `make`: "map", "filter", "generator"."""
 
     kind: str
     parts: "tuple[Abstract, ...]"
     start: "Abstract" = field(default_factory=lambda: Known(0))
+    make: "Callable[[], Abstract] | None" = None
 
 
 @final
@@ -114,8 +114,7 @@ class Missing:
 
 
 Abstract = Value | Known | Items | Named | Iterated | Closure | Partial | Merged | Missing
-ITERATORS = frozenset(("zip", "enumerate", "map", "generator", "iter"))
-IN_ORDER = ("generator", "iter")  # iterators over the items of one part
+VIEWS = ("items", "keys", "values")  # of dicts
 FALSE, TRUE, NONE = Known(False), Known(True), Known(None)
 NEVER = Missing()  # at the end of a block that is never reached
 PLAIN = (type(None), bool, int, float, complex, str)

@@ -15,9 +15,10 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
+from runner.graph.frontend.python.branches import require
 from runner.graph.frontend.python.containers import item, set_item
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.iteration import IteratedItem, known_items, taken
+from runner.graph.frontend.python.iteration import IteratedItem, known_items, opened, taken
 from runner.graph.frontend.python.operators import binary
 from runner.graph.ir.node import Value
 from runner.python_operators import BINARY
@@ -64,15 +65,18 @@ def _unpack(ev: Evaluation, targets: Sequence[ast.expr], value: Abstract) -> Non
     if type(value) is Missing:
         raise ev.error(value.why)
     starred = [at for at, target in enumerate(targets) if isinstance(target, ast.Starred)]
-    items = known_items(ev, value)
-    if items is None and type(value) is Iterated and value.kind == "map" and not starred:
+    if not starred and _maps_unknown(ev, value):
+        assert type(value) is Iterated, "a map"
         function, over = value.parts
         taken_apart = ev.create("unpack", "", (ev.argument(over),), outputs=[""] * len(targets))
         results = [ev.around.call(ev, function, [each], {}) for each in taken_apart.outputs]
         for target, result in zip(targets, results, strict=True):
             assign(ev, target, result)
         return
+    value = opened(value)
+    items = known_items(ev, value)
     if items is None and not starred:
+        value = value.parts[0] if type(value) is Iterated and value.kind == "iter" else value
         node = ev.create("unpack", "", (ev.argument(value),), outputs=[""] * len(targets))
         for target, output in zip(targets, node.outputs, strict=True):
             assign(ev, target, output)
@@ -85,6 +89,13 @@ def _unpack(ev: Evaluation, targets: Sequence[ast.expr], value: Abstract) -> Non
             assign(ev, target, taken(found))
         return
     _unpack_rest(ev, targets, starred[0], value, items)
+
+
+def _maps_unknown(ev: Evaluation, value: Abstract) -> bool:
+    """Returns whether a value is a `map` over one sequence that is not known item by item."""
+    if type(value) is not Iterated or value.kind != "map" or len(value.parts) != 2:
+        return False
+    return known_items(ev, value.parts[1]) is None
 
 
 def _unpack_rest(
@@ -108,6 +119,11 @@ def _unpack_rest(
         parts: list[Abstract] = [*values[:at], middle, *values[stop:]]
     else:
         listed = ev.emit("call_function", "builtins:list", (value,))
+        if at and after:
+            count = ev.emit("call_function", "builtins:len", (listed,))
+            message = Known(f"expected at least {at + after} values to unpack")
+            enough = ev.operator("ge", count, Known(at + after))
+            require(ev, enough, lambda: [message], error="ValueError")
         whole = slice(at or None, -after or None, None)
         parts = [
             *(ev.operator("getitem", listed, Known(i)) for i in range(at)),

@@ -10,9 +10,11 @@ from torch.nn.utils import parametrize
 
 from runner.graph.frontend.python.abstract import (
     PLAIN,
+    VIEWS,
     Abstract,
     CallFrame,
     Closure,
+    Iterated,
     Known,
     Missing,
     Named,
@@ -42,17 +44,24 @@ def _name(ev: Evaluation, node: ast.Name) -> Abstract:
 def look_up(ev: Evaluation, name: str) -> Abstract:
     """Returns what a name refers to: a variable, one of an enclosing function, a global, or a
     builtin."""
-    if name in ev.frame.env:
-        return ev.variable(name)
     frame: CallFrame | None = ev.frame
     while frame is not None:
         if name in frame.env:
-            return ev.resolved(frame.env[name])
+            return _taken_from(ev, frame, name)
         function = frame.closure.function
         if function is not None:
             return _outside(ev, function, name)
         frame = frame.closure.frame
     return Missing()
+
+
+def _taken_from(ev: Evaluation, frame: CallFrame, name: str) -> Abstract:
+    """Returns the value of a variable; an iterator is given once."""
+    found = ev.resolved(frame.env[name])
+    frame.env[name] = found
+    if type(found) is Iterated and found.kind not in VIEWS:
+        frame.env[name] = Missing(f"{name} is an iterator, which may be used up; make a list of it")
+    return found
 
 
 def _outside(ev: Evaluation, function: Any, name: str) -> Abstract:

@@ -19,9 +19,10 @@ from runner.graph.frontend.python.abstract import (
     is_constant,
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.ir.node import Block, Value
+from runner.graph.ir.node import Block
 from runner.nn.values.expression import Expression
 
+Key = TypeVar("Key")
 Content = TypeVar("Content")
 
 # Blocks
@@ -127,8 +128,8 @@ class _Ways:
 
 
 def _in_both(
-    one: Mapping[Value, Content], other: Mapping[Value, Content], before: Mapping[Value, Content]
-) -> dict[Value, Content]:
+    one: Mapping[Key, Content], other: Mapping[Key, Content], before: Mapping[Key, Content]
+) -> dict[Key, Content]:
     """Returns what was known before an If and is the same after both of its branches."""
     return {key: v for key, v in one.items() if key in before and other.get(key) is v}
 
@@ -224,12 +225,17 @@ def _assert(ev: Evaluation, node: ast.Assert) -> None:
     require(ev, condition, lambda: [] if node.msg is None else [ev.evaluate(node.msg)])
 
 
-def require(ev: Evaluation, condition: Abstract, text: Callable[[], Sequence[Abstract]]) -> None:
-    """Raises AssertionError with a text unless a condition is met."""
+def require(
+    ev: Evaluation,
+    condition: Abstract,
+    text: Callable[[], Sequence[Abstract]],
+    error: str = "AssertionError",
+) -> None:
+    """Raises an error with a text unless a condition is met."""
 
     def fail() -> None:
         given = [ev.argument(value) for value in text()]
-        ev.create("raise", "builtins:AssertionError", given, outputs=())
+        ev.create("raise", f"builtins:{error}", given, outputs=())
         leave(ev, raised=TRUE)
 
     choose(ev, truths.negated(ev, condition), fail, lambda: None)

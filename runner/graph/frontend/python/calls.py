@@ -16,7 +16,6 @@ from runner.graph.frontend.python.abstract import (
     Abstract,
     Closure,
     Items,
-    Iterated,
     Known,
     Named,
     Partial,
@@ -26,9 +25,10 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
 from runner.graph.frontend.python.choices import is_open
-from runner.graph.frontend.python.containers import apart, found, has_names, listed, named_items
+from runner.graph.frontend.python.containers import apart, found, has_names, named_items
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke, invoke_living
+from runner.graph.frontend.python.iteration import opened
 from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
 from runner.graph.frontend.python.methods import call_method
 from runner.graph.frontend.python.source import positional
@@ -102,7 +102,7 @@ def _call(ev: Evaluation, node: ast.Call) -> Abstract:
 def arguments_of(ev: Evaluation, node: ast.Call) -> CallArguments:
     """Returns the values of the arguments of a call, those with stars taken apart."""
     args, rest = apart(ev, node.args)
-    args = [_as_value(ev, arg) for arg in args]
+    args = [opened(arg) for arg in args]
     kwargs: dict[str, Abstract] = {} if rest is None else {"*": rest}
     for keyword in node.keywords:
         value = ev.evaluate(keyword.value)
@@ -115,11 +115,6 @@ def arguments_of(ev: Evaluation, node: ast.Call) -> CallArguments:
         else:
             kwargs["**"] = value
     return args, kwargs
-
-
-def _as_value(ev: Evaluation, value: Abstract) -> Abstract:
-    """Returns the list of a `map` that is passed on, else the value."""
-    return listed(ev, value) if type(value) is Iterated and value.kind == "map" else value
 
 
 def _is_super(ev: Evaluation, node: ast.Call) -> bool:
@@ -247,7 +242,7 @@ def call_function(
         _escape(ev, args, kwargs)
         return ev.emit("call_function", f":{ev.around.function(function)}", args, kwargs)
 
-    if any(map(_is_code, given)):
+    if any(_is_code(ev, value) for value in given):
         return in_place() if is_own else ev.attempt(in_place, by_name)
     if not is_own:
         return by_name()
@@ -256,12 +251,12 @@ def call_function(
     return ev.attempt(as_own, in_place)
 
 
-def _is_code(value: Abstract) -> bool:
+def _is_code(ev: Evaluation, value: Abstract) -> bool:
     """Returns whether a value is a module, function, class, or one of a choice, or contains one."""
     if type(value) is Items:
-        return any(map(_is_code, value.items))
+        return any(_is_code(ev, item) for item in value.items)
     if type(value) is Named:
-        return any(map(_is_code, value.items.values()))
+        return any(_is_code(ev, item) for item in ev.dicts.get(value, {}).values())
     if type(value) is Known:
         parts = value.thing if isinstance(value.thing, list | tuple) else (value.thing,)
         return any(
@@ -330,7 +325,7 @@ def call_own_method(
         return invoke_living(ev, function, [Known(owner), *args], kwargs)
 
     given = (*args, *kwargs.values())
-    if any(map(_is_code, given)) and isinstance(function, types.FunctionType):
+    if any(_is_code(ev, value) for value in given) and isinstance(function, types.FunctionType):
         return in_place()
     if not isinstance(function, types.FunctionType):
         return as_method()

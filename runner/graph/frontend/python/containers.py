@@ -2,13 +2,16 @@
 
 import ast
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from runner.graph.frontend.python.abstract import (
     Abstract,
+    CallFrame,
+    Closure,
     Items,
     Iterated,
     Known,
@@ -19,7 +22,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.iteration import known_items, taken
+from runner.graph.frontend.python.iteration import known_items, opened, taken
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -50,8 +53,11 @@ def apart(ev: Evaluation, nodes: Sequence[ast.expr]) -> tuple[list[Abstract], Ab
     one by one, and a sequence of those after them, None if there are none."""
     values: list[Abstract] = []
     for at, node in enumerate(nodes):
-        whole = ev.evaluate(node.value if isinstance(node, ast.Starred) else node)
-        items = known_items(ev, whole) if isinstance(node, ast.Starred) else [whole]
+        if not isinstance(node, ast.Starred):
+            values.append(ev.evaluate(node))
+            continue
+        whole = opened(ev.evaluate(node.value))
+        items = known_items(ev, whole)
         if items is not None:
             values += map(taken, items)
             continue
@@ -109,20 +115,20 @@ def new_dict(ev: Evaluation, pairs: Sequence[tuple[Abstract, Abstract]]) -> Abst
 
 def has_names(ev: Evaluation, value: Abstract) -> bool:
     """Returns whether a value is a mapping that is known item by item."""
-    if type(value) is Named or (isinstance(value, Value) and value in ev.dicts):
+    if isinstance(value, Value | Named) and value in ev.dicts:
         return True
     return is_static(value) and hasattr(thing_of(value), "keys")
 
 
 def named_items(ev: Evaluation, value: Abstract) -> dict[Any, Abstract]:
     """Returns the items of a mapping that is known. Raises Unreadable for any other."""
-    if type(value) is Named:
-        return {**value.items}
-    if isinstance(value, Value) and value in ev.dicts:
+    if isinstance(value, Value | Named) and value in ev.dicts:
         return {**ev.dicts[value]}
     if is_static(value) and hasattr(thing_of(value), "keys"):
         mapping = thing_of(value)
         return {key: Known(mapping[key]) for key in mapping}
+    if type(value) is Named:
+        raise ev.error("keyword arguments change on a condition or in a loop")
     raise ev.error("the names after a ** are not known before the model runs")
 
 
@@ -136,9 +142,42 @@ def _set(ev: Evaluation, node: ast.Set) -> Abstract:
 # Comprehensions
 
 
-@reads(ast.ListComp, ast.GeneratorExp)
-def _list_comprehension(ev: Evaluation, node: ast.ListComp | ast.GeneratorExp) -> Abstract:
-    return _comprehended(ev, node.generators, node.elt, "append", ast.List([], ast.Load()))
+@reads(ast.ListComp)
+def _list_comprehension(ev: Evaluation, node: ast.ListComp) -> Abstract:
+    return _listed(ev, node.generators, node.elt)
+
+
+def _listed(ev: Evaluation, generators: Sequence[ast.comprehension], element: ast.expr) -> Abstract:
+    return _comprehended(ev, generators, element, "append", ast.List([], ast.Load()))
+
+
+@reads(ast.GeneratorExp)
+def _generator(ev: Evaluation, node: ast.GeneratorExp) -> Abstract:
+    """Returns a generator: what it iterates over is evaluated now, all else when it is used."""
+    first, *others = node.generators
+    frame, over = ev.frame, ev.evaluate(first.iter)
+    given = ast.comprehension(first.target, _name("$given"), first.ifs, first.is_async)
+
+    def make() -> Abstract:
+        if ev.frame is not frame:
+            raise ev.error("a generator is used by another function; make a list of it")
+        with _variables(ev, {"$given": over}):
+            return _listed(ev, [given, *others], node.elt)
+
+    return Iterated("generator", (), make=make)
+
+
+def _name(name: str) -> ast.expr:
+    return ast.Name(name, ast.Load())
+
+
+@contextmanager
+def _variables(ev: Evaluation, values: Mapping[str, Abstract]) -> Iterator[None]:
+    """Gives values to variables that synthesized syntax reads."""
+    ev.frame.env |= values
+    yield
+    for name in values:
+        ev.frame.env.pop(name, None)
 
 
 @reads(ast.SetComp)
@@ -153,25 +192,39 @@ def _dict_comprehension(ev: Evaluation, node: ast.DictComp) -> Abstract:
     return _comprehended(ev, node.generators, pair, "", ast.Dict([], []))
 
 
-def listed(ev: Evaluation, over: Iterated) -> Abstract:
-    """Returns the list of what a `map` or `filter` gives of what is not known item by item."""
-    function, first, *others = over.parts
-    whole = first if not others else Iterated("zip", (first, *others))
-    names = {"$function": function, "$over": whole}
-    ev.frame.env |= names
-    one = ast.Name("$item", ast.Load())
-    given = ast.Starred(one, ast.Load()) if others else one
-    called: ast.expr = ast.Call(ast.Name("$function", ast.Load()), [given], [])
-    tests: list[ast.expr] = []
-    if over.kind == "filter":
-        tests, called = [one if is_constant(function, None) else called], one
-    target, source = ast.Name("$item", ast.Store()), ast.Name("$over", ast.Load())
-    loop = ast.comprehension(target, source, tests, 0)
-    empty = ast.List([], ast.Load())
-    result = _comprehended(ev, [loop], ast.copy_location(called, ev.node), "append", empty)
-    for name in names:
-        ev.frame.env.pop(name)
-    return result
+def mapped(ev: Evaluation, function: Abstract, over: Sequence[Abstract]) -> Abstract:
+    """Returns a `map`, which calls the function when its items are taken."""
+    whole = over[0] if len(over) == 1 else Iterated("zip", tuple(over))
+
+    def make() -> Abstract:
+        rows = known_items(ev, whole)
+        if rows is not None:
+            values = [taken(row) for row in rows]
+            given = [v.items if len(over) > 1 and type(v) is Items else (v,) for v in values]
+            return Items(tuple([ev.around.call(ev, function, args, {}) for args in given]))
+        item = _name("$item")
+        argument = item if len(over) == 1 else ast.Starred(item, ast.Load())
+        call = ast.copy_location(ast.Call(_name("$function"), [argument], []), ev.node)
+        loop = ast.comprehension(ast.Name("$item", ast.Store()), _name("$over"), [], 0)
+        with _variables(ev, {"$function": function, "$over": whole}):
+            return _listed(ev, [loop], call)
+
+    return Iterated("map", (function, *over), make=make)
+
+
+def filtered(ev: Evaluation, function: Abstract, over: Abstract) -> Abstract:
+    """Returns a `filter`, which calls the function when its items are taken."""
+
+    def make() -> Abstract:
+        item = _name("$item")
+        test = item
+        if not is_constant(function, None):
+            test = ast.copy_location(ast.Call(_name("$function"), [item], []), ev.node)
+        loop = ast.comprehension(ast.Name("$item", ast.Store()), _name("$over"), [test], 0)
+        with _variables(ev, {"$function": function, "$over": over}):
+            return _listed(ev, [loop], ast.copy_location(item, ev.node))
+
+    return Iterated("filter", (function, over), make=make)
 
 
 def _comprehended(
@@ -201,13 +254,35 @@ def _comprehended(
     for inner in ast.walk(body[0]):
         if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
             ast.copy_location(inner, ev.node)
+    if any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(body[0])):
+        return _in_frame(ev, result, empty, body[0], generators)
+    loop = body[0]
+    assert isinstance(loop, ast.For), "a comprehension iterates"
+    closure = Closure(
+        ast.Lambda(ast.arguments([], [], None, [], [], None, []), loop),  # type: ignore[arg-type]
+        ev.frame.closure.file, (), {}, frame=ev.frame,
+    )  # fmt: skip
+    made_list = ev.evaluate(ast.copy_location(empty, ev.node))
+    with ev.calling(CallFrame(closure, {result: made_list})):
+        ev.execute(loop)
+        return ev.resolved(ev.frame.env[result])
+
+
+def _in_frame(
+    ev: Evaluation,
+    result: str,
+    empty: ast.expr,
+    loop: ast.stmt,
+    generators: Sequence[ast.comprehension],
+) -> Abstract:
+    """Evaluates a comprehension that assigns variables of the function around it."""
     own = {
         n.id for each in generators for n in ast.walk(each.target) if isinstance(n, ast.Name)
     }  # fmt: skip
     env = ev.frame.env
     hidden = {name: env[name] for name in own if name in env}
     env[result] = ev.evaluate(ast.copy_location(empty, ev.node))
-    ev.execute(body[0])
+    ev.execute(loop)
     env = ev.frame.env
     comprehended = ev.resolved(env.pop(result))
     for name in own:
@@ -252,10 +327,8 @@ def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
             raise ev.error(f"the index {key} is out of the range of {len(items)} items")
         one: Abstract = items[key]
         return one
-    if fixed and isinstance(owner, Value) and owner in ev.dicts and key in ev.dicts[owner]:
+    if fixed and isinstance(owner, Value | Named) and key in ev.dicts.get(owner, ()):
         return ev.dicts[owner][key]
-    if fixed and type(owner) is Named and key in owner.items:
-        return owner.items[key]
     if type(owner) is Known and isinstance(owner.thing, nn.Module) and not fixed and ev.strict:
         raise ev.error(f"a {type(owner.thing).__name__} is indexed by a value")
     if not fixed or not is_static(owner):
@@ -292,6 +365,9 @@ def _written_item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
 
 def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) -> None:
     """Evaluates `owner[index] = value`."""
+    if type(owner) is Named and is_static(index):
+        ev.dicts[owner] = named_items(ev, owner) | {thing_of(index): value}
+        return
     if type(owner) is Known and not isinstance(owner.thing, Tensor):
         ev.changes(owner)
     if not isinstance(owner, Value | Known):

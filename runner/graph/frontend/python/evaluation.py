@@ -124,7 +124,8 @@ class Evaluation:
         self.around = around
         self.frame = frame
         self.lists: dict[Value, tuple[Abstract, ...]] = {}
-        self.dicts: dict[Value, dict[Any, Abstract]] = {}
+        self.dicts: dict[Value | Named, dict[Any, Abstract]] = {}
+        self._resolved: list[Merged] = []
         self.strict = False  # whether what is known better otherwise is refused
         self.node: ast.AST = frame.closure.node  # the syntax being read
 
@@ -180,6 +181,8 @@ class Evaluation:
         kwargs: Mapping[str, Abstract] | None = None,
     ) -> Value:  # fmt: skip
         """Creates a node with arguments of these values; returns its output."""
+        if _consumes(op, target):
+            args = [_sequence(value) for value in args]
         given = [self.argument(value) for value in args]
         named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
         return self.create(op, target, given, named).output
@@ -208,16 +211,24 @@ class Evaluation:
             case Known():
                 return value.write() if value.write is not None else self._constant(value.thing)
             case Named():
-                pairs = [part for key, item in value.items.items() for part in (Known(key), item)]
-                return self.emit("dict", "", pairs)
+                return self._named(value)
             case Iterated(kind, parts) if kind in ("items", "keys", "values"):
                 return self.emit("call_method", kind, parts)
+            case Iterated("zip", parts):
+                return self.emit("call_function", "builtins:zip", parts)
+            case Iterated("enumerate", parts):
+                return self.emit("call_function", "builtins:enumerate", (*parts, value.start))
             case Iterated():
-                start = () if value.kind == "zip" else (value.start,)
-                return self.emit("call_function", f"builtins:{value.kind}", (*value.parts, *start))
+                raise self.error("an iterator is kept or returned; make a list of it")
             case Missing():
                 raise self.error(value.why or "a variable is read that was not assigned")
         raise self.error("a function that is defined in place is passed on; call it here instead")
+
+    def _named(self, value: Named) -> Argument:
+        if value not in self.dicts:
+            raise self.error("keyword arguments change on a condition or in a loop")
+        pairs = self.dicts[value].items()
+        return self.emit("dict", "", [part for key, item in pairs for part in (Known(key), item)])
 
     def _constant(self, thing: Any) -> Argument:
         if isinstance(thing, nn.Module):
@@ -258,7 +269,7 @@ class Evaluation:
         elif type(value) is Items:
             inner = value.items
         elif type(value) is Named:
-            inner = value.items.values()
+            inner = self.dicts.pop(value, {}).values()
         for item in inner:
             self.forget(item)
 
@@ -330,6 +341,7 @@ class Evaluation:
             return value
         if value.result is None:
             value.result = self._merged(value.node, value.values, value.name)
+            self._resolved.append(value)
         return value.result
 
     def _merged(self, node: Node, values: Sequence[Abstract], name: str) -> Abstract:
@@ -381,11 +393,15 @@ class Evaluation:
         frame, env = self.frame, {**self.frame.env}
         lists, dicts = {**self.lists}, {**self.dicts}
         before = {*block.nodes}
+        resolved = len(self._resolved)
         failed: list[Unreadable] = []
         try:
             yield failed
         except kind as error:
             failed.append(error)
+            for merged in self._resolved[resolved:]:
+                merged.result = None
+            del self._resolved[resolved:]
             for node in reversed([node for node in block.nodes if node not in before]):
                 node.erase()
             self.frame = frame
@@ -403,6 +419,20 @@ class Evaluation:
             yield
         finally:
             self.frame, self.node = outer, node
+
+
+def _consumes(op: Op, target: str) -> bool:
+    """Returns whether a function takes the items of an iterator, rather than keeping it."""
+    if op == "call_method":
+        return target not in ("append", "insert", "add", "setdefault", "appendleft")
+    return op == "call_function" and not target.startswith(("operator:", ":"))
+
+
+def _sequence(value: Abstract) -> Abstract:
+    """Returns the sequence that an iterator goes over, if it goes over one."""
+    if type(value) is Iterated and value.kind == "iter":
+        return value.parts[0]
+    return value
 
 
 def _is_inside(value: Abstract, node: Node) -> bool:

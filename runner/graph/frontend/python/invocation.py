@@ -90,7 +90,8 @@ def _bound(
     if declared.kwarg is not None and named.keys() == {"**"}:
         env[declared.kwarg.arg] = named.pop("**")
     elif declared.kwarg is not None and not {"*", "**"} & named.keys():
-        env[declared.kwarg.arg] = Named(named)
+        env[declared.kwarg.arg] = made = Named()
+        ev.dicts[made] = named
     elif {"*", "**"} & named.keys():
         raise ev.error(f"what {_name(closure)}() is called with is not known one by one")
     elif named:

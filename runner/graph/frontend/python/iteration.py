@@ -2,13 +2,13 @@
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, final
 
 from torch import Tensor
 
 from runner.graph.frontend.python.abstract import (
-    IN_ORDER,
+    VIEWS,
     Abstract,
     Items,
     Iterated,
@@ -27,10 +27,9 @@ MUTATING = frozenset(
     ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
      "setdefault", "popitem", "add", "discard", "appendleft", "popleft", "extendleft", "rotate")
 )  # fmt: skip
-VIEWS = ("items", "keys", "values")  # of dicts
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
-Walk = Callable[[int], IteratedItem | None]  # the items of an iteration by number, then None
+ItemAt = Callable[[int], IteratedItem | None]  # the items of an iteration by number, then None
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,19 @@ class CountedHead:
 # Known item by item
 
 
-def known_items(
-    ev: Evaluation, over: Abstract, *, partly: bool = False
-) -> list[IteratedItem] | None:
-    """Returns what an iteration yields if nothing changes meanwhile; None if that is not known.
-    With `partly`, a `zip` of something known and of sequences that are taken to be as long counts
-    as known."""
-    walk = known_walk(ev, over, partly=partly)
+@final
+@dataclass(frozen=True)
+class UnknownParts:
+    """The sequences of unknown length that are iterated together with something known, and the
+    items that were taken from them."""
+
+    sequences: list[Abstract] = field(default_factory=list)
+    items: list[Value] = field(default_factory=list)
+
+
+def known_items(ev: Evaluation, over: Abstract) -> list[IteratedItem] | None:
+    """Returns what an iteration yields if nothing changes meanwhile; None if that is not known."""
+    walk = known_walk(ev, over)
     if walk is None:
         return None
     items: list[IteratedItem] = []
@@ -62,25 +67,33 @@ def known_items(
     return items
 
 
-def known_walk(ev: Evaluation, over: Abstract, *, partly: bool = False) -> Walk | None:
+def opened(value: Abstract) -> Abstract:
+    """Returns a value whose items are taken now: an iterator that computes them does so."""
+    if type(value) is Iterated and value.make is not None:
+        return Iterated("iter", (value.make(),))
+    return value
+
+
+def known_walk(
+    ev: Evaluation, over: Abstract, unknown: UnknownParts | None = None
+) -> ItemAt | None:
     """Returns the iteration over what is known item by item, which takes each item when its turn
-    comes, as Python does; None if that is not known. `partly` is as for `known_items`."""
+    comes, as Python does; None if that is not known. Given `unknown`, something known together
+    with sequences that are taken to be at least as long counts as known."""
     match over:
         case Items():
             return _fixed(over.items)
-        case Named():
-            return _fixed([*map(Known, over.items)])
         case Value() if over in ev.lists:
             return lambda at: _at(_still(ev, ev.lists.get(over)), at)
-        case Value() if over in ev.dicts:
+        case Value() | Named() if over in ev.dicts:
             return _over_dict(ev, over, "keys")
         case Iterated(kind, (owner,)) if kind in VIEWS:
             known = isinstance(owner, Value) and owner in ev.dicts
             return _over_dict(ev, owner, kind) if known else None
-        case Iterated(kind, (inner, *_)) if kind in IN_ORDER:
-            return known_walk(ev, inner, partly=partly)
+        case Iterated("iter", (inner,)):
+            return known_walk(ev, inner, unknown)
         case Iterated("zip" | "enumerate"):
-            return _together(ev, over, partly=partly)
+            return _together(ev, over, unknown)
         case Known() if is_static(over):
             return _fixed([*map(Known, _listed(ev, over.thing))])
     return None
@@ -90,7 +103,7 @@ def _at(items: Sequence[IteratedItem], at: int) -> IteratedItem | None:
     return items[at] if at < len(items) else None
 
 
-def _fixed(items: Sequence[IteratedItem]) -> Walk:
+def _fixed(items: Sequence[IteratedItem]) -> ItemAt:
     return lambda at: _at(items, at)
 
 
@@ -100,7 +113,7 @@ def _still(ev: Evaluation, found: Any) -> Any:
     return found
 
 
-def _over_dict(ev: Evaluation, owner: Any, kind: str) -> Walk:
+def _over_dict(ev: Evaluation, owner: Any, kind: str) -> ItemAt:
     keys = [*ev.dicts[owner]]
 
     def walk(at: int) -> IteratedItem | None:
@@ -124,14 +137,14 @@ def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
     return listed
 
 
-def _together(ev: Evaluation, over: Iterated, *, partly: bool) -> Walk | None:
+def _together(ev: Evaluation, over: Iterated, unknown: UnknownParts | None) -> ItemAt | None:
     walks = [known_walk(ev, part) for part in over.parts]
-    if all(walk is None for walk in walks) or (None in walks and not partly):
+    if all(walk is None for walk in walks) or (None in walks and unknown is None):
         return None
     if over.kind == "enumerate" and not is_static(over.start):
         return None
     columns = [
-        _indexed(ev, part) if walk is None else walk
+        walk or _indexed(ev, part, unknown or UnknownParts())
         for part, walk in zip(over.parts, walks, strict=True)
     ]
 
@@ -151,14 +164,27 @@ def _together(ev: Evaluation, over: Iterated, *, partly: bool) -> Walk | None:
     return walk
 
 
-def _indexed(ev: Evaluation, part: Abstract) -> Walk:
-    """Returns the iteration over a sequence, or over an iterator, of which a list is made first:
-    as long as needed."""
+def _indexed(ev: Evaluation, part: Abstract, unknown: UnknownParts) -> ItemAt:
+    """Returns the iteration over a sequence, or over an iterator or view, of which a list is made
+    first: as long as needed."""
     node = part.node if isinstance(part, Value) else None
-    if node is not None and node.op == "call_function" and not node.target.startswith("torch"):
+    is_called = node is not None and node.op in ("call_function", "call_method")
+    if type(part) is Iterated or (is_called and not _is_indexed(node)):
         part = ev.emit("call_function", "builtins:list", (part,))
-    whole = part
-    return lambda at: lambda: ev.operator("getitem", whole, Known(at))
+    unknown.sequences.append(part)
+
+    def take(at: int) -> Value:
+        unknown.items.append(ev.operator("getitem", part, Known(at)))
+        return unknown.items[-1]
+
+    return lambda at: lambda: take(at)
+
+
+def _is_indexed(node: Any) -> bool:
+    """Returns whether a call is taken to return a sequence: of torch's, or of a tensor."""
+    if node.op == "call_method":
+        return node.target not in VIEWS
+    return bool(node.target.startswith("torch"))
 
 
 def taken(item: IteratedItem) -> Abstract:
@@ -279,8 +305,6 @@ def _range_node(argument: Argument) -> tuple[Argument, ...] | None:
     if node is None or node.target != "builtins:range":
         return None
     args: tuple[Argument, ...] = node.args
-    if not node.users:
-        node.erase()
     return args
 
 

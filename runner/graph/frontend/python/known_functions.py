@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
     FALSE,
     NONE,
@@ -33,9 +32,10 @@ from runner.graph.frontend.python.attributes import attribute, set_attribute
 from runner.graph.frontend.python.branches import require
 from runner.graph.frontend.python.choices import answer, is_open
 from runner.graph.frontend.python.containers import (
+    filtered,
     found,
     has_names,
-    listed,
+    mapped,
     named_items,
     new_dict,
     new_list,
@@ -100,11 +100,9 @@ def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
     if type(value) is Known and is_open(value.thing):
         module: Any = value.thing
         return Known(module.depth) if module.kind == "Repeat" else answer(ev, module, _length)
-    if type(value) is Named:
-        return Known(len(value.items))
     if type(value) is Items or (isinstance(value, Value) and value in ev.lists):
         return Known(len(known_items(ev, value) or ()))
-    if isinstance(value, Value) and value in ev.dicts:
+    if isinstance(value, Value | Named) and value in ev.dicts:
         return Known(len(ev.dicts[value]))
     if is_static(value):
         return Known(len(thing_of(value)))
@@ -134,6 +132,10 @@ def _enumerate(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]
 
 
 def _zip(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if not is_constant(kwargs.get("strict", FALSE), False):
+        lengths = {None if (items := known_items(ev, arg)) is None else len(items) for arg in args}
+        if len(lengths) > 1 or None in lengths:
+            raise ev.error("zip(strict=True) of sequences that are not known to be as long")
     return Iterated("zip", tuple(args))
 
 
@@ -141,50 +143,20 @@ def _reversed(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract])
     items = known_items(ev, args[0])
     if items is None:
         return ev.emit("call_function", "builtins:reversed", args)
-    return Items(tuple(taken(item) for item in reversed(items)))
+    return Iterated("iter", (Items(tuple(taken(item) for item in reversed(items))),))
 
 
 def _map(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
-    function, *over = args
-    rows = known_items(ev, over[0] if len(over) == 1 else Iterated("zip", tuple(over)))
-    if rows is None:
-        return Iterated("map", tuple(args))
-    results = []
-    for row in rows:
-        value = taken(row)
-        given = [value] if len(over) == 1 else [*_parts(value)]
-        results.append(ev.around.call(ev, function, given, {}))
-    return Items(tuple(results))
+    return mapped(ev, args[0], args[1:])
 
 
 def _filter(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
-    function, over = args
-    items = known_items(ev, over)
-    whole = Iterated("filter", (function, over))
-    if items is None:
-        return listed(ev, whole)
-    values = [taken(item) for item in items]
-    if not is_constant(function, None) and not all(map(is_static, values)):
-        return listed(ev, whole)
-    tests = values
-    if not is_constant(function, None):
-        tests = [ev.around.call(ev, function, [value], {}) for value in values]
-    truth = [truths.known_truth(ev, test) for test in tests]
-    if None in truth:
-        return listed(ev, whole)
-    return Items(tuple(value for value, kept in zip(values, truth, strict=True) if kept))
-
-
-def _parts(value: Abstract) -> tuple[Abstract, ...]:
-    assert type(value) is Items, "zip makes tuples"
-    return value.items
+    return filtered(ev, *args)
 
 
 def _list(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     if not args:
         return new_list(ev, [])
-    if type(args[0]) is Iterated and args[0].kind == "map":
-        return listed(ev, args[0])
     items = known_items(ev, args[0])
     if items is None:
         return ev.emit("call_function", "builtins:list", args)
@@ -342,14 +314,15 @@ def unchanged(function: Any) -> Any:
 
 
 def _next(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
-    """Returns the first value of a generator expression, which was read as a list."""
+    """Returns the first item of an iterator that nothing else uses."""
     over, *default = args
-    if not isinstance(over, Value) or over.node is None or over.node.op != "list":
+    is_fresh = isinstance(over, Value) and over.node is not None and over.node.op == "list"
+    if not is_fresh and type(over) is not Iterated:
         return ev.emit("call_function", "builtins:next", args)
-    items = ev.lists.pop(over, None)
+    items = known_items(ev, over)
     if items is None or not (items or default):
-        raise ev.error("next() of a generator that is not known, or was used before")
-    return items[0] if items else default[0]
+        raise ev.error("next() of an iterator whose items are not known")
+    return taken(items[0]) if items else default[0]
 
 
 def _super(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:

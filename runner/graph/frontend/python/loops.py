@@ -14,6 +14,7 @@ from runner.graph.frontend.python.abstract import (
     NEVER,
     NONE,
     TRUE,
+    VIEWS,
     Abstract,
     Items,
     Iterated,
@@ -31,15 +32,16 @@ from runner.graph.frontend.python.branches import (
     value_of,
 )
 from runner.graph.frontend.python.choices import blocks, is_open
-from runner.graph.frontend.python.containers import listed
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import (
     CountedHead,
+    ItemAt,
     IteratedItem,
-    Walk,
+    UnknownParts,
     check_unchanged,
     counted,
     known_walk,
+    opened,
     taken,
 )
 from runner.graph.frontend.python.names import carried_names
@@ -51,15 +53,14 @@ UNROLLED = 4096  # iterations of a loop that is evaluated now
 
 @reads(ast.For)
 def _for(ev: Evaluation, node: ast.For) -> None:
-    over = ev.evaluate(node.iter)
-    if type(over) is Iterated and over.kind == "map":
-        over = listed(ev, over)
+    over = opened(ev.evaluate(node.iter))
     if type(over) is Known and is_open(over.thing):
         _over_blocks(ev, node, over.thing)
         return
-    walk = known_walk(ev, over, partly=True)
+    unknown = UnknownParts()
+    walk = known_walk(ev, over, unknown)
     if walk is not None and not _is_countable(walk):
-        _unroll(ev, node, walk)
+        _unroll(ev, node, walk, unknown)
         return
     bind = partial(assign, ev, node.target)
     head = counted(ev, over, bind, node.target)
@@ -70,9 +71,9 @@ def _for(ev: Evaluation, node: ast.For) -> None:
         assert head is not None, "a list can be counted"
         _loop(ev, node, head)
     elif head is None:
-        _unroll(ev, node, walk)
+        _unroll(ev, node, walk, unknown)
     else:
-        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, walk))
+        ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, walk, unknown))
 
 
 def _over_blocks(ev: Evaluation, node: ast.For, module: Any) -> None:
@@ -104,7 +105,7 @@ def _strict_loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -
         ev.strict = outer
 
 
-def _is_countable(walk: Walk) -> bool:
+def _is_countable(walk: ItemAt) -> bool:
     """Returns whether a loop may count along items, instead of being evaluated for each."""
     at = 0
     while (item := walk(at)) is not None and at < UNROLLED:
@@ -122,14 +123,47 @@ def _is_plain(item: IteratedItem) -> bool:
     )
 
 
-def _unroll(ev: Evaluation, node: ast.For, walk: Walk) -> None:
+def _unroll(ev: Evaluation, node: ast.For, walk: ItemAt, unknown: UnknownParts) -> None:
     """Evaluates a loop over known items one iteration after another."""
-    with _exits(ev):
-        _iterations(ev, node, walk)
+
+    def straight() -> None:
+        unknown.items.clear()
+        with _exits(ev):
+            _iterations(ev, node, walk)
+        if not all(item.users for item in unknown.items):
+            raise ev.error("nothing tells whether a sequence is long enough")
+
+    def guarded() -> None:
+        with _exits(ev):
+            _guarded_iterations(ev, node, walk, unknown)
+
+    if unknown.sequences:
+        ev.attempt(straight, guarded)
+    else:
+        straight()
     _otherwise(ev, node)
 
 
-def _iterations(ev: Evaluation, node: ast.For, walk: Walk, at: int = 0) -> None:
+def _guarded_iterations(
+    ev: Evaluation, node: ast.For, walk: ItemAt, unknown: UnknownParts, at: int = 0
+) -> None:
+    """Evaluates iterations, each if the sequences of unknown length have an item for it."""
+    if walk(at) is None:
+        return
+    lengths = [ev.emit("call_function", "builtins:len", (each,)) for each in unknown.sequences]
+    shortest = lengths[0]
+    if len(lengths) > 1:
+        shortest = ev.create("call_function", "builtins:min", (lengths,)).output
+
+    def run() -> None:
+        _iterations(ev, node, lambda number: None if number else walk(at))
+        on = partial(_guarded_iterations, ev, node, walk, unknown, at + 1)
+        choose(ev, value_of(ev, "$goes", TRUE), on, lambda: None)
+
+    choose(ev, ev.operator("gt", shortest, Known(at)), run, lambda: None)
+
+
+def _iterations(ev: Evaluation, node: ast.For, walk: ItemAt, at: int = 0) -> None:
     """Evaluates the iterations of a loop in place, from one on."""
     while (item := walk(at)) is not None:
         if at == UNROLLED:
@@ -196,13 +230,20 @@ class _Gone(Unreadable):
     """Raised for a variable that has no value at the end of an iteration."""
 
 
+class _Grown(Unreadable):
+    """Raised for lists and dicts that are known, and that an iteration changes."""
+
+
 def _try_loop(
     ev: Evaluation, node: ast.For | ast.While, head: CountedHead, gone: list[str]
 ) -> bool:
-    with ev.undone_on(_Gone) as failed:
+    with ev.undone_on(_Grown) as grown, ev.undone_on(_Gone) as failed:
         _carry(ev, node, head, gone)
     gone += [error.args[0] for error in failed]
-    return not failed
+    for error in grown:
+        for value in error.args[1]:
+            ev.forget(value)
+    return not (failed or grown)
 
 
 def _carry(
@@ -234,13 +275,20 @@ def _carry(
             ev.frame.env[name] = UNSET.get(name, carried)  # an exit ends the iterations
         for name in lost:
             ev.frame.env[name] = Missing(lost[name])
-        lists = {**ev.lists}
+        for name, value in ev.frame.env.items():
+            if type(value) is Iterated and value.kind not in VIEWS:
+                ev.frame.env[name] = Missing(f"{name} is an iterator, which the loop uses up")
+        before = {**ev.lists}, {**ev.dicts}
         head.step(index)
         block(ev, node.body)
         ev.frame.env["$left"] = FALSE
         goes = value_of(ev, "$goes", TRUE)
-        if any(ev.lists.get(key) is not items for key, items in lists.items()):
-            raise ev.error("a list changes in a loop that depends on its items")
+        grown = [
+            *(key for key, items in before[0].items() if ev.lists.get(key) is not items),
+            *(key for key, pairs in before[1].items() if ev.dicts.get(key) is not pairs),
+        ]
+        if grown:
+            raise _Grown("a list or dict changes in a loop that depends on its items", grown)
         after = ev.lists, ev.dicts
         again = _again(ev, goes, head)
         body.results = (again, *(ev.argument(_end(ev, name)) for name in first))

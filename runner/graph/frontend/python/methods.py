@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from runner.graph.frontend.python.abstract import (
+    VIEWS,
     Abstract,
     Items,
     Iterated,
@@ -15,9 +16,9 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute
-from runner.graph.frontend.python.containers import found
+from runner.graph.frontend.python.containers import found, named_items
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.python.iteration import MUTATING, VIEWS, known_items, taken
+from runner.graph.frontend.python.iteration import MUTATING, known_items, taken
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -116,16 +117,20 @@ def _of_pairs(
 
 def _call_of_named(ev: Evaluation, owner: Named, name: str, args: Sequence[Abstract]) -> Abstract:
     """Returns the value of a method of the keyword arguments of a call."""
-    view = _of_pairs(owner.items, name, args)
+    pairs = named_items(ev, owner)
+    view = _of_pairs(pairs, name, args)
     if view is not None:
         return view
     if name == "copy" and not args:
-        return Named({**owner.items})
+        made = Named()
+        ev.dicts[made] = pairs
+        return made
     if name == "pop" and args and is_static(args[0]):
-        assert isinstance(owner.items, dict), "made by the call"
         key = thing_of(args[0])
-        if key in owner.items or len(args) > 1:
-            return owner.items.pop(key) if key in owner.items else args[1]
+        if key in pairs or len(args) > 1:
+            value = pairs.pop(key) if key in pairs else args[1]
+            ev.dicts[owner] = pairs
+            return value
     raise ev.error(f"the method {name!r} of keyword arguments has no form in a graph")
 
 

@@ -144,6 +144,8 @@ def _identical(
             test = operator.is_not if negated else operator.is_
             return Known(compute(test, left.thing, right.thing))
         return TRUE if (left.thing is right.thing) is not negated else FALSE
+    if type(left) is Items and type(right) is Items:
+        raise ev.error("whether two tuples are one object is not known")
     for value, other in ((left, right), (right, left)):
         if is_constant(other, None) and _is_object(ev, value):
             return TRUE if negated else FALSE

@@ -22,11 +22,11 @@ from runner.nn.values.expression import Expression, compute
 
 def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
     """Returns the truth of a value, if it is known."""
-    if isinstance(value, Value):
-        if value in ev.lists:
-            return bool(ev.lists[value])
+    if isinstance(value, Value) and value in ev.lists:
+        return bool(ev.lists[value])
+    if isinstance(value, Value | Named):
         return bool(ev.dicts[value]) if value in ev.dicts else None
-    if type(value) is Items or type(value) is Named:
+    if type(value) is Items:
         return bool(value.items)
     if type(value) is Closure:
         return True

@@ -76,6 +76,18 @@ called = Callable(3)
 K = 4
 """
 ROWS = """
+# keyword arguments that a branch takes out
+def block(layer, y, **more):
+    k = more.pop('k', 1) if y.sum() > 0 else 0
+    return layer(y) * k + more.get('s', 50)
+return block(self.lin, x, s=n), block(self.lin, x)
+
+# keyword arguments that are set
+def block(layer, y, **more):
+    more['k'] = more.get('k', 0) + 1
+    return layer(y) * more['k'], sorted(more), len(more)
+return block(self.lin, x, k=n), block(self.lin, x)
+
 # a function of the module
 return double(x)
 

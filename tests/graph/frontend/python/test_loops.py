@@ -522,6 +522,89 @@ for name, y in table.items():
     table['b'] = y * 2
 return table
 
+# zip of fewer than there are layers
+return [layer(x) for _, layer in zip(range(n), self.layers)]
+
+# zip of fewer than there are layers, in a loop that may be left
+for i, layer in zip(range(n), self.layers):
+    x = layer(x)
+    if x.sum() > 4:
+        break
+return x
+
+# zip of layers and the values of a dict
+table = {k: x for k in ('a' * n, 'b', 'c', 'd')}
+for layer, y in zip(self.layers, table.values()):
+    x = layer(x) + y
+return x
+
+# strict zip
+for size, layer in zip(self.sizes, self.layers, strict=True):
+    x = layer(x) * size
+return x
+
+# a zip that is used up
+ys = zip(self.sizes, (x, -x, x * 2))
+a = [y * k for k, y in ys]
+return a
+
+# a generator that computes late
+scale = 2
+ys = (y * scale for y in x)
+scale = 10
+return sum(ys)
+
+# a map that computes late
+scale = 2
+ys = map(lambda y: y * scale, x)
+scale = 10
+return list(ys)
+
+# a list that changes before it is filtered
+ys = [1, 2, n]
+kept = filter(lambda y: y > 1, ys)
+ys.append(7)
+return x, list(kept)
+
+# variables of a comprehension hide none of a function
+t = 2
+def f(v):
+    return v * t
+return [f(t) for t in range(n)], [f(t) for t in self.sizes], t, x
+
+# a dict that a nested function changes
+stats = {}
+def track(name, t):
+    stats[name] = stats.get(name, 0) + t.mean()
+    return t
+for i in range(n):
+    x = track('h', x + i)
+return x, stats
+
+# a list that a nested function changes
+ys = [x]
+def push(y):
+    ys.append(y + len(ys))
+for i in range(n):
+    push(x * i)
+return ys
+
+# a list of one of two ways that a loop extends
+ys = [x]
+if x.sum() > 0:
+    k = ys
+else:
+    k = [x, x]
+for i in range(2):
+    k.append(self.layers[i](x))
+return len(ys), k
+
+# a range used twice
+steps = range(n)
+y = [x * i for i in steps]
+z = [x + i for i in steps]
+return y, z, len(steps)
+
 # setting the item taken
 ys = list(x.unbind(1))
 for i, y in enumerate(ys):
@@ -564,6 +647,33 @@ def test_source_reads_as_one_would_write_it(reads, forward_of, body):
 
 
 REFUSED = """
+# an iterator that is used up
+ys = zip(self.sizes, x.unbind(1))
+a = [y * k for k, y in ys]
+b = [y + k for k, y in ys]  # <- ys is an iterator, which may be used up; make a list of it
+return a, b
+
+# a map that is used up
+ys = map(torch.sin, x)
+a = list(ys)
+return a, len(list(ys))  # <- ys is an iterator, which may be used up; make a list of it
+
+# a generator that is kept
+table = {'a': (y * n for y in x)}  # <- an iterator is kept or returned; make a list of it
+return list(table['a'])
+
+# a zip in a loop
+ys = zip(self.sizes, x.unbind(1))
+while n > 0:
+    n = n - 1
+    x = x + sum([k for k, _ in ys])  # <- ys is an iterator, which the loop uses up
+return x
+
+# a strict zip of what is not known
+for size, row in zip(self.sizes, x.unbind(1), strict=True):  # <- not known to be as long
+    x = row * size
+return x
+
 # else after return
 for i in range(4):
     if i == n:  # <- a loop with both `return` and `else` has no form in a graph
