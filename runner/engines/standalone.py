@@ -1,8 +1,12 @@
-"""Checks that standalone source imports nothing but torch."""
+"""Checks that standalone source imports nothing but torch and installed libraries."""
 
 import ast
+import importlib.util
+import site
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from runner.errors import ConfigError
 from runner.graph.class_source.overridden_methods import methods
@@ -15,8 +19,8 @@ KNOWN = sys.stdlib_module_names | {"torch", "safetensors"}
 
 
 def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
-    """Raises ConfigError, with reasons, if source imports anything but torch, or if units that the
-    `space` may still put into a model would."""
+    """Raises ConfigError, with reasons, if source imports anything but torch and installed
+    libraries, or if units that the `space` may still put into a model would."""
     whole = space or graph
     problems = Copies(whole).problems
     foreign = [*dict.fromkeys([*_imported(text), *_kept(whole, problems)])]
@@ -24,7 +28,8 @@ def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
         found = "; ".join(f"{target} ({_why(target, whole, problems)})" for target in foreign[:3])
         more = f"; and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise ConfigError(
-            "With export.standalone=true the source imports torch only, but this space needs "
+            "With export.standalone=true the source imports only torch and installed libraries, "
+            "but this space needs "
             f"{found}{more}. Fix that, or run with export.standalone=false."
         )
 
@@ -38,7 +43,22 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def _is_foreign(module: str) -> bool:
-    return module.partition(".")[0] not in KNOWN
+    package = module.partition(".")[0]
+    return package not in KNOWN and not _is_library(package)
+
+
+def _is_library(package: str) -> bool:
+    """Returns whether a package is installed beside torch, and none of this project."""
+    if package in ("runner", "spaces"):
+        return False
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # ValueError: a module that was made without a file
+        return False
+    paths = [*site.getsitepackages(), site.getusersitepackages()]
+    folders = {*map(Path, paths), *(Path(sysconfig.get_path(n)) for n in ("purelib", "platlib"))}
+    places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin or ""]
+    return any(Path(place).parent in folders for place in places)
 
 
 def _kept(graph: Graph, problems: Mapping[Unit, str]) -> Iterator[str]:

@@ -230,14 +230,15 @@ def is_basic_unit(cls: type[nn.Module]) -> bool:
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+_EINOPS = (("einops.layers.torch", "Rearrange"), ("einops.layers.torch", "Reduce"))
 
 
 def is_leaf(cls: type[nn.Module]) -> bool:
     """Returns whether modules of exactly this class follow from their constructor call alone:
-    torch.nn layers other than containers, and basic units."""
+    torch.nn layers other than containers, layers of einops without parameters, and basic units."""
     if cls.__module__.startswith("torch.nn."):
         return cls is not nn.Module and cls not in CONTAINERS
-    return is_basic_unit(cls)
+    return is_basic_unit(cls) or (cls.__module__, cls.__name__) in _EINOPS
 
 
 def is_scripted(cls: type[nn.Module]) -> bool:

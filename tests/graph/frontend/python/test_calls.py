@@ -76,12 +76,6 @@ called = Callable(3)
 K = 4
 """
 ROWS = """
-# keyword arguments that a branch takes out
-def block(layer, y, **more):
-    k = more.pop('k', 1) if y.sum() > 0 else 0
-    return layer(y) * k + more.get('s', 50)
-return block(self.lin, x, s=n), block(self.lin, x)
-
 # keyword arguments that are set
 def block(layer, y, **more):
     more['k'] = more.get('k', 0) + 1
@@ -520,6 +514,19 @@ def test_super_is_the_next_class(reads, base, body):
 
 
 REFUSED = """
+# keyword arguments that a branch takes out
+def block(layer, y, **more):
+    k = more.pop('k', 1) if y.sum() > 0 else 0
+    return layer(y) * k + more.get('s', 50)  # <- keyword arguments change on a condition
+return block(self.lin, x, s=n), block(self.lin, x)
+
+# keyword arguments that a loop takes out
+def block(y, **more):
+    for i in range(n):
+        y = y + more.pop('k', 5)  # <- keyword arguments change on a condition or in a loop
+    return y
+return block(x, k=n)
+
 # a generator
 def f():
     yield x
