@@ -102,8 +102,8 @@ class Engine(ABC):
 
     @abstractmethod
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
-        """Returns the model of a trial as source. Standalone source imports only torch and installed
-        libraries; raises ConfigError if that is not possible."""
+        """Returns the model of a trial as source. Standalone source imports only torch and
+        installed libraries; raises ConfigError if that is not possible."""
 
 
 def make(settings: Settings) -> Engine:

@@ -128,13 +128,11 @@ class Cell(nn.Module):
     @no_type_check  # and no return type: TorchScript infers that of a postprocessor
     def forward(self, inputs: list[Tensor]):
         """Returns the output for a list of inputs. Uses only Python that TorchScript compiles."""
-        if not torch.jit.is_scripting():
-            inputs = _listed(inputs)
         if len(inputs) != self.num_predecessors:
             raise ValueError(
                 f"Cell was called with {len(inputs)} inputs; it has {self.num_predecessors}."
             )
-        states = inputs[:]
+        states = list(inputs)
         if self.preprocessor is not None:
             states = list(self.preprocessor(inputs))
         if len(states) != self.num_predecessors:

@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
-import torch
 from torch import nn
 
 from runner.errors import SampleError, SymbolicError, did_you_mean
@@ -243,5 +242,6 @@ def is_leaf(cls: type[nn.Module]) -> bool:
 
 def is_scripted(cls: type[nn.Module]) -> bool:
     """Returns whether TorchScript made a class of modules: their Python is out of reach."""
-    script = getattr(torch.jit, "ScriptModule", None)
-    return script is not None and issubclass(cls, script)
+    return any(
+        c.__module__ == "torch.jit._script" and c.__name__ == "ScriptModule" for c in cls.__mro__
+    )

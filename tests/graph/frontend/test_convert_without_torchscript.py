@@ -12,21 +12,18 @@ from types import ModuleType, SimpleNamespace
 
 
 class Missing:
-    """Finds that the front end of TorchScript is not installed."""
+    """Finds that the front end of TorchScript is not installed, and notes who looks for it."""
+
+    sought = []
 
     def find_spec(self, name, path=None, target=None):
         if name.startswith("runner.graph.frontend.torchscript"):
+            self.sought.append(name)
             raise ImportError(name)
 
 
-class Banned(ModuleType):
-    def __getattribute__(self, name):
-        if name[:2] == "__":
-            return super().__getattribute__(name)
-        raise AssertionError(f"{name} of TorchScript is touched")
-
-
 def banned(*args, **kwargs):
+    Missing.sought.append("torch._C._jit_*")
     raise AssertionError("TorchScript is used")
 
 
@@ -38,9 +35,21 @@ REGISTRY = ("_jit_get_operation", "_jit_get_schemas_for_operator")  # which torc
 for name in dir(torch._C):
     if name.startswith("_jit_") and name not in REGISTRY:
         setattr(torch._C, name, banned)
-for name in ("script", "trace", "annotate", "isinstance", "ignore", "unused", "export"):
-    setattr(torch.jit, name, banned)
-torch.jit._recursive = sys.modules["torch.jit._recursive"] = Banned("torch.jit._recursive")
+
+
+class Guarded(ModuleType):
+    """torch.jit to torch itself, which uses it; not there for others."""
+
+    def __getattribute__(self, name):
+        asking = sys._getframe(1).f_globals.get("__name__", "")
+        if name[:2] != "__" and asking.partition(".")[0] == "runner":
+            Missing.sought.append(f"torch.jit.{name} by {asking}")
+            raise AttributeError(name)
+        return getattr(jit, name)
+
+
+jit = torch.jit
+torch.jit = sys.modules["torch.jit"] = Guarded("torch.jit")
 
 from runner.graph import check_conversion, convert, generate, recording
 from runner.graph.frontend import frontends
@@ -81,7 +90,15 @@ x = torch.randn(4, 2)
 graph = convert(model, x)
 assert graph.grades() == {"graph": 3, "shell": 1, "basic": 2, "symbolic": 0}, graph.grades()
 assert "torch" in generate(graph)
+assert not any("torchscript" in note.text.lower() for note in graph.notes), graph.notes
 check_conversion(model, x).raise_if_wrong()
+
+from runner.launch import run
+
+found = run(["engine=base", "space=cell", "budget.trials=1",
+             "data=digits", "evaluator.epochs=1"], "searched")
+assert len(found.trials) == 1 and found.best.number == 0
+assert not Missing.sought, Missing.sought
 '''
 
 
@@ -90,7 +107,7 @@ def test_nothing_of_torchscript_is_imported_or_used(tmp_path):
     places = [str(path) for path in (tmp_path, ROOT, ROOT / "tests/toys")]
     done = subprocess.run(
         [sys.executable, "-c", "import program"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ from runner.graph.frontend.python.containers import apart, found, has_names, nam
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke, invoke_living
 from runner.graph.frontend.python.iteration import opened
-from runner.graph.frontend.python.known_functions import BUILTINS, CallArguments
+from runner.graph.frontend.python.known_functions import CallArguments, rule_of
 from runner.graph.frontend.python.methods import call_method
 from runner.graph.frontend.python.source import positional
 from runner.graph.ir.node import Value
@@ -148,10 +148,7 @@ def call(
     thing: Any = callee.thing
     if isinstance(thing, Expression) or is_decided(thing):
         return callee
-    try:
-        rule = BUILTINS.get(thing) if "*" not in kwargs and "**" not in kwargs else None
-    except TypeError:  # cannot be a key
-        rule = None
+    rule = rule_of(thing) if not {"*", "**"} & kwargs.keys() else None
     if rule is not None:
         return rule(ev, list(args), dict(kwargs))
     if isinstance(thing, nn.Module):

@@ -2,6 +2,7 @@
 what is known: builtins, `math`, and questions of compilers, which get the answers of Python."""
 
 import functools
+import inspect
 import math
 import operator
 import typing
@@ -342,23 +343,22 @@ _PURE: tuple[Any, ...] = (
     hex, frozenset, bytes, issubclass,
     *(f for name, f in vars(math).items() if name[0] != "_" and callable(f)),
 )  # fmt: skip
-_NEVER: tuple[Any, ...] = tuple(
-    question
-    for owner, names in (
-        (torch.jit, ("is_scripting", "is_tracing")),
-        (torch.compiler, ("is_compiling", "is_dynamo_compiling", "is_exporting")),
-        (torch._utils, ("is_compiling",)),
-        (torch.onnx, ("is_in_onnx_export",)),
-        (torch.overrides, ("has_torch_function", "has_torch_function_unary",
-                           "has_torch_function_variadic")),
-    )
-    for name in names
-    if (question := getattr(owner, name, None)) is not None
-)  # fmt: skip
+_BY_NAME: dict[tuple[str, str], CallRule] = {  # of modules that need not be imported for it
+    ("torch._jit_internal", "is_scripting"): _answer(False),
+    ("torch.jit._trace", "is_tracing"): _answer(False),
+    ("torch.jit", "annotate"): _second,
+    ("torch.onnx", "is_in_onnx_export"): _answer(False),
+    ("torch.compiler", "is_compiling"): _answer(False),
+    ("torch.compiler", "is_dynamo_compiling"): _answer(False),
+    ("torch.compiler", "is_exporting"): _answer(False),
+    ("torch._utils", "is_compiling"): _answer(False),
+    ("torch._C", "_has_torch_function"): _answer(False),
+    ("torch._C", "_has_torch_function_unary"): _answer(False),
+    ("torch._C", "_has_torch_function_variadic"): _answer(False),
+}
 BUILTINS: dict[Any, CallRule] = {
     **{function: _plain(function) for function in _PURE},
     **{function: _spread(function) for function in (min, max, sum, sorted)},
-    **{function: _answer(False) for function in _NEVER},
     torch._C._get_tracing_state: _answer(None), torch._assert: _torch_assert,
     len: _len, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
     filter: _filter, super: _super, checkpoint: _checkpoint, next: _next,
@@ -372,5 +372,14 @@ BUILTINS: dict[Any, CallRule] = {
                      "and_", "or_", "xor", "eq", "ne", "lt", "le", "gt", "ge")
     },
 }  # fmt: skip
-if (_annotate := getattr(torch.jit, "annotate", None)) is not None:
-    BUILTINS[_annotate] = _second
+
+
+def rule_of(function: Any) -> CallRule | None:
+    """Returns the rule for calls of a function, if there is one."""
+    try:
+        found = BUILTINS.get(function)
+    except TypeError:  # it cannot be a key
+        return None
+    if found is None and inspect.isroutine(function):
+        return _BY_NAME.get((function.__module__ or "", function.__name__))
+    return found
