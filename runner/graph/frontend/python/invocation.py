@@ -74,7 +74,7 @@ def _bound(
         raise ev.error(f"{_name(closure)}() is called with {len(args)} arguments")
     first = len(names) - len(closure.defaults)
     for at, name in enumerate(names):
-        if name in named and name not in env:
+        if name in named and name not in env and at >= len(declared.posonlyargs):
             env[name] = named.pop(name)
         if name not in env and at >= first:
             env[name] = closure.defaults[at - first]

@@ -1,7 +1,8 @@
 """Reads the methods of a model from their source, as functions of the IR."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from types import FunctionType, MethodType
@@ -24,13 +25,15 @@ from runner.graph.frontend.python import (
 from runner.graph.frontend.python.abstract import (
     Abstract,
     CallFrame,
-    Closure,
+    Items,
     Known,
+    Missing,
+    Named,
     closure_of,
 )
 from runner.graph.frontend.python.annotations import annotation, annotations_of
 from runner.graph.frontend.python.evaluation import Evaluation, rules_in
-from runner.graph.frontend.python.invocation import invoke, returned
+from runner.graph.frontend.python.invocation import returned
 from runner.graph.frontend.python.packages import Packages
 from runner.graph.frontend.python.source import (
     FunctionDefinition,
@@ -40,6 +43,14 @@ from runner.graph.frontend.python.source import (
     positional,
 )
 from runner.graph.frontend.python.unread_code import changed_elsewhere
+from runner.graph.frontend.python.wrappers import (
+    ARGS,
+    ITSELF,
+    KWARGS,
+    passing_on,
+    rest_of,
+    unwrapped,
+)
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.ir.dead_code import eliminate_dead_code
@@ -110,6 +121,7 @@ class _Reading:
         self.packages = Packages(model)
         self.findings = findings
         self.names: dict[Any, str] = {}  # function -> its name among those of the graph
+        self.method_names: dict[tuple[int, Any], str] = {}  # that of a method in its unit
         self.problems: dict[tuple[int, Any], str] = {}  # of methods and functions
         self.paths: dict[int, dict[int, ModulePath]] = {}
         self._by_class: dict[tuple[Any, Any], list[Function]] = {}
@@ -138,26 +150,28 @@ class _Reading:
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
         """Returns the name of a method among the functions of its unit, read when it is first
         met. Raises Unreadable if it cannot be read."""
-        if id(owner) not in self.modules:
-            return name
-        found = self.modules[id(owner)]
-        own = _function_of(getattr(type(owner), name, None))
-        if own is not function and not _is_forward_of(owner, function):
-            name = f"{name}_of_{function.__qualname__.partition('.')[0]}"
         key = id(owner), function
         if key in self.problems:
             raise Unreadable(self.problems[key])
-        if name not in found.functions:
-            made = found.functions[name] = Function(name)
+        member = _member(owner, name, function)
+        if id(owner) not in self.modules:
+            if member is None:
+                raise Unreadable(f"a {type(owner).__name__} has no method that is {name}()")
+            return member
+        if key not in self.method_names:
+            found = self.modules[id(owner)].functions
+            name = member or _free_name(owner, function, found)
+            self.method_names[key] = name
+            made = found[name] = Function(name)
             try:
-                found.functions[name] = self._shared(
+                found[name] = self._shared(
                     type(owner), function, self._function(made, function, owner)
                 )
             except Exception as error:
-                del found.functions[name]
+                del found[name], self.method_names[key]
                 self.problems[key] = _problem(error)
                 raise Unreadable(self.problems[key]) from error
-        return name
+        return self.method_names[key]
 
     def function(self, function: FunctionType) -> str:
         """Returns the name of a function of the graph, read when it is first met."""
@@ -192,30 +206,29 @@ class _Reading:
     def _function(
         self, made: Function, function: FunctionType, owner: nn.Module | None
     ) -> Function:
+        is_method = owner is not None
         definition = self.sources.definition(function)
-        signature = definition
-        wrapped = inspect.unwrap(function)
-        if wrapped is not function and isinstance(wrapped, FunctionType):
-            signature = self.sources.definition(wrapped)
+        wrapped = unwrapped(function, self.sources, method=is_method)
+        signature = self.sources.definition(wrapped)
         around = _Around(self, owner)
-        parameters = around.parameters(
-            function if signature is definition else wrapped, signature, method=owner is not None
-        )
+        parameters = around.parameters(wrapped, signature, method=is_method)
         if any(parameter.name == "self" for parameter in parameters):
             raise Unreadable(f"{place(definition.file, definition.node)}: it takes a `self`")
         made = Function(made.name, parameters)
-        closure = closure_of(function, definition.node, definition.file)
         env: dict[str, Abstract] = {
             p.name: value for p, value in zip(parameters, made.inputs, strict=True)
         }
-        if owner is not None:
-            env[positional(signature.node)[0]] = Known(owner)
-        ev = Evaluation(made, around, CallFrame(closure, env))
-        if signature is definition:
-            branches.block(ev, definition.body)
-            value = returned(ev)
-        else:
-            value = _through_wrapper(ev, closure, parameters, owner)
+        node = definition.node
+        if wrapped is not function:
+            node = passing_on(function, node, method=is_method)
+            env = _of_wrapper(definition, made, owner)
+        elif owner is not None:
+            if not positional(node):
+                raise Unreadable(f"{place(definition.file, node)}: it has no `self`")
+            env[positional(node)[0]] = Known(owner)
+        ev = Evaluation(made, around, CallFrame(closure_of(function, node, definition.file), env))
+        branches.block(ev, FunctionDefinition(node, definition.file).body)
+        value = returned(ev)
         result = ev.argument(value)
         made.block.results = () if result is None else (result,)
         eliminate_dead_code(made.block)
@@ -223,17 +236,24 @@ class _Reading:
         return made
 
 
-def _through_wrapper(
-    ev: Evaluation, closure: Closure, parameters: Sequence[Parameter], owner: nn.Module | None
-) -> Abstract:
-    """Returns what a wrapper returns that takes the parameters of the function it wraps."""
-    if any(parameter.kind in ("*", "**") for parameter in parameters):
-        raise ev.error("a wrapped function takes any number of arguments")
-    inputs = [*zip(parameters, ev.function.inputs, strict=True)]
-    args = [value for parameter, value in inputs if not parameter.kind]
-    kwargs = {parameter.name: value for parameter, value in inputs if parameter.kind}
-    itself = [] if owner is None else [Known(owner)]
-    return invoke(ev, closure, [*itself, *args], kwargs)
+def _of_wrapper(
+    definition: FunctionDefinition, made: Function, owner: nn.Module | None
+) -> dict[str, Abstract]:
+    """Returns the variables of a wrapper that has the parameters of the function it wraps."""
+    node, at = definition.node, place(definition.file, definition.node)
+    if any(parameter.kind in ("*", "**") for parameter in made.parameters):
+        raise Unreadable(f"{at}: a wrapped function takes any number of arguments")
+    inputs = [*zip(made.parameters, made.inputs, strict=True)]
+    args: list[Abstract] = [] if owner is None else [Known(owner)]
+    args += [value for parameter, value in inputs if not parameter.kind]
+    named = {parameter.name: value for parameter, value in inputs if parameter.kind}
+    why = "it looks at the arguments of a function that it wraps"
+    names = positional(node)
+    return {
+        **dict.fromkeys(rest_of(node), Missing(why)),
+        **dict(zip(names, args, strict=False)),
+        ITSELF: Known(owner), ARGS: Items(tuple(args[len(names) :])), KWARGS: Named(named),
+    }  # fmt: skip
 
 
 @final
@@ -298,6 +318,8 @@ class _Around:
         return self._reading.packages.is_own(function)
 
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
+        if owner is not self._owner and _member(owner, name, function) is None:
+            raise Unreadable(f"it calls {name}() of a base of another module")
         return self._reading.method(owner, name, function)
 
     def function(self, function: Any) -> str:
@@ -308,6 +330,9 @@ class _Around:
     ) -> list[Parameter]:
         """Returns the parameters of a function without `self`."""
         declared = definition.node.args
+        if declared.posonlyargs and declared.kwarg is not None:
+            at = place(definition.file, definition.node)
+            raise Unreadable(f"{at}: it takes any names besides parameters without a name")
         places = positional(definition.node)
         defaults = function.__defaults__ or ()
         known = dict(zip(places[len(places) - len(defaults) :], defaults, strict=True))
@@ -355,8 +380,30 @@ def _function_of(member: Any) -> Any:
     return getattr(member, "__func__", member)
 
 
-def _is_forward_of(module: nn.Module, function: Any) -> bool:
-    return _forward_of(module) is function
+def _member(owner: nn.Module, name: str, function: Any) -> str | None:
+    """Returns the name under which a module has a method, `name` if possible; None if there is
+    none, as for those of a base that its class overrides."""
+    if _forward_of(owner) is function:
+        return "forward"
+    names = (each for home in (owner, *type(owner).__mro__) for each in vars(home))
+    return next((each for each in (name, *names) if _has(owner, each, function)), None)
+
+
+def _has(owner: nn.Module, name: str, function: Any) -> bool:
+    own = vars(owner).get(name)
+    if own is not None:
+        is_bound = isinstance(own, MethodType) and own.__self__ is owner
+        return is_bound and own.__func__ is function
+    return inspect.getattr_static(type(owner), name, None) is function
+
+
+def _free_name(owner: nn.Module, function: Any, taken: Container[str]) -> str:
+    """Returns a name for a method that a module has under none."""
+    home = function.__qualname__.partition(".")[0]
+    name = re.sub(r"\W", "", f"{function.__name__}_of_{home}")
+    while name in taken or hasattr(type(owner), name) or name in vars(owner):
+        name += "_"
+    return name
 
 
 def _problem(error: Exception) -> str:
