@@ -16,7 +16,7 @@ from runner.graph.codegen.classes.constructors import Constructors
 from runner.graph.codegen.classes.initializer_statements import Loop
 from runner.graph.codegen.classes.unit_forms import Sites
 from runner.graph.codegen.copied_methods.globals import MARK
-from runner.graph.codegen.expressions.imports import Imports, as_name
+from runner.graph.codegen.expressions.imports import RESERVED, Imports, as_name
 from runner.graph.codegen.expressions.line_breaking import STEP, lay_out
 from runner.graph.codegen.functions.generate_function import FunctionTemplate, template
 from runner.graph.ir.graph import Graph
@@ -37,15 +37,33 @@ def generate(graph: Graph, *, standalone: bool = False) -> str:
     sites = Sites(graph, standalone=standalone)  # which units need a class
     functions = {name: template(f, shared=False) for name, f in graph.functions.items()}
     methods = {u: templates_of(sites, u) for u in sites.home if not sites.is_inline(u)}
-    imports = Imports(_variables(sites, functions, methods))
+    names = _function_names(functions, methods)
+    imports = Imports(_variables(sites, functions, methods) | {*names.values()}, names)
     blocks = [each.lines(imports, str, "") for each in functions.values()]
     classes = Classes(sites, imports, methods)  # constructors, and classes merged
-    classes.name({*imports.names, *map(as_name, functions), *_NAMES})
+    classes.name({*imports.names, *names.values(), *_NAMES})
     imports.take(made.name for made in classes.all)
     constructors = Constructors(imports)
     blocks += [constructors.lines(made) for made in classes.all]
     blocks.append(_build(graph.root, classes, constructors))
     return _assemble(blocks, len(functions), classes, imports)
+
+
+def _function_names(
+    functions: Mapping[str, FunctionTemplate], methods: Mapping[Unit, Sequence[FunctionTemplate]]
+) -> dict[str, str]:
+    """Returns the names in the file of the functions of the graph: their own, unless they have
+    another meaning in the file, or are those of parameters where the functions are called."""
+    every = [*functions.values(), *chain.from_iterable(methods.values())]
+    names: dict[str, str] = {}
+    for name in functions:
+        callers = [each.parameters for each in every if f":{name}" in each.targets]
+        taken = RESERVED.union(Imports().names, names.values(), *callers)
+        written, number = as_name(name), 2
+        while written in taken:
+            written, number = f"{as_name(name)}_{number}", number + 1
+        names[name] = written
+    return names
 
 
 def _variables(
@@ -56,8 +74,7 @@ def _variables(
     """Returns names with another meaning in a function, which no import may bind."""
     every = [*functions.values(), *chain.from_iterable(methods.values())]
     copies = [copy for unit in methods if (copy := sites.copy(unit)) is not None]
-    own = {as_name(name) for name in functions}
-    return own.union(*(each.parameters for each in every), *(copy.own for copy in copies))
+    return set().union(*(each.parameters for each in every), *(copy.own for copy in copies))
 
 
 def _assemble(

@@ -5,8 +5,9 @@ import keyword
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, final
 
 from runner.errors import GraphError
@@ -80,12 +81,16 @@ def canonical(target: str) -> str:
 
 @final
 class Imports:
-    """The imports of one file. `taken` are names with another meaning somewhere in it."""
+    """The imports of one file. `taken` are names with another meaning somewhere in it; `functions`
+    are the names in it of functions of the graph."""
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(
+        self, taken: Iterable[str] = (), functions: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._taken = {*taken}
         self._lines: dict[str, None] = dict.fromkeys(_ALWAYS)
-        self._names: dict[str, str] = {}  # target -> expression in the source
+        # target -> expression in the source
+        self._names = {f":{name}": written for name, written in functions.items()}
         self._owners: dict[str, str] = {}  # name in the file -> statement that binds it
         self.helpers: dict[str, str] = {}  # functions that are not imported: target -> source
 
@@ -99,7 +104,8 @@ class Imports:
         self._taken.update(names)
 
     def name(self, target: str) -> str:
-        """Imports "module:qualname", and returns its expression in the source."""
+        """Imports "module:qualname", and returns its expression in the source; ":name" is a
+        function of the graph."""
         known = self._names.get(target)
         if known is None:
             known = self._names[target] = self._import(canonical(target))

@@ -93,11 +93,10 @@ class FunctionTemplate:
 
     def lines(self, imports: Imports, access: Access, first: str) -> list[str]:
         """Returns the lines of the `def`. `first` is "self" for a method, else ""."""
-        called = tuple([imports.name(t) for t in self.targets if t[0] != ":"])
+        called = tuple([imports.name(target) for target in self.targets])
         key = (first, called, tuple([access(path) for path in self.paths]))
         if key not in self._texts:
             reserved = {name.partition(".")[0] for name in called} | _IMPLIED | {first}
-            reserved |= {as_name(t[1:]) for t in self.targets if t[0] == ":"}
             folding, self._folding = self._folding or self._analyzed(), None
             self._texts[key] = print_function(folding, imports, access, reserved, first)
         return self._texts[key]

@@ -64,7 +64,9 @@ class Printer:
             default = self._writer.code(parameter.default[0])
             sign = " = " if note else "="
             items.append(default.around(f"{name}{note}{sign}", "", Precedence.TUPLE))
-        head = layout.call(method_name(self._function.name), items)
+        name = self._function.name
+        called = method_name(name) if first else self._writer.imports.name(f":{name}")
+        head = layout.call(called, items)
         margin = STEP if first else 0
         body = self._block(self._function.block, margin + STEP, returns=True)
         if body and body[-1] == f"{' ' * (margin + STEP)}return None":

@@ -8,7 +8,7 @@ from runner.errors import GraphError
 from runner.graph.codegen.expressions import line_breaking as layout
 from runner.graph.codegen.expressions.expression_trees import key_of
 from runner.graph.codegen.expressions.expressions import Writer, method_name, negation
-from runner.graph.codegen.expressions.imports import Imports, as_name
+from runner.graph.codegen.expressions.imports import Imports
 from runner.graph.codegen.expressions.line_breaking import Code
 from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.ir.node import Argument, Node, Value, producer
@@ -76,7 +76,7 @@ class Values:
                 return self._call_module(node)
             case "call_function" if node.target[:1] == ":":
                 arguments = self.writer.arguments(node.args, node.kwargs)
-                return layout.call(as_name(node.target[1:]), arguments)
+                return layout.call(self.writer.imports.name(node.target), arguments)
             case "call_function":
                 if node.target == "operator:not_":
                     return negation(self.truth(node.args[0]))

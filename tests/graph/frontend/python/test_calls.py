@@ -629,3 +629,36 @@ def test_a_function_of_the_users_module_is_one_of_the_source(reads):
     text = reads("return double(x) + early(x, n)", head=HEAD)
     assert "def double(y):\n    return y * 2\n" in text
     assert "def early(y, k):\n    for i in range(k):\n        if i == 2:\n" in text
+
+
+NAMES = """
+# functions named as what the source has itself
+return build(x) + sum(y for y in [x, n]) + Path(x) + F(x) + torch.relu(x) + self.lin(x)
+
+# a function named as a class
+return like_class(x) + self.lin(x)
+
+# a function named as a parameter of its caller
+return calls(x, n), build(x)
+"""
+NAMES_HEAD = """
+def build(y):
+    return y * 2
+def Path(y):
+    return y * 3
+def F(y):
+    return y - 1
+def total(y):
+    return y * 5
+total.__name__ = 'build'
+def calls(y, build):
+    return total(y) + build
+def M(y):
+    return y + 7
+like_class = M
+"""
+
+
+@each(NAMES)
+def test_a_function_is_not_hidden_by_another_of_its_name(reads, body):
+    reads(body, head=NAMES_HEAD)
