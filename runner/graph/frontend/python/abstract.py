@@ -152,6 +152,18 @@ def is_same(one: Abstract, other: Abstract) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b))
 
 
+def parts_of(value: Abstract) -> "tuple[Abstract, ...]":
+    """Returns the values that a value is made of."""
+    match value:
+        case Items():
+            return value.items
+        case Iterated():
+            return (*value.parts, value.start)
+        case Partial():
+            return (value.function, *value.args, *value.kwargs.values())
+    return ()
+
+
 def holds_parts(thing: Any) -> bool:
     """Returns whether a container holds tensors or modules."""
     return any(isinstance(leaf, Tensor | nn.Module) for leaf in leaves(thing, subclasses=True))

@@ -33,6 +33,7 @@ from runner.graph.frontend.python.abstract import (
     Named,
     holds_parts,
     is_same,
+    parts_of,
     thing_of,
 )
 from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, place
@@ -352,7 +353,7 @@ class Evaluation:
                 inner.append(self.resolved(v))
         possible = [v for v in inner if v is not NEVER]
         first = possible[0] if possible else NONE
-        if all(is_same(first, other) for other in possible) and not _is_inside(first, node):
+        if all(is_same(first, other) for other in possible) and not is_inside(first, node):
             return first
         if unknown := [v for v in possible if type(v) is Missing and v.why]:
             return unknown[0]
@@ -435,12 +436,10 @@ def _sequence(value: Abstract) -> Abstract:
     return value
 
 
-def _is_inside(value: Abstract, node: Node) -> bool:
+def is_inside(value: Abstract, node: Node) -> bool:
     """Returns whether a value is computed inside the blocks of a node."""
-    if type(value) is Items:
-        return any(_is_inside(item, node) for item in value.items)
     if not isinstance(value, Value):
-        return False
+        return any(is_inside(part, node) for part in parts_of(value))
     owner = value.owner.owner if value.is_input else value.owner
     return isinstance(owner, Node) and any(
         owner is not node and owner.is_in(block) for block in node.blocks

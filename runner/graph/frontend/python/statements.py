@@ -22,6 +22,7 @@ from runner.graph.frontend.python.branches import block, inside, leave
 from runner.graph.frontend.python.calls import arguments_of, target_of
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.known_functions import unchanged
+from runner.graph.ir.node import Node
 
 
 @reads(ast.Pass)
@@ -149,6 +150,19 @@ def _enter(ev: Evaluation, items: Sequence[ast.withitem], body: Sequence[ast.stm
     within(ev, manager, run)
 
 
+def _take_out(ev: Evaluation, node: Node) -> None:
+    """Replaces what lists and dicts got inside a node by its outputs."""
+
+    def outside(value: Abstract) -> Abstract:
+        return ev.resolved(Merged(node, (value,), "$item"))
+
+    ev.lists = {made: tuple(map(outside, items)) for made, items in ev.lists.items()}
+    ev.dicts = {
+        made: {key: outside(value) for key, value in pairs.items()}
+        for made, pairs in ev.dicts.items()
+    }
+
+
 def within(ev: Evaluation, manager: Abstract, run: Callable[[], None]) -> None:
     """Evaluates statements inside a `with`."""
     node = ev.create("with", "", (ev.argument(manager),), outputs=())
@@ -160,7 +174,9 @@ def within(ev: Evaluation, manager: Abstract, run: Callable[[], None]) -> None:
     for name, value in after.items():
         if env.get(name) is not value:
             env[name] = Merged(node, (value,), name)
-    ev.lists, ev.dicts = lists, dicts
+    ev.lists = {made: items for made, items in lists.items() if made in ev.lists}
+    ev.dicts = {made: pairs for made, pairs in dicts.items() if made in ev.dicts}
+    _take_out(ev, node)
     for name in ("$left", "$goes", "$broken", "$return"):
         if name in env:
             ev.variable(name)

@@ -316,6 +316,69 @@ with torch.no_grad():
         z = x * 2
 return y, z
 
+# with, and a list filled in it
+ys = []
+with torch.no_grad():
+    ys.append(x * 2)
+return ys[0] + 1, ys, len(ys)
+
+# with, and a list of lists filled in it
+ys, zs = [], [x]
+with torch.no_grad():
+    inner = [x * 3]
+    ys.append(inner)
+    zs[0] = x * 4
+    inner.append(n)
+ys[0].append(5)
+return ys, len(inner), zs[0], inner is ys[0], [y + 1 for y in zs]
+
+# with, and a dict filled in it
+d = {'a': x}
+with torch.no_grad():
+    d['b'] = self.lin(x)
+    d['a'] = x * n
+return d['b'] * 2, [v + 1 for v in d.values()], d
+
+# with, and a tuple assigned in it
+with torch.no_grad():
+    pair = x * 2, (self.lin(x), n)
+a, (b, c) = pair
+return a + 1, b + c, pair
+
+# with, and a zip and a partial made in it
+with torch.no_grad():
+    rows = zip([x + 1, x + 2], [x * 3, n])
+return [a * b for a, b in rows]
+
+# with, and a list filled in a loop in it
+ys = []
+with torch.set_grad_enabled(self.training):
+    for layer in self.layers:
+        x = layer(x)
+        ys.append(x)
+for y in ys[1:]:
+    x = x + y
+return x, ys[0]
+
+# with in with, and a list filled in it
+ys = []
+with torch.no_grad():
+    with torch.no_grad():
+        ys.append(x + 1)
+    ys.append(ys[0] * 2)
+return ys[0] + ys[1]
+
+# with, in a branch, and a list filled in it
+ys = [x]
+if on:
+    with torch.no_grad():
+        ys.append(x * 2)
+        zs = [x - 1]
+    zs.append(ys[1])
+else:
+    zs = ys
+return ys[-1], zs[0], len(zs)
+
 # with a condition
 with torch.set_grad_enabled(on):
     y = self.lin(x)
