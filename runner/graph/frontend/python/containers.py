@@ -148,7 +148,7 @@ def _list_comprehension(ev: Evaluation, node: ast.ListComp) -> Abstract:
 
 
 def _listed(ev: Evaluation, generators: Sequence[ast.comprehension], element: ast.expr) -> Abstract:
-    return _comprehended(ev, generators, element, "append", ast.List([], ast.Load()))
+    return _comprehended(ev, generators, [element], "append", ast.List([], ast.Load()))
 
 
 @reads(ast.GeneratorExp)
@@ -182,14 +182,14 @@ def _variables(ev: Evaluation, values: Mapping[str, Abstract]) -> Iterator[None]
 
 @reads(ast.SetComp)
 def _set_comprehension(ev: Evaluation, node: ast.SetComp) -> Abstract:
-    listed = _comprehended(ev, node.generators, node.elt, "append", ast.List([], ast.Load()))
+    listed = _comprehended(ev, node.generators, [node.elt], "append", ast.List([], ast.Load()))
     return ev.emit("call_function", "builtins:set", (listed,))
 
 
 @reads(ast.DictComp)
 def _dict_comprehension(ev: Evaluation, node: ast.DictComp) -> Abstract:
-    pair = ast.Tuple([node.key, node.value], ast.Load())
-    return _comprehended(ev, node.generators, pair, "", ast.Dict([], []))
+    pair = [node.key, node.value]  # in this order
+    return _comprehended(ev, node.generators, pair, "__setitem__", ast.Dict([], []))
 
 
 def mapped(ev: Evaluation, function: Abstract, over: Sequence[Abstract]) -> Abstract:
@@ -230,21 +230,15 @@ def filtered(ev: Evaluation, function: Abstract, over: Abstract) -> Abstract:
 def _comprehended(
     ev: Evaluation,
     generators: Sequence[ast.comprehension],
-    element: ast.expr,
+    elements: Sequence[ast.expr],
     method: str,
     empty: ast.expr,
 ) -> Abstract:
     """Evaluates a comprehension as the loops it abbreviates, with variables of its own."""
-    result = f"$made{id(element)}"
+    result = f"$made{id(elements[0])}"
     made = ast.Name(result, ast.Load())
-    if method:
-        called = ast.Call(ast.Attribute(made, method, ast.Load()), [element], [])
-        body: list[ast.stmt] = [ast.Expr(called)]
-    else:
-        assert isinstance(element, ast.Tuple), "a key and a value"
-        key, value = element.elts
-        target = ast.Subscript(made, key, ast.Store())
-        body = [ast.Assign([target], value)]
+    called = ast.Call(ast.Attribute(made, method, ast.Load()), [*elements], [])
+    body: list[ast.stmt] = [ast.Expr(called)]
     for generator in reversed(generators):
         if generator.is_async:
             raise ev.error("an asynchronous comprehension has no form in a graph")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from runner.graph.frontend.python.abstract import (
+    NONE,
     VIEWS,
     Abstract,
     Items,
@@ -16,7 +17,7 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute
-from runner.graph.frontend.python.containers import found, named_items
+from runner.graph.frontend.python.containers import found, named_items, set_item
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import MUTATING, known_items, taken
 from runner.graph.ir.node import Value
@@ -81,6 +82,9 @@ def _call_of_value(
     args: Sequence[Abstract],
     kwargs: Mapping[str, Abstract],
 ) -> Abstract:
+    if name == "__setitem__" and len(args) == 2 and not kwargs:
+        set_item(ev, owner, *args)
+        return NONE
     items, pairs = ev.lists.get(owner), ev.dicts.get(owner)
     if pairs is not None and name in VIEWS and not args:
         return Iterated(name, (owner,))

@@ -21,8 +21,10 @@ def _stored(loop: LoopStatement) -> Iterator[str]:
     for node in _own(loop):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
-        elif isinstance(node, ast.FunctionDef):
-            yield node.name
+        elif isinstance(node, ast.FunctionDef | ast.MatchAs | ast.MatchStar):
+            yield from [node.name] if node.name is not None else []
+        elif isinstance(node, ast.MatchMapping) and node.rest is not None:
+            yield node.rest
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runner.graph.frontend.python.abstract import (
+    FALSE,
     TRUE,
     Abstract,
     Closure,
@@ -18,7 +19,7 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.assignments import assign
 from runner.graph.frontend.python.attributes import look_up
-from runner.graph.frontend.python.branches import block, inside, leave
+from runner.graph.frontend.python.branches import block, inside, leave, value_of
 from runner.graph.frontend.python.calls import arguments_of, target_of
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.known_functions import unchanged
@@ -124,7 +125,8 @@ def _try(ev: Evaluation, node: ast.Try) -> None:
     block(ev, node.body)
     if [*ev.function.block.walk()] != before or node.finalbody:
         raise ev.error("`try` has no form in a graph")
-    block(ev, node.orelse)
+    if not is_constant(value_of(ev, "$left", FALSE), True):
+        block(ev, node.orelse)
 
 
 # With

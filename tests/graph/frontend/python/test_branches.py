@@ -471,6 +471,37 @@ match n:
         y = 2
 return x * y
 
+# match with a name in a loop
+y = 0
+for i in range(n):
+    match i:
+        case 7:
+            pass
+        case y:
+            pass
+return x * y
+
+# match with a name in a loop, read in its case
+total = 0
+for i in range(n):
+    match i:
+        case 0:
+            total += 1
+        case k:
+            total += k * 2
+return x * total
+
+# match with a name of some values in a loop
+last = 9
+i = 0
+while i < n:
+    match i:
+        case (1 | 2) as last:
+            i += 1
+        case _:
+            i += 1
+return x * last
+
 # match evaluates its subject once
 ys = [1, 2]
 match ys.pop():
@@ -481,6 +512,36 @@ match ys.pop():
     case _:
         y = x * 0
 return y, ys
+
+# try, whose body is left
+for i in range(3):
+    try:
+        if self.times > 1:
+            break
+    except AttributeError:
+        x = x * 5
+    else:
+        x = x * 100
+return x
+
+# try with a return, and else
+try:
+    if self.times > 1:
+        return x
+except AttributeError:
+    pass
+else:
+    return x * 100
+return x - 1
+
+# try with else
+try:
+    k = self.times
+except AttributeError:
+    k = 1
+else:
+    k = k + n
+return x * k
 
 # pass
 if on:

@@ -100,6 +100,23 @@ return x, ys
 ys = [x * i for i in range(3)] if on else [x for _ in range(n)]
 return ys, len(ys)
 
+# a dict comprehension evaluates keys first
+k = 100
+log = []
+def f(v):
+    log.append(v)
+    return v
+a = {(k := i + 1): k for i in range(3)}
+b = {f(i): f(i * 10) for i in range(2)}
+c = {f(-i): f(i * 10) for i in [n, n + 1] if i}
+return x, a, b, c, log, k
+
+# an item by the name of its method
+d, ys = {'a': 1}, [1, 2]
+d.__setitem__('b', n)
+ys.__setitem__(0, n)
+return x, d['b'], ys[0], len(d), d, ys
+
 # a comprehension with effects
 log = []
 ys = [log.append(i) for i in range(n)]
