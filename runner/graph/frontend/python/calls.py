@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import logging
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -277,6 +278,11 @@ def _call_bound(
     """Returns the value of a call of a bound method."""
     owner, function = method.__self__, method.__func__
     name = getattr(function, "__name__", "")
+    if isinstance(owner, logging.Logger) and _is_registered(owner):
+        made = ev.emit("call_function", "logging:getLogger", (Known(owner.name),))
+        if name == "log":  # which tensors have as well
+            return ev.emit("call_function", "logging:Logger.log", (made, *args), kwargs)
+        return ev.emit("call_method", name, (made, *args), kwargs)
     if not isinstance(owner, nn.Module):
         if not ev.around.is_own(function) and (isinstance(owner, type) or _has_name(method)):
             return ev.emit("call_function", target_of(ev, method), args, kwargs)
@@ -293,6 +299,11 @@ def _call_bound(
     if in_torch and hasattr(nn.Module, name) and name != "forward":
         raise ev.error(f"it calls {name}() of a module, which does more than compute")
     return call_own_method(ev, owner, function, args, kwargs)
+
+
+def _is_registered(logger: logging.Logger) -> bool:
+    """Returns whether a logger is the one that its name stands for."""
+    return logger is logging.root or logging.root.manager.loggerDict.get(logger.name) is logger
 
 
 def _has_name(thing: Any) -> bool:

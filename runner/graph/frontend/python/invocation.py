@@ -16,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.branches import block
 from runner.graph.frontend.python.evaluation import Evaluation
+from runner.graph.frontend.python.packages import is_standard
 from runner.graph.frontend.python.source import FunctionDefinition, positional
 
 
@@ -37,6 +38,12 @@ def invoke_living(
     ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
 ) -> Abstract:
     """Returns what a living function returns, evaluated here."""
+    if is_standard(function):
+        code = function.__code__
+        raise ev.error(
+            f"it calls {code.co_name}() in Python's {function.__globals__['__name__']}, which has "
+            "no form in a graph"
+        )
     definition = ev.around.definition(function)
     return invoke(ev, closure_of(function, definition.node, definition.file), args, kwargs)
 

@@ -10,6 +10,12 @@ from torch import nn
 from runner.graph.class_source.scopes import KNOWN
 
 
+def is_standard(function: Any) -> bool:
+    """Returns whether the code of a function is in Python's own library, which is not read."""
+    home = getattr(function, "__globals__", {}).get("__name__") or ""
+    return home.partition(".")[0] in sys.stdlib_module_names
+
+
 @final
 class Packages:
     """The packages whose functions are read: the model's, and those that are not installed."""

@@ -34,7 +34,7 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.annotations import annotation, annotations_of
 from runner.graph.frontend.python.evaluation import Evaluation, rules_in
 from runner.graph.frontend.python.invocation import returned
-from runner.graph.frontend.python.packages import Packages
+from runner.graph.frontend.python.packages import Packages, is_standard
 from runner.graph.frontend.python.source import (
     FunctionDefinition,
     FunctionSources,
@@ -206,6 +206,11 @@ class _Reading:
     def _function(
         self, made: Function, function: FunctionType, owner: nn.Module | None
     ) -> Function:
+        if is_standard(function):
+            inner = self.sources.definition(inspect.unwrap(function))
+            raise Unreadable(
+                f"{place(inner.file, inner.node)}: it is wrapped by Python's own library"
+            )
         is_method = owner is not None
         definition = self.sources.definition(function)
         wrapped = unwrapped(function, self.sources, method=is_method)

@@ -23,6 +23,7 @@ from runner.graph.frontend.python.branches import block, inside, leave, value_of
 from runner.graph.frontend.python.calls import arguments_of, target_of
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.known_functions import unchanged
+from runner.graph.frontend.python.managers import check_manager
 from runner.graph.ir.node import Node
 
 
@@ -143,6 +144,7 @@ def _enter(ev: Evaluation, items: Sequence[ast.withitem], body: Sequence[ast.stm
         return
     first, *others = items
     manager = ev.evaluate(first.context_expr)
+    check_manager(ev, manager)
 
     def run() -> None:
         if first.optional_vars is not None:

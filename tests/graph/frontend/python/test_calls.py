@@ -11,6 +11,8 @@ def double(y):
     return y * 2
 def full(a, /, b, c=3, *rest, d, e=5, **more):
     return [a, b, c, rest, d, e, more]
+def only(a, b=1, /, **more):
+    return a, b, more
 def anything(*args, **kwargs):
     return args, kwargs
 def apply(f, *args, **kwargs):
@@ -90,6 +92,9 @@ return double(y=x)
 
 # every kind of argument
 return x, full(n, 2, 4, 6, 7, d=x, z=on), full(1, b=n, d=2), full(n, 1, d=x, e=on)
+
+# positions without names
+return only(x, a=n), only(n, 2, b=x), (lambda a, /, **more: (a, more))(x, a=n)
 
 # any arguments
 return anything(x, n, a=on), anything(), anything(*[x, n], **{'a': 1})

@@ -11,7 +11,7 @@ from runner.graph.validation.conversion_check import check_conversion
 from runner.nn.recording.construction_record import recording
 
 HEAD = """
-import functools
+import contextlib, functools
 def plain(f):
     def inner(self, x):
         return f(self, x) + 1
@@ -89,6 +89,15 @@ class Looks(Child):
     @looks
     def forward(self, x, y=2):
         return x - y * 2
+class Context(contextlib.ContextDecorator):
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        return False
+class InContext(Child):
+    @Context()
+    def forward(self, x):
+        return x + 1
 class Twice(Child):
     @any_with_self
     @any_arguments
@@ -225,3 +234,8 @@ def test_a_wrapper_that_looks_at_its_arguments_is_refused(reads, made):
     why = "it looks at the arguments of a function|not known one by one|any number of arguments"
     with pytest.raises(pytest.fail.Exception, match=why):
         reads("return self.c(x)", head=HEAD, init=f"self.c = {made}()")
+
+
+def test_a_wrapper_of_the_standard_library_is_refused_at_the_function(reads):
+    with pytest.raises(pytest.fail.Exception, match=r"snippet_\d+.py:\d+: it is wrapped by Python"):
+        reads("return self.c(x)", head=HEAD, init="self.c = InContext()")
