@@ -164,7 +164,7 @@ def _generator(ev: Evaluation, node: ast.GeneratorExp) -> Abstract:
         with _variables(ev, {"$given": over}):
             return _listed(ev, [given, *others], node.elt)
 
-    return Iterated("generator", (), make=make)
+    return Iterated("generator", (over,), make=make)
 
 
 def _name(name: str) -> ast.expr:

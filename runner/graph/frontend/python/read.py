@@ -226,12 +226,13 @@ class _Reading:
         node = definition.node
         if wrapped is not function:
             node = passing_on(function, node, method=is_method)
-            env = _of_wrapper(definition, made, owner)
         elif owner is not None:
             if not positional(node):
                 raise Unreadable(f"{place(definition.file, node)}: it has no `self`")
             env[positional(node)[0]] = Known(owner)
         ev = Evaluation(made, around, CallFrame(closure_of(function, node, definition.file), env))
+        if wrapped is not function:
+            ev.frame.env = _of_wrapper(ev, definition, owner)
         branches.block(ev, FunctionDefinition(node, definition.file).body)
         value = returned(ev)
         result = ev.argument(value)
@@ -242,22 +243,23 @@ class _Reading:
 
 
 def _of_wrapper(
-    definition: FunctionDefinition, made: Function, owner: nn.Module | None
+    ev: Evaluation, definition: FunctionDefinition, owner: nn.Module | None
 ) -> dict[str, Abstract]:
     """Returns the variables of a wrapper that has the parameters of the function it wraps."""
-    node, at = definition.node, place(definition.file, definition.node)
-    if any(parameter.kind in ("*", "**") for parameter in made.parameters):
-        raise Unreadable(f"{at}: a wrapped function takes any number of arguments")
-    inputs = [*zip(made.parameters, made.inputs, strict=True)]
+    node, parameters = definition.node, ev.function.parameters
+    if any(parameter.kind in ("*", "**") for parameter in parameters):
+        raise ev.error("a wrapped function takes any number of arguments")
+    inputs = [*zip(parameters, ev.function.inputs, strict=True)]
     args: list[Abstract] = [] if owner is None else [Known(owner)]
     args += [value for parameter, value in inputs if not parameter.kind]
-    named = {parameter.name: value for parameter, value in inputs if parameter.kind}
+    named = Named()
+    ev.dicts[named] = {parameter.name: value for parameter, value in inputs if parameter.kind}
     why = "it looks at the arguments of a function that it wraps"
     names = positional(node)
     return {
         **dict.fromkeys(rest_of(node), Missing(why)),
         **dict(zip(names, args, strict=False)),
-        ITSELF: Known(owner), ARGS: Items(tuple(args[len(names) :])), KWARGS: Named(named),
+        ITSELF: Known(owner), ARGS: Items(tuple(args[len(names) :])), KWARGS: named,
     }  # fmt: skip
 
 

@@ -345,10 +345,20 @@ with torch.no_grad():
 a, (b, c) = pair
 return a + 1, b + c, pair
 
-# with, and a zip and a partial made in it
+# with, and a zip made in it
 with torch.no_grad():
     rows = zip([x + 1, x + 2], [x * 3, n])
 return [a * b for a, b in rows]
+
+# with, and any names that a function in it takes
+def f(**given):
+    return given['a'] + g(**given)
+def g(a, b=1):
+    return a * b
+with torch.no_grad():
+    y = f(a=x * 2, b=n)
+    d = {**{'a': x * 3}}
+return y + 1, d['a']
 
 # with, and a list filled in a loop in it
 ys = []
@@ -613,6 +623,11 @@ e = ValueError('no')
 if n > 100:
     raise e  # <- something other than a new exception
 return x
+
+# a generator that a with makes
+with torch.no_grad():
+    made = (y + 1 for y in [x * 2, x])
+return [y * 2 for y in made]  # <- an iterator is kept or returned
 
 # a pattern of parts
 match (n, 1):
