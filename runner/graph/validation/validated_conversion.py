@@ -25,8 +25,8 @@ def convert(model: nn.Module, *inputs: Any, frontend: str = AUTO, **kwargs: Any)
     unit that computes something else than its module is read by another front end, or kept opaque
     if there is none. `Graph.notes` list the limitations of the conversion.
 
-    `frontend` is what reads the code of the model: "torchscript"; "python", from its source; or
-    "auto", each that this Python supports until one can. Raises GraphError for another front end,
+    `frontend` is what reads the code of the model: "python", from its source; "torchscript"; or
+    "auto", the first of them that can. Raises GraphError for another front end,
     and for a model whose parameters have no shapes or whose buffers have no values.
     """
     if not inputs and not kwargs:
