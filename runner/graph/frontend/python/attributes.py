@@ -2,13 +2,16 @@
 
 import ast
 import builtins
+import functools
 import inspect
+import types
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from runner.graph.frontend.python.abstract import (
+    NONE,
     PLAIN,
     VIEWS,
     Abstract,
@@ -21,6 +24,7 @@ from runner.graph.frontend.python.abstract import (
     is_static,
     thing_of,
 )
+from runner.graph.frontend.python.branches import choose_value
 from runner.graph.frontend.python.choices import answer, has_open_arguments, is_open
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke_living
@@ -30,6 +34,7 @@ from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
 
+_NOTHING = object()
 _READ = (*PLAIN, Expression, tuple, list, dict, set, frozenset)
 
 
@@ -94,12 +99,39 @@ def attribute(ev: Evaluation, owner: Abstract, name: str) -> Abstract:
     return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
 
 
+def has(ev: Evaluation, owner: Any, name: str) -> bool:
+    """Returns whether a living object has an attribute, without running code of the user's. Raises
+    Unreadable if only such code knows."""
+    if not isinstance(owner, nn.Module):
+        return hasattr(owner, name)
+    parts = (owner._parameters, owner._buffers, owner._modules, vars(owner))
+    if any(name in part for part in parts):
+        return True
+    found = inspect.getattr_static(type(owner), name, _NOTHING)
+    if found is _NOTHING:
+        _check_lookup(ev, owner, "__getattr__")
+        return False
+    if _is_computed(found) and not _is_of_torch(type(owner)):
+        raise ev.error(f"it asks whether there is {name!r}, which is computed")
+    return hasattr(owner, name)
+
+
+def is_property(module: nn.Module, name: str) -> bool:
+    """Returns whether an attribute of a module is a property of its class."""
+    found = inspect.getattr_static(type(module), name, None)
+    return isinstance(found, property) and name not in ("__dict__", "__class__")
+
+
 def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
     if name == "training":
         return read(ev, module, name)
     if name in module._modules:
         return Known(module._modules[name])
-    if ev.around.is_dynamic(module, name) and hasattr(module, name):
+    is_computed = is_property(module, name) and not is_open(module)
+    found = inspect.getattr_static(type(module), name, None)
+    if isinstance(found, functools.cached_property) and name not in vars(module):
+        return _cached(ev, module, found.func, name)
+    if not is_computed and ev.around.is_dynamic(module, name) and has(ev, module, name):
         ev.around.read(module, name)
         return read(ev, module, name)
     for tensors in (module._parameters, module._buffers):
@@ -111,15 +143,79 @@ def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
         return _of_choice(ev, module, name)
     if has_open_arguments(module) and not inspect.isroutine(getattr(module, name, None)):
         return read(ev, module, name)
-    found = inspect.getattr_static(type(module), name, None)
-    if isinstance(found, property) and name not in ("__dict__", "__class__"):
+    if is_computed:
         if parametrize.is_parametrized(module, name):
             return read(ev, module, name)
-        return _property(ev, module, found, name)
-    try:
-        return _plain(ev, module, name, getattr(module, name))
-    except AttributeError:  # it may exist once the model has run
-        return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
+        return _property(ev, module, name)
+    return _stored(ev, module, name)
+
+
+def _stored(ev: Evaluation, module: nn.Module, name: str) -> Abstract:
+    """Returns what a module or its class holds. Raises Unreadable if the class computes it."""
+    _check_lookup(ev, module, "__getattribute__")
+    found = inspect.getattr_static(type(module), name, _NOTHING)
+    if name in vars(module) and not inspect.isdatadescriptor(found):
+        return _plain(ev, module, name, vars(module)[name])
+    if found is _NOTHING:
+        method = _check_lookup(ev, module, "__getattr__", read_it=True)
+        if method is not None:
+            return invoke_living(ev, method, [Known(module), Known(name)], {})
+        if not hasattr(module, name):  # it may exist once the model has run
+            return ev.emit("call_function", "builtins:getattr", (Known(module), Known(name)))
+    elif name == "__dict__" or _is_computed(found):
+        raise ev.error(f"{name!r} of a {type(module).__name__} is computed by its class")
+    return _plain(ev, module, name, getattr(module, name))
+
+
+def _is_computed(found: Any) -> bool:
+    """Returns whether a member of a class is a descriptor that is no method."""
+    methods = (staticmethod, classmethod, functools.partialmethod, types.GetSetDescriptorType)
+    if not hasattr(type(found), "__get__") or inspect.isroutine(found):
+        return False
+    return not isinstance(found, methods) and not _is_of_torch(type(found))
+
+
+def _cached(ev: Evaluation, module: nn.Module, function: Any, name: str) -> Abstract:
+    """Returns a `cached_property`, which is a plain attribute from its first use on: a constant
+    that costs nothing, else set if it is not there yet."""
+    with ev.undone_on(Unreadable):
+        before = len(ev.function._block.nodes)
+        value = invoke_living(ev, function, [Known(module)], {})
+        if (
+            is_static(value)
+            and isinstance(thing_of(value), PLAIN)
+            and len(ev.function._block.nodes) == before
+        ):
+            return value
+        raise ev.error("it computes")
+    ev.around.changes(module, name)
+    owner = Known(module)
+
+    def made() -> Abstract:
+        given = (owner, Known(name), invoke_living(ev, function, [owner], {}))
+        ev.create("call_function", "builtins:setattr", [*map(ev.argument, given)], outputs=())
+        return NONE
+
+    exists = ev.emit("call_function", "builtins:hasattr", (owner, Known(name)))
+    choose_value(ev, exists, lambda: NONE, made)
+    return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+
+
+def _check_lookup(
+    ev: Evaluation, module: nn.Module, method: str, *, read_it: bool = False
+) -> Any:
+    """Returns a method that a class of the user's defines for all attributes, None if none does.
+    Raises Unreadable unless it is to be read."""
+    found = inspect.getattr_static(type(module), method, None)
+    if found is None or _is_of_torch(found) or getattr(found, "__objclass__", None) is object:
+        return None
+    if not read_it:
+        raise ev.error(f"{type(module).__name__} defines {method}()")
+    return found
+
+
+def _is_of_torch(thing: Any) -> bool:
+    return (getattr(thing, "__module__", None) or "").partition(".")[0] == "torch"
 
 
 def _of_choice(ev: Evaluation, module: Any, name: str) -> Abstract:
@@ -165,11 +261,13 @@ def read(ev: Evaluation, module: nn.Module, name: str) -> Value:
     return node.output
 
 
-def _property(ev: Evaluation, module: nn.Module, found: property, name: str) -> Abstract:
-    getter: Any = found.fget
-    if not inspect.isfunction(getter):
+def _property(ev: Evaluation, module: nn.Module, name: str, *value: Abstract) -> Abstract:
+    """Returns a property, or sets it to a value."""
+    found = inspect.getattr_static(type(module), name)
+    function: Any = found.fset if value else found.fget
+    if not inspect.isfunction(function):
         raise ev.error(f"the property {name!r} has no source")
-    return invoke_living(ev, getter, [Known(module)], {})
+    return invoke_living(ev, function, [Known(module), *value], {})
 
 
 def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -> None:
@@ -186,9 +284,15 @@ def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -
         raise ev.error(f"it sets {name!r} of a module that is no part of this one")
     if name == "training" or name in thing._modules:
         raise ev.error(f"it sets self.{name}, on which the structure of the model depends")
+    _check_lookup(ev, thing, "__setattr__")
+    if is_property(thing, name) and not parametrize.is_parametrized(thing, name):
+        _property(ev, thing, name, value)
+        return
+    if hasattr(type(inspect.getattr_static(type(thing), name, None)), "__set__"):
+        raise ev.error(f"{name!r} of a {type(thing).__name__} is set by its class")
     argument = ev.argument(value)
     ev.around.changes(thing, name)
-    if path.names or not hasattr(thing, name):
+    if path.names or not has(ev, thing, name):
         on = ev.argument(owner)
         ev.create("call_function", "builtins:setattr", (on, name, argument), outputs=())
         return

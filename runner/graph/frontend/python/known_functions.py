@@ -29,7 +29,7 @@ from runner.graph.frontend.python.abstract import (
     is_written,
     thing_of,
 )
-from runner.graph.frontend.python.attributes import attribute, set_attribute
+from runner.graph.frontend.python.attributes import attribute, has, is_property, set_attribute
 from runner.graph.frontend.python.branches import require
 from runner.graph.frontend.python.choices import answer, is_open
 from runner.graph.frontend.python.containers import (
@@ -237,9 +237,9 @@ def _hasattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) 
     if _may_be_set(ev, owner, name):
         return ev.emit("call_function", "builtins:hasattr", args)
     if type(owner) is Known and is_static(name) and is_open(owner.thing):
-        return answer(ev, owner.thing, lambda module: hasattr(module, thing_of(name)))
+        return answer(ev, owner.thing, lambda module: has(ev, module, thing_of(name)))
     if type(owner) is Known and is_static(name) and not isinstance(owner.thing, Expression):
-        return TRUE if hasattr(owner.thing, thing_of(name)) else FALSE
+        return TRUE if has(ev, owner.thing, thing_of(name)) else FALSE
     return ev.emit("call_function", "builtins:hasattr", args)
 
 
@@ -253,16 +253,20 @@ def _getattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) 
         return ev.emit("call_function", "builtins:getattr", args)
     if is_open(owner.thing):
         raise ev.error("getattr() with a default asks about a choice; use hasattr()")
-    has = hasattr(owner.thing, thing_of(name))
-    return attribute(ev, owner, thing_of(name)) if has else default[0]
+    exists = has(ev, owner.thing, thing_of(name))
+    return attribute(ev, owner, thing_of(name)) if exists else default[0]
 
 
 def _may_be_set(ev: Evaluation, owner: Abstract, name: Abstract) -> bool:
-    """Returns whether methods of the model set an attribute that does not exist yet."""
+    """Returns whether methods of the model set or delete an attribute, which may not exist."""
     if type(owner) is not Known or not isinstance(owner.thing, nn.Module) or not is_static(name):
         return False
     found = thing_of(name)
-    return ev.around.is_dynamic(owner.thing, found) and not hasattr(owner.thing, found)
+    if not ev.around.is_dynamic(owner.thing, found) or is_property(owner.thing, found):
+        return False
+    if has(ev, owner.thing, found):
+        ev.around.read(owner.thing, found)
+    return True
 
 
 def _setattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:

@@ -16,19 +16,19 @@ from runner.nested import leaves
 def changed_elsewhere(
     model: nn.Module, unread: Collection[type[nn.Module]]
 ) -> Iterator[tuple[int, str]]:
-    """Yields (id of a module, name of its attribute) for plain attributes that may change while
-    no method that was read runs: in methods that override those of `nn.Module`, in the forward
-    of `unread` classes, and in all that these call."""
+    """Yields (id of a module, name of its attribute) for attributes, existing or not, that may
+    change while no method that was read runs: in methods that override those of `nn.Module`, in
+    the forward of `unread` classes, and in all that these call."""
     functions = _reached({type(module) for module in model.modules()}, unread)
     if not functions:
         return
     stored = frozenset[str]().union(*map(stored_in, functions))
     used = frozenset[str]().union(*map(_mentioned_in, functions))
     for module in model.modules():
+        for name in stored - FIELDS:
+            yield id(module), name
         for name, value in vars(module).items():
-            if name in FIELDS:
-                continue
-            if name in stored or (name in used and _is_changeable(value)):
+            if name in used - FIELDS and _is_changeable(value):
                 yield id(module), name
 
 
