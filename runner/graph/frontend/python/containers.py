@@ -308,6 +308,8 @@ def _subscript(ev: Evaluation, node: ast.Subscript) -> Abstract:
 
 def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
     """Returns `owner[index]`."""
+    if (own := ev.special("__getitem__", owner, index)) is not None:
+        return own
     fixed = is_static(index) and not isinstance(thing_of(index), list)
     key: Any = thing_of(index) if fixed else None
     items: Sequence[Abstract] | None = owner.items if type(owner) is Items else None
@@ -361,6 +363,8 @@ def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) 
     """Evaluates `owner[index] = value`."""
     if type(owner) is Named and is_static(index):
         ev.dicts[owner] = named_items(ev, owner) | {thing_of(index): value}
+        return
+    if ev.special("__setitem__", owner, index, value) is not None:
         return
     if type(owner) is Known and not isinstance(owner.thing, Tensor):
         ev.changes(owner)

@@ -94,6 +94,10 @@ def known_walk(
             return known_walk(ev, inner, unknown)
         case Iterated("zip" | "enumerate"):
             return _together(ev, over, unknown)
+        case Known() if (own := ev.special("__iter__", over)) is not None:
+            if (walk := known_walk(ev, opened(own), unknown)) is None:
+                raise ev.error("what the __iter__() of a module gives is not known item by item")
+            return walk
         case Known() if is_static(over):
             return _fixed([*map(Known, _listed(ev, over.thing))])
     return None

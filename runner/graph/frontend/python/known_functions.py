@@ -98,6 +98,8 @@ def _spread(function: Any) -> CallRule:
 
 def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     [value] = args
+    if (own := ev.special("__len__", value)) is not None:
+        return own
     if type(value) is Known and is_open(value.thing):
         module: Any = value.thing
         return Known(module.depth) if module.kind == "Repeat" else answer(ev, module, _length)
@@ -108,6 +110,12 @@ def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
     if is_static(value):
         return Known(len(thing_of(value)))
     return ev.emit("call_function", "builtins:len", args)
+
+
+def _bool(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    if args and type(args[0]) is Known and isinstance(args[0].thing, nn.Module):
+        return TRUE if truths.known_truth(ev, args[0]) else FALSE
+    return _plain(bool)(ev, args, kwargs)
 
 
 def _length(thing: Any) -> int:
@@ -130,6 +138,15 @@ def _enumerate(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]
     over, *more = args
     start = more[0] if more else kwargs.get("start", Known(0))
     return Iterated("enumerate", (over,), start)
+
+
+def _iter(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+    """Returns an iterator; what is known of its items where it is used once: as that of an
+    `__iter__()`."""
+    called = getattr(ev.frame.closure.node, "name", "")
+    if called == "__iter__" and len(args) == 1 and known_items(ev, args[0]) is not None:
+        return args[0]
+    return ev.emit("call_function", "builtins:iter", args)
 
 
 def _zip(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
@@ -343,7 +360,7 @@ def _operator(name: str) -> CallRule:
 
 _PARTIAL = functools.partial(len)
 _PURE: tuple[Any, ...] = (
-    int, float, bool, str, complex, abs, round, divmod, pow, repr, format, ord, chr, slice, bin,
+    int, float, str, complex, abs, round, divmod, pow, repr, format, ord, chr, slice, bin,
     hex, frozenset, bytes, issubclass,
     *(f for name, f in vars(math).items() if name[0] != "_" and callable(f)),
 )  # fmt: skip
@@ -364,7 +381,7 @@ BUILTINS: dict[Any, CallRule] = {
     **{function: _plain(function) for function in _PURE},
     **{function: _spread(function) for function in (min, max, sum, sorted)},
     torch._C._get_tracing_state: _answer(None), torch._assert: _torch_assert,
-    len: _len, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
+    len: _len, bool: _bool, iter: _iter, range: _range, enumerate: _enumerate, zip: _zip, reversed: _reversed, map: _map,
     filter: _filter, super: _super, checkpoint: _checkpoint, next: _next,
     list: _list, tuple: _tuple, dict: _dict, any: _any_or_all(is_any=True),
     all: _any_or_all(is_any=False), isinstance: _isinstance, type: _type, hasattr: _hasattr,

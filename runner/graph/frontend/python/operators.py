@@ -160,6 +160,9 @@ def _is_object(ev: Evaluation, value: Abstract) -> bool:
 
 
 def _contains(ev: Evaluation, container: Abstract, value: Abstract) -> Abstract:
+    if (own := ev.special("__contains__", container, value)) is not None:
+        known = truths.known_truth(ev, own)
+        return own if known is None else TRUE if known else FALSE
     if isinstance(container, Value) and container in ev.dicts and is_static(value):
         return TRUE if thing_of(value) in ev.dicts[container] else FALSE
     return computed(ev, "contains", operator.contains, container, value)

@@ -32,6 +32,12 @@ def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
         return True
     if not is_static(value):
         return None
+    for name in ("__bool__", "__len__"):
+        if (own := ev.special(name, value)) is not None:
+            known = known_truth(ev, own)
+            if known is None:
+                raise ev.error(f"it asks for the truth of a module, of which {name}() decides")
+            return known
     thing = thing_of(value)
     if is_open(thing):
         raise ev.error("it asks for the truth of a choice; compare it with None")
