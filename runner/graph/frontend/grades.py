@@ -269,8 +269,17 @@ class _Grading:
                 yield module, "its class cannot be imported by source"
             elif not self.construction.has_hooks_written(module):
                 yield module, "its parametrization cannot be written as source"
+            elif not opaque and (why := self._only_made_whole(module)):
+                yield module, why
             elif not opaque and self._holds_modules(module):
                 yield module, "it contains modules that PyTorch does not register"
+
+    def _only_made_whole(self, module: nn.Module) -> str:
+        """Returns why a module can be made by its constructor only, as far as readings tell."""
+        for _, found in self.readings.of(module):
+            if found.whole or not found.problem:
+                return found.whole
+        return ""
 
     def _holds_modules(self, module: nn.Module) -> bool:
         """Returns whether methods of a module use plain attributes that contain modules; those that

@@ -132,6 +132,18 @@ def is_written(value: Abstract) -> bool:
     return type(value) is Known and value.write is not None
 
 
+def is_held(value: Abstract) -> bool:
+    """Returns whether a value is a list, dict or set that an attribute holds."""
+    return type(value) is Known and value.origin is not None and is_changeable(value.thing)
+
+
+def is_changeable(thing: Any) -> bool:
+    """Returns whether an object can be changed in place: a container, or a tensor."""
+    if isinstance(thing, tuple):
+        return any(map(is_changeable, thing))
+    return isinstance(thing, list | dict | set | Tensor)
+
+
 def thing_of(value: Abstract) -> Any:
     """Returns the object that a static value stands for."""
     if type(value) is Items:

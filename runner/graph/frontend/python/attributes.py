@@ -131,6 +131,8 @@ def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
     found = inspect.getattr_static(type(module), name, None)
     if isinstance(found, functools.cached_property) and name not in vars(module):
         return _cached(ev, module, found.func, name)
+    if (other := ev.around.shares(module, name)) is not None:
+        raise ev.error(f"{name!r} and {other!r} are one object, which changes")
     if not is_computed and ev.around.is_dynamic(module, name) and has(ev, module, name):
         ev.around.read(module, name)
         return read(ev, module, name)
@@ -201,9 +203,7 @@ def _cached(ev: Evaluation, module: nn.Module, function: Any, name: str) -> Abst
     return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
 
 
-def _check_lookup(
-    ev: Evaluation, module: nn.Module, method: str, *, read_it: bool = False
-) -> Any:
+def _check_lookup(ev: Evaluation, module: nn.Module, method: str, *, read_it: bool = False) -> Any:
     """Returns a method that a class of the user's defines for all attributes, None if none does.
     Raises Unreadable unless it is to be read."""
     found = inspect.getattr_static(type(module), method, None)

@@ -125,6 +125,9 @@ class _Ways:
                 ev.variable(name)
         ev.lists = _in_both(self.states[0][1], self.states[1][1], ev.lists)
         ev.dicts = _in_both(self.states[0][2], self.states[1][2], ev.dicts)
+        for _, lists, dicts in self.states:
+            for item in _lost(ev, lists, dicts):
+                ev.forget(item)
 
 
 def _in_both(
@@ -132,6 +135,16 @@ def _in_both(
 ) -> dict[Key, Content]:
     """Returns what was known before an If and is the same after both of its branches."""
     return {key: v for key, v in one.items() if key in before and other.get(key) is v}
+
+
+def _lost(
+    ev: Evaluation, lists: Mapping[Value, Any], dicts: Mapping[Value, Any]
+) -> Iterator[Abstract]:
+    """Yields the items of lists and dicts whose content is not known any more."""
+    for key in lists.keys() - ev.lists.keys():
+        yield from lists[key]
+    for key in dicts.keys() - ev.dicts.keys():
+        yield from dicts[key].values()
 
 
 UNSET: dict[str, Abstract] = {

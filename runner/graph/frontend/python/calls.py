@@ -147,6 +147,8 @@ def call(
         _escape(ev, args, kwargs)
         return ev.emit("call_method", "__call__", (callee, *args), kwargs)
     thing: Any = callee.thing
+    if getattr(thing, "__name__", "") in ("__setattr__", "__delattr__"):
+        raise ev.error("it sets an attribute by a method of its class")
     if isinstance(thing, Expression) or is_decided(thing):
         return callee
     rule = rule_of(thing) if not {"*", "**"} & kwargs.keys() else None
@@ -210,8 +212,6 @@ def _escape(
         return
     for value in (*args, *kwargs.values()):
         ev.forget(value)
-        if type(value) is Known and isinstance(value.thing, list | dict | set) and value.origin:
-            ev.around.changes(*value.origin)
 
 
 # Functions

@@ -16,13 +16,14 @@ from runner.graph.frontend.python.abstract import (
     Iterated,
     Known,
     Named,
+    is_changeable,
     is_constant,
     is_static,
     is_written,
     thing_of,
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
-from runner.graph.frontend.python.iteration import known_items, opened, taken
+from runner.graph.frontend.python.iteration import known_items, known_part, opened, taken
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -126,7 +127,7 @@ def named_items(ev: Evaluation, value: Abstract) -> dict[Any, Abstract]:
         return {**ev.dicts[value]}
     if is_static(value) and hasattr(thing_of(value), "keys"):
         mapping = thing_of(value)
-        return {key: Known(mapping[key]) for key in mapping}
+        return {key: known_part(ev, value, Known(key), mapping[key]) for key in mapping}
     if type(value) is Named:
         raise ev.error("keyword arguments change on a condition or in a loop")
     raise ev.error("the names after a ** are not known before the model runs")
@@ -329,9 +330,15 @@ def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
         raise ev.error(f"a {type(owner.thing).__name__} is indexed by a value")
     if not fixed or not is_static(owner):
         return _written_item(ev, owner, index)
-    part = ev.evaluated(operator.getitem, thing_of(owner), key)
+    thing = thing_of(owner)
+    if isinstance(thing, dict) and key not in thing and hasattr(type(thing), "__missing__"):
+        ev.changes(owner)
+    part = ev.evaluated(operator.getitem, thing, key)
     if type(key) is slice and type(part) is list:
-        return found(ev, part)
+        places = range(len(thing))[key]
+        return new_list(ev, [known_part(ev, owner, Known(at), thing[at]) for at in places])
+    if is_changeable(part):
+        return known_part(ev, owner, index, part)
     write = _write_item(ev, owner, index) if is_written(owner) and _is_plain(part) else None
     return Known(part, write)
 
@@ -370,6 +377,8 @@ def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) 
         ev.changes(owner)
     if not isinstance(owner, Value | Known):
         raise ev.error("it assigns an item of a tuple")
+    if type(owner) is Known or (owner not in ev.dicts and owner not in ev.lists):
+        ev.forget(value)
     given = [ev.argument(each) for each in (owner, index, value)]
     ev.create("call_function", "operator:setitem", given, outputs=())
     if not isinstance(owner, Value):

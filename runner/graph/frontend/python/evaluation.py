@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar, final
 from torch import Tensor, nn
 
 from runner.errors import GraphError
+from runner.graph.class_source.bytecode_names import FIELDS
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.python.abstract import (
     NEVER,
@@ -33,6 +34,7 @@ from runner.graph.frontend.python.abstract import (
     Missing,
     Named,
     holds_parts,
+    is_held,
     is_same,
     parts_of,
     thing_of,
@@ -43,6 +45,7 @@ from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value, values_in
 from runner.nn.values.expression import is_symbolic
+from runner.python_operators import BINARY
 
 Rule = Callable[["Evaluation", Any], Any]
 Result = TypeVar("Result")
@@ -98,8 +101,16 @@ class Surroundings(Protocol):
     def is_dynamic(self, owner: nn.Module, name: str) -> bool:
         """Returns whether methods of the model change an attribute."""
 
-    def changes(self, owner: nn.Module, name: str) -> None:
-        """Records that a method changes an attribute. Unless that is known, reading starts anew."""
+    def changes(self, owner: nn.Module, name: str, *, in_place: bool = False) -> None:
+        """Records that a method changes an attribute, or with `in_place` the list that it holds.
+        Unless that is known, reading starts anew."""
+
+    def changes_at(self, target: str) -> None:
+        """Records that a method changes in place what an attribute at a path holds."""
+
+    def shares(self, owner: nn.Module, name: str) -> str | None:
+        """Returns the name of an attribute that holds the same list, dict or set, if methods change
+        one of the two; None if there is none."""
 
     def definition(self, function: Any) -> FunctionDefinition:
         """Returns the definition of a living function."""
@@ -197,6 +208,9 @@ class Evaluation:
         """Creates a node with arguments of these values; returns its output."""
         if _consumes(op, target):
             args = [_sequence(value) for value in args]
+        if op == "call_method" and target in _KEEPING:
+            for value in args[1:]:
+                self.forget(value)
         given = [self.argument(value) for value in args]
         named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
         return self.create(op, target, given, named).output
@@ -206,6 +220,14 @@ class Evaluation:
         kwargs: Mapping[str, Argument] | None = None, *, outputs: Sequence[str] = ("",),
     ) -> Node:  # fmt: skip
         """Creates a node at the place of the syntax being read."""
+        held = args[0].node if args and isinstance(args[0], Value) else None
+        if (
+            held is not None
+            and held.op == "get_attr"
+            and target in _CHANGING
+            and op != "call_module"
+        ):
+            self.around.changes_at(held.target)
         if op not in ("list", "dict"):
             self._expose(op, target, values_in(args), values_in({**(kwargs or {})}))
         return self.function.create(op, target, args, kwargs, outputs=outputs, line=self.place)
@@ -284,15 +306,20 @@ class Evaluation:
             inner = value.items
         elif type(value) is Named:
             inner = self.dicts.pop(value, {}).values()
+        elif is_held(value):
+            self.changes(value, in_place=False)
         for item in inner:
             self.forget(item)
 
-    def changes(self, value: Abstract) -> None:
-        """Records that a list or dict which is known changes. Raises Unreadable unless an
-        attribute holds it."""
+    def changes(self, value: Abstract, *, in_place: bool = True) -> None:
+        """Records that a list or dict which is known changes, or without `in_place` that it may.
+        Raises Unreadable unless an attribute holds it."""
         if type(value) is not Known or value.origin is None:
             raise self.error("it changes a list or dict that exists before the model runs")
-        self.around.changes(*value.origin)
+        owner, name = value.origin
+        if name in FIELDS:
+            raise self.error(f"it changes {name!r} of a module")
+        self.around.changes(owner, name, in_place=in_place)
 
     def _expose(self, op: Op, target: str, args: Sequence[Value], named: Sequence[Value]) -> None:
         """Forgets the items of what a new node may keep, change or return."""
@@ -308,16 +335,17 @@ class Evaluation:
         else:
             keeps = op not in ("if", "raise", "unpack")
         for value in (*args, *named):
-            self._forget_inside(value)
+            self._forget_inside(value, also_held=not target.startswith("torch"))
             if keeps:
                 self.forget(value)
 
     def _is_known(self, value: Value) -> bool:
         return value in self.lists or value in self.dicts
 
-    def _forget_inside(self, value: Value) -> None:
+    def _forget_inside(self, value: Value, *, also_held: bool = True) -> None:
         for item in (*self.lists.get(value, ()), *self.dicts.get(value, {}).values()):
-            self.forget(item)
+            if also_held or not is_held(item):
+                self.forget(item)
 
     # Variables
 
@@ -459,6 +487,14 @@ def is_inside(value: Abstract, node: Node) -> bool:
     )
 
 
+_CHANGING = frozenset(  # methods and functions that change their first argument, if a container
+    (*(f"operator:i{found.stem}" for found in BINARY), "operator:setitem", "operator:delitem",
+     "append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
+     "setdefault", "popitem", "add", "discard")
+)  # fmt: skip
+_KEEPING = frozenset(  # methods that put arguments into an object
+    ("__call__", "append", "appendleft", "extend", "insert", "setdefault", "update")
+)
 _HARMLESS = frozenset([  # functions that keep no argument, and return none
     *(f"builtins:{name}" for name in ("len", "isinstance", "sum", "str", "repr", "sorted", "list",
                                       "tuple", "set", "bool", "any", "all", "print")),

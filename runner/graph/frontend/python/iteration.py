@@ -14,6 +14,7 @@ from runner.graph.frontend.python.abstract import (
     Iterated,
     Known,
     Named,
+    is_changeable,
     is_static,
     thing_of,
 )
@@ -99,8 +100,21 @@ def known_walk(
                 raise ev.error("what the __iter__() of a module gives is not known item by item")
             return walk
         case Known() if is_static(over):
-            return _fixed([*map(Known, _listed(ev, over.thing))])
+            listed = _listed(ev, over.thing)
+            if not isinstance(over.thing, list | tuple):
+                return _fixed([*map(Known, listed)])
+            return _fixed([known_part(ev, over, Known(at), part) for at, part in enumerate(listed)])
     return None
+
+
+def known_part(ev: Evaluation, owner: Abstract, index: Abstract, part: Any) -> Known:
+    """Returns an item of a container that is known: one that can change is read from there."""
+    if type(owner) is not Known or not is_changeable(part):
+        return Known(part)
+    is_placed = isinstance(part, Tensor) and ev.around.place_of(part) is not None
+    if owner.write is None or is_placed:
+        return Known(part, None, owner.origin)
+    return Known(part, lambda: ev.operator("getitem", owner, index), owner.origin)
 
 
 def _at(items: Sequence[IteratedItem], at: int) -> IteratedItem | None:

@@ -21,6 +21,7 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Missing,
     is_constant,
+    is_held,
 )
 from runner.graph.frontend.python.assignments import assign
 from runner.graph.frontend.python.branches import (
@@ -258,6 +259,7 @@ def _carry(
     first: dict[str, Any] = {}
     for name in [*names, *flags]:
         value = ev.resolved(env.get(name, UNSET.get(name, Missing())))
+        ev.forget(value)
         try:
             first[name] = None if value is NEVER or _is_unset(value) else ev.argument(value)
         except Unreadable as error:
@@ -309,6 +311,7 @@ def _end(ev: Evaluation, name: str) -> Abstract:
     value = ev.variable(name)
     if type(value) is Missing and value.why:
         raise _Gone(name)
+    ev.forget(value)
     return NONE if _is_unset(value) else value
 
 
@@ -343,7 +346,8 @@ def _forget_changed(ev: Evaluation, node: ast.For | ast.While) -> None:
     inner = [each for statement in node.body for each in ast.walk(statement)]
     names = {each.id for each in inner if isinstance(each, ast.Name)}
     for name in names:
-        ev.forget(ev.variable(name))
+        if not is_held(value := ev.variable(name)):  # a change of which is told where it is
+            ev.forget(value)
 
 
 @reads(ast.While)

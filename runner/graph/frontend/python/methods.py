@@ -1,5 +1,6 @@
 """Calls of methods of objects: of values, of containers that are known, and of plain objects."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,14 @@ from runner.graph.frontend.python.abstract import (
     Iterated,
     Known,
     Named,
+    is_changeable,
     is_static,
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute
 from runner.graph.frontend.python.containers import found, named_items, set_item
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.python.iteration import MUTATING, known_items, taken
+from runner.graph.frontend.python.iteration import MUTATING, known_items, known_part, taken
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -60,7 +62,7 @@ def _call_of_plain(
 ) -> Abstract:
     """Returns the value of a method of a number, text or container that is known."""
     thing = thing_of(owner)
-    if name in MUTATING and isinstance(thing, list | dict | set):
+    if isinstance(thing, list | dict | set) and not _is_pure(thing, name):
         ev.changes(owner)
     if not all(map(is_static, (*args, *kwargs.values()))):
         if name == "join" and isinstance(thing, str) and args:
@@ -69,10 +71,26 @@ def _call_of_plain(
                 listed = ev.emit("list", "", [*map(taken, items)])
                 return ev.emit("call_method", name, (owner, listed))
         return ev.emit("call_method", name, (owner, *args), kwargs)
+    if isinstance(thing, dict) and any(map(is_changeable, thing.values())):
+        pairs = {key: known_part(ev, owner, Known(key), part) for key, part in thing.items()}
+        if (view := _of_pairs(pairs, name, args)) is not None:
+            return view
     method = getattr(thing, name, None)
     if method is None:
         raise ev.error(f"a {type(thing).__name__} has no attribute {name!r}")
     return found(ev, ev.now(method, args, kwargs))
+
+
+def _is_pure(thing: Any, name: str) -> bool:
+    """Returns whether a method of a container changes nothing: one of those of Python."""
+    return name in _PURE and not inspect.isfunction(inspect.getattr_static(type(thing), name, None))
+
+
+_PURE = frozenset(
+    ("get", "keys", "values", "items", "copy", "index", "count", "union", "intersection",
+     "difference", "symmetric_difference", "issubset", "issuperset", "isdisjoint",
+     "__len__", "__contains__")
+)  # fmt: skip
 
 
 def _call_of_value(

@@ -2,9 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from keyword import iskeyword
+from operator import itemgetter
 from types import FunctionType, MethodType
 from typing import Any, final
 
@@ -42,7 +43,7 @@ from runner.graph.frontend.python.source import (
     place,
     positional,
 )
-from runner.graph.frontend.python.unread_code import changed_elsewhere
+from runner.graph.frontend.python.unread_code import changed_elsewhere, shared
 from runner.graph.frontend.python.wrappers import (
     ARGS,
     ITSELF,
@@ -61,6 +62,9 @@ from runner.graph.ir.node import Argument, Parameter, ParameterKind
 RULES = rules_in(assignments, attributes, branches, calls, containers, loops, operators, statements)
 
 
+Attribute = tuple[int, str]  # the id of its module, and its name
+
+
 class _Changed(Exception):
     """Raised when a method is found to change an attribute that was taken to be constant."""
 
@@ -70,7 +74,9 @@ class _Changed(Exception):
 class _Findings:
     """What the attempts to read a model have found."""
 
-    dynamic: set[tuple[int, str]]  # attributes that are not constant: (id of the module, name)
+    dynamic: set[Attribute]  # attributes that are not constant
+    shared: Mapping[Attribute, Collection[Attribute]]  # by those that hold the same list
+    mutated: set[Attribute] = field(default_factory=set)  # of these, those changed in place
     problems: dict[int, str] = field(default_factory=dict)  # id of a module -> the first one
 
 
@@ -82,7 +88,7 @@ class PythonFrontEnd:
         self, model: nn.Module, functions: dict[str, Function], tensors: dict[str, Tensor]
     ) -> Mapping[int, ReadModule]:
         """See `FrontEnd.read`."""
-        findings = _Findings({*changed_elsewhere(model, ())})
+        findings = _Findings({*changed_elsewhere(model, ())}, shared(model))
         sources = FunctionSources()
         before = {*functions}, {*tensors}
         while True:
@@ -91,6 +97,7 @@ class PythonFrontEnd:
                 for module in model.modules():
                     reading.read_forward(module)
                 reading.check_constants(model)
+                reading.check_shared(model)
                 return reading.modules
             except _Changed:
                 for name in functions.keys() - before[0]:
@@ -146,6 +153,18 @@ class _Reading:
         if more := {*changed_elsewhere(model, unread)} - self.findings.dynamic:
             self.findings.dynamic |= more
             raise _Changed
+
+    def check_shared(self, model: nn.Module) -> None:
+        """Marks the innermost modules in which attributes hold one list that a method changes."""
+        inside = {id(m): {*map(id, m.modules())} for m in model.modules()}
+        for one in sorted(self.findings.mutated, key=itemgetter(1)):
+            group = (one, *sorted(self.findings.shared[one], key=itemgetter(1)))
+            around = [found for found in self.modules if inside[found] >= {at for at, _ in group}]
+            module = self.modules[around[-1]]
+            module.whole = (
+                f"its attributes {one[1]!r} and {group[1][1]!r} are one object that changes"
+            )
+            module.problem = module.problem or module.whole
 
     def method(self, owner: nn.Module, name: str, function: Any) -> str:
         """Returns the name of a method among the functions of its unit, read when it is first
@@ -235,6 +254,7 @@ class _Reading:
             ev.frame.env = _of_wrapper(ev, definition, owner)
         branches.block(ev, FunctionDefinition(node, definition.file).body)
         value = returned(ev)
+        ev.forget(value)
         result = ev.argument(value)
         made.block.results = () if result is None else (result,)
         eliminate_dead_code(made.block)
@@ -311,10 +331,28 @@ class _Around:
     def is_dynamic(self, owner: nn.Module, name: str) -> bool:
         return (id(owner), name) in self._reading.findings.dynamic
 
-    def changes(self, owner: nn.Module, name: str) -> None:
-        if not self.is_dynamic(owner, name):
-            self._reading.findings.dynamic.add((id(owner), name))
+    def shares(self, owner: nn.Module, name: str) -> str | None:
+        findings, one = self._reading.findings, (id(owner), name)
+        others = findings.shared.get(one, ())
+        if findings.mutated.isdisjoint([one, *others]):
+            return None
+        return min(other for _, other in others)
+
+    def changes(self, owner: nn.Module, name: str, *, in_place: bool = False) -> None:
+        findings, one = self._reading.findings, (id(owner), name)
+        is_new = in_place and one in findings.shared and one not in findings.mutated
+        if is_new:
+            findings.mutated.add(one)
+        if is_new or one not in findings.dynamic:
+            findings.dynamic.add(one)
             raise _Changed
+
+    def changes_at(self, target: str) -> None:
+        *names, name = target.split(".")
+        assert self._owner is not None, "functions have no attributes"
+        owner = self._owner.get_submodule(".".join(names))
+        if (id(owner), name) in self._reading.findings.shared:
+            self.changes(owner, name, in_place=True)
 
     def definition(self, function: Any) -> FunctionDefinition:
         if not isinstance(function, FunctionType):

@@ -1,5 +1,6 @@
 """Attributes that code outside the read methods may change, so that they are no constants: those
-that `train()` of a class sets, or the forward of a module that is kept whole."""
+that `train()` of a class sets, or the forward of a module that is kept whole; and those that hold
+the same object."""
 
 from collections.abc import Collection, Iterator
 from types import FunctionType, ModuleType
@@ -11,6 +12,7 @@ from runner.graph.class_source.bytecode_names import FIELDS, stored_in
 from runner.graph.class_source.overridden_methods import overridden
 from runner.graph.class_source.scopes import codes, functions_of, is_foreign
 from runner.nested import leaves
+from runner.nn.recording.construction_record import KEY
 
 
 def changed_elsewhere(
@@ -87,6 +89,32 @@ def _globals_in(function: FunctionType, names: frozenset[str]) -> Iterator[Funct
             held += [vars(value)[name] for name in names if name in vars(value)]
         elif isinstance(value, FunctionType) and is_foreign(value.__module__):
             yield value
+
+
+def shared(model: nn.Module) -> dict[tuple[int, str], set[tuple[int, str]]]:
+    """Returns for attributes (id of a module, name) the others that hold the same list, dict or
+    set, or one inside."""
+    holders: dict[int, set[tuple[int, str]]] = {}
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name not in FIELDS and name != KEY:
+                for container in _containers(value, set()):
+                    holders.setdefault(container, set()).add((id(module), name))
+    found: dict[tuple[int, str], set[tuple[int, str]]] = {}
+    for group in holders.values():
+        for one in group if len(group) > 1 else ():
+            found[one] = found.get(one, set()) | group - {one}
+    return found
+
+
+def _containers(value: Any, seen: set[int]) -> set[int]:
+    """Returns the ids of a list, dict or set, and of those inside."""
+    if not isinstance(value, list | dict | set | tuple) or id(value) in seen:
+        return set()
+    seen.add(id(value))
+    inner = value.values() if isinstance(value, dict) else value
+    found = set[int]().union(*(_containers(part, seen) for part in inner))
+    return found if isinstance(value, tuple) else {id(value), *found}
 
 
 def _is_changeable(value: Any) -> bool:

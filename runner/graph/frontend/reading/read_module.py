@@ -49,12 +49,13 @@ class ReadModule:
     """The methods of a module as functions of the IR, by name; several modules may share one.
 
     `problem` says why they could not be read, with file and line; `reads` are the attributes that
-    the functions read or set.
+    the functions read or set. `whole` says why only a constructor can make the module, if so.
     """
 
     problem: str = ""
     functions: dict[str, Function] = field(default_factory=dict)
     reads: dict[AttributeRead, None] = field(default_factory=dict)
+    whole: str = ""
 
     def doubt(self, module: nn.Module, caller: Caller) -> str:
         """Returns why the functions may not do what the methods of a module do when its forward is

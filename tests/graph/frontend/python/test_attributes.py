@@ -1,6 +1,16 @@
 """Attributes of modules: read, set, asked for, and those of children and of the class."""
 
+import copy
+
+import torch
+from snippets import model as model_of
+from snippets import same
 from source_rows import each
+
+from runner.graph.codegen.generate import generate
+from runner.graph.codegen.load import load_source
+from runner.graph.frontend.convert import convert
+from runner.nn.recording.construction_record import recording
 
 ROWS = """
 # plain
@@ -203,6 +213,143 @@ return x * self.p
 |         return 1
 |     return self.times * 2
 
+# a property with a setter
+self.p = n
+self.p += 1
+return x * self.p, self.times
+| @property
+| def p(self):
+|     return self.times * 2
+| @p.setter
+| def p(self, value):
+|     self.times = value + 1
+
+# a cached property
+self.times += 1
+return x * self.p + self.p, self.times
+| @functools.cached_property
+| def p(self):
+|     self.times += 5
+|     return self.times
+
+# a cached property of constants
+return x.new_zeros(self.p), [i for i in range(self.p)]
+| @functools.cached_property
+| def p(self):
+|     return self.times * 2
+
+# methods of a class
+return x * self.k(n) + M.s(n) + self.q()
+| @classmethod
+| def k(cls, n):
+|     return n + cls.K
+| @staticmethod
+| def s(n):
+|     return n * 2
+| def by(self, k):
+|     return k * self.times
+| K, q = 3, functools.partialmethod(by, 4)
+
+# its own __getattr__
+return x * self.one + self.lin(x)
+| def __getattr__(self, name):
+|     if name == 'one':
+|         return self.times + 1
+|     return super().__getattr__(name)
+
+# an item of a dict that is changed
+ys = self.table.get('l')
+ys.append(n)
+self.deep['l'].append(1)
+return x, len(ys), len(self.deep['l']), self.deep['t'] + 1
+
+# tensors in a list, changed in place
+self.state[0].add_(x.sum())
+for t in self.state:
+    t.mul_(2)
+first, second = self.state
+first.sub_(n)
+return x + self.state[0].sum(), self.state, second
+
+# tensors in a dict, changed in place
+for k, t in self.deep2.items():
+    t.add_(n)
+for t in self.deep2.values():
+    t.add_(1)
+return x, self.deep2
+
+# a list that one of two names holds
+ys = self.sizes if x.sum() > 0 else []
+ys.append(n)
+return x, len(self.sizes)
+
+# a list in a list that is returned
+ys = self.both(x)
+ys[0].append(n)
+return x, len(self.sizes)
+| def both(self, x):
+|     return [self.sizes, x]
+
+# lists in a dict that changes
+d = {'a': self.sizes, 'b': [1]}
+if x.sum() > 0:
+    d['c'] = 1
+for k in 'ab':
+    d[k].append(n)
+return x, len(self.sizes)
+
+# a list that a loop carries
+ys, t = self.sizes, 0
+for i in range(n):
+    ys.append(i)
+    ys = []
+return x, len(self.sizes)
+
+# a list that a loop reads
+t = 0
+for i in range(n):
+    t = t + self.sizes[i % 3]
+return x * t
+
+# a list put into another
+all_ = [x] * n
+all_.append(self.sizes)
+all_[n].append(1)
+return x, len(self.sizes)
+
+# an ordered dict and a set
+self.od.move_to_end('a')
+self.kinds.difference_update({1})
+return x, list(self.od), sorted(self.kinds), len(self.kinds)
+
+# a default dict
+self.dd['a'] += n
+return x, self.dd['b'], dict(self.dd)
+
+# a default dict that does not change
+return x * self.dd['k'], 'a' in self.dd, self.dd.get('a')
+
+# methods that change nothing
+return (
+    x, self.sizes.index(2), self.sizes.count(1), self.sizes.copy(), self.table.get('a'),
+    sorted(self.kinds.union({7})), self.kinds.issubset({1, 2, 3}), list(self.od.items()),
+)
+
+# one list of two names that nothing changes
+return x * self.u[1] + len(self.t) + self.t[n % 2]
+
+# its own length and items
+for i in range(len(self.own)):
+    x = self.own[i](x)
+for layer in self.own:
+    x = layer(x)
+first, second = self.own
+return second(x), 1 if self.own else 2, bool(self.own), 3 in self.own, list(self.own)[0](x)
+
+# its own length that changes
+x = self.stack(x)
+return x, len(self.stack), 1 if len(self.stack) else 2, 7 in self.stack, self.stack[0]
+
 # a named child
 return self.named.one(x) + self.named['one'](x), 'two' in self.named, list(self.named)
 
@@ -252,8 +399,39 @@ return x.to(next(self.lin.parameters()).device), next(iter(self.lin.parameters()
 """
 HEAD = """
 from types import SimpleNamespace
+from collections import OrderedDict, defaultdict
 class Kind(enum.Enum):
     A = 1
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3), nn.Tanh()])
+    def __len__(self):
+        return len(self.layers)
+    def __getitem__(self, i):
+        return self.layers[i]
+    def __iter__(self):
+        return iter(self.layers)
+    def __contains__(self, value):
+        return value in (1, 3)
+class Stack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+    def __len__(self):
+        return len(self.seen)
+    def __getitem__(self, i):
+        return self.seen[i]
+    def __contains__(self, value):
+        return value in self.seen
+    def forward(self, x):
+        self.seen.append(7)
+        return x + 1
+class Doubled:
+    def __get__(self, owner, cls):
+        return owner.times * 2
+    def __set__(self, owner, value):
+        owner.times = value
 """
 INIT = {
     "self.kind_": "self.kind_ = Kind.A\n",
@@ -261,6 +439,16 @@ INIT = {
     "self.act": "self.act, self.part = torch.relu, functools.partial(torch.mul, other=2)\n",
     "self.config": "self.config = SimpleNamespace(width=3, deep={'a': 1}, sizes=(1, 2))\n",
     "self.__k": "self.__k = 2\n",
+    "self.deep[": "self.deep = {'l': [1], 't': torch.ones(2)}\n",
+    "self.deep2": "self.deep2 = {'a': torch.ones(2), 'b': torch.zeros(2)}\n",
+    "self.table.get('l')": "self.table['l'] = [1]\n",
+    "self.state": "self.state = [torch.zeros(2), torch.ones(1)]\n",
+    "self.od": "self.od = OrderedDict(a=1, b=2)\n",
+    "self.kinds": "self.kinds = {1, 2, 3}\n",
+    "self.dd": "self.dd = defaultdict(int, k=2)\n",
+    "self.u[": "self.u = self.t = [1, 2]\n",
+    "self.own": "self.own = Own()\n",
+    "self.stack": "self.stack = Stack()\n",
 }
 
 
@@ -287,6 +475,41 @@ return x
 setattr(self, 'a' * n, n)  # <- setattr() with a name that is not known
 return x
 
+# a descriptor
+return x * self.d  # <- 'd' of a M is computed by its class
+| d, unused = Doubled(), 'self.times'
+
+# a descriptor, set
+self.d = n  # <- 'd' of a M is set by its class
+return x
+| d, unused = Doubled(), 'self.times'
+
+# whether a class computes it
+if hasattr(self, 'd'):  # <- it asks whether there is 'd', which is computed
+    x = x + 1
+return x
+| @property
+| def d(self):
+|     return self.times
+
+# its own __setattr__
+self.times = n  # <- M defines __setattr__()
+return x
+| def __setattr__(self, name, value):
+|     super().__setattr__(name, value * 2 if name == 'n' else value)
+
+# past its class
+object.__setattr__(self, 'times', n)  # <- it sets an attribute by a method of its class
+return x * self.times
+
+# by its dict
+self.__dict__['times'] = n  # <- '__dict__' of a M is computed by its class
+return x * self.times
+
+# a buffer by the dict of buffers
+self._buffers['seen'] = x.sum(0)  # <- it changes '_buffers' of a module
+return x + self.seen
+
 # got by a name that is not known
 return x * getattr(self, ('times' if on else 'scale'))  # <- getattr() with a name that is not known
 | unused = 'self.times, self.scale'
@@ -295,7 +518,49 @@ return x * getattr(self, ('times' if on else 'scale'))  # <- getattr() with a na
 
 @each(REFUSED)
 def test_what_must_not_change_is_refused_with_its_line(refuses, body):
-    refuses(body)
+    refuses(body, head=HEAD)
+
+
+SHARED = """
+# of one module
+self.u.append(n)
+return x, len(self.t)
+
+# of a child
+self.u.append(n)
+return self.child(x)
+
+# of a child that changes it
+return self.child.push(x), len(self.u)
+
+# inside another list
+self.nested[0].append(1)
+return x, len(self.u)
+"""
+CHILD = """
+class Child(nn.Module):
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+    def forward(self, x):
+        return x * len(self.seen)
+    def push(self, x):
+        self.seen.append(1)
+        return x
+"""
+IN_CHILD = "self.u = self.t = []\nself.child, self.nested = Child(self.u), [self.u]\n"
+
+
+@each(SHARED)
+def test_a_list_that_several_attributes_hold_stays_one(body):
+    with recording():
+        model = model_of(body, "n", IN_CHILD, CHILD)
+    twin = copy.deepcopy(model)
+    graph = convert(model, frontend="python")
+    assert "are one object that changes" in graph.notes[0].text
+    built = load_source(generate(graph, standalone=True), graph.tensors).build()
+    for _ in range(2):
+        assert same(built(torch.ones(2, 3), 3), twin(torch.ones(2, 3), 3))
 
 
 STATE = """

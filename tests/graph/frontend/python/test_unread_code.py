@@ -107,7 +107,57 @@ class CountsIn(nn.Module):
         return self.inner(x)
 
 
-CHANGED = [Sets, ByMethod, OfChild, ByName, Appends, Deletes, Unread, CountsIn]
+class Asks(Lin):
+    def forward(self, x):
+        return self.lin(x) * (2 if getattr(self, "was", False) else 1) + hasattr(self, "was")
+
+    def train(self, mode=True):
+        self.was = mode
+        return super().train(mode)
+
+
+class OfClass(Lin):
+    known = 1
+
+    def forward(self, x):
+        return self.lin(x) * self.known
+
+    def train(self, mode=True):
+        self.known = 2 + mode
+        return super().train(mode)
+
+
+class Remembers(nn.Module):
+    """Its forward cannot be read, and creates or sets attributes of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("sum", None, persistent=False)
+
+    def forward(self, x):
+        try:
+            self.cache = self.sum = x.sum()
+        finally:
+            x = x + 1
+        return x
+
+
+class AsksChild(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.child = Remembers()
+
+    def forward(self, x):
+        if hasattr(self.child, "cache"):
+            x = x + self.child.cache
+        old = getattr(self.child, "cache", None)
+        x = self.child(x) * (1 if self.child.sum is None else 2)
+        return x if old is None else x - old
+
+
+CHANGED = [
+    Sets, ByMethod, OfChild, ByName, Appends, Deletes, Unread, CountsIn, Asks, OfClass, AsksChild,
+]  # fmt: skip
 
 
 def run(model: nn.Module) -> list[torch.Tensor]:
