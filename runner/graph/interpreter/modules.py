@@ -120,7 +120,7 @@ class Builder:
             module.register_parameter(name, weight and self._parameter(weight))
         for name, weight in unit.buffers.items():
             tensor = None if weight is None else self._tensor(weight)
-            persistent = weight is None or weight.persistent
+            persistent = name not in unit.unsaved if weight is None else weight.persistent
             module.register_buffer(name, tensor, persistent=persistent)
         for name, child in unit.children.items():
             module._modules[name] = child and self.module(child, joined(path, name))

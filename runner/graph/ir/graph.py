@@ -1,7 +1,7 @@
 """Graph: a model as a tree of units, with their shared tensors and the history of its mutations."""
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
@@ -265,7 +265,7 @@ class _UnitPrinter:
     def _inside(self, unit: Unit, path: str) -> Iterator[str]:
         nodes = NodePrinter()
         yield from _weights("parameter", unit.parameters)
-        yield from _weights("buffer", unit.buffers)
+        yield from _weights("buffer", unit.buffers, unit.unsaved)
         for name, value in unit.attributes.items():
             yield f"{name} = {nodes.argument(value)}"
         for name, child in unit.children.items():
@@ -295,11 +295,13 @@ class _UnitPrinter:
         return self._paths.get(unit, "?") or "self"
 
 
-def _weights(kind: str, weights: dict[str, Weight | None]) -> Iterator[str]:
+def _weights(
+    kind: str, weights: dict[str, Weight | None], unsaved: Collection[str] = ()
+) -> Iterator[str]:
     nodes = NodePrinter()
     for name, weight in weights.items():
         if weight is None:
-            yield f"{name}: {kind} None"
+            yield f"{name}: {kind} None{' not persistent' if name in unsaved else ''}"
             continue
         start = "" if weight.start is None else f" = {nodes.argument(weight.start)}"
         frozen = "" if weight.requires_grad or kind == "buffer" else " frozen"

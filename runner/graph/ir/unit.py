@@ -164,9 +164,9 @@ class Unit(Made):
     - `children`: units by name, None for a child that is None. A unit may have several parents.
     - `parameters`, `buffers`: those of this unit itself, by name; None for one that is None.
     - `attributes`: plain attributes that its functions use, or that a shell needs.
-    - `inherits`: for grade graph, whether its generated class inherits from its original class,
-      for methods that no forward calls (train, get_extra_state, __call__); such a unit has all
-      attributes, like a shell.
+    - `unsaved`: names of buffers that are None and, once set, not in the state_dict.
+    - `inherits`: for grade graph, whether its generated class inherits from its original class, for
+      methods that no forward calls (train, __call__); it has all attributes, like a shell.
     - `edits`: attributes here or below that were changed after construction.
     - `starts`: calls that initialize tensors after construction, in order.
     - `hooked`: calls ("torch.nn.utils.parametrizations:weight_norm", args after the module,
@@ -184,7 +184,7 @@ class Unit(Made):
         self.parameters: dict[str, Weight | None] = {}
         self.buffers: dict[str, Weight | None] = {}
         self.attributes: dict[str, Argument] = {}
-        self.inherits = False
+        self.unsaved, self.inherits = frozenset[str](), False
         self.facts: dict[str, Any] = {}
         self.functions: dict[str, Function] = {}
         self.edits: list[Edit] = []

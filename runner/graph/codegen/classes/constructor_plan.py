@@ -170,7 +170,8 @@ class Planner:
             for name, weight in unit.parameters.items()
         ]
         for name, weight in unit.buffers.items():
-            options = {} if weight is None or weight.persistent else {"persistent": False}
+            kept = name not in unit.unsaved if weight is None else weight.persistent
+            options = {} if kept else {"persistent": False}
             tree = weight and _first_value(weight, "zeros")
             steps.append((weight and weight.place, Statement("buffer", name, tree, options)))
         return steps

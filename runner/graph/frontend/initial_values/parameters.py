@@ -42,6 +42,8 @@ class Weights:
         """Adds the parameters and buffers of a module to its unit."""
         unit.parameters = {n: self._weight(module, n, p) for n, p in module._parameters.items()}
         unit.buffers = {n: self._weight(module, n, b) for n, b in module._buffers.items()}
+        away = module._non_persistent_buffers_set
+        unit.unsaved = frozenset(n for n, b in module._buffers.items() if b is None and n in away)
         for name, buffer in module._buffers.items():
             if buffer is not None and unit.grade != "basic":
                 self.first.lost(module, name, buffer)

@@ -563,6 +563,12 @@ def test_a_list_that_several_attributes_hold_stays_one(body):
         assert same(built(torch.ones(2, 3), 3), twin(torch.ones(2, 3), 3))
 
 
+def test_a_buffer_that_is_none_stays_out_of_the_state_dict(reads):
+    body = "if self.mask is None:\n    self.mask = x * n\nreturn x + self.mask"
+    text = reads(body, init="self.register_buffer('mask', None, persistent=False)", again=True)
+    assert 'self.register_buffer("mask", None, persistent=False)' in text
+
+
 STATE = """
 if not hasattr(self, 'old'):
     self.old = x.sum()
