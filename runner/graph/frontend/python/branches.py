@@ -137,9 +137,7 @@ def _in_both(
     return {key: v for key, v in one.items() if key in before and other.get(key) is v}
 
 
-def _lost(
-    ev: Evaluation, lists: Mapping[Value, Any], dicts: Mapping[Value, Any]
-) -> Iterator[Abstract]:
+def _lost(ev: Evaluation, lists: Mapping[Any, Any], dicts: Mapping[Any, Any]) -> Iterator[Abstract]:
     """Yields the items of lists and dicts whose content is not known any more."""
     for key in lists.keys() - ev.lists.keys():
         yield from lists[key]

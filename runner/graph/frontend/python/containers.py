@@ -24,6 +24,7 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import known_items, known_part, opened, taken
+from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -309,7 +310,7 @@ def _subscript(ev: Evaluation, node: ast.Subscript) -> Abstract:
 
 def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
     """Returns `owner[index]`."""
-    if (own := ev.special("__getitem__", owner, index)) is not None:
+    if (own := special(ev, "__getitem__", owner, index)) is not None:
         return own
     fixed = is_static(index) and not isinstance(thing_of(index), list)
     key: Any = thing_of(index) if fixed else None
@@ -371,15 +372,15 @@ def set_item(ev: Evaluation, owner: Abstract, index: Abstract, value: Abstract) 
     if type(owner) is Named and is_static(index):
         ev.dicts[owner] = named_items(ev, owner) | {thing_of(index): value}
         return
-    if ev.special("__setitem__", owner, index, value) is not None:
+    if special(ev, "__setitem__", owner, index, value) is not None:
         return
     if type(owner) is Known and not isinstance(owner.thing, Tensor):
         ev.changes(owner)
     if not isinstance(owner, Value | Known):
         raise ev.error("it assigns an item of a tuple")
+    given = [ev.argument(each) for each in (owner, index, value)]
     if type(owner) is Known or (owner not in ev.dicts and owner not in ev.lists):
         ev.forget(value)
-    given = [ev.argument(each) for each in (owner, index, value)]
     ev.create("call_function", "operator:setitem", given, outputs=())
     if not isinstance(owner, Value):
         return

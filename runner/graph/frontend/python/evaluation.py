@@ -10,10 +10,9 @@ the order in which Python evaluates.
 """
 
 import ast
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, Protocol, TypeVar, final
 
 from torch import Tensor, nn
@@ -40,7 +39,6 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, place
-from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value, values_in
@@ -188,17 +186,6 @@ class Evaluation:
         """The place of the syntax being read, "net.py:20"."""
         return place(self.frame.closure.file, self.node)
 
-    def special(self, name: str, owner: Abstract, *args: Abstract) -> Abstract | None:
-        """Returns what a special method returns that the class of a module defines; None if that
-        of torch answers, which asks for what is known."""
-        thing = owner.thing if type(owner) is Known else None
-        if not isinstance(thing, nn.Module) or is_opaque(thing):
-            return None
-        method = inspect.getattr_static(type(thing), name, None)
-        if not isinstance(method, FunctionType) or method.__module__.startswith("torch."):
-            return None
-        return self.around.call(self, Known(method), [owner, *args], {})
-
     # Nodes of the IR
 
     def emit(
@@ -208,11 +195,11 @@ class Evaluation:
         """Creates a node with arguments of these values; returns its output."""
         if _consumes(op, target):
             args = [_sequence(value) for value in args]
+        given = [self.argument(value) for value in args]
+        named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
         if op == "call_method" and target in _KEEPING:
             for value in args[1:]:
                 self.forget(value)
-        given = [self.argument(value) for value in args]
-        named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
         return self.create(op, target, given, named).output
 
     def create(

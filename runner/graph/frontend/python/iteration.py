@@ -21,6 +21,7 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.source import Unreadable
+from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
 from runner.nn.values.expression import Expression
 
@@ -95,7 +96,7 @@ def known_walk(
             return known_walk(ev, inner, unknown)
         case Iterated("zip" | "enumerate"):
             return _together(ev, over, unknown)
-        case Known() if (own := ev.special("__iter__", over)) is not None:
+        case Known() if (own := special(ev, "__iter__", over)) is not None:
             if (walk := known_walk(ev, opened(own), unknown)) is None:
                 raise ev.error("what the __iter__() of a module gives is not known item by item")
             return walk

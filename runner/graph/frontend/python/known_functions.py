@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
     FALSE,
     NONE,
@@ -44,6 +45,7 @@ from runner.graph.frontend.python.containers import (
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import known_items, taken
 from runner.graph.frontend.python.operators import computed
+from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 
@@ -98,7 +100,7 @@ def _spread(function: Any) -> CallRule:
 
 def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
     [value] = args
-    if (own := ev.special("__len__", value)) is not None:
+    if (own := special(ev, "__len__", value)) is not None:
         return own
     if type(value) is Known and is_open(value.thing):
         module: Any = value.thing

@@ -259,9 +259,9 @@ def _carry(
     first: dict[str, Any] = {}
     for name in [*names, *flags]:
         value = ev.resolved(env.get(name, UNSET.get(name, Missing())))
-        ev.forget(value)
         try:
             first[name] = None if value is NEVER or _is_unset(value) else ev.argument(value)
+            ev.forget(value)
         except Unreadable as error:
             lost[name] = f"{name} changes in a loop ({error})"
     loop = ev.create(
@@ -294,6 +294,9 @@ def _carry(
         after = ev.lists, ev.dicts
         again = _again(ev, goes, head)
         body.results = (again, *(ev.argument(_end(ev, name)) for name in first))
+        for name in first:
+            if is_held(end := ev.variable(name)):
+                ev.forget(end)
     check_unchanged(head.over, body)
     ev.lists = {key: items for key, items in ev.lists.items() if after[0].get(key) is items}
     ev.dicts = {key: pairs for key, pairs in ev.dicts.items() if after[1].get(key) is pairs}
@@ -311,7 +314,6 @@ def _end(ev: Evaluation, name: str) -> Abstract:
     value = ev.variable(name)
     if type(value) is Missing and value.why:
         raise _Gone(name)
-    ev.forget(value)
     return NONE if _is_unset(value) else value
 
 

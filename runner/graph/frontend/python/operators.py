@@ -23,6 +23,7 @@ from runner.graph.frontend.python.abstract import (
 from runner.graph.frontend.python.branches import choose_value
 from runner.graph.frontend.python.containers import found
 from runner.graph.frontend.python.evaluation import Evaluation, reads
+from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression, compute
 from runner.python_operators import BINARY, COMPARISONS, UNARY, PythonOperator
@@ -160,7 +161,7 @@ def _is_object(ev: Evaluation, value: Abstract) -> bool:
 
 
 def _contains(ev: Evaluation, container: Abstract, value: Abstract) -> Abstract:
-    if (own := ev.special("__contains__", container, value)) is not None:
+    if (own := special(ev, "__contains__", container, value)) is not None:
         known = truths.known_truth(ev, own)
         return own if known is None else TRUE if known else FALSE
     if isinstance(container, Value) and container in ev.dicts and is_static(value):

@@ -16,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
 )
 from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.evaluation import Evaluation
+from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression, compute
 
@@ -33,7 +34,7 @@ def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
     if not is_static(value):
         return None
     for name in ("__bool__", "__len__"):
-        if (own := ev.special(name, value)) is not None:
+        if (own := special(ev, name, value)) is not None:
             known = known_truth(ev, own)
             if known is None:
                 raise ev.error(f"it asks for the truth of a module, of which {name}() decides")
