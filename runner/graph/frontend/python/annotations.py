@@ -32,6 +32,11 @@ def annotation(kind: Any) -> str:
         return ""
 
 
+def is_object(kind: Any) -> bool:
+    """Returns whether an annotation is a class of other objects than tensors."""
+    return isinstance(kind, type) and kind is not object and not issubclass(kind, torch.Tensor)
+
+
 def _written(kind: Any) -> str:
     """Raises KeyError or TypeError for an annotation that names other classes."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)

@@ -31,11 +31,12 @@ from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke, invoke_living
 from runner.graph.frontend.python.iteration import opened
 from runner.graph.frontend.python.known_functions import CallArguments, rule_of
-from runner.graph.frontend.python.methods import call_method
+from runner.graph.frontend.python.methods import call_method, call_through
 from runner.graph.frontend.python.source import positional
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 from runner.nn.values.value import is_decided
+from runner.operators import acts
 
 _STRUCTURE = frozenset(
     [
@@ -68,22 +69,27 @@ def _statement(ev: Evaluation, node: ast.Expr) -> None:
     if (
         isinstance(call_, ast.Call)
         and isinstance(call_.func, ast.Attribute)
-        and call_.func.attr in _AMBIGUOUS
+        and not acts(f".{call_.func.attr}")
+        and not _is_super(ev, call_)
     ):
-        name = call_.func.attr
+        name = ev.mangled(call_.func.attr)
         owner = ev.evaluate(call_.func.value)
         args, kwargs = arguments_of(ev, call_)
-        if isinstance(owner, Value):
-            method = ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
-            ev.emit("call_method", "__call__", (method, *args), kwargs)
+        ev.node = call_
+        if isinstance(owner, Value) and (name in _AMBIGUOUS or _may_be_object(owner)):
+            call_through(ev, owner, name, args, kwargs)
         else:
             call_method(ev, owner, name, args, kwargs)
     elif not isinstance(call_, ast.Constant):
         ev.evaluate(call_)
 
 
-_AMBIGUOUS = ("add", "sub", "discard", "remove", "difference_update", "intersection_update",
-              "symmetric_difference_update")  # fmt: skip
+_AMBIGUOUS = ("add", "sub")
+
+
+def _may_be_object(owner: Value) -> bool:
+    """Returns whether nothing says that a value is a tensor."""
+    return owner.node is None or owner.node.op in ("call_module", "get_attr", "if", "unpack")
 
 
 @reads(ast.Call)

@@ -10,7 +10,7 @@ the order in which Python evaluates.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, final
@@ -78,6 +78,10 @@ class Surroundings(Protocol):
         """Whether the function is a method, in which choices are resolved."""
 
     @property
+    def objects(self) -> Collection[str]:
+        """The parameters whose annotations are classes of other objects than tensors."""
+
+    @property
     def rules(self) -> Mapping[type[ast.AST], Rule]:
         """The rules by the class of syntax."""
 
@@ -89,6 +93,9 @@ class Surroundings(Protocol):
 
     def path(self, module: nn.Module) -> ModulePath | None:
         """Returns the path of a module below the one whose method is read; None if it is not."""
+
+    def found(self, path: str) -> Any:
+        """Returns what is at the path of a get_attr now; None if there is nothing."""
 
     def place_of(self, tensor: Tensor) -> tuple[ModulePath, str] | None:
         """Returns the owner and name of a parameter or buffer below that module."""

@@ -24,6 +24,7 @@ from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import MUTATING, known_items, known_part, taken
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
+from runner.operators import acts
 
 
 def call_method(
@@ -110,6 +111,8 @@ def _call_of_value(
     if view is not None:
         return view
     changed = _changed(ev, items, name, args) if items is not None else None
+    if not acts(f".{name}") and _is_object(ev, owner):
+        return call_through(ev, owner, name, args, kwargs)
     result = ev.emit("call_method", name, (owner, *args), kwargs)
     if changed is not None:
         ev.lists[owner] = changed
@@ -120,6 +123,31 @@ def _call_of_value(
     if name == "pop" and items and changed is not None:
         return items[thing_of(args[0]) if args else -1]
     return result
+
+
+def call_through(
+    ev: Evaluation,
+    owner: Value,
+    name: str,
+    args: Sequence[Abstract],
+    kwargs: Mapping[str, Abstract],
+) -> Abstract:
+    """Creates a call of a method whose name says nothing of what it changes, as `add` of a set,
+    which a tensor has as well."""
+    method = ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+    return ev.emit("call_method", "__call__", (method, *args), kwargs)
+
+
+def _is_object(ev: Evaluation, owner: Value) -> bool:
+    """Returns whether a value is an attribute that the model changes and that holds no tensor, or
+    a parameter that takes none."""
+    node = owner.node
+    if node is None:
+        return owner.name in ev.around.objects and owner in ev.function.inputs
+    if node.op != "get_attr":
+        return False
+    thing = ev.around.found(node.target)
+    return not isinstance(thing, Tensor | nn.Module | type(None))
 
 
 def _of_pairs(

@@ -32,7 +32,7 @@ from runner.graph.frontend.python.abstract import (
     Named,
     closure_of,
 )
-from runner.graph.frontend.python.annotations import annotation, annotations_of
+from runner.graph.frontend.python.annotations import annotation, annotations_of, is_object
 from runner.graph.frontend.python.evaluation import Evaluation, rules_in
 from runner.graph.frontend.python.invocation import returned
 from runner.graph.frontend.python.packages import Packages, is_standard
@@ -295,6 +295,7 @@ class _Around:
         self._owner = owner
         self.literals = reading.literals
         self.is_method = owner is not None
+        self.objects: set[str] = set()
         self._reads: dict[tuple[ModulePath, str], None] = {}
 
     def finish(self) -> None:
@@ -311,6 +312,12 @@ class _Around:
             for path, inner in self._owner.named_modules():
                 known[id(inner)] = ModulePath(tuple(path.split("."))) if path else ModulePath()
         return known.get(id(module))
+
+    def found(self, path: str) -> Any:
+        found: Any = self._owner
+        for name in path.split(".") if path else ():
+            found = getattr(found, name, None)
+        return found
 
     def place_of(self, tensor: Tensor) -> tuple[ModulePath, str] | None:
         if self._owner is None:
@@ -383,6 +390,7 @@ class _Around:
         known = dict(zip(places[len(places) - len(defaults) :], defaults, strict=True))
         known |= function.__kwdefaults__ or {}
         annotations = annotations_of(function)
+        self.objects = {name for name, kind in annotations.items() if is_object(kind)}
         kinds: dict[str, ParameterKind] = dict.fromkeys(places[int(method) :], "")
         if declared.vararg is not None:
             kinds[declared.vararg.arg] = "*"
