@@ -63,19 +63,21 @@ def apart(ev: Evaluation, nodes: Sequence[ast.expr]) -> tuple[list[Abstract], Ab
         if items is not None:
             values += map(taken, items)
             continue
+        if type(whole) is Iterated and whole.kind == "iter":
+            [whole] = whole.parts
         more, rest = apart(ev, nodes[at + 1 :])
         if more or rest is not None:
-            listed = ev.emit("call_function", "builtins:list", (whole,))
+            first = ev.emit("call_function", "builtins:list", (whole,))
             after = new_list(ev, more) if rest is None else _joined(ev, more, rest)
-            whole = ev.operator("add", listed, after)
+            whole = ev.operator("add", first, after)
         return values, whole
     return values, None
 
 
 def _joined(ev: Evaluation, values: Sequence[Abstract], rest: Abstract) -> Abstract:
     """Returns a list of values and of those in a sequence."""
-    listed = ev.emit("call_function", "builtins:list", (rest,))
-    return ev.operator("add", new_list(ev, values), listed) if values else listed
+    made = ev.emit("call_function", "builtins:list", (rest,))
+    return ev.operator("add", new_list(ev, values), made) if values else made
 
 
 def found(ev: Evaluation, thing: Any) -> Abstract:

@@ -383,6 +383,19 @@ return list(zip([x, n], [1, 2])), [*zip(self.sizes, 'abc')], dict(zip(['a', 'b']
 
 # zip of different lengths
 return x, list(zip([1, 2, 3], [n, 4])), list(zip(range(n), 'ab'))
+
+# a map that is spread
+ns = [n, -2] * (n + 1)
+return x, max(*map(abs, ns)), [*map(str, ns)], (*map(abs, ns), n), [n, *map(lambda v: v + n, ns)]
+
+# a map of several sequences that is spread
+ns = [n, -2] * (n + 1)
+return x, [*map(max, ns, ns[1:])], {*map(abs, ns)}
+
+# an enumeration or a list
+ns = [n, -2] * (n + 1)
+m = enumerate(ns, 2) if on else ns
+return x, list(m)
 """
 HEAD = """
 class Point(NamedTuple):
