@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from inspect import isroutine
 from typing import final
 
 from torch import nn
@@ -9,11 +11,12 @@ from torch import nn
 from runner.graph.frontend.attributes import default_of
 from runner.graph.frontend.live_modules.hooks_and_attributes import is_writable
 from runner.graph.frontend.live_modules.kept_modules import Keep
+from runner.graph.frontend.reading.module_values import at_path, modules_of
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import AttributeRead, Caller, ReadModule
 from runner.graph.frontend.reading.readings import Readings
 from runner.graph.ir.function import Function
-from runner.graph.ir.node import Node
+from runner.graph.ir.node import Node, Value
 from runner.graph.ir.unit import joined
 from runner.nn.recording.attribution import shared_with
 
@@ -69,13 +72,13 @@ class ChosenReadings:
         coming = [(module, f) for module in modules for f in self[module].functions.values()]
         while coming:
             caller, function = coming.pop()
-            for node, module in _called(caller, function):
-                if id(module) not in units or not self._lacks(module, node.method, caller):
+            for node, module, method in _called(caller, function):
+                if id(module) not in units or not self._lacks(module, method, caller):
                     continue
-                if self._add(module, node.method):
-                    coming.append((module, self[module].functions[node.method]))
+                if self._add(module, method):
+                    coming.append((module, self[module].functions[method]))
                 else:
-                    text = f"it calls {node.method}() of a {type(module).__name__}"
+                    text = f"it calls {method}() of a {type(module).__name__}"
                     yield caller, f"{node.line}: {text}, which cannot be converted".lstrip(": ")
 
     def _lacks(self, module: nn.Module, method: str, caller: nn.Module) -> bool:
@@ -102,15 +105,20 @@ class ChosenReadings:
         return False
 
 
-def _called(caller: nn.Module, function: Function) -> Iterator[tuple[Node, nn.Module]]:
-    """Yields the nodes of a method that call modules below its own, and these."""
+def _called(caller: nn.Module, function: Function) -> Iterator[tuple[Node, nn.Module, str]]:
+    """Yields the nodes of a method that call modules below its own, these, and their methods."""
     for node in function.nodes:
         if node.op == "call_module":
             module: nn.Module | None = caller
             for name in node.path.split(".") if node.path else ():
                 module = module._modules.get(name) if module is not None else None
             if module is not None:
-                yield node, module
+                yield node, module, node.method
+        elif node.target == "builtins:getattr" and type(node.args[0]) is Value:
+            name = str(node.args[1])
+            for module in modules_of(partial(at_path, caller), node.args[0]):
+                if name != "forward" and isroutine(getattr(module, name, None)):
+                    yield node, module, name
 
 
 def _reads(function: Function, found: ReadModule) -> dict[AttributeRead, None]:

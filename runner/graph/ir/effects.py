@@ -68,7 +68,7 @@ def is_object(argument: Argument) -> bool:
             return True
         if node is not None and node.op == "call_function" and _makes_objects(node.target):
             return True
-        values += _sources(value)
+        values += sources(value)
     return False
 
 
@@ -86,7 +86,7 @@ def _makes_objects(target: str) -> bool:
     return target == "builtins:set" or module not in ("torch", "operator", "builtins", "math")
 
 
-def _sources(value: Value) -> list[Value]:
+def sources(value: Value) -> list[Value]:
     """Returns the values that a value may be, be an item or attribute of, or be made from by an
     object's own operators."""
     node = value.node

@@ -29,6 +29,7 @@ from runner.graph.frontend.python.choices import answer, has_open_arguments, is_
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke_living
 from runner.graph.frontend.python.source import Unreadable
+from runner.graph.frontend.reading.module_values import modules_of
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.ir.node import Argument, Value
 from runner.nn.values.expression import Expression
@@ -90,7 +91,11 @@ def attribute(ev: Evaluation, owner: Abstract, name: str) -> Abstract:
     """Returns `owner.name`."""
     if type(owner) is Known and isinstance(owner.thing, nn.Module):
         return _of_module(ev, owner.thing, name)
-    if isinstance(owner, Value) or (type(owner) is Known and isinstance(owner.thing, Tensor)):
+    if isinstance(owner, Value):
+        for module in modules_of(ev.around.found, owner):
+            _require_part(ev, module, name)
+        return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+    if type(owner) is Known and isinstance(owner.thing, Tensor):
         return ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
     if type(owner) is Known and not isinstance(owner.thing, Expression):
         return Known(ev.evaluated(getattr, owner.thing, name))
@@ -120,6 +125,24 @@ def is_property(module: nn.Module, name: str) -> bool:
     """Returns whether an attribute of a module is a property of its class."""
     found = inspect.getattr_static(type(module), name, None)
     return isinstance(found, property) and name not in ("__dict__", "__class__")
+
+
+def _require_part(ev: Evaluation, module: nn.Module, name: str) -> None:
+    """Has a module that is a value keep an attribute or a method that a function reads."""
+    if is_open(module):
+        raise ev.error(f"it reads {name!r} of a module that is known when the model runs")
+    if name in ("training", "forward", *module._modules) or is_opaque(module):
+        return
+    if not hasattr(module, name):
+        return
+    found = inspect.getattr_static(module, name, None)
+    function = getattr(getattr(module, name), "__func__", None)
+    if isinstance(found, property) or getattr(nn.Module, name, None) is function is not None:
+        raise ev.error(f"it reads {name!r} of a module that is known when the model runs")
+    if function is None:
+        ev.around.read(module, name)
+    elif ev.around.method(module, name, function) != name:
+        raise ev.error(f"it calls {name}() of a module that is known when the model runs")
 
 
 def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
@@ -273,6 +296,9 @@ def _property(ev: Evaluation, module: nn.Module, name: str, *value: Abstract) ->
 def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -> None:
     """Sets an attribute of the module itself, or of an object that is a value."""
     if isinstance(owner, Value):
+        for module in modules_of(ev.around.found, owner):
+            _require_part(ev, module, name)
+            ev.around.changes(module, name)
         given = (owner, Known(name), value)
         ev.create("call_function", "builtins:setattr", [*map(ev.argument, given)], outputs=())
         return

@@ -22,6 +22,7 @@ from runner.graph.frontend.python.attributes import attribute
 from runner.graph.frontend.python.containers import found, named_items, set_item
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import MUTATING, known_items, known_part, taken
+from runner.graph.frontend.reading.module_values import modules_of
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
 from runner.operators import acts
@@ -111,7 +112,7 @@ def _call_of_value(
     if view is not None:
         return view
     changed = _changed(ev, items, name, args) if items is not None else None
-    if not acts(f".{name}") and _is_object(ev, owner):
+    if (not acts(f".{name}") and _is_object(ev, owner)) or modules_of(ev.around.found, owner):
         return call_through(ev, owner, name, args, kwargs)
     result = ev.emit("call_method", name, (owner, *args), kwargs)
     if changed is not None:
@@ -134,7 +135,7 @@ def call_through(
 ) -> Abstract:
     """Creates a call of a method whose name says nothing of what it changes, as `add` of a set,
     which a tensor has as well."""
-    method = ev.emit("call_function", "builtins:getattr", (owner, Known(name)))
+    method = attribute(ev, owner, name)
     return ev.emit("call_method", "__call__", (method, *args), kwargs)
 
 

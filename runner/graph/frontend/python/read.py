@@ -52,6 +52,7 @@ from runner.graph.frontend.python.wrappers import (
     rest_of,
     unwrapped,
 )
+from runner.graph.frontend.reading.module_values import at_path
 from runner.graph.frontend.reading.opaque import is_opaque
 from runner.graph.frontend.reading.read_module import ModulePath, ReadModule
 from runner.graph.ir.dead_code import eliminate_dead_code
@@ -314,10 +315,7 @@ class _Around:
         return known.get(id(module))
 
     def found(self, path: str) -> Any:
-        found: Any = self._owner
-        for name in path.split(".") if path else ():
-            found = getattr(found, name, None)
-        return found
+        return at_path(self._owner, path)
 
     def place_of(self, tensor: Tensor) -> tuple[ModulePath, str] | None:
         if self._owner is None:
