@@ -14,13 +14,18 @@ from runner.graph.codegen.functions.expression_folding import Folding
 from runner.graph.codegen.functions.value_expressions import Access, Values
 from runner.graph.codegen.functions.variable_allocation import Variables
 from runner.graph.ir.jumps import CONTINUE, RETURN, is_jump, jumps
-from runner.graph.ir.node import Argument, Block, Body, Node, Value, producer
+from runner.graph.ir.node import Argument, Block, Body, Node, Value, map_values, producer
 from runner.python_operators import AUGMENTED, Precedence
 
 _TYPES = re.compile(
     r"(torch\.Tensor|torch\.device|list|dict|tuple|int|float|bool|str|None|complex|"
     r"\.\.\.|[\[\], |])+"
 )
+
+
+def _sign(change: Node) -> str:
+    """Returns the sign of an in-place operator, without the `=`."""
+    return AUGMENTED[change.target.partition(":")[2]].sign
 
 
 def _annotated(annotation: str) -> str:
@@ -142,6 +147,10 @@ class Printer:
                 before, code = assignment(
                     "self", node.target, self._writer.code(node.args[0]).at(Precedence.TERNARY)
                 )
+                change = self._change_of(node.args[0], "get_attr", [node.target])
+                if before and change is not None:
+                    before = f"self.{node.target} {_sign(change)}= "
+                    code = self._writer.code(change.args[1])
                 return lay_out(before, code, "", indent)
             case "unpack":
                 return self._assign(node, self._writer.code(node.args[0]), indent)
@@ -169,10 +178,9 @@ class Printer:
         name, args = node.target.partition(":")[2], node.args
         if name == "setitem" and len(args) == 3:
             place = self._writer.item(args[0], args[1])
-            if (change := self._change_of(args)) is not None:
-                sign = AUGMENTED[change.target.partition(":")[2]].sign
+            if (change := self._change_of(args[2], "operator:getitem", args[:2])) is not None:
                 code = self._writer.code(change.args[1])
-                return lay_out(f"{place.text} {sign}= ", code, "", indent)
+                return lay_out(f"{place.text} {_sign(change)}= ", code, "", indent)
             return lay_out(f"{place.text} = ", self._writer.code(args[2]), "", indent)
         if name == "delitem" and len(args) == 2:
             return lay_out("del ", self._writer.item(args[0], args[1]), "", indent)
@@ -183,17 +191,32 @@ class Printer:
                 return lay_out(before, self._writer.code(args[1]), "", indent)
         return self._assign(node, self._values.expression(node), indent)
 
-    def _change_of(self, args: Sequence[Argument]) -> Node | None:
-        """Returns the in-place operator that computes the new value of an item from the item; None
-        if the new value is another one."""
-        node = producer(args[2])
+    def _change_of(self, new: Argument, read: str, place: Sequence[Argument]) -> Node | None:
+        """Returns the in-place operator that computes the new value of an attribute or item from
+        the old one, which a `read` of the same place gives; None if it is another value."""
+        node = producer(new)
         if node is None or node not in self._folding.folded or len(node.args) != 2:
             return None
-        item = producer(node.args[0])
-        if item is None or item not in self._folding.folded or item.target != "operator:getitem":
+        old = producer(node.args[0])
+        if old is None or not self._is_inside(old) or read not in (old.op, old.target):
             return None
+        given = [old.target] if old.op == "get_attr" else old.args
         sets = node.target.partition(":")[2] in AUGMENTED and node.target.startswith("operator:")
-        return node if sets and key_of([*item.args]) == key_of([*args[:2]]) else None
+        return node if sets and self._key_of(given) == self._key_of(place) else None
+
+    def _key_of(self, place: Sequence[Argument]) -> Any:
+        """Returns a key that is equal for equal places, in which attributes go by their names."""
+
+        def named(value: Value) -> Argument:
+            node = value.node
+            is_read = node is not None and node.op == "get_attr" and self._is_inside(node)
+            return ("self", node.target) if node is not None and is_read else value
+
+        return key_of([map_values(part, named) for part in place])
+
+    def _is_inside(self, node: Node) -> bool:
+        """Returns whether a node is written inside of the expressions that use it."""
+        return node in self._folding.folded or node in self._folding.copied
 
     def _is_target(self, node: Node, target: Code) -> bool:
         """Returns whether `target += ...` sets the variable that holds the output of the node."""

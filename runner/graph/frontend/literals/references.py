@@ -28,6 +28,8 @@ def reference(thing: Any) -> str:
         if vars(sys.modules.get(home, types)).get(name, _Nothing) is thing:
             return f"{home}:{name}"
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", name)
+    if module and _found(public := module.lstrip("_"), qualname) is thing:  # not of _functools
+        module = public
     if (member := _member(thing)) is not None:
         return member
     if module and _found(module, qualname) is not thing:

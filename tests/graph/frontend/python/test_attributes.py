@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from snippets import model as model_of
 from snippets import same
@@ -582,3 +583,17 @@ return self.old * self.times + self.seen, len(self.sizes)
 def test_state_goes_on_from_call_to_call(reads):
     """As in Python, with what an earlier call left behind."""
     reads(STATE, again=True)
+
+
+@pytest.mark.parametrize("sign", ["+", "-", "*", "//"])
+def test_a_change_of_an_attribute_is_written_as_one(reads, forward_of, sign):
+    body = f"self.times {sign}= n + 1\nreturn x * self.times"
+    assert forward_of(reads(body, again=True)) == body
+    body = f"self.times = self.scale {sign} n\nreturn x * self.times"
+    assert forward_of(reads(body)) == body
+
+
+def test_a_change_of_an_item_is_written_as_one(reads, forward_of):
+    text = forward_of(reads("self.sizes[0] += n\nself.table['a'] *= 2\nreturn x, self.sizes[0]"))
+    assert "sizes[0] += n\n" in text
+    assert "iadd" not in text and "imul" not in text

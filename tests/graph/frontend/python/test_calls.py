@@ -667,3 +667,10 @@ like_class = M
 @each(NAMES)
 def test_a_function_is_not_hidden_by_another_of_its_name(reads, body):
     reads(body, head=NAMES_HEAD)
+
+
+def test_functions_of_python_are_imported_from_where_they_are_documented(reads):
+    body = "return functools.reduce(operator.mul, [x, *self.sizes] * (n + 1))"
+    text = reads(body, head="import operator\n")
+    assert "from functools import reduce\n" in text
+    assert "reduce(operator.mul, " in text
