@@ -293,10 +293,18 @@ def _property(ev: Evaluation, module: nn.Module, name: str, *value: Abstract) ->
     return invoke_living(ev, function, [Known(module), *value], {})
 
 
+def _is_of_model(ev: Evaluation, owner: Abstract) -> bool:
+    """Returns whether a value is a parameter or buffer."""
+    if type(owner) is not Known or not isinstance(owner.thing, Tensor):
+        return False
+    return ev.around.place_of(owner.thing) is not None
+
+
 def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -> None:
-    """Sets an attribute of the module itself, or of an object that is a value."""
-    if isinstance(owner, Value):
-        for module in modules_of(ev.around.found, owner):
+    """Sets an attribute of the module itself, of an object that is a value, or the data of a
+    parameter or buffer."""
+    if isinstance(owner, Value) or (name == "data" and _is_of_model(ev, owner)):
+        for module in modules_of(ev.around.found, owner) if isinstance(owner, Value) else ():
             _require_part(ev, module, name)
             ev.around.changes(module, name)
         given = (owner, Known(name), value)
