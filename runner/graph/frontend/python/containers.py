@@ -99,14 +99,31 @@ def new_list(ev: Evaluation, values: Sequence[Abstract]) -> Abstract:
 
 @reads(ast.Dict)
 def _dict(ev: Evaluation, node: ast.Dict) -> Abstract:
+    whole: Abstract | None = None  # what comes before the pairs, if that is not known one by one
     pairs: list[tuple[Abstract, Abstract]] = []
     for key, value in zip(node.keys, node.values, strict=True):
         if key is not None:
             pairs.append((ev.evaluate(key), ev.evaluate(value)))
             continue
-        inner = named_items(ev, ev.evaluate(value))
-        pairs += [(Known(name), part) for name, part in inner.items()]
-    return new_dict(ev, pairs)
+        inner = ev.evaluate(value)
+        if has_names(ev, inner):
+            pairs += [(Known(name), part) for name, part in named_items(ev, inner).items()]
+            continue
+        before = _merged(ev, whole, pairs)
+        copied = ev.emit("call_function", "builtins:dict", (inner,))
+        whole = copied if before is None else ev.operator("or_", before, copied)
+        pairs = []
+    return _merged(ev, whole, pairs) or new_dict(ev, [])
+
+
+def _merged(
+    ev: Evaluation, whole: Abstract | None, pairs: Sequence[tuple[Abstract, Abstract]]
+) -> Abstract | None:
+    """Returns a dict of what is in another one, if any, and of pairs; None if there is nothing."""
+    if not pairs:
+        return whole
+    made = new_dict(ev, pairs)
+    return made if whole is None else ev.operator("or_", whole, made)
 
 
 def new_dict(ev: Evaluation, pairs: Sequence[tuple[Abstract, Abstract]]) -> Abstract:

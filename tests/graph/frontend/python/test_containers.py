@@ -384,7 +384,17 @@ return list(zip([x, n], [1, 2])), [*zip(self.sizes, 'abc')], dict(zip(['a', 'b']
 # zip of different lengths
 return x, list(zip([1, 2, 3], [n, 4])), list(zip(range(n), 'ab'))
 
-# a map that is spread
+# dicts in a dict that are not known item by item
+d = {k: n for k in ['a', 'b'] * (n + 1)}
+e = {k: x for k in ['b', 'c'] * n}
+return {**d, 'c': 1}, {'b': 1, **d}, {**d, **e}, {'z': 0, **d, 'a': 1, **self.table, **e, 'b': 5}
+
+# a copy of a dict that is not known item by item
+d = {k: n for k in ['a', 'b'] * (n + 1)}
+e = {**d}
+d['q'] = 5
+return x, e, d
+
 ns = [n, -2] * (n + 1)
 return x, max(*map(abs, ns)), [*map(str, ns)], (*map(abs, ns), n), [n, *map(lambda v: v + n, ns)]
 
