@@ -200,16 +200,21 @@ def _exits(ev: Evaluation) -> Iterator[None]:
 
 
 def _otherwise(ev: Evaluation, node: ast.For | ast.While) -> None:
-    """Reads the `else` of a loop, unless it was left by a break."""
+    """Reads the `else` of a loop, unless it was left by a `break` or `return`."""
     broken = ev.frame.env.pop("$was_broken")
     if not node.orelse:
         return
     left = value_of(ev, "$left", FALSE)
-    if is_constant(left, True):
-        return
-    if not is_constant(left, False):
-        raise ev.error("a loop with both `return` and `else` has no form in a graph")
-    choose(ev, ev.resolved(broken), lambda: None, partial(block, ev, node.orelse))
+
+    def leave() -> None:
+        ev.frame.env |= {"$left": TRUE, "$return": TRUE, "$goes": FALSE}
+
+    def run() -> None:
+        if not is_constant(left, False):
+            ev.frame.env |= {"$left": FALSE, "$return": FALSE, "$goes": TRUE}
+        choose(ev, ev.resolved(broken), lambda: None, partial(block, ev, node.orelse))
+
+    choose(ev, left, leave, run)
 
 
 def _loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:

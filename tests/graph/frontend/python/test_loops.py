@@ -624,6 +624,90 @@ for name in table:
 for name, y in table.items():
     table[name] = y * 2
 return table
+
+# else after return
+for i in range(4):
+    if i == n:
+        return x
+else:
+    x = -x
+return x * 2
+
+# else after return and break
+for i in range(5):
+    if i == n:
+        return x + i
+    if x.sum() + i > 4:
+        x = x - 1
+        break
+else:
+    x = -x
+    x = x * 3
+return x * 2
+
+# else that returns
+for i in range(n):
+    if i == 3:
+        return x
+    if x.sum() + i > 4:
+        break
+else:
+    if on:
+        return -x
+    x = x + 1
+return x * 2
+
+# else after return in while
+i = 0
+while i < n:
+    i += 1
+    if i == 3:
+        return x + i
+    if x.sum() > 4:
+        break
+else:
+    x = -x
+return x * i
+
+# else after return in a loop that is evaluated now
+for layer in self.layers:
+    x = layer(x)
+    if x.sum() > n:
+        return x
+    if x.sum() < -n - 3:
+        break
+else:
+    x = -x
+return x * 2
+
+# else after return in a loop inside another
+for j in range(3):
+    for i in range(j):
+        if i == n:
+            return x
+        if j == n + 1:
+            break
+    else:
+        x = x * 2
+        if j == n + 2:
+            break
+    x = x + j
+return x
+
+# else that goes on with the loop around
+for j in range(4):
+    for i in range(j):
+        if i + j == n + 2:
+            return x + 5
+        if on:
+            break
+    else:
+        x = x * 2
+        continue
+    x = x + j
+else:
+    x = x - 7
+return x
 """
 
 
@@ -673,14 +757,6 @@ return x
 for size, row in zip(self.sizes, x.unbind(1), strict=True):  # <- not known to be as long
     x = row * size
 return x
-
-# else after return
-for i in range(4):
-    if i == n:  # <- a loop with both `return` and `else` has no form in a graph
-        return x
-else:
-    x = -x
-return x * 2
 
 # setting rows of a tensor that are read later
 y = x.clone()
