@@ -355,6 +355,11 @@ def call_module(
 ) -> Abstract:
     """Creates a call of a module, or of one of its methods."""
     path = ev.around.path(module)
+    if path is None and type(module) is nn.Sequential and len(args) == 1 and not (method or kwargs):
+        [value] = args  # a slice of a Sequential
+        for part in module:
+            value = call(ev, Known(part), [value], {})
+        return value
     if path is None:
         raise ev.error(
             f"a {type(module).__name__} is called that PyTorch does not register here; put it into "

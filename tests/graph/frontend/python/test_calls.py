@@ -118,6 +118,29 @@ return torch.broadcast_tensors(*ys), torch.block_diag(x, *ys)
 d = {'d': n, 'z': x}
 return full(1, 2, **d), full(1, **{'b': n, 'd': 2}), torch.sum(x, **{'dim': 0})
 
+# a slice of a sequence of layers
+y = self.seq[:2](x)
+return self.seq[2:](y) + y, self.seq[:0](x), self.seq[::2](x), self.seq[-1:](x)
+
+# a slice of a slice, in variables
+first, rest = self.seq[:1], self.seq[1:]
+return rest[:1](first(x)) if on else rest(x)
+
+# a slice that an attribute bounds
+return self.seq[: self.times](x), self.seq[self.times :](x)
+
+# a slice that is known when the model runs
+return self.seq[:n](x)
+
+# iteration over slices
+for layer in self.layers[1:]:
+    x = layer(x)
+for layer in self.seq[:2]:
+    x = layer(x)
+for i, layer in enumerate(self.layers[:-1]):
+    x = layer(x) * i
+return x, len(self.layers[1:]), self.layers[1:][0](x)
+
 # unknown names
 d = {k: n for k in ['dim'] * 1}
 return anything(x, **d)
@@ -384,7 +407,8 @@ return f(x), f(x, k=2)
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
 @each(ROWS)
 def test_a_call_is_that_of_python(reads, body):
-    reads(body, head=HEAD)
+    layers = "nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))"
+    reads(body, head=HEAD, init=f"self.seq = {layers}" if "self.seq" in body else "")
 
 
 MEMBERS = """
