@@ -6,7 +6,7 @@ import inspect
 import math
 import operator
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -86,6 +86,8 @@ def _spread(function: Any) -> CallRule:
     plain = _plain(function)
 
     def rule(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
+        if type(kwargs.get("key")) in (Closure, Partial) and kwargs.keys() <= {"key", "reverse"}:
+            return _by_key(ev, function, args, kwargs)
         if len(args) == 1 and not kwargs:
             items = known_items(ev, args[0])
             if items is not None and not is_static(args[0]):
@@ -96,6 +98,40 @@ def _spread(function: Any) -> CallRule:
         return plain(ev, args, kwargs)
 
     return rule
+
+
+def _by_key(
+    ev: Evaluation, function: Any, args: list[Abstract], kwargs: dict[str, Abstract]
+) -> Abstract:
+    """Returns the value of `sorted`, `min` or `max` with a key that is a function of the user's."""
+    items = args if len(args) > 1 else known_items(ev, args[0])
+    if not items:
+        raise ev.error(f"{function.__name__}() with a key, of what is not known one by one")
+    values = [taken(item) for item in items]
+    if function is not sorted:
+        kwargs = {**kwargs, "reverse": TRUE if function is max else FALSE}
+    numbers = order(ev, values, kwargs)
+    return (
+        values[numbers[0]]
+        if function is not sorted
+        else new_list(ev, [values[at] for at in numbers])
+    )
+
+
+def order(
+    ev: Evaluation, values: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> Sequence[int]:
+    """Returns the numbers of values in the order in which they are sorted by a `key`, and in
+    `reverse`. Raises Unreadable if that is not known."""
+    keys = [ev.around.call(ev, kwargs["key"], [value], {}) for value in values]
+    reverse = kwargs.get("reverse", FALSE)
+    if not all(map(is_static, (*keys, reverse))):
+        raise ev.error("the order by a key is not known before the model runs")
+    things = [*map(thing_of, keys)]
+    found: list[int] = ev.evaluated(
+        sorted, range(len(things)), key=things.__getitem__, reverse=thing_of(reverse)
+    )
+    return found
 
 
 def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:

@@ -19,9 +19,10 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute
-from runner.graph.frontend.python.containers import found, named_items, set_item
+from runner.graph.frontend.python.containers import found, named_items, new_list, set_item
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.iteration import MUTATING, known_items, known_part, taken
+from runner.graph.frontend.python.known_functions import order
 from runner.graph.frontend.reading.module_values import modules_of
 from runner.graph.ir.node import Value
 from runner.nn.values.expression import Expression
@@ -111,6 +112,11 @@ def _call_of_value(
     view = _of_pairs(pairs, name, args) if pairs is not None and not kwargs else None
     if view is not None:
         return view
+    if items and name == "sort" and "key" in kwargs and _is_ordered_now(items, kwargs["key"]):
+        ordered = tuple(items[at] for at in order(ev, items, kwargs))
+        set_item(ev, owner, Known(slice(None)), new_list(ev, ordered))
+        ev.lists[owner] = ordered
+        return NONE
     changed = _changed(ev, items, name, args) if items is not None else None
     if (not acts(f".{name}") and _is_object(ev, owner)) or modules_of(ev.around.found, owner):
         return call_through(ev, owner, name, args, kwargs)
@@ -124,6 +130,12 @@ def _call_of_value(
     if name == "pop" and items and changed is not None:
         return items[thing_of(args[0]) if args else -1]
     return result
+
+
+def _is_ordered_now(items: Sequence[Abstract], key: Abstract) -> bool:
+    """Returns whether a list is to be sorted now: if its items are known, or the key has no
+    argument."""
+    return all(map(is_static, items)) or not is_static(key)
 
 
 def call_through(

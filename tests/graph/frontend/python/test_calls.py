@@ -141,6 +141,25 @@ for i, layer in enumerate(self.layers[:-1]):
     x = layer(x) * i
 return x, len(self.layers[1:]), self.layers[1:][0](x)
 
+# sorted by a key that is known
+pairs = [(2, x), (0, x + 1), (1, x * n), (2, x - 1)]
+by = sorted(pairs, key=lambda p: p[0])
+return by, sorted(pairs, key=lambda p: p[0], reverse=True), by[0][1]
+
+# the greatest by a key that is known
+pairs = [(2, x), (0, x + 1), (1, x * n), (2, x - 1), (0, x)]
+first = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
+return first, max((1, x), (3, n), (3, x), key=lambda p: p[0]), max(self.sizes, key=lambda s: -s)
+
+# a list that is sorted by a key that is known
+pairs = [(2, x), (0, x + 1), (1, x * n)]
+same = pairs
+pairs.sort(key=lambda p: p[0])
+names = ['ccc', 'a', 'bb']
+names.sort(key=len)
+names.sort(key=lambda s: -len(s), reverse=on is None)
+return pairs, same, pairs[0][1], names
+
 # unknown names
 d = {k: n for k in ['dim'] * 1}
 return anything(x, **d)
@@ -639,7 +658,10 @@ return {'a': lambda y: y + n}['a'](x)  # <- a function that is defined in place 
 f = (lambda y: y + 1) if on else (lambda y: y - 1)  # <- depends on a condition
 
 # a key to sort by
-return x, sorted([n, 2], key=lambda v: -v)  # <- a function that is defined in place is passed on
+return x, sorted([n, 2], key=lambda v: -v)  # <- the order by a key is not known before the model
+
+# a key to sort what is not known item by item
+return x, sorted([n, 2] * n, key=lambda v: -v)  # <- sorted() with a key, of what is not known
 
 # a decorator of a library, of a nested function
 @torch.no_grad()
