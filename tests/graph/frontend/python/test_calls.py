@@ -157,7 +157,7 @@ same = pairs
 pairs.sort(key=lambda p: p[0])
 names = ['ccc', 'a', 'bb']
 names.sort(key=len)
-names.sort(key=lambda s: -len(s), reverse=on is None)
+names.sort(key=lambda s: -len(s), reverse=self.flag)
 return pairs, same, pairs[0][1], names
 
 # unknown names
