@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from runner.graph.ir.effects import sources
-from runner.graph.ir.node import Value
+from runner.graph.ir.node import Node, Value
 
 
 def at_path(module: Any, path: str) -> Any:
@@ -23,23 +23,43 @@ def modules_of(found: Callable[[str], Any], value: Value) -> list[nn.Module]:
     return [*{id(module): module for module in _candidates(found, value, set())}.values()]
 
 
-def _candidates(found: Callable[[str], Any], value: Value, seen: set[Value]) -> Iterator[nn.Module]:
+def _candidates(
+    found: Callable[[str], Any], value: Value, seen: set[tuple[Value, bool]], *, item: bool = False
+) -> Iterator[nn.Module]:
+    """Yields the modules that a value may be, or with `item` that it may hold."""
     node = value.node
-    if value in seen:
+    if (value, item) in seen:
         return
-    seen.add(value)
+    seen.add((value, item))
     if node is not None and node.op == "get_attr":
         thing = found(node.target)
         if isinstance(thing, nn.Module):
-            yield thing
+            yield from _items(thing) if item else [thing]
         return
-    is_item = node is not None and node.target == "operator:getitem"
+    if node is not None and _is_container(node):
+        if not item:
+            return
+        item = False
+    elif node is not None and _takes_item(node):
+        item = True
     is_part = node is not None and node.target == "builtins:getattr"
     for source in sources(value):
-        for module in _candidates(found, source, seen):
-            if is_item and isinstance(module, nn.ModuleList | nn.ModuleDict | nn.Sequential):
-                yield from module.children()
-            elif not is_part or node is None:
+        for module in _candidates(found, source, seen, item=item):
+            if not is_part or node is None:
                 yield module
             elif (part := module._modules.get(str(node.args[1]))) is not None:
                 yield part
+
+
+def _items(module: nn.Module) -> Iterator[nn.Module]:
+    is_container = isinstance(module, nn.ModuleList | nn.ModuleDict | nn.Sequential)
+    return module.children() if is_container else iter(())
+
+
+def _takes_item(node: Node) -> bool:
+    is_method = node.op == "call_method" and node.target in ("get", "pop", "__getitem__")
+    return is_method or node.op == "unpack" or node.target in ("operator:getitem", "builtins:next")
+
+
+def _is_container(node: Node) -> bool:
+    return node.op in ("list", "dict")

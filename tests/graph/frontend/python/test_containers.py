@@ -439,8 +439,8 @@ def test_source_reads_as_one_would_write_it(reads, forward_of, body):
 
 REFUSED = """
 # views of known dicts
-a = list(self.table.keys()), sum(self.table.values())
-return x, a, max(self.table.items(), key=lambda p: p[1])  # <- builtins.dict_items cannot be written
+a = list(self.table.keys()), sum(self.table.values()), max(self.table.items(), key=lambda p: p[1])
+return x, a, torch.is_tensor(self.table.items())  # <- builtins.dict_items cannot be written
 """
 
 

@@ -75,6 +75,20 @@ return y, self.blocks[0].count, self.blocks[1].count
 ms = [self.a, self.b, self.a]
 return ms[n % 3].helper(x)
 
+# a list that grows
+ms = [self.a]
+ms.append(self.b)
+ms.insert(0, self.b)
+k = len(ms)
+for i in range(n):
+    ms.append(self.a)
+return ms[n % 3].helper(x), k, len(ms), ms.index(self.a)
+
+# a dict of modules
+by = {'a': self.a, 'b': self.b}
+by.update(c=self.a)
+return by['a' if on else 'b'].helper(x), by['c'].k
+
 # one from a loop
 m = self.a
 for i in range(n):
