@@ -441,5 +441,5 @@ def rule_of(function: Any) -> CallRule | None:
     except TypeError:  # it cannot be a key
         return None
     if found is None and inspect.isroutine(function):
-        return _BY_NAME.get((function.__module__ or "", function.__name__))
+        return _BY_NAME.get((getattr(function, "__module__", None) or "", function.__name__))
     return found
