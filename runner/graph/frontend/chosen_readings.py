@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from inspect import isroutine
+from inspect import getattr_static, isfunction
 from typing import final
 
 from torch import nn
@@ -117,7 +117,8 @@ def _called(caller: nn.Module, function: Function) -> Iterator[tuple[Node, nn.Mo
         elif node.target == "builtins:getattr" and type(node.args[0]) is Value:
             name = str(node.args[1])
             for module in modules_of(partial(at_path, caller), node.args[0]):
-                if name != "forward" and isroutine(getattr(module, name, None)):
+                member = getattr_static(type(module), name, None)
+                if name != "forward" and isfunction(getattr(member, "__func__", member)):
                     yield node, module, name
 
 

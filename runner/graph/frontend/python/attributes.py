@@ -133,13 +133,16 @@ def _require_part(ev: Evaluation, module: nn.Module, name: str) -> None:
         raise ev.error(f"it reads {name!r} of a module that is known when the model runs")
     if name in ("training", "forward", *module._modules) or is_opaque(module):
         return
-    if not hasattr(module, name):
+    if any(name in held for held in (vars(module), module._parameters, module._buffers)):
+        ev.around.read(module, name)
         return
-    found = inspect.getattr_static(module, name, None)
-    function = getattr(getattr(module, name), "__func__", None)
-    if isinstance(found, property) or getattr(nn.Module, name, None) is function is not None:
+    found = inspect.getattr_static(type(module), name, _NOTHING)
+    function = getattr(found, "__func__", found)
+    if found is _NOTHING:
+        return
+    if _is_computed(found) or getattr(nn.Module, name, None) is function:
         raise ev.error(f"it reads {name!r} of a module that is known when the model runs")
-    if function is None:
+    if not inspect.isfunction(function):
         ev.around.read(module, name)
     elif ev.around.method(module, name, function) != name:
         raise ev.error(f"it calls {name}() of a module that is known when the model runs")

@@ -495,7 +495,7 @@ _HARMLESS = frozenset([  # functions that keep no argument, and return none
     *(f"operator:{name}" for name in ("getitem", "contains", "add", "mul", "eq", "ne")),
 ])  # fmt: skip
 _SYNTAX = {
-    ast.Try: "`try`", ast.Yield: "a generator", ast.YieldFrom: "a generator",
-    ast.Await: "`await`", ast.AsyncFor: "`async for`", ast.AsyncWith: "`async with`",
-    ast.ClassDef: "a class inside a function", ast.Global: "`global`", ast.Nonlocal: "`nonlocal`",
+    ast.Try: "`try`", ast.Yield: "a generator", ast.YieldFrom: "a generator", ast.Await: "`await`",
+    ast.AsyncFor: "`async for`", ast.AsyncWith: "`async with`", ast.Global: "`global`",
+    ast.ClassDef: "a class inside a function", ast.Nonlocal: "`nonlocal`",
 }  # fmt: skip

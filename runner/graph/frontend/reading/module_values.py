@@ -10,9 +10,12 @@ from runner.graph.ir.node import Node, Value
 
 
 def at_path(module: Any, path: str) -> Any:
-    """Returns what is at the path of a get_attr below a module; None if there is nothing."""
+    """Returns the module or plain attribute at the path of a get_attr below a module; None if
+    there is neither."""
     for name in path.split(".") if path else ():
-        module = getattr(module, name, None)
+        if not isinstance(module, nn.Module):
+            return None
+        module = module._modules.get(name, vars(module).get(name))
     return module
 
 
