@@ -38,12 +38,12 @@ from runner.graph.frontend.python.abstract import (
     parts_of,
     thing_of,
 )
+from runner.graph.frontend.python.container_effects import CHANGING, HARMLESS, KEEPING, consumes
 from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, place
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value, values_in
 from runner.nn.values.expression import is_symbolic
-from runner.python_operators import BINARY
 
 Rule = Callable[["Evaluation", Any], Any]
 Result = TypeVar("Result")
@@ -200,11 +200,11 @@ class Evaluation:
         kwargs: Mapping[str, Abstract] | None = None,
     ) -> Value:  # fmt: skip
         """Creates a node with arguments of these values; returns its output."""
-        if _consumes(op, target):
+        if consumes(op, target):
             args = [_sequence(value) for value in args]
         given = [self.argument(value) for value in args]
         named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
-        if op == "call_method" and target in _KEEPING:
+        if op == "call_method" and target in KEEPING:
             for value in args[1:]:
                 self.forget(value)
         return self.create(op, target, given, named).output
@@ -218,7 +218,7 @@ class Evaluation:
         if (
             held is not None
             and held.op == "get_attr"
-            and target in _CHANGING
+            and target in CHANGING
             and op != "call_module"
         ):
             self.around.changes_at(held.target)
@@ -317,7 +317,7 @@ class Evaluation:
 
     def _expose(self, op: Op, target: str, args: Sequence[Value], named: Sequence[Value]) -> None:
         """Forgets the items of what a new node may keep, change or return."""
-        if op == "call_function" and (target.startswith("torch") or target in _HARMLESS):
+        if op == "call_function" and (target.startswith("torch") or target in HARMLESS):
             keeps = False
         elif op == "call_method" and args and self._is_known(args[0]):
             first, *args = args  # whose change its rule knows
@@ -457,13 +457,6 @@ class Evaluation:
             self.frame, self.node = outer, node
 
 
-def _consumes(op: Op, target: str) -> bool:
-    """Returns whether a function takes the items of an iterator, rather than keeping it."""
-    if op == "call_method":
-        return target not in ("append", "insert", "add", "setdefault", "appendleft")
-    return op == "call_function" and not target.startswith(("operator:", ":"))
-
-
 def _sequence(value: Abstract) -> Abstract:
     """Returns the sequence that an iterator goes over, if it goes over one."""
     if type(value) is Iterated and value.kind == "iter":
@@ -481,19 +474,6 @@ def is_inside(value: Abstract, node: Node) -> bool:
     )
 
 
-_CHANGING = frozenset(  # methods and functions that change their first argument, if a container
-    (*(f"operator:i{found.stem}" for found in BINARY), "operator:setitem", "operator:delitem",
-     "append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
-     "setdefault", "popitem", "add", "discard")
-)  # fmt: skip
-_KEEPING = frozenset(  # methods that put arguments into an object
-    ("__call__", "append", "appendleft", "extend", "insert", "setdefault", "update")
-)
-_HARMLESS = frozenset([  # functions that keep no argument, and return none
-    *(f"builtins:{name}" for name in ("len", "isinstance", "sum", "str", "repr", "sorted", "list",
-                                      "tuple", "set", "bool", "any", "all", "print")),
-    *(f"operator:{name}" for name in ("getitem", "contains", "add", "mul", "eq", "ne")),
-])  # fmt: skip
 _SYNTAX = {
     ast.Try: "`try`", ast.Yield: "a generator", ast.YieldFrom: "a generator", ast.Await: "`await`",
     ast.AsyncFor: "`async for`", ast.AsyncWith: "`async with`", ast.Global: "`global`",

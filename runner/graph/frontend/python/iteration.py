@@ -19,16 +19,13 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.choices import is_open
+from runner.graph.frontend.python.container_effects import MUTATING
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
 from runner.nn.values.expression import Expression
 
-MUTATING = frozenset(
-    ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
-     "setdefault", "popitem", "add", "discard", "appendleft", "popleft", "extendleft", "rotate")
-)  # fmt: skip
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
 ItemAt = Callable[[int], IteratedItem | None]  # the items of an iteration by number, then None

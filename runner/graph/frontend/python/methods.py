@@ -19,9 +19,10 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute
+from runner.graph.frontend.python.container_effects import MUTATING
 from runner.graph.frontend.python.containers import found, named_items, new_list, set_item
 from runner.graph.frontend.python.evaluation import Evaluation
-from runner.graph.frontend.python.iteration import MUTATING, known_items, known_part, taken
+from runner.graph.frontend.python.iteration import known_items, known_part, taken
 from runner.graph.frontend.python.known_functions import order
 from runner.graph.frontend.reading.module_values import modules_of
 from runner.graph.ir.node import Value
