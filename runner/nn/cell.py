@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from runner.errors import SpaceError
 from runner.nn.equality import same_structure
 from runner.nn.layer import Maker, candidates_of, make
+from runner.nn.symbolic_modules import Described
 from runner.nn.values.build import current
 from runner.nn.values.expression import Variable, compute
 from runner.space.choice import Categorical, Subset
@@ -33,7 +34,7 @@ class CellSlot:
     variants: Mapping[tuple[int, int], nn.Module]
 
 
-class Cell(nn.Module):
+class Cell(Described):
     """A directed acyclic graph whose nodes each sum `num_ops_per_node` chosen operations.
 
     States 0 .. num_predecessors-1 are the inputs, or the tensors that `preprocessor(inputs)`

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from runner.nn.recording.construction_record import KEY, record_of
-from runner.nn.recording.initial_values import Owned, RecordedCall
 from runner.nn.recording.torch_functions import unwatched
+from runner.nn.symbolic_modules import Described
 from runner.nn.values.build import CONTAINERS, is_leaf
 from runner.nn.values.expression import Expression
 
@@ -61,8 +61,8 @@ class _Comparison:
             return False
         if is_leaf(type(one)):
             return True  # its tensors and attributes follow from the call
-        if hasattr(type(one), "kind"):
-            return self.same(one.facts(), other.facts())  # type: ignore[operator]
+        if isinstance(one, Described) and isinstance(other, Described):
+            return self.same(one.facts(), other.facts())
         return self.same(_attributes(one), _attributes(other))
 
     def _same_records(self, one: nn.Module, other: nn.Module) -> bool:
@@ -71,7 +71,7 @@ class _Comparison:
             return ours is theirs
         if not self.same(_unknown_shapes(one), _unknown_shapes(other)):
             return False
-        if hasattr(type(one), "kind") or isinstance(one, CONTAINERS):
+        if isinstance(one, (Described, *CONTAINERS)):
             return self.same(ours.fills, theirs.fills)
         return self.same(*((r.args, r.kwargs, r.origins, r.fills) for r in (ours, theirs)))
 
@@ -94,7 +94,7 @@ class _Comparison:
             return kinds[0] == kinds[1] and bool(one.tobytes() == other.tobytes())
         if isinstance(one, nn.Module) and not self.deep:
             return True  # it is compared at its own path
-        if (one == other) is True or isinstance(one, int | float | str):
+        if not _is_record(one) and ((one == other) is True or isinstance(one, int | float | str)):
             return bool(one == other)
         self._seen.add((id(one), id(other)))
         return self._same_object(one, other)
@@ -113,7 +113,7 @@ class _Comparison:
             records = [r and (r.args, r.kwargs) for r in (record_of(one), record_of(other))]
             states = [_state(module) for module in (one, other)]
             return self.same(*records) and self.same(*states)
-        if isinstance(one, RecordedCall | Owned) or is_dataclass(one):
+        if _is_record(one):
             names = [f.name for f in fields(one) if f.name not in ("order", "owner", "scope")]
             return self._all((getattr(one, name), getattr(other, name)) for name in names)
         if isinstance(one, partial):
@@ -125,6 +125,12 @@ class _Comparison:
             return self.same(*((m.__func__, m.__self__) for m in (one, other)))
         own = getattr(one, "__dict__", None)
         return own is not None and self.same(own, vars(other))
+
+
+def _is_record(thing: object) -> bool:
+    """Returns whether a value is an instance of a dataclass: one that may hold expressions, which
+    its `==` would not compare."""
+    return is_dataclass(thing) and not isinstance(thing, type)
 
 
 def _tree(path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import SpaceError
-from runner.nn.symbolic_modules import OpenLayer, OpenRepeat, depths_of
+from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_of
 from runner.nn.values.build import current
 from runner.nn.values.expression import Expression, Variable
 from runner.space.choice import Categorical, Numeric, Subset
@@ -66,7 +66,7 @@ def LayerChoice(
 
 
 @final
-class ChosenInputs(nn.Module):
+class ChosenInputs(Described):
     """The module that InputChoice returns: selects tensors from a list and reduces them.
 
     While its `choice` is symbolic, it selects the inputs of the default model.
@@ -216,7 +216,7 @@ def takes_index(maker: Maker) -> bool:
 
 
 @final
-class Placeholder(nn.Module):
+class Placeholder(Described):
     """An identity that marks a position in the model for a user's mutator in the graph engines.
 
     Mutators find it by `name`, the label of its unit; `info` holds further data for them.

@@ -5,6 +5,7 @@ children are the candidates, numbered from 0.
 """
 
 import itertools
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, final
 
@@ -20,11 +21,19 @@ from runner.space.sample import lookup
 DEPTHS = 10_000  # most combinations of choices that the depth of a Repeat may depend on
 
 
-class SymbolicModule(nn.Module):
-    """A module with its candidates as children. Accessing an attribute of a candidate on it, in a
-    symbolic build, raises SymbolicAttributeError."""
+class Described(nn.Module):
+    """A module that the graph knows by its `kind` and `facts()`, rather than by what it holds."""
 
     kind: ClassVar[str]
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Returns what describes the module."""
+
+
+class SymbolicModule(Described):
+    """A module with its candidates as children. Accessing an attribute of a candidate on it, in a
+    symbolic build, raises SymbolicAttributeError."""
 
     def __init__(self, candidates: Sequence[nn.Module]) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from weakref import WeakValueDictionary
 
 from runner.graph.ir.argument import Argument, rebuild_argument
 from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Node
 from runner.graph.ir.signature import drop_defaults
 from runner.graph.ir.symbolic import SymbolicUnits, is_symbolic
 from runner.graph.ir.unit import Unit
@@ -107,11 +108,12 @@ class _Deciding:
         for name, function in unit.functions.items():
             if self._symbolic.has_choices(function):
                 twin.changed = True
-                for node in twin.edit(name).block.walk():
-                    if is_symbolic(given := (node.args, {**node.kwargs})):
-                        node.args, node.kwargs = rebuild_argument(given, self.value)
-                fold_branches(twin.functions[name].block)
+                fold_branches(twin.edit(name).block, self._resolve)
         return twin
+
+    def _resolve(self, node: Node) -> None:
+        if is_symbolic(given := (node.args, {**node.kwargs})):
+            node.args, node.kwargs = rebuild_argument(given, self.value)
 
     def value(self, leaf: Argument) -> Argument:
         """Returns the resolved leaf of an argument."""

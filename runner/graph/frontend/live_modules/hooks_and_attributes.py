@@ -17,6 +17,8 @@ from runner.nested import leaves
 from runner.nn.recording.attribution import own_tensors, shared_with
 from runner.nn.recording.construction_record import ConstructionRecord, record_of
 from runner.nn.values.build import is_scripted
+from runner.nn.values.expression import Expression
+from runner.nn.values.value import is_decided
 
 CALLED = "()"  # among used names: the forward is called, too
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -59,7 +61,8 @@ def _patched(module: nn.Module) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if callable(value) and not isinstance(value, type | nn.Module)
+        if callable(value) and not isinstance(value, type | nn.Module | Expression)
+        if not is_decided(value)
         if inspect.isfunction(getattr(cls, name, None))
     ]
 

@@ -8,6 +8,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from runner.graph.frontend.python.source import FunctionNode
+from runner.graph.frontend.reading.opaque import is_choice
 from runner.graph.ir.node import Argument, Node, Value
 from runner.nested import leaves
 from runner.nn.values.expression import Expression
@@ -121,10 +122,32 @@ PLAIN = (type(None), bool, int, float, complex, str)
 
 
 def is_static(value: Abstract) -> bool:
-    """Returns whether operations on a value can be evaluated now."""
+    """Returns whether operations on a value can be evaluated now: whether it is known, and depends
+    neither on the sample nor on the values of tensors."""
     if type(value) is Items:
         return all(map(is_static, value.items))
-    return type(value) is Known and not isinstance(value.thing, Tensor | Expression)
+    if type(value) is not Known or isinstance(value.thing, Tensor):
+        return False
+    if isinstance(value.thing, tuple | list | dict | slice):
+        return not any(map(is_undecided, leaves(value.thing, subclasses=True)))
+    return not is_undecided(value.thing)
+
+
+def is_laid_out(value: Abstract) -> bool:
+    """Returns whether it is known which items a value has; these may depend on the sample."""
+    return is_static(value) or (
+        type(value) is Known and isinstance(value.thing, tuple | list | dict)
+    )
+
+
+def is_undecided(thing: object) -> bool:
+    """Returns whether an object stands for one that the sample decides."""
+    return isinstance(thing, Expression) or is_open(thing)
+
+
+def is_open(module: object) -> bool:
+    """Returns whether a module is a choice of modules."""
+    return isinstance(module, nn.Module) and is_choice(type(module))
 
 
 def is_written(value: Abstract) -> bool:
@@ -145,10 +168,10 @@ def is_changeable(thing: Any) -> bool:
 
 
 def thing_of(value: Abstract) -> Any:
-    """Returns the object that a static value stands for."""
+    """Returns the object that a value which is static, or laid out, stands for."""
     if type(value) is Items:
         return tuple(map(thing_of, value.items))
-    assert type(value) is Known, "only static values have one"
+    assert type(value) is Known, "only such values have one"
     return value.thing
 
 

@@ -21,11 +21,12 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Missing,
     Named,
+    is_open,
     is_static,
     thing_of,
 )
 from runner.graph.frontend.python.branches import choose_value
-from runner.graph.frontend.python.choices import answer, has_open_arguments, is_open
+from runner.graph.frontend.python.choices import answer, has_open_arguments
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke_living
 from runner.graph.frontend.python.source import Unreadable
@@ -151,9 +152,13 @@ def _require_part(ev: Evaluation, module: nn.Module, name: str) -> None:
 def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
     if name == "training":
         return read(ev, module, name)
+    if is_open(module):
+        return _of_choice(ev, module, name)
+    if has_open_arguments(module) and not inspect.isroutine(getattr(module, name, None)):
+        return read(ev, module, name)
     if name in module._modules:
         return Known(module._modules[name])
-    is_computed = is_property(module, name) and not is_open(module)
+    is_computed = is_property(module, name)
     found = inspect.getattr_static(type(module), name, None)
     if isinstance(found, functools.cached_property) and name not in vars(module):
         return _cached(ev, module, found.func, name)
@@ -167,10 +172,6 @@ def _of_module(ev: Evaluation, module: Any, name: str) -> Abstract:
             if tensors[name] is None:
                 return Known(None)
             return Known(tensors[name], lambda: read(ev, module, name))
-    if is_open(module):
-        return _of_choice(ev, module, name)
-    if has_open_arguments(module) and not inspect.isroutine(getattr(module, name, None)):
-        return read(ev, module, name)
     if is_computed:
         if parametrize.is_parametrized(module, name):
             return read(ev, module, name)
@@ -249,8 +250,10 @@ def _of_choice(ev: Evaluation, module: Any, name: str) -> Abstract:
     candidates have plain values, else read when the model runs."""
     if module.kind != "LayerChoice":
         raise ev.error(f"it reads {name!r} of a {module.kind}")
+    if name in module.__dict__:
+        raise ev.error(f"{name!r} is an attribute of the LayerChoice itself")
     try:
-        return answer(ev, module, lambda candidate: getattr(candidate, name))
+        return answer(ev, module, lambda candidate: getattr(candidate, name), name)
     except Unreadable:
         if not all(_keeps(candidate, name) for candidate in module.children()):
             raise
@@ -313,7 +316,7 @@ def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -
         given = (owner, Known(name), value)
         ev.create("call_function", "builtins:setattr", [*map(ev.argument, given)], outputs=())
         return
-    thing = thing_of(owner) if is_static(owner) else None
+    thing = owner.thing if type(owner) is Known else None
     if not isinstance(thing, nn.Module):
         raise ev.error(f"it sets {name!r} of an object that the graph does not contain")
     path = ev.around.path(thing)
@@ -327,6 +330,8 @@ def set_attribute(ev: Evaluation, owner: Abstract, name: str, value: Abstract) -
         return
     if hasattr(type(inspect.getattr_static(type(thing), name, None)), "__set__"):
         raise ev.error(f"{name!r} of a {type(thing).__name__} is set by its class")
+    if is_open(thing):
+        raise ev.error(f"it sets {name!r} of a choice")
     argument = ev.argument(value)
     ev.around.changes(thing, name)
     if path.names or not has(ev, thing, name):

@@ -21,11 +21,12 @@ from runner.graph.frontend.python.abstract import (
     Named,
     Partial,
     is_constant,
+    is_open,
     is_static,
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, look_up
-from runner.graph.frontend.python.choices import is_open
+from runner.graph.frontend.python.choices import has_open_arguments
 from runner.graph.frontend.python.containers import apart, found, has_names, named_items
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.invocation import invoke, invoke_living
@@ -295,9 +296,11 @@ def _call_bound(
         return invoke_living(ev, function, [Known(owner), *args], kwargs)
     in_torch = (getattr(function, "__module__", "") or "").startswith("torch.nn.modules.")
     if in_torch and name in _STRUCTURE and all(map(is_static, (*args, *kwargs.values()))):
-        inner = [owner] if name in _OF_CHILDREN else owner.modules()
+        inner = [owner] if name in _OF_CHILDREN else [*owner.modules()]
         if any(map(is_open, inner)):
             raise ev.error(f"it asks for the {name}() of a choice")
+        if any(map(has_open_arguments, inner)):
+            raise ev.error(f"it asks for the {name}() of a layer that depends on the sample")
         result = ev.now(method, args, kwargs)
         return found(ev, [*result] if isinstance(result, Iterator) else result)
     if name == "__getattr__" and in_torch and is_static(args[0]):

@@ -18,6 +18,7 @@ from runner.graph.frontend.python.abstract import (
     Named,
     is_changeable,
     is_constant,
+    is_laid_out,
     is_static,
     is_written,
     thing_of,
@@ -138,14 +139,14 @@ def has_names(ev: Evaluation, value: Abstract) -> bool:
     """Returns whether a value is a mapping that is known item by item."""
     if isinstance(value, Value | Named) and value in ev.dicts:
         return True
-    return is_static(value) and hasattr(thing_of(value), "keys")
+    return is_laid_out(value) and hasattr(thing_of(value), "keys")
 
 
 def named_items(ev: Evaluation, value: Abstract) -> dict[Any, Abstract]:
     """Returns the items of a mapping that is known. Raises Unreadable for any other."""
     if isinstance(value, Value | Named) and value in ev.dicts:
         return {**ev.dicts[value]}
-    if is_static(value) and hasattr(thing_of(value), "keys"):
+    if is_laid_out(value) and hasattr(thing_of(value), "keys"):
         mapping = thing_of(value)
         return {key: known_part(ev, value, Known(key), mapping[key]) for key in mapping}
     if type(value) is Named:
@@ -348,7 +349,7 @@ def item(ev: Evaluation, owner: Abstract, index: Abstract) -> Abstract:
         return ev.dicts[owner][key]
     if type(owner) is Known and isinstance(owner.thing, nn.Module) and not fixed and ev.strict:
         raise ev.error(f"a {type(owner.thing).__name__} is indexed by a value")
-    if not fixed or not is_static(owner):
+    if not fixed or not is_laid_out(owner):
         return _written_item(ev, owner, index)
     thing = thing_of(owner)
     if isinstance(thing, dict) and key not in thing and hasattr(type(thing), "__missing__"):
@@ -448,7 +449,7 @@ def _text(ev: Evaluation, node: ast.JoinedStr) -> Abstract:
         sign = {-1: "", 115: "!s", 114: "!r", 97: "!a"}[part.conversion]
         template += "{" + sign + _spec(ev, part.format_spec, values) + "}"
     if all(map(is_static, values)):
-        return Known(template.format(*map(thing_of, values)))
+        return Known(ev.now(template.format, values, {}))
     return ev.emit("call_method", "format", (Known(template), *values))
 
 

@@ -43,6 +43,8 @@ from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, 
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value, values_in
+from runner.nn.symbolic import DEFAULTS
+from runner.nn.values.build import Build, building
 from runner.nn.values.expression import is_symbolic
 
 Rule = Callable[["Evaluation", Any], Any]
@@ -173,9 +175,10 @@ class Evaluation:
 
     def evaluated(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Returns what a function returns now. Raises Unreadable if it raises, as it would when
-        the model runs."""
+        the model runs, or if it asks for the value of a choice."""
         try:
-            return function(*args, **kwargs)
+            with building(Build(DEFAULTS["first"], symbolic=True)):
+                return function(*args, **kwargs)
         except Exception as error:
             raise self.error(f"{type(error).__name__}: {error}") from error
 

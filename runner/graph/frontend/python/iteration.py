@@ -15,10 +15,11 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Named,
     is_changeable,
+    is_laid_out,
+    is_open,
     is_static,
     thing_of,
 )
-from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.container_effects import MUTATING
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.source import Unreadable
@@ -93,11 +94,13 @@ def known_walk(
             return known_walk(ev, inner, unknown)
         case Iterated("zip" | "enumerate"):
             return _together(ev, over, unknown)
+        case Known() if is_open(over.thing):
+            return None
         case Known() if (own := special(ev, "__iter__", over)) is not None:
             if (walk := known_walk(ev, opened(own), unknown)) is None:
                 raise ev.error("what the __iter__() of a module gives is not known item by item")
             return walk
-        case Known() if is_static(over):
+        case Known() if is_laid_out(over):
             listed = _listed(ev, over.thing)
             if not isinstance(over.thing, list | tuple):
                 return _fixed([*map(Known, listed)])
@@ -147,8 +150,6 @@ def _over_dict(ev: Evaluation, owner: Any, kind: str) -> ItemAt:
 
 
 def _listed(ev: Evaluation, thing: Any) -> Sequence[Any]:
-    if is_open(thing):
-        raise ev.error("it iterates over a choice")
     listed: list[Any] = ev.evaluated(list, thing)
     return listed
 

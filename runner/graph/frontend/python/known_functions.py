@@ -26,13 +26,15 @@ from runner.graph.frontend.python.abstract import (
     Named,
     Partial,
     is_constant,
+    is_laid_out,
+    is_open,
     is_static,
     is_written,
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, has, is_property, set_attribute
 from runner.graph.frontend.python.branches import require
-from runner.graph.frontend.python.choices import answer, is_open
+from runner.graph.frontend.python.choices import answer, has_open_arguments
 from runner.graph.frontend.python.containers import (
     filtered,
     found,
@@ -59,6 +61,8 @@ def _plain(function: Any) -> CallRule:
     def rule(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> Abstract:
         if all(map(is_static, (*args, *kwargs.values()))):
             return _evaluated(ev, function, args, kwargs)
+        if any(type(value) is Known and is_open(value.thing) for value in args):
+            raise ev.error(f"it passes a choice to {function.__name__}()")
         return ev.emit("call_function", _target(function), args, kwargs)
 
     return rule
@@ -145,8 +149,8 @@ def _len(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) -> A
         return Known(len(known_items(ev, value) or ()))
     if isinstance(value, Value | Named) and value in ev.dicts:
         return Known(len(ev.dicts[value]))
-    if is_static(value):
-        return Known(len(thing_of(value)))
+    if is_laid_out(value):
+        return Known(ev.evaluated(len, thing_of(value)))
     return ev.emit("call_function", "builtins:len", args)
 
 
@@ -292,7 +296,8 @@ def _hasattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) 
     if _may_be_set(ev, owner, name):
         return ev.emit("call_function", "builtins:hasattr", args)
     if type(owner) is Known and is_static(name) and is_open(owner.thing):
-        return answer(ev, owner.thing, lambda module: has(ev, module, thing_of(name)))
+        named = thing_of(name)
+        return answer(ev, owner.thing, lambda module: has(ev, module, named), named)
     if type(owner) is Known and is_static(name) and not isinstance(owner.thing, Expression):
         return TRUE if has(ev, owner.thing, thing_of(name)) else FALSE
     return ev.emit("call_function", "builtins:hasattr", args)
@@ -313,10 +318,13 @@ def _getattr(ev: Evaluation, args: list[Abstract], kwargs: dict[str, Abstract]) 
 
 
 def _may_be_set(ev: Evaluation, owner: Abstract, name: Abstract) -> bool:
-    """Returns whether methods of the model set or delete an attribute, which may not exist."""
+    """Returns whether the sample, or methods of the model, decide whether a module has an
+    attribute."""
     if type(owner) is not Known or not isinstance(owner.thing, nn.Module) or not is_static(name):
         return False
     found = thing_of(name)
+    if has_open_arguments(owner.thing):
+        return True
     if not ev.around.is_dynamic(owner.thing, found) or is_property(owner.thing, found):
         return False
     if has(ev, owner.thing, found):

@@ -22,6 +22,7 @@ from runner.graph.frontend.python.abstract import (
     Missing,
     is_constant,
     is_held,
+    is_open,
 )
 from runner.graph.frontend.python.assignments import assign
 from runner.graph.frontend.python.branches import (
@@ -32,7 +33,7 @@ from runner.graph.frontend.python.branches import (
     inside,
     value_of,
 )
-from runner.graph.frontend.python.choices import blocks, is_open
+from runner.graph.frontend.python.choices import blocks
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.iteration import (
     CountedHead,

@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
@@ -16,6 +16,7 @@ from runner.graph.frontend.python.abstract import (
     Items,
     Known,
     is_constant,
+    is_open,
     is_static,
     is_written,
     thing_of,
@@ -25,6 +26,7 @@ from runner.graph.frontend.python.containers import found
 from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Value
+from runner.nested import leaves
 from runner.nn.values.expression import Expression, compute
 from runner.python_operators import BINARY, COMPARISONS, UNARY, PythonOperator
 
@@ -77,8 +79,7 @@ def computed(
     the operation if one of them is written as a read of an attribute."""
     if any(_is_dynamic(value) for value in values):
         return ev.operator(name, *values)
-    things = [thing_of(value) if is_static(value) else _expression(value) for value in values]
-    result = ev.evaluated(compute, function, *things)
+    result = ev.evaluated(compute, function, *map(_operand, values))
     if not any(map(is_written, values)) or not isinstance(result, (*PLAIN, Expression)):
         return found(ev, result)
     return Known(result, lambda: ev.operator(name, *values))
@@ -87,11 +88,16 @@ def computed(
 def _is_dynamic(value: Abstract) -> bool:
     if type(value) is Items:
         return any(map(_is_dynamic, value.items))
-    return type(value) is not Known or isinstance(value.thing, Tensor)
+    if type(value) is not Known or isinstance(value.thing, Tensor):
+        return True
+    return not is_static(value) and any(map(is_open, leaves(value.thing, subclasses=True)))
 
 
-def _expression(value: Abstract) -> Any:
-    assert type(value) is Known, "expressions are known"
+def _operand(value: Abstract) -> Any:
+    """Returns the object, or the expression, that an operand stands for."""
+    if type(value) is Items:
+        return tuple(map(_operand, value.items))
+    assert type(value) is Known, "other values are dynamic"
     return value.thing
 
 
@@ -144,6 +150,11 @@ def _identical(
         if isinstance(left.thing, Expression) or isinstance(right.thing, Expression):
             test = operator.is_not if negated else operator.is_
             return Known(compute(test, left.thing, right.thing))
+        things = left.thing, right.thing
+        if things[0] is not things[1] and (
+            all(isinstance(thing, nn.Module) for thing in things) and any(map(is_open, things))
+        ):
+            return ev.operator("is_not" if negated else "is_", left, right)
         return TRUE if (left.thing is right.thing) is not negated else FALSE
     if type(left) is Items and type(right) is Items:
         raise ev.error("whether two tuples are one object is not known")

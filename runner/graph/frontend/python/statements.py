@@ -25,6 +25,7 @@ from runner.graph.frontend.python.evaluation import Evaluation, reads
 from runner.graph.frontend.python.known_functions import unchanged
 from runner.graph.frontend.python.managers import check_manager
 from runner.graph.ir.node import Node
+from runner.nn.values.expression import is_symbolic
 
 
 @reads(ast.Pass)
@@ -122,9 +123,11 @@ def _raised(
 @reads(ast.Try)
 def _try(ev: Evaluation, node: ast.Try) -> None:
     """Reads a `try` whose body is evaluated now, so that nothing in it can fail later."""
-    before = [*ev.function.block.walk()]
+    before, env = [*ev.function.block.walk()], {**ev.frame.env}
     block(ev, node.body)
-    if [*ev.function.block.walk()] != before or node.finalbody:
+    made = [value for name, value in ev.frame.env.items() if env.get(name) is not value]
+    may_fail = any(type(value) is Known and is_symbolic(value.thing) for value in made)
+    if [*ev.function.block.walk()] != before or node.finalbody or may_fail:
         raise ev.error("`try` has no form in a graph")
     if not is_constant(value_of(ev, "$left", FALSE), True):
         block(ev, node.orelse)

@@ -11,10 +11,10 @@ from runner.graph.frontend.python.abstract import (
     Items,
     Known,
     Named,
-    is_static,
+    is_laid_out,
+    is_open,
     thing_of,
 )
-from runner.graph.frontend.python.choices import is_open
 from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Argument, Value
@@ -31,7 +31,9 @@ def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
         return bool(value.items)
     if type(value) is Closure:
         return True
-    if not is_static(value):
+    if type(value) is Known and is_open(value.thing):
+        raise ev.error("it asks for the truth of a choice; compare it with None")
+    if not is_laid_out(value):
         return None
     for name in ("__bool__", "__len__"):
         if (own := special(ev, name, value)) is not None:
@@ -39,10 +41,7 @@ def known_truth(ev: Evaluation, value: Abstract) -> bool | None:
             if known is None:
                 raise ev.error(f"it asks for the truth of a module, of which {name}() decides")
             return known
-    thing = thing_of(value)
-    if is_open(thing):
-        raise ev.error("it asks for the truth of a choice; compare it with None")
-    return bool(thing)
+    return bool(ev.evaluated(bool, thing_of(value)))
 
 
 def negated(ev: Evaluation, value: Abstract) -> Abstract:

@@ -3,6 +3,7 @@
 from torch import nn
 
 from runner.nn.layer import Placeholder
+from runner.nn.symbolic_modules import Described
 from runner.nn.values.build import is_leaf, is_scripted
 
 
@@ -19,4 +20,4 @@ def is_opaque_class(cls: type[nn.Module]) -> bool:
 
 def is_choice(cls: type[nn.Module]) -> bool:
     """Returns whether a class is one of choices of modules."""
-    return getattr(cls, "kind", "") in ("LayerChoice", "Repeat", "InputChoice", "Cell")
+    return issubclass(cls, Described) and cls is not Placeholder
