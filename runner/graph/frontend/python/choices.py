@@ -79,6 +79,6 @@ def _index(module: Any) -> Expression:
     return Variable(choice, start, range(len(choice.candidates)))
 
 
-def blocks(module: Any) -> Sequence[tuple[nn.Module, Abstract]]:
+def blocks(module: Any) -> Sequence[tuple[Known, Known]]:
     """Returns the blocks of a Repeat, each with whether the sample has it."""
-    return [(child, Known(module.depth > at)) for at, child in enumerate(module.children())]
+    return [(Known(child), Known(module.depth > at)) for at, child in enumerate(module.children())]

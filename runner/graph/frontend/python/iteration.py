@@ -18,6 +18,7 @@ from runner.graph.frontend.python.abstract import (
     is_laid_out,
     is_open,
     is_static,
+    is_undecided,
     thing_of,
 )
 from runner.graph.frontend.python.container_effects import MUTATING
@@ -25,7 +26,6 @@ from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
-from runner.nn.values.expression import Expression
 
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
@@ -297,7 +297,7 @@ def _sequence(ev: Evaluation, part: Abstract) -> Value | None:
         if part.node is not None and part.node.op == "list":
             return part
         return ev.emit("call_function", "builtins:list", (part,))
-    if type(part) is Known and isinstance(part.thing, Tensor | Expression):
+    if type(part) is Known and (isinstance(part.thing, Tensor) or is_undecided(part.thing)):
         return ev.emit("call_function", "builtins:list", (part,))
     if type(part) is Known and isinstance(part.thing, list | tuple) and part.write is not None:
         written = part.write()

@@ -1,12 +1,12 @@
 """Rules for loops: as nodes of the IR, or evaluated one iteration after another."""
 
 import ast
+import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-
-from torch import nn
 
 from runner.graph.frontend.python import truth as truths
 from runner.graph.frontend.python.abstract import (
@@ -23,6 +23,8 @@ from runner.graph.frontend.python.abstract import (
     is_constant,
     is_held,
     is_open,
+    is_static,
+    thing_of,
 )
 from runner.graph.frontend.python.assignments import assign
 from runner.graph.frontend.python.branches import (
@@ -49,15 +51,18 @@ from runner.graph.frontend.python.iteration import (
 from runner.graph.frontend.python.names import carried_names
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.ir.node import Value
+from runner.nn.values.expression import compute
 
+# The items of an iteration by number, each with whether the sample has it
+BlockWalk = Callable[[int], tuple[IteratedItem, Abstract] | None]
 UNROLLED = 4096  # iterations of a loop that is evaluated now
 
 
 @reads(ast.For)
 def _for(ev: Evaluation, node: ast.For) -> None:
     over = opened(ev.evaluate(node.iter))
-    if type(over) is Known and is_open(over.thing):
-        _over_blocks(ev, node, over.thing)
+    if _has_blocks(over) and (rows := _block_walk(ev, over)) is not None:
+        _over_blocks(ev, node, rows)
         return
     unknown = UnknownParts()
     walk = known_walk(ev, over, unknown)
@@ -78,24 +83,67 @@ def _for(ev: Evaluation, node: ast.For) -> None:
         ev.attempt(lambda: _strict_loop(ev, node, head), lambda: _unroll(ev, node, walk, unknown))
 
 
-def _over_blocks(ev: Evaluation, node: ast.For, module: Any) -> None:
+def _over_blocks(ev: Evaluation, node: ast.For, rows: BlockWalk) -> None:
     """Evaluates a loop over the blocks of a Repeat, each if the sample has it."""
-    if module.kind != "Repeat":
-        raise ev.error(f"it iterates over a {module.kind}")
 
-    def iterate(rest: Sequence[tuple[nn.Module, Abstract]]) -> None:
-        if rest:
-            (block_, is_there), *others = rest
+    def iterate(at: int) -> None:
+        if (row := rows(at)) is None:
+            return
+        item, is_there = row
 
-            def run() -> None:
-                _iterations(ev, node, lambda at: None if at else Known(block_))
-                choose(ev, value_of(ev, "$goes", TRUE), partial(iterate, others), lambda: None)
+        def run() -> None:
+            _iterations(ev, node, lambda at: None if at else item)
+            choose(ev, value_of(ev, "$goes", TRUE), partial(iterate, at + 1), lambda: None)
 
-            choose(ev, is_there, run, lambda: None)
+        choose(ev, is_there, run, lambda: None)
 
     with _exits(ev):
-        iterate(blocks(module))
+        iterate(0)
     _otherwise(ev, node)
+
+
+def _has_blocks(over: Abstract) -> bool:
+    """Returns whether an iteration is over a Repeat, alone or in a `zip` or `enumerate`."""
+    if type(over) is Iterated and over.kind in ("zip", "enumerate"):
+        return any(map(_has_blocks, over.parts))
+    return type(over) is Known and is_open(over.thing) and over.thing.kind == "Repeat"
+
+
+def _block_walk(ev: Evaluation, over: Abstract) -> BlockWalk | None:
+    """Returns an iteration over what is known item by item, of which the sample may have only the
+    first; None if it is not known."""
+    if not _has_blocks(over):
+        walk = known_walk(ev, over)
+        return None if walk is None else lambda at: _certain(walk(at))
+    if type(over) is Known:
+        found = blocks(over.thing)
+        return lambda at: found[at] if at < len(found) else None
+    assert type(over) is Iterated, "it has blocks"
+    first = thing_of(over.start) if is_static(over.start) else None
+    walks = [_block_walk(ev, part) for part in over.parts]
+    known = [walk for walk in walks if walk is not None]
+    if len(known) < len(walks) or first is None:
+        return None
+
+    def together(at: int) -> tuple[IteratedItem, Abstract] | None:
+        rows = []
+        for walk in known:
+            if (row := walk(at)) is None:
+                return None
+            rows.append(row)
+        number = [Known(first + at)] if over.kind == "enumerate" else []
+        conditions = [is_there.thing for _, is_there in rows if type(is_there) is Known]
+        parts = [part for part, _ in rows]
+        return (
+            lambda: Items((*number, *map(taken, parts))),
+            Known(functools.reduce(partial(compute, operator.and_), conditions)),
+        )
+
+    return together
+
+
+def _certain(item: IteratedItem | None) -> tuple[IteratedItem, Abstract] | None:
+    return None if item is None else (item, TRUE)
 
 
 def _strict_loop(ev: Evaluation, node: ast.For | ast.While, head: CountedHead) -> None:
