@@ -22,6 +22,7 @@ from runner.graph.frontend.frontends import AUTO
 from runner.graph.frontend.live_modules.kept_modules import Keep, class_name
 from runner.graph.interpreter.threads import single_threaded
 from runner.graph.ir.graph import Graph
+from runner.graph.ir.symbolic import asked_together
 from runner.graph.transforms.mutator import drop_placeholders
 from runner.graph.transforms.resolve_choices import Resolver, decided
 from runner.graph.validation.equivalence import CannotRun
@@ -36,6 +37,7 @@ from runner.space.sample import Sample, lookup
 log = logging.getLogger(__name__)
 
 FLOATS = 8  # validated values of a continuous range
+COMBINATIONS = 16  # validated ones of choices that a branch depends on together
 SOME = "another number"  # represents all others
 
 
@@ -45,7 +47,8 @@ class SymbolicGraph:
     a choice, one graph per sample.
 
     Resolved graphs are validated against the model that the space's own Python builds, in structure
-    and on an example, whenever a sample has a value that was not validated before.
+    and on an example, whenever a sample has a value that was not validated before, or one of the
+    first combinations of values that a branch of the model depends on.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class SymbolicGraph:
         self._keep = Keep(by=class_name)  # modules that front ends misread
         self._log = ConversionLog(str(node["_target_"]))
         self._validated: set[tuple[str, str]] = set()  # labels and values already validated
+        self._together: set[frozenset[str]] = set()  # labels on which a branch depends together
 
     def resolved(self, sample: Sample) -> Graph:
         """Returns the graph of a sample; it must be copied before it is modified."""
@@ -91,6 +95,7 @@ class SymbolicGraph:
                 with quiet():
                     self.graph = read(model, self._keep, self._frontend)
                     self._resolver = Resolver(self.graph)
+                    self._together = asked_together(self.graph)
         except Refused as refused:
             self._give_up(
                 f"The sample of its first or of its last candidates is refused: {refused}"
@@ -127,6 +132,7 @@ class SymbolicGraph:
 
     def _give_up(self, why: str) -> None:
         self.graph, self._per_sample = None, True
+        self._together = set()
         self._keep = Keep(by=class_name)  # the mismatch may have depended on a choice
         log.info(
             "%s is rebuilt and converted for every sample, which takes longer, because its Python "
@@ -134,9 +140,16 @@ class SymbolicGraph:
         )  # fmt: skip
 
     def _unvalidated(self, sample: Sample) -> set[tuple[str, str]]:
-        """Returns the labels and values of a sample that were not validated."""
-        pairs = {(label, self._validated_form(label, value)) for label, value in sample.items()}
-        return (pairs or {("", "")}) - self._validated
+        """Returns the labels and values of a sample that were not validated; labels that a branch
+        depends on together count as another one, for the first of its values."""
+        forms = {label: self._validated_form(label, value) for label, value in sample.items()}
+        pairs = {*forms.items()} or {("", "")}
+        for labels in self._together:
+            if labels <= forms.keys():
+                both = " and ".join(sorted(labels))
+                if sum(held == both for held, _ in self._validated) < COMBINATIONS:
+                    pairs.add((both, " and ".join(forms[label] for label in sorted(labels))))
+        return pairs - self._validated
 
     def _validated_form(self, label: str, value: JsonValue) -> str:
         """Returns a value as it is validated: itself, or a placeholder after the first few values

@@ -6,6 +6,8 @@ from weakref import WeakKeyDictionary
 from runner.errors import GraphError
 from runner.graph.ir.argument import Argument, is_constant, leaves_and_calls
 from runner.graph.ir.function import Function
+from runner.graph.ir.graph import Graph
+from runner.graph.ir.node import Block
 from runner.graph.ir.unit import Unit, labels
 from runner.nn.values.expression import Expression
 
@@ -40,6 +42,27 @@ def symbolic_message(argument: Argument) -> str:
     found = next(filter(_is_choice, leaves_and_calls(argument)))
     names = " and ".join(repr(choice.label) for choice in getattr(found, "choices", ()))
     return f"{names or repr(found)} is still symbolic; resolve it before generating source."
+
+
+def asked_together(graph: Graph) -> set[frozenset[str]]:
+    """Returns the labels of choices on which one branch depends together: by its condition, and
+    those of the branches around it."""
+    found: set[frozenset[str]] = set()
+    for _, unit in graph.units():
+        for function in unit.functions.values():
+            _questions(function.block, frozenset(), found)
+    return found
+
+
+def _questions(block: Block, around: frozenset[str], found: set[frozenset[str]]) -> None:
+    for node in block.nodes:
+        asked = around
+        if node.op == "if" and isinstance(node.args[0], Expression):
+            asked = around | {choice.label for choice in node.args[0].choices}
+            if len(asked) > 1:
+                found.add(asked)
+        for inner in node.blocks:
+            _questions(inner, asked, found)
 
 
 @final

@@ -160,6 +160,7 @@ def call(
         return callee
     rule = rule_of(thing) if not {"*", "**"} & kwargs.keys() else None
     if rule is not None:
+        _check_arity(ev, thing, args, kwargs)
         return rule(ev, list(args), dict(kwargs))
     if isinstance(thing, nn.Module):
         return call_module(ev, thing, "", args, kwargs)
@@ -179,6 +180,17 @@ def call(
         return ev.emit("call_method", "__call__", (callee, *args), kwargs)
     _escape(ev, args, kwargs, thing)
     return _called(ev, thing, args, kwargs)
+
+
+def _check_arity(
+    ev: Evaluation, function: Any, args: Sequence[Abstract], kwargs: Mapping[str, Abstract]
+) -> None:
+    """Raises Unreadable for a call that does not fit the signature of a function."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # it has none
+        return
+    ev.evaluated(signature.bind, *args, **kwargs)
 
 
 def _is_builtin(thing: Any) -> bool:

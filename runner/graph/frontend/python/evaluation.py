@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, final
 
 from torch import Tensor, nn
 
-from runner.errors import GraphError
+from runner.errors import GraphError, one_line
 from runner.graph.class_source.bytecode_names import FIELDS
 from runner.graph.frontend.literals.literal import Literals
 from runner.graph.frontend.python.abstract import (
@@ -66,6 +66,10 @@ def rules_in(*modules: ModuleType) -> dict[type[ast.AST], Rule]:
     """Returns the table of the rules in some modules, by the class of syntax."""
     functions = [function for module in modules for function in vars(module).values()]
     return {kind: rule for rule in functions for kind in getattr(rule, "reads", ())}
+
+
+class Restart(Exception):
+    """Raised when a method is found to change an attribute that was taken to be constant."""
 
 
 class Surroundings(Protocol):
@@ -170,6 +174,10 @@ class Evaluation:
                     f"{_SYNTAX.get(type(node), type(node).__name__)} has no form in a graph"
                 )
             return rule(self, node)
+        except (Unreadable, Restart):
+            raise
+        except Exception as error:
+            raise self.error(one_line(error)) from error
         finally:
             self.node = outer
 

@@ -33,7 +33,7 @@ from runner.graph.frontend.python.abstract import (
     closure_of,
 )
 from runner.graph.frontend.python.annotations import annotation, annotations_of, is_object
-from runner.graph.frontend.python.evaluation import Evaluation, rules_in
+from runner.graph.frontend.python.evaluation import Evaluation, Restart, rules_in
 from runner.graph.frontend.python.invocation import returned
 from runner.graph.frontend.python.packages import Packages, is_standard
 from runner.graph.frontend.python.source import (
@@ -66,10 +66,6 @@ RULES = rules_in(assignments, attributes, branches, calls, containers, loops, op
 Attribute = tuple[int, str]  # the id of its module, and its name
 
 
-class _Changed(Exception):
-    """Raised when a method is found to change an attribute that was taken to be constant."""
-
-
 @final
 @dataclass
 class _Findings:
@@ -100,7 +96,7 @@ class PythonFrontEnd:
                 reading.check_constants(model)
                 reading.check_shared(model)
                 return reading.modules
-            except _Changed:
+            except Restart:
                 for name in functions.keys() - before[0]:
                     del functions[name]
                 for name in tensors.keys() - before[1]:
@@ -148,12 +144,12 @@ class _Reading:
             self.modules[id(module)].problem = problem
 
     def check_constants(self, model: nn.Module) -> None:
-        """Raises _Changed if the modules that could not be read may change attributes that were
+        """Raises Restart if the modules that could not be read may change attributes that were
         taken to be constant."""
         unread = {type(m) for m in model.modules() if _is_unread(self.modules.get(id(m)))}
         if more := {*changed_elsewhere(model, unread)} - self.findings.dynamic:
             self.findings.dynamic |= more
-            raise _Changed
+            raise Restart
 
     def check_shared(self, model: nn.Module) -> None:
         """Marks the innermost modules in which attributes hold one list that a method changes."""
@@ -350,7 +346,7 @@ class _Around:
             findings.mutated.add(one)
         if is_new or one not in findings.dynamic:
             findings.dynamic.add(one)
-            raise _Changed
+            raise Restart
 
     def changes_at(self, target: str) -> None:
         *names, name = target.split(".")
@@ -459,7 +455,7 @@ def _free_name(owner: nn.Module, function: Any, taken: Container[str]) -> str:
 
 def _problem(error: Exception) -> str:
     """Returns the problem of a function that cannot be read, whatever the error."""
-    if isinstance(error, _Changed):
+    if isinstance(error, Restart):
         raise error
     return str(error) if isinstance(error, Unreadable) else one_line(error)
 

@@ -4,6 +4,7 @@ import itertools
 import linecache
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from source_rows import rows
 
 from runner import nn
 from runner.engines.model_space import ModelSpace
+from runner.engines.symbolic_graph import SymbolicGraph
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert
@@ -43,6 +45,30 @@ class Plain(nn.Module):
 
     def forward(self, x):
         return self.inner(x) + 1
+
+
+class Counting(nn.Module):
+    """A candidate with attributes that change."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+        self.calls = 0
+
+    @property
+    def gain(self):
+        return self.step * 2 if self.training else self.step
+
+    def forward(self, x):
+        self.calls += self.step
+        return x + self.calls
+
+
+@dataclass
+class Size:
+    """A record that holds a choice."""
+
+    width: int
 
 
 class Space(nn.Module):
@@ -87,9 +113,50 @@ def several(self):
     )
 
 
-def nested(self):
-    inner = nn.Repeat(lambda i: nn.Linear(4, 4), (0, 2), label="inner")
-    self.g = nn.LayerChoice({"repeat": inner, "plain": Plain()}, label="g")
+def mixed(self):
+    def block(i):
+        return nn.LayerChoice([nn.Linear(4, 4), nn.ReLU()], label=f"b{i}")
+
+    self.blocks = nn.Repeat(block, (1, 2), label="blocks")
+
+
+def biased(self):
+    self.lin = nn.Linear(4, 4, bias=nn.ValueChoice([True, False], label="bias"))
+    self.bn = nn.BatchNorm1d(4, affine=nn.ValueChoice([True, False], label="affine"))
+
+
+def shared(self):
+    self.lin = nn.Linear(4, 4)
+    self.g = nn.LayerChoice([nn.ReLU(), nn.Linear(4, 4)], label="g")
+
+
+def listed(self):
+    w = nn.ValueChoice([2, 4], label="w")
+    self.lin = nn.Linear(4, 4)
+    self.sizes = [w, w * 2]
+    self.pair = (w, nn.ValueChoice([1, 3], label="v"))
+
+
+def zero(self):
+    self.n = nn.ValueChoice([0, 1, 2], label="n")
+    self.lin = nn.Linear(4, 4)
+
+
+def half(self):
+    self.half = 4 // nn.ValueChoice([1, 2], label="n")
+
+
+def record(self):
+    self.size = Size(nn.ValueChoice([2, 4], label="w"))
+
+
+def wider(self):
+    w = nn.ValueChoice([4, 8], label="w")
+    self.g = nn.LayerChoice([nn.Linear(4, w), nn.Linear(4, w, bias=False)], label="g")
+
+
+def changing(self):
+    self.g = nn.LayerChoice([Counting(1), Counting(2)], label="g")
 
 
 FORWARDS = rows("""
@@ -206,6 +273,144 @@ return self.blocks(x)
 
 # repeat: its first
 return self.blocks[0](x)
+
+# repeat: its last
+return self.blocks[-1](x)
+
+# repeat: a slice
+for block in self.blocks[:2]:
+    x = block(x)
+return x
+
+# repeat: an item that not all have
+return self.blocks[1](x) if len(self.blocks) > 1 else x
+
+# repeat: enumerate
+for i, block in enumerate(self.blocks, 1):
+    x = block(x) * i
+return x
+
+# repeat: enumerate with break
+for i, block in enumerate(self.blocks):
+    if x.sum() > 0:
+        break
+    x = block(x) - i
+return x, i
+
+# repeat: zip
+for block, k in zip(self.blocks, (1, 2)):
+    x = block(x) * k
+return x
+
+# repeat: enumerate of a zip
+for i, (k, block) in enumerate(zip([5, 6, 7, 8], self.blocks)):
+    x = block(x) * k + i
+return x
+
+# repeat: zip with itself
+for one, other in zip(self.blocks, self.blocks):
+    x = other(one(x))
+return x
+
+# repeat: zip with outputs
+ys = [x, x + 1, x + 2]
+for block, y in zip(self.blocks, ys):
+    x = block(x) + y
+return x
+
+# repeat: reversed
+for block in reversed(self.blocks):
+    x = block(x)
+return x
+
+# repeat: a list
+blocks = list(self.blocks)
+return blocks[-1](x), len(blocks)
+
+# repeat: starred
+first, *others = self.blocks
+x = first(x)
+for block in others:
+    x = block(x) * 2
+return x
+
+# mixed: a question about a block that not all have
+for block in self.blocks:
+    x = block(x) * 2 if isinstance(block, nn.Linear) else block(x)
+return x
+
+# mixed: any
+k = any(isinstance(block, nn.Linear) for block in self.blocks)
+return x * 2 if k else x
+
+# shared: is
+return self.g(x) * 2 if self.g is self.lin else self.lin(x)
+
+# shared: ==
+return self.g(x) * 2 if self.g == self.lin else self.lin(x)
+
+# shared: is not None
+return self.g(x) if self.g is not None else x
+
+# biased: is not None
+return self.lin(x) * 2 if self.lin.bias is not None else self.lin(x)
+
+# biased: a kind
+return self.lin(x) * 2 if isinstance(self.lin.bias, nn.Parameter) else self.lin(x)
+
+# biased: getattr
+return x if getattr(self.lin, 'bias', None) is None else x + self.lin.bias
+
+# biased: both
+if self.lin.bias is not None and self.bn.weight is not None:
+    x = x * 2
+return self.bn(self.lin(x))
+
+# listed: an item
+return x * self.sizes[1] + len(self.sizes)
+
+# listed: a loop
+for k in self.sizes:
+    x = x + k
+return x
+
+# listed: texts
+return x, f'{self.sizes}', '{}'.format(self.sizes), str(self.sizes) == '[2, 4]'
+
+# listed: ==
+return x * 2 if self.sizes == [2, 4] else x
+
+# listed: tuples
+a, b = self.pair
+return x * 2 if (a, b) == (2, 3) else x
+
+# listed: max
+return x * max(self.pair)
+
+# listed: in
+return x * 2 if 8 in self.sizes else x
+
+# zero: a guarded division
+if self.n == 0:
+    return x
+elif 4 / self.n == 2:
+    return x * 2
+return x * 3
+
+# zero: a division after and
+return x * 2 if self.n and 4 % self.n == 0 else x
+
+# half: an attribute with the name of a method
+return x * self.half
+
+# record: a field
+return x * 2 if self.size.width == 2 else x
+
+# wider: a number of the candidates
+return self.g(x) * self.g.out_features
+
+# changing: an attribute that stays
+return self.g(x) * self.g.step
 
 # values: ==
 if self.depth == 2:
@@ -341,6 +546,40 @@ for part in self.parts:
     x = part(x)
 return x * k
 """)
+REFUSED = rows("""
+# kinds: a text
+return self.g(x), str(self.g)  # <- it passes a choice to str()
+
+# kinds: an attribute that is set
+self.g.note = 7  # <- it sets 'note' of a choice
+return self.g(x)
+
+# kinds: parameters
+return self.g(x) * len(list(self.parameters()))  # <- it asks for the parameters() of a choice
+
+# biased: parameters
+return self.lin(x) * len(list(self.lin.parameters()))  # <- it asks for the parameters() of a layer
+
+# biased: names
+return self.lin(x) * sum(1 for name, _ in self.named_parameters())  # <- it asks for the named_
+
+# changing: an attribute that the candidate sets
+y = self.g(x)
+return y * self.g.calls  # <- 'calls' of a candidate is not known
+
+# changing: a property
+return self.g(x) * self.g.gain  # <- 'gain' of a candidate is not known
+
+# zero: an error that is caught
+try:  # <- `try` has no form in a graph
+    k = 6 / self.n
+except ZeroDivisionError:
+    k = 9
+return x * k
+
+# listed: wrong arguments
+return x * isinstance(self.pair)  # <- TypeError: 
+""")
 INPUTS = [torch.linspace(-1, 1, 8).view(2, 4), torch.linspace(2, -3, 8).view(2, 4)]
 _HEAD = """
 import torch
@@ -379,10 +618,8 @@ def plain(output: Any) -> Any:
     return rebuild(output, lambda leaf: leaf() if is_decided(leaf) else leaf)
 
 
-@pytest.mark.parametrize("name", FORWARDS)
-def test_each_sample_is_answered_as_python_answers(name):
-    cls, space = made(name, FORWARDS[name])
-    graph = opened(cls)
+def check(cls: type[nn.Module], space: ModelSpace, graph: Graph) -> None:
+    """Compares the models of all samples with those that Python builds."""
     for sample in space.enumerate():
         with building(sample):
             fixed = cls()
@@ -395,3 +632,37 @@ def test_each_sample_is_answered_as_python_answers(name):
         for x in INPUTS:
             ours, theirs = twin(x), plain(fixed(x))
             assert same(ours, theirs), f"{sample}: {theirs} became {ours}\n{text}"
+
+
+@pytest.mark.parametrize("name", FORWARDS)
+def test_each_sample_is_answered_as_python_answers(name):
+    cls, space = made(name, FORWARDS[name])
+    check(cls, space, opened(cls))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_known_before_the_sample_is_keeps_the_module_whole(name):
+    cls, _ = made(name, REFUSED[name])
+    with symbolic():
+        model = cls()
+    graph = convert(model, frontend="python")
+    assert graph.root.grade in ("shell", "basic")
+    lines = linecache.getlines(f"/spaces/{cls.__module__}.py")
+    [(number, why)] = [
+        (number, line.partition("# <- ")[2].strip())
+        for number, line in enumerate(lines, 1)
+        if "# <- " in line
+    ]
+    assert f"python: {cls.__module__}.py:{number}: {why}" in graph.notes[0].text
+
+
+@pytest.mark.parametrize("name", FORWARDS)
+def test_the_space_is_converted_once(name):
+    cls, space = made(name, FORWARDS[name])
+    symbolic_graph = SymbolicGraph(
+        {"_target_": f"{cls.__module__}.Net"}, [cls.__module__], frontend="python"
+    )
+    samples = [*space.enumerate()]
+    for sample in (samples[0], samples[-1]):
+        assert symbolic_graph.resolved(sample).root.grade == "graph"
+    assert symbolic_graph.graph is not None, "it is converted per sample"
