@@ -96,6 +96,25 @@ def test_each_value_is_looked_at_once(monkeypatch):
     assert len(looked) == 3  # the first sample, width 4, doubles
 
 
+def test_each_combination_of_choices_that_a_branch_depends_on_is_looked_at(monkeypatch):
+    looked = []
+    validate = symbolic_graph.validate
+
+    def counting(graph, *rest, **named):
+        looked.append(graph)
+        return validate(graph, *rest, **named)
+
+    monkeypatch.setattr(symbolic_graph, "validate", counting)
+    made = space("Branching")
+    for first in (1, 2, 1):
+        for second in (1, 2):
+            made.resolved({"first": first, "second": second})
+    assert len(looked) == 4
+    for times in range(3, 40):
+        made.resolved({"first": times % 10, "second": times % 9})
+    assert len(looked) == 16, "not all hundred"
+
+
 def test_the_example_is_of_the_data(caplog):
     made = space("Tokens", (5,), {"_target_": "validated.TokenData", "shape": [5], "classes": 4})
     with caplog.at_level(logging.WARNING):

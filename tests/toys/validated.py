@@ -21,6 +21,22 @@ class Doubles(nn.Module):
 
 
 @nn.model_wrapper
+class Branching(nn.Module):
+    """A branch depends on two choices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.ValueChoice([*range(10)], label="first")
+        self.second = nn.ValueChoice([*range(10)], label="second")
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.first > self.second:
+            x = x * 2
+        return self.linear(x)
+
+
+@nn.model_wrapper
 class Candidates(nn.Module):
     """Its first candidate is no problem."""
 

@@ -71,6 +71,15 @@ class Size:
     width: int
 
 
+class Named(nn.Module):
+    """A candidate with an attribute that is named like one of a choice."""
+
+    kind = "Repeat"
+
+    def forward(self, x):
+        return x + 1
+
+
 class Space(nn.Module):
     """One choice, or two; its forward asks for them."""
 
@@ -140,6 +149,11 @@ def listed(self):
 def zero(self):
     self.n = nn.ValueChoice([0, 1, 2], label="n")
     self.lin = nn.Linear(4, 4)
+
+
+def called(self):
+    self.first = Named()
+    self.g = nn.LayerChoice([Named(), nn.ReLU()], label="g")
 
 
 def half(self):
@@ -400,6 +414,12 @@ return x * 3
 # zero: a division after and
 return x * 2 if self.n and 4 % self.n == 0 else x
 
+# called: a kind
+return self.g(self.first(x)) if self.first.kind == 'Repeat' else x
+
+# called: a kind of a candidate
+return self.g(x) * 2 if hasattr(self.g, 'kind') else self.g(x)
+
 # half: an attribute with the name of a method
 return x * self.half
 
@@ -578,7 +598,7 @@ except ZeroDivisionError:
 return x * k
 
 # listed: wrong arguments
-return x * isinstance(self.pair)  # <- TypeError: 
+return x * isinstance(self.pair)  # <- TypeError:
 """)
 INPUTS = [torch.linspace(-1, 1, 8).view(2, 4), torch.linspace(2, -3, 8).view(2, 4)]
 _HEAD = """
