@@ -158,6 +158,9 @@ def _together(ev: Evaluation, over: Iterated, unknown: UnknownParts | None) -> I
     walks = [known_walk(ev, part) for part in over.parts]
     if all(walk is None for walk in walks) or (None in walks and unknown is None):
         return None
+    pairs = zip(walks, over.parts, strict=True)
+    if any(walk is None and type(p) is Known and is_undecided(p.thing) for walk, p in pairs):
+        return None
     if over.kind == "enumerate" and not is_static(over.start):
         return None
     columns = [

@@ -332,6 +332,11 @@ for block, y in zip(self.blocks, ys):
     x = block(x) + y
 return x
 
+# repeat: zip with what is not known
+for k, block, y in zip([1, 2, 3], self.blocks, x.unbind()):
+    x = block(x) * k + y
+return x
+
 # repeat: reversed
 for block in reversed(self.blocks):
     x = block(x)
