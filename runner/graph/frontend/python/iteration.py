@@ -26,6 +26,7 @@ from runner.graph.frontend.python.evaluation import Evaluation
 from runner.graph.frontend.python.source import Unreadable
 from runner.graph.frontend.python.special_methods import special
 from runner.graph.ir.node import Argument, Block, Node, Value, is_int, producer
+from runner.nn.values.expression import is_symbolic
 
 FOREVER = 2**63 - 1  # the length of an infinite sequence, as in `codegen.control_flow.iteration`
 IteratedItem = Abstract | Callable[[], Abstract]  # one that is taken when its iteration begins
@@ -159,7 +160,7 @@ def _together(ev: Evaluation, over: Iterated, unknown: UnknownParts | None) -> I
     if all(walk is None for walk in walks) or (None in walks and unknown is None):
         return None
     pairs = zip(walks, over.parts, strict=True)
-    if any(walk is None and type(p) is Known and is_undecided(p.thing) for walk, p in pairs):
+    if any(walk is None and _is_undecided_length(part) for walk, part in pairs):
         return None
     if over.kind == "enumerate" and not is_static(over.start):
         return None
@@ -182,6 +183,15 @@ def _together(ev: Evaluation, over: Iterated, unknown: UnknownParts | None) -> I
         return lambda: Items(tuple(map(taken, row)))
 
     return walk
+
+
+def _is_undecided_length(part: Abstract) -> bool:
+    """Returns whether the sample decides how long a sequence is, or the number of a `range`
+    does."""
+    if isinstance(part, Value):
+        node = part.node
+        return node is not None and (node.target == "builtins:range" or is_symbolic(node.args))
+    return type(part) is Known and is_undecided(part.thing)
 
 
 def _indexed(ev: Evaluation, part: Abstract, unknown: UnknownParts) -> ItemAt:

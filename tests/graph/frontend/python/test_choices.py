@@ -470,6 +470,11 @@ for i in range(self.depth):
     x = self.lin(x) + i
 return x
 
+# values: a range in a zip
+for i, k in zip(range(self.depth), (5, 6, 7)):
+    x = self.lin(x) + i * k
+return x
+
 # values: a while
 i = 0
 while i < self.depth:
