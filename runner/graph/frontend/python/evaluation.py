@@ -39,11 +39,10 @@ from runner.graph.frontend.python.abstract import (
     thing_of,
 )
 from runner.graph.frontend.python.container_effects import CHANGING, HARMLESS, KEEPING, consumes
-from runner.graph.frontend.python.source import FunctionDefinition, Unreadable, place
+from runner.graph.frontend.python.source import FunctionDefinition, Restart, Unreadable, place
 from runner.graph.frontend.reading.read_module import ModulePath
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Argument, Node, Op, Value, values_in
-from runner.nn.symbolic import DEFAULTS
 from runner.nn.values.build import Build, building
 from runner.nn.values.expression import is_symbolic
 
@@ -66,10 +65,6 @@ def rules_in(*modules: ModuleType) -> dict[type[ast.AST], Rule]:
     """Returns the table of the rules in some modules, by the class of syntax."""
     functions = [function for module in modules for function in vars(module).values()]
     return {kind: rule for rule in functions for kind in getattr(rule, "reads", ())}
-
-
-class Restart(Exception):
-    """Raised when a method is found to change an attribute that was taken to be constant."""
 
 
 class Surroundings(Protocol):
@@ -185,7 +180,7 @@ class Evaluation:
         """Returns what a function returns now. Raises Unreadable if it raises, as it would when
         the model runs, or if it asks for the value of a choice."""
         try:
-            with building(Build(DEFAULTS["first"], symbolic=True)):
+            with building(Build(lambda choice: choice.default, symbolic=True)):
                 return function(*args, **kwargs)
         except Exception as error:
             raise self.error(f"{type(error).__name__}: {error}") from error

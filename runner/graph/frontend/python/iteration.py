@@ -16,7 +16,6 @@ from runner.graph.frontend.python.abstract import (
     Named,
     is_changeable,
     is_laid_out,
-    is_open,
     is_static,
     is_undecided,
     thing_of,
@@ -95,8 +94,6 @@ def known_walk(
             return known_walk(ev, inner, unknown)
         case Iterated("zip" | "enumerate"):
             return _together(ev, over, unknown)
-        case Known() if is_open(over.thing):
-            return None
         case Known() if (own := special(ev, "__iter__", over)) is not None:
             if (walk := known_walk(ev, opened(own), unknown)) is None:
                 raise ev.error("what the __iter__() of a module gives is not known item by item")

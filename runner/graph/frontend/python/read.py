@@ -39,6 +39,7 @@ from runner.graph.frontend.python.packages import Packages, is_standard
 from runner.graph.frontend.python.source import (
     FunctionDefinition,
     FunctionSources,
+    Restart,
     Unreadable,
     place,
     positional,

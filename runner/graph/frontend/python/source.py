@@ -20,6 +20,10 @@ class Unreadable(GraphError):
     """Source that has no form in the IR; the text names file and line."""
 
 
+class Restart(Exception):
+    """Raised when a method is found to change an attribute that was taken to be constant."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class FunctionDefinition:
