@@ -33,7 +33,7 @@ from runner.graph.frontend.python.abstract import (
     closure_of,
 )
 from runner.graph.frontend.python.annotations import annotation, annotations_of, is_object
-from runner.graph.frontend.python.evaluation import Evaluation, Restart, rules_in
+from runner.graph.frontend.python.evaluation import Evaluation, rules_in
 from runner.graph.frontend.python.invocation import returned
 from runner.graph.frontend.python.packages import Packages, is_standard
 from runner.graph.frontend.python.source import (
