@@ -20,7 +20,9 @@ class CallFrame:
 
     Besides those of the source there are variables for exits: "$left" (whether the rest of a block
     is skipped), "$goes" (whether the loop goes on), "$broken" (whether it was left by a `break`),
-    "$return" (whether the function is left) and "$value" (what it returns).
+    "$return" (whether the function is left), "$value" (what it returns) and "$raised" (whether an
+    error was raised). Others with a "$" hold what syntax that a rule makes up reads: "$given",
+    "$over", "$item", "$function" of iterators, "$made" of comprehensions, "$args" of wrappers.
     """
 
     def __init__(self, closure: "Closure", variables: "dict[str, Abstract]") -> None:

@@ -108,9 +108,6 @@ class PythonFrontEnd:
 class _Reading:
     """One attempt to read all modules, given the findings of those before."""
 
-    rules = RULES
-    call = staticmethod(calls.call)
-
     def __init__(
         self,
         model: nn.Module,
