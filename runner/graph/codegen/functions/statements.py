@@ -219,10 +219,16 @@ class Printer:
         return node in self._folding.folded or node in self._folding.copied
 
     def _is_target(self, node: Node, target: Code) -> bool:
-        """Returns whether `target += ...` sets the variable that holds the output of the node."""
-        if not node.outputs or node.outputs[0] not in self._live.values:
-            return target.level == Precedence.ATOM and target.text[-1] not in ")}"
-        return target.text == self._variables.names[node.outputs[0]]
+        """Returns whether `target += ...` sets the variable that holds the output of the node, or,
+        if nothing needs the output, one that nothing reads afterwards."""
+        if node.outputs and node.outputs[0] in self._live.values:
+            return target.text == self._variables.names[node.outputs[0]]
+        value, nodes = node.args[0], node.block.nodes
+        if not isinstance(value, Value) or target.text != self._variables.names.get(value):
+            return False
+        home = value.owner if value.is_input else value.owner.block
+        before = nodes[: nodes.index(node) + 1]
+        return home is node.block and all(user in before for user in value.users)
 
     # Blocks
 

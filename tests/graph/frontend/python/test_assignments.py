@@ -4,6 +4,28 @@ import pytest
 from source_rows import each
 
 ROWS = """
+# augmented on another name, which nothing needs
+k = n
+k //= 2
+y = x
+y += 1
+return x, n
+
+# augmented on an item, which nothing needs
+ks = [n, 2]
+k = ks[0]
+k += 1
+m = self.times
+m *= 3
+return x, ks, self.times
+
+# augmented on another name in a loop
+for i in range(3):
+    x = x * n
+    k = n
+    k += i
+return x
+
 # to several names
 y = z = x + 1
 z += 1
