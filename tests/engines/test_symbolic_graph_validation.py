@@ -80,7 +80,9 @@ def test_choices_are_decided_before_the_graph_of_a_sample_is_validated(width):
     assert equal(graph, "Asking", sample)
 
 
-def test_each_value_is_looked_at_once(monkeypatch):
+@pytest.fixture
+def looked(monkeypatch):
+    """The graphs that are validated."""
     looked = []
     validate = symbolic_graph.validate
 
@@ -89,6 +91,10 @@ def test_each_value_is_looked_at_once(monkeypatch):
         return validate(graph, *rest, **named)
 
     monkeypatch.setattr(symbolic_graph, "validate", counting)
+    return looked
+
+
+def test_each_value_is_looked_at_once(looked):
     made = space("Candidates")
     for act in ("linear", "doubles"):
         for width in (2, 4, 2):
@@ -96,15 +102,7 @@ def test_each_value_is_looked_at_once(monkeypatch):
     assert len(looked) == 3  # the first sample, width 4, doubles
 
 
-def test_each_combination_of_choices_that_a_branch_depends_on_is_looked_at(monkeypatch):
-    looked = []
-    validate = symbolic_graph.validate
-
-    def counting(graph, *rest, **named):
-        looked.append(graph)
-        return validate(graph, *rest, **named)
-
-    monkeypatch.setattr(symbolic_graph, "validate", counting)
+def test_each_combination_of_choices_that_a_branch_depends_on_is_looked_at(looked):
     made = space("Branching")
     for first in (1, 2, 1):
         for second in (1, 2):

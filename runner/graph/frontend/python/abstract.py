@@ -189,6 +189,13 @@ def is_same(one: Abstract, other: Abstract) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, PLAIN) and repr(a) == repr(b))
 
 
+def sequence_of(value: Abstract) -> Abstract:
+    """Returns the sequence that an iterator goes over, if it goes over one; else the value."""
+    if type(value) is Iterated and value.kind == "iter":
+        return value.parts[0]
+    return value
+
+
 def parts_of(value: Abstract) -> "tuple[Abstract, ...]":
     """Returns the values that a value is made of."""
     match value:

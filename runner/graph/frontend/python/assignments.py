@@ -12,6 +12,7 @@ from runner.graph.frontend.python.abstract import (
     Known,
     Missing,
     is_static,
+    sequence_of,
     thing_of,
 )
 from runner.graph.frontend.python.attributes import attribute, set_attribute
@@ -76,8 +77,8 @@ def _unpack(ev: Evaluation, targets: Sequence[ast.expr], value: Abstract) -> Non
     value = opened(value)
     items = known_items(ev, value)
     if items is None and not starred:
-        value = value.parts[0] if type(value) is Iterated and value.kind == "iter" else value
-        node = ev.create("unpack", "", (ev.argument(value),), outputs=[""] * len(targets))
+        given = ev.argument(sequence_of(value))
+        node = ev.create("unpack", "", (given,), outputs=[""] * len(targets))
         for target, output in zip(targets, node.outputs, strict=True):
             assign(ev, target, output)
         return

@@ -1,17 +1,14 @@
 """What methods and functions do to the lists, dicts and iterators that they are given."""
 
 from runner.graph.ir.node import Op
+from runner.operators import CHANGES_CONTAINER
 from runner.python_operators import BINARY
 
-MUTATING = frozenset(
-    ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
-     "setdefault", "popitem", "add", "discard", "appendleft", "popleft", "extendleft", "rotate")
-)  # fmt: skip
-CHANGING = frozenset(  # methods and functions that change their first argument, if a container
-    (*(f"operator:i{found.stem}" for found in BINARY), "operator:setitem", "operator:delitem",
-     "append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
-     "setdefault", "popitem", "add", "discard")
-)  # fmt: skip
+_CHANGES = CHANGES_CONTAINER | {"add", "discard"}
+MUTATING = _CHANGES | {"appendleft", "popleft", "extendleft", "rotate"}
+CHANGING = _CHANGES.union(  # methods and functions that change their first argument, if a container
+    (f"operator:i{found.stem}" for found in BINARY), ("operator:setitem", "operator:delitem")
+)
 KEEPING = frozenset(  # methods that put arguments into an object
     ("__call__", "append", "appendleft", "extend", "insert", "setdefault", "update")
 )

@@ -21,6 +21,7 @@ from runner.graph.frontend.python.abstract import (
     is_laid_out,
     is_static,
     is_written,
+    sequence_of,
     thing_of,
 )
 from runner.graph.frontend.python.evaluation import Evaluation, reads
@@ -64,8 +65,7 @@ def apart(ev: Evaluation, nodes: Sequence[ast.expr]) -> tuple[list[Abstract], Ab
         if items is not None:
             values += map(taken, items)
             continue
-        if type(whole) is Iterated and whole.kind == "iter":
-            [whole] = whole.parts
+        whole = sequence_of(whole)
         more, rest = apart(ev, nodes[at + 1 :])
         if more or rest is not None:
             first = ev.emit("call_function", "builtins:list", (whole,))

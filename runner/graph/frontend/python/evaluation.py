@@ -36,6 +36,7 @@ from runner.graph.frontend.python.abstract import (
     is_held,
     is_same,
     parts_of,
+    sequence_of,
     thing_of,
 )
 from runner.graph.frontend.python.container_effects import CHANGING, HARMLESS, KEEPING, consumes
@@ -207,7 +208,7 @@ class Evaluation:
     ) -> Value:  # fmt: skip
         """Creates a node with arguments of these values; returns its output."""
         if consumes(op, target):
-            args = [_sequence(value) for value in args]
+            args = [sequence_of(value) for value in args]
         given = [self.argument(value) for value in args]
         named = {name: self.argument(value) for name, value in (kwargs or {}).items()}
         if op == "call_method" and target in KEEPING:
@@ -461,13 +462,6 @@ class Evaluation:
             yield
         finally:
             self.frame, self.node = outer, node
-
-
-def _sequence(value: Abstract) -> Abstract:
-    """Returns the sequence that an iterator goes over, if it goes over one."""
-    if type(value) is Iterated and value.kind == "iter":
-        return value.parts[0]
-    return value
 
 
 def is_inside(value: Abstract, node: Node) -> bool:

@@ -145,12 +145,16 @@ class _Reading:
         """Raises Restart if the modules that could not be read may change attributes that were
         taken to be constant."""
         unread = {type(m) for m in model.modules() if _is_unread(self.modules.get(id(m)))}
+        if not unread:
+            return  # what other code may change was known before
         if more := {*changed_elsewhere(model, unread)} - self.findings.dynamic:
             self.findings.dynamic |= more
             raise Restart
 
     def check_shared(self, model: nn.Module) -> None:
         """Marks the innermost modules in which attributes hold one list that a method changes."""
+        if not self.findings.mutated:
+            return
         inside = {id(m): {*map(id, m.modules())} for m in model.modules()}
         for one in sorted(self.findings.mutated, key=itemgetter(1)):
             group = (one, *sorted(self.findings.shared[one], key=itemgetter(1)))
