@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from runner import launch
 from runner.config import compose
+from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
 from runner.display import progress
-from runner.errors import RunFailed, RunnerError
+from runner.errors import ConfigError, RunFailed, RunnerError
 
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
@@ -50,12 +52,23 @@ def _end_with(code: int) -> None:
     exit_code.set(max(exit_code.get(), code))
 
 
+def _refuse_pickles() -> None:
+    """Raises ConfigError for the flag of Hydra that runs a pickled config."""
+    if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
+        raise ConfigError(
+            "--experimental-rerun reads a pickle, which may run any code; continue a run with "
+            "resume=FOLDER."
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     try:
-        app()
+        _refuse_pickles()
+        with guarded():
+            app()
     except KeyboardInterrupt as stop:
         sys.exit(getattr(stop, "exit_code", 130))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended

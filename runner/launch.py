@@ -53,9 +53,12 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
             settings, folder = _resumed(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
-    from runner.config.instantiate import build  # here, because it imports torch
+    from runner.config.check_arguments import check_arguments  # here: these import torch
+    from runner.config.instantiate import build
+    from runner.tasks.task import Task
 
-    task = build(settings.task, settings.trust)
+    check_arguments(settings.task, settings.trust, "task", expected=Task)
+    task: Task = build(settings.task, settings.trust)
     try:
         value: float | None = task.run(settings, folder)
     except OSError as error:

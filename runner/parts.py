@@ -2,15 +2,20 @@
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from torch import nn
+
+from runner.config.allowlist import ConfigNode
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build, put
 from runner.config.settings import Settings
-from runner.engines.engine import Engine, make
+from runner.data.data import Data
+from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, RunnerError, message, one_line, refusal
+from runner.evaluators.evaluator import Evaluator
 from runner.space.choice import JsonValue
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
@@ -19,10 +24,13 @@ from runner.training.service import TrainingService
 from runner.trial import Setup, Trial
 
 log = logging.getLogger(__name__)
-RUNTIME = {
-    "engine": ("space", "mutators", "input", "weights", "trust", "evaluator", "data"),
-    "strategy": ("space", "seed"),
-    "training": ("setup",),
+CONTRACTS: Mapping[str, tuple[type, Sequence[str]]] = {  # of the groups, with runtime arguments
+    "engine": (Engine, RUNTIME),
+    "space": (nn.Module, ()),
+    "strategy": (Strategy, ("space", "seed")),
+    "evaluator": (Evaluator, ()),
+    "data": (Data, ()),
+    "training": (TrainingService, ("setup",)),
 }
 
 
@@ -33,15 +41,19 @@ def check(settings: Settings) -> None:
     Raises ConfigError. Imports the targets, and with them torch.
     """
     plain = settings.model_dump() | {"space": settings.model}
-    check_arguments(settings.mutators, settings.trust, "space.mutators")
-    for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
-        check_arguments(plain[group], settings.trust, group, RUNTIME.get(group, ()))
+    for group in CONTRACTS:
+        _check_group(settings, group, plain[group])
     for choice in search_space(settings.search).choices:
         for value in choice.values(resolution=3):
             _check_candidate(settings, choice.label, value)
     for group in ("evaluator", "data"):
         with _naming(group):
             build(plain[group], settings.trust)
+
+
+def _check_group(settings: Settings, group: str, node: ConfigNode) -> None:
+    contract, runtime = CONTRACTS[group]
+    check_arguments(node, settings.trust, group, runtime, expected=contract)
 
 
 def _check_candidate(settings: Settings, label: str, value: JsonValue) -> None:
@@ -52,7 +64,7 @@ def _check_candidate(settings: Settings, label: str, value: JsonValue) -> None:
         )
     plain = settings.model_dump()
     put(plain, label, value)
-    check_arguments(plain[group], settings.trust, group)
+    _check_group(settings, group, plain[group])
     with _naming(group):
         build(plain[group], settings.trust)
 

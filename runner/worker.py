@@ -13,8 +13,8 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from runner.config.allowlist import locate
 from runner.config.instantiate import build, put
+from runner.config.targets import locate
 from runner.data.data import Data
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels

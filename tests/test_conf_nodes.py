@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runner.config.allowlist import locate
+from runner.config.targets import locate
 
 CONF = Path(__file__).parents[1] / "conf"
 FILES = sorted(path for group in ("data", "evaluator") for path in (CONF / group).glob("*.yaml"))

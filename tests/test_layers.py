@@ -53,8 +53,8 @@ LAYERS = [
     ["nn.recording"],
     ["config.check_arguments", "config.mutator_entries", "nn.values", "operators",
      "space.space", "training.devices"],
-    ["config", "config.allowlist", "display", "probing", "space.structure"],
-    ["space.sample"],
+    ["config", "display", "probing", "space.structure"],
+    ["config.allowlist", "space.sample"],
     ["space.choice"],
     ["errors", "nested", "python_operators", "space"],
 ]  # fmt: skip
@@ -80,7 +80,7 @@ COMPARED = {  # strings that are compared with names of modules
     "runner.config.allowlist": [*SHARED, "nn"],
     "runner.nn.recording.call_stack": ["nn.recording.tracer"],
 }
-BY_NAME = {"runner", "runner.config.allowlist", "runner.graph.ir.signature", "runner.operators"}
+BY_NAME = {"runner", "runner.config.targets", "runner.graph.ir.signature", "runner.operators"}
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",

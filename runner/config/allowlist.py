@@ -1,28 +1,78 @@
-"""The allowlist: which import paths a `_target_` of a config may name, and what they lead to."""
+"""The allowlist: which import paths a `_target_` of a config may name, before any is imported."""
 
-import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
-from runner.errors import ConfigError, did_you_mean, one_line
+from runner.errors import ConfigError
 
 ConfigNode = Mapping[str, Any]
+KEYWORDS = ("_target_", "_partial_")
+FOREIGN = ("_args_", "_recursive_", "_convert_")  # keywords of Hydra's `instantiate`
 
-ALLOWED = (
-    "runner.data", "runner.engines", "runner.evaluators", "runner.mutators", "runner.nn",
-    "runner.strategies", "runner.tasks", "runner.training", "spaces",
-    "torch.nn", "torch.optim", "torch.utils.data", "optuna.samplers", "optuna.pruners",
-    "timm.create_model", "torchvision.models", "torchvision.datasets", "torchvision.transforms",
+# What a config may name without being trusted: the classes below a prefix that are of these kinds.
+# `typing.Callable` stands for classes whose instances can be called.
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "runner.data": ("runner.data.data.Data", "typing.Callable"),
+    "runner.engines": ("runner.engines.engine.Engine",),
+    "runner.evaluators": ("runner.evaluators.evaluator.Evaluator", "typing.Callable"),
+    "runner.mutators": ("runner.graph.transforms.mutator.Mutator",),
+    "runner.nn": ("torch.nn.Module",),
+    "runner.strategies": ("runner.strategies.strategy.Strategy",),
+    "runner.tasks": ("runner.tasks.task.Task",),
+    "runner.training": ("runner.training.service.TrainingService",),
+    "spaces": ("torch.nn.Module",),
+    "torch.nn": ("torch.nn.Module",),
+    "torch.optim": ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"),
+    "torch.utils.data": ("torch.utils.data.Dataset", "torch.utils.data.Sampler"),
+    "torchvision.models": ("torch.nn.Module",),
+    "torchvision.datasets": ("torch.utils.data.Dataset",),
+    "torchvision.transforms": ("typing.Callable",),
+    "optuna.samplers": ("optuna.samplers.BaseSampler", "optuna.samplers.nsgaii.BaseCrossover"),
+    "optuna.pruners": ("optuna.pruners.BasePruner",),
+}
+# Functions that a config may name, beside the registered ones of `torchvision.models`, and the
+# arguments that it may not give them, because they make files or the network be read as models.
+BUILDERS: Mapping[str, tuple[str, ...]] = {
+    "spaces.mutate.existing": (),
+    "timm.create_model": ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"),
+}
+DENIED = (
+    "torchvision.datasets.utils", "torch.utils.data.datapipes",  # these download files
+    "torchvision.datasets.lsun",  # it unpickles a file beside its data
 )  # fmt: skip
-DENIED = ("torchvision.datasets.utils", "torch.utils.data.datapipes")  # these download files
 
 
 def check_targets(config: Any, trust: Sequence[str]) -> None:
-    """Raises ConfigError for every `_target_` that is not allowed. Imports nothing."""
+    """Raises ConfigError for a `_target_` that is not allowed, and for an entry of `trust` that is
+    no import path. Imports nothing."""
+    for entry in trust:
+        if not _is_path(entry):
+            raise ConfigError(
+                f"trust contains {entry!r}; an entry must be an import path, such as mypkg."
+            )
+    for where, value in values(config):
+        if isinstance(value, str) and value in (*KEYWORDS, *FOREIGN):
+            raise ConfigError(f"{where} is {value!r}, which may only be the key of a node.")
     for where, node in nodes(config):
         check_allowed(node["_target_"], trust, where)
+        for key in FOREIGN:
+            if key in node:
+                raise ConfigError(
+                    f"{where}.{key}: a node has {' and '.join(KEYWORDS)}, and arguments by name."
+                )
+
+
+def values(config: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields all values in nested mappings and lists that are neither, each with its path."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from values(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(config, list):
+        for i, value in enumerate(config):
+            yield from values(value, f"{where}[{i}]")
+    else:
+        yield where, config
 
 
 def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
@@ -39,86 +89,44 @@ def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
 
 def check_allowed(path: object, trust: Sequence[str], where: str) -> None:
     """Raises ConfigError, with a remedy, for an import path outside the allowlist."""
-    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+    if not _is_path(path):
         raise ConfigError(f"{where}._target_ is {path!r}; it must be an import path like pkg.Name.")
-    if _below(path, trust) and "__" not in path:
+    path = str(path)
+    if below(path, trust) and "__" not in path:
         return
     private = any(part.startswith("_") for part in path.split("."))
-    if private or _below(path, DENIED) or not _below(path, ALLOWED):
+    if private or (path not in BUILDERS and not _is_of_allowed_package(path)):
         raise ConfigError(
-            f"{where}._target_ {path!r} is not on the allowlist of a config. {_how_to_trust(path)}"
+            f"{where}._target_ {path!r} is not on the allowlist of a config. {how_to_trust(path)}"
         )
 
 
-def _how_to_trust(path: str) -> str:
+def is_defined_in_allowed(module: str, trust: Sequence[str]) -> bool:
+    """Returns whether what a module defines may be named by a config."""
+    return below(module, trust) or _is_of_allowed_package(module)
+
+
+def kinds_of(module: str) -> tuple[str, ...]:
+    """Returns the import paths of the kinds of classes that a config may name of a module."""
+    return next((kinds for prefix, kinds in ALLOWED.items() if below(module, [prefix])), ())
+
+
+def how_to_trust(path: str) -> str:
     """Advises to trust a user's package as a whole, but only single names of any other."""
     package = path.split(".")[0]
-    ours = {allowed.split(".")[0] for allowed in ALLOWED}
+    ours = {allowed.split(".")[0] for allowed in (*ALLOWED, *BUILDERS)}
     wide = package not in ours and package not in sys.stdlib_module_names
     return f"If you trust it, add trust=[{package if wide else path}]."
 
 
-def _below(path: str, prefixes: Sequence[str]) -> bool:
+def below(path: str, prefixes: Sequence[str]) -> bool:
+    """Returns whether an import path is one of some prefixes, or below one."""
     return any(path == prefix or path.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def locate(path: str, trust: Sequence[str] = (), where: str = "config") -> Any:
-    """Returns the class or function at an import path. Raises ConfigError if it does not exist or
-    is not allowed, even if the path leads through an allowed module to an object from elsewhere."""
-    check_allowed(path, trust, where)
-    found = _import(path, where)
-    if isinstance(found, ModuleType) or not callable(found):
-        raise ConfigError(f"{where}._target_ {path!r} is not a class or a function.")
-    if path not in (*ALLOWED, *trust):
-        origin = f"{getattr(found, '__module__', None)}"
-        if _below(origin, DENIED) or not _below(origin, (*ALLOWED, *trust)):
-            raise ConfigError(
-                f"{where}._target_ {path!r} leads to {origin}.{getattr(found, '__name__', '')}, "
-                f"which is not on the allowlist of a config. {_how_to_trust(path)}"
-            )
-    return found
+def _is_of_allowed_package(path: str) -> bool:
+    return not below(path, DENIED) and below(path, (*ALLOWED,))
 
 
-def _import(path: str, where: str) -> Any:
-    """Imports the longest prefix of a path that is a module, then looks up attributes. A class or
-    function takes precedence over a module of the same name."""
-    found: Any = None
-    done: list[str] = []
-    rest = path.split(".")
-    while rest:
-        if len(rest) == 1 and _is_there(found, rest[0]):
-            break
-        name = ".".join([*done, rest[0]])
-        try:
-            found = importlib.import_module(name)
-        except ModuleNotFoundError as missing:
-            if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
-                break
-            raise ConfigError(
-                f"{where}._target_ {path!r}: importing {name} needs the module {missing.name!r}, "
-                "which is not installed."
-            ) from missing
-        except (Exception, SystemExit) as error:
-            text = f"{where}._target_ {path!r}: importing {name} failed: {one_line(error)}"
-            raise ConfigError(text) from error
-        done.append(rest.pop(0))
-    if not done:
-        raise ConfigError(
-            f"{where}._target_ {path!r}: there is no module {rest[0]!r}. "
-            "Is it installed, or in the working directory?"
-        )
-    owner = ".".join(done)
-    for part in rest:
-        if not hasattr(found, part):
-            near = did_you_mean(part, [n for n in dir(found) if not n.startswith("_")])
-            text = f"{owner!r} has no attribute {part!r}.{near}"
-            raise ConfigError(f"{where}._target_ {path!r}: {text}")
-        found, owner = getattr(found, part), f"{owner}.{part}"
-    return found
-
-
-def _is_there(module: Any, name: str) -> bool:
-    """Returns whether a module has a class or function of a name. A submodule may have the same
-    name (torchvision.models.googlenet)."""
-    thing = getattr(module, name, None)
-    return callable(thing) and not isinstance(thing, ModuleType)
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and all(part.isidentifier() for part in path.split("."))

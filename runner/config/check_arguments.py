@@ -1,48 +1,72 @@
-"""Checks the arguments in a config against the signatures of their targets, before a run starts."""
+"""Checks the nodes of a config against the signatures of their targets, before a run starts."""
 
 import inspect
 import json
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from runner.config.allowlist import ConfigNode, locate, nodes
+from runner.config.allowlist import KEYWORDS, ConfigNode, nodes
+from runner.config.kinds import check_kind, element
+from runner.config.targets import check_builder, locate
 from runner.errors import ConfigError, did_you_mean, require
-
-KEYWORDS = ("_target_", "_partial_")
 
 
 def check_arguments(
-    config: Any, trust: Sequence[str], where: str = "", runtime: Sequence[str] = ()
+    config: Any,
+    trust: Sequence[str],
+    where: str = "",
+    runtime: Sequence[str] = (),
+    *,
+    expected: Any = Any,
 ) -> None:
-    """Checks the names and types of all arguments in a config against their targets' signatures.
+    """Checks a node, or nested lists and mappings of nodes: that each target may be named by a
+    config, is what its place expects, and gets arguments of the names and types it takes.
 
-    `runtime` are the additional arguments of the outermost node. Imports the targets.
+    `runtime` are additional arguments of the outermost node, and `expected` is the type, or any
+    annotation, of what the config makes. Imports the targets, and calls nothing. Raises
+    ConfigError.
     """
-    for place, node in nodes(config, where):
-        target = locate(node["_target_"], trust, place)
-        _check_node(target, node, place, runtime if place == where else ())
+    if isinstance(config, Mapping) and "_target_" in config:
+        target = locate(config["_target_"], trust, where)
+        check_builder(config["_target_"], config, trust, where)
+        partial = config.get("_partial_", False)
+        require(isinstance(partial, bool), f"{where}._partial_", partial, "true or false")
+        check_kind(target, partial, expected, where)
+        _check_call(target, config, trust, where, runtime)
+    elif isinstance(config, Mapping):
+        for key, value in config.items():
+            inner = f"{where}.{key}" if where else str(key)
+            check_arguments(value, trust, inner, expected=element(expected, key))
+    elif isinstance(config, list):
+        for i, value in enumerate(config):
+            check_arguments(value, trust, f"{where}[{i}]", expected=element(expected, i))
 
 
-def _check_node(target: Any, node: ConfigNode, where: str, runtime: Sequence[str]) -> None:
-    partial = node.get("_partial_", False)
-    require(isinstance(partial, bool), f"{where}._partial_", partial, "true or false")
+def _check_call(
+    target: Any, node: ConfigNode, trust: Sequence[str], where: str, runtime: Sequence[str]
+) -> None:
+    """Checks the arguments of a node, those of inner nodes first."""
     parameters = signature(target)
+    given = arguments(node)
+    for key, value in given.items():
+        known = (parameters or {}).get(key)
+        hint = Any if known is None else known.annotation
+        check_arguments(value, trust, f"{where}.{key}", expected=hint)
     if parameters is None:
         return
     name = getattr(target, "__name__", str(target))
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {key: p for key, p in parameters.items() if p.kind in kinds}
-    given = arguments(node)
     for key, value in given.items():
         if key in named:
             check_type(value, named[key].annotation, f"{where}.{key}")
         elif not free:
             near = did_you_mean(key, [p for p in parameters if p not in runtime])
             raise ConfigError(f"{where}.{key}: {name} has no argument {key!r}.{near}")
-    if not partial:
+    if not node.get("_partial_", False):
         for key, parameter in named.items():
             if parameter.default is parameter.empty and key not in given and key not in runtime:
                 raise ConfigError(f"{where}.{key} is missing; {name} needs it.")

@@ -12,6 +12,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
 from runner.errors import ConfigError, did_you_mean, one_line
 
@@ -25,7 +26,7 @@ def compose_config(overrides: list[str]) -> DictConfig:
     with _one_at_a_time:
         if GlobalHydra.instance().is_initialized():
             return compose("config", overrides=overrides)
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        with guarded(), initialize_config_dir(str(conf_folder()), version_base="1.3"):
             return compose("config", overrides=overrides)
 
 

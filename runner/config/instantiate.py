@@ -7,8 +7,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.config.allowlist import ConfigNode, locate
+from runner.config.allowlist import ConfigNode
 from runner.config.check_arguments import arguments
+from runner.config.targets import locate
 from runner.errors import ConfigError, did_you_mean
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from runner.config.allowlist import locate
 from runner.config.check_arguments import arguments
+from runner.config.targets import locate
 
 OURS = ("runner", "spaces")
 WIDTH = 80  # columns of a line

@@ -9,9 +9,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from runner.config.allowlist import check_targets, locate
-from runner.config.check_arguments import KEYWORDS, signature
+from runner.config.allowlist import KEYWORDS, check_targets
+from runner.config.check_arguments import signature
 from runner.config.mutator_entries import written_out
+from runner.config.targets import locate
 from runner.errors import ConfigError, did_you_mean
 
 GroupNode = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 
-from runner.config.allowlist import locate
+from runner.config.targets import locate
 from runner.engines.base import GraphEngine
 from runner.engines.bounded_cache import BoundedCache
 from runner.errors import GraphError, Refused, require

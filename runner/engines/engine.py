@@ -8,18 +8,22 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.config.allowlist import locate
-from runner.config.check_arguments import signature
+from runner.config.check_arguments import check_arguments, signature
 from runner.config.instantiate import build
 from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
+from runner.config.targets import locate
 from runner.engines.inheritance import BaseModels
 from runner.errors import ConfigError
 from runner.fusion.program.program import Programs
 from runner.graph.ir.graph import Graph
+from runner.graph.transforms.mutator import Mutator
 from runner.space.sample import Sample, sample_key
 from runner.space.space import Space
 from runner.trial import Job, Metrics, Trial
+
+# What an engine's constructor may ask for beside the keys of its own node.
+RUNTIME = ("space", "mutators", "input", "weights", "trust", "evaluator", "data")
 
 
 @final
@@ -107,22 +111,21 @@ class Engine(ABC):
 
 
 def make(settings: Settings) -> Engine:
-    """Returns the engine described by a config, for the config's space."""
-    given = {
-        "space": settings.model,
-        "mutators": settings.mutators,
-        "input": settings.input,
-        "weights": settings.weights,
-        "trust": settings.trust,
-        "evaluator": settings.evaluator,
-        "data": settings.data,
-    }
-    wanted = signature(locate(settings.engine["_target_"], settings.trust, "engine")) or given
+    """Returns the engine described by a config, for the config's space. Raises ConfigError before
+    anything is built if the nodes of the engine, the space or its mutators are invalid."""
+    trust = settings.trust
+    check_arguments(settings.engine, trust, "engine", RUNTIME, expected=Engine)
+    check_arguments(settings.model, trust, "space", expected=nn.Module)
+    check_arguments(settings.mutators, trust, "space.mutators", expected=list[Mutator])
+    sources = (settings.model, settings.mutators, settings.input, settings.weights, trust,
+               settings.evaluator, settings.data)  # fmt: skip
+    given = dict(zip(RUNTIME, sources, strict=True))
+    wanted = signature(locate(settings.engine["_target_"], trust, "engine")) or given
     if settings.weights is not None and "weights" not in wanted:
         raise ConfigError(
             f"space.weights is {settings.weights!r}, which {settings.engine['_target_']} does "
             "not support; run with engine=base."
         )
     given = {name: value for name, value in given.items() if name in wanted}
-    engine: Engine = build(settings.engine, settings.trust, **given)
+    engine: Engine = build(settings.engine, trust, **given)
     return engine

@@ -15,6 +15,8 @@ from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
 from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
 
+Reported = float | Mapping[str, float] | None  # what a function may return
+
 
 @final
 class Function(Evaluator):
@@ -26,7 +28,7 @@ class Function(Evaluator):
     """
 
     def __init__(
-        self, fn: Callable[..., Any], metric: str, test_fn: Callable[..., Any] | None
+        self, fn: Callable[..., Reported], metric: str, test_fn: Callable[..., Reported] | None
     ) -> None:
         """Takes the training function. `metric` names a report that is a bare number.
         `test_fn(model)` returns the test metrics of a trained model, and may have parameters `data`
@@ -41,12 +43,12 @@ class Function(Evaluator):
             report = Reporter(self._metric, place, len(models), run)
             extra = _wanted(self._fn, data=data, device=run.device, seed=seed)
             returned = self._fn(model, report, **extra)
-            if not report.calls and returned is None:
-                raise ConfigError(
-                    f"evaluator.fn ({_name(self._fn)}) reported nothing; it must call "
-                    "report(number), or return a number or a mapping of names to numbers."
-                )
             if not report.calls:
+                if returned is None:
+                    raise ConfigError(
+                        f"evaluator.fn ({_name(self._fn)}) reported nothing; it must call "
+                        "report(number), or return a number or a mapping of names to numbers."
+                    )
                 report(returned)
 
     def score(

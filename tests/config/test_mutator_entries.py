@@ -43,7 +43,7 @@ def test_a_mutator_is_a_file_with_a_class_of_its_name(folder):
 def test_every_mutator_of_ours_has_a_parameter_of_its_name():
     import inspect
 
-    from runner.config.allowlist import locate
+    from runner.config.targets import locate
 
     for word, target in words(FOLDER).items():
         assert {word, "on", "cls"} <= inspect.signature(locate(target)).parameters.keys()

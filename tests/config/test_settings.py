@@ -9,11 +9,12 @@ from omegaconf import OmegaConf
 
 from runner import launch, parts
 from runner.config import compose
-from runner.config.allowlist import locate
 from runner.config.check_arguments import check_arguments, signature
 from runner.config.instantiate import put
 from runner.config.settings import BESIDE, Settings, conf_folder, differences, settings_from
+from runner.config.targets import locate
 from runner.errors import ConfigError
+from runner.tasks.task import Task
 
 FILES = sorted(p for p in conf_folder().glob("*/*.yaml") if p.parent.name != "experiment")
 OPTIONS = {f"{path.parent.name}/{path.stem}": path for path in FILES}
@@ -22,8 +23,9 @@ NEEDED = {  # what an option leaves to its user
     "data/dataset": ["data.train._target_=torch.utils.data.TensorDataset", "data.shape=[1]",
                      "data.classes=2"],
     "data/image_folder": ["data.root=images", "data.classes=3"],
-    "evaluator/function": ["evaluator.fn._target_=torch.nn.init.zeros_"],
+    "evaluator/function": ["evaluator.fn._target_=toy.no_training", "trust=[toy]"],
 }  # fmt: skip
+CONTRACTS = {**parts.CONTRACTS, "task": (Task, ())}
 NO_COMMENT = {"_target_", "_partial_", "override hydra/job_logging"}  # said by the head of the file
 
 
@@ -51,7 +53,8 @@ def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
     group, name = option.split("/")
     made = settings(f"{group}={name}", *NEEDED.get(option, []))
     node = made.model if group == "space" else getattr(made, group)
-    check_arguments(node, made.trust, group, parts.RUNTIME.get(group, ()))
+    contract, runtime = CONTRACTS[group]
+    check_arguments(node, made.trust, group, runtime, expected=contract)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -61,7 +64,9 @@ def test_an_option_shows_every_argument_that_is_not_given_at_run_time(option):
     if option == "space/mutate":
         assert node.keys() == {"_target_", "model", *BESIDE}
         return
-    wanted = set(signature(locate(node["_target_"])) or ()) - {*parts.RUNTIME.get(group, ())}
+    wanted = set(signature(locate(node["_target_"])) or ()) - {
+        *parts.CONTRACTS.get(group, (None, ()))[1]
+    }
     assert wanted | ({"mutators"} if group == "space" else set()) == node.keys() - {"_target_"}
 
 

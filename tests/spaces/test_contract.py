@@ -13,8 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from runner import nn
-from runner.config.allowlist import locate
 from runner.config.check_arguments import check_arguments
+from runner.config.targets import locate
 from runner.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

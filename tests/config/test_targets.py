@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.config import allowlist
-from runner.config.allowlist import ALLOWED, check_allowed, check_targets, locate
+from runner.config.allowlist import ALLOWED, BUILDERS, below, check_allowed, check_targets
 from runner.config.instantiate import build
+from runner.config.targets import locate
 from runner.errors import ConfigError
 
 REFUSED = [
@@ -155,9 +155,9 @@ def test_no_path_imports_or_gives_anything_outside_the_list(parts):
         found = None
     finally:
         importlib.import_module = original
-    heads = [head for allowed in ALLOWED for head in _heads(allowed)]
-    assert all(allowlist._below(name, ALLOWED) or name in heads for name in seen)
-    assert found is None or allowlist._below(found.__module__, ALLOWED)
+    heads = [head for allowed in (*ALLOWED, *BUILDERS) for head in _heads(allowed)]
+    assert all(below(name, (*ALLOWED, *BUILDERS)) or name in heads for name in seen)
+    assert found is None or below(found.__module__, (*ALLOWED, "timm"))
 
 
 def _heads(path):

@@ -1,0 +1,104 @@
+"""Composes with Hydra, and checks each composed config before Hydra acts on it.
+
+The checks stand where every config is composed, also those of the members of a sweep.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+import hydra._internal.hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from runner.config.allowlist import below, how_to_trust
+from runner.config.hydra_node import check_hydra_node
+from runner.errors import ConfigError
+
+PACKAGES = ("hydra", "hydra_plugins", "runner")  # that may hold files of a config
+
+
+@final
+class GuardedConfigLoader(ConfigLoaderImpl):
+    """Hydra's loader of configs, which refuses those that name code that is not trusted."""
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        config = super().load_configuration(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
+        trust = given_trust(overrides)
+        _check_trust(config, trust)
+        said = config.hydra.overrides
+        if sorted([*said.hydra, *said.task]) != sorted(overrides):
+            raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
+        check_hydra_node(config.hydra, trust)
+        return config
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: Any
+    ) -> None:
+        """Checks the search path before a package on it is imported."""
+        loaded = None if config_name is None else repo.load_config(config_path=config_name)
+        paths = [] if loaded is None else [OmegaConf.select(loaded.config, "hydra.searchpath")]
+        paths += [o.value() for o in parsed_overrides if o.key_or_group == "hydra.searchpath"]
+        trust = _trusted(parsed_overrides)
+        for path in paths:
+            for entry in path if isinstance(path, list | ListConfig) else ():
+                _check_search_path(str(entry), trust)
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Makes Hydra compose with `GuardedConfigLoader` within the block."""
+    module: Any = hydra._internal.hydra
+    before = module.ConfigLoaderImpl
+    module.ConfigLoaderImpl = GuardedConfigLoader
+    try:
+        yield
+    finally:
+        module.ConfigLoaderImpl = before
+
+
+def given_trust(overrides: Sequence[str]) -> list[Any]:
+    """Returns what the overrides trust; the last one counts."""
+    return _trusted(OverridesParser.create().parse_overrides([*overrides]))
+
+
+def _trusted(overrides: Sequence[Override]) -> list[Any]:
+    for override in reversed(overrides):
+        if override.key_or_group == "trust" and not override.is_sweep_override():
+            value = override.value()
+            return value if isinstance(value, list) else []
+    return []
+
+
+def _check_trust(config: DictConfig, given: Sequence[Any]) -> None:
+    """Raises ConfigError if a file of a config trusts something: only the user may, and now."""
+    trust = config.get("trust")
+    if isinstance(trust, ListConfig) and [*trust] not in ([], given):
+        shown = ", ".join(map(str, trust))
+        raise ConfigError(
+            f"A file of the config sets trust to [{shown}], which only an override may. If you "
+            f"trust it, add trust=[{shown}]."
+        )
+
+
+def _check_search_path(path: str, trust: Sequence[Any]) -> None:
+    scheme, _, package = path.rpartition("://")
+    package = package.replace("/", ".")
+    if scheme == "pkg" and not below(package, (*PACKAGES, *trust)):
+        raise ConfigError(
+            f"hydra.searchpath contains {path!r}, which imports that package. "
+            f"{how_to_trust(package)}"
+        )

@@ -1,0 +1,126 @@
+"""Checks the `hydra` node of a composed config: what it names is code that Hydra would run.
+
+Hydra builds callbacks, launchers and sweepers from a `_target_`, and hands its logging nodes to
+`logging.config`, which calls factories.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.config.allowlist import ConfigNode, below, check_targets, how_to_trust, nodes
+from runner.config.targets import imported, locate
+from runner.errors import ConfigError
+
+PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")  # where Hydra itself looks for them
+CALLBACKS = ("hydra.experimental.callbacks", "hydra_plugins")
+LOGGING = ("hydra.hydra_logging.", "hydra.job_logging.")
+FACTORIES = ("()", "class", "queue", "listener")  # keys that name code for `logging.config`
+HANDLERS = (
+    "logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter",
+    "logging.handlers.RotatingFileHandler", "logging.handlers.TimedRotatingFileHandler",
+    "rich.logging.RichHandler", "colorlog.ColoredFormatter",
+)  # fmt: skip
+STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+LOG_FILE = re.compile(r"\$\{hydra\.(runtime\.output_dir|sweep\.dir)\}/(?!\.\.)[^/]+")
+VARIABLES = re.compile(  # others, such as PYTHONPATH, decide which code runs
+    r"[A-Z]+_NUM_THREADS|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING)|CUBLAS_WORKSPACE_CONFIG"
+    r"|PYTORCH_(CUDA_)?ALLOC_CONF|NCCL_\w+|TOKENIZERS_PARALLELISM|PYTHONHASHSEED"
+)
+
+
+def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
+    """Raises ConfigError if the `hydra` node names code that is neither Hydra's own, nor an
+    installed plugin's, nor trusted, or if it would write outside the folder of a run."""
+    for where, key, written, value in _leaves(node, "hydra"):
+        if key in ("_target_", *FACTORIES) and "${" in written:
+            raise ConfigError(f"{where} is {written!r}; an interpolation may not name code.")
+        if where.startswith(LOGGING):
+            _check_logging(where, key, written, value, trust)
+    for where, inner in nodes(OmegaConf.to_container(node), "hydra"):
+        _check_node(where, inner, trust)
+    space = OmegaConf.select(node, "sweeper.custom_search_space", default=None)
+    if space is not None and not below(str(space), trust):
+        text = f"hydra.sweeper.custom_search_space calls {space}"
+        raise ConfigError(f"{text}. {how_to_trust(str(space))}")
+    _check_environment(node)
+    _check_names(node)
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yields the path and the key of each value of a node, and the value as a text, as written and
+    as resolved. Raises ConfigError if a part of the node is an interpolation of another node."""
+    listed = isinstance(node, ListConfig)
+    raw: Any = OmegaConf.to_container(node)
+    for key in range(len(node)) if listed else [*node]:
+        where = f"{path}[{key}]" if listed else f"{path}.{key}"
+        try:
+            value = node[key]
+        except OmegaConfBaseException:  # one that exists only while a job runs
+            value = None
+        if isinstance(value, Container) and OmegaConf.is_interpolation(node, key):
+            raise ConfigError(f"{where} refers to another node; write the node out.")
+        if isinstance(value, Container):
+            yield from _leaves(value, where)
+        else:
+            yield where, str(key), str(raw[key]), str(value)
+
+
+def _check_node(where: str, node: ConfigNode, trust: Sequence[str]) -> None:
+    """Raises ConfigError for a node that Hydra would build and may not."""
+    path = str(node["_target_"])
+    if where in ("hydra.launcher", "hydra.sweeper") and below(path, PLUGINS):
+        return  # Hydra builds nothing but plugins there
+    if re.fullmatch(r"hydra\.callbacks\.\w+", where):
+        if not below(path, CALLBACKS):
+            check_targets(_labelled(where, {"_target_": path}), trust)
+        found = imported(path, where) if below(path, CALLBACKS) else locate(path, trust, where)
+        if not (isinstance(found, type) and issubclass(found, Callback)):
+            raise ConfigError(f"{where}._target_ {path!r} is not a hydra.experimental.Callback.")
+        return
+    check_targets(_labelled(where, node), trust)
+    locate(path, trust, where)
+
+
+def _labelled(where: str, node: ConfigNode) -> Any:
+    """Returns a config that has the node at a path, for messages."""
+    return {where: node}
+
+
+def _check_logging(where: str, key: str, written: str, value: str, trust: Sequence[str]) -> None:
+    """Raises ConfigError for a value of a logging node that calls what is no handler of logs, or
+    writes a file elsewhere than in the folder of the run."""
+    if key in FACTORIES and value not in HANDLERS and not below(value, trust):
+        text = f"{where} is {value!r}, which is none of {', '.join(HANDLERS)}"
+        raise ConfigError(f"{text}. {how_to_trust(value)}")
+    for text in (written, value):
+        if re.match(r"\s*\w+://", text) and text not in STREAMS:
+            raise ConfigError(f"{where} is {text!r}; it may be {' or '.join(STREAMS)}.")
+    if key == "filename" and not LOG_FILE.fullmatch(written):
+        raise ConfigError(
+            f"{where} is {written!r}; log files lie in the folder of the run: "
+            "${hydra.runtime.output_dir}/NAME.log."
+        )
+
+
+def _check_environment(node: DictConfig) -> None:
+    """Raises ConfigError for a variable of the environment that could change which code runs."""
+    variables: Any = OmegaConf.to_container(node.job.env_set)
+    for name, value in variables.items():
+        if not VARIABLES.fullmatch(name) and os.environ.get(name) != value:
+            raise ConfigError(
+                f"hydra.job.env_set.{name} could change which code runs; set it in the shell."
+            )
+
+
+def _check_names(node: DictConfig) -> None:
+    """Raises ConfigError for names that lead out of the folder of the run."""
+    for key in ("job.name", "output_subdir"):
+        value = OmegaConf.select(node, key, throw_on_missing=False)
+        if isinstance(value, str) and (value in ("", ".", "..") or re.search(r"[/\\]", value)):
+            raise ConfigError(f"hydra.{key} is {value!r}; it must be the name of a file.")

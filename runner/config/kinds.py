@@ -1,0 +1,150 @@
+"""Whether what a config node builds is of the kind that its place expects, by annotations."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from runner.config.allowlist import ALLOWED
+from runner.config.targets import kind_named
+from runner.errors import ConfigError
+
+# The kinds of the groups of a config: each has a place of its own, and no other.
+GROUPS = tuple(
+    kind
+    for prefix, kinds in ALLOWED.items()
+    for kind in kinds
+    if prefix.startswith("runner.") and kind.startswith("runner.")
+)
+
+
+def check_kind(target: Any, partial: bool, expected: Any, where: str) -> None:
+    """Raises ConfigError if what a node builds is not what its place expects.
+
+    `target` is a class, or a function, which is known by its annotation only. With `partial`, the
+    node builds a `functools.partial` of it. `expected` is a type, or any annotation.
+    """
+    made = target if isinstance(target, type) else _returned(target)
+    if not _fits(made, partial, expected):
+        name = f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
+        raise ConfigError(
+            f"{where}._target_ is {name}, which makes {described(made, partial)}; {where} must be "
+            f"{_expected(expected)}.{_advice(made, partial, expected, where)}"
+        )
+
+
+def element(expected: Any, key: object) -> Any:
+    """Returns the annotation of an element of a list (`key` is its index), or of the value of a
+    mapping at a key; Any if it is unknown."""
+    for option in _options(expected):
+        origin, given = typing.get_origin(option), typing.get_args(option)
+        if not isinstance(origin, type) or not given:
+            continue
+        if issubclass(origin, Mapping):
+            if not isinstance(key, int):
+                return given[1]
+        elif origin is tuple and given[-1] is not Ellipsis and isinstance(key, int):
+            return given[key] if key < len(given) else Any
+        elif issubclass(origin, Iterable) and isinstance(key, int):
+            return given[0]
+    return Any
+
+
+def _fits(made: Any, partial: bool, expected: Any) -> bool:
+    """Returns whether an instance of a class, or a partial of it, fits an annotation. What is made
+    is unknown if it is Any."""
+    return any(_fits_one(made, partial, option) for option in _options(expected))
+
+
+def _fits_one(made: Any, partial: bool, expected: Any) -> bool:
+    origin = typing.get_origin(expected) or expected
+    if expected in (Any, object) or isinstance(expected, typing.TypeVar):
+        return made is Any or not issubclass(made, tuple(map(kind_named, GROUPS)))
+    if origin is Callable:
+        return _fits_callable(made, partial, typing.get_args(expected))
+    if partial or not isinstance(origin, type):
+        return False
+    if made is Any:
+        return True
+    try:
+        return issubclass(made, origin)
+    except TypeError:  # a protocol that cannot be checked
+        return True
+
+
+def _fits_callable(made: Any, partial: bool, given: tuple[Any, ...]) -> bool:
+    """Returns whether a partial, or an instance of a class, can be called as annotated."""
+    arguments, returned = given or (..., Any)
+    if partial:
+        return _fits(made, False, returned)
+    if made is Any:
+        return True
+    call = getattr(made, "forward", None) or getattr(made, "__call__", None)  # noqa: B004
+    if not issubclass(made, Callable) or call is None:  # type: ignore[arg-type]
+        return False
+    try:
+        inspect.signature(call).bind(None, *(() if arguments is ... else arguments))
+    except ValueError:  # a signature that is unknown
+        return True
+    except TypeError:
+        return arguments is ...
+    return True
+
+
+def _options(expected: Any) -> list[Any]:
+    """Returns the members of a union, without None; or the annotation alone."""
+    origin = typing.get_origin(expected)
+    if origin is typing.Annotated:
+        return _options(typing.get_args(expected)[0])
+    if origin in (typing.Union, types.UnionType):
+        members = [m for m in typing.get_args(expected) if m is not type(None)]
+        return [option for member in members for option in _options(member)]
+    return [Any if expected is inspect.Parameter.empty else expected]
+
+
+def _returned(function: Any) -> Any:
+    """Returns the class that a function is annotated to return; Any if that is unknown."""
+    try:
+        found = typing.get_type_hints(inspect.unwrap(function)).get("return", Any)
+    except (NameError, TypeError, AttributeError):
+        return Any
+    origin = typing.get_origin(found) or found
+    return origin if isinstance(origin, type) and origin is not type(None) else Any
+
+
+def described(made: Any, partial: bool) -> str:
+    """Returns what a node makes, in words."""
+    if made is Any:
+        return "an object of unknown kind"
+    article = "an" if made.__name__[0] in "AEIOU" else "a"
+    return f"{'a partial of ' if partial else article + ' '}{made.__name__}"
+
+
+def _expected(expected: Any) -> str:
+    """Returns an annotation in words: names without modules."""
+    options = _options(expected)
+    if not options or options in ([Any], [object]):
+        return "a value or a part of a model, its training or its data"
+    return " or ".join(map(_in_words, options))
+
+
+def _in_words(option: Any) -> str:
+    origin, given = typing.get_origin(option), typing.get_args(option)
+    if (origin or option) is Callable:
+        result = given[1] if given else Any
+        known = isinstance(result, type) and result is not type(None)
+        made = f" that makes {_in_words(result)}" if known else ""
+        return f"a partial{made} (_partial_: true)" if made else "a function or callable object"
+    name = getattr(origin or option, "__name__", str(option))
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _advice(made: Any, partial: bool, expected: Any, where: str) -> str:
+    """Advises to set or to drop `_partial_`, if that is all there is to do."""
+    if not partial and _fits(made, True, expected):
+        return f" Did you forget {where}._partial_=true?"
+    has_class = any(typing.get_origin(option) is not Callable for option in _options(expected))
+    if partial and has_class and _fits(made, False, expected):
+        return f" Drop {where}._partial_."
+    return ""
