@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runner import launch
 from runner.config import compose
+from runner.config.composition_errors import as_config_error
 from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
 from runner.display import progress
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        known = compose.as_config_error(error)
+        known = as_config_error(error, sys.argv[1:])
         if wants_traceback or known is None:
             raise
         progress.fail(str(known))

@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.config.compose import as_config_error, changed, compose_config, of_file
+from runner.config.compose import changed, compose_config
+from runner.config.composition_errors import as_config_error, of_file
 from runner.config.settings import Settings, differences, settings_from
 from runner.errors import ConfigError, RunFailed
 from runner.store import RECORD, read
@@ -104,7 +105,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
         place = Path(config.resume or folder or _run_folder(None)).resolve()
         execute(config, given, place)
     except (HydraException, OmegaConfBaseException) as error:
-        raise as_config_error(error) or error from None
+        raise as_config_error(error, given) or error from None
     if not (place / RECORD).exists():
         raise ConfigError(
             f"task={config.task._target_.rpartition('.')[2]} creates no run to return."

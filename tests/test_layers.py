@@ -26,7 +26,7 @@ LAYERS = [
     ["experiment", "parts", "results", "training"],
     ["limits"],
     ["worker"],
-    ["display.progress", "display.tables", "engines", "evaluators", "store", "strategies",
+    ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators", "store", "strategies",
      "training.service"],
     ["config.compose", "display.counts", "duplicates"],
     ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],

@@ -42,8 +42,12 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
             raise ConfigError(f"{where} is {written!r}; an interpolation may not name code.")
         if where.startswith(LOGGING):
             _check_logging(where, key, written, value, trust)
-    for where, inner in nodes(OmegaConf.to_container(node), "hydra"):
+    plain: Any = OmegaConf.to_container(node)
+    for where, inner in nodes(plain, "hydra"):
         _check_node(where, inner, trust)
+    for name, callback in plain["callbacks"].items():
+        if callback is not None and not (isinstance(callback, dict) and "_target_" in callback):
+            raise ConfigError(f"hydra.callbacks.{name} is {callback!r}; it must have a _target_.")
     space = OmegaConf.select(node, "sweeper.custom_search_space", default=None)
     if space is not None and not below(str(space), trust):
         text = f"hydra.sweeper.custom_search_space calls {space}"

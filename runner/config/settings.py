@@ -19,6 +19,11 @@ GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
 BESIDE = (MUTATORS, INPUT, WEIGHTS)  # keys of a space that are not arguments of its model
+KINDS = {  # in pydantic's words
+    "model_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "list_type": "a list",
+}
 Natural = Annotated[int, Field(ge=0)]
 
 
@@ -144,14 +149,18 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         settings = Settings.model_validate(plain)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        where = "".join(f"[{p}]" if type(p) is int else f".{p}" for p in problem["loc"])[1:]
         if problem["type"] == "value_error":
             raise ConfigError(f"{problem['ctx']['error']}.") from None
         if problem["type"] == "extra_forbidden":
-            raise ConfigError(f"There is no key {where!r} in the config.") from None
+            fields: Any = Settings.model_fields[str(problem["loc"][0])].annotation
+            near = did_you_mean(str(problem["loc"][-1]), getattr(fields, "model_fields", ()))
+            raise ConfigError(f"There is no key {where!r} in the config.{near}") from None
         if problem["type"] == "missing":
             raise ConfigError(f"The key {where!r} is missing in the config.") from None
-        raise ConfigError(f"{where} is {problem['input']!r}: {problem['msg']}.") from None
+        rule = KINDS.get(problem["type"])
+        told = f"; it must be {rule}" if rule else f": {problem['msg']}"
+        raise ConfigError(f"{where} is {problem['input']!r}{told}.") from None
     for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
         if "_target_" not in plain[group]:
             raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
@@ -174,8 +183,7 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
     Kept are arguments given by overrides, references to the rest of the config (such as `shape:
     ${data.shape}`) that the new class accepts, and all arguments that it requires.
     """
-    given = OverridesParser.create().parse_overrides([*overrides])
-    keys = [str(override.key_or_group) for override in given if not override.is_delete()]
+    keys = [*_given_keys(overrides)]
     for key in keys:
         path, _, name = key.rpartition(".")
         node = OmegaConf.select(config, path, throw_on_resolution_failure=False) if path else None
@@ -189,6 +197,17 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
             refers = parameter is not None and OmegaConf.is_interpolation(node, argument)
             if not needed and not refers:
                 del node[argument]
+
+
+def _given_keys(overrides: Sequence[str]) -> Iterator[str]:
+    """Yields the keys that overrides set, and those of the nodes that they write out."""
+    for override in OverridesParser.create().parse_overrides([*overrides]):
+        if override.is_delete():
+            continue
+        key, value = str(override.key_or_group), override.value()
+        yield key
+        if isinstance(value, dict) and "_target_" in value:
+            yield from (f"{key}.{inner}" for inner in value)
 
 
 def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Parameter]:

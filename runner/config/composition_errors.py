@@ -1,0 +1,143 @@
+"""Turns errors of Hydra and OmegaConf into one line with a remedy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.config.compose import compose_config, keys
+from runner.errors import ConfigError, did_you_mean, one_line
+
+# What a value must be, by the type of the one that it would replace.
+MUST_BE = {"dict": "a mapping of keys to values", "list": "a list"}
+
+
+def as_config_error(error: Exception, overrides: Sequence[str] = ()) -> ConfigError | None:
+    """Returns a user error as one line; None for errors of other kinds. `overrides` are those of
+    the config that could not be composed."""
+    if isinstance(error, ConfigError):
+        return error
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return ConfigError(_plain(error, overrides))
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
+        return ConfigError(f"{error}. A group cannot be null; choose one of its options.")
+    if isinstance(error, yaml.YAMLError):
+        return ConfigError(f"A config file cannot be read: {' '.join(str(error).split())}.")
+    if isinstance(error, OSError):
+        return ConfigError(f"{of_file(error)}.")
+    return None
+
+
+def of_file(error: OSError) -> str:
+    """Returns the message of an error of the operating system, with its file."""
+    where = "" if error.filename is None else f": {str(error.filename)!r}"
+    return f"{error.strerror or one_line(error)}{where}"
+
+
+def _plain(error: Exception, overrides: Sequence[str]) -> str:
+    """Returns one of Hydra's messages as one line: of an unknown key, with the nearest one."""
+    if isinstance(error.__cause__, ConfigError):
+        return str(error.__cause__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = _sentences(lines).split(" Config search path")[0]
+    if isinstance(error, OverrideParseException):
+        return f"The override {error.override!r} cannot be read: {text}"
+    cause: Any = error.__cause__ or error
+    key = max(str(getattr(cause, "full_key", None) or ""), _quoted(text), key=len)
+    if key and "Could not override" in text:
+        return _unknown_key(key, _readable(overrides))
+    if "Error merging override" in text:
+        return _wrong_type(text.partition("override ")[2].rstrip("."), cause)
+    return text
+
+
+def _unknown_key(key: str, overrides: Sequence[Override]) -> str:
+    """Returns what to say of a key that the config does not have: twice given, or misspelt."""
+    given = [o for o in overrides if _is_value(o) and f"{key}.".startswith(f"{o.key_or_group}.")]
+    if len(given) > 1 and given[0].key_or_group != key:
+        name = given[0].key_or_group
+        return f"{name} is given {len(given)} times; give it once, as {name}={{...}}."
+    chosen = [str(o.input_line) for o in overrides if not _is_value(o)]
+    config = _composed(chosen)
+    parent, _, name = key.rpartition(".")
+    node = _at(config, parent)
+    options = [line for line in chosen if line.partition("=")[0] == key.split(".")[0]]
+    which = f" with {options[-1]}" if options else ""
+    text = f"There is no key {key!r} in the config{which}."
+    if not parent or not isinstance(node, dict):
+        return text + did_you_mean(key, keys(config))
+    siblings = {str(each): f"{parent}.{each}" for each in node if each != "_target_"}
+    near = did_you_mean(name, siblings)
+    for each, path in siblings.items():
+        near = near.replace(repr(each), repr(path))
+    text += near or f" {parent} has {', '.join(siblings) or 'no keys'}."
+    return f"{text} A new argument needs a plus: +{key}=..." if "_target_" in node else text
+
+
+def _wrong_type(override: str, cause: Any) -> str:
+    """Returns what to say of a value that does not fit the one that it would replace."""
+    key, given = cause.full_key, override.partition("=")[2]
+    kind = str(cause.object_type_str or "")
+    first = str(cause).splitlines()[0]
+    if "not Optional" in first:
+        return f"{key} is null; it must have a value."
+    if "index out of range" in first:
+        return f"{key} does not exist: the list is shorter."
+    rule = MUST_BE.get(kind) or ("a mapping of keys to values" if "Dict" in first else "")
+    if "Cannot merge" in first or "Cannot assign" in first:
+        return f"{key} is {given}; it must be {rule or 'of another type'}."
+    return f"{key} is {given}: {first}."
+
+
+def _readable(overrides: Sequence[str]) -> list[Override]:
+    """Returns the overrides that can be parsed."""
+    found: list[Override] = []
+    for text in overrides:
+        try:
+            found += OverridesParser.create().parse_overrides([text])
+        except HydraException:  # a flag of the command line
+            continue
+    return found
+
+
+def _is_value(override: Override) -> bool:
+    """Returns whether an override sets a value, and does not choose an option of a group."""
+    key = str(override.key_or_group)
+    is_group = "." not in key and isinstance(override.value(), str) and not override.is_add()
+    return not is_group
+
+
+def _composed(chosen: Sequence[str]) -> Any:
+    """Returns the config with the chosen options, or without them, as plain values."""
+    for overrides in (chosen, ()):
+        try:
+            return OmegaConf.to_container(compose_config([*overrides]))
+        except (HydraException, ConfigError, ValueError):
+            continue
+    return {}
+
+
+def _at(config: Any, path: str) -> Any:
+    """Returns what lies at a dotted path; None if there is nothing."""
+    for part in path.split(".") if path else ():
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
+
+
+def _sentences(lines: Sequence[str]) -> str:
+    """Joins lines into sentences, adding a comma or a full stop to those without punctuation."""
+    if not lines:
+        return ""
+    ends = ["," if after[0].islower() else "." for after in lines[1:]] + ["."]
+    marked = [ln if ln[-1] in ".:;,!?" else ln + end for ln, end in zip(lines, ends, strict=True)]
+    return " ".join(marked)
+
+
+def _quoted(text: str) -> str:
+    parts = text.split("'")
+    return parts[1] if len(parts) > 2 else ""
