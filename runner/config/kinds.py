@@ -132,10 +132,9 @@ def _expected(expected: Any) -> str:
 def _in_words(option: Any) -> str:
     origin, given = typing.get_origin(option), typing.get_args(option)
     if (origin or option) is Callable:
-        result = given[1] if given else Any
-        known = isinstance(result, type) and result is not type(None)
-        made = f" that makes {_in_words(result)}" if known else ""
-        return f"a partial{made} (_partial_: true)" if made else "a function or callable object"
+        if given and given[0] is ... and isinstance(given[1], type):
+            return f"a partial that makes {_in_words(given[1])} (_partial_: true)"
+        return "a function or callable object"
     name = getattr(origin or option, "__name__", str(option))
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 

@@ -1,0 +1,117 @@
+"""What a config says to Hydra itself is checked before Hydra acts on it."""
+
+from pathlib import Path
+
+import pytest
+from hydra._internal import hydra as hydras
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.types import RunMode
+
+from runner import launch
+from runner.config.hydra_guard import GuardedConfigLoader, given_trust, guarded
+from runner.config.settings import conf_folder
+from runner.errors import ConfigError
+
+EVIL = "from pathlib import Path\nPath(__file__).with_name('MARK').touch()\n"
+
+
+@pytest.fixture
+def more(tmp_path: Path, monkeypatch) -> Path:
+    """A folder of somebody else's options, beside a module that tells when it is imported."""
+    (tmp_path / "evil.py").write_text(EVIL)
+    (tmp_path / "evil_package").mkdir()
+    (tmp_path / "evil_package" / "__init__.py").write_text(EVIL)
+    (tmp_path / "more" / "experiment").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    launch.register_resolvers()
+    return tmp_path / "more"
+
+
+def compose(more: Path, *overrides: str, name: str = "config", mode: RunMode = RunMode.RUN):
+    return loader_of(more).load_configuration(name, [*overrides], mode)
+
+
+def loader_of(more: Path) -> GuardedConfigLoader:
+    path = create_config_search_path(str(conf_folder()))
+    path.prepend("test", f"file://{more}", SearchPathQuery(provider="schema"))
+    return GuardedConfigLoader(path)
+
+
+def refused(more: Path, *overrides: str, **kwargs) -> str:
+    with pytest.raises(ConfigError) as error:
+        compose(more, *overrides, **kwargs)
+    assert not [*more.parent.rglob("MARK")]
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_config_of_the_package_passes_with_every_option(more):
+    for path in conf_folder().glob("*/*.yaml"):
+        group = path.parent.name
+        compose(more, f"{'+' * (group == 'hydra')}{group}={path.stem}")
+    for option in ("default", "disabled", "none", "stdout", "rich"):
+        compose(more, f"hydra/job_logging={option}")
+    compose(more, "hydra.run.dir=a", "hydra.verbose=true", "hydra.job.chdir=true")
+
+
+def test_the_guard_stands_where_hydra_composes_and_leaves_it_afterwards():
+    with guarded():
+        assert hydras.ConfigLoaderImpl is GuardedConfigLoader
+    assert hydras.ConfigLoaderImpl is ConfigLoaderImpl
+
+
+def test_each_member_of_a_sweep_is_checked(more):
+    (more / "experiment" / "x.yaml").write_text(
+        "# @package _global_\nhydra: {callbacks: {a: {_target_: evil.f}}}\n"
+    )
+    (more / "experiment" / "y.yaml").write_text("# @package _global_\nseed: 1\n")
+    loader = loader_of(more)
+    master = loader.load_configuration("config", ["experiment=x,y"], RunMode.MULTIRUN)
+    loader.load_sweep_config(master, ["experiment=y"])
+    with pytest.raises(ConfigError, match=r"hydra\.callbacks\.a\._target_ 'evil\.f'"):
+        loader.load_sweep_config(master, ["experiment=x"])
+
+
+def test_only_an_override_may_trust(more):
+    recipe = more / "experiment" / "x.yaml"
+    recipe.write_text("# @package _global_\ntrust: [evil]\n")
+    text = refused(more, "experiment=x")
+    assert text.startswith("A file of the config sets trust to [evil]")
+    assert text.endswith("add trust=[evil].")
+    assert [*compose(more, "experiment=x", "trust=[evil]").trust] == ["evil"]
+    assert [*compose(more, "trust=[a,b]").trust] == ["a", "b"]
+    recipe.write_text("# @package _global_\nhydra: {overrides: {task: ['trust=[evil]']}}\n")
+    assert "hydra.overrides is set by Hydra" in refused(more, "experiment=x")
+    recipe.write_text("# @package _global_\ntrust: ${objective.metric}\n")
+    compose(more, "experiment=x")  # settings refuse what is no list
+
+
+@pytest.mark.parametrize("name", ["evil_package", "evil_package/inner", "antigravity"])
+def test_a_package_on_the_search_path_is_not_imported(more, name):
+    assert "imports that package" in refused(more, f"hydra.searchpath=[pkg://{name}]")
+    (more / "primary.yaml").write_text(
+        f"defaults: [config]\nhydra: {{searchpath: ['pkg://{name}']}}\n"
+    )
+    assert "imports that package" in refused(more, name="primary")
+    with pytest.raises(ConfigError, match="imports that package"):
+        compose(more, f"hydra.searchpath=[file://{more},pkg://{name}]", "trust=[other]")
+
+
+def test_a_trusted_package_and_a_folder_may_be_on_the_search_path(more):
+    compose(more, "hydra.searchpath=[pkg://evil_package]", "trust=[evil_package]")
+    assert (more.parent / "evil_package" / "MARK").exists()
+    compose(more, f"hydra.searchpath=[file://{more}]")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "found"),
+    [
+        ([], []), (["trust=[a]"], ["a"]), (["trust=[a]", "trust=[b,c]"], ["b", "c"]),
+        (["++trust=[a]"], ["a"]), (["trust=a"], []), (["trust=[]"], []), (["nottrust=[a]"], []),
+        (["x.trust=[a]"], []), (["trust=[a],[b]"], []), (["~trust"], []),
+    ],
+)  # fmt: skip
+def test_trust_is_read_from_the_overrides(overrides, found):
+    assert given_trust(overrides) == found

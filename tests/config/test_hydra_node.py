@@ -1,0 +1,112 @@
+"""The `hydra` node: what names code is Hydra's own, an installed plugin's, or trusted."""
+
+import sys
+from types import ModuleType
+
+import pytest
+from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
+
+from runner.config.compose import compose_config
+from runner.config.hydra_guard import guarded
+from runner.config.hydra_node import check_hydra_node
+from runner.errors import ConfigError
+
+REFUSED = [
+    ("callbacks: {a: {_target_: os.system, command: x}}", "callbacks.a._target_ 'os.system' is"),
+    ("callbacks: {a: {_target_: hydra.utils.call}}", "'hydra.utils.call' is not on the allowlist"),
+    ("callbacks: {a: {_target_: hydra.experimental.callbacks.Path}}", "is not a hydra.exp"),
+    ("callbacks: {a: {_target_: torch.nn.ReLU}}", "is not a hydra.experimental.Callback"),
+    ("callbacks: {a: 5}", "hydra.callbacks.a is 5; it must have a _target_"),
+    ("callbacks: {a: {x: 1}}", "it must have a _target_"),
+    ("callbacks: {a: {_target_: '${job.name}'}}", "an interpolation may not name code"),
+    ("callbacks: ${hydra.job.config}", "hydra.callbacks refers to another node"),
+    ("callbacks: {a: '${hydra.job.config}'}", "hydra.callbacks.a refers to another node"),
+    ("callbacks: {a: {_target_: hydra.experimental.callbacks.LogJobReturnCallback, "
+     "x: {_target_: os.system}}}", "hydra.callbacks.a.x._target_ 'os.system' is not"),
+    ("callbacks: {a: {_target_: hydra.experimental.callbacks.LogJobReturnCallback, "
+     "x: [[{_target_: os.system}]]}}", "hydra.callbacks.a.x[0][0]._target_ 'os.system' is not"),
+    ("launcher: {_target_: os.system}", "hydra.launcher._target_ 'os.system' is not"),
+    ("launcher: {_target_: hydra.utils.call}", "is not on the allowlist"),
+    ("job: {x: {_target_: os.system}}", "hydra.job.x._target_ 'os.system' is not on"),
+    ("sweeper: {_target_: os.system}", "hydra.sweeper._target_ 'os.system' is not"),
+    ("sweeper: {custom_search_space: evil.space}", "custom_search_space calls evil.space"),
+    ("job_logging: {handlers: {x: {'()': os.system, command: x}}}", "is 'os.system', which is no"),
+    ("job_logging: {handlers: {x: {class: os.system}}}", "hydra.job_logging.handlers.x.class is"),
+    ("job_logging: {formatters: {x: {'()': evil.f}}}", "add trust=[evil]"),
+    ("job_logging: {filters: {x: {'()': evil.f}}}", "hydra.job_logging.filters.x.() is 'evil.f'"),
+    ("job_logging: {handlers: {x: {class: logging.handlers.QueueHandler, queue: evil.f}}}", "none"),
+    ("job_logging: {handlers: {x: {class: rich.logging.RichHandler, console: 'ext://os.system'}}}",
+     "it may be ext://sys.stdout or ext://sys.stderr"),
+    ("job_logging: {handlers: {x: {class: logging.StreamHandler, stream: 'cfg://a'}}}", "it may"),
+    ("job_logging: {handlers: {x: {class: '${hydra.job.name}'}}}", "may not name code"),
+    ("job_logging: {handlers: {x: {class: logging.FileHandler, filename: /x}}}", "log files lie"),
+    ("job_logging: {handlers: {x: {class: logging.FileHandler, filename: "
+     "'${hydra.runtime.output_dir}/../x'}}}", "log files lie in the folder of the run"),
+    ("hydra_logging: {handlers: {x: {'()': evil.f}}}", "hydra.hydra_logging.handlers.x.() is"),
+    ("job_logging: ${hydra.job.config}", "hydra.job_logging refers to another node"),
+    ("job: {env_set: {PYTHONPATH: x}}", "hydra.job.env_set.PYTHONPATH could change which code"),
+    ("job: {env_set: {LD_PRELOAD: x}}", "could change which code runs; set it in the shell"),
+    ("job: {name: ../x}", "hydra.job.name is '../x'; it must be the name of a file"),
+    ("output_subdir: ../x", "hydra.output_subdir is '../x'"),
+    ("output_subdir: ..", "hydra.output_subdir is '..'"),
+]  # fmt: skip
+PASSES = [
+    "callbacks: {a: {_target_: hydra.experimental.callbacks.LogJobReturnCallback}}",
+    "callbacks: {a: {_target_: mine.Mine}}", "callbacks: {a: null}",
+    "job_logging: {handlers: {x: {class: mine.handler}}}", "output_subdir: null",
+    "job_logging: {handlers: {x: {class: logging.StreamHandler, stream: 'ext://sys.stderr'}}}",
+    "job_logging: {formatters: {x: {'()': colorlog.ColoredFormatter, format: '%(message)s'}}}",
+    "job: {env_set: {OMP_NUM_THREADS: '2', CUDA_VISIBLE_DEVICES: '0'}}", "job: {chdir: true}",
+    "sweeper: {sampler: {_target_: optuna.samplers.TPESampler, seed: 1}}",
+    "sweeper: {custom_search_space: mine.space}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def node(monkeypatch):
+    """Hydra's node of the default config, to be changed; and a module that is trusted."""
+    from hydra import compose, initialize_config_dir
+
+    from runner.config.settings import conf_folder
+    from runner.launch import register_resolvers
+
+    class Mine(Callback):
+        __module__ = "mine"
+
+    module = ModuleType("mine")
+    module.Mine = Mine
+    monkeypatch.setitem(sys.modules, "mine", module)
+    register_resolvers()
+    with guarded(), initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("config", return_hydra_config=True)
+    OmegaConf.set_struct(config, False)
+    return config
+
+
+def changed(config, text):
+    plain = OmegaConf.to_container(config)
+    return OmegaConf.merge(plain, {"hydra": OmegaConf.create(text)}).hydra
+
+
+@pytest.mark.parametrize(("text", "why"), REFUSED)
+def test_what_would_run_code_is_refused_at_its_place(node, text, why):
+    with pytest.raises(ConfigError) as error:
+        check_hydra_node(changed(node, text), ["mine"])
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", PASSES)
+def test_hydras_own_and_what_is_trusted_passes(node, text):
+    check_hydra_node(changed(node, text), ["mine"])
+
+
+def test_a_variable_that_is_copied_from_the_shell_passes(node, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "here")
+    check_hydra_node(changed(node, "job: {env_set: {PYTHONPATH: here}}"), [])
+
+
+def test_the_default_config_passes(node):
+    check_hydra_node(node.hydra, [])
+    assert compose_config([]).seed == 0
