@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ZOO = ROOT.parent / "shared" / "prototypes" / "zoo"
 
+pytestmark = pytest.mark.exhaustive
+
 
 def run(name, *arguments):
     return subprocess.run(

@@ -46,10 +46,14 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def is_large(command: str) -> bool:
+    return "resnet18" in command or "mutate_resnet" in command or "layer3" in command
+
+
 def run(folder: Path, command: str) -> str:
     """Run a `python -m runner` command of the docs, made quick."""
     arguments = shlex.split(command)[1:]
-    if "resnet18" in command or "mutate_resnet" in command or "layer3" in command:
+    if is_large(command):
         quick = [*QUICK[:-1], "data.shape=[3,16,16]"]  # as colour images
         for package in ("torchvision", *(["timm"] if "timm" in command else [])):
             if importlib.util.find_spec(package) is None:
@@ -59,6 +63,8 @@ def run(folder: Path, command: str) -> str:
     quick += [] if "evaluator=function" in arguments else ["evaluator.epochs=1"]
     if arguments.count("-m") > 1:  # a sweep
         quick += ["training=inline"]
+    elif not any(argument.startswith("training=") for argument in arguments):
+        quick += ["training.workers=1"]
     if any(argument.startswith("resume=") for argument in arguments):
         quick = ["budget.trials=3"]  # nothing else may change
     if "--help" in arguments:
@@ -79,7 +85,13 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("python -m runner")])
+def cases() -> list[object]:
+    """The commands of the program; those that train a ResNet-18 take a minute each."""
+    ours = [command for command in commands() if command.startswith("python -m runner")]
+    return [pytest.param(c, marks=[pytest.mark.exhaustive] if is_large(c) else []) for c in ours]
+
+
+@pytest.mark.parametrize("command", cases())
 def test_a_command_of_the_docs_runs(command, folder):
     assert run(folder, command)
 

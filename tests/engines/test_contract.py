@@ -144,6 +144,7 @@ RANDOM = settings(deadline=None, derandomize=True, database=None,
                   suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("part", range(4))
 @settings(RANDOM, max_examples=100)
 @given(seed=st.integers(0, 10**6), draw=st.integers(0, 10**6), eager=st.booleans())

@@ -42,7 +42,9 @@ def member(compiler, shape, number, i):
     return model, programs_of(decided.graph, shape)
 
 
-@pytest.mark.parametrize("number", range(GROUPS))
+@pytest.mark.parametrize(
+    "number", [pytest.param(i, marks=[pytest.mark.exhaustive] if i else []) for i in range(GROUPS)]
+)
 @pytest.mark.parametrize("name", SPACES)
 def test_a_group_of_a_space_is_trained_as_each_model_alone(name, number):
     models, programs = group(name, number)

@@ -58,7 +58,9 @@ def test_tpe_finds_more_than_random_search_where_choices_are_conditional(drive, 
     "sampler",
     [
         optuna.samplers.RandomSampler,
-        partial(optuna.samplers.GPSampler, n_startup_trials=3),
+        pytest.param(
+            partial(optuna.samplers.GPSampler, n_startup_trials=3), marks=pytest.mark.exhaustive
+        ),
         partial(optuna.samplers.CmaEsSampler, n_startup_trials=2, warn_independent_sampling=False),
         partial(optuna.samplers.NSGAIIISampler, population_size=4),
     ],

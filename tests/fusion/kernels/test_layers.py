@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 import torch
 from fusing import assert_equal, read
 from hypothesis import HealthCheck, given, settings
@@ -47,6 +48,7 @@ def made(middle, last):
     return nn.Sequential(*(kind() for kind in middle), last(), nn.Flatten(), nn.Linear(4, 3))
 
 
+@pytest.mark.exhaustive
 @settings(
     max_examples=100, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow],

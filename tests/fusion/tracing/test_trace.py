@@ -122,6 +122,7 @@ def takes_a_batch(program):
     return is_batch and not program.named
 
 
+@pytest.mark.exhaustive
 @MODES
 @pytest.mark.filterwarnings("ignore")
 def test_every_program_of_the_compiler_is_right_or_refused(training):

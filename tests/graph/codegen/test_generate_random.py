@@ -288,6 +288,7 @@ def outcome(run: Any) -> Any:
     return [str(item) for item in (*flat, x, y, *log)]
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_generated_source_does_what_the_nodes_do_in_their_order(data: st.DataObject) -> None:

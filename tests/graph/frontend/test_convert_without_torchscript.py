@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = '''
 import sys
@@ -102,6 +104,7 @@ assert not Missing.sought, Missing.sought
 '''
 
 
+@pytest.mark.exhaustive
 def test_nothing_of_torchscript_is_imported_or_used(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     places = [str(path) for path in (tmp_path, ROOT, ROOT / "tests/toys")]
