@@ -1,7 +1,9 @@
 """The record of an experiment: append-only, one transaction per event."""
 
 import json
+import logging
 import os
+import secrets
 import socket
 import sqlite3
 import time
@@ -9,36 +11,41 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Any, Self, final
 
 from filelock import FileLock, Timeout
 
+from runner.database import (
+    RECORD,
+    SCHEMA,
+    connect_to_write,
+    connection_to_read,
+    damaged,
+    delete_record,
+    has_events,
+    has_table,
+    translated,
+)
 from runner.errors import ConfigError, RunFailed
+from runner.events import (
+    VERSION,
+    Event,
+    EventKind,
+    EventOrder,
+    OddEvent,
+    OtherVersion,
+    parse_event,
+)
+from runner.resume import resume_override
+from runner.run_folder import check_links
+from runner.signature import KeyUnusable, is_signed, sign
 from runner.space.sample import Sample
 from runner.trial import Failure, Gain, Objective, State, Trial
 
-RECORD = "run.db"
-VERSION = 2
-EventKind = Literal[
-    "begun", "resumed", "grouped", "proposed", "started", "metrics", "finished", "stopped", "failed"
-]
-
-SCHEMA = """
-create table if not exists events (
-    id integer primary key, time real, kind text, trial integer, data text, checksum integer
-)
-"""
-
-
-@final
-@dataclass(frozen=True)
-class Event:
-    """An event. `trial` is None for events of the run as a whole."""
-
-    time: float  # seconds since the epoch
-    kind: EventKind
-    trial: int | None
-    data: Mapping[str, Any]
+__all__ = ["RECORD", "Record", "Store", "delete_unbegun", "has_events", "read"]
+log = logging.getLogger(__name__)
+HOLDER = "holder.json"  # says which process writes
+LOCK = "run.lock"
 
 
 def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
@@ -76,31 +83,32 @@ class Store:
     """The only writer of a record. Holds only the running trials in memory."""
 
     def __init__(self, folder: Path, objective: Objective) -> None:
-        """Opens or creates the record of a folder. Raises ConfigError if another run writes to it,
-        and RunFailed if the record is damaged."""
+        """Opens or creates the record of a folder; one without events is made anew. Raises
+        ConfigError if another run writes to it or the folder has links that lead out of it, and
+        RunFailed if the record is damaged or cannot be opened."""
         self.folder = folder
         self.objective = objective
         self.running: dict[int, Trial] = {}
         self.next_number = 0
+        self._run = ""  # the random name of the run, which signatures contain
         self._checksum = 0
         self._resumed_with: Mapping[str, Any] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        check_links(folder)
         self._lock = _lock(folder)
-        fresh = not (folder / RECORD).exists()
         try:
-            self._db = _connect(folder / RECORD, writing=True)
-            self._db.execute(SCHEMA)
-        except sqlite3.DatabaseError as error:
+            if not has_events(folder):
+                delete_record(folder)
+            self._db = _opened(folder)
+        except BaseException:
             self._lock.release()
-            if fresh:
-                (folder / RECORD).unlink(missing_ok=True)
-            if isinstance(error, sqlite3.OperationalError):  # a full disk, a missing permission
-                text = f"Cannot open the record {folder / RECORD}: {error}."
-                raise RunFailed(text) from error
-            raise _damaged(folder, str(error)) from error
+            raise
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Records the config of the run, as the first event."""
-        self._append("begun", None, {"version": VERSION, "config": config})
+        self._run = secrets.token_hex(16)
+        signed = {"config": config, "run": self._run, **self._signature(config)}
+        self._append("begun", None, {"version": VERSION, **signed})
 
     def resume(self, config: Mapping[str, Any]) -> None:
         """Records, after the replay, that the run continues with this config."""
@@ -113,12 +121,15 @@ class Store:
         """
         for event, checksum in _read(self._db, self.folder):
             self._checksum = checksum
+            if event.kind == "begun":
+                self._run = event.data.get("run", "")
             if event.trial is not None:
                 trial = self._take(event)
                 if event.kind == "proposed" or not trial.running:
                     yield trial
         if self._resumed_with is not None:
-            self._append("resumed", None, {"config": self._resumed_with})
+            config = self._resumed_with
+            self._append("resumed", None, {"config": config, **self._signature(config)})
 
     def propose(
         self,
@@ -173,6 +184,19 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _signature(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Returns this user's signature of a config; nothing without a key."""
+        try:
+            return {"signature": sign(self._run, json.loads(json.dumps(config)))}
+        except KeyUnusable as problem:
+            if config.get("trust"):
+                log.warning(
+                    "The record is not signed: %s. To continue, the run will need trust=[...] "
+                    "again.",
+                    problem,
+                )
+            return {}
+
     def _take(self, event: Event) -> Trial:
         number = event.trial
         assert number is not None
@@ -195,7 +219,7 @@ class Store:
         except sqlite3.Error as error:
             raise RunFailed(
                 f"Cannot write the record {self.folder / RECORD}: {error}. Earlier events are "
-                f"safe; fix the cause, then continue with resume={self.folder}."
+                f"safe; fix the cause, then continue with {resume_override(self.folder)}."
             ) from error
         self._checksum = checksum
         return Event(now, kind, trial, data)
@@ -209,88 +233,131 @@ class Record:
     config: Mapping[str, Any]
     trials: list[Trial]
     gains: list[Gain]  # of groups that were trained as one
+    run: str = ""  # the random name of the run
+    signature: str | None = None  # of the config
+
+    @property
+    def is_own(self) -> bool:
+        """True if this user recorded the config, by a key that nobody else has."""
+        return is_signed(self.run, self.config, self.signature)
 
 
 def read(folder: Path, objective: Objective | None = None) -> Record:
-    """Reads the record of a run, which may be running. Raises ConfigError if there is none, and
-    RunFailed if it is damaged."""
+    """Reads the record of a run, which may be running; imports and runs nothing that it names.
+    Raises ConfigError if there is none, and RunFailed if it is damaged or none of ours."""
     if not (folder / RECORD).is_file():
         raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
-    config: Mapping[str, Any] = {}
     trials: dict[int, Trial] = {}
     gains: list[Gain] = []
-    db = _connect(folder / RECORD, writing=False)
-    try:
+    begun: Event | None = None
+    latest: Event | None = None
+    with connection_to_read(folder) as db:
         for event, _ in _read(db, folder):
             if event.kind in ("begun", "resumed"):
-                config = event.data["config"]
-                objective = objective or Objective(**config["objective"])
+                begun, latest = begun or event, event
+                objective = objective or _objective(event.data["config"], folder)
             elif event.kind == "grouped":
                 gains.append(Gain(**event.data))
             elif event.trial is not None and objective is not None:
                 trials[event.trial] = apply(trials.get(event.trial), event, objective)
+    if begun is None or latest is None:
+        raise ConfigError(
+            f"No run has begun in {str(folder)!r}: it was stopped before its first event. Start "
+            "it again as before; its folder can be used again, as hydra.run.dir."
+        )
+    config, signature = latest.data["config"], latest.data.get("signature")
+    return Record(config, [*trials.values()], gains, begun.data.get("run", ""), signature)
+
+
+def delete_unbegun(folder: Path) -> bool:
+    """Deletes the record of a folder in which no run has begun, with its lock. Returns False, and
+    deletes nothing, if a run has begun or another process is about to."""
+    try:
+        check_links(folder)
+        lock = _lock(folder)
+    except (ConfigError, OSError):
+        return False
+    try:
+        if has_events(folder):
+            return False
+        delete_record(folder)
+        for name in (HOLDER, LOCK):
+            (folder / name).unlink(missing_ok=True)
     finally:
-        db.close()
-    if not config:
-        raise _damaged(folder, "it does not contain the config of the run")
-    return Record(config, list(trials.values()), gains)
+        lock.release()
+    return True
+
+
+def _objective(config: Mapping[str, Any], folder: Path) -> Objective:
+    given = config.get("objective")
+    if isinstance(given, dict) and given.keys() == {"metric", "mode"}:
+        metric, mode = given["metric"], given["mode"]
+        if isinstance(metric, str) and mode in ("max", "min"):
+            return Objective(metric, mode)
+    raise RunFailed(
+        f"{folder / RECORD} is not a record of this runner: its objective is {given!r:.60}. "
+        "Nothing was changed."
+    )
+
+
+def _opened(folder: Path) -> sqlite3.Connection:
+    try:
+        db = connect_to_write(folder)
+        db.execute(SCHEMA)
+    except sqlite3.OperationalError as error:  # a full disk, a missing permission
+        text = f"Cannot open the record {folder / RECORD}: {error}."
+        raise RunFailed(text) from error
+    except sqlite3.DatabaseError as error:
+        raise damaged(folder, str(error)) from error
+    return db
 
 
 def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
     """Yields all events in order, each verified against the chain of checksums."""
-    chain = 0
-    try:
+    chain, order = 0, EventOrder()
+    with translated(folder):
+        if not has_table(db):
+            return
         [problem] = db.execute("pragma quick_check(1)").fetchone()
         if problem != "ok":
-            raise _damaged(folder, problem)
+            raise damaged(folder, problem)
         rows = db.execute("select id, time, kind, trial, data, checksum from events order by id")
-        for place, (id_, time_, kind, trial, data, checksum) in enumerate(rows, start=1):
-            chain = _checksum(chain, time_, kind, trial, data)
+        for place, (id_, *parts, checksum) in enumerate(rows, start=1):
+            chain = _checksum(chain, *parts)
             if chain != checksum or id_ != place:
-                raise _damaged(folder, f"event {place} does not match its checksum")
-            event = Event(time_, kind, trial, json.loads(data))
-            if kind == "begun" and event.data["version"] != VERSION:
+                raise damaged(folder, f"event {place} does not match its checksum")
+            try:
+                event = parse_event(*parts)
+                order.check(event)
+            except OtherVersion as odd:
                 raise RunFailed(
-                    f"The record {folder / RECORD} has version {event.data['version']}; this "
-                    f"runner reads version {VERSION}. Continue with the runner that wrote it."
-                )
+                    f"{folder / RECORD} was written by another version of runner: {odd} (event "
+                    f"{place}). Continue with the runner that wrote it."
+                ) from odd
+            except OddEvent as odd:
+                raise RunFailed(
+                    f"{folder / RECORD} is not a record of this runner: in event {place}, {odd}. "
+                    "Nothing was changed."
+                ) from odd
             yield event, checksum
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise _damaged(folder, str(error)) from error
-
-
-def _damaged(folder: Path, problem: str) -> RunFailed:
-    return RunFailed(
-        f"The record {folder / RECORD} is damaged: {problem}. Nothing was changed. Restore it from "
-        "a copy, or start a new run."
-    )
 
 
 def _checksum(before: int, *parts: object) -> int:
     return zlib.crc32("\0".join(map(repr, parts)).encode(), before)
 
 
-def _connect(path: Path, writing: bool) -> sqlite3.Connection:
-    """Opens a database with a write-ahead log: a kill loses nothing, readers do not block."""
-    mode = "rwc" if writing else "rw"
-    db = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30
-    )
-    if writing:
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = normal")
-    return db
-
-
 def _lock(folder: Path) -> FileLock:
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / "holder.json"
-    lock = FileLock(folder / "run.lock")
+    holder = folder / HOLDER
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(f"The folder {folder} is in use by another run{_who(holder)}.") from None
-    holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    try:
+        holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    except BaseException:
+        lock.release()
+        raise
     return lock
 
 
@@ -298,5 +365,5 @@ def _who(holder: Path) -> str:
     try:
         info = json.loads(holder.read_text())
         return f" (process {info['pid']} on {info['host']})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
