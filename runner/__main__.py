@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     try:
         _refuse_pickles()
+        compose.check_folders(sys.argv[1:])
         with guarded():
             app()
     except KeyboardInterrupt as stop:

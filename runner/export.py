@@ -1,5 +1,6 @@
 """Exports the best models of a run: writes, verifies, and then atomically replaces `top/`."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from runner.errors import RunFailed, RunnerError, message, one_line
 from runner.graph.codegen.load import load_file
 from runner.nested import leaves
 from runner.results import Run, write_model
+from runner.resume import resume_override
+from runner.run_folder import check_links
 from runner.trial import MODEL, WEIGHTS, Metrics, Trial
 from runner.weights import check_weights
 
@@ -30,18 +33,22 @@ def export(
     The export is loaded and run before it replaces an earlier one. If a trial's model cannot be
     exported, the user is told and the next trial takes its place; the earlier export is then kept,
     since it may contain that model. Raises RunFailed if no model is left or the disk is full; the
-    earlier export is then unchanged.
+    earlier export is then unchanged. Raises ConfigError if the folder has links that lead out of
+    it.
     """
+    check_links(run.folder)
     top, new, earlier = (run.folder / name for name in (TOP, NEW, EARLIER))
     if earlier.exists() and not top.exists():  # a session was killed in between
         earlier.rename(top)
     shutil.rmtree(new, ignore_errors=True)
+    if os.path.lexists(new):  # it would be mixed with the files of another, which nobody checks
+        raise RunFailed(f"{new} cannot be deleted; delete it, then export again.")
     try:
         tested, lost = _write(run, ranked, test, tell, new)
     except OSError as error:
         raise RunFailed(
             f"The best models could not be written: {error}. The previous export is unchanged. "
-            f"Free some space, then continue with resume={run.folder}."
+            f"Free some space, then continue with {resume_override(run.folder)}."
         ) from error
     finally:
         if not new.exists() or not any(new.iterdir()):

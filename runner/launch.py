@@ -3,27 +3,32 @@
 import contextlib
 import itertools
 import logging
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.config.compose import changed, compose_config
+from runner.config.compose import changed, check_folders, compose_with_folder
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.settings import Settings, differences, settings_from
-from runner.errors import ConfigError, RunFailed
-from runner.store import RECORD, read
+from runner.errors import ConfigError, RunFailed, RunnerError, SampleError
+from runner.resume import resume_override, resumed_folder
+from runner.run_folder import check_links
+from runner.space.space import search_space
+from runner.store import RECORD, Record, delete_unbegun, has_events, read
+from runner.trust import RecordedConfig
 
 if TYPE_CHECKING:
     from runner.results import Run
 
-TRACES = ("holder.json", "run.lock", "runner.log",
+TRACES = ("runner.log",
           *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")))  # fmt: skip
-FREE = ("budget", "training", "export", "task", "resume")  # groups that may change on resume
+FREE = ("budget", "training", "export", "trust", "task", "resume")  # may change on resume
 
 
 def register_resolvers() -> None:
@@ -32,28 +37,58 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("output_subdir", _output_subdir, replace=True)
 
 
-def _run_folder(resume: str | None) -> str:
-    if resume is not None and (Path(resume) / RECORD).is_file():
-        return str(Path(resume).resolve())
+def _run_folder(resume: object) -> str:
+    if folder := _writable_run(resume):
+        return folder
     name = datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S")
     names = itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2)))
     return next(free for free in names if not Path(free).exists())
 
 
-def _output_subdir(resume: str | None) -> str | None:
-    """Returns where Hydra writes the composed config; None on resume, to keep the existing one."""
-    return ".hydra" if resume is None else None
+def _writable_run(resume: object) -> str:
+    """Returns the folder of a run to continue, if Hydra may write its log there: not if this would
+    follow a link, and not if Hydra would take its name for an interpolation."""
+    try:
+        folder = resumed_folder(resume).resolve()
+        check_links(folder)
+    except (RunnerError, OSError, RuntimeError):  # to be reported by `execute`
+        return ""
+    if "${" in str(folder):
+        return tempfile.mkdtemp(prefix="runner-")
+    return str(folder) if has_events(folder) else ""
+
+
+def _output_subdir(resume: object, folder: str) -> str | None:
+    """Returns where Hydra writes the composed config; None on resume, to keep the existing one,
+    and None where this would follow a link."""
+    if resume is not None:
+        return None
+    try:
+        check_links(Path(folder))
+    except ConfigError:  # to be reported by `execute`
+        return None
+    return ".hydra"
 
 
 def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | None:
     """Validates a composed config and runs its task in a folder. Raises RunnerError."""
+    settings, folder = _settings(config, overrides, folder)
+    return _run_task(settings, folder)
+
+
+def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[Settings, Path]:
+    """Returns the settings of a run and its folder, before anything is written there."""
     try:
-        if config.resume is None:
-            settings = settings_from(config, overrides)
-        else:
-            settings, folder = _resumed(config, overrides)
+        if config.resume is not None:
+            return _resumed(config, overrides)
+        settings = settings_from(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
+    check_links(folder)
+    return settings, folder
+
+
+def _run_task(settings: Settings, folder: Path) -> float | None:
     from runner.config.check_arguments import check_arguments  # here: these import torch
     from runner.config.instantiate import build
     from runner.tasks.task import Task
@@ -63,59 +98,84 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
     try:
         value: float | None = task.run(settings, folder)
     except OSError as error:
+        if not has_events(folder):
+            raise RunFailed(f"{of_file(error)}. The run has not begun.") from error
         raise RunFailed(
             f"{of_file(error)}. The record is safe; fix the cause, then continue with "
-            f"resume={folder}."
+            f"{resume_override(folder)}."
         ) from error
     return value
 
 
 def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     """Returns the settings of a recorded run with the requested changes. Raises ConfigError if
-    anything but the budget, the training or the export changes."""
-    folder = Path(str(config.resume)).resolve()
+    anything but the budget, the training, the export or the trust changes, or if somebody else made
+    the run and what it needs is not trusted now."""
+    folder = resumed_folder(config.resume).resolve()
+    check_links(folder)
     record = read(folder)
-    before = Settings.model_validate(record.config)
-    now = settings_from(changed(before.model_dump(), config, overrides), [])
-    if different := differences(before, now, FREE):
+    before = RecordedConfig.of(record, folder)
+    merged = changed(before.plain(), config, overrides)
+    plain: Any = OmegaConf.to_container(merged)
+    if isinstance(plain["trust"], list):
+        before.check_trust(plain, plain["trust"])
+    now = settings_from(merged, [])
+    if different := differences(before.settings, now, FREE):
         raise ConfigError(
             f"The run in {config.resume} cannot continue with a different config; only "
-            f"{', '.join(FREE[:3])} may change. Changed: {'; '.join(different)}."
+            f"{', '.join(FREE[:4])} may change. Changed: {'; '.join(different)}."
         )
     done = sum(not trial.refused for trial in record.trials)
-    if now.budget.trials < done and now.budget != before.budget:
+    if now.budget.trials < done and now.budget != before.settings.budget:
         raise ConfigError(
             f"budget.trials is {now.budget.trials}, but the run in {config.resume} has "
             f"{done} trials already; it can only grow."
         )
+    _check_samples(record, now, folder)
     return now, folder
 
 
-def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run":
+def _check_samples(record: Record, settings: Settings, folder: Path) -> None:
+    """Raises RunFailed if a trial has a hyper-parameter that is no candidate: workers put it into
+    the config, which was checked with the candidates alone."""
+    choices = search_space(settings.search).choices
+    for trial in record.trials:
+        for choice in choices:
+            if choice.label not in trial.sample:
+                continue
+            try:
+                choice.check(trial.sample[choice.label])
+            except SampleError as error:
+                raise RunFailed(
+                    f"{folder / RECORD} is not a record of its config: in trial {trial.number}, "
+                    f"{error}"
+                ) from error
+
+
+def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run | None":
     """Runs a search from Python: `runner.run(["space=resnet", "budget.trials=8"])`.
 
-    `folder` is that of the run, by default `outputs/<date>/<time>`. Raises RunnerError.
+    `folder` is that of the run, by default `hydra.run.dir`, which is `outputs/<date>/<time>`
+    unless an override sets it. Returns None for a task that makes no run, such as
+    `task=describe`. Raises RunnerError.
     """
     from runner.results import Run
 
     register_resolvers()
     given = list(overrides)
     try:
-        config = compose_config(given)
-        place = Path(config.resume or folder or _run_folder(None)).resolve()
-        execute(config, given, place)
+        check_folders(given)
+        config, chosen = compose_with_folder(given)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error, given) or error from None
-    if not (place / RECORD).exists():
-        raise ConfigError(
-            f"task={config.task._target_.rpartition('.')[2]} creates no run to return."
-        )
-    return Run(place)
+    settings, place = _settings(config, given, Path(chosen if folder is None else folder).resolve())
+    _run_task(settings, place)
+    return Run(place, settings.trust) if has_events(place) else None
 
 
 def leave_no_trace(folder: Path) -> None:
     """Removes the files written for a run that did not begin, and folders that become empty."""
-    if (folder / RECORD).exists():
+    if not delete_unbegun(folder):
         return
     for handler in [*logging.root.handlers]:  # a late log message must not recreate the file
         if isinstance(handler, logging.FileHandler):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import final
 
 from runner.errors import RunFailed
+from runner.resume import resume_override
 from runner.training.service import Limits
 from runner.trial import Failure, Metrics, Objective, Report, Trial
 
@@ -110,7 +111,7 @@ class RunLimits:
         if failure is not None and failure.reason == "disk full":
             raise RunFailed(
                 f"Trial {report.trial} could not write its results: {failure.text}. Free some "
-                f"space, then continue with resume={self._folder}."
+                f"space, then continue with {resume_override(self._folder)}."
             )
 
     def _check_refusals(self) -> None:

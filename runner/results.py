@@ -1,33 +1,40 @@
 """The results of a run: its trials, its best models, and their export."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
 
 from torch import nn
 
-from runner.config.settings import Settings
+from runner.config.check_arguments import check_arguments
 from runner.engines.engine import Engine, ModelSource, make
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, one_line
 from runner.graph.codegen.load import CONSTANTS
 from runner.model_header import heading
 from runner.space.sample import Sample
 from runner.store import read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Objective, Trial, top, trial_folder
+from runner.trust import RecordedConfig
 from runner.weights import WeightsError, load_weights
 
 Formatter = Literal["dict", "code", "instance"]
+RUNTIME = ("space", "mutators", "input", "weights", "trust", "evaluator", "data")  # of an engine
 
 
 @final
 class Run:
     """A run, read from its folder. It may still be running; each access reads the current state."""
 
-    def __init__(self, folder: Path | str) -> None:
-        """Raises ConfigError if the folder contains no run."""
-        self.settings = Settings.model_validate(read(Path(folder)).config)
+    def __init__(self, folder: Path | str, trust: Sequence[str] = ()) -> None:
+        """Reads the folder; imports and runs nothing that it names. `trust` are import prefixes
+        that the models may use, besides those of a record that this user made. Raises ConfigError
+        if the folder contains no run, and RunFailed if its record cannot be used."""
+        _check_trust(trust)
         self.folder = Path(folder).resolve()
+        self._recorded = RecordedConfig.of(read(self.folder), self.folder, trust)
+        self.settings = self._recorded.settings
 
     @property
     def objective(self) -> Objective:
@@ -58,13 +65,14 @@ class Run:
     def model(self, trial: Trial | int) -> nn.Module:
         """Returns the model of a trial, rebuilt, with trained weights, on the CPU, in eval mode.
 
-        Raises RunnerError if the weights were not kept, or are damaged.
+        Raises RunnerError if the weights were not kept, or are damaged, and ConfigError if somebody
+        else made the run and its code is not trusted.
         """
         trial = self.trials[trial] if isinstance(trial, int) else trial
         [recipe] = self.job(trial).recipes
         model = self._engine.build(recipe)
         weights = self.weights(trial)
-        if not weights.is_file():
+        if not weights.exists():
             raise RunnerError(
                 f"The weights of trial {trial.number} were not kept, or were deleted: {weights} "
                 "does not exist. Only those of the best export.keep_weights trials are kept."
@@ -107,7 +115,17 @@ class Run:
 
     @cached_property
     def _engine(self) -> Engine:
-        return make(self.settings)
+        """The engine, which imports the code that the config names, if it is trusted."""
+        settings = self._recorded.checked()
+        for group in ("engine", "space"):
+            node = settings.model if group == "space" else settings.engine
+            check_arguments(node, settings.trust, group, RUNTIME if group == "engine" else ())
+        try:
+            return make(settings)
+        except RunnerError:
+            raise
+        except Exception as error:  # of code that the config names
+            raise RunnerError(f"The engine of {self.folder} fails: {one_line(error)}") from error
 
     def _repr_html_(self) -> str:
         from runner.display.tables import html
@@ -118,9 +136,19 @@ class Run:
         return f"Run({str(self.folder)!r}, {len(self.trials)} trials)"
 
 
-def load(folder: Path | str) -> Run:
-    """Returns the run in a folder, for example `outputs/latest`."""
-    return Run(folder)
+def load(folder: Path | str, trust: Sequence[str] = ()) -> Run:
+    """Returns the run in a folder, for example `outputs/latest`.
+
+    Only reads. To use models of a run that somebody else made, name the packages that its space
+    needs and that you trust: `runner.load(folder, trust=["mypkg"])`.
+    """
+    return Run(folder, trust)
+
+
+def _check_trust(trust: Sequence[str]) -> None:
+    names = [] if isinstance(trust, str) else [*trust]
+    if isinstance(trust, str) or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(f"trust is {trust!r}; it must be a list of packages, such as ['mypkg'].")
 
 
 def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -> None:

@@ -30,8 +30,8 @@ def resumed_folder(resume: object) -> Path:
     `file:`. Raises ConfigError for other values."""
     if not isinstance(resume, str) or not resume or "\0" in resume:
         raise ConfigError(
-            f"resume is {resume!r}; it must be the folder of a run, such as outputs/latest. "
-            "Write the name of a folder that is not plain text in quotes: \"resume='5'\"."
+            f"resume is {resume!r}; it must be the folder of a run, such as outputs/latest. A name "
+            "that is no plain text is written in quotes, as in \"resume='5'\"."
         )
     if not resume.startswith(SCHEME):
         return Path(resume)

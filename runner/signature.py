@@ -47,15 +47,19 @@ def sign(run: str, config: Mapping[str, Any]) -> str:
     return _signature(_read(path), run, config)
 
 
-def is_signed(run: str, config: Mapping[str, Any], signature: str | None) -> bool:
-    """Returns whether this user's key made a signature of a config in the run of this name."""
+def doubt(run: str, config: Mapping[str, Any], signature: str | None) -> str:
+    """Returns why this user is not known to have signed a config in the run of this name; empty
+    if the signature is by this user's key."""
     if signature is None:
-        return False
+        return "its record is not signed, or older than signatures"
     try:
         expected = _signature(_read(key_file()), run, config)
-    except KeyUnusable:
-        return False
-    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogatepass"))
+    except KeyUnusable as problem:
+        return f"the signature of its record cannot be verified, since {problem}"
+    given = signature.encode("utf-8", "surrogatepass")
+    if hmac.compare_digest(expected.encode(), given):
+        return ""
+    return "its record is signed with another key"
 
 
 def _signature(key: bytes, run: str, config: Mapping[str, Any]) -> str:

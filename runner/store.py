@@ -38,7 +38,7 @@ from runner.events import (
 )
 from runner.resume import resume_override
 from runner.run_folder import check_links
-from runner.signature import KeyUnusable, is_signed, sign
+from runner.signature import KeyUnusable, doubt, sign
 from runner.space.sample import Sample
 from runner.trial import Failure, Gain, Objective, State, Trial
 
@@ -237,9 +237,9 @@ class Record:
     signature: str | None = None  # of the config
 
     @property
-    def is_own(self) -> bool:
-        """True if this user recorded the config, by a key that nobody else has."""
-        return is_signed(self.run, self.config, self.signature)
+    def doubt(self) -> str:
+        """Why this user is not known to have recorded the config; empty if the user has."""
+        return doubt(self.run, self.config, self.signature)
 
 
 def read(folder: Path, objective: Objective | None = None) -> Record:

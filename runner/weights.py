@@ -6,12 +6,15 @@ The metadata contains a seal: the SHA-256 of the file with zeros in place of the
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from runner.errors import RunnerError, message
 
@@ -21,6 +24,7 @@ _SEALED = re.compile(rb'"runner/sha256":"([0-9a-f]{64})"')
 _LENGTH = 8  # bytes of the header length at the start of a file
 _LONGEST = 100 << 20  # largest header in bytes that safetensors allows
 _CHUNK = 1 << 20
+SHOWN = 3  # names in a message
 
 
 class WeightsError(RunnerError):
@@ -48,16 +52,60 @@ def load_weights(model: nn.Module, path: Path) -> None:
     WeightsError if they are missing, damaged, or belong to another architecture."""
     check_weights(path)
     try:
-        load_model(model, str(path))
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
-    except RuntimeError as error:
+        others = _of_other_kinds(model, path)
+        missing, unexpected = ([], []) if others else load_model(model, str(path), strict=False)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {message(error)}") from error
+    except (RuntimeError, ValueError) as error:
         raise WeightsError(f"{path} does not fit the model: {message(error)}") from error
+    differences = [
+        *([f"it lacks {_first(missing)}"] if missing else []),
+        *([f"it has {_first(unexpected)}, unlike the model"] if unexpected else []),
+        *others,
+    ]
+    if differences:
+        raise WeightsError(f"{path} does not fit the model: {'; '.join(differences)}")
+
+
+def _of_other_kinds(model: nn.Module, path: Path) -> list[str]:
+    """Returns which tensors of a file differ in shape or type from those of a model; loading would
+    convert types without a word."""
+    wanted = {
+        name: value
+        for name, value in model.state_dict().items()
+        if isinstance(value, torch.Tensor) and not is_lazy(value)
+    }
+    shapes, types = [], []
+    with safe_open(str(path), "pt") as file:
+        for name in file.keys():  # noqa: SIM118 (it has no __iter__)
+            if name not in wanted:
+                continue
+            found, tensor = file.get_tensor(name), wanted[name]
+            if found.shape != tensor.shape:
+                shapes.append(f"{name!r} has shape {[*found.shape]}, not {[*tensor.shape]}")
+            elif found.dtype != tensor.dtype:
+                types.append(f"{name!r} is {_type(found)}, not {_type(tensor)}")
+    differences = [*shapes, *types]
+    more = len(differences) - SHOWN
+    return [*differences[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _type(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _first(names: Collection[str]) -> str:
+    """Returns the first few of some names, and how many more there are."""
+    shown = sorted(names)[:SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return ", ".join(map(repr, shown)) + more
 
 
 def check_weights(path: Path) -> None:
     """Raises WeightsError for a missing, empty or damaged file. Older files have no seal."""
     try:
+        if path.exists() and not path.is_file():
+            raise WeightsError(f"{path} is not a file")
         with path.open("rb") as file:
             head = _head(file)
             found = _SEALED.search(head)
@@ -67,7 +115,7 @@ def check_weights(path: Path) -> None:
     except FileNotFoundError as error:
         raise WeightsError(f"{path} does not exist") from error
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error}") from error
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     if not path.stat().st_size:
         raise WeightsError(f"{path} is empty")
     if not intact:

@@ -2,30 +2,70 @@
 
 import re
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
 from runner.errors import ConfigError, did_you_mean
 
 MISSING = object()
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 _one_at_a_time = threading.Lock()  # Hydra's state is global to the process
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """Composes the config as the program does, with Hydra's own search path if Hydra is running."""
     overrides = freed(overrides)
-    with _one_at_a_time:
-        if GlobalHydra.instance().is_initialized():
-            return compose("config", overrides=overrides)
-        with guarded(), initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return compose("config", overrides=overrides)
+    with _one_at_a_time, _initialized():
+        return compose("config", overrides=overrides)
+
+
+def compose_with_folder(overrides: list[str]) -> tuple[DictConfig, str]:
+    """Composes the config, and returns the folder of a run with it, which is `hydra.run.dir`."""
+    overrides = freed(overrides)
+    with _one_at_a_time, _initialized():
+        config = compose("config", overrides=overrides, return_hydra_config=True)
+    folder: str = OmegaConf.select(config, "hydra.run.dir")
+    with open_dict(config):
+        del config["hydra"]
+    return config, folder
+
+
+def check_folders(arguments: Sequence[str]) -> None:
+    """Raises ConfigError for an override of the folder of a run that is no path: Hydra would take
+    it for the name of a folder, or say only that it cannot be merged."""
+    for argument in arguments:
+        key = argument.partition("=")[0].lstrip("+")
+        if key not in FOLDERS or "=" not in argument:
+            continue
+        override = OverridesParser.create().parse_override(argument)
+        value = argument.partition("=")[2] if override.is_sweep_override() else override.value()
+        if not isinstance(value, str) or not value or override.is_sweep_override():
+            raise ConfigError(
+                f"{key} is {value!r}; it must be a folder, such as outputs/first. A name that is "
+                f"no plain text is written in quotes, as in \"{key}='5'\"."
+            )
+        if r"\${" in value:
+            raise ConfigError(
+                f"{key} is {value!r}; Hydra cannot write to a folder whose name contains '${{'."
+            )
+
+
+@contextmanager
+def _initialized() -> Iterator[None]:
+    """The context of Hydra's search path: its own if Hydra is running."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with guarded(), initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield
 
 
 def freed(overrides: Sequence[str]) -> list[str]:

@@ -50,8 +50,11 @@ class Data(ABC):
     """A data set. The constructor checks its arguments and that its files exist, but loads nothing.
 
     `shape` is that of one input, without the batch dimension; images of other sizes are resized.
-    `classes` is the number of classes, or of outputs in a regression.
+    `classes` is the number of classes, or of outputs in a regression. `has_test` is False if there
+    is no test split.
     """
+
+    has_test: bool = True
 
     def __init__(self, shape: Sequence[int], classes: int) -> None:
         if not shape or min(shape) < 1:

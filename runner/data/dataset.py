@@ -42,6 +42,7 @@ class TorchDataset(HoldoutData):
         require(loader_workers >= 0, "data.loader_workers", loader_workers, "0 or more")
         self._train_set = train
         self._test_set = test
+        self.has_test = test is not None
         self._workers = loader_workers
 
     def load_search(self) -> SearchData:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import final
 
 from runner.errors import RunFailed, RunnerError, one_line
+from runner.resume import resume_override
 from runner.space.sample import Sample
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
@@ -41,5 +42,5 @@ class GuardedStrategy(Strategy):
         except Exception as error:
             raise RunFailed(
                 f"{type(self._strategy).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 "
-                f"shows where; once it is fixed, continue with resume={self._folder}."
+                f"shows where; once it is fixed, continue with {resume_override(self._folder)}."
             ) from error

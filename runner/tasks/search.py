@@ -16,16 +16,19 @@ from types import FrameType
 from typing import final
 
 from runner import parts
+from runner.config.instantiate import build
 from runner.config.settings import Settings
+from runner.data.data import Data
 from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import best_table, gains_text
 from runner.errors import ConfigError
 from runner.experiment import Experiment
-from runner.export import export
+from runner.export import Test, export
 from runner.limits import Budget
 from runner.results import Run
-from runner.store import RECORD, Store
+from runner.resume import resume_command, resume_override
+from runner.store import Store, has_events
 from runner.tasks.task import Task
 from runner.training.service import TrainingService
 from runner.trial import WEIGHTS, Job, Objective, Report, Trial, top, trial_folder
@@ -46,8 +49,9 @@ class Search(Task):
     """A task that runs or resumes a search; all results are in the folder of the run."""
 
     def run(self, settings: Settings, folder: Path) -> float | None:
-        if settings.resume is None and (folder / RECORD).exists():
-            raise ConfigError(f"{folder} contains a run already; resume={folder} continues it.")
+        if settings.resume is None and has_events(folder):
+            command = resume_override(folder)
+            raise ConfigError(f"{folder} contains a run already; {command} continues it.")
         parts.check(settings)
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
@@ -81,10 +85,10 @@ class Search(Task):
                 dedup=settings.dedup,
             ).run()
             shown.end()
-            run = Run(folder)
+            run = Run(folder, settings.trust)
             trials = run.trials
             best = top(trials, len(trials))
-            tested = export(run, best, partial(_test, run, service), progress.note)
+            tested = export(run, best, _tester(run, service), progress.note)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, objective))
         if brought := gains_text(run.gains):
@@ -92,6 +96,16 @@ class Search(Task):
         if tested:
             progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[objective.metric] if best else math.nan
+
+
+def _tester(run: Run, service: TrainingService) -> Test:
+    """Returns what scores trained models on the test split; without one, says so once."""
+    if run.settings.export.top and run.top(1):
+        data: Data = build(run.settings.data, run.settings.trust)
+        if not data.has_test:
+            progress.note("The data has no test split, so exported models have no test metrics.")
+            return lambda trial: {}
+    return partial(_test, run, service)
 
 
 def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
@@ -156,8 +170,9 @@ def _stoppable(folder: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        command = f"python -m runner resume={_short(folder)}"
-        progress.note(f"Stopped; the record is complete. Continue with: {command}")
+        command = resume_command(text.near(folder))
+        if has_events(folder):
+            progress.note(f"Stopped; the record is complete. Continue with: {command}")
         raise
     finally:
         for number, handler in before.items():

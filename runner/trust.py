@@ -1,0 +1,119 @@
+"""What a record may run: a run folder brings no trust with it, unless this user made it.
+
+Packages that a record trusted are trusted again if this user's key signed that, or if the user
+says so now.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from omegaconf import OmegaConf
+from pydantic import ValidationError
+
+from runner.config.allowlist import check_targets
+from runner.config.settings import Settings, settings_from
+from runner.errors import ConfigError, RunFailed
+from runner.resume import literal
+from runner.store import RECORD, Record
+
+SHOWN = 5  # packages in a message
+
+
+@final
+@dataclass(frozen=True)
+class RecordedConfig:
+    """The config of a record, with the trust that it has here."""
+
+    folder: Path
+    settings: Settings  # as recorded, but `trust` is what is trusted here
+    distrusted: Sequence[str]  # packages that the record trusted, and nobody here does
+    why: str  # the record is not this user's own; empty if it is
+
+    @classmethod
+    def of(cls, record: Record, folder: Path, trust: Sequence[str] = ()) -> "RecordedConfig":
+        """Returns the config of a record, when these packages are trusted now. Imports nothing.
+        Raises RunFailed if it is no config of this runner."""
+        recorded = _validated(record.config, folder)
+        why = record.doubt
+        base = [] if why else recorded.trust
+        trusted = [*dict.fromkeys([*base, *trust])]
+        distrusted = [name for name in recorded.trust if name not in trusted]
+        settings = recorded.model_copy(update={"trust": trusted})
+        return cls(folder, settings, distrusted, why)
+
+    def checked(self) -> Settings:
+        """Returns the settings, if all that they name may run here. Raises ConfigError, with the
+        way to trust it."""
+        self.check_trust(self.settings.model_dump(), self.settings.trust)
+        try:
+            return settings_from(OmegaConf.create(self.plain()), [])
+        except ConfigError as error:
+            text = f"The config in {self.folder / RECORD} cannot be used: {error}"
+            raise ConfigError(text) from error
+
+    def plain(self) -> dict[str, Any]:
+        """Returns the settings as plain values in which nothing is an interpolation."""
+        escaped: dict[str, Any] = _literal(self.settings.model_dump())
+        return escaped
+
+    def check_trust(self, config: Mapping[str, Any], trust: Sequence[str]) -> None:
+        """Raises ConfigError if a config needs a package that only a foreign record trusted."""
+        distrusted = [name for name in self.distrusted if name not in trust]
+        if not distrusted:
+            return
+        try:
+            check_targets(dict(config), trust)
+        except ConfigError as error:
+            raise ConfigError(
+                f"The run in {self.folder} was not made by this user ({self.why}), and needs more "
+                f"than is trusted here: it trusted {_listed(distrusted)}. {_remedy(distrusted)}"
+            ) from error
+
+
+def _remedy(names: Sequence[str]) -> str:
+    good = [name for name in names if all(part.isidentifier() for part in name.split("."))]
+    if not good:
+        return "These are no names of packages."
+    override = shlex.quote(f"trust=[{','.join(good)}]")
+    return (
+        f"If you trust that, say so: {override} on the command line, or runner.load(..., "
+        f"trust={good!r}) in Python."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{shown[:300]}{more}"
+
+
+def _validated(config: Mapping[str, Any], folder: Path) -> Settings:
+    try:
+        return Settings.model_validate(dict(config))
+    except ValidationError as error:
+        problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])[:60]
+    if problem["type"] in ("extra_forbidden", "missing"):
+        what = "no" if problem["type"] == "missing" else "the unknown key"
+        raise RunFailed(
+            f"{folder / RECORD} was written by another version of runner: its config has {what} "
+            f"{where!r}. Continue with the runner that wrote it."
+        )
+    raise RunFailed(
+        f"{folder / RECORD} is not a record of this runner: in its config, {where or 'a value'} is "
+        f"{problem['input']!r:.60}: {problem['msg']}. Nothing was changed."
+    )
+
+
+def _literal(value: Any) -> Any:
+    match value:
+        case str():
+            return literal(value)
+        case dict():
+            return {key: _literal(item) for key, item in value.items()}
+        case list():
+            return [_literal(item) for item in value]
+    return value
