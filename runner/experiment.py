@@ -9,6 +9,7 @@ from runner.duplicates import Duplicates
 from runner.engines.engine import Engine
 from runner.errors import Refused
 from runner.limits import Budget, RunLimits, judged
+from runner.resume import resume_override
 from runner.space.sample import DrawError
 from runner.space.space import Space
 from runner.store import Store
@@ -38,7 +39,7 @@ class Experiment:
     dedup: bool  # whether a repeated sample shares the result of its first trial
 
     def __post_init__(self) -> None:
-        self.strategy = GuardedStrategy(self.strategy, self.store.folder)
+        self.strategy = GuardedStrategy(self.strategy, resume_override(self.store.folder))
         self._duplicates = Duplicates(self.space, self.engine.key, enabled=self.dedup)
         self._limits = RunLimits(self.budget, self.service.limits, self.store.folder)
         self._jobs: list[set[int]] = []  # the trials of each job that have not ended

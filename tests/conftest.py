@@ -14,6 +14,14 @@ settings.register_profile("busy", deadline=None)  # a busy machine is no fault o
 settings.load_profile("busy")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def home(tmp_path_factory):
+    """A config folder of the tests' own, also for the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture
 def search(tmp_path: Path):
     """A search in a folder of its own."""

@@ -67,7 +67,9 @@ def other_shapes(path):
 
 
 def nan(path):
-    save_file({name: value * float("nan") for name, value in load_file(path).items()}, path)
+    ruined = {name: value * float("nan") if value.is_floating_point() else value
+              for name, value in load_file(path).items()}  # fmt: skip
+    save_file(ruined, path)
 
 
 DAMAGES = {

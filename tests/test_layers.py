@@ -24,7 +24,7 @@ LAYERS = [
     ["tasks"],
     ["export"],
     ["experiment", "parts", "results", "training"],
-    ["limits"],
+    ["limits", "trust"],
     ["worker"],
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
      "store", "strategies", "training.service"],
@@ -55,7 +55,7 @@ LAYERS = [
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure"],
     ["config.allowlist", "space.sample"],
-    ["space.choice"],
+    ["database", "events", "resume", "run_folder", "signature", "space.choice"],
     ["errors", "nested", "python_operators", "space"],
 ]  # fmt: skip
 

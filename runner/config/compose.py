@@ -45,7 +45,7 @@ def check_folders(arguments: Sequence[str]) -> None:
         key = argument.partition("=")[0].lstrip("+")
         if key not in FOLDERS or "=" not in argument:
             continue
-        override = OverridesParser.create().parse_override(argument)
+        [override] = OverridesParser.create().parse_overrides([argument])
         value = argument.partition("=")[2] if override.is_sweep_override() else override.value()
         if not isinstance(value, str) or not value or override.is_sweep_override():
             raise ConfigError(

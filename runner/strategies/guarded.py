@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import final
 
 from runner.errors import RunFailed, RunnerError, one_line
-from runner.resume import resume_override
 from runner.space.sample import Sample
 from runner.strategies.strategy import Strategy
 from runner.trial import Trial
@@ -16,11 +14,12 @@ from runner.trial import Trial
 class GuardedStrategy(Strategy):
     """Another strategy, whose unexpected exceptions become RunFailed with the way to go on."""
 
-    def __init__(self, strategy: Strategy, folder: Path) -> None:
+    def __init__(self, strategy: Strategy, resume: str) -> None:
+        """`resume` is the override that continues the run, for messages."""
         super().__init__(strategy.space, strategy.seed)
         self.parents = strategy.parents
         self._strategy = strategy
-        self._folder = folder
+        self._resume = resume
 
     def propose(self, number: int) -> Sample:
         with self._naming_it():
@@ -42,5 +41,5 @@ class GuardedStrategy(Strategy):
         except Exception as error:
             raise RunFailed(
                 f"{type(self._strategy).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 "
-                f"shows where; once it is fixed, continue with {resume_override(self._folder)}."
+                f"shows where; once it is fixed, continue with {self._resume}."
             ) from error
