@@ -272,6 +272,8 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
 def delete_unbegun(folder: Path) -> bool:
     """Deletes the record of a folder in which no run has begun, with its lock. Returns False, and
     deletes nothing, if a run has begun or another process is about to."""
+    if not folder.is_dir():
+        return True
     try:
         check_links(folder)
         lock = _lock(folder)

@@ -115,10 +115,10 @@ def test_an_odd_record_is_one_clear_line(name, tmp_path):
     events, text = ODD[name]
     folder = write(tmp_path / "run", *events)
     before = (folder / "run.db").read_bytes()
-    for use in (
-        lambda: runner.load(folder).trials,
-        lambda: runner.run([f"resume={folder}", "trust=[toy]"]),
-    ):
+    ways = [lambda: runner.load(folder).trials]
+    if [*ODD].index(name) % 8 == 0:  # it reads as `load` does, after the config was composed
+        ways += [lambda: runner.run([f"resume={folder}", "trust=[toy]"])]
+    for use in ways:
         with pytest.raises(RunFailed, match=text) as caught:
             use()
         line = str(caught.value)
