@@ -168,6 +168,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
         config, chosen = compose_with_folder(given)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error, given) or error from None
+    given = [override for override in given if not override.lstrip("+~").startswith("hydra")]
     settings, place = _settings(config, given, Path(chosen if folder is None else folder).resolve())
     _run_task(settings, place)
     return Run(place, settings.trust) if has_events(place) else None

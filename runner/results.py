@@ -8,7 +8,6 @@ from typing import Any, Literal, final
 
 from torch import nn
 
-from runner.config.check_arguments import check_arguments
 from runner.engines.engine import Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError, one_line
 from runner.graph.codegen.load import CONSTANTS
@@ -20,7 +19,6 @@ from runner.trust import RecordedConfig
 from runner.weights import WeightsError, load_weights
 
 Formatter = Literal["dict", "code", "instance"]
-RUNTIME = ("space", "mutators", "input", "weights", "trust", "evaluator", "data")  # of an engine
 
 
 @final
@@ -117,9 +115,6 @@ class Run:
     def _engine(self) -> Engine:
         """The engine, which imports the code that the config names, if it is trusted."""
         settings = self._recorded.checked()
-        for group in ("engine", "space"):
-            node = settings.model if group == "space" else settings.engine
-            check_arguments(node, settings.trust, group, RUNTIME if group == "engine" else ())
         try:
             return make(settings)
         except RunnerError:

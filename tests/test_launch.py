@@ -72,7 +72,8 @@ def test_values_that_look_like_interpolations_stay_what_they_were(tmp_path):
 
 def test_data_without_a_test_split_is_said_once_and_spoils_no_trial(tmp_path, capsys, caplog):
     run = runner.run(["trust=[pairs]", "space=mlp", "data=dataset", "data.shape=[1,8,8]",
-                      "data.train={_target_: pairs.Pairs, size: 60}", "data.classes=10",
+                      "data.train._target_=pairs.Pairs",
+                      "data.train.size=60", "data.classes=10",
                       "strategy=random", "evaluator.epochs=1", "training=inline",
                       "training.device=cpu", "budget.trials=3"], tmp_path / "run")  # fmt: skip
     assert capsys.readouterr().out.count("no test split") == 1
