@@ -58,13 +58,18 @@ def _writable_run(resume: object) -> str:
     return str(folder) if has_events(folder) else ""
 
 
-def _output_subdir(resume: object, folder: str) -> str | None:
+def _output_subdir(resume: object, *, _root_: DictConfig) -> str | None:
     """Returns where Hydra writes the composed config; None on resume, to keep the existing one,
     and None where this would follow a link."""
     if resume is not None:
         return None
+    folder = OmegaConf.select(  # missing until the job runs
+        _root_, "hydra.runtime.output_dir", throw_on_missing=False,
+        throw_on_resolution_failure=False,
+    )  # fmt: skip
     try:
-        check_links(Path(folder))
+        if folder is not None:
+            check_links(Path(folder))
     except ConfigError:  # to be reported by `execute`
         return None
     return ".hydra"

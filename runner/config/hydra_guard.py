@@ -38,8 +38,8 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         )
         trust = given_trust(overrides)
         _check_trust(config, trust)
-        said = config.hydra.overrides
-        if sorted([*said.hydra, *said.task]) != sorted(overrides):
+        said: Any = OmegaConf.to_container(config.hydra.overrides)  # not interpolated
+        if sorted([*said["hydra"], *said["task"]]) != sorted(overrides):
             raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
         check_hydra_node(config.hydra, trust)
         return config
