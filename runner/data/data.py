@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from runner.errors import ConfigError, require
 
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
+Targets = Literal["classes", "numbers"]  # indices of classes, or floats
 
 
 class Split(ABC):
@@ -62,6 +63,19 @@ class Data(ABC):
         require(classes >= 1, "data.classes", classes, "at least 1")
         self.shape = tuple(shape)
         self.classes = classes
+
+    def check(self) -> None:  # noqa: B027
+        """Raises ConfigError for what is wrong with the examples and can be known without loading
+        them, such as a part without examples. Called before a search."""
+
+    def kind(self) -> Targets | None:
+        """Returns the kind of the targets; None if it is unknown before the data is loaded."""
+        return None
+
+    def first(self, count: int) -> Batch | None:
+        """Returns the first `count` examples, or fewer if there are fewer; None if they cannot be
+        had without loading all."""
+        return None
 
     @abstractmethod
     def search(self) -> SearchData:

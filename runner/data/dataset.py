@@ -1,13 +1,14 @@
 """Any PyTorch data set of (input, target) pairs, built by `_target_`."""
 
 from collections.abc import Sequence, Sized
+from functools import cached_property
 from typing import Any, cast, final
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
-from runner.data.data import SearchData, Split
+from runner.data.data import Batch, SearchData, Split, Targets
 from runner.data.holdout import HoldoutData
 from runner.data.splits import (
     DatasetSplit,
@@ -16,6 +17,8 @@ from runner.data.splits import (
     holdout,
 )
 from runner.errors import ConfigError, require
+
+LOOKS = 2  # examples of each data set that are read before a search
 
 
 @final
@@ -44,6 +47,27 @@ class TorchDataset(HoldoutData):
         self._test_set = test
         self.has_test = test is not None
         self._workers = loader_workers
+
+    def check(self) -> None:
+        self.load_search()
+        if self._test_set is not None:
+            self.load_test()
+        self.first(LOOKS)
+
+    def kind(self) -> Targets:
+        return "numbers" if self._look[1].is_floating_point() else "classes"
+
+    def first(self, count: int) -> Batch:
+        return self._look[0][:count], self._look[1][:count]
+
+    @cached_property
+    def _look(self) -> Batch:
+        """The first examples of `train`, as a batch."""
+        count = min(LOOKS, len(cast(Sized, self._train_set)))
+        few = DatasetSplit(Subset(self._train_set, range(count)), self.classes, loader_workers=0)
+        [batch] = few.batches(LOOKS, torch.device("cpu"))
+        check_shape(batch[0], self.shape)
+        return batch
 
     def load_search(self) -> SearchData:
         places = torch.zeros(len(self._split(self._train_set, "train")))
@@ -76,5 +100,16 @@ class TorchDataset(HoldoutData):
                 "Give the data set a transform, such as torchvision.transforms.ToTensor."
             )
         check_shape(inputs[None], self.shape)
-        check_targets(torch.as_tensor(target)[None], self.classes)
+        check_targets(_tensor(target, key)[None], self.classes)
         return DatasetSplit(dataset, self.classes, self._workers)
+
+
+def _tensor(target: Any, key: str) -> Tensor:
+    """Returns the target of one example as a tensor. Raises ConfigError if it is no number."""
+    try:
+        return torch.as_tensor(target)
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(
+            f"data.{key} returns a target of type {type(target).__name__}; it must be a number "
+            "or a tensor: the index of a class, or floats."
+        ) from None

@@ -1,11 +1,12 @@
 """Diabetes: scikit-learn's 442 patients, 10 measurements each, one number to predict."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from runner.data.data import Targets
 from runner.data.holdout import TensorData
 from runner.data.splits import holdout
 from runner.errors import ConfigError
@@ -21,12 +22,17 @@ class Diabetes(TensorData):
     so that always predicting the mean has a mean squared error of about 1.
     """
 
+    count: ClassVar[int] = 354
+
     def __init__(self, shape: Sequence[int], classes: int, validation: float, seed: int) -> None:
         super().__init__(shape, classes, validation, seed)
         if tuple(shape) != (10,):
             raise ConfigError(f"data.shape is {list(shape)}; diabetes has [10].")
         if classes != 1:
             raise ConfigError(f"data.classes is {classes}; diabetes has 1 output.")
+
+    def kind(self) -> Targets:
+        return "numbers"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
         from sklearn.datasets import load_diabetes

@@ -1,12 +1,12 @@
 """Digits: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels. No download."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from runner.data.data import Split
+from runner.data.data import Split, Targets
 from runner.data.holdout import TensorData
 from runner.data.images import check_image_shape, fit
 from runner.data.splits import TensorSplit, holdout
@@ -19,11 +19,16 @@ TEST = 0.2  # the fraction of the test split: 359 images, the same ones for ever
 class Digits(TensorData):
     """The UCI optical digits (https://doi.org/10.24432/C50P49), 10 classes, 1 channel."""
 
+    count: ClassVar[int] = 1438
+
     def __init__(self, shape: Sequence[int], classes: int, validation: float, seed: int) -> None:
         super().__init__(shape, classes, validation, seed)
         check_image_shape(shape, channels=1)
         if classes != 10:
             raise ConfigError(f"data.classes is {classes}; digits has 10.")
+
+    def kind(self) -> Targets:
+        return "classes"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
         from sklearn.datasets import load_digits

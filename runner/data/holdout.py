@@ -3,11 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import ClassVar
 
 from torch import Tensor
 
 from runner.data.data import Data, SearchData, Split
-from runner.data.splits import TensorSplit, holdout
+from runner.data.splits import TensorSplit, check_parts, holdout
 from runner.errors import require
 
 
@@ -46,6 +47,12 @@ class HoldoutData(Data):
 
 class TensorData(HoldoutData):
     """A data set that fits in memory, as two tensors for each part."""
+
+    count: ClassVar[int | None] = None  # examples of the training part, with validation
+
+    def check(self) -> None:
+        if self.count is not None:
+            check_parts(self.count, self.validation)
 
     def load_search(self) -> SearchData:
         inputs, targets = self.load(train=True)

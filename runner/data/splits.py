@@ -151,9 +151,16 @@ def holdout(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]
         share = round(fraction * (seen + len(places))) - round(fraction * seen)
         held[places[:share]] = True
         seen += len(places)
-    if held.all() or not held.any():
-        raise ConfigError(
-            f"data.validation is {fraction}, which leaves {int((~held).sum())} of {len(labels)} "
-            f"examples to train on and {int(held.sum())} to validate on; both need some."
-        )
+    check_parts(len(labels), fraction, int(held.sum()))
     return (~held).nonzero().flatten(), held.nonzero().flatten()
+
+
+def check_parts(count: int, fraction: float, held: int | None = None) -> None:
+    """Raises ConfigError if one part has no examples, once `fraction` of `count` examples, which
+    are `held` ones, are held out."""
+    held = round(fraction * count) if held is None else held
+    if not 0 < held < count:
+        raise ConfigError(
+            f"data.validation is {fraction}, which leaves {count - held} of {count} examples to "
+            f"train on and {held} to validate on; both need some."
+        )

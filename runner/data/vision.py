@@ -12,13 +12,14 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from runner.data.data import SearchData, Split
+from runner.data.data import SearchData, Split, Targets
 from runner.data.holdout import HoldoutData, TensorData
 from runner.data.images import check_image_shape, fit
 from runner.data.splits import (
     DatasetSplit,
     Normalize,
     TensorSplit,
+    check_parts,
     check_targets,
     holdout,
 )
@@ -80,6 +81,18 @@ class Downloadable(TensorData):
                 getattr(torchvision().datasets, self.name)(scratch, download=True)
                 (Path(scratch) / self.folder).rename(self._root / self.folder)
 
+    def check(self) -> None:
+        super().check()
+        folder = self._root / self.folder
+        if not any(path.is_file() for path in folder.rglob("*")):
+            raise ConfigError(
+                f"The folder {str(folder)!r} has no files; delete it, and data.download=true "
+                f"downloads {self.name} again."
+            )
+
+    def kind(self) -> Targets:
+        return "classes"
+
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
         with self._explained():
             dataset = getattr(torchvision().datasets, self.name)(str(self._root), train=train)
@@ -110,6 +123,7 @@ class MNIST(Downloadable):
     """Handwritten digits, 28 x 28: 60,000 + 10,000 images (http://yann.lecun.com/exdb/mnist)."""
 
     name = "MNIST"
+    count = 60_000
     folder = "MNIST"
     labels = 10
     mean = (0.1307,)
@@ -121,6 +135,7 @@ class FashionMNIST(Downloadable):
     """Clothing articles, 28 x 28: 60,000 + 10,000 images (https://arxiv.org/abs/1708.07747)."""
 
     name = "FashionMNIST"
+    count = 60_000
     folder = "FashionMNIST"
     labels = 10
     mean = (0.2860,)
@@ -132,6 +147,7 @@ class CIFAR10(Downloadable):
     """Photographs, 32 x 32: 50,000 + 10,000 (https://www.cs.toronto.edu/~kriz/cifar.html)."""
 
     name = "CIFAR10"
+    count = 50_000
     folder = "cifar-10-batches-py"
     labels = 10
     mean = (0.4914, 0.4822, 0.4465)
@@ -143,6 +159,7 @@ class CIFAR100(Downloadable):
     """Photographs like those of CIFAR-10, with 100 classes."""
 
     name = "CIFAR100"
+    count = 50_000
     folder = "cifar-100-python"
     labels = 100
     mean = (0.5071, 0.4865, 0.4409)
@@ -186,6 +203,30 @@ class ImageFolder(HoldoutData):
                 )
             self._check_classes(part)
         torchvision()
+
+    def check(self) -> None:
+        validates = (self._root / "val").is_dir()
+        for part in ("train", "test", *(["val"] if validates else [])):
+            self._check_classes(part)
+            for folder in sorted(_folders(self._root / part)):
+                if next(_images(self._root / part / folder), None) is None:
+                    raise ConfigError(
+                        f"The folder {str(self._root / part / folder)!r} has no images; each class "
+                        "needs some."
+                    )
+        if not validates:
+            self._check_held()
+
+    def _check_held(self) -> None:
+        """Raises ConfigError if a part has no examples; counts only as many as it takes."""
+        count = 0
+        for count, _ in enumerate(_images(self._root / "train"), start=1):
+            if 0 < round(self.validation * count) < count:
+                return
+        check_parts(count, self.validation)
+
+    def kind(self) -> Targets:
+        return "classes"
 
     def load_search(self) -> SearchData:
         train = self._open("train")
@@ -231,3 +272,9 @@ class ImageFolder(HoldoutData):
 
 def _folders(path: Path) -> set[str]:
     return {entry.name for entry in path.iterdir() if entry.is_dir()}
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Yields the files below a folder that torchvision takes for images."""
+    known = torchvision().datasets.folder.IMG_EXTENSIONS
+    return (path for path in folder.rglob("*") if path.suffix.lower() in known)
