@@ -1,5 +1,6 @@
 """Classification: cross-entropy loss and accuracy."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -8,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from runner.errors import require
+from runner.data.data import Targets
+from runner.errors import ConfigError, require
+from runner.evaluators.recipe import Reports
 from runner.evaluators.supervised import Supervised
 from runner.trial import Metrics
 
+log = logging.getLogger(__name__)
 MANY = 256  # rows from which a softmax over the first dimension is faster; 3x for 1,024 rows
 
 
@@ -22,6 +26,8 @@ class Classification(Supervised):
     without smoothing."""
 
     shares: ClassVar[tuple[str, ...]] = (*Supervised.shares, "label_smoothing")
+    targets: ClassVar[Targets] = "classes"
+    reports: ClassVar[Reports] = {"train/loss": "min", "val/loss": "min", "val/accuracy": "max"}
 
     label_smoothing: float
     augment: Callable[[Tensor, torch.Generator], Tensor] | None  # None: no augmentation
@@ -43,6 +49,20 @@ class Classification(Supervised):
         targets = targets.unsqueeze(0)
         losses = cross_entropy(scores, targets, reduction="none", label_smoothing=smoothing)
         return losses.squeeze(0)
+
+    def check_outputs(self, outputs: Tensor, classes: int) -> None:
+        count = outputs.shape[-1]
+        if outputs.ndim == 2 and count < classes:
+            raise ConfigError(
+                f"The model has {count} outputs, too few for the classes of the data: "
+                f"data.classes is {classes}."
+            )
+        if outputs.ndim == 2 and count > classes:
+            log.warning(
+                "The model has %d outputs, more than the data has classes: data.classes is %d.",
+                count,
+                classes,
+            )
 
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         losses = cross_entropy(outputs, targets, reduction="none")

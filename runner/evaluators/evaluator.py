@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import nn
 
-from runner.data.data import SearchData, Split
+from runner.data.data import Batch, SearchData, Split, Targets
 from runner.evaluators.race import Prospects
 from runner.fusion.program.program import Programs
 from runner.trial import Gain, Metrics
@@ -61,11 +61,26 @@ class Evaluator(ABC):
     trial.
 
     `fusible` is whether it can train several models as one, and `shares` lists the arguments that
-    may differ between such models.
+    may differ between such models. `targets` is the kind of targets it needs (None: any), and
+    `reports` names the metrics that it reports in a search, each with the direction in which it is
+    better; None: unknown.
     """
 
     fusible: ClassVar[bool] = False
     shares: ClassVar[tuple[str, ...]] = ()
+    targets: ClassVar[Targets | None] = None
+    reports: ClassVar[Mapping[str, Literal["max", "min"]] | None] = None
+
+    def check(self) -> None:  # noqa: B027
+        """Raises ConfigError for arguments with which no model can be trained. Called before a
+        search, also for each value that it may choose."""
+
+    def rehearse(self, model: nn.Module, batch: Batch, classes: int) -> None:  # noqa: B027
+        """Runs a model on a few examples, as `evaluate` would, but takes no step. `classes` is the
+        number of classes, or of outputs in a regression.
+
+        Called before a search, with the default model. Raises what training it would raise.
+        """
 
     @abstractmethod
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:

@@ -1,12 +1,11 @@
 """The recipe of supervised training for one model: loss, metrics, optimizer, precision."""
 
-import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,16 @@ from torch.optim import Optimizer
 
 from runner.data.data import Batch, Split
 from runner.errors import ConfigError, require
+from runner.evaluators.arguments import check_closure, check_optimizer, check_schedule, make_probe
 from runner.evaluators.evaluator import Evaluator
 from runner.nn.equality import same_value
 from runner.trial import Metrics
 
 Forward = Callable[[Tensor], Tensor]  # a model, or its compiled form
+Reports = Mapping[str, Literal["max", "min"]]  # metrics, and what is better
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+MOST_LR = 1000
 
 # Their fused step is 2.5 to 3.9 times as fast as the default (one CPU thread, 20 to 60 small
 # tensors). SGD's fails on parameters that receive their first gradient later than others.
@@ -54,7 +57,35 @@ class Recipe(Evaluator):
             value = getattr(self, name)
             fits = value is None or 0 < value < math.inf
             require(fits, f"evaluator.{name}", value, "above 0 and finite")
-        _check_optimizer(getattr(self.optimizer, "func", self.optimizer))
+        check_closure(getattr(self.optimizer, "func", self.optimizer))
+
+    def check(self) -> None:
+        require(self.lr <= MOST_LR, "evaluator.lr", self.lr, f"above 0 and at most {MOST_LR}")
+        check_optimizer(self.optimizer, self.lr)
+        check_schedule(self.schedule)
+
+    def rehearse(self, model: nn.Module, batch: Batch, classes: int) -> None:
+        inputs, targets = batch
+        weights = [p for p in model.parameters() if p.requires_grad]
+        make_probe(self.optimizer, weights, self.lr)  # some take only matrices, for example
+        inputs = self.augmented(inputs, torch.Generator().manual_seed(0))
+        outputs = self._rehearsed(model.train(), inputs)
+        self.check_outputs(outputs, classes)
+        self.losses(outputs, targets).mean().backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            self.judge(self._rehearsed(model.eval(), batch[0].clone()), targets)
+
+    def _rehearsed(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        # Autocast has no meta device.
+        outputs = model(inputs) if inputs.is_meta else self.outputs(model, inputs)
+        if not isinstance(outputs, Tensor):
+            raise ConfigError(
+                f"The model returns {type(outputs).__name__}; it must return a tensor."
+            )
+        return outputs
+
+    def check_outputs(self, outputs: Tensor, classes: int) -> None:
+        """Raises ConfigError if a model's outputs on a batch do not fit `data.classes`."""
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -163,14 +194,3 @@ def scores(
         recipe.metrics(torch.cat(found).cpu().double())
         for recipe, found in zip(recipes, judged, strict=True)
     ]
-
-
-def _check_optimizer(kind: Any) -> None:
-    """Raises ConfigError for an optimizer class whose step requires a closure."""
-    step = getattr(kind, "step", None)
-    closure = inspect.signature(step).parameters.get("closure") if step is not None else None
-    if closure is not None and closure.default is closure.empty:
-        raise ConfigError(
-            f"evaluator.optimizer is {kind.__name__}, whose step requires a closure. Choose "
-            "another one, or train with evaluator=function."
-        )

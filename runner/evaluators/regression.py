@@ -1,12 +1,15 @@
 """Regression: squared or Huber loss, mean errors, and explained variance."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
+from runner.data.data import Targets
+from runner.errors import ConfigError
+from runner.evaluators.recipe import Reports
 from runner.evaluators.supervised import Supervised
 from runner.trial import Metrics
 
@@ -20,6 +23,15 @@ class Regression(Supervised):
     `r2` is averaged over all outputs; a constant target counts as 0.
     """
 
+    targets: ClassVar[Targets] = "numbers"
+    reports: ClassVar[Reports] = {
+        "train/loss": "min",
+        "val/loss": "min",
+        "val/mse": "min",
+        "val/mae": "min",
+        "val/r2": "max",
+    }
+
     loss: Literal["mse", "huber"]  # huber: linear for errors above 1
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -30,6 +42,11 @@ class Regression(Supervised):
             )
         function = mse_loss if self.loss == "mse" else huber_loss
         return function(outputs, targets, reduction="none").mean(1)
+
+    def check_outputs(self, outputs: Tensor, classes: int) -> None:
+        count = _columns(outputs).shape[1]
+        if count != classes:
+            raise ConfigError(f"The model has {count} outputs, but data.classes is {classes}.")
 
     def judge(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return torch.stack([_columns(outputs), _columns(targets)], dim=1).flatten(1)

@@ -42,7 +42,8 @@ class Falling(Schedule):
 
     def __init__(self, warmup: float, end: float) -> None:
         super().__init__(warmup)
-        require(end >= 0, "evaluator.schedule.end", end, "0 or more")
+        rule = "a fraction of the learning rate, from 0 to 1"
+        require(0 <= end <= 1, "evaluator.schedule.end", end, rule)
         self._end = end
 
 

@@ -13,6 +13,7 @@ from typing import Any, final
 from runner.errors import SampleError, SpaceError
 
 JsonValue = Any  # plain JSON: bool, int, float, str, None, and lists and dicts of them
+LARGEST = 1e300  # of the ends of a range, so that its length is finite, too
 _quote = json.encoder.encode_basestring_ascii
 
 
@@ -171,8 +172,9 @@ class Numeric(Choice):
 
     def __post_init__(self) -> None:
         where = f"Choice '{self.label}' ({self.low} to {self.high})"
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            raise SpaceError(f"{where}: both ends must be finite.")
+        for end in (self.low, self.high):
+            if not abs(end) <= LARGEST:  # also not if it is NaN
+                raise SpaceError(f"{where}: both ends must be finite, and at most {LARGEST:g}.")
         if self.low > self.high:
             raise SpaceError(f"{where}: low is above high.")
         if self.log and self.low <= 0:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
-from typing import final
+from typing import Any, final
 
 from runner.errors import ConfigError, SampleError, did_you_mean
 from runner.space.choice import Categorical, Choice, JsonValue, Numeric, to_json
@@ -155,16 +155,25 @@ def _search_choice(label: str, given: object) -> Choice:
                 f"search.{label} has the unknown key {min(unknown)!r}; a range takes low, high, "
                 f"step and log.{did_you_mean(min(unknown), ('step', 'log'))}"
             )
-        low, high = given["low"], given["high"]
-        for name, value in (("low", low), ("high", high)):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"search.{label}.{name} is {value!r}; it must be a number.")
-        whole = isinstance(low, int) and isinstance(high, int)
-        step = given.get("step") or (1 if whole else None)
-        if step is not None and not whole:
-            raise ConfigError(f"search.{label}: a step requires whole numbers.")
-        return Numeric(label, low, high, step=step, log=bool(given.get("log", False)))
+        return _range(label, given)
     raise ConfigError(
         f"search.{label} is {given!r}; it must be a list of candidates or a range such as "
         "{low: 1e-4, high: 1e-1, log: true}."
     )
+
+
+def _range(label: str, given: Mapping[str, Any]) -> Numeric:
+    low, high, step, log = (given.get(name) for name in ("low", "high", "step", "log"))
+    for name, value in (("low", low), ("high", high)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"search.{label}.{name} is {value!r}; it must be a number.")
+    whole = isinstance(low, int) and isinstance(high, int)
+    if step is not None and not whole:
+        raise ConfigError(f"search.{label}: a step requires whole numbers.")
+    if step is not None and type(step) is not int:
+        raise ConfigError(f"search.{label}.step is {step!r}; it must be a whole number.")
+    if log is not None and not isinstance(log, bool):
+        raise ConfigError(f"search.{label}.log is {log!r}; it must be true or false.")
+    if step is None and whole:
+        step = 1
+    return Numeric(label, given["low"], given["high"], step=step, log=bool(log))

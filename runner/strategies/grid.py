@@ -18,7 +18,7 @@ class Grid(Strategy):
     """
 
     def __init__(self, space: Space, seed: int, *, resolution: int) -> None:
-        require(resolution >= 1, "strategy.resolution", resolution, "at least 1")
+        require(resolution >= 2, "strategy.resolution", resolution, "at least 2: both ends")
         super().__init__(space, seed)
         self.resolution = resolution
         self._last: Sample | None = None

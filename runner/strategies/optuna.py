@@ -4,9 +4,10 @@ import logging
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from math import isfinite
 from typing import Any, final
 
 from optuna import Study
@@ -19,9 +20,12 @@ from optuna.distributions import (
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
+    BruteForceSampler,
     CmaEsSampler,
+    GridSampler,
     NSGAIIISampler,
     NSGAIISampler,
+    PartialFixedSampler,
     QMCSampler,
 )
 from optuna.storages import BaseStorage, InMemoryStorage
@@ -29,12 +33,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as Asked
 
-from runner.errors import ConfigError
-from runner.space.choice import Choice, JsonValue, Numeric, Subset
+from runner.errors import ConfigError, one_line, require
+from runner.space.choice import Categorical, Choice, JsonValue, Numeric, Subset
 from runner.space.sample import Sample, generator, lookup
-from runner.space.space import Space
+from runner.space.space import FlatSpace, Space
 from runner.strategies.strategy import Refusals, Strategy
-from runner.trial import Trial
+from runner.trial import State, Trial
 
 _LISTED = 64  # a Subset with at most this many values is a single parameter
 _THEN = datetime(2000, 1, 1)  # Optuna requires times; nothing may depend on them
@@ -42,6 +46,12 @@ _THEN = datetime(2000, 1, 1)  # Optuna requires times; nothing may depend on the
 # These samplers store attributes with a trial when they propose it, and read them later (a
 # generation, the state of an optimizer, a position in a sequence).
 _KEEP_NOTES = (NSGAIISampler, NSGAIIISampler, CmaEsSampler, QMCSampler)
+
+# A sampler is tried on a space of its own, before a search; these know only the parameters of the
+# searched one.
+_NEED_SPACE = (GridSampler, PartialFixedSampler, BruteForceSampler)
+_REHEARSED = FlatSpace([Categorical("a", (0, 1, 2)), Numeric("b", 0.0, 1.0)])
+_REHEARSALS = 20  # more than the startup trials of the default config
 
 # Each proposal creates a storage, and Optuna logs each one.
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
@@ -80,6 +90,25 @@ class OptunaStrategy(Strategy):
             None  # the last proposal's number and notes
         )
         self._refusals = Refusals()
+
+    def check(self) -> None:
+        for name, value in getattr(self.sampler, "keywords", {}).items():
+            _check_number(f"strategy.sampler.{name}", value)
+        if isinstance(self._sampler(0), _NEED_SPACE):
+            self.propose(0)
+            return
+        study = OptunaStrategy(_REHEARSED, self.seed, sampler=self.sampler)
+        for number in range(_REHEARSALS):
+            trial = Trial(number, _REHEARSED.random(generator(0, number)), seed=0)
+            study.observe(trial)
+            study.observe(replace(trial, state=State.FINISHED, score=float(number % 5)))
+        try:
+            study.propose(_REHEARSALS)
+        except Exception as error:
+            raise ConfigError(
+                f"strategy.sampler cannot propose a sample after {_REHEARSALS} trials: "
+                f"{one_line(error)}"
+            ) from error
 
     def propose(self, number: int) -> Sample:
         if self._refusals.lost:
@@ -134,8 +163,18 @@ class OptunaStrategy(Strategy):
         try:
             with _quiet():
                 return self.sampler(seed=seed)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"strategy.sampler cannot be created: {error}") from error
+        except Exception as error:
+            raise ConfigError(f"strategy.sampler cannot be created: {one_line(error)}") from error
+
+
+def _check_number(name: str, value: object) -> None:
+    """Raises ConfigError for a number that no sampler can use: one below 0 or not finite, or a
+    count of 0, other than of startup trials."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    require(value >= 0 and isfinite(value), name, value, "0 or more, and finite")
+    counts = isinstance(value, int) and not name.endswith("_trials")
+    require(value > 0 or not counts, name, value, "at least 1")
 
 
 @contextmanager

@@ -29,6 +29,10 @@ class Strategy(ABC):
         self.space = space
         self.seed = seed
 
+    def check(self) -> None:  # noqa: B027
+        """Raises an error if later proposals would, because of an argument. Called before a search,
+        and must not change what is proposed."""
+
     @abstractmethod
     def propose(self, number: int) -> Sample:
         """Returns a sample for trial `number`. Raises StopIteration if nothing is left to propose.
