@@ -28,13 +28,13 @@ class CellNet(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int] = (1, 8, 8),
-        classes: int = 10,
-        stem_stride: int = 1,
-        width: int = 8,
-        stages: int = 2,
-        cells: int = 1,
-        nodes: int = 3,
+        shape: nn.ImageShape = (1, 8, 8),
+        classes: nn.Positive = 10,
+        stem_stride: nn.Positive = 1,
+        width: nn.Positive = 8,
+        stages: nn.Positive = 2,
+        cells: nn.Positive = 1,
+        nodes: nn.Positive = 3,
         ops: Sequence[Op] = ("sep3", "sep5", "dil3", "avg", "max", "skip"),
     ) -> None:
         super().__init__()

@@ -39,13 +39,13 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int] = (1, 8, 8),
-        classes: int = 10,
-        depths: Sequence[int] = (1, 2, 3),
-        widths: Sequence[int] = (32, 64, 128),
+        shape: nn.InputShape = (1, 8, 8),
+        classes: nn.Positive = 10,
+        depths: Sequence[nn.NotNegative] = (1, 2, 3),
+        widths: Sequence[nn.Positive] = (32, 64, 128),
         activations: Sequence[Activation] = ("relu", "silu", "gelu", "tanh"),
         norms: Sequence[Norm] = ("none", "batch", "layer"),
-        dropouts: Sequence[float] = (0.0, 0.1, 0.3),
+        dropouts: Sequence[nn.Fraction] = (0.0, 0.1, 0.3),
     ) -> None:
         super().__init__()
         hidden = partial(

@@ -26,21 +26,30 @@ class MobileNet(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int] = (1, 8, 8),
-        classes: int = 10,
-        stem_width: int = 16,
-        stem_stride: int = 1,
-        widths: Sequence[int] = (16, 24, 32),
-        strides: Sequence[int] = (1, 2, 1),
-        head_width: int = 128,
-        depths: Sequence[int] = (1, 2),
-        kernels: Sequence[int] = (3, 5),
-        expansions: Sequence[int] = (2, 3, 4),
+        shape: nn.ImageShape = (1, 8, 8),
+        classes: nn.Positive = 10,
+        stem_width: nn.Positive = 16,
+        stem_stride: nn.Positive = 1,
+        widths: Sequence[nn.Positive] = (16, 24, 32),
+        strides: Sequence[nn.Positive] = (1, 2, 1),
+        head_width: nn.Positive = 128,
+        depths: Sequence[nn.Positive] = (1, 2),
+        kernels: Sequence[nn.OddSize] = (3, 5),
+        expansions: Sequence[nn.Positive] = (2, 3, 4),
         excite: bool = True,
     ) -> None:
         super().__init__()
-        if len(widths) != len(strides):
-            raise ValueError(f"{len(widths)} widths and {len(strides)} strides; a stage has both.")
+        if not 0 < len(widths) == len(strides):
+            raise nn.SpaceError(
+                f"space.widths is {list(widths)} and space.strides is {list(strides)}; each stage "
+                "needs one of both, and there must be a stage."
+            )
+        fewest = min(stem_width, *widths) * min(expansions, default=4)
+        if excite and fewest < 4:
+            raise nn.SpaceError(
+                f"space.excite is true, which needs 4 channels inside a block; the smallest width "
+                f"times the smallest of space.expansions is {fewest}."
+            )
         block = partial(_block, kernels=kernels, expansions=expansions, excite=excite)
         layers: list[nn.Module] = [_conv(shape[0], stem_width, 3, stem_stride), nn.Hardswish()]
         channels = stem_width

@@ -33,20 +33,21 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int] = (1, 8, 8),
-        classes: int = 10,
+        shape: nn.ImageShape = (1, 8, 8),
+        classes: nn.Positive = 10,
         stems: Sequence[Stem] = ("conv", "deep"),
-        stem_width: int = 16,
+        stem_width: nn.Positive = 16,
         stem_stride: Literal[1, 2, 4] = 1,
-        widths: Sequence[int] = (16, 24, 32),
-        strides: Sequence[int] = (1, 2),
-        depths: Sequence[int] = (1, 2, 3),
+        widths: Sequence[nn.Positive] = (16, 24, 32),
+        strides: Sequence[nn.Positive] = (1, 2),
+        depths: Sequence[nn.Positive] = (1, 2, 3),
         kinds: Sequence[Kind] = ("basic", "bottleneck"),
-        kernels: Sequence[int] = (3, 5),
-        ratios: Sequence[int] = (2, 4),
+        kernels: Sequence[nn.OddSize] = (3, 5),
+        ratios: Sequence[nn.Positive] = (2, 4),
         activations: Sequence[Activation] = ("relu", "silu", "gelu"),
     ) -> None:
         super().__init__()
+        _check(stems, stem_width, widths, kinds, ratios)
         act = partial(
             nn.LayerChoice, {name: ACTIVATIONS[name] for name in activations}, label="activation"
         )
@@ -73,6 +74,24 @@ class ResNet(nn.Module):
         x = self.stages(x)  # (N, C', H', W')
         x = self.pool(x).flatten(1)  # (N, C')
         return self.head(x)  # (N, classes)
+
+
+def _check(
+    stems: Sequence[Stem],
+    stem_width: int,
+    widths: Sequence[int],
+    kinds: Sequence[Kind],
+    ratios: Sequence[int],
+) -> None:
+    if "deep" in stems and stem_width < 2:
+        raise nn.SpaceError(f"space.stem_width is {stem_width}; a deep stem needs at least 2.")
+    largest = max(ratios, default=1)
+    smallest = min(widths, default=largest)
+    if "bottleneck" in kinds and largest > smallest:
+        raise nn.SpaceError(
+            f"space.ratios has {largest}, which leaves no channels inside a bottleneck of "
+            f"{smallest}: each of space.ratios must be at most each of space.widths."
+        )
 
 
 class Block(nn.Module):

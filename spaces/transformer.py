@@ -26,14 +26,14 @@ class Transformer(nn.Module):
 
     def __init__(
         self,
-        shape: Sequence[int] = (1, 8, 8),
-        classes: int = 10,
-        patch: int = 2,
-        widths: Sequence[int] = (32, 48, 64),
-        depths: Sequence[int] = (2, 3),
-        heads: Sequence[int] = (2, 4, 8),
-        ratios: Sequence[int] = (2, 3, 4),
-        dropouts: Sequence[float] = (0.0, 0.1),
+        shape: nn.ImageShape = (1, 8, 8),
+        classes: nn.Positive = 10,
+        patch: nn.Positive = 2,
+        widths: Sequence[nn.Positive] = (32, 48, 64),
+        depths: Sequence[nn.NotNegative] = (2, 3),
+        heads: Sequence[nn.Positive] = (2, 4, 8),
+        ratios: Sequence[nn.Positive] = (2, 3, 4),
+        dropouts: Sequence[nn.Fraction] = (0.0, 0.1),
     ) -> None:
         super().__init__()
         channels, height, length = shape
@@ -95,13 +95,17 @@ def _check(
     height: int, length: int, patch: int, widths: Sequence[int], heads: Sequence[int]
 ) -> None:
     if height % patch or length % patch:
-        raise ValueError(
-            f"Images of {height}x{length} do not fall into patches of {patch}x{patch}."
+        raise nn.SpaceError(
+            f"Images of {height}x{length} do not fall into patches of {patch}x{patch}: "
+            "space.patch must divide both."
         )
     for width in widths:
         for head in heads:
             if width % head:
-                raise ValueError(f"{head} heads do not divide a width of {width}.")
+                raise nn.SpaceError(
+                    f"{head} heads do not divide a width of {width}: each of space.heads must "
+                    "divide each of space.widths."
+                )
 
 
 def _initialize(module: nn.Module) -> None:

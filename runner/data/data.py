@@ -11,7 +11,7 @@ from torch import Tensor
 from runner.errors import ConfigError, require
 
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
-Targets = Literal["classes", "numbers"]  # indices of classes, or floats
+TargetKind = Literal["classes", "numbers"]  # indices of classes, or floats
 
 
 class Split(ABC):
@@ -68,7 +68,7 @@ class Data(ABC):
         """Raises ConfigError for what is wrong with the examples and can be known without loading
         them, such as a part without examples. Called before a search."""
 
-    def kind(self) -> Targets | None:
+    def kind(self) -> TargetKind | None:
         """Returns the kind of the targets; None if it is unknown before the data is loaded."""
         return None
 

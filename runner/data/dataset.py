@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
-from runner.data.data import Batch, SearchData, Split, Targets
+from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.data.holdout import HoldoutData
 from runner.data.splits import (
     DatasetSplit,
@@ -25,7 +25,7 @@ LOOKS = 2  # examples of each data set that are read before a search
 class TorchDataset(HoldoutData):
     """Data sets with `__len__` and `__getitem__`, loaded through a DataLoader.
 
-    Inputs are tensors of `shape`. Targets are class indices, or floats in a regression.
+    Inputs are tensors of `shape`. TargetKind are class indices, or floats in a regression.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class TorchDataset(HoldoutData):
             self.load_test()
         self.first(LOOKS)
 
-    def kind(self) -> Targets:
+    def kind(self) -> TargetKind:
         return "numbers" if self._look[1].is_floating_point() else "classes"
 
     def first(self, count: int) -> Batch:

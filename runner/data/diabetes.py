@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from runner.data.data import Targets
+from runner.data.data import TargetKind
 from runner.data.holdout import TensorData
 from runner.data.splits import holdout
 from runner.errors import ConfigError
@@ -31,7 +31,7 @@ class Diabetes(TensorData):
         if classes != 1:
             raise ConfigError(f"data.classes is {classes}; diabetes has 1 output.")
 
-    def kind(self) -> Targets:
+    def kind(self) -> TargetKind:
         return "numbers"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from runner.data.data import Split, Targets
+from runner.data.data import Split, TargetKind
 from runner.data.holdout import TensorData
 from runner.data.images import check_image_shape, fit
 from runner.data.splits import TensorSplit, holdout
@@ -27,7 +27,7 @@ class Digits(TensorData):
         if classes != 10:
             raise ConfigError(f"data.classes is {classes}; digits has 10.")
 
-    def kind(self) -> Targets:
+    def kind(self) -> TargetKind:
         return "classes"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from runner.data.data import SearchData, Split, Targets
+from runner.data.data import SearchData, Split, TargetKind
 from runner.data.holdout import HoldoutData, TensorData
 from runner.data.images import check_image_shape, fit
 from runner.data.splits import (
@@ -90,7 +90,7 @@ class Downloadable(TensorData):
                 f"downloads {self.name} again."
             )
 
-    def kind(self) -> Targets:
+    def kind(self) -> TargetKind:
         return "classes"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
@@ -225,7 +225,7 @@ class ImageFolder(HoldoutData):
                 return
         check_parts(count, self.validation)
 
-    def kind(self) -> Targets:
+    def kind(self) -> TargetKind:
         return "classes"
 
     def load_search(self) -> SearchData:

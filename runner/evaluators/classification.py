@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from runner.data.data import Targets
+from runner.data.data import TargetKind
 from runner.errors import ConfigError, require
 from runner.evaluators.recipe import Reports
 from runner.evaluators.supervised import Supervised
@@ -26,7 +26,7 @@ class Classification(Supervised):
     without smoothing."""
 
     shares: ClassVar[tuple[str, ...]] = (*Supervised.shares, "label_smoothing")
-    targets: ClassVar[Targets] = "classes"
+    targets: ClassVar[TargetKind] = "classes"
     reports: ClassVar[Reports] = {"train/loss": "min", "val/loss": "min", "val/accuracy": "max"}
 
     label_smoothing: float

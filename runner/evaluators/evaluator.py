@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import nn
 
-from runner.data.data import Batch, SearchData, Split, Targets
+from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.evaluators.race import Prospects
 from runner.fusion.program.program import Programs
 from runner.trial import Gain, Metrics
@@ -68,16 +68,18 @@ class Evaluator(ABC):
 
     fusible: ClassVar[bool] = False
     shares: ClassVar[tuple[str, ...]] = ()
-    targets: ClassVar[Targets | None] = None
+    targets: ClassVar[TargetKind | None] = None
     reports: ClassVar[Mapping[str, Literal["max", "min"]] | None] = None
 
     def check(self) -> None:  # noqa: B027
         """Raises ConfigError for arguments with which no model can be trained. Called before a
         search, also for each value that it may choose."""
 
-    def rehearse(self, model: nn.Module, batch: Batch, classes: int) -> None:  # noqa: B027
-        """Runs a model on a few examples, as `evaluate` would, but takes no step. `classes` is the
-        number of classes, or of outputs in a regression.
+    def rehearse(  # noqa: B027
+        self, make: Callable[[], nn.Module], batch: Batch, classes: int
+    ) -> None:
+        """Runs a model on a few examples, as `evaluate` would, but takes no step. `make` builds it,
+        on the device of the batch; `classes` is the number of classes, or of outputs.
 
         Called before a search, with the default model. Raises what training it would raise.
         """

@@ -64,16 +64,17 @@ class Recipe(Evaluator):
         check_optimizer(self.optimizer, self.lr)
         check_schedule(self.schedule)
 
-    def rehearse(self, model: nn.Module, batch: Batch, classes: int) -> None:
-        inputs, targets = batch
+    def rehearse(self, make: Callable[[], nn.Module], batch: Batch, classes: int) -> None:
+        model = make()
+        inputs, targets = (part[: self.batch_size] for part in batch)
         weights = [p for p in model.parameters() if p.requires_grad]
         make_probe(self.optimizer, weights, self.lr)  # some take only matrices, for example
-        inputs = self.augmented(inputs, torch.Generator().manual_seed(0))
-        outputs = self._rehearsed(model.train(), inputs)
+        noisy = self.augmented(inputs.clone(), torch.Generator().manual_seed(0))
+        outputs = self._rehearsed(model.train(), noisy)
         self.check_outputs(outputs, classes)
         self.losses(outputs, targets).mean().backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            self.judge(self._rehearsed(model.eval(), batch[0].clone()), targets)
+            self.judge(self._rehearsed(model.eval(), inputs.clone()), targets)
 
     def _rehearsed(self, model: nn.Module, inputs: Tensor) -> Tensor:
         # Autocast has no meta device.

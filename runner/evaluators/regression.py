@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, mse_loss
 
-from runner.data.data import Targets
+from runner.data.data import TargetKind
 from runner.errors import ConfigError
 from runner.evaluators.recipe import Reports
 from runner.evaluators.supervised import Supervised
@@ -23,7 +23,7 @@ class Regression(Supervised):
     `r2` is averaged over all outputs; a constant target counts as 0.
     """
 
-    targets: ClassVar[Targets] = "numbers"
+    targets: ClassVar[TargetKind] = "numbers"
     reports: ClassVar[Reports] = {
         "train/loss": "min",
         "val/loss": "min",

@@ -26,6 +26,7 @@ from runner.errors import ConfigError
 from runner.experiment import Experiment
 from runner.export import Test, export
 from runner.limits import Budget
+from runner.rehearsal import rehearse
 from runner.results import Run
 from runner.resume import resume_command, resume_override
 from runner.store import Store, has_events
@@ -56,6 +57,7 @@ class Search(Task):
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
         strategy = parts.make_strategy(settings, space)
+        rehearse(settings, engine)
         parents = strategy.parents if engine.inherits else 0
         objective = Objective(**settings.objective.model_dump())
         with _stoppable(folder), ExitStack() as closing:

@@ -1,0 +1,19 @@
+"""Types for the arguments of a space, with bounds that are checked before a search.
+
+`def __init__(self, widths: Sequence[nn.Positive])` refuses `space.widths=[0]`. To everything but
+the check of a config, they are plain numbers.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, Len, Lt
+
+MOST = 2**31 - 1
+
+Positive = Annotated[int, Ge(1), Le(MOST)]  # such as a number of channels, or a stride
+NotNegative = Annotated[int, Ge(0), Le(MOST)]  # such as a depth that may be 0
+Fraction = Annotated[float, Ge(0), Lt(1)]  # such as a dropout
+OddSize = Literal[1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31]  # has a centre
+InputShape = Annotated[Sequence[Positive], Len(1)]  # of one input, without the batch
+ImageShape = Annotated[Sequence[Positive], Len(3, 3)]  # (C, H, W)

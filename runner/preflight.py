@@ -1,0 +1,167 @@
+"""Preflight: checks of evaluator, data and objective, before any model is built."""
+
+import logging
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from runner.config.allowlist import locate
+from runner.config.check_arguments import check_arguments, signature
+from runner.config.instantiate import build, put
+from runner.config.settings import INHERIT, Settings
+from runner.data.data import Data, TargetKind
+from runner.engines.inheritance import PRESERVED
+from runner.errors import ConfigError, RunnerError, did_you_mean, one_line
+from runner.evaluators.evaluator import Evaluator
+from runner.space.choice import Choice, JsonValue, Numeric
+from runner.space.space import search_space
+
+log = logging.getLogger(__name__)
+
+CONTRACTS: dict[str, type] = {"evaluator": Evaluator, "data": Data}
+SEARCHED = (*CONTRACTS,)  # groups whose keys `search` can vary
+LIBRARIES = (str(Path(sysconfig.get_path("purelib"))), str(Path(__file__).parent))
+
+
+def check_parts(settings: Settings) -> None:
+    """Checks the evaluator and the data, as configured and with each candidate of `search`, and
+    whether they fit each other and the objective. Raises ConfigError."""
+    evaluator, data = (_part(settings, group) for group in SEARCHED)
+    _check_objective(settings, evaluator)
+    _check_targets(evaluator, data)
+    if settings.search is not None and not settings.search:
+        raise ConfigError("search is {}; give it keys to vary, or null for none.")
+    for choice in search_space(settings.search).choices:
+        group = _searched_group(choice.label)
+        for i, value in enumerate(_values(choice)):
+            with _naming_candidate(choice, i, value):
+                part = _part(settings, group, choice.label, value)
+                _check_targets(*(part, data) if group == "evaluator" else (evaluator, part))
+
+
+def _part(settings: Settings, group: str, label: str = "", value: JsonValue = None) -> Any:
+    """Returns the evaluator or the data, checked; with a label, that key has another value."""
+    node = getattr(settings, group)
+    if label:
+        config = {group: deepcopy(node)}
+        _check_partial(config, label, value)
+        put(config, label, value)
+        node = config[group]
+    check_arguments(node, settings.trust, group, expected=CONTRACTS[group])
+    _check_given_later(node, settings.trust, group)
+    with naming(group):
+        part = build(node, settings.trust)
+        part.check()
+    return part
+
+
+def _searched_group(label: str) -> str:
+    group, _, rest = label.partition(".")
+    if group not in SEARCHED or not rest:
+        raise ConfigError(
+            f"search names {label!r}; it can vary keys of evaluator and data, such as evaluator.lr."
+        )
+    return group
+
+
+def _values(choice: Choice) -> list[JsonValue]:
+    """Returns all candidates, or the ends and the middle of a range."""
+    if isinstance(choice, Numeric) and choice.size > 3:
+        middle = choice.low + (choice.high - choice.low) / 2
+        inner = middle if choice.step is None else choice.values()[int(choice.size) // 2]
+        top = choice.high if choice.step is None else choice.values()[-1]
+        return [choice.low, inner, top]
+    return [*choice.values(resolution=3)]
+
+
+@contextmanager
+def _naming_candidate(choice: Choice, i: int, value: JsonValue) -> Iterator[None]:
+    """Raises errors about a candidate of `search` with its place, if it is one of a list."""
+    try:
+        yield
+    except ConfigError as error:
+        place = f"={value}" if isinstance(choice, Numeric) else f"[{i}]"
+        raise ConfigError(f"search.{choice.label}{place}: {error}") from error
+
+
+def _check_partial(config: dict[str, Any], label: str, value: JsonValue) -> None:
+    """Raises ConfigError for a candidate that lacks the `_partial_` of the node it replaces."""
+    node: Any = config
+    for part in label.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    replaces = isinstance(node, dict) and node.get("_partial_") is True
+    if replaces and isinstance(value, dict) and value.get("_partial_") is not True:
+        raise ConfigError(
+            f"it replaces {label}, which has `_partial_: true`, and needs that, too: the rest of "
+            "its arguments are given later."
+        )
+
+
+def _check_given_later(node: dict[str, Any], trust: list[str], group: str) -> None:
+    """Raises ConfigError for the node of a class without `_partial_` where one is called."""
+    optimizer = node.get("optimizer")
+    if not isinstance(optimizer, dict) or "optimizer" not in (
+        signature(locate(node["_target_"], trust, group)) or {}
+    ):
+        return
+    if optimizer.get("_partial_") is not True and "_target_" in optimizer:
+        raise ConfigError(
+            f"{group}.optimizer needs `_partial_: true`: the parameters are given to it later."
+        )
+
+
+def _check_objective(settings: Settings, evaluator: Evaluator) -> None:
+    """Raises ConfigError for a metric that the evaluator does not report; warns of a mode that is
+    obviously reversed."""
+    reported = type(evaluator).reports
+    if reported is None:
+        return
+    name, mode = settings.objective.metric, settings.objective.mode
+    inherited = [PRESERVED] if settings.weights == INHERIT else []
+    known = [*reported, "params", *inherited]
+    if name not in known:
+        raise ConfigError(
+            f"objective.metric is {name!r}, which {type(evaluator).__name__} does not report; it "
+            f"reports {', '.join(known)}.{did_you_mean(name, known)}"
+        )
+    if reported.get(name, mode) != mode:
+        log.warning("objective.mode is %s, but %s is better if it is %s.", mode, name,
+                    {"min": "lower", "max": "higher"}[reported[name]])  # fmt: skip
+
+
+def _check_targets(evaluator: Evaluator, data: Data) -> None:
+    wanted, kind = type(evaluator).targets, data.kind()
+    if wanted is None or kind is None or wanted == kind:
+        return
+    words: dict[TargetKind, str] = {"classes": "indices of classes", "numbers": "numbers"}
+    task = {"classes": "classification", "numbers": "regression"}[kind]
+    raise ConfigError(
+        f"evaluator is {type(evaluator).__name__}, which needs {words[wanted]} as targets, but "
+        f"those of data ({type(data).__name__}) are {words[kind]}; evaluator={task} suits them."
+    )
+
+
+@contextmanager
+def naming(group: str) -> Iterator[None]:
+    """Raises errors of the block as ConfigError that names a group of the config."""
+    try:
+        yield
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{group}: {one_line(error)}{place(error)}") from error
+
+
+def place(error: BaseException) -> str:
+    """Returns the file and line where the original cause of an error was raised: of the user's
+    code, if any has part in it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    last = [*frames, *theirs][-1]
+    return f" ({last.filename}:{last.lineno}). HYDRA_FULL_ERROR=1 shows the whole traceback."

@@ -1,0 +1,144 @@
+"""Rehearsal: the default model is run on a few examples, before a search starts."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from runner.config.instantiate import build
+from runner.config.settings import Settings
+from runner.data.data import Batch, Data
+from runner.engines.engine import Engine
+from runner.engines.model_space import quiet
+from runner.errors import ConfigError, Refused, RunnerError, message, one_line, refusal
+from runner.evaluators.evaluator import Evaluator
+from runner.preflight import place
+from runner.space.sample import DrawError, Sample, generator
+from runner.training.devices import devices
+from runner.trial import Trial
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = 2
+OTHERS = 4  # random samples that are tried if the default model fails
+BIG = 10**8  # parameters from which a model has no values, so that it costs neither time nor memory
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+def rehearse(settings: Settings, engine: Engine) -> None:
+    """Runs the default model on two examples as training would, forwards and backwards.
+
+    If that fails, tries real examples and the device of the training, and then other samples.
+    Raises ConfigError if nothing works; logs a warning if only the default model fails.
+    """
+    rehearsal = Rehearsal(settings, engine)
+    try:
+        default = engine.space.default()
+        failure = rehearsal.run(default)
+    except (DrawError, Refused) as error:
+        if refusal(error) is None:
+            raise
+        return  # others are drawn in the search
+    if failure is None:
+        return
+    if any(rehearsal.works(number) for number in range(OTHERS)):
+        log.warning("The model of all first candidates fails, but others do not: %s", failure)
+        return
+    raise failure
+
+
+@final
+class Rehearsal:
+    """Runs models of a search on a few examples."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._engine = engine
+        self._seed = settings.seed
+        self._evaluator: Evaluator = build(settings.evaluator, settings.trust)
+        self._data: Data = build(settings.data, settings.trust)
+        self._device = settings.training.get("device", "cpu")
+
+    def run(self, sample: Sample) -> ConfigError | None:
+        """Returns why a sample's model fails; None if it works. Raises Refused, and other errors
+        of the engine."""
+        [job] = self._engine.plan([Trial(number=0, sample=sample, seed=0)])
+        [recipe] = job.recipes
+        failure = None
+        for batch in self._batches(big=self._size(recipe) > BIG):
+            try:
+                with _undisturbed():
+                    make = partial(self._make, recipe, batch[0].device)
+                    self._evaluator.rehearse(make, batch, self._data.classes)
+                return None
+            except Refused:
+                raise
+            except Exception as error:
+                failure = _explained(error)
+        return failure
+
+    def works(self, number: int) -> bool:
+        """Returns whether the model of a random sample works."""
+        try:
+            sample = self._engine.space.random(generator(self._seed, "rehearsal", number))
+            return self.run(sample) is None
+        except RunnerError:  # refused, for example
+            return False
+
+    def _size(self, recipe: Mapping[str, Any]) -> int:
+        """Returns the number of parameters; 0 if it is unknown."""
+        with suppress(Exception), _undisturbed():
+            return sum(p.numel() for p in self._make(recipe, META).parameters())
+        return 0
+
+    def _make(self, recipe: Mapping[str, Any], device: torch.device) -> nn.Module:
+        torch.default_generator.manual_seed(0)
+        if device != META:
+            return self._engine.build(recipe).to(device)
+        with META:
+            return self._engine.build(recipe).to(META)
+
+    def _batches(self, *, big: bool) -> Iterator[Batch]:
+        """Yields examples on the device of the model to try, those that cost least first. Made-up
+        ones, and devices other than that of the training, are no proof that a model fails."""
+        made_up = self._data.first(EXAMPLES) or self._made_up()
+        yield _moved(made_up, META) if big else made_up
+        with suppress(Exception):  # data or device: the trials will report it
+            device = torch.device(devices(self._device, 1, 1)[0])
+            found = next(iter(self._data.search().train.batches(EXAMPLES, CPU)))
+            if not big:
+                yield found
+            if big or device != CPU:
+                yield _moved(found, device)
+
+    def _made_up(self) -> Batch:
+        """Returns random examples of the shape of the data, with targets for the evaluator."""
+        rng = torch.Generator().manual_seed(0)
+        inputs = torch.randn(EXAMPLES, *self._data.shape, generator=rng)
+        if (self._data.kind() or type(self._evaluator).targets) == "classes":
+            return inputs, torch.arange(EXAMPLES) % self._data.classes
+        return inputs, torch.zeros(EXAMPLES, self._data.classes)
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    return batch[0].to(device), batch[1].to(device)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keeps the state of random numbers, and suppresses warnings, which the trials repeat."""
+    with quiet(), warnings.catch_warnings(), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _explained(error: Exception) -> ConfigError:
+    if isinstance(error, RunnerError):
+        return ConfigError(f"The default model does not fit: {message(error)}")
+    found = ConfigError(f"The default model fails on an example: {one_line(error)}{place(error)}")
+    found.__cause__ = error
+    return found
