@@ -32,9 +32,9 @@ class CellNet(nn.Module):
         classes: nn.Positive = 10,
         stem_stride: nn.Positive = 1,
         width: nn.Positive = 8,
-        stages: nn.Positive = 2,
-        cells: nn.Positive = 1,
-        nodes: nn.Positive = 3,
+        stages: nn.Repeats = 2,
+        cells: nn.Repeats = 1,
+        nodes: nn.Repeats = 3,
         ops: Sequence[Op] = ("sep3", "sep5", "dil3", "avg", "max", "skip"),
     ) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ class MLP(nn.Module):
         self,
         shape: nn.InputShape = (1, 8, 8),
         classes: nn.Positive = 10,
-        depths: Sequence[nn.NotNegative] = (1, 2, 3),
+        depths: Sequence[nn.AnyRepeats] = (1, 2, 3),
         widths: Sequence[nn.Positive] = (32, 64, 128),
         activations: Sequence[Activation] = ("relu", "silu", "gelu", "tanh"),
         norms: Sequence[Norm] = ("none", "batch", "layer"),

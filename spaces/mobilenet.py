@@ -33,7 +33,7 @@ class MobileNet(nn.Module):
         widths: Sequence[nn.Positive] = (16, 24, 32),
         strides: Sequence[nn.Positive] = (1, 2, 1),
         head_width: nn.Positive = 128,
-        depths: Sequence[nn.Positive] = (1, 2),
+        depths: Sequence[nn.Repeats] = (1, 2),
         kernels: Sequence[nn.OddSize] = (3, 5),
         expansions: Sequence[nn.Positive] = (2, 3, 4),
         excite: bool = True,

@@ -40,7 +40,7 @@ class ResNet(nn.Module):
         stem_stride: Literal[1, 2, 4] = 1,
         widths: Sequence[nn.Positive] = (16, 24, 32),
         strides: Sequence[nn.Positive] = (1, 2),
-        depths: Sequence[nn.Positive] = (1, 2, 3),
+        depths: Sequence[nn.Repeats] = (1, 2, 3),
         kinds: Sequence[Kind] = ("basic", "bottleneck"),
         kernels: Sequence[nn.OddSize] = (3, 5),
         ratios: Sequence[nn.Positive] = (2, 4),

@@ -30,7 +30,7 @@ class Transformer(nn.Module):
         classes: nn.Positive = 10,
         patch: nn.Positive = 2,
         widths: Sequence[nn.Positive] = (32, 48, 64),
-        depths: Sequence[nn.NotNegative] = (2, 3),
+        depths: Sequence[nn.AnyRepeats] = (2, 3),
         heads: Sequence[nn.Positive] = (2, 4, 8),
         ratios: Sequence[nn.Positive] = (2, 3, 4),
         dropouts: Sequence[nn.Fraction] = (0.0, 0.1),

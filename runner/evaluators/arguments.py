@@ -30,6 +30,8 @@ def check_optimizer(make: Callable[..., Optimizer], lr: float) -> None:
     for name, value in _numbers(getattr(make, "keywords", {}), "evaluator.optimizer"):
         rule = f"a finite number of at most {LARGEST:g}"
         require(math.isfinite(value) and abs(value) <= LARGEST, name, value, rule)
+    if isinstance(kind, type) and not issubclass(kind, Optimizer):
+        raise _no_optimizer(kind)
     weight = torch.ones(2, 2, requires_grad=True)
     try:
         made: object = make_probe(make, [weight], lr)
@@ -41,11 +43,15 @@ def check_optimizer(make: Callable[..., Optimizer], lr: float) -> None:
             f"evaluator.optimizer ({_name(kind)}) cannot be used: {one_line(error)}"
         ) from error
     if not isinstance(made, Optimizer):
-        raise ConfigError(
-            f"evaluator.optimizer is {_name(kind)}, which is no optimizer; choose one such as "
-            "torch.optim.AdamW."
-        )
+        raise _no_optimizer(kind)
     _check_decay(made, lr)
+
+
+def _no_optimizer(kind: Any) -> ConfigError:
+    return ConfigError(
+        f"evaluator.optimizer is {_name(kind)}, which is no optimizer; choose one such as "
+        "torch.optim.AdamW."
+    )
 
 
 def _check_decay(made: Optimizer, lr: float) -> None:

@@ -9,12 +9,13 @@ import torch.nn as _torch_nn
 from torch.nn import *  # noqa: F403
 
 from runner.errors import SpaceError as SpaceError
+from runner.nn.bounds import AnyRepeats as AnyRepeats
 from runner.nn.bounds import Fraction as Fraction
 from runner.nn.bounds import ImageShape as ImageShape
 from runner.nn.bounds import InputShape as InputShape
-from runner.nn.bounds import NotNegative as NotNegative
 from runner.nn.bounds import OddSize as OddSize
 from runner.nn.bounds import Positive as Positive
+from runner.nn.bounds import Repeats as Repeats
 from runner.nn.cell import Cell as Cell
 from runner.nn.layer import ChosenInputs as ChosenInputs
 from runner.nn.layer import InputChoice as InputChoice

@@ -12,7 +12,8 @@ from annotated_types import Ge, Le, Len, Lt
 MOST = 2**31 - 1
 
 Positive = Annotated[int, Ge(1), Le(MOST)]  # such as a number of channels, or a stride
-NotNegative = Annotated[int, Ge(0), Le(MOST)]  # such as a depth that may be 0
+Repeats = Annotated[int, Ge(1), Le(1000)]  # of layers, which are built one by one
+AnyRepeats = Annotated[int, Ge(0), Le(1000)]  # of layers that may be left out altogether
 Fraction = Annotated[float, Ge(0), Lt(1)]  # such as a dropout
 OddSize = Literal[1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31]  # has a centre
 InputShape = Annotated[Sequence[Positive], Len(1)]  # of one input, without the batch
