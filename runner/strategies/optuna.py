@@ -98,11 +98,11 @@ class OptunaStrategy(Strategy):
             self.propose(0)
             return
         study = OptunaStrategy(_REHEARSED, self.seed, sampler=self.sampler)
-        for number in range(_REHEARSALS):
-            trial = Trial(number, _REHEARSED.random(generator(0, number)), seed=0)
-            study.observe(trial)
-            study.observe(replace(trial, state=State.FINISHED, score=float(number % 5)))
         try:
+            for number in range(_REHEARSALS):
+                trial = Trial(number, _REHEARSED.random(generator(0, number)), seed=0)
+                study.observe(trial)
+                study.observe(replace(trial, state=State.FINISHED, score=float(number % 5)))
             study.propose(_REHEARSALS)
         except Exception as error:
             raise ConfigError(

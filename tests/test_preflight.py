@@ -1,0 +1,260 @@
+"""Evaluator, data, objective and bounds: what is wrong with them is said before any trial."""
+
+import re
+from pathlib import Path
+
+import pytest
+from command_line import assert_refused, assert_starts, attempt
+from omegaconf import OmegaConf
+
+from runner import preflight
+from runner.space.choice import Numeric
+
+ROOT = Path(__file__).parents[1]
+MLP = "space=mlp "
+OURS = "trust=[examples] space._target_=examples.Linear space.classes=3 space.shape=[4] "
+PAIRS = "data=dataset data.train._target_=examples.Pairs data.shape=[4] data.classes=3 "
+OPTIMIZER = "evaluator.optimizer._target_="
+SCHEDULE = "trust=[examples] evaluator.schedule._target_=examples."
+SAMPLER = "strategy.sampler._target_=optuna.samplers."
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    return tmp_path
+
+
+WRONG = [
+    # The objective
+    ("objective.metric=val/acuracy", "does not report; it reports train/loss, val/loss, "
+     "val/accuracy, params. Did you mean 'val/accuracy'?"),
+    ("objective.metric=test/accuracy", "objective.metric is 'test/accuracy', which"),
+    ("objective.metric=preserved", "objective.metric is 'preserved', which"),
+    (f"{MLP}data=diabetes evaluator=regression", "Regression does not report; it reports"),
+    # Evaluator and data
+    (f"{MLP}data=diabetes", "evaluator=regression suits them"),
+    (f"{MLP}evaluator=regression objective.metric=val/r2", "evaluator=classification suits them"),
+    (f"{OURS}{PAIRS}data.train.kind=floats", "those of data (TorchDataset) are numbers"),
+    (f"{OURS}{PAIRS}evaluator=regression objective.metric=val/r2", "are indices of classes"),
+    # Optimizer and schedule
+    (f"{OPTIMIZER}torch.nn.ReLU", "which is no optimizer"),
+    (f"{OPTIMIZER}torch.optim.lr_scheduler.StepLR", "which is no optimizer"),
+    (f"{OPTIMIZER}torch.optim.LBFGS", "requires a closure"),
+    (f"{OPTIMIZER}torch.optim.SparseAdam", "does not support dense gradients"),
+    (f"{OPTIMIZER}torch.optim.SGD evaluator.optimizer.momentum=-1", "Invalid momentum value: -1"),
+    ("evaluator.optimizer.weight_decay=-1", "Invalid weight_decay value: -1"),
+    ("evaluator.optimizer.weight_decay=500", "weight_decay is 500; it must be at most 1 / "),
+    ("+evaluator.optimizer.betas=[2,0.9]", "Invalid beta parameter at index 0: 2"),
+    ("+evaluator.optimizer.betas=[0.9]", "evaluator.optimizer (torch.optim.adamw.AdamW) cannot"),
+    ("+evaluator.optimizer.bogus=1", "AdamW has no argument 'bogus'"),
+    ("evaluator.optimizer._partial_=false", "evaluator.optimizer needs `_partial_: true`"),
+    (f"trust=[examples] {OPTIMIZER}examples.Picky evaluator.optimizer.when=made", "optimizer today"),
+    (f"trust=[examples] {OPTIMIZER}examples.Picky evaluator.optimizer.when=step", "no step today"),
+    (f"{SCHEDULE}constant", "evaluator.schedule needs `_partial_: true`"),
+    (f"{SCHEDULE}shrinking evaluator.schedule._partial_=true", "is -4.0 at step 5 of 10"),
+    (f"{SCHEDULE}one_argument evaluator.schedule._partial_=true", "evaluator.schedule cannot be"),
+    (f"{SCHEDULE}nothing", "evaluator.schedule cannot be used"),
+    # The search over them
+    ("search={}", "search is {}; give it keys to vary, or null"),
+    ("search={evaluator:[1,2]}", "search names 'evaluator'; it can vary keys of"),
+    ("search={data:[1]}", "search names 'data'; it can vary keys of"),
+    ("search={evaluator.:[1]}", "search names 'evaluator.'; it can vary keys of"),
+    ("search={seed:[1,2]}", "search names 'seed'; it can vary keys of"),
+    ("search={evaluator.lr:[]}", "Choice 'evaluator.lr' has no candidates."),
+    ("search={evaluator.lr:[0.1,0.1]}", "lists a candidate twice"),
+    ("search={evaluator.lr:[0.1,-1]}", "search.evaluator.lr[1]: evaluator.lr is -1"),
+    ("search={evaluator.lr:[nan]}", "nan cannot be a candidate"),
+    ("search={evaluator.lr:{low:1,high:0}}", "low is above high"),
+    ("search={evaluator.lr:{low:0,high:1,log:true}}", "a log scale needs low > 0"),
+    ("search={evaluator.lr:{low:0,high:1}}", "search.evaluator.lr=0: evaluator.lr is 0"),
+    ("search={evaluator.lr:{low:0.1,high:nan}}", "both ends must be finite"),
+    ("search={evaluator.lr:{low:-inf,high:1}}", "both ends must be finite"),
+    ("search={evaluator.lr:{low:0.1,high:1,log:x}}", "search.evaluator.lr.log is 'x'"),
+    ("search={evaluator.epochs:{low:1,high:9,step:0}}", "step is 0; it must be at least 1"),
+    ("search={evaluator.epochs:{low:1,high:9,step:0.5}}", "it must be a whole number"),
+    ("search={evaluator.batch_size:{low:0,high:10}}", "search.evaluator.batch_size=0: evaluator."),
+    ("search={evaluator.optimizer:[{_target_:torch.optim.SGD}]}",
+     "search.evaluator.optimizer[0]: it replaces evaluator.optimizer, which has `_partial_: true`"),
+    ("search={evaluator.optimizer:[{_target_:torch.nn.ReLU,_partial_:true}]}",
+     "search.evaluator.optimizer[0]: evaluator.optimizer is torch.nn.modules.activation.ReLU"),
+    ("search={evaluator.optimizer.weight_decay:[0.1,-1]}", "weight_decay[1]: evaluator.optimizer ("),
+    ("search={evaluator.schedule:[{_target_:runner.evaluators.schedule.Cosine,warmup:0.1}]}",
+     "search.evaluator.schedule[0]: evaluator.schedule.end is missing; Cosine needs it."),
+    ("search={evaluator.optimizer:[null]}", "evaluator.optimizer is None"),
+    ("search={data.validation:[0.1,0.0001]}", "search.data.validation[1]: data.validation is"),
+    ("search={data.validation:{low:0.0001,high:0.5}}", "search.data.validation=0.0001: data."),
+    # Data
+    ("data.validation=0.0001", "which leaves 1438 of 1438 examples to train on and 0 to validate"),
+    ("data.validation=0.99999", "which leaves 0 of 1438 examples to train on"),
+    (f"{OURS}{PAIRS}data.train.size=0", "data.train is empty"),
+    (f"{OURS}{PAIRS}data.train.size=1", "leaves 1 of 1 examples to train on and 0 to validate on"),
+    (f"{OURS}{PAIRS}data.train.size=-1", "data: ValueError"),
+    (f"{OURS}{PAIRS}data.train.raises=len", "data: OSError: no such archive ("),
+    (f"{OURS}{PAIRS}data.train.raises=item", "data: KeyError: 'photo.jpg' ("),
+    (f"{OURS}{PAIRS}data.train.raises=second", "examples.py:"),
+    (f"{OURS}{PAIRS}data.train.kind=text", "returns a target of type str; it must be a number"),
+    (f"{OURS}{PAIRS}data.train.kind=none", "returns a target of type NoneType"),
+    (f"{OURS}{PAIRS}data.train.kind=large", "labels range from 100 to 100"),
+    (f"{OURS}{PAIRS}data.train.kind=mask", "The default model fails on an example"),
+    (f"{OURS}{PAIRS}data.train.shape=[5]", "data.shape is [4], but inputs have shape [5]"),
+    (f"{OURS}{PAIRS}data.classes=1 space.classes=1", "labels range from"),
+    (f"{OURS}{PAIRS}data.test={{_target_:examples.Pairs,size:0}}", "data.test is empty"),
+    (f"{OURS}{PAIRS}data.test={{_target_:examples.Pairs,raises:item}}", "KeyError: 'photo.jpg'"),
+    (f"{OURS}{PAIRS}data.test={{_target_:examples.Pairs,shape:[9]}}", "have shape [9]"),
+    (f"{OURS}{PAIRS}data.train._target_=examples.Stream", "is an IterableDataset"),
+    (f"{OURS}{PAIRS}data.train._target_=examples.Singles", "it must return pairs"),
+    (f"{OURS}{PAIRS}data.train._target_=examples.Texts", "inputs of type str"),
+    (f"{OURS}{PAIRS}data.train._target_=examples.Ragged", "data: RuntimeError: stack expects"),
+    (f"{OURS}{PAIRS}data.loader_workers=-1", "data.loader_workers is -1"),
+    # Strategies
+    ("strategy=grid strategy.resolution=1", "strategy.resolution is 1; it must be at least 2"),
+    ("strategy=evolution strategy.population_size=0", "strategy.population_size is 0"),
+    ("strategy=evolution strategy.sample_size=0", "strategy.sample_size is 0"),
+    ("strategy=evolution strategy.sample_size=101", "from 1 to strategy.population_size, which is"),
+    ("strategy=evolution strategy.retries=-1", "strategy.retries is -1"),
+    ("strategy.sampler.n_startup_trials=-1", "strategy.sampler.n_startup_trials is -1"),
+    ("strategy.sampler.n_ei_candidates=0", "strategy.sampler.n_ei_candidates is 0"),
+    (f"{SAMPLER}GridSampler", "missing 1 required positional argument: 'search_space'"),
+    (f"{SAMPLER}NSGAIISampler strategy.sampler.population_size=1", "population_size"),
+    (f"{SAMPLER}QMCSampler strategy.sampler.qmc_type=none", "strategy.sampler cannot be created"),
+    ("strategy.sampler._target_=torch.nn.ReLU", "strategy.sampler cannot be created"),
+    # Spaces
+    (f"{MLP}space.shape=[]", "space.shape is []"),
+    (f"{MLP}space.shape=[0]", "space.shape[0] is 0"),
+    (f"{MLP}space.depths=[-1]", "space.depths[0] is -1"),
+    (f"{MLP}space.widths=[8,0]", "space.widths[1] is 0"),
+    (f"{MLP}space.widths=[]", "has no candidates"),
+    (f"{MLP}space.widths=[8,8]", "lists a candidate twice"),
+    (f"{MLP}space.dropouts=[2]", "space.dropouts[0] is 2: Input should be less than 1."),
+    (f"{MLP}space.classes=0", "space.classes is 0"),
+    ("space.shape=[8,8]", "space.shape is [8, 8]"),
+    ("space.kernels=[4]", "space.kernels[0] is 4"),
+    ("space.kernels=[0]", "space.kernels[0] is 0"),
+    ("space.strides=[0]", "space.strides[0] is 0"),
+    ("space.depths=[0]", "space.depths[0] is 0"),
+    ("space.depths=[1000000]", "space.depths[0] is 1000000"),
+    ("space.ratios=[64]", "space.ratios has 64, which leaves no channels"),
+    ("space.stem_width=1", "space.stem_width is 1; a deep stem needs at least 2."),
+    ("space=mobilenet space.kernels=[-3]", "space.kernels[0] is -3"),
+    ("space=mobilenet space.strides=[1]", "each stage needs one of both"),
+    ("space=mobilenet space.strides=[] space.widths=[]", "there must be a stage"),
+    ("space=mobilenet space.stem_width=1 space.expansions=[2]", "which needs 4 channels inside"),
+    ("space=transformer space.heads=[3]", "3 heads do not divide a width of 32"),
+    ("space=transformer space.patch=3", "do not fall into patches of 3x3"),
+    ("space=transformer space.dropouts=[-0.1]", "space.dropouts[0] is -0.1"),
+    ("space=cell space.nodes=0", "space.nodes is 0"),
+    ("space=cell space.stages=-1", "space.stages is -1"),
+    ("space=cell space.ops=[]", "has no candidates"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "text"), WRONG, ids=[line for line, _ in WRONG])
+def test_what_is_wrong_is_said_in_one_line(line, text, here, monkeypatch):
+    assert_refused(attempt(line, monkeypatch), text, here)
+
+
+RIGHT = [
+    "objective.metric=val/loss objective.mode=min",
+    "objective.metric=params objective.mode=min",
+    "data=diabetes evaluator=regression objective.metric=val/mae objective.mode=min",
+    f"{OPTIMIZER}torch.optim.SGD evaluator.optimizer.momentum=0.9",
+    f"trust=[examples] {OPTIMIZER}examples.Picky evaluator.optimizer.when=never",
+    f"{SCHEDULE}constant evaluator.schedule._partial_=true",
+    "search={evaluator.lr:[0.1]}",
+    "search={evaluator.batch_size:{low:1,high:100000000}}",
+    "search={evaluator.lr:{low:1e-4,high:0.1,log:true},data.validation:[0.1,0.2]}",
+    "search={evaluator.optimizer:[{_target_:torch.optim.SGD,_partial_:true}]}",
+    "search={evaluator.optimizer._target_:[torch.optim.Adam,torch.optim.SGD]}",
+    "space.depths=[0]",
+    f"{SAMPLER}NSGAIISampler",
+    f"{SAMPLER}GPSampler",
+    "strategy=evolution",
+]
+
+
+@pytest.mark.parametrize("line", RIGHT)
+def test_what_is_right_starts(line, here, monkeypatch):
+    assert_starts(attempt(MLP + line, monkeypatch))
+
+
+def test_a_data_set_that_fits_starts(here, monkeypatch):
+    for more in ("", "data.train.kind=tensor", "data.test={_target_:examples.Pairs}"):
+        assert_starts(attempt(f"{OURS}{PAIRS}{more}".strip(), monkeypatch))
+    floats = "evaluator=regression objective.metric=val/r2 data.train.kind=floats"
+    assert_starts(attempt(f"{OURS}{PAIRS}{floats}", monkeypatch))
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "objective.metric=val/loss",
+            "objective.mode is max, but val/loss is better if it is lower",
+        ),
+        ("objective.mode=min", "objective.mode is min, but val/accuracy is better if it is higher"),
+    ],
+)
+def test_an_obviously_reversed_mode_is_warned_of(line, text, here, monkeypatch):
+    done = attempt(MLP + line, monkeypatch)
+    assert_starts(done)
+    assert text in re.sub(r"\s+", " ", done.out)
+
+
+def test_of_a_range_the_ends_and_the_middle_are_tried():
+    assert preflight._values(Numeric("n", 1, 10**9, step=1)) == [1, 5 * 10**8 + 1, 10**9]
+    assert preflight._values(Numeric("n", 1, 2, step=1)) == [1, 2]
+    assert preflight._values(Numeric("n", 0.5, 1.5)) == [0.5, 1.0, 1.5]
+    assert preflight._values(Numeric("n", 1, 10, step=4)) == [1, 5, 9]
+
+
+# Each numeric key of each option gets each kind of number: it is taken, or refused in one line.
+
+NUMBERS = ["nan", "inf", "-inf", "-1", "0", "1e30", "true", "x"]
+OPTIONS = {
+    "engine": {"cgo": MLP},
+    "space": dict.fromkeys(("cell", "mlp", "mobilenet", "resnet", "transformer"), ""),
+    "strategy": dict.fromkeys(("evolution", "grid", "tpe"), MLP),
+    "evaluator": {"classification": MLP,
+                  "regression": f"{MLP}data=diabetes objective.metric=val/r2 "},
+    "data": {"digits": MLP, "diabetes": f"{MLP}evaluator=regression objective.metric=val/r2 "},
+}  # fmt: skip
+DEFAULTS = {"data.shape", "data.classes"}  # what the rest of the config follows
+
+
+def numeric(node, path):
+    """The paths of all numbers of an option, also of those in lists, and of `null`."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from numeric(value, f"{path}.{key}")
+        elif isinstance(value, list) and value and not isinstance(value[0], str | dict):
+            yield f"{path}.{key}", "[{}]"
+        elif (isinstance(value, int | float) and not isinstance(value, bool)) or key in (
+            "clip_norm",
+            "seed",
+            "classes",
+        ):
+            yield f"{path}.{key}", "{}"
+
+
+KEYS = [
+    (f"{more}{group}={option} {key}={shape}")
+    for group, options in OPTIONS.items()
+    for option, more in options.items()
+    for key, shape in numeric(
+        OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / group / f"{option}.yaml")), group
+    )
+]
+
+
+@pytest.mark.parametrize("line", KEYS)
+def test_each_number_is_taken_or_refused_in_one_line(line, here, monkeypatch):
+    for number in NUMBERS:
+        done = attempt(line.format(number), monkeypatch)
+        assert "Traceback" not in done.err + done.out
+        if done.code == 1:
+            assert_starts(done)
+        else:
+            assert_refused(done, line.split(" ")[-1].split("=")[0].split(".")[-1], here)
+        assert done.code == 2 or number not in ("nan", "inf", "-inf", "x", "true"), done

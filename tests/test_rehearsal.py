@@ -1,0 +1,103 @@
+"""The default model on a few examples: what would fail in all trials is said before the first."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import assert_refused, assert_starts, attempt
+
+from runner import rehearsal
+
+OURS = "trust=[examples] space._target_=examples.Linear space.classes=3 space.shape=[4] "
+DATA = "data=dataset data.train._target_=examples.Pairs data.shape=[4] data.classes=3 "
+WORDS = "data=dataset data.train._target_=examples.Words data.shape=[4] data.classes=3 "
+REGRESSION = "evaluator=regression objective.metric=val/r2 "
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    return tmp_path
+
+
+FAILS = [
+    ("space=mlp space.classes=5", "The model has 5 outputs, too few for the classes of the data"),
+    ("space.classes=9", "data.classes is 10."),
+    ("engine=base space=mlp space.classes=5", "The model has 5 outputs"),
+    ("engine=cgo space=mlp space.classes=5", "The model has 5 outputs"),
+    ("space.shape=[3,32,32]", "to have 3 channels, but got 1 channels"),
+    ("space=mlp space.shape=[3,32,32]", "mat1 and mat2 shapes cannot be multiplied"),
+    ("space=mlp data.shape=[3,8,8] space.shape=[1,8,8]", "spaces/mlp.py:"),
+    (f"{REGRESSION}data=diabetes space=mlp space.classes=3",
+     "The model has 3 outputs, but data.classes is 1."),
+    ("space=mlp evaluator.batch_size=1 space.norms=[batch]", "Expected more than 1 value per"),
+    ("space=mlp evaluator.optimizer._target_=torch.optim.Muon", "Muon only supports 2D"),
+    (f"{OURS}{DATA}space.fault=raises", "ValueError: not today ("),
+    (f"{OURS}{DATA}space.fault=raises", "examples.py:"),
+    (f"{OURS}{DATA}space.fault=raises evaluator.precision=bf16", "not today"),
+    (f"{OURS}{DATA}space.fault=training", "not in training"),
+    (f"{OURS}{DATA}space.fault=scoring", "not in eval"),
+    (f"{OURS}{DATA}space.fault=frozen", "does not require grad"),
+    (f"{OURS}{DATA}space.fault=tuple", "The model returns tuple; it must return a tensor."),
+    (f"{OURS}{DATA}space.fault=rank", "The model returned [2, 1, 3]; classification needs"),
+    (f"{OURS}{DATA}engine=base space.fault=raises", "not today"),
+    ("trust=[examples] space._target_=examples.Weightless", "empty parameter list"),
+    (f"{OURS}{DATA}evaluator.augment.crop=2", "not enough values to unpack"),
+    (f"{OURS}{WORDS}", "The default model fails on an example"),  # indices for a linear layer
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "text"), FAILS)
+def test_a_default_model_that_fails_is_refused_in_one_line(line, text, here, monkeypatch):
+    assert_refused(attempt(line.strip(), monkeypatch), text, here)
+
+
+WORKS = [
+    "space=mlp",
+    "engine=base space=mlp",
+    "engine=cgo space=mlp",
+    "space=mlp evaluator.precision=bf16",
+    "space=mlp evaluator.batch_size=1",
+    "space=mlp evaluator.batch_size=100000",
+    "space=mlp evaluator.augment.crop=1 evaluator.augment.flip=true",
+    f"{REGRESSION}data=diabetes space=mlp",
+    f"{OURS}{DATA}",
+    f"{OURS}{DATA}space.fault=values",
+    f"trust=[examples] space._target_=examples.Embedding space.classes=3 {WORDS}",
+]
+
+
+@pytest.mark.parametrize("line", WORKS)
+def test_what_works_starts(line, here, monkeypatch):
+    assert_starts(attempt(line.strip(), monkeypatch))
+
+
+@pytest.mark.parametrize("line", [WORKS[0], f"{OURS}{DATA}space.fault=values"])
+def test_a_big_model_gets_no_values(line, here, monkeypatch):
+    monkeypatch.setattr(rehearsal, "BIG", 10)
+    assert_starts(attempt(line, monkeypatch))
+
+
+def test_a_big_model_that_fails_is_refused_too(here, monkeypatch):
+    monkeypatch.setattr(rehearsal, "BIG", 10)
+    assert_refused(attempt("space=mlp space.classes=5", monkeypatch), "has 5 outputs", here)
+
+
+def test_if_only_the_default_model_fails_others_are_tried(here, monkeypatch):
+    done = attempt(f"{OURS}{DATA}space.fault=default", monkeypatch)
+    assert_starts(done)
+    assert "8 is too few" in " ".join(done.out.split())
+
+
+def test_more_outputs_than_classes_are_said(here, monkeypatch):
+    done = attempt("space=mlp space.classes=12", monkeypatch)
+    assert_starts(done)
+    assert "12 outputs, more than the data has classes" in " ".join(done.out.split())
+
+
+def test_random_numbers_are_as_if_nothing_had_run(here, monkeypatch):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    attempt(WORKS[0], monkeypatch)
+    assert torch.equal(torch.get_rng_state(), before)
