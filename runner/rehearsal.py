@@ -25,7 +25,7 @@ from runner.trial import Trial
 log = logging.getLogger(__name__)
 
 EXAMPLES = 2
-OTHERS = 4  # random samples that are tried if the default model fails
+OTHERS = 8  # random samples that are tried if the default model fails
 BIG = 10**8  # parameters from which a model has no values, so that it costs neither time nor memory
 CPU, META = torch.device("cpu"), torch.device("meta")
 

@@ -5,16 +5,21 @@ the check of a config, they are plain numbers.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
-from annotated_types import Ge, Le, Len, Lt
+from annotated_types import Ge, Le, Len, Lt, Predicate
 
 MOST = 2**31 - 1
+
+
+def is_odd(size: int) -> bool:
+    return size % 2 == 1
+
 
 Positive = Annotated[int, Ge(1), Le(MOST)]  # such as a number of channels, or a stride
 Repeats = Annotated[int, Ge(1), Le(1000)]  # of layers, which are built one by one
 AnyRepeats = Annotated[int, Ge(0), Le(1000)]  # of layers that may be left out altogether
 Fraction = Annotated[float, Ge(0), Lt(1)]  # such as a dropout
-OddSize = Literal[1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31]  # has a centre
+OddSize = Annotated[int, Ge(1), Le(99), Predicate(is_odd)]  # such as a kernel with a centre
 InputShape = Annotated[Sequence[Positive], Len(1)]  # of one input, without the batch
 ImageShape = Annotated[Sequence[Positive], Len(3, 3)]  # (C, H, W)

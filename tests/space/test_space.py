@@ -219,3 +219,21 @@ def test_nested_choices_are_asked_only_when_chosen():
 
     assert outputs(make) == [1, 1, 1, 0]
     assert {"outer": 1} in ModuleSpace(make).enumerate()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"low": 1, "high": 9, "step": 0}, "step is 0; it must be at least 1"),
+        ({"low": 1, "high": 9, "step": 1.5}, r"search.lr.step is 1.5; it must be a whole number"),
+        ({"low": 1, "high": 9, "step": True}, r"search.lr.step is True"),
+        ({"low": 1, "high": 9, "log": "yes"}, r"search.lr.log is 'yes'; it must be true or false"),
+        ({"low": float("nan"), "high": 9}, "both ends must be finite"),
+        ({"low": 1, "high": 10**400}, "both ends must be finite"),
+        ({"low": -1.5e308, "high": 1.5e308}, "both ends must be finite, and at most"),
+        ([], "has no candidates"),
+    ],
+)
+def test_a_wrong_range_is_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        search_space({"lr": given})
