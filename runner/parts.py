@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import nn
 
-from runner.config.allowlist import ConfigNode
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
 from runner.config.settings import Settings

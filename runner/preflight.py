@@ -3,15 +3,13 @@
 import logging
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from inspect import Parameter
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from runner.config.allowlist import locate
-from runner.config.check_arguments import check_arguments, signature
+from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build, put
 from runner.config.settings import INHERIT, Settings
 from runner.data.data import Data, TargetKind
@@ -23,7 +21,6 @@ from runner.space.space import search_space
 
 log = logging.getLogger(__name__)
 
-LOOSE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 CONTRACTS: dict[str, type] = {"evaluator": Evaluator, "data": Data}
 SEARCHED = (*CONTRACTS,)  # groups whose keys `search` can vary
 LIBRARIES = (str(Path(sysconfig.get_path("purelib"))), str(Path(__file__).parent))
@@ -53,7 +50,6 @@ def _part(settings: Settings, group: str, label: str = "", value: JsonValue = No
         _check_partial(config, label, value)
         put(config, label, value)
         node = config[group]
-    _check_given_later(node, settings.trust, group)
     check_arguments(node, settings.trust, group, expected=CONTRACTS[group])
     with naming(group):
         part = build(node, settings.trust)
@@ -101,34 +97,6 @@ def _check_partial(config: dict[str, Any], label: str, value: JsonValue) -> None
             f"it replaces {label}, which has `_partial_: true`, and needs that, too: the rest of "
             "its arguments are given later."
         )
-
-
-def _check_given_later(node: dict[str, Any], trust: list[str], group: str) -> None:
-    """Raises ConfigError for an inner node that is to be called later and lacks `_partial_`."""
-    parameters = signature(locate(node["_target_"], trust, group)) or {}
-    for key, parameter in parameters.items():
-        inner = node.get(key)
-        if not isinstance(inner, dict) or "_target_" not in inner or inner.get("_partial_"):
-            continue
-        target = locate(inner["_target_"], trust, f"{group}.{key}")
-        if _is_callable(parameter.annotation) and not _makes_callable(target, inner):
-            raise ConfigError(
-                f"{group}.{key} needs `_partial_: true`: it is called later, with more arguments."
-            )
-
-
-def _is_callable(hint: Any) -> bool:
-    """Returns whether an annotation asks for something to call."""
-    return any(get_origin(each) is Callable for each in (hint, *get_args(hint)))
-
-
-def _makes_callable(target: Any, node: dict[str, Any]) -> bool:
-    """Returns whether a call of a target, with the arguments of its node, may return something to
-    call."""
-    if isinstance(target, type):
-        return any("__call__" in vars(kind) for kind in target.__mro__)
-    wanted = (signature(target) or {}).items()
-    return all(p.default is not p.empty or p.kind in LOOSE or key in node for key, p in wanted)
 
 
 def _check_objective(settings: Settings, evaluator: Evaluator) -> None:
