@@ -140,3 +140,12 @@ def test_loaded_once(make: Callable[..., Data]) -> None:
     assert data.search().train is data.search().train
     if not isinstance(data, TorchDataset):
         assert data.test() is data.test()
+
+
+def test_what_is_known_before_loading_is_true(make: Callable[..., Data]) -> None:
+    data = make()
+    data.check()
+    _, targets = next(data.search().train.batches(4, CPU))
+    assert data.kind() == ("numbers" if targets.is_floating_point() else "classes")
+    if (few := data.first(2)) is not None:
+        assert few[0].shape == (2, *data.shape) and len(few[1]) == 2

@@ -30,3 +30,8 @@ def test_wrong_shape_and_outputs() -> None:
         Diabetes([5], 1, 0.2, 0)
     with pytest.raises(ConfigError, match=r"data.classes is 2; diabetes has 1 output"):
         Diabetes([10], 2, 0.2, 0)
+
+
+def test_number_of_examples_is_known_before_loading() -> None:
+    data = Diabetes([10], 1, validation=0.2, seed=0)
+    assert len(data.search().train) + len(data.search().validation) == data.count

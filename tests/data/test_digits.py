@@ -47,3 +47,8 @@ def test_bad_arguments_are_refused_before_loading(changed: dict[str, object], te
     good = {"shape": [1, 8, 8], "classes": 10, "validation": 0.2, "seed": 0}
     with pytest.raises(ConfigError, match=text):
         Digits(**good | changed)
+
+
+def test_number_of_examples_is_known_before_loading() -> None:
+    data = Digits([1, 8, 8], 10, validation=0.2, seed=0)
+    assert len(data.search().train) + len(data.search().validation) == data.count

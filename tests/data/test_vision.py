@@ -167,3 +167,38 @@ def test_class_folder_without_images(write_folder: Write, tmp_path: Path) -> Non
     (tmp_path / "test" / "cat" / "0.png").unlink()
     with pytest.raises(ConfigError, match="cat"):
         folder(tmp_path).test()
+
+
+def test_a_class_without_images_is_said_before_loading(
+    torchvision: Any, write_folder: Write, tmp_path: Path
+) -> None:
+    for part in ("train", "test", "val"):
+        write_folder(tmp_path, part, 4)
+    folder(tmp_path).check()
+    for file in [*(tmp_path / "val" / "dog").iterdir()]:
+        file.rename(file.with_suffix(".txt"))
+    with pytest.raises(ConfigError, match=r"val/dog' has no images; each class needs some"):
+        folder(tmp_path).check()
+
+
+def test_a_part_without_images_is_said_before_loading(
+    torchvision: Any, write_folder: Write, tmp_path: Path
+) -> None:
+    for part in ("train", "test"):
+        write_folder(tmp_path, part, 4)
+    folder(tmp_path).check()
+    for fraction in (0.01, 0.99):
+        with pytest.raises(ConfigError, match=r"leaves \d of 8 examples to train on"):
+            folder(tmp_path, validation=fraction).check()
+
+
+def test_a_folder_without_files_is_said_before_loading(
+    torchvision: Any, write_mnist: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"has no files; delete it"):
+        MNIST(str(tmp_path), False, [1, 28, 28], 10, **REST).check()
+    (tmp_path / "MNIST" / "raw").rmdir()
+    (tmp_path / "MNIST").rmdir()
+    write_mnist(tmp_path, "MNIST")
+    MNIST(str(tmp_path), False, [1, 28, 28], 10, **REST).check()

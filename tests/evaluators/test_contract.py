@@ -131,3 +131,17 @@ def test_loss_that_is_not_finite(case: Case, recorded: Any) -> None:
         case.evaluator.evaluate([model], case.data, record.run(1))
     assert raised.value.models == (0,)
     assert record.reports == []
+
+
+def test_metrics_are_those_that_are_declared(case: Case, recorded: Any) -> None:
+    record = recorded()
+    case.evaluator.evaluate([case.make(0)], case.data, record.run(1))
+    declared = type(case.evaluator).reports
+    assert declared is None or declared.keys() == record.reports[-1][0].keys()
+
+
+def test_a_model_that_trains_can_be_rehearsed(case: Case) -> None:
+    batch = next(case.data.train.batches(2, CPU))
+    classes = 1 if batch[1].is_floating_point() else 3
+    case.evaluator.check()
+    case.evaluator.rehearse(lambda: case.make(0), batch, classes)

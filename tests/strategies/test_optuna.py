@@ -1,6 +1,7 @@
 """Optuna's samplers as strategies."""
 
 import logging
+import math
 from dataclasses import replace
 from functools import partial
 from statistics import mean
@@ -193,3 +194,30 @@ def test_large_subsets_are_drawn_uniformly():
     counts = [drawn.count(index) for index in range(12)]
     assert min(counts) > 65
     assert max(counts) < 135
+
+
+@pytest.mark.parametrize(
+    "given", [{"n_startup_trials": -1}, {"n_ei_candidates": 0}, {"prior_weight": math.nan}]
+)
+def test_numbers_that_no_sampler_can_use_are_refused_before_a_search(given):
+    strategy = OptunaStrategy(SPACE, 0, sampler=partial(optuna.samplers.TPESampler, **given))
+    with pytest.raises(ConfigError, match=rf"strategy.sampler.{next(iter(given))} is "):
+        strategy.check()
+
+
+class Late(optuna.samplers.RandomSampler):
+    def sample_independent(self, study, *rest):
+        if len(study.get_trials()) > 12:
+            raise RuntimeError("no model of so many trials")
+        return super().sample_independent(study, *rest)
+
+
+def test_a_sampler_that_fails_after_some_trials_is_refused_before_a_search():
+    with pytest.raises(ConfigError, match=r"after 20 trials: RuntimeError: no model of so many"):
+        OptunaStrategy(SPACE, 0, sampler=Late).check()
+
+
+def test_the_check_does_not_change_what_is_proposed():
+    one, two = (OptunaStrategy(SPACE, 3, sampler=TPE) for _ in range(2))
+    one.check()
+    assert one.propose(0) == two.propose(0)
