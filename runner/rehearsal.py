@@ -132,7 +132,7 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 def _undisturbed() -> Iterator[None]:
     """Keeps the state of random numbers, and suppresses warnings, which the trials repeat."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several wait for each other on a busy machine: 360 instead of 30 ms
+    torch.set_num_threads(1)  # several wait for each other on a busy machine: 360 instead of 14 ms
     try:
         with quiet(), warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
