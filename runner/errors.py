@@ -1,7 +1,9 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+LONGEST = 2000  # characters of a message that are shown
 
 
 class RunnerError(Exception):
@@ -41,6 +43,15 @@ class RunFailed(RunnerError):
     """A run that had to stop: too many failed trials, a full disk, a damaged record."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user or the system asked the run to stop."""
+
+    def __init__(self, number: int) -> None:
+        """Takes the number of the signal."""
+        super().__init__()
+        self.exit_code = 128 + number
+
+
 def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Raises ConfigError, in one sentence, if a config value violates a rule."""
     if not holds:
@@ -65,11 +76,32 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Returns the message of an exception, without line breaks."""
-    return " ".join(str(error).split())
+    """Returns the message of an exception, without line breaks; of a very long one, its start.
+    Works for any exception, also for one whose message cannot be asked for."""
+    return _said(lambda: str(error), "(its message raises an exception)", LONGEST)
 
 
 def one_line(error: BaseException) -> str:
     """Returns an exception as one line: its type and its message."""
+    kind = _said(lambda: type(error).__name__, "exception", LONGEST)
     text = message(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{kind}: {text}" if text else kind
+
+
+def shown(value: object, longest: int = 100) -> str:
+    """Returns the `repr` of any value on one line, shortened."""
+    return _said(lambda: repr(value), "a value without a repr", longest)
+
+
+def _said(ask: Callable[[], str], otherwise: str, longest: int) -> str:
+    """Returns a text of a user's object, in characters that every terminal and file can take."""
+    try:
+        text = "".join((ask(), ""))  # a plain str, whatever kind of str it was
+    except Interrupted:
+        raise
+    except BaseException:
+        return otherwise
+    more = len(text) - longest
+    words = " ".join(text[:longest].split())
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return f"{plain} ... ({more} more characters)" if more > 0 else plain

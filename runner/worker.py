@@ -4,23 +4,26 @@ import errno
 import gc
 import json
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
-from runner.data.data import Data
+from runner.data.data import Data, SearchData
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
-from runner.errors import Refused, message, one_line
+from runner.errors import ConfigError, Interrupted, Refused, message, one_line, shown
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
+from runner.evaluators.seeds import seed_others
 from runner.fusion.program.program import Programs
 from runner.model_header import add_facts
 from runner.space.sample import Sample
@@ -39,72 +42,119 @@ from runner.trial import (
 from runner.weights import load_weights, save_weights
 
 Send = Callable[[Report], None]
+MANY = 1000  # metrics of a report
+LONG = 200  # characters of the name of a metric
+TRACEBACK = 1 << 20  # characters of a traceback that are kept
+
+
+@final
+@dataclass(frozen=True)
+class Surroundings:
+    """What the process around a worker does for it, so that no trial notices another."""
+
+    keep: Callable[[], object] = lambda: None  # the state of the process is as it should be
+    restore: Callable[[], object] = lambda: None  # a trial may have changed it
+    finish: Callable[[], bool] = lambda: True  # a job has ended; whether another may follow
+    loading: Callable[[bool], object] = lambda begins: None  # data is being loaded, or was
 
 
 @final
 class Worker:
     """An executor of jobs, one after another; keeps the data loaded in between."""
 
-    def __init__(self, setup: Setup, device: torch.device) -> None:
+    def __init__(
+        self, setup: Setup, device: torch.device, around: Surroundings | None = None
+    ) -> None:
         self.setup = setup
         self.device = device
+        self._around = around or Surroundings()
+        self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
+        self._is_loaded = False  # whether the data is in memory
         self._bases = BaseModels()
         self._prospects = Prospects()
 
     def prepare(self) -> None:
         """Imports training code before the first job arrives. The first optimizer of a process
         imports a second's worth of torch."""
-        with suppress(Exception):  # the job will fail again, and report it
+        with suppress(Exception, SystemExit):  # the job will fail again, and report it
             kind: type[Evaluator] = locate(self.setup.evaluator["_target_"], self.setup.trust)
             if kind.fusible:
                 torch.optim.SGD([torch.zeros(1)])
 
     def load(self) -> None:
         """Loads the data before the first job arrives. The job will report any failure."""
-        with suppress(Exception):
-            self._load({}).search()
+        with suppress(Exception, SystemExit):
+            self._search_data({})
 
-    def run(self, job: Job, send: Send, stopped: Collection[int]) -> None:
+    def run(self, job: Job, send: Send, stopped: Collection[int]) -> bool:
         """Runs a job to its end, whatever happens in it; every trial gets its final report.
 
-        `stopped` are the trials to end early, and is read after each report.
+        `stopped` are the trials to end early, and is read after each report. Returns False if the
+        process is not fit for another job; trials of a group may then lack their final reports.
         """
+        return copy_context().run(self._run, job, send, stopped)
+
+    def _run(self, job: Job, send: Send, stopped: Collection[int]) -> bool:
         for number in job.trials:
             send(Report(number, "started"))
+        self._import(job)
         try:
             if job.action == "test":
                 ends = self._test(job, self._build(job, None))
             else:
                 ends = self._train(job, self._build(job, self.setup.folder), send, stopped)
-        except (Exception, SystemExit) as error:
-            failure = _failure(error)
-            if len(job.trials) == 1:
-                self._leave_traceback(job.number, error)
-                ends = [Report(job.number, "failed", failure=failure)]
-            else:
-                traceback.print_exception(error)
-                why = f"the group failed ({failure})"
-                send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
-                ends = []
-                self._run_parts(job, failure, send, stopped)
+        except Interrupted:
+            raise
+        except BaseException as error:  # whatever a trial raises, it costs that trial only
+            self._around.restore()
+            failure = failure_of(error)
+            if len(job.trials) > 1:
+                return self._run_parts(job, error, failure, send, stopped)
+            self._leave_traceback(job.number, error)
+            ends = [Report(job.number, "failed", failure=failure)]
         for end in sorted(ends, key=lambda end: end.kind == "failed"):
             send(end)
         self._clean()
+        return self._around.finish()
 
-    def _run_parts(self, job: Job, failure: Failure, send: Send, stopped: Collection[int]) -> None:
+    def _run_parts(
+        self,
+        job: Job,
+        error: BaseException,
+        failure: Failure,
+        send: Send,
+        stopped: Collection[int],
+    ) -> bool:
         """Runs the trials of a failed job in smaller jobs, because one trial may have failed the
         others. These send their own final reports."""
+        with suppress(OSError, ValueError):  # standard error is closed
+            traceback.print_exception(error)
+        why = f"the group failed ({failure})"
+        send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
         self._clean()
         memory = failure.reason == OUT_OF_MEMORY
-        for part in job.parts(2 if memory else len(job.trials)):
-            self.run(part, send, stopped)
+        parts = job.parts(2 if memory else len(job.trials))
+        return self._around.finish() and all(self._run(part, send, stopped) for part in parts)
+
+    def _import(self, job: Job) -> None:
+        """Imports what a job names and no earlier one did. What an import sets, such as a default
+        dtype, is there for all trials; what a trial sets is not."""
+        nodes = (*job.recipes, self.setup.evaluator, self.setup.data)
+        new = {target for node in nodes for target in _targets(node)} - self._imported
+        if new:
+            self._imported |= new
+            for target in sorted(new):
+                with suppress(Exception, SystemExit):  # the job will fail again, and report it
+                    locate(target, self.setup.trust)
+            self._around.keep()
 
     def _build(self, job: Job, folder: Path | None) -> Sequence[nn.Module]:
         """Returns the models of a job, each initialized from its own seed."""
         models = []
         for seed, recipe in zip(job.seeds, job.recipes, strict=True):
             torch.default_generator.manual_seed(seed)  # models are built on the CPU
+            seed_others(seed, 0)
             models.append(self._engine.build(recipe, folder))
         return models
 
@@ -126,8 +176,7 @@ class Worker:
         def report(metrics: Sequence[Metrics]) -> Collection[int]:
             for number, values, known in zip(job.trials, metrics, facts, strict=True):
                 if values:
-                    plain = {str(name): float(value) for name, value in values.items()}
-                    heard[number] = plain | known
+                    heard[number] = _plain(values) | known
                     send(Report(number, "metrics", heard[number]))
             early.update(number for number in job.trials if number in stopped)
             if early.issuperset(job.trials):
@@ -139,7 +188,7 @@ class Worker:
                 send(Report(job.number, "grouped", gain=gain))
 
         evaluators = [self._evaluator(sample) for sample in job.samples]
-        data = self._load(job.samples[0]).search()
+        data = self._search_data(job.samples[0])
         try:
             programs = self._programs(job)
             run = TrainingRun(
@@ -152,7 +201,9 @@ class Worker:
             for place in error.models:
                 own = NotFinite(error.reasons.get(place, str(error)))
                 number = job.trials[place]
-                lost[number] = Report(number, "failed", failure=_failure(own))
+                lost[number] = Report(number, "failed", failure=failure_of(own))
+        finally:
+            self._around.restore()
         return [
             lost.get(number) or self._end(number, model, heard, number in early)
             for number, model in zip(job.trials, models, strict=True)
@@ -186,7 +237,13 @@ class Worker:
         for number, model in zip(job.trials, models, strict=True):
             load_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
         evaluator = self._evaluator(job.samples[0])
-        scores = evaluator.score(models, self._load(job.samples[0]).test(), self.device)
+        data = self._load(job.samples[0])
+        with self._loading():
+            split = data.test()
+        try:
+            scores = evaluator.score(models, split, self.device)
+        finally:
+            self._around.restore()
         return [
             Report(number, "finished", {f"test/{name}": value for name, value in score.items()})
             for number, score in zip(job.trials, scores, strict=True)
@@ -196,12 +253,32 @@ class Worker:
         made: Evaluator = build(self._node("evaluator", sample), self.setup.trust)
         return made
 
+    def _search_data(self, sample: Sample) -> SearchData:
+        """Returns the splits of a search. Loading them is no work of the trial that waits."""
+        data = self._load(sample)
+        if self._is_loaded:
+            return data.search()
+        with self._loading():
+            found = data.search()
+        self._is_loaded = True
+        return found
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        self._around.loading(True)
+        try:
+            yield
+        finally:
+            self._around.loading(False)
+
     def _load(self, sample: Sample) -> Data:
         node = self._node("data", sample)
         key = json.dumps(node, sort_keys=True)
         if self._data is None or self._data[0] != key:
             self._data = None  # frees the old data before loading the new
-            self._data = (key, build(node, self.setup.trust))
+            self._is_loaded = False
+            with self._loading():
+                self._data = (key, build(node, self.setup.trust))
         return self._data[1]
 
     def _node(self, group: str, sample: Sample) -> Mapping[str, Any]:
@@ -218,7 +295,8 @@ class Worker:
         folder = trial_folder(self.setup.folder, number)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+            text = _traceback(error)[-TRACEBACK:]
+            (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError:  # a full disk: the report still contains the first line
             return
 
@@ -226,6 +304,22 @@ class Worker:
         gc.collect(1)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # an exception that cannot be formatted, which a user's class may bring about
+        where = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{where}{one_line(error)}\n"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Returns the failure that an exception means, for the record."""
+    try:
+        return _failure(error)
+    except Exception:  # an exception that raises when it is looked at
+        return Failure("error", one_line(error))
 
 
 def _failure(error: BaseException) -> Failure:
@@ -241,3 +335,44 @@ def _failure(error: BaseException) -> Failure:
     if memory or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
         return Failure(OUT_OF_MEMORY, text)
     return Failure("error", text)
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float]:
+    """Returns a report as plain numbers. Raises ConfigError for what is none."""
+    if len(values) > MANY:
+        raise ConfigError(
+            f"The evaluator reported {len(values)} metrics at once; at most {MANY} can be recorded."
+        )
+    return {_metric(name): _number(name, value) for name, value in values.items()}
+
+
+def _metric(name: object) -> str:
+    if isinstance(name, str) and 0 < len(name) <= LONG and name.isprintable():
+        return str(name)
+    raise ConfigError(
+        f"The evaluator reported a metric named {shown(name)}; a name is a text of 1 to {LONG} "
+        "printable characters, such as 'val/accuracy'."
+    )
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number: float = value.detach().item() if isinstance(value, Tensor) else value  # type: ignore[assignment]
+        return float(number)
+    except Exception as error:
+        raise ConfigError(
+            f"The evaluator reported {name!r}: {shown(value)}; a metric is one number "
+            f"({one_line(error)})."
+        ) from error
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Yields the `_target_` of each node of a config."""
+    if isinstance(node, Mapping):
+        if isinstance(target := node.get("_target_"), str):
+            yield target
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)

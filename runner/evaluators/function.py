@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, final
 
+import numpy
 import torch
 from torch import Tensor, nn
 
 from runner.data.data import SearchData, Split
-from runner.errors import ConfigError
+from runner.errors import ConfigError, one_line, shown
 from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
 from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
@@ -85,19 +86,31 @@ class Reporter:
 
 def _named(value: object, name: str) -> Metrics:
     """Returns a report as metrics; a bare number gets a name."""
-    if isinstance(value, Mapping):
-        return {str(key): _number(item, f"{key!r}: ") for key, item in value.items()}
-    return {name: _number(value, "")}
+    if not isinstance(value, Mapping):
+        return {name: _number(value, "")}
+    for key in value:
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"evaluator.fn reported a metric named {shown(key)}; a name is a text, such as "
+                f"{name!r}."
+            )
+    return {key: _number(item, f"{key!r}: ") for key, item in value.items()}
 
 
 def _number(value: object, where: str) -> float:
-    if isinstance(value, Tensor) and value.numel() == 1:
-        value = value.item()
-    if isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
+    number, why = value, ""
+    try:
+        if isinstance(value, Tensor) and value.numel() == 1:
+            number = value.detach().item()
+        elif isinstance(value, numpy.ndarray | numpy.generic) and value.size == 1:
+            number = value.item()
+        if isinstance(number, Real) and not isinstance(number, bool):
+            return float(number)
+    except Exception as error:  # too large for a float, or on the meta device
+        why = f" ({one_line(error)})"
     raise ConfigError(
-        f"evaluator.fn reported {where}{value!r}; a report is a number, or a mapping of names to "
-        "numbers."
+        f"evaluator.fn reported {where}{shown(value)}{why}; a report is a number, or a mapping of "
+        "names to numbers."
     )
 
 

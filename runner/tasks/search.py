@@ -22,7 +22,7 @@ from runner.data.data import Data
 from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import best_table, gains_text
-from runner.errors import ConfigError
+from runner.errors import ConfigError, Interrupted
 from runner.experiment import Experiment
 from runner.export import Test, export
 from runner.limits import Budget
@@ -35,14 +35,6 @@ from runner.training.service import TrainingService
 from runner.trial import WEIGHTS, Job, Objective, Report, Trial, top, trial_folder
 
 log = logging.getLogger(__name__)
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user or the system asked the run to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.exit_code = 128 + number
 
 
 @final
@@ -95,6 +87,8 @@ class Search(Task):
         progress.show(best_table(trials, objective))
         if brought := gains_text(run.gains):
             progress.note(brought)
+        for line in service.notes():
+            progress.note(line)
         if tested:
             progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[objective.metric] if best else math.nan

@@ -6,11 +6,31 @@ import torch
 
 from runner.errors import ConfigError, require
 
+PER_CORE = 8  # threads in all that a core can take turns with; more only wait, or run out of memory
 
-def check_positive(**values: int | None) -> None:
-    """Raises ConfigError, naming the key below `training`, for a number below 1."""
-    for name, value in values.items():
-        require(value is None or value >= 1, f"training.{name}", value, "at least 1")
+
+def check_count(
+    name: str, value: object, *, least: int = 1, most: int | None = None, why: str = ""
+) -> None:
+    """Raises ConfigError, naming the key below `training`, for a value that is no whole number, is
+    too small or too large. `why` says where the largest value comes from."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    rule = f"at least {least}" if most is None else f"a whole number from {least} to {most}{why}"
+    fits = is_whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
+    require(fits, f"training.{name}", value, rule)
+
+
+def check_threads(threads: int, workers: int = 1) -> None:
+    """Raises ConfigError for more threads than this machine has cores, or more in all workers than
+    its cores can take turns with."""
+    cores = _cores()
+    check_count("threads", threads, most=cores, why=", the number of cores of this machine")
+    if threads * workers > PER_CORE * cores:
+        raise ConfigError(
+            f"training.threads is {threads}, of each of {workers} workers; {cores} cores can take "
+            f"at most {PER_CORE * cores} threads in all. training.threads=1 is the fastest for "
+            "small models, or set training.workers lower."
+        )
 
 
 def devices(device: str, workers: int | None, workers_per_device: int) -> list[str]:
@@ -18,14 +38,18 @@ def devices(device: str, workers: int | None, workers_per_device: int) -> list[s
 
     On a CPU there are `workers` of them, by default one per core; on accelerators
     `workers_per_device` on each, and at most `workers` in all. Raises ConfigError for a device that
-    this machine does not have.
+    this machine does not have, and for more workers than it can take.
     """
     found = _found(device)
-    check_positive(workers=workers, workers_per_device=workers_per_device)
+    cores = _cores()
+    most, why = PER_CORE * cores, f", {PER_CORE} for each of the {cores} cores of this machine"
+    if workers is not None:
+        check_count("workers", workers, most=most, why=why)
+    check_count("workers_per_device", workers_per_device, most=most, why=why)
     if found == ["cpu"]:
-        return ["cpu"] * (workers or _cores())
+        return ["cpu"] * (workers or cores)
     every = [name for _ in range(workers_per_device) for name in found]
-    return every[:workers]
+    return every[: most if workers is None else workers]
 
 
 def _found(device: str) -> list[str]:

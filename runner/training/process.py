@@ -1,6 +1,7 @@
 """The worker process of `local`: reads jobs and writes reports, as JSON lines."""
 
 import ctypes
+import fcntl
 import json
 import os
 import platform
@@ -8,49 +9,107 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # Linux: man 3 mallopt
+PR_SET_CHILD_SUBREAPER = 36  # Linux: man 2 prctl
+HIGH = 200  # file descriptors from here on are out of the way of trials
 PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
 
 
 def main() -> None:
-    """Runs jobs until standard input ends, which also happens when the driver ends."""
+    """Runs jobs until standard input ends, which also happens when the driver ends. However it
+    ends, the process does not wait for threads that a trial has left."""
+    try:
+        _serve()
+    except BaseException:  # between jobs; the driver hears of it as of any crash
+        with suppress(Exception):
+            traceback.print_exc()
+            sys.stderr.flush()
+    finally:
+        os._exit(1)
+
+
+def _serve() -> None:
     _die_with_driver()
+    _adopt_orphans()
     keep_memory()
-    reports, inbox = int(sys.argv[1]), Inbox()
-    os.set_inheritable(reports, False)
+    outbox, inbox = Outbox(int(sys.argv[1])), Inbox()
     hello = inbox.jobs.get()
     sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
 
     import torch
 
+    from runner.training.process_state import ProcessState
+    from runner.training.service import Traces
     from runner.trial import Job, Report, Setup, trial_folder
-    from runner.worker import Worker
+    from runner.worker import Surroundings, Worker
 
-    def send(message: object) -> None:
-        rest = json.dumps(message).encode() + b"\n"
-        while rest:
-            rest = rest[os.write(reports, rest) :]
+    traces: list[Traces] = []
 
     def tell(report: Report) -> None:
-        send(asdict(report))
+        outbox.send(asdict(report))
+
+    def finish() -> bool:
+        traces.append(state.finish())
+        if not (inbox.is_open() and outbox.is_open()):
+            traces.append(Traces(remaining=("closed pipes",)))
+        return not any(found.remaining for found in traces)
 
     torch.set_num_threads(hello["threads"])
     setup = Setup.from_json(hello["setup"])
-    worker = Worker(setup, torch.device(hello["device"]))
+    with _output_to(Path(os.devnull)):
+        state = ProcessState()
+    around = Surroundings(
+        keep=lambda: state.keep(),
+        restore=lambda: traces.append(state.restore()),
+        finish=finish,
+        loading=lambda begins: outbox.send({"loading": begins}),
+    )
+    worker = Worker(setup, torch.device(hello["device"]), around)
     worker.prepare()
-    send("ready")
+    outbox.send("ready")
     with _output_to(Path(os.devnull)):
         worker.load()
+    state.keep()
     while True:
         job = Job(**inbox.jobs.get())
         with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
-            worker.run(job, tell, inbox.stopped)
+            is_fit = worker.run(job, tell, inbox.stopped)
+        outbox.send({"left": asdict(sum(traces, Traces()))})
+        if not is_fit:
+            os._exit(0)
+        traces.clear()
+        inbox.stopped.difference_update(job.trials)
+
+
+class Outbox:
+    """Messages to the driver. A process forked by a trial, and a trial that closed the pipe and
+    opened another file in its place, send none."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = _copy(fd)
+        os.close(fd)
+        self._file = _identity(self._fd)
+        self._process = os.getpid()
+        self._lock = threading.Lock()  # a trial may report from a thread
+        os.register_at_fork(after_in_child=lambda: os.close(self._fd))
+
+    def is_open(self) -> bool:
+        return _identity(self._fd) == self._file
+
+    def send(self, message: object) -> None:
+        if os.getpid() != self._process or not self.is_open():
+            os._exit(1)
+        rest = json.dumps(message).encode() + b"\n"
+        with self._lock:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
 
 
 class Inbox:
@@ -63,21 +122,43 @@ class Inbox:
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()  # the first message, then jobs
         self.stopped: set[int] = set()
-        self._input = os.dup(0)
+        self._input = _copy(0)
+        self._file = _identity(self._input)
         with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def is_open(self) -> bool:
+        return _identity(self._input) == self._file
+
     def _listen(self) -> None:
         rest = b""
-        while chunk := os.read(self._input, 1 << 16):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for message in map(json.loads, lines):
-                if "stop" in message:
-                    self.stopped.add(message["stop"])
-                else:
-                    self.jobs.put(message)
+        with suppress(Exception):  # a trial closed the pipe
+            while chunk := os.read(self._input, 1 << 16):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for message in map(json.loads, lines):
+                    if "stop" in message:
+                        self.stopped.add(message["stop"])
+                    else:
+                        self.jobs.put(message)
         os._exit(0)  # the driver has ended
+
+
+def _copy(fd: int) -> int:
+    """Returns a copy of a file descriptor, out of the way of those that a trial opens."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
+    except OSError:  # a low limit on open files
+        return os.dup(fd)
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    """Returns what tells a file from others; None if it is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _die_with_driver() -> None:
@@ -87,6 +168,12 @@ def _die_with_driver() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
+
+
+def _adopt_orphans() -> None:
+    """Makes Linux give this process the children of children that ended, so that none escapes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def keep_memory() -> None:
@@ -107,17 +194,20 @@ def _output_to(log: Path) -> Iterator[None]:
         log.touch()
     except OSError:  # a full disk, which the trial will report
         log = Path(os.devnull)
-    saved = [os.dup(1), os.dup(2)]
+    saved = [_copy(fd) for fd in range(3)]
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for fd, copy in enumerate(saved, start=1):
-            os.dup2(copy, fd)
-            os.close(copy)
-        if log.is_file() and log.stat().st_size == 0:
-            log.unlink()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a trial closed its file
+                stream.flush()
+        for fd, copy in enumerate(saved):
+            with suppress(OSError):  # a trial closed all files
+                os.dup2(copy, fd)
+                os.close(copy)
+        with suppress(OSError):
+            if log.is_file() and log.stat().st_size == 0:
+                log.unlink()

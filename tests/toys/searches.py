@@ -91,6 +91,7 @@ class Search:
         self.folder = folder
         self.progress = Recorder()
         self.ended: list[Trial] = []
+        self.left: list[str] = []  # what the service said about what trials left behind
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
@@ -110,6 +111,7 @@ class Search:
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
                     progress=self.progress, on_end=self.ended.append, budget=Budget(trials, None),
                 ).run()  # fmt: skip
+                self.left = [*made.notes()]
         finally:
             made.close()
         return self.trials

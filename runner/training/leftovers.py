@@ -1,0 +1,164 @@
+"""What a trial may leave running or open in a process: threads, child processes, files."""
+
+import _thread
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import final
+
+PATIENCE = 0.5  # seconds in which threads that are about to end may do so
+FILES = 256  # open files that a trial may leave, since libraries open some when they are first used
+THREADS_OF_LIBRARIES = ("tqdm", "torch")  # they wait for work, and there is one of them
+CHILDREN_OF_LIBRARIES = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver",
+                         b"torch/_inductor/compile_worker")  # fmt: skip
+
+
+@final
+class Leftovers:
+    """Finds what was not there when `keep` was called, and ends what can be ended."""
+
+    def __init__(self) -> None:
+        self._threads: set[int] = set()
+        self._count = 0
+        self._children: set[int] = set()
+        self._files = 0
+        self.keep()
+
+    def keep(self) -> None:
+        """Takes what is there now for what is to be there."""
+        self._threads, self._count = set(sys._current_frames()), _thread._count()
+        self._children = set(children()) if _has_children() else set()
+        self._files = _open_files()
+
+    def end_children(self) -> list[str]:
+        """Kills the processes that a trial started; returns what they are, for the record."""
+        if not _has_children():
+            return []
+        left = [pid for pid in children() if pid not in self._children and not _of_library(pid)]
+        alive = [pid for pid in left if not _is_dead(pid)]
+        for pid in alive:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in left:  # also those that ended, and were never asked for
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, 0)
+        return [_counted(len(alive), "child process", "child processes")] if alive else []
+
+    def remaining(self) -> list[str]:
+        """Returns what cannot be ended: threads, and many open files."""
+        found = []
+        if self._has_new_threads():
+            gc.collect()  # a pool that nobody holds ends its threads
+            end = time.monotonic() + PATIENCE
+            while (names := self._new_threads()) and time.monotonic() < end:
+                time.sleep(0.005)
+            found += names
+        files = _open_files() - self._files
+        return found + ([_counted(files, "open file", "open files")] if files > FILES else [])
+
+    def _has_new_threads(self) -> bool:
+        return _thread._count() > self._count or not self._threads >= sys._current_frames().keys()
+
+    def _new_threads(self) -> list[str]:
+        known = {thread.ident: thread for thread in threading.enumerate()}
+        new = [ident for ident in sys._current_frames() if ident not in self._threads]
+        return [
+            f"the thread {known[ident].name}" if ident in known else "a thread"
+            for ident in new
+            if ident not in known or not _is_of_library(known[ident])
+        ]
+
+
+def children(parent: int | str = "self") -> list[int]:
+    """Returns the processes that one started and has not waited for; none where Linux's `/proc`
+    is missing."""
+    tasks = Path(f"/proc/{parent}/task")
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # it has ended
+        for task in tasks.iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def descendants(parent: int) -> list[int]:
+    """Returns the children of a process, their children, and so on."""
+    found = children(parent)
+    for child in found:  # which grows
+        found += children(child)
+    return found
+
+
+def marked(marks: Collection[str]) -> list[int]:
+    """Returns the processes of this user that have one of some texts in their environment."""
+    wanted = [mark.encode() for mark in marks]
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment = (folder / "environ").read_bytes()
+            if any(mark in environment for mark in wanted):
+                found.append(int(folder.name))
+    return found
+
+
+def end_all(processes: Collection[int]) -> None:
+    """Kills processes, some of which may have ended."""
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (ChildProcessError, AttributeError):
+        return False
+    return True
+
+
+def _is_dead(pid: int) -> bool:
+    return process_status(pid) in ("Z", "X", "")
+
+
+def process_status(pid: int) -> str:
+    """Returns the letter of a process's status, as in man 5 proc; "" if it is not there."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def _of_library(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return any(name in command for name in CHILDREN_OF_LIBRARIES)
+    return False
+
+
+def _is_of_library(thread: threading.Thread) -> bool:
+    return type(thread).__module__.partition(".")[0] in THREADS_OF_LIBRARIES
+
+
+def _open_files() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, after each trial
+    except OSError:
+        return 0
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"a {one}" if number == 1 else f"{number} {many}"
+
+
+def is_same_file(one: int, other: int) -> bool:
+    """Returns whether two file descriptors stand for one file; False if one of them is closed."""
+    try:
+        return os.path.samestat(os.fstat(one), os.fstat(other))
+    except OSError:
+        return False

@@ -1,0 +1,61 @@
+"""The state of a process that runs trials: kept before a trial, and put back after it."""
+
+import contextlib
+import os
+from collections.abc import Collection
+from typing import Any, final
+
+from runner.training.interpreter_state import interpreter_settings
+from runner.training.leftovers import Leftovers
+from runner.training.patches import Namespaces
+from runner.training.service import Traces
+from runner.training.torch_state import torch_settings
+
+DEBUGGER = ("the trace function", "sys.breakpointhook", "sys.displayhook")
+
+
+@final
+class ProcessState:
+    """Keeps the state of this process, and puts it back after a trial changed it.
+
+    The settings are tables: `interpreter_state.py` and `torch_state.py`. Replaced functions are in
+    `patches.py`, and threads, children and files in `leftovers.py`.
+    """
+
+    def __init__(self, *, debugged: bool = False) -> None:
+        """With `debugged`, what a debugger sets is left alone."""
+        self._process = os.getpid()
+        self._namespaces = Namespaces()
+        settings = [*interpreter_settings(), *torch_settings()]
+        skipped: Collection[str] = DEBUGGER if debugged else ()
+        self._settings = [one for one in settings if one.name not in skipped]
+        self._values: list[Any] = []
+        self._leftovers = Leftovers()
+        self.keep()
+
+    def keep(self) -> None:
+        """Takes the state of now for the one to be restored."""
+        self._namespaces.keep()
+        self._values = [one.value() for one in self._settings]
+        self._leftovers.keep()
+
+    def restore(self) -> Traces:
+        """Puts back what has changed. Ends a process that a trial forked and that came back."""
+        if os.getpid() != self._process:
+            os._exit(1)
+        restored = self._namespaces.put_back()
+        remaining: list[str] = []
+        for i, (one, before) in enumerate(zip(self._settings, self._values, strict=True)):
+            now = one.value()
+            if one.is_kept(before, now):
+                self._values[i] = now  # such as another module that was imported
+                continue
+            back = one.put_back(before)
+            (restored if back else remaining).append(one.name)
+        with contextlib.suppress(OSError):
+            restored += self._leftovers.end_children()
+        return Traces((*restored,), (*remaining,))
+
+    def finish(self) -> Traces:
+        """Restores the state at the end of a job, and looks for threads and open files too."""
+        return self.restore() + Traces(remaining=(*self._leftovers.remaining(),))
