@@ -80,7 +80,8 @@ def _of_python() -> Iterator[ProcessSetting]:
 
 def _of_streams() -> Iterator[ProcessSetting]:
     for name, fd, mode in STREAMS:
-        yield ProcessSetting(f"sys.{name}", _stream_reader(name), _stream_setter(name, fd, mode))
+        yield ProcessSetting(f"sys.{name}", _stream_reader(name), _stream_setter(name, fd, mode),
+                             _is_reopened)  # fmt: skip
 
 
 def _of_system() -> Iterator[ProcessSetting]:
@@ -217,6 +218,12 @@ def _stream_setter(name: str, fd: int, mode: str) -> Callable[[Any], None]:
 def _environment() -> dict[bytes, bytes]:
     """Returns what `os.environ` holds, without the cost of decoding it."""
     return dict(vars(os.environ)["_data"])
+
+
+def _is_reopened(before: tuple[Any, bool], now: tuple[Any, bool]) -> bool:
+    """Returns whether a stream stands in for one that a trial closed."""
+    (old, was_closed), (new, is_closed) = before, now
+    return not was_closed and old is not None and old.closed and new is not None and not is_closed
 
 
 def _set_environment(before: Mapping[bytes, bytes]) -> None:

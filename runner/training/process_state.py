@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Collection
 from typing import Any, final
 
@@ -11,6 +12,8 @@ from runner.training.patches import Namespaces
 from runner.training.service import Traces
 from runner.training.torch_state import torch_settings
 
+# What the import of a library in a trial also changes, which is nothing to tell a user about.
+BY_IMPORTS = {"tempfile.tempdir", "warnings filters", "the environment", "signal handlers"}
 DEBUGGER = ("the trace function", "sys.breakpointhook", "sys.displayhook")
 
 
@@ -30,6 +33,7 @@ class ProcessState:
         skipped: Collection[str] = DEBUGGER if debugged else ()
         self._settings = [one for one in settings if one.name not in skipped]
         self._values: list[Any] = []
+        self._modules = 0  # how many are imported
         self._leftovers = Leftovers()
         self.keep()
 
@@ -37,6 +41,7 @@ class ProcessState:
         """Takes the state of now for the one to be restored."""
         self._namespaces.keep()
         self._values = [one.value() for one in self._settings]
+        self._modules = len(sys.modules)
         self._leftovers.keep()
 
     def restore(self) -> Traces:
@@ -54,6 +59,9 @@ class ProcessState:
             (restored if back else remaining).append(one.name)
         with contextlib.suppress(OSError):
             restored += self._leftovers.end_children()
+        if len(sys.modules) > self._modules:
+            self._modules = len(sys.modules)
+            restored = [name for name in restored if name not in BY_IMPORTS]
         return Traces((*restored,), (*remaining,))
 
     def finish(self) -> Traces:
