@@ -13,7 +13,7 @@ import torch
 
 from runner.errors import Interrupted
 from runner.training.devices import check_threads, devices
-from runner.training.leftovers import is_same_file
+from runner.training.leftovers import adopt_orphans, is_same_file
 from runner.training.process_state import ProcessState
 from runner.training.service import Limits, Traces, TrainingService, listed
 from runner.trial import Job, Report, Setup
@@ -55,7 +55,7 @@ class Inline(TrainingService):
             return
         job = self._jobs.pop(0)
         self._traces = Traces()
-        with _interruptible(), _same_terminal():
+        with _interruptible(), _same_terminal(), _adopting():
             self._keep()
             self._worker.run(job, handle, self._stopped)
         self._stopped.difference_update(job.trials)
@@ -74,7 +74,7 @@ class Inline(TrainingService):
 
     def _keep(self) -> None:
         if self._state is None:
-            self._state = ProcessState(debugged=True)
+            self._state = ProcessState()
         else:
             self._state.keep()
 
@@ -104,6 +104,16 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _adopting() -> Iterator[None]:
+    """Takes over the children of children that a trial leaves, so that they can be ended."""
+    adopt_orphans(True)
+    try:
+        yield
+    finally:
+        adopt_orphans(False)
 
 
 @contextlib.contextmanager

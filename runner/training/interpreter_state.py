@@ -30,6 +30,7 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 SHORT = 31  # signals above are real-time ones, which nobody sends by accident
 STREAMS = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
 WATCHED = ("torch.nn", "torch.optim", "torch.utils.data", "runner")  # with all modules below
+DEBUGGERS = ("bdb", "pdb", "IPython", "pydevd", "_pydevd", "debugpy")  # their modules
 LOADERS = "torch.utils.data"  # the only library whose handler may stay, since it is installed once
 
 _handler_of: Callable[[int], Any] = inspect.unwrap(signal.getsignal)  # without the cost of enums
@@ -39,13 +40,18 @@ def interpreter_settings() -> list[ProcessSetting]:
     """Returns the settings of Python and of the process. The first are those without which the
     others could not be put back."""
     return [
-        ProcessSetting("the trace function", sys.gettrace, sys.settrace),
+        ProcessSetting("the trace function", sys.gettrace, sys.settrace, _of_debugger),
         ProcessSetting("the profile function", sys.getprofile, sys.setprofile),
         ProcessSetting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
         *_of_python(),
         *_of_streams(),
         *_of_system(),
     ]
+
+
+def _of_debugger(before: object, now: object) -> bool:
+    """Returns whether a debugger traces the process now, as `breakpoint()` makes it do."""
+    return str(getattr(now, "__module__", "")).startswith(DEBUGGERS)
 
 
 def _of_python() -> Iterator[ProcessSetting]:
@@ -58,7 +64,8 @@ def _of_python() -> Iterator[ProcessSetting]:
                  "dont_write_bytecode", "tracebacklimit"):  # fmt: skip
         yield _attribute(sys, name)
     yield _attribute(threading, "excepthook")
-    yield _attribute(tempfile, "tempdir")
+    yield ProcessSetting("tempfile.tempdir", lambda: tempfile.tempdir,
+                         partial(setattr, tempfile, "tempdir"), _is_usual_folder)  # fmt: skip
     yield ProcessSetting("threads' trace function", threading.gettrace, threading.settrace)
     yield ProcessSetting("threads' profile function", threading.getprofile, threading.setprofile)
     yield ProcessSetting("the stack size of threads", threading.stack_size, threading.stack_size)
@@ -224,6 +231,11 @@ def _is_reopened(before: tuple[Any, bool], now: tuple[Any, bool]) -> bool:
     """Returns whether a stream stands in for one that a trial closed."""
     (old, was_closed), (new, is_closed) = before, now
     return not was_closed and old is not None and old.closed and new is not None and not is_closed
+
+
+def _is_usual_folder(before: str | None, now: str | None) -> bool:
+    """Returns whether tempfile looked its folder up, which it does when it is first used."""
+    return before is None and now in (os.environ.get("TMPDIR"), "/tmp")
 
 
 def _set_environment(before: Mapping[bytes, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import final
 
+PR_SET_CHILD_SUBREAPER = 36  # Linux: man 2 prctl
+ROUNDS = 10  # of killing: a process may start another while it is killed
 PATIENCE = 0.5  # seconds in which threads that are about to end may do so
 FILES = 256  # open files that a trial may leave, since libraries open some when they are first used
 THREADS_OF_LIBRARIES = ("tqdm", "torch")  # they wait for work, and there is one of them
@@ -24,7 +27,7 @@ class Leftovers:
     """Finds what was not there when `keep` was called, and ends what can be ended."""
 
     def __init__(self) -> None:
-        self._threads: set[int] = set()
+        self._threads: set[threading.Thread] = set()
         self._count = 0
         self._children: set[int] = set()
         self._files = 0
@@ -32,28 +35,33 @@ class Leftovers:
 
     def keep(self) -> None:
         """Takes what is there now for what is to be there."""
-        self._threads, self._count = set(sys._current_frames()), _thread._count()
+        self._threads, self._count = {*threading.enumerate()}, _thread._count()
         self._children = set(children()) if _has_children() else set()
         self._files = _open_files()
 
     def end_children(self) -> list[str]:
         """Kills the processes that a trial started; returns what they are, for the record."""
+        alive: set[int] = set()
+        for _ in range(ROUNDS):
+            left = self._new_children()
+            if not left:
+                break
+            alive.update(pid for pid in left if not _is_dead(pid))
+            end_all(left)
+            for pid in left:  # also those that ended, and were never asked for
+                with contextlib.suppress(OSError):
+                    os.waitpid(pid, 0)
+        return [_counted(len(alive), "child process", "child processes")] if alive else []
+
+    def _new_children(self) -> list[int]:
         if not _has_children():
             return []
-        left = [pid for pid in children() if pid not in self._children and not _of_library(pid)]
-        alive = [pid for pid in left if not _is_dead(pid)]
-        for pid in alive:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in left:  # also those that ended, and were never asked for
-            with contextlib.suppress(OSError):
-                os.waitpid(pid, 0)
-        return [_counted(len(alive), "child process", "child processes")] if alive else []
+        return [pid for pid in children() if pid not in self._children and not _of_library(pid)]
 
     def remaining(self) -> list[str]:
         """Returns what cannot be ended: threads, and many open files."""
         found = []
-        if self._has_new_threads():
+        if _thread._count() > self._count:
             gc.collect()  # a pool that nobody holds ends its threads
             end = time.monotonic() + PATIENCE
             while (names := self._new_threads()) and time.monotonic() < end:
@@ -62,17 +70,20 @@ class Leftovers:
         files = _open_files() - self._files
         return found + ([_counted(files, "open file", "open files")] if files > FILES else [])
 
-    def _has_new_threads(self) -> bool:
-        return _thread._count() > self._count or not self._threads >= sys._current_frames().keys()
-
     def _new_threads(self) -> list[str]:
-        known = {thread.ident: thread for thread in threading.enumerate()}
-        new = [ident for ident in sys._current_frames() if ident not in self._threads]
-        return [
-            f"the thread {known[ident].name}" if ident in known else "a thread"
-            for ident in new
-            if ident not in known or not _is_of_library(known[ident])
-        ]
+        """Returns the threads of trials; those that `threading` does not know have no name."""
+        new = [one for one in threading.enumerate() if one not in self._threads]
+        started = [one for one in new if not isinstance(one, threading._DummyThread)]
+        nameless = _thread._count() - self._count - len(started)
+        named = [f"the thread {one.name}" for one in started if not _is_of_library(one)]
+        return named + ["a thread"] * nameless
+
+
+def adopt_orphans(adopt: bool) -> None:
+    """Makes Linux give this process the children of its children that end, so that none
+    escapes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 def children(parent: int | str = "self") -> list[int]:

@@ -16,8 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runner.training.leftovers import adopt_orphans
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # Linux: man 3 mallopt
-PR_SET_CHILD_SUBREAPER = 36  # Linux: man 2 prctl
 HIGH = 200  # file descriptors from here on are out of the way of trials
 PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
 
@@ -37,7 +38,7 @@ def main() -> None:
 
 def _serve() -> None:
     _die_with_driver()
-    _adopt_orphans()
+    adopt_orphans(True)
     keep_memory()
     outbox, inbox = Outbox(int(sys.argv[1])), Inbox()
     hello = inbox.jobs.get()
@@ -168,12 +169,6 @@ def _die_with_driver() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
-
-
-def _adopt_orphans() -> None:
-    """Makes Linux give this process the children of children that ended, so that none escapes."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def keep_memory() -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from collections.abc import Collection
 from typing import Any, final
 
 from runner.training.interpreter_state import interpreter_settings
@@ -14,7 +13,6 @@ from runner.training.torch_state import torch_settings
 
 # What the import of a library in a trial also changes, which is nothing to tell a user about.
 BY_IMPORTS = {"tempfile.tempdir", "warnings filters", "the environment", "signal handlers"}
-DEBUGGER = ("the trace function", "sys.breakpointhook", "sys.displayhook")
 
 
 @final
@@ -25,13 +23,10 @@ class ProcessState:
     `patches.py`, and threads, children and files in `leftovers.py`.
     """
 
-    def __init__(self, *, debugged: bool = False) -> None:
-        """With `debugged`, what a debugger sets is left alone."""
+    def __init__(self) -> None:
         self._process = os.getpid()
         self._namespaces = Namespaces()
-        settings = [*interpreter_settings(), *torch_settings()]
-        skipped: Collection[str] = DEBUGGER if debugged else ()
-        self._settings = [one for one in settings if one.name not in skipped]
+        self._settings = [*interpreter_settings(), *torch_settings()]
         self._values: list[Any] = []
         self._modules = 0  # how many are imported
         self._leftovers = Leftovers()
