@@ -19,6 +19,7 @@ import threading
 import time
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy
 import torch
@@ -60,7 +61,7 @@ def state():
     os.umask(mask)
     print("an honest word", end="")
     sys.stdout.flush()
-    return (os.getcwd(), sorted(set(os.environ) - {"RUNNER_WORKER"}), mask, len(warnings.filters),
+    return (str(Path.cwd()), sorted(set(os.environ) - {"RUNNER_WORKER"}), mask, len(warnings.filters),
             sys.getrecursionlimit(), len(sys.path), sys.argv[:1], gc.isenabled(),
             gc.get_threshold(), torch.get_num_threads(), str(torch.get_default_dtype()),
             str(torch.get_default_device()), torch.is_grad_enabled(),
@@ -70,7 +71,7 @@ def state():
             str(signal.getsignal(signal.SIGTERM)), resource.getrlimit(resource.RLIMIT_NOFILE),
             locale.setlocale(locale.LC_ALL), decimal.getcontext().prec, numpy.geterr(),
             threading.active_count(), sys.gettrace() is None, socket.getdefaulttimeout(),
-            len(os.listdir("/proc/self/fd")), abs(-1), len([1]))  # fmt: skip
+            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]))  # fmt: skip
 
 
 def _set(holder, name, value):
@@ -120,7 +121,7 @@ def _raise(error):
 def _chdir(report):
     folder = tempfile.mkdtemp()
     os.chdir(folder)
-    os.rmdir(folder)
+    Path(folder).rmdir()
 
 
 def _thread(daemon):
@@ -318,7 +319,7 @@ FAILS = {  # what fails the trial alone
     "lying exception": lambda report: _raise(Liar()),
     "huge message": lambda report: _raise(ValueError("x" * 10**7)),
     "surrogates": lambda report: _raise(ValueError("\udcff\x00\x1b[2J\u202e")),
-    "surrogate of a file": lambda report: open(b"/nowhere/\xff"),
+    "surrogate of a file": lambda report: os.stat(b"/nowhere/\xff"),
     "interrupted": lambda report: os.kill(os.getpid(), signal.SIGINT),
     "key nan": lambda report: report({float("nan"): 1.0}),
     "key none": lambda report: report({None: 1.0}),
