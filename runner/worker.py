@@ -49,7 +49,7 @@ TRACEBACK = 1 << 20  # characters of a traceback that are kept
 
 @final
 @dataclass(frozen=True)
-class Surroundings:
+class ProcessCare:
     """What the process around a worker does for it, so that no trial notices another."""
 
     keep: Callable[[], object] = lambda: None  # the state of the process is as it should be
@@ -63,11 +63,11 @@ class Worker:
     """An executor of jobs, one after another; keeps the data loaded in between."""
 
     def __init__(
-        self, setup: Setup, device: torch.device, around: Surroundings | None = None
+        self, setup: Setup, device: torch.device, around: ProcessCare | None = None
     ) -> None:
         self.setup = setup
         self.device = device
-        self._around = around or Surroundings()
+        self._around = around or ProcessCare()
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
         self._is_loaded = False  # whether the data is in memory

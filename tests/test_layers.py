@@ -73,7 +73,10 @@ SHARED = {
     },
     "strategies": {"strategy"},
     "tasks": {"task"},
-    "training": {"devices", "service"},
+    "training": {
+        *("devices", "service", "worker_process", "process_state", "process_setting"),
+        *("interpreter_state", "torch_state", "patches", "leftovers"),
+    },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.
 COMPARED = {  # strings that are compared with names of modules

@@ -17,7 +17,7 @@ from runner.training.leftovers import adopt_orphans, is_same_file
 from runner.training.process_state import ProcessState
 from runner.training.service import Limits, Traces, TrainingService, listed
 from runner.trial import Job, Report, Setup
-from runner.worker import Surroundings, Worker
+from runner.worker import ProcessCare, Worker
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Inline(TrainingService):
     ) -> None:
         super().__init__(setup, Limits(max_failures=max_failures, fail_fast=fail_fast))
         check_threads(threads)
-        around = Surroundings(keep=self._keep, restore=self._restore, finish=self._finish)
+        around = ProcessCare(keep=self._keep, restore=self._restore, finish=self._finish)
         self._worker = Worker(setup, torch.device(devices(device, 1, 1)[0]), around)
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)

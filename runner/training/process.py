@@ -49,7 +49,7 @@ def _serve() -> None:
     from runner.training.process_state import ProcessState
     from runner.training.service import Traces
     from runner.trial import Job, Report, Setup, trial_folder
-    from runner.worker import Surroundings, Worker
+    from runner.worker import ProcessCare, Worker
 
     traces: list[Traces] = []
 
@@ -66,7 +66,7 @@ def _serve() -> None:
     setup = Setup.from_json(hello["setup"])
     with _output_to(Path(os.devnull)):
         state = ProcessState()
-    around = Surroundings(
+    around = ProcessCare(
         keep=lambda: state.keep(),
         restore=lambda: traces.append(state.restore()),
         finish=finish,
