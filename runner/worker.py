@@ -295,7 +295,10 @@ class Worker:
         folder = trial_folder(self.setup.folder, number)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            text = _traceback(error)[-TRACEBACK:]
+            text = _traceback(error)
+            if (more := len(text) - TRACEBACK) > 0:
+                half = TRACEBACK // 2
+                text = f"{text[:half]}\n... ({more} more characters) ...\n{text[-half:]}"
             (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError:  # a full disk: the report still contains the first line
             return
