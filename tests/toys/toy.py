@@ -229,3 +229,18 @@ class Trouble(Evaluator):
 def no_training(model, report):
     """A user's own training code, for `evaluator=function`."""
     report(1.0)
+
+
+class SlowData(Nothing):
+    """Takes its time to load, and only then."""
+
+    def __init__(self, shape: list[int], classes: int, seconds: float) -> None:
+        super().__init__(shape, classes)
+        self.seconds = seconds
+        self.loaded = False
+
+    def search(self) -> SearchData:
+        if not self.loaded:
+            time.sleep(self.seconds)
+        self.loaded = True
+        return super().search()
