@@ -24,12 +24,17 @@ from typing import Any
 
 from runner.training.process_setting import ProcessSetting
 
-SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+SIGNALS = [getattr(signal, name) for name in (
+    "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGCHLD",
+    "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGSEGV", "SIGFPE", "SIGABRT", "SIGCONT", "SIGTSTP",
+    "SIGXCPU", "SIGXFSZ", "SIGWINCH", "SIGBUS", "SIGILL", "SIGIO")]  # fmt: skip
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-SHORT = 31  # signals above are real-time ones, which nobody sends by accident
 STREAMS = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
-WATCHED = ("torch.nn", "torch.optim", "torch.utils.data", "runner")  # with all modules below
+WATCHED = ("builtins", "sys", "os", "io", "time", "math", "random", "json", "copy", "warnings",
+           "logging", "threading", "numpy", "numpy.random", "torch", "torch.nn",
+           "torch.nn.functional", "torch.nn.init", "torch.optim", "torch.utils.data",
+           "torch.autograd", "runner", "runner.nn", "runner.worker")  # fmt: skip
 DEBUGGERS = ("bdb", "pdb", "IPython", "pydevd", "_pydevd", "debugpy")  # their modules
 LOADERS = "torch.utils.data"  # the only library whose handler may stay, since it is installed once
 
@@ -55,7 +60,7 @@ def _of_debugger(before: object, now: object) -> bool:
 
 
 def _of_python() -> Iterator[ProcessSetting]:
-    watched = [name for name in sys.modules if "." not in name or name.startswith(WATCHED)]
+    watched = [name for name in WATCHED if name in sys.modules]
     yield ProcessSetting("sys.modules", lambda: [sys.modules.get(name) for name in watched],
                          lambda before: _set_modules(watched, before))  # fmt: skip
     for name in ("path", "argv", "meta_path", "path_hooks"):
@@ -252,7 +257,7 @@ def _umask() -> int:
 
 
 def _handlers() -> list[Any]:
-    return [_handler_of(number) for number in SIGNALS if number <= SHORT]
+    return [_handler_of(number) for number in SIGNALS]
 
 
 def _same_handlers(before: Sequence[Any], now: Sequence[Any]) -> bool:
@@ -265,7 +270,7 @@ def _of_loaders(handler: object) -> bool:
 
 
 def _set_handlers(before: Sequence[Any]) -> None:
-    for number, handler in zip(SIGNALS, before, strict=False):
+    for number, handler in zip(SIGNALS, before, strict=True):
         if handler is not None and _handler_of(number) != handler:
             signal.signal(number, handler)
 

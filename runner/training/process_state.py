@@ -60,5 +60,5 @@ class ProcessState:
         return Traces((*restored,), (*remaining,))
 
     def finish(self) -> Traces:
-        """Restores the state at the end of a job, and looks for threads and open files too."""
-        return self.restore() + Traces(remaining=(*self._leftovers.remaining(),))
+        """Looks for threads and open files at the end of a job, whose state was restored."""
+        return Traces(remaining=(*self._leftovers.remaining(),))
