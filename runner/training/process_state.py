@@ -8,6 +8,7 @@ from typing import Any, final
 from runner.training.interpreter_state import interpreter_settings
 from runner.training.leftovers import Leftovers
 from runner.training.patches import Namespaces
+from runner.training.process_setting import UNREADABLE
 from runner.training.service import Traces
 from runner.training.torch_state import torch_settings
 
@@ -26,7 +27,9 @@ class ProcessState:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._namespaces = Namespaces()
-        self._settings = [*interpreter_settings(), *torch_settings()]
+        found = [*interpreter_settings(), *torch_settings()]
+        self._settings = [one for one in found if one.value() is not UNREADABLE]
+        self._reads = [one.read for one in self._settings]
         self._values: list[Any] = []
         self._modules = 0  # how many are imported
         self._leftovers = Leftovers()
@@ -45,6 +48,24 @@ class ProcessState:
             os._exit(1)
         restored = self._namespaces.put_back()
         remaining: list[str] = []
+        if not self._is_as_kept():
+            self._put_back(restored, remaining)
+        with contextlib.suppress(OSError):
+            restored += self._leftovers.end_children()
+        if len(sys.modules) > self._modules:
+            self._modules = len(sys.modules)
+            restored = [name for name in restored if name not in BY_IMPORTS]
+        return Traces((*restored,), (*remaining,))
+
+    def _is_as_kept(self) -> bool:
+        """Returns whether no setting has changed; fast, since that is how most trials end."""
+        try:
+            return [read() for read in self._reads] == self._values
+        except Exception:  # a setting that cannot be read any more
+            return False
+
+    def _put_back(self, restored: list[str], remaining: list[str]) -> None:
+        """Puts the settings back one by one, and adds their names to one of the lists."""
         for i, (one, before) in enumerate(zip(self._settings, self._values, strict=True)):
             now = one.value()
             if one.is_kept(before, now):
@@ -52,12 +73,6 @@ class ProcessState:
                 continue
             back = one.put_back(before)
             (restored if back else remaining).append(one.name)
-        with contextlib.suppress(OSError):
-            restored += self._leftovers.end_children()
-        if len(sys.modules) > self._modules:
-            self._modules = len(sys.modules)
-            restored = [name for name in restored if name not in BY_IMPORTS]
-        return Traces((*restored,), (*remaining,))
 
     def finish(self) -> Traces:
         """Looks for threads and open files at the end of a job, whose state was restored."""
