@@ -34,7 +34,7 @@ STREAMS = (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w"))
 WATCHED = ("builtins", "sys", "os", "io", "time", "math", "random", "json", "copy", "warnings",
            "logging", "threading", "numpy", "numpy.random", "torch", "torch.nn",
            "torch.nn.functional", "torch.nn.init", "torch.optim", "torch.utils.data",
-           "torch.autograd", "runner", "runner.nn", "runner.worker")  # fmt: skip
+           "torch.autograd")  # fmt: skip
 DEBUGGERS = ("bdb", "pdb", "IPython", "pydevd", "_pydevd", "debugpy")  # their modules
 LOADERS = "torch.utils.data"  # the only library whose handler may stay, since it is installed once
 

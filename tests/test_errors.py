@@ -1,0 +1,47 @@
+"""Errors of users' code: whatever they are, they become one line that can be shown and stored."""
+
+import pytest
+
+from runner.errors import LONGEST, message, one_line, shown
+
+
+class Raises(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+    __repr__ = __str__
+
+
+class Text(str):
+    def split(self, *args):
+        raise AssertionError("a method of its own")
+
+
+class Wraps(Exception):
+    def __str__(self):
+        return Text("its own kind of text")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a\nb\tc"), "ValueError: a b c"),
+        (ValueError(), "ValueError"),
+        (ValueError("\udcff\x1b[2J\x00"), r"ValueError: \udcff\x1b[2J\x00"),
+        (Raises(), "Raises: (its message raises an exception)"),
+        (Wraps(), "Wraps: its own kind of text"),
+        (ValueError("größer als 3 µm"), "ValueError: größer als 3 µm"),
+    ],
+)
+def test_an_exception_is_one_line(error, line):
+    assert one_line(error) == line and line.encode()
+
+
+def test_a_very_long_message_is_cut():
+    text = message(ValueError("x" * 10**6))
+    assert text == f"{'x' * LONGEST} ... ({10**6 - LONGEST} more characters)"
+
+
+def test_a_value_without_a_repr_is_shown_all_the_same():
+    assert shown(Raises()) == "a value without a repr"
+    assert shown([1, 2]) == "[1, 2]" and len(shown("x" * 1000)) < 150
