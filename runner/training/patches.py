@@ -72,10 +72,18 @@ class Namespace:
                 yield f"{self.name}.{name}"
         for name in self.names.keys() - self.before.keys():
             hides = self._owned or name in builtins.__dict__
-            if hides and isinstance(self.names[name], FunctionType | type | property):
+            value = self.names[name]
+            if _is_wrapped(value, self._inherited(name)):
+                continue
+            if hides and isinstance(value, FunctionType | type | property):
                 self._delete(name)
                 yield f"{self.name}.{name}"
         self.keep()
+
+    def _inherited(self, name: str) -> Any:
+        """Returns what a name of a class would mean without an own one."""
+        bases = self.holder.__mro__[1:] if self._is_class else ()
+        return next((base.__dict__[name] for base in bases if name in base.__dict__), MISSING)
 
     def _counts(self, value: Any) -> bool:
         """Returns whether nobody may replace a value; what else is in a module is its state."""

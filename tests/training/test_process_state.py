@@ -83,6 +83,12 @@ def test_what_a_trial_changes_or_raises_is_its_own_affair_with_training_inline(t
     assert len(notes) == 1 and not left
 
 
+def test_honest_trials_leave_nothing_to_tell(tmp_path):
+    trials, service = run_kinds("local", tmp_path, ["honest"] * 3, [7, 7, 7])
+    assert trials[0].metrics == trials[1].metrics == trials[2].metrics
+    assert service.notes() == []
+
+
 def test_a_worker_is_replaced_for_what_cannot_be_put_back(tmp_path):
     trials, service = run("local", tmp_path, misbehaving.REPLACED, retries=0)
     assert noticed(trials) == []
