@@ -40,8 +40,8 @@ def run(model, report, kind, seed):
 
 def honest(model, seed):
     """Trains a little with much of torch, and describes the process it runs in."""
-    torch.optim.AdamW([torch.zeros(1)])  # torch wraps its step when it is first used
     noticed = float(zlib.crc32(repr(state()).encode()))
+    torch.optim.AdamW([torch.zeros(1)])  # torch wraps its step when it is first used
     net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3),
                         nn.Linear(8, 2))  # fmt: skip
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
