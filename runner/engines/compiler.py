@@ -244,6 +244,10 @@ class GraphSpace(Space):
         """True once the model's own code has refused a sample."""
         return self._compiler.model_space.refuses
 
+    @property
+    def slow(self) -> bool:
+        return True
+
     def draw(self, choose: Chooser) -> Sample:
         walk = self._compiler.model_space.walk(choose)
         try:

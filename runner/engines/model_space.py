@@ -3,13 +3,15 @@
 import logging
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, final
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
 from runner.config.instantiate import build
 from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
@@ -22,6 +24,7 @@ from runner.space.space import Space
 log = logging.getLogger(__name__)
 
 RECENT = 64  # outcomes of walks that are cached
+BuildWay = Callable[[], AbstractContextManager[Any]]
 WalkOutcome = tuple[
     Mapping[str, str], Refused | None
 ]  # the key of each value, and the refusal, if any
@@ -29,12 +32,13 @@ WalkOutcome = tuple[
 
 @final
 class ModelSpace(Space):
-    """The choices of a model's `__init__`, which walks run on the meta device if possible."""
+    """The choices of a model's `__init__`, which walks run without values if possible: on the meta
+    device, else with parameters alone on it, else on the CPU."""
 
     def __init__(self, node: Mapping[str, Any], trust: Sequence[str]) -> None:
         self.node = node
         self.trust = trust
-        self._device = "meta"
+        self._ways = [*WITHOUT_VALUES, partial(torch.device, "cpu")]
         self._built = False  # whether any model was built
         self._asks = True  # False once a model was built without asking for a choice
         self._refuses = False
@@ -43,6 +47,10 @@ class ModelSpace(Space):
     @property
     def refuses(self) -> bool:
         return self._refuses
+
+    @property
+    def slow(self) -> bool:
+        return True
 
     def draw(self, choose: Chooser) -> Sample:
         if not self._asks:
@@ -73,22 +81,27 @@ class ModelSpace(Space):
             raise refused
 
     def _run(self, answers: "_MemoizedChooser") -> Exception | None:
-        """Runs the model's `__init__`, on meta if possible; returns the exception it raised."""
-        error = self._build(answers, self._device)
-        if self._device == "cpu" or error is None or isinstance(error, Refused):
-            return error
-        # Code that reads values, such as linspace(...)[0].item(), cannot run on meta.
-        error = self._build(answers, "cpu")
-        if error is None or isinstance(error, Refused):
-            self._device = "cpu"
-            log.info("%s cannot be built on meta; its samples are drawn on the CPU, which is "
-                     "slower.", self.node["_target_"])  # fmt: skip
+        """Runs the model's `__init__`, without values if possible; returns the exception it
+        raised."""
+        for place, way in enumerate(self._ways):
+            # Code that reads values, such as linspace(...)[0].item(), needs the next way.
+            error = self._build(answers, way)
+            if error is None or isinstance(error, Refused):
+                self._settle(place)
+                break
         return error
 
-    def _build(self, answers: "_MemoizedChooser", device: str) -> Exception | None:
-        """Runs the model's `__init__` on a device; returns the exception its own code raised."""
+    def _settle(self, place: int) -> None:
+        """Drops the ways before the one that succeeded."""
+        if place and place == len(self._ways) - 1:
+            log.info("%s cannot be built on meta; its samples are drawn on the CPU, which is "
+                     "slower.", self.node["_target_"])  # fmt: skip
+        del self._ways[:place]
+
+    def _build(self, answers: "_MemoizedChooser", way: BuildWay) -> Exception | None:
+        """Runs the model's `__init__` in one way; returns the exception its own code raised."""
         try:
-            with draw(answers) as sample, torch.device(device), quiet():
+            with draw(answers) as sample, way(), quiet():
                 model = build(self.node, self.trust)
             if text := _unfilled(model):
                 if not self._built:  # probably so for all samples
@@ -139,6 +152,43 @@ class _MemoizedChooser:
         except Exception as error:
             self.error = error
             raise
+
+
+FILLS = tuple(
+    getattr(torch.Tensor, f"{name}_")
+    for name in ("bernoulli", "cauchy", "exponential", "fill", "geometric", "log_normal", "normal",
+                 "random", "uniform", "zero")
+)  # fmt: skip
+
+
+@final
+class ParametersOnMeta(TorchFunctionMode):
+    """Allocates the parameters of layers on the meta device, and fills nothing there. Other
+    tensors, whose values a constructor may read, are made as usual."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.empty and given.get("device") is None:
+            given["device"] = "meta"
+        elif func in FILLS and args[0].is_meta:
+            return args[0]
+        return func(*args, **given)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Makes all tensors on the meta device."""
+    with torch.device("meta"), ParametersOnMeta():
+        yield
+
+
+WITHOUT_VALUES: tuple[BuildWay, ...] = (on_meta, ParametersOnMeta)
 
 
 def build_sample(node: Mapping[str, Any], trust: Sequence[str], sample: Sample) -> nn.Module:

@@ -19,6 +19,11 @@ class Space(ABC):
         """True once the space's own code has refused a sample."""
         return False
 
+    @property
+    def slow(self) -> bool:
+        """True if each walk builds a model, so that `describe` should make few."""
+        return False
+
     @abstractmethod
     def draw(self, choose: Chooser) -> Sample:
         """Walks the space, calling `choose` once for every choice met, and returns the sample.
@@ -119,6 +124,10 @@ class JointSpace(Space):
 
     def __init__(self, spaces: Sequence[Space]) -> None:
         self.spaces = spaces
+
+    @property
+    def slow(self) -> bool:
+        return any(space.slow for space in self.spaces)
 
     def draw(self, choose: Chooser) -> Sample:
         sample: Sample = {}

@@ -8,14 +8,17 @@ from functools import cached_property, partial
 from random import Random
 from typing import Protocol, final
 
+from runner.errors import SampleError
 from runner.space.choice import Choice, JsonValue, Numeric, key
 from runner.space.sample import Chooser, Sample, Walk, generator, sample_key
 
 _LISTED = 128  # a choice with more values is probed with a few of them
 _JOINT = 2_000  # the largest number of joint values that are probed
 _SMALL = 500  # a space of at most this size is enumerated to be certain
+_SMALL_IF_SLOW = 64  # the same if each walk builds a model
 _ENUMERATED = 5_000  # so is one of at most this size that could not be predicted
 _CHECKS = 64  # random walks that a structure must predict
+_CHECKS_IF_SLOW = 24  # the same if each walk builds a model, and no choice was found to be a switch
 _ESTIMATES = 512  # random walks averaged by an estimate
 
 Condition = Mapping[str, tuple[JsonValue, ...]]
@@ -54,32 +57,46 @@ class Structure:
 class Walked(Protocol):
     """The part of a space used here."""
 
+    @property
+    def slow(self) -> bool: ...
+
     def walk(self, choose: Chooser) -> Walk: ...
 
     def enumerate(self) -> Iterator[Sample]: ...
 
 
 def describe(space: Walked) -> Structure:
-    """Returns the structure of a space, from about as many walks as all choices together have
-    values.
+    """Returns the structure of a space, from at most about as many walks as all choices together
+    have values.
 
-    Varies one choice at a time. Choices that change which others are asked are switches; switches
-    that control the same choices are varied jointly.
+    Varies several choices at once, and one at a time where that changes which others are asked, or
+    random walks ask something else than was found. Choices that change which others are asked are
+    switches; switches that control the same choices are varied jointly.
     """
     probe = _Probe(space)
     node = probe.root()
-    parts = sorted(node.parts.values(), key=lambda part: probe.order.index(part.choice.label))
-    if any(part.choice.size == math.inf for part in parts):
-        return Structure(parts, math.inf, exact=True)
-    walks = list(_random_walks(space, "check", _CHECKS, lambda rng, choice: choice.random(rng)))
-    predicted = probe.complete and all(node.predict(w.sample) == _asked(w) for w in walks)
-    if node.count > (_SMALL if predicted else _ENUMERATED):
+    if math.inf in (part.choice.size for part in node.parts.values()):
+        return Structure(probe.in_order(node), math.inf, exact=True)
+    checks = _CHECKS_IF_SLOW if space.slow and not node.switches else _CHECKS
+    walks = list(_random_walks(space, "check", checks, lambda rng, choice: choice.random(rng)))
+    predicted = _predicts(node, walks)
+    if not predicted and probe.screened:
+        node = probe.one_at_a_time()
+        predicted = _predicts(node, walks)
+    predicted = predicted and probe.complete
+    parts = probe.in_order(node)
+    small = _SMALL_IF_SLOW if space.slow else _SMALL
+    if node.count > (small if predicted else _ENUMERATED):
         if predicted:
             return Structure(parts, node.count, exact=True)
         return Structure(_refuted([w.sample for w in walks], parts), _estimate(space), exact=False)
     listed = list(itertools.islice(space.enumerate(), _ENUMERATED + 1))
     exact = len(listed) <= _ENUMERATED
     return Structure(_refuted(listed, parts), len(listed) if exact else _estimate(space), exact)
+
+
+def _predicts(node: "_Subspace", walks: Iterable[Walk]) -> bool:
+    return all(node.predict(walk.sample) == _asked(walk) for walk in walks)
 
 
 def _refuted(samples: Sequence[Sample], parts: Sequence[Part]) -> Sequence[Part]:
@@ -175,10 +192,12 @@ class _Probe:
         self.space = space
         self.order: list[str] = []  # all labels met, in the order they are asked
         self.complete = True  # whether all values of all switches were tried
+        self.screened = False  # whether choices were varied together
         self._walks: dict[str, Walk] = {}
         self._influence: dict[str, set[str]] = {}
         self._switches: dict[str, _Switch] = {}
         self._consistent = False
+        self._screens = True
 
     def root(self) -> _Subspace:
         """Returns the whole space. Starts over, reusing its walks, whenever a choice turns out to
@@ -188,6 +207,16 @@ class _Probe:
             self._switches.clear()
             node = self.node({}, frozenset())
         return node
+
+    def one_at_a_time(self) -> _Subspace:
+        """Returns the whole space once more, varying one choice at a time from now on."""
+        self._screens, self._consistent = False, False
+        self._influence.clear()
+        return self.root()
+
+    def in_order(self, node: _Subspace) -> Sequence[Part]:
+        """Returns the parts of a subspace in the order they are asked."""
+        return sorted(node.parts.values(), key=lambda part: self.order.index(part.choice.label))
 
     def node(self, given: Sample, outside: frozenset[str]) -> _Subspace:
         """Returns the subspace in which `given` is decided, without the labels in `outside`."""
@@ -208,10 +237,19 @@ class _Probe:
         return _Subspace(asked, switches)
 
     def _walk(self, given: Sample) -> Walk:
-        """Returns the walk with the given values, and default values elsewhere."""
+        """Returns the walk with the given values, and default values elsewhere and where another
+        choice has the label."""
+
+        def choose(choice: Choice) -> JsonValue:
+            value = given.get(choice.label, choice.default)
+            try:
+                return choice.check(value)
+            except SampleError:
+                return choice.default
+
         name = sample_key(given)
         if name not in self._walks:
-            walk = self.space.walk(lambda choice: given.get(choice.label, choice.default))
+            walk = self.space.walk(choose)
             self._walks[name] = walk
             self._remember(list(walk.sample))
         return self._walks[name]
@@ -226,6 +264,8 @@ class _Probe:
         self, given: Sample, walk: Walk, free: Sequence[str]
     ) -> dict[tuple[str, ...], set[str]]:
         """Returns the outermost switches, grouped if they control the same labels, and these."""
+        if self._screens:
+            self._screen(given, walk, free)
         direct = {label: self._influenced(given, walk, label) for label in free}
         reach: dict[str, set[str]] = {}
         for label in reversed(free):  # a choice controls only later ones
@@ -240,6 +280,25 @@ class _Probe:
             below = reach[label].union(*(groups.pop(labels) for labels in joined))
             groups[tuple(itertools.chain(*joined, [label]))] = below
         return groups
+
+    def _screen(self, given: Sample, walk: Walk, labels: Sequence[str]) -> None:
+        """Finds choices that influence none, by varying many at once (group testing): where that
+        changes what is asked, tries each half of them."""
+        unknown = [label for label in labels if _name(walk.choices[label]) not in self._influence]
+        if len(unknown) < 2 or walk.broken is not None:
+            return
+        self.screened = True
+        here = _asked(walk)
+        for sample in _jointly([walk.choices[label] for label in unknown]):
+            there = self._walk(given | sample)
+            if there.broken is not None:  # which of them did it, is only found one at a time
+                return
+            if _asked(there) != here:
+                middle = len(unknown) // 2
+                self._screen(given, walk, unknown[:middle])
+                self._screen(given, walk, unknown[middle:])
+                return
+        self._influence |= {_name(walk.choices[label]): set() for label in unknown}
 
     def _influenced(self, given: Sample, walk: Walk, label: str) -> set[str]:
         """Returns the labels that are asked, or whose candidates change, depending on one choice.
@@ -301,6 +360,16 @@ def _values(choice: Choice) -> Sequence[JsonValue]:
     else:
         values = [choice.random(generator(0, choice.label, i)) for i in range(_LISTED // 4)]
     return _unique([(choice.check(choice.default),), tuple(values)])
+
+
+def _jointly(choices: Sequence[Choice]) -> Iterator[Sample]:
+    """Yields samples that together hold each value of each choice but its default, in an order that
+    differs from choice to choice, so that equal ones do not stay equal."""
+    orders = {choice.label: [*_values(choice)[1:]] or [choice.default] for choice in choices}
+    for label, values in orders.items():
+        generator(0, "together", label).shuffle(values)
+    for i in range(max(map(len, orders.values()))):
+        yield {label: values[i % len(values)] for label, values in orders.items()}
 
 
 def _random_walks(

@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from torch import nn
 
 from runner import parts
 from runner.config.mutator_entries import Places
@@ -17,6 +17,7 @@ from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import GAP, count_text, plain_table, reasons, structure_table
 from runner.engines.engine import Engine
+from runner.engines.model_space import WITHOUT_VALUES, quiet
 from runner.engines.refusals import refusals
 from runner.errors import Refused, refusal
 from runner.graph.drawing.picture import svg
@@ -135,9 +136,11 @@ def parameters(engine: Engine) -> int:
     """Returns the number of parameters of the default model."""
     [job] = engine.plan([Trial(number=0, sample=engine.space.default(), seed=0)])
     [recipe] = job.recipes
-    try:
-        with torch.device("meta"):
-            model = engine.build(recipe)
-    except RuntimeError:  # code that reads values, which meta tensors do not have
-        model = engine.build(recipe)
+    for way in WITHOUT_VALUES:
+        with suppress(RuntimeError), way(), quiet():  # code may read values
+            return _count(engine.build(recipe))
+    return _count(engine.build(recipe))
+
+
+def _count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())

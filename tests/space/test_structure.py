@@ -204,3 +204,46 @@ def test_tangled_spaces_are_counted_as_they_are_listed(rules):
             if part.choice.label in sample:
                 for label, values in part.condition.items():
                     assert sample.get(label) in values or label not in sample
+
+
+class SlowSpace(FunctionSpace):
+    """A space each walk of which stands for the build of a model."""
+
+    @property
+    def slow(self):
+        return True
+
+
+def test_independent_choices_of_models_are_counted_from_few_builds():
+    def function(ask):
+        for i in range(21):
+            ask(pick(f"block{i}", *range(7)))
+
+    space = SlowSpace(function)
+    structure = describe(space)
+    assert (structure.count, structure.exact) == (7**21, True)
+    assert space.walks <= 1 + 6 + 24
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_choice_that_depends_on_two_equal_ones_is_found_although_all_are_varied(size):
+    def function(ask):
+        found = [ask(pick(f"c{i}", *range(size))) for i in range(12)]
+        if found[3] == found[7]:
+            ask(pick("more", 0, 1, 2))
+
+    structure = describe(SlowSpace(function))
+    assert (structure.count, structure.exact) == (size**11 * (3 + size - 1), True)
+
+
+def test_one_switch_among_many_choices_is_found_by_halves():
+    def function(ask):
+        found = [ask(pick(f"c{i}", *range(5))) for i in range(64)]
+        if found[40] == 3:
+            ask(pick("more", 0, 1, 2))
+
+    space = FunctionSpace(function)
+    structure = describe(space)
+    assert (structure.count, structure.exact) == (5**63 * (4 + 3), True)
+    assert conditions(structure)["more"] == {"c40": (3,)}
+    assert space.walks < 64 + 64 * 4 / 2
