@@ -95,14 +95,15 @@ def resumed_line(tally: Tally) -> str:
     return f"Resumed with {text.counted(tally.ended + len(tally.running), 'trial')}{rest}."
 
 
-def news_line(trial: Trial, tally: Tally, folder: Path) -> str:
-    """Returns the message shown at once if a trial is a duplicate, failed, or has no result."""
+def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
+    """Returns the message shown at once if a trial is a duplicate, failed, or has no result. A long
+    reason is cut, unless `whole`."""
     number = f"trial {trial.number}"
     if trial.duplicate_of is not None:
         first = f"{number} repeats trial {trial.duplicate_of}: its result is reused"
         return first if trial.running else ""
     if trial.failure is not None:
-        why = text.cut(str(trial.failure), LONG)
+        why = str(trial.failure) if whole else text.cut(str(trial.failure), LONG)
         if trial.refused:
             rest = "; further ones are counted" if tally.refused == REFUSALS else ""
             return f"{number} was {why}{rest}" if tally.refused <= REFUSALS else ""

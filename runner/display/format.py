@@ -26,8 +26,9 @@ def sentence(text: str) -> str:
     return clean(" ".join(text.split()))
 
 
-def value(item: JsonValue) -> str:
-    """Formats a value of a sample: strings unchanged, numbers short, all others as JSON."""
+def value(item: JsonValue, *, whole: bool = False) -> str:
+    """Formats a value of a sample: strings unchanged, numbers short, all others as JSON. A long one
+    is cut, unless `whole`."""
     match item:
         case str():
             text = clean(item)
@@ -35,7 +36,7 @@ def value(item: JsonValue) -> str:
             text = f"{item:.4g}"
         case _:
             text = json.dumps(item, separators=(",", ":"))
-    return cut(text, LONG)
+    return text if whole else cut(text, LONG)
 
 
 def cut(text: str, length: int) -> str:
@@ -53,10 +54,11 @@ def alike(sentences: Iterable[str]) -> list[tuple[int, str]]:
     return sorted(found, key=lambda pair: -pair[0])
 
 
-def pairs(sample: Sample, labels: Collection[str] | None = None) -> str:
-    """Formats a sample, or these labels of it, as `label=value label=value`."""
+def pairs(sample: Sample, labels: Collection[str] | None = None, *, whole: bool = False) -> str:
+    """Formats a sample, or these labels of it, as `label=value label=value`. Long values are cut,
+    unless `whole`."""
     shown = (item for item in sample.items() if labels is None or item[0] in labels)
-    return " ".join(f"{clean(label)}={value(item)}" for label, item in shown)
+    return " ".join(f"{clean(label)}={value(item, whole=whole)}" for label, item in shown)
 
 
 def number(figure: float) -> str:
@@ -109,4 +111,4 @@ def name(node: Mapping[str, Any]) -> str:
     """Names the target of a config node and of its inner nodes: `OptunaStrategy(TPESampler)`."""
     inner = [name(part) for part in node.values() if isinstance(part, dict) and "_target_" in part]
     outer = clean(str(node["_target_"]).rpartition(".")[2])
-    return cut(f"{outer}({', '.join(inner)})" if inner else outer, LONG)
+    return f"{outer}({', '.join(inner)})" if inner else outer

@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -33,6 +34,7 @@ from runner.display.counts import (
     took_text,
     value_text,
 )
+from runner.display.tables import UNBOUNDED
 from runner.trial import Objective, Trial
 
 T = TypeVar("T")
@@ -81,9 +83,16 @@ class Silent(Progress):
 
 
 def show(*what: RenderableType) -> None:
-    """Prints tables and texts to the terminal."""
+    """Prints tables and texts; without cutting or wrapping lines if the output is no terminal."""
+    console = _console()
     for item in what:
-        _console().print(item)
+        if console.is_terminal or console.is_jupyter:
+            console.print(item)
+        else:
+            options = console.options.update(width=UNBOUNDED)
+            for line in console.render_lines(item, options, pad=False):
+                words = "".join(segment.text for segment in line).rstrip()
+                console.print(Text(words), soft_wrap=True)
 
 
 def show_lines(lines: str) -> None:
@@ -94,6 +103,21 @@ def show_lines(lines: str) -> None:
 def note(sentence: str) -> None:
     """Prints a sentence for the user."""
     _say(_console(), sentence, "cyan")
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Shows, on a terminal, that a block runs and for how long."""
+    console = _console()
+    shown = rich.progress.Progress(
+        rich.progress.SpinnerColumn(), rich.progress.TextColumn(text.clean(what)),
+        rich.progress.TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+        redirect_stdout=False, redirect_stderr=console.is_terminal,
+    )  # fmt: skip
+    with shown:
+        shown.add_task(what, total=None)
+        yield
 
 
 def track(sequence: Sequence[T], what: str) -> Iterable[T]:
@@ -176,7 +200,9 @@ class Lines(_Visible):
         self._tally.take(trial)
         if not self._begun:
             return
-        if line := news_line(trial, self._tally, self._folder) or self._result(trial):
+        whole = not self._console.is_terminal
+        news = news_line(trial, self._tally, self._folder, whole=whole)
+        if line := news or self._result(trial):
             _say(self._console, line)
         if time.monotonic() - self._spoken > QUIET and self._tally.ended < self._tally.total:
             _say(self._console, how_far_line(self._tally))
@@ -228,7 +254,7 @@ class Bars(_Visible):
     def show(self, trial: Trial) -> None:
         with self._lock:
             self._tally.take(trial)
-        if self._begun and (line := news_line(trial, self._tally, self._folder)):
+        if self._begun and (line := news_line(trial, self._tally, self._folder, whole=False)):
             _say(self._console, line, "red" if trial.failed else "yellow")
 
     def end(self) -> None:

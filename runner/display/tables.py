@@ -15,26 +15,42 @@ from rich.text import Text
 
 from runner.display import format as text
 from runner.space.choice import key
+from runner.space.sample import Sample
 from runner.space.structure import Part, Structure
 from runner.trial import Gain, Objective, Trial, top
 
 GAP = 2  # columns between two cells
+SHARED = "All of these have"
 INDENT = 4  # columns of indentation below a row
 REASON = 160  # characters of a reason; longer ones are cut
 REASONS = 3  # number of reasons shown
 LINES = 8, 8, 8, 2  # lines per sample, by rank; the last number applies to all further ones
+UNBOUNDED = 100_000  # columns of an output that is no terminal: nothing is cut or wrapped
 
 
 def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> RenderableType:
     """Returns a table of the k best trials, best first, and a summary of all.
 
-    It adapts to the width: less important columns are dropped first. Each trial is followed by the
-    part of its sample in which the trials shown differ.
+    It adapts to the width: less important columns are dropped first. Above it is the part of the
+    samples that all trials shown have in common; each trial is followed by the rest of its sample.
     """
-    best, summary = top(trials, k), [*map(Text, (_summary(trials), *_refusals(trials)))]
+    best, refusals = top(trials, k), Fitted(lambda whole: Group(*_refusals(trials, whole)))
+    summary = Text(_summary(trials)), refusals
     if not best:
         return Group(Text("No trial has a result.", style="yellow"), *summary)
     return Group(Text(), _Ranking(best, objective), Text(), *summary)
+
+
+@final
+class Fitted:
+    """A renderable that is made for the output: `make(whole)`, and `whole` says that nothing must
+    be cut, since the output is no terminal."""
+
+    def __init__(self, make: Callable[[bool], RenderableType]) -> None:
+        self.make = make
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.make(options.max_width >= UNBOUNDED)
 
 
 def gains_text(gains: Sequence[Gain]) -> str:
@@ -78,8 +94,14 @@ class _Ranking:
         self.best = best
         self.columns = _columns(best, objective)
         self.labels = _differing(best)
+        self.shared = _shared(best)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = options.max_width >= UNBOUNDED
+        if self.shared:
+            words = Text(f"{SHARED}: {text.pairs(self.shared, whole=whole)}", style="dim")
+            lines = [*words.wrap(console, options.max_width)]
+            yield Group(*_first_lines(lines, LINES[0], options.max_width))
         table = plain_table()
         columns = _fitting(self.columns, options.max_width)
         for column in columns:
@@ -90,7 +112,7 @@ class _Ranking:
         yield from [*head, Segment.line()]
         for rank, (trial, line) in enumerate(zip(self.best, lines, strict=True)):
             yield from [*line, Segment.line()]
-            words = Text(text.pairs(trial.sample, self.labels), style="dim")
+            words = Text(text.pairs(trial.sample, self.labels, whole=whole), style="dim")
             if words:
                 width, most = options.max_width - INDENT, LINES[min(rank, len(LINES) - 1)]
                 yield _indented(*_first_lines([*words.wrap(console, width)], most, width))
@@ -153,6 +175,12 @@ def _differing(best: Sequence[Trial]) -> Collection[str]:
     ]
 
 
+def _shared(best: Sequence[Trial]) -> Sample:
+    """Returns the part of the samples that all of several trials have in common."""
+    differing = {*_differing(best)}
+    return {label: value for label, value in best[0].sample.items() if label not in differing}
+
+
 def _summary(trials: Sequence[Trial]) -> str:
     """Summarizes how many trials there were, how they ended, and how long they took."""
     own = [trial for trial in trials if trial.duplicate_of is None]
@@ -168,19 +196,22 @@ def _summary(trials: Sequence[Trial]) -> str:
     return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
 
 
-def _refusals(trials: Sequence[Trial]) -> list[str]:
+def _refusals(trials: Sequence[Trial], whole: bool = True) -> list[str]:
     """Summarizes why trials were refused, in one line; none without refusals."""
     own = [trial for trial in trials if trial.refused and trial.duplicate_of is None]
-    found, rest = reasons(trial.failure.text for trial in own if trial.failure is not None)
+    texts = [trial.failure.text for trial in own if trial.failure is not None]
+    found, rest = reasons(texts, whole)
     said = [f"{count} because {why}" for count, why in found]
     more = [f"{rest} for other reasons"] if rest else []
     return [f"Refused: {'; '.join([*said, *more])}"] if said else []
 
 
-def reasons(texts: Iterable[str]) -> tuple[list[tuple[int, str]], int]:
-    """Returns the most frequent reasons with their counts, and the total count of all others."""
+def reasons(texts: Iterable[str], whole: bool) -> tuple[list[tuple[int, str]], int]:
+    """Returns the most frequent reasons with their counts, and the total count of all others. A
+    long reason is cut, unless `whole`."""
     found = text.alike(texts)
-    shown = [(count, text.cut(text.sentence(why), REASON)) for count, why in found[:REASONS]]
+    said = [(count, text.sentence(why)) for count, why in found[:REASONS]]
+    shown = [(count, why if whole else text.cut(why, REASON)) for count, why in said]
     return shown, sum(count for count, _ in found[REASONS:])
 
 
@@ -206,6 +237,8 @@ def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
     if not best:
         return f"<p>No trial has a result.</p>{summary}"
     labels = _differing(best)
+    if shared := _shared(best):
+        summary = f"<p>{SHARED}: {escaping.escape(text.pairs(shared))}</p>{summary}"
     samples = Column("sample", [text.pairs(trial.sample, labels) for trial in best])
     columns = [*_columns(best, objective), samples]
     rows = [_row("th", [c.head for c in columns])]
@@ -219,8 +252,10 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 def structure_table(structure: Structure) -> RenderableType:
     """Returns a table of the choices of a space: label, candidates, and condition."""
-    rows = [_part(part) for part in structure.parts]
-    return _Choices(rows) if rows else Text("There are no choices.")
+    parts = structure.parts
+    if not parts:
+        return Text("There are no choices.")
+    return Fitted(lambda whole: _Choices([_part(part, whole) for part in parts]))
 
 
 @final
@@ -256,10 +291,10 @@ def _longest_word(texts: Iterable[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=0)
 
 
-def _part(part: Part) -> tuple[str, str, str]:
+def _part(part: Part, whole: bool) -> tuple[str, str, str]:
     """Formats label, candidates, and a condition such as `when depth=2 or 3, kind=basic`."""
     condition = ", ".join(
-        f"{text.clean(label)}={' or '.join(map(text.value, values))}"
+        f"{text.clean(label)}={' or '.join(text.value(value, whole=whole) for value in values)}"
         for label, values in part.condition.items()
     )
     label, candidates = text.clean(part.choice.label), text.clean(str(part.choice))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -15,7 +16,14 @@ from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
-from runner.display.tables import GAP, count_text, plain_table, reasons, structure_table
+from runner.display.tables import (
+    GAP,
+    Fitted,
+    count_text,
+    plain_table,
+    reasons,
+    structure_table,
+)
 from runner.engines.engine import Engine
 from runner.engines.model_space import WITHOUT_VALUES, quiet
 from runner.engines.refusals import refusals
@@ -41,26 +49,31 @@ class Describe(Task):
 
     def run(self, settings: Settings, folder: Path) -> None:
         parts.check(settings)
-        engine = parts.make_engine(settings)
-        parts.make_space(settings, engine)  # raises on conflicting labels
-        structure = engine.space.describe()
+        with progress.waiting("building the default model"):
+            engine = parts.make_engine(settings)
+            parts.make_space(settings, engine)  # raises on conflicting labels
+        with progress.waiting("finding which choices depend on others"):
+            structure = engine.space.describe()
         progress.show(_head(settings), Text(), structure_table(structure), Text())
-        places: Sequence[Places] = ()
-        with suppress(Refused):  # the default sample may be invalid
-            places = engine.places()
+        with progress.waiting("building the default model"):
+            places = _places_of(engine)
+            default = _default(engine)
         if places:
-            progress.show(_places(places), Text())
-        default = _default(engine)
+            progress.show(Fitted(partial(_places, places)), Text())
         progress.show(Text(f"{count_text(structure)}; {default}"))
         mutated = bool(places) or (default.startswith(NONE) and not engine.space.refuses)
         if mutated or engine.space.refuses:
             numbers = progress.track(range(DRAWS), "drawing samples")
-            progress.show(_refused(DRAWS, refusals(engine, numbers, mutated=mutated)))
+            refused = refusals(engine, numbers, mutated=mutated)
+            progress.show(Fitted(partial(_refused, refused)))
         with suppress(DrawError, Refused):
-            graph = engine.graph(engine.space.default())
+            with progress.waiting("drawing the graph of the default model"):
+                graph = engine.graph(engine.space.default())
             if graph is not None:
                 _show_graph(graph, folder)
-        if explained := engine.explain():
+        with progress.waiting("planning a group"):
+            explained = engine.explain()
+        if explained:
             progress.show(Text(f"\n{explained}"))
         if settings.search:
             hyper = structure_table(search_space(settings.search).describe())
@@ -90,13 +103,13 @@ def _default(engine: Engine) -> str:
         return f"{NONE}: {text.sentence(str(refused))}"
 
 
-def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
+def _refused(refusals: Sequence[str], whole: bool) -> RenderableType:
     """Summarizes how many samples were refused, and why: the most frequent reasons first."""
     if not refusals:
-        return Text(f"None of {draws} random samples is refused.")
-    found, rest = reasons(refusals)
+        return Text(f"None of {DRAWS} random samples is refused.")
+    found, rest = reasons(refusals, whole)
     verb = "is" if len(refusals) == 1 else "are"
-    head = Text(f"{len(refusals)} of {draws} random samples {verb} refused", style="bold")
+    head = Text(f"{len(refusals)} of {DRAWS} random samples {verb} refused", style="bold")
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_column(justify="right")
     for count, why in found:
@@ -106,8 +119,15 @@ def _refused(draws: int, refusals: Sequence[str]) -> RenderableType:
     return Group(head, grid)
 
 
-def _places(places: Sequence[Places]) -> RenderableType:
-    """Returns a table of each mutator's matches in the default model: number and first paths."""
+def _places_of(engine: Engine) -> Sequence[Places]:
+    with suppress(Refused):  # the default sample may be invalid
+        return engine.places()
+    return ()
+
+
+def _places(places: Sequence[Places], whole: bool) -> RenderableType:
+    """Returns a table of each mutator's matches in the default model: number and first paths, or
+    all of them."""
     table = plain_table()
     table.add_column("mutator", no_wrap=True)
     table.add_column("matches", justify="right")
@@ -115,7 +135,8 @@ def _places(places: Sequence[Places]) -> RenderableType:
     for found in places:
         word = text.clean(found.word) + (" (tied)" if found.tied else "")
         paths = [text.clean(path) for path in found.paths or ()]
-        first = ", ".join(paths[:PATHS]) + (", …" if len(paths) > PATHS else "")
+        most = len(paths) if whole else PATHS
+        first = ", ".join(paths[:most]) + (", …" if len(paths) > most else "")
         table.add_row(*map(Text, (word, "" if found.paths is None else str(len(paths)), first)))
     return table
 

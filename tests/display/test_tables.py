@@ -55,6 +55,7 @@ def test_the_share_that_was_inherited(trials):
 def test_the_best_trials_with_what_they_differ_in(trials):
     assert printed(best_table(trials, OBJECTIVE), 80) == [
         "",
+        "All of these have: stem=conv",
         "#  trial  val/accuracy  params    time  test/accuracy  val/loss",
         "1      1        0.9875   12.3k  12.0 s         0.9750    0.2500",
         "    width=32 depth=2",
@@ -131,7 +132,7 @@ def test_a_hostile_metric_is_shown_as_data(trials):
     metric = HOSTILE * 10
     trials = [replace(t, metrics={metric: 1.0, **t.metrics}) for t in trials if t.scored]
     lines = printed(best_table(trials, Objective(metric, "max")), 80)
-    assert r"<b>[red]\n\u202e&\x1b[" in lines[1]
+    assert r"<b>[red]\n\u202e&\x1b[" in lines[2]
     assert "<b>" not in html(trials, Objective(metric, "max"))
 
 
@@ -139,7 +140,24 @@ def test_html_has_a_row_for_each_of_the_best(trials):
     page = html(trials, OBJECTIVE)
     assert page.count("<tr>") == 4
     assert "<td>0.9875</td>" in page and "<td>width=32 depth=2</td>" in page
+    assert "<p>All of these have: stem=conv</p>" in page
     assert page.endswith("searched for 45.0 s</p>")
+
+
+def test_trials_that_are_equal_say_their_sample_once():
+    trials = [finished(number, 0.5, width=32) for number in range(3)]
+    lines = printed(best_table(trials, OBJECTIVE), 80)
+    assert lines[1] == "All of these have: stem=conv width=32"
+    assert sum("width" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_what_all_have_is_wrapped_and_cut_as_the_sample_of_the_first(width):
+    shared = {f"block{i}/kind": "bottleneck" for i in range(60)}
+    trials = [finished(number, 0.5, last=number, **shared) for number in range(2)]
+    lines = printed(best_table(trials, OBJECTIVE), width)
+    end = next(i for i, line in enumerate(lines) if line.startswith("#"))
+    assert end == 9 and lines[1].startswith("All of these have: ") and lines[8].endswith("…")
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 import rich
+import torch
 from rich.console import Console
 
+from runner import nn
 from runner.config.settings import Settings
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, RunFailed
@@ -98,11 +100,11 @@ def test_mutators_are_shown_with_their_places_and_what_they_refuse(output, tmp_p
         "strategy   Random",
     ]
     start = lines.index("mutator       matches  where")
-    assert lines[start : start + 5] == [
+    relus, blocks = (", ".join(f"blocks.{i}{end}" for i in range(6)) for end in (".relu", ""))
+    assert lines[start : start + 4] == [
         "mutator       matches  where",
-        "renew               6  blocks.0.relu, blocks.1.relu, blocks.2.relu,",
-        "                       blocks.3.relu, …",
-        "renew (tied)        6  blocks.0, blocks.1, blocks.2, blocks.3, …",
+        f"renew               6  {relus}",
+        f"renew (tied)        6  {blocks}",
         "",
     ]
     start = lines.index("98 of 100 random samples are refused")
@@ -159,3 +161,45 @@ def test_first_candidates_that_make_no_model_are_told_and_others_are_drawn(
     )
     assert "50 of 100 random samples are refused" in shown
     assert "kernel/stem 2, 3" in shown and not [*tmp_path.iterdir()]
+
+
+class Wordy(nn.Module):
+    """Labels, candidates and refusals that are wider than any terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        long = [f"{'long ' * 30}{i}" for i in range(3)]
+        first = nn.ValueChoice([True, False], label="first/" + "label" * 30)
+        if first and nn.ValueChoice(long, label="second") == long[1]:
+            nn.refuse("it is " + "far " * 80 + "too long")
+        self.layer = torch.nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_piped_output_is_neither_cut_nor_wrapped(columns, monkeypatch, tmp_path):
+    file = io.StringIO()
+    console = Console(file=file, legacy_windows=False, _environ={"COLUMNS": columns})
+    monkeypatch.setattr(rich, "_console", console)
+    Describe().run(settings(f"{__name__}.Wordy", trust=["toy", __name__]), tmp_path)
+    lines = file.getvalue().splitlines()
+    assert "…" not in file.getvalue() and not any(line != line.rstrip() for line in lines)
+    label = "first/" + "label" * 30
+    assert any(line.startswith(label) and line.endswith("True, False") for line in lines)
+    [second] = [line for line in lines if line.startswith("second ")]
+    assert second.count("long ") == 90 and second.endswith(f"when {label}=true")
+    assert any("far " * 80 + "too long" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", ["40", "60"])
+def test_a_narrow_terminal_loses_no_label_and_no_candidate(columns, monkeypatch, tmp_path):
+    file = io.StringIO()
+    environment = {"COLUMNS": columns, "TERM": "xterm"}
+    console = Console(
+        file=file, legacy_windows=False, force_terminal=True, color_system=None,
+        _environ=environment,
+    )  # fmt: skip
+    monkeypatch.setattr(rich, "_console", console)
+    Describe().run(settings(f"{__name__}.Wordy", trust=["toy", __name__]), tmp_path)
+    shown = "".join("".join(line.split()) for line in file.getvalue().splitlines())
+    assert shown.count("long" * 30) == 3
+    assert "first/" + "label" * 30 in shown
