@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import rich
 from rich.console import Console
+from rich.text import Text
 
 from runner.config.settings import Settings
 from runner.display import progress
@@ -325,5 +326,42 @@ def test_a_sequence_is_tracked_on_terminals_only(terminal, monkeypatch):
     monkeypatch.setattr(rich, "_console", console)
     assert [*progress.track(range(3), "drawing")] == [0, 1, 2]
     assert ("drawing" in file.getvalue()) is terminal
+    if not terminal:
+        assert file.getvalue() == ""
+
+
+class Marked:
+    """A renderable as wide as it may be, with room on the right."""
+
+    def __rich_console__(self, console, options):
+        yield Text(f"{'word ' * 60}end".ljust(400))
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "80"])
+def test_what_is_shown_through_a_pipe_is_neither_cut_nor_wrapped(columns, monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(rich, "_console", Console(file=file, _environ={"COLUMNS": columns}))
+    progress.show(Marked(), Text("second"))
+    assert file.getvalue().splitlines() == ["word " * 60 + "end", "second"]
+
+
+def test_a_failure_is_told_whole_through_a_pipe_and_cut_on_a_terminal(tmp_path):
+    for kind in (Lines, Bars):
+        shown, file = made(kind, tmp_path)
+        shown.begin()
+        shown.show(failed(0, "ValueError: " + "why " * 200 + "so"))
+        shown.end()
+        assert ("why so" in file.getvalue()) is (kind is Lines)
+        assert ("…" in file.getvalue()) is (kind is Bars)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_waiting_is_shown_on_terminals_only_and_leaves_nothing(terminal, monkeypatch):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, _environ={"TERM": "xterm"})
+    monkeypatch.setattr(rich, "_console", console)
+    with progress.waiting("building"):
+        pass
+    assert ("building" in file.getvalue()) is terminal
     if not terminal:
         assert file.getvalue() == ""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from runner.errors import GraphError, one_line
+from runner.graph.ir.argument import UNRECORDED
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Argument
 from runner.graph.ir.signature import locate, runs_in_order
@@ -91,7 +92,7 @@ class Builder:
     def basic(self, unit: Unit, path: str) -> nn.Module:
         """Builds a module by its constructor call and edits. Raises GraphError without a call."""
         if unit.call is None:
-            raise GraphError("its constructor call is unknown.")
+            raise GraphError(f"its constructor call is unknown. {UNRECORDED}")
         return self._finished(unit, self.constant(unit.call))
 
     def _graph(self, unit: Unit, path: str) -> nn.Module:

@@ -8,6 +8,11 @@ from runner.nested import leaves, rebuild
 
 Argument = Any  # see `runner.graph.ir.node`
 LeafType = TypeVar("LeafType")
+UNRECORDED = (  # what to do about a module whose constructor call was not recorded
+    "It was made before its model, for example when its file was imported, or loaded from a file: "
+    "make it in the constructor of the model (in your own program, build the model inside "
+    "`runner.graph.recording()`)."
+)
 
 
 @final

@@ -16,7 +16,7 @@ from runner.graph.codegen.expressions.expression_trees import (
     draws_nothing,
 )
 from runner.graph.codegen.expressions.imports import is_name
-from runner.graph.ir.argument import map_made
+from runner.graph.ir.argument import UNRECORDED, map_made
 from runner.graph.ir.unit import CAST, Call, ConstructionTime, Ref, Start, Unit, Weight, joined
 
 _Arguments = tuple[tuple[ExpressionTree, ...], dict[str, ExpressionTree]]
@@ -52,8 +52,8 @@ class Planner:
         call = unit.call
         if call is None:
             raise GraphError(
-                f"{path or 'the model'}: the constructor call of this {unit.name} is unknown; "
-                "build the model inside `runner.graph.recording()`."
+                f"{path or 'the model'}: the constructor call of this {unit.name} is unknown. "
+                f"{UNRECORDED}"
             )
         return self._built(call, path)
 

@@ -21,6 +21,7 @@ from runner.graph.frontend.initial_values.recorded_calls import (
 )
 from runner.graph.frontend.initial_values.shared_storage import SharedStorage
 from runner.graph.frontend.literals.literal import Literals
+from runner.graph.ir.argument import UNRECORDED
 from runner.graph.ir.node import Argument
 from runner.graph.ir.unit import SET, Call, Start, Unit
 from runner.nn.recording.attribution import own_tensors
@@ -161,10 +162,8 @@ class InitialValues:
             if tensor.numel() > 1 and not bool((tensor == tensor.flatten()[0]).all()):
                 self._say(
                     module,
-                    f"The initial value of {name!r} is unknown, since the model was not built "
-                    "inside `runner.graph.recording()`: in generated source, "
-                    f"{name!r} starts from its current value for every seed. Build the model "
-                    "inside `recording()`.",
+                    f"The initial value of {name!r} is unknown: in generated source, {name!r} "
+                    f"starts from its current value for every seed. {UNRECORDED}",
                 )
         elif name in record.random:
             self._say(
