@@ -12,6 +12,7 @@ from runner.space.choice import JsonValue
 from runner.space.sample import Sample
 
 LONG = 40  # characters of a value; longer ones are cut
+UNBOUNDED = 100_000  # columns of an output that is no terminal: nothing is cut or wrapped
 
 
 def clean(text: str) -> str:

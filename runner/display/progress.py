@@ -34,7 +34,6 @@ from runner.display.counts import (
     took_text,
     value_text,
 )
-from runner.display.tables import UNBOUNDED
 from runner.trial import Objective, Trial
 
 T = TypeVar("T")
@@ -89,7 +88,7 @@ def show(*what: RenderableType) -> None:
         if console.is_terminal or console.is_jupyter:
             console.print(item)
         else:
-            options = console.options.update(width=UNBOUNDED)
+            options = console.options.update(width=text.UNBOUNDED)
             for line in console.render_lines(item, options, pad=False):
                 words = "".join(segment.text for segment in line).rstrip()
                 console.print(Text(words), soft_wrap=True)

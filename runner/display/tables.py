@@ -25,7 +25,6 @@ INDENT = 4  # columns of indentation below a row
 REASON = 160  # characters of a reason; longer ones are cut
 REASONS = 3  # number of reasons shown
 LINES = 8, 8, 8, 2  # lines per sample, by rank; the last number applies to all further ones
-UNBOUNDED = 100_000  # columns of an output that is no terminal: nothing is cut or wrapped
 
 
 def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> RenderableType:
@@ -50,7 +49,7 @@ class Fitted:
         self.make = make
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.make(options.max_width >= UNBOUNDED)
+        yield self.make(options.max_width >= text.UNBOUNDED)
 
 
 def gains_text(gains: Sequence[Gain]) -> str:
@@ -97,7 +96,7 @@ class _Ranking:
         self.shared = _shared(best)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        whole = options.max_width >= UNBOUNDED
+        whole = options.max_width >= text.UNBOUNDED
         if self.shared:
             words = Text(f"{SHARED}: {text.pairs(self.shared, whole=whole)}", style="dim")
             lines = [*words.wrap(console, options.max_width)]

@@ -38,7 +38,7 @@ class ModelSpace(Space):
     def __init__(self, node: Mapping[str, Any], trust: Sequence[str]) -> None:
         self.node = node
         self.trust = trust
-        self._ways = [*WITHOUT_VALUES, partial(torch.device, "cpu")]
+        self._ways: list[BuildWay] = [*WITHOUT_VALUES, partial(torch.device, "cpu")]
         self._built = False  # whether any model was built
         self._asks = True  # False once a model was built without asking for a choice
         self._refuses = False

@@ -77,11 +77,10 @@ class Cell(Described):
 
         build = current()
         nodes = range(num_predecessors, num_predecessors + num_nodes)
-        slots: list[list[CellSlot]] = []
-        with build.below(build.label(label)):
-            for i in nodes:
-                options = candidates_of(op_candidates)
-                slots.append([_slot(options, i, k) for k in range(num_ops_per_node)])
+        name = build.label(label)
+        with build.below(name):
+            options = candidates_of(op_candidates, f"Cell {name!r}")
+            slots = [[_slot(options, i, k) for k in range(num_ops_per_node)] for i in nodes]
         for node in slots:
             self.ops.append(nn.ModuleList(_modules(slot, build.symbolic) for slot in node))
             self.inputs.append([slot.state for slot in node])
@@ -202,13 +201,13 @@ def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> CellSl
     op = Categorical(build.label(f"op_{node}_{slot}"), tuple(options))
     place = op.index(build.ask(op))
     if not build.symbolic:
-        module = _make_op(options[op.candidates[place]], node, slot, state)
+        module = _make_op(options[op.candidates[place]], node, slot, state, op.label)
         return CellSlot(op, read, place, state, {(place, state): module})
     places = [(i, s) for i in range(len(options)) for s in range(node)]
     ways = [
         (
             {read.label: [s], op.label: op.candidates[i]},
-            partial(_make_op, options[op.candidates[i]], node, slot, s),
+            partial(_make_op, options[op.candidates[i]], node, slot, s, op.label),
         )
         for i, s in places
     ]
@@ -222,10 +221,12 @@ def _slot(options: dict[Any, nn.Module | Maker], node: int, slot: int) -> CellSl
     return CellSlot(op, read, place, state, variants)
 
 
-def _make_op(candidate: nn.Module | Maker, node: int, slot: int, state: int) -> nn.Module:
+def _make_op(
+    candidate: nn.Module | Maker, node: int, slot: int, state: int, label: str
+) -> nn.Module:
     if isinstance(candidate, nn.Module):
         return copy.deepcopy(candidate)
-    return make(candidate, node, slot, state)
+    return make(candidate, node, slot, state, what=f"Cell: a candidate of {label!r}")
 
 
 def _modules(slot: CellSlot, symbolic: bool) -> nn.Module:

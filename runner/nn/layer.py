@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, final
 
@@ -13,6 +13,7 @@ from runner.errors import SpaceError
 from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_of
 from runner.nn.values.build import current
 from runner.nn.values.expression import Expression, Variable
+from runner.nn.values.primitive import primitive
 from runner.space.choice import Categorical, Numeric, Subset
 
 Maker = Callable[..., nn.Module]
@@ -20,29 +21,60 @@ Reduction = Literal["sum", "mean", "concat", "none"]
 
 
 def candidates_of(
-    given: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker],
+    given: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker], where: str
 ) -> dict[Any, nn.Module | Maker]:
-    """Returns candidates by their value in a sample: the key in a mapping, the index in a list."""
-    if not isinstance(given, Mapping):
-        return dict(enumerate(given))
-    for key in given:
+    """Returns candidates by their value in a sample: the key in a mapping, the index in a list.
+    Raises SpaceError, which names `where`, for anything but modules and factories of modules."""
+    if isinstance(given, nn.ModuleList | nn.ModuleDict):
+        given = [*given] if isinstance(given, nn.ModuleList) else dict(given.items())
+    if isinstance(given, nn.Module | str) or not isinstance(given, Mapping | Iterable):
+        raise SpaceError(
+            f"{where}: its candidates are {given!r}; give a list or a dict of modules, or of "
+            "factories of modules."
+        )
+    found = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
+    for key, candidate in found.items():
         if not isinstance(key, str | int):
-            raise SpaceError(f"Candidates have the key {key!r}; keys are strings or whole numbers.")
-    return dict(given)
+            raise SpaceError(f"{where}: a candidate has the key {key!r}; keys are strings or "
+                             "whole numbers.")  # fmt: skip
+        check_candidate(candidate, f"{where}: candidate {key!r}")
+    return found
 
 
-def make(candidate: nn.Module | Maker, *args: Any) -> nn.Module:
-    """Returns a module as is, or the result of a factory. Raises SpaceError if it is no module."""
+_RULE = "a candidate must be a module, or return one."
+
+
+def check_candidate(candidate: object, what: str) -> None:
+    """Raises SpaceError for what is neither a module nor a factory of modules."""
+    if not isinstance(candidate, nn.Module) and not callable(candidate):
+        raise SpaceError(f"{what} is {candidate!r}; {_RULE}{_hint(candidate)}")
+
+
+def make(candidate: nn.Module | Maker, *args: Any, what: str) -> nn.Module:
+    """Returns a module as is, or the result of a factory. Raises SpaceError, which names `what`, if
+    it is no module."""
     if isinstance(candidate, nn.Module):
         return candidate
-    module = candidate(*args) if callable(candidate) else candidate
-    if not isinstance(module, nn.Module):
+    try:
+        module = candidate(*args)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # from inside the factory
+        given = ", ".join(map(repr, args)) or "no arguments"
         raise SpaceError(
-            f"{candidate!r} returned {module!r}; a candidate must be a module, or return one."
-        )
+            f"{what} is called with {given}, which it does not take ({error}): give a module, or "
+            "a factory such as partial(nn.Conv2d, 3, 8, 1)."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise SpaceError(f"{what}, {candidate!r}, returned {module!r}; {_RULE}{_hint(module)}")
     return module
 
 
+def _hint(given: object) -> str:
+    return " Use nn.Identity() for a layer that does nothing." if given is None else ""
+
+
+@primitive()
 def LayerChoice(
     candidates: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker],
     *,
@@ -50,18 +82,25 @@ def LayerChoice(
 ) -> nn.Module:
     """Selects one of several modules, which are passed as modules or as factories of modules.
 
-    Returns the chosen module itself, without a wrapper. A factory takes no arguments, and is called
+    Returns the chosen module itself, without a wrapper, so that no module is an instance of
+    LayerChoice. A factory takes no arguments, and is called
     only if it is chosen. A sample stores the key of the candidate in a mapping, or its index in a
     sequence. A symbolic build returns an OpenLayer, which holds all candidates. Raises SpaceError
     if there are no candidates, or if one is neither a module nor a factory of modules.
     """
     build = current()
-    options = candidates_of(candidates)
-    choice = Categorical(build.label(label), tuple(options))
+    name = build.label(label)
+    where = f"LayerChoice {name!r}"
+    options = candidates_of(candidates, where)
+    choice = Categorical(name, tuple(options))
     answer = build.ask(choice)
+    makers = {
+        key: partial(make, option, what=f"{where}: candidate {key!r}")
+        for key, option in options.items()
+    }
     if not build.symbolic:
-        return make(options[answer])
-    ways = [({choice.label: key}, partial(make, option)) for key, option in options.items()]
+        return makers[answer]()
+    ways = [({choice.label: key}, maker) for key, maker in makers.items()]
     return OpenLayer(choice, build.branches(ways), choice.index(answer))
 
 
@@ -121,6 +160,7 @@ class ChosenInputs(Described):
         return f"{chosen} of {self.n_candidates}, reduction={self.reduction!r}"
 
 
+@primitive(ChosenInputs)
 def InputChoice(
     n_candidates: int,
     n_chosen: int | None = 1,
@@ -143,6 +183,7 @@ def InputChoice(
     return ChosenInputs(n_candidates, chosen, reduction, choice if build.symbolic else None)
 
 
+@primitive()
 def Repeat(
     blocks: nn.Module | Maker | Sequence[nn.Module | Maker],
     depth: int | tuple[int, int],
@@ -157,6 +198,8 @@ def Repeat(
     which declares a choice labelled `label`. Returns an OpenRepeat if the depth is symbolic. Raises
     SpaceError if a depth is negative, not an integer, or larger than the list.
     """
+    if not isinstance(blocks, nn.Module) and not callable(blocks):
+        blocks = [*candidates_of(blocks, f"Repeat {label!r}" if label else "A Repeat").values()]
     number = _depth(depth, blocks, label)
     if isinstance(number, Expression):
         depths = depths_of(number)
@@ -190,12 +233,17 @@ def _makers(
     """Returns factories of the first `depth` blocks, in order."""
     if isinstance(blocks, nn.Module):
         return [
-            partial(copy.deepcopy, blocks) if i else partial(make, blocks) for i in range(depth)
+            partial(copy.deepcopy, blocks) if i else partial(make, blocks, what="")
+            for i in range(depth)
         ]
     if callable(blocks):
         numbered = takes_index(blocks)
-        return [partial(make, blocks, *([i] if numbered else [])) for i in range(depth)]
-    return [partial(make, block) for block in blocks[:depth]]
+        what = "The factory of a Repeat's blocks"
+        return [partial(make, blocks, *([i] if numbered else []), what=what) for i in range(depth)]
+    return [
+        partial(make, block, what=f"Block {i} of a Repeat")
+        for i, block in enumerate(blocks[:depth])
+    ]
 
 
 def _check_depth(depth: Any, blocks: object) -> None:
@@ -219,15 +267,29 @@ def takes_index(maker: Maker) -> bool:
 class Placeholder(Described):
     """An identity that marks a position in the model for a user's mutator in the graph engines.
 
-    Mutators find it by `name`, the label of its unit; `info` holds further data for them.
+    Mutators find it by `name`, the label of its unit; `info` holds further data for them. `label`
+    is another word for `name`. Raises SpaceError without a name.
     """
 
     kind: ClassVar[str] = "Placeholder"
 
-    def __init__(self, name: str, **info: Any) -> None:
+    def __init__(self, name: str | None = None, **info: Any) -> None:
         super().__init__()
+        if name is None:
+            name = info.pop("label", None)
+        if not isinstance(name, str) or not name:
+            raise SpaceError(
+                f"An nn.Placeholder has the name {name!r}; give it a text by which mutators find "
+                "it, as in nn.Placeholder('stem')."
+            )
         self.name = name
         self.info = info
+
+    def __init_subclass__(cls) -> None:
+        raise SpaceError(
+            "nn.Placeholder cannot be subclassed, since mutators replace it: put data of your own "
+            "into it, as in nn.Placeholder('stem', width=64); mutators find it in `info`."
+        )
 
     def facts(self) -> dict[str, Any]:
         """Returns `name` and `info`, its constructor arguments."""

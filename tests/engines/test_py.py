@@ -41,11 +41,44 @@ def test_a_walk_allocates_nothing(monkeypatch):
     assert Watching.seen == ["meta"]
 
 
-def test_code_that_looks_at_values_is_walked_on_the_cpu_and_that_is_said(caplog):
-    looks = space("Looks")
+class ReadsWeights(toy.nn.Module):
+    """Looks at the initial value of a weight."""
+
+    devices: ClassVar = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = toy.nn.ValueChoice([2, 3], label="n")
+        self.layer = torch.nn.Linear(1, self.n)
+        self.devices.append(self.layer.weight.device.type)
+        self.sign = self.layer.weight[0].item() > 0
+
+
+def test_code_that_looks_at_weights_is_walked_on_the_cpu_and_that_is_said(caplog):
+    ReadsWeights.devices.clear()
+    looks = PyEngine(space={"_target_": f"{__name__}.ReadsWeights"}, trust=[__name__]).space
     with caplog.at_level(logging.INFO):
         assert [looks.random(generator(0, i))["n"] for i in range(3)]
     assert sum("cannot be built on meta" in record.message for record in caplog.records) == 1
+    assert ReadsWeights.devices == ["meta", "meta", "cpu", "cpu", "cpu"]
+
+
+def test_code_that_looks_at_other_values_allocates_no_weights(caplog, monkeypatch):
+    devices = []
+
+    class Rates(toy.Looks):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.nn.init.normal_(self.layer.weight)
+            self.buffer = torch.ones(3).fill_(2.0)
+            devices.append((self.layer.weight.device.type, self.buffer.sum().item()))
+
+    monkeypatch.setattr(toy, "Net", Rates)
+    monkeypatch.setattr(Rates, "__module__", "toy")
+    with caplog.at_level(logging.INFO):
+        assert [space("Net").random(generator(0, i))["n"] for i in range(3)]
+    assert not caplog.records
+    assert devices == [("meta", 6.0)] * 3
 
 
 def test_each_label_is_asked_once_also_when_a_walk_starts_again_on_the_cpu():

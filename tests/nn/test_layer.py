@@ -1,5 +1,6 @@
 """Choices of modules and of their inputs: LayerChoice, InputChoice, Repeat, Placeholder."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -285,3 +286,68 @@ def test_placeholder_is_an_identity_that_shows_what_it_knows():
     assert mark(x) is x
     assert repr(mark) == "Placeholder('mutate me', width=3)"
     assert mark.info == {"width": 3}
+
+
+CANDIDATES = {
+    "none in a list": (lambda: nn.LayerChoice([nn.ReLU(), None], label="act"),
+                       r"LayerChoice 'act': candidate 1 is None.*nn\.Identity\(\)"),
+    "none in a dict": (lambda: nn.LayerChoice({"a": nn.ReLU, "b": None}, label="act"),
+                       r"LayerChoice 'act': candidate 'b' is None.*nn\.Identity\(\)"),
+    "none of a factory": (lambda: nn.LayerChoice([lambda: None], label="act"),
+                          r"LayerChoice 'act': candidate 0, .*returned None.*nn\.Identity\(\)"),
+    "a number": (lambda: nn.LayerChoice([nn.ReLU(), 3], label="act"),
+                 "LayerChoice 'act': candidate 1 is 3; a candidate must be a module"),
+    "a module alone": (lambda: nn.LayerChoice(nn.ReLU(), label="act"),
+                       r"LayerChoice 'act': its candidates are ReLU\(\); give a list or a dict"),
+    "no candidates at all": (lambda: nn.LayerChoice(None, label="act"),
+                             "LayerChoice 'act': its candidates are None; give a list or a dict"),
+    "a function of tensors": (lambda: nn.LayerChoice([torch.relu], label="act"),
+                              "LayerChoice 'act': candidate 0 is called with no arguments"),
+    "a class that takes arguments": (lambda: nn.LayerChoice({"c": nn.Conv2d}, label="act"),
+                                     "candidate 'c' is called with no arguments, .*in_channels"),
+    "none in a Repeat": (lambda: nn.Repeat([nn.ReLU(), None], (1, 2), label="depth"),
+                         r"Repeat 'depth': candidate 1 is None.*nn\.Identity\(\)"),
+    "none of a Repeat's factory": (lambda: nn.Repeat(lambda: None, 2),
+                                   r"returned None.*nn\.Identity\(\)"),
+    "none in a Cell": (lambda: nn.Cell([nn.Identity(), None], 2, label="cell"),
+                       r"Cell 'cell': candidate 1 is None.*nn\.Identity\(\)"),
+    "none of a Cell's factory": (lambda: nn.Cell([lambda *_: None], 2, label="cell"),
+                                 r"a candidate of '.*op_1_0'.*returned None.*nn\.Identity\(\)"),
+    "a placeholder without a name": (lambda: nn.Placeholder(), "has the name None; give it"),
+    "a placeholder named by a number": (lambda: nn.Placeholder(3), "has the name 3; give it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CANDIDATES)
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_what_is_no_candidate_is_named_with_its_choice(case, symbolic):
+    make, message = CANDIDATES[case]
+    with nn.symbolic() if symbolic else nullcontext(), pytest.raises(SpaceError, match=message):
+        make()
+
+
+def test_a_type_error_inside_a_factory_is_its_own():
+    def factory():
+        return nn.Linear("wide", 3) + 1
+
+    with pytest.raises(TypeError) as raised:
+        nn.LayerChoice([factory], label="act")
+    assert "LayerChoice" not in str(raised.value)
+
+
+def test_a_module_list_or_dict_of_candidates_is_taken_as_they_are():
+    relu, tanh = nn.ReLU(), nn.Tanh()
+    assert nn.LayerChoice(nn.ModuleList([relu, tanh])) is relu
+    assert nn.LayerChoice(nn.ModuleDict({"t": tanh, "r": relu})) is tanh
+
+
+def test_a_placeholder_takes_its_name_as_a_label():
+    assert nn.Placeholder(label="stem", width=3).facts() == {"name": "stem", "info": {"width": 3}}
+    assert nn.Placeholder("a", label="b").facts() == {"name": "a", "info": {"label": "b"}}
+
+
+def test_a_placeholder_cannot_be_subclassed():
+    with pytest.raises(SpaceError, match=r"cannot be subclassed.*info"):
+
+        class Mine(nn.Placeholder):
+            pass

@@ -7,6 +7,7 @@ from runner.errors import SpaceError
 from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
+from runner.nn.values.primitive import NoClass, primitive
 from runner.python_operators import BINARY, OF_ONE
 from runner.space.choice import Categorical, Numeric, to_json
 
@@ -97,8 +98,10 @@ def _number(build: Build, choice: Numeric) -> Any:
 
 
 @final
-class _ValueChoiceFunction:
+class _ValueChoiceFunction(NoClass):
     """The type of ValueChoice: `ValueChoice(candidates, label=...)` returns one of them."""
+
+    __name__ = "ValueChoice"
 
     def __call__(self, candidates: Iterable[Any], *, label: str | None = None) -> Any:
         """Returns one of `candidates`, which are JSON values or tuples of them.
@@ -155,6 +158,7 @@ def condition(test: Any, true: Any, false: Any) -> Any:
 ValueChoice = _ValueChoiceFunction()
 
 
+@primitive()
 def IntChoice(
     low: int, high: int, *, step: int = 1, log: bool = False, label: str | None = None
 ) -> Any:
@@ -171,6 +175,7 @@ def IntChoice(
     return _number(build, Numeric(name, low, high, step=step, log=log))
 
 
+@primitive()
 def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None = None) -> Any:
     """Returns a float from `low` to `high`, inclusive, drawn on a log scale if `log`.
 
