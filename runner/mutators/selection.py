@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, final
 
-from runner.errors import ConfigError, did_you_mean
+from runner.errors import ConfigError, GraphError, did_you_mean
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
@@ -65,7 +65,12 @@ class Selective(Mutator, ABC):
     def mutate(self, graph: Graph) -> None:
         for match in self.matches(graph):
             if graph.root.find(match.path) is match.unit:
-                self.change(graph, match)
+                try:
+                    self.change(graph, match)
+                except GraphError as error:
+                    if kept := self._kept(path=match.path):
+                        raise type(error)(f"{error}{kept}") from error
+                    raise
 
     def places(self, graph: Graph) -> list[str]:
         return [match.label for match in self.matches(graph)]
@@ -80,7 +85,7 @@ class Selective(Mutator, ABC):
         graph nor the unmutated model has any."""
         found = [*self._found(graph)]
         if not found and not any(True for _ in self._found(self.base)):
-            raise ConfigError(f"{self.word} matches nothing: {self._missed()}")
+            raise ConfigError(f"{self.word} matches nothing: {self._missed()}{self._kept()}")
         return found
 
     def decide(self, candidates: Any, match: Match) -> Any:
@@ -140,16 +145,16 @@ class Selective(Mutator, ABC):
         units = [(path, unit) for path, unit in self.base.units() if path]
         if self.on and not any(_pattern(self.on).fullmatch(path) for path, _ in units):
             near = did_you_mean(self.on, [path for path, _ in units])
-            names = ", ".join(repr(name) for name in [*self.base.root.children][:12])
+            names = _some([repr(name) for name in self.base.root.children])
             return f"no path of the model matches {self.on!r}.{near} At the top it has {names}."
         if self.cls and not any(self._is_of(unit) for _, unit in units):
             classes = sorted({unit.name for _, unit in units})
             near = did_you_mean(self.cls, classes)
-            return f"the model has no {self.cls!r}.{near} It has {', '.join(classes[:12])}."
+            return f"the model has no {self.cls!r}.{near} It has {_some(classes)}."
         if self.op:
             return self._not_called()
         classes = sorted({unit.name for path, unit in units if _pattern(self.on).fullmatch(path)})
-        return f"nothing that matches {self.on!r} is a {self.cls!r}; there is {', '.join(classes)}."
+        return f"nothing that matches {self.on!r} is a {self.cls!r}; there is {_some(classes)}."
 
     def _not_called(self) -> str:
         calling = [
@@ -160,12 +165,33 @@ class Selective(Mutator, ABC):
         if not calling:
             calls = sorted(_called(self.base))
             near = did_you_mean(self.op, calls)
-            return f"no code there calls {self.op!r}.{near} Called are {', '.join(calls[:12])}."
+            known = f"Called are {_some(calls)}." if calls else "No code calls anything."
+            return f"no code there calls {self.op!r}.{near} {known}"
         where = " and ".join(filter(None, (self.on and repr(self.on),
                                            self.cls and f"class {self.cls!r}")))  # fmt: skip
-        more = ", …" if len(calling) > 12 else ""
-        found = ", ".join(calling[:12]) + more
-        return f"no code of {where} calls {self.op!r}; it is called in {found}."
+        return f"no code of {where} calls {self.op!r}; it is called in {_some(calling)}."
+
+    def _kept(self, *, path: str | None = None) -> str:
+        """Returns sentences on the units in which nothing was looked for, and why, or on the one at
+        a path; empty if there are none."""
+        whole = ("basic", "shell") if self.op else ("basic",)  # the code of shells is not read
+        units = dict(self.base.units())
+        kept: dict[tuple[str, str], list[str]] = {}
+        for note in self.base.notes:
+            unit = units.get(note.path)
+            if unit is not None and unit.grade in whole and path in (None, note.path):
+                kept.setdefault((note.cls, note.text), []).append(note.path or "The model")
+        said = [
+            f" {_some(paths, 3)} ({cls}) was kept whole: {text}"
+            for (cls, text), paths in kept.items()
+        ]
+        rest = f" So were {len(said) - 2} more; task=describe says why." if len(said) > 2 else ""
+        return "".join(said[:2]) + rest
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    """Lists the first names; says so if there are none, or more."""
+    return ", ".join([*names[:most], *["…"][: len(names) > most]]) or "nothing"
 
 
 def check_listed(candidates: Any, word: str, check: Callable[[Any], None]) -> None:

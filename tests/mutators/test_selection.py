@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runner.errors import ConfigError, Refused
+from runner.mutators.depth import Depth
 from runner.mutators.remove import Remove
 from runner.mutators.selection import _pattern
 
@@ -66,3 +67,63 @@ def test_a_call_in_the_model_itself_is_named():
 
     with pytest.raises(Refused, match="in the model's forward it takes"):
         mutated(converted(Cat), Remove(op="unbind", remove=True))
+
+
+class Hooked(nn.Module):
+    """Does more than its forward, so that it is kept whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+        self.register_forward_hook(lambda module, inputs, output: None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.act(x))
+
+
+class Holds(nn.Module):
+    """Holds modules that are kept whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+        self.first = Hooked()
+        self.second = Hooked()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(self.fc(x)))
+
+
+MISSES = {
+    "class": {"cls": "ReLU"},
+    "path": {"on": "first.act"},
+    "class at a path": {"on": "first", "cls": "ReLU"},
+    "operation": {"op": "gelu"},
+    "operation at a path": {"on": "first", "op": "gelu"},
+}
+
+
+@pytest.mark.parametrize("where", MISSES.values(), ids=MISSES)
+def test_what_is_missing_may_be_inside_of_what_was_kept_whole(where):
+    with pytest.raises(ConfigError) as error:
+        mutated(converted(Holds), Remove(**where, remove=True))
+    text = str(error.value)
+    assert "first, second (Hooked) was kept whole: " in text
+    assert "its constructor adds the hook '<lambda>' to it" in text
+
+
+@pytest.mark.parametrize("where", MISSES.values(), ids=MISSES)
+def test_a_model_that_was_kept_whole_has_nothing_and_that_is_explained(where):
+    with pytest.raises(ConfigError) as error:
+        mutated(converted(Hooked), Remove(**where, remove=True))
+    text = str(error.value)
+    assert "The model (Hooked) was kept whole: " in text and "adds the hook" in text
+    assert "has ." not in text and "are ." not in text
+
+
+def test_a_change_inside_of_what_was_kept_whole_says_why_it_was():
+    with pytest.raises(Refused, match=r"not a container.*first \(Hooked\) was kept whole: .*hook"):
+        mutated(converted(Holds), Depth(on="first", depth=[2]))
+    with pytest.raises(Refused) as error:
+        mutated(converted(Holds), Depth(on="fc", depth=[2]))
+    assert "kept whole" not in str(error.value)
