@@ -84,7 +84,7 @@ class Compiler:
         self.inherits = weights == INHERIT
         self._trust = [*trust]
         self._bases: BoundedCache[Tracked] = BoundedCache(BASES)
-        self.mutators = [_mutator(node, trust) for node in mutators]
+        self.mutators = [_mutator(node, trust, i) for i, node in enumerate(mutators)]
         self.model_space = ModelSpace(space, trust)
         self._key = "engine.shape" if input is None else "space.input"
         self._input_accepted = not mutators and input is None  # or need not be checked
@@ -262,11 +262,16 @@ def _source(graph: Graph, *, standalone: bool = False) -> ModelSource:
     return ModelSource(generate(graph, standalone=standalone), save_tensors(graph) or None)
 
 
-def _mutator(node: Mapping[str, Any], trust: Sequence[str]) -> Mutator:
-    made = build(node, trust)
+def _mutator(node: Mapping[str, Any], trust: Sequence[str], number: int) -> Mutator:
+    where = f"space.mutators[{number}]"
+    try:
+        made = build(node, trust)
+    except ConfigError as error:
+        place = "" if str(error).startswith("space.mutators") else f"{where}: "
+        raise ConfigError(f"{place}{error}") from error
     if not isinstance(made, Mutator):
         raise ConfigError(
-            f"space.mutators lists {node.get('_target_')!r}, which is not a Mutator; derive it "
+            f"{where} has the _target_ {node.get('_target_')!r}, which is not a Mutator; derive it "
             "from runner.graph.Mutator."
         )
     return made
