@@ -50,11 +50,6 @@ def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, An
     if not isinstance(entry, dict):
         raise ConfigError(f"{where} is {entry!r}; it must be an entry such as {EXAMPLE}.")
     named = {KEYS.get(key, str(key)): value for key, value in entry.items()}
-    if len(named) < len(entry):
-        keys = [key for key in entry if [KEYS.get(k, str(k)) for k in entry].count(
-            KEYS.get(key, str(key))) > 1]  # fmt: skip
-        both = " and ".join(f"{key!r}" for key in keys)
-        raise ConfigError(f"{where} has {both}, which are one key; give it once.")
     if "_target_" in named:
         return named
     found = [key for key in named if key in targets]

@@ -10,8 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.config.check_arguments import check_arguments
 from runner.config.mutator_entries import FOLDER, words, written_out
+from runner.engines.base import BaseEngine
 from runner.errors import ConfigError
+from runner.launch import run
 
 DEPTH = "runner.mutators.depth.Depth"
 INSERT = "runner.mutators.insert.Insert"
@@ -135,3 +138,42 @@ def test_a_candidate_is_never_built(folder, value):
             check(inner)
 
     check(node["insert"])
+
+
+WORDS = ("bypass", "depth", "insert", "kernel", "remove", "replace", "skip", "width")
+NO_VALUE = [5.5, "x y", {"a": 1}, [{"a": 1}], [[["x y"]]], []]  # of no mutator
+NO_ENTRIES = [
+    {}, {"on": "act", "remove": True}, "text", 5, True, [None], [5], ["text"], [[]], [{}],
+    [[{"on": "act", "remove": True}]], [{"on": "act"}], [{"on": "act", "remov": True}],
+    [{"remove": True}], [{"onn": "act", "remove": True}], [{"on": "a", "remove": True, "more": 1}],
+    *([{"on": on, "remove": True}] for on in (5, None, ["act"], {"a": "b"}, True)),
+    *([{"on": "a", "class": cls, "remove": True}] for cls in (5, None, ["ReLU"], {})),
+    *([{"on": "a", "op": op, "replace": ["gelu"]}] for op in (5, None, ["relu"], {})),
+    *([{"on": "a", "tie": tie, "remove": True}] for tie in ("maybe", 3, None, [True])),
+    [{"on": "a", "insert": ["ReLU"], "where": "middle"}],
+    [{"on": "a", "remove": True, "replace": ["GELU"]}],
+    *([{"_target_": target}] for target in (5, None, [], "", "ReLU", "torch.nn.ReLU")),
+    [{"_target_": "runner.mutators.remove.Remov", "on": "a"}],
+    [{"_target_": "runner.mutators.remove.Remove", "on": "a"}],
+    *([{"on": "a", word: value}] for word in WORDS for value in NO_VALUE),
+    [{"on": "a", "replace": [{"_target_": "torch.nn.GELU", "aproximate": "tanh"}]}],
+    [{"on": "a", "replace": [{"_target_": "os.system", "command": "true"}]}],
+    [{"on": "a", "width": [0]}], [{"on": "a", "width": [-1.0]}], [{"on": "a", "depth": [-1]}],
+    [{"on": "a", "kernel": [0]}], [{"on": "a", "kernel": [True]}], [{"on": "a", "depth": [True]}],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("entries", NO_ENTRIES, ids=str)
+def test_entries_of_a_wrong_shape_are_one_line_that_names_the_entry(entries):
+    with pytest.raises(ConfigError, match=r"^space\.mutators") as error:
+        nodes = written_out(entries)
+        check_arguments(nodes, [], "space.mutators")
+        BaseEngine([1, 8, 8], space={"_target_": "spaces.mutate.existing"}, mutators=nodes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", ["{}", "{on: act, remove: true}", "5", "text"])
+def test_mutators_that_are_no_list_are_told_to_be_one(given):
+    overrides = ["engine=base", "space=mutate", f"space.mutators={given}"]
+    with pytest.raises(ConfigError, match=r"space\.mutators is .*must be a list"):
+        run([*overrides, "task=describe"])
