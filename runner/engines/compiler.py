@@ -85,7 +85,7 @@ class Compiler:
         self._trust = [*trust]
         self._bases: BoundedCache[Tracked] = BoundedCache(BASES)
         self.mutators = [_mutator(node, trust, i) for i, node in enumerate(mutators)]
-        self.model_space = ModelSpace(space, trust)
+        self.model_space = ModelSpace(space, trust, self.shape)
         self._key = "engine.shape" if input is None else "space.input"
         self._input_accepted = not mutators and input is None  # or need not be checked
         self.space: Space = self.model_space if self._input_accepted else GraphSpace(self)
@@ -186,9 +186,10 @@ class Compiler:
         try:
             self.propagate(checked)
         except GraphError as error:
+            anchors = [unit.facts["labels"][0] for _, unit in graph.units(cls="Placeholder")]
             raise ConfigError(
                 f"{self._key} is {[*(self.shape or ())]}, which the model does not accept: "
-                f"{message(error)}"
+                f"{message(error)}{_anchored(anchors, self._key)}"
             ) from error
         self._input_accepted = True
         if not self.inherits and (size := loaded_bytes(graph)) > LARGE:
@@ -256,6 +257,17 @@ class GraphSpace(Space):
         except Refused as refused:
             raise DrawError(str(refused), walk.sample) from refused
         return walk.sample
+
+
+def _anchored(names: Sequence[str], key: str) -> str:
+    """Returns what to do about a model that fits only once mutators have replaced its
+    placeholders."""
+    if not names:
+        return ""
+    return (
+        f" If it fits only once a mutator replaces {', '.join(map(repr, names))} (nn.Placeholder, "
+        f"an identity until then), set {key}=null: models are then not checked before they train."
+    )
 
 
 def _source(graph: Graph, *, standalone: bool = False) -> ModelSource:

@@ -35,8 +35,12 @@ class ModelSpace(Space):
     """The choices of a model's `__init__`, which walks run without values if possible: on the meta
     device, else with parameters alone on it, else on the CPU."""
 
-    def __init__(self, node: Mapping[str, Any], trust: Sequence[str]) -> None:
+    def __init__(
+        self, node: Mapping[str, Any], trust: Sequence[str], shape: Sequence[int] | None = None
+    ) -> None:
+        """Takes the config node of a model, and the `shape` of an example if it is known."""
         self.node = node
+        self._shape = shape
         self.trust = trust
         self._ways: list[BuildWay] = [*WITHOUT_VALUES, partial(torch.device, "cpu")]
         self._built = False  # whether any model was built
@@ -103,7 +107,7 @@ class ModelSpace(Space):
         try:
             with draw(answers) as sample, way(), quiet():
                 model = build(self.node, self.trust)
-            if text := _unfilled(model):
+            if text := _unfilled(model, self._shape):
                 if not self._built:  # probably so for all samples
                     raise ConfigError(f"{self.node['_target_']}: {text}")
                 return Refused(text)
@@ -121,17 +125,21 @@ class ModelSpace(Space):
         return None
 
 
-def _unfilled(model: nn.Module) -> str:
-    """Returns a message if a model has an uninitialized lazy layer; otherwise ""."""
+def _unfilled(model: nn.Module, shape: Sequence[int] | None) -> str:
+    """Returns a message if a model has an uninitialized lazy layer; otherwise "". `shape` is that
+    of an example, if known."""
     for path, module in model.named_modules():
         if any(map(is_lazy, (*module._parameters.values(), *module._buffers.values()))):
-            return _LAZY.format(path, type(module).__name__)
+            batch = ", ".join(map(str, (2, *(shape or (1, 8, 8)))))  # two: batch norms need them
+            return _LAZY.format(path, type(module).__name__, batch)
     return ""
 
 
 _LAZY = (
-    "{!r} ({}) has no shapes until the model runs. Use a layer with explicit sizes, or run the "
-    "model on an example at the end of its __init__, as in self(torch.zeros(1, 1, 8, 8))."
+    "{0!r} ({1}) has no shapes until the model runs. Give it explicit sizes, or run the model once "
+    "at the end of its __init__, on the shape of the data: self(torch.zeros({2})). If the model is "
+    "not yours, name a function of your own as its _target_: it makes the model, runs it once, and "
+    "returns it."
 )
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from runner import nn
 from runner.config.mutator_entries import Places
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
 from runner.engines.refusals import refusals
 from runner.errors import ConfigError, Refused
+from runner.graph import Mutator, Unit
 from runner.space.sample import generator
 from runner.trial import Trial
 
@@ -247,6 +249,7 @@ def test_mutators_need_an_engine_that_makes_graphs():
 SCRIPT = """
 from runner.engines.base import BaseEngine
 from runner.trial import Trial
+from runner.graph import Mutator, Unit
 from runner.space.sample import generator
 
 for name in ("cell.CellNet", "transformer.Transformer", "mobilenet.MobileNet"):
@@ -337,3 +340,42 @@ def test_what_reads_the_models_is_checked_before_any_is_built(make):
         make((1, 8, 8), "fx", space=space, trust=["mutable"])
     made = make((1, 8, 8), "torchscript", space=space, trust=["mutable"])
     assert made.compiled(made.space.default()).frontend == "torchscript"
+
+
+class Anchored(torch.nn.Module):
+    """Fits only once something takes the place of its placeholder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Linear(64, 32)
+        self.middle = nn.Placeholder("middle")
+        self.head = torch.nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.head(self.middle(self.stem(x.flatten(1))))
+
+
+class Narrows(Mutator):
+    """Fills the placeholder."""
+
+    def mutate(self, graph):
+        for path, _ in graph.units(label="middle"):
+            name = self.choice({"relu": "ReLU", "tanh": "Tanh"}, label="act")
+            act = Unit.of(f"torch.nn:{name}")
+            narrow = Unit.of("torch.nn:Linear", 32, 16)
+            graph.replace(path, Unit.of("torch.nn:Sequential", narrow, act))
+
+
+def test_a_placeholder_whose_identity_does_not_fit_says_which_check_to_leave_out():
+    def anchored(**given):
+        node = {"_target_": f"{__name__}.Anchored"}
+        mutators = [{"_target_": f"{__name__}.Narrows"}]
+        return BaseEngine(space=node, mutators=mutators, trust=[__name__], **given)
+
+    for given, key in (("shape", "engine.shape"), ("input", "space.input")):
+        with pytest.raises(ConfigError, match=rf"a mutator replaces 'middle'.*set {key}=null"):
+            anchored(**{given: [1, 8, 8]}).space.default()
+    made = anchored()
+    for sample in made.space.enumerate():
+        [job] = made.plan([Trial(0, sample, 0)])
+        assert made.build(job.recipes[0])(torch.zeros(2, 1, 8, 8)).shape == (2, 10)

@@ -1,0 +1,119 @@
+"""Spaces of a model's constructor: what a model without shapes is told, and that it helps."""
+
+import re
+
+import pytest
+import torch
+
+from runner import nn
+from runner.config.mutator_entries import written_out
+from runner.engines.base import BaseEngine
+from runner.engines.cgo import CgoEngine
+from runner.engines.py import PyEngine
+from runner.errors import ConfigError
+from runner.trial import Trial
+
+
+class Lazy(nn.Module):
+    """Strides differ, so the size behind them does; a lazy layer takes what comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        strides = [nn.Conv2d(1, 8, 3, 1), nn.Conv2d(1, 8, 3, 2)]
+        self.conv = nn.LayerChoice(strides, label="conv")
+        self.act = nn.ReLU()
+        self.lazy = nn.LazyLinear(16)
+        self.norm = nn.BatchNorm1d(16)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.head(self.norm(self.lazy(self.act(self.conv(x)).flatten(1))).relu())
+
+
+class Advised(Lazy):
+    """Follows the advice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self(torch.zeros(2, 1, 8, 8))
+
+
+class Foreign(torch.nn.Module):
+    """Somebody else's model without shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.LazyConv2d(8, 3)
+        self.norm = torch.nn.LazyBatchNorm2d()
+        self.act = torch.nn.ReLU()
+        self.head = torch.nn.LazyLinear(10)
+
+    def forward(self, x):
+        return self.head(self.act(self.norm(self.conv(x))).flatten(1))
+
+
+def foreign() -> torch.nn.Module:
+    """Follows the advice for a model of others."""
+    model = Foreign()
+    model(torch.zeros(2, 1, 8, 8))
+    return model
+
+
+ENGINES = {
+    "py": PyEngine,
+    "base": lambda **given: BaseEngine([1, 8, 8], **given),
+    "cgo": lambda **given: CgoEngine(4, [1, 8, 8], **given),
+}
+
+
+def engine(name: str, model: object, **given):
+    return ENGINES[name](
+        space={"_target_": f"{__name__}.{model.__name__}"}, trust=[__name__], **given
+    )
+
+
+def built(made, sample) -> torch.nn.Module:
+    made.key(sample)
+    [job] = made.plan([Trial(0, sample, 0)])
+    return made.build(job.recipes[0])
+
+
+@pytest.mark.parametrize("model", [Lazy, Foreign])
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_model_without_shapes_is_told_what_to_do(name, model):
+    with pytest.raises(ConfigError) as error:
+        engine(name, model).space.default()
+    assert "(Lazy" in str(error.value) and "\n" not in str(error.value)
+    assert re.search(r"self\(torch\.zeros\(2, 1, 8, 8\)\)", str(error.value))
+
+
+def test_the_advice_names_the_shape_of_the_data():
+    made = BaseEngine([3, 32, 32], space={"_target_": f"{__name__}.Lazy"}, trust=[__name__])
+    with pytest.raises(ConfigError, match=r"self\(torch\.zeros\(2, 3, 32, 32\)\)"):
+        made.space.default()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_advice_helps(name):
+    made = engine(name, Advised)
+    for sample in made.space.enumerate():
+        model = built(made, dict(sample))
+        assert model.lazy.in_features == (8 * 36 if sample["conv"] == 0 else 8 * 9)
+        assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_advice_helps_with_a_model_of_others(name):
+    assert built(engine(name, foreign), {})(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_advice_helps_where_the_model_is_mutated():
+    made = BaseEngine(
+        [1, 8, 8],
+        space={"_target_": "spaces.mutate.existing", "model": {"_target_": f"{__name__}.foreign"}},
+        mutators=written_out([{"on": "act", "replace": ["ReLU", "GELU"]}]),
+        input=[1, 8, 8],
+        trust=[__name__],
+    )
+    found = [built(made, dict(sample)).act for sample in made.space.enumerate()]
+    assert [type(act).__name__ for act in found] == ["ReLU", "GELU"]
