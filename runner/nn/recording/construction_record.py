@@ -175,7 +175,7 @@ def update_records() -> None:
         recording.update_records()
 
 
-def _new(cls: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+def _new(cls: type[nn.Module], /, *args: Any, **kwargs: Any) -> nn.Module:
     above = super(nn.Module, cls).__new__
     module: nn.Module = above(cls) if above is object.__new__ else above(cls, *args, **kwargs)
     if (recording := _recording.get()) is not None:

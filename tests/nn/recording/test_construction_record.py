@@ -187,3 +187,15 @@ def test_an_error_leaves_nothing_on():
         _ = 1 / 0
     assert record_of(nn.Linear(1, 1)) is None
     assert torch.overrides._get_current_function_mode() is None
+
+
+def test_a_constructor_may_have_a_parameter_of_any_name():
+    class Odd(nn.Module):
+        def __init__(self, cls, args, kwargs) -> None:
+            super().__init__()
+            self.names = cls, args, kwargs
+
+    with recording():
+        odd = Odd(cls="a", args="b", kwargs="c")
+    assert odd.names == ("a", "b", "c")
+    assert record_of(odd).kwargs == {"cls": "a", "args": "b", "kwargs": "c"}

@@ -173,19 +173,42 @@ class Literals:
             kind = {"dtype": Ref.of_torch(value.dtype)}
             if value.numel() or value.shape == (0,):
                 return Call("torch:tensor", (data.tolist(),), {**kind, **options})
-        name = next(n for i in itertools.count() if (n := f"t{i}") not in self._tensors)
-        self._tensors[name] = data.clone()
-        stored = Stored(name)
+        stored = self._stored(data.clone())
         return Call(".requires_grad_", (stored,)) if value.requires_grad else stored
 
     def _array(self, value: Any) -> Argument:
-        if value.size > ARRAY or not value.dtype.isbuiltin:
-            raise _no_literal(value, f"it has {value.size} elements of {value.dtype}")
+        if value.dtype.kind not in "biufcUSmM" and not value.dtype.isbuiltin:
+            raise _no_literal(value, f"its elements are {value.dtype}")
         if isinstance(value, np.generic):
-            return Call(reference(type(value)), (value.item(),))
+            return self._scalar(value)
         kind = {"dtype": str(value.dtype)}
-        made = Call("numpy:array", (self.write(value.tolist()),), kind)
-        return made if value.size else Call("numpy:zeros", (value.shape,), kind)
+        if not value.size:
+            return Call("numpy:zeros", (value.shape,), kind)
+        if value.size > ARRAY:
+            return self._large(value)
+        plain = value.astype(np.int64) if value.dtype.kind in "mM" else value
+        return Call("numpy:array", (self.write(plain.tolist()),), kind)
+
+    def _scalar(self, value: Any) -> Argument:
+        if value.dtype.kind in "mM":
+            unit = np.datetime_data(value.dtype)[0]
+            return Call(reference(type(value)), (int(value.astype(np.int64)), unit))
+        return Call(reference(type(value)), (value.item(),))
+
+    def _large(self, value: Any) -> Argument:
+        """Writes an array as the tensor with its elements, which is stored."""
+        try:
+            data = torch.from_numpy(np.ascontiguousarray(value).copy())
+        except TypeError:
+            raise _no_literal(
+                value, f"it has {value.size} elements of {value.dtype}, which no tensor has"
+            ) from None
+        return Call(".copy", (Call(".numpy", (self._stored(data),)),))
+
+    def _stored(self, data: Tensor) -> Stored:
+        name = next(n for i in itertools.count() if (n := f"t{i}") not in self._tensors)
+        self._tensors[name] = data
+        return Stored(name)
 
     def _generator(self, value: torch.Generator) -> Argument:
         return Call(".manual_seed", (Call("torch:Generator"), value.initial_seed()))
@@ -268,6 +291,13 @@ _WRITERS: dict[type, Callable[[Literals, Any], Argument]] = {
     np.generic: Literals._array,
     np.dtype: lambda _, value: Call("numpy:dtype", (str(value),)),
     np.ufunc: lambda _, value: Ref(f"numpy:{value.__name__}"),
+    torch.qscheme: lambda _, value: Ref.of_torch(value),
+    torch.finfo: lambda _, value: Call("torch:finfo", (Ref(f"torch:{value.dtype}"),)),
+    torch.iinfo: lambda _, value: Call("torch:iinfo", (Ref(f"torch:{value.dtype}"),)),
+    types.MappingProxyType: lambda self, value: Call(
+        "types:MappingProxyType", (self._dict(value),)
+    ),
+    functools._lru_cache_wrapper: lambda _, value: Ref(reference(value)),
     re.Pattern: lambda _, value: Call("re:compile", (value.pattern, value.flags)),
     Tensor: Literals._tensor,
     nn.Module: Literals._module,

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, final
 
 import torch
@@ -109,17 +110,19 @@ class _LiteralSearch:
     def _by_copy_protocol(self, target: str) -> Iterator[Call]:
         """Yields the call by which `copy` makes the object."""
         try:
-            function, args, *_ = self._value.__reduce_ex__(4)
+            reduced = self._value.__reduce_ex__(4)
         except Exception as error:  # copying may raise anything
             self._problem = self._problem or f"{error}"
             return
+        if not isinstance(reduced, tuple):
+            return  # the name of a global object
+        function, args, *_ = reduced
+        call = None
         if getattr(function, "__name__", "") == "__newobj__":
             call = self._written(f"{target}.__new__", args, {})
         elif callable(function):
-            try:
+            with suppress(GraphError):
                 call = self._written(reference(function), args, {})
-            except GraphError:
-                return
         if call is not None:
             yield call
 

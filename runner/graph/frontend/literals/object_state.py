@@ -19,6 +19,7 @@ _BY_IDENTITY = (
 _EQUAL = frozenset({
     bool, int, str, bytes, bytearray, range, type(None), type(...), type(NotImplemented),
     torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size,
+    torch.qscheme, torch.finfo, torch.iinfo,
 })  # fmt: skip
 
 
@@ -184,6 +185,6 @@ _CONTENTS: dict[type, Callable[[_StateComparison, Any, Any], bool]] = {
     types.MethodType: _StateComparison._methods, types.BuiltinMethodType: _StateComparison._methods,
     partial: _StateComparison._partials, Tensor: _StateComparison._tensors,
     np.ndarray: _StateComparison._arrays, np.generic: _StateComparison._arrays,
-    torch.Generator: _StateComparison._generators,
+    torch.Generator: _StateComparison._generators, types.MappingProxyType: _StateComparison._dicts,
 }  # fmt: skip
 _OF_SUBCLASSES = (_StateComparison._tensors, _StateComparison._arrays)
