@@ -138,3 +138,14 @@ def test_random_programs_are_held_against_eager_and_counted(tmp_path):
         assert counts["tried"] + counts["discarded"] == 8 and counts["mutated"] > 0
         assert target["figure"] == counts["differs"]
     assert_verdicts(done, figures["targets"])
+
+
+def test_describing_published_spaces_is_measured_and_held_to_its_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("describe.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    found = figures["costs"]["NAS-Bench-201"]
+    assert (found["choices"], found["architectures"]) == (6, 5**6)
+    assert all(cost["builds"] <= 64 and cost["seconds"] > 0 for cost in figures["costs"].values())
+    assert_verdicts(done, figures["targets"])

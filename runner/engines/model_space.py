@@ -186,7 +186,23 @@ class ParametersOnMeta(TorchFunctionMode):
             given["device"] = "meta"
         elif func in FILLS and args[0].is_meta:
             return args[0]
+        elif getattr(func, "__module__", "") == torch.nn.init.__name__:
+            return _only_checked(func, *args, **given)
         return func(*args, **given)
+
+
+def _only_checked(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Returns a meta tensor as it is where a function of torch.nn.init would fill it, once that
+    has filled a tensor of one element, since it may not accept its arguments."""
+    tensor = args[0] if args else kwargs.get("tensor")
+    if not (isinstance(tensor, torch.Tensor) and tensor.is_meta):
+        return func(*args, **kwargs)
+    one = torch.empty((1,) * tensor.dim(), device="cpu")
+    if args:
+        func(one, *args[1:], **kwargs)
+    else:
+        func(**{**kwargs, "tensor": one})
+    return tensor
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError
+from runner.space.sample import DrawError
 from runner.trial import Trial
 
 
@@ -117,3 +118,38 @@ def test_the_advice_helps_where_the_model_is_mutated():
     )
     found = [built(made, dict(sample)).act for sample in made.space.enumerate()]
     assert [type(act).__name__ for act in found] == ["ReLU", "GELU"]
+
+
+class Initialized(nn.Module):
+    """Sets weights as models do, and keeps a value that is read."""
+
+    def __init__(self, dimensions: int = 2, nonlinearity: str = "relu") -> None:
+        super().__init__()
+        self.rate = torch.linspace(0, 1, nn.ValueChoice([2, 3], label="n"))[0].item()
+        self.weight = torch.nn.Parameter(torch.empty((4,) * dimensions))
+        init = torch.nn.init
+        for fill in (init.uniform_, init.normal_, init.zeros_, init.ones_, init.trunc_normal_):
+            assert fill(self.weight) is self.weight
+        init.constant_(val=3.0, tensor=self.weight)
+        init.kaiming_uniform_(self.weight, nonlinearity=nonlinearity)
+        init.xavier_normal_(self.weight)
+        self.device = self.weight.device.type
+        DEVICES.append(self.device)
+
+
+DEVICES: list[str] = []
+
+
+def test_initial_values_are_not_computed_in_a_walk():
+    DEVICES.clear()
+    engine("py", Initialized).space.describe()
+    assert {*DEVICES} == {"meta"}
+
+
+@pytest.mark.parametrize("wrong", [{"dimensions": 1}, {"nonlinearity": "rellu"}])
+def test_arguments_that_cannot_initialize_fail_in_a_walk_as_in_a_trial(wrong):
+    node = {"_target_": f"{__name__}.Initialized", **wrong}
+    with pytest.raises(DrawError, match="ValueError"):
+        PyEngine(space=node, trust=[__name__]).space.default()
+    with pytest.raises(ValueError):
+        Initialized(**wrong)
