@@ -86,7 +86,9 @@ def test_every_space_fits_the_default_data(space):
 
 
 def test_the_regression_options_fit_together():
-    parts.check(settings("evaluator=regression", "data=diabetes", "space=mlp"))
+    options = ("evaluator=regression", "data=diabetes", "space=mlp")
+    parts.check(settings(*options, "objective={metric: val/r2}"))
+    assert "Regression does not report; it reports train/loss, val/loss" in refusal(*options)
 
 
 @pytest.mark.parametrize("path", [conf_folder() / "config.yaml", *FILES], ids=lambda p: p.stem)
