@@ -1,7 +1,6 @@
 """Optuna's samplers as strategies."""
 
 import logging
-import math
 from dataclasses import replace
 from functools import partial
 from statistics import mean
@@ -197,7 +196,7 @@ def test_large_subsets_are_drawn_uniformly():
 
 
 @pytest.mark.parametrize(
-    "given", [{"n_startup_trials": -1}, {"n_ei_candidates": 0}, {"prior_weight": math.nan}]
+    "given", [{"n_startup_trials": -1}, {"n_ei_candidates": 0}, {"n_ei_candidates": -3}]
 )
 def test_numbers_that_no_sampler_can_use_are_refused_before_a_search(given):
     strategy = OptunaStrategy(SPACE, 0, sampler=partial(optuna.samplers.TPESampler, **given))
