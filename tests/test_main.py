@@ -112,9 +112,10 @@ BAD = [
     ("resume=nowhere", "nowhere': it has no run.db."),
     ("training.device=cuda:77", "training.device is 'cuda:77', which this machine does not have; "
      "it has cpu"),
-    ("training.workers=0", "training.workers is 0; it must be at least 1."),
-    ("training.retries=-1", "training.retries is -1; it must be 0 or more."),
-    ("training.trial_timeout=0", "training.trial_timeout is 0; it must be above 0 seconds."),
+    ("training.workers=0", "training.workers is 0; it must be a whole number from 1 to "),
+    ("training.retries=-1", "training.retries is -1; it must be a whole number from 0 to 100."),
+    ("training.trial_timeout=0", "training.trial_timeout is 0; it must be a number of seconds "
+     "above 0, or null for no limit."),
     ("data.validation=2", "data.validation is 2; it must be above 0 and below 1."),
     ("data.classes=3", "data.classes is 3; digits has 10."),
     ("data=dataset", "data.train._target_ has no value"),
@@ -131,6 +132,8 @@ BAD = [
     ("space.mutators=[layer3]", "space.mutators[0] is 'layer3'; it must be an entry such as {on: "),
     ("space.mutators=[{on:layer3,bogus:1}]", "space.mutators[0] names no mutator: {on: 'layer3', "),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.mutators=[{_target_:toy.Net}]",
+     "space.mutators[0]._target_ is toy.Net, which makes a Net; space.mutators[0] must be a Mutator."),
+    ("space=mutate trust=[toy] space.model._target_=toy.Net space.mutators=[{on:x,remove:true}]",
      "run with engine=base."),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.model.bogus=1",
      "space.model.bogus: Net has no argument 'bogus'."),
@@ -143,7 +146,8 @@ BAD = [
     ("search={evaluator.lrr:[1,2]}", "evaluator has no key 'lrr'. Did you mean 'lr'?"),
     ("trust=[toy] space._target_=toy.Net search={width:[1,2]}", "search names 'width'; it can vary "
      "keys of evaluator and data"),
-    ("training=inline training.workers=2", "with the selected option of training"),
+    ("training=inline training.workers=2", "There is no key 'training.workers' in the config with "
+     "training=inline. training has device, threads, max_failures, fail_fast."),
     ("engine.engine=py", "There is no key 'engine.engine'"),
     ("--config-name=nope", "Cannot find primary config 'nope'"),
     ("--config-dir=nowhere", "nowhere"),

@@ -66,7 +66,7 @@ def _unknown_key(key: str, overrides: Sequence[Override]) -> str:
     config = _composed(chosen)
     parent, _, name = key.rpartition(".")
     node = _at(config, parent)
-    options = [line for line in chosen if line.partition("=")[0] == key.split(".")[0]]
+    options = [line for line in chosen if line.partition("=")[0] == parent.split(".")[0]]
     which = f" with {options[-1]}" if options else ""
     text = f"There is no key {key!r} in the config{which}."
     if not parent or not isinstance(node, dict):
