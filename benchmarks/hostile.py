@@ -22,6 +22,8 @@ from typing import final
 
 from hostile_inputs import EVIL, MARK, Attempt, attempts, mistakes, write
 from report import Target, console, options, target_table
+from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from shim import import_torchvision
 
@@ -106,7 +108,7 @@ def table(title: str, found: dict[str, Outcome]) -> Table:
 def tried(given: Sequence[Attempt]) -> dict[str, Outcome]:
     """Makes all attempts; returns the outcome by kind."""
     found: dict[str, Outcome] = defaultdict(Outcome)
-    for attempt in given:
+    for attempt in track(given, "attempts", console=Console(stderr=True), transient=True):
         judge(attempt, found[attempt.kind])
     return found
 

@@ -132,7 +132,8 @@ BAD = [
     ("space.mutators=[layer3]", "space.mutators[0] is 'layer3'; it must be an entry such as {on: "),
     ("space.mutators=[{on:layer3,bogus:1}]", "space.mutators[0] names no mutator: {on: 'layer3', "),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.mutators=[{_target_:toy.Net}]",
-     "space.mutators[0]._target_ is toy.Net, which makes a Net; space.mutators[0] must be a Mutator."),
+     "space.mutators[0]._target_ is toy.Net, which makes a Net; space.mutators[0] must be a "
+     "Mutator."),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.mutators=[{on:x,remove:true}]",
      "run with engine=base."),
     ("space=mutate trust=[toy] space.model._target_=toy.Net space.model.bogus=1",
