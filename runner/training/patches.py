@@ -1,11 +1,9 @@
 """Functions and classes that a trial may have replaced: those of torch, of Python, and ours."""
 
 import builtins
-import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from ctypes import c_uint64
 from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, final
 
@@ -23,9 +21,6 @@ SKIPPED = ("torch.nn.quantized", "torch.nn.qat", "torch.nn.intrinsic", "torch.nn
 # The namespaces whose functions are looked into, since their code may be exchanged in place.
 CODE_OF = ("torch.nn.functional", "torch.nn.init", "torch.nn.modules.module.Module",
            "torch.nn.modules.linear.Linear", "torch.Tensor")  # fmt: skip
-# Where CPython 3.11 and 3.12 keep a number in each dict that changes when the dict does: behind the
-# count of references, the type, and the number of items. It saves reading all names.
-VERSION = 24
 CLASSES_OF = ("torch._tensor", "torch.autograd.function", "torch.utils.data.dataloader", *BELOW)
 TYPES = (torch.dtype, torch.layout, torch.memory_format, float, str, ModuleType, property,
          staticmethod, classmethod, type(os.environ))  # fmt: skip
@@ -45,16 +40,11 @@ class Namespace:
         self.name = name
         self.names: Mapping[str, Any] = holder.__dict__
         self._is_class = isinstance(holder, type)
-        self._table = gc.get_referents(self.names)[0] if self._is_class else self.names
         self.before = dict(self.names)
         self._owned = self._is_class or holder is builtins  # an added name hides another
 
     def keep(self) -> None:
         self.before = dict(self.names)
-
-    def version(self) -> c_uint64:
-        """Returns the version of its dict, which is read where it lies."""
-        return c_uint64.from_address(id(self._table) + VERSION)
 
     def is_unchanged(self) -> bool:
         """Returns whether each name means the same object; cheap, because C compares."""
@@ -110,9 +100,6 @@ class Namespaces:
 
     def __init__(self) -> None:
         self._modules = 0  # how many were imported at the last search for namespaces
-        self._has_versions = _has_versions()
-        self._versions: list[c_uint64] = []
-        self._kept: list[int] = []
         self._all: list[Namespace] = []
         self._builtins = {**builtins.__dict__}
         self._functions: list[FunctionType] = []
@@ -125,7 +112,6 @@ class Namespaces:
         if len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             self._all = [*_namespaces()]
-            self._versions = [one.version() for one in self._all] if self._has_versions else []
             self._keep_functions()
         elif changed := self._changed():
             for one in changed:
@@ -133,23 +119,15 @@ class Namespaces:
             self._keep_functions()
         elif self._has_new_code():
             self._keep_functions()
-        self._kept = [version.value for version in self._versions]
 
     def _changed(self) -> list[Namespace]:
-        if not self._has_versions:
-            return [one for one in self._all if not one.is_unchanged()]
-        now = [version.value for version in self._versions]
-        if now == self._kept:
-            return []
-        pairs = zip(self._all, self._kept, now, strict=True)
-        return [one for one, old, new in pairs if old != new and not one.is_unchanged()]
+        return [one for one in self._all if not one.is_unchanged()]
 
     def put_back(self) -> list[str]:
         """Restores what was replaced, and returns its names."""
         found = _put_builtins_back(self._builtins)
         for one in self._changed():
             found += one.put_back()
-        self._kept = [version.value for version in self._versions]
         if self._has_new_code():
             found += self._put_code_back()
         return found
@@ -182,21 +160,6 @@ def _put_builtins_back(before: Mapping[str, Any]) -> list[str]:
     if changed:  # only then, since code is optimized for builtins that do not change
         names.update(before)
     return [f"builtins.{name}" for name in changed]
-
-
-def _has_versions() -> bool:
-    """Returns whether this Python changes the version of a dict with the dict, and only then."""
-    if not (sys.implementation.name == "cpython" and (3, 11) <= sys.version_info < (3, 13)):
-        return False
-    probe = {"a": 1}
-    version = c_uint64.from_address(id(probe) + VERSION)
-    seen = [version.value, version.value]
-    probe["a"] = 2
-    seen.append(version.value)
-    probe["b"] = 3
-    seen.append(version.value)
-    del probe["b"]
-    return seen[0] == seen[1] and len({*seen, version.value}) == 4
 
 
 def _differ(now: list[Any], before: list[Any]) -> bool:
