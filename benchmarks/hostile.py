@@ -10,7 +10,6 @@ traceback, and names the key; and if nothing is left in the folder.
 
 import contextlib
 import io
-import json
 import os
 import sys
 import tempfile
@@ -21,7 +20,8 @@ from pathlib import Path
 from typing import final
 
 from hostile_inputs import EVIL, MARK, Attempt, attempts, mistakes, write
-from report import Target, console, options, target_table
+from report import Target, as_figures, console, options, target_table
+from report import write as write_figures
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -83,10 +83,9 @@ def judge(attempt: Attempt, outcome: Outcome) -> None:
     told |= attempt.kind.startswith(("hydra", "trust", "hidden", "source"))
     if code == 2 and len(lines) <= 3 and "Traceback" not in said and not left and told:
         outcome.refused += 1
-    else:
-        shown = " ".join(attempt.arguments)
-        outcome.others.append(f"{shown} -> {code}, {len(lines)} lines, left {sorted(left)}: "
-                              f"{' '.join(lines)[:300]}")  # fmt: skip
+        return
+    shown, heard = " ".join(attempt.arguments), " ".join(lines)[:300]
+    outcome.others.append(f"{shown} -> {code}, {len(lines)} lines, left {sorted(left)}: {heard}")
 
 
 def _key(argument: str) -> str:
@@ -133,13 +132,12 @@ def main() -> None:
         for outcome in found.values():
             for line in outcome.others:
                 shown.print(line, markup=False, highlight=False, soft_wrap=True)
-    if given.json:
-        figures = {
-            "attacks": {kind: asdict(o) for kind, o in attacks.items()},
-            "mistakes": {kind: asdict(o) for kind, o in words.items()},
-            "targets": [{**asdict(target), "met": target.met} for target in targets],
-        }
-        given.json.write_text(json.dumps(figures, indent=2))
+    figures = {
+        "attacks": {kind: asdict(outcome) for kind, outcome in attacks.items()},
+        "mistakes": {kind: asdict(outcome) for kind, outcome in words.items()},
+        "targets": as_figures(targets),
+    }
+    write_figures(given.json, ("hydra-core", "omegaconf"), figures)
 
 
 if __name__ == "__main__":

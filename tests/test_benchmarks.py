@@ -149,3 +149,24 @@ def test_describing_published_spaces_is_measured_and_held_to_its_targets(tmp_pat
     assert (found["choices"], found["architectures"]) == (6, 5**6)
     assert all(cost["builds"] <= 64 and cost["seconds"] > 0 for cost in figures["costs"].values())
     assert_verdicts(done, figures["targets"])
+
+
+def test_hostile_configs_make_no_marker_and_mistakes_are_told(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("hostile.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert sum(outcome["tried"] for outcome in figures["attacks"].values()) > 100
+    assert {target["name"]: target["met"] for target in figures["targets"]} == {
+        "marker files": True, "attacks refused": True, "mistakes told": True,
+    }, done.stdout  # fmt: skip
+    assert_verdicts(done, figures["targets"])
+
+
+def test_misbehaving_trials_change_nothing_for_honest_ones(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("misbehave.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert figures["targets"] and all(target["met"] for target in figures["targets"]), done.stdout
+    assert_verdicts(done, figures["targets"])
