@@ -19,6 +19,7 @@ from runner.errors import ConfigError
 
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")  # where Hydra itself looks for them
 CALLBACKS = ("hydra.experimental.callbacks", "hydra_plugins")
+NAMES = ("hydra.job.name", "hydra.output_subdir")  # in the folder of the run
 LOGGING = ("hydra.hydra_logging.", "hydra.job_logging.")
 FACTORIES = ("()", "class", "queue", "listener")  # keys that name code for `logging.config`
 HANDLERS = (
@@ -40,6 +41,8 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
     for where, key, written, value in _leaves(node, "hydra"):
         if key in ("_target_", *FACTORIES) and "${" in written:
             raise ConfigError(f"{where} is {written!r}; an interpolation may not name code.")
+        if where in NAMES and (value in ("", ".", "..") or re.search(r"[/\\]", value)):
+            raise ConfigError(f"{where} is {value!r}; it must be the name of a file.")
         if where.startswith(LOGGING):
             _check_logging(where, key, written, value, trust)
     plain: Any = OmegaConf.to_container(node)
@@ -53,7 +56,6 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
         text = f"hydra.sweeper.custom_search_space calls {space}"
         raise ConfigError(f"{text}. {how_to_trust(str(space))}")
     _check_environment(node)
-    _check_names(node)
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -120,11 +122,3 @@ def _check_environment(node: DictConfig) -> None:
             raise ConfigError(
                 f"hydra.job.env_set.{name} could change which code runs; set it in the shell."
             )
-
-
-def _check_names(node: DictConfig) -> None:
-    """Raises ConfigError for names that lead out of the folder of the run."""
-    for key in ("job.name", "output_subdir"):
-        value = OmegaConf.select(node, key, throw_on_missing=False)
-        if isinstance(value, str) and (value in ("", ".", "..") or re.search(r"[/\\]", value)):
-            raise ConfigError(f"hydra.{key} is {value!r}; it must be the name of a file.")
