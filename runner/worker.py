@@ -350,12 +350,17 @@ def _plain(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _metric(name: object) -> str:
-    if isinstance(name, str) and 0 < len(name) <= LONG and name.isprintable():
+    if isinstance(name, str) and 0 < len(name) <= LONG and _is_unicode(name):
         return str(name)
     raise ConfigError(
         f"The evaluator reported a metric named {shown(name)}; a name is a text of 1 to {LONG} "
-        "printable characters, such as 'val/accuracy'."
+        "characters, such as 'val/accuracy'."
     )
+
+
+def _is_unicode(text: str) -> bool:
+    """Returns whether a text has no half of a surrogate pair, which no file can hold."""
+    return text.encode("utf-8", "replace").decode() == text
 
 
 def _number(name: str, value: object) -> float:
