@@ -11,6 +11,7 @@ traceback, and names the key; and if nothing is left in the folder.
 import contextlib
 import io
 import os
+import re
 import sys
 import tempfile
 from collections import defaultdict
@@ -79,8 +80,9 @@ def judge(attempt: Attempt, outcome: Outcome) -> None:
     lines = said.splitlines()
     outcome.tried += 1
     outcome.markers += MARK in left
-    told = any(_key(argument) in said for argument in attempt.arguments)
-    told |= attempt.kind.startswith(("hydra", "trust", "hidden", "source"))
+    told = any(_names(said, argument) for argument in attempt.arguments)
+    if attempt.kind.startswith(("hydra", "trust")):  # by the check, not by chance
+        told = any(word in said for word in ("hydra.", "hydra/", "trust", "--experimental-rerun"))
     if code == 2 and len(lines) <= 3 and "Traceback" not in said and not left and told:
         outcome.refused += 1
         return
@@ -88,9 +90,10 @@ def judge(attempt: Attempt, outcome: Outcome) -> None:
     outcome.others.append(f"{shown} -> {code}, {len(lines)} lines, left {sorted(left)}: {heard}")
 
 
-def _key(argument: str) -> str:
-    """The last part of the key of an override, which a message must name."""
-    return argument.partition("=")[0].lstrip("+~").removesuffix("._target_").rpartition(".")[2]
+def _names(said: str, argument: str) -> bool:
+    """Returns whether a message names a key, or the value, of an override."""
+    words = re.findall(r"[a-z_]{3,}", argument.lower())
+    return any(word in said.lower() for word in words)
 
 
 def table(title: str, found: dict[str, Outcome]) -> Table:

@@ -184,7 +184,7 @@ PAYLOADS = {  # arguments that would make the marker, by the name of the target
     "torch.utils.cpp_extension.load": {"name": MARK},
 }
 SOURCES = {  # how a `hydra` node reaches Hydra: arguments, and a file of a config folder
-    "an experiment": (("--config-dir", "more", "+experiment=x"), "more/experiment/x.yaml"),
+    "an experiment": (("--config-dir", "more", "experiment=x"), "more/experiment/x.yaml"),
     "a global option": (("--config-dir", "more", "space=x"), "more/space/x.yaml"),
     "an option of hydra": (("--config-dir", "more", "+hydra/env=x"), "more/hydra/env/x.yaml"),
 }
@@ -297,10 +297,11 @@ def mistakes() -> list[Attempt]:
                 continue
             wrong = f"{name}_" if len(name) < 4 else name[:1] + name[2:]
             near = f"{key.removesuffix(name)}{wrong}=1"
-            found.append(Attempt("a misspelt key", (f"{group}={choice}", near)))
+            with_it = (f"{group}={choice}", *(["space=mlp"] if choice == "diabetes" else []))
+            found.append(Attempt("a misspelt key", (*with_it, near)))
             if name not in ("mutators", "input") and not isinstance(_at(config, key), dict):
                 given = f"{key}={{a: [1]}}"
-                found.append(Attempt("a wrong type", (f"{group}={choice}", given)))
+                found.append(Attempt("a wrong type", (*with_it, given)))
     found += [Attempt("a missing option", (f"{p.parent.name}={p.stem}x",)) for p in options]
     return [*found, *(Attempt("others", tuple(line)) for line in OTHERS)]
 

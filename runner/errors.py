@@ -68,7 +68,7 @@ def refusal(error: BaseException | None) -> Refused | None:
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Returns a sentence that suggests the options nearest to a misspelt word, or ""."""
     known: dict[str, list[str]] = {}
-    for option in dict.fromkeys(options):
+    for option in map(str, dict.fromkeys(options)):
         known.setdefault(option.lower(), []).append(option)
     close = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
     near = [option for name in close for option in known[name]][:3]

@@ -11,7 +11,7 @@ from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.data.data import Data
 from runner.engines.engine import RUNTIME, Engine, make
-from runner.errors import Refused, RunFailed, message, refusal
+from runner.errors import ConfigError, Refused, RunFailed, message, refusal
 from runner.evaluators.evaluator import Evaluator
 from runner.preflight import SEARCHED, check_parts, naming, place
 from runner.space.sample import DrawError
@@ -58,7 +58,9 @@ def make_engine(settings: Settings) -> Engine:
             engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
     except (DrawError, Refused) as error:
         if (refused := refusal(error)) is None:
-            raise RunFailed(f"The default model cannot be built: {error}{place(error)}") from error
+            raise ConfigError(
+                f"The default model cannot be built: {error}{place(error)}"
+            ) from error
         reason = message(refused).rstrip(".")
         if isinstance(error, DrawError) and not error.sample:
             raise RunFailed(

@@ -35,7 +35,9 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 # arguments that it may not give them, because they make files or the network be read as models.
 BUILDERS: Mapping[str, tuple[str, ...]] = {
     "spaces.mutate.existing": (),
-    "timm.create_model": ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"),
+    "timm.create_model": (
+        *("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"),
+    ),
 }
 DENIED = (
     "torchvision.datasets.utils", "torch.utils.data.datapipes",  # these download files

@@ -61,6 +61,8 @@ def _check_call(
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {key: p for key, p in parameters.items() if p.kind in kinds}
     for key, value in given.items():
+        if key in runtime:
+            raise ConfigError(f"{where}.{key} is set by runner itself; leave it out.")
         if key in named:
             check_type(value, named[key].annotation, f"{where}.{key}")
         elif not free:

@@ -26,6 +26,8 @@ def as_config_error(error: Exception, overrides: Sequence[str] = ()) -> ConfigEr
         return ConfigError(_plain(error, overrides))
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return ConfigError(f"{error}. A group cannot be null; choose one of its options.")
+    if isinstance(error, ValueError) and str(error).startswith("Unable to configure"):
+        return ConfigError(f"A logging node of hydra is invalid: {error}: {error.__cause__}.")
     if isinstance(error, yaml.YAMLError):
         return ConfigError(f"A config file cannot be read: {' '.join(str(error).split())}.")
     if isinstance(error, OSError):

@@ -10,7 +10,7 @@ from typing import Any, final
 import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -36,6 +36,8 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         config = super().load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
+        if run_mode == RunMode.MULTIRUN:
+            self._check_sweep(overrides)
         trust = given_trust(overrides)
         _check_trust(config, trust)
         said: Any = OmegaConf.to_container(config.hydra.overrides)  # not interpolated
@@ -43,6 +45,27 @@ class GuardedConfigLoader(ConfigLoaderImpl):
             raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
         check_hydra_node(config.hydra, trust)
         return config
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Composes the config of a member of a sweep, which trusts what the user does."""
+        if given_trust(sweep_overrides) != given_trust([*master_config.hydra.overrides.task]):
+            raise ConfigError("trust may not be swept, neither by a file of the config.")
+        return super().load_sweep_config(master_config, sweep_overrides)
+
+    def _check_sweep(self, overrides: Sequence[str]) -> None:
+        """Raises ConfigError for a sweep over nothing, which would end without a word."""
+        for override in OverridesParser.create().parse_overrides([*overrides]):
+            if not override.is_sweep_override():
+                continue
+            key, value = str(override.key_or_group), override.value()
+            if isinstance(value, Glob):
+                found = value.filter(self.get_group_options(key))
+            else:
+                found = [*override.sweep_iterator()]
+            if not found:
+                raise ConfigError(f"{override.input_line} sweeps over nothing; give {key} a value.")
 
     def _process_config_searchpath(
         self, config_name: str | None, parsed_overrides: list[Override], repo: Any
@@ -85,18 +108,24 @@ def _trusted(overrides: Sequence[Override]) -> list[Any]:
 
 def _check_trust(config: DictConfig, given: Sequence[Any]) -> None:
     """Raises ConfigError if a file of a config trusts something: only the user may, and now."""
-    trust = config.get("trust")
-    if isinstance(trust, ListConfig) and [*trust] not in ([], given):
-        shown = ", ".join(map(str, trust))
+    written = OmegaConf.to_container(config).get("trust")  # type: ignore[union-attr]
+    if isinstance(written, str) and "${" in written:
+        raise ConfigError(f"trust is {written!r}; it must be a list of import paths.")
+    if isinstance(written, list) and written not in ([], given):
+        shown = ", ".join(map(str, written))
         raise ConfigError(
             f"A file of the config sets trust to [{shown}], which only an override may. If you "
             f"trust it, add trust=[{shown}]."
         )
+    if any("${" in str(entry) for entry in given):
+        raise ConfigError("trust contains an interpolation; it must be a list of import paths.")
 
 
 def _check_search_path(path: str, trust: Sequence[Any]) -> None:
     scheme, _, package = path.rpartition("://")
     package = package.replace("/", ".")
+    if scheme not in ("", "file", "pkg"):
+        raise ConfigError(f"hydra.searchpath contains {path!r}; it may be a folder or pkg://NAME.")
     if scheme == "pkg" and not below(package, (*PACKAGES, *trust)):
         raise ConfigError(
             f"hydra.searchpath contains {path!r}, which imports that package. "

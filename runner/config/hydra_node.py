@@ -20,18 +20,27 @@ from runner.errors import ConfigError
 PLUGINS = ("hydra._internal.core_plugins", "hydra_plugins")  # where Hydra itself looks for them
 CALLBACKS = ("hydra.experimental.callbacks", "hydra_plugins")
 NAMES = ("hydra.job.name", "hydra.output_subdir")  # in the folder of the run
-LOGGING = ("hydra.hydra_logging.", "hydra.job_logging.")
+LOGGING = ("hydra_logging", "job_logging")
+OWN = "${output_subdir:"  # null where a run is resumed
 FACTORIES = ("()", "class", "queue", "listener")  # keys that name code for `logging.config`
+CODE = ("_target_", *FACTORIES)
 HANDLERS = (
     "logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter",
     "logging.handlers.RotatingFileHandler", "logging.handlers.TimedRotatingFileHandler",
     "rich.logging.RichHandler", "colorlog.ColoredFormatter",
 )  # fmt: skip
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
-LOG_FILE = re.compile(r"\$\{hydra\.(runtime\.output_dir|sweep\.dir)\}/(?!\.\.)[^/]+")
+LOG_FILE = re.compile(
+    r"\$\{hydra\.(runtime\.output_dir|sweep\.dir)\}/([\w-]+|\$\{hydra\.job\.name\})\.log"
+)
+ACTED_ON = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
+PLACES = re.compile(  # what may be interpolated there: texts that Hydra itself makes
+    r"([^$]|\$\{hydra\.(sweep\.dir|sweep\.subdir|runtime\.output_dir|job\.(name|num|id))\})*"
+)
 VARIABLES = re.compile(  # others, such as PYTHONPATH, decide which code runs
     r"[A-Z]+_NUM_THREADS|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING)|CUBLAS_WORKSPACE_CONFIG"
-    r"|PYTORCH_(CUDA_)?ALLOC_CONF|NCCL_\w+|TOKENIZERS_PARALLELISM|PYTHONHASHSEED"
+    r"|PYTORCH_(CUDA_)?ALLOC_CONF|NCCL_(P2P_DISABLE|IB_DISABLE|SOCKET_IFNAME)|TOKENIZERS_PARALLELISM"
+    r"|PYTHONHASHSEED"
 )
 
 
@@ -39,11 +48,16 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
     """Raises ConfigError if the `hydra` node names code that is neither Hydra's own, nor an
     installed plugin's, nor trusted, or if it would write outside the folder of a run."""
     for where, key, written, value in _leaves(node, "hydra"):
-        if key in ("_target_", *FACTORIES) and "${" in written:
-            raise ConfigError(f"{where} is {written!r}; an interpolation may not name code.")
-        if where in NAMES and (value in ("", ".", "..") or re.search(r"[/\\]", value)):
-            raise ConfigError(f"{where} is {value!r}; it must be the name of a file.")
-        if where.startswith(LOGGING):
+        room = where.split(".")[1].partition("[")[0]
+        if room in ACTED_ON and (
+            (key in CODE and "${" in written) or not PLACES.fullmatch(written)
+        ):
+            raise ConfigError(f"{where} is {written!r}; an interpolation may not stand there.")
+        if where in NAMES and not _is_name(written, value):
+            raise ConfigError(f"{where} is {written!r}; it must be the name of a file.")
+        if where == "hydra.job.chdir" and value == "True":
+            raise ConfigError(f"{where} is true; a run goes to its folder without changing to it.")
+        if room in LOGGING:
             _check_logging(where, key, written, value, trust)
     plain: Any = OmegaConf.to_container(node)
     for where, inner in nodes(plain, "hydra"):
@@ -55,6 +69,8 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
     if space is not None and not below(str(space), trust):
         text = f"hydra.sweeper.custom_search_space calls {space}"
         raise ConfigError(f"{text}. {how_to_trust(str(space))}")
+    if not isinstance(plain["verbose"], bool | str | list):
+        raise ConfigError(f"hydra.verbose is {plain['verbose']!r}; it must be true or loggers.")
     _check_environment(node)
 
 
@@ -75,6 +91,13 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, str, str, str]]:
             yield from _leaves(value, where)
         else:
             yield where, str(key), str(raw[key]), str(value)
+
+
+def _is_name(written: str, value: str) -> bool:
+    """Returns whether a value names a file in the folder of the run, or nothing."""
+    if value == "None":
+        return written == "None" or written.startswith(OWN)
+    return value not in ("", ".", "..") and not re.search(r"[/\\]", value)
 
 
 def _check_node(where: str, node: ConfigNode, trust: Sequence[str]) -> None:
@@ -107,6 +130,8 @@ def _check_logging(where: str, key: str, written: str, value: str, trust: Sequen
     for text in (written, value):
         if re.match(r"\s*\w+://", text) and text not in STREAMS:
             raise ConfigError(f"{where} is {text!r}; it may be {' or '.join(STREAMS)}.")
+    if key == "mode" and value != "a":
+        raise ConfigError(f"{where} is {value!r}; a log is only appended to.")
     if key == "filename" and not LOG_FILE.fullmatch(written):
         raise ConfigError(
             f"{where} is {written!r}; log files lie in the folder of the run: "

@@ -25,6 +25,11 @@ def check_kind(target: Any, partial: bool, expected: Any, where: str) -> None:
     `target` is a class, or a function, which is known by its annotation only. With `partial`, the
     node builds a `functools.partial` of it. `expected` is a type, or any annotation.
     """
+    if inspect.isabstract(target):
+        raise ConfigError(
+            f"{where}._target_ is {target.__module__}.{target.__qualname__}, which is abstract: "
+            "name a class that implements it."
+        )
     made = target if isinstance(target, type) else _returned(target)
     if not _fits(made, partial, expected):
         name = f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
@@ -110,7 +115,8 @@ def _returned(function: Any) -> Any:
     except (NameError, TypeError, AttributeError):
         return Any
     origin = typing.get_origin(found) or found
-    return origin if isinstance(origin, type) and origin is not type(None) else Any
+    plain = isinstance(origin, type) and origin not in (type(None), types.UnionType, int, bool)
+    return origin if plain else Any  # of several types, or a number of another kind: unknown
 
 
 def described(made: Any, partial: bool) -> str:

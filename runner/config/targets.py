@@ -66,6 +66,8 @@ def check_builder(path: str, given: Mapping[str, Any], trust: Sequence[str], whe
     if path in trust or below(path, trust):
         return
     name = given.get("model_name")
+    if BUILDERS.get(path) and given.get("_partial_"):  # what calls it would choose its arguments
+        raise ConfigError(f"{where}._partial_ is true; {path} builds a model at once here.")
     for key in BUILDERS.get(path, ()):
         if given.get(key) is not None:
             raise ConfigError(f"{where}.{key} reads a file. {how_to_trust(path)}")

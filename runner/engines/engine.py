@@ -13,6 +13,7 @@ from runner.config.instantiate import build
 from runner.config.mutator_entries import Places
 from runner.config.settings import Settings
 from runner.config.targets import locate
+from runner.data.data import Data
 from runner.engines.inheritance import BaseModels
 from runner.errors import ConfigError
 from runner.fusion.program.program import Programs
@@ -117,6 +118,7 @@ def make(settings: Settings) -> Engine:
     check_arguments(settings.engine, trust, "engine", RUNTIME, expected=Engine)
     check_arguments(settings.model, trust, "space", expected=nn.Module)
     check_arguments(settings.mutators, trust, "space.mutators", expected=list[Mutator])
+    check_arguments(settings.data, trust, "data", expected=Data)  # engines take examples from it
     sources = (settings.model, settings.mutators, settings.input, settings.weights, trust,
                settings.evaluator, settings.data)  # fmt: skip
     given = dict(zip(RUNTIME, sources, strict=True))

@@ -52,6 +52,7 @@ class PyEngine(Engine):
                 "export.standalone=true needs an engine that generates source, such as "
                 "engine=base; engine=py builds models with the space's own class."
             )
+        self.space.check(trial.sample)  # of a record: its values become source
         code = PythonSource(self._trust)
         model = code.expression(self._space, indent=2)
         imports = "\n".join(sorted(code.imports))

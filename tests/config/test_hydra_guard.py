@@ -53,7 +53,7 @@ def test_the_config_of_the_package_passes_with_every_option(more):
         compose(more, f"{'+' * (group == 'hydra')}{group}={path.stem}")
     for option in ("default", "disabled", "none", "stdout", "rich"):
         compose(more, f"hydra/job_logging={option}")
-    compose(more, "hydra.run.dir=a", "hydra.verbose=true", "hydra.job.chdir=true")
+    compose(more, "hydra.run.dir=a", "hydra.verbose=true", "hydra.job.chdir=false")
 
 
 def test_the_guard_stands_where_hydra_composes_and_leaves_it_afterwards():
@@ -84,8 +84,28 @@ def test_only_an_override_may_trust(more):
     assert [*compose(more, "trust=[a,b]").trust] == ["a", "b"]
     recipe.write_text("# @package _global_\nhydra: {overrides: {task: ['trust=[evil]']}}\n")
     assert "hydra.overrides is set by Hydra" in refused(more, "experiment=x")
-    recipe.write_text("# @package _global_\ntrust: ${objective.metric}\n")
-    compose(more, "experiment=x")  # settings refuse what is no list
+    for text in ("${objective.metric}", '"${oc.select:hydra.searchpath,[evil]}"', "['${seed}']"):
+        recipe.write_text(f"# @package _global_\ntrust: {text}\n")
+        assert "trust" in refused(more, "experiment=x")
+
+
+def test_a_file_brings_no_trust_by_the_parameters_of_a_sweep(more):
+    (more / "experiment" / "x.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {trust: '[evil]'}}}\n"
+    )
+    loader = loader_of(more)
+    master = loader.load_configuration("config", ["experiment=x"], RunMode.MULTIRUN)
+    with pytest.raises(ConfigError, match="trust may not be swept"):
+        loader.load_sweep_config(master, ["experiment=x", "trust=[evil]"])
+    trusted = loader.load_configuration("config", ["trust=[mine]"], RunMode.MULTIRUN)
+    member = loader.load_sweep_config(trusted, ["trust=[mine]", "seed=1"])
+    assert [*member.trust] == ["mine"]
+
+
+@pytest.mark.parametrize("override", ["seed=range(0)", "space=glob(nope*)", "seed=range(3,3)"])
+def test_a_sweep_over_nothing_is_refused(more, override):
+    assert "sweeps over nothing" in refused(more, override, mode=RunMode.MULTIRUN)
+    compose(more, "seed=1,2", "space=glob(m*)", "budget.trials=range(1,3)", mode=RunMode.MULTIRUN)
 
 
 @pytest.mark.parametrize("name", ["evil_package", "evil_package/inner", "antigravity"])

@@ -19,7 +19,7 @@ REFUSED = [
     ("callbacks: {a: {_target_: torch.nn.ReLU}}", "is not a hydra.experimental.Callback"),
     ("callbacks: {a: 5}", "hydra.callbacks.a is 5; it must have a _target_"),
     ("callbacks: {a: {x: 1}}", "it must have a _target_"),
-    ("callbacks: {a: {_target_: '${job.name}'}}", "an interpolation may not name code"),
+    ("callbacks: {a: {_target_: '${job.name}'}}", "an interpolation may not stand there"),
     ("callbacks: ${hydra.job.config}", "hydra.callbacks refers to another node"),
     ("callbacks: {a: '${hydra.job.config}'}", "hydra.callbacks.a refers to another node"),
     ("callbacks: {a: {_target_: hydra.experimental.callbacks.LogJobReturnCallback, "
@@ -39,7 +39,7 @@ REFUSED = [
     ("job_logging: {handlers: {x: {class: rich.logging.RichHandler, console: 'ext://os.system'}}}",
      "it may be ext://sys.stdout or ext://sys.stderr"),
     ("job_logging: {handlers: {x: {class: logging.StreamHandler, stream: 'cfg://a'}}}", "it may"),
-    ("job_logging: {handlers: {x: {class: '${hydra.job.name}'}}}", "may not name code"),
+    ("job_logging: {handlers: {x: {class: '${hydra.job.name}'}}}", "may not stand there"),
     ("job_logging: {handlers: {x: {class: logging.FileHandler, filename: /x}}}", "log files lie"),
     ("job_logging: {handlers: {x: {class: logging.FileHandler, filename: "
      "'${hydra.runtime.output_dir}/../x'}}}", "log files lie in the folder of the run"),
@@ -48,6 +48,16 @@ REFUSED = [
     ("job: {env_set: {PYTHONPATH: x}}", "hydra.job.env_set.PYTHONPATH could change which code"),
     ("job: {env_set: {LD_PRELOAD: x}}", "could change which code runs; set it in the shell"),
     ("job: {name: ../x}", "hydra.job.name is '../x'; it must be the name of a file"),
+    ("job: {chdir: true}", "hydra.job.chdir is true"),
+    ("job: {name: '${hydra:job.num}'}", "hydra.job.name is '${hydra:job.num}'"),
+    ("job: {env_set: {NCCL_NET_PLUGIN: x}}", "could change which code runs"),
+    ("verbose: {a: b}", "hydra.verbose is {'a': 'b'}"),
+    ("job_logging: {handlers: {x: '${zz.${hydra:job.name}}'}}", "may not stand there"),
+    ("callbacks: '${zz.${hydra:job.name}}'", "interpolation may not stand there"),
+    ("launcher: '${zz}'", "interpolation may not stand there"),
+    ("job_logging: {handlers: {f: {filename: '${hydra.runtime.output_dir}/x.py'}}}", "log files"),
+    ("job_logging: {handlers: {f: {filename: '${hydra.runtime.output_dir}/${z}.log'}}}", "stand"),
+    ("job_logging: {handlers: {file: {mode: w}}}", "a log is only appended to"),
     ("output_subdir: ../x", "hydra.output_subdir is '../x'"),
     ("output_subdir: ..", "hydra.output_subdir is '..'"),
 ]  # fmt: skip
@@ -57,7 +67,7 @@ PASSES = [
     "job_logging: {handlers: {x: {class: mine.handler}}}", "output_subdir: null",
     "job_logging: {handlers: {x: {class: logging.StreamHandler, stream: 'ext://sys.stderr'}}}",
     "job_logging: {formatters: {x: {'()': colorlog.ColoredFormatter, format: '%(message)s'}}}",
-    "job: {env_set: {OMP_NUM_THREADS: '2', CUDA_VISIBLE_DEVICES: '0'}}", "job: {chdir: true}",
+    "job: {env_set: {OMP_NUM_THREADS: '2', CUDA_VISIBLE_DEVICES: '0'}}", "job: {chdir: false}",
     "sweeper: {sampler: {_target_: optuna.samplers.TPESampler, seed: 1}}",
     "sweeper: {custom_search_space: mine.space}",
 ]  # fmt: skip

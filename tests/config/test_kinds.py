@@ -16,6 +16,7 @@ from runner.data.digits import Digits
 from runner.errors import ConfigError
 from runner.evaluators.schedule import Cosine
 from runner.tasks.describe import Describe
+from runner.tasks.task import Task
 
 T = TypeVar("T")
 
@@ -23,6 +24,10 @@ T = TypeVar("T")
 def annotated() -> nn.Module: ...
 def unknown(): ...
 def text() -> str: ...
+
+
+def perhaps() -> float | None: ...
+def whole() -> int: ...
 
 
 Schedules = Callable[[int, int], float]
@@ -34,7 +39,8 @@ FITS = [
     (SGD, True, Callable[..., Optimizer]), (TensorDataset, False, Dataset[Any]),
     (Cosine, False, Schedules), (Augment, False, Augmentations | None), (nn.ReLU, False, Callable),
     (annotated, False, nn.Module), (unknown, False, nn.Module), (unknown, True, Callable[..., int]),
-    (annotated, True, Callable[..., nn.Module]),
+    (annotated, True, Callable[..., nn.Module]), (perhaps, True, Callable[..., float]),
+    (whole, True, Callable[..., float]), (perhaps, True, Callable[..., float | None]),
 ]  # fmt: skip
 DOES_NOT_FIT = [
     (nn.ReLU, True, nn.Module, "makes a partial of ReLU; x must be a Module. Drop x._partial_."),
@@ -65,6 +71,11 @@ def test_what_does_not_fit_is_named_with_what_would(target, partial, expected, t
         check_kind(target, partial, expected, "x")
     assert str(error.value).startswith(f"x._target_ is {target.__module__}.{target.__name__}")
     assert "\n" not in str(error.value)
+
+
+def test_an_abstract_class_is_no_implementation():
+    with pytest.raises(ConfigError, match=r"runner\.tasks\.task\.Task, which is abstract: name"):
+        check_kind(Task, False, Task, "task")
 
 
 @pytest.mark.parametrize(

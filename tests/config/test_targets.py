@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runner.config.allowlist import ALLOWED, BUILDERS, below, check_allowed, check_targets
 from runner.config.instantiate import build
-from runner.config.targets import locate
+from runner.config.targets import check_builder, locate
 from runner.errors import ConfigError
 
 REFUSED = [
@@ -178,3 +178,22 @@ def test_a_function_comes_before_the_module_of_its_name(tmp_path, monkeypatch):
     assert locate("twice_named.side.other", ["twice_named"]).__name__ == "other"
     with pytest.raises(ConfigError, match="is not a class or a function"):
         locate("twice_named.side", ["twice_named"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"checkpoint_path": "x.pth"}, "checkpoint_path reads a file"),
+        ({"pretrained_cfg": {"file": "x"}}, "pretrained_cfg reads a file"),
+        ({"cache_dir": "x"}, "cache_dir reads a file"),
+        ({"model_name": "hf-hub:a/b"}, "reads a model from elsewhere"),
+        ({"model_name": "local-dir:a"}, "reads a model from elsewhere"),
+        ({"_partial_": True}, "builds a model at once here"),
+    ],
+)
+def test_a_builder_reads_no_files(arguments, why):
+    node = {"model_name": "resnet18", **arguments}
+    with pytest.raises(ConfigError, match=why):
+        check_builder("timm.create_model", node, [], "space.model")
+    check_builder("timm.create_model", node, ["timm"], "space.model")
+    check_builder("timm.create_model", {"model_name": "resnet18"}, [], "space.model")
