@@ -13,26 +13,24 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from runner import parts
 from runner.config.instantiate import build
 from runner.config.settings import Settings
-from runner.data.data import Data
 from runner.display import format as text
 from runner.display import progress
-from runner.display.tables import best_table, gains_text
 from runner.errors import ConfigError, Interrupted
-from runner.experiment import Experiment
-from runner.export import Test, export
-from runner.limits import Budget
-from runner.rehearsal import rehearse
-from runner.results import Run
 from runner.resume import resume_command, resume_override
 from runner.store import Store, has_events
 from runner.tasks.task import Task
-from runner.training.service import TrainingService
+from runner.training.fork_server import head_start
 from runner.trial import WEIGHTS, Job, Objective, Report, Trial, top, trial_folder
+
+if TYPE_CHECKING:
+    from runner.data.data import Data
+    from runner.export import Test
+    from runner.results import Run
+    from runner.training.service import TrainingService
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +43,20 @@ class Search(Task):
         if settings.resume is None and has_events(folder):
             command = resume_override(folder)
             raise ConfigError(f"{folder} contains a run already; {command} continues it.")
+        parts_of_workers = [settings.engine, settings.evaluator, settings.data]
+        with head_start(settings.training, parts_of_workers):
+            return self._run(settings, folder)
+
+    def _run(self, settings: Settings, folder: Path) -> float | None:
+        # Here: these import torch, while the server that forks the workers does so, too.
+        from runner import parts
+        from runner.display.tables import best_table, gains_text
+        from runner.experiment import Experiment
+        from runner.export import export
+        from runner.limits import Budget
+        from runner.rehearsal import rehearse
+        from runner.results import Run
+
         parts.check(settings)
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
@@ -94,7 +106,7 @@ class Search(Task):
         return best[0].metrics[objective.metric] if best else math.nan
 
 
-def _tester(run: Run, service: TrainingService) -> Test:
+def _tester(run: "Run", service: "TrainingService") -> "Test":
     """Returns what scores trained models on the test split; without one, says so once."""
     if run.settings.export.top and run.top(1):
         data: Data = build(run.settings.data, run.settings.trust)
@@ -104,7 +116,7 @@ def _tester(run: Run, service: TrainingService) -> Test:
     return partial(_test, run, service)
 
 
-def _test(run: Run, service: TrainingService, trial: Trial) -> dict[str, float]:
+def _test(run: "Run", service: "TrainingService", trial: Trial) -> dict[str, float]:
     """Returns the test metrics of a trained model; none if it cannot be scored."""
     heard: list[Report] = []
     job = run.job(trial)

@@ -8,6 +8,7 @@ from typing import final
 
 from runner.errors import RunFailed
 from runner.training.devices import check_threads, devices
+from runner.training.fork_server import ForkServer, ahead, modules_of
 from runner.training.leftovers import end_all, marked
 from runner.training.service import Limits, Traces, TrainingService
 from runner.training.worker_process import WorkerProcess
@@ -45,7 +46,9 @@ class Local(TrainingService):
         self._waiting: list[tuple[Job, int]] = []  # with the number of earlier attempts
         self._selector = selectors.DefaultSelector()
         self._workers: list[WorkerProcess] = []
-        self._stillborn = 0
+        self._server: ForkServer | None = None
+        self._own: list[ForkServer] = []  # to be closed
+        self._stillborn: set[object] = set()
         for name in self._devices:
             self._spawn(name)
 
@@ -84,11 +87,25 @@ class Local(TrainingService):
             end_all(marked([worker.mark for worker in self._workers]))
         self._workers.clear()
         self._waiting.clear()
+        for server in self._own:
+            server.close()
 
     def _spawn(self, device: str) -> None:
-        worker = WorkerProcess(self.setup, device, self._threads)
+        worker = WorkerProcess(self.setup, device, self._threads, self._fork_server())
         self._workers.append(worker)
         self._selector.register(worker.reports, selectors.EVENT_READ)
+
+    def _fork_server(self) -> ForkServer | None:
+        """Returns the server that forks the workers; None where that is impossible."""
+        server = self._server or ahead.get()
+        if server is None or not server.is_alive or server.threads != self._threads:
+            if not ForkServer.is_possible():
+                return None
+            nodes = (self.setup.evaluator, self.setup.data, {"_target_": self.setup.engine})
+            server = ForkServer(self._threads, modules_of(nodes))
+            self._own.append(server)
+        self._server = server
+        return server
 
     def _dispatch(self) -> None:
         for worker in self._workers:
@@ -125,8 +142,11 @@ class Local(TrainingService):
     def _bury(self, worker: WorkerProcess, handle: Handle) -> None:
         """Replaces a worker that has ended, and restarts its job or reports its failure."""
         death, job = worker.death(), worker.job
-        self._stillborn = 0 if worker.ready else self._stillborn + 1
-        if self._stillborn > STILLBORN:
+        if worker.ready:
+            self._stillborn.clear()
+        else:
+            self._stillborn.add(worker.process.origin)
+        if len(self._stillborn) > STILLBORN:
             raise RunFailed(f"A worker could not start: {death.text}. See its message above.")
         self._replace(worker)
         if job is None or not worker.open:
@@ -152,6 +172,8 @@ class Local(TrainingService):
     def _enforce(self) -> None:
         """Terminates jobs that exceeded a limit, and kills workers that did not end when asked."""
         now = time.monotonic()
+        if self._server is not None:
+            self._server.look(now)
         for worker in self._workers:
             worker.look(now)
             if worker.kill_at is not None and now >= worker.kill_at:

@@ -23,11 +23,14 @@ HIGH = 200  # file descriptors from here on are out of the way of trials
 PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
 
 
-def main() -> None:
+def main(reports: int) -> None:
     """Runs jobs until standard input ends, which also happens when the driver ends. However it
-    ends, the process does not wait for threads that a trial has left."""
+    ends, the process does not wait for threads that a trial has left.
+
+    `reports` is the file descriptor for reports. The process is a new one, or was forked.
+    """
     try:
-        _serve()
+        _serve(reports)
     except BaseException:  # between jobs; the driver hears of it as of any crash
         with suppress(Exception):
             traceback.print_exc()
@@ -36,12 +39,17 @@ def main() -> None:
         os._exit(1)
 
 
-def _serve() -> None:
-    _die_with_driver()
+def _serve(reports: int) -> None:
+    die_with_parent(os.getppid())
     adopt_orphans(True)
     keep_memory()
-    outbox, inbox = Outbox(int(sys.argv[1])), Inbox()
+    outbox, inbox = Outbox(reports), Inbox()
+    outbox.send({"pid": os.getpid()})
     hello = inbox.jobs.get()
+    with suppress(OSError):  # it was deleted
+        os.chdir(hello["folder"])
+    os.environ.clear()
+    os.environ.update(hello["environment"])
     sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
 
     import torch
@@ -162,10 +170,9 @@ def _identity(fd: int) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _die_with_driver() -> None:
+def die_with_parent(parent: int) -> None:
     """Makes Linux kill this process with its parent, even during a system call."""
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)

@@ -4,14 +4,14 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import final
 
+from runner.training.fork_server import Forked, ForkServer, environment, search_path, starting
 from runner.training.leftovers import descendants, end_all, process_status
 from runner.training.service import Traces
 from runner.trial import Failure, Gain, Job, Report, Setup
@@ -20,19 +20,41 @@ GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 REST = 4.0  # seconds that a worker may take to tidy up after a job
 CHECK = 1.0  # seconds between two looks at the status of a process
 LONGEST = 1 << 26  # bytes of a message
-HOME = str(Path(__file__).resolve().parents[2])  # of this package, which need not be installed
-START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); from runner.training.process import main; "
-    "sys.path.pop(0); main()"
-)
 MARK = "RUNNER_WORKER"  # the variable that the processes of a worker inherit
+
+
+@final
+class Started:
+    """A process of its own, which imports what it needs, and has the methods of `Forked`."""
+
+    def __init__(self, jobs: int, reports: int, variables: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            starting("process", reports),
+            stdin=jobs,
+            pass_fds=[reports],
+            start_new_session=True,  # so that Ctrl-C reaches the driver only
+            env=variables,
+        )
+        self.pid: int | None = self._process.pid
+        self.poll, self.wait = self._process.poll, self._process.wait
+
+    @property
+    def origin(self) -> object:
+        return self
+
+    def found(self, pid: int) -> None:
+        return
+
+    def close(self) -> None:
+        self._process.wait()
 
 
 @final
 class WorkerProcess:
     """A worker process: its pipes, its job, and the time of its last report."""
 
-    def __init__(self, setup: Setup, device: str, threads: int) -> None:
+    def __init__(self, setup: Setup, device: str, threads: int, server: ForkServer | None) -> None:
+        """Lets a server fork the process; without one, starts it."""
         self.device = device
         self.job: Job | None = None
         self.open: set[int] = set()  # trials of the job without a final report
@@ -49,28 +71,24 @@ class WorkerProcess:
         self._closed = False  # whether the reports have ended
         self.reports, write_end = os.pipe()
         os.set_blocking(self.reports, False)
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(write_end), HOME],
-            stdin=subprocess.PIPE,
-            pass_fds=[write_end],
-            start_new_session=True,  # so that Ctrl-C reaches the driver only
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": str(threads),
-                "MKL_NUM_THREADS": str(threads),
-                MARK: self.mark.partition("=")[2],
-            },
-        )
+        read_end, self._jobs = os.pipe()
+        variables = environment(threads) | {MARK: self.mark.partition("=")[2]}
+        if server is None:
+            self.process: Started | Forked = Started(read_end, write_end, variables)
+        else:
+            self.process = server.fork(read_end, write_end)
+        os.close(read_end)
         os.close(write_end)
         self.say({"setup": setup.to_json(), "device": device, "threads": threads,
-                  "path": [entry for entry in sys.path if entry]})  # fmt: skip
+                  "path": search_path(), "environment": variables,
+                  "folder": str(Path.cwd())})  # fmt: skip
 
     def say(self, message: object) -> None:
         """Sends a message. The end of a worker is noticed when its reports end."""
-        assert self.process.stdin is not None
+        rest = json.dumps(message).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            while rest:
+                rest = rest[os.write(self._jobs, rest) :]
 
     def run(self, job: Job, attempt: int) -> None:
         self.job, self.open, self.attempt = job, set(job.trials), attempt
@@ -104,6 +122,8 @@ class WorkerProcess:
         if data == "ready":
             self.ready = True
             self.started = self.heard
+        elif "pid" in data:
+            self.process.found(data["pid"])
         elif "loading" in data:
             self.loading = data["loading"]
         elif "left" in data:
@@ -125,7 +145,7 @@ class WorkerProcess:
         if now < self._checked + CHECK:
             return
         self._checked = now
-        status = process_status(self.process.pid)
+        status = "" if self.process.pid is None else process_status(self.process.pid)
         if status == "T":
             self.signal(SIGCONT)
         elif status == "Z" and self.process.poll() is None:
@@ -145,18 +165,17 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends the process and all that it started, and frees its resources."""
-        started = descendants(self.process.pid)
+        started = descendants(self.process.pid) if self.process.pid is not None else []
         self.signal(SIGKILL)
         end_all(started)
-        self.process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            if self.process.stdin is not None:
-                self.process.stdin.close()
+        self.process.close()
+        os.close(self._jobs)
         os.close(self.reports)
 
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
+            if self.process.pid is not None:
+                os.killpg(self.process.pid, number)
 
     def death(self) -> Failure:
         """Returns why the process ended."""

@@ -8,6 +8,7 @@ from searches import ARITHMETIC, NOTHING, Search
 
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError
+from runner.training.leftovers import descendants
 from runner.trial import Setup, Trial
 
 SERVICES = ["inline", "local"]
@@ -97,14 +98,24 @@ def test_the_weights_of_a_finished_trial_lie_in_its_folder(name, tmp_path):
 
 
 def test_closing_twice_is_fine_and_leaves_no_process(name, tmp_path):
+    before = {*descendants(os.getpid())}
     service = make(name, tmp_path)
     service.submit(next(jobs(1)))
-    pids = [w.process.pid for w in getattr(service, "_workers", [])]
     service.close()
     service.close()
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert {*descendants(os.getpid())} <= before
+
+
+def test_closing_in_the_middle_of_a_trial_leaves_no_process(name, tmp_path):
+    before = {*descendants(os.getpid())}
+    service = make(name, tmp_path)
+    service.submit(next(jobs(1)))
+    reports = []
+    while not reports:
+        service.poll(reports.append, 1.0)
+    assert name == "inline" or {*descendants(os.getpid())} > before
+    service.close()
+    assert {*descendants(os.getpid())} <= before
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import time
 import pytest
 from searches import ARITHMETIC
 
+from runner.training.leftovers import descendants
+
 NOT_TWO = {1, 3}
 
 
@@ -112,25 +114,18 @@ def test_no_worker_outlives_a_killed_driver(tmp_path):
         sys.path[:0] = {sys.path!r}
         from pathlib import Path
         from searches import *
-        from runner.training.local import Local
-        started = []
-        original = Local._spawn
-        def spawn(self, device):
-            original(self, device)
-            print(self._workers[-1].process.pid, flush=True)
-        Local._spawn = spawn
         Search(Path({str(tmp_path / "run")!r})).run(
             4, service="local", workers=2,
             evaluator={trouble("hang_in_c", tmp_path, width=1)!r}, strategy="grid")
     """)
-    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    pids = [int(driver.stdout.readline()) for _ in range(2)]
-    deadline = time.monotonic() + 30
-    while not list((tmp_path / "run").glob("trials/*")) and time.monotonic() < deadline:
+    driver = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 120
+    while len([*(tmp_path / "run").glob("trials/*")]) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
+    pids = descendants(driver.pid)
+    assert len(pids) >= 2
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    driver.stdout.close()
     deadline = time.monotonic() + 5
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -138,17 +133,23 @@ def test_no_worker_outlives_a_killed_driver(tmp_path):
 
 
 def test_random_kills_of_workers_lose_no_trial(search):
-    """A killer goes about for the whole run of 30 trials; each trial ends, most with a result."""
+    """A killer goes about for the whole run of 30 trials, and also kills the server that forks
+    workers; each trial ends with a result."""
     script = textwrap.dedent(f"""
-        import random, subprocess, time, os, signal
+        import random, sys, time, os, signal
+        from pathlib import Path
+        sys.path[:0] = {sys.path!r}
+        from runner.training.leftovers import descendants
         rng = random.Random(0)
+        trials, so_far = Path({str(search.folder / "trials")!r}), 0
         for _ in range(12):
-            time.sleep(0.7)
-            out = subprocess.run(["pgrep", "-P", "{os.getpid()}", "-f", "runner.training.process"],
-                                 capture_output=True, text=True).stdout.split()
-            if out:
+            while len([*trials.glob("*")]) < so_far + 2:
+                time.sleep(0.05)
+            so_far = len([*trials.glob("*")])
+            found = [pid for pid in descendants({os.getpid()}) if pid != os.getpid()]
+            if found:
                 try:
-                    os.kill(int(rng.choice(out)), signal.SIGKILL)
+                    os.kill(rng.choice(found), signal.SIGKILL)
                 except ProcessLookupError:
                     pass
     """)
