@@ -75,11 +75,11 @@ class Worker:
         self._prospects = Prospects()
 
     def prepare(self) -> None:
-        """Imports training code before the first job arrives. The first optimizer of a process
-        imports a second's worth of torch."""
+        """Imports training code before the first job arrives; also torch's compiler if it is
+        used, as its import takes as long as that of torch."""
         with suppress(Exception, SystemExit):  # the job will fail again, and report it
-            kind: type[Evaluator] = locate(self.setup.evaluator["_target_"], self.setup.trust)
-            if kind.fusible:
+            locate(self.setup.evaluator["_target_"], self.setup.trust)
+            if self.setup.evaluator.get("compile"):
                 torch.optim.SGD([torch.zeros(1)])
 
     def load(self) -> None:

@@ -61,7 +61,7 @@ LAYERS = [
 
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
-    "data": {"data", "holdout", "images", "splits"},
+    "data": {"bundled", "data", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
         *("bounded_cache", "symbolic_graph", "standalone"),
@@ -69,13 +69,13 @@ SHARED = {
     "mutators": {"candidates", "channel_counts", "function_calls", "selection"},
     "evaluators": {
         *("arguments", "evaluator", "fused_group", "group", "member", "race", "recipe", "seeds"),
-        *("snapshot", "supervised"),
+        *("snapshot", "supervised", "plain_optimizer"),
     },
     "strategies": {"strategy"},
     "tasks": {"task"},
     "training": {
         *("devices", "service", "worker_process", "process_state", "process_setting"),
-        *("interpreter_state", "torch_state", "patches", "leftovers"),
+        *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.

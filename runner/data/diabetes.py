@@ -1,11 +1,12 @@
 """Diabetes: scikit-learn's 442 patients, 10 measurements each, one number to predict."""
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
+from runner.data.bundled import bundled
 from runner.data.data import TargetKind
 from runner.data.holdout import TensorData
 from runner.data.splits import holdout
@@ -35,10 +36,7 @@ class Diabetes(TensorData):
         return "numbers"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
-        from sklearn.datasets import load_diabetes
-
-        raw = load_diabetes(return_X_y=True, scaled=False)
-        inputs, targets = (torch.tensor(values, dtype=torch.float32) for values in raw)
+        inputs, targets = (torch.tensor(values, dtype=torch.float32) for values in _diabetes())
         targets = targets.view(-1, 1)
         rest, test = holdout(targets, TEST, seed=0)
         kept = rest[holdout(targets[rest], self.validation, self.seed)[0]]
@@ -49,3 +47,13 @@ class Diabetes(TensorData):
 def _standardize(values: Tensor, reference: Tensor) -> Tensor:
     """Shifts and scales values (N, D) so that the reference has mean 0 and deviation 1."""
     return (values - reference.mean(0)) / reference.std(0)
+
+
+def _diabetes() -> tuple[Any, Any]:
+    """Returns the measurements, (N, 10), and the progression, (N,)."""
+    inputs, targets = map(bundled, ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"))
+    if inputs is not None and targets is not None:
+        return inputs, targets
+    from sklearn.datasets import load_diabetes  # here: it is slow to import
+
+    return load_diabetes(return_X_y=True, scaled=False)  # type: ignore[no-any-return]

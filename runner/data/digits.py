@@ -1,11 +1,12 @@
 """Digits: scikit-learn's 1,797 handwritten digits of 8 x 8 pixels. No download."""
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
+from runner.data.bundled import bundled
 from runner.data.data import Split, TargetKind
 from runner.data.holdout import TensorData
 from runner.data.images import check_image_shape, fit
@@ -31,9 +32,7 @@ class Digits(TensorData):
         return "classes"
 
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:
-        from sklearn.datasets import load_digits
-
-        pixels, numbers = load_digits(return_X_y=True)
+        pixels, numbers = _digits()
         images = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8)
         labels = torch.tensor(numbers, dtype=torch.int64)
         rest, test = holdout(labels, TEST, seed=0)
@@ -43,3 +42,13 @@ class Digits(TensorData):
 
     def split(self, inputs: Tensor, targets: Tensor) -> Split:
         return TensorSplit(fit(inputs, self.shape), targets)
+
+
+def _digits() -> tuple[Any, Any]:
+    """Returns the pixels, (N, 64), and the digits, (N,)."""
+    table = bundled("digits.csv.gz", delimiter=",")
+    if table is not None:
+        return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits  # here: it is slow to import
+
+    return load_digits(return_X_y=True)  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from runner.data.data import Batch, Split
 from runner.errors import ConfigError, require
 from runner.evaluators.arguments import check_closure, check_optimizer, check_schedule, make_probe
 from runner.evaluators.evaluator import Evaluator
+from runner.evaluators.plain_optimizer import make_plain
 from runner.nn.equality import same_value
 from runner.trial import Metrics
 
@@ -148,9 +149,14 @@ class Recipe(Evaluator):
         parameters = [p for p in model.parameters() if p.requires_grad]
         make = self.optimizer
         fusable = isinstance(make, partial) and make.func in FUSED and not RIVALS & {*make.keywords}
+        settings: dict[str, Any] = {"lr": self.lr}
         if fusable and device.type in ("cpu", "cuda"):
-            return make(parameters, lr=self.lr, fused=True)
-        return make(parameters, lr=self.lr)
+            settings["fused"] = True
+        return (
+            make(parameters, **settings)
+            if self.compile
+            else make_plain(make, parameters, **settings)
+        )
 
     def outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
         """Returns a model's outputs as float32, computed in the configured precision."""
