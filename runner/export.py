@@ -131,6 +131,8 @@ def _equal(ours: Any, theirs: Any) -> bool:
     """Returns whether two results are equal up to rounding, or cannot be compared."""
     if isinstance(ours, type) or isinstance(theirs, type) or ours is None or theirs is None:
         return ours is theirs
+    if _is_same(ours, theirs):
+        return True
     try:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, equal_nan=True)
     except AssertionError:
@@ -138,6 +140,18 @@ def _equal(ours: Any, theirs: Any) -> bool:
     except (TypeError, ValueError):  # objects of user classes
         return True
     return True
+
+
+def _is_same(ours: Any, theirs: Any) -> bool:
+    """Returns whether two tensors are certainly the same. Most are, and the first comparison up to
+    rounding imports a part of torch that is not used otherwise."""
+    tensors = [one for one in (ours, theirs) if type(one) in (torch.Tensor, nn.Parameter)]
+    kinds = {(t.shape, t.dtype, t.device, t.layout, t.is_quantized) for t in tensors}
+    if len(tensors) < 2 or len(kinds) > 1 or ours.layout is not torch.strided:
+        return False
+    if ours.is_quantized or ours.is_meta:
+        return False
+    return torch.equal(ours, theirs)
 
 
 def _has_nan(result: Any) -> bool:
