@@ -166,9 +166,9 @@ def main() -> None:
         found = measure(size, Path(folder), given.before)
     held = targets(found)
     console().print(table(found), target_table(held))
-    write(given.json, ["torch", "scikit-learn", "hydra-core"],
-          {"size": asdict(size), "targets": as_figures(held),
-           "processes": {name: [asdict(p) for p in each] for name, each in found.items()}})  # fmt: skip
+    processes = {name: [asdict(each) for each in ours] for name, ours in found.items()}
+    figures = {"size": asdict(size), "targets": as_figures(held), "processes": processes}
+    write(given.json, ["torch", "scikit-learn", "hydra-core"], figures)
 
 
 if __name__ == "__main__":

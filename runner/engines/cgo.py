@@ -18,6 +18,7 @@ from runner.fusion.packing.packed_parameters import Parameters
 from runner.fusion.packing.random_streams import Streams
 from runner.fusion.program.program import Programs
 from runner.fusion.program.serialization import from_json, to_json
+from runner.fusion.tracing.no_compiler import without_compiler
 from runner.fusion.tracing.trace import programs_of
 from runner.graph.frontend.frontends import AUTO
 from runner.space.choice import JsonValue
@@ -118,7 +119,8 @@ class CgoEngine(GraphEngine):
     def _programs(self, sample: Sample) -> Mapping[str, Any] | None:
         """Returns the programs of a sample's model; None if it cannot be traced."""
         try:
-            programs = programs_of(self.compiled(sample), self._shape)
+            graph = self.compiled(sample)
+            programs = without_compiler(lambda: programs_of(graph, self._shape))
         except (DrawError, GraphError) as error:
             log.debug("A model has no program: %s", error)
             return None
