@@ -30,7 +30,7 @@ def make_plain(
 
     Where the compiler is there already, or the class is somebody else's, simply calls `make`.
     """
-    kind = make.func if isinstance(make, partial) else make
+    kind: Any = make.func if isinstance(make, partial) else make
     is_torchs = isinstance(kind, type) and f"{kind.__module__}.".startswith("torch.optim.")
     if not is_torchs or not issubclass(kind, Optimizer) or COMPILER in sys.modules:
         return make(parameters, **settings)

@@ -207,7 +207,7 @@ def head_start(training: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) 
     `training` is the config node of the service, and `nodes` are those whose targets the workers
     need. Nothing was checked, so only modules of this package are imported.
     """
-    threads = training.get("threads")
+    threads: Any = training.get("threads")
     is_wanted = training["_target_"] == USER and isinstance(threads, int)
     if not is_wanted or not ForkServer.is_possible():
         yield
