@@ -52,7 +52,7 @@ class Size:
 
     rounds: int
     searches: int  # rounds of the default search, which takes longer
-    overrides: Sequence[str]  # of the default search
+    overrides: Sequence[str]  # of all searches
 
 
 FULL = Size(rounds=7, searches=1, overrides=())
@@ -110,8 +110,7 @@ def measure(size: Size, folder: Path, before: Path | None) -> dict[str, list[Pro
                 words, place = ["-m", "runner", *overrides], None
                 if name not in (HELP, CONFIG):
                     place = folder / f"{len(found)}-{i}{name}{suffix}".replace(" ", "-")
-                    words.append(f"hydra.run.dir='{place}'")
-                words += size.overrides if name == DEFAULT else ()
+                    words += [f"hydra.run.dir='{place}'", *size.overrides]
                 found.setdefault(name + suffix, []).append(run(words, root, place))
     return found
 

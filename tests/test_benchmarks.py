@@ -47,6 +47,20 @@ def test_the_overhead_is_measured_and_held_to_its_targets(tmp_path):
     assert figures["resume"]["trials"] == figures["size"]["record"]
 
 
+def test_starting_up_is_measured_and_held_to_its_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("startup.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    for name in [*figures["processes"], *(target["name"] for target in figures["targets"])]:
+        assert name in done.stdout
+    assert_verdicts(done, figures["targets"])
+    for name, processes in figures["processes"].items():
+        is_search = not (name.startswith("--") or name == "bare script")
+        assert all((one["training"] > 0) == is_search for one in processes)
+        assert all(one["wall"] > one["training"] and one["cpu"] > 0 for one in processes)
+
+
 @pytest.mark.skipif(find_spec("torchvision") is None, reason="it measures torchvision's ResNet-18")
 def test_the_graph_compiler_is_measured_and_held_to_its_targets(tmp_path):
     file = tmp_path / "figures.json"
