@@ -33,6 +33,7 @@ from runner.store import Store, read
 from runner.strategies.random import Random
 from runner.tasks.search import WeightKeeper
 from runner.training.inline import Inline
+from runner.training.leftovers import descendants
 from runner.training.local import Local
 from runner.training.service import TrainingService
 from runner.trial import Objective, Report, Setup, Trial, trial_seed
@@ -130,14 +131,10 @@ def _clocks() -> tuple[float, float, float]:
     """CPU seconds of this process, of its children, and its resident memory in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     memory = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return time.process_time(), sum(map(_cpu_of, _children())), memory
+    return time.process_time(), sum(map(_cpu_of, descendants(os.getpid()))), memory
 
 
-def _children() -> Sequence[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-
-
-def _cpu_of(process: str) -> float:
+def _cpu_of(process: int) -> float:
     """CPU seconds of all threads of a process: utime and stime in man 5 proc."""
     after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,5 +1,9 @@
 """The task `search`: whose weights are kept."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 
 from runner.tasks.search import WeightKeeper
@@ -52,3 +56,36 @@ def test_a_repeated_sample_keeps_the_weights_that_it_shares(tmp_path):
     assert kept(tmp_path, 1, 1, trials) == [1]
     trials = [ended(0, 0.5), ended(1, 0.9), ended(2, 0.5, duplicate_of=0)]
     assert kept(tmp_path / "other", 1, 2, trials) == [0, 1]
+
+
+def in_a_new_process(code):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_task_itself_needs_no_torch_so_that_workers_start_beside_its_import():
+    in_a_new_process("""
+        import sys
+        import runner.launch
+        from runner.config.instantiate import build
+        from runner.tasks.search import Search
+        assert "torch" not in sys.modules
+    """)
+
+
+@pytest.mark.parametrize("engine", ["py", "base", "cgo"])
+def test_a_driver_imports_nothing_that_it_does_not_use(engine, tmp_path):
+    """The compiler of torch, and scikit-learn, each take as long as torch."""
+    in_a_new_process(f"""
+        import sys
+        import runner
+        run = runner.run(["engine={engine}", "space=mlp", "strategy=random", "budget.trials=4",
+                          "evaluator.epochs=1", "training.device=cpu"], {str(tmp_path / "run")!r})
+        assert run.top(1)
+        unused = {{"torch._dynamo", "torch._inductor", "sklearn", "scipy", "optuna"}}
+        if "{engine}" != "cgo":  # there, torch needs it for the shapes of meta tensors
+            unused.add("sympy")
+        assert not unused & {{*sys.modules}}
+    """)
