@@ -74,7 +74,7 @@ SHARED = {
     "strategies": {"strategy"},
     "tasks": {"task"},
     "training": {
-        *("devices", "service", "worker_process", "process_state", "process_setting"),
+        *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
     },
 }
@@ -83,7 +83,8 @@ COMPARED = {  # strings that are compared with names of modules
     "runner.config.allowlist": [*SHARED, "nn"],
     "runner.nn.recording.call_stack": ["nn.recording.tracer"],
 }
-BY_NAME = {"runner", "runner.config.targets", "runner.graph.ir.signature", "runner.operators"}
+BY_NAME = {"runner", "runner.config.targets", "runner.graph.ir.signature", "runner.operators",
+           "runner.training.fork_server_process"}  # fmt: skip
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",

@@ -63,6 +63,7 @@ KEPT = {
     "graph/ir/signature.py: _signature_in_torch": "the functions of torch never change",
     "nn/values/build.py: _ambient": "of the present context, reset where it was set",
     "nn/recording/construction_record.py: _recording": "of the present context, too",
+    "training/fork_server.py: ahead": "of the present context, too",
 }
 
 

@@ -5,7 +5,6 @@ Functions that torch's compiler must not compile import `torch._dynamo` on their
 as the import of torch itself, and does nothing where nothing is compiled.
 """
 
-import importlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -13,10 +12,10 @@ from typing import Any, TypeVar
 
 COMPILER = "torch._dynamo"
 CACHE = "__dynamo_disable"  # where `torch/_compile.py` keeps the function that it calls
-Result = TypeVar("Result")
+WhatRunReturns = TypeVar("WhatRunReturns")
 
 
-def without_compiler(run: Callable[[], Result]) -> Result:
+def without_compiler(run: Callable[[], WhatRunReturns]) -> WhatRunReturns:
     """Returns the result of a call, during which the compiler is not imported if all that is wanted
     of it is not to compile something; otherwise imports it, and calls again.
 
@@ -34,7 +33,8 @@ def without_compiler(run: Callable[[], Result]) -> Result:
     finally:
         stand_in.leave()
     if stand_in.is_wanted:
-        importlib.import_module(COMPILER)
+        import torch._dynamo  # noqa: F401 - here: that is what this file is about
+
         return run()
     return result
 
