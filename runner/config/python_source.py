@@ -3,7 +3,7 @@
 import keyword
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -30,12 +30,7 @@ class PythonSource:
         `repr`."""
         if isinstance(value, Mapping) and "_target_" in value:
             return self._call(value, indent)
-        if isinstance(value, Mapping):
-            items = [f"{key!r}: {self.expression(v, indent + 1)}" for key, v in value.items()]
-            return _lines("{", items, "}", indent)
-        if isinstance(value, list):
-            return f"[{', '.join(self.expression(item, indent) for item in value)}]"
-        return repr(value)
+        return _written(value, indent, self.expression)
 
     def _call(self, node: Mapping[str, Any], indent: int) -> str:
         given = arguments(node)
@@ -64,6 +59,21 @@ class PythonSource:
         self.imports.add(f"from {module} import {parts[0]}{rename}")
         self.folders |= _not_installed(module.split(".")[0])
         return ".".join([name, *parts[1:]])
+
+
+def literal(value: Any, indent: int = 0) -> str:
+    """Returns an expression for a plain value, in which nothing is a node."""
+    return _written(value, indent, literal)
+
+
+def _written(value: Any, indent: int, each: Callable[[Any, int], str]) -> str:
+    """Returns an expression for a value, and `each` that for what is inside of it."""
+    if isinstance(value, Mapping):
+        items = [f"{key!r}: {each(v, indent + 1)}" for key, v in value.items()]
+        return _lines("{", items, "}", indent)
+    if isinstance(value, list):
+        return f"[{', '.join(each(item, indent) for item in value)}]"
+    return repr(value)
 
 
 def _not_installed(package: str) -> set[str]:

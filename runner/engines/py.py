@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import nn
 
-from runner.config.python_source import PythonSource
+from runner.config.python_source import PythonSource, literal
 from runner.engines.engine import Engine, ModelSource
 from runner.engines.model_space import ModelSpace, build_sample
 from runner.errors import ConfigError
@@ -52,13 +52,12 @@ class PyEngine(Engine):
                 "export.standalone=true needs an engine that generates source, such as "
                 "engine=base; engine=py builds models with the space's own class."
             )
-        self.space.check(trial.sample)  # of a record: its values become source
         code = PythonSource(self._trust)
         model = code.expression(self._space, indent=2)
         imports = "\n".join(sorted(code.imports))
         if code.folders:  # user modules that are not installed
             imports = f"import sys\n\nsys.path += {sorted(code.folders)!r}\n\n{imports}"
-        sample = code.expression(trial.sample)
+        sample = literal(trial.sample)  # of a record, which somebody else may have written
         return ModelSource(SOURCE.format(imports=imports, sample=sample, model=model))
 
 

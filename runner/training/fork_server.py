@@ -33,7 +33,7 @@ KILLED = -signal.SIGKILL
 
 def starting(module: str, fd: int) -> list[str]:
     """Returns the command that runs `main(fd)` of a module of this folder in another process."""
-    return [sys.executable, "-c", START.format(module), str(fd), HOME]
+    return [sys.executable, "-P", "-c", START.format(module), str(fd), HOME]
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -42,8 +42,8 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def search_path() -> list[str]:
-    """Returns where this process finds modules, for another one."""
-    return [entry for entry in sys.path if entry]
+    """Returns where this process finds modules, for another one, which looks nowhere else."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
 
 
 @final

@@ -9,7 +9,7 @@ import toy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.config.python_source import PythonSource
+from runner.config.python_source import PythonSource, literal
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -72,3 +72,9 @@ def test_an_argument_that_is_no_name_is_passed_by_a_dict():
         {"_target_": "toy.Net", "not a name": 1, "class": 2}
     )
     assert expression == "Net(**{'not a name': 1, 'class': 2})"
+
+
+def test_a_literal_has_no_calls():
+    value = {"a": {"_target_": "os.system", "command": "x"}, "b": [{"_target_": "os.getcwd"}, 1]}
+    assert eval(literal(value), {"__builtins__": {}}) == value
+    assert literal({"a": 1}) == "{'a': 1}"
