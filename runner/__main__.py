@@ -1,5 +1,7 @@
 """`python -m runner`: composes the config, and runs its task. Hydra's main must be in this file."""
 
+import contextlib
+import io
 import math
 import os
 import sys
@@ -53,9 +55,16 @@ def _end_with(code: int) -> None:
     exit_code.set(max(exit_code.get(), code))
 
 
-def _refuse_pickles() -> None:
-    """Raises ConfigError for the flag of Hydra that runs a pickled config."""
-    if get_args_parser().parse_known_args()[0].experimental_rerun is not None:
+def _check_flags() -> None:
+    """Raises ConfigError for unknown flags, and for that of Hydra which runs a pickled config."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            flags = get_args_parser().parse_args()
+    except SystemExit:
+        text = said.getvalue().rpartition("error: ")[2].strip()
+        raise ConfigError(f"{text[:1].upper()}{text[1:]}; --hydra-help lists the flags.") from None
+    if flags.experimental_rerun is not None:
         raise ConfigError(
             "--experimental-rerun reads a pickle, which may run any code; continue a run with "
             "resume=FOLDER."
@@ -67,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     try:
-        _refuse_pickles()
+        _check_flags()
         compose.check_folders(sys.argv[1:])
         with guarded():
             app()

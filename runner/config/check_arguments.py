@@ -12,6 +12,8 @@ from runner.config.kinds import check_kind, element
 from runner.config.targets import check_builder, locate
 from runner.errors import ConfigError, did_you_mean, require
 
+NODES = ("callable_type", "is_instance_of")  # pydantic's words for a value that is to be an object
+
 
 def check_arguments(
     config: Any,
@@ -110,7 +112,10 @@ def check_type(value: Any, hint: Any, where: str) -> None:
     except ValidationError as error:
         problem = error.errors()[0]
         inner = "".join(f"[{part!r}]" for part in problem["loc"] if isinstance(part, int))
-        raise ConfigError(f"{where}{inner} is {problem['input']!r}: {problem['msg']}.") from None
+        told = f": {problem['msg']}"
+        if problem["type"] in NODES:
+            told = "; it must be a node, such as {_target_: package.Name}"
+        raise ConfigError(f"{where}{inner} is {problem['input']!r}{told}.") from None
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return  # a third-party type without a schema
 

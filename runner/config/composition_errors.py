@@ -22,6 +22,9 @@ def as_config_error(error: Exception, overrides: Sequence[str] = ()) -> ConfigEr
     the config that could not be composed."""
     if isinstance(error, ConfigError):
         return error
+    for override in overrides:
+        if override.lstrip("+~").startswith("="):
+            return ConfigError(f"The override {override!r} has no key; write KEY=VALUE.")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return ConfigError(_plain(error, overrides))
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
