@@ -1,7 +1,7 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 LONGEST = 2000  # characters of a message that are shown
 
@@ -60,9 +60,17 @@ def require(holds: bool, key: str, value: object, rule: str) -> None:
 
 def refusal(error: BaseException | None) -> Refused | None:
     """Returns the refusal that caused an error, if any."""
-    while error is not None and not isinstance(error, Refused):
+    return next((one for one in causes(error) if isinstance(one, Refused)), None)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error, its cause, the cause of that, and so on. Ends also where users' code made a
+    ring of them."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
         error = error.__cause__
-    return error
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

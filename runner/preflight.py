@@ -14,7 +14,7 @@ from runner.config.instantiate import build, put
 from runner.config.settings import INHERIT, Settings
 from runner.data.data import Data, TargetKind
 from runner.engines.inheritance import PRESERVED
-from runner.errors import ConfigError, RunnerError, did_you_mean, one_line
+from runner.errors import ConfigError, RunnerError, causes, did_you_mean, one_line
 from runner.evaluators.evaluator import Evaluator
 from runner.space.choice import Choice, JsonValue, Numeric
 from runner.space.space import search_space
@@ -144,9 +144,10 @@ def naming(group: str) -> Iterator[None]:
 def place(error: BaseException) -> str:
     """Returns the file and line where the original cause of an error was raised: of the user's
     code, if any has part in it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
+    raised = [one for one in causes(error) if one.__traceback__ is not None]
+    frames = traceback.extract_tb(raised[-1].__traceback__) if raised else []
     theirs = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    if not frames:
+        return ". HYDRA_FULL_ERROR=1 shows the whole traceback."
     last = [*frames, *theirs][-1]
     return f" ({last.filename}:{last.lineno}). HYDRA_FULL_ERROR=1 shows the whole traceback."

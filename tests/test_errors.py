@@ -1,8 +1,10 @@
 """Errors of users' code: whatever they are, they become one line that can be shown and stored."""
 
+from itertools import islice
+
 import pytest
 
-from runner.errors import LONGEST, message, one_line, shown
+from runner.errors import LONGEST, Refused, causes, message, one_line, refusal, shown
 
 
 class Raises(Exception):
@@ -45,3 +47,14 @@ def test_a_very_long_message_is_cut():
 def test_a_value_without_a_repr_is_shown_all_the_same():
     assert shown(Raises()) == "a value without a repr"
     assert shown([1, 2]) == "[1, 2]" and len(shown("x" * 1000)) < 150
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_ring_of_causes_has_an_end(length):
+    ring = [ValueError(str(i)) for i in range(length)]
+    for i, error in enumerate(ring):
+        error.__cause__ = ring[(i + 1) % length]
+    assert [*islice(causes(ring[0]), 9)] == ring
+    assert refusal(ring[0]) is None
+    ring[-1].__cause__ = refused = Refused("too wide")
+    assert refusal(ring[0]) is refused

@@ -208,6 +208,15 @@ def test_an_obviously_reversed_mode_is_warned_of(line, text, here, monkeypatch):
     assert text in re.sub(r"\s+", " ", done.out)
 
 
+def test_a_ring_of_causes_has_a_place():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    for error in (first, second):
+        with pytest.raises(ConfigError, match=r"data: ValueError: .*test_preflight\.py:\d+"):
+            with preflight.naming("data"):
+                raise error
+
+
 def test_of_a_range_the_ends_and_the_middle_are_tried():
     assert preflight._values(Numeric("n", 1, 10**9, step=1)) == [1, 5 * 10**8 + 1, 10**9]
     assert preflight._values(Numeric("n", 1, 2, step=1)) == [1, 2]

@@ -1,6 +1,6 @@
 """Any PyTorch data set of (input, target) pairs, built by `_target_`."""
 
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from functools import cached_property
 from typing import Any, cast, final
 
@@ -100,6 +100,8 @@ class TorchDataset(HoldoutData):
                 "Give the data set a transform, such as torchvision.transforms.ToTensor."
             )
         check_shape(inputs[None], self.shape)
+        if isinstance(target, list | tuple | Mapping | str):
+            raise _no_target(target, key)  # a loader makes no tensor of a batch of these
         check_targets(_tensor(target, key)[None], self.classes)
         return DatasetSplit(dataset, self.classes, self._workers)
 
@@ -109,7 +111,11 @@ def _tensor(target: Any, key: str) -> Tensor:
     try:
         return torch.as_tensor(target)
     except (TypeError, ValueError, RuntimeError):
-        raise ConfigError(
-            f"data.{key} returns a target of type {type(target).__name__}; it must be a number "
-            "or a tensor: the index of a class, or floats."
-        ) from None
+        raise _no_target(target, key) from None
+
+
+def _no_target(target: Any, key: str) -> ConfigError:
+    return ConfigError(
+        f"data.{key} returns a target of type {type(target).__name__}; it must be a number or a "
+        "tensor: the index of a class, or floats."
+    )

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from runner.errors import ConfigError, one_line, require
 
-LARGEST = 1e6  # of the numbers that an optimizer is given
+LARGEST = 1e6  # of the numbers that an optimizer of torch is given; others may count steps, say
 
 # They take a step with whatever their constructors accept. Others are tried: a step of SparseAdam
 # takes sparse gradients only, and users' classes may raise.
@@ -27,7 +27,9 @@ def check_optimizer(make: Callable[..., Optimizer], lr: float) -> None:
     """Raises ConfigError unless `make(parameters, lr=lr)` returns an optimizer that can take a
     step."""
     kind = getattr(make, "func", make)
-    for name, value in _numbers(getattr(make, "keywords", {}), "evaluator.optimizer"):
+    of_torch = str(getattr(kind, "__module__", "")).startswith("torch.")
+    bounded = getattr(make, "keywords", {}) if of_torch else {}
+    for name, value in _numbers(bounded, "evaluator.optimizer"):
         rule = f"a finite number of at most {LARGEST:g}"
         require(math.isfinite(value) and abs(value) <= LARGEST, name, value, rule)
     if isinstance(kind, type) and not issubclass(kind, Optimizer):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.data.data import SearchData, Split
-from runner.errors import ConfigError, one_line, shown
+from runner.errors import ConfigError, message, one_line, shown
 from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
 from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
@@ -37,6 +37,11 @@ class Function(Evaluator):
         self._fn = fn
         self._metric = metric
         self._test_fn = test_fn
+
+    def check(self) -> None:
+        _check_call("fn", "model, report", self._fn, ("data", "device", "seed"))
+        if self._test_fn is not None:
+            _check_call("test_fn", "model", self._test_fn, ("data", "device"))
 
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         for place, (model, seed) in enumerate(zip(models, run.seeds, strict=True)):
@@ -114,6 +119,23 @@ def _number(value: object, where: str) -> float:
     )
 
 
+def _check_call(key: str, given: str, fn: Callable[..., Any], offered: Sequence[str]) -> None:
+    """Raises ConfigError for a function that cannot be called as it will be."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # some functions written in C have none
+        return
+    names = given.split(", ")
+    try:
+        signature.bind(*names, **_wanted(fn, **dict.fromkeys(offered)))
+    except TypeError as error:
+        raise ConfigError(
+            f"evaluator.{key} ({_name(fn)}) is called as {key}({given}), and with "
+            f"{', '.join(offered)} if it has such parameters, which it cannot be: "
+            f"{message(error)}. Give other arguments in the config, as evaluator.{key}.NAME=VALUE."
+        ) from None
+
+
 def _wanted(fn: Callable[..., Any], **offered: Any) -> dict[str, Any]:
     """Returns the offered arguments that a function accepts and that are not preset."""
     parameters = inspect.signature(fn).parameters
@@ -128,4 +150,5 @@ def _wanted(fn: Callable[..., Any], **offered: Any) -> dict[str, Any]:
 
 def _name(fn: Callable[..., Any]) -> str:
     inner = getattr(fn, "func", fn)
-    return f"{inner.__module__}.{inner.__qualname__}"
+    named = inner if hasattr(inner, "__qualname__") else type(inner)
+    return f"{named.__module__}.{named.__qualname__}"

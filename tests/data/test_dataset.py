@@ -45,6 +45,14 @@ class Endless(IterableDataset[Any]):
         (Listed([("picture", 0)] * 5), {}, "inputs of type str; they must be tensors"),
         (Listed([(torch.zeros(2), 7)] * 5), {}, "labels range from 7 to 7"),
         (Listed([(torch.zeros(2), 0.5)] * 5), {}, "there are 1 outputs"),
+        (
+            Listed([(torch.zeros(2), [1.0, 2.0])] * 5),
+            {"classes": 2},
+            "target of type list; it must",
+        ),
+        (Listed([(torch.zeros(2), (1, 2))] * 5), {}, "target of type tuple; it must be a number"),
+        (Listed([(torch.zeros(2), {"a": 1})] * 5), {}, "target of type dict; it must be a number"),
+        (Listed([(torch.zeros(2), "cat")] * 5), {}, "target of type str; it must be a number"),
         (Endless(), {}, "data.train is an IterableDataset"),
     ],
 )

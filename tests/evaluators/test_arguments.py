@@ -55,6 +55,7 @@ def test_a_probe_has_the_groups_of_the_optimizer() -> None:
         (partial(torch.optim.SGD, weight_decay=101), "weight_decay is 101; it must be at most 1 /"),
         (partial(torch.optim.Adam, betas=(0.9, math.nan)), r"optimizer.betas\[1\] is nan"),
         (partial(torch.optim.Adam, eps=1e30), "optimizer.eps is 1e\\+30"),
+        (partial(torch.optim.Adafactor, d=1e30), "optimizer.d is 1e\\+30"),
         (partial(torch.optim.SGD, bogus=1), "unexpected keyword argument 'bogus'"),
         (partial(torch.nn.ReLU), "which is no optimizer"),
         (lambda parameters, lr: 3, "which is no optimizer"),
@@ -63,6 +64,22 @@ def test_a_probe_has_the_groups_of_the_optimizer() -> None:
 def test_what_cannot_train_is_refused(make: Any, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         check_optimizer(make, 0.01)
+
+
+class Counting(torch.optim.SGD):
+    """Takes a number of steps, and a bound that may be infinite."""
+
+    def __init__(self, params: Any, lr: float, total: int, bound: float) -> None:
+        super().__init__(params, lr=lr)
+
+
+def counting(params: Any, lr: float, total: int, bound: float) -> torch.optim.Optimizer:
+    return Counting(params, lr, total, bound)
+
+
+@pytest.mark.parametrize("make", [Counting, counting])
+def test_numbers_of_other_optimizers_mean_what_their_authors_say(make: Any) -> None:
+    check_optimizer(partial(make, total=5_000_000, bound=math.inf), 0.01)
 
 
 @pytest.mark.parametrize("schedule", [Constant(0.1), Linear(0, 0), Cosine(0.5, 1)])

@@ -138,3 +138,56 @@ def test_score(numbers: SearchData) -> None:
 
     scores = Function(silent, "val/mse", test_fn).score(models, numbers.train, CPU)
     assert scores == [{"mse": 25.0}, {"mse": 25.0}]
+
+
+def with_loss(model: nn.Module, report: Report, loss: str) -> None:
+    """Needs a preset argument."""
+
+
+def by_name(model: nn.Module, report: Report, *, data: Any, rest: int = 1) -> None:
+    """Takes one of what is offered."""
+
+
+class Called:
+    def __call__(self, model: nn.Module) -> None:
+        """Lacks `report`."""
+
+
+@pytest.mark.parametrize(
+    ("fn", "test_fn", "text"),
+    [
+        (lambda model: 1, None, r"evaluator\.fn \(.*\) is called as fn\(model, report\).*too many"),
+        (lambda: 1, None, "too many positional arguments"),
+        (partial(with_loss), None, "missing a required argument: 'loss'"),
+        (lambda model, report, *, loss: 1, None, "missing a required.* 'loss'"),
+        (partial(silent, report=1), None, r"called as fn\(model, report\)"),
+        (Called(), None, "Called"),
+        (
+            silent,
+            silent,
+            r"evaluator\.test_fn \(.*silent\) is called as test_fn\(model\).*'report'",
+        ),
+        (silent, lambda: 1, "too many positional arguments"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_before_a_search(fn: Any, test_fn: Any, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as error:
+        Function(fn, "a", test_fn).check()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        silent,
+        by_name,
+        partial(with_loss, loss="mse"),
+        partial(by_name, data=1),
+        lambda *_, **__: 1,
+        lambda model, report, data, device, seed: 1,
+        max,  # a function without a signature
+    ],
+)
+def test_what_can_be_called_is_accepted(fn: Any) -> None:
+    Function(fn, "a", None).check()
+    Function(silent, "a", lambda model, data=None: 1).check()
