@@ -135,9 +135,9 @@ def naming(group: str) -> Iterator[None]:
     """Raises errors of the block as ConfigError that names a group of the config."""
     try:
         yield
-    except RunnerError:
+    except (RunnerError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # also SystemExit, which would end the program without a word
         raise ConfigError(f"{group}: {one_line(error)}{place(error)}") from error
 
 

@@ -1,6 +1,7 @@
 """Rehearsal: the default model is run on a few examples, before a search starts."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,11 +16,12 @@ from runner.config.settings import Settings
 from runner.data.data import Batch, Data
 from runner.engines.engine import Engine
 from runner.engines.model_space import quiet
-from runner.errors import ConfigError, Refused, RunnerError, message, one_line, refusal
+from runner.errors import ConfigError, Refused, RunnerError, causes, message, one_line, refusal
 from runner.evaluators.evaluator import Evaluator
 from runner.preflight import place
 from runner.space.sample import DrawError, Sample, generator
 from runner.training.devices import devices
+from runner.training.process_state import ProcessState
 from runner.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -33,13 +35,20 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 def rehearse(settings: Settings, engine: Engine) -> None:
     """Runs the default model on two examples as training would, forwards and backwards.
 
-    If that fails, tries real examples and the device of the training, and then other samples.
+    If that fails, tries real examples, the device of the training and a whole batch, and then
+    other samples.
     Raises ConfigError if nothing works; logs a warning if only the default model fails.
     """
-    rehearsal = Rehearsal(settings, engine)
+    state = ProcessState()
     try:
-        default = engine.space.default()
-        failure = rehearsal.run(default)
+        _rehearse(Rehearsal(settings, engine), engine)
+    finally:  # the trials start as if no model had run
+        state.restore()
+
+
+def _rehearse(rehearsal: "Rehearsal", engine: Engine) -> None:
+    try:
+        failure = rehearsal.run(engine.space.default())
     except (DrawError, Refused) as error:
         if refusal(error) is None:
             raise
@@ -64,10 +73,11 @@ class Rehearsal:
         self._device = settings.training.get("device", "cpu")
 
     def run(self, sample: Sample) -> ConfigError | None:
-        """Returns why a sample's model fails; None if it works. Raises Refused, and other errors
-        of the engine."""
+        """Returns why a sample's model fails; None if it works, or if this process cannot tell.
+        Raises Refused, and other errors of the engine."""
         [job] = self._engine.plan([Trial(number=0, sample=sample, seed=0)])
         [recipe] = job.recipes
+        first: BaseException | None = None
         failure = None
         for batch in self._batches(big=self._size(recipe) > BIG):
             try:
@@ -75,10 +85,15 @@ class Rehearsal:
                     make = partial(self._make, recipe, batch[0].device)
                     self._evaluator.rehearse(make, batch, self._data.classes)
                 return None
-            except Refused:
+            except (Refused, KeyboardInterrupt):
                 raise
-            except Exception as error:
-                failure = _explained(error)
+            except BaseException as error:  # SystemExit, too, would also end a trial
+                if _is_of_walk(error) and batch[0].device != META:
+                    log.info("The default model is not tried before the search: it stores tensors "
+                             "from one build to the next, which have no values here.")  # fmt: skip
+                    return None
+                if first is None or not _same(first, error):
+                    first, failure = error, _explained(error)
         return failure
 
     def works(self, number: int) -> bool:
@@ -91,9 +106,13 @@ class Rehearsal:
 
     def _size(self, recipe: Mapping[str, Any]) -> int:
         """Returns the number of parameters; 0 if it is unknown."""
-        with suppress(Exception), _undisturbed():
-            return sum(p.numel() for p in self._make(recipe, META).parameters())
-        return 0
+        try:
+            with _undisturbed():
+                return sum(p.numel() for p in self._make(recipe, META).parameters())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return 0
 
     def _make(self, recipe: Mapping[str, Any], device: torch.device) -> nn.Module:
         torch.default_generator.manual_seed(0)
@@ -107,13 +126,28 @@ class Rehearsal:
         ones, and devices other than that of the training, are no proof that a model fails."""
         made_up = self._data.first(EXAMPLES) or self._made_up()
         yield _moved(made_up, META) if big else made_up
-        with suppress(Exception):  # data or device: the trials will report it
+        found = self._found(EXAMPLES)
+        if found is None:
+            return
+        with suppress(Exception):  # the device: the trials will report it
             device = torch.device(devices(self._device, 1, 1)[0])
-            found = next(iter(self._data.search().train.batches(EXAMPLES, CPU)))
             if not big:
                 yield found
             if big or device != CPU:
                 yield _moved(found, device)
+            whole = self._found(getattr(self._evaluator, "batch_size", EXAMPLES))
+            if whole is not None and len(whole[0]) > EXAMPLES:  # some models need more than two
+                yield _moved(whole, device)
+
+    def _found(self, count: int) -> Batch | None:
+        """Returns the first examples to train on; None if the data fails, as the trials will
+        report."""
+        try:
+            return next(iter(self._data.search().train.batches(count, CPU)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return None
 
     def _made_up(self) -> Batch:
         """Returns random examples of the shape of the data, with targets for the evaluator."""
@@ -141,7 +175,23 @@ def _undisturbed() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _explained(error: Exception) -> ConfigError:
+def _is_of_walk(error: BaseException) -> bool:
+    """Returns whether an error comes from a tensor without values. On a device that has values,
+    such a tensor is left over from the walks of the space, in a cache of the user's code, so it is
+    no proof that the model fails in a fresh process."""
+    return any(isinstance(one, RuntimeError) and re.search(r"\bmeta\b", message(one))
+               for one in causes(error))  # fmt: skip
+
+
+def _same(before: BaseException, now: BaseException) -> bool:
+    """Returns whether two errors were raised for one reason: if so, that of few examples is
+    shown."""
+    if isinstance(now, RunnerError):
+        return type(now) is type(before)
+    return type(now) is type(before) and place(now) == place(before)
+
+
+def _explained(error: BaseException) -> ConfigError:
     if isinstance(error, RunnerError):
         return ConfigError(f"The default model does not fit: {message(error)}")
     found = ConfigError(f"The default model fails on an example: {one_line(error)}{place(error)}")

@@ -211,10 +211,10 @@ def test_an_obviously_reversed_mode_is_warned_of(line, text, here, monkeypatch):
 def test_a_ring_of_causes_has_a_place():
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
+    pattern = r"data: ValueError: .*test_preflight\.py:\d+"
     for error in (first, second):
-        with pytest.raises(ConfigError, match=r"data: ValueError: .*test_preflight\.py:\d+"):
-            with preflight.naming("data"):
-                raise error
+        with pytest.raises(ConfigError, match=pattern), preflight.naming("data"):
+            raise error
 
 
 def test_of_a_range_the_ends_and_the_middle_are_tried():

@@ -1,10 +1,14 @@
 """The default model on a few examples: what would fail in all trials is said before the first."""
 
+import os
 from pathlib import Path
 
+import faults
+import numpy
 import pytest
 import torch
 from command_line import assert_refused, assert_starts, attempt
+from torch.nn import functional
 
 from runner import rehearsal
 
@@ -101,3 +105,63 @@ def test_random_numbers_are_as_if_nothing_had_run(here, monkeypatch):
     before = torch.get_rng_state()
     attempt(WORKS[0], monkeypatch)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+FAULTS = f"trust=[examples,faults] {DATA}space._target_=faults."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Crowd evaluator.batch_size=16",
+        "Crowd evaluator.batch_size=16 space.how=raise",
+        "Crowd evaluator.batch_size=1000 space.how=raise",
+        "Cached",
+        "Cached space.how=attribute",
+        "cached_model",
+    ],
+)
+def test_a_model_that_can_train_starts(line, here, monkeypatch):
+    faults.positions.cache_clear()
+    faults.cached_model.cache_clear()
+    assert_starts(attempt(f"{FAULTS}{line}", monkeypatch))
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("Crowd evaluator.batch_size=8", "out of range"),
+        ("Crowd evaluator.batch_size=8 space.how=raise", "a batch of 2 is too small"),
+        ("Crowd space.least=500", "out of range"),  # more than there are to train on
+        ("Acting +space.run=exit", "fails on an example: SystemExit: 3"),
+        ("Acting +space.run=stop", "fails on an example: Stop: no more"),
+    ],
+)
+def test_a_model_that_cannot_train_is_refused(line, text, here, monkeypatch):
+    assert_refused(attempt(f"{FAULTS}{line}", monkeypatch), text, here)
+
+
+@pytest.mark.parametrize(("act", "text"), [("exit", "SystemExit: 3"), ("stop", "Stop: no more")])
+def test_a_constructor_that_ends_the_program_is_named(act, text, here, monkeypatch):
+    done = attempt(f"{FAULTS}Acting +space.made={act}", monkeypatch)
+    [line] = done.err.splitlines()
+    assert done.code == 1 and "The default model cannot be built" in line and text in line
+
+
+ACTS = ["chdir", "dtype", "device", "threads", "seed", "environment", "patch"]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_the_process_is_left_as_it_was(act, here, monkeypatch):
+    def state():
+        return (Path.cwd(), torch.get_default_dtype(), torch.get_default_device(),
+                torch.get_num_threads(), numpy.random.get_state()[1][0],
+                os.environ.get("FAULTS"), functional.relu)  # fmt: skip
+
+    numpy.random.seed(77)
+    before = state()
+    assert_starts(attempt(f"{FAULTS}Acting +space.run={act}", monkeypatch))
+    assert state() == before
+    if act not in ("environment", "patch"):  # walks put back less than the rehearsal
+        assert_starts(attempt(f"{FAULTS}Acting +space.made={act}", monkeypatch))
+        assert state() == before

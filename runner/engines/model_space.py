@@ -1,13 +1,17 @@
 """The space of a model's `__init__`, explored by running it."""
 
 import logging
+import os
+import random
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, final
 
+import numpy
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -84,7 +88,7 @@ class ModelSpace(Space):
         if refused is not None:
             raise refused
 
-    def _run(self, answers: "_MemoizedChooser") -> Exception | None:
+    def _run(self, answers: "_MemoizedChooser") -> BaseException | None:
         """Runs the model's `__init__`, without values if possible; returns the exception it
         raised."""
         for place, way in enumerate(self._ways):
@@ -102,10 +106,10 @@ class ModelSpace(Space):
                      "slower.", self.node["_target_"])  # fmt: skip
         del self._ways[:place]
 
-    def _build(self, answers: "_MemoizedChooser", way: BuildWay) -> Exception | None:
+    def _build(self, answers: "_MemoizedChooser", way: BuildWay) -> BaseException | None:
         """Runs the model's `__init__` in one way; returns the exception its own code raised."""
         try:
-            with draw(answers) as sample, way(), quiet():
+            with draw(answers) as sample, quiet(), way():
                 model = build(self.node, self.trust)
             if text := _unfilled(model, self._shape):
                 if not self._built:  # probably so for all samples
@@ -116,7 +120,9 @@ class ModelSpace(Space):
             return Refused(str(refused))  # without the traceback, which would keep the model alive
         except RunnerError:
             raise
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit, which would end the program
             if error is answers.error:
                 raise
             return error
@@ -224,7 +230,33 @@ def build_sample(node: Mapping[str, Any], trust: Sequence[str], sample: Sample) 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Preserves the global random state, and suppresses warnings about weights loaded on meta."""
-    with torch.random.fork_rng([]), warnings.catch_warnings():
+    """Preserves the global settings that constructors change, such as the random state and the
+    default dtype, and suppresses warnings about weights loaded on meta."""
+    with torch.random.fork_rng([]), warnings.catch_warnings(), _kept():
         warnings.filterwarnings("ignore", ".*to a meta parameter", UserWarning)
         yield
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Puts back what a model may set for the whole process, which is not the model's own."""
+    folder: Path | None = None
+    with suppress(OSError):  # it may be deleted
+        folder = Path.cwd()
+    numbers, arrays = random.getstate(), numpy.random.get_state()
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    grad, threads = torch.is_grad_enabled(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if folder is not None:
+            with suppress(OSError):
+                os.chdir(folder)
+        random.setstate(numbers)
+        numpy.random.set_state(arrays)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_grad_enabled(grad)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
