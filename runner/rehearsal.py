@@ -42,6 +42,10 @@ def rehearse(settings: Settings, engine: Engine) -> None:
     state = ProcessState()
     try:
         _rehearse(Rehearsal(settings, engine), engine)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit of a model that an engine runs to convert it
+        raise _explained(error) from error
     finally:  # the trials start as if no model had run
         state.restore()
 

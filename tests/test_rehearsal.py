@@ -134,6 +134,7 @@ def test_a_model_that_can_train_starts(line, here, monkeypatch):
         ("Crowd evaluator.batch_size=8 space.how=raise", "a batch of 2 is too small"),
         ("Crowd space.least=500", "out of range"),  # more than there are to train on
         ("Acting +space.run=exit", "fails on an example: SystemExit: 3"),
+        ("Acting +space.run=exit engine=base", "fails on an example: SystemExit: 3"),
         ("Acting +space.run=stop", "fails on an example: Stop: no more"),
     ],
 )
