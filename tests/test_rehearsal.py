@@ -146,7 +146,7 @@ def test_a_model_that_cannot_train_is_refused(line, text, here, monkeypatch):
 def test_a_constructor_that_ends_the_program_is_named(act, text, here, monkeypatch):
     done = attempt(f"{FAULTS}Acting +space.made={act}", monkeypatch)
     [line] = done.err.splitlines()
-    assert done.code == 1 and "The default model cannot be built" in line and text in line
+    assert done.code == 2 and "The default model cannot be built" in line and text in line
 
 
 ACTS = ["chdir", "dtype", "device", "threads", "seed", "environment", "patch"]
