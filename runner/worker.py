@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
 from runner.data.data import Data, SearchData
+from runner.data.held import HeldTensors
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
 from runner.errors import ConfigError, Interrupted, Refused, message, one_line, shown
@@ -54,6 +55,7 @@ class ProcessCare:
 
     keep: Callable[[], object] = lambda: None  # the state of the process is as it should be
     restore: Callable[[], object] = lambda: None  # a trial may have changed it
+    renewed: Callable[[str], object] = lambda what: None  # a trial changed what it is named after
     finish: Callable[[], bool] = lambda: True  # a job has ended; whether another may follow
     loading: Callable[[bool], object] = lambda begins: None  # data is being loaded, or was
 
@@ -71,6 +73,7 @@ class Worker:
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
         self._is_loaded = False  # whether the data is in memory
+        self._held: HeldTensors | None = None  # by the data, as the current job found them
         self._bases = BaseModels()
         self._prospects = Prospects()
 
@@ -107,7 +110,7 @@ class Worker:
         except Interrupted:
             raise
         except BaseException as error:  # whatever a trial raises, it costs that trial only
-            self._around.restore()
+            self._restore()
             failure = failure_of(error)
             if len(job.trials) > 1:
                 return self._run_parts(job, error, failure, send, stopped)
@@ -194,6 +197,7 @@ class Worker:
             run = TrainingRun(
                 self.device, job.seeds, report, evaluators, programs, tell, self._prospects
             )
+            self._held = HeldTensors(data, self._data)
             evaluators[0].evaluate(models, data, run)
         except StopTraining:
             early.update(job.trials)
@@ -203,7 +207,7 @@ class Worker:
                 number = job.trials[place]
                 lost[number] = Report(number, "failed", failure=failure_of(own))
         finally:
-            self._around.restore()
+            self._restore()
         return [
             lost.get(number) or self._end(number, model, heard, number in early)
             for number, model in zip(job.trials, models, strict=True)
@@ -240,10 +244,11 @@ class Worker:
         data = self._load(job.samples[0])
         with self._loading():
             split = data.test()
+        self._held = HeldTensors(split, self._data)
         try:
             scores = evaluator.score(models, split, self.device)
         finally:
-            self._around.restore()
+            self._restore()
         return [
             Report(number, "finished", {f"test/{name}": value for name, value in score.items()})
             for number, score in zip(job.trials, scores, strict=True)
@@ -262,6 +267,15 @@ class Worker:
             found = data.search()
         self._is_loaded = True
         return found
+
+    def _restore(self) -> None:
+        """Restores what a trial changed: the process, and the data, which is loaded again for the
+        next job."""
+        self._around.restore()
+        held, self._held = self._held, None
+        if held is not None and not held.are_unchanged():
+            self._data = None
+            self._around.renewed("the data")
 
     @contextmanager
     def _loading(self) -> Iterator[None]:

@@ -32,7 +32,9 @@ class Inline(TrainingService):
     ) -> None:
         super().__init__(setup, Limits(max_failures=max_failures, fail_fast=fail_fast))
         check_threads(threads)
-        around = ProcessCare(keep=self._keep, restore=self._restore, finish=self._finish)
+        around = ProcessCare(
+            keep=self._keep, restore=self._restore, renewed=self._renewed, finish=self._finish
+        )
         self._worker = Worker(setup, torch.device(devices(device, 1, 1)[0]), around)
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
@@ -81,6 +83,9 @@ class Inline(TrainingService):
     def _restore(self) -> None:
         assert self._state is not None
         self._traces += self._state.restore()
+
+    def _renewed(self, what: str) -> None:
+        self._traces += Traces((what,))
 
     def _finish(self) -> bool:
         assert self._state is not None

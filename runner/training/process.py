@@ -77,6 +77,7 @@ def _serve(reports: int) -> None:
     around = ProcessCare(
         keep=lambda: state.keep(),
         restore=lambda: traces.append(state.restore()),
+        renewed=lambda what: traces.append(Traces((what,))),
         finish=finish,
         loading=lambda begins: outbox.send({"loading": begins}),
     )

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from searches import NOTHING, Search
+from searches import Search
 
 from runner.engines.py import PyEngine
 from runner.trial import Setup, Trial
@@ -15,6 +15,7 @@ FUNCTION = {
     "metric": "val/accuracy",
     "test_fn": None,
 }
+DATA = {"_target_": "misbehaving.Points", "shape": [2], "classes": 2}
 HANG = 120.0  # seconds without a report
 ENDS = ("finished", "stopped", "failed")
 
@@ -34,7 +35,7 @@ class Ended:
 def run_kinds(name, folder, kinds, seeds, **limits):
     """The trials of these kinds in the order given, and the service, closed. Those that hang have
     no end, and neither have those behind them."""
-    setup = Setup("runner.engines.py.PyEngine", FUNCTION, NOTHING, (KIND,),
+    setup = Setup("runner.engines.py.PyEngine", FUNCTION, DATA, (KIND,),
                   ("toy", "misbehaving"), folder)  # fmt: skip
     service = Search._service(name, setup, limits)
     trials = [Ended(kind, seed) for kind, seed in zip(kinds, seeds, strict=True)]

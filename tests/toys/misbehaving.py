@@ -1,17 +1,23 @@
 """Training functions that leave something behind, one per kind, and an honest one that would
 notice: `evaluator.fn` of trials that share a worker."""
 
+import collections
 import ctypes
 import decimal
 import faulthandler
+import functools
 import gc
+import hashlib
 import locale
 import logging
+import operator
 import os
+import pickle
 import random
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,19 +28,43 @@ import zlib
 from pathlib import Path
 
 import numpy
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from runner.data.data import Data, SearchData
+from runner.data.splits import TensorSplit
+from runner.evaluators.function import Reporter
+
 KEPT = []  # what a function keeps alive
 
 
-def run(model, report, kind, seed):
+class Points(Data):
+    """Points of two classes, loaded once."""
+
+    _found = None
+
+    def search(self):
+        if self._found is None:
+            x = torch.arange(64.0).view(32, 2) / 64
+            train = TensorSplit(x, (x.sum(1) > 1).long())
+            self._found = SearchData(train, TensorSplit(x.flip(0).clone(), torch.ones(32).long()))
+        return self._found
+
+    def test(self):
+        return self.search().validation
+
+
+def run(model, report, kind, seed, data):
     """Trains honestly, or misbehaves in one of the ways below."""
     if kind == "honest":
-        report(honest(model, seed))
+        report(honest(model, seed) | seen(data))
         return
-    WAYS[kind](report)
+    if kind in WITH_DATA:
+        WITH_DATA[kind](data)
+    else:
+        WAYS[kind](report)
     report(0.5)
 
 
@@ -56,6 +86,29 @@ def honest(model, seed):
             "state": noticed}  # fmt: skip
 
 
+def seen(data):
+    """Describes the data."""
+    batches = [pair for split in (data.train, data.validation)
+               for pair in split.batches(8, torch.device("cpu"))]  # fmt: skip
+    return {"inputs": sum(x.sum().item() for x, _ in batches),
+            "targets": sum(y.sum().item() for _, y in batches)}  # fmt: skip
+
+
+def libraries():
+    """What a training may use of the libraries around it."""
+    net, one = nn.BatchNorm1d(2), torch.ones(1)
+    return (torch.optim.SGD([one]).defaults["lr"], torch.optim.Adam([one]).defaults["betas"],
+            torch.optim.lr_scheduler.StepLR(torch.optim.SGD([one]), 1).gamma, net.momentum, net.eps,
+            nn.LayerNorm(2).eps, nn.Dropout().p, F.layer_norm(torch.ones(2), (2,)).tolist(),
+            F.cross_entropy(torch.eye(2), torch.eye(2)).item(), F.pad(one, (1, 1)).tolist(),
+            float(numpy.linalg.norm([3.0, 4.0])), operator.mul(2, 3), functools.partial(abs, -1)(),
+            hashlib.sha256(b"x").hexdigest(), pickle.dumps(1), struct.pack("i", 1),
+            sorted(collections.Counter("aab").items()),
+            safetensors.torch.save({"x": torch.ones(1)}),
+            len(torch.nn.utils.parameters_to_vector([one])),
+            torch.utils.data.default_collate([1, 2]).tolist())  # fmt: skip
+
+
 def state():
     """What later trials could notice of earlier ones; equal in all workers of a run."""
     mask = os.umask(0o22)
@@ -73,7 +126,7 @@ def state():
             str(signal.getsignal(signal.SIGTERM)), resource.getrlimit(resource.RLIMIT_NOFILE),
             locale.setlocale(locale.LC_ALL), decimal.getcontext().prec, numpy.geterr(),
             threading.active_count(), sys.gettrace() is None, socket.getdefaulttimeout(),
-            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]))  # fmt: skip
+            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]), libraries())  # fmt: skip
 
 
 def _set(holder, name, value):
@@ -233,7 +286,74 @@ def _vmap(report):
     torch._C._functorch._vmap_increment_nesting(3, "error")
 
 
+def _init(kind, *last, **named):
+    """Changes the defaults of a constructor: the first ones, or those that are given by keyword."""
+    before = kind.__init__.__defaults__ or ()
+    kind.__init__.__defaults__ = (*last, *before[len(last) :])
+    if named:
+        kind.__init__.__kwdefaults__ = {**(kind.__init__.__kwdefaults__ or {}), **named}
+
+
+def _keywords_in_place(report):
+    torch.optim.SGD.__init__.__kwdefaults__["maximize"] = True
+    torch.optim.Adam.__init__.__kwdefaults__.clear()
+
+
+def _edit(split, what):
+    for pair in split.batches(8, torch.device("cpu")):
+        what(*pair)
+
+
+def _report(report):
+    before = Reporter.__call__
+    Reporter.__call__ = lambda self, value: before(self, 0.25)
+
+
+def _replace_code(function):
+    function.__code__ = (lambda *args, **kwargs: None).__code__
+
+
+WITH_DATA = {  # what is done to the data that the next trial is given
+    "inputs of the data": lambda data: _edit(data.train, lambda x, y: x.mul_(0)),
+    "targets of the data": lambda data: _edit(data.train, lambda x, y: y.zero_()),
+    "validation data": lambda data: _edit(data.validation, lambda x, y: x.add_(1)),
+    "a method of the data": lambda data: _set(data.train, "batches", lambda *_: iter(())),
+    "a split of the data": lambda data: object.__setattr__(data, "train", data.validation),
+    "tensors of the data": lambda data: _set(data.train, "_placed", {
+        torch.device("cpu"): (torch.zeros(32, 2), torch.zeros(32))}),
+    "batches of all splits": lambda data: _set(
+        type(data.train), "batches", lambda *_: iter(())),
+}  # fmt: skip
 PUT_BACK = {  # what is restored
+    **dict.fromkeys(WITH_DATA),
+    "defaults of SGD": lambda report: _init(torch.optim.SGD, 0.5, 0.9),
+    "defaults of Adam": lambda report: _init(torch.optim.Adam, 0.5, (0.1, 0.1)),
+    "defaults of a schedule": lambda report: _init(torch.optim.lr_scheduler.StepLR, 0.7),
+    "defaults of BatchNorm": lambda report: _init(nn.BatchNorm1d, 0.5, 0.5),
+    "defaults of LayerNorm": lambda report: _init(nn.LayerNorm, 0.5),
+    "defaults of Dropout": lambda report: _init(nn.Dropout, 0.9),
+    "keyword defaults of SGD": lambda report: _init(torch.optim.SGD, maximize=True),
+    "keyword defaults in place": _keywords_in_place,
+    "defaults of a function": lambda report: _set(F.layer_norm, "__defaults__", (None, None, 9.0)),
+    "code of a layer": lambda report: _replace_code(nn.BatchNorm1d.forward),
+    "code of an optimizer": lambda report: _replace_code(torch.optim.sgd._single_tensor_sgd),
+    "a report": _report,
+    "code of a report": lambda report: _set(
+        Reporter.__call__, "__code__", (lambda self, value: (
+            setattr(self, "calls", 1), self._run.report([{"val/accuracy": 0.25}]))).__code__),
+    "numpy.linalg": lambda report: _set(numpy.linalg, "norm", lambda x: 0.0),
+    "operator": lambda report: _set(operator, "mul", operator.add),
+    "functools": lambda report: _set(functools, "partial", lambda *_: lambda: 7),
+    "hashlib": lambda report: _set(hashlib, "sha256", hashlib.md5),
+    "pickle": lambda report: _set(pickle, "dumps", lambda value: b""),
+    "struct": lambda report: _set(struct, "pack", lambda *_: b""),
+    "collections": lambda report: _set(collections, "Counter", dict.fromkeys),
+    "method of collections": lambda report: _set(collections.Counter, "items", lambda self: []),
+    "safetensors": lambda report: _set(safetensors.torch, "save", lambda _: b""),
+    "torch.nn.utils": lambda report: _set(
+        torch.nn.utils, "parameters_to_vector", lambda _: [1, 2]),
+    "torch.utils.data": lambda report: _set(
+        torch.utils.data._utils.collate, "default_collate", _wrong),
     "working directory": lambda report: os.chdir("/"),
     "deleted directory": _chdir,
     "default dtype": lambda report: torch.set_default_dtype(torch.float64),
