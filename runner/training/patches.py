@@ -27,7 +27,7 @@ ALONE = ("builtins", "torch", "torch._tensor", "torch.autograd", "torch.autograd
          "posixpath", "sys", "io", "time", "copy", "gc", "json", "json.encoder", "warnings",
          "logging", "threading", "queue", "traceback")  # fmt: skip
 # Of ours, what reads and writes programs is as much as the rest, and would take as long.
-SKIPPED = ("runner.graph", "torch.nn.quantized", "torch.nn.qat", "torch.nn.intrinsic",
+SKIPPED = (f"{OURS}.graph", "torch.nn.quantized", "torch.nn.qat", "torch.nn.intrinsic",
            "torch.nn.quantizable")  # fmt: skip
 CLASSES_OF = ("torch._tensor", "torch.autograd.function", "torch.utils.data", "random",
               "collections", "functools", "numpy", "safetensors", *BELOW)  # fmt: skip

@@ -336,7 +336,8 @@ PUT_BACK = {  # what is restored
     "keyword defaults in place": _keywords_in_place,
     "defaults of a function": lambda report: _set(F.layer_norm, "__defaults__", (None, None, 9.0)),
     "code of a layer": lambda report: _replace_code(nn.BatchNorm1d.forward),
-    "code of an optimizer": lambda report: _replace_code(torch.optim.sgd._single_tensor_sgd),
+    "code of an optimizer": lambda report: _replace_code(
+        sys.modules["torch.optim.sgd"]._single_tensor_sgd),
     "a report": _report,
     "code of a report": lambda report: _set(
         Reporter.__call__, "__code__", (lambda self, value: (
