@@ -325,6 +325,7 @@ WITH_DATA = {  # what is done to the data that the next trial is given
         type(data.train), "batches", lambda *_: iter(())),
 }  # fmt: skip
 PUT_BACK = {  # what is restored
+    "working directory": lambda report: os.chdir("/"),
     **dict.fromkeys(WITH_DATA),
     "defaults of SGD": lambda report: _init(torch.optim.SGD, 0.5, 0.9),
     "defaults of Adam": lambda report: _init(torch.optim.Adam, 0.5, (0.1, 0.1)),
@@ -355,7 +356,6 @@ PUT_BACK = {  # what is restored
         torch.nn.utils, "parameters_to_vector", lambda _: [1, 2]),
     "torch.utils.data": lambda report: _set(
         torch.utils.data._utils.collate, "default_collate", _wrong),
-    "working directory": lambda report: os.chdir("/"),
     "deleted directory": _chdir,
     "default dtype": lambda report: torch.set_default_dtype(torch.float64),
     "default device": lambda report: torch.set_default_device("meta"),
