@@ -3,12 +3,13 @@
 import logging
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from runner.config.allowlist import KEYWORDS
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build, put
 from runner.config.settings import INHERIT, Settings
@@ -36,6 +37,7 @@ def check_parts(settings: Settings) -> None:
         raise ConfigError("search is {}; give it keys to vary, or null for none.")
     for choice in search_space(settings.search).choices:
         group = _searched_group(choice.label)
+        _check_apart(choice.label, settings.search or {})
         for i, value in enumerate(_values(choice)):
             with _naming_candidate(choice, i, value):
                 part = _part(settings, group, choice.label, value)
@@ -64,6 +66,19 @@ def _searched_group(label: str) -> str:
             f"search names {label!r}; it can vary keys of evaluator and data, such as evaluator.lr."
         )
     return group
+
+
+def _check_apart(label: str, labels: Iterable[str]) -> None:
+    """Raises ConfigError for labels whose candidates cannot be checked one by one: one that decides
+    what others are given to."""
+    node, _, name = label.rpartition(".")
+    above = node if name in KEYWORDS else label
+    for other in labels:
+        if other != label and other.startswith(f"{above}."):
+            raise ConfigError(
+                f"search names both {label!r} and {other!r}, which depend on each other; vary the "
+                f"whole node: {above}: [{{_target_: ...}}]."
+            )
 
 
 def _values(choice: Choice) -> list[JsonValue]:

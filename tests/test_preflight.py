@@ -63,6 +63,10 @@ WRONG = [
     (f"{SCHEDULE}one_argument evaluator.schedule._partial_=true", "evaluator.schedule cannot be"),
     (f"{SCHEDULE}nothing", "evaluator.schedule cannot be used"),
     # The search over them
+    ("search={evaluator.optimizer._target_:[torch.optim.SGD],evaluator.optimizer.weight_decay:[0]}",
+     "search names both 'evaluator.optimizer._target_' and 'evaluator.optimizer.weight_decay'"),
+    ("search={evaluator.augment:[null],evaluator.augment.crop:[0]}",
+     "search names both 'evaluator.augment' and 'evaluator.augment.crop'"),
     ("search={}", "search is {}; give it keys to vary, or null"),
     ("search={evaluator:[1,2]}", "search names 'evaluator'; it can vary keys of"),
     ("search={data:[1]}", "search names 'data'; it can vary keys of"),
