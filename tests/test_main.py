@@ -171,7 +171,7 @@ def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(arguments, text, he
 
 def test_a_space_that_raises_ends_in_one_clear_line_with_its_place(here, monkeypatch):
     done = inside("trust=[toy]", "space._target_=toy.Broken", monkeypatch=monkeypatch)
-    assert_one_clear_line(done, 1, "toy.Broken raised ValueError: cannot be built at all (", here)
+    assert_one_clear_line(done, 2, "toy.Broken raised ValueError: cannot be built at all (", here)
     assert "toy.py:" in done.err and "HYDRA_FULL_ERROR=1" in done.err
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from runner import nn
 from runner.config.settings import Settings
 from runner.engines.py import PyEngine
-from runner.errors import ConfigError, RunFailed
+from runner.errors import ConfigError
 from runner.tasks.describe import Describe, parameters
 
 
@@ -124,7 +124,7 @@ def test_a_model_that_looks_at_values_is_counted_as_well():
 
 
 def test_a_model_that_cannot_be_built_is_an_error(output, tmp_path):
-    with pytest.raises(RunFailed, match="cannot be built at all"):
+    with pytest.raises(ConfigError, match="cannot be built at all"):
         Describe().run(settings("toy.Broken"), tmp_path)
 
 
