@@ -1,5 +1,6 @@
 """What tests share: the toys on the import path, and searches of them."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 TOYS = Path(__file__).parent / "toys"
 sys.path.insert(0, str(TOYS))
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 settings.register_profile("busy", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("busy")
 
