@@ -1,7 +1,7 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 LONGEST = 2000  # characters of a message that are shown
 
@@ -81,6 +81,12 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)
     near = [option for name in close for option in known[name]][:3]
     return f" Did you mean {' or '.join(repr(option) for option in near)}?" if near else ""
+
+
+def few(words: Collection[str], most: int) -> str:
+    """Returns the first of some words, of which there may be many, and how many more there are."""
+    first, more = [*words][:most], len(words) - most
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def message(error: BaseException) -> str:

@@ -9,11 +9,9 @@ from torch import nn
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
 from runner.config.settings import Settings
-from runner.data.data import Data
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, message, refusal
-from runner.evaluators.evaluator import Evaluator
-from runner.preflight import SEARCHED, check_parts, naming, place
+from runner.preflight import check_parts, naming, place
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
@@ -21,12 +19,10 @@ from runner.training.service import TrainingService
 from runner.trial import Setup, Trial
 
 log = logging.getLogger(__name__)
-CONTRACTS: Mapping[str, tuple[type, Sequence[str]]] = {  # of the groups, with runtime arguments
+CONTRACTS: Mapping[str, tuple[type, Sequence[str]]] = {  # with runtime arguments
     "engine": (Engine, RUNTIME),
     "space": (nn.Module, ()),
     "strategy": (Strategy, ("space", "seed")),
-    "evaluator": (Evaluator, ()),
-    "data": (Data, ()),
     "training": (TrainingService, ("setup",)),
 }
 
@@ -39,8 +35,7 @@ def check(settings: Settings) -> None:
     """
     plain = settings.model_dump() | {"space": settings.model}
     for group, (contract, runtime) in CONTRACTS.items():
-        if group not in SEARCHED:
-            check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
+        check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
     check_parts(settings)
 
 

@@ -3,7 +3,7 @@
 import logging
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -22,7 +22,7 @@ from runner.space.space import search_space
 
 log = logging.getLogger(__name__)
 
-CONTRACTS: dict[str, type] = {"evaluator": Evaluator, "data": Data}
+CONTRACTS: Mapping[str, type] = {"evaluator": Evaluator, "data": Data}
 SEARCHED = (*CONTRACTS,)  # groups whose keys `search` can vary
 LIBRARIES = (str(Path(sysconfig.get_path("purelib"))), str(Path(__file__).parent))
 

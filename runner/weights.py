@@ -16,7 +16,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from runner.errors import RunnerError, message
+from runner.errors import RunnerError, few, message
 
 SEAL = "runner/sha256"
 BLANK = "0" * 64
@@ -95,10 +95,7 @@ def _type(tensor: torch.Tensor) -> str:
 
 
 def _first(names: Collection[str]) -> str:
-    """Returns the first few of some names, and how many more there are."""
-    shown = sorted(names)[:SHOWN]
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return ", ".join(map(repr, shown)) + more
+    return few([*map(repr, sorted(names))], SHOWN)
 
 
 def check_weights(path: Path) -> None:

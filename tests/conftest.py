@@ -25,6 +25,14 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch) -> Path:
+    """An empty folder, and in it an ordinary user: not a debugging one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
 def search(tmp_path: Path):
     """A search in a folder of its own."""
     from searches import Search

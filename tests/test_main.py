@@ -53,14 +53,6 @@ def call(*arguments: str, cwd: Path, **more: str) -> SimpleNamespace:
                            out=done.stdout.decode(), err=done.stderr.decode())  # fmt: skip
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch) -> Path:
-    """An empty folder, and in it an ordinary user: not a debugging one."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    return tmp_path
-
-
 def inside(*arguments: str, monkeypatch) -> SimpleNamespace:
     """Run the program in this process, which has torch already; for what ends before any trial."""
     program.exit_code.set(0)

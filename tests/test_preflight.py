@@ -25,13 +25,6 @@ SCHEDULE = "trust=[examples] evaluator.schedule._target_=examples."
 SAMPLER = "strategy.sampler._target_=optuna.samplers."
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    return tmp_path
-
-
 WRONG = [
     # The objective
     ("objective.metric=val/acuracy", "does not report; it reports train/loss, val/loss, "

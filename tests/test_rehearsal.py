@@ -18,13 +18,6 @@ WORDS = "data=dataset data.train._target_=examples.Words data.shape=[4] data.cla
 REGRESSION = "evaluator=regression objective.metric=val/r2 "
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    return tmp_path
-
-
 FAILS = [
     ("space=mlp space.classes=5", "The model has 5 outputs, too few for the classes of the data"),
     ("space.classes=9", "data.classes is 10."),

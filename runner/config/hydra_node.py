@@ -47,7 +47,8 @@ VARIABLES = re.compile(  # others, such as PYTHONPATH, decide which code runs
 def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
     """Raises ConfigError if the `hydra` node names code that is neither Hydra's own, nor an
     installed plugin's, nor trusted, or if it would write outside the folder of a run."""
-    for where, key, written, value in _leaves(node, "hydra"):
+    plain: Any = OmegaConf.to_container(node)
+    for where, key, written, value in _leaves(node, plain, "hydra"):
         room = where.split(".")[1].partition("[")[0]
         if room in ACTED_ON and (
             (key in CODE and "${" in written) or not PLACES.fullmatch(written)
@@ -59,7 +60,6 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
             raise ConfigError(f"{where} is true; a run goes to its folder without changing to it.")
         if room in LOGGING:
             _check_logging(where, key, written, value, trust)
-    plain: Any = OmegaConf.to_container(node)
     for where, inner in nodes(plain, "hydra"):
         _check_node(where, inner, trust)
     for name, callback in plain["callbacks"].items():
@@ -74,11 +74,11 @@ def check_hydra_node(node: DictConfig, trust: Sequence[str]) -> None:
     _check_environment(node)
 
 
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yields the path and the key of each value of a node, and the value as a text, as written and
-    as resolved. Raises ConfigError if a part of the node is an interpolation of another node."""
+def _leaves(node: Any, raw: Any, path: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yields the path and the key of each value of a node, and the value as a text, as written (in
+    `raw`, its plain form) and as resolved. Raises ConfigError if a part of the node is an
+    interpolation of another node."""
     listed = isinstance(node, ListConfig)
-    raw: Any = OmegaConf.to_container(node)
     for key in range(len(node)) if listed else [*node]:
         where = f"{path}[{key}]" if listed else f"{path}.{key}"
         try:
@@ -88,7 +88,7 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, str, str, str]]:
         if isinstance(value, Container) and OmegaConf.is_interpolation(node, key):
             raise ConfigError(f"{where} refers to another node; write the node out.")
         if isinstance(value, Container):
-            yield from _leaves(value, where)
+            yield from _leaves(value, raw[key], where)
         else:
             yield where, str(key), str(raw[key]), str(value)
 

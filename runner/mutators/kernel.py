@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, final
 
-from runner.errors import ConfigError, GraphError
+from runner.errors import ConfigError, GraphError, few
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import argument, signature
@@ -39,11 +39,8 @@ class Kernel(Selective):
         having = [match for match in found if _has_kernel(match.unit)]
         if found and not having:
             names = [f"{match.path} ({match.unit.name})" for match in found]
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             verb, it = ("has", "it takes") if len(names) == 1 else ("have", "they take")
-            raise GraphError(
-                f"{', '.join(names[:NAMED])}{more} {verb} no kernel: {it} no kernel_size."
-            )
+            raise GraphError(f"{few(names, NAMED)} {verb} no kernel: {it} no kernel_size.")
         return having
 
     def change(self, graph: Graph, match: Match) -> None:

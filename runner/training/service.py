@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from runner.errors import require
+from runner.errors import few, require
 from runner.training.devices import check_count
 from runner.trial import Job, Report, Setup
 
@@ -114,9 +114,7 @@ class TrainingService(ABC):
 
 def _by_trial(found: Sequence[tuple[Sequence[int], Collection[str]]]) -> str:
     """Returns which trials left what, of which there may be many."""
-    shown = [f"{_trials(numbers)} ({listed(what)})" for numbers, what in found[:SHOWN]]
-    more = len(found) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return few([f"{_trials(numbers)} ({listed(what)})" for numbers, what in found], SHOWN)
 
 
 def _trials(numbers: Sequence[int]) -> str:
@@ -125,6 +123,4 @@ def _trials(numbers: Sequence[int]) -> str:
 
 def listed(names: Collection[str]) -> str:
     """Returns names for a message, of which there may be many."""
-    shown = [*names][:SHOWN]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return few(names, SHOWN)

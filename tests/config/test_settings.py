@@ -7,7 +7,7 @@ import vision
 import yaml
 from omegaconf import OmegaConf
 
-from runner import launch, parts
+from runner import launch, parts, preflight
 from runner.config import compose
 from runner.config.check_arguments import check_arguments, signature
 from runner.config.instantiate import put
@@ -25,7 +25,11 @@ NEEDED = {  # what an option leaves to its user
     "data/image_folder": ["data.root=images", "data.classes=3"],
     "evaluator/function": ["evaluator.fn._target_=toy.no_training", "trust=[toy]"],
 }  # fmt: skip
-CONTRACTS = {**parts.CONTRACTS, "task": (Task, ())}
+CONTRACTS = {
+    **parts.CONTRACTS,
+    **{group: (contract, ()) for group, contract in preflight.CONTRACTS.items()},
+    "task": (Task, ()),
+}
 NO_COMMENT = {"_target_", "_partial_", "override hydra/job_logging"}  # said by the head of the file
 
 
