@@ -28,6 +28,7 @@ from rich.table import Table
 from runner.display.progress import Progress, Silent
 from runner.engines.py import PyEngine
 from runner.experiment import Budget, Experiment
+from runner.goals import Goals, Objective
 from runner.space.sample import generator
 from runner.store import Store, read
 from runner.strategies.random import Random
@@ -36,10 +37,10 @@ from runner.training.inline import Inline
 from runner.training.leftovers import descendants
 from runner.training.local import Local
 from runner.training.service import TrainingService
-from runner.trial import Objective, Report, Setup, Trial, trial_seed
+from runner.trial import Report, Setup, Trial, trial_seed
 
 Service = Callable[[Setup], TrainingService]
-OBJECTIVE = Objective("val/accuracy", "max")
+GOALS = Goals((Objective("val/accuracy", "max"),))
 KEPT = 10  # export.keep_weights as it usually is
 PUBLISHED = {
     "NNI 3.0, in-process engine (published)": "4-9",
@@ -156,7 +157,7 @@ def _experiment(
         folder=folder,
         keep_weights=keep > 0,
     )
-    with closing(service(setup)) as made, Store(folder, OBJECTIVE) as store:
+    with closing(service(setup)) as made, Store(folder, GOALS) as store:
         _warm_up(engine, made)
         yield Experiment(
             space=engine.space,
@@ -251,8 +252,8 @@ def run_resume(trials: int) -> Resume:
 
 
 def _write_record(folder: Path, trials: int) -> None:
-    with Store(folder, OBJECTIVE) as store:
-        store.begin({"objective": vars(OBJECTIVE)})
+    with Store(folder, GOALS) as store:
+        store.begin({"objective": vars(GOALS.objectives[0])})
         for number in range(trials):
             rng = generator(1, number)
             sample = {f"c{i}": rng.choice(CANDIDATES) for i in range(CHOICES)}

@@ -1,7 +1,8 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 LONGEST = 2000  # characters of a message that are shown
 
@@ -36,7 +37,12 @@ class GraphError(ConfigError):
 
 class Refused(GraphError):
     """A sample without a valid model: its mutations are incompatible, or the space refuses it
-    (`nn.refuse`). Another sample is drawn in its place."""
+    (`nn.refuse`), or it breaks a constraint. Another sample is drawn in its place. `metrics` are
+    the figures that speak against it, if any."""
+
+    def __init__(self, message: str, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.metrics = metrics
 
 
 class RunFailed(RunnerError):

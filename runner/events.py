@@ -88,6 +88,7 @@ class StartedData(EventData):
 class FailedData(EventData):
     reason: str
     text: str
+    metrics: dict[str, Number] = {}  # of a trial that was refused because of them
 
 
 _METRICS = TypeAdapter(dict[str, Number], config=ConfigDict(strict=True))

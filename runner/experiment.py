@@ -101,7 +101,7 @@ class Experiment:
         """Ends a proposed trial at once if it cannot run, or shares a result that is known."""
         first = trial.duplicate_of
         if refusal is not None:
-            trial = self.store.record(trial.number, "failed", vars(Failure.refused(refusal)))
+            trial = self.store.record(trial.number, "failed", Failure.refused(refusal).data)
             self._observe(trial)
             self._limits.check(trial)
         elif first in self.store.running:
@@ -132,7 +132,7 @@ class Experiment:
         if report.gain is not None:
             self.store.note_gain(report.gain)
             return
-        report = judged(report, self.store.objective, self.store.running[report.trial].metrics)
+        report = judged(report, self.store.goals, self.store.running[report.trial].metrics)
         self._limits.check_disk(report)
         trial = self.store.record(report.trial, report.kind, report.data)
         if trial.running:

@@ -7,29 +7,36 @@ from pathlib import Path
 from typing import final
 
 from runner.errors import RunFailed
+from runner.goals import Goals
 from runner.resume import resume_override
 from runner.training.service import Limits
-from runner.trial import Failure, Metrics, Objective, Report, Trial
+from runner.trial import Failure, Metrics, Report, Trial
 
 HOPELESS = 5  # so many failures and not one result: the fault lies not with single trials
 FUTILE = 200  # so many refused proposals in a row: hardly any sample of the space fits
 MEND = "Change the space so that more of its samples are valid."
 
 
-def judged(report: Report, objective: Objective, known: Metrics) -> Report:
-    """Returns the report of a trial that ended; one without a usable objective has failed. `known`
+def judged(report: Report, goals: Goals, known: Metrics) -> Report:
+    """Returns the report of a trial that ended; one without usable objectives has failed. `known`
     are the metrics that the trial reported before."""
     if report.kind not in ("finished", "stopped"):
         return report
-    name = objective.metric
     metrics = {**known, **report.metrics}
+    for objective in goals.objectives:
+        if failure := _without(objective.metric, metrics):
+            return Report(report.trial, "failed", failure=failure)
+    return report
+
+
+def _without(name: str, metrics: Metrics) -> Failure | None:
+    """Returns the failure of a trial with metrics that lack a finite one of a name, if they do."""
     if name not in metrics:
         text = f"it reported no {name!r} but {sorted(metrics)}; set objective.metric"
-        return Report(report.trial, "failed", failure=Failure("error", text))
+        return Failure("error", text)
     if not math.isfinite(metrics[name]):
-        failure = Failure("not finite", f"{name} is {metrics[name]}")
-        return Report(report.trial, "failed", failure=failure)
-    return report
+        return Failure("not finite", f"{name} is {metrics[name]}")
+    return None
 
 
 @final

@@ -17,6 +17,7 @@ from runner.data.data import Data, TargetKind
 from runner.engines.inheritance import PRESERVED
 from runner.errors import ConfigError, RunnerError, causes, did_you_mean, one_line
 from runner.evaluators.evaluator import Evaluator
+from runner.goals import Goals
 from runner.space.choice import Choice, JsonValue, Numeric
 from runner.space.space import search_space
 
@@ -31,7 +32,7 @@ def check_parts(settings: Settings) -> None:
     """Checks the evaluator and the data, as configured and with each candidate of `search`, and
     whether they fit each other and the objective. Raises ConfigError."""
     evaluator, data = (_part(settings, group) for group in SEARCHED)
-    _check_objective(settings, evaluator)
+    _check_goals(settings, evaluator)
     _check_targets(evaluator, data)
     if settings.search is not None and not settings.search:
         raise ConfigError("search is {}; give it keys to vary, or null for none.")
@@ -114,23 +115,29 @@ def _check_partial(config: dict[str, Any], label: str, value: JsonValue) -> None
         )
 
 
-def _check_objective(settings: Settings, evaluator: Evaluator) -> None:
+def _check_goals(settings: Settings, evaluator: Evaluator) -> None:
     """Raises ConfigError for a metric that the evaluator does not report; warns of a mode that is
     obviously reversed."""
+    goals = Goals.of_settings(settings)
     reported = type(evaluator).reports
     if reported is None:
         return
-    name, mode = settings.objective.metric, settings.objective.mode
     inherited = [PRESERVED] if settings.weights == INHERIT else []
     known = [*reported, "params", *inherited]
-    if name not in known:
-        raise ConfigError(
-            f"objective.metric is {name!r}, which {type(evaluator).__name__} does not report; it "
-            f"reports {', '.join(known)}.{did_you_mean(name, known)}"
-        )
-    if reported.get(name, mode) != mode:
-        log.warning("objective.mode is %s, but %s is better if it is %s.", mode, name,
-                    {"min": "lower", "max": "higher"}[reported[name]])  # fmt: skip
+    many = "" if not goals.several else "[{}]"
+    named = [(f"objective{many.format(i)}.metric", one.metric)
+             for i, one in enumerate(goals.objectives)]  # fmt: skip
+    named += [(f"constraints[{i}]", one.metric) for i, one in enumerate(goals.constraints)]
+    for key, name in named:
+        if name not in known:
+            raise ConfigError(
+                f"{key} is {name!r}, which {type(evaluator).__name__} does not report; it "
+                f"reports {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+    for one in goals.objectives:
+        if reported.get(one.metric, one.mode) != one.mode:
+            log.warning("objective.mode is %s, but %s is better if it is %s.", one.mode, one.metric,
+                        {"min": "lower", "max": "higher"}[reported[one.metric]])  # fmt: skip
 
 
 def _check_targets(evaluator: Evaluator, data: Data) -> None:

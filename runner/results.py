@@ -10,11 +10,13 @@ from torch import nn
 
 from runner.engines.engine import Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError, one_line
+from runner.goals import Goals, Objective
 from runner.graph.codegen.load import CONSTANTS
 from runner.model_header import heading
+from runner.ranking import front, top
 from runner.space.sample import Sample
 from runner.store import read
-from runner.trial import MODEL, WEIGHTS, Gain, Job, Objective, Trial, top, trial_folder
+from runner.trial import MODEL, WEIGHTS, Gain, Job, Trial, trial_folder
 from runner.trust import RecordedConfig
 from runner.weights import WeightsError, load_weights
 
@@ -35,14 +37,19 @@ class Run:
         self.settings = self._recorded.settings
 
     @property
+    def goals(self) -> Goals:
+        """The objectives of the search, and its constraints."""
+        return Goals.of_settings(self.settings)
+
+    @property
     def objective(self) -> Objective:
-        """The objective of the search."""
-        return Objective(**self.settings.objective.model_dump())
+        """The objective of the search; the first of several."""
+        return self.goals.objectives[0]
 
     @property
     def trials(self) -> list[Trial]:
         """All trials, by number."""
-        return read(self.folder, self.objective).trials
+        return read(self.folder, self.goals).trials
 
     @property
     def best(self) -> Trial:
@@ -54,11 +61,17 @@ class Run:
     @property
     def gains(self) -> list[Gain]:
         """The gains of training groups of trials as one; empty without groups."""
-        return read(self.folder, self.objective).gains
+        return read(self.folder, self.goals).gains
 
     def top(self, k: int) -> list[Trial]:
         """Returns the k best trials, best first; of trials that share a result, only the first."""
         return top(self.trials, k)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other one beats in every objective, the best in the first foremost.
+        With one objective, the best trial."""
+        return front(self.trials)
 
     def model(self, trial: Trial | int) -> nn.Module:
         """Returns the model of a trial, rebuilt, with trained weights, on the CPU, in eval mode.
@@ -125,7 +138,7 @@ class Run:
     def _repr_html_(self) -> str:
         from runner.display.tables import html
 
-        return html(self.trials, self.objective)
+        return html(self.trials, self.goals)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}, {len(self.trials)} trials)"

@@ -36,11 +36,12 @@ from runner.events import (
     OtherVersion,
     parse_event,
 )
+from runner.goals import Goals
 from runner.resume import resume_override
 from runner.run_folder import check_links
 from runner.signature import KeyUnusable, doubt, sign
 from runner.space.sample import Sample
-from runner.trial import Failure, Gain, Objective, State, Trial
+from runner.trial import Failure, Gain, Metrics, State, Trial
 
 __all__ = ["RECORD", "Record", "Store", "delete_unbegun", "has_events", "read"]
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ HOLDER = "holder.json"  # says which process writes
 LOCK = "run.lock"
 
 
-def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
+def apply(trial: Trial | None, event: Event, goals: Goals) -> Trial:
     """Returns a trial after an event. All semantics of events are defined here."""
     data, now = event.data, event.time
     if event.kind == "proposed":
@@ -68,26 +69,33 @@ def apply(trial: Trial | None, event: Event, objective: Objective) -> Trial:
         case "metrics":
             return replace(trial, metrics={**trial.metrics, **data}, step=trial.step + 1)
         case "finished" | "stopped":
-            metrics = {**trial.metrics, **data}
-            score = objective.score(metrics)
-            return replace(
-                trial, state=State(event.kind), metrics=metrics, score=score, ended_at=now
-            )
+            ended = replace(trial, state=State(event.kind), ended_at=now)
+            return _judged(ended, {**trial.metrics, **data}, goals)
         case "failed":
-            return replace(trial, state=State.FAILED, failure=Failure(**data), ended_at=now)
+            failure = Failure(**data)
+            ended = replace(trial, state=State.FAILED, failure=failure, ended_at=now)
+            if failure.metrics:
+                return replace(_judged(ended, failure.metrics, goals), scores=())
+            return ended
     raise AssertionError(event.kind)
+
+
+def _judged(trial: Trial, metrics: Metrics, goals: Goals) -> Trial:
+    """Returns a trial with its final metrics, and what they mean for the goals."""
+    violation = sum(goals.violations(metrics))
+    return replace(trial, metrics=metrics, scores=goals.scores(metrics), violation=violation)
 
 
 @final
 class Store:
     """The only writer of a record. Holds only the running trials in memory."""
 
-    def __init__(self, folder: Path, objective: Objective) -> None:
+    def __init__(self, folder: Path, goals: Goals) -> None:
         """Opens or creates the record of a folder; one without events is made anew. Raises
         ConfigError if another run writes to it or the folder has links that lead out of it, and
         RunFailed if the record is damaged or cannot be opened."""
         self.folder = folder
-        self.objective = objective
+        self.goals = goals
         self.running: dict[int, Trial] = {}
         self.next_number = 0
         self._run = ""  # the random name of the run, which signatures contain
@@ -156,7 +164,7 @@ class Store:
     def end_as(self, trial: int, other: Trial) -> Trial:
         """Ends a trial with the result of another one that has ended."""
         if other.failure is not None:
-            return self.record(trial, "failed", vars(other.failure))
+            return self.record(trial, "failed", other.failure.data)
         kind: EventKind = "stopped" if other.state is State.STOPPED else "finished"
         return self.record(trial, kind, other.metrics)
 
@@ -169,7 +177,7 @@ class Store:
         )
         trial = None
         for time_, kind, _, data in rows:
-            trial = apply(trial, Event(time_, kind, number, json.loads(data)), self.objective)
+            trial = apply(trial, Event(time_, kind, number, json.loads(data)), self.goals)
         assert trial is not None
         return trial
 
@@ -200,7 +208,7 @@ class Store:
     def _take(self, event: Event) -> Trial:
         number = event.trial
         assert number is not None
-        trial = apply(self.running.get(number), event, self.objective)
+        trial = apply(self.running.get(number), event, self.goals)
         if trial.running:
             self.running[number] = trial
         else:
@@ -242,7 +250,7 @@ class Record:
         return doubt(self.run, self.config, self.signature)
 
 
-def read(folder: Path, objective: Objective | None = None) -> Record:
+def read(folder: Path, goals: Goals | None = None) -> Record:
     """Reads the record of a run, which may be running; imports and runs nothing that it names.
     Raises ConfigError if there is none, and RunFailed if it is damaged or none of ours."""
     if not (folder / RECORD).is_file():
@@ -255,11 +263,11 @@ def read(folder: Path, objective: Objective | None = None) -> Record:
         for event, _ in _read(db, folder):
             if event.kind in ("begun", "resumed"):
                 begun, latest = begun or event, event
-                objective = objective or _objective(event.data["config"], folder)
+                goals = goals or _goals(event.data["config"], folder)
             elif event.kind == "grouped":
                 gains.append(Gain(**event.data))
-            elif event.trial is not None and objective is not None:
-                trials[event.trial] = apply(trials.get(event.trial), event, objective)
+            elif event.trial is not None and goals is not None:
+                trials[event.trial] = apply(trials.get(event.trial), event, goals)
     if begun is None or latest is None:
         raise ConfigError(
             f"No run has begun in {str(folder)!r}: it was stopped before its first event. Start "
@@ -290,16 +298,28 @@ def delete_unbegun(folder: Path) -> bool:
     return True
 
 
-def _objective(config: Mapping[str, Any], folder: Path) -> Objective:
-    given = config.get("objective")
-    if isinstance(given, dict) and given.keys() == {"metric", "mode"}:
-        metric, mode = given["metric"], given["mode"]
-        if isinstance(metric, str) and mode in ("max", "min"):
-            return Objective(metric, mode)
+def _goals(config: Mapping[str, Any], folder: Path) -> Goals:
+    given, bounds = config.get("objective"), config.get("constraints", [])
+    entries = given if isinstance(given, list) else [given]
+    if all(map(_is_objective, entries)) and isinstance(bounds, list):
+        try:
+            return Goals.of(given, bounds)
+        except ConfigError as error:
+            raise RunFailed(
+                f"{folder / RECORD} is not a record of this runner: {error} Nothing was changed."
+            ) from error
     raise RunFailed(
         f"{folder / RECORD} is not a record of this runner: its objective is {given!r:.60}. "
         "Nothing was changed."
     )
+
+
+def _is_objective(entry: object) -> bool:
+    if not isinstance(entry, dict) or not entry.keys() <= {"metric", "mode", "reference"}:
+        return False
+    reference = entry.get("reference")
+    is_place = reference is None or type(reference) in (int, float)
+    return isinstance(entry.get("metric"), str) and entry.get("mode") in ("max", "min") and is_place
 
 
 def _opened(folder: Path) -> sqlite3.Connection:

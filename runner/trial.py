@@ -1,6 +1,5 @@
 """Trials, jobs and reports: plain data exchanged by the loop, the record and the workers."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,30 +33,21 @@ class Failure:
     # "error", "crashed", "out of memory", "timed out", "stalled", "not finite", "refused"
     reason: str
     text: str
+    metrics: Metrics = field(default_factory=dict)  # why the trial was refused, in figures
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.text}"
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data to record."""
+        figures = {"metrics": dict(self.metrics)} if self.metrics else {}
+        return {"reason": self.reason, "text": self.text, **figures}
+
     @classmethod
     def refused(cls, refusal: Exception) -> "Failure":
         """Returns the failure of a trial whose sample was refused."""
-        return cls(REFUSED, message(refusal))
-
-
-@final
-@dataclass(frozen=True)
-class Objective:
-    """The objective of a search: a metric, and whether to maximize or minimize it."""
-
-    metric: str = "val/accuracy"
-    mode: Literal["max", "min"] = "max"
-
-    def score(self, metrics: Metrics) -> float | None:
-        """Returns the metric, negated if it is minimized; None if it is missing or not finite."""
-        value = metrics.get(self.metric)
-        if value is None or not math.isfinite(value):
-            return None
-        return value if self.mode == "max" else -value
+        return cls(REFUSED, message(refusal), getattr(refusal, "metrics", {}))
 
 
 @final
@@ -71,7 +61,8 @@ class Trial:
     state: State = State.RUNNING
     metrics: Metrics = field(default_factory=dict)  # as last reported
     step: int = 0  # the number of reports, that is, of epochs
-    score: float | None = None  # the objective, higher is better; None without one
+    scores: tuple[float, ...] = ()  # one per objective, more is better; () without a result
+    violation: float = 0.0  # by how much it breaks constraints; 0: it keeps those that are known
     failure: Failure | None = None
     key: str = ""  # equal for equivalent trials; see `Engine.key`
     duplicate_of: int | None = None  # the trial whose result this one shares
@@ -93,6 +84,16 @@ class Trial:
         return self.ended_at - self.started_at
 
     @property
+    def score(self) -> float | None:
+        """The score of the only objective, or of the first of several; None without a result."""
+        return self.scores[0] if self.scores else None
+
+    @property
+    def feasible(self) -> bool:
+        """True if no constraint is known to be broken."""
+        return self.violation == 0
+
+    @property
     def running(self) -> bool:
         return self.state is State.RUNNING
 
@@ -108,17 +109,7 @@ class Trial:
     @property
     def scored(self) -> bool:
         """True if the trial has ended with a comparable result."""
-        return self.state in (State.FINISHED, State.STOPPED) and self.score is not None
-
-
-def top(trials: Sequence[Trial], k: int) -> list[Trial]:
-    """Returns the k best trials, best first, then earlier first; shared results count once."""
-
-    def rank(trial: Trial) -> tuple[float, int]:
-        assert trial.score is not None
-        return -trial.score, trial.number
-
-    return sorted((t for t in trials if t.scored and t.duplicate_of is None), key=rank)[:k]
+        return self.state in (State.FINISHED, State.STOPPED) and bool(self.scores)
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -218,4 +209,4 @@ class Report:
     @property
     def data(self) -> Mapping[str, Any]:
         """The data to record: the failure, or else the metrics."""
-        return self.metrics if self.failure is None else vars(self.failure)
+        return self.metrics if self.failure is None else self.failure.data

@@ -16,10 +16,10 @@ from records import BEGUN, CONFIG, PROPOSED, STARTED, TABLE, WHOLE, write
 import runner
 from runner.database import RECORD, has_events
 from runner.errors import ConfigError, RunFailed
+from runner.goals import Goals, Objective
 from runner.store import Store, delete_unbegun, read
-from runner.trial import Objective
 
-OBJECTIVE = Objective("val/accuracy", "max")
+GOALS = Goals((Objective("val/accuracy", "max"),))
 ROOT = Path(__file__).parents[1]
 
 
@@ -58,7 +58,7 @@ def test_a_file_with_anything_but_our_table_is_none_of_ours(name, tmp_path):
     write(tmp_path, *WHOLE)
     sql(tmp_path, *TABLES[name])
     before = (tmp_path / RECORD).read_bytes()
-    for use in (lambda: read(tmp_path), lambda: Store(tmp_path, OBJECTIVE),
+    for use in (lambda: read(tmp_path), lambda: Store(tmp_path, GOALS),
                 lambda: runner.load(tmp_path)):  # fmt: skip
         with pytest.raises(RunFailed, match=r"not a record|another version") as caught:
             use()
@@ -80,7 +80,7 @@ def test_a_table_that_a_program_computes_is_none_of_ours(tmp_path):
 @pytest.mark.parametrize("content", [b"x" * 5000, b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_file_of_something_else_is_damaged(content, tmp_path):
     (tmp_path / RECORD).write_bytes(content)
-    for use in (lambda: read(tmp_path), lambda: Store(tmp_path, OBJECTIVE)):
+    for use in (lambda: read(tmp_path), lambda: Store(tmp_path, GOALS)):
         with pytest.raises(RunFailed, match=r"is damaged|is not a record") as caught:
             use()
         assert "\n" not in str(caught.value)
@@ -92,7 +92,7 @@ def test_a_journal_is_not_played_back_since_it_may_name_any_file(tmp_path):
     (tmp_path / f"{RECORD}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(504))
     assert len(read(tmp_path).trials) == 1
     with pytest.raises(RunFailed, match=r"run\.db-journal exists"):
-        Store(tmp_path, OBJECTIVE)
+        Store(tmp_path, GOALS)
     assert (tmp_path / f"{RECORD}-journal").exists()
 
 
@@ -119,8 +119,9 @@ def killed_while_writing(folder):
         import os
         from pathlib import Path
         from runner.store import Store
-        from runner.trial import Objective
-        store = Store(Path({str(folder)!r}), Objective("val/accuracy", "max"))
+        from runner.goals import Goals, Objective
+
+        store = Store(Path({str(folder)!r}), Goals((Objective("val/accuracy", "max"),)))
         store.begin({CONFIG!r})
         store.propose({PROPOSED[2]["sample"]!r}, 1, "k", None)
         store.record(0, "started", {{}})
@@ -146,7 +147,7 @@ def test_a_run_is_read_from_a_read_only_medium(how, tmp_path):
         assert run.best.score == 0.5 and run.gains == [] and "0.5" in run._repr_html_()
         assert sorted(p.name for p in folder.iterdir()) == before
         with pytest.raises(OSError, match="Read-only file system"):
-            Store(folder, OBJECTIVE)
+            Store(folder, GOALS)
 
 
 @mounts
@@ -229,7 +230,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from runner.store import Store
-from runner.trial import Objective
+from runner.goals import Goals, Objective
+
 import runner.store, runner.database, runner.run_folder
 
 FILES = {module.__file__ for module in (runner.store, runner.database, runner.run_folder)}
@@ -250,7 +252,7 @@ def child(last):
         return trace
 
     sys.settrace(trace)
-    store = Store(folder / str(last), Objective("val/accuracy", "max"))
+    store = Store(folder / str(last), Goals((Objective("val/accuracy", "max"),)))
     store.begin(config)
     os._exit(0)
 
@@ -279,12 +281,12 @@ def test_killed_at_every_line_of_the_beginning_the_folder_can_be_used(tmp_path, 
         if begun[-1]:
             assert read(folder).config == CONFIG and read(folder).trials == []
         if begun[-1] and place % 2:  # as `resume` goes on
-            with Store(folder, OBJECTIVE) as store:
+            with Store(folder, GOALS) as store:
                 assert list(store.replay()) == []
                 store.propose({}, 1, "k", None)
         elif not begun[-1]:  # as a new run, perhaps after the traces were removed
             assert place % 2 or delete_unbegun(folder) or not folder.exists()
-            with Store(folder, OBJECTIVE) as store:
+            with Store(folder, GOALS) as store:
                 store.begin(CONFIG)
                 store.propose({}, 1, "k", None)
         else:
@@ -296,7 +298,7 @@ def test_killed_at_every_line_of_the_beginning_the_folder_can_be_used(tmp_path, 
 def test_traces_are_removed_only_of_a_run_that_has_not_begun_and_is_not_about_to(tmp_path):
     folder = write(tmp_path / "begun", *WHOLE)
     assert not delete_unbegun(folder) and has_events(folder)
-    with Store(tmp_path / "new", OBJECTIVE):
+    with Store(tmp_path / "new", GOALS):
         assert not delete_unbegun(tmp_path / "new")
         assert (tmp_path / "new" / "run.lock").exists()
     assert delete_unbegun(tmp_path / "new") and not [*(tmp_path / "new").iterdir()]

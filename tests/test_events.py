@@ -21,8 +21,8 @@ from records import (
 import runner
 from runner.errors import ConfigError, RunFailed
 from runner.events import OddEvent, parse_event
+from runner.goals import Goals, Objective
 from runner.store import Store, read
-from runner.trial import Objective
 
 OTHER, NONE = "was written by another version of runner", "is not a record of this runner"
 DEEP = json.loads("[" * 100 + "]" * 100)
@@ -128,7 +128,7 @@ def test_an_odd_record_is_one_clear_line(name, tmp_path):
 
 def test_the_writer_refuses_what_the_reader_refuses(tmp_path):
     write(tmp_path, *WHOLE, METRICS)
-    with Store(tmp_path, Objective()) as store, pytest.raises(RunFailed, match=NONE):
+    with Store(tmp_path, Goals((Objective(),))) as store, pytest.raises(RunFailed, match=NONE):
         list(store.replay())
 
 

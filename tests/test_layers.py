@@ -30,6 +30,7 @@ LAYERS = [
      "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "training.interpreter_state",
      "training.leftovers", "training.patches", "training.torch_state"],
+    ["goals", "ranking"],
     ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],
     ["fusion.kernels"],
     ["fusion.program"],
@@ -56,7 +57,7 @@ LAYERS = [
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.process_setting"],
     ["config.allowlist", "space.sample"],
-    ["database", "events", "resume", "run_folder", "signature", "space.choice"],
+    ["constraints", "database", "events", "resume", "run_folder", "signature", "space.choice"],
     ["errors", "nested", "python_operators", "space"],
 ]  # fmt: skip
 

@@ -7,18 +7,26 @@ from pathlib import Path
 import pytest
 
 from runner.errors import RunFailed
+from runner.goals import Goals, Objective
 from runner.limits import FUTILE, HOPELESS, Budget, RunLimits, judged
 from runner.training.service import Limits
-from runner.trial import REFUSED, Failure, Objective, Report, State, Trial
+from runner.trial import REFUSED, Failure, Report, State, Trial
 
 FOLDER = Path("runs/one")
-OBJECTIVE = Objective("loss", "min")
+GOALS = Goals((Objective("loss", "min"),))
 ERROR = Failure("error", "ValueError: no")
 
 
 def ended(number, failure=None, score=None):
     state = State.FAILED if failure else State.FINISHED
-    return Trial(number=number, sample={}, seed=0, state=state, failure=failure, score=score)
+    return Trial(
+        number=number,
+        sample={},
+        seed=0,
+        state=state,
+        failure=failure,
+        scores=() if score is None else (score,),
+    )
 
 
 def observed(limits, trial):
@@ -28,13 +36,13 @@ def observed(limits, trial):
 
 @pytest.mark.parametrize("value", [nan, inf, -inf])
 def test_a_report_that_is_not_finite_is_a_failure(value):
-    report = judged(Report(3, "finished", {"loss": value}), OBJECTIVE, {})
+    report = judged(Report(3, "finished", {"loss": value}), GOALS, {})
     assert (report.trial, report.kind) == (3, "failed")
     assert report.failure == Failure("not finite", f"loss is {value}")
 
 
 def test_a_report_without_the_objective_says_what_it_has():
-    report = judged(Report(3, "finished", {"accuracy": 1.0}), OBJECTIVE, {"time": 2.0})
+    report = judged(Report(3, "finished", {"accuracy": 1.0}), GOALS, {"time": 2.0})
     assert report.data == {
         "reason": "error",
         "text": "it reported no 'loss' but ['accuracy', 'time']; set objective.metric",
@@ -44,7 +52,7 @@ def test_a_report_without_the_objective_says_what_it_has():
 @pytest.mark.parametrize("kind", ["finished", "stopped"])
 def test_an_objective_that_was_reported_before_is_enough(kind):
     report = Report(3, kind)
-    assert judged(report, OBJECTIVE, {"loss": 1.0}) is report
+    assert judged(report, GOALS, {"loss": 1.0}) is report
 
 
 def test_a_refused_trial_costs_no_budget():

@@ -9,9 +9,9 @@ import records
 import runner
 from runner.errors import ConfigError
 from runner.export import export
+from runner.goals import Goals, Objective
 from runner.run_folder import check_links
 from runner.store import Store
-from runner.trial import Objective
 
 NAMES = ["run.db-wal", "run.db-shm", "run.db-journal", "run.lock", "holder.json", "trials",
          "trials/0001", "trials/0000/output.txt", "trials/0000/error.txt", "trials/0000/model.py",
@@ -54,7 +54,7 @@ def test_a_link_that_leads_out_is_refused_before_anything_is_written(
     before = tree(tmp_path)
     for use in (
         lambda: runner.run([f"resume={folder}", "trust=[toy]", "budget.trials=9"]),
-        lambda: Store(folder, Objective()),
+        lambda: Store(folder, Goals((Objective(),))),
     ):
         with pytest.raises(ConfigError, match=r"link|file of its own") as caught:
             use()

@@ -11,17 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.errors import ConfigError, RunFailed
+from runner.goals import Goals, Objective
 from runner.store import RECORD, Store, read
-from runner.trial import Objective, State
+from runner.trial import State
 
-OBJECTIVE = Objective("acc", "max")
+GOALS = Goals((Objective("acc", "max"),))
 CONFIG = {"objective": {"metric": "acc", "mode": "max"}}
 
 
 @pytest.fixture
 def folder(tmp_path):
     """The record of three trials: one finished, one failed, one still running."""
-    with Store(tmp_path, OBJECTIVE) as store:
+    with Store(tmp_path, GOALS) as store:
         store.begin(CONFIG)
         for number in range(3):
             store.propose(
@@ -47,18 +48,18 @@ def test_a_trial_is_the_sum_of_its_events(folder):
 
 
 def test_a_trial_knows_its_parent_and_older_records_have_none(folder):
-    with Store(folder, OBJECTIVE) as store:
+    with Store(folder, GOALS) as store:
         list(store.replay())
         store.propose({"x": 3}, seed=13, key="3", duplicate_of=None, parent=1)
     assert [trial.parent for trial in read(folder).trials] == [None, None, None, 1]
 
 
 def test_less_is_better_for_mode_min(folder):
-    assert read(folder, Objective("acc", "min")).trials[1].score == -0.7
+    assert read(folder, Goals((Objective("acc", "min"),))).trials[1].score == -0.7
 
 
 def test_replay_gives_proposals_and_ends_in_the_order_they_happened(folder):
-    with Store(folder, OBJECTIVE) as store:
+    with Store(folder, GOALS) as store:
         seen = [(trial.number, str(trial.state)) for trial in store.replay()]
         assert seen == [(0, "running"), (1, "running"), (2, "running"),
                         (1, "finished"), (0, "failed")]  # fmt: skip
@@ -67,27 +68,27 @@ def test_replay_gives_proposals_and_ends_in_the_order_they_happened(folder):
 
 
 def test_a_trial_that_starts_again_forgets_its_metrics(folder):
-    with Store(folder, OBJECTIVE) as store:
+    with Store(folder, GOALS) as store:
         list(store.replay())
         trial = store.record(2, "started", {})
         assert trial.metrics == {} and trial.step == 0
 
 
 def test_a_record_goes_on_after_it_was_closed(folder):
-    with Store(folder, OBJECTIVE) as store:
+    with Store(folder, GOALS) as store:
         list(store.replay())
         store.record(2, "finished", {})
     assert [str(t.state) for t in read(folder).trials] == ["failed", "finished", "finished"]
 
 
 def test_a_second_run_on_one_folder_is_refused_and_told_who_has_it(folder):
-    with Store(folder, OBJECTIVE), pytest.raises(ConfigError, match=r"in use.*process \d+ on"):
-        Store(folder, OBJECTIVE)
-    Store(folder, OBJECTIVE).close()
+    with Store(folder, GOALS), pytest.raises(ConfigError, match=r"in use.*process \d+ on"):
+        Store(folder, GOALS)
+    Store(folder, GOALS).close()
 
 
 def test_readers_do_not_disturb_the_writer(folder):
-    with Store(folder, OBJECTIVE) as store:
+    with Store(folder, GOALS) as store:
         list(store.replay())
         assert len(read(folder).trials) == 3
         store.record(2, "finished", {})
@@ -141,7 +142,7 @@ def test_a_flipped_byte_or_a_cut_is_refused_or_changes_nothing(folder, tmp_path_
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_was_recorded(folder):
-    store = Store(folder, OBJECTIVE)
+    store = Store(folder, GOALS)
     list(store.replay())
     pages = store._db.execute("pragma page_count").fetchone()[0]
     store._db.execute(f"pragma max_page_count = {pages}")  # SQLite says SQLITE_FULL beyond
@@ -158,8 +159,9 @@ def test_killed_at_any_instant_the_record_holds_what_was_acknowledged(tmp_path):
         import os
         from pathlib import Path
         from runner.store import Store
-        from runner.trial import Objective
-        store = Store(Path({str(tmp_path)!r}), Objective("acc", "max"))
+        from runner.goals import Goals, Objective
+
+        store = Store(Path({str(tmp_path)!r}), Goals((Objective("acc", "max"),)))
         store.begin({CONFIG!r})
         for number in range(1000):
             store.propose({{"x": number}}, seed=1, key=str(number), duplicate_of=None)

@@ -14,8 +14,8 @@ import records
 
 import runner
 from runner.errors import ConfigError, RunFailed
+from runner.goals import Goals, Objective
 from runner.store import Store, read
-from runner.trial import Objective
 
 ROOT = Path(__file__).parents[1]
 CONFIG = records.CONFIG | {"space": {"_target_": "marking.Marked"}, "trust": ["toy", "marking"]}
@@ -38,7 +38,7 @@ def user(tmp_path, monkeypatch):
 
 def recorded(folder, config=CONFIG):
     """A run of one trial as the present user records it."""
-    with Store(folder, Objective("val/accuracy", "max")) as store:
+    with Store(folder, Goals((Objective("val/accuracy", "max"),))) as store:
         store.begin(config)
         store.propose(records.SAMPLE, 1, "k", None)
         store.record(0, "started", {})
@@ -209,7 +209,7 @@ def test_hyper_parameters_of_a_record_are_candidates_of_its_config(tmp_path, use
     user("me")
     search = {"evaluator.lr": [0.1, 0.5]}
     folder = recorded(tmp_path / "run", CONFIG | {"search": search})
-    with Store(folder, Objective("val/accuracy", "max")) as store:
+    with Store(folder, Goals((Objective("val/accuracy", "max"),))) as store:
         list(store.replay())
         store.propose({"evaluator.lr": {"_target_": "os.getcwd"}}, 1, "k2", None)
     with pytest.raises(RunFailed, match=r"in trial 1, Choice 'evaluator\.lr' was given"):

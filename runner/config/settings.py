@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal, Self
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from runner.config.allowlist import KEYWORDS, check_targets
 from runner.config.check_arguments import signature
@@ -24,6 +32,7 @@ KINDS = {  # in pydantic's words
     "dict_type": "a mapping of keys to values",
     "list_type": "a list",
 }
+TAGS = ("one", "several")  # of an objective, in the places that pydantic names
 Natural = Annotated[int, Field(ge=0)]
 
 
@@ -41,10 +50,11 @@ class BudgetSettings(Strict):
 
 
 class ObjectiveSettings(Strict):
-    """The objective of the search."""
+    """One objective of the search."""
 
     metric: str
     mode: Literal["max", "min"]
+    reference: float | None = None
 
 
 class ExportSettings(Strict):
@@ -76,7 +86,12 @@ class Settings(Strict):
     task: GroupNode
     seed: Natural
     budget: BudgetSettings
-    objective: ObjectiveSettings
+    objective: Annotated[
+        Annotated[ObjectiveSettings, Tag("one")]
+        | Annotated[list[ObjectiveSettings], Tag("several")],
+        Discriminator(lambda given: "several" if isinstance(given, list) else "one"),
+    ]
+    constraints: list[str]
     search: dict[str, Any] | None
     dedup: bool
     export: ExportSettings
@@ -87,6 +102,11 @@ class Settings(Strict):
     def model(self) -> GroupNode:
         """The node that builds the model: that of the space without its other keys."""
         return {key: value for key, value in self.space.items() if key not in BESIDE}
+
+    @property
+    def objectives(self) -> list[ObjectiveSettings]:
+        """The objectives, whether there is one or a list of them."""
+        return self.objective if isinstance(self.objective, list) else [self.objective]
 
     @property
     def mutators(self) -> list[GroupNode]:
@@ -149,7 +169,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         settings = Settings.model_validate(plain)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = "".join(f"[{p}]" if type(p) is int else f".{p}" for p in problem["loc"])[1:]
+        path = [part for part in problem["loc"] if part not in TAGS]
+        where = "".join(f"[{p}]" if type(p) is int else f".{p}" for p in path)[1:]
         if problem["type"] == "value_error":
             raise ConfigError(f"{problem['ctx']['error']}.") from None
         if problem["type"] == "extra_forbidden":

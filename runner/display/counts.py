@@ -6,7 +6,9 @@ from typing import final
 
 from runner.config.settings import Settings
 from runner.display import format as text
-from runner.trial import Objective, Trial
+from runner.goals import Goals
+from runner.ranking import front, top
+from runner.trial import Trial
 
 REFUSALS = 5  # refused trials that are shown, one line each
 LONG = 300  # characters of a failure message; longer ones are cut
@@ -16,15 +18,15 @@ LONG = 300  # characters of a failure message; longer ones are cut
 class Tally:
     """The progress of a run: counts, the best trial, and the running trials."""
 
-    def __init__(self, settings: Settings, objective: Objective) -> None:
-        self.objective = objective
+    def __init__(self, settings: Settings, goals: Goals) -> None:
+        self.goals = goals
         self.total = settings.budget.trials
         self.running: dict[int, Trial] = {}
         self.ended = 0
         self.failed = 0
         self.reused = 0
         self.refused = 0
-        self.best: Trial | None = None
+        self.front: list[Trial] = []  # of the results so far; with one objective, the best trial
         self._minutes = settings.budget.minutes
         self._epochs = settings.evaluator.get("epochs")
         self._begun = time.monotonic()
@@ -47,8 +49,19 @@ class Tally:
         self.ended += 1
         self.failed += trial.failed and trial.duplicate_of is None
         self.reused += trial.duplicate_of is not None
-        if trial.scored and (self.best is None or _score(trial) > _score(self.best)):
-            self.best = trial
+        if trial.scored:
+            candidates = [*self.front, trial]
+            self.front = (self.goals.several and front(candidates)) or top(candidates, 1)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial so far, of several objectives in the first one; None without a result."""
+        return self.front[0] if self.front else None
+
+    @property
+    def metric(self) -> str:
+        """The metric of the only objective, or of the first of several."""
+        return self.goals.objectives[0].metric
 
     def epochs(self, trial: Trial) -> int | None:
         """Returns the number of epochs of a trial; None if its evaluator has no such setting."""
@@ -72,11 +85,6 @@ class Tally:
         if self._minutes is not None:
             left = min(left, max(60 * self._minutes - passed, 0))
         return 60 * done / passed, left
-
-
-def _score(trial: Trial) -> float:
-    assert trial.score is not None
-    return trial.score
 
 
 def head_line(settings: Settings, folder: Path) -> str:
@@ -110,9 +118,7 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
         return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
     if not trial.running and not trial.scored:
         there = ", ".join(f"{k}={text.number(v)}" for k, v in trial.metrics.items())
-        return (
-            f"{number} has no {tally.objective.metric} to compare; it reported {there or 'nothing'}"
-        )
+        return f"{number} has no {tally.metric} to compare; it reported {there or 'nothing'}"
     return ""
 
 
@@ -148,15 +154,19 @@ def counts_text(tally: Tally) -> str:
 
 
 def best_line(tally: Tally) -> str:
-    if tally.best is None:
+    best = tally.best
+    if best is None:
         return "no result yet"
-    metric = text.clean(tally.objective.metric)
-    value = value_text(tally.best, tally.objective.metric)
-    return f"best {metric} {value}, trial {tally.best.number}"
+    figures = " ".join(
+        f"{text.clean(one.metric)} {value_text(best, one.metric)}" for one in tally.goals.objectives
+    )
+    many = f"{len(tally.front)} trials on the front, " if len(tally.front) > 1 else ""
+    broken = "" if best.feasible else ", which breaks a constraint"
+    return f"{many}best {figures}, trial {best.number}{broken}"
 
 
 def value_text(trial: Trial, metric: str) -> str:
-    return text.number(trial.metrics[metric])
+    return text.figure(metric, trial.metrics[metric])
 
 
 def took_text(trial: Trial, before: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,32 @@ def number(figure: float) -> str:
     return f"{figure:.4g}"
 
 
+def figure(name: str, value: float) -> str:
+    """Formats a metric as its name asks for: counts of parameters, seconds, bytes, or a number."""
+    return FORMS.get(name, number)(value)
+
+
+def seconds(value: float) -> str:
+    """Formats a short time with three digits: 950 us, 2.35 ms, 1.20 s."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if value >= size:
+            return f"{three_digits(value / size)} {unit}"
+    return f"{value * 1e9:.3g} ns"
+
+
+def size(value: float) -> str:
+    """Formats bytes with three digits: 950 B, 12.3 kB, 1.20 GB."""
+    for unit_size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= unit_size:
+            return f"{three_digits(value / unit_size)} {unit}"
+    return f"{value:.0f} B"
+
+
+def three_digits(value: float) -> str:
+    """Formats a number from 1 to 1000 with three digits: 1.20, 12.3, 950."""
+    return f"{value:.{max(2 - int(math.log10(value)), 0)}f}"
+
+
 def compact(figure: float) -> str:
     """Formats a count with three digits: 950, 12.3k, 1.20M."""
     figure = float(f"{figure:.3g}")
@@ -113,3 +139,9 @@ def name(node: Mapping[str, Any]) -> str:
     inner = [name(part) for part in node.values() if isinstance(part, dict) and "_target_" in part]
     outer = clean(str(node["_target_"]).rpartition(".")[2])
     return f"{outer}({', '.join(inner)})" if inner else outer
+
+
+FORMS: Mapping[str, Callable[[float], str]] = {
+    "params": compact, "flops": compact, "latency": seconds, "memory": size, "size": size,
+    "inherited": "{:.0%}".format,
+}  # fmt: skip

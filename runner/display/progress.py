@@ -34,7 +34,8 @@ from runner.display.counts import (
     took_text,
     value_text,
 )
-from runner.trial import Objective, Trial
+from runner.goals import Goals
+from runner.trial import Trial
 
 T = TypeVar("T")
 REFRESH = 5  # frames per second
@@ -131,9 +132,7 @@ def fail(sentence: str) -> None:
     _say(Console(stderr=True), f"error: {sentence}", "red")
 
 
-def for_terminal(
-    settings: Settings, objective: Objective, folder: Path, *, plain: bool
-) -> Progress:
+def for_terminal(settings: Settings, goals: Goals, folder: Path, *, plain: bool) -> Progress:
     """Returns bars for a terminal, and plain lines for other outputs. `folder` is the run's.
 
     With `plain`, a terminal gets lines as well, since a debugger uses it.
@@ -141,7 +140,7 @@ def for_terminal(
     console = _console()
     able = console.is_interactive and not console.is_jupyter and not console.is_dumb_terminal
     chosen = Bars if able and console.file.isatty() and not plain else Lines
-    return chosen(console, settings, objective, folder)
+    return chosen(console, settings, goals, folder)
 
 
 def _console() -> Console:
@@ -164,13 +163,11 @@ class _Visible(Progress):
 
     head_style = note_style = ""
 
-    def __init__(
-        self, console: Console, settings: Settings, objective: Objective, folder: Path
-    ) -> None:
+    def __init__(self, console: Console, settings: Settings, goals: Goals, folder: Path) -> None:
         self._console = console
         self._folder = folder
         self._head = head_line(settings, folder)
-        self._tally = Tally(settings, objective)
+        self._tally = Tally(settings, goals)
         self._begun = False
 
     def begin(self) -> None:
@@ -216,7 +213,7 @@ class Lines(_Visible):
         """Returns the line of a trial that ended with a result of its own."""
         if not trial.scored or trial.duplicate_of is not None:
             return ""
-        best, metric = self._tally.best, self._tally.objective.metric
+        best, metric = self._tally.best, self._tally.metric
         assert best is not None
         place = f"best {value_text(best, metric)} (trial {best.number})"
         return (
@@ -236,10 +233,8 @@ class Bars(_Visible):
 
     head_style, note_style = "bold", "cyan"
 
-    def __init__(
-        self, console: Console, settings: Settings, objective: Objective, folder: Path
-    ) -> None:
-        super().__init__(console, settings, objective, folder)
+    def __init__(self, console: Console, settings: Settings, goals: Goals, folder: Path) -> None:
+        super().__init__(console, settings, goals, folder)
         self._lock = threading.Lock()  # frames are drawn in another thread
         self._live = Live(
             console=console, get_renderable=self.frame, refresh_per_second=REFRESH,
@@ -300,8 +295,8 @@ class Bars(_Visible):
         if trial.started_at is None:
             return name, "", "", "", "", Text("waiting", style="dim")
         bar = ProgressBar(total=epochs, completed=trial.step)
-        value = trial.metrics.get(self._tally.objective.metric)
-        last = "" if value is None else text.number(value)
+        value = trial.metrics.get(self._tally.metric)
+        last = "" if value is None else text.figure(self._tally.metric, value)
         count, unit = (f"{trial.step}/{epochs}", " epochs") if epochs else ("", "")
         return name, bar, count, unit, text.clock(time.time() - trial.started_at), last
 

@@ -14,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.display import format as text
+from runner.goals import Goals
+from runner.ranking import front, hypervolume, top
 from runner.space.choice import key
 from runner.space.sample import Sample
 from runner.space.structure import Part, Structure
-from runner.trial import Gain, Objective, Trial, top
+from runner.trial import Gain, Trial
 
 GAP = 2  # columns between two cells
 SHARED = "All of these have"
@@ -27,8 +29,9 @@ REASONS = 3  # number of reasons shown
 LINES = 8, 8, 8, 2  # lines per sample, by rank; the last number applies to all further ones
 
 
-def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> RenderableType:
-    """Returns a table of the k best trials, best first, and a summary of all.
+def best_table(trials: Sequence[Trial], goals: Goals, k: int = 10) -> RenderableType:
+    """Returns a table of the k best trials, best first, and a summary of all. With several
+    objectives, these are trials of the front, spread over it if it is longer.
 
     It adapts to the width: less important columns are dropped first. Above it is the part of the
     samples that all trials shown have in common; each trial is followed by the rest of its sample.
@@ -37,7 +40,8 @@ def best_table(trials: Sequence[Trial], objective: Objective, k: int = 10) -> Re
     summary = Text(_summary(trials)), refusals
     if not best:
         return Group(Text("No trial has a result.", style="yellow"), *summary)
-    return Group(Text(), _Ranking(best, objective), Text(), *summary)
+    traded = [Text(line) for line in _trade_off(trials, goals)]
+    return Group(Text(), _Ranking(best, goals), Text(), *traded, *summary)
 
 
 @final
@@ -89,9 +93,9 @@ class Column:
 class _Ranking:
     """The best trials, each as a row of figures followed by its sample."""
 
-    def __init__(self, best: Sequence[Trial], objective: Objective) -> None:
+    def __init__(self, best: Sequence[Trial], goals: Goals) -> None:
         self.best = best
-        self.columns = _columns(best, objective)
+        self.columns = _columns(best, goals)
         self.labels = _differing(best)
         self.shared = _shared(best)
 
@@ -131,26 +135,55 @@ def _indented(*lines: Text) -> Padding:
     return Padding(Group(*lines), (0, 0, 0, INDENT))
 
 
-def _columns(best: Sequence[Trial], objective: Objective) -> list[Column]:
+def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
     """Returns all columns, the most important ones first."""
     names = list(dict.fromkeys(name for trial in best for name in trial.metrics))
-    metrics = [objective.metric]
-    metrics += sorted(n for n in names if n.startswith("test/"))
-    metrics += [n for n in names if n.startswith("val/") and n not in metrics]
+    aims = goals.metrics
+    about = [name for name in text.FORMS if name in names and name not in aims]
+    others = sorted(n for n in names if n.startswith("test/"))
+    others += [n for n in names if n.startswith("val/") and n not in (*aims, *others)]
     columns = [Column("#", [str(i + 1) for i in range(len(best))])]
     columns += [Column("trial", [str(trial.number) for trial in best])]
-    first, *others = [_figures(best, name, text.number) for name in metrics]
-    forms = {"params": text.compact, "inherited": "{:.0%}".format}
-    about = [_figures(best, name, form) for name, form in forms.items() if name in names]
+    columns += [_figures(best, name) for name in aims]
+    if not all(trial.feasible for trial in best):
+        columns += [Column("breaks", [_broken(trial, goals) for trial in best])]
+    columns += [_figures(best, name) for name in about]
     took = ["" if t.seconds is None else text.duration(t.seconds) for t in best]
-    return [*columns, first, *about, Column("time", took), *others]
+    return [*columns, Column("time", took), *(_figures(best, name) for name in others)]
 
 
-def _figures(best: Sequence[Trial], name: str, form: Callable[[float], str]) -> Column:
+def _figures(best: Sequence[Trial], name: str) -> Column:
     """Returns the column of a metric; the cells of trials without it are empty."""
     figures = [trial.metrics.get(name) for trial in best]
-    cells = ["" if figure is None else form(figure) for figure in figures]
+    cells = ["" if figure is None else text.figure(name, figure) for figure in figures]
     return Column(text.cut(text.clean(name), 24), cells)
+
+
+def _broken(trial: Trial, goals: Goals) -> str:
+    """Returns the constraint that a trial breaks the most; empty if it keeps all."""
+    broken = goals.broken(trial.metrics)
+    return "" if broken is None else text.clean(broken.text)
+
+
+def _trade_off(trials: Sequence[Trial], goals: Goals) -> list[str]:
+    """Describes the front of several objectives: its length, and how much it dominates."""
+    if not goals.several:
+        return []
+    best, all_of_them = front(trials), [t.scores for t in trials if t.scored]
+    worst = [min(axis) for axis in zip(*all_of_them, strict=True)]
+    pairs = [*zip(goals.objectives, worst, strict=True)]
+    reference = [low if o.reference is None else o.turned(o.reference) for o, low in pairs]
+    volume = hypervolume([trial.scores for trial in best], reference)
+    corner = ", ".join(
+        f"{text.clean(one.metric)} {text.figure(one.metric, one.turned(place))}"
+        for one, place in zip(goals.objectives, reference, strict=True)
+    )
+    given = all(one.reference is not None for one in goals.objectives)
+    what = "the reference" if given else "the worst results"
+    return [
+        f"The front has {text.counted(len(best), 'trial')}; its hypervolume is {volume:.4g}, "
+        f"from {what}: {corner}."
+    ]
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
@@ -229,9 +262,10 @@ def _busy(trials: Iterable[Trial]) -> float:
     return total
 
 
-def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
+def html(trials: Sequence[Trial], goals: Goals, k: int = 10) -> str:
     """Returns the k best trials as an HTML table, for notebooks."""
-    best, lines = top(trials, k), [_summary(trials), *_refusals(trials)]
+    best = top(trials, k)
+    lines = [*(_trade_off(trials, goals) if best else ()), _summary(trials), *_refusals(trials)]
     summary = "".join(f"<p>{escaping.escape(line)}</p>" for line in lines)
     if not best:
         return f"<p>No trial has a result.</p>{summary}"
@@ -239,7 +273,7 @@ def html(trials: Sequence[Trial], objective: Objective, k: int = 10) -> str:
     if shared := _shared(best):
         summary = f"<p>{SHARED}: {escaping.escape(text.pairs(shared))}</p>{summary}"
     samples = Column("sample", [text.pairs(trial.sample, labels) for trial in best])
-    columns = [*_columns(best, objective), samples]
+    columns = [*_columns(best, goals), samples]
     rows = [_row("th", [c.head for c in columns])]
     rows += [_row("td", row) for row in zip(*(c.cells for c in columns), strict=True)]
     return f"<table>{''.join(rows)}</table>{summary}"

@@ -102,7 +102,7 @@ class OptunaStrategy(Strategy):
             for number in range(_REHEARSALS):
                 trial = Trial(number, _REHEARSED.random(generator(0, number)), seed=0)
                 study.observe(trial)
-                study.observe(replace(trial, state=State.FINISHED, score=float(number % 5)))
+                study.observe(replace(trial, state=State.FINISHED, scores=(float(number % 5),)))
             study.propose(_REHEARSALS)
         except Exception as error:
             raise ConfigError(

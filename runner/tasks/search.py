@@ -20,11 +20,13 @@ from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
 from runner.errors import ConfigError, Interrupted
+from runner.goals import Goals
+from runner.ranking import front, top
 from runner.resume import resume_command, resume_override
 from runner.store import Store, has_events
 from runner.tasks.task import Task
 from runner.training.fork_server import head_start
-from runner.trial import WEIGHTS, Job, Objective, Report, Trial, top, trial_folder
+from runner.trial import WEIGHTS, Job, Report, Trial, trial_folder
 
 if TYPE_CHECKING:
     from runner.data.data import Data
@@ -63,13 +65,13 @@ class Search(Task):
         strategy = parts.make_strategy(settings, space)
         rehearse(settings, engine)
         parents = strategy.parents if engine.inherits else 0
-        objective = Objective(**settings.objective.model_dump())
+        goals = Goals.of_settings(settings)
         with _stoppable(folder), ExitStack() as closing:
             service = parts.make_service(settings, folder, heirs=parents > 0)
             closing.callback(service.close)
-            shown = progress.for_terminal(settings, objective, folder, plain=service.owns_terminal)
+            shown = progress.for_terminal(settings, goals, folder, plain=service.owns_terminal)
             closing.callback(shown.end)
-            store = closing.enter_context(Store(folder, objective))
+            store = closing.enter_context(Store(folder, goals))
             plain = settings.model_copy(update={"resume": None}).model_dump()
             if settings.resume is None:
                 store.begin(plain)
@@ -96,14 +98,14 @@ class Search(Task):
             best = top(trials, len(trials))
             tested = export(run, best, _tester(run, service), progress.note)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
-        progress.show(best_table(trials, objective))
+        progress.show(best_table(trials, goals))
         if brought := gains_text(run.gains):
             progress.note(brought)
         for line in service.notes():
             progress.note(line)
         if tested:
             progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
-        return best[0].metrics[objective.metric] if best else math.nan
+        return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
 
 def _tester(run: "Run", service: "TrainingService") -> "Test":
@@ -131,8 +133,8 @@ def _test(run: "Run", service: "TrainingService", trial: Trial) -> dict[str, flo
 
 @final
 class WeightKeeper:
-    """A keeper of the weights of the best trials so far, and of recent ones, from which others may
-    start; deletes all others.
+    """A keeper of the weights of the best trials so far (of several objectives: of the whole front,
+    too), and of recent ones, from which others may start; deletes all others.
 
     Its state depends only on the order in which trials ended, so a resumed run restores it.
     """
@@ -153,7 +155,9 @@ class WeightKeeper:
         self._recent.append(trial.owner)
         if trial.duplicate_of is None:
             self._there.add(trial.number)
-            self._best = top([*self._best, trial], self._keep)
+            known = [*self._best, trial]
+            first = front(known) if len(trial.scores) > 1 else []
+            self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
         gone = self._there - {t.number for t in self._best} - {*self._recent}
         for number in gone:
             folder = trial_folder(self._folder, number)

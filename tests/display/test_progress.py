@@ -16,11 +16,12 @@ from rich.text import Text
 from runner.config.settings import Settings
 from runner.display import progress
 from runner.display.progress import Bars, Lines
+from runner.goals import Goals, Objective
 from runner.training.inline import Inline
 from runner.training.local import Local
-from runner.trial import Failure, Objective, State, Trial
+from runner.trial import Failure, State, Trial
 
-OBJECTIVE = Objective("val/accuracy", "max")
+GOALS = Goals((Objective("val/accuracy", "max"),))
 HOSTILE = "[red]x[/red] :boom:\n\x1b[31m\x07\u202e\ud800"
 SHOWN = r"[red]x[/red] :boom: \x1b[31m\x07\u202e\ud800"
 
@@ -32,8 +33,8 @@ def settings(**changes) -> Settings:
         "space": {"_target_": "spaces.resnet.ResNet"},
         "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
         "evaluator": {"_target_": "a.B", "epochs": 10},
-        "seed": 7, "budget": {"trials": 4, "minutes": None}, "objective": vars(OBJECTIVE),
-        "search": {}, "dedup": True, "export": {"top": 3, "keep_weights": 10, "standalone": False},
+        "seed": 7, "budget": {"trials": 4, "minutes": None}, "objective": vars(GOALS.objectives[0]),
+        "search": {}, "constraints": [], "dedup": True, "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": [],
         "resume": None,
     }  # fmt: skip
@@ -47,7 +48,7 @@ def made(kind, tmp_path, width=80, **changes):
         file=file, width=width, height=24, force_terminal=kind is Bars, legacy_windows=False,
         color_system="truecolor" if kind is Bars else None, _environ={"TERM": "xterm"},
     )  # fmt: skip
-    return kind(console, settings(**changes), OBJECTIVE, tmp_path), file
+    return kind(console, settings(**changes), GOALS, tmp_path), file
 
 
 def begun(number: int, **changes) -> Trial:
@@ -57,7 +58,7 @@ def begun(number: int, **changes) -> Trial:
 
 def finished(number: int, value: float = 0.5, **changes) -> Trial:
     metrics = {"val/accuracy": value, "val/loss": 1.0}
-    trial = begun(number, step=10, metrics=metrics, score=value, **changes)
+    trial = begun(number, step=10, metrics=metrics, scores=(value,), **changes)
     return replace(trial, state=State.FINISHED, ended_at=trial.started_at + 2)
 
 
@@ -115,7 +116,7 @@ def test_lines_say_how_each_trial_ended(tmp_path):
     shown.show(replace(finished(2), duplicate_of=0))
     shown.show(failed(3))
     shown.show(replace(finished(4, 0.75), state=State.STOPPED))
-    shown.show(replace(finished(5), metrics={"val/loss": 0.5}, score=None))
+    shown.show(replace(finished(5), metrics={"val/loss": 0.5}, scores=()))
     shown.note("The space is used up.")
     shown.end()
     shown.end()
@@ -220,7 +221,7 @@ def test_lines_hold_no_control_codes(tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     file = io.StringIO()
     monkeypatch.setattr(rich, "_console", Console(file=file, width=40))
-    shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path, plain=False)
+    shown = progress.for_terminal(settings(), GOALS, tmp_path, plain=False)
     shown.begin()
     shown.show(failed(0))
     shown.show(finished(1))
@@ -309,7 +310,7 @@ def test_a_terminal_gets_bars_unless_a_debugger_may_need_it(service, tmp_path, m
         console = Console(file=terminal, _environ={"TERM": "xterm"})
         monkeypatch.setattr(rich, "_console", console)
         plain = service.owns_terminal
-        shown = progress.for_terminal(settings(), OBJECTIVE, tmp_path, plain=plain)
+        shown = progress.for_terminal(settings(), GOALS, tmp_path, plain=plain)
     os.close(primary)
     assert isinstance(shown, Bars if service is Local else Lines)
 

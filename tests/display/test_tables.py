@@ -7,11 +7,12 @@ import pytest
 from rich.console import Console
 
 from runner.display.tables import best_table, count_text, html, structure_table
+from runner.goals import Goals, Objective
 from runner.space.choice import Categorical, Numeric
 from runner.space.structure import Part, Structure
-from runner.trial import Failure, Objective, State, Trial
+from runner.trial import Failure, State, Trial
 
-OBJECTIVE = Objective("val/accuracy", "max")
+GOALS = Goals((Objective("val/accuracy", "max"),))
 HOSTILE = "<b>[red]\n\u202e&\x1b[31m"
 
 
@@ -26,7 +27,7 @@ def printed(renderable, width: int) -> list[str]:
 def finished(number: int, accuracy: float, **sample) -> Trial:
     metrics = {"train/loss": 1.0, "val/loss": 0.25, "val/accuracy": accuracy, "params": 12_345.0}
     return Trial(
-        number, {"stem": "conv", **sample}, 0, State.FINISHED, metrics, score=accuracy,
+        number, {"stem": "conv", **sample}, 0, State.FINISHED, metrics, scores=(accuracy,),
         started_at=10.0 * number, ended_at=10.0 * number + 12,
     )  # fmt: skip
 
@@ -47,13 +48,13 @@ def trials() -> list[Trial]:
 
 def test_the_share_that_was_inherited(trials):
     trials = [replace(t, metrics={**t.metrics, "inherited": 0.934}) for t in trials[:1]]
-    head, row = printed(best_table(trials, OBJECTIVE), 80)[1:3]
+    head, row = printed(best_table(trials, GOALS), 80)[1:3]
     assert head.split()[3:5] == ["params", "inherited"]
     assert row.split()[3:5] == ["12.3k", "93%"]
 
 
 def test_the_best_trials_with_what_they_differ_in(trials):
-    assert printed(best_table(trials, OBJECTIVE), 80) == [
+    assert printed(best_table(trials, GOALS), 80) == [
         "",
         "All of these have: stem=conv",
         "#  trial  val/accuracy  params    time  test/accuracy  val/loss",
@@ -69,7 +70,7 @@ def test_the_best_trials_with_what_they_differ_in(trials):
 
 
 def test_a_narrow_terminal_shows_the_columns_that_matter(trials):
-    assert printed(best_table(trials, OBJECTIVE, 1), 40) == [
+    assert printed(best_table(trials, GOALS, 1), 40) == [
         "",
         "#  trial  val/accuracy  params    time",
         "1      1        0.9875   12.3k  12.0 s",
@@ -86,35 +87,35 @@ def test_why_trials_were_refused_the_most_frequent_reasons_first(trials):
         Trial(10 + i, {}, 0, State.FAILED, failure=Failure("refused", text))
         for i, text in enumerate(why)
     ]
-    lines = printed(best_table(trials + refused, OBJECTIVE, 1), 100)
+    lines = printed(best_table(trials + refused, GOALS, 1), 100)
     assert lines[-2:] == [
         "13 trials, 1 failed, 7 refused, 1 reused, 1 not ended; searched for 45.0 s",
         "Refused: 3 because y; 2 because conv1 has 5 of 8; 1 because a <b>; 1 for other reasons",
     ]
-    assert "<p>Refused: 3 because y; " in html(trials + refused, OBJECTIVE)
-    assert "1 because a &lt;b&gt;" in html(trials + refused, OBJECTIVE)
+    assert "<p>Refused: 3 because y; " in html(trials + refused, GOALS)
+    assert "1 because a &lt;b&gt;" in html(trials + refused, GOALS)
 
 
 def test_less_is_better_when_the_objective_says_so(trials):
-    turned = [replace(t, score=None if t.score is None else -t.score) for t in trials]
-    lines = printed(best_table(turned, Objective("val/accuracy", "min"), 1), 80)
+    turned = [replace(t, scores=tuple(-s for s in t.scores)) for t in trials]
+    lines = printed(best_table(turned, Goals((Objective("val/accuracy", "min"),)), 1), 80)
     assert lines[2].split()[:3] == ["1", "0", "0.5000"]
 
 
 def test_without_results_it_says_so(trials):
     unlucky = [trial for trial in trials if not trial.scored]
-    assert printed(best_table(unlucky, OBJECTIVE), 80) == [
+    assert printed(best_table(unlucky, GOALS), 80) == [
         "No trial has a result.",
         "2 trials, 1 failed, 1 not ended; searched for 1.0 s",
     ]
-    assert printed(best_table([], OBJECTIVE), 80)[-1] == "0 trials; searched for 0.0 s"
-    assert "No trial has a result" in html([], OBJECTIVE)
+    assert printed(best_table([], GOALS), 80)[-1] == "0 trials; searched for 0.0 s"
+    assert "No trial has a result" in html([], GOALS)
 
 
 def test_long_samples_are_cut_but_for_the_first_three():
     sample = {f"layer{i}/width": i for i in range(40)}
     trials = [finished(n, 1 - n / 10, **{k: v + n for k, v in sample.items()}) for n in range(4)]
-    lines = printed(best_table(trials, OBJECTIVE), 120)
+    lines = printed(best_table(trials, GOALS), 120)
     assert sum("layer39/width" in line for line in lines) == 3
     assert lines[-3].endswith("…")
 
@@ -122,22 +123,22 @@ def test_long_samples_are_cut_but_for_the_first_three():
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_hostile_strings_are_shown_as_data(width):
     trials = [replace(finished(n, n), sample={HOSTILE: HOSTILE * (n + 1)}) for n in range(2)]
-    text = "".join(line.strip() for line in printed(best_table(trials, OBJECTIVE), width))
+    text = "".join(line.strip() for line in printed(best_table(trials, GOALS), width))
     assert "<b>[red]" in text and "\u202e" not in text and "\x1b" not in text
-    page = html(trials, OBJECTIVE)
+    page = html(trials, GOALS)
     assert "<b>" not in page and "&lt;b&gt;[red]\\n\\u202e&amp;\\x1b[31m=" in page
 
 
 def test_a_hostile_metric_is_shown_as_data(trials):
     metric = HOSTILE * 10
     trials = [replace(t, metrics={metric: 1.0, **t.metrics}) for t in trials if t.scored]
-    lines = printed(best_table(trials, Objective(metric, "max")), 80)
+    lines = printed(best_table(trials, Goals((Objective(metric, "max"),))), 80)
     assert r"<b>[red]\n\u202e&\x1b[" in lines[2]
-    assert "<b>" not in html(trials, Objective(metric, "max"))
+    assert "<b>" not in html(trials, Goals((Objective(metric, "max"),)))
 
 
 def test_html_has_a_row_for_each_of_the_best(trials):
-    page = html(trials, OBJECTIVE)
+    page = html(trials, GOALS)
     assert page.count("<tr>") == 4
     assert "<td>0.9875</td>" in page and "<td>width=32 depth=2</td>" in page
     assert "<p>All of these have: stem=conv</p>" in page
@@ -146,7 +147,7 @@ def test_html_has_a_row_for_each_of_the_best(trials):
 
 def test_trials_that_are_equal_say_their_sample_once():
     trials = [finished(number, 0.5, width=32) for number in range(3)]
-    lines = printed(best_table(trials, OBJECTIVE), 80)
+    lines = printed(best_table(trials, GOALS), 80)
     assert lines[1] == "All of these have: stem=conv width=32"
     assert sum("width" in line for line in lines) == 1
 
@@ -155,7 +156,7 @@ def test_trials_that_are_equal_say_their_sample_once():
 def test_what_all_have_is_wrapped_and_cut_as_the_sample_of_the_first(width):
     shared = {f"block{i}/kind": "bottleneck" for i in range(60)}
     trials = [finished(number, 0.5, last=number, **shared) for number in range(2)]
-    lines = printed(best_table(trials, OBJECTIVE), width)
+    lines = printed(best_table(trials, GOALS), width)
     end = next(i for i, line in enumerate(lines) if line.startswith("#"))
     assert end == 9 and lines[1].startswith("All of these have: ") and lines[8].endswith("…")
 

@@ -53,7 +53,7 @@ def ended(made, trial, model, folder):
         for place, parameter in enumerate(model.parameters()):
             parameter.fill_(100 * trial.number + place)
     save_weights(model, trial_folder(folder, trial.number) / WEIGHTS)
-    made.observe(replace(trial, state=State.FINISHED, score=1.0))
+    made.observe(replace(trial, state=State.FINISHED, scores=(1.0,)))
 
 
 def base_model(sample, space=CONVNET) -> nn.Module:
@@ -153,7 +153,7 @@ def test_the_weights_of_a_parent_that_shares_a_result_are_those_of_the_other(tmp
     first = Trial(3, default(made), 1)
     model, _, _ = given(made, first, tmp_path)
     ended(made, first, model, tmp_path)
-    made.observe(replace(first, number=5, duplicate_of=3, state=State.FINISHED, score=1.0))
+    made.observe(replace(first, number=5, duplicate_of=3, state=State.FINISHED, scores=(1.0,)))
     child, _, report = given(made, Trial(6, default(made), 2, parent=5), tmp_path)
     assert_equal(child, model)
     assert "Its parent is trial 3" in report
@@ -191,7 +191,7 @@ def test_widths_follow_from_the_base_model_and_from_a_parent(tmp_path):
     assert share == 1 and "body.2       2 of 4 in dimension 0, from the base model\n" in report
 
     save_weights(model, trial_folder(tmp_path, 0) / WEIGHTS)
-    made.observe(replace(parent, state=State.FINISHED, score=1.0))
+    made.observe(replace(parent, state=State.FINISHED, scores=(1.0,)))
     child, share, report = given(
         made, Trial(1, default(made, **{label: 1.5}), 2, parent=0), tmp_path
     )

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from searches import OBJECTIVE, STRATEGIES, Search
+from searches import GOALS, STRATEGIES, Search
 
 from runner import nn
 from runner.engines.base import BaseEngine
@@ -164,7 +164,7 @@ def test_what_refuses_where_it_is_built_only_is_refused_there(tmp_path):
     search = Search(tmp_path / "run")
     search.run(3, space={"_target_": "refusing.Counted"}, engine=_Blind, strategy="grid",
                )  # fmt: skip
-    fates = [(t.sample["width"], str(t.failure)) for t in read(search.folder, OBJECTIVE).trials]
+    fates = [(t.sample["width"], str(t.failure)) for t in read(search.folder, GOALS).trials]
     assert fates[1] == (40, "refused: more than 100 parameters")
     assert [width for width, _ in fates] == [4, 40, 8, 16]
 

@@ -121,4 +121,4 @@ def _ended(trial: Trial, score: float | None) -> Trial:
     if score is None and trial.number % 2 == 0:
         return replace(trial, state=State.FAILED)
     state = State.STOPPED if trial.number % 5 == 0 else State.FINISHED
-    return replace(trial, state=state, score=score)
+    return replace(trial, state=state, scores=() if score is None else (score,))

@@ -21,7 +21,7 @@ def observe(strategy, number, sample, score):
     trial = Trial(number, sample, seed=0)
     strategy.observe(trial)
     strategy.observe(
-        replace(trial, state=State.FINISHED, score=score)
+        replace(trial, state=State.FINISHED, scores=(score,))
         if score is not None
         else replace(trial, state=State.FAILED)
     )

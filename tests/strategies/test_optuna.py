@@ -107,7 +107,7 @@ def test_the_sampler_sees_running_finished_and_failed_trials():
     trials = [Trial(number, strategy.propose(number), seed=0) for number in range(3)]
     for trial in trials:
         strategy.observe(trial)
-    strategy.observe(replace(trials[1], state=State.STOPPED, score=0.5))
+    strategy.observe(replace(trials[1], state=State.STOPPED, scores=(0.5,)))
     strategy.observe(replace(trials[0], state=State.FAILED))
     strategy.propose(3)
     assert seen[-1] == [
@@ -127,7 +127,7 @@ def test_running_trials_are_kept_away_from():
             trial = Trial(number, SPACE.random(generator(0, number)), seed=0)
             strategy.observe(trial)
             if number < 7:
-                scored = replace(trial, state=State.FINISHED, score=score(trial.sample))
+                scored = replace(trial, state=State.FINISHED, scores=(score(trial.sample),))
                 strategy.observe(scored)
         proposals[liar] = [strategy.propose(number) for number in range(10, 20)]
     assert proposals[False] != proposals[True]

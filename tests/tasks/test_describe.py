@@ -28,7 +28,8 @@ def settings(space: str, **changes) -> Settings:
         },
         "task": {"_target_": "runner.tasks.describe.Describe"},
         "seed": 0, "budget": {"trials": 4, "minutes": None},
-        "objective": {"metric": "val/accuracy", "mode": "max"}, "search": None, "dedup": True,
+        "objective": {"metric": "val/accuracy", "mode": "max"}, "search": None, "constraints": [],
+        "dedup": True,
         "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": ["toy"], "resume": None,
     }  # fmt: skip

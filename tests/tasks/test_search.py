@@ -26,7 +26,9 @@ def kept(folder, keep, recent, trials):
 
 def ended(number, score, duplicate_of=None):
     state = State.FAILED if score is None else State.FINISHED
-    return Trial(number, {}, 0, state, score=score, duplicate_of=duplicate_of)
+    return Trial(
+        number, {}, 0, state, scores=() if score is None else (score,), duplicate_of=duplicate_of
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ CONFIG = {
     "task": {"_target_": "runner.tasks.search.Search"},
     "seed": 0,
     "budget": {"trials": 2, "minutes": None},
-    "objective": {"metric": "val/accuracy", "mode": "max"},
+    "objective": {"metric": "val/accuracy", "mode": "max"}, "constraints": [],
     "search": None,
     "dedup": True,
     "export": {"top": 1, "standalone": False, "keep_weights": 10},

@@ -8,18 +8,19 @@ from runner.engines.engine import Engine
 from runner.engines.py import PyEngine
 from runner.errors import Refused
 from runner.experiment import Experiment
+from runner.goals import Goals, Objective
 from runner.limits import Budget
 from runner.space.sample import sample_key
 from runner.space.space import JointSpace, search_space
 from runner.store import RECORD, Store, read
 from runner.training.inline import Inline
 from runner.training.local import Local
-from runner.trial import Objective, Setup, Trial
+from runner.trial import Setup, Trial
 
 NET = {"_target_": "toy.Net"}
 ARITHMETIC = {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0}
 NOTHING = {"_target_": "toy.Nothing", "shape": [1], "classes": 2}
-OBJECTIVE = Objective("val/accuracy", "max")
+GOALS = Goals((Objective("val/accuracy", "max"),))
 STRATEGIES = {
     "random": {"_target_": "runner.strategies.random.Random"},
     "grid": {"_target_": "runner.strategies.grid.Grid", "resolution": 5},
@@ -103,9 +104,9 @@ class Search:
         made = self._service(service, setup, limits)
         fresh = not (self.folder / RECORD).exists()
         try:
-            with Store(self.folder, OBJECTIVE) as store:
+            with Store(self.folder, GOALS) as store:
                 if fresh:
-                    store.begin({"objective": vars(OBJECTIVE)})
+                    store.begin({"objective": vars(GOALS.objectives[0])})
                 Experiment(
                     space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
@@ -118,7 +119,7 @@ class Search:
 
     @property
     def trials(self) -> list[Trial]:
-        return read(self.folder, OBJECTIVE).trials
+        return read(self.folder, GOALS).trials
 
     @staticmethod
     def _service(name, setup, limits):

@@ -1,0 +1,98 @@
+"""Rankings of trials: the best ones, the front of a trade-off, and its hypervolume."""
+
+import math
+from collections.abc import Sequence
+
+from runner.trial import Trial
+
+Point = Sequence[float]  # a number per objective; more is better
+
+
+def dominates(a: Point, b: Point) -> bool:
+    """Returns whether a point is nowhere worse than another one, and somewhere better."""
+    return a != b and all(x >= y for x, y in zip(a, b, strict=True))
+
+
+def fronts(points: Sequence[Point]) -> list[list[int]]:
+    """Sorts points, by index, into fronts: the points that no other dominates, those that only
+    the first front dominates, and so on (Deb et al. 2002, https://doi.org/10.1109/4235.996017)."""
+    order = sorted(range(len(points)), key=lambda i: (*(-x for x in points[i]), i))
+    found: list[list[int]] = []
+    for i in order:  # whatever dominates a point comes before it
+        for front in found:
+            if not any(dominates(points[j], points[i]) for j in reversed(front)):
+                front.append(i)
+                break
+        else:
+            found.append([i])
+    return [sorted(front) for front in found]
+
+
+def spread(points: Sequence[Point], k: int) -> list[int]:
+    """Returns the indices of `k` points that cover a front: the ends of each objective first, and
+    then always the point that is farthest from all chosen ones."""
+    if len(points) <= k:
+        return [*range(len(points))]
+    ranges = [(min(axis), max(axis)) for axis in zip(*points, strict=True)]
+    unit = [[(x - low) / (high - low or 1.0) for x, (low, high) in zip(p, ranges, strict=True)]
+            for p in points]  # fmt: skip
+    ends = [max(range(len(points)), key=lambda i: (points[i][axis], -i))
+            for axis in range(len(ranges))]  # fmt: skip
+    chosen = [*dict.fromkeys(ends)][:k]
+    far = [min(math.dist(p, unit[i]) for i in chosen) for p in unit]
+    while len(chosen) < k:
+        new = max(range(len(points)), key=lambda i: (far[i], -i))
+        chosen.append(new)
+        far = [min(d, math.dist(p, unit[new])) for d, p in zip(far, unit, strict=True)]
+        far[new] = -1.0
+    return chosen
+
+
+def hypervolume(points: Sequence[Point], reference: Point) -> float:
+    """Returns the volume that points dominate, above a reference point (Zitzler and Thiele 1998).
+
+    Slices along the last objective; exact for any number of objectives, and quick for few.
+    """
+    above = [p for p in points if all(x > r for x, r in zip(p, reference, strict=True))]
+    if not above:
+        return 0.0
+    if len(reference) == 1:
+        return max(p[0] for p in above) - reference[0]
+    above.sort(key=lambda p: -p[-1])
+    total = 0.0
+    for i, point in enumerate(above):
+        below = above[i + 1][-1] if i + 1 < len(above) else reference[-1]
+        if height := point[-1] - below:
+            total += height * hypervolume([p[:-1] for p in above[: i + 1]], reference[:-1])
+    return total
+
+
+def front(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns the trials with the best trade-offs, the best in the first objective first: nothing
+    feasible is better than one of them in all objectives. Shared results count once."""
+    found = [t for t in trials if t.scored and t.feasible and t.duplicate_of is None]
+    [first, *_] = fronts([t.scores for t in found]) or [[]]
+    return sorted((found[i] for i in first), key=lambda t: (-t.scores[0], t.number))
+
+
+def top(trials: Sequence[Trial], k: int) -> list[Trial]:
+    """Returns the k best trials, best first, then earlier first; shared results count once.
+
+    Those that keep all constraints come first, the others by how much they break them. With several
+    objectives, trials of the front come first, the best in the first objective foremost; if they
+    are too many, those that are spread over it.
+    """
+    own = sorted((t for t in trials if t.scored and t.duplicate_of is None), key=lambda t: t.number)
+    feasible = [t for t in own if t.feasible]
+    rest = sorted((t for t in own if not t.feasible), key=lambda t: (t.violation, t.number))
+    if not any(len(t.scores) > 1 for t in own):
+        ranked = sorted(feasible, key=lambda t: -t.scores[0])
+        return [*ranked, *rest][:k]
+    found: list[Trial] = []
+    for indices in fronts([t.scores for t in feasible]):
+        if len(found) >= k:
+            break
+        members = [feasible[i] for i in indices]
+        chosen = [members[i] for i in spread([t.scores for t in members], k - len(found))]
+        found += sorted(chosen, key=lambda t: (-t.scores[0], t.number))
+    return [*found, *rest][:k]
