@@ -11,6 +11,7 @@ from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, message, refusal
+from runner.goals import Goals
 from runner.preflight import check_parts, naming, place
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
@@ -78,10 +79,18 @@ def make_space(settings: Settings, engine: Engine) -> Space:
 
 
 def make_strategy(settings: Settings, space: Space) -> Strategy:
-    """Returns the strategy for a space."""
+    """Returns the strategy for a space. Raises ConfigError, also if it takes only one objective and
+    the search has several."""
+    goals = Goals.of_settings(settings)
     with naming("strategy"):
         made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
+        made.goals = goals
         made.check()
+    if goals.several and not made.several:
+        raise ConfigError(
+            f"objective lists {len(goals.objectives)} objectives, but {type(made).__name__} takes "
+            "one; nsga2, nsga3, tpe, evolution, random and grid take several."
+        )
     return made
 
 

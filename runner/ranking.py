@@ -75,6 +75,14 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
     return sorted((found[i] for i in first), key=lambda t: (-t.scores[0], t.number))
 
 
+def winners(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns which of some scored trials win a tournament: those that no other one beats in every
+    objective, among those that keep all constraints, or else that break them the least."""
+    least = min(trial.violation for trial in trials)
+    left = [trial for trial in trials if trial.violation == least]
+    return [left[i] for i in fronts([trial.scores for trial in left])[0]]
+
+
 def top(trials: Sequence[Trial], k: int) -> list[Trial]:
     """Returns the k best trials, best first, then earlier first; shared results count once.
 

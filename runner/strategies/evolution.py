@@ -5,6 +5,7 @@ from random import Random
 from typing import final
 
 from runner.errors import SampleError, require
+from runner.ranking import winners
 from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Sample, Walk, generator, lookup, sample_key
 from runner.space.space import Space
@@ -19,10 +20,14 @@ class Evolution(Strategy):
     The first `population_size` trials are random. Afterwards, `sample_size` members of the
     population are drawn with replacement, and the best of them produces a child that differs in
     exactly one choice; choices that become active only through it are random. A trial with a score
-    joins the population, and the oldest member leaves. Failed trials never join. A child that was
+    joins the population, and the oldest member leaves. Failed trials never join. Of several
+    objectives, a member that no other drawn one beats is the best; one that keeps the constraints
+    beats all that do not. A child that was
     proposed before is drawn again, up to `retries` times. After several refused trials in a row,
     samples are random until one is accepted.
     """
+
+    several = True
 
     def __init__(
         self, space: Space, seed: int, *, population_size: int, sample_size: int, retries: int
@@ -63,7 +68,7 @@ class Evolution(Strategy):
         growing = len(self._joined) < self.population_size or not self._population
         if growing or self._refusals.lost:
             return self.space.walk(lambda choice: choice.random(rng))
-        best = max(rng.choices(self._population, k=self.sample_size), key=_score)
+        best = rng.choice(winners(rng.choices(self._population, k=self.sample_size)))
         self.parent = best.number
         return mutate(self.space, best.sample, rng)
 
@@ -88,8 +93,3 @@ def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
             return choice.random(rng)
 
     return space.walk(choose)
-
-
-def _score(trial: Trial) -> float:
-    assert trial.score is not None  # only scored trials join the population
-    return trial.score

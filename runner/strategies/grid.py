@@ -17,6 +17,8 @@ class Grid(Strategy):
     contribute all their values.
     """
 
+    several = True
+
     def __init__(self, space: Space, seed: int, *, resolution: int) -> None:
         require(resolution >= 2, "strategy.resolution", resolution, "at least 2: both ends")
         super().__init__(space, seed)

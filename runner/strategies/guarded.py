@@ -18,6 +18,7 @@ class GuardedStrategy(Strategy):
         """`resume` is the override that continues the run, for messages."""
         super().__init__(strategy.space, strategy.seed)
         self.parents = strategy.parents
+        self.goals = strategy.goals
         self._strategy = strategy
         self._resume = resume
 

@@ -72,12 +72,15 @@ class _SamplerNotes:
 class OptunaStrategy(Strategy):
     """A new sampler for each proposal, seeded from (seed, number), over all observed trials.
 
-    `sampler(seed=...)` creates an `optuna.samplers.BaseSampler`. It maximizes the score, sees
-    running trials as running, and trials without a score as failed. After several refused trials in
-    a row, samples are random until one is accepted. A sampler's `after_trial` hook is not called. A
-    resumed run calls samplers that store attributes with their trials (NSGA-II, NSGA-III, CMA-ES,
-    QMC) again for each trial; for all others the samples suffice.
+    `sampler(seed=...)` creates an `optuna.samplers.BaseSampler`. It maximizes the scores, sees
+    running trials as running, and trials without a score as failed. It is told by how much a trial
+    breaks each constraint, also one that was refused because of them. After several refused trials
+    in a row, samples are random until one is accepted. A sampler's `after_trial` hook is not
+    called. A resumed run calls samplers that store attributes with their trials (NSGA-II, NSGA-III,
+    CMA-ES, QMC) again for each trial; for all others the samples suffice.
     """
+
+    several = True
 
     def __init__(self, space: Space, seed: int, *, sampler: Callable[..., BaseSampler]) -> None:
         super().__init__(space, seed)
@@ -98,11 +101,13 @@ class OptunaStrategy(Strategy):
             self.propose(0)
             return
         study = OptunaStrategy(_REHEARSED, self.seed, sampler=self.sampler)
+        study.goals = self.goals
         try:
             for number in range(_REHEARSALS):
+                scores = tuple(float(number % (i + 5)) for i in range(len(self.goals.objectives)))
                 trial = Trial(number, _REHEARSED.random(generator(0, number)), seed=0)
                 study.observe(trial)
-                study.observe(replace(trial, state=State.FINISHED, scores=(float(number % 5),)))
+                study.observe(replace(trial, state=State.FINISHED, scores=scores))
             study.propose(_REHEARSALS)
         except Exception as error:
             raise ConfigError(
@@ -125,7 +130,19 @@ class OptunaStrategy(Strategy):
             self._trials.append(self._started(trial))
             return
         place = self._places[trial.number]
-        self._trials[place] = _ended(self._trials[place], trial)
+        self._trials[place] = self._ended(self._trials[place], trial)
+
+    def _ended(self, running: FrozenTrial, trial: Trial) -> FrozenTrial:
+        state = TrialState.COMPLETE if trial.scored else TrialState.FAIL
+        if trial.refused and trial.violation:
+            state = TrialState.PRUNED  # it counts, but has no values
+        params, distributions = running.params, running.distributions
+        attrs = dict(running.system_attrs)  # to which constraints are added
+        ended = _frozen(running.number, state, params, distributions, attrs, trial.scores)
+        broken = self.goals.violations(trial.metrics) if trial.metrics else ()
+        for constraint, violation in zip(self.goals.constraints, broken, strict=bool(broken)):
+            ended.set_constraint(constraint.text, violation)
+        return ended
 
     def _started(self, trial: Trial) -> FrozenTrial:
         """Returns a running trial for the study, as implied by its sample."""
@@ -155,7 +172,8 @@ class OptunaStrategy(Strategy):
         """Returns a trial that suggests values, and the notes that are filled meanwhile."""
         notes = _SamplerNotes(study=dict(self._study_notes))
         sampler = self._sampler(generator(self.seed, number).getrandbits(31))
-        study = Study(_NAME, _ProposalStorage(self._trials, notes), sampler)
+        storage = _ProposalStorage(self._trials, notes, len(self.goals.objectives))
+        study = Study(_NAME, storage, sampler)
         with _quiet():
             return study.ask(), notes
 
@@ -185,25 +203,19 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _ended(running: FrozenTrial, trial: Trial) -> FrozenTrial:
-    state = TrialState.COMPLETE if trial.scored else TrialState.FAIL
-    params, distributions = running.params, running.distributions
-    value = trial.score if trial.scored else None
-    return _frozen(running.number, state, params, distributions, running.system_attrs, value)
-
-
 def _frozen(
     number: int,
     state: TrialState,
     params: Params,
     distributions: Distributions,
     attrs: dict[str, Any],
-    value: float | None = None,
+    values: Sequence[float] = (),
 ) -> FrozenTrial:
     return FrozenTrial(
         number=number,
         state=state,
-        value=value,
+        value=None,
+        values=[*values] or None,
         datetime_start=_THEN,
         datetime_complete=None if state is TrialState.RUNNING else _THEN,
         params=params,
@@ -295,12 +307,14 @@ class _ProposalStorage(InMemoryStorage):
     observed trials are never modified.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], notes: _SamplerNotes) -> None:
+    def __init__(
+        self, trials: Sequence[FrozenTrial], notes: _SamplerNotes, objectives: int
+    ) -> None:
         super().__init__()
         self._observed = trials
         self._notes = notes
         self._new: list[FrozenTrial] = []
-        study = self.create_new_study([StudyDirection.MAXIMIZE], _NAME)
+        study = self.create_new_study([StudyDirection.MAXIMIZE] * objectives, _NAME)
         for key, value in notes.study.items():
             super().set_study_system_attr(study, key, value)
 

@@ -21,6 +21,8 @@ class Random(Strategy):
     space with a continuous choice never ends.
     """
 
+    several = True
+
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
         self._seen: set[str] = set()

@@ -1,8 +1,9 @@
 """The contract of strategies: propose samples and observe trials, without models or files."""
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import ClassVar, final
 
+from runner.goals import Goals
 from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.trial import Trial
@@ -17,11 +18,14 @@ class Strategy(ABC):
     generator with running state, so that a resumed run continues exactly as the original would
     have.
 
-    `parent` is the number of the finished trial that the last proposal was derived from, whose
-    weights its model may start from; None without one. `parents` is the number of most recent
-    trials that may become parents.
+    `several` is whether it takes several objectives, and `goals` are those of the search, which are
+    set before the first proposal. `parent` is the number of the finished trial that the last
+    proposal was derived from, whose weights its model may start from; None without one. `parents`
+    is the number of most recent trials that may become parents.
     """
 
+    several: ClassVar[bool] = False
+    goals: Goals = Goals()
     parent: int | None = None
     parents: int = 0
 
@@ -45,8 +49,9 @@ class Strategy(ABC):
     def observe(self, trial: Trial) -> None:
         """Observes a trial; called twice: when it is recorded (`trial.running`), and when it ends.
 
-        Trials end in any order. On resume, all calls are repeated in their original order. A higher
-        `trial.score` is better; it is None for failed trials.
+        Trials end in any order. On resume, all calls are repeated in their original order. Higher
+        `trial.scores` are better, one per objective; failed trials have none. A trial with a
+        `violation` breaks constraints.
         """
 
 

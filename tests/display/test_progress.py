@@ -34,7 +34,8 @@ def settings(**changes) -> Settings:
         "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
         "evaluator": {"_target_": "a.B", "epochs": 10},
         "seed": 7, "budget": {"trials": 4, "minutes": None}, "objective": vars(GOALS.objectives[0]),
-        "search": {}, "constraints": [], "dedup": True, "export": {"top": 3, "keep_weights": 10, "standalone": False},
+        "search": {}, "constraints": [], "dedup": True,
+        "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": [],
         "resume": None,
     }  # fmt: skip
