@@ -60,6 +60,11 @@ class Constraint:
             raise ConfigError(f"{where}: {shown(bound)} is too large.")
         return cls(metric, _relation(relation), value, unit, str(text).strip())
 
+    @property
+    def rule(self) -> str:
+        """The bound, as the user wrote it: `<= 200k`."""
+        return self.text[self.text.index(self.relation) :]
+
     def check_unit(self, unit: Unit, where: str = "constraints") -> None:
         """Raises ConfigError if the bound was given in another kind of unit than the metric's."""
         if self.unit is not None and self.unit != unit:

@@ -1,7 +1,7 @@
 """THE LOOP: propose, plan, submit, record, observe."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from runner.display.progress import Progress
@@ -10,13 +10,13 @@ from runner.engines.engine import Engine
 from runner.errors import Refused
 from runner.limits import Budget, RunLimits, judged
 from runner.resume import resume_override
-from runner.space.sample import DrawError
+from runner.space.sample import DrawError, Sample
 from runner.space.space import Space
 from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
-from runner.trial import Failure, Report, Trial, trial_seed
+from runner.trial import Failure, Job, Metrics, Report, Trial, trial_seed
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 USED_UP = "the space is exhausted: every sample was tried"
@@ -37,6 +37,8 @@ class Experiment:
     budget: Budget
     seed: int
     dedup: bool  # whether a repeated sample shares the result of its first trial
+    # Returns what is known of a sample's model, given the key of its trial; may refuse the sample.
+    measure: Callable[[Sample, str], Metrics] = lambda sample, key: {}
 
     def __post_init__(self) -> None:
         self.strategy = GuardedStrategy(self.strategy, resume_override(self.store.folder))
@@ -92,10 +94,20 @@ class Experiment:
             sample = broken.sample
         key, refusal = self._duplicates.key(sample)
         first = self._duplicates.first(key) if refusal is None else None
+        if refusal is None and first is None:
+            refusal = self._broken(sample, key)
         seed, parent = trial_seed(self.seed, number), self.strategy.parent
         trial = self.store.propose(sample, seed, key, first, parent)
         self._observe(trial)
         return self._end_if_known(trial, refusal)
+
+    def _broken(self, sample: Sample, key: str) -> Refused | None:
+        """Returns why a sample's model breaks a constraint, if that is known now."""
+        try:
+            self.measure(sample, key)
+        except Refused as refusal:
+            return refusal
+        return None
 
     def _end_if_known(self, trial: Trial, refusal: Refused | None) -> Trial:
         """Ends a proposed trial at once if it cannot run, or shares a result that is known."""
@@ -125,7 +137,12 @@ class Experiment:
         free = self.service.slots - len(self._jobs)
         for job in self.engine.plan(trials, free) if trials else ():
             self._jobs.append(set(job.trials))
-            self.service.submit(job)
+            self.service.submit(self._measured(job))
+
+    def _measured(self, job: Job) -> Job:
+        """Returns a job with what is known of its models."""
+        keys = [self.store.running[number].key for number in job.trials]
+        return replace(job, known=[*map(self.measure, job.samples, keys)])
 
     def _hear(self, report: Report) -> None:
         """Records what a running trial reports, and ends its duplicates with it."""

@@ -12,6 +12,8 @@ from runner.config.settings import Settings
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, message, refusal
 from runner.goals import Goals
+from runner.measures.measure import Measure
+from runner.measuring import Measures, Screening, needed
 from runner.preflight import check_parts, naming, place
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
@@ -37,6 +39,8 @@ def check(settings: Settings) -> None:
     plain = settings.model_dump() | {"space": settings.model}
     for group, (contract, runtime) in CONTRACTS.items():
         check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
+    for name, node in settings.measure.items():
+        check_arguments(node, settings.trust, f"measure.{name}", expected=Measure)
     check_parts(settings)
 
 
@@ -94,6 +98,15 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
     return made
 
 
+def make_screening(settings: Settings, engine: Engine) -> Screening:
+    """Returns what measures samples before they become trials."""
+    with naming("measure"):
+        measures = Measures(
+            needed(settings), Goals.of_settings(settings).constraints, settings.trust
+        )
+    return Screening(engine, measures, build(settings.data, settings.trust))
+
+
 def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:
     """Returns the training service, with its workers starting. With `heirs`, trials keep their
     weights for others to inherit, even if none are kept in the end."""
@@ -105,6 +118,8 @@ def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> Tr
         trust=tuple(settings.trust),
         folder=folder,
         keep_weights=heirs or settings.export.keep_weights != 0,
+        measures=needed(settings),
+        constraints=tuple(settings.constraints),
     )
     with naming("training"):
         made: TrainingService = build(settings.training, settings.trust, setup=setup)

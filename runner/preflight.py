@@ -123,7 +123,8 @@ def _check_goals(settings: Settings, evaluator: Evaluator) -> None:
     if reported is None:
         return
     inherited = [PRESERVED] if settings.weights == INHERIT else []
-    known = [*reported, "params", *inherited]
+    measured = [name for name in settings.measure if name not in reported]
+    known = [*reported, *dict.fromkeys(["params", *measured]), *inherited]
     many = "" if not goals.several else "[{}]"
     named = [(f"objective{many.format(i)}.metric", one.metric)
              for i, one in enumerate(goals.objectives)]  # fmt: skip

@@ -1,7 +1,7 @@
 """Trials, jobs and reports: plain data exchanged by the loop, the record and the workers."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self, final
@@ -132,6 +132,7 @@ class Job:
     samples: Sequence[Sample]
     recipes: Sequence[Mapping[str, Any]]  # the arguments of the engine's `build`, per model
     action: Literal["train", "test"] = "train"
+    known: Sequence[Metrics] = ()  # figures of the models that were measured before, if any
 
     @classmethod
     def of(cls, trials: Sequence[Trial], recipes: Sequence[Mapping[str, Any]]) -> Self:
@@ -147,16 +148,24 @@ class Job:
     def parts(self, count: int) -> list[Self]:
         """Splits the job into `count` smaller ones, or one per trial if there are fewer trials."""
         size = -(-len(self.trials) // count)
-        return [self._only(slice(at, at + size)) for at in range(0, len(self.trials), size)]
+        places = range(len(self.trials))
+        return [self.only(places[at : at + size]) for at in places[::size]]
 
     def alone(self, trials: Collection[int]) -> list[Self]:
         """Returns one job for each of some of its trials."""
         places = [i for i, number in enumerate(self.trials) if number in trials]
-        return [self._only(slice(i, i + 1)) for i in places]
+        return [self.only([i]) for i in places]
 
-    def _only(self, part: slice) -> Self:
-        seeds, samples, recipes = self.seeds[part], self.samples[part], self.recipes[part]
-        return type(self)(self.trials[part], seeds, samples, recipes, self.action)
+    def only(self, places: Sequence[int]) -> Self:
+        """Returns the job without its trials at other places."""
+        return replace(
+            self,
+            trials=[self.trials[i] for i in places],
+            seeds=[self.seeds[i] for i in places],
+            samples=[self.samples[i] for i in places],
+            recipes=[self.recipes[i] for i in places],
+            known=[self.known[i] for i in places] if self.known else (),
+        )
 
 
 @final
@@ -171,6 +180,8 @@ class Setup:
     trust: tuple[str, ...]  # import prefixes trusted by the user
     folder: Path  # the run's folder
     keep_weights: bool = True
+    measures: Mapping[str, Any] = field(default_factory=dict)  # config nodes, by name
+    constraints: tuple[str, ...] = ()  # as the user wrote them
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON, for another process of this machine."""
@@ -179,7 +190,7 @@ class Setup:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Restores the result of `to_json`."""
-        lists = {name: tuple(data[name]) for name in ("search", "trust")}
+        lists = {name: tuple(data[name]) for name in ("search", "trust", "constraints")}
         return cls(**{**data, **lists, "folder": Path(data["folder"])})
 
 

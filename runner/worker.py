@@ -26,6 +26,8 @@ from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, Trai
 from runner.evaluators.race import Prospects
 from runner.evaluators.seeds import seed_others
 from runner.fusion.program.program import Programs
+from runner.goals import Goals
+from runner.measuring import Measures
 from runner.model_header import add_facts
 from runner.space.sample import Sample
 from runner.trial import (
@@ -43,6 +45,7 @@ from runner.trial import (
 from runner.weights import load_weights, save_weights
 
 Send = Callable[[Report], None]
+CPU = torch.device("cpu")
 MANY = 1000  # metrics of a report
 LONG = 200  # characters of the name of a metric
 TRACEBACK = 1 << 20  # characters of a traceback that are kept
@@ -76,6 +79,8 @@ class Worker:
         self._held: HeldTensors | None = None  # by the data, as the current job found them
         self._bases = BaseModels()
         self._prospects = Prospects()
+        goals = Goals.of({"metric": "", "mode": "max"}, setup.constraints)
+        self._measures = Measures(setup.measures, goals.constraints, setup.trust)
 
     def prepare(self) -> None:
         """Imports training code before the first job arrives; also torch's compiler if it is
@@ -169,9 +174,9 @@ class Worker:
     def _train(
         self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Collection[int]
     ) -> list[Report]:
-        facts = [
-            self._facts(recipe, model) for recipe, model in zip(job.recipes, models, strict=True)
-        ]
+        job, models, facts, refused = self._measured(job, models)
+        if not job.trials:
+            return refused
         heard: dict[int, Metrics] = {}
         early: set[int] = set()
         lost: dict[int, Report] = {}
@@ -179,7 +184,7 @@ class Worker:
         def report(metrics: Sequence[Metrics]) -> Collection[int]:
             for number, values, known in zip(job.trials, metrics, facts, strict=True):
                 if values:
-                    heard[number] = _plain(values) | known
+                    heard[number] = {**_plain(values), **known}
                     send(Report(number, "metrics", heard[number]))
             early.update(number for number in job.trials if number in stopped)
             if early.issuperset(job.trials):
@@ -208,15 +213,46 @@ class Worker:
                 lost[number] = Report(number, "failed", failure=failure_of(own))
         finally:
             self._restore()
-        return [
+        return refused + [
             lost.get(number) or self._end(number, model, heard, number in early)
             for number, model in zip(job.trials, models, strict=True)
         ]
 
-    def _facts(self, recipe: Mapping[str, Any], model: nn.Module) -> dict[str, float]:
-        """Returns metrics known before training, after weights were inherited."""
+    def _measured(
+        self, job: Job, models: Sequence[nn.Module]
+    ) -> tuple[Job, Sequence[nn.Module], Sequence[Metrics], list[Report]]:
+        """Returns the part of a job that keeps the constraints that are known before training, its
+        models, what is known of each, and the final reports of the others."""
+        facts: dict[int, Metrics] = {}
+        refused = []
+        for place, (number, model) in enumerate(zip(job.trials, models, strict=True)):
+            try:
+                facts[place] = self._facts(job.only([place]), model)
+            except Refused as refusal:
+                if len(job.trials) == 1:
+                    raise
+                refused.append(Report(number, "failed", failure=Failure.refused(refusal)))
+        kept = job.only([*facts]) if refused else job
+        return kept, [models[place] for place in facts], [*facts.values()], refused
+
+    def _facts(self, job: Job, model: nn.Module) -> Metrics:
+        """Returns metrics of a job's only model known before training, after weights were
+        inherited. Raises Refused if they break a constraint."""
+        [recipe], [known] = job.recipes, job.known or [{}]
         inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
-        return {"params": sum(p.numel() for p in model.parameters()), **inherited}
+        figures = {"params": sum(p.numel() for p in model.parameters()), **known, **inherited}
+        if not self._measures:
+            return figures
+
+        def again() -> nn.Module:
+            [made] = self._build(job, None)
+            return made
+
+        def example() -> Tensor:
+            data = self._search_data(job.samples[0])
+            return next(iter(data.train.batches(1, CPU)))[0]
+
+        return self._measures.of(model, again, example, self.device, figures)
 
     def _programs(self, job: Job) -> Sequence[Programs]:
         """Returns the programs of a job's models; none unless all are known."""

@@ -16,6 +16,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "runner.data": ("runner.data.data.Data", "typing.Callable"),
     "runner.engines": ("runner.engines.engine.Engine",),
     "runner.evaluators": ("runner.evaluators.evaluator.Evaluator", "typing.Callable"),
+    "runner.measures": ("runner.measures.measure.Measure",),
     "runner.mutators": ("runner.graph.transforms.mutator.Mutator",),
     "runner.nn": ("torch.nn.Module",),
     "runner.strategies": ("runner.strategies.strategy.Strategy",),

@@ -70,9 +70,29 @@ def _initialized() -> Iterator[None]:
 
 def freed(overrides: Sequence[str]) -> list[str]:
     """Returns overrides in Hydra's syntax. Arguments next to an overridden `_target_` need no plus,
-    because the new target determines which arguments exist."""
+    because the new target determines which arguments exist. A list of objectives replaces the only
+    one, which Hydra would try to merge, and constraints need no quotes."""
+    overrides = [part for override in overrides for part in _written_out(override)]
     nodes = {node for override in overrides if (node := _with_target(override)) is not None}
     return [f"++{override}" if _belongs(override, nodes) else override for override in overrides]
+
+
+def _written_out(override: str) -> list[str]:
+    """Returns an override as Hydra's grammar needs it."""
+    key, equals, value = override.partition("=")
+    if key == "objective" and value.lstrip().startswith("["):
+        return ["~objective", f"+{override}"]
+    if key.lstrip("+") == "constraints":
+        return [f"{key}{equals}{_COMPARED.sub(_quoted, value)}"]
+    return [override]
+
+
+_COMPARED = re.compile(r"""'[^']*'|"[^"]*"|[^\[\],'"]*[<>][^\[\],'"]*""")
+
+
+def _quoted(found: re.Match[str]) -> str:
+    text = found[0]
+    return text if text[0] in "'\"" else f'"{text.strip()}"'
 
 
 def _with_target(override: str) -> str | None:

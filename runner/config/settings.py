@@ -92,6 +92,8 @@ class Settings(Strict):
         Discriminator(lambda given: "several" if isinstance(given, list) else "one"),
     ]
     constraints: list[str]
+    measure: dict[str, GroupNode]
+    measures: list[str]
     search: dict[str, Any] | None
     dedup: bool
     export: ExportSettings

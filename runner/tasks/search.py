@@ -64,6 +64,7 @@ class Search(Task):
         space = parts.make_space(settings, engine)
         strategy = parts.make_strategy(settings, space)
         rehearse(settings, engine)
+        screening = parts.make_screening(settings, engine)
         parents = strategy.parents if engine.inherits else 0
         goals = Goals.of_settings(settings)
         with _stoppable(folder), ExitStack() as closing:
@@ -91,6 +92,7 @@ class Search(Task):
                 budget=Budget(**settings.budget.model_dump()),
                 seed=settings.seed,
                 dedup=settings.dedup,
+                measure=screening.figures,
             ).run()
             shown.end()
             run = Run(folder, settings.trust)
