@@ -43,7 +43,9 @@ class Experiment:
     def __post_init__(self) -> None:
         self.strategy = GuardedStrategy(self.strategy, resume_override(self.store.folder))
         self._duplicates = Duplicates(self.space, self.engine.key, enabled=self.dedup)
-        self._limits = RunLimits(self.budget, self.service.limits, self.store.folder)
+        self._limits = RunLimits(
+            self.budget, self.service.limits, self.store.folder, self.store.goals
+        )
         self._jobs: list[set[int]] = []  # the trials of each job that have not ended
         self._is_exhausted = False  # whether nothing is left to propose
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from runner.constraints import Constraint
+from runner.display.format import figure
 from runner.errors import RunFailed
 from runner.goals import Goals
 from runner.resume import resume_override
@@ -53,14 +55,16 @@ class RunLimits:
     """The limits of a run: counts how trials ended, and raises RunFailed at a limit. Time counts
     from the construction."""
 
-    def __init__(self, budget: Budget, limits: Limits, folder: Path) -> None:
+    def __init__(self, budget: Budget, limits: Limits, folder: Path, goals: Goals) -> None:
         self._budget = budget
         self._deadline = time.monotonic() + 60 * (budget.minutes or math.inf)
         self._limits = limits
         self._folder = folder
         self._failures = self._results = 0
         self._refused = 0
+        self._goals = goals
         self._in_a_row = 0  # refused proposals
+        self._broken: dict[Constraint, list[float]] = {}  # the figures that broke each, in a row
         self._why = ""  # why the last one was
 
     def is_within_budget(self, proposed: int) -> bool:
@@ -74,6 +78,10 @@ class RunLimits:
         if trial.running:
             return
         self._in_a_row = self._in_a_row + 1 if trial.refused else 0
+        if not trial.refused:
+            self._broken.clear()
+        elif (broken := self._goals.broken(trial.metrics)) is not None:
+            self._broken.setdefault(broken, []).append(trial.metrics[broken.metric])
         if trial.refused and trial.failure is not None:
             self._why = trial.failure.text.rstrip(".")
         if trial.duplicate_of is None:
@@ -122,8 +130,15 @@ class RunLimits:
             )
 
     def _check_refusals(self) -> None:
-        if self._in_a_row >= FUTILE:
-            raise RunFailed(
-                f"{self._in_a_row} proposals in a row were refused; the last one: {self._why}. "
-                f"{MEND}"
-            )
+        if self._in_a_row < FUTILE:
+            return
+        row = f"{self._in_a_row} proposals in a row were refused"
+        if not self._broken:
+            raise RunFailed(f"{row}; the last one: {self._why}. {MEND}")
+        tightest = max(self._broken, key=lambda one: len(self._broken[one]))
+        figures = self._broken[tightest]
+        nearest = figure(tightest.metric, min(figures, key=tightest.violation))
+        raise RunFailed(
+            f"{row}, {len(figures)} of them because of the constraint {tightest.text!r}; the "
+            f"nearest had {nearest}. Loosen it, or change the space."
+        )

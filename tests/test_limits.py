@@ -56,7 +56,7 @@ def test_an_objective_that_was_reported_before_is_enough(kind):
 
 
 def test_a_refused_trial_costs_no_budget():
-    limits = RunLimits(Budget(2, None), Limits(), FOLDER)
+    limits = RunLimits(Budget(2, None), Limits(), FOLDER, GOALS)
     assert limits.is_within_budget(1)
     assert not limits.is_within_budget(2)
     limits.observe(ended(0, Failure(REFUSED, "too wide.")))
@@ -67,7 +67,7 @@ def test_a_refused_trial_costs_no_budget():
 def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    limits = RunLimits(Budget(2, 1.5), Limits(), FOLDER)
+    limits = RunLimits(Budget(2, 1.5), Limits(), FOLDER, GOALS)
     now += 89
     assert limits.is_within_budget(0)
     now += 2
@@ -75,7 +75,7 @@ def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):
 
 
 def test_the_first_failures_end_a_run_without_any_result():
-    limits = RunLimits(Budget(10, None), Limits(), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(), FOLDER, GOALS)
     for number in range(HOPELESS - 1):
         observed(limits, ended(number, ERROR))
     with pytest.raises(RunFailed, match=f"None of {HOPELESS} trials has a result.*ValueError"):
@@ -83,21 +83,21 @@ def test_the_first_failures_end_a_run_without_any_result():
 
 
 def test_one_result_keeps_a_run_going():
-    limits = RunLimits(Budget(10, None), Limits(), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(), FOLDER, GOALS)
     observed(limits, ended(0, score=1.0))
     for number in range(1, 3 * HOPELESS):
         observed(limits, ended(number, ERROR))
 
 
 def test_max_failures_is_a_number_of_failures_that_are_allowed():
-    limits = RunLimits(Budget(10, None), Limits(max_failures=1), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(max_failures=1), FOLDER, GOALS)
     observed(limits, ended(0, ERROR))
     with pytest.raises(RunFailed, match=r"2 trials failed, more than training\.max_failures=1"):
         observed(limits, ended(1, ERROR))
 
 
 def test_refusals_count_in_a_row_only():
-    limits = RunLimits(Budget(10, None), Limits(), FOLDER)
+    limits = RunLimits(Budget(10, None), Limits(), FOLDER, GOALS)
     refusal = ended(0, Failure(REFUSED, "too wide."))
     for _ in range(FUTILE - 1):
         observed(limits, refusal)

@@ -28,17 +28,20 @@ from runner.engines.engine import Engine
 from runner.engines.model_space import WITHOUT_VALUES, quiet
 from runner.engines.refusals import refusals
 from runner.errors import Refused, refusal
+from runner.goals import Goals
 from runner.graph.drawing.picture import svg
 from runner.graph.ir.graph import Graph
-from runner.space.sample import DrawError
+from runner.measuring import Screening
+from runner.space.sample import DrawError, generator
 from runner.space.space import search_space
 from runner.tasks.task import Task
-from runner.trial import Trial
+from runner.trial import Metrics, Trial
 
 PICTURE = "graph.svg"
 PATHS = 4  # matches of a mutator that are named
 NONE = "the sample of all first candidates has no valid model"
 DRAWS = 100  # samples that estimate how many are refused
+SCREENED = 200  # samples that estimate how many keep the constraints
 
 
 @final
@@ -66,6 +69,11 @@ class Describe(Task):
             numbers = progress.track(range(DRAWS), "drawing samples")
             refused = refusals(engine, numbers, mutated=mutated)
             progress.show(Fitted(partial(_refused, refused)))
+        if settings.constraints:
+            screening, goals = parts.make_screening(settings, engine), Goals.of_settings(settings)
+            numbers = progress.track(range(SCREENED), "measuring samples")
+            figures = [figures_of(engine, screening, number) for number in numbers]
+            progress.show(_kept(figures, goals))
         with suppress(DrawError, Refused):
             with progress.waiting("drawing the graph of the default model"):
                 graph = engine.graph(engine.space.default())
@@ -117,6 +125,36 @@ def _refused(refusals: Sequence[str], whole: bool) -> RenderableType:
     if rest:
         grid.add_row(Text(str(rest)), Text("for other reasons"))
     return Group(head, grid)
+
+
+def figures_of(engine: Engine, screening: Screening, number: int) -> Metrics | None:
+    """Returns what is known of a random sample before training; None if it has no model."""
+    try:
+        sample = engine.space.random(generator(0, "constraints", number))
+        return screening.figures(sample, engine.key(sample))
+    except Refused as refused:
+        return refused.metrics or None
+    except DrawError:
+        return None
+
+
+def _kept(figures: Sequence[Metrics | None], goals: Goals) -> RenderableType:
+    """Returns how many samples keep each constraint, and all of them."""
+    measured = [one for one in figures if one is not None]
+    known = [c for c in goals.constraints if any(c.metric in one for one in measured)]
+    kept = sum(goals.broken(one) is None for one in measured)
+    total = len(figures)
+    lines = [Text(f"{kept} of {total} random samples keep the constraints", style="bold")]
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(justify="right")
+    for one in known:
+        values = [found[one.metric] for found in measured if one.metric in found]
+        ends = " to ".join(text.figure(one.metric, end) for end in (min(values), max(values)))
+        count = sum(one.violation(value) == 0 for value in values)
+        grid.add_row(Text(str(count)), Text(f"{text.clean(one.text)} (from {ends})"))
+    later = [c.text for c in goals.constraints if c not in known]
+    rest = [Text(f"Known only in a search: {text.clean(', '.join(later))}.")] if later else []
+    return Group(*(lines if known else ()), grid, *rest)
 
 
 def _places_of(engine: Engine) -> Sequence[Places]:
