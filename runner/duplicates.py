@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from random import Random
 from typing import final
 
 from runner.errors import Refused
@@ -10,6 +11,8 @@ from runner.space.space import Space
 from runner.trial import Trial
 
 PATIENCE = 20  # repeated proposals in a row that raise the question whether any others are left
+ASKED = 3  # repeated proposals in a row after which a strategy is not asked again
+DRAWS = 100  # random samples among which a new one is looked for, before all are listed
 
 
 @final
@@ -61,6 +64,31 @@ class Duplicates:
             return all(refusal is not None or key in self._first for key, refusal in keys)
         except ValueError:  # a continuous choice: there is always another
             return False
+
+    @property
+    def are_too_many(self) -> bool:
+        """True if a strategy repeated itself so often in a row that it seems to know no others."""
+        return self._is_enabled and self._repeats >= ASKED
+
+    def new_sample(self, rng: Random) -> Sample | None:
+        """Returns a random sample that was not proposed before, if possible one that is not
+        refused: drawn, or else the first one that is left. None if all samples of a finite space
+        were proposed."""
+        refused: Sample | None = None
+        for _ in range(DRAWS):
+            sample = self._space.walk(lambda choice: choice.random(rng)).sample
+            key, refusal = self.key(sample)
+            if key not in self._first:
+                if refusal is None:
+                    return sample
+                refused = refused or sample
+        if refused is not None:
+            return refused
+        try:
+            left = (s for s in self._space.enumerate() if self.key(s)[0] not in self._first)
+            return next(left, None)
+        except ValueError:  # a continuous choice: there is always another
+            return self._space.random(rng)
 
     def follow(self, first: int, follower: int) -> None:
         """Registers a trial that shares the result of a running one."""

@@ -10,7 +10,7 @@ from runner.engines.engine import Engine
 from runner.errors import Refused
 from runner.limits import Budget, RunLimits, judged
 from runner.resume import resume_override
-from runner.space.sample import DrawError, Sample
+from runner.space.sample import DrawError, Sample, generator
 from runner.space.space import Space
 from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
@@ -87,13 +87,10 @@ class Experiment:
     def _propose(self) -> Trial | None:
         """Returns the next trial, recorded; None if the strategy has nothing left."""
         number = self.store.next_number
-        try:
-            sample = self.strategy.propose(number)
-        except StopIteration:
+        sample = self._sample(number)
+        if sample is None:
             self._stop_proposing()
             return None
-        except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
-            sample = broken.sample
         key, refusal = self._duplicates.key(sample)
         first = self._duplicates.first(key) if refusal is None else None
         if refusal is None and first is None:
@@ -102,6 +99,18 @@ class Experiment:
         trial = self.store.propose(sample, seed, key, first, parent)
         self._observe(trial)
         return self._end_if_known(trial, refusal)
+
+    def _sample(self, number: int) -> Sample | None:
+        """Returns the sample of the next trial: what the strategy proposes, or a new one if it only
+        repeats itself; None if nothing is left."""
+        try:
+            if self._duplicates.are_too_many and not self.strategy.exhausts:
+                return self._duplicates.new_sample(generator(self.seed, number, "new"))
+            return self.strategy.propose(number)
+        except StopIteration:
+            return None
+        except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
+            return broken.sample
 
     def _broken(self, sample: Sample, key: str) -> Refused | None:
         """Returns why a sample's model breaks a constraint, if that is known now."""

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.config.compose import changed, check_folders, compose_with_folder
+from runner.config.compose import changed, check_folders, compose_with_folder, freed
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.settings import Settings, differences, settings_from
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError
@@ -130,7 +130,7 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
             f"The run in {config.resume} cannot continue with a different config; only "
             f"{', '.join(FREE[:4])} may change. Changed: {'; '.join(different)}."
         )
-    done = sum(not trial.refused for trial in record.trials)
+    done = sum(not t.refused and t.duplicate_of is None for t in record.trials)
     if now.budget.trials < done and now.budget != before.settings.budget:
         raise ConfigError(
             f"budget.trials is {now.budget.trials}, but the run in {config.resume} has "
@@ -173,7 +173,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
         config, chosen = compose_with_folder(given)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error, given) or error from None
-    given = [override for override in given if not override.lstrip("+~").startswith("hydra")]
+    given = [one for one in freed(given) if not one.lstrip("+~").startswith("hydra")]
     settings, place = _settings(config, given, Path(chosen if folder is None else folder).resolve())
     _run_task(settings, place)
     return Run(place, settings.trust) if has_events(place) else None

@@ -4,8 +4,9 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Self, final
 
+from runner.config.settings import BudgetSettings
 from runner.constraints import Constraint
 from runner.display.format import figure
 from runner.errors import RunFailed
@@ -43,11 +44,30 @@ def _without(name: str, metrics: Metrics) -> Failure | None:
 
 @final
 @dataclass(frozen=True)
+class Cost:
+    """A metric that sums up over the trials that have ended, and the most that it may come to."""
+
+    metric: str
+    limit: float
+
+
+@final
+@dataclass(frozen=True)
 class Budget:
-    """The number of trials of a run, refused ones excepted, and its minutes; None: any time."""
+    """What a run may use up; None: any number. No trial starts once one of these is reached. Trials
+    that were refused, or that repeat another one, cost nothing."""
 
     trials: int
-    minutes: float | None
+    minutes: float | None = None
+    epochs: int | None = None  # passes over the data, of all trials that have ended
+    cost: Cost | None = None
+
+    @classmethod
+    def of(cls, settings: BudgetSettings) -> Self:
+        """Returns the budget of a config."""
+        given = settings.cost
+        cost = None if given is None else Cost(given.metric, given.limit)
+        return cls(settings.trials, settings.minutes, settings.epochs, cost)
 
 
 @final
@@ -62,7 +82,10 @@ class RunLimits:
         self._folder = folder
         self._failures = self._results = 0
         self._refused = 0
+        self._repeated = 0  # trials that share the result of another, which costs nothing
         self._goals = goals
+        self._epochs = 0
+        self._cost = 0.0
         self._in_a_row = 0  # refused proposals
         self._broken: dict[Constraint, list[float]] = {}  # the figures that broke each, in a row
         self._why = ""  # why the last one was
@@ -70,12 +93,17 @@ class RunLimits:
     def is_within_budget(self, proposed: int) -> bool:
         """Returns whether another trial may be proposed after so many."""
         has_time = time.monotonic() < self._deadline
-        return has_time and proposed - self._refused < self._budget.trials
+        counted = proposed - self._refused - self._repeated
+        budget = self._budget
+        has_epochs = budget.epochs is None or self._epochs < budget.epochs
+        can_pay = budget.cost is None or self._cost < budget.cost.limit
+        return has_time and has_epochs and can_pay and counted < budget.trials
 
     def observe(self, trial: Trial) -> None:
         """Counts a trial that ended; called as `Strategy.observe` is. One that shares the result
         of another shows only that its sample fits."""
         if trial.running:
+            self._repeated += trial.duplicate_of is not None
             return
         self._in_a_row = self._in_a_row + 1 if trial.refused else 0
         if not trial.refused:
@@ -88,6 +116,9 @@ class RunLimits:
             self._refused += trial.refused
             self._failures += trial.failed and not trial.refused
             self._results += trial.scored
+            self._epochs += trial.step
+            if self._budget.cost is not None:
+                self._cost += trial.metrics.get(self._budget.cost.metric, 0.0)
 
     def check(self, trial: Trial) -> None:
         """Raises RunFailed if an ended trial was one failure, or one refusal, too many."""
@@ -114,7 +145,7 @@ class RunLimits:
 
     def check_used_up(self, proposed: int, different: int) -> None:
         """Raises RunFailed if every proposed trial of a space that is used up was refused."""
-        if self._refused and self._refused == proposed:
+        if self._refused and self._refused + self._repeated == proposed:
             raise RunFailed(
                 f"The space is exhausted, and all of its {different} samples were refused; "
                 f"the last one: {self._why}. {MEND}"

@@ -9,6 +9,8 @@ from torch import nn
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
 from runner.config.settings import Settings
+from runner.config.targets import locate
+from runner.constraints import Unit
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, message, refusal
 from runner.goals import Goals
@@ -39,9 +41,18 @@ def check(settings: Settings) -> None:
     plain = settings.model_dump() | {"space": settings.model}
     for group, (contract, runtime) in CONTRACTS.items():
         check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
+    _check_measures(settings)
+    check_parts(settings)
+
+
+def _check_measures(settings: Settings) -> None:
     for name, node in settings.measure.items():
         check_arguments(node, settings.trust, f"measure.{name}", expected=Measure)
-    check_parts(settings)
+    for i, constraint in enumerate(Goals.of_settings(settings).constraints):
+        node = settings.measure.get(constraint.metric, {})
+        unit: Unit = locate(node["_target_"], settings.trust).unit if node else ""
+        constraint.check_unit(unit, f"constraints[{i}]")
+    needed(settings)
 
 
 def make_engine(settings: Settings) -> Engine:

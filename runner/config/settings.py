@@ -42,11 +42,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class CostSettings(Strict):
+    """A budget of a metric that sums up over all trials, such as seconds of a GPU."""
+
+    metric: str
+    limit: Annotated[float, Field(gt=0)]
+
+
 class BudgetSettings(Strict):
-    """The budget of a run, which ends when either limit is reached."""
+    """The budget of a run, which ends when one of these is used up."""
 
     trials: Annotated[int, Field(ge=1)]
     minutes: Annotated[float, Field(gt=0)] | None
+    epochs: Annotated[int, Field(ge=1)] | None
+    cost: CostSettings | None
 
 
 class ObjectiveSettings(Strict):

@@ -46,9 +46,11 @@ class Tally:
         if trial.refused and trial.duplicate_of is None:
             self.refused += 1
             return
+        if trial.duplicate_of is not None:
+            self.reused += not trial.refused
+            return
         self.ended += 1
-        self.failed += trial.failed and trial.duplicate_of is None
-        self.reused += trial.duplicate_of is not None
+        self.failed += trial.failed
         if trial.scored:
             candidates = [*self.front, trial]
             self.front = (self.goals.several and front(candidates)) or top(candidates, 1)
@@ -89,8 +91,13 @@ class Tally:
 
 def head_line(settings: Settings, folder: Path) -> str:
     """Describes the search: its space, strategy, budget and folder."""
-    minutes = settings.budget.minutes
-    limit = f" or {minutes:g} min" if minutes is not None else ""
+    budget, limit = settings.budget, ""
+    if budget.minutes is not None:
+        limit += f" or {budget.minutes:g} min"
+    if budget.epochs is not None:
+        limit += f" or {text.counted(budget.epochs, 'epoch')}"
+    if budget.cost is not None:
+        limit += f" or {budget.cost.limit:g} of {text.clean(budget.cost.metric)}"
     return (
         f"Searching {text.name(settings.space)} with {text.name(settings.strategy)}: "
         f"{settings.budget.trials} trials{limit}, seed {settings.seed}, in {text.near(folder)}"
@@ -108,8 +115,9 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
     reason is cut, unless `whole`."""
     number = f"trial {trial.number}"
     if trial.duplicate_of is not None:
-        first = f"{number} repeats trial {trial.duplicate_of}: its result is reused"
-        return first if trial.running else ""
+        rest = "; further ones are counted" if tally.reused == REFUSALS else ""
+        first = f"{number} repeats trial {trial.duplicate_of}: its result is reused{rest}"
+        return first if trial.running and tally.reused <= REFUSALS else ""
     if trial.failure is not None:
         why = str(trial.failure) if whole else text.cut(str(trial.failure), LONG)
         if trial.refused:

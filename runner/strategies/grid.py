@@ -18,6 +18,7 @@ class Grid(Strategy):
     """
 
     several = True
+    exhausts = True
 
     def __init__(self, space: Space, seed: int, *, resolution: int) -> None:
         require(resolution >= 2, "strategy.resolution", resolution, "at least 2: both ends")

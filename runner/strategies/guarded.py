@@ -19,6 +19,7 @@ class GuardedStrategy(Strategy):
         super().__init__(strategy.space, strategy.seed)
         self.parents = strategy.parents
         self.goals = strategy.goals
+        self.exhausts = strategy.exhausts  # type: ignore[misc]
         self._strategy = strategy
         self._resume = resume
 

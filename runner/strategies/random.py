@@ -22,6 +22,7 @@ class Random(Strategy):
     """
 
     several = True
+    exhausts = True
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)

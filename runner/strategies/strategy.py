@@ -18,6 +18,8 @@ class Strategy(ABC):
     generator with running state, so that a resumed run continues exactly as the original would
     have.
 
+    `exhausts` is whether it never proposes a sample twice, and raises StopIteration once a finite
+    space is used up; of other strategies, proposals are replaced when they only repeat themselves.
     `several` is whether it takes several objectives, and `goals` are those of the search, which are
     set before the first proposal. `parent` is the number of the finished trial that the last
     proposal was derived from, whose weights its model may start from; None without one. `parents`
@@ -25,6 +27,7 @@ class Strategy(ABC):
     """
 
     several: ClassVar[bool] = False
+    exhausts: ClassVar[bool] = False
     goals: Goals = Goals()
     parent: int | None = None
     parents: int = 0

@@ -89,7 +89,7 @@ class Search(Task):
                 store=store,
                 progress=shown,
                 on_end=keeper.see,
-                budget=Budget(**settings.budget.model_dump()),
+                budget=Budget.of(settings.budget),
                 seed=settings.seed,
                 dedup=settings.dedup,
                 measure=screening.figures,

@@ -33,8 +33,9 @@ def settings(**changes) -> Settings:
         "space": {"_target_": "spaces.resnet.ResNet"},
         "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
         "evaluator": {"_target_": "a.B", "epochs": 10},
-        "seed": 7, "budget": {"trials": 4, "minutes": None}, "objective": vars(GOALS.objectives[0]),
-        "search": {}, "constraints": [], "dedup": True,
+        "seed": 7, "budget": {"trials": 4, "minutes": None, "epochs": None, "cost": None},
+        "objective": vars(GOALS.objectives[0]),
+        "search": {}, "constraints": [], "measure": {}, "measures": [], "dedup": True,
         "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": [],
         "resume": None,
@@ -130,7 +131,7 @@ def test_lines_say_how_each_trial_ended(tmp_path):
         "trial 4 stopped: val/accuracy 0.7500 in 2.0 s, the best so far",
         "trial 5 has no val/accuracy to compare; it reported val/loss=0.5000",
         "The space is used up.",
-        "6 of 4 trials done (1 failed, 1 reused); best val/accuracy 0.7500, trial 4",
+        "5 of 4 trials done (1 failed, 1 reused); best val/accuracy 0.7500, trial 4",
     ]
 
 

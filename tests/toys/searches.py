@@ -91,6 +91,7 @@ class Search:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.progress = Recorder()
+        self.measure = lambda sample, key: {}  # what the driver measures
         self.ended: list[Trial] = []
         self.left: list[str] = []  # what the service said about what trials left behind
 
@@ -111,6 +112,7 @@ class Search:
                     space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
                     progress=self.progress, on_end=self.ended.append, budget=Budget(trials, None),
+                    measure=self.measure,
                 ).run()  # fmt: skip
                 self.left = [*made.notes()]
         finally:
