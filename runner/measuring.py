@@ -21,6 +21,7 @@ from runner.measures.measure import Measure
 from runner.space.sample import DrawError, Sample
 from runner.trial import Metrics, Trial
 
+META = torch.device("meta")
 log = logging.getLogger(__name__)
 NOISE = "{}/noise"  # the metric that tells the spread of a measure
 Nodes = Mapping[str, Mapping[str, Any]]
@@ -131,15 +132,17 @@ class Screening:
         [job] = self._engine.plan([Trial(number=0, sample=sample, seed=0)])
         [recipe] = job.recipes
 
-        def make() -> nn.Module:
-            return self._engine.build(recipe).to("meta")
-
-        with quiet(), way():
-            return self._measures.of(make(), make, self._example, torch.device("meta"), {})
+        with quiet():
+            with way():
+                model = self._engine.build(recipe)
+            if not all(t.is_meta for t in (*model.parameters(), *model.buffers())):
+                model = model.to(META)
+            with META:
+                return self._measures.of(model, lambda: model, self._example, META, {})
 
     def _example(self) -> Tensor:
         found = None
         with suppress(Exception):  # the rehearsal reports it
             found = self._data.first(1)
         example = torch.empty(1, *self._data.shape) if found is None else found[0]
-        return example.to("meta")
+        return example.to(META)
