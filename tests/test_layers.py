@@ -103,21 +103,20 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def imported(node: ast.AST) -> Iterator[str]:
-    """All that is imported below a node: in functions too, for type checkers alone, and by a string
+def imported(tree: ast.AST) -> Iterator[str]:
+    """All that is imported in a tree: in functions too, for type checkers alone, and by a string
     that names a module, whatever imports it."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "imports are absolute"
-        assert node.module is not None
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            yield inner if inner in MODULES else node.module
-    if isinstance(node, ast.Constant) and (name := named(node.value)) in MODULES:
-        yield name
-    for child in ast.iter_child_nodes(node):
-        yield from imported(child)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+        elif isinstance(node, ast.Constant) and (name := named(node.value)) in MODULES:
+            yield name
 
 
 def named(value: object) -> str:

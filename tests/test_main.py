@@ -155,6 +155,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("arguments", "text"), BAD, ids=[bad for bad, _ in BAD])
 def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(arguments, text, here, monkeypatch):
     done = inside(*arguments.split(" "), monkeypatch=monkeypatch)
@@ -167,6 +168,7 @@ def test_a_space_that_raises_ends_in_one_clear_line_with_its_place(here, monkeyp
     assert "toy.py:" in done.err and "HYDRA_FULL_ERROR=1" in done.err
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -406,6 +408,7 @@ def finish(folder: Path, monkeypatch) -> None:
     assert done.code == 0 and done.err == "", done.err
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["key", "terminate"])
 def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
     how, here, whole, monkeypatch
@@ -449,6 +452,7 @@ def test_the_second_stop_kills_at_once(here):
 KILLS = 12 if SOAK else 1
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("turn", range(KILLS))
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_killed_run_goes_on_as_it_would_have(strategy, turn, here, whole, monkeypatch):

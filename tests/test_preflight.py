@@ -153,6 +153,7 @@ WRONG = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("line", "text"), WRONG, ids=[line for line, _ in WRONG])
 def test_what_is_wrong_is_said_in_one_line(line, text, here, monkeypatch):
     assert_refused(attempt(line, monkeypatch), text, here)
@@ -177,6 +178,7 @@ RIGHT = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("line", RIGHT)
 def test_what_is_right_starts(line, here, monkeypatch):
     assert_starts(attempt(MLP + line, monkeypatch))
@@ -269,6 +271,7 @@ def prepared(config) -> None:
     rehearse(settings, engine)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("group", "option", "path", "in_list"), KEYS, ids=[f"{k[1]}-{'.'.join(k[2])}" for k in KEYS]
 )

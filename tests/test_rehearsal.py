@@ -45,6 +45,7 @@ FAILS = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("line", "text"), FAILS)
 def test_a_default_model_that_fails_is_refused_in_one_line(line, text, here, monkeypatch):
     assert_refused(attempt(line.strip(), monkeypatch), text, here)

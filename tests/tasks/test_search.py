@@ -75,6 +75,7 @@ def test_the_task_itself_needs_no_torch_so_that_workers_start_beside_its_import(
     """)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("engine", ["py", "base", "cgo"])
 def test_a_driver_imports_nothing_that_it_does_not_use(engine, tmp_path):
     """The compiler of torch, and scikit-learn, each take as long as torch."""

@@ -43,6 +43,7 @@ def test_what_was_called_without_the_compiler_is_what_the_compiler_finds_later()
     """)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "wanted",
     ["torch._dynamo.config.verbose", "__import__('torch._dynamo.config')._dynamo.config.verbose",
