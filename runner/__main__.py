@@ -1,6 +1,8 @@
 """`python -m runner`: composes the config, and runs its task. Hydra's main must be in this file."""
 
+import atexit
 import contextlib
+import gc
 import io
 import math
 import os
@@ -26,6 +28,7 @@ from runner.errors import ConfigError, RunFailed, RunnerError
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+COLLECT = 50_000, 20, 10  # imports make many objects, and no garbage: usually 700, 10, 10
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
@@ -73,6 +76,8 @@ def _check_flags() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
+    gc.set_threshold(*COLLECT)
+    atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     try:
