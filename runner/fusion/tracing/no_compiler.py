@@ -139,9 +139,10 @@ def _function(name: str, kinds: tuple[type, ...], compute: Callable[..., Any]) -
 
 
 def _is_plain(value: Any, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, tuple | list):  # such as a shape
-        return tuple in kinds and all(_is_plain(item, kinds) for item in value)
-    return type(value) in kinds
+    if type(value) in kinds and type(value) is not tuple:
+        return True
+    is_shape = tuple in kinds and isinstance(value, tuple | list)
+    return is_shape and all(_is_plain(item, kinds) for item in value)
 
 
 def _itself(value: Any) -> Any:
