@@ -10,6 +10,7 @@ import importlib
 import operator
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import reduce
 from types import ModuleType
 from typing import Any, TypeVar, final
@@ -115,7 +116,7 @@ def _class(name: str) -> Answer:
         def real() -> type:
             return module.real(name)  # type: ignore[no-any-return]
 
-        def refuse(**given: Any) -> None:
+        def refuse(cls: type, **given: Any) -> None:
             real()
             raise TypeError(f"{module.__name__}.{name} was not imported yet")
 
@@ -129,9 +130,10 @@ def _function(name: str, kinds: tuple[type, ...], compute: Callable[..., Any]) -
 
     def answer(module: StandIn) -> Any:
         def function(*values: Any, **given: Any) -> Any:
-            if module.has_left or given or not all(_is_plain(value, kinds) for value in values):
-                return module.real(name)(*values, **given)
-            return compute(*values)
+            if not (module.has_left or given) and all(_is_plain(each, kinds) for each in values):
+                with suppress(TypeError):  # values that do not belong together
+                    return compute(*values)
+            return module.real(name)(*values, **given)
 
         return function
 
@@ -150,10 +152,10 @@ def _itself(value: Any) -> Any:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Compares numbers, or shapes that may be tuples or lists."""
-    if isinstance(one, int) or isinstance(other, int):
-        return bool(one == other)
-    return len(one) == len(other) and all(map(_equal, one, other))
+    """Compares numbers, or shapes that may be tuples or lists. Raises TypeError for one of each."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one == other
+    return len(one) == len(other) and all([*map(_equal, one, other)])
 
 
 _FLAGS: Mapping[str, Callable[..., Any]] = {
