@@ -84,7 +84,8 @@ COMPARED = {  # strings that are compared with names of modules
     "runner.config.allowlist": [*SHARED, "nn"],
     "runner.nn.recording.call_stack": ["nn.recording.tracer"],
 }
-BY_NAME = {"runner", "runner.config.targets", "runner.graph.ir.signature", "runner.operators",
+BY_NAME = {"runner", "runner.config.targets", "runner.fusion.tracing.no_compiler",
+           "runner.graph.ir.signature", "runner.operators",
            "runner.training.fork_server_process"}  # fmt: skip
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
