@@ -28,7 +28,7 @@ from runner.errors import ConfigError, RunFailed, RunnerError
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-COLLECT = 50_000, 20, 10  # imports make many objects, and no garbage: usually 700, 10, 10
+SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
@@ -76,7 +76,7 @@ def _check_flags() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
-    gc.set_threshold(*COLLECT)
+    gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
     atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
