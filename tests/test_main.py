@@ -1,6 +1,7 @@
 """The program as its users run it: what it says, its exit codes, and what it leaves behind."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -219,6 +220,16 @@ def test_questions_are_answered_at_once_without_torch(arguments, line, text, tmp
     assert done.returncode == 0 and text in done.stdout, done.stderr
     assert done.stderr == "torch: False"
     assert [path.name for path in tmp_path.iterdir()] == ["ask.py"]
+
+
+def test_garbage_of_young_objects_is_collected_as_often_as_ever(here, monkeypatch):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        assert inside("seed=-1", monkeypatch=monkeypatch).code == 2
+        assert gc.get_threshold() == (700, 10, program.SELDOM) and gc.isenabled()
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_describe_answers_and_leaves_no_folder(here, monkeypatch):
