@@ -38,6 +38,7 @@ def test_shapes_of_meta_tensors_do_not_import_the_compiler():
     """)
 
 
+@pytest.mark.exhaustive
 def test_shapes_are_those_that_torch_computes_with_its_compiler_and_with_sympy():
     """A table of layers and functions, whose shapes torch computes in Python."""
     run("""
@@ -110,6 +111,7 @@ def _is_possible(real, given):
     return True
 
 
+@pytest.mark.exhaustive
 def test_symbols_get_the_module_itself():
     run("""
         calls = []
@@ -147,6 +149,7 @@ def test_who_keeps_what_stood_for_a_module_gets_what_the_module_has():
     """)
 
 
+@pytest.mark.exhaustive
 def test_a_class_that_is_derived_while_sympy_is_not_imported_derives_from_that_of_sympy():
     run("""
         def derive():
