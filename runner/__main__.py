@@ -22,6 +22,7 @@ from runner.config import compose
 from runner.config.composition_errors import as_config_error
 from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
+from runner.config.sweep_folder import sweep_folder
 from runner.display import progress
 from runner.errors import ConfigError, RunFailed, RunnerError
 
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
+    sweep_folder.set(None)
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
@@ -96,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         progress.fail(str(known))
         sys.exit(known.exit_code)
+    finally:
+        if folder := sweep_folder.get():
+            folder.leave_no_trace()
     sys.exit(exit_code.get())
 
 

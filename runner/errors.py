@@ -1,7 +1,7 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 LONGEST = 2000  # characters of a message that are shown
 
@@ -55,7 +55,19 @@ class Interrupted(KeyboardInterrupt):
 def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Raises ConfigError, in one sentence, if a config value violates a rule."""
     if not holds:
-        raise ConfigError(f"{key} is {value!r}; it must be {rule}.")
+        raise ConfigError(f"{key} is {as_yaml(value)}; it must be {rule}.")
+
+
+def as_yaml(value: object) -> str:
+    """Returns a value of a config as YAML writes it, on one line: null, true, [1, 'a']."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        pairs = (f"{as_yaml(key)}: {as_yaml(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    return repr(value)
 
 
 def refusal(error: BaseException | None) -> Refused | None:

@@ -3,8 +3,11 @@
 The checks stand where every config is composed, also those of the members of a sweep.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any, final
 
 import hydra._internal.hydra
@@ -16,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runner.config.allowlist import below, how_to_trust
 from runner.config.hydra_node import check_hydra_node
+from runner.config.sweep_folder import SweepFolder, sweep_folder
 from runner.errors import ConfigError
 
 PACKAGES = ("hydra", "hydra_plugins", "runner")  # that may hold files of a config
@@ -33,17 +37,23 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        config = super().load_configuration(
-            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-        )
-        if run_mode == RunMode.MULTIRUN:
-            self._check_sweep(overrides)
+        try:
+            config = super().load_configuration(
+                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+        except KeyError as error:
+            raise _no_variable(error) or error from None
         trust = given_trust(overrides)
         _check_trust(config, trust)
         said: Any = OmegaConf.to_container(config.hydra.overrides)  # not interpolated
         if sorted([*said["hydra"], *said["task"]]) != sorted(overrides):
             raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
-        check_hydra_node(config.hydra, trust)
+        check_hydra_node(config.hydra, trust, overrides)
+        if run_mode == RunMode.MULTIRUN:
+            params: Any = OmegaConf.to_container(config.hydra.sweeper).get("params")  # type: ignore[union-attr]
+            more = params if isinstance(params, dict) else {}
+            self._check_sweep([*(f"{key}={value}" for key, value in more.items()), *overrides])
+            sweep_folder.set(SweepFolder.checked(Path(str(config.hydra.sweep.dir))))
         return config
 
     def load_sweep_config(
@@ -79,6 +89,17 @@ class GuardedConfigLoader(ConfigLoaderImpl):
             for entry in path if isinstance(path, list | ListConfig) else ():
                 _check_search_path(str(entry), trust)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _no_variable(error: KeyError) -> ConfigError | None:
+    """Returns what to say of a variable of the environment that is to be copied; None for other
+    errors."""
+    if extract_tb(error.__traceback__)[-1].filename != os.__file__:
+        return None
+    return ConfigError(
+        f"hydra.job.env_copy names {error.args[0]!r}, which is not set in the environment; set it "
+        "in the shell."
+    )
 
 
 @contextmanager
