@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, as_yaml
 
 ConfigNode = Mapping[str, Any]
 KEYWORDS = ("_target_", "_partial_")
@@ -51,7 +51,7 @@ def check_targets(config: Any, trust: Sequence[str]) -> None:
     for entry in trust:
         if not _is_path(entry):
             raise ConfigError(
-                f"trust contains {entry!r}; an entry must be an import path, such as mypkg."
+                f"trust contains {as_yaml(entry)}; an entry must be an import path, such as mypkg."
             )
     for where, value in values(config):
         if isinstance(value, str) and value in (*KEYWORDS, *FOREIGN):
@@ -77,6 +77,17 @@ def values(config: Any, where: str = "") -> Iterator[tuple[str, Any]]:
         yield where, config
 
 
+def lists(config: Any, where: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yields all lists in nested mappings and lists, outermost first, each with its path."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from lists(value, f"{where}.{key}")
+    elif isinstance(config, list):
+        yield where, config
+        for i, value in enumerate(config):
+            yield from lists(value, f"{where}[{i}]")
+
+
 def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
     """Yields all nodes with a `_target_`, outermost first, each with its path in the config."""
     if isinstance(config, Mapping):
@@ -92,7 +103,9 @@ def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
 def check_allowed(path: object, trust: Sequence[str], where: str) -> None:
     """Raises ConfigError, with a remedy, for an import path outside the allowlist."""
     if not _is_path(path):
-        raise ConfigError(f"{where}._target_ is {path!r}; it must be an import path like pkg.Name.")
+        raise ConfigError(
+            f"{where}._target_ is {as_yaml(path)}; it must be an import path like pkg.Name."
+        )
     path = str(path)
     if below(path, trust) and "__" not in path:
         return

@@ -10,7 +10,7 @@ from typing import Any
 from runner.config.allowlist import KEYWORDS, ConfigNode, nodes
 from runner.config.kinds import check_kind, element
 from runner.config.targets import check_builder, locate
-from runner.errors import ConfigError, did_you_mean, require
+from runner.errors import ConfigError, as_yaml, did_you_mean, require
 
 NODES = ("callable_type", "is_instance_of")  # pydantic's words for a value that is to be an object
 
@@ -115,7 +115,7 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         told = f": {problem['msg']}"
         if problem["type"] in NODES:
             told = "; it must be a node, such as {_target_: package.Name}"
-        raise ConfigError(f"{where}{inner} is {problem['input']!r}{told}.") from None
+        raise ConfigError(f"{where}{inner} is {as_yaml(problem['input'])}{told}.") from None
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return  # a third-party type without a schema
 

@@ -48,6 +48,8 @@ def check_logging(where: str, node: Any, trust: Sequence[str], sweep: str) -> No
             _check_part(inner, part, "loggers", trust, sweep)
         elif key in PLAIN:
             _check_value(inner, part)
+            if key == "version" and part != 1:
+                raise ConfigError(f"{inner} is {as_yaml(part)}; it must be 1.")
         else:
             raise ConfigError(
                 f"{inner} is no key of a logging node, which has "
@@ -62,7 +64,7 @@ def _check_part(where: str, part: Any, room: str, trust: Sequence[str], sweep: s
     require_mapping(where, part)
     named = [part[key] for key in FACTORIES if key in part]
     for key, value in part.items():
-        inner = f"{where}.{key}"
+        inner = f"{where}.{key}" if re.fullmatch(r"[\w()]+", str(key)) else f"{where}[{key!r}]"
         if key in FACTORIES:
             _check_factory(inner, value, trust)
         elif key == "filename":

@@ -59,9 +59,14 @@ def _is_folder(value: Any) -> bool:
     return isinstance(value, str) and value not in ("", LATER)
 
 
-def _is_name(value: Any) -> bool:
-    """Returns whether a value names a file in the folder of the run, or nothing."""
-    return _is_text(value) and value not in ("", ".", "..") and not re.search(r"[/\\]", value or "")
+def _is_static(value: Any) -> bool:
+    """Returns whether a value names a file in the folder of the run, or nothing. An interpolation
+    could become another name after the check."""
+    return value is None or (
+        isinstance(value, str)
+        and value not in ("", ".", "..")
+        and not re.search(r"[/\\]|\$\{", value)
+    )
 
 
 def _is_word(value: Any) -> bool:
@@ -87,7 +92,7 @@ def _are_loggers(value: Any) -> bool:
 TEXT = KeyRule(_is_text, "it must be a text")
 TEXTS = KeyRule(_are_texts, "it must be a list of texts")
 FOLDER = KeyRule(_is_folder, "it must be a folder, such as outputs/first")
-NAME = KeyRule(_is_name, "it must be the name of a file")
+NAME = KeyRule(_is_static, "it must be the name of a file")
 NUMBER = KeyRule(_is_number, "it must be a whole number from 0")
 WORDS = KeyRule(lambda value: value == LATER or _is_word(value), "it must be a name")
 LOGGERS = KeyRule(_are_loggers, "it must be true or loggers")
@@ -103,7 +108,7 @@ KEYS: Keys = {
     "help": {"app_name": TEXT, "header": TEXT, "footer": TEXT, "template": TEXT},
     "hydra_help": {"hydra_help": TEXT, "template": TEXT},
     "env": {"*": WORDS},  # for interpolations of the user's own
-    "output_subdir": KeyRule(lambda value: value == OWN or _is_name(value), NAME.words),
+    "output_subdir": KeyRule(lambda value: value == OWN or _is_static(value), NAME.words),
     "overrides": {"hydra": TEXTS, "task": TEXTS},
     "job": {
         "name": NAME,
@@ -125,9 +130,7 @@ KEYS: Keys = {
 }  # fmt: skip
 
 
-def check_hydra_node(
-    node: DictConfig, trust: Sequence[str], overrides: Sequence[str] = ()
-) -> None:
+def check_hydra_node(node: DictConfig, trust: Sequence[str], overrides: Sequence[str] = ()) -> None:
     """Raises ConfigError, with a remedy, for what the `hydra` node may not hold. `overrides` are
     those of the command line, where a user may set any argument of a launcher or a sweeper."""
     _freeze_name(node)
@@ -171,7 +174,7 @@ def _check_keys(
         near = did_you_mean(name, siblings) or f" {above} has {', '.join(siblings)}."
         raise ConfigError(f"{where} may not be set.{near}")
     if isinstance(rule, KeyRule):
-        if not rule.holds(value) or (rule is NAME and "${" in str(value)):
+        if not rule.holds(value):
             raise ConfigError(f"{where} is {as_yaml(value)}; {rule.words}.")
         return
     require_mapping(where, value)
@@ -203,7 +206,9 @@ def _check_plugin(
         _check_node(inner, node, trust, PLUGINS if inner == where else ())
     if "_target_" not in value:
         group = where.replace(".", "/")
-        raise ConfigError(f"{where} has no _target_; choose an option of {group}, as in {group}=basic.")
+        raise ConfigError(
+            f"{where} has no _target_; choose an option of {group}, as in {group}=basic."
+        )
     if below(str(value["_target_"]), trust):
         return
     given = [*_given_keys(where, overrides)]
@@ -227,7 +232,13 @@ def _check_argument(where: str, value: Any, packaged: Any, given: Sequence[str])
             for key, item in value.items():
                 same = packaged.get(key) if isinstance(packaged, Mapping) else None
                 _check_argument(f"{where}.{key}", item, same, given)
-    elif not (_is_word(value) or (isinstance(value, list) and not any(isinstance(item, str | Mapping | list) for item in value))):
+    elif not (
+        _is_word(value)
+        or (
+            isinstance(value, list)
+            and not any(isinstance(item, str | Mapping | list) for item in value)
+        )
+    ):
         raise ConfigError(
             f"{where} is {as_yaml(value)}; a file may set it to a number, true, false or a "
             f"name. If you trust it, give it as an override: {where}=..."

@@ -17,6 +17,15 @@ LARGEST = 1e300  # of the ends of a range, so that its length is finite, too
 _quote = json.encoder.encode_basestring_ascii
 
 
+@final
+class BadCandidates(SpaceError):
+    """A choice without candidates, or with one of them twice; they are in JSON form."""
+
+    def __init__(self, message: str, candidates: Sequence[JsonValue]) -> None:
+        super().__init__(message)
+        self.candidates = candidates
+
+
 def to_json(value: object) -> JsonValue:
     """Returns a candidate in JSON form; tuples become lists. Raises SpaceError for other types."""
     match value:
@@ -115,9 +124,10 @@ class Categorical(Choice):
 
     def __post_init__(self) -> None:
         if not self.candidates:
-            raise SpaceError(f"Choice '{self.label}' has no candidates.")
+            raise BadCandidates(f"Choice '{self.label}' has no candidates.", ())
         if len(self._index) < len(self.candidates):
-            raise SpaceError(f"Choice '{self.label}' lists a candidate twice: {self}.")
+            text = f"Choice '{self.label}' lists a candidate twice: {self}."
+            raise BadCandidates(text, self.candidates)
 
     @cached_property
     def _index(self) -> dict[str, int]:
