@@ -83,7 +83,8 @@ SCHEMA_WORDS = (  # what OmegaConf says of a value that does not fit its schema,
     (r"Key '.*' not in '.*'", "is not a key of Hydra's"),
     (r"Merge error: .* is not a subclass of \w+\. value: (.*)",
      r"is \1; it must be a mapping of keys to values"),
-    (r"(Invalid v|V)alue ('.*'),? (.*)", r"is \2: \3"),
+    (r"Value ('.*') of type '\w+' could not be converted to (\w+)", r"is \1; it must be: \2"),
+    (r"Invalid value ('.*'), expected one of \[(.*)\]", r"is \1; it must be one of \2"),
 )  # fmt: skip
 
 

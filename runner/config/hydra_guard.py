@@ -77,6 +77,8 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         if sorted([*said["hydra"], *said["task"]]) != sorted(overrides):
             raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
         check_hydra_node(config.hydra, trust, overrides)
+        if not validate_sweep_overrides:  # Hydra asks for its mode, and takes an error for a run
+            return config
         if run_mode == RunMode.MULTIRUN:
             self._check_sweep([*_params(config), *overrides])
             check_links(Path(config.hydra.sweep.dir))  # Hydra writes there, through links as well
@@ -112,7 +114,8 @@ class GuardedConfigLoader(ConfigLoaderImpl):
 
     def _check_sweep(self, overrides: Sequence[str]) -> None:
         """Raises ConfigError for a sweep over nothing, which would end without a word."""
-        for override in OverridesParser.create().parse_overrides([*overrides]):
+        parsed = OverridesParser.create().parse_overrides([*overrides])
+        for override in {each.key_or_group: each for each in parsed}.values():  # the last counts
             if not override.is_sweep_override():
                 continue
             key, value = str(override.key_or_group), override.value()

@@ -91,7 +91,10 @@ def test_an_error_of_another_kind_is_nobodys_mistake():
         ("In 'x': ValidationError raised while composing config: Value 'a' of type 'str' could "
          "not be converted to Integer, full_key: hydra.job.num, reference_type=JobConf, "
          "object_type=JobConf",
-         "In 'x': hydra.job.num is 'a': of type 'str' could not be converted to Integer."),
+         "In 'x': hydra.job.num is 'a'; it must be: Integer."),
+        ("In 'x': ValidationError raised while composing config: Invalid value 'FOO', expected one "
+         "of [RUN, MULTIRUN], full_key: hydra.mode, object_type=HydraConf",
+         "In 'x': hydra.mode is 'FOO'; it must be one of RUN, MULTIRUN."),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_the_schema_of_hydra_is_told_without_its_classes(said, told):

@@ -37,7 +37,7 @@ PASSES = [
     "handlers: {x: {class: logging.handlers.RotatingFileHandler, maxBytes: 9, backupCount: 2, "
     "filename: '${hydra.sweep.dir}/${hydra.job.name}.log', mode: a, encoding: utf-8}}",
     "formatters: {x: {format: '$message', style: $, datefmt: '%H', validate: true}}",
-    "formatters: {x: {format: '[${hydra.job.num}] %(message)s, see https://a.b'}}",
+    "formatters: {x: {format: '[${hydra.job.num}] %(message)s'}}", "formatters: {x: {format: 'see https://a.b'}}",
     "formatters: {x: {'()': colorlog.ColoredFormatter, format: x, log_colors: {DEBUG: purple}}}",
     "handlers: {x: {class: rich.logging.RichHandler, keywords: [a], level: INFO, filters: [a]}}",
     "handlers: {x: null}", "root: null", "incremental: true", "filters: {x: {name: a}}",

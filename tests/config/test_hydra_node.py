@@ -66,7 +66,7 @@ REFUSED = [
     ("job_logging: {handlers: {file: {'.': {baseFilename: /x}}}}", "file['.'] may not be set"),
     ("job_logging: {handlers: {file: {x: '${hydra.sweep.dir}'}}}", "may not stand there"),
     ("runtime: {output_dir: /x}", "hydra.runtime.output_dir is '/x'; it is set by Hydra"),
-    ("job: {nme: x}", "hydra.job.nme may not be set. Did you mean 'name'?"),
+    ("job: {nme: x}", "hydra.job.nme may not be set. Did you mean 'name'"),
     ("nope: 1", "hydra.nope may not be set. hydra has mode, searchpath, run, sweep, help, "),
     ("env: {x: {_target_: os.system}}", "hydra.env.x is {'_target_': 'os.system'}; it must be a"),
     ("run: {dir: null}", "hydra.run.dir is null; it must be a folder, such as outputs/first"),
