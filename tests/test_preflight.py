@@ -68,7 +68,7 @@ WRONG = [
     ("search={evaluator.lr:[]}", "search.evaluator.lr has no candidates."),
     ("search={evaluator.lr:[0.1,0.1]}", "lists a candidate twice"),
     ("search={evaluator.lr:[0.1,-1]}", "search.evaluator.lr[1]: evaluator.lr is -1"),
-    ("search={evaluator.lr:[nan]}", "search.evaluator.lr[0] is nan; a candidate must be a finite number"),
+    ("search={evaluator.lr:[nan]}", "search.evaluator.lr[0] is nan; a candidate must be a"),
     ("search={evaluator.lr:{low:1,high:0}}", "low is above high"),
     ("search={evaluator.lr:{low:0,high:1,log:true}}", "a log scale needs low > 0"),
     ("search={evaluator.lr:{low:0,high:1}}", "search.evaluator.lr=0: evaluator.lr is 0"),
