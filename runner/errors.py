@@ -1,9 +1,16 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 
 LONGEST = 2000  # characters of a message that are shown
+LIBRARIES = tuple(
+    f"{folder}/"
+    for folder in (*(sysconfig.get_path(n) for n in ("stdlib", "purelib")), Path(__file__).parent)
+)
 
 
 class RunnerError(Exception):
@@ -112,6 +119,21 @@ def one_line(error: BaseException) -> str:
     kind = _said(lambda: type(error).__name__, "exception", LONGEST)
     text = message(error)
     return f"{kind}: {text}" if text else kind
+
+
+def place(error: BaseException) -> str:
+    """Returns the file and line where the original cause of an error was raised: of the user's
+    code, if any has part in it."""
+    raised = [one for one in causes(error) if one.__traceback__ is not None]
+    if not raised:
+        return ". HYDRA_FULL_ERROR=1 shows the whole traceback."
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(raised[-1].__traceback__)]
+    if isinstance(raised[-1], SyntaxError) and raised[-1].filename:  # of code that did not run
+        frames.append((raised[-1].filename, raised[-1].lineno))
+    named = [frame for frame in frames if not frame[0].startswith("<")]  # others have no file
+    theirs = [frame for frame in named if not frame[0].startswith(LIBRARIES)]
+    file, line = [*frames, *named, *theirs][-1]
+    return f" ({file}:{line}). HYDRA_FULL_ERROR=1 shows the whole traceback."
 
 
 def shown(value: object, longest: int = 100) -> str:

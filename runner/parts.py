@@ -10,8 +10,8 @@ from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.engines.engine import RUNTIME, Engine, make
-from runner.errors import ConfigError, Refused, RunFailed, message, refusal
-from runner.preflight import check_parts, naming, place
+from runner.errors import ConfigError, Refused, RunFailed, message, place, refusal
+from runner.preflight import check_parts, naming
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy

@@ -16,9 +16,17 @@ from runner.config.settings import Settings
 from runner.data.data import Batch, Data
 from runner.engines.engine import Engine
 from runner.engines.model_space import quiet
-from runner.errors import ConfigError, Refused, RunnerError, causes, message, one_line, refusal
+from runner.errors import (
+    ConfigError,
+    Refused,
+    RunnerError,
+    causes,
+    message,
+    one_line,
+    place,
+    refusal,
+)
 from runner.evaluators.evaluator import Evaluator
-from runner.preflight import place
 from runner.space.sample import DrawError, Sample, generator
 from runner.training.devices import devices
 from runner.training.process_state import ProcessState

@@ -107,12 +107,19 @@ def check_allowed(path: object, trust: Sequence[str], where: str) -> None:
             f"{where}._target_ is {as_yaml(path)}; it must be an import path like pkg.Name."
         )
     path = str(path)
-    if below(path, trust) and "__" not in path:
+    special = [part for part in path.split(".") if part.startswith("__")]
+    if special:  # trusted or not
+        raise ConfigError(
+            f"{where}._target_ {path!r} is not on the allowlist of a config: {special[0]!r} is a "
+            "name of Python's own. Name a class, or a function of a module."
+        )
+    if below(path, trust):
         return
     private = any(part.startswith("_") for part in path.split("."))
     if private or (path not in BUILDERS and not _is_of_allowed_package(path)):
         raise ConfigError(
-            f"{where}._target_ {path!r} is not on the allowlist of a config. {how_to_trust(path)}"
+            f"{where}._target_ {path!r} is not on the allowlist of a config. "
+            f"{how_to_trust(path, trust)}"
         )
 
 
@@ -126,12 +133,14 @@ def kinds_of(module: str) -> tuple[str, ...]:
     return next((kinds for prefix, kinds in ALLOWED.items() if below(module, [prefix])), ())
 
 
-def how_to_trust(path: str) -> str:
-    """Advises to trust a user's package as a whole, but only single names of any other."""
-    package = path.split(".")[0]
+def how_to_trust(path: str, trust: Sequence[str] = (), origin: str = "") -> str:
+    """Advises to trust a user's package as a whole, but only single names of any other, in addition
+    to what is trusted. `origin` is the module that defines what the path leads to."""
+    package = (origin or path).split(".")[0]
     ours = {allowed.split(".")[0] for allowed in (*ALLOWED, *BUILDERS)}
     wide = package not in ours and package not in sys.stdlib_module_names
-    return f"If you trust it, add trust=[{package if wide else path}]."
+    name = package if wide and package not in trust else path
+    return f"If you trust it, add trust=[{','.join([*trust, name])}]."
 
 
 def below(path: str, prefixes: Sequence[str]) -> bool:

@@ -214,5 +214,5 @@ def _check_search_path(path: str, trust: Sequence[Any]) -> None:
     if scheme == "pkg" and not below(package, (*PACKAGES, *trust)):
         raise ConfigError(
             f"hydra.searchpath contains {path!r}, which imports that package. "
-            f"{how_to_trust(package)}"
+            f"{how_to_trust(package, trust)}"
         )

@@ -215,7 +215,7 @@ def _check_plugin(
     for key, item in value.items():
         inner = f"{where}.{key}"
         if key == "custom_search_space" and item is not None and not below(str(item), trust):
-            raise ConfigError(f"{inner} calls {item}. {how_to_trust(str(item))}")
+            raise ConfigError(f"{inner} calls {item}. {how_to_trust(str(item), trust)}")
         if key == "max_batch_size" and not (item is None or (type(item) is int and item > 0)):
             raise ConfigError(f"{inner} is {as_yaml(item)}; it must be a whole number from 1.")
         if key not in ("_target_", "params", "custom_search_space"):

@@ -34,7 +34,7 @@ REFUSED = [
     ("sweeper: {custom_search_space: evil.space}", "custom_search_space calls evil.space"),
     ("job_logging: {handlers: {x: {'()': os.system, command: x}}}", "is 'os.system', which is no"),
     ("job_logging: {handlers: {x: {class: os.system}}}", "hydra.job_logging.handlers.x.class is"),
-    ("job_logging: {formatters: {x: {'()': evil.f}}}", "add trust=[evil]"),
+    ("job_logging: {formatters: {x: {'()': evil.f}}}", "add trust=[mine,evil]"),
     ("job_logging: {filters: {x: {'()': evil.f}}}", "hydra.job_logging.filters.x.() is 'evil.f'"),
     ("job_logging: {handlers: {x: {class: logging.handlers.QueueHandler, queue: evil.f}}}", "none"),
     ("job_logging: {handlers: {x: {class: rich.logging.RichHandler, console: 'ext://os.system'}}}",
