@@ -77,6 +77,13 @@ def as_yaml(value: object) -> str:
     return repr(value)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error, of any library, says that there is not enough memory."""
+    words = ("can't allocate memory", "out of memory")  # torch's, on a CPU and on a GPU
+    said = isinstance(error, RuntimeError) and any(word in message(error) for word in words)
+    return said or isinstance(error, MemoryError)
+
+
 def refusal(error: BaseException | None) -> Refused | None:
     """Returns the refusal that caused an error, if any."""
     return next((one for one in causes(error) if isinstance(one, Refused)), None)

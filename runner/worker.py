@@ -21,7 +21,15 @@ from runner.data.data import Data, SearchData
 from runner.data.held import HeldTensors
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
-from runner.errors import ConfigError, Interrupted, Refused, message, one_line, shown
+from runner.errors import (
+    ConfigError,
+    Interrupted,
+    Refused,
+    is_out_of_memory,
+    message,
+    one_line,
+    shown,
+)
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
 from runner.evaluators.seeds import seed_others
@@ -348,8 +356,7 @@ def _failure(error: BaseException) -> Failure:
         return Failure("not finite", message(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
         return Failure("disk full", text)
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if memory or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+    if is_out_of_memory(error):
         return Failure(OUT_OF_MEMORY, text)
     return Failure("error", text)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -121,9 +122,19 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         told = f": {problem['msg']}"
         if problem["type"] in NODES:
             told = "; it must be a node, such as {_target_: package.Name}"
+        if problem["type"] == "predicate_failed":
+            told = f"; it must be {_condition(problem['msg'])}"
         raise ConfigError(f"{where}{inner} is {as_yaml(problem['input'])}{told}.") from None
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return  # a third-party type without a schema
+
+
+def _condition(failed: str) -> str:
+    """Returns what a predicate of an annotation demands, by the name of its function, such as "odd"
+    for `is_odd`."""
+    named = re.search(r"'([\w.]+)'", failed)
+    words = named[1].rpartition(".")[2].removeprefix("is_").removeprefix("is") if named else ""
+    return words.replace("_", " ").strip() or "as its annotation says"
 
 
 def _adapter(hint: Any) -> Any:

@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from runner.config.instantiate import build
-from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
+from runner.errors import ConfigError, Refused, RunnerError, SampleError, one_line, refusal
 from runner.nn.values.build import draw
 from runner.nn.values.build import sample as building
 from runner.space.choice import Choice, JsonValue, key
@@ -86,9 +86,16 @@ class ModelSpace(Space):
         known = (
             outcome for outcome in reversed(self._recent) if outcome[0].items() <= given.items()
         )
-        _, refused = next(known, None) or ({}, refusal(self.walk(lookup(sample)).broken))
+        _, refused = next(known, None) or ({}, self._refusal(sample))
         if refused is not None:
             raise refused
+
+    def _refusal(self, sample: Mapping[str, JsonValue]) -> Refused | None:
+        """Returns why the space's own code refuses a sample, if it does."""
+        try:
+            return refusal(self.walk(lookup(sample)).broken)
+        except SampleError:  # drawn in a way that broke before this choice; the trial will report
+            return None
 
     def _run(self, answers: "_MemoizedChooser") -> BaseException | None:
         """Runs the model's `__init__`, without values if possible; returns the exception it
