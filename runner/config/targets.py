@@ -84,7 +84,7 @@ def _is_made(found: Any) -> bool:
 
 def _without_cache(found: Any) -> Any:
     """Returns what `functools.cache` and `lru_cache` call, also inside of a partial."""
-    if isinstance(found, _CACHING):
+    if isinstance(found, functools._lru_cache_wrapper):
         return _without_cache(found.__wrapped__)
     if isinstance(found, functools.partial):
         return functools.partial(_without_cache(found.func), *found.args, **found.keywords)
@@ -94,9 +94,6 @@ def _without_cache(found: Any) -> Any:
 def _wrapped(found: Any) -> Any:
     """Returns what a partial calls."""
     return _wrapped(found.func) if isinstance(found, functools.partial) else found
-
-
-_CACHING = type(functools.cache(len))
 
 
 def imported(path: str, where: str) -> Any:
