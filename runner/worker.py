@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
-from runner.data.data import Data, SearchData
-from runner.data.held import HeldTensors
+from runner.data.data import Data, SearchData, Split
+from runner.data.held import HeldData
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
 from runner.errors import (
@@ -81,7 +81,8 @@ class Worker:
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
         self._is_loaded = False  # whether the data is in memory
-        self._held: HeldTensors | None = None  # by the data, as the current job found them
+        self._held: HeldData | None = None  # by the data, as the jobs found it
+        self._is_given = False  # whether a trial has been given the data
         self._bases = BaseModels()
         self._prospects = Prospects()
 
@@ -205,7 +206,7 @@ class Worker:
             run = TrainingRun(
                 self.device, job.seeds, report, evaluators, programs, tell, self._prospects
             )
-            self._held = HeldTensors(data, self._data)
+            self._hold(data)
             evaluators[0].evaluate(models, data, run)
         except StopTraining:
             early.update(job.trials)
@@ -252,7 +253,7 @@ class Worker:
         data = self._load(job.samples[0])
         with self._loading():
             split = data.test()
-        self._held = HeldTensors(split, self._data)
+        self._hold(split)
         try:
             scores = evaluator.score(models, split, self.device)
         finally:
@@ -276,14 +277,22 @@ class Worker:
         self._is_loaded = True
         return found
 
+    def _hold(self, part: SearchData | Split) -> None:
+        """Looks at the data before a trial is given a part of it. An earlier look is as good if
+        nothing was added to what it found."""
+        earlier = self._held
+        if earlier is None or earlier.has_grown or not earlier.holds(part, self._data):
+            self._held = HeldData(part, self._data, earlier=earlier)
+        self._is_given = True
+
     def _restore(self) -> None:
         """Restores what a trial changed: the process, and the data, which is loaded again for the
         next job."""
         self._around.restore()
-        held, self._held = self._held, None
-        if held is not None and not held.are_unchanged():
-            self._data = None
+        if self._is_given and self._held is not None and not self._held.are_unchanged():
+            self._data = self._held = None
             self._around.renewed("the data")
+        self._is_given = False
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
@@ -297,7 +306,7 @@ class Worker:
         node = self._node("data", sample)
         key = json.dumps(node, sort_keys=True)
         if self._data is None or self._data[0] != key:
-            self._data = None  # frees the old data before loading the new
+            self._data = self._held = None  # frees the old data before loading the new
             self._is_loaded = False
             with self._loading():
                 self._data = (key, build(node, self.setup.trust))

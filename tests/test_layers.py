@@ -30,6 +30,8 @@ LAYERS = [
      "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "training.interpreter_state",
      "training.leftovers", "training.patches", "training.torch_state"],
+    ["training.function_parts", "training.tables"],
+    ["training.watched"],
     ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],
     ["fusion.kernels"],
     ["fusion.program"],
@@ -62,7 +64,7 @@ LAYERS = [
 
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
-    "data": {"bundled", "data", "holdout", "images", "splits"},
+    "data": {"bundled", "data", "fingerprint", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
         *("bounded_cache", "symbolic_graph", "standalone"),
@@ -77,6 +79,7 @@ SHARED = {
     "training": {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
+        *("function_parts", "tables", "watched"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.
