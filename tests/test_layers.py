@@ -58,8 +58,8 @@ LAYERS = [
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.process_setting"],
     ["config.allowlist", "space.sample"],
-    ["database", "events", "resume", "run_folder", "signature", "space.choice"],
-    ["errors", "nested", "python_operators", "space"],
+    ["database", "events", "nested", "resume", "run_folder", "signature", "space.choice"],
+    ["errors", "python_operators", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.

@@ -2,14 +2,14 @@
 
 import builtins
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from types import ModuleType
 from typing import Any, final
 
 from runner.training.function_parts import FunctionParts, functions
-from runner.training.tables import Table, tables
-from runner.training.watched import CODE, MISSING, Owner, is_a, is_wrapped, owner_of, watched
+from runner.training.tables import SharedTable, tables
+from runner.training.watched import CODE, MISSING, ModuleOwner, is_a, is_wrapped, owner_of, watched, with_classes
 
 MUTABLE = 1 << 9, 1 << 8  # flags of a class: Py_TPFLAGS_HEAPTYPE, and not _IMMUTABLETYPE
 
@@ -18,7 +18,7 @@ MUTABLE = 1 << 9, 1 << 8  # flags of a class: Py_TPFLAGS_HEAPTYPE, and not _IMMU
 class Namespace:
     """The names of a module or a class, and what they meant."""
 
-    def __init__(self, holder: Any, name: str, owner: Owner) -> None:
+    def __init__(self, holder: Any, name: str, owner: ModuleOwner) -> None:
         self.name = name
         self.owner = owner
         self.is_of_training = isinstance(holder, type) or owner_of(name) is not None
@@ -33,12 +33,12 @@ class Namespace:
         """Yields what tells whether it has changed."""
         yield self.names.values()
 
-    def put_back(self, has_imported: bool) -> Iterator[str]:
-        """Restores what was replaced, and yields its names; an import may add some."""
+    def put_back(self, imports: Collection[ModuleOwner]) -> Iterator[str]:
+        """Restores what was replaced, and yields its names."""
         for name in {**self.before, **self.names}:
             before, now = (found.get(name, MISSING) for found in (self.before, self.names))
             if before is MISSING:
-                allows = has_imported or not self._hides(name, now)
+                allows = not self._hides(name, now)
             else:
                 allows = self.owner.allows(before, now)
             if not allows:
@@ -52,7 +52,7 @@ class Namespace:
             inherited = (base.__dict__ for base in self._holder.__mro__[1:])
             former = next((names[name] for names in inherited if name in names), MISSING)
             return is_a(now, CODE) and not is_wrapped(now, former)
-        is_known = self.owner is Owner.USER or self.names is builtins.__dict__
+        is_known = self.owner is ModuleOwner.USER or self.names is builtins.__dict__
         return (is_known or name in builtins.__dict__) and not self.owner.allows(MISSING, now)
 
     def _set(self, name: str, value: Any) -> None:
@@ -72,8 +72,8 @@ class Namespaces:
     """What trials share of modules, with their classes, functions and tables, and how it was."""
 
     def __init__(self) -> None:
-        self._modules = 0  # how many were imported at the last search
-        self._all: list[Namespace | Table] = []
+        self._modules: frozenset[str] = frozenset()  # those imported at the last search
+        self._all: list[Namespace | SharedTable] = []
         self._builtins = {**builtins.__dict__}
         self._views: list[Iterable[Any]] = []  # of all
         self._values: list[Any] = []  # what the views held, in one list for speed
@@ -81,8 +81,8 @@ class Namespaces:
 
     def keep(self) -> None:
         """Takes what is now for what is to be."""
-        if len(sys.modules) != self._modules:
-            self._modules = len(sys.modules)
+        if len(sys.modules) != len(self._modules):
+            self._modules = frozenset(sys.modules)
             self._all = [*_found()]
             self._keep_values()
             self._keep_functions()
@@ -96,7 +96,7 @@ class Namespaces:
 
     def users(self) -> dict[str, ModuleType]:
         """Returns the modules of users."""
-        return {name: sys.modules[name] for name in sys.modules if owner_of(name) is Owner.USER}
+        return {name: sys.modules[name] for name in sys.modules if owner_of(name) is ModuleOwner.USER}
 
     def _keep_values(self) -> None:
         self._views = [view for one in self._all for view in one.views()]
@@ -117,10 +117,10 @@ class Namespaces:
     def put_back(self) -> list[str]:
         """Restores what was replaced, and returns its names."""
         found = _put_builtins_back(self._builtins)
-        has_imported = len(sys.modules) > self._modules
         if not self._is_unchanged():
+            imports = {owner_of(name) or ModuleOwner.LIBRARY for name in sys.modules.keys() - self._modules}
             for one in self._all:
-                found += one.put_back(has_imported)
+                found += one.put_back(imports)
             self._keep_values()
         if not self._parts.is_unchanged():
             found += dict.fromkeys(self._parts.put_back())
@@ -136,22 +136,24 @@ def _put_builtins_back(before: Mapping[str, Any]) -> list[str]:
     return [f"builtins.{name}" for name in changed]
 
 
-def _found() -> Iterator[Namespace | Table]:
+def _found() -> Iterator[Namespace | SharedTable]:
     """Yields the modules that trials share, the classes that those of training define or name, and
     the tables of all."""
     seen: set[int] = set()
-    for name, owner in watched().items():
+    found = watched()
+    open_ones = with_classes(found)
+    for name, owner in found.items():
         module = sys.modules[name]
         yield from _with_tables(Namespace(module, name, owner))
-        for kind in _classes(module) if owner_of(name) else ():
+        for kind in _classes(module) if name in open_ones else ():
             if id(kind) not in seen:
                 seen.add(id(kind))
                 full = f"{kind.__module__}.{kind.__qualname__}"
-                owner = owner_of(kind.__module__) or Owner.LIBRARY
+                owner = owner_of(kind.__module__) or ModuleOwner.LIBRARY
                 yield from _with_tables(Namespace(kind, full, owner))
 
 
-def _with_tables(one: Namespace) -> Iterator[Namespace | Table]:
+def _with_tables(one: Namespace) -> Iterator[Namespace | SharedTable]:
     yield one
     for name, value in one.before.items():
         if not name.startswith("__"):

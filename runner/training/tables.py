@@ -1,10 +1,10 @@
 """Dicts, lists and sets that trials share, such as a table of a library or a user's settings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import FunctionType, SimpleNamespace
 from typing import Any, final
 
-from runner.training.watched import MISSING, Owner, is_a, owner_of
+from runner.training.watched import MISSING, ModuleOwner, is_a, owner_of
 
 MOST = 1000  # entries of a user's table; longer ones are data
 FEW = 100  # entries of a library's table; longer ones are facts that nobody changes, or records
@@ -14,10 +14,10 @@ Shared = dict[Any, Any] | list[Any] | set[Any]
 
 
 @final
-class Table:
+class SharedTable:
     """A container and what it held."""
 
-    def __init__(self, held: Shared, name: str, owner: Owner) -> None:
+    def __init__(self, held: Shared, name: str, owner: ModuleOwner) -> None:
         self.name = name
         self._held = held
         self._owner = owner
@@ -32,10 +32,11 @@ class Table:
         if isinstance(self._held, dict):
             yield dict.values(self._held)
 
-    def put_back(self, has_imported: bool) -> Iterator[str]:
-        """Restores what was changed, and yields the name; an import may add entries."""
+    def put_back(self, imports: Collection[ModuleOwner]) -> Iterator[str]:
+        """Restores what was changed, and yields the name. The import of a module of one of some
+        owners may have added entries."""
         now = self._copy()
-        right = self._right(now, has_imported)
+        right = self._right(now, self._owner in imports)
         if _is_same(now, right):
             return
         if isinstance(self._held, dict):
@@ -61,7 +62,7 @@ class Table:
             added = {key: value for key, value in now.items() if key not in before
                      if has_imported or self._may(MISSING, value)}  # fmt: skip
             return {k: value for k, value in (kept | added).items() if value is not MISSING}
-        if self._owner is Owner.USER:
+        if self._owner is ModuleOwner.USER:
             return before
         if isinstance(now, list):
             is_extended = _is_same(now[: len(before)], before)
@@ -84,16 +85,16 @@ def _is_same(one: Any, other: Any) -> bool:
     return all(value in other for value in one)
 
 
-def tables(value: object, name: str, owner: Owner, depth: int = DEPTH) -> Iterator[Table]:
+def tables(value: object, name: str, owner: ModuleOwner, depth: int = DEPTH) -> Iterator[SharedTable]:
     """Yields the containers that a value is or, if a user made it, that it has inside."""
-    is_user = owner is Owner.USER
+    is_user = owner is ModuleOwner.USER
     held = _shared(value, is_user)
     if held is None or len(held) > (MOST if is_user else FEW) or not depth:
         return
     if is_user or any(not owner.allows(one, MISSING) for one in _values(held)):
-        yield Table(held, name, owner)
+        yield SharedTable(held, name, owner)
     if is_user:
-        for inner in _values(held):
+        for inner in (*_values(held), *_defaults(value)):
             yield from tables(inner, name, owner, depth - 1)
 
 
@@ -103,10 +104,16 @@ def _shared(value: Any, is_user: bool) -> Shared | None:
         return value  # type: ignore[no-any-return]
     if not is_user or is_a(value, type):
         return None
-    kind = type(value)
-    is_open = kind in (FunctionType, SimpleNamespace) or owner_of(kind.__module__) is Owner.USER
+    maker = value if is_a(value, FunctionType) else type(value)
+    is_open = maker is SimpleNamespace or owner_of(str(maker.__module__)) is ModuleOwner.USER
     attributes = getattr(value, "__dict__", None) if is_open else None
     return attributes if isinstance(attributes, dict) else None
+
+
+def _defaults(value: object) -> tuple[Any, ...]:
+    if not isinstance(value, FunctionType):
+        return ()
+    return (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
 
 
 def _values(held: Shared) -> list[Any]:

@@ -3,7 +3,7 @@
 import builtins
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -32,7 +32,7 @@ PLAIN = (int, float, complex, str, bytes, tuple, *CODE)
 WRAPPERS = ("torch.optim.optimizer", "torch._dynamo", "torch._compile")
 
 
-class Owner(Enum):
+class ModuleOwner(Enum):
     """Whose a module is, which says what of it may change."""
 
     OURS = "ours"  # which has no state
@@ -43,16 +43,16 @@ class Owner(Enum):
         """Returns whether a trial may leave one value in place of another; MISSING for none."""
         if now is before or is_wrapped(now, before):
             return True
-        if self is Owner.USER:
+        if self is ModuleOwner.USER:
             was_empty = before is MISSING or before is None
             return was_empty and not (now is None or now is MISSING or is_a(now, PLAIN))
         if before is MISSING:
             return not is_a(now, CODE)
         is_fixed = is_a(before, FIXED) or (callable(before) and type(before) is not ref)
-        return self is Owner.LIBRARY and not is_fixed
+        return self is ModuleOwner.LIBRARY and not is_fixed
 
 
-def watched() -> dict[str, Owner]:
+def watched() -> dict[str, ModuleOwner]:
     """Returns the imported modules that trials share: those of users, ours, and torch's for
     training; then those that they name.
 
@@ -64,17 +64,25 @@ def watched() -> dict[str, Owner]:
     named = [name for one in naming for name in _modules_in(one) if not _is_private(name)]
     below = [name for one in FAMILIES if one in sys.modules for name in _modules_in(one)]
     public = [name for name in below if not _is_private(name)]
-    found = dict.fromkeys((builtins.__name__, *named, *public), Owner.LIBRARY) | training
+    found = dict.fromkeys((builtins.__name__, *named, *public), ModuleOwner.LIBRARY) | training
     return {name: owner for name, owner in found.items() if not is_in(name, SKIPPED)}
 
 
-def owner_of(name: str) -> Owner | None:
+def with_classes(names: Iterable[str]) -> set[str]:
+    """Returns those of the watched modules whose classes count too: those of training, and those
+    that users name, but for the largest."""
+    users = [name for name in names if owner_of(name) is ModuleOwner.USER]
+    named = {name for user in users for name in _modules_in(user)} - {*FAMILIES}
+    return named | {name for name in names if owner_of(name) is not None}
+
+
+def owner_of(name: str) -> ModuleOwner | None:
     """Returns the owner of a module that belongs to training by itself; None for another one."""
     if is_in(name, (OURS,)):
-        return Owner.OURS
+        return ModuleOwner.OURS
     if is_in(name, TRAINING):
-        return Owner.LIBRARY
-    return Owner.USER if _is_of_user(name) else None
+        return ModuleOwner.LIBRARY
+    return ModuleOwner.USER if _is_of_user(name) else None
 
 
 def _is_of_user(name: str) -> bool:

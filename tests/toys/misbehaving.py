@@ -2,12 +2,14 @@
 notice: `evaluator.fn` of trials that share a worker."""
 
 import collections
+import copy
 import ctypes
 import decimal
 import faulthandler
 import functools
 import gc
 import hashlib
+import json
 import locale
 import logging
 import operator
@@ -31,6 +33,7 @@ import numpy
 import safetensors.torch
 import torch
 import torch.nn.functional as F
+import users_module
 from torch import nn
 
 from runner.data.data import Data, SearchData
@@ -106,7 +109,8 @@ def libraries():
             sorted(collections.Counter("aab").items()),
             safetensors.torch.save({"x": torch.ones(1)}),
             len(torch.nn.utils.parameters_to_vector([one])),
-            torch.utils.data.default_collate([1, 2]).tolist())  # fmt: skip
+            torch.utils.data.default_collate([1, 2]).tolist(), copy.copy([1]), json.dumps("é"),
+            copy.deepcopy({1: [2]}), torch.linalg.norm(torch.ones(4)).item())  # fmt: skip
 
 
 def state():
@@ -126,7 +130,8 @@ def state():
             str(signal.getsignal(signal.SIGTERM)), resource.getrlimit(resource.RLIMIT_NOFILE),
             locale.setlocale(locale.LC_ALL), decimal.getcontext().prec, numpy.geterr(),
             threading.active_count(), sys.gettrace() is None, socket.getdefaulttimeout(),
-            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]), libraries())  # fmt: skip
+            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]), libraries(),
+            users_module.noticed())  # fmt: skip
 
 
 def _set(holder, name, value):
@@ -317,6 +322,12 @@ WITH_DATA = {  # what is done to the data that the next trial is given
     "inputs of the data": lambda data: _edit(data.train, lambda x, y: x.mul_(0)),
     "targets of the data": lambda data: _edit(data.train, lambda x, y: y.zero_()),
     "validation data": lambda data: _edit(data.validation, lambda x, y: x.add_(1)),
+    "values of the data": lambda data: _edit(data.train, lambda x, y: x.data.add_(1)),
+    "memory of the data": lambda data: _edit(data.train, lambda x, y: x.numpy().fill(0)),
+    "order of the data": lambda data: _edit(
+        data.train, lambda x, y: numpy.random.shuffle(x.detach().numpy())),
+    "inference on the data": lambda data: _edit(
+        data.train, torch.inference_mode()(lambda x, y: x.neg_())),
     "a method of the data": lambda data: _set(data.train, "batches", lambda *_: iter(())),
     "a split of the data": lambda data: object.__setattr__(data, "train", data.validation),
     "tensors of the data": lambda data: _set(data.train, "_placed", {
@@ -356,6 +367,18 @@ PUT_BACK = {  # what is restored
         torch.nn.utils, "parameters_to_vector", lambda _: [1, 2]),
     "torch.utils.data": lambda report: _set(
         torch.utils.data._utils.collate, "default_collate", _wrong),
+    "a table of loaders": lambda report: torch.utils.data._utils.collate.default_collate_fn_map
+        .update({int: lambda *_, **__: torch.zeros(2)}),
+    "a cleared table of loaders": lambda report: torch.utils.data._utils.collate
+        .default_collate_fn_map.clear(),
+    "a table of copies": lambda report: copy._deepcopy_dispatch.update(
+        {list: lambda x, memo: [*x, 1]}),
+    "a table of json": lambda report: json.encoder.ESCAPE_DCT.update({chr(92): "?"}),
+    "names of functional": lambda report: vars(F).update(gelu=F.relu, pad=_wrong),
+    "a deleted function": lambda report: vars(torch.linalg).pop("norm"),
+    "random": lambda report: _set(random, "random", lambda: 0.5),
+    "numpy.random": lambda report: vars(numpy.random).update(rand=lambda: 0.5),
+    **{kind: lambda report, way=way: way() for kind, way in users_module.CHANGED.items()},
     "deleted directory": _chdir,
     "default dtype": lambda report: torch.set_default_dtype(torch.float64),
     "default device": lambda report: torch.set_default_device("meta"),
@@ -431,6 +454,7 @@ REPLACED = {  # what a worker is replaced for, after its trial has ended with a 
     "daemon thread": lambda report: _thread(True),
     "raw thread": _raw_thread,
     "open files": _files,
+    **{kind: lambda report, way=way: way() for kind, way in users_module.EDITED.items()},
     "hard limit": lambda report: resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)),
 }
 FAILS = {  # what fails the trial alone
