@@ -65,6 +65,7 @@ class ProcessCare:
     restore: Callable[[], object] = lambda: None  # a trial may have changed it
     renewed: Callable[[str], object] = lambda what: None  # a trial changed what it is named after
     finish: Callable[[], bool] = lambda: True  # a job has ended; whether another may follow
+    late: Callable[[str], bool] = lambda what: True  # what a trial raised behind its end; likewise
     loading: Callable[[bool], object] = lambda begins: None  # data is being loaded, or was
 
 
@@ -127,8 +128,18 @@ class Worker:
             ends = [Report(job.number, "failed", failure=failure)]
         for end in sorted(ends, key=lambda end: end.kind == "failed"):
             send(end)
-        self._clean()
-        return self._around.finish()
+        return self._finish()
+
+    def _finish(self) -> bool:
+        """Tidies up after a job whose trials have ended; returns whether another may follow. A
+        thread or a signal of a trial may interrupt it."""
+        try:
+            self._clean()
+            return self._around.finish()
+        except Interrupted:
+            raise
+        except BaseException as error:
+            return self._around.late(f"{one_line(error)}, raised after its end")
 
     def _run_parts(
         self,
@@ -144,10 +155,9 @@ class Worker:
             traceback.print_exception(error)
         why = f"the group failed ({failure})"
         send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
-        self._clean()
         memory = failure.reason == OUT_OF_MEMORY
         parts = job.parts(2 if memory else len(job.trials))
-        return self._around.finish() and all(self._run(part, send, stopped) for part in parts)
+        return self._finish() and all(self._run(part, send, stopped) for part in parts)
 
     def _import(self, job: Job) -> None:
         """Imports what a job names and no earlier one did. What an import sets, such as a default

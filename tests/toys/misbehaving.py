@@ -29,6 +29,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import late
 import numpy
 import safetensors.torch
 import torch
@@ -223,10 +224,6 @@ def _alarm(report):
     signal.setitimer(signal.ITIMER_REAL, 3600)
 
 
-def _timer(report):
-    faulthandler.dump_traceback_later(0.5, exit=True)
-
-
 def _closed(*names):
     for name in names:
         getattr(sys, name).close()
@@ -265,10 +262,6 @@ def _pthread_exit(report):
 
 def _many(report):
     report({f"m{i}": 1.0 for i in range(100_000)})
-
-
-def _filter(report):
-    warnings.simplefilter("error")
 
 
 def _environment(report):
@@ -379,6 +372,7 @@ PUT_BACK = {  # what is restored
     "random": lambda report: _set(random, "random", lambda: 0.5),
     "numpy.random": lambda report: vars(numpy.random).update(rand=lambda: 0.5),
     **{kind: lambda report, way=way: way() for kind, way in users_module.CHANGED.items()},
+    **{kind: lambda report, way=way: way() for kind, way in late.NEVER.items()},
     "deleted directory": _chdir,
     "default dtype": lambda report: torch.set_default_dtype(torch.float64),
     "default device": lambda report: torch.set_default_device("meta"),
@@ -403,7 +397,7 @@ PUT_BACK = {  # what is restored
         _wrong, _wrong).__enter__(),
     "functorch level": _vmap,
     "module hook": _hook,
-    "warnings": _filter,
+    "warnings": lambda report: warnings.simplefilter("error"),
     "showwarning": lambda report: _set(warnings, "showwarning", None),
     "environment": _environment,
     "closed stdout": lambda report: _closed("stdout"),
@@ -417,7 +411,7 @@ PUT_BACK = {  # what is restored
     "signal handler": lambda report: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "blocked signals": lambda report: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
     "alarm": _alarm,
-    "faulthandler": _timer,
+    "faulthandler": lambda report: faulthandler.dump_traceback_later(0.5, exit=True),
     "umask": lambda report: os.umask(0o777),
     "file size limit": lambda report: resource.setrlimit(
         resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1])),
@@ -449,12 +443,13 @@ PUT_BACK = {  # what is restored
     "fork that stays": _fork_stays,
     "fork that returns": _fork_returns,
 }  # fmt: skip
+LASTING = users_module.EDITED | late.RAISED
 REPLACED = {  # what a worker is replaced for, after its trial has ended with a result
     "thread": lambda report: _thread(False),
     "daemon thread": lambda report: _thread(True),
     "raw thread": _raw_thread,
     "open files": _files,
-    **{kind: lambda report, way=way: way() for kind, way in users_module.EDITED.items()},
+    **{kind: lambda report, way=way: way() for kind, way in LASTING.items()},
     "hard limit": lambda report: resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)),
 }
 FAILS = {  # what fails the trial alone
@@ -494,6 +489,7 @@ ENDS = {  # what ends the worker, and costs the trial
 }
 FINE = {  # what is no misbehavior, or is over when the trial ends
     "stopped": lambda report: os.kill(os.getpid(), signal.SIGSTOP),
+    **{kind: lambda report, way=way: way() for kind, way in late.NOTHING.items()},
     "numpy number": lambda report: report(numpy.float32(0.5)),
     "numpy array": lambda report: report(numpy.array(0.5)),
     "tensor with grad": lambda report: report(torch.tensor(0.5, requires_grad=True)),
