@@ -55,7 +55,7 @@ def _of_bytes(found: Tensor, is_on_disk: bool) -> int:
     count = found.numel()
     if is_on_disk or count > LARGE:
         pages = found[: count // PAGE * PAGE].view(-1, PAGE)
-        return _checksum([pages[:: max(1, len(pages) // PAGES)]])
+        return _checksum([pages[:: max(1, len(pages) // PAGES)], found[-PAGE:]])
     if count <= SMALL:
         return _checksum([found])
     words = found[: count // 8 * 8].view(torch.int64)

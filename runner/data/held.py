@@ -1,5 +1,6 @@
 """What loaded data, or other objects, hold, and whether a trial changed it."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, final
@@ -47,10 +48,10 @@ class HeldData:
         )
 
     def _walk(self, roots: Sequence[object]) -> None:
-        todo = [*roots]
+        todo = deque(roots)  # those that are near come first
         seen: dict[int, object] = {}
         while todo and len(seen) < MOST:
-            one = todo.pop()
+            one = todo.popleft()
             if isinstance(one, ARRAYS):
                 self._arrays[id(one)] = (one, memory_of(one))
             if id(one) in seen or isinstance(one, PLAIN):

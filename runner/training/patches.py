@@ -9,7 +9,16 @@ from typing import Any, final
 
 from runner.training.function_parts import FunctionParts, functions
 from runner.training.tables import SharedTable, tables
-from runner.training.watched import CODE, MISSING, ModuleOwner, is_a, is_wrapped, owner_of, watched, with_classes
+from runner.training.watched import (
+    CODE,
+    MISSING,
+    ModuleOwner,
+    is_a,
+    is_wrapped,
+    owner_of,
+    watched,
+    with_classes,
+)
 
 MUTABLE = 1 << 9, 1 << 8  # flags of a class: Py_TPFLAGS_HEAPTYPE, and not _IMMUTABLETYPE
 
@@ -96,7 +105,9 @@ class Namespaces:
 
     def users(self) -> dict[str, ModuleType]:
         """Returns the modules of users."""
-        return {name: sys.modules[name] for name in sys.modules if owner_of(name) is ModuleOwner.USER}
+        return {
+            name: sys.modules[name] for name in sys.modules if owner_of(name) is ModuleOwner.USER
+        }
 
     def _keep_values(self) -> None:
         self._views = [view for one in self._all for view in one.views()]
@@ -118,7 +129,9 @@ class Namespaces:
         """Restores what was replaced, and returns its names."""
         found = _put_builtins_back(self._builtins)
         if not self._is_unchanged():
-            imports = {owner_of(name) or ModuleOwner.LIBRARY for name in sys.modules.keys() - self._modules}
+            imports = {
+                owner_of(name) or ModuleOwner.LIBRARY for name in sys.modules.keys() - self._modules
+            }
             for one in self._all:
                 found += one.put_back(imports)
             self._keep_values()

@@ -85,7 +85,9 @@ def _is_same(one: Any, other: Any) -> bool:
     return all(value in other for value in one)
 
 
-def tables(value: object, name: str, owner: ModuleOwner, depth: int = DEPTH) -> Iterator[SharedTable]:
+def tables(
+    value: object, name: str, owner: ModuleOwner, depth: int = DEPTH
+) -> Iterator[SharedTable]:
     """Yields the containers that a value is or, if a user made it, that it has inside."""
     is_user = owner is ModuleOwner.USER
     held = _shared(value, is_user)

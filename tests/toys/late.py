@@ -26,7 +26,6 @@ def _soon(action):
     threading.Timer(0.2, action).start()
 
 
-
 def _signals():
     """A handler raises in the main thread, whatever it does."""
     signal.signal(signal.SIGUSR1, _raise)
