@@ -1,4 +1,4 @@
-"""What tells the contents of memory from others: of tensors and arrays, however they were edited."""
+"""What tells the contents of memory from others: of tensors and arrays, whatever edited them."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ def _bytes(array: Array) -> Tensor:
     """Returns the memory as a flat tensor of bytes; of a tensor that is a part, the whole."""
     if isinstance(array, Tensor):
         whole = torch.empty(0, dtype=torch.uint8, device=array.device)
-        return whole.set_(array.untyped_storage())  # type: ignore[call-overload,no-any-return]
+        return whole.set_(array.untyped_storage())
     flat = numpy.ascontiguousarray(array).reshape(-1)
     return torch.from_numpy(flat.view(numpy.uint8))
 
@@ -77,6 +77,7 @@ def _sums(words: Tensor) -> Iterator[Any]:
 def _checksum(parts: Iterable[Any]) -> int:
     found = 0
     for part in parts:
-        array = part.cpu().numpy() if isinstance(part, Tensor) else part
-        found = zlib.crc32(numpy.ascontiguousarray(array).view(numpy.uint8), found)
+        array: Any = part.cpu().numpy() if isinstance(part, Tensor) else part
+        content: Any = numpy.ascontiguousarray(array).view(numpy.uint8)
+        found = zlib.crc32(content, found)
     return found

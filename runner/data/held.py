@@ -34,8 +34,8 @@ class HeldData:
         self._attributes: list[tuple[dict[str, Any], type, frozenset[str]]] = []
         self._arrays: dict[int, tuple[Array, Memory | None]] = {}
         self._walk(roots)
-        known = {} if earlier is None else earlier._prints
-        self._prints = {
+        known: dict[Memory, tuple[Array, int | None]] = {} if earlier is None else earlier._prints
+        self._prints: dict[Memory, tuple[Array, int | None]] = {
             memory: (array, known[memory][1] if memory in known else fingerprint(array))
             for array, memory in self._arrays.values()
             if memory is not None

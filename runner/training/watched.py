@@ -53,7 +53,7 @@ class ModuleOwner(Enum):
             return was_empty and not (now is None or now is MISSING or is_a(now, PLAIN))
         if before is MISSING:
             return not is_a(now, CODE)
-        is_fixed = is_a(before, FIXED) or (callable(before) and type(before) is not ref)
+        is_fixed = is_a(before, FIXED) or (callable(before) and not is_a(before, ref))
         return self is ModuleOwner.LIBRARY and not is_fixed
 
 
@@ -100,11 +100,12 @@ def _is_of_user(name: str) -> bool:
     return not any(folder in Path(file).parts for folder in INSTALLED)
 
 
-def _modules_in(name: str) -> Iterator[str]:
+def _modules_in(holder: str) -> Iterator[str]:
     """Yields the names of the modules that a module names."""
-    for value in [*vars(sys.modules[name]).values()]:
-        if is_a(value, ModuleType) and sys.modules.get(value.__name__) is value:
-            yield value.__name__
+    for value in [*vars(sys.modules[holder]).values()]:
+        name = vars(value).get("__name__") if is_a(value, ModuleType) else None
+        if isinstance(name, str) and sys.modules.get(name) is value:
+            yield name
 
 
 def _is_private(name: str) -> bool:

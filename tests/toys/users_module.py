@@ -29,7 +29,7 @@ CONFIG = Config()
 class Scale:
     """A class with a table."""
 
-    factors = [1.0]
+    factors = [1.0]  # noqa: RUF012 - a kind of state
 
     def of(self, x):
         return x * self.factors[0]
