@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 from weakref import ref
 
@@ -31,7 +31,7 @@ STANDARD = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
 MISSING = object()
 FIXED = (torch.dtype, torch.layout, torch.memory_format, float, str, ModuleType, property,
          staticmethod, classmethod)  # fmt: skip
-CODE = (FunctionType, type, property, staticmethod, classmethod)
+CODE = (FunctionType, BuiltinFunctionType, type, property, staticmethod, classmethod)
 PLAIN = (int, float, complex, str, bytes, tuple, *CODE)
 # Functions that torch wraps itself, once, when it is first used.
 WRAPPERS = ("torch.optim.optimizer", "torch._dynamo", "torch._compile")
