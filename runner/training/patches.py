@@ -2,7 +2,7 @@
 
 import builtins
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import ModuleType
 from typing import Any, final
@@ -30,7 +30,8 @@ class Namespace:
     def __init__(self, holder: Any, name: str, owner: ModuleOwner) -> None:
         self.name = name
         self.owner = owner
-        self.is_of_training = isinstance(holder, type) or owner_of(name) is not None
+        self.is_module = isinstance(holder, ModuleType)
+        self.is_of_training = not self.is_module or owner_of(name) is not None
         self.names: Mapping[str, Any] = holder.__dict__
         self._holder = holder
         self.keep()
@@ -81,6 +82,7 @@ class Namespaces:
     """What trials share of modules, with their classes, functions and tables, and how it was."""
 
     def __init__(self) -> None:
+        self.users: Sequence[str] = ()  # the modules of users
         self._modules: frozenset[str] = frozenset()  # those imported at the last search
         self._all: list[Namespace | SharedTable] = []
         self._builtins = {**builtins.__dict__}
@@ -93,6 +95,8 @@ class Namespaces:
         if len(sys.modules) != len(self._modules):
             self._modules = frozenset(sys.modules)
             self._all = [*_found()]
+            spaces = [one for one in self._all if isinstance(one, Namespace) and one.is_module]
+            self.users = [one.name for one in spaces if one.owner is ModuleOwner.USER]
             self._keep_values()
             self._keep_functions()
         elif not self._is_unchanged():
@@ -102,12 +106,6 @@ class Namespaces:
             self._keep_functions()
         elif not self._parts.is_unchanged():
             self._keep_functions()
-
-    def users(self) -> dict[str, ModuleType]:
-        """Returns the modules of users."""
-        return {
-            name: sys.modules[name] for name in sys.modules if owner_of(name) is ModuleOwner.USER
-        }
 
     def _keep_values(self) -> None:
         self._views = [view for one in self._all for view in one.views()]

@@ -43,8 +43,9 @@ class ProcessState:
         self._values = [one.value() for one in self._settings]
         self._modules = len(sys.modules)
         self._leftovers.keep()
-        modules = self._namespaces.users().items()
-        self._held = {name: HeldData(vars(module)) for name, module in modules}
+        users = self._namespaces.users
+        if [*self._held] != users or self._edited():
+            self._held = {name: HeldData(vars(sys.modules[name])) for name in users}
 
     def restore(self) -> Traces:
         """Puts back what has changed. Ends a process that a trial forked and that came back."""
@@ -82,9 +83,12 @@ class ProcessState:
     def _changed_tensors(self) -> list[str]:
         """Returns the modules of users whose tensors or arrays a trial edited. The new values are
         the former ones of the next trial, if this process is to run it."""
-        changed = [name for name, one in self._held.items() if not one.contents_are_unchanged()]
-        self._held |= {name: HeldData(vars(sys.modules[name])) for name in changed}
-        return [f"edited tensors in {name}" for name in changed]
+        edited = self._edited()
+        self._held |= {name: HeldData(vars(sys.modules[name])) for name in edited}
+        return [f"edited tensors in {name}" for name in edited]
+
+    def _edited(self) -> list[str]:
+        return [name for name, one in self._held.items() if not one.contents_are_unchanged()]
 
     def finish(self) -> Traces:
         """Looks for threads and open files at the end of a job, whose state was restored."""

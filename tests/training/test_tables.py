@@ -27,7 +27,6 @@ LEFT = {
 }
 
 
-
 @pytest.mark.parametrize("kind", PUT_BACK)
 def test_an_edited_table_is_put_back_in_place(kind):
     owner, make, edit = PUT_BACK[kind]
@@ -59,7 +58,7 @@ def test_an_import_may_register_something():
 
 
 def test_what_is_too_long_or_no_table_is_not_looked_at():
-    assert not [*tables({i: abs for i in range(FEW + 1)}, "", LIBRARY)]
+    assert not [*tables(dict.fromkeys(range(FEW + 1), abs), "", LIBRARY)]
     assert not [*tables([0] * (MOST + 1), "", USER)]
     assert not [*tables("text", "", USER)] and not [*tables({"a": 1}, "", LIBRARY)]
 
