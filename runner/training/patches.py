@@ -4,7 +4,7 @@ import builtins
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, final
 
 from runner.training.function_parts import FunctionParts, functions
@@ -21,6 +21,8 @@ from runner.training.watched import (
 )
 
 MUTABLE = 1 << 9, 1 << 8  # flags of a class: Py_TPFLAGS_HEAPTYPE, and not _IMMUTABLETYPE
+# What of a library's class may change; all else is what it is.
+STATE = (dict, list, set, type(None), MappingProxyType)
 
 
 @final
@@ -47,23 +49,29 @@ class Namespace:
         """Restores what was replaced, and yields its names."""
         for name in {**self.before, **self.names}:
             before, now = (found.get(name, MISSING) for found in (self.before, self.names))
-            if before is MISSING:
-                allows = not self._hides(name, now)
-            else:
-                allows = self.owner.allows(before, now)
-            if not allows:
+            if now is not before and not self._allows(name, before, now):
                 self._set(name, before)
                 yield f"{self.name}.{name}"
         self.keep()
 
+    def _allows(self, name: str, before: Any, now: Any) -> bool:
+        """Returns whether a trial may leave a name with another meaning."""
+        if before is MISSING:
+            return not self._hides(name, now)
+        if isinstance(self._holder, type) and self.owner is ModuleOwner.LIBRARY:
+            return is_a(before, STATE) or is_wrapped(now, before)
+        return self.owner.allows(before, now)
+
     def _hides(self, name: str, now: Any) -> bool:
         """Returns whether a new name changes what code that does not know it does."""
+        is_user = self.owner is ModuleOwner.USER and not name.startswith("__")
         if isinstance(self._holder, type):
             inherited = (base.__dict__ for base in self._holder.__mro__[1:])
             former = next((names[name] for names in inherited if name in names), MISSING)
-            return is_a(now, CODE) and not is_wrapped(now, former)
-        is_known = self.owner is ModuleOwner.USER or self.names is builtins.__dict__
-        return (is_known or name in builtins.__dict__) and not self.owner.allows(MISSING, now)
+            is_other = is_a(now, CODE) or (is_user and not self.owner.allows(MISSING, now))
+            return is_other and not is_wrapped(now, former)
+        counts = is_user or self.names is builtins.__dict__ or name in builtins.__dict__
+        return counts and not self.owner.allows(MISSING, now)
 
     def _set(self, name: str, value: Any) -> None:
         if isinstance(self._holder, type):

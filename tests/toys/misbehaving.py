@@ -111,7 +111,8 @@ def libraries():
             safetensors.torch.save({"x": torch.ones(1)}),
             len(torch.nn.utils.parameters_to_vector([one])),
             torch.utils.data.default_collate([1, 2]).tolist(), copy.copy([1]), json.dumps("é"),
-            copy.deepcopy({1: [2]}), torch.linalg.norm(torch.ones(4)).item())  # fmt: skip
+            copy.deepcopy({1: [2]}), nn.Module.call_super_init,
+            torch.linalg.norm(torch.ones(4)).item())  # fmt: skip
 
 
 def state():
@@ -364,6 +365,7 @@ PUT_BACK = {  # what is restored
         .update({int: lambda *_, **__: torch.zeros(2)}),
     "a cleared table of loaders": lambda report: torch.utils.data._utils.collate
         .default_collate_fn_map.clear(),
+    "a flag of a class": lambda report: _set(nn.Module, "call_super_init", True),
     "a table of copies": lambda report: copy._deepcopy_dispatch.update(
         {list: lambda x, memo: [*x, 1]}),
     "a table of json": lambda report: json.encoder.ESCAPE_DCT.update({chr(92): "?"}),

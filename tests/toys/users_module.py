@@ -76,6 +76,7 @@ CHANGED = {  # what is put back
     "an attribute of a user": lambda: setattr(CONFIG, "width", 4),
     "a method of a user": lambda: setattr(Scale, "of", lambda self, x: 0.0),
     "an added method of a user": lambda: setattr(Scale, "__call__", lambda self: 0.0),
+    "an added number of a user's class": lambda: setattr(Scale, "extra", 1),
     "an option of a user": lambda: OPTIONS.update(rate=0.5),
     "an added option of a user": lambda: OPTIONS.update(momentum=0.5),
     "no options of a user": lambda: OPTIONS.clear(),
