@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -46,11 +46,7 @@ def _serve(reports: int) -> None:
     outbox, inbox = Outbox(reports), Inbox()
     outbox.send({"pid": os.getpid()})
     hello = inbox.jobs.get()
-    with suppress(OSError):  # it was deleted
-        os.chdir(hello["folder"])
-    os.environ.clear()
-    os.environ.update(hello["environment"])
-    sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
+    _settle(hello)
 
     import torch
 
@@ -107,6 +103,15 @@ def _serve(reports: int) -> None:
     except BaseException as error:  # of a thread or a signal that a trial left
         outbox.send({"late": f"{one_line(error)}, raised after its end"})
         os._exit(0)
+
+
+def _settle(hello: Mapping[str, Any]) -> None:
+    """Takes over the folder, the environment and the search path of the driver."""
+    with suppress(OSError):  # it was deleted
+        os.chdir(hello["folder"])
+    os.environ.clear()
+    os.environ.update(hello["environment"])
+    sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
 
 
 def _close_output() -> None:
