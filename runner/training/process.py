@@ -42,7 +42,6 @@ def main(reports: int) -> None:
 def _serve(reports: int) -> None:
     die_with_parent(os.getppid())
     adopt_orphans(True)
-    keep_memory()
     outbox, inbox = Outbox(reports), Inbox()
     outbox.send({"pid": os.getpid()})
     hello = inbox.jobs.get()
@@ -53,13 +52,10 @@ def _serve(reports: int) -> None:
     from runner.errors import one_line
     from runner.training.process_state import ProcessState
     from runner.training.service import Traces
-    from runner.trial import Job, Report, Setup, trial_folder
+    from runner.trial import Job, Setup, trial_folder
     from runner.worker import ProcessCare, Worker
 
     traces: list[Traces] = []
-
-    def tell(report: Report) -> None:
-        outbox.send(asdict(report))
 
     def finish() -> bool:
         traces.append(state.finish())
@@ -94,7 +90,7 @@ def _serve(reports: int) -> None:
         while True:
             job = Job(**inbox.jobs.get())
             with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
-                is_fit = worker.run(job, tell, inbox.stopped)
+                is_fit = worker.run(job, lambda one: outbox.send(asdict(one)), inbox.stopped)
             outbox.send({"left": asdict(sum(traces, Traces()))})
             if not is_fit:
                 os._exit(0)
@@ -107,6 +103,7 @@ def _serve(reports: int) -> None:
 
 def _settle(hello: Mapping[str, Any]) -> None:
     """Takes over the folder, the environment and the search path of the driver."""
+    keep_memory()
     with suppress(OSError):  # it was deleted
         os.chdir(hello["folder"])
     os.environ.clear()
