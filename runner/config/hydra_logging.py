@@ -86,7 +86,7 @@ def _check_factory(where: str, value: Any, trust: Sequence[str]) -> None:
     name = str(value)
     if name not in HANDLERS and not below(name, trust):
         text = f"{where} is {as_yaml(value)}, which is none of {', '.join(HANDLERS)}"
-        raise ConfigError(f"{text}. {how_to_trust(name)}")
+        raise ConfigError(f"{text}. {how_to_trust(name, trust)}")
 
 
 def _check_file(where: str, value: Any, sweep: str) -> None:
