@@ -5,7 +5,8 @@
 One trial beside a script that does the same by hand; the part of the default search in which no
 trial runs; `engine=cgo` beside `engine=base`; and what only prints. The commands take turns, and a
 ratio is the median over the rounds. `--before` is another checkout, whose commands take turns with
-those of this one. CPU seconds are those of all processes of a command.
+those of this one. CPU seconds are those of all processes of a command; on a busy machine they tell
+more than wall clock, of which the targets are.
 """
 
 import os
@@ -115,10 +116,12 @@ def measure(size: Size, folder: Path, before: Path | None) -> dict[str, list[Pro
     return found
 
 
-def ratio(found: Mapping[str, Sequence[Process]], name: str, other: str) -> float:
-    """Returns the wall clock of a command over that of another: the median over the rounds."""
+def ratio(
+    found: Mapping[str, Sequence[Process]], name: str, other: str, clock: str = "wall"
+) -> float:
+    """Returns the time of a command over that of another: the median over the rounds."""
     pairs = zip(found[name], found[other], strict=True)
-    return statistics.median(one.wall / two.wall for one, two in pairs)
+    return statistics.median(getattr(one, clock) / getattr(two, clock) for one, two in pairs)
 
 
 def outside(processes: Sequence[Process]) -> float:
@@ -155,6 +158,19 @@ def table(found: Mapping[str, Sequence[Process]]) -> Table:
     return shown
 
 
+def ratio_table(found: Mapping[str, Sequence[Process]]) -> Table:
+    """One row per pair of commands, and per command and the same one before."""
+    shown = Table(title="Ratios")
+    for name in ("command", "relative to", "wall", "CPU"):
+        shown.add_column(name, justify="left" if name in ("command", "relative to") else "right")
+    pairs = [(one, two) for one, two, _ in PAIRS]
+    pairs += [(name, name + BEFORE) for name in found if name + BEFORE in found]
+    for one, two in pairs:
+        clocks = (f"{ratio(found, one, two, clock):.2f}" for clock in ("wall", "cpu"))
+        shown.add_row(one, two, *clocks)
+    return shown
+
+
 def main() -> None:
     """Measures, prints the tables, and writes the figures."""
     parser = options(__doc__ or "", "one round, and a short search")
@@ -164,7 +180,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(size, Path(folder), given.before)
     held = targets(found)
-    console().print(table(found), target_table(held))
+    console().print(table(found), ratio_table(found), target_table(held))
     processes = {name: [asdict(each) for each in ours] for name, ours in found.items()}
     figures = {"size": asdict(size), "targets": as_figures(held), "processes": processes}
     write(given.json, ["torch", "scikit-learn", "hydra-core"], figures)

@@ -1,9 +1,12 @@
 """`python -m runner`: composes the config, and runs its task. Hydra's main must be in this file."""
 
+import atexit
 import contextlib
+import gc
 import io
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -18,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from runner import launch
 from runner.config import compose
 from runner.config.composition_errors import as_config_error
+from runner.config.hydra_folder import hydra_folder
 from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
 from runner.display import progress
@@ -25,7 +29,9 @@ from runner.errors import ConfigError, RunFailed, RunnerError
 
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
+ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
@@ -43,7 +49,7 @@ def app(config: DictConfig) -> float:
         _end_with(error.exit_code)
         return math.nan
     finally:
-        launch.leave_no_trace(folder)
+        launch.leave_no_trace(folder, hydra_config.output_subdir, hydra_config.job.name)
     if value is None:
         return math.nan
     if math.isnan(value):
@@ -63,7 +69,15 @@ def _check_flags() -> None:
             flags = get_args_parser().parse_args()
     except SystemExit:
         text = said.getvalue().rpartition("error: ")[2].strip()
+        if re.match(r"unrecognized arguments: [^-]", text):
+            text = f"{text}. Flags such as -m stand before or after all of KEY=VALUE, not between"
         raise ConfigError(f"{text[:1].upper()}{text[1:]}; --hydra-help lists the flags.") from None
+    if flags.resolve and not (flags.cfg or flags.help):
+        raise ConfigError(
+            "--resolve is given without --cfg, whose output it resolves; add --cfg job."
+        )
+    if sum(map(bool, (getattr(flags, name) for name in ALTERNATIVES))) > 1:
+        raise ConfigError(f"Only one of the flags --{', --'.join(ALTERNATIVES)} may be given.")
     if flags.experimental_rerun is not None:
         raise ConfigError(
             "--experimental-rerun reads a pickle, which may run any code; continue a run with "
@@ -73,8 +87,11 @@ def _check_flags() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
+    gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
+    atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
+    hydra_folder.set(None)
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
@@ -91,6 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         progress.fail(str(known))
         sys.exit(known.exit_code)
+    finally:
+        if folder := hydra_folder.get():
+            folder.leave_no_trace()
     sys.exit(exit_code.get())
 
 

@@ -12,7 +12,8 @@ from runner.errors import ConfigError, RunFailed
 RECORD = "run.db"
 LOG = f"{RECORD}-wal"
 JOURNAL = f"{RECORD}-journal"
-FILES = (RECORD, LOG, f"{RECORD}-shm", JOURNAL)
+SHARED = f"{RECORD}-shm"
+FILES = (RECORD, LOG, SHARED, JOURNAL)
 COLUMNS = ("id", "time", "kind", "trial", "data", "checksum")
 SCHEMA = """
 create table if not exists events (
@@ -43,8 +44,8 @@ def connect_to_write(folder: Path) -> sqlite3.Connection:
 
 @contextmanager
 def connection_to_read(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Opens a database for reading, even on a read-only or full disk. Raises RunFailed if it cannot
-    be read, or is damaged."""
+    """Opens a database for reading, even on a read-only or full disk; changes nothing in its
+    folder. Raises RunFailed if it cannot be read, or is damaged."""
     _check_files(folder)
     with ExitStack() as closing, translated(folder):
         db = _readable(folder, closing)
@@ -128,17 +129,22 @@ def _check_tables(db: sqlite3.Connection, folder: Path) -> None:
 
 
 def _readable(folder: Path, closing: ExitStack) -> sqlite3.Connection:
-    if not (folder / JOURNAL).exists():
-        with suppress(sqlite3.OperationalError):  # readers share memory through a file to be made
-            db = _open(folder / RECORD, "mode=rw")
-            closing.callback(db.close)
-            db.execute("select 1 from sqlite_master").fetchone()
-            return db
-    if _size(folder / LOG) and not (folder / JOURNAL).exists():
-        db = _open(_copied(folder, closing) / RECORD, "mode=rw")
-    else:
-        db = _open(folder / RECORD, "mode=ro&immutable=1")
+    """Opens a record in a way that changes nothing in its folder. SQLite, left to itself, makes the
+    files it shares between processes, plays a log back into the record, and deletes the log."""
+    alone = not _size(folder / RECORD) or (folder / JOURNAL).exists()  # what is beside is ignored
+    if not alone and (folder / LOG).exists() and (folder / SHARED).exists():
+        with suppress(sqlite3.OperationalError):  # not possible on every disk
+            return _first_read(folder / RECORD, "mode=ro&readonly_shm=1", closing)
+    if not alone and _size(folder / LOG):
+        return _first_read(_copied(folder, closing) / RECORD, "mode=rw", closing)
+    return _first_read(folder / RECORD, "mode=ro&immutable=1", closing)
+
+
+def _first_read(path: Path, mode: str, closing: ExitStack) -> sqlite3.Connection:
+    """Opens a database and reads from it, which is when SQLite opens its files."""
+    db = _open(path, mode)
     closing.callback(db.close)
+    db.execute("select 1 from sqlite_master").fetchone()
     return db
 
 

@@ -1,10 +1,17 @@
 """Errors that a user can fix: one clear line each, without a traceback."""
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 LONGEST = 2000  # characters of a message that are shown
+LIBRARIES = tuple(
+    f"{folder}/"
+    for folder in (*(sysconfig.get_path(n) for n in ("stdlib", "purelib")), Path(__file__).parent)
+)
 
 
 class RunnerError(Exception):
@@ -61,7 +68,26 @@ class Interrupted(KeyboardInterrupt):
 def require(holds: bool, key: str, value: object, rule: str) -> None:
     """Raises ConfigError, in one sentence, if a config value violates a rule."""
     if not holds:
-        raise ConfigError(f"{key} is {value!r}; it must be {rule}.")
+        raise ConfigError(f"{key} is {as_yaml(value)}; it must be {rule}.")
+
+
+def as_yaml(value: object) -> str:
+    """Returns a value of a config as YAML writes it, on one line: null, true, [1, 'a']."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        pairs = (f"{as_yaml(key)}: {as_yaml(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    return repr(value)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error, of any library, says that there is not enough memory."""
+    words = ("can't allocate memory", "out of memory")  # torch's, on a CPU and on a GPU
+    said = isinstance(error, RuntimeError) and any(word in message(error) for word in words)
+    return said or isinstance(error, MemoryError)
 
 
 def refusal(error: BaseException | None) -> Refused | None:
@@ -106,6 +132,21 @@ def one_line(error: BaseException) -> str:
     kind = _said(lambda: type(error).__name__, "exception", LONGEST)
     text = message(error)
     return f"{kind}: {text}" if text else kind
+
+
+def place(error: BaseException) -> str:
+    """Returns the file and line where the original cause of an error was raised: of the user's
+    code, if any has part in it."""
+    raised = [one for one in causes(error) if one.__traceback__ is not None]
+    if not raised:
+        return ". HYDRA_FULL_ERROR=1 shows the whole traceback."
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(raised[-1].__traceback__)]
+    if isinstance(raised[-1], SyntaxError) and raised[-1].filename:  # of code that did not run
+        frames.append((raised[-1].filename, raised[-1].lineno))
+    named = [frame for frame in frames if not frame[0].startswith("<")]  # others have no file
+    theirs = [frame for frame in named if not frame[0].startswith(LIBRARIES)]
+    file, line = [*frames, *named, *theirs][-1]
+    return f" ({file}:{line}). HYDRA_FULL_ERROR=1 shows the whole traceback."
 
 
 def shown(value: object, longest: int = 100) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from runner.errors import RunFailed, RunnerError, message, one_line
 from runner.graph.codegen.load import load_file
+from runner.graph.interpreter.threads import single_threaded
 from runner.nested import leaves
 from runner.results import Run, write_model
 from runner.resume import resume_override
@@ -118,7 +119,7 @@ def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
 
 def _run(model: nn.Module, shape: Sequence[int]) -> Any:
     """Returns the outputs for two random examples, or the class of the exception."""
-    with torch.random.fork_rng([]), torch.no_grad():
+    with single_threaded(), torch.random.fork_rng([]), torch.no_grad():
         torch.default_generator.manual_seed(0)
         x = torch.randn(2, *shape)
         try:

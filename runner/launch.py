@@ -13,12 +13,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.config.allowlist import lists
 from runner.config.compose import changed, check_folders, compose_with_folder, freed
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.settings import Settings, differences, settings_from
-from runner.errors import ConfigError, RunFailed, RunnerError, SampleError
+from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
 from runner.resume import resume_override, resumed_folder
 from runner.run_folder import check_links
+from runner.space.choice import BadCandidates
 from runner.space.space import search_space
 from runner.store import RECORD, Record, delete_unbegun, has_events, read
 from runner.trust import RecordedConfig
@@ -26,8 +28,7 @@ from runner.trust import RecordedConfig
 if TYPE_CHECKING:
     from runner.results import Run
 
-TRACES = ("runner.log",
-          *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")))  # fmt: skip
+TRACES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # written by Hydra
 FREE = ("budget", "training", "export", "trust", "task", "resume")  # may change on resume
 
 
@@ -102,6 +103,8 @@ def _run_task(settings: Settings, folder: Path) -> float | None:
     task: Task = build(settings.task, settings.trust)
     try:
         value: float | None = task.run(settings, folder)
+    except BadCandidates as error:
+        raise _with_key(error, settings) from error
     except OSError as error:
         if not has_events(folder):
             raise RunFailed(f"{of_file(error)}. The run has not begun.") from error
@@ -110,6 +113,21 @@ def _run_task(settings: Settings, folder: Path) -> float | None:
             f"{resume_override(folder)}."
         ) from error
     return value
+
+
+def _with_key(error: BadCandidates, settings: Settings) -> ConfigError:
+    """Returns an error about a choice of the space with the key of the config that lists its
+    candidates, if any does."""
+    found = [*lists(settings.model, "space")]
+    for i, entry in enumerate(settings.mutators):
+        found += lists(entry, f"space.mutators[{i}]")
+    keys = [where for where, value in found if value == [*error.candidates]]
+    if not keys:
+        return error
+    given = as_yaml(error.candidates)
+    return ConfigError(
+        f"{' or '.join(keys)} is {given}; it must list candidates, and each of them once. {error}"
+    )
 
 
 def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
@@ -179,16 +197,19 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     return Run(place, settings.trust) if has_events(place) else None
 
 
-def leave_no_trace(folder: Path) -> None:
-    """Removes the files written for a run that did not begin, and folders that become empty."""
+def leave_no_trace(folder: Path, subdir: str | None = ".hydra", log: str = "runner") -> None:
+    """Removes the files written for a run that did not begin, and folders that become empty.
+    `subdir` is where Hydra wrote the config, and `log` the name of the log."""
     if not delete_unbegun(folder):
         return
     for handler in [*logging.root.handlers]:  # a late log message must not recreate the file
         if isinstance(handler, logging.FileHandler):
             logging.root.removeHandler(handler)
             handler.close()
+    (folder / f"{log}.log").unlink(missing_ok=True)
+    inner = folder / (subdir or ".hydra")
     for name in TRACES:
-        (folder / name).unlink(missing_ok=True)
-    for place in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
+        (inner / name).unlink(missing_ok=True)
+    for place in (inner, folder, folder.parent, folder.parent.parent):
         with contextlib.suppress(OSError):  # missing, or not empty
             place.rmdir()

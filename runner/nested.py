@@ -2,13 +2,16 @@
 
 Containers are tuples, lists, dicts (keys and values) and slices; anything else is a leaf. Objects
 of subclasses of containers are leaves, too, unless `subclasses` is set: named tuples and
-`torch.return_types` are then traversed, and rebuilt as the same class.
+`torch.return_types` are then traversed, and rebuilt as the same class. A container that contains
+itself raises GraphError.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import is_
 from typing import Any
+
+from runner.errors import GraphError, shown
 
 LeafPath = tuple[Any, ...]  # per container an index, a key, or 0 to 2 for a part of a slice
 
@@ -23,8 +26,42 @@ def leaves(thing: Any, *, subclasses: bool = False) -> list[Any]:
     Example: `leaves(([1, 2], {"a": slice(3, None)}))` is `[1, 2, "a", 3, None, None]`.
     """
     found: list[Any] = []
-    _collect((thing,), found, subclasses)
+    try:
+        _collect((thing,), found, subclasses)
+    except RecursionError:
+        raise _endless(thing) from None
     return found
+
+
+def _endless(thing: Any) -> GraphError:
+    """Returns the error of a container that could not be traversed."""
+    ring = _ring(thing)
+    if ring is None:
+        what = f"The {type(thing).__name__} {shown(thing)} is nested too deeply"
+    else:
+        what = f"The {type(ring).__name__} {shown(ring)} contains itself"
+    return GraphError(
+        f"{what}, so that it cannot be written as source; give the model plain values, or run with "
+        "engine=py."
+    )
+
+
+def _ring(thing: Any) -> Any:
+    """Returns a container that contains itself; None if there is none."""
+    todo = [(thing, False)]
+    inside: set[int] = set()  # the containers around the next one
+    done: set[int] = set()
+    while todo:
+        one, is_left = todo.pop()
+        if is_left:
+            inside.discard(id(one))
+            done.add(id(one))
+        elif id(one) in inside:
+            return one
+        elif id(one) not in done and isinstance(one, (*_EXTENDED, slice)):
+            inside.add(id(one))
+            todo += [(one, True), *((part, False) for part in _parts(one))]
+    return None
 
 
 def _collect(items: Iterable[Any], found: list[Any], subclasses: bool) -> None:
@@ -57,7 +94,10 @@ def rebuild(thing: Any, change: Callable[[Any], Any], *, subclasses: bool = Fals
     instance of a subclass of tuple or list is copied only if an item changes, and one of a
     subclass of dict becomes a plain dict.
     """
-    return _rebuild(thing, _into_subclasses(change) if subclasses else change)
+    try:
+        return _rebuild(thing, _into_subclasses(change) if subclasses else change)
+    except RecursionError:
+        raise _endless(thing) from None
 
 
 def _rebuild(thing: Any, change: Callable[[Any], Any]) -> Any:
@@ -95,9 +135,12 @@ def alike(one: Any, other: Any, same: Callable[[Any, Any], bool]) -> bool:
     if kind not in _CONTAINERS or kind is not type(other):
         return same(one, other)
     ones, others = _parts(one), _parts(other)
-    return len(ones) == len(others) and all(
-        alike(a, b, same) for a, b in zip(ones, others, strict=True)
-    )
+    try:
+        return len(ones) == len(others) and all(
+            alike(a, b, same) for a, b in zip(ones, others, strict=True)
+        )
+    except RecursionError:
+        raise _endless(one) from None
 
 
 def places(thing: Any, path: LeafPath = ()) -> Iterator[tuple[LeafPath, Any]]:
@@ -111,7 +154,10 @@ def places(thing: Any, path: LeafPath = ()) -> Iterator[tuple[LeafPath, Any]]:
         yield path, thing
         return
     for key, item in items:
-        yield from places(item, (*path, key))
+        try:
+            yield from places(item, (*path, key))
+        except RecursionError:
+            raise _endless(thing) from None
 
 
 def replace_at(thing: Any, new: Mapping[LeafPath, Any], path: LeafPath = ()) -> Any:

@@ -1,22 +1,25 @@
 """Builds the parts of a search from settings. Everything is validated before anything runs."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
 
+from runner.config.allowlist import nodes
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.config.targets import locate
 from runner.constraints import Unit
 from runner.engines.engine import RUNTIME, Engine, make
-from runner.errors import ConfigError, Refused, RunFailed, message, refusal
+from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, place, refusal
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
-from runner.preflight import check_parts, naming, place
+from runner.preflight import check_parts, naming
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
@@ -40,7 +43,8 @@ def check(settings: Settings) -> None:
     """
     plain = settings.model_dump() | {"space": settings.model}
     for group, (contract, runtime) in CONTRACTS.items():
-        check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
+        with _as_given(settings):
+            check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
     _check_measures(settings)
     check_parts(settings)
 
@@ -55,6 +59,35 @@ def _check_measures(settings: Settings) -> None:
     needed(settings)
 
 
+@contextmanager
+def _as_given(settings: Settings) -> Iterator[None]:
+    """Raises errors about an argument of the space that it takes from the data under the key of the
+    data, which is what a user would change."""
+    try:
+        yield
+    except ConfigError as error:
+        for key in ("shape", "classes"):
+            at, value = f"space.{key}", settings.space.get(key)
+            if re.match(rf"{at}\b", str(error)) and value == settings.data.get(key):
+                text = str(error).replace(at, f"data.{key}", 1)
+                raise ConfigError(f"{text} The space takes it as {at}.") from error
+        raise
+
+
+@contextmanager
+def _naming_empty(settings: Settings) -> Iterator[None]:
+    """Raises errors about a space with an empty list of candidates under the key of that list."""
+    try:
+        yield
+    except SpaceError as error:
+        for where, node in nodes(settings.model, "space"):
+            for key, value in node.items():
+                if value in ([], {}):
+                    text = f"{where}.{key} is {value}; give at least one candidate: {error}"
+                    raise ConfigError(text) from error
+        raise
+
+
 def make_engine(settings: Settings) -> Engine:
     """Returns the engine. Raises RunFailed if the default model cannot be built, and ConfigError if
     it cannot be exported as configured. If its mutations are incompatible, logs a warning, since
@@ -64,7 +97,8 @@ def make_engine(settings: Settings) -> Engine:
     if engine.notice:
         log.warning("%s", engine.notice)
     try:
-        default = engine.space.default()
+        with _naming_empty(settings):
+            default = engine.space.default()
         if settings.export.standalone:  # now, rather than at the end of the search
             engine.source(Trial(number=0, sample=default, seed=0), standalone=True)
     except (DrawError, Refused) as error:

@@ -1,12 +1,9 @@
 """Preflight: checks of evaluator, data and objective, before any model is built."""
 
 import logging
-import sysconfig
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from runner.config.allowlist import KEYWORDS
@@ -15,7 +12,7 @@ from runner.config.instantiate import build, put
 from runner.config.settings import INHERIT, Settings
 from runner.data.data import Data, TargetKind
 from runner.engines.inheritance import PRESERVED
-from runner.errors import ConfigError, RunnerError, causes, did_you_mean, one_line
+from runner.errors import ConfigError, RunnerError, did_you_mean, one_line, place
 from runner.evaluators.evaluator import Evaluator
 from runner.goals import Goals
 from runner.space.choice import Choice, JsonValue, Numeric
@@ -25,7 +22,6 @@ log = logging.getLogger(__name__)
 
 CONTRACTS: Mapping[str, type] = {"evaluator": Evaluator, "data": Data}
 SEARCHED = (*CONTRACTS,)  # groups whose keys `search` can vary
-LIBRARIES = (str(Path(sysconfig.get_path("purelib"))), str(Path(__file__).parent))
 
 
 def check_parts(settings: Settings) -> None:
@@ -162,15 +158,3 @@ def naming(group: str) -> Iterator[None]:
         raise
     except BaseException as error:  # also SystemExit, which would end the program without a word
         raise ConfigError(f"{group}: {one_line(error)}{place(error)}") from error
-
-
-def place(error: BaseException) -> str:
-    """Returns the file and line where the original cause of an error was raised: of the user's
-    code, if any has part in it."""
-    raised = [one for one in causes(error) if one.__traceback__ is not None]
-    frames = traceback.extract_tb(raised[-1].__traceback__) if raised else []
-    theirs = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
-    if not frames:
-        return ". HYDRA_FULL_ERROR=1 shows the whole traceback."
-    last = [*frames, *theirs][-1]
-    return f" ({last.filename}:{last.lineno}). HYDRA_FULL_ERROR=1 shows the whole traceback."

@@ -1,6 +1,7 @@
 """Rehearsal: the default model is run on a few examples, before a search starts."""
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,11 +15,21 @@ from torch import nn
 from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.data.data import Batch, Data
+from runner.data.dataset import TorchDataset
 from runner.engines.engine import Engine
 from runner.engines.model_space import quiet
-from runner.errors import ConfigError, Refused, RunnerError, causes, message, one_line, refusal
+from runner.errors import (
+    ConfigError,
+    Refused,
+    RunnerError,
+    causes,
+    is_out_of_memory,
+    message,
+    one_line,
+    place,
+    refusal,
+)
 from runner.evaluators.evaluator import Evaluator
-from runner.preflight import place
 from runner.space.sample import DrawError, Sample, generator
 from runner.training.devices import devices
 from runner.training.process_state import ProcessState
@@ -29,6 +40,7 @@ log = logging.getLogger(__name__)
 EXAMPLES = 2
 OTHERS = 8  # random samples that are tried if the default model fails
 BIG = 10**8  # parameters from which a model has no values, so that it costs neither time nor memory
+SIZES = "Its size comes from data.shape and from the sizes in space; choose smaller ones."
 CPU, META = torch.device("cpu"), torch.device("meta")
 
 
@@ -42,7 +54,11 @@ def rehearse(settings: Settings, engine: Engine) -> None:
     state = ProcessState()
     try:
         _rehearse(Rehearsal(settings, engine), engine)
-    except (Exception, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):  # of an engine that converts a model
+            raise _explained(error) from error
         raise
     except BaseException as error:  # SystemExit of a model that an engine runs to convert it
         raise _explained(error) from error
@@ -83,7 +99,10 @@ class Rehearsal:
         [recipe] = job.recipes
         first: BaseException | None = None
         failure = None
-        for batch in self._batches(big=self._size(recipe) > BIG):
+        size = self._size(recipe)
+        if self._is_on_cpu() and (failure := _too_large(size)):
+            return failure
+        for batch in self._batches(big=size > BIG):
             try:
                 with _undisturbed():
                     make = partial(self._make, recipe, batch[0].device)
@@ -97,8 +116,33 @@ class Rehearsal:
                              "from one build to the next, which have no values here.")  # fmt: skip
                     return None
                 if first is None or not _same(first, error):
-                    first, failure = error, _explained(error)
+                    first, failure = error, self._advised(error, recipe, batch)
         return failure
+
+    def _advised(
+        self, error: BaseException, recipe: Mapping[str, Any], batch: Batch
+    ) -> ConfigError:
+        """Returns why a model fails on a batch: its inputs if it works on such numbers of another
+        type, such as floats instead of bytes."""
+        inputs, targets = batch
+        if not isinstance(self._data, TorchDataset):  # ours are of the usual types
+            return _explained(error)
+        other = torch.int64 if inputs.is_floating_point() else torch.float32
+        try:
+            with _undisturbed():
+                make = partial(self._make, recipe, inputs.device)
+                self._evaluator.rehearse(make, (inputs.to(other), targets), self._data.classes)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # not for that reason alone
+            return _explained(error)
+        what = ("floats (for images, torchvision.transforms.ToTensor)"
+                if other is torch.float32 else "whole numbers")  # fmt: skip
+        return ConfigError(
+            f"data.train returns inputs of {inputs.dtype}, on which the default model fails; it "
+            f"works on {other}. Give the data set a transform that returns {what}, or let the "
+            f"model convert its inputs ({one_line(error)})."
+        )
 
     def works(self, number: int) -> bool:
         """Returns whether the model of a random sample works."""
@@ -107,6 +151,11 @@ class Rehearsal:
             return self.run(sample) is None
         except RunnerError:  # refused, for example
             return False
+
+    def _is_on_cpu(self) -> bool:
+        with suppress(RunnerError):  # no such device: the trials will report it
+            return devices(self._device, 1, 1) == ["cpu"]
+        return False
 
     def _size(self, recipe: Mapping[str, Any]) -> int:
         """Returns the number of parameters; 0 if it is unknown."""
@@ -162,6 +211,18 @@ class Rehearsal:
         return inputs, torch.zeros(EXAMPLES, self._data.classes)
 
 
+def _too_large(parameters: int) -> ConfigError | None:
+    """Returns the error for a model whose float weights and gradients exceed the memory of this
+    machine; None if they do not."""
+    need, have = 8 * parameters, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need <= have:
+        return None
+    return ConfigError(
+        f"The default model has {parameters:,} parameters; training it needs at least "
+        f"{need / 1e9:,.0f} GB, and this machine has {have / 1e9:,.0f} GB. {SIZES}"
+    )
+
+
 def _moved(batch: Batch, device: torch.device) -> Batch:
     return batch[0].to(device), batch[1].to(device)
 
@@ -198,6 +259,10 @@ def _same(before: BaseException, now: BaseException) -> bool:
 def _explained(error: BaseException) -> ConfigError:
     if isinstance(error, RunnerError):
         return ConfigError(f"The default model does not fit: {message(error)}")
+    if is_out_of_memory(error):
+        size = re.search(r"tried to allocate (\d+) bytes", message(error))
+        how = f": it needs {int(size[1]) / 1e9:,.1f} GB at once" if size else ""
+        return ConfigError(f"The default model and its inputs do not fit in memory{how}. {SIZES}")
     found = ConfigError(f"The default model fails on an example: {one_line(error)}{place(error)}")
     found.__cause__ = error
     return found

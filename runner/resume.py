@@ -8,9 +8,10 @@ import shlex
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, as_yaml
 
 SCHEME = "file:"
+MISSING = "???"  # OmegaConf's word for a value that is to come
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # characters without a meaning of their own in any grammar
 _WORDS = frozenset({"null", "true", "false", "inf", "nan"})  # Hydra reads these as values
 
@@ -30,14 +31,16 @@ def resumed_folder(resume: object) -> Path:
     `file:`. Raises ConfigError for other values."""
     if not isinstance(resume, str) or not resume or "\0" in resume:
         raise ConfigError(
-            f"resume is {resume!r}; it must be the folder of a run, such as outputs/latest. A name "
-            "that is no plain text is written in quotes, as in \"resume='5'\"."
+            f"resume is {as_yaml(resume)}; it must be the folder of a run, such as outputs/latest. "
+            "A name that is no plain text is written in quotes, as in \"resume='5'\"."
         )
     if not resume.startswith(SCHEME):
         return Path(resume)
     path = unquote_to_bytes(urlsplit(resume).path)
     if b"\0" in path or not path.startswith(b"/"):
-        raise ConfigError(f"resume is {resume!r}; such a URL must be like file:///path/to/run.")
+        raise ConfigError(
+            f"resume is {as_yaml(resume)}; such a URL must be like file:///path/to/run."
+        )
     return Path(path.decode("utf-8", "surrogateescape"))
 
 
@@ -52,7 +55,7 @@ def _spelled(folder: Path) -> str:
     text = str(folder)
     if not text.isprintable() or "  " in text:
         return folder.absolute().as_uri()
-    return f"./{text}" if text.startswith(SCHEME) else text
+    return f"./{text}" if text.startswith(SCHEME) or text == MISSING else text
 
 
 def _value(text: str) -> str:

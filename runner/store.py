@@ -282,6 +282,8 @@ def delete_unbegun(folder: Path) -> bool:
     deletes nothing, if a run has begun or another process is about to."""
     if not folder.is_dir():
         return True
+    if has_events(folder):  # before the lock, which is a file in the folder
+        return False
     try:
         check_links(folder)
         lock = _lock(folder)

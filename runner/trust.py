@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from runner.config.allowlist import check_targets
 from runner.config.settings import Settings, settings_from
-from runner.errors import ConfigError, RunFailed
+from runner.errors import ConfigError, RunFailed, few
 from runner.resume import literal
 from runner.store import RECORD, Record
 
 SHOWN = 5  # packages in a message
+LONG = 60  # characters of one
 
 
 @final
@@ -85,9 +86,7 @@ def _remedy(names: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{shown[:300]}{more}"
+    return few([(name if name.isprintable() else repr(name))[:LONG] for name in names], SHOWN)
 
 
 def _validated(config: Mapping[str, Any], folder: Path) -> Settings:

@@ -17,11 +17,19 @@ from torch import Tensor, nn
 
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
-from runner.data.data import Data, SearchData
-from runner.data.held import HeldTensors
+from runner.data.data import Data, SearchData, Split
+from runner.data.held import HeldData
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
-from runner.errors import ConfigError, Interrupted, Refused, message, one_line, shown
+from runner.errors import (
+    ConfigError,
+    Interrupted,
+    Refused,
+    is_out_of_memory,
+    message,
+    one_line,
+    shown,
+)
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
 from runner.evaluators.seeds import seed_others
@@ -60,6 +68,7 @@ class ProcessCare:
     restore: Callable[[], object] = lambda: None  # a trial may have changed it
     renewed: Callable[[str], object] = lambda what: None  # a trial changed what it is named after
     finish: Callable[[], bool] = lambda: True  # a job has ended; whether another may follow
+    late: Callable[[str], bool] = lambda what: True  # what a trial raised behind its end; likewise
     loading: Callable[[bool], object] = lambda begins: None  # data is being loaded, or was
 
 
@@ -76,7 +85,8 @@ class Worker:
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
         self._is_loaded = False  # whether the data is in memory
-        self._held: HeldTensors | None = None  # by the data, as the current job found them
+        self._held: HeldData | None = None  # by the data, as the jobs found it
+        self._is_given = False  # whether a trial has been given the data
         self._bases = BaseModels()
         self._prospects = Prospects()
         goals = Goals.of({"metric": "", "mode": "max"}, setup.constraints)
@@ -123,8 +133,18 @@ class Worker:
             ends = [Report(job.number, "failed", failure=failure)]
         for end in sorted(ends, key=lambda end: end.kind == "failed"):
             send(end)
-        self._clean()
-        return self._around.finish()
+        return self._finish()
+
+    def _finish(self) -> bool:
+        """Tidies up after a job whose trials have ended; returns whether another may follow. A
+        thread or a signal of a trial may interrupt it."""
+        try:
+            self._clean()
+            return self._around.finish()
+        except Interrupted:
+            raise
+        except BaseException as error:
+            return self._around.late(f"{one_line(error)}, raised after its end")
 
     def _run_parts(
         self,
@@ -140,10 +160,9 @@ class Worker:
             traceback.print_exception(error)
         why = f"the group failed ({failure})"
         send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
-        self._clean()
         memory = failure.reason == OUT_OF_MEMORY
         parts = job.parts(2 if memory else len(job.trials))
-        return self._around.finish() and all(self._run(part, send, stopped) for part in parts)
+        return self._finish() and all(self._run(part, send, stopped) for part in parts)
 
     def _import(self, job: Job) -> None:
         """Imports what a job names and no earlier one did. What an import sets, such as a default
@@ -202,7 +221,7 @@ class Worker:
             run = TrainingRun(
                 self.device, job.seeds, report, evaluators, programs, tell, self._prospects
             )
-            self._held = HeldTensors(data, self._data)
+            self._hold(data)
             evaluators[0].evaluate(models, data, run)
         except StopTraining:
             early.update(job.trials)
@@ -280,7 +299,7 @@ class Worker:
         data = self._load(job.samples[0])
         with self._loading():
             split = data.test()
-        self._held = HeldTensors(split, self._data)
+        self._hold(split)
         try:
             scores = evaluator.score(models, split, self.device)
         finally:
@@ -304,14 +323,22 @@ class Worker:
         self._is_loaded = True
         return found
 
+    def _hold(self, part: SearchData | Split) -> None:
+        """Looks at the data before a trial is given a part of it. An earlier look is as good if
+        nothing was added to what it found."""
+        earlier = self._held
+        if earlier is None or earlier.has_grown or not earlier.holds(part, self._data):
+            self._held = HeldData(part, self._data, earlier=earlier)
+        self._is_given = True
+
     def _restore(self) -> None:
         """Restores what a trial changed: the process, and the data, which is loaded again for the
         next job."""
         self._around.restore()
-        held, self._held = self._held, None
-        if held is not None and not held.are_unchanged():
-            self._data = None
+        if self._is_given and self._held is not None and not self._held.are_unchanged():
+            self._data = self._held = None
             self._around.renewed("the data")
+        self._is_given = False
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
@@ -325,7 +352,7 @@ class Worker:
         node = self._node("data", sample)
         key = json.dumps(node, sort_keys=True)
         if self._data is None or self._data[0] != key:
-            self._data = None  # frees the old data before loading the new
+            self._data = self._held = None  # frees the old data before loading the new
             self._is_loaded = False
             with self._loading():
                 self._data = (key, build(node, self.setup.trust))
@@ -384,8 +411,7 @@ def _failure(error: BaseException) -> Failure:
         return Failure("not finite", message(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
         return Failure("disk full", text)
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if memory or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+    if is_out_of_memory(error):
         return Failure(OUT_OF_MEMORY, text)
     return Failure("error", text)
 

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 settings.register_profile("busy", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("busy")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks select
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Of each table that is `sampled(n)`, all but every n-th case are exhaustive."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("sampled"):
+            table = item.nodeid.partition("[")[0]
+            if seen[table] % mark.args[0]:
+                item.add_marker(pytest.mark.exhaustive)
+            seen[table] += 1
 
 
 @pytest.fixture(autouse=True, scope="session")

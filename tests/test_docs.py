@@ -46,6 +46,13 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+FIRST = (
+    "python -m runner",
+    "python -m runner --help",
+    "python -m runner task=describe space=resnet",
+)
+
+
 def is_large(command: str) -> bool:
     return "resnet18" in command or "mutate_resnet" in command or "layer3" in command
 
@@ -86,9 +93,10 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def cases() -> list[object]:
-    """The commands of the program; those that train a ResNet-18 take a minute each."""
+    """The commands of the program. Each is a process that imports torch, and those that train a
+    ResNet-18 take a minute each, so only some run in `make test`."""
     ours = [command for command in commands() if command.startswith("python -m runner")]
-    return [pytest.param(c, marks=[pytest.mark.exhaustive] if is_large(c) else []) for c in ours]
+    return [pytest.param(c, marks=[] if c in FIRST else [pytest.mark.exhaustive]) for c in ours]
 
 
 @pytest.mark.parametrize("command", cases())

@@ -3,8 +3,20 @@
 from itertools import islice
 
 import pytest
+import yaml
 
-from runner.errors import LONGEST, Refused, causes, message, one_line, refusal, shown
+from runner.errors import (
+    LONGEST,
+    ConfigError,
+    Refused,
+    as_yaml,
+    causes,
+    message,
+    one_line,
+    refusal,
+    require,
+    shown,
+)
 
 
 class Raises(Exception):
@@ -58,3 +70,20 @@ def test_a_ring_of_causes_has_an_end(length):
     assert refusal(ring[0]) is None
     ring[-1].__cause__ = refused = Refused("too wide")
     assert refusal(ring[0]) is refused
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"), (True, "true"), (False, "false"), (1, "1"), (0.5, "0.5"), ("a", "'a'"),
+        ("null", "'null'"), ("a\nb", r"'a\nb'"), ([None, [True]], "[null, [true]]"), ([], "[]"),
+        ((1, False), "[1, false]"), ({"a": None, True: [1]}, "{'a': null, true: [1]}"),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_config_is_written_as_yaml_has_it(value, text):
+    assert as_yaml(value) == text
+    plain = [*value] if isinstance(value, tuple) else value
+    assert "\\" in text or yaml.safe_load(text) == plain
+    with pytest.raises(ConfigError) as error:
+        require(False, "a.b", value, "right")
+    assert str(error.value) == f"a.b is {text}; it must be right."

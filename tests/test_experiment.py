@@ -47,6 +47,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(strategy, new
         assert history(new_search().run(6, strategy=strategy, seed=1)) != first
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_run_cut_at_any_event_goes_on_as_it_would_have(strategy, new_search):
     whole = new_search()

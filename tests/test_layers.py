@@ -32,6 +32,8 @@ LAYERS = [
     ["config.compose", "display.counts", "duplicates", "training.interpreter_state",
      "training.leftovers", "training.patches", "training.torch_state"],
     ["goals", "ranking"],
+    ["training.function_parts", "training.tables"],
+    ["training.watched"],
     ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],
     ["fusion.kernels"],
     ["fusion.program"],
@@ -58,13 +60,14 @@ LAYERS = [
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.process_setting"],
     ["config.allowlist", "space.sample"],
-    ["constraints", "database", "events", "resume", "run_folder", "signature", "space.choice"],
-    ["errors", "nested", "python_operators", "space"],
+    ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
+     "space.choice"],
+    ["errors", "python_operators", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
-    "data": {"bundled", "data", "holdout", "images", "splits"},
+    "data": {"bundled", "data", "fingerprint", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
         *("bounded_cache", "symbolic_graph", "standalone"),
@@ -79,6 +82,7 @@ SHARED = {
     "training": {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
+        *("function_parts", "tables", "watched"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.
@@ -86,7 +90,8 @@ COMPARED = {  # strings that are compared with names of modules
     "runner.config.allowlist": [*SHARED, "nn"],
     "runner.nn.recording.call_stack": ["nn.recording.tracer"],
 }
-BY_NAME = {"runner", "runner.config.targets", "runner.graph.ir.signature", "runner.operators",
+BY_NAME = {"runner", "runner.config.targets", "runner.fusion.tracing.no_compiler",
+           "runner.graph.ir.signature", "runner.operators",
            "runner.training.fork_server_process"}  # fmt: skip
 EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
@@ -105,21 +110,20 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def imported(node: ast.AST) -> Iterator[str]:
-    """All that is imported below a node: in functions too, for type checkers alone, and by a string
+def imported(tree: ast.AST) -> Iterator[str]:
+    """All that is imported in a tree: in functions too, for type checkers alone, and by a string
     that names a module, whatever imports it."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "imports are absolute"
-        assert node.module is not None
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            yield inner if inner in MODULES else node.module
-    if isinstance(node, ast.Constant) and (name := named(node.value)) in MODULES:
-        yield name
-    for child in ast.iter_child_nodes(node):
-        yield from imported(child)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+        elif isinstance(node, ast.Constant) and (name := named(node.value)) in MODULES:
+            yield name
 
 
 def named(value: object) -> str:

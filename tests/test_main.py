@@ -1,6 +1,7 @@
 """The program as its users run it: what it says, its exit codes, and what it leaves behind."""
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -155,6 +156,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("arguments", "text"), BAD, ids=[bad for bad, _ in BAD])
 def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(arguments, text, here, monkeypatch):
     done = inside(*arguments.split(" "), monkeypatch=monkeypatch)
@@ -167,6 +169,7 @@ def test_a_space_that_raises_ends_in_one_clear_line_with_its_place(here, monkeyp
     assert "toy.py:" in done.err and "HYDRA_FULL_ERROR=1" in done.err
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -217,6 +220,16 @@ def test_questions_are_answered_at_once_without_torch(arguments, line, text, tmp
     assert done.returncode == 0 and text in done.stdout, done.stderr
     assert done.stderr == "torch: False"
     assert [path.name for path in tmp_path.iterdir()] == ["ask.py"]
+
+
+def test_garbage_of_young_objects_is_collected_as_often_as_ever(here, monkeypatch):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        assert inside("seed=-1", monkeypatch=monkeypatch).code == 2
+        assert gc.get_threshold() == (700, 10, program.SELDOM) and gc.isenabled()
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_describe_answers_and_leaves_no_folder(here, monkeypatch):
@@ -406,6 +419,7 @@ def finish(folder: Path, monkeypatch) -> None:
     assert done.code == 0 and done.err == "", done.err
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["key", "terminate"])
 def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
     how, here, whole, monkeypatch
@@ -449,6 +463,7 @@ def test_the_second_stop_kills_at_once(here):
 KILLS = 12 if SOAK else 1
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("turn", range(KILLS))
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_killed_run_goes_on_as_it_would_have(strategy, turn, here, whole, monkeypatch):

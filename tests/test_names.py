@@ -60,6 +60,7 @@ def test_a_class_name_or_alias_means_one_thing():
 KEPT = {
     "config/compose.py: _one_at_a_time": "a lock: Hydra has one state for the process",
     "__main__.py: exit_code": "Hydra calls the program itself, in a sweep once for each run",
+    "config/hydra_folder.py: hydra_folder": "Hydra makes the loader that finds it out",
     "graph/ir/signature.py: _signature_in_torch": "the functions of torch never change",
     "nn/values/build.py: _ambient": "of the present context, reset where it was set",
     "nn/recording/construction_record.py: _recording": "of the present context, too",

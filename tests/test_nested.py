@@ -1,5 +1,6 @@
 """Nested containers are walked in one order, and rebuilt as what they were."""
 
+import operator
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.errors import GraphError
 from runner.nested import alike, leaves, places, rebuild, replace_at
 
 
@@ -100,3 +102,34 @@ def test_putting_each_leaf_where_it_was_found_changes_nothing(thing):
     assert replace_at(thing, found) == thing
     doubled = {path: [leaf] for path, leaf in found.items()}
     assert dict(places(replace_at(thing, doubled))) == {(*p, 0): v for p, v in found.items()}
+
+
+def ring(kind):
+    inner = [1]
+    made = {"list": [inner], "dict": {"a": inner}, "tuple": (2, inner), "slice": slice(inner, 2)}
+    inner.append(made[kind])
+    return made[kind]
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "tuple", "slice"])
+@pytest.mark.parametrize("walk", [
+    leaves, lambda x: rebuild(x, str), lambda x: [*places(x)], lambda x: alike(x, ring(kind_of(x)),
+                                                                               operator.eq),
+], ids=["leaves", "rebuild", "places", "alike"])  # fmt: skip
+def test_what_contains_itself_is_one_clear_line(walk, kind):
+    with pytest.raises(GraphError) as caught:
+        walk(ring(kind))
+    text = str(caught.value)
+    assert "contains itself" in text and "engine=py" in text and "\n" not in text
+
+
+def kind_of(thing):
+    return type(thing).__name__
+
+
+def test_what_is_nested_too_deeply_says_so():
+    deep = []
+    for _ in range(10_000):
+        deep = [deep]
+    with pytest.raises(GraphError, match="is nested too deeply"):
+        leaves(deep)

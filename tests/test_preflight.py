@@ -65,10 +65,10 @@ WRONG = [
     ("search={data:[1]}", "search names 'data'; it can vary keys of"),
     ("search={evaluator.:[1]}", "search names 'evaluator.'; it can vary keys of"),
     ("search={seed:[1,2]}", "search names 'seed'; it can vary keys of"),
-    ("search={evaluator.lr:[]}", "Choice 'evaluator.lr' has no candidates."),
+    ("search={evaluator.lr:[]}", "search.evaluator.lr has no candidates."),
     ("search={evaluator.lr:[0.1,0.1]}", "lists a candidate twice"),
     ("search={evaluator.lr:[0.1,-1]}", "search.evaluator.lr[1]: evaluator.lr is -1"),
-    ("search={evaluator.lr:[nan]}", "nan cannot be a candidate"),
+    ("search={evaluator.lr:[nan]}", "search.evaluator.lr[0] is nan; a candidate must be a"),
     ("search={evaluator.lr:{low:1,high:0}}", "low is above high"),
     ("search={evaluator.lr:{low:0,high:1,log:true}}", "a log scale needs low > 0"),
     ("search={evaluator.lr:{low:0,high:1}}", "search.evaluator.lr=0: evaluator.lr is 0"),
@@ -85,7 +85,7 @@ WRONG = [
     ("search={evaluator.optimizer.weight_decay:[0.1,-1]}", "weight_decay[1]: evaluator."),
     ("search={evaluator.schedule:[{_target_:runner.evaluators.schedule.Cosine,warmup:0.1}]}",
      "search.evaluator.schedule[0]: evaluator.schedule.end is missing; Cosine needs it."),
-    ("search={evaluator.optimizer:[null]}", "evaluator.optimizer is None"),
+    ("search={evaluator.optimizer:[null]}", "evaluator.optimizer is null"),
     ("search={data.validation:[0.1,0.0001]}", "search.data.validation[1]: data.validation is"),
     ("search={data.validation:{low:0.0001,high:0.5}}", "search.data.validation=0.0001: data."),
     # Data
@@ -153,6 +153,7 @@ WRONG = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("line", "text"), WRONG, ids=[line for line, _ in WRONG])
 def test_what_is_wrong_is_said_in_one_line(line, text, here, monkeypatch):
     assert_refused(attempt(line, monkeypatch), text, here)
@@ -177,6 +178,7 @@ RIGHT = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("line", RIGHT)
 def test_what_is_right_starts(line, here, monkeypatch):
     assert_starts(attempt(MLP + line, monkeypatch))
@@ -269,6 +271,7 @@ def prepared(config) -> None:
     rehearse(settings, engine)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("group", "option", "path", "in_list"), KEYS, ids=[f"{k[1]}-{'.'.join(k[2])}" for k in KEYS]
 )

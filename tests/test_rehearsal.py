@@ -15,6 +15,7 @@ from runner import rehearsal
 OURS = "trust=[examples] space._target_=examples.Linear space.classes=3 space.shape=[4] "
 DATA = "data=dataset data.train._target_=examples.Pairs data.shape=[4] data.classes=3 "
 WORDS = "data=dataset data.train._target_=examples.Words data.shape=[4] data.classes=3 "
+BYTES = WORDS.replace("Words", "Bytes")
 REGRESSION = "evaluator=regression objective.metric=val/r2 "
 
 
@@ -41,10 +42,25 @@ FAILS = [
     (f"{OURS}{DATA}engine=base space.fault=raises", "not today"),
     ("trust=[examples] space._target_=examples.Weightless", "empty parameter list"),
     (f"{OURS}{DATA}evaluator.augment.crop=2", "not enough values to unpack"),
-    (f"{OURS}{WORDS}", "The default model fails on an example"),  # indices for a linear layer
+    (f"{OURS}{WORDS}", "data.train returns inputs of torch.int64, on which the default"),
+    (f"{OURS}{WORDS}", "it works on torch.float32. Give the data set a transform that returns flo"),
+    (f"{OURS}{BYTES}", "data.train returns inputs of torch.uint8"),
+    (f"{OURS}{BYTES}engine=base", "data.train returns inputs of torch.uint8"),
+    (f"{OURS}{WORDS}space.fault=raises", "not today"),  # on other inputs, too
+    ("space=mlp training.device=cpu space.widths=[2000000000]",
+     "The default model has 150,000,000,010 parameters; training it needs at least 1,200 GB, and"),
+    ("space=mlp data.shape=[1,100000,100000]", "data.shape is [1, 100000, 100000], which is 10,0"),
+    ("space=mlp data.shape=[1,8,0]", "data.shape[2] is 0: Input should be greater"),
+    ("data.shape=[8]", "data.shape is [8]: Value should have at least 3 items"),
+    ("space.shape=[8]", "space.shape is [8]: Value should have at least 3 items"),
+    ("space.kernels=[4]", "space.kernels[0] is 4; it must be odd."),
+    ("space=mlp space.widths=[]", "space.widths is []; give at least one candidate: Choice"),
+    ("engine=base space=mlp space.depths=[]", "space.depths is []; give at least one candidate"),
+    ("space.stems=[]", "space.stems is []; give at least one candidate: Choice 'stem' has no"),
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("line", "text"), FAILS)
 def test_a_default_model_that_fails_is_refused_in_one_line(line, text, here, monkeypatch):
     assert_refused(attempt(line.strip(), monkeypatch), text, here)
@@ -159,3 +175,14 @@ def test_the_process_is_left_as_it_was(act, here, monkeypatch):
     if act not in ("environment", "patch"):  # walks put back less than the rehearsal
         assert_starts(attempt(f"{FAULTS}Acting +space.made={act}", monkeypatch))
         assert state() == before
+
+
+def test_a_failed_allocation_is_said_in_gigabytes():
+    text = (
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate {} bytes."
+    )
+    said = str(rehearsal._explained(RuntimeError(text.format(512 * 10**9))))
+    assert "do not fit in memory: it needs 512.0 GB at once. Its size comes from data.shape" in said
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried")):
+        assert "do not fit in memory. Its size" in str(rehearsal._explained(error))
+    assert "memory" not in str(rehearsal._explained(RuntimeError("another one")))

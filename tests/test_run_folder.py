@@ -1,17 +1,20 @@
-"""No write of ours leads out of the folder of a run."""
+"""No write of ours leads out of the folder of a run, and reading writes nothing at all."""
 
 import os
+import shutil
 import socket
+from contextlib import suppress
 
 import pytest
 import records
 
 import runner
-from runner.errors import ConfigError
+from runner.database import FILES, has_events
+from runner.errors import ConfigError, RunnerError
 from runner.export import export
 from runner.goals import Goals, Objective
 from runner.run_folder import check_links
-from runner.store import Store
+from runner.store import Store, delete_unbegun
 
 NAMES = ["run.db-wal", "run.db-shm", "run.db-journal", "run.lock", "holder.json", "trials",
          "trials/0001", "trials/0000/output.txt", "trials/0000/error.txt", "trials/0000/model.py",
@@ -118,3 +121,73 @@ def test_a_pipe_is_refused_and_a_socket_left_by_a_trial_is_not(tmp_path):
     os.mkfifo(tmp_path / "holder.json")
     with pytest.raises(ConfigError, match=r"'holder\.json', which is neither a file nor a folder"):
         check_links(tmp_path)
+
+
+def left_as_it_was(folder):
+    """All that a listing of a folder shows, and the content of its files."""
+    places = [folder, *sorted(folder.rglob("*"))]
+    return {
+        path: (path.stat().st_mode, path.stat().st_size, path.stat().st_mtime_ns,
+               path.read_bytes() if path.is_file() else None)
+        for path in places
+    }  # fmt: skip
+
+
+def killed(folder):
+    """A record whose events are in the log alone, with the files of a process that was killed."""
+    with Store(folder / "live", Objective("val/accuracy", "max")) as store:
+        store.begin(records.CONFIG)
+        for name in FILES:
+            with suppress(FileNotFoundError):
+                shutil.copy(folder / "live" / name, folder / name)
+    shutil.rmtree(folder / "live")
+
+
+def closed(folder):
+    records.write(folder, *records.WHOLE)
+
+
+def closed_by_the_store(folder):
+    with Store(folder, Objective("val/accuracy", "max")) as store:
+        store.begin(records.CONFIG)
+
+
+def empty(folder):
+    (folder / "run.db").touch()
+
+
+MAKERS = (closed, closed_by_the_store, killed, empty)
+BESIDE = {"nothing": {}, "as it is": None,
+          **{f"{name}, {size} bytes": {name: size} for name in FILES[1:] for size in (0, 4096)},
+          "an empty log, shared memory": {"run.db-wal": 0, "run.db-shm": 32768},
+          "an empty log, empty memory": {"run.db-wal": 0, "run.db-shm": 0}}  # fmt: skip
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("make", MAKERS)
+def test_reading_changes_nothing_whatever_lies_beside_the_record(make, beside, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    make(folder)
+    if BESIDE[beside] is not None:
+        for name in FILES[1:]:
+            (folder / name).unlink(missing_ok=True)
+        for name, size in BESIDE[beside].items():
+            (folder / name).write_bytes(bytes(size))
+    before = left_as_it_was(folder)
+    for _ in range(2):
+        with suppress(RunnerError):
+            run = runner.load(folder, trust=["toy"])
+            assert run.trials or make is not closed
+            run.gains, run._repr_html_(), run.top(1)
+            run.source(run.trials[0]) if run.trials else None
+        assert not has_events(folder) or not delete_unbegun(folder)
+        assert left_as_it_was(folder) == before
+
+
+def test_events_in_the_log_are_read_with_and_without_its_shared_memory(tmp_path):
+    killed(tmp_path)
+    assert (tmp_path / "run.db-wal").stat().st_size
+    assert runner.load(tmp_path).settings.seed == 0
+    (tmp_path / "run.db-shm").unlink()
+    assert runner.load(tmp_path).settings.seed == 0

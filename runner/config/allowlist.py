@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, as_yaml
 
 ConfigNode = Mapping[str, Any]
 KEYWORDS = ("_target_", "_partial_")
@@ -52,7 +52,7 @@ def check_targets(config: Any, trust: Sequence[str]) -> None:
     for entry in trust:
         if not _is_path(entry):
             raise ConfigError(
-                f"trust contains {entry!r}; an entry must be an import path, such as mypkg."
+                f"trust contains {as_yaml(entry)}; an entry must be an import path, such as mypkg."
             )
     for where, value in values(config):
         if isinstance(value, str) and value in (*KEYWORDS, *FOREIGN):
@@ -78,6 +78,17 @@ def values(config: Any, where: str = "") -> Iterator[tuple[str, Any]]:
         yield where, config
 
 
+def lists(config: Any, where: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yields all lists in nested mappings and lists, outermost first, each with its path."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from lists(value, f"{where}.{key}")
+    elif isinstance(config, list):
+        yield where, config
+        for i, value in enumerate(config):
+            yield from lists(value, f"{where}[{i}]")
+
+
 def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
     """Yields all nodes with a `_target_`, outermost first, each with its path in the config."""
     if isinstance(config, Mapping):
@@ -93,14 +104,23 @@ def nodes(config: Any, where: str = "") -> Iterator[tuple[str, ConfigNode]]:
 def check_allowed(path: object, trust: Sequence[str], where: str) -> None:
     """Raises ConfigError, with a remedy, for an import path outside the allowlist."""
     if not _is_path(path):
-        raise ConfigError(f"{where}._target_ is {path!r}; it must be an import path like pkg.Name.")
+        raise ConfigError(
+            f"{where}._target_ is {as_yaml(path)}; it must be an import path like pkg.Name."
+        )
     path = str(path)
-    if below(path, trust) and "__" not in path:
+    special = [part for part in path.split(".") if part.startswith("__")]
+    if special:  # trusted or not
+        raise ConfigError(
+            f"{where}._target_ {path!r} is not on the allowlist of a config: {special[0]!r} is a "
+            "name of Python's own. Name a class, or a function of a module."
+        )
+    if below(path, trust):
         return
     private = any(part.startswith("_") for part in path.split("."))
     if private or (path not in BUILDERS and not _is_of_allowed_package(path)):
         raise ConfigError(
-            f"{where}._target_ {path!r} is not on the allowlist of a config. {how_to_trust(path)}"
+            f"{where}._target_ {path!r} is not on the allowlist of a config. "
+            f"{how_to_trust(path, trust)}"
         )
 
 
@@ -114,12 +134,14 @@ def kinds_of(module: str) -> tuple[str, ...]:
     return next((kinds for prefix, kinds in ALLOWED.items() if below(module, [prefix])), ())
 
 
-def how_to_trust(path: str) -> str:
-    """Advises to trust a user's package as a whole, but only single names of any other."""
-    package = path.split(".")[0]
+def how_to_trust(path: str, trust: Sequence[str] = (), origin: str = "") -> str:
+    """Advises to trust a user's package as a whole, but only single names of any other, in addition
+    to what is trusted. `origin` is the module that defines what the path leads to."""
+    package = (origin or path).split(".")[0]
     ours = {allowed.split(".")[0] for allowed in (*ALLOWED, *BUILDERS)}
     wide = package not in ours and package not in sys.stdlib_module_names
-    return f"If you trust it, add trust=[{package if wide else path}]."
+    name = package if wide and package not in trust else path
+    return f"If you trust it, add trust=[{','.join([*trust, name])}]."
 
 
 def below(path: str, prefixes: Sequence[str]) -> bool:

@@ -2,15 +2,16 @@
 
 import inspect
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from runner.config.allowlist import KEYWORDS, ConfigNode, nodes
-from runner.config.kinds import check_kind, element
-from runner.config.targets import check_builder, locate
-from runner.errors import ConfigError, did_you_mean, require
+from runner.config.kinds import advice, check_kind, element, made_by
+from runner.config.targets import check_builder, locate, spelled
+from runner.errors import ConfigError, as_yaml, did_you_mean, require
 
 NODES = ("callable_type", "is_instance_of")  # pydantic's words for a value that is to be an object
 
@@ -36,7 +37,8 @@ def check_arguments(
         partial = config.get("_partial_", False)
         require(isinstance(partial, bool), f"{where}._partial_", partial, "true or false")
         check_kind(target, partial, expected, where)
-        _check_call(target, config, trust, where, runtime)
+        forgotten = "" if partial else advice(made_by(target), False, expected, where)
+        _check_call(target, config, trust, where, runtime, forgotten)
     elif isinstance(config, Mapping):
         for key, value in config.items():
             inner = f"{where}.{key}" if where else str(key)
@@ -47,9 +49,14 @@ def check_arguments(
 
 
 def _check_call(
-    target: Any, node: ConfigNode, trust: Sequence[str], where: str, runtime: Sequence[str]
+    target: Any,
+    node: ConfigNode,
+    trust: Sequence[str],
+    where: str,
+    runtime: Sequence[str],
+    advice: str,
 ) -> None:
-    """Checks the arguments of a node, those of inner nodes first."""
+    """Checks the arguments of a node, those of inner nodes first. `advice` is for missing ones."""
     parameters = signature(target)
     given = arguments(node)
     for key, value in given.items():
@@ -58,7 +65,7 @@ def _check_call(
         check_arguments(value, trust, f"{where}.{key}", expected=hint)
     if parameters is None:
         return
-    name = getattr(target, "__name__", str(target))
+    name = getattr(target, "__name__", None) or spelled(target)
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {key: p for key, p in parameters.items() if p.kind in kinds}
@@ -73,7 +80,7 @@ def _check_call(
     if not node.get("_partial_", False):
         for key, parameter in named.items():
             if parameter.default is parameter.empty and key not in given and key not in runtime:
-                raise ConfigError(f"{where}.{key} is missing; {name} needs it.")
+                raise ConfigError(f"{where}.{key} is missing; {name} needs it.{advice}")
 
 
 def signature(target: Any) -> dict[str, inspect.Parameter] | None:
@@ -115,9 +122,19 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         told = f": {problem['msg']}"
         if problem["type"] in NODES:
             told = "; it must be a node, such as {_target_: package.Name}"
-        raise ConfigError(f"{where}{inner} is {problem['input']!r}{told}.") from None
+        if problem["type"] == "predicate_failed":
+            told = f"; it must be {_condition(problem['msg'])}"
+        raise ConfigError(f"{where}{inner} is {as_yaml(problem['input'])}{told}.") from None
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return  # a third-party type without a schema
+
+
+def _condition(failed: str) -> str:
+    """Returns what a predicate of an annotation demands, by the name of its function, such as "odd"
+    for `is_odd`."""
+    named = re.search(r"'([\w.]+)'", failed)
+    words = named[1].rpartition(".")[2].removeprefix("is_").removeprefix("is") if named else ""
+    return words.replace("_", " ").strip() or "as its annotation says"
 
 
 def _adapter(hint: Any) -> Any:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
-from runner.errors import ConfigError, did_you_mean
+from runner.errors import ConfigError, as_yaml, did_you_mean
 
 MISSING = object()
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
@@ -49,8 +49,8 @@ def check_folders(arguments: Sequence[str]) -> None:
         value = argument.partition("=")[2] if override.is_sweep_override() else override.value()
         if not isinstance(value, str) or not value or override.is_sweep_override():
             raise ConfigError(
-                f"{key} is {value!r}; it must be a folder, such as outputs/first. A name that is "
-                f"no plain text is written in quotes, as in \"{key}='5'\"."
+                f"{key} is {as_yaml(value)}; it must be a folder, such as outputs/first. A name "
+                f"that is no plain text is written in quotes, as in \"{key}='5'\"."
             )
         if r"\${" in value:
             raise ConfigError(

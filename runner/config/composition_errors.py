@@ -1,6 +1,9 @@
 """Turns errors of Hydra and OmegaConf into one line with a remedy."""
 
+import logging.config
+import re
 from collections.abc import Sequence
+from traceback import extract_tb
 from typing import Any
 
 import yaml
@@ -8,11 +11,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import KeyValidationError, OmegaConfBaseException
 
+from runner.config.allowlist import below
+from runner.config.check_arguments import signature
 from runner.config.compose import compose_config, keys
+from runner.config.hydra_guard import of_key
+from runner.config.targets import locate
 from runner.errors import ConfigError, did_you_mean, one_line
 
+OURS = ("runner", "spaces")  # their options list all arguments
 # What a value must be, by the type of the one that it would replace.
 MUST_BE = {"dict": "a mapping of keys to values", "list": "a list"}
 
@@ -29,8 +37,10 @@ def as_config_error(error: Exception, overrides: Sequence[str] = ()) -> ConfigEr
         return ConfigError(_plain(error, overrides))
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         return ConfigError(f"{error}. A group cannot be null; choose one of its options.")
-    if isinstance(error, ValueError) and str(error).startswith("Unable to configure"):
-        return ConfigError(f"A logging node of hydra is invalid: {error}: {error.__cause__}.")
+    if any(frame.filename == logging.config.__file__ for frame in extract_tb(error.__traceback__)):
+        cause = error.__cause__ or error
+        why = f"{error}: {cause}" if cause is not error else one_line(error)
+        return ConfigError(f"hydra.job_logging, or hydra.hydra_logging, is invalid: {why}.")
     if isinstance(error, yaml.YAMLError):
         return ConfigError(f"A config file cannot be read: {' '.join(str(error).split())}.")
     if isinstance(error, OSError):
@@ -49,7 +59,9 @@ def _plain(error: Exception, overrides: Sequence[str]) -> str:
     if isinstance(error.__cause__, ConfigError):
         return str(error.__cause__)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = _sentences(lines).split(" Config search path")[0]
+    if not lines and error.__cause__ is not None:
+        lines = [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
+    text = _of_schema(_sentences(lines).split(" Config search path")[0])
     if isinstance(error, OverrideParseException):
         return f"The override {error.override!r} cannot be read: {text}"
     cause: Any = error.__cause__ or error
@@ -59,6 +71,34 @@ def _plain(error: Exception, overrides: Sequence[str]) -> str:
     if "Error merging override" in text:
         return _wrong_type(text.partition("override ")[2].rstrip("."), cause)
     return text
+
+
+SCHEMA = re.compile(
+    r"(?P<file>In '[^']*': )?(\w+Error raised while composing config: )?(?P<what>.*?)[.,]? "
+    r"full_key: (?P<key>[\w.\[\]]*)[,. ]*(reference_type=.*)?(object_type=.*)?"
+)
+SCHEMA_WORDS = (  # what OmegaConf says of a value that does not fit its schema, and what we say
+    (r"field '.*' is not Optional", "is null; it must have a value"),
+    (r"Incompatible value 'None' for field of type .*", "is null; it must have a value"),
+    (r"Key '.*' not in '.*'", "is not a key of Hydra's"),
+    (r"Merge error: .* is not a subclass of \w+\. value: (.*)",
+     r"is \1; it must be a mapping of keys to values"),
+    (r"Value ('.*') of type '\w+' could not be converted to (\w+)", r"is \1; it must be: \2"),
+    (r"Invalid value ('.*'), expected one of \[(.*)\]", r"is \1; it must be one of \2"),
+)  # fmt: skip
+
+
+def _of_schema(text: str) -> str:
+    """Returns a message of OmegaConf's without what it says of its classes, and with the key
+    first."""
+    found = SCHEMA.fullmatch(text)
+    if not found:
+        return text
+    key, what = found["key"] or "a node of hydra", found["what"]
+    for pattern, words in SCHEMA_WORDS:
+        if match := re.fullmatch(pattern, what):
+            return f"{found['file'] or ''}{key} {match.expand(words)}."
+    return f"{found['file'] or ''}{key}: {what}."
 
 
 def _unknown_key(key: str, overrides: Sequence[Override]) -> str:
@@ -81,16 +121,39 @@ def _unknown_key(key: str, overrides: Sequence[Override]) -> str:
     for each, path in siblings.items():
         near = near.replace(repr(each), repr(path))
     text += near or f" {parent} has {', '.join(siblings) or 'no keys'}."
-    return f"{text} A new argument needs a plus: +{key}=..." if "_target_" in node else text
+    if "_target_" not in node or (near and below(str(node["_target_"]), OURS)):
+        return text
+    return text + _of_argument(config, node, key, bool(near))
+
+
+def _of_argument(config: Any, node: Any, key: str, has_near: bool) -> str:
+    """Returns what to say of an argument of a target that its option does not list."""
+    parent, _, name = key.rpartition(".")
+    above = parent.rpartition(".")[0]
+    if node.get("_partial_") is True and name in (_at(config, above) or ()):
+        return f" Did you mean {f'{above}.{name}'!r}?"  # what calls the partial passes it
+    try:
+        found = locate(node["_target_"], [*(config.get("trust") or ())], parent)
+    except ConfigError:  # to be reported when the key is mended
+        return ""
+    parameters = signature(found)
+    free = parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if free or name in (parameters or {}):
+        return f" A new argument needs a plus: +{key}=..."
+    near = did_you_mean(name, parameters or ())
+    return "" if has_near else f" {found.__name__} takes no argument {name!r}.{near}"
 
 
 def _wrong_type(override: str, cause: Any) -> str:
     """Returns what to say of a value that does not fit the one that it would replace."""
-    key, given = cause.full_key, override.partition("=")[2]
+    name, _, given = override.partition("=")
+    key = cause.full_key or name.lstrip("+~")
     kind = str(cause.object_type_str or "")
     first = str(cause).splitlines()[0]
     if "not Optional" in first:
         return f"{key} is null; it must have a value."
+    if isinstance(cause, KeyValidationError):
+        return f"{name.lstrip('+~')} is {given}; {of_key(cause)}"
     if "index out of range" in first:
         return f"{key} does not exist: the list is shorter."
     rule = MUST_BE.get(kind) or ("a mapping of keys to values" if "Dict" in first else "")

@@ -3,27 +3,59 @@
 The checks stand where every config is composed, also those of the members of a sweep.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any, final
 
 import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import KeyValidationError
 
 from runner.config.allowlist import below, how_to_trust
+from runner.config.hydra_folder import HydraFolder, hydra_folder
 from runner.config.hydra_node import check_hydra_node
 from runner.errors import ConfigError
+from runner.run_folder import check_links
 
 PACKAGES = ("hydra", "hydra_plugins", "runner")  # that may hold files of a config
 
 
 @final
+class NamingRepository(ConfigRepository):
+    """Hydra's files of a config, whose errors name the file."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        try:
+            return super().load_config(config_path)
+        except KeyValidationError as error:
+            raise ConfigError(f"{self._file(config_path)}: {of_key(error)}") from error
+
+    def _file(self, config_path: str) -> str:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        folder = "" if source is None else f" of {source.path}"
+        return f"The config '{config_path}'{folder}"
+
+
+@final
 class GuardedConfigLoader(ConfigLoaderImpl):
     """Hydra's loader of configs, which refuses those that name code that is not trusted."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = NamingRepository(config_search_path)
+        self._sweeps = False  # True from the first member on
 
     def load_configuration(
         self,
@@ -33,30 +65,57 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        config = super().load_configuration(
-            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-        )
-        if run_mode == RunMode.MULTIRUN:
-            self._check_sweep(overrides)
+        try:
+            config = super().load_configuration(
+                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+        except KeyError as error:
+            raise _no_variable(error) or error from None
         trust = given_trust(overrides)
         _check_trust(config, trust)
         said: Any = OmegaConf.to_container(config.hydra.overrides)  # not interpolated
         if sorted([*said["hydra"], *said["task"]]) != sorted(overrides):
             raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
-        check_hydra_node(config.hydra, trust)
+        check_hydra_node(config.hydra, trust, overrides)
+        if not validate_sweep_overrides:  # Hydra asks for its mode, and takes an error for a run
+            return config
+        if run_mode == RunMode.MULTIRUN:
+            self._check_sweep([*_params(config), *overrides])
+            check_links(Path(config.hydra.sweep.dir))  # Hydra writes there, through links as well
+        if from_shell:
+            self._note_folder(config, run_mode)
+        return config
+
+    def _note_folder(self, config: DictConfig, run_mode: RunMode) -> None:
+        """Remembers the folder where Hydra is going to write: of a sweep, not of its members."""
+        if run_mode == RunMode.MULTIRUN:
+            hydra_folder.set(HydraFolder(Path(config.hydra.sweep.dir)))
+        elif not self._sweeps:
+            hydra_folder.set(HydraFolder(Path(config.hydra.run.dir)))
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        config = super()._compose_config_from_defaults_list(defaults, repo)
+        if not isinstance(config._get_node("hydra"), DictConfig) or config.hydra is None:
+            raise ConfigError(
+                "hydra is null, or refers to another node; it must be a mapping of keys to values."
+            )
         return config
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         """Composes the config of a member of a sweep, which trusts what the user does."""
+        self._sweeps = True
         if given_trust(sweep_overrides) != given_trust([*master_config.hydra.overrides.task]):
             raise ConfigError("trust may not be swept, neither by a file of the config.")
         return super().load_sweep_config(master_config, sweep_overrides)
 
     def _check_sweep(self, overrides: Sequence[str]) -> None:
         """Raises ConfigError for a sweep over nothing, which would end without a word."""
-        for override in OverridesParser.create().parse_overrides([*overrides]):
+        parsed = OverridesParser.create().parse_overrides([*overrides])
+        for override in {each.key_or_group: each for each in parsed}.values():  # the last counts
             if not override.is_sweep_override():
                 continue
             key, value = str(override.key_or_group), override.value()
@@ -79,6 +138,32 @@ class GuardedConfigLoader(ConfigLoaderImpl):
             for entry in path if isinstance(path, list | ListConfig) else ():
                 _check_search_path(str(entry), trust)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _params(config: DictConfig) -> list[str]:
+    """Returns the overrides that the basic sweeper takes from the config."""
+    sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
+    params = sweeper.get("params")
+    return [f"{key}={value}" for key, value in params.items()] if isinstance(params, dict) else []
+
+
+def of_key(error: KeyValidationError) -> str:
+    """Returns what to say of a mapping with a key that is none, such as null."""
+    kind = str(error).partition("'")[2].partition("'")[0]
+    what = "null" if kind == "NoneType" else f"of type {kind}"
+    where = f" in {error.full_key}" if error.full_key else ""
+    return f"a key{where} is {what}; it must be a text."
+
+
+def _no_variable(error: KeyError) -> ConfigError | None:
+    """Returns what to say of a variable of the environment that is to be copied; None for other
+    errors."""
+    if extract_tb(error.__traceback__)[-1].filename not in (os.__file__, "<frozen os>"):
+        return None
+    return ConfigError(
+        f"hydra.job.env_copy names {error.args[0]!r}, which is not set in the environment; set it "
+        "in the shell."
+    )
 
 
 @contextmanager
@@ -129,5 +214,5 @@ def _check_search_path(path: str, trust: Sequence[Any]) -> None:
     if scheme == "pkg" and not below(package, (*PACKAGES, *trust)):
         raise ConfigError(
             f"hydra.searchpath contains {path!r}, which imports that package. "
-            f"{how_to_trust(package)}"
+            f"{how_to_trust(package, trust)}"
         )

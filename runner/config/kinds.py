@@ -1,5 +1,6 @@
 """Whether what a config node builds is of the kind that its place expects, by annotations."""
 
+import functools
 import inspect
 import types
 import typing
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runner.config.allowlist import ALLOWED
-from runner.config.targets import kind_named
+from runner.config.targets import kind_named, spelled
 from runner.errors import ConfigError
 
 # The kinds of the groups of a config: each has a place of its own, and no other.
@@ -27,15 +28,14 @@ def check_kind(target: Any, partial: bool, expected: Any, where: str) -> None:
     """
     if inspect.isabstract(target):
         raise ConfigError(
-            f"{where}._target_ is {target.__module__}.{target.__qualname__}, which is abstract: "
-            "name a class that implements it."
+            f"{where}._target_ is {spelled(target)}, which is abstract: name a class that "
+            "implements it."
         )
-    made = target if isinstance(target, type) else _returned(target)
+    made = made_by(target)
     if not _fits(made, partial, expected):
-        name = f"{target.__module__}.{getattr(target, '__qualname__', type(target).__name__)}"
         raise ConfigError(
-            f"{where}._target_ is {name}, which makes {described(made, partial)}; {where} must be "
-            f"{_expected(expected)}.{_advice(made, partial, expected, where)}"
+            f"{where}._target_ is {spelled(target)}, which makes {described(made, partial)}; "
+            f"{where} must be {_expected(expected)}.{advice(made, partial, expected, where)}"
         )
 
 
@@ -108,6 +108,13 @@ def _options(expected: Any) -> list[Any]:
     return [Any if expected is inspect.Parameter.empty else expected]
 
 
+def made_by(target: Any) -> Any:
+    """Returns the class of what a target makes; Any if that is unknown."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    return target if isinstance(target, type) else _returned(target)
+
+
 def _returned(function: Any) -> Any:
     """Returns the class that a function is annotated to return; Any if that is unknown."""
     try:
@@ -136,20 +143,38 @@ def _expected(expected: Any) -> str:
 
 
 def _in_words(option: Any) -> str:
-    origin, given = typing.get_origin(option), typing.get_args(option)
-    if (origin or option) is Callable:
-        if given and given[0] is ... and isinstance(given[1], type):
-            return f"a partial that makes {_in_words(given[1])} (_partial_: true)"
+    origin = typing.get_origin(option)
+    if _is_callable(option):
+        if made := _made_by_partial(option):
+            return f"a partial that makes {_in_words(made)} (_partial_: true)"
         return "a function or callable object"
     name = getattr(origin or option, "__name__", str(option))
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def _advice(made: Any, partial: bool, expected: Any, where: str) -> str:
-    """Advises to set or to drop `_partial_`, if that is all there is to do."""
-    if not partial and _fits(made, True, expected):
+def advice(made: Any, partial: bool, expected: Any, where: str) -> str:
+    """Returns a sentence that advises to set or to drop `_partial_`, or to give a class the method
+    that is called, if that is all there is to do; or ""."""
+    called = [option for option in _options(expected) if _is_callable(option)]
+    if called and not partial and _fits(made, True, expected):
         return f" Did you forget {where}._partial_=true?"
-    has_class = any(typing.get_origin(option) is not Callable for option in _options(expected))
-    if partial and has_class and _fits(made, False, expected):
+    if made is Any:
+        return ""
+    if any(map(_made_by_partial, called)):
+        return ""
+    if partial and _fits(made, False, expected):
         return f" Drop {where}._partial_."
+    if called and not issubclass(made, Callable):  # type: ignore[arg-type]
+        return f" Such a {made.__name__} cannot be called: it has no method __call__."
     return ""
+
+
+def _is_callable(option: Any) -> bool:
+    return (typing.get_origin(option) or option) is Callable
+
+
+def _made_by_partial(option: Any) -> Any:
+    """Returns the class of what a callable is annotated to make of any arguments; None if it is a
+    callable of another kind."""
+    given = typing.get_args(option)
+    return given[1] if given and given[0] is ... and isinstance(given[1], type) else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from runner.errors import ConfigError, did_you_mean
+from runner.errors import ConfigError, as_yaml, did_you_mean
 
 FOLDER = Path(__file__).parents[1] / "mutators"
 KEYS: Mapping[object, str] = {True: "on", "class": "cls"}  # YAML reads a bare `on` as true
@@ -30,7 +30,9 @@ def written_out(entries: object, folder: Path = FOLDER) -> list[dict[str, Any]]:
     ConfigError for invalid entries, and unless exactly one key names a mutator.
     """
     if not isinstance(entries, list):
-        raise ConfigError(f"space.mutators is {entries!r}; it must be a list such as [{EXAMPLE}].")
+        raise ConfigError(
+            f"space.mutators is {as_yaml(entries)}; it must be a list such as [{EXAMPLE}]."
+        )
     targets = words(folder) if entries else {}
     return [_node(entry, f"space.mutators[{i}]", targets) for i, entry in enumerate(entries)]
 
@@ -48,7 +50,7 @@ def words(folder: Path = FOLDER) -> dict[str, str]:
 
 def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where} is {entry!r}; it must be an entry such as {EXAMPLE}.")
+        raise ConfigError(f"{where} is {as_yaml(entry)}; it must be an entry such as {EXAMPLE}.")
     named = {KEYS.get(key, str(key)): value for key, value in entry.items()}
     if "_target_" in named:
         return named
@@ -56,7 +58,7 @@ def _node(entry: object, where: str, targets: Mapping[str, str]) -> dict[str, An
     if not found:
         near = "".join(did_you_mean(key, targets) for key in named if key not in SELECTS)
         known = f" There are {', '.join(targets)}; a custom mutator needs a _target_."
-        shown = ", ".join(f"{key}: {value!r}" for key, value in named.items())
+        shown = ", ".join(f"{key}: {as_yaml(value)}" for key, value in named.items())
         raise ConfigError(f"{where} names no mutator: {{{shown}}}.{near}{known}")
     if len(found) > 1:
         both = " and ".join(map(repr, found))

@@ -21,7 +21,7 @@ from runner.config.allowlist import KEYWORDS, check_targets
 from runner.config.check_arguments import signature
 from runner.config.mutator_entries import written_out
 from runner.config.targets import locate
-from runner.errors import ConfigError, did_you_mean
+from runner.errors import ConfigError, as_yaml, did_you_mean
 
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
@@ -131,7 +131,7 @@ class Settings(Strict):
         sizes = found if isinstance(found, list) and found else [None]
         if found is not None and not all(type(size) is int and size > 0 for size in sizes):
             raise ConfigError(
-                f"space.input is {found!r}; it must be the shape of one example, such as "
+                f"space.input is {as_yaml(found)}; it must be the shape of one example, such as "
                 "[3, 224, 224]."
             )
         return found
@@ -142,8 +142,8 @@ class Settings(Strict):
         found: str | None = self.space.get(WEIGHTS)
         if found not in (None, INHERIT):
             raise ConfigError(
-                f"space.weights is {found!r}; it must be null or {INHERIT!r}. An argument of the "
-                "model with this name belongs in space.model, with space=mutate."
+                f"space.weights is {as_yaml(found)}; it must be null or {INHERIT!r}. An argument "
+                "of the model with this name belongs in space.model, with space=mutate."
             )
         return found
 
@@ -172,7 +172,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():
         raise ConfigError(
-            f"There is no key {key!r} in the config.{did_you_mean(key, Settings.model_fields)}"
+            f"There is no key {as_yaml(key)} in the config."
+            f"{did_you_mean(str(key), Settings.model_fields)}"
         )
     if isinstance(plain["space"], dict) and plain["space"].get(MUTATORS):
         plain["space"][MUTATORS] = written_out(plain["space"][MUTATORS])
@@ -192,7 +193,7 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
             raise ConfigError(f"The key {where!r} is missing in the config.") from None
         rule = KINDS.get(problem["type"])
         told = f"; it must be {rule}" if rule else f": {problem['msg']}"
-        raise ConfigError(f"{where} is {problem['input']!r}{told}.") from None
+        raise ConfigError(f"{where} is {as_yaml(problem['input'])}{told}.") from None
     for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
         if "_target_" not in plain[group]:
             raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
@@ -251,7 +252,7 @@ def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[st
     keys."""
     old, new = dict(_values(before.model_dump())), dict(_values(now.model_dump()))
     return [
-        f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"
+        f"{key}: {as_yaml(old.get(key, '(absent)'))} -> {as_yaml(new.get(key, '(absent)'))}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and key.split(".")[0] not in free
     ]

@@ -1,11 +1,14 @@
 """Imports the target of a config node: a class of an allowed kind, or a builder of models."""
 
+import functools
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
 from runner.config.allowlist import (
+    ALLOWED,
     BUILDERS,
     below,
     check_allowed,
@@ -13,39 +16,84 @@ from runner.config.allowlist import (
     is_defined_in_allowed,
     kinds_of,
 )
-from runner.errors import ConfigError, did_you_mean, one_line
+from runner.errors import ConfigError, did_you_mean, one_line, place
 
 
 def locate(path: str, trust: Sequence[str] = (), where: str = "config") -> Any:
-    """Returns the class at an import path, or the function if it is trusted or a builder of models.
+    """Returns the class at an import path, or the function if it is trusted or a builder of models;
+    of one that caches what it made, the one inside, since each trial needs a model of its own.
 
-    Raises ConfigError if there is none, and if a config may not name it: a method, a class of
-    another kind than its package is there for, or anything defined elsewhere than in an allowed
-    package, even if an allowed module contains it.
+    Raises ConfigError if there is none, and if a config may not name it: a method, an object made
+    already, a class of another kind than its package is there for, or anything defined elsewhere
+    than in an allowed package, even if an allowed module contains it.
     """
     check_allowed(path, trust, where)
     owner, found = _found(path, where)
-    if isinstance(found, ModuleType) or not callable(found):
-        raise ConfigError(f"{where}._target_ {path!r} is not a class or a function.")
-    if isinstance(owner, type) and not isinstance(found, type):
-        raise ConfigError(
-            f"{where}._target_ {path!r} is a method; it must be a class, or a function of a module."
-        )
+    _check_callable(owner, found, f"{where}._target_ {path!r}")
+    found = _without_cache(found)
     if path in (*BUILDERS, *trust):
         return found
-    origin = f"{getattr(found, '__module__', None)}"
+    made = _wrapped(found)
+    origin = f"{getattr(made, '__module__', None)}"
     if not is_defined_in_allowed(origin, trust):
         raise ConfigError(
-            f"{where}._target_ {path!r} leads to {origin}.{getattr(found, '__name__', '')}, "
-            f"which is not on the allowlist of a config. {how_to_trust(path)}"
+            f"{where}._target_ {path!r} leads to {spelled(found)}, which is not on the allowlist "
+            f"of a config. {how_to_trust(path, trust, origin)}"
         )
-    if below(origin, trust) or _is_of_kind(found, origin) or _is_registered(found, origin):
+    if below(origin, trust):
         return found
-    what = "class" if isinstance(found, type) else "function"
+    is_own = found is made or below(path, trust)  # or whose arguments somebody else chose
+    if is_own and (_is_of_kind(made, origin) or _is_registered(made, origin)):
+        return found
+    what = "class" if isinstance(made, type) else "function"
     raise ConfigError(
         f"{where}._target_ {path!r} is not on the allowlist of a config, which has no such {what} "
-        f"of {origin}. {how_to_trust(path)}"
+        f"of {origin}. {how_to_trust(path, trust)}"
     )
+
+
+def spelled(target: Any) -> str:
+    """Returns the name of a target, with its module: of a partial, also what it is one of."""
+    if isinstance(target, functools.partial):
+        return f"a partial of {spelled(target.func)}"
+    named = target if hasattr(target, "__qualname__") else type(target)
+    return f"{target.__module__}.{named.__qualname__}"
+
+
+def _check_callable(owner: Any, found: Any, name: str) -> None:
+    """Raises ConfigError for what cannot be called to make something: an attribute that is no class
+    or function, a method, or an object that is made already."""
+    kind = type(found)
+    if isinstance(found, ModuleType) or not callable(found) or _is_made(found):
+        what = "a module" if isinstance(found, ModuleType) else f"an object of {spelled(kind)}"
+        raise ConfigError(
+            f"{name} is not a class or a function, but {what}; name a class, or a function that "
+            "returns a new object each time."
+        )
+    if isinstance(owner, type) and not isinstance(found, type):
+        raise ConfigError(f"{name} is a method; it must be a class, or a function of a module.")
+
+
+def _is_made(found: Any) -> bool:
+    """Returns whether something is an object of a kind that configs are to make, such as a model
+    that could be called, too. Only modules imported already can have made one."""
+    kinds = {kind.rpartition(".") for every in ALLOWED.values() for kind in every}
+    loaded = (getattr(sys.modules.get(m), name, ()) for m, _, name in kinds if m != "typing")
+    return any(isinstance(found, kind) for kind in loaded)
+
+
+def _without_cache(found: Any) -> Any:
+    """Returns what `functools.cache` and `lru_cache` call, also inside of a partial."""
+    if isinstance(found, functools._lru_cache_wrapper):
+        return _without_cache(found.__wrapped__)
+    if isinstance(found, functools.partial):
+        return functools.partial(_without_cache(found.func), *found.args, **found.keywords)
+    return found
+
+
+def _wrapped(found: Any) -> Any:
+    """Returns what a partial calls."""
+    return _wrapped(found.func) if isinstance(found, functools.partial) else found
 
 
 def imported(path: str, where: str) -> Any:
@@ -70,11 +118,11 @@ def check_builder(path: str, given: Mapping[str, Any], trust: Sequence[str], whe
         raise ConfigError(f"{where}._partial_ is true; {path} builds a model at once here.")
     for key in BUILDERS.get(path, ()):
         if given.get(key) is not None:
-            raise ConfigError(f"{where}.{key} reads a file. {how_to_trust(path)}")
+            raise ConfigError(f"{where}.{key} reads a file. {how_to_trust(path, trust)}")
     if path == "timm.create_model" and isinstance(name, str) and ":" in name:
         raise ConfigError(
             f"{where}.model_name is {name!r}, which reads a model from elsewhere. "
-            f"{how_to_trust(path)}"
+            f"{how_to_trust(path, trust)}"
         )
 
 
@@ -110,13 +158,11 @@ def _found(path: str, where: str) -> tuple[Any, Any]:
         except ModuleNotFoundError as missing:
             if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
                 break
-            raise ConfigError(
-                f"{where}._target_ {path!r}: importing {name} needs the module {missing.name!r}, "
-                "which is not installed."
-            ) from missing
-        except (Exception, SystemExit) as error:
-            text = f"{where}._target_ {path!r}: importing {name} failed: {one_line(error)}"
-            raise ConfigError(text) from error
+            raise _not_imported(path, name, missing, where) from missing
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit, which would end the program
+            raise _not_imported(path, name, error, where) from error
         done.append(rest.pop(0))
     if not done:
         raise ConfigError(
@@ -131,6 +177,17 @@ def _found(path: str, where: str) -> tuple[Any, Any]:
             raise ConfigError(f"{where}._target_ {path!r}: {text}")
         owner, found, name = found, getattr(found, part), f"{name}.{part}"
     return owner, found
+
+
+def _not_imported(path: str, name: str, error: BaseException, where: str) -> ConfigError:
+    """Returns the error for a module of the user that fails while it is imported."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        text = f"importing {name} needs the module {error.name!r}, which is not installed"
+    elif isinstance(error, SyntaxError):  # without its file and line, which are added to all
+        text = f"importing {name} failed: {type(error).__name__}: {error.msg}"
+    else:
+        text = f"importing {name} failed: {one_line(error)}"
+    return ConfigError(f"{where}._target_ {path!r}: {text}{place(error)}")
 
 
 def _is_there(module: Any, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Data: examples for training and scoring. The test split is not accessible during a search."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 from runner.errors import ConfigError, require
 
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
+MOST = 2**28  # numbers of one example: 1 GiB of floats
 TargetKind = Literal["classes", "numbers"]  # indices of classes, or floats
 
 
@@ -60,6 +62,12 @@ class Data(ABC):
     def __init__(self, shape: Sequence[int], classes: int) -> None:
         if not shape or min(shape) < 1:
             raise ConfigError(f"data.shape is {list(shape)}; its numbers must be at least 1.")
+        numbers = math.prod(shape)
+        if numbers > MOST:
+            raise ConfigError(
+                f"data.shape is {list(shape)}, which is {numbers:,} numbers for each example; at "
+                f"most {MOST:,} are possible."
+            )
         require(classes >= 1, "data.classes", classes, "at least 1")
         self.shape = tuple(shape)
         self.classes = classes

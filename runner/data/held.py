@@ -1,69 +1,102 @@
-"""The tensors that loaded data holds, and whether a trial changed them."""
+"""What loaded data, or other objects, hold, and whether a trial changed it."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, final
 
+import numpy
 from torch import Tensor
 
+from runner.data.fingerprint import Array, Memory, fingerprint, memory_of
+
 MOST = 10_000  # objects that are looked at; what is behind them is not
-PLAIN = (str, bytes, int, float, type, Tensor, ModuleType, FunctionType)  # they lead nowhere
-Holder = dict[Any, Any] | list[Any] | tuple[Any, ...]
+CALLED = (FunctionType, BuiltinFunctionType, MethodType)
+ARRAYS = (Tensor, numpy.ndarray)
+PLAIN = (str, bytes, int, float, type, ModuleType, *CALLED, *ARRAYS)  # they lead nowhere
+Holder = dict[Any, Any] | list[Any]
 
 
 @final
-class HeldTensors:
-    """The tensors that objects hold, at any depth, and how they were.
+class HeldData:
+    """What objects hold at any depth, and how it was: tensors, NumPy arrays, lists and attributes.
 
-    Edits in place are noticed by the tensors' own counts of them. An edit of `tensor.data`, of a
-    NumPy array that shares its memory, or of an inference tensor is not counted by torch, and
-    therefore not noticed.
+    Contents are compared by fingerprints, so that edits through `tensor.data` or through an array
+    that shares memory are noticed, too. What was missing, or None, may be filled: caches are.
     """
 
-    def __init__(self, *roots: object) -> None:
-        """Looks at all that the roots hold; nothing else of it is ever compared."""
+    def __init__(self, *roots: object, earlier: "HeldData | None" = None) -> None:
+        """Looks at all that the roots hold. What is held as it was in `earlier`, which was found
+        unchanged, is not read again."""
+        self.roots = roots
+        self.has_grown = False  # whether something was filled, as the last comparison found
+        self._holders: list[tuple[Holder, Holder]] = []  # with their copies
         self._attributes: list[tuple[dict[str, Any], type, frozenset[str]]] = []
-        # The places of tensors, and of what leads to them.
-        self._places: list[tuple[Holder, Any, object, int]] = []
-        leads: set[int] = set()
-        for owner, holder, key, value in reversed(self._walk(roots)):
-            if isinstance(value, Tensor) or id(value) in leads:
-                leads.add(id(owner))
-                self._places.append((holder, key, value, _version(value)))
+        self._arrays: dict[int, tuple[Array, Memory | None]] = {}
+        self._walk(roots)
+        known: dict[Memory, tuple[Array, int | None]] = {} if earlier is None else earlier._prints
+        self._prints: dict[Memory, tuple[Array, int | None]] = {
+            memory: (array, known[memory][1] if memory in known else fingerprint(array))
+            for array, memory in self._arrays.values()
+            if memory is not None
+        }
 
-    def _walk(self, roots: Sequence[object]) -> list[tuple[object, Holder, Any, object]]:
-        """Returns what an object holds, where, for the objects in the order of their depth."""
-        found: list[tuple[object, Holder, Any, object]] = []
-        todo = [*roots]
+    def holds(self, *roots: object) -> bool:
+        """Returns whether these are the roots that were looked at."""
+        return len(roots) == len(self.roots) and all(
+            one is other for one, other in zip(roots, self.roots, strict=True)
+        )
+
+    def _walk(self, roots: Sequence[object]) -> None:
+        todo = deque(roots)  # those that are near come first
         seen: dict[int, object] = {}
         while todo and len(seen) < MOST:
-            one = todo.pop()
+            one = todo.popleft()
+            if isinstance(one, ARRAYS):
+                self._arrays[id(one)] = (one, memory_of(one))
             if id(one) in seen or isinstance(one, PLAIN):
                 continue
             seen[id(one)] = one
             for holder in _holders(one):
-                inner = [(one, holder, key, value) for key, value in _items(holder)]
-                found += inner
-                todo += [value for *_, value in inner]
+                copy = dict(holder) if isinstance(holder, dict) else list(holder)
+                if not isinstance(holder, tuple):
+                    self._holders.append((holder, copy))
+                todo += copy.values() if isinstance(copy, dict) else copy[:MOST]
             attributes = getattr(one, "__dict__", None)
             if isinstance(attributes, dict):
                 self._attributes.append((attributes, type(one), frozenset(attributes)))
-        return found
 
     def are_unchanged(self) -> bool:
-        """Returns whether each tensor is the one that was held, with the values it had, and whether
-        no method was replaced in an object."""
-        return all(
-            _get(holder, key) is value and _version(value) == version
-            for holder, key, value, version in self._places
-        ) and not any(
-            hasattr(kind, name) and callable(now[name])
-            for now, kind, before in self._attributes
-            for name in now.keys() - before
+        """Returns whether all is as it was, and no method was replaced in an object."""
+        self.has_grown = False
+        return (
+            not any(self._hides_a_method(*one) for one in self._attributes)
+            and all(self._is_kept(holder, copy) for holder, copy in self._holders)
+            and self.contents_are_unchanged()
         )
 
+    def contents_are_unchanged(self) -> bool:
+        """Returns whether the tensors and arrays have the values they had, wherever they are."""
+        return all(memory_of(array) == memory for array, memory in self._arrays.values()) and all(
+            fingerprint(array) == before for array, before in self._prints.values()
+        )
 
-def _holders(one: object) -> Iterator[Holder]:
+    def _hides_a_method(self, now: dict[str, Any], kind: type, before: frozenset[str]) -> bool:
+        if len(now) == len(before):
+            return False
+        self.has_grown = True
+        return any(hasattr(kind, name) and callable(now[name]) for name in now.keys() - before)
+
+    def _is_kept(self, holder: Holder, copy: Holder) -> bool:
+        if _is_equal(holder, copy):
+            return True
+        if not isinstance(holder, dict) or not isinstance(copy, dict):
+            return False
+        self.has_grown = True
+        return all(_may_follow(holder.get(key), value) for key, value in copy.items())
+
+
+def _holders(one: object) -> Iterator[Any]:
     """Yields what of an object may contain others: itself, or its attributes."""
     if isinstance(one, dict | list | tuple):
         yield one
@@ -72,19 +105,17 @@ def _holders(one: object) -> Iterator[Holder]:
         yield attributes
 
 
-def _items(holder: Holder) -> Iterator[tuple[Any, Any]]:
-    yield from [*holder.items()] if isinstance(holder, dict) else enumerate([*holder[:MOST]])
-
-
-def _get(holder: Holder, key: Any) -> object:
+def _is_equal(one: object, other: object) -> bool:
     try:
-        return holder[key]
-    except (LookupError, TypeError):
-        return None
+        return bool(one == other)
+    except Exception:  # of tensors that were replaced, or of a class that refuses to be compared
+        return False
 
 
-def _version(value: object) -> int:
-    try:
-        return value._version if isinstance(value, Tensor) else 0
-    except RuntimeError:  # an inference tensor, whose edits torch does not count
-        return 0
+def _may_follow(now: object, before: object) -> bool:
+    """Returns whether a value is the former one, or fills what was empty."""
+    if now is before or before is None or isinstance(before, Iterator):
+        return True
+    if isinstance(now, ARRAYS) and isinstance(before, ARRAYS):  # such as a copy on the GPU
+        return type(now) is type(before) and fingerprint(now) == fingerprint(before)
+    return isinstance(before, PLAIN) and type(now) is type(before) and _is_equal(now, before)

@@ -17,7 +17,7 @@ from runner.engines.inheritance import SEED, Heritage, Parent, Tracked
 from runner.engines.model_space import ModelSpace
 from runner.engines.standalone import check_standalone
 from runner.engines.symbolic_graph import SymbolicGraph
-from runner.errors import ConfigError, GraphError, Refused, message, refusal
+from runner.errors import ConfigError, GraphError, Refused, as_yaml, message, refusal
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import save_tensors
 from runner.graph.frontend.frontends import AUTO, usable
@@ -283,7 +283,7 @@ def _mutator(node: Mapping[str, Any], trust: Sequence[str], number: int) -> Muta
         raise ConfigError(f"{place}{error}") from error
     if not isinstance(made, Mutator):
         raise ConfigError(
-            f"{where} has the _target_ {node.get('_target_')!r}, which is not a Mutator; derive it "
-            "from runner.graph.Mutator."
+            f"{where} has the _target_ {as_yaml(node.get('_target_'))}, which is not a Mutator; "
+            "derive it from runner.graph.Mutator."
         )
     return made

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from runner.config.instantiate import build
-from runner.errors import ConfigError, Refused, RunnerError, one_line, refusal
+from runner.errors import ConfigError, Refused, RunnerError, SampleError, one_line, refusal
 from runner.nn.values.build import draw
 from runner.nn.values.build import sample as building
 from runner.space.choice import Choice, JsonValue, key
@@ -47,6 +48,7 @@ class ModelSpace(Space):
         self._shape = shape
         self.trust = trust
         self._ways: list[BuildWay] = [*WITHOUT_VALUES, partial(torch.device, "cpu")]
+        self._latest: weakref.ref[nn.Module] | None = None  # built
         self._built = False  # whether any model was built
         self._asks = True  # False once a model was built without asking for a choice
         self._refuses = False
@@ -84,9 +86,16 @@ class ModelSpace(Space):
         known = (
             outcome for outcome in reversed(self._recent) if outcome[0].items() <= given.items()
         )
-        _, refused = next(known, None) or ({}, refusal(self.walk(lookup(sample)).broken))
+        _, refused = next(known, None) or ({}, self._refusal(sample))
         if refused is not None:
             raise refused
+
+    def _refusal(self, sample: Mapping[str, JsonValue]) -> Refused | None:
+        """Returns why the space's own code refuses a sample, if it does."""
+        try:
+            return refusal(self.walk(lookup(sample)).broken)
+        except SampleError:  # drawn in a way that broke before this choice; the trial will report
+            return None
 
     def _run(self, answers: "_MemoizedChooser") -> BaseException | None:
         """Runs the model's `__init__`, without values if possible; returns the exception it
@@ -111,6 +120,7 @@ class ModelSpace(Space):
         try:
             with draw(answers) as sample, quiet(), way():
                 model = build(self.node, self.trust)
+            self._check_new(model)
             if text := _unfilled(model, self._shape):
                 if not self._built:  # probably so for all samples
                     raise ConfigError(f"{self.node['_target_']}: {text}")
@@ -129,6 +139,16 @@ class ModelSpace(Space):
         finally:
             answers.given = sample
         return None
+
+    def _check_new(self, model: nn.Module) -> None:
+        """Raises ConfigError for a model that an earlier walk was given, too: the trials would
+        train one model together, and its choices would be asked once."""
+        if self._latest is not None and self._latest() is model:
+            raise ConfigError(
+                f"{self.node['_target_']} returns the same model each time; each trial needs a new "
+                "one. Let it keep no model, in a cache or a global variable."
+            )
+        self._latest = weakref.ref(model)
 
 
 def _unfilled(model: nn.Module, shape: Sequence[int] | None) -> str:

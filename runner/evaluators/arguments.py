@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from runner.errors import ConfigError, one_line, require
+from runner.errors import ConfigError, as_yaml, one_line, require
 
 LARGEST = 1e6  # of the numbers that an optimizer of torch is given; others may count steps, say
 
@@ -34,6 +34,12 @@ def check_optimizer(make: Callable[..., Optimizer], lr: float) -> None:
         require(math.isfinite(value) and abs(value) <= LARGEST, name, value, rule)
     if isinstance(kind, type) and not issubclass(kind, Optimizer):
         raise _no_optimizer(kind)
+    given = getattr(make, "keywords", {})
+    if "lr" in given:
+        raise ConfigError(
+            f"evaluator.optimizer.lr is {as_yaml(given['lr'])}, but the learning rate is set by "
+            "evaluator.lr; leave evaluator.optimizer.lr out."
+        )
     weight = torch.ones(2, 2, requires_grad=True)
     try:
         made: object = make_probe(make, [weight], lr)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from runner.errors import ConfigError, GraphError, did_you_mean
+from runner.errors import ConfigError, GraphError, as_yaml, did_you_mean
 from runner.graph.ir.argument import Argument, Call, Ref
 from runner.graph.ir.signature import bound_arguments, drop_defaults, public_target, signature
 
@@ -35,8 +35,8 @@ def check_candidate(candidate: Candidate, word: str) -> None:
             raise ConfigError(f"{word}: torch.nn has no module {candidate!r}.{near}")
     elif not (isinstance(candidate, partial) and isinstance(candidate.func, type)):
         raise ConfigError(
-            f"{word}: {candidate!r} is not a module: give the name of one in torch.nn ('SiLU'), or "
-            "{_target_: package.Class, argument: value}."
+            f"{word}: {as_yaml(candidate)} is not a module: give the name of one in torch.nn "
+            "('SiLU'), or {_target_: package.Class, argument: value}."
         )
     elif not issubclass(candidate.func, nn.Module):
         raise ConfigError(f"{word}: {candidate.func.__name__} is not a torch.nn.Module.")

@@ -3,7 +3,7 @@
 import re
 from typing import Any, final
 
-from runner.errors import ConfigError, GraphError
+from runner.errors import ConfigError, GraphError, as_yaml
 from runner.graph.codegen.classes.unit_forms import container
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
@@ -59,7 +59,7 @@ class Depth(Selective):
 def _check(depth: Any) -> None:
     if type(depth) is not int or depth < 0:
         raise ConfigError(
-            f"depth: {depth!r} is not a number of blocks: give an integer of at least 0."
+            f"depth: {as_yaml(depth)} is not a number of blocks: give an integer of at least 0."
         )
 
 

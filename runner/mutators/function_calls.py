@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional
 
-from runner.errors import ConfigError, GraphError, did_you_mean
+from runner.errors import ConfigError, GraphError, as_yaml, did_you_mean
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.function import Function
 from runner.graph.ir.node import Node, Value
@@ -37,7 +37,9 @@ def check_function(candidate: Any, word: str) -> None:
         return
     name = candidate.func.__name__ if isinstance(candidate, partial) else candidate
     if not isinstance(name, str):
-        raise ConfigError(f"{word}: {candidate!r} is not a function: give a name such as 'silu'.")
+        raise ConfigError(
+            f"{word}: {as_yaml(candidate)} is not a function: give a name such as 'silu'."
+        )
     if name.lower().replace("_", "") not in _FUNCTIONS:
         near = did_you_mean(name.lower(), [t.rpartition(":")[2] for t in _FUNCTIONS.values()])
         raise ConfigError(f"{word}: torch.nn.functional has no function {name!r}.{near}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
-from runner.errors import ConfigError, GraphError
+from runner.errors import ConfigError, GraphError, as_yaml
 from runner.graph.ir.argument import Call
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.memory_effects import works_in_place
@@ -43,7 +43,7 @@ class Insert(Selective):
         super().__init__(on, cls, op, tie=tie)
         check_listed(insert, self.word, self._check)
         if where not in ("output", "input"):
-            raise ConfigError(f"insert: where is {where!r}; it must be 'output' or 'input'.")
+            raise ConfigError(f"insert: where is {as_yaml(where)}; it must be 'output' or 'input'.")
         self.insert = insert
         self.where: Side = where
         self._spots: Spots | None = None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, final
 
-from runner.errors import ConfigError, GraphError, few
+from runner.errors import ConfigError, GraphError, as_yaml, few
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import argument, signature
@@ -60,7 +60,9 @@ def _has_kernel(unit: Unit) -> bool:
 def _check(kernel: Any) -> None:
     sizes = kernel if isinstance(kernel, list | tuple) else [kernel]
     if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-        raise ConfigError(f"kernel: {kernel!r} is not a size: give an integer of at least 1.")
+        raise ConfigError(
+            f"kernel: {as_yaml(kernel)} is not a size: give an integer of at least 1."
+        )
 
 
 def changes(path: str, unit: Unit, old: Argument, new: Argument) -> dict[str, Argument]:

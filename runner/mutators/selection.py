@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, final
 
-from runner.errors import ConfigError, GraphError, did_you_mean
+from runner.errors import ConfigError, GraphError, as_yaml, did_you_mean
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node
 from runner.graph.ir.unit import Unit
@@ -54,7 +54,7 @@ class Selective(Mutator, ABC):
         if op and not self.takes_calls:
             raise ConfigError(f"{self.word} applies to modules, not to calls, which `op` selects.")
         if type(tie) is not bool:
-            raise ConfigError(f"{self.word}: tie is {tie!r}; it must be true or false.")
+            raise ConfigError(f"{self.word}: tie is {as_yaml(tie)}; it must be true or false.")
         self.on, self.cls, self.op, self.tie = on, cls, op, tie
 
     @property
@@ -213,7 +213,7 @@ def check_switches(switches: Any, word: str) -> None:
 
     def check(switch: Any) -> None:
         if type(switch) is not bool:
-            raise ConfigError(f"{word}: {switch!r} is neither true nor false.")
+            raise ConfigError(f"{word}: {as_yaml(switch)} is neither true nor false.")
 
     check_listed(switches, word, check)
 

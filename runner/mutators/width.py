@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import gcd, inf, lcm
 from typing import Any, final
 
-from runner.errors import ConfigError, GraphError
+from runner.errors import ConfigError, GraphError, as_yaml
 from runner.graph.channels.resize import Resizing
 from runner.graph.channels.write_back import apply
 from runner.graph.ir.graph import Graph
@@ -108,7 +108,7 @@ class Width(Selective):
 
 def _check(factor: Any) -> None:
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < inf:
-        raise ConfigError(f"width is {factor!r}; it must be a factor above 0, such as 0.5.")
+        raise ConfigError(f"width is {as_yaml(factor)}; it must be a factor above 0, such as 0.5.")
 
 
 def _coupled(resizing: Resizing, matches: Sequence[Match]) -> Iterator[Coupled]:

@@ -10,15 +10,34 @@ from functools import cached_property
 from random import Random
 from typing import Any, final
 
-from runner.errors import SampleError, SpaceError
+from runner.errors import SampleError, SpaceError, shown
 
 JsonValue = Any  # plain JSON: bool, int, float, str, None, and lists and dicts of them
 LARGEST = 1e300  # of the ends of a range, so that its length is finite, too
 _quote = json.encoder.encode_basestring_ascii
 
 
+@final
+class BadCandidates(SpaceError):
+    """A choice without candidates, or with one of them twice; they are in JSON form."""
+
+    def __init__(self, message: str, candidates: Sequence[JsonValue]) -> None:
+        super().__init__(message)
+        self.candidates = candidates
+
+
 def to_json(value: object) -> JsonValue:
-    """Returns a candidate in JSON form; tuples become lists. Raises SpaceError for other types."""
+    """Returns a candidate in JSON form; tuples become lists. Raises SpaceError for other types, and
+    for a container that contains itself."""
+    try:
+        return _to_json(value)
+    except RecursionError:
+        raise SpaceError(
+            f"{shown(value)} cannot be a candidate: it contains itself, or is nested too deeply."
+        ) from None
+
+
+def _to_json(value: object) -> JsonValue:
     match value:
         case None | bool():
             return value
@@ -29,9 +48,9 @@ def to_json(value: object) -> JsonValue:
         case str():
             return str(value)
         case list() | tuple():
-            return [to_json(item) for item in value]
+            return [_to_json(item) for item in value]
         case dict() if all(isinstance(key, str) for key in value):
-            return {str(key): to_json(item) for key, item in value.items()}
+            return {str(key): _to_json(item) for key, item in value.items()}
     raise SpaceError(
         f"{value!r} cannot be a candidate: a sample is plain JSON (finite numbers, strings, "
         "booleans, None, lists, dicts with string keys). Give it a name in a dict of candidates, "
@@ -115,9 +134,10 @@ class Categorical(Choice):
 
     def __post_init__(self) -> None:
         if not self.candidates:
-            raise SpaceError(f"Choice '{self.label}' has no candidates.")
+            raise BadCandidates(f"Choice '{self.label}' has no candidates.", ())
         if len(self._index) < len(self.candidates):
-            raise SpaceError(f"Choice '{self.label}' lists a candidate twice: {self}.")
+            text = f"Choice '{self.label}' lists a candidate twice: {self}."
+            raise BadCandidates(text, self.candidates)
 
     @cached_property
     def _index(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, final
 
-from runner.errors import ConfigError, SampleError, did_you_mean
+from runner.errors import ConfigError, SampleError, SpaceError, as_yaml, did_you_mean
 from runner.space.choice import Categorical, Choice, JsonValue, Numeric, to_json
 from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup
 from runner.space.structure import Structure, describe
@@ -156,33 +156,47 @@ def search_space(search: Mapping[str, object] | None) -> FlatSpace:
 
 
 def _search_choice(label: str, given: object) -> Choice:
-    if isinstance(given, list):
-        return Categorical(label, tuple(to_json(value) for value in given))
-    if isinstance(given, Mapping) and {"low", "high"} <= given.keys():
-        if unknown := given.keys() - {"low", "high", "step", "log"}:
-            raise ConfigError(
-                f"search.{label} has the unknown key {min(unknown)!r}; a range takes low, high, "
-                f"step and log.{did_you_mean(min(unknown), ('step', 'log'))}"
-            )
-        return _range(label, given)
+    try:
+        if isinstance(given, list):
+            listed = enumerate(given)
+            return Categorical(label, tuple(_candidate(f"{label}[{i}]", v) for i, v in listed))
+        if isinstance(given, Mapping) and {"low", "high"} <= given.keys():
+            return _range(label, given)
+    except SpaceError as error:
+        raise SpaceError(str(error).replace(f"Choice '{label}'", f"search.{label}")) from None
     raise ConfigError(
-        f"search.{label} is {given!r}; it must be a list of candidates or a range such as "
+        f"search.{label} is {as_yaml(given)}; it must be a list of candidates or a range such as "
         "{low: 1e-4, high: 1e-1, log: true}."
     )
 
 
+def _candidate(place: str, value: object) -> JsonValue:
+    try:
+        return to_json(value)
+    except SpaceError:
+        raise SpaceError(
+            f"search.{place} is {as_yaml(value)}; a candidate must be a finite number, a text, "
+            "true, false, null, or a list or a mapping of these whose keys are texts."
+        ) from None
+
+
 def _range(label: str, given: Mapping[str, Any]) -> Numeric:
+    if unknown := sorted(map(str, given.keys() - {"low", "high", "step", "log"})):
+        raise ConfigError(
+            f"search.{label} has the unknown key {unknown[0]!r}; a range takes low, high, step and "
+            f"log.{did_you_mean(unknown[0], ('step', 'log'))}"
+        )
     low, high, step, log = (given.get(name) for name in ("low", "high", "step", "log"))
     for name, value in (("low", low), ("high", high)):
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"search.{label}.{name} is {value!r}; it must be a number.")
+            raise ConfigError(f"search.{label}.{name} is {as_yaml(value)}; it must be a number.")
     whole = isinstance(low, int) and isinstance(high, int)
     if step is not None and not whole:
         raise ConfigError(f"search.{label}: a step requires whole numbers.")
     if step is not None and type(step) is not int:
-        raise ConfigError(f"search.{label}.step is {step!r}; it must be a whole number.")
+        raise ConfigError(f"search.{label}.step is {as_yaml(step)}; it must be a whole number.")
     if log is not None and not isinstance(log, bool):
-        raise ConfigError(f"search.{label}.log is {log!r}; it must be true or false.")
+        raise ConfigError(f"search.{label}.log is {as_yaml(log)}; it must be true or false.")
     if step is None and whole:
         step = 1
     return Numeric(label, given["low"], given["high"], step=step, log=bool(log))

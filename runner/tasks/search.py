@@ -19,11 +19,11 @@ from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
-from runner.errors import ConfigError, Interrupted
+from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.goals import Goals
 from runner.ranking import front, top
 from runner.resume import resume_command, resume_override
-from runner.store import Store, has_events
+from runner.store import RECORD, Store, has_events, read
 from runner.tasks.task import Task
 from runner.training.fork_server import head_start
 from runner.trial import WEIGHTS, Job, Report, Trial, trial_folder
@@ -43,8 +43,7 @@ class Search(Task):
 
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is None and has_events(folder):
-            command = resume_override(folder)
-            raise ConfigError(f"{folder} contains a run already; {command} continues it.")
+            raise _taken(folder)
         parts_of_workers = [settings.engine, settings.evaluator, settings.data]
         with head_start(settings.training, parts_of_workers):
             return self._run(settings, folder)
@@ -210,3 +209,15 @@ def _point_latest_at(folder: Path) -> None:
         link.replace(root / "latest")
     except OSError as error:  # a file system without symbolic links
         log.info("outputs/latest was not set: %s", error)
+
+
+def _taken(folder: Path) -> ConfigError:
+    """Returns the error for the folder of a new run in which there is a record already."""
+    try:
+        read(folder)
+    except RunnerError as error:
+        return ConfigError(
+            f"hydra.run.dir is {str(folder)!r}, whose {RECORD} cannot be read as the record of a "
+            f"run ({error.__cause__ or error}); choose another folder, or delete that file."
+        )
+    return ConfigError(f"{folder} contains a run already; {resume_override(folder)} continues it.")

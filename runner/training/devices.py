@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from runner.errors import ConfigError, require
+from runner.errors import ConfigError, as_yaml, require
 
 PER_CORE = 8  # threads in all that a core can take turns with; more only wait, or run out of memory
 
@@ -66,7 +66,7 @@ def _found(device: str) -> list[str]:
             return [device]
     have = ", ".join(["cpu", *cuda, *mps])
     raise ConfigError(
-        f"training.device is {device!r}, which this machine does not have; it has {have}. "
+        f"training.device is {as_yaml(device)}, which this machine does not have; it has {have}. "
         "training.device=auto selects the best one available."
     )
 

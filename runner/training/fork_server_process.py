@@ -22,6 +22,7 @@ NEEDED: Final = ("torch", "runner.worker", "runner.training.process_state")
 def main(fd: int) -> None:
     """Forks workers until the driver ends, or closes its socket. Computes nothing itself: threads,
     and the state of a GPU, would not survive a fork."""
+    gc.disable()  # imports make many objects, and no garbage
     die_with_parent(os.getppid())
     adopt_orphans(True)
     driver = socket.socket(fileno=fd)
@@ -32,8 +33,8 @@ def main(fd: int) -> None:
     for name in hello["modules"]:
         with contextlib.suppress(Exception, SystemExit):  # the driver will find out, and report it
             importlib.import_module(name)
-    gc.collect()
     gc.freeze()  # so that collections in workers do not touch, and copy, the memory they share
+    gc.enable()
     Workers(driver).serve()
 
 

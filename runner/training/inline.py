@@ -33,7 +33,11 @@ class Inline(TrainingService):
         super().__init__(setup, Limits(max_failures=max_failures, fail_fast=fail_fast))
         check_threads(threads)
         around = ProcessCare(
-            keep=self._keep, restore=self._restore, renewed=self._renewed, finish=self._finish
+            keep=self._keep,
+            restore=self._restore,
+            renewed=self._renewed,
+            finish=self._finish,
+            late=self._late,
         )
         self._worker = Worker(setup, torch.device(devices(device, 1, 1)[0]), around)
         self._threads_before = torch.get_num_threads()
@@ -86,6 +90,10 @@ class Inline(TrainingService):
 
     def _renewed(self, what: str) -> None:
         self._traces += Traces((what,))
+
+    def _late(self, what: str) -> bool:
+        self._traces += Traces(remaining=(what,))
+        return True
 
     def _finish(self) -> bool:
         assert self._state is not None

@@ -103,11 +103,11 @@ def _of_system() -> Iterator[ProcessSetting]:
                          lambda before: locale.setlocale(locale.LC_ALL, before))  # fmt: skip
     yield ProcessSetting("the working directory", Path.cwd, os.chdir)
     yield ProcessSetting("the umask", _umask, os.umask)
+    yield ProcessSetting("a timer", lambda: [any(signal.getitimer(which)) for which in TIMERS],
+                         lambda before: [signal.setitimer(n, 0) for n in TIMERS])  # fmt: skip
     yield ProcessSetting("signal handlers", _handlers, _set_handlers, _same_handlers)
     yield ProcessSetting("blocked signals", partial(signal.pthread_sigmask, signal.SIG_BLOCK, ()),
                          partial(signal.pthread_sigmask, signal.SIG_SETMASK))  # fmt: skip
-    yield ProcessSetting("a timer", lambda: [any(signal.getitimer(which)) for which in TIMERS],
-                         lambda before: [signal.setitimer(n, 0) for n in TIMERS])  # fmt: skip
     yield ProcessSetting("resource limits", lambda: [resource.getrlimit(n) for n in LIMITS],
                          _set_limits)  # fmt: skip
     yield ProcessSetting("the priority", lambda: os.getpriority(os.PRIO_PROCESS, 0),

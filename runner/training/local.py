@@ -133,15 +133,19 @@ class Local(TrainingService):
             self._waiting[:0] = [(part, 0) for part in job.alone(worker.open)]
             self._replace(worker)
         else:
-            worker.job = worker.traces = None
+            worker.rest()
 
     def _consequence(self, times: int) -> str:
         workers = "1 worker was" if times == 1 else f"{times} workers were"
         return f"{workers} replaced because of what trials left behind"
 
     def _bury(self, worker: WorkerProcess, handle: Handle) -> None:
-        """Replaces a worker that has ended, and restarts its job or reports its failure."""
+        """Replaces a worker that has ended, and restarts its job or reports its failure. Before the
+        job has begun, it ended because of what an earlier one left behind."""
         death, job = worker.death(), worker.job
+        is_late = not worker.has_begun and bool(worker.before)
+        if is_late:
+            self._left.append((worker.before, Traces(remaining=(death.text,))))
         if worker.ready:
             self._stillborn.clear()
         else:
@@ -150,6 +154,9 @@ class Local(TrainingService):
             raise RunFailed(f"A worker could not start: {death.text}. See its message above.")
         self._replace(worker)
         if job is None or not worker.open:
+            return
+        if is_late:
+            self._waiting.insert(0, (job, worker.attempt))
             return
         if len(job.trials) > 1 and worker.ready:  # one trial's fault must not fail the others
             self._waiting[:0] = [(part, 0) for part in job.alone(worker.open)]

@@ -1,167 +1,114 @@
-"""Functions and classes that a trial may have replaced: those of torch, of Python, and ours.
-
-A container that is edited in place, such as a table of a library, is not noticed.
-"""
+"""What a trial may have replaced in modules and classes: it is noticed, and put back."""
 
 import builtins
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
-from types import FunctionType, MappingProxyType, ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, final
 
-import torch
+from runner.training.function_parts import FunctionParts, functions
+from runner.training.tables import SharedTable, tables
+from runner.training.watched import (
+    CODE,
+    MISSING,
+    ModuleOwner,
+    is_a,
+    is_wrapped,
+    owner_of,
+    watched,
+    with_classes,
+)
 
-# Modules that a training uses: those whose classes count too, with all modules below, and others.
-OURS = "runner"
-BELOW = (OURS, "torch.nn", "torch.optim")
-ALONE = ("builtins", "torch", "torch._tensor", "torch.autograd", "torch.autograd.function",
-         "torch.utils.data", "torch.utils.data.dataloader", "torch.amp", "torch.random",
-         "torch.linalg", "torch.fft", "torch.special", "torch.functional", "torch._C._nn",
-         "torch.utils.checkpoint", "torch.utils.data.sampler", "torch.utils.data.dataset",
-         "torch.utils.data._utils.collate", "torch.utils.data._utils.fetch", "numpy",
-         "numpy.random", "numpy.linalg", "safetensors", "safetensors.torch", "math", "random",
-         "operator", "functools", "itertools", "collections", "hashlib", "pickle", "struct", "os",
-         "posixpath", "sys", "io", "time", "copy", "gc", "json", "json.encoder", "warnings",
-         "logging", "threading", "queue", "traceback")  # fmt: skip
-# Of ours, what reads and writes programs is as much as the rest, and would take as long.
-SKIPPED = (f"{OURS}.graph", "torch.nn.quantized", "torch.nn.qat", "torch.nn.intrinsic",
-           "torch.nn.quantizable")  # fmt: skip
-CLASSES_OF = ("torch._tensor", "torch.autograd.function", "torch.utils.data", "random",
-              "collections", "functools", "numpy", "safetensors", *BELOW)  # fmt: skip
-TYPES = (torch.dtype, torch.layout, torch.memory_format, float, str, ModuleType, property,
-         staticmethod, classmethod, type(os.environ))  # fmt: skip
-CONTAINERS = (dict, list, set, type(None), MappingProxyType)
 MUTABLE = 1 << 9, 1 << 8  # flags of a class: Py_TPFLAGS_HEAPTYPE, and not _IMMUTABLETYPE
-# Functions that torch wraps itself, once, when it is first used.
-WRAPPERS = ("torch.optim.optimizer", "torch._dynamo", "torch._compile")
-MISSING = object()
-PARTS = ("__code__", "__defaults__", "__kwdefaults__")  # of a function, which may be exchanged
+# What of a library's class may change; all else is what it is.
+STATE = (dict, list, set, type(None), MappingProxyType)
 
 
 @final
 class Namespace:
     """The names of a module or a class, and what they meant."""
 
-    def __init__(self, holder: Any, name: str) -> None:
-        self.holder = holder
+    def __init__(self, holder: Any, name: str, owner: ModuleOwner) -> None:
         self.name = name
+        self.owner = owner
+        self.is_module = isinstance(holder, ModuleType)
+        self.is_of_training = not self.is_module or owner_of(name) is not None
         self.names: Mapping[str, Any] = holder.__dict__
-        self._is_class = isinstance(holder, type)
-        self.before = dict(self.names)
-        self._owned = self._is_class or holder is builtins  # an added name hides another
-        self._is_ours = _is_in(name, (OURS,))  # without any state
+        self._holder = holder
+        self.keep()
 
     def keep(self) -> None:
         self.before = dict(self.names)
 
-    def is_unchanged(self) -> bool:
-        """Returns whether each name means the same object; cheap, because C compares."""
-        try:
-            return self.names == self.before
-        except Exception:  # a new value that refuses to be compared
-            return False
+    def views(self) -> Iterator[Iterable[Any]]:
+        """Yields what tells whether it has changed."""
+        yield self.names.values()
 
-    def put_back(self) -> Iterator[str]:
+    def put_back(self, imports: Collection[ModuleOwner]) -> Iterator[str]:
         """Restores what was replaced, and yields its names."""
-        for name, value in self.before.items():
-            now = self.names.get(name, MISSING)
-            if now is not value and self._counts(value) and not _is_wrapped(now, value):
-                self._set(name, value)
-                yield f"{self.name}.{name}"
-        for name in self.names.keys() - self.before.keys():
-            hides = self._owned or name in builtins.__dict__
-            value = self.names[name]
-            if _is_wrapped(value, self._inherited(name)):
-                continue
-            if hides and isinstance(value, FunctionType | type | property):
-                self._delete(name)
+        for name in {**self.before, **self.names}:
+            before, now = (found.get(name, MISSING) for found in (self.before, self.names))
+            if now is not before and not self._allows(name, before, now):
+                self._set(name, before)
                 yield f"{self.name}.{name}"
         self.keep()
 
-    def _inherited(self, name: str) -> Any:
-        """Returns what a name of a class would mean without an own one."""
-        bases = self.holder.__mro__[1:] if self._is_class else ()
-        return next((base.__dict__[name] for base in bases if name in base.__dict__), MISSING)
+    def _allows(self, name: str, before: Any, now: Any) -> bool:
+        """Returns whether a trial may leave a name with another meaning."""
+        if before is MISSING:
+            return not self._hides(name, now)
+        if isinstance(self._holder, type) and self.owner is ModuleOwner.LIBRARY:
+            return is_a(before, STATE) or is_wrapped(now, before)
+        return self.owner.allows(before, now)
 
-    def _counts(self, value: Any) -> bool:
-        """Returns whether nobody may replace a value; what else is in a module is its state."""
-        if self._is_ours:
-            return True
-        if self._is_class:
-            return not isinstance(value, CONTAINERS)
-        return callable(value) or isinstance(value, TYPES)
+    def _hides(self, name: str, now: Any) -> bool:
+        """Returns whether a new name changes what code that does not know it does."""
+        is_user = self.owner is ModuleOwner.USER and not name.startswith("__")
+        if isinstance(self._holder, type):
+            inherited = (base.__dict__ for base in self._holder.__mro__[1:])
+            former = next((names[name] for names in inherited if name in names), MISSING)
+            is_other = is_a(now, CODE) or (is_user and not self.owner.allows(MISSING, now))
+            return is_other and not is_wrapped(now, former)
+        counts = is_user or self.names is builtins.__dict__ or name in builtins.__dict__
+        return counts and not self.owner.allows(MISSING, now)
 
     def _set(self, name: str, value: Any) -> None:
-        if self._is_class:
-            type.__setattr__(self.holder, name, value)
+        if isinstance(self._holder, type):
+            missing = value is MISSING
+            type.__delattr__(self._holder, name) if missing else type.__setattr__(
+                self._holder, name, value
+            )
+        elif value is MISSING:
+            del self._holder.__dict__[name]
         else:
-            self.holder.__dict__[name] = value
-
-    def _delete(self, name: str) -> None:
-        if self._is_class:
-            type.__delattr__(self.holder, name)
-        else:
-            del self.holder.__dict__[name]
-
-
-@final
-class FunctionParts:
-    """The code and the defaults of functions, which may be exchanged in place."""
-
-    def __init__(self, functions: Sequence[FunctionType]) -> None:
-        # Where all calls give an argument, its default means nothing.
-        with_defaults = [f for f in functions if f.__defaults__]
-        with_keywords = [f for f in functions if f.__kwdefaults__]
-        self._read = (
-            (functions, attrgetter("__code__")),
-            (with_defaults, attrgetter("__defaults__")),
-            (with_keywords, attrgetter("__kwdefaults__")),
-        )
-        codes, defaults, keywords = self._now()
-        self._before = [codes, defaults, [{**found} for found in keywords]]  # edited in place
-
-    def _now(self) -> list[list[Any]]:
-        return [[*map(read, functions)] for functions, read in self._read]
-
-    def is_unchanged(self) -> bool:
-        try:
-            return self._now() == self._before
-        except Exception:  # a default that refuses to be compared
-            return False
-
-    def put_back(self) -> Iterator[str]:
-        """Restores what was exchanged, and yields the functions' names."""
-        for (functions, _), name, before in zip(self._read, PARTS, self._before, strict=True):
-            for function, part in zip(functions, before, strict=True):
-                if not _is_same_part(getattr(function, name), part):
-                    setattr(function, name, {**part} if isinstance(part, dict) else part)
-                    yield f"{function.__module__}.{function.__qualname__}"
+            self._holder.__dict__[name] = value
 
 
 @final
 class Namespaces:
-    """The namespaces that trials share, their functions, and how all of it was."""
+    """What trials share of modules, with their classes, functions and tables, and how it was."""
 
     def __init__(self) -> None:
-        self._modules = 0  # how many were imported at the last search for namespaces
-        self._all: list[Namespace] = []
+        self.users: Sequence[str] = ()  # the modules of users
+        self._modules: frozenset[str] = frozenset()  # those imported at the last search
+        self._all: list[Namespace | SharedTable] = []
         self._builtins = {**builtins.__dict__}
-        self._views: list[ValuesView[Any]] = []  # of all namespaces
+        self._views: list[Iterable[Any]] = []  # of all
         self._values: list[Any] = []  # what the views held, in one list for speed
         self._parts = FunctionParts(())
 
     def keep(self) -> None:
-        """Takes what the names mean now for what they are to mean."""
-        if len(sys.modules) != self._modules:
-            self._modules = len(sys.modules)
-            self._all = [*_namespaces()]
+        """Takes what is now for what is to be."""
+        if len(sys.modules) != len(self._modules):
+            self._modules = frozenset(sys.modules)
+            self._all = [*_found()]
+            spaces = [one for one in self._all if isinstance(one, Namespace) and one.is_module]
+            self.users = [one.name for one in spaces if one.owner is ModuleOwner.USER]
             self._keep_values()
             self._keep_functions()
         elif not self._is_unchanged():
-            for one in self._changed():
+            for one in self._all:
                 one.keep()
             self._keep_values()
             self._keep_functions()
@@ -169,39 +116,34 @@ class Namespaces:
             self._keep_functions()
 
     def _keep_values(self) -> None:
-        self._views = [one.names.values() for one in self._all]
+        self._views = [view for one in self._all for view in one.views()]
         self._values = [*chain.from_iterable(self._views)]
 
     def _keep_functions(self) -> None:
-        found = {id(f): f for one in self._all for f in _functions(one)}
+        spaces = [one for one in self._all if isinstance(one, Namespace) and one.is_of_training]
+        found = {id(f): f for one in spaces for f in functions(one.before.values())}
         self._parts = FunctionParts([*found.values()])
 
     def _is_unchanged(self) -> bool:
-        """Returns whether all values are as before: three times faster than `_changed`."""
+        """Returns whether all values are as before; cheap, because C compares."""
         try:
             return [*chain.from_iterable(self._views)] == self._values
         except Exception:  # a new value that refuses to be compared
             return False
 
-    def _changed(self) -> list[Namespace]:
-        return [one for one in self._all if not one.is_unchanged()]
-
     def put_back(self) -> list[str]:
         """Restores what was replaced, and returns its names."""
         found = _put_builtins_back(self._builtins)
         if not self._is_unchanged():
-            for one in self._changed():
-                found += one.put_back()
+            imports = {
+                owner_of(name) or ModuleOwner.LIBRARY for name in sys.modules.keys() - self._modules
+            }
+            for one in self._all:
+                found += one.put_back(imports)
             self._keep_values()
         if not self._parts.is_unchanged():
             found += dict.fromkeys(self._parts.put_back())
         return found
-
-
-def _is_same_part(now: Any, before: Any) -> bool:
-    if isinstance(before, dict) and isinstance(now, dict):
-        return now.keys() == before.keys() and all(now[name] is before[name] for name in before)
-    return now is before
 
 
 def _put_builtins_back(before: Mapping[str, Any]) -> list[str]:
@@ -213,54 +155,33 @@ def _put_builtins_back(before: Mapping[str, Any]) -> list[str]:
     return [f"builtins.{name}" for name in changed]
 
 
-def _namespaces() -> Iterator[Namespace]:
-    """Yields the modules and their classes, builtins first: the rest is looked at with them."""
+def _found() -> Iterator[Namespace | SharedTable]:
+    """Yields the modules that trials share, the classes that those of training define or name, and
+    the tables of all."""
     seen: set[int] = set()
-    modules = dict.fromkeys((*ALONE, *filter(_is_below, [*sys.modules])))
-    for name in modules:
-        module = sys.modules.get(name)
-        if not isinstance(module, ModuleType):
-            continue
-        yield Namespace(module, name)
-        for value in [*vars(module).values()] if _is_in(name, CLASSES_OF) else ():
-            if isinstance(value, type) and id(value) not in seen and _may_change(value, name):
-                seen.add(id(value))
-                yield Namespace(value, f"{value.__module__}.{value.__qualname__}")
+    found = watched()
+    open_ones = with_classes(found)
+    for name, owner in found.items():
+        module = sys.modules[name]
+        yield from _with_tables(Namespace(module, name, owner))
+        for kind in _classes(module) if name in open_ones else ():
+            if id(kind) not in seen:
+                seen.add(id(kind))
+                full = f"{kind.__module__}.{kind.__qualname__}"
+                owner = owner_of(kind.__module__) or ModuleOwner.LIBRARY
+                yield from _with_tables(Namespace(kind, full, owner))
 
 
-def _is_below(name: str) -> bool:
-    return _is_in(name, BELOW) and not _is_in(name, SKIPPED)
+def _with_tables(one: Namespace) -> Iterator[Namespace | SharedTable]:
+    yield one
+    for name, value in one.before.items():
+        if not name.startswith("__"):
+            yield from tables(value, f"{one.name}.{name}", one.owner)
 
 
-def _is_in(name: str, packages: tuple[str, ...]) -> bool:
-    """Returns whether a name is that of a package, or of something in it."""
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
-
-
-def _may_change(found: type, module: str) -> bool:
+def _classes(module: ModuleType) -> Iterator[type]:
+    """Yields the classes in a module that may be changed."""
     heap, immutable = MUTABLE
-    here = found.__module__ == module or found is torch.Tensor
-    return here and bool(found.__flags__ & heap) and not found.__flags__ & immutable
-
-
-def _functions(space: Namespace) -> Iterator[FunctionType]:
-    """Yields the functions of a namespace, whose code and defaults could be exchanged in place;
-    also those within others, such as in a property or below a decorator."""
-    for value in space.before.values():
-        inner = [value]
-        if isinstance(value, staticmethod | classmethod):
-            inner = [value.__func__]
-        elif isinstance(value, property):
-            inner = [value.fget, value.fset, value.fdel]
-        for one in inner:
-            while isinstance(one, FunctionType):
-                yield one
-                one = one.__dict__.get("__wrapped__")
-
-
-def _is_wrapped(now: Any, before: Any) -> bool:
-    """Returns whether torch itself wrapped a function, which it does when it is first used."""
-    where = str(getattr(now, "__globals__", {}).get("__name__"))
-    while where.startswith(WRAPPERS) and now is not before and hasattr(now, "__wrapped__"):
-        now = now.__wrapped__
-    return now is before
+    for value in [*vars(module).values()]:
+        if is_a(value, type) and value.__flags__ & heap and not value.__flags__ & immutable:
+            yield value

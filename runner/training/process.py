@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +31,7 @@ def main(reports: int) -> None:
     """
     try:
         _serve(reports)
-    except BaseException:  # between jobs; the driver hears of it as of any crash
+    except BaseException:  # before the first job; the driver hears of it as of any crash
         with suppress(Exception):
             traceback.print_exc()
             sys.stderr.flush()
@@ -42,33 +42,30 @@ def main(reports: int) -> None:
 def _serve(reports: int) -> None:
     die_with_parent(os.getppid())
     adopt_orphans(True)
-    keep_memory()
     outbox, inbox = Outbox(reports), Inbox()
     outbox.send({"pid": os.getpid()})
     hello = inbox.jobs.get()
-    with suppress(OSError):  # it was deleted
-        os.chdir(hello["folder"])
-    os.environ.clear()
-    os.environ.update(hello["environment"])
-    sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
+    _settle(hello)
 
     import torch
 
+    from runner.errors import one_line
     from runner.training.process_state import ProcessState
     from runner.training.service import Traces
-    from runner.trial import Job, Report, Setup, trial_folder
+    from runner.trial import Job, Setup, trial_folder
     from runner.worker import ProcessCare, Worker
 
     traces: list[Traces] = []
-
-    def tell(report: Report) -> None:
-        outbox.send(asdict(report))
 
     def finish() -> bool:
         traces.append(state.finish())
         if not (inbox.is_open() and outbox.is_open()):
             traces.append(Traces(remaining=("closed pipes",)))
         return not any(found.remaining for found in traces)
+
+    def late(what: str) -> bool:
+        traces.append(Traces(remaining=(what,)))
+        return False
 
     torch.set_num_threads(hello["threads"])
     setup = Setup.from_json(hello["setup"])
@@ -79,6 +76,7 @@ def _serve(reports: int) -> None:
         restore=lambda: traces.append(state.restore()),
         renewed=lambda what: traces.append(Traces((what,))),
         finish=finish,
+        late=late,
         loading=lambda begins: outbox.send({"loading": begins}),
     )
     worker = Worker(setup, torch.device(hello["device"]), around)
@@ -87,15 +85,37 @@ def _serve(reports: int) -> None:
     with _output_to(Path(os.devnull)):
         worker.load()
     state.keep()
-    while True:
-        job = Job(**inbox.jobs.get())
-        with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
-            is_fit = worker.run(job, tell, inbox.stopped)
-        outbox.send({"left": asdict(sum(traces, Traces()))})
-        if not is_fit:
-            os._exit(0)
-        traces.clear()
-        inbox.stopped.difference_update(job.trials)
+    _close_output()
+    try:
+        while True:
+            job = Job(**inbox.jobs.get())
+            with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
+                is_fit = worker.run(job, lambda one: outbox.send(asdict(one)), inbox.stopped)
+            outbox.send({"left": asdict(sum(traces, Traces()))})
+            if not is_fit:
+                os._exit(0)
+            traces.clear()
+            inbox.stopped.difference_update(job.trials)
+    except BaseException as error:  # of a thread or a signal that a trial left
+        outbox.send({"late": f"{one_line(error)}, raised after its end"})
+        os._exit(0)
+
+
+def _settle(hello: Mapping[str, Any]) -> None:
+    """Takes over the folder, the environment and the search path of the driver."""
+    keep_memory()
+    with suppress(OSError):  # it was deleted
+        os.chdir(hello["folder"])
+    os.environ.clear()
+    os.environ.update(hello["environment"])
+    sys.path[:0] = [entry for entry in hello["path"] if entry not in sys.path]
+
+
+def _close_output() -> None:
+    """Sends what is written between jobs nowhere: nothing but what a trial left writes there."""
+    with Path(os.devnull).open("wb") as nothing:
+        for fd in (1, 2):
+            os.dup2(nothing.fileno(), fd)
 
 
 class Outbox:

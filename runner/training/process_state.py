@@ -5,6 +5,7 @@ import os
 import sys
 from typing import Any, final
 
+from runner.data.held import HeldData
 from runner.training.interpreter_state import interpreter_settings
 from runner.training.leftovers import Leftovers
 from runner.training.patches import Namespaces
@@ -20,8 +21,8 @@ BY_IMPORTS = {"tempfile.tempdir", "warnings filters", "the environment", "signal
 class ProcessState:
     """Keeps the state of this process, and puts it back after a trial changed it.
 
-    The settings are tables: `interpreter_state.py` and `torch_state.py`. Replaced functions are in
-    `patches.py`, and threads, children and files in `leftovers.py`.
+    The settings are tables: `interpreter_state.py` and `torch_state.py`. What was replaced in
+    modules is in `patches.py`, and threads, children and files are in `leftovers.py`.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class ProcessState:
         self._values: list[Any] = []
         self._modules = 0  # how many are imported
         self._leftovers = Leftovers()
+        self._held: dict[str, HeldData] = {}  # by the modules of users
         self.keep()
 
     def keep(self) -> None:
@@ -41,6 +43,9 @@ class ProcessState:
         self._values = [one.value() for one in self._settings]
         self._modules = len(sys.modules)
         self._leftovers.keep()
+        users = self._namespaces.users
+        if [*self._held] != users or self._edited():
+            self._held = {name: HeldData(vars(sys.modules[name])) for name in users}
 
     def restore(self) -> Traces:
         """Puts back what has changed. Ends a process that a trial forked and that came back."""
@@ -50,6 +55,7 @@ class ProcessState:
         remaining: list[str] = []
         if not self._is_as_kept():
             self._put_back(restored, remaining)
+        remaining += self._changed_tensors()
         with contextlib.suppress(OSError):
             restored += self._leftovers.end_children()
         if len(sys.modules) > self._modules:
@@ -73,6 +79,16 @@ class ProcessState:
                 continue
             back = one.put_back(before)
             (restored if back else remaining).append(one.name)
+
+    def _changed_tensors(self) -> list[str]:
+        """Returns the modules of users whose tensors or arrays a trial edited. The new values are
+        the former ones of the next trial, if this process is to run it."""
+        edited = self._edited()
+        self._held |= {name: HeldData(vars(sys.modules[name])) for name in edited}
+        return [f"edited tensors in {name}" for name in edited]
+
+    def _edited(self) -> list[str]:
+        return [name for name, one in self._held.items() if not one.contents_are_unchanged()]
 
     def finish(self) -> Traces:
         """Looks for threads and open files at the end of a job, whose state was restored."""

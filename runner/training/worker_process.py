@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import final
@@ -58,6 +58,8 @@ class WorkerProcess:
         self.device = device
         self.job: Job | None = None
         self.open: set[int] = set()  # trials of the job without a final report
+        self.has_begun = False  # whether its job has
+        self.before: Sequence[int] = ()  # the trials of its job before
         self.attempt = 0
         self.ready = False
         self.loading = False  # whether it is loading data
@@ -92,8 +94,15 @@ class WorkerProcess:
 
     def run(self, job: Job, attempt: int) -> None:
         self.job, self.open, self.attempt = job, set(job.trials), attempt
+        self.has_begun = False
         self.started = self.heard = time.monotonic()
         self.say(vars(job))
+
+    def rest(self) -> None:
+        """Its job has ended, and it may be given another."""
+        assert self.job is not None
+        self.before = self.job.trials
+        self.job = self.traces = None
 
     @property
     def gone(self) -> bool:
@@ -126,11 +135,14 @@ class WorkerProcess:
             self.process.found(data["pid"])
         elif "loading" in data:
             self.loading = data["loading"]
+        elif "late" in data:
+            self.doomed = self.doomed or Failure("crashed", data["late"])
         elif "left" in data:
             self.traces = Traces(*(tuple(data["left"][name]) for name in ("restored", "remaining")))
         else:
             failure = Failure(**data["failure"]) if data["failure"] else None
             gain = Gain(**data["gain"]) if data["gain"] else None
+            self.has_begun = True
             return Report(data["trial"], data["kind"], data["metrics"], failure, gain)
         return None
 

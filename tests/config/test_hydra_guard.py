@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from command_line import assert_refused, attempt
 from hydra._internal import hydra as hydras
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -135,3 +136,66 @@ def test_a_trusted_package_and_a_folder_may_be_on_the_search_path(more):
 )  # fmt: skip
 def test_trust_is_read_from_the_overrides(overrides, found):
     assert given_trust(overrides) == found
+
+
+@pytest.mark.parametrize("name", ["multirun.yaml", "0", "0/runner.log"])
+def test_a_sweep_is_not_written_through_links(name, here, monkeypatch):
+    (here / "outside").mkdir()
+    (here / "outside" / "precious").write_text("mine")
+    link = here / "all" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(here / "outside" / ("" if name == "0" else "precious"))
+    done = attempt("-m hydra.sweep.dir=all seed=-1,-2", monkeypatch)
+    assert done.code == 2 and len(done.err.splitlines()) == 1
+    assert f"all contains the symbolic link '{name}', which leads out of it" in done.err
+    assert (here / "outside" / "precious").read_text() == "mine" and link.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-m seed=-1,-2", "-m seed=-1 space.nope=1,2", "-m seed=-1,x hydra.sweep.dir=a/b/c",
+        "-m seed=-1,-2 hydra.sweep.subdir=${seed}", "hydra.output_subdir=x seed=-1",
+        "hydra.job.name=x hydra/job_logging=default seed=-1", "seed=-1 hydra.mode=MULTIRUN",
+        "seed=-1 +hydra.job_logging.root.level=NOPE", "-m seed=0,-1 +hydra.launcher.nope=1",
+        "-m seed=0,1 task._target_=torch.nn.ReLU", "-m seed=-1 hydra.sweeper.max_batch_size=0",
+    ],
+)  # fmt: skip
+def test_a_mistake_leaves_nothing_of_a_run_or_a_sweep(line, here, monkeypatch):
+    done = attempt(line, monkeypatch)
+    assert done.code == 2 and "Traceback" not in done.err, done.err
+    assert all(told.startswith("error: ") for told in done.err.splitlines())
+    assert [*here.rglob("*")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("null: 1", "The config 'experiment/x'"), ("evaluator: {~: 1}", "in evaluator is null"),
+        ("hydra: null", "hydra is null"), ("hydra: 5", "hydra is 5; it must be a mapping"),
+        ("hydra: {run: null}", "hydra.run is null; it must have a value"),
+        ("hydra: {job: {foo: 1}}", "hydra.job.foo is not a key of Hydra's"),
+        ("hydra: {job: {env_copy: [NOT_SET_AT_ALL]}}", "names 'NOT_SET_AT_ALL', which is not set"),
+        ("1: 1", "There is no key 1 in the config."), ("true: 1", "There is no key true in the"),
+        ("hydra: {mode: MULTIRUN, sweeper: {params: {dedup: range(0)}}}", "sweeps over nothing"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_file_is_told_in_one_line(text, why, here, monkeypatch):
+    (here / "more" / "experiment").mkdir(parents=True)
+    (here / "more" / "experiment" / "x.yaml").write_text(f"# @package _global_\n{text}\n")
+    done = attempt("--config-dir=more experiment=x seed=-1", monkeypatch)
+    [line] = done.err.splitlines()
+    assert done.code == 2 and why in line
+    assert [path.name for path in here.iterdir()] == ["more"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("seed=-1 -m space=mlp,resnet", "Flags such as -m stand before or after all of KEY=VALUE"),
+        ("--nope seed=-1", "Unrecognized arguments: --nope; --hydra-help lists the flags."),
+        ("--resolve seed=-1", "add --cfg job"), ("--cfg job -m seed=-1", "Only one of the flags"),
+    ],
+)  # fmt: skip
+def test_flags_that_do_not_go_together_are_told(line, why, here, monkeypatch):
+    assert_refused(attempt(line, monkeypatch), why, here)

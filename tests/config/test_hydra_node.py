@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 import pytest
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
@@ -33,7 +34,7 @@ REFUSED = [
     ("sweeper: {custom_search_space: evil.space}", "custom_search_space calls evil.space"),
     ("job_logging: {handlers: {x: {'()': os.system, command: x}}}", "is 'os.system', which is no"),
     ("job_logging: {handlers: {x: {class: os.system}}}", "hydra.job_logging.handlers.x.class is"),
-    ("job_logging: {formatters: {x: {'()': evil.f}}}", "add trust=[evil]"),
+    ("job_logging: {formatters: {x: {'()': evil.f}}}", "add trust=[mine,evil]"),
     ("job_logging: {filters: {x: {'()': evil.f}}}", "hydra.job_logging.filters.x.() is 'evil.f'"),
     ("job_logging: {handlers: {x: {class: logging.handlers.QueueHandler, queue: evil.f}}}", "none"),
     ("job_logging: {handlers: {x: {class: rich.logging.RichHandler, console: 'ext://os.system'}}}",
@@ -60,6 +61,30 @@ REFUSED = [
     ("job_logging: {handlers: {file: {mode: w}}}", "a log is only appended to"),
     ("output_subdir: ../x", "hydra.output_subdir is '../x'"),
     ("output_subdir: ..", "hydra.output_subdir is '..'"),
+    ("output_subdir: '${oc.select:hydra.job.num,a}'", "it must be the name of a file"),
+    ("job: {name: '${oc.select:hydra.job.num,..}'}", "hydra.job.name is '..'"),
+    ("job_logging: {handlers: {file: {'.': {baseFilename: /x}}}}", "file['.'] may not be set"),
+    ("job_logging: {handlers: {file: {x: '${hydra.sweep.dir}'}}}", "may not stand there"),
+    ("runtime: {output_dir: /x}", "hydra.runtime.output_dir is '/x'; it is set by Hydra"),
+    ("job: {nme: x}", "hydra.job.nme may not be set. Did you mean 'name'"),
+    ("nope: 1", "hydra.nope may not be set. hydra has mode, searchpath, run, sweep, help, "),
+    ("env: {x: {_target_: os.system}}", "hydra.env.x is {'_target_': 'os.system'}; it must be a"),
+    ("run: {dir: null}", "hydra.run.dir is null; it must be a folder, such as outputs/first"),
+    ("sweep: {subdir: ''}", "hydra.sweep.subdir is ''; it must be a folder"),
+    ("run: 5", "hydra.run is 5; it must be a mapping of keys to values"),
+    ("job: {env_copy: [1]}", "hydra.job.env_copy is [1]; it must be a list of texts"),
+    ("job: {num: -1}", "hydra.job.num is -1; it must be a whole number from 0"),
+    ("job: {id: a b}", "hydra.job.id is 'a b'; it must be a name"),
+    ("help: {template: 5}", "hydra.help.template is 5; it must be a text"),
+    ("verbose: '${seed}'", "hydra.verbose is '${seed}'; it must be true or loggers"),
+    ("launcher: null", "hydra.launcher is null; it must be a mapping"),
+    ("launcher: {setup: [touch MARK]}", "hydra.launcher.setup is ['touch MARK']; a file may set"),
+    ("launcher: {setup: [mark]}", "give it as an override: hydra.launcher.setup=..."),
+    ("launcher: {more: {wrap: touch MARK}}", "hydra.launcher.more.wrap is 'touch MARK'; a file"),
+    ("launcher: {more: [[mark]]}", "hydra.launcher.more is [['mark']]; a file may set"),
+    ("launcher: {name: '${hydra.job.name}'}", "hydra.launcher.name is '${hydra.job.name}'; an int"),
+    ("sweeper: {storage: 'sqlite:///x'}", "hydra.sweeper.storage is 'sqlite:///x'; a file may"),
+    ("sweeper: {max_batch_size: 0}", "hydra.sweeper.max_batch_size is 0; it must be a whole"),
 ]  # fmt: skip
 PASSES = [
     "callbacks: {a: {_target_: hydra.experimental.callbacks.LogJobReturnCallback}}",
@@ -69,7 +94,14 @@ PASSES = [
     "job_logging: {formatters: {x: {'()': colorlog.ColoredFormatter, format: '%(message)s'}}}",
     "job: {env_set: {OMP_NUM_THREADS: '2', CUDA_VISIBLE_DEVICES: '0'}}", "job: {chdir: false}",
     "sweeper: {sampler: {_target_: optuna.samplers.TPESampler, seed: 1}}",
-    "sweeper: {custom_search_space: mine.space}",
+    "sweeper: {custom_search_space: mine.space}", "sweeper: {params: {seed: '1,2'}}",
+    "sweeper: {max_batch_size: 3, direction: maximize, n_trials: 20}", "job: {id: a-1, num: 3}",
+    "launcher: {n_jobs: 2, partition: gpu, nodes: [1, 2], more: {mem: 8, fast: true}}",
+    "launcher: {_target_: mine.Mine, setup: [any text]}", "env: {machine: cluster}",
+    "run: {dir: 'runs/${seed}/${now:%H}'}", "sweep: {dir: x, subdir: '${hydra.job.num}/a'}",
+    "job: {name: 'run-${seed}'}", "job: {config: {override_dirname: {item_sep: /}}}",
+    "verbose: [hydra, runner]", "verbose: runner", "help: {footer: '${hydra.job.name} $X'}",
+    "job: {env_copy: [HOME]}", "mode: null", "searchpath: ['file://x']",
 ]  # fmt: skip
 
 
@@ -110,6 +142,36 @@ def test_what_would_run_code_is_refused_at_its_place(node, text, why):
 @pytest.mark.parametrize("text", PASSES)
 def test_hydras_own_and_what_is_trusted_passes(node, text):
     check_hydra_node(changed(node, text), ["mine"])
+
+
+def test_the_command_line_may_set_what_a_file_may_not(node):
+    text = "launcher: {setup: [a b], more: {wrap: a b, size: 1}}"
+    given = ["hydra.launcher.setup=[a b]", "+hydra.launcher={more: {wrap: a b}}"]
+    check_hydra_node(changed(node, text), [], given)
+    check_hydra_node(changed(node, text), [], ["++hydra.launcher.setup=[a]", *given[1:]])
+    for wrong, key in ((given[:1], "more.wrap"), (given[1:], "setup"), (["seed=1"], "setup")):
+        with pytest.raises(ConfigError, match=rf"hydra\.launcher\.{key} is "):
+            check_hydra_node(changed(node, text), [], wrong)
+
+
+def test_the_arguments_that_a_plugin_is_packaged_with_pass(node, monkeypatch):
+    packaged = {"_target_": "hydra_plugins.x.X", "folder": "${hydra.sweep.dir}/.x/%j", "more": None}
+    monkeypatch.setitem(ConfigStore.instance().repo["hydra"]["launcher"], "x.yaml",
+                        ConfigNode("x", OmegaConf.create(packaged), None, None, "x"))  # fmt: skip
+    chosen = OmegaConf.create({"runtime": {"choices": {"hydra/launcher": "x"}}})
+    given = changed(node, "{}")
+    del given.launcher
+    check_hydra_node(OmegaConf.merge(given, {"launcher": packaged}, chosen), [])
+    other = {"launcher": {**packaged, "folder": "/x"}}
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.folder is '/x'"):
+        check_hydra_node(OmegaConf.merge(given, other, chosen), [])
+
+
+def test_the_name_of_a_job_does_not_change_after_the_check(node):
+    config = changed(node, "job: {name: 'run-${oc.select:hydra.job.num,a}'}")
+    check_hydra_node(config, [])
+    config.job.num = 3
+    assert config.job.name == "run-a"
 
 
 def test_a_variable_that_is_copied_from_the_shell_passes(node, monkeypatch):

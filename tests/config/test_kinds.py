@@ -1,5 +1,6 @@
 """What a node makes is held against what its place expects."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, TypeVar
 
@@ -57,6 +58,10 @@ DOES_NOT_FIT = [
     (nn.ReLU, False, list[nn.Module], "x must be a list"),
     (text, False, nn.Module, "makes a str; x must be a Module"),
     (nn.ReLU, False, type[nn.Module], "x must be a type"),
+    (Cosine, True, Schedules, "makes a partial of Cosine; x must be a function or callable object. "
+                              "Drop x._partial_."),
+    (Digits, True, Schedules, "Such a Digits cannot be called: it has no method __call__."),
+    (Digits, False, Schedules, "Such a Digits cannot be called: it has no method __call__."),
 ]  # fmt: skip
 
 
@@ -89,6 +94,38 @@ def test_an_abstract_class_is_no_implementation():
 )  # fmt: skip
 def test_an_element_has_the_annotation_of_its_place(expected, key, found):
     assert element(expected, key) == found
+
+
+def schedule(step, total): ...
+
+
+@pytest.mark.parametrize("target", ["schedule", "preset", "schedule_of_three"])
+def test_a_function_where_one_is_expected_needs_partial(target, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.preset", functools.partial(schedule), raising=False)
+    monkeypatch.setattr(f"{__name__}.schedule_of_three", lambda a, b, c: 0.0, raising=False)
+    node = {"_target_": f"{__name__}.{target}"}
+    with pytest.raises(ConfigError, match=r" needs it\. Did you forget x\._partial_=true\?$"):
+        check_arguments(node, [__name__], "x", expected=Schedules)
+    check_arguments({**node, "_partial_": True}, [__name__], "x", expected=Schedules)
+    with pytest.raises(ConfigError, match=r"x\.one is missing; Taking needs it\.$"):
+        check_arguments({"_target_": f"{__name__}.Taking"}, [__name__], "x")
+
+
+@pytest.mark.parametrize(
+    ("made", "partial", "text"),
+    [
+        (functools.partial(SGD, lr=1), True, None),
+        (functools.partial(SGD, lr=1), False, r"a partial of torch\.optim\.sgd\.SGD, which makes a "
+         r"SGD; .*Did you forget x\._partial_=true"),
+        (functools.partial(nn.ReLU), True, "makes a partial of ReLU; x must be a partial that"),
+    ],
+)  # fmt: skip
+def test_a_partial_of_a_class_makes_what_the_class_makes(made, partial, text):
+    if text is None:
+        check_kind(made, partial, Callable[..., Optimizer], "x")
+        return
+    with pytest.raises(ConfigError, match=text):
+        check_kind(made, partial, Callable[..., Optimizer], "x")
 
 
 class Taking:

@@ -82,7 +82,7 @@ def test_the_command_line_and_a_file_say_the_same(text, node, folder):
     [
         ("depth", r"space.mutators is 'depth'; it must be a list such as"),
         ([{"depth": 1}, "layer3"], r"space.mutators\[1\] is 'layer3'; it must be an entry such as"),
-        ([None], r"space.mutators\[0\] is None"),
+        ([None], r"space.mutators\[0\] is null"),
         ([{"on": "x", "isnert": [1]}], r"\[0\] names no mutator: {on: 'x', isnert: \[1\]}. Did you "
          r"mean 'insert'\? There are depth, insert, width; a custom mutator needs a _target_."),
         ([{True: "x"}], r"names no mutator: {on: 'x'}. There are"),

@@ -13,7 +13,7 @@ from runner.config.check_arguments import check_arguments, signature
 from runner.config.instantiate import put
 from runner.config.settings import BESIDE, Settings, conf_folder, differences, settings_from
 from runner.config.targets import locate
-from runner.errors import ConfigError
+from runner.errors import ConfigError, as_yaml
 from runner.tasks.task import Task
 
 FILES = sorted(p for p in conf_folder().glob("*/*.yaml") if p.parent.name != "experiment")
@@ -235,7 +235,7 @@ def test_a_search_that_cannot_be_is_refused(search, text):
     [
         ("budget.trials=0", "budget.trials is 0: Input should be greater than or equal to 1."),
         ("budget.trials=2.5", "budget.trials is 2.5"),
-        ("budget.trials=null", "budget.trials is None"),
+        ("budget.trials=null", "budget.trials is null"),
         ("budget.minutes=-1", "budget.minutes is -1: Input should be greater than 0."),
         ("budget.minutes=nan", "budget.minutes is nan"),
         ("seed=-1", "seed is -1"),
@@ -278,7 +278,7 @@ def test_differences_name_what_changed_and_leave_out_what_may():
         "strategy._target_: 'runner.strategies.optuna.OptunaStrategy' -> "
         "'runner.strategies.grid.Grid'",
         "strategy.resolution: '(absent)' -> 5",
-        *(f"strategy.sampler.{key}: {value!r} -> '(absent)'"
+        *(f"strategy.sampler.{key}: {as_yaml(value)} -> '(absent)'"
           for key, value in sorted(before.strategy["sampler"].items())),
     ]  # fmt: skip
 

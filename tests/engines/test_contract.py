@@ -129,6 +129,7 @@ def test_the_source_of_a_model_builds_it(make):
         assert shapes == {key: value.shape for key, value in expected.state_dict().items()}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", SPACES)
 def test_engines_agree_on_every_sample(name):
     """Names, shapes, first values from one seed, outputs in both modes; asked for the same."""

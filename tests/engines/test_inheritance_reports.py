@@ -78,6 +78,7 @@ CASES += [(cls, "", factor) for cls in MODELS for factor in (2.0, 0.5)]
 CASES += [(halves.GroupNormed, "conv", 2.0)]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("cls", "path", "factor"), CASES)
 def test_a_wider_model_computes_what_the_old_one_did_or_its_report_says_that_it_does_not(
     cls, path, factor, tmp_path

@@ -153,3 +153,27 @@ def test_arguments_that_cannot_initialize_fail_in_a_walk_as_in_a_trial(wrong):
         PyEngine(space=node, trust=[__name__]).space.default()
     with pytest.raises(ValueError):
         Initialized(**wrong)
+
+
+KEPT = {}
+
+
+def kept() -> torch.nn.Module:
+    """Keeps its model, whose choice is asked once."""
+    return KEPT.setdefault("model", Advised())
+
+
+@pytest.mark.parametrize("engine", [PyEngine, BaseEngine])
+def test_a_function_that_returns_the_same_model_twice_is_refused(engine):
+    KEPT.clear()
+    space = engine(space={"_target_": f"{__name__}.kept"}, trust=[__name__]).space
+    assert space.default() == {"conv": 0}
+    with pytest.raises(ConfigError, match=r"kept returns the same model each time; each trial"):
+        space.default()
+    fresh = engine(space={"_target_": f"{__name__}.Advised"}, trust=[__name__]).space
+    assert [fresh.default() for _ in range(3)] == [{"conv": 0}] * 3
+
+
+def test_a_sample_of_a_model_that_broke_early_is_not_refused():
+    space = PyEngine(space={"_target_": f"{__name__}.Advised"}, trust=[__name__]).space
+    space.check({})  # its trial reports why

@@ -42,9 +42,8 @@ def member(compiler, shape, number, i):
     return model, programs_of(decided.graph, shape)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(i, marks=[pytest.mark.exhaustive] if i else []) for i in range(GROUPS)]
-)
+@pytest.mark.sampled(5 * GROUPS)
+@pytest.mark.parametrize("number", range(GROUPS))
 @pytest.mark.parametrize("name", SPACES)
 def test_a_group_of_a_space_is_trained_as_each_model_alone(name, number):
     models, programs = group(name, number)
@@ -53,6 +52,7 @@ def test_a_group_of_a_space_is_trained_as_each_model_alone(name, number):
     assert fused.launches < fused.operations or (name.startswith("transformer") and number)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", SPACES)
 def test_the_first_step_in_single_precision(name):
     models, programs = group(name, 99)

@@ -103,7 +103,7 @@ def test_a_graph_without_an_example_is_refused_with_advice():
     [
         (0, "width is 0; it must be a factor above 0"),
         ([0.5, -1], "width is -1; it must be a factor above 0"),
-        ([0.5, True], "width is True; it must be"),
+        ([0.5, True], "width is true; it must be"),
         ("half", "width is 'half'; it must be"),
         ([], "width: the list of candidates is empty"),
         ([0.5, 0.5], "width lists a candidate twice: 0.5"),

@@ -212,3 +212,11 @@ def test_keys_are_equal_for_equal_values_only(one, other):
 
 def test_tuples_become_lists():
     assert to_json(((1, 2), {"a": (3,)})) == [[1, 2], {"a": [3]}]
+
+
+def test_a_candidate_that_contains_itself_is_one_clear_line():
+    ring = [1]
+    ring.append(ring)
+    with pytest.raises(SpaceError) as caught:
+        to_json({"a": ring})
+    assert "{'a': [1, [...]]} cannot be a candidate: it contains itself" in str(caught.value)

@@ -226,7 +226,7 @@ def test_nested_choices_are_asked_only_when_chosen():
     [
         ({"low": 1, "high": 9, "step": 0}, "step is 0; it must be at least 1"),
         ({"low": 1, "high": 9, "step": 1.5}, r"search.lr.step is 1.5; it must be a whole number"),
-        ({"low": 1, "high": 9, "step": True}, r"search.lr.step is True"),
+        ({"low": 1, "high": 9, "step": True}, r"search.lr.step is true"),
         ({"low": 1, "high": 9, "log": "yes"}, r"search.lr.log is 'yes'; it must be true or false"),
         ({"low": float("nan"), "high": 9}, "both ends must be finite"),
         ({"low": 1, "high": 10**400}, "both ends must be finite"),

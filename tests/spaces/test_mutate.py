@@ -16,6 +16,7 @@ def torchvision():
     return vision.torchvision()
 
 
+@pytest.mark.exhaustive
 def test_the_recipe_searches_a_model_of_torchvision_with_every_mutator(tmp_path):
     run = runner.run([*QUICK, "experiment=mutate_resnet", *SMALL], tmp_path)
     done = [trial for trial in run.trials if not trial.refused]

@@ -95,6 +95,7 @@ class TestStrategy:
             assert (random.getstate(), numpy.random.get_state()[1].tolist()) == before
         assert runs[0] == runs[1]
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("slots", [1, 3])
     def test_a_run_resumed_at_any_event_goes_on_as_it_would_have(
         self, make, space, drive, slots

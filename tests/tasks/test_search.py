@@ -77,17 +77,19 @@ def test_the_task_itself_needs_no_torch_so_that_workers_start_beside_its_import(
     """)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("engine", ["py", "base", "cgo"])
 def test_a_driver_imports_nothing_that_it_does_not_use(engine, tmp_path):
-    """The compiler of torch, and scikit-learn, each take as long as torch."""
+    """The compiler of torch, sympy, and scikit-learn each take up to as long as torch."""
     in_a_new_process(f"""
+        import gc
         import sys
         import runner
+        collector = gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()
         run = runner.run(["engine={engine}", "space=mlp", "strategy=random", "budget.trials=4",
                           "evaluator.epochs=1", "training.device=cpu"], {str(tmp_path / "run")!r})
         assert run.top(1)
-        unused = {{"torch._dynamo", "torch._inductor", "sklearn", "scipy", "optuna"}}
-        if "{engine}" != "cgo":  # there, torch needs it for the shapes of meta tensors
-            unused.add("sympy")
+        unused = {{"torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "optuna"}}
         assert not unused & {{*sys.modules}}
+        assert (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()) == collector
     """)

@@ -67,6 +67,14 @@ class Words(Pairs):
         return torch.full(self.shape, i), i % self.classes
 
 
+class Bytes(Words):
+    """Images as bytes, which no layer takes."""
+
+    def __getitem__(self, i):
+        inputs, target = super().__getitem__(i)
+        return inputs.to(torch.uint8), target
+
+
 class Linear(nn.Module):
     """`fault` is where it goes wrong."""
 

@@ -2,12 +2,14 @@
 notice: `evaluator.fn` of trials that share a worker."""
 
 import collections
+import copy
 import ctypes
 import decimal
 import faulthandler
 import functools
 import gc
 import hashlib
+import json
 import locale
 import logging
 import operator
@@ -27,10 +29,12 @@ import warnings
 import zlib
 from pathlib import Path
 
+import late
 import numpy
 import safetensors.torch
 import torch
 import torch.nn.functional as F
+import users_module
 from torch import nn
 
 from runner.data.data import Data, SearchData
@@ -106,7 +110,9 @@ def libraries():
             sorted(collections.Counter("aab").items()),
             safetensors.torch.save({"x": torch.ones(1)}),
             len(torch.nn.utils.parameters_to_vector([one])),
-            torch.utils.data.default_collate([1, 2]).tolist())  # fmt: skip
+            torch.utils.data.default_collate([1, 2]).tolist(), copy.copy([1]), json.dumps("é"),
+            copy.deepcopy({1: [2]}), nn.Module.call_super_init,
+            torch.linalg.norm(torch.ones(4)).item())  # fmt: skip
 
 
 def state():
@@ -126,7 +132,8 @@ def state():
             str(signal.getsignal(signal.SIGTERM)), resource.getrlimit(resource.RLIMIT_NOFILE),
             locale.setlocale(locale.LC_ALL), decimal.getcontext().prec, numpy.geterr(),
             threading.active_count(), sys.gettrace() is None, socket.getdefaulttimeout(),
-            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]), libraries())  # fmt: skip
+            len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]), libraries(),
+            users_module.noticed())  # fmt: skip
 
 
 def _set(holder, name, value):
@@ -218,10 +225,6 @@ def _alarm(report):
     signal.setitimer(signal.ITIMER_REAL, 3600)
 
 
-def _timer(report):
-    faulthandler.dump_traceback_later(0.5, exit=True)
-
-
 def _closed(*names):
     for name in names:
         getattr(sys, name).close()
@@ -260,10 +263,6 @@ def _pthread_exit(report):
 
 def _many(report):
     report({f"m{i}": 1.0 for i in range(100_000)})
-
-
-def _filter(report):
-    warnings.simplefilter("error")
 
 
 def _environment(report):
@@ -317,6 +316,12 @@ WITH_DATA = {  # what is done to the data that the next trial is given
     "inputs of the data": lambda data: _edit(data.train, lambda x, y: x.mul_(0)),
     "targets of the data": lambda data: _edit(data.train, lambda x, y: y.zero_()),
     "validation data": lambda data: _edit(data.validation, lambda x, y: x.add_(1)),
+    "values of the data": lambda data: _edit(data.train, lambda x, y: x.data.add_(1)),
+    "memory of the data": lambda data: _edit(data.train, lambda x, y: x.numpy().fill(0)),
+    "order of the data": lambda data: _edit(
+        data.train, lambda x, y: numpy.random.shuffle(x.detach().numpy())),
+    "inference on the data": lambda data: _edit(
+        data.train, torch.inference_mode()(lambda x, y: x.neg_())),
     "a method of the data": lambda data: _set(data.train, "batches", lambda *_: iter(())),
     "a split of the data": lambda data: object.__setattr__(data, "train", data.validation),
     "tensors of the data": lambda data: _set(data.train, "_placed", {
@@ -356,6 +361,20 @@ PUT_BACK = {  # what is restored
         torch.nn.utils, "parameters_to_vector", lambda _: [1, 2]),
     "torch.utils.data": lambda report: _set(
         torch.utils.data._utils.collate, "default_collate", _wrong),
+    "a table of loaders": lambda report: torch.utils.data._utils.collate.default_collate_fn_map
+        .update({int: lambda *_, **__: torch.zeros(2)}),
+    "a cleared table of loaders": lambda report: torch.utils.data._utils.collate
+        .default_collate_fn_map.clear(),
+    "a flag of a class": lambda report: _set(nn.Module, "call_super_init", True),
+    "a table of copies": lambda report: copy._deepcopy_dispatch.update(
+        {list: lambda x, memo: [*x, 1]}),
+    "a table of json": lambda report: json.encoder.ESCAPE_DCT.update({chr(92): "?"}),
+    "names of functional": lambda report: vars(F).update(gelu=F.relu, pad=_wrong),
+    "a deleted function": lambda report: vars(torch.linalg).pop("norm"),
+    "random": lambda report: _set(random, "random", lambda: 0.5),
+    "numpy.random": lambda report: vars(numpy.random).update(rand=lambda: 0.5),
+    **{kind: lambda report, way=way: way() for kind, way in users_module.CHANGED.items()},
+    **{kind: lambda report, way=way: way() for kind, way in late.NEVER.items()},
     "deleted directory": _chdir,
     "default dtype": lambda report: torch.set_default_dtype(torch.float64),
     "default device": lambda report: torch.set_default_device("meta"),
@@ -380,7 +399,7 @@ PUT_BACK = {  # what is restored
         _wrong, _wrong).__enter__(),
     "functorch level": _vmap,
     "module hook": _hook,
-    "warnings": _filter,
+    "warnings": lambda report: warnings.simplefilter("error"),
     "showwarning": lambda report: _set(warnings, "showwarning", None),
     "environment": _environment,
     "closed stdout": lambda report: _closed("stdout"),
@@ -394,7 +413,7 @@ PUT_BACK = {  # what is restored
     "signal handler": lambda report: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "blocked signals": lambda report: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
     "alarm": _alarm,
-    "faulthandler": _timer,
+    "faulthandler": lambda report: faulthandler.dump_traceback_later(0.5, exit=True),
     "umask": lambda report: os.umask(0o777),
     "file size limit": lambda report: resource.setrlimit(
         resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1])),
@@ -426,11 +445,13 @@ PUT_BACK = {  # what is restored
     "fork that stays": _fork_stays,
     "fork that returns": _fork_returns,
 }  # fmt: skip
+LASTING = users_module.EDITED | late.RAISED
 REPLACED = {  # what a worker is replaced for, after its trial has ended with a result
     "thread": lambda report: _thread(False),
     "daemon thread": lambda report: _thread(True),
     "raw thread": _raw_thread,
     "open files": _files,
+    **{kind: lambda report, way=way: way() for kind, way in LASTING.items()},
     "hard limit": lambda report: resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400)),
 }
 FAILS = {  # what fails the trial alone
@@ -470,6 +491,7 @@ ENDS = {  # what ends the worker, and costs the trial
 }
 FINE = {  # what is no misbehavior, or is over when the trial ends
     "stopped": lambda report: os.kill(os.getpid(), signal.SIGSTOP),
+    **{kind: lambda report, way=way: way() for kind, way in late.NOTHING.items()},
     "numpy number": lambda report: report(numpy.float32(0.5)),
     "numpy array": lambda report: report(numpy.array(0.5)),
     "tensor with grad": lambda report: report(torch.tensor(0.5, requires_grad=True)),

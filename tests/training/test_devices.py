@@ -5,7 +5,7 @@ import os
 import pytest
 from searches import ARITHMETIC, NOTHING, Search
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, as_yaml
 from runner.training.devices import PER_CORE
 from runner.trial import Setup
 
@@ -15,19 +15,19 @@ BOTH = [
     ({"threads": 100_000}, f"training.threads is 100000; .* 1 to {CORES}, the number of cores"),
     ({"threads": CORES + 1}, f"training.threads is {CORES + 1}; "),
     ({"threads": 0}, "training.threads is 0; "),
-    ({"threads": True}, "training.threads is True; "),
+    ({"threads": True}, "training.threads is true; "),
     ({"threads": 1.5}, "training.threads is 1.5; "),
-    ({"max_failures": True}, "training.max_failures is True; "),
+    ({"max_failures": True}, "training.max_failures is true; "),
     ({"max_failures": -1}, "training.max_failures is -1; it must be at least 0"),
 ]
 WORKERS = [
     ({"workers": 100_000}, f"training.workers is 100000; .* from 1 to {MOST}, {PER_CORE} for each"),
-    ({"workers": True}, "training.workers is True; "),
+    ({"workers": True}, "training.workers is true; "),
     ({"workers_per_device": 100_000}, "training.workers_per_device is 100000; "),
     ({"workers_per_device": 0}, "training.workers_per_device is 0; "),
     ({"retries": 10**9}, "training.retries is 1000000000; it must be a whole number from 0 to 100"),
-    ({"retries": True}, "training.retries is True; "),
-    *(({key: value}, f"training.{key} is {value}; it must be a number of seconds above 0")
+    ({"retries": True}, "training.retries is true; "),
+    *(({key: value}, f"training.{key} is {as_yaml(value)}; it must be a number of seconds above 0")
       for key in ("trial_timeout", "stall_timeout")
       for value in (float("nan"), float("inf"), -1.0, 0, True)),
 ]  # fmt: skip

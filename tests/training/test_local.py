@@ -8,9 +8,11 @@ import textwrap
 import time
 
 import pytest
-from searches import ARITHMETIC
+from searches import ARITHMETIC, NET, NOTHING, Search
 
+from runner.engines.py import PyEngine
 from runner.training.leftovers import descendants
+from runner.trial import Setup, Trial
 
 NOT_TWO = {1, 3}
 
@@ -159,3 +161,34 @@ def test_random_kills_of_workers_lose_no_trial(search):
     killer.kill()
     killer.wait()
     assert len(trials) == 30 and all(trial.scored for trial in trials)
+
+
+def test_a_worker_that_dies_before_its_job_has_begun_costs_no_trial(tmp_path):
+    """Such as by a signal that an earlier trial had sent."""
+    setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, (), ("toy",), tmp_path)
+    engine = PyEngine(space=NET, trust=["toy"])
+    service = Search._service("local", setup, {"retries": 0})
+    ended = {}
+
+    def hear(report):
+        if report.kind in ("finished", "failed"):
+            ended[report.trial] = report.kind
+
+    def run(number):
+        [job] = engine.plan([Trial(number, engine.space.default(), 1)])
+        service.submit(job)
+        while number not in ended or service._workers[0].job is not None:
+            service.poll(hear, 0.1)
+
+    try:
+        run(0)
+        worker = service._workers[0]
+        os.kill(worker.process.pid, signal.SIGUSR1)  # which Python does not handle
+        run(1)
+        assert service._workers[0] is not worker
+    finally:
+        service.close()
+    assert ended == {0: "finished", 1: "finished"}
+    [note] = service.notes()
+    assert note.startswith("1 worker was replaced because of what trials left behind: trial 0 (")
+    assert "SIGUSR1" in note

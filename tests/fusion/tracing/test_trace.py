@@ -75,6 +75,7 @@ def opaque(program):
 # Whole models
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", SPACES)
 def test_every_sample_of_a_shipped_space_is_followed_everywhere(name):
     shape = SPACES[name]
@@ -98,6 +99,7 @@ CLASSIFIERS = {
 }
 
 
+@pytest.mark.sampled(4)
 @MODES
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_of_torchvision_run_as_programs(name, training):

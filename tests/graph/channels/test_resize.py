@@ -210,6 +210,7 @@ def test_a_width_of_a_tied_parameter_is_refused():
 FACTORS = st.sampled_from([0.5, 1, 1.5, 2])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("cls", widening.MODELS)
 @given(data=st.data())
 @settings(max_examples=8, deadline=None)

@@ -8,6 +8,7 @@ from random_programs import random_program, try_program
 GROUPS, SIZE = 6, 10
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("frontend", ["auto", "python"])
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_generated_source_does_what_random_programs_do(group: int, frontend: str) -> None:

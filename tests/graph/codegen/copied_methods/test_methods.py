@@ -67,6 +67,7 @@ def check_alike(twin: nn.Module, model: nn.Module) -> None:
     torch.testing.assert_close(run(twin), run(model), rtol=0, atol=0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("standalone", [False, True])
 @pytest.mark.parametrize("make", SHAPES)
 def test_an_override_is_in_force_in_generated_source(make, standalone):
@@ -80,6 +81,7 @@ def test_an_override_is_in_force_in_generated_source(make, standalone):
     check_alike(load_source(text).build(), model)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("standalone", [False, True])
 @pytest.mark.parametrize("make", SHAPES)
 def test_a_mutation_inside_leaves_an_override_in_force(make, standalone):
