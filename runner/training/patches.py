@@ -57,7 +57,7 @@ class Namespace:
     def _allows(self, name: str, before: Any, now: Any) -> bool:
         """Returns whether a trial may leave a name with another meaning."""
         if before is MISSING:
-            return not self._hides(name, now)
+            return _is_ours(now) or not self._hides(name, now)
         if isinstance(self._holder, type) and self.owner is ModuleOwner.LIBRARY:
             return is_a(before, STATE) or is_wrapped(now, before)
         return self.owner.allows(before, now)
@@ -75,6 +75,8 @@ class Namespace:
 
     def _set(self, name: str, value: Any) -> None:
         if isinstance(self._holder, type):
+            if value is MISSING and name == "__new__":
+                value = _plain_new(self._holder)
             missing = value is MISSING
             type.__delattr__(self._holder, name) if missing else type.__setattr__(
                 self._holder, name, value
@@ -83,6 +85,23 @@ class Namespace:
             del self._holder.__dict__[name]
         else:
             self._holder.__dict__[name] = value
+
+
+def _is_ours(value: object) -> bool:
+    """Returns whether this program defined a function, such as that which records constructors."""
+    function = getattr(value, "__func__", value)
+    return owner_of(str(getattr(function, "__module__", None))) is ModuleOwner.OURS
+
+
+def _plain_new(holder: type) -> Any:
+    """Returns a `__new__` that does what the inherited one does: a class that has lost its own
+    takes no arguments any more (a limitation of CPython)."""
+
+    def new(cls: type, /, *args: Any, **kwargs: Any) -> Any:
+        above: Any = super(holder, cls).__new__
+        return above(cls) if above is object.__new__ else above(cls, *args, **kwargs)
+
+    return staticmethod(new)
 
 
 @final
