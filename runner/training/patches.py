@@ -98,7 +98,7 @@ def _plain_new(holder: type) -> Any:
     takes no arguments any more (a limitation of CPython)."""
 
     def new(cls: type, /, *args: Any, **kwargs: Any) -> Any:
-        above: Any = super(holder, cls).__new__
+        above: Any = super(holder, cls).__new__  # type: ignore[arg-type]
         return above(cls) if above is object.__new__ else above(cls, *args, **kwargs)
 
     return staticmethod(new)
