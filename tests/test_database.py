@@ -64,8 +64,9 @@ def test_a_file_with_anything_but_our_table_is_none_of_ours(name, tmp_path):
             use()
         assert "\n" not in str(caught.value) and "damaged" not in str(caught.value)
         assert (tmp_path / RECORD).read_bytes() == before
-    with pytest.raises(ConfigError, match="contains a run already"):
+    with pytest.raises(ConfigError, match="cannot be read as the record of a run"):
         runner.run(["space=mlp", "training=inline"], tmp_path)
+    assert (tmp_path / RECORD).read_bytes() == before
 
 
 def test_a_table_that_a_program_computes_is_none_of_ours(tmp_path):

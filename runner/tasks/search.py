@@ -216,8 +216,9 @@ def _taken(folder: Path) -> ConfigError:
     try:
         read(folder)
     except RunnerError as error:
+        why = str(error.__cause__ or error).rstrip(".")
         return ConfigError(
             f"hydra.run.dir is {str(folder)!r}, whose {RECORD} cannot be read as the record of a "
-            f"run ({error.__cause__ or error}); choose another folder, or delete that file."
+            f"run ({why}); choose another folder, or delete that file."
         )
     return ConfigError(f"{folder} contains a run already; {resume_override(folder)} continues it.")
