@@ -14,6 +14,7 @@ from runner.config.instantiate import put
 from runner.config.settings import BESIDE, Settings, conf_folder, differences, settings_from
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml
+from runner.measures.measure import Measure
 from runner.tasks.task import Task
 
 FILES = sorted(p for p in conf_folder().glob("*/*.yaml") if p.parent.name != "experiment")
@@ -27,6 +28,7 @@ NEEDED = {  # what an option leaves to its user
 }  # fmt: skip
 CONTRACTS = {
     **parts.CONTRACTS,
+    "measure": (Measure, ()),
     **{group: (contract, ()) for group, contract in preflight.CONTRACTS.items()},
     "task": (Task, ()),
 }
@@ -57,6 +59,8 @@ def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
     group, name = option.split("/")
     made = settings(f"{group}={name}", *NEEDED.get(option, []))
     node = made.model if group == "space" else getattr(made, group)
+    if group == "measure":
+        node = node[name]
     contract, runtime = CONTRACTS[group]
     check_arguments(node, made.trust, group, runtime, expected=contract)
 
@@ -246,7 +250,7 @@ def test_a_search_that_cannot_be_is_refused(search, text):
         ("export.top=-1", "export.top is -1"),
         ("trust=toy", "trust is 'toy'; it must be a list."),
         ("trust=[5]", "trust[0] is 5: Input should be a valid string."),
-        ("+budget.epochs=5", "There is no key 'budget.epochs' in the config."),
+        ("+budget.hours=5", "There is no key 'budget.hours' in the config."),
         ("+bugdet=5", "There is no key 'bugdet' in the config. Did you mean 'budget'?"),
         ("~seed", "The key 'seed' is missing in the config."),
         ("~space._target_", "space has no _target_; choose an option, such as space=NAME."),
