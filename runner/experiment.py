@@ -14,7 +14,7 @@ from runner.space.sample import DrawError, Sample, generator
 from runner.space.space import Space
 from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
-from runner.strategies.strategy import Strategy
+from runner.strategies.strategy import NotYet, Strategy
 from runner.training.service import TrainingService
 from runner.trial import Failure, Job, Metrics, Report, Trial, trial_seed
 
@@ -48,6 +48,7 @@ class Experiment:
         )
         self._jobs: list[set[int]] = []  # the trials of each job that have not ended
         self._is_exhausted = False  # whether nothing is left to propose
+        self._is_waiting = False  # whether nothing is, until a running trial ends
 
     def run(self) -> None:
         """Searches until the budget or the space is used up. Raises RunFailed at the limits."""
@@ -78,7 +79,7 @@ class Experiment:
 
     def _may_propose(self) -> bool:
         return (
-            not self._is_exhausted
+            not (self._is_exhausted or self._is_waiting)
             and self._limits.is_within_budget(self.store.next_number)
             and len(self._jobs) < self.service.slots
             and len(self.store.running) < self.service.slots * self.engine.group
@@ -87,7 +88,11 @@ class Experiment:
     def _propose(self) -> Trial | None:
         """Returns the next trial, recorded; None if the strategy has nothing left."""
         number = self.store.next_number
-        sample = self._sample(number)
+        try:
+            sample = self._sample(number)
+        except NotYet:
+            self._is_waiting = True
+            return None
         if sample is None:
             self._stop_proposing()
             return None
@@ -95,8 +100,8 @@ class Experiment:
         first = self._duplicates.first(key) if refusal is None else None
         if refusal is None and first is None:
             refusal = self._broken(sample, key)
-        seed, parent = trial_seed(self.seed, number), self.strategy.parent
-        trial = self.store.propose(sample, seed, key, first, parent)
+        parent = self.strategy.parent
+        trial = self.store.propose(sample, self._seed(number, parent), key, first, parent)
         self._observe(trial)
         return self._end_if_known(trial, refusal)
 
@@ -111,6 +116,13 @@ class Experiment:
             return None
         except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
             return broken.sample
+
+    def _seed(self, number: int, parent: int | None) -> int:
+        """Returns the seed of a new trial; one that goes on with the training of its parent has
+        the seed of that."""
+        if parent is not None and self.strategy.promotes:
+            return self.store.trial(parent).seed
+        return trial_seed(self.seed, number)
 
     def _broken(self, sample: Sample, key: str) -> Refused | None:
         """Returns why a sample's model breaks a constraint, if that is known now."""
@@ -180,4 +192,5 @@ class Experiment:
         self.engine.observe(trial)
         self.progress.show(trial)
         if not trial.running:
+            self._is_waiting = False
             self.on_end(trial)

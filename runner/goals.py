@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, final
 from runner.config.settings import Settings
 from runner.constraints import Constraint
 from runner.errors import ConfigError
+from runner.fidelity import Fidelity
 from runner.trial import Metrics
 
 Mode = Literal["max", "min"]
@@ -37,18 +38,22 @@ class Objective:
 @final
 @dataclass(frozen=True)
 class Goals:
-    """What a search aims at: one objective or several, and bounds that results must keep."""
+    """What a search aims at: one objective or several, and bounds that results must keep. Results
+    are compared at the highest rung of the fidelity, if there is one."""
 
     objectives: tuple[Objective, ...] = (Objective(),)
     constraints: tuple[Constraint, ...] = ()
+    fidelity: Fidelity | None = None
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Self:
         """Returns the goals of a run. Raises ConfigError."""
-        return cls.of([entry.model_dump() for entry in settings.objectives], settings.constraints)
+        given = None if settings.fidelity is None else settings.fidelity.model_dump()
+        objectives = [entry.model_dump() for entry in settings.objectives]
+        return cls.of(objectives, settings.constraints, given)
 
     @classmethod
-    def of(cls, objective: Any, constraints: Iterable[str] = ()) -> Self:
+    def of(cls, objective: Any, constraints: Iterable[str] = (), fidelity: Any = None) -> Self:
         """Returns the goals of a config: `objective` is one entry or a list of them. Raises
         ConfigError."""
         entries = objective if isinstance(objective, list | tuple) else [objective]
@@ -60,7 +65,7 @@ class Goals:
             raise ConfigError(f"objective names {twice!r} twice; each objective needs its own.")
         texts = [*constraints]
         parsed = (Constraint.parse(t, f"constraints[{i}]") for i, t in enumerate(texts))
-        return cls(objectives, tuple(parsed))
+        return cls(objectives, tuple(parsed), None if fidelity is None else Fidelity.of(fidelity))
 
     @property
     def several(self) -> bool:

@@ -18,6 +18,7 @@ from runner.config.compose import changed, check_folders, compose_with_folder, f
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.settings import Settings, differences, settings_from
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
+from runner.goals import Goals
 from runner.resume import resume_override, resumed_folder
 from runner.run_folder import check_links
 from runner.space.choice import BadCandidates
@@ -161,7 +162,9 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
 def _check_samples(record: Record, settings: Settings, folder: Path) -> None:
     """Raises RunFailed if a trial has a hyper-parameter that is no candidate: workers put it into
     the config, which was checked with the candidates alone."""
-    choices = search_space(settings.search).choices
+    choices = [*search_space(settings.search).choices]
+    if (fidelity := Goals.of_settings(settings).fidelity) is not None:
+        choices += fidelity.space.choices
     for trial in record.trials:
         for choice in choices:
             if choice.label not in trial.sample:

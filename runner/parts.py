@@ -118,18 +118,21 @@ def make_engine(settings: Settings) -> Engine:
 
 
 def make_space(settings: Settings, engine: Engine) -> Space:
-    """Returns the space of the model, joined with the hyper-parameters of `search`, if any."""
-    if not settings.search:
+    """Returns the space of the model, joined with the hyper-parameters of `search` and with the
+    rungs of the fidelity, if any."""
+    others: list[FlatSpace] = [search_space(settings.search)] if settings.search else []
+    if (fidelity := Goals.of_settings(settings).fidelity) is not None:
+        others.append(fidelity.space)
+    if not others:
         return engine.space
-    hyper: FlatSpace = search_space(settings.search)
-    joint = JointSpace([engine.space, hyper])
+    joint = JointSpace([engine.space, *others])
     joint.walk(lambda choice: choice.default)  # raises on conflicting labels
     return joint
 
 
 def make_strategy(settings: Settings, space: Space) -> Strategy:
     """Returns the strategy for a space. Raises ConfigError, also if it takes only one objective and
-    the search has several."""
+    the search has several, or takes no fidelity and the search has one."""
     goals = Goals.of_settings(settings)
     with naming("strategy"):
         made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
@@ -139,6 +142,11 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
         raise ConfigError(
             f"objective lists {len(goals.objectives)} objectives, but {type(made).__name__} takes "
             "one; nsga2, nsga3, tpe, evolution, random and grid take several."
+        )
+    if goals.fidelity is not None and not made.promotes:
+        raise ConfigError(
+            f"fidelity is given, but {type(made).__name__} promotes no trials from rung to rung; "
+            "asha and hyperband do."
         )
     return made
 
@@ -155,16 +163,19 @@ def make_screening(settings: Settings, engine: Engine) -> Screening:
 def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:
     """Returns the training service, with its workers starting. With `heirs`, trials keep their
     weights for others to inherit, even if none are kept in the end."""
+    fidelity = Goals.of_settings(settings).fidelity
+    rungs = () if fidelity is None else (fidelity.key,)
     setup = Setup(
         engine=settings.engine["_target_"],
         evaluator=settings.evaluator,
         data=settings.data,
-        search=tuple(settings.search or ()),
+        search=(*(settings.search or ()), *rungs),
         trust=tuple(settings.trust),
         folder=folder,
         keep_weights=heirs or settings.export.keep_weights != 0,
         measures=needed(settings),
         constraints=tuple(settings.constraints),
+        fidelity=fidelity and vars(fidelity),
     )
     with naming("training"):
         made: TrainingService = build(settings.training, settings.trust, setup=setup)

@@ -32,6 +32,7 @@ def check_parts(settings: Settings) -> None:
     _check_targets(evaluator, data)
     if settings.search is not None and not settings.search:
         raise ConfigError("search is {}; give it keys to vary, or null for none.")
+    _check_fidelity(settings)
     for choice in search_space(settings.search).choices:
         group = _searched_group(choice.label)
         _check_apart(choice.label, settings.search or {})
@@ -39,6 +40,40 @@ def check_parts(settings: Settings) -> None:
             with _naming_candidate(choice, i, value):
                 part = _part(settings, group, choice.label, value)
                 _check_targets(*(part, data) if group == "evaluator" else (evaluator, part))
+
+
+def _check_fidelity(settings: Settings) -> None:
+    """Raises ConfigError for a fidelity whose key is none of the config, is no whole number, or is
+    searched as well, or whose rungs are no values for it."""
+    fidelity = Goals.of_settings(settings).fidelity
+    if fidelity is None:
+        return
+    key = fidelity.key
+    group, *rest = key.split(".")
+    node: Any = getattr(settings, group) if group in SEARCHED else {}
+    for part in rest:
+        keys = [*node] if isinstance(node, dict) else []
+        if part not in keys:
+            raise ConfigError(
+                f"fidelity.key is {key!r}, which is no key of the config.{did_you_mean(part, keys)}"
+            )
+        node = node[part]
+    if group not in SEARCHED or type(node) is not int:
+        what = repr(node) if group in SEARCHED and rest else "no number"
+        raise ConfigError(
+            f"fidelity.key is {key!r}, which is {what}; it must be a key of evaluator or data that "
+            "is a whole number, such as evaluator.epochs."
+        )
+    for label in settings.search or {}:
+        if f"{label}.".startswith(f"{key}.") or f"{key}.".startswith(f"{label}."):
+            raise ConfigError(
+                f"search names {label!r}, which fidelity sets; leave one of them out."
+            )
+    for rung in fidelity.rungs:
+        try:
+            _part(settings, group, key, rung)
+        except ConfigError as error:
+            raise ConfigError(f"fidelity, with {key}={rung}: {error}") from error
 
 
 def _part(settings: Settings, group: str, label: str = "", value: JsonValue = None) -> Any:

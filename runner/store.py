@@ -60,6 +60,7 @@ def apply(trial: Trial | None, event: Event, goals: Goals) -> Trial:
             key=data["key"],
             duplicate_of=data["duplicate_of"],
             parent=data.get("parent"),  # older records have no parents
+            partial=goals.fidelity is not None and goals.fidelity.is_partial(data["sample"]),
             proposed_at=now,
         )
     assert trial is not None
@@ -305,7 +306,7 @@ def _goals(config: Mapping[str, Any], folder: Path) -> Goals:
     entries = given if isinstance(given, list) else [given]
     if all(map(_is_objective, entries)) and isinstance(bounds, list):
         try:
-            return Goals.of(given, bounds)
+            return Goals.of(given, bounds, config.get("fidelity"))
         except ConfigError as error:
             raise RunFailed(
                 f"{folder / RECORD} is not a record of this runner: {error} Nothing was changed."

@@ -67,6 +67,7 @@ class Trial:
     key: str = ""  # equal for equivalent trials; see `Engine.key`
     duplicate_of: int | None = None  # the trial whose result this one shares
     parent: int | None = None  # the trial it was derived from, if any
+    partial: bool = False  # trained at a lower rung of the fidelity, not to the end
     proposed_at: float = 0.0  # seconds since the epoch
     started_at: float | None = None
     ended_at: float | None = None
@@ -108,8 +109,10 @@ class Trial:
 
     @property
     def scored(self) -> bool:
-        """True if the trial has ended with a comparable result."""
-        return self.state in (State.FINISHED, State.STOPPED) and bool(self.scores)
+        """True if the trial has ended with a comparable result; those of lower rungs are known, but
+        not compared with trials that were trained to the end."""
+        ended = self.state in (State.FINISHED, State.STOPPED)
+        return ended and bool(self.scores) and not self.partial
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -133,12 +136,14 @@ class Job:
     recipes: Sequence[Mapping[str, Any]]  # the arguments of the engine's `build`, per model
     action: Literal["train", "test"] = "train"
     known: Sequence[Metrics] = ()  # figures of the models that were measured before, if any
+    parents: Sequence[int | None] = ()  # the trials that these were derived from
 
     @classmethod
     def of(cls, trials: Sequence[Trial], recipes: Sequence[Mapping[str, Any]]) -> Self:
         """Returns the job that trains these trials."""
         numbers, seeds = [t.number for t in trials], [t.seed for t in trials]
-        return cls(numbers, seeds, [t.sample for t in trials], recipes)
+        parents = [t.parent for t in trials]
+        return cls(numbers, seeds, [t.sample for t in trials], recipes, parents=parents)
 
     @property
     def number(self) -> int:
@@ -165,6 +170,7 @@ class Job:
             samples=[self.samples[i] for i in places],
             recipes=[self.recipes[i] for i in places],
             known=[self.known[i] for i in places] if self.known else (),
+            parents=[self.parents[i] for i in places] if self.parents else (),
         )
 
 
@@ -182,6 +188,7 @@ class Setup:
     keep_weights: bool = True
     measures: Mapping[str, Any] = field(default_factory=dict)  # config nodes, by name
     constraints: tuple[str, ...] = ()  # as the user wrote them
+    fidelity: Mapping[str, Any] | None = None  # the fields of a `Fidelity`
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON, for another process of this machine."""

@@ -6,13 +6,13 @@ The metadata contains a seal: the SHA-256 of the file with zeros in place of the
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_file, save_model
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -33,10 +33,32 @@ class WeightsError(RunnerError):
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Writes a model's weights atomically."""
+    _write(path, lambda partial: save_model(model, partial, metadata={SEAL: BLANK}))
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path, texts: Mapping[str, str]) -> None:
+    """Writes contiguous tensors that share no memory, and texts by name, atomically."""
+    _write(path, lambda partial: save_file({**tensors}, partial, {**texts, SEAL: BLANK}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Returns the tensors and texts that `save_tensors` wrote. Raises WeightsError if the file is
+    missing or damaged."""
+    check_weights(path)
+    try:
+        with safe_open(str(path), "pt") as file:
+            texts = {**(file.metadata() or {})}
+            return {name: file.get_tensor(name) for name in file.keys()}, texts  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {message(error)}") from error
+
+
+def _write(path: Path, write: Callable[[str], object]) -> None:
+    """Writes a file atomically, and seals it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
-        save_model(model, str(partial), metadata={SEAL: BLANK})
+        write(str(partial))
         _seal(partial)
     except SafetensorError as error:  # it reports a full disk only in its message
         partial.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from runner.checkpoints import TrainingState
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
 from runner.data.data import Data, SearchData, Split
@@ -37,6 +38,7 @@ from runner.fusion.program.program import Programs
 from runner.goals import Goals
 from runner.measuring import Measures
 from runner.model_header import add_facts
+from runner.rung_training import RungTraining, alike
 from runner.space.sample import Sample
 from runner.trial import (
     MODEL,
@@ -91,6 +93,7 @@ class Worker:
         self._prospects = Prospects()
         goals = Goals.of({"metric": "", "mode": "max"}, setup.constraints)
         self._measures = Measures(setup.measures, goals.constraints, setup.trust)
+        self._rungs = RungTraining(setup)
 
     def prepare(self) -> None:
         """Imports training code before the first job arrives; also torch's compiler if it is
@@ -193,9 +196,32 @@ class Worker:
     def _train(
         self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Collection[int]
     ) -> list[Report]:
-        job, models, facts, refused = self._measured(job, models)
+        job, models, facts, ends = self._measured(job, models)
         if not job.trials:
-            return refused
+            return ends
+        states = self._rungs.starts(job, models, self._evaluator_class(job.samples[0]))
+        for places in alike(states):
+            ends += self._train_alike(
+                job.only(places),
+                [models[i] for i in places],
+                [facts[i] for i in places],
+                [states[i] for i in places],
+                send=send,
+                stopped=stopped,
+            )
+        return ends
+
+    def _train_alike(
+        self,
+        job: Job,
+        models: Sequence[nn.Module],
+        facts: Sequence[Metrics],
+        states: Sequence[TrainingState | None],
+        *,
+        send: Send,
+        stopped: Collection[int],
+    ) -> list[Report]:
+        """Trains the models of a job, all from the same epoch on."""
         heard: dict[int, Metrics] = {}
         early: set[int] = set()
         lost: dict[int, Report] = {}
@@ -218,8 +244,9 @@ class Worker:
         data = self._search_data(job.samples[0])
         try:
             programs = self._programs(job)
+            span = self._rungs.span(job, states, type(evaluators[0]))
             run = TrainingRun(
-                self.device, job.seeds, report, evaluators, programs, tell, self._prospects
+                self.device, job.seeds, report, evaluators, programs, tell, self._prospects, span
             )
             self._hold(data)
             evaluators[0].evaluate(models, data, run)
@@ -232,9 +259,9 @@ class Worker:
                 lost[number] = Report(number, "failed", failure=failure_of(own))
         finally:
             self._restore()
-        return refused + [
-            lost.get(number) or self._end(number, model, heard, number in early)
-            for number, model in zip(job.trials, models, strict=True)
+        return [
+            lost.get(number) or self._end(number, sample, model, heard, number in early)
+            for number, sample, model in zip(job.trials, job.samples, models, strict=True)
         ]
 
     def _measured(
@@ -280,7 +307,12 @@ class Worker:
         return known if len(known) == len(found) else ()
 
     def _end(
-        self, number: int, model: nn.Module, heard: Mapping[int, Metrics], early: bool
+        self,
+        number: int,
+        sample: Sample,
+        model: nn.Module,
+        heard: Mapping[int, Metrics],
+        early: bool,
     ) -> Report:
         """Saves a trained model and returns its final report."""
         if number not in heard:
@@ -288,7 +320,7 @@ class Worker:
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
         add_facts(folder / MODEL, {"metrics": heard[number]})
-        if self.setup.keep_weights:
+        if self.setup.keep_weights and not self._rungs.is_partial(sample):
             save_weights(model, folder / WEIGHTS)
         return Report(number, "stopped" if early else "finished")
 
@@ -310,8 +342,14 @@ class Worker:
         ]
 
     def _evaluator(self, sample: Sample) -> Evaluator:
-        made: Evaluator = build(self._node("evaluator", sample), self.setup.trust)
+        config = self._rungs.config(sample, self._evaluator_class(sample))
+        made: Evaluator = build(self._node("evaluator", config), self.setup.trust)
         return made
+
+    def _evaluator_class(self, sample: Sample) -> type[Evaluator]:
+        target = self._node("evaluator", sample)["_target_"]
+        found: type[Evaluator] = locate(target, self.setup.trust)
+        return found
 
     def _search_data(self, sample: Sample) -> SearchData:
         """Returns the splits of a search. Loading them is no work of the trial that waits."""

@@ -66,6 +66,15 @@ class ObjectiveSettings(Strict):
     reference: float | None = None
 
 
+class FidelitySettings(Strict):
+    """The rungs of a multi-fidelity search; see `runner.fidelity.Fidelity`."""
+
+    key: str
+    min: int
+    max: int
+    eta: int
+
+
 class ExportSettings(Strict):
     """The models and weights that a run exports and keeps."""
 
@@ -104,6 +113,7 @@ class Settings(Strict):
     measure: dict[str, GroupNode]
     measures: list[str]
     search: dict[str, Any] | None
+    fidelity: FidelitySettings | None
     dedup: bool
     export: ExportSettings
     trust: list[str]

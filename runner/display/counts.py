@@ -68,7 +68,13 @@ class Tally:
     def epochs(self, trial: Trial) -> int | None:
         """Returns the number of epochs of a trial; None if its evaluator has no such setting."""
         epochs = trial.sample.get("evaluator.epochs", self._epochs)
-        return epochs if isinstance(epochs, int) and epochs > 0 else None
+        if not isinstance(epochs, int) or epochs <= 0:
+            return None
+        fidelity = self.goals.fidelity
+        if fidelity is None or fidelity.key != "evaluator.epochs" or trial.parent is None:
+            return epochs
+        below = fidelity.rungs[fidelity.rung(trial.sample) - 1]  # where its parent ended
+        return epochs if trial.step > epochs - below else epochs - below
 
     @property
     def done(self) -> float:
@@ -124,7 +130,7 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
             rest = "; further ones are counted" if tally.refused == REFUSALS else ""
             return f"{number} was {why}{rest}" if tally.refused <= REFUSALS else ""
         return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
-    if not trial.running and not trial.scored:
+    if not trial.running and not trial.scores:
         there = ", ".join(f"{k}={text.number(v)}" for k, v in trial.metrics.items())
         return f"{number} has no {tally.metric} to compare; it reported {there or 'nothing'}"
     return ""
@@ -175,6 +181,13 @@ def best_line(tally: Tally) -> str:
 
 def value_text(trial: Trial, metric: str) -> str:
     return text.figure(metric, trial.metrics[metric])
+
+
+def rung_text(trial: Trial, goals: Goals) -> str:
+    """Names a trial, and its rung if it is not the highest."""
+    if goals.fidelity is None or not trial.partial:
+        return f"trial {trial.number}"
+    return f"trial {trial.number} at {goals.fidelity.key}={trial.sample[goals.fidelity.key]}"
 
 
 def took_text(trial: Trial, before: str) -> str:

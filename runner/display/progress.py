@@ -30,6 +30,7 @@ from runner.display.counts import (
     news_line,
     rate_text,
     resumed_line,
+    rung_text,
     summary_line,
     took_text,
     value_text,
@@ -211,10 +212,14 @@ class Lines(_Visible):
 
     def _result(self, trial: Trial) -> str:
         """Returns the line of a trial that ended with a result of its own."""
-        if not trial.scored or trial.duplicate_of is not None:
+        if not trial.scores or trial.duplicate_of is not None:
             return ""
         best, metric = self._tally.best, self._tally.metric
-        assert best is not None
+        if trial.partial or best is None:
+            took = took_text(trial, " in ")
+            return (
+                f"{rung_text(trial, self._tally.goals)}: {metric} {value_text(trial, metric)}{took}"
+            )
         place = f"best {value_text(best, metric)} (trial {best.number})"
         return (
             f"trial {trial.number}{' stopped' if trial.state == 'stopped' else ''}: "

@@ -39,7 +39,7 @@ def best_table(trials: Sequence[Trial], goals: Goals, k: int = 10) -> Renderable
     best, refusals = top(trials, k), Fitted(lambda whole: Group(*_refusals(trials, whole)))
     summary = Text(_summary(trials)), refusals
     if not best:
-        return Group(Text("No trial has a result.", style="yellow"), *summary)
+        return Group(Text(_nothing(trials), style="yellow"), *summary)
     traded = [Text(line) for line in _trade_off(trials, goals)]
     return Group(Text(), _Ranking(best, goals), Text(), *traded, *summary)
 
@@ -221,11 +221,19 @@ def _summary(trials: Sequence[Trial]) -> str:
         "refused": sum(trial.refused for trial in own),
         "stopped early": sum(trial.state == "stopped" for trial in own),
         "reused": len(trials) - len(own),
+        "on lower rungs": sum(trial.partial and bool(trial.scores) for trial in own),
         "not ended": sum(trial.running for trial in own),
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     total = text.counted(len(trials), "trial")
     return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
+
+
+def _nothing(trials: Sequence[Trial]) -> str:
+    """Says why there is nothing to rank."""
+    if any(trial.partial and trial.scores for trial in trials):
+        return "No trial has reached the highest rung: those of lower ones are not compared."
+    return "No trial has a result."
 
 
 def _refusals(trials: Sequence[Trial], whole: bool = True) -> list[str]:
@@ -268,7 +276,7 @@ def html(trials: Sequence[Trial], goals: Goals, k: int = 10) -> str:
     lines = [*(_trade_off(trials, goals) if best else ()), _summary(trials), *_refusals(trials)]
     summary = "".join(f"<p>{escaping.escape(line)}</p>" for line in lines)
     if not best:
-        return f"<p>No trial has a result.</p>{summary}"
+        return f"<p>{_nothing(trials)}</p>{summary}"
     labels = _differing(best)
     if shared := _shared(best):
         summary = f"<p>{SHARED}: {escaping.escape(text.pairs(shared))}</p>{summary}"

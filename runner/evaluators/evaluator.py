@@ -9,10 +9,26 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import nn
 
+from runner.checkpoints import TrainingState
 from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.evaluators.race import Prospects
 from runner.fusion.program.program import Programs
 from runner.trial import Gain, Metrics
+
+
+@final
+@dataclass(frozen=True)
+class Span:
+    """The part of a training that a run covers: the epochs from `begin` up to, not including,
+    `end`. Everything that depends on the length of the training, such as the learning rate, is as
+    in a run of all epochs."""
+
+    begin: int
+    end: int
+    before: Sequence[TrainingState] = ()  # of each model after `begin` epochs; (): as built
+    # Called after the last epoch with the index of each model that is still in training, and its
+    # state.
+    after: Callable[[int, TrainingState], None] = lambda place, state: None
 
 
 @final
@@ -32,6 +48,7 @@ class TrainingRun:
     programs: Sequence[Programs] = ()  # of the models, for fusion; (): unknown
     tell: Callable[[Gain], None] = lambda gain: None  # receives the gain of fusion
     prospects: Prospects = field(default_factory=Prospects)  # expected gain, from earlier groups
+    span: Span | None = None  # the part to train, if `Evaluator.divides`; None: all of it
 
 
 class StopTraining(Exception):
@@ -63,12 +80,14 @@ class Evaluator(ABC):
     `fusible` is whether it can train several models as one, and `shares` lists the arguments that
     may differ between such models. `targets` is the kind of targets it needs (None: any), and
     `reports` names the metrics that it reports in a search, each with the direction in which it is
-    better; None: unknown.
+    better; None: unknown. `divides` is the argument that counts the epochs of a training of which
+    it can run a part, see `Span`; "": it trains from the beginning to the end.
     """
 
     fusible: ClassVar[bool] = False
     shares: ClassVar[tuple[str, ...]] = ()
     targets: ClassVar[TargetKind | None] = None
+    divides: ClassVar[str] = ""
     reports: ClassVar[Mapping[str, Literal["max", "min"]] | None] = None
 
     def check(self) -> None:  # noqa: B027

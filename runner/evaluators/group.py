@@ -84,10 +84,11 @@ class Group:
             self._features.append(self._fusion.features(data))
         return self._features[0]
 
-    def step(self, batch: Batch, at: int, total: int) -> None:
-        """Trains all members on a batch; members with a non-finite loss drop out."""
+    def step(self, batch: Batch, at: int, total: int, left: int | None = None) -> None:
+        """Trains all members on a batch, step `at` of `total`; members with a non-finite loss drop
+        out. `left` steps are taken before the training is interrupted; None: all that remain."""
         if not self._decided and len(self._alone) == PROBES:
-            self._decide(batch, total - at)
+            self._decide(batch, total - at if left is None else left)
         if self._fusion is not None:
             self._fusion.step(batch, at, total)
         elif len(self.members) == 1:

@@ -29,7 +29,7 @@ class Member:
             set_memory_format(model, torch.channels_last)
         self.forward: Forward = torch.compile(model) if recipe.compile else model
         self.optimizer = recipe.make_optimizer(model, device)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.losses = Losses(0, device)
 
     @property
@@ -58,12 +58,12 @@ class Member:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr_at(at, total)
         self.optimizer.zero_grad()
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if recipe.clip_norm is not None:
-            self._scaler.unscale_(self.optimizer)
+            self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        self._scaler.step(self.optimizer)
-        self._scaler.update()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
     def metrics(self, split: Split, epoch: int) -> Metrics:
         """Returns the metrics of an epoch. Raises NotFinite."""

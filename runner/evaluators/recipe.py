@@ -37,6 +37,7 @@ class Recipe(Evaluator):
     loop."""
 
     fusible: ClassVar[bool] = True
+    divides: ClassVar[str] = "epochs"
     shares: ClassVar[tuple[str, ...]] = ("lr", "optimizer", "schedule", "clip_norm")
 
     epochs: int

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from runner.data.data import SearchData, Split
-from runner.evaluators.evaluator import NotFinite, TrainingRun
+from runner.evaluators.evaluator import NotFinite, Span, TrainingRun
 from runner.evaluators.group import Group
 from runner.evaluators.member import Member, set_memory_format
 from runner.evaluators.recipe import Recipe
 from runner.evaluators.seeds import seed_data
+from runner.evaluators.training_state import restore, state_of
 from runner.trial import Metrics
 
 
@@ -39,10 +40,13 @@ class Supervised(Recipe):
             Member(model, own, seed, run.device)
             for model, own, seed in zip(models, recipes, run.seeds, strict=True)
         ]
+        span = run.span or Span(0, self.epochs)
+        for member, state in zip(members, span.before, strict=bool(span.before)):
+            restore(member, state)
         group = Group(members, run.programs, run.prospects)
         try:
-            for epoch in range(self.epochs):
-                metrics = self._epoch(group, data, epoch, run.device)
+            for epoch in range(span.begin, span.end):
+                metrics = self._epoch(group, data, epoch, span.end, run.device)
                 if not group.alive:
                     break
                 group.stop(run.report(metrics))
@@ -51,14 +55,18 @@ class Supervised(Recipe):
             for model in models:
                 set_memory_format(model, torch.contiguous_format)
         run.tell(gain)
+        for place, member in enumerate(members):
+            if member.alive and (reached := state_of(member, span.end)) is not None:
+                span.after(place, reached)
         if lost := group.lost:
             reasons = {place: str(error) for place, error in lost.items()}
             raise NotFinite("; ".join(reasons.values()), tuple(lost), reasons)
 
     def _epoch(
-        self, group: Group, data: SearchData, epoch: int, device: torch.device
+        self, group: Group, data: SearchData, epoch: int, end: int, device: torch.device
     ) -> Sequence[Metrics]:
-        """Trains a group for an epoch and returns the metrics of each member."""
+        """Trains a group for an epoch, of those up to `end`, and returns the metrics of each
+        member."""
         order, noise = seed_data(self.seed, epoch)
         group.begin(epoch)
         keeps = epoch > 0 and group.is_one and self.is_static(data.train, device)
@@ -68,7 +76,8 @@ class Supervised(Recipe):
         steps = steps_per_epoch(len(train), self.batch_size)
         for step, (inputs, targets) in enumerate(islice(batches, steps)):
             batch = inputs if features else self.augmented(inputs, noise), targets
-            group.step(batch, epoch * steps + step, self.epochs * steps)
+            at = epoch * steps + step
+            group.step(batch, at, self.epochs * steps, left=end * steps - at)
             if not group.alive:
                 break
         return group.metrics(validation, epoch)

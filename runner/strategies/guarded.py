@@ -6,7 +6,7 @@ from typing import final
 
 from runner.errors import RunFailed, RunnerError, one_line
 from runner.space.sample import Sample
-from runner.strategies.strategy import Strategy
+from runner.strategies.strategy import NotYet, Strategy
 from runner.trial import Trial
 
 
@@ -20,6 +20,7 @@ class GuardedStrategy(Strategy):
         self.parents = strategy.parents
         self.goals = strategy.goals
         self.exhausts = strategy.exhausts  # type: ignore[misc]
+        self.promotes = strategy.promotes  # type: ignore[misc]
         self._strategy = strategy
         self._resume = resume
 
@@ -38,7 +39,7 @@ class GuardedStrategy(Strategy):
     def _naming_it(self) -> Iterator[None]:
         try:
             yield
-        except (RunnerError, StopIteration):
+        except (RunnerError, StopIteration, NotYet):
             raise
         except Exception as error:
             raise RunFailed(

@@ -1,65 +1,28 @@
 """Random search without repetition."""
 
-from random import Random as Generator
 from typing import final
 
-from runner.errors import SpaceError
-from runner.space.sample import Sample, Walk, generator, sample_key
+from runner.space.sample import Sample, generator
 from runner.space.space import Space
 from runner.strategies.strategy import Strategy
+from runner.strategies.unseen import Unseen
 from runner.trial import Trial
-
-_DRAWS = 100  # after this many repeats in a row, the remaining samples are listed
-_LISTED = 1000  # how many remaining samples are listed to pick from
 
 
 @final
 class Random(Strategy):
-    """Random search: every choice met is uniform, and no sample is proposed twice.
-
-    After 100 repeated draws in a row, picks one of the first 1,000 remaining samples in order. A
-    space with a continuous choice never ends.
-    """
+    """Random search: every choice met is uniform, and no sample is proposed twice; see `Unseen`."""
 
     several = True
     exhausts = True
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
-        self._seen: set[str] = set()
-        self._left: dict[str, Sample] = {}  # listed so far and not seen, in order
-        self._listing = space.enumerate()
-        self._endless = False
+        self._samples = Unseen(space)
 
     def propose(self, number: int) -> Sample:
-        rng = generator(self.seed, number)
-        for _ in range(_DRAWS):
-            if fresh := self._draw(rng):
-                return fresh.whole()
-        self._list()
-        if self._left:
-            return rng.choice([*self._left.values()])
-        while self._endless:
-            if fresh := self._draw(rng):
-                return fresh.whole()
-        raise StopIteration
+        return self._samples.draw(generator(self.seed, number))
 
     def observe(self, trial: Trial) -> None:
         if trial.running:
-            seen = sample_key(trial.sample)
-            self._seen.add(seen)
-            self._left.pop(seen, None)
-
-    def _draw(self, rng: Generator) -> Walk | None:
-        """Returns a random walk; None if its sample has been seen."""
-        walk = self.space.walk(lambda choice: choice.random(rng))
-        return None if sample_key(walk.sample) in self._seen else walk
-
-    def _list(self) -> None:
-        """Fills `_left`; the result depends only on the samples seen, not on earlier calls."""
-        try:
-            while len(self._left) < _LISTED and (sample := next(self._listing, None)) is not None:
-                if (listed := sample_key(sample)) not in self._seen:
-                    self._left[listed] = sample
-        except SpaceError:  # a continuous choice cannot be listed
-            self._endless = True
+            self._samples.see(trial.sample)

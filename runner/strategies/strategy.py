@@ -1,6 +1,7 @@
 """The contract of strategies: propose samples and observe trials, without models or files."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar, final
 
 from runner.goals import Goals
@@ -9,6 +10,10 @@ from runner.space.space import Space
 from runner.trial import Trial
 
 LOST = 8  # refused proposals in a row after which learned knowledge is considered misleading
+
+
+class NotYet(Exception):
+    """Raised by `propose` if nothing can be proposed until a running trial has ended."""
 
 
 class Strategy(ABC):
@@ -24,10 +29,16 @@ class Strategy(ABC):
     set before the first proposal. `parent` is the number of the finished trial that the last
     proposal was derived from, whose weights its model may start from; None without one. `parents`
     is the number of most recent trials that may become parents.
+
+    `promotes` is whether it takes a fidelity, `goals.fidelity`: then the rung of a trial is part of
+    its sample, and one with a parent has the sample of that but for a higher rung, and goes on with
+    its training. `needed` are the numbers of the trials that others may go on from, or that running
+    ones do.
     """
 
     several: ClassVar[bool] = False
     exhausts: ClassVar[bool] = False
+    promotes: ClassVar[bool] = False
     goals: Goals = Goals()
     parent: int | None = None
     parents: int = 0
@@ -36,13 +47,18 @@ class Strategy(ABC):
         self.space = space
         self.seed = seed
 
+    @property
+    def needed(self) -> Collection[int]:
+        return ()
+
     def check(self) -> None:  # noqa: B027
         """Raises an error if later proposals would, because of an argument. Called before a search,
         and must not change what is proposed."""
 
     @abstractmethod
     def propose(self, number: int) -> Sample:
-        """Returns a sample for trial `number`. Raises StopIteration if nothing is left to propose.
+        """Returns a sample for trial `number`. Raises StopIteration if nothing is left to propose,
+        and NotYet if that depends on trials that are running.
 
         Numbers are ascending. A proposal that was never observed did not happen (the run ended in
         between) and is requested again.

@@ -86,6 +86,9 @@ class Describe(Task):
         if settings.search:
             hyper = structure_table(search_space(settings.search).describe())
             progress.show(Text("\nHyper-parameters that are searched as well", style="bold"), hyper)
+        if (fidelity := Goals.of_settings(settings).fidelity) is not None:
+            rungs = structure_table(fidelity.space.describe())
+            progress.show(Text("\nRungs, from which trials are promoted", style="bold"), rungs)
 
 
 def _head(settings: Settings) -> RenderableType:

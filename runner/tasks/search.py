@@ -29,9 +29,11 @@ from runner.training.fork_server import head_start
 from runner.trial import WEIGHTS, Job, Report, Trial, trial_folder
 
 if TYPE_CHECKING:
+    from runner.checkpoints import CheckpointKeeper
     from runner.data.data import Data
     from runner.export import Test
     from runner.results import Run
+    from runner.strategies.strategy import Strategy
     from runner.training.service import TrainingService
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,13 @@ class Search(Task):
             _point_latest_at(folder)
             recent = parents and parents + service.slots * engine.group
             keeper = WeightKeeper(folder, settings.export.keep_weights, recent)
+            checkpoints = _checkpoint_keeper(settings, strategy, folder)
+
+            def on_end(trial: Trial) -> None:
+                keeper.see(trial)
+                if checkpoints is not None:
+                    checkpoints.see(trial)
+
             Experiment(
                 space=space,
                 strategy=strategy,
@@ -87,7 +96,7 @@ class Search(Task):
                 service=service,
                 store=store,
                 progress=shown,
-                on_end=keeper.see,
+                on_end=on_end,
                 budget=Budget.of(settings.budget),
                 seed=settings.seed,
                 dedup=settings.dedup,
@@ -107,6 +116,25 @@ class Search(Task):
         if tested:
             progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
+
+
+def _checkpoint_keeper(
+    settings: Settings, strategy: "Strategy", folder: Path
+) -> "CheckpointKeeper | None":
+    """Returns what keeps the checkpoints of a search with a fidelity."""
+    from runner.checkpoints import CheckpointKeeper, Checkpoints
+    from runner.config.targets import locate
+    from runner.rung_training import goes_on
+
+    if (fidelity := Goals.of_settings(settings).fidelity) is None:
+        return None
+    evaluator = locate(settings.evaluator["_target_"], settings.trust)
+    return CheckpointKeeper(
+        Checkpoints(folder, fidelity),
+        lambda: strategy.needed,
+        progress.note,
+        goes_on=goes_on(fidelity, evaluator),
+    )
 
 
 def _tester(run: "Run", service: "TrainingService") -> "Test":

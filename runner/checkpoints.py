@@ -1,0 +1,116 @@
+"""Checkpoints: where the training of a trial stands, from which another trial goes on."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from torch import Tensor
+
+from runner.fidelity import Fidelity
+from runner.space.sample import Sample, sample_key
+from runner.trial import State, Trial, trial_folder
+from runner.weights import WeightsError, load_tensors, save_tensors
+
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of its trial
+FACTS = "runner/facts"  # the entry of its header with all that is no tensor, as JSON
+
+
+@final
+@dataclass(frozen=True)
+class TrainingState:
+    """Where the training of a model stands after some epochs: plain tensors and plain JSON."""
+
+    epoch: int  # so many are done
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a run, in the folders of its trials. One belongs to a seed and to a
+    sample, whatever its rung is."""
+
+    folder: Path
+    fidelity: Fidelity
+
+    def save(self, trial: int, seed: int, sample: Sample, state: TrainingState) -> None:
+        """Writes a checkpoint atomically."""
+        facts = {"epoch": state.epoch, "of": self._of(seed, sample), "facts": state.facts}
+        save_tensors(state.tensors, self._path(trial), {FACTS: json.dumps(facts)})
+
+    def load(self, trial: int, seed: int, sample: Sample) -> TrainingState | None:
+        """Returns the state from which a trial of this seed and sample can go on; None if there is
+        no checkpoint of another rung, or if it is damaged."""
+        try:
+            tensors, texts = load_tensors(self._path(trial))
+            found = json.loads(texts[FACTS])
+        except (WeightsError, KeyError, ValueError):
+            return None
+        if found["of"] != self._of(seed, sample):
+            return None
+        return TrainingState(found["epoch"], tensors, found["facts"])
+
+    def delete(self, trial: int) -> None:
+        """Deletes a checkpoint, if there is one."""
+        path = self._path(trial)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it contains other files
+            path.parent.rmdir()
+
+    def _path(self, trial: int) -> Path:
+        return trial_folder(self.folder, trial) / CHECKPOINT
+
+    def _of(self, seed: int, sample: Sample) -> str:
+        rest = {label: value for label, value in sample.items() if label != self.fidelity.key}
+        return f"{seed} {sample_key(rest)}"
+
+
+@final
+class CheckpointKeeper:
+    """A keeper of the checkpoints that some trial may still go on from; deletes all others.
+
+    Its state depends only on the order in which trials ended, so a resumed run restores it.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        needed: Callable[[], Collection[int]],
+        tell: Callable[[str], None],
+        *,
+        goes_on: bool,
+    ) -> None:
+        """`needed` returns the trials whose checkpoints are needed. With `goes_on`, trials go on
+        from checkpoints, and the user is told once if one had to start anew."""
+        self._checkpoints = checkpoints
+        self._needed = needed
+        self._tell = tell
+        self._silent = not goes_on
+        self._there: set[int] = set()
+
+    def see(self, trial: Trial) -> None:
+        """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
+        if trial.state is not State.FINISHED or trial.duplicate_of is not None:
+            return
+        if trial.partial:
+            self._there.add(trial.number)
+        for number in self._there - {*self._needed()}:
+            self._checkpoints.delete(number)
+            self._there.discard(number)
+        self._look_back(trial)
+
+    def _look_back(self, trial: Trial) -> None:
+        """Tells once of a trial that did not go on from its parent, but started anew."""
+        fidelity = self._checkpoints.fidelity
+        if self._silent or trial.parent is None:
+            return
+        if trial.step >= fidelity.rungs[fidelity.rung(trial.sample)]:
+            self._silent = True
+            self._tell(
+                f"Trial {trial.number} was trained from the beginning, since the checkpoint of "
+                f"trial {trial.parent} was missing or damaged; the result is the same."
+            )

@@ -1,0 +1,98 @@
+"""Samples under a fidelity: new ones, each drawn once, and the same on higher rungs."""
+
+from random import Random
+from typing import final
+
+from runner.errors import ConfigError
+from runner.fidelity import Fidelity
+from runner.goals import Goals
+from runner.space.choice import Choice, JsonValue
+from runner.space.sample import Chooser, DrawError, Sample, sample_key
+from runner.space.space import Space
+from runner.strategies.unseen import Unseen
+from runner.trial import State, Trial
+
+Merit = tuple[float, float, int]
+EXAMPLE = "fidelity={key: evaluator.epochs, min: 1, max: 27, eta: 3}"
+
+
+@final
+class WithoutRungs(Space):
+    """A space without the choice of the rung."""
+
+    def __init__(self, space: Space, fidelity: Fidelity) -> None:
+        self._space = space
+        self._fidelity = fidelity
+
+    def draw(self, choose: Chooser) -> Sample:
+        key, lowest = self._fidelity.key, self._fidelity.rungs[0]
+
+        def answer(choice: Choice) -> JsonValue:
+            return lowest if choice.label == key else choose(choice)
+
+        try:
+            return self.of(self._space.draw(answer))
+        except DrawError as broken:
+            raise DrawError(str(broken), self.of(broken.sample)) from broken
+
+    def of(self, sample: Sample) -> Sample:
+        """Returns a sample of the other space without its rung."""
+        return {label: value for label, value in sample.items() if label != self._fidelity.key}
+
+
+@final
+class Rungs:
+    """The samples of a space with a choice of rungs. Without a fidelity, there is one rung."""
+
+    def __init__(self, space: Space, fidelity: Fidelity | None) -> None:
+        self._fidelity = fidelity
+        self._base = space if fidelity is None else WithoutRungs(space, fidelity)
+        self._unseen = Unseen(self._base)
+
+    @property
+    def count(self) -> int:
+        return 1 if self._fidelity is None else len(self._fidelity.rungs)
+
+    def new(self, rung: int, rng: Random) -> Sample:
+        """Returns a random sample on a rung that was seen on none. Raises StopIteration."""
+        return self.at(self._unseen.draw(rng), rung)
+
+    def at(self, sample: Sample, rung: int) -> Sample:
+        """Returns a sample on another rung."""
+        if self._fidelity is None:
+            return sample
+        return {**self._without(sample), self._fidelity.key: self._fidelity.rungs[rung]}
+
+    def see(self, sample: Sample) -> None:
+        """Records a sample that was proposed."""
+        self._unseen.see(self._without(sample))
+
+    def key(self, sample: Sample) -> str:
+        """Returns a text that is equal for the same sample on any rung."""
+        return sample_key(self._without(sample))
+
+    def rung(self, sample: Sample) -> int:
+        """Returns the rung of a sample, counted from 0."""
+        return 0 if self._fidelity is None else self._fidelity.rung(sample)
+
+    def _without(self, sample: Sample) -> Sample:
+        return self._base.of(sample) if isinstance(self._base, WithoutRungs) else sample
+
+
+def needs_rungs(goals: Goals, name: str) -> None:
+    """Raises ConfigError for a strategy that needs a fidelity and has none."""
+    if goals.fidelity is None:
+        raise ConfigError(
+            f"strategy={name} promotes trials from rung to rung, and needs {EXAMPLE}."
+        )
+
+
+def has_result(trial: Trial) -> bool:
+    """Returns whether a trial was trained as far as its rung, with a result."""
+    return trial.state is State.FINISHED and bool(trial.scores)
+
+
+def merit(trial: Trial) -> Merit:
+    """Returns by what trials of a rung are sorted, best first: those that keep all constraints
+    before others, then by score, then earlier ones first."""
+    return trial.violation, -trial.scores[0], trial.number
