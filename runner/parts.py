@@ -2,12 +2,13 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
 
+from runner.checkpoints import CheckpointKeeper, Checkpoints
 from runner.config.allowlist import nodes
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
@@ -20,6 +21,7 @@ from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
 from runner.preflight import check_parts, naming
+from runner.rung_training import goes_on
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
 from runner.strategies.strategy import Strategy
@@ -158,6 +160,21 @@ def make_screening(settings: Settings, engine: Engine) -> Screening:
             needed(settings), Goals.of_settings(settings).constraints, settings.trust
         )
     return Screening(engine, measures, build(settings.data, settings.trust))
+
+
+def make_checkpoint_keeper(
+    settings: Settings,
+    needed: Callable[[], Collection[int]],
+    folder: Path,
+    tell: Callable[[str], None],
+) -> CheckpointKeeper | None:
+    """Returns what keeps the checkpoints of the trials that are `needed`; None without a
+    fidelity."""
+    if (fidelity := Goals.of_settings(settings).fidelity) is None:
+        return None
+    evaluator = locate(settings.evaluator["_target_"], settings.trust)
+    checkpoints = Checkpoints(folder, fidelity)
+    return CheckpointKeeper(checkpoints, needed, tell, goes_on=goes_on(fidelity, evaluator))
 
 
 def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:

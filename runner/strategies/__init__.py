@@ -1,5 +1,5 @@
 """Strategies: propose samples and learn from their results.
 
 `strategy.py` is the contract. Must not import `torch`. Must import nothing of `runner` but
-`errors`, `space`, `trial`.
+`errors`, `fidelity`, `goals`, `ranking`, `space`, `trial`.
 """

@@ -11,7 +11,7 @@ from runner.strategies.rungs import Merit, Rungs, has_result, merit, needs_rungs
 from runner.strategies.strategy import NotYet, Strategy
 from runner.trial import Trial
 
-Result = tuple[Merit, str, Trial]  # with the key of its sample
+Ranked = tuple[Merit, str, Trial]  # with the key of its sample
 
 
 @final
@@ -31,7 +31,7 @@ class Asha(Strategy):
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
-        self._results: defaultdict[int, list[Result]] = defaultdict(
+        self._results: defaultdict[int, list[Ranked]] = defaultdict(
             list
         )  # of each rung, best first
         self._promoted: set[tuple[str, int]] = set()  # samples, and the rungs they left

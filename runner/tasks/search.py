@@ -7,7 +7,7 @@ import shlex
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -29,11 +29,9 @@ from runner.training.fork_server import head_start
 from runner.trial import WEIGHTS, Job, Report, Trial, trial_folder
 
 if TYPE_CHECKING:
-    from runner.checkpoints import CheckpointKeeper
     from runner.data.data import Data
     from runner.export import Test
     from runner.results import Run
-    from runner.strategies.strategy import Strategy
     from runner.training.service import TrainingService
 
 log = logging.getLogger(__name__)
@@ -81,14 +79,6 @@ class Search(Task):
                 store.resume(plain)
             _point_latest_at(folder)
             recent = parents and parents + service.slots * engine.group
-            keeper = WeightKeeper(folder, settings.export.keep_weights, recent)
-            checkpoints = _checkpoint_keeper(settings, strategy, folder)
-
-            def on_end(trial: Trial) -> None:
-                keeper.see(trial)
-                if checkpoints is not None:
-                    checkpoints.see(trial)
-
             Experiment(
                 space=space,
                 strategy=strategy,
@@ -96,7 +86,7 @@ class Search(Task):
                 service=service,
                 store=store,
                 progress=shown,
-                on_end=on_end,
+                on_end=_keeping(settings, folder, recent, lambda: strategy.needed),
                 budget=Budget.of(settings.budget),
                 seed=settings.seed,
                 dedup=settings.dedup,
@@ -118,23 +108,22 @@ class Search(Task):
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
 
-def _checkpoint_keeper(
-    settings: Settings, strategy: "Strategy", folder: Path
-) -> "CheckpointKeeper | None":
-    """Returns what keeps the checkpoints of a search with a fidelity."""
-    from runner.checkpoints import CheckpointKeeper, Checkpoints
-    from runner.config.targets import locate
-    from runner.rung_training import goes_on
+def _keeping(
+    settings: Settings, folder: Path, recent: int, needed: Callable[[], Collection[int]]
+) -> Callable[[Trial], None]:
+    """Returns what is told of each trial that has ended, and deletes files that nobody needs;
+    `needed` returns the trials whose checkpoints are."""
+    from runner import parts
 
-    if (fidelity := Goals.of_settings(settings).fidelity) is None:
-        return None
-    evaluator = locate(settings.evaluator["_target_"], settings.trust)
-    return CheckpointKeeper(
-        Checkpoints(folder, fidelity),
-        lambda: strategy.needed,
-        progress.note,
-        goes_on=goes_on(fidelity, evaluator),
-    )
+    weights = WeightKeeper(folder, settings.export.keep_weights, recent)
+    checkpoints = parts.make_checkpoint_keeper(settings, needed, folder, progress.note)
+
+    def see(trial: Trial) -> None:
+        weights.see(trial)
+        if checkpoints is not None:
+            checkpoints.see(trial)
+
+    return see
 
 
 def _tester(run: "Run", service: "TrainingService") -> "Test":

@@ -9,7 +9,7 @@ from functions import Ask, FunctionSpace
 from runner.space.choice import Categorical, Numeric, Subset
 from runner.space.sample import DrawError, Sample, generator
 from runner.space.space import Space
-from runner.strategies.strategy import Strategy
+from runner.strategies.strategy import NotYet, Strategy
 from runner.trial import State, Trial
 
 
@@ -92,19 +92,25 @@ def _drive(
         if not event.running:
             del running[event.number]
     number = sum(event.running for event in seen)
+    waits = False  # until a trial has ended
     while running or number < trials:
-        if number < trials and len(running) < slots:
+        if number < trials and len(running) < slots and not waits:
             try:
                 sample = _proposed(strategy, number)
                 event = Trial(number, sample, seed=0, parent=strategy.parent)
             except StopIteration:
                 trials = number
                 continue
+            except NotYet:
+                assert running, "nothing is left to wait for"
+                waits = True
+                continue
             running[number] = event
             number += 1
         else:
             event = running.pop(generator(0, len(seen)).choice([*running]))
             event = _ended(event, score(event.sample))
+            waits = False
         strategy.observe(event)
         seen.append(event)
     return seen

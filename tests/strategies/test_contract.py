@@ -12,11 +12,15 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from runner.fidelity import Fidelity
+from runner.goals import Goals
 from runner.space.choice import Categorical
 from runner.space.sample import DrawError, Sample, generator
-from runner.space.space import FlatSpace, Space
+from runner.space.space import FlatSpace, JointSpace, Space
+from runner.strategies.asha import Asha
 from runner.strategies.evolution import Evolution
 from runner.strategies.grid import Grid
+from runner.strategies.hyperband import Hyperband
 from runner.strategies.optuna import OptunaStrategy
 from runner.strategies.random import Random
 from runner.strategies.strategy import Strategy
@@ -29,6 +33,21 @@ TPE = partial(
     group=True,
     constant_liar=True,
 )
+FIDELITY = Fidelity("rung", min=1, max=9, eta=3)
+
+
+def under_fidelity(kind: Callable[[Space, int], Strategy]) -> Callable[[Space, int], Strategy]:
+    """A strategy of this kind for a space that is joined with rungs."""
+
+    def make(space: Space, seed: int) -> Strategy:
+        made = kind(JointSpace([space, FIDELITY.space]), seed)
+        made.goals = Goals(fidelity=FIDELITY)
+        made.check()
+        return made
+
+    return make
+
+
 STRATEGIES: dict[str, Callable[[Space, int], Strategy]] = {
     "random": Random,
     "grid": partial(Grid, resolution=3),
@@ -42,6 +61,8 @@ STRATEGIES: dict[str, Callable[[Space, int], Strategy]] = {
         OptunaStrategy, sampler=partial(optuna.samplers.NSGAIISampler, population_size=4)
     ),
     "qmc": partial(OptunaStrategy, sampler=optuna.samplers.QMCSampler),
+    "asha": under_fidelity(Asha),
+    "hyperband": under_fidelity(Hyperband),
 }
 
 
@@ -62,9 +83,10 @@ def samples(events: list[Trial]) -> list[Sample]:
 
 class TestStrategy:
     def test_proposals_lie_in_the_space(self, make, space, drive) -> None:
-        for sample in samples(drive(make(space, 0), score, trials=14)):
+        strategy = make(space, 0)
+        for sample in samples(drive(strategy, score, trials=14)):
             try:
-                assert space.contains(sample)
+                assert strategy.space.contains(sample)
             except DrawError as error:
                 assert error.sample == sample
 
@@ -83,7 +105,8 @@ class TestStrategy:
         for event in drive(strategy, score, trials=14, slots=2):
             if event.scored:
                 scored.add(event.number)
-            assert event.parent is None or (event.parent in scored and strategy.parents)
+            may_have = strategy.parents or strategy.promotes
+            assert event.parent is None or (event.parent in scored and may_have)
 
     def test_global_random_state_is_neither_read_nor_changed(self, make, space, drive) -> None:
         runs = []
@@ -114,8 +137,9 @@ class TestStrategy:
         assert drive(make(space, 0), lambda sample: None, trials=9, slots=2)
 
     def test_a_space_without_choices_has_one_sample(self, make, drive) -> None:
-        found = samples(drive(make(FlatSpace([]), 0), score, trials=3))
-        assert found[0] == {}
+        strategy = make(FlatSpace([]), 0)
+        found = samples(drive(strategy, score, trials=3))
+        assert found[0] == strategy.space.default()
 
 
 CONF = Path(__file__).parents[2] / "conf" / "strategy"

@@ -41,8 +41,8 @@ def test_a_sample_that_is_almost_never_drawn_comes_too(space_of):
 
 
 def test_more_samples_than_are_listed_at_once_all_come(space_of, monkeypatch):
-    monkeypatch.setattr("runner.strategies.random._LISTED", 5)
-    monkeypatch.setattr("runner.strategies.random._DRAWS", 1)
+    monkeypatch.setattr("runner.strategies.unseen._LISTED", 5)
+    monkeypatch.setattr("runner.strategies.unseen._DRAWS", 1)
     space = FlatSpace([Categorical(f"c{i}", (1, 2, 3)) for i in range(4)])
     assert keys(search(Random(space, 0))) == keys(space.enumerate())
 
@@ -55,7 +55,7 @@ def test_the_last_samples_come_in_random_order():
 
 
 def test_a_space_with_a_rare_continuous_choice_never_ends(space_of, monkeypatch):
-    monkeypatch.setattr("runner.strategies.random._DRAWS", 2)
+    monkeypatch.setattr("runner.strategies.unseen._DRAWS", 2)
 
     def mixed(ask):
         if ask(Categorical("kind", tuple(range(20)))) == 19:

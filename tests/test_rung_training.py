@@ -1,0 +1,179 @@
+"""Trials that go on from a checkpoint equal those that are trained through, on every engine and
+service, in groups, and after a kill; without a checkpoint, they are trained through."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from searches import ARITHMETIC, NOTHING, Search
+
+from runner import parts
+from runner.checkpoints import CHECKPOINT, TrainingState
+from runner.config.compose import compose_config, freed
+from runner.config.settings import settings_from
+from runner.engines.py import PyEngine
+from runner.evaluators.classification import Classification
+from runner.evaluators.function import Function
+from runner.fidelity import Fidelity
+from runner.rung_training import alike, goes_on
+from runner.trial import WEIGHTS, Setup, Trial, trial_folder
+
+RUNGS = (1, 2, 4)
+SAMPLE = {
+    "dropout": 0.3, "depth": "2", "layer0/width": 32, "norm": "batch", "activation": "gelu",
+    "layer1/width": 64,
+}  # fmt: skip
+GIVEN = [
+    "space=mlp", "strategy=asha", "fidelity={key: evaluator.epochs, min: 1, max: 4, eta: 2}",
+    "evaluator.batch_size=128", "evaluator.augment.crop=1", "evaluator.schedule.warmup=0.4",
+]  # fmt: skip
+MOMENTUM = ["evaluator.optimizer._target_=torch.optim.SGD", "+evaluator.optimizer.momentum=0.9",
+            "evaluator.clip_norm=1.0"]  # fmt: skip
+MOST = [
+    ("inline", "py", []), ("inline", "py", MOMENTUM), ("inline", "base", MOMENTUM),
+    ("inline", "cgo", []), ("local", "py", []), ("local", "cgo", MOMENTUM),
+]  # fmt: skip
+
+
+def sample(epochs, **changed):
+    return {**SAMPLE, **changed, "evaluator.epochs": epochs}
+
+
+class Running:
+    """An engine and a service in a folder, on which jobs are run."""
+
+    def __init__(self, folder, service, engine, *overrides):
+        given = [*GIVEN, f"training={service}", f"engine={engine}", *overrides]
+        if service == "local":
+            given.append("training.workers=1")
+        settings = settings_from(compose_config(given), freed(given))
+        parts.check(settings)
+        self.engine, self.folder = parts.make_engine(settings), folder
+        self.service = parts.make_service(settings, folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.service.close()
+
+    def run(self, *trials):
+        """Runs trials as one job; gives the metrics of each, by number and epoch."""
+        jobs = [*self.engine.plan(trials)]
+        heard, ends = {t.number: [] for t in trials}, {}
+        for job in jobs:
+            self.service.submit(job)
+        while len(ends) < len(trials):
+            for report in self._reports():
+                if report.kind == "metrics":
+                    heard[report.trial].append(dict(report.metrics))
+                elif report.kind == "started":
+                    heard[report.trial].clear()
+                elif report.kind in ("finished", "failed"):
+                    ends[report.trial] = report.kind
+                    assert report.failure is None, report.failure
+        return heard
+
+    def _reports(self):
+        reports = []
+        self.service.poll(reports.append, 1.0)
+        return reports
+
+    def chain(self, first=0, seed=7, **changed):
+        """Trains a sample rung by rung, as trials of consecutive numbers; gives all metrics."""
+        found, parent = [], None
+        for number, epochs in enumerate(RUNGS, start=first):
+            trial = Trial(number, sample(epochs, **changed), seed, parent=parent)
+            found += self.run(trial)[number]
+            parent = number
+        return found
+
+
+def weights(folder, number):
+    return load_file(trial_folder(folder, number) / WEIGHTS)
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(("service", "engine", "overrides"), MOST)
+def test_a_promoted_trial_equals_one_trained_through(service, engine, overrides, tmp_path):
+    with Running(tmp_path, service, engine, *overrides) as running:
+        promoted = running.chain()
+        through = running.run(Trial(9, sample(4), 7))[9]
+    assert len(promoted) == len(through) == 4 and promoted == through
+    assert_same(weights(tmp_path, 2), weights(tmp_path, 9))
+    assert not (trial_folder(tmp_path, 0) / WEIGHTS).exists(), "a lower rung is not exported"
+    assert not (trial_folder(tmp_path, 9) / CHECKPOINT).exists(), "nobody goes on from the top"
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged", "other"])
+def test_without_its_checkpoint_a_trial_is_trained_through(harm, tmp_path):
+    with Running(tmp_path, "inline", "py") as running:
+        through = running.run(Trial(9, sample(4), 7))[9]
+        running.run(Trial(0, sample(2), 7))
+        path = trial_folder(tmp_path, 0) / CHECKPOINT
+        if harm == "missing":
+            path.unlink()
+        elif harm == "damaged":
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+        else:
+            running.run(Trial(0, sample(2), 8))
+        again = running.run(Trial(1, sample(4), 7, parent=0))[1]
+    assert len(again) == 4 and again == through
+    assert_same(weights(tmp_path, 1), weights(tmp_path, 9))
+
+
+def test_members_of_a_group_go_on_from_where_each_was(tmp_path):
+    """Of a job of five, two go on from epoch 1, one from 2, and two begin; one of these has lost
+    its checkpoint."""
+    kinds = [{"activation": name} for name in ("relu", "silu", "gelu", "tanh", "relu")]
+    kinds[4]["norm"] = "layer"
+    with Running(tmp_path / "alone", "inline", "cgo") as running:
+        alone = [running.run(Trial(i, sample(4, **kind), i))[i] for i, kind in enumerate(kinds)]
+    with Running(tmp_path / "group", "inline", "cgo", "engine.group=8") as running:
+        lower = [running.run(Trial(i, sample(epochs, **kinds[i]), i))[i]
+                 for i, epochs in enumerate((1, 1, 2, 1))]  # fmt: skip
+        (trial_folder(tmp_path / "group", 3) / CHECKPOINT).unlink()
+        trials = [Trial(10 + i, sample(4, **kind), i, parent=i if i < 4 else None)
+                  for i, kind in enumerate(kinds)]  # fmt: skip
+        [job] = running.engine.plan(trials)
+        assert len(job.trials) == 5
+        found = running.run(*trials)
+    assert [len(found[10 + i]) for i in range(5)] == [3, 3, 2, 4, 4]
+    for i, whole in enumerate(alone):
+        gone = [*(lower[i] if len(found[10 + i]) < 4 else ()), *found[10 + i]]
+        for ours, theirs in zip(gone, whole, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-3, abs=5e-3)
+
+
+def test_an_evaluator_that_cannot_be_divided_trains_with_the_value_of_the_rung(tmp_path):
+    fidelity = {"key": "evaluator.epochs", "min": 1, "max": 4, "eta": 2}
+    setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, ("evaluator.epochs",),
+                  ("toy",), tmp_path, fidelity=fidelity)  # fmt: skip
+    service = Search._service("inline", setup, {})
+    engine = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
+    one = engine.space.default()
+    for number, epochs in enumerate(RUNGS):
+        trial = Trial(number, {**one, "evaluator.epochs": epochs}, 0, parent=number - 1 or None)
+        [job] = engine.plan([trial])
+        reports = []
+        service.submit(job)
+        service.poll(reports.append, 1.0)
+        assert sum(report.kind == "metrics" for report in reports) == epochs
+        assert not (trial_folder(tmp_path, number) / CHECKPOINT).exists()
+    service.close()
+
+
+def test_trials_of_one_epoch_are_trained_side_by_side():
+    one, two = TrainingState(1, {}, {}), TrainingState(2, {}, {})
+    assert alike([None, one, two, None, one]) == [[0, 3], [1, 4], [2]]
+
+
+def test_only_epochs_of_an_evaluator_can_be_divided():
+    epochs = Fidelity("evaluator.epochs", 1, 4, 2)
+    assert goes_on(epochs, Classification) and not goes_on(epochs, Function)
+    assert not goes_on(replace(epochs, key="evaluator.batch_size"), Classification)
