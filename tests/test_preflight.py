@@ -25,6 +25,9 @@ SCHEDULE = "trust=[examples] evaluator.schedule._target_=examples."
 SAMPLER = "strategy.sampler._target_=optuna.samplers."
 
 
+FIDELITY = "fidelity={key:evaluator.epochs,min:1,max:27,eta:3}"
+ASHA = f"{MLP}strategy=asha {FIDELITY}"
+
 WRONG = [
     # The objective
     ("objective.metric=val/acuracy", "does not report; it reports train/loss, val/loss, "
@@ -55,6 +58,26 @@ WRONG = [
     (f"{SCHEDULE}shrinking evaluator.schedule._partial_=true", "is -4.0 at step 5 of 10"),
     (f"{SCHEDULE}one_argument evaluator.schedule._partial_=true", "evaluator.schedule cannot be"),
     (f"{SCHEDULE}nothing", "evaluator.schedule cannot be used"),
+    # The fidelity
+    ("strategy=asha", "strategy=asha promotes trials from rung to rung, and needs fidelity={key: "),
+    ("strategy=hyperband", "strategy=hyperband promotes trials from rung to rung, and needs"),
+    (f"strategy=random {FIDELITY}", "fidelity is given, but Random promotes no trials from rung"),
+    (f"strategy=tpe {FIDELITY}", "but OptunaStrategy promotes no trials from rung to rung"),
+    (f"{ASHA} fidelity.key=evaluator.epoch", "fidelity.key is 'evaluator.epoch', which is no key of"
+     " the config. Did you mean 'epochs'?"),
+    (f"{ASHA} fidelity.key=evaluator.lr", "fidelity.key is 'evaluator.lr', which is 0.003; it"),
+    (f"{ASHA} fidelity.key=evaluator.compile", "which is False; it must be a key of evaluator or"),
+    (f"{ASHA} fidelity.key=evaluator.optimizer", "that is a whole number, such as evaluator.ep"),
+    (f"{ASHA} fidelity.key=evaluator", "it must be a key of evaluator or data that is a whole"),
+    (f"{ASHA} fidelity.key=seed", "fidelity.key is 'seed'"),
+    (f"{ASHA} fidelity.min=27", "fidelity.max is 27; it must be at least eta * min, which is 81"),
+    (f"{ASHA} fidelity.min=28", "fidelity.max is 27; it must be at least eta * min"),
+    (f"{ASHA} fidelity.min=0", "fidelity.min is 0; it must be at least 1"),
+    (f"{ASHA} fidelity.eta=1", "fidelity.eta is 1; it must be at least 2"),
+    (f"{ASHA} fidelity.max=2.5", "fidelity.max is 2.5"),
+    (f"{ASHA} search={{evaluator.epochs:[1,2]}}", "search names 'evaluator.epochs', which fid"),
+    (f"{ASHA} fidelity.key=data.validation", "fidelity.key is 'data.validation', which is 0.2"),
+    (f"{ASHA} fidelity.key=data.classes fidelity.min=1", "fidelity, with data.classes=1"),
     # The search over them
     ("search={evaluator.optimizer._target_:[torch.optim.SGD],evaluator.optimizer.weight_decay:[0]}",
      "search names both 'evaluator.optimizer._target_' and 'evaluator.optimizer.weight_decay'"),
