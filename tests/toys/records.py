@@ -24,7 +24,7 @@ CONFIG = {
     "budget": {"trials": 2, "minutes": None, "epochs": None, "cost": None},
     "objective": {"metric": "val/accuracy", "mode": "max"}, "constraints": [],
     "measure": {}, "measures": [],
-    "search": None,
+    "search": None, "fidelity": None,
     "dedup": True,
     "export": {"top": 1, "standalone": False, "keep_weights": 10},
     "trust": ["toy"],
