@@ -16,6 +16,7 @@ from rich.text import Text
 from runner.config.settings import Settings
 from runner.display import progress
 from runner.display.progress import Bars, Lines
+from runner.fidelity import Fidelity
 from runner.goals import Goals, Objective
 from runner.training.inline import Inline
 from runner.training.local import Local
@@ -36,6 +37,7 @@ def settings(**changes) -> Settings:
         "seed": 7, "budget": {"trials": 4, "minutes": None, "epochs": None, "cost": None},
         "objective": vars(GOALS.objectives[0]),
         "search": {}, "constraints": [], "measure": {}, "measures": [], "dedup": True,
+        "fidelity": None,
         "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": [],
         "resume": None,
@@ -290,6 +292,32 @@ def test_epochs_that_are_searched_are_those_of_the_trial(tmp_path):
     shown, _ = made(Bars, tmp_path)
     shown.show(replace(begun(0, step=2), sample={"evaluator.epochs": 3}))
     assert "2/3 epochs" in drawn(shown)[1]
+
+
+def under_fidelity(shown):
+    shown._tally.goals = Goals(fidelity=Fidelity("evaluator.epochs", 1, 9, 3))
+    return shown
+
+
+def test_a_promoted_trial_has_the_epochs_that_are_left(tmp_path):
+    shown = under_fidelity(made(Bars, tmp_path)[0])
+    trial = replace(begun(1, step=2), sample={"evaluator.epochs": 9}, parent=0)
+    shown.show(trial)
+    assert "2/6 epochs" in drawn(shown)[1]
+    shown.show(replace(trial, step=7))  # without a checkpoint it is trained through
+    assert "7/9 epochs" in drawn(shown)[1]
+
+
+def test_results_of_lower_rungs_are_told_with_their_rung(tmp_path):
+    shown, file = made(Lines, tmp_path)
+    under_fidelity(shown).begin()
+    lower = replace(finished(0, 0.9), sample={"evaluator.epochs": 3}, partial=True)
+    shown.show(lower)
+    shown.show(replace(finished(1, 0.5), sample={"evaluator.epochs": 9}))
+    assert file.getvalue().splitlines()[1:] == [
+        "trial 0 at evaluator.epochs=3: val/accuracy 0.9000 in 2.0 s",
+        "trial 1: val/accuracy 0.5000 in 2.0 s, the best so far",
+    ]
 
 
 def test_an_evaluator_without_epochs_gets_a_bar_without_a_count(tmp_path):
