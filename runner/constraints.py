@@ -8,11 +8,11 @@ from typing import Literal, Self, final
 
 from runner.errors import ConfigError, shown
 
-Unit = Literal["", "s", "B"]  # of a metric: a plain number, seconds, or bytes
+MetricUnit = Literal["", "s", "B"]  # of a metric: a plain number, seconds, or bytes
 Relation = Literal["<=", "<", ">=", ">"]
 
 FORM = "a metric, <=, <, >= or >, and a number, such as 'params <= 200k' or 'latency <= 2ms'"
-UNITS: Mapping[str, tuple[Unit | None, float]] = {  # the unit of the metric it fits; None: of any
+UNITS: Mapping[str, tuple[MetricUnit | None, float]] = {  # the unit of the metric it fits; None: of any
     "k": (None, 1e3), "K": (None, 1e3), "M": (None, 1e6), "G": (None, 1e9), "T": (None, 1e12),
     "%": ("", 1e-2),
     "ns": ("s", 1e-9), "us": ("s", 1e-6), "µs": ("s", 1e-6), "ms": ("s", 1e-3), "s": ("s", 1.0),
@@ -20,8 +20,8 @@ UNITS: Mapping[str, tuple[Unit | None, float]] = {  # the unit of the metric it 
     "B": ("B", 1.0), "kB": ("B", 1e3), "KB": ("B", 1e3), "MB": ("B", 1e6), "GB": ("B", 1e9),
     "KiB": ("B", 2.0**10), "MiB": ("B", 2.0**20), "GiB": ("B", 2.0**30),
 }  # fmt: skip
-NAMES: Mapping[Unit, str] = {"": "a plain number", "s": "in seconds", "B": "in bytes"}
-FITTING: Mapping[Unit, str] = {
+NAMES: Mapping[MetricUnit, str] = {"": "a plain number", "s": "in seconds", "B": "in bytes"}
+FITTING: Mapping[MetricUnit, str] = {
     "": "k, M, G or %", "s": "ns, us, ms, s, min or h", "B": "B, kB, MB, GB, KiB, MiB or GiB",
 }  # fmt: skip
 _COMPARISON = re.compile(r"\s*([^<>=\s][^<>=]*?)\s*(<=|>=|<|>)\s*([^<>=\s][^<>=]*?)\s*")
@@ -36,7 +36,9 @@ class Constraint:
     metric: str
     relation: Relation
     bound: float
-    unit: Unit | None  # that the bound was given in; None: a plain number, which fits any metric
+    unit: (
+        MetricUnit | None
+    )  # that the bound was given in; None: a plain number, which fits any metric
     text: str
 
     @classmethod
@@ -65,7 +67,7 @@ class Constraint:
         """The bound, as the user wrote it: `<= 200k`."""
         return self.text[self.text.index(self.relation) :]
 
-    def check_unit(self, unit: Unit, where: str = "constraints") -> None:
+    def check_unit(self, unit: MetricUnit, where: str = "constraints") -> None:
         """Raises ConfigError if the bound was given in another kind of unit than the metric's."""
         if self.unit is not None and self.unit != unit:
             raise ConfigError(

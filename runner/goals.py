@@ -11,7 +11,7 @@ from runner.errors import ConfigError
 from runner.fidelity import Fidelity
 from runner.trial import Metrics
 
-Mode = Literal["max", "min"]
+Direction = Literal["max", "min"]
 
 
 @final
@@ -20,7 +20,7 @@ class Objective:
     """One objective of a search: a metric, and whether to maximize or minimize it."""
 
     metric: str = "val/accuracy"
-    mode: Mode = "max"
+    mode: Direction = "max"
     reference: float | None = None  # of the hypervolume of several objectives; None: the worst
 
     def turned(self, value: float) -> float:

@@ -14,7 +14,7 @@ from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.config.targets import locate
-from runner.constraints import Unit
+from runner.constraints import MetricUnit
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, place, refusal
 from runner.goals import Goals
@@ -56,7 +56,7 @@ def _check_measures(settings: Settings) -> None:
         check_arguments(node, settings.trust, f"measure.{name}", expected=Measure)
     for i, constraint in enumerate(Goals.of_settings(settings).constraints):
         node = settings.measure.get(constraint.metric, {})
-        unit: Unit = locate(node["_target_"], settings.trust).unit if node else ""
+        unit: MetricUnit = locate(node["_target_"], settings.trust).unit if node else ""
         constraint.check_unit(unit, f"constraints[{i}]")
     needed(settings)
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from runner.trial import Trial
 
-Point = Sequence[float]  # a number per objective; more is better
+Scores = Sequence[float]  # a number per objective; more is better
 
 
-def dominates(a: Point, b: Point) -> bool:
+def dominates(a: Scores, b: Scores) -> bool:
     """Returns whether a point is nowhere worse than another one, and somewhere better."""
     return a != b and all(x >= y for x, y in zip(a, b, strict=True))
 
 
-def fronts(points: Sequence[Point]) -> list[list[int]]:
+def fronts(points: Sequence[Scores]) -> list[list[int]]:
     """Sorts points, by index, into fronts: the points that no other dominates, those that only
     the first front dominates, and so on (Deb et al. 2002, https://doi.org/10.1109/4235.996017)."""
     order = sorted(range(len(points)), key=lambda i: (*(-x for x in points[i]), i))
@@ -28,7 +28,7 @@ def fronts(points: Sequence[Point]) -> list[list[int]]:
     return [sorted(front) for front in found]
 
 
-def spread(points: Sequence[Point], k: int) -> list[int]:
+def spread(points: Sequence[Scores], k: int) -> list[int]:
     """Returns the indices of `k` points that cover a front: the ends of each objective first, and
     then always the point that is farthest from all chosen ones."""
     if len(points) <= k:
@@ -48,7 +48,7 @@ def spread(points: Sequence[Point], k: int) -> list[int]:
     return chosen
 
 
-def hypervolume(points: Sequence[Point], reference: Point) -> float:
+def hypervolume(points: Sequence[Scores], reference: Scores) -> float:
     """Returns the volume that points dominate, above a reference point (Zitzler and Thiele 1998).
 
     Slices along the last objective; exact for any number of objectives, and quick for few.

@@ -87,7 +87,7 @@ SHARED = {
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.
 COMPARED = {  # strings that are compared with names of modules
-    "runner.config.allowlist": [*SHARED, "nn"],
+    "runner.config.allowlist": [*SHARED, "measures", "nn"],
     "runner.nn.recording.call_stack": ["nn.recording.tracer"],
 }
 BY_NAME = {"runner", "runner.config.targets", "runner.fusion.tracing.no_compiler",

@@ -34,7 +34,7 @@ def test_what_is_needed_is_what_is_named():
 
 def test_a_figure_that_breaks_a_constraint_refuses_the_model():
     goals = Goals.of({"metric": "x", "mode": "max"}, ["params <= 10"])
-    measures = Measures({"params": {"_target_": "runner.measures.params.Params"}},
+    measures = Measures({"params": {"_target_": "runner.measures.params.ParameterCount"}},
                         goals.constraints)  # fmt: skip
     model, make = torch.nn.Linear(3, 2), lambda: torch.nn.Linear(3, 2)
     assert measures.of(model, make, torch.empty, torch.device("cpu"), {})["params"] == 8

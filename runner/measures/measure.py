@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from runner.constraints import Unit
+from runner.constraints import MetricUnit
 
 
 class Measure(ABC):
@@ -17,7 +17,7 @@ class Measure(ABC):
     is whether it runs the model; it then gets one that is thrown away.
     """
 
-    unit: ClassVar[Unit] = ""
+    unit: ClassVar[MetricUnit] = ""
     exact: ClassVar[bool] = False
     runs: ClassVar[bool] = True
 

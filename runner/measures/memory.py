@@ -12,7 +12,7 @@ STATES = 2  # tensors that an optimizer keeps per parameter, as Adam does
 
 
 @final
-class Memory(Measure):
+class TrainingMemory(Measure):
     """The peak of a training step in bytes.
 
     On a GPU it is measured, with Adam's two states per parameter. Elsewhere it is estimated: the

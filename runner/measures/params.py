@@ -9,7 +9,7 @@ from runner.measures.measure import Measure
 
 
 @final
-class Params(Measure):
+class ParameterCount(Measure):
     """The number of a model's parameters, shared ones counted once."""
 
     exact = True

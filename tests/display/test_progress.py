@@ -168,7 +168,9 @@ def test_a_long_run_says_now_and_then_how_far_it_is(tmp_path, monkeypatch):
 
 
 def test_time_left_respects_the_limit_in_minutes(tmp_path, monkeypatch):
-    shown, file = made(Lines, tmp_path, budget={"trials": 100, "minutes": 2.0})
+    shown, file = made(
+        Lines, tmp_path, budget={"trials": 100, "minutes": 2.0, "epochs": None, "cost": None}
+    )
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     shown.begin()

@@ -11,8 +11,8 @@ from runner.measures.flops import Flops
 from runner.measures.function import Function
 from runner.measures.latency import Latency
 from runner.measures.measure import Measure
-from runner.measures.memory import Memory
-from runner.measures.params import Params
+from runner.measures.memory import TrainingMemory
+from runner.measures.params import ParameterCount
 from runner.measures.size import Size
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -37,10 +37,10 @@ PARAMS = 3 * 4 * 9 + 8 + 10
 FLOPS = 2 * (64 * 3 * 4 * 9 + 4 * 2)  # on 8 x 8 pixels; a multiply-add counts as two
 SIZE = 4 * (PARAMS + 8) + 8  # running statistics, and the number of batches
 MEASURES = {
-    "params": (Params(), PARAMS),
+    "params": (ParameterCount(), PARAMS),
     "flops": (Flops(), FLOPS),
     "size": (Size(), SIZE),
-    "memory": (Memory(batch_size=4), None),
+    "memory": (TrainingMemory(batch_size=4), None),
     "latency": (Latency(**USUAL), None),
     "function": (Function(fn=lambda model: len([*model.modules()])), 4),
 }
@@ -68,7 +68,9 @@ def test_what_does_not_run_a_model_leaves_it_as_it_is(name):
 
 
 def test_memory_grows_with_the_batch_and_counts_what_training_keeps():
-    one, four = (Memory(batch_size=n).measure(Net(), torch.randn(1, 3, 8, 8), CPU) for n in (1, 4))
+    one, four = (
+        TrainingMemory(batch_size=n).measure(Net(), torch.randn(1, 3, 8, 8), CPU) for n in (1, 4)
+    )
     weights, states = 4 * (PARAMS + 8) + 8, 3 * 4 * PARAMS
     activations = 4 * 64 * (3 + 4)  # at least the inputs of the convolution and of the norm
     assert one >= weights + states + activations
