@@ -30,6 +30,7 @@ from runner.trial import WEIGHTS, Job, Report, Trial, trial_folder
 
 if TYPE_CHECKING:
     from runner.data.data import Data
+    from runner.evaluators.evaluator import Evaluator
     from runner.export import Test
     from runner.results import Run
     from runner.training.service import TrainingService
@@ -97,14 +98,20 @@ class Search(Task):
             run = Run(folder, settings.trust)
             trials = run.trials
             best = top(trials, len(trials))
-            tested = export(run, best, _tester(run, service), progress.note)
+            evaluator: Evaluator = build(settings.evaluator, settings.trust)
+            if evaluator.trains:
+                tested = export(run, best, _tester(run, service), progress.note)
+            else:
+                tested = {t.number: {**t.metrics, **_test(run, service, t)} for t in best[:1]}
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
         if brought := gains_text(run.gains):
             progress.note(brought)
         for line in service.notes():
             progress.note(line)
-        if tested:
+        if evaluator.notice:
+            progress.note(evaluator.notice)
+        if tested and evaluator.trains:
             progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
