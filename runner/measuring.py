@@ -30,8 +30,8 @@ Nodes = Mapping[str, Mapping[str, Any]]
 
 def needed(settings: Settings) -> Nodes:
     """Returns the config nodes of the measures that a search needs, by name: those of objectives,
-    of constraints, and of `measures`; none if the evaluator looks results up. Raises ConfigError for
-    an unknown one."""
+    of constraints, and of `measures`; none if the evaluator looks results up. Raises ConfigError
+    for an unknown one."""
     for name in settings.measures:
         if name not in settings.measure:
             raise ConfigError(

@@ -16,6 +16,7 @@ from runner.config.targets import locate
 from runner.constraints import Unit
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, place, refusal
+from runner.evaluators.evaluator import Evaluator
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
@@ -140,6 +141,12 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
             f"objective lists {len(goals.objectives)} objectives, but {type(made).__name__} takes "
             "one; nsga2, nsga3, tpe, evolution, random and grid take several."
         )
+    return made
+
+
+def make_evaluator(settings: Settings) -> Evaluator:
+    """Returns the evaluator as configured, without what `search` chooses."""
+    made: Evaluator = build(settings.evaluator, settings.trust)
     return made
 
 

@@ -100,7 +100,7 @@ class ModelSpace(Space):
 
     def canonical(self, sample: Sample) -> Sample:
         """Returns the sample that stands for all whose model computes the same as this one's: what
-        a class method or static method `canonical_sample` of the model's class returns, if it has one."""
+        a static method `canonical_sample` of the model's class returns, if it has one."""
         same: Callable[[Sample], Sample] | None = getattr(self._kind, "canonical_sample", None)
         return sample if same is None else same(sample)
 

@@ -64,8 +64,8 @@ class Evaluator(ABC):
     may differ between such models. `targets` is the kind of targets it needs (None: any), and
     `reports` names the metrics that it reports in a search, each with the direction in which it is
     better; None: unknown. `trains` is whether it trains models at all: one that looks their results
-    up leaves no weights worth keeping or exporting, and no figures of its models are measured. It is
-    built once per worker. `notice` is a message for the user at the end of a search, if any.
+    up is built once per worker, leaves no weights worth keeping or exporting, and no figures of its
+    models are measured. `notice` is a message for the user at the end of a search, if any.
     """
 
     trains: ClassVar[bool] = True

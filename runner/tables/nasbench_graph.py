@@ -6,9 +6,9 @@ from typing import Any, Literal, final
 
 from runner.errors import ConfigError, Refused
 from runner.tables.plain_pickle import load_plain
-from runner.tables.table import Better, Row, Table
+from runner.tables.table import Better, ResultRow, ResultTable
 
-Graph = Literal[
+GraphName = Literal[
     "cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv", "proteins"
 ]
 ROWS = 26_206
@@ -20,12 +20,12 @@ BASE = len(OPERATIONS) + 1
 
 
 @final
-class NASBenchGraphTable(Table):
+class NASBenchGraphTable(ResultTable):
     """NAS-Bench-Graph (Qin et al. 2022, https://arxiv.org/abs/2206.09166): 26,206 architectures on
     nine graphs (proteins: 2,021), each the mean of three seeds. The light tables of the package
     `nas-bench-graph` have no training times."""
 
-    def __init__(self, dataset: Graph) -> None:
+    def __init__(self, dataset: GraphName) -> None:
         """Takes the name of a graph."""
         self._dataset = dataset
 
@@ -44,8 +44,9 @@ class NASBenchGraphTable(Table):
                 f"The table of {self._dataset} has {len(self._rows)} rows; it must have {wanted}."
             )
 
-    def look_up(self, architecture: str, seed: int) -> Row:
-        figures = self._rows.get(_number(architecture))
+    def look_up(self, architecture: str, seed: int) -> ResultRow:
+        number = _number(architecture)
+        figures = None if number is None else self._rows.get(number)
         if figures is None:
             raise Refused(
                 f"{architecture!r} is not in NAS-Bench-Graph's table of {self._dataset!r}."
@@ -55,7 +56,7 @@ class NASBenchGraphTable(Table):
             "latency": figures["latency"],
             "params": float(round(figures["para"] * 1e6)),
         }
-        return Row(search, {"accuracy": figures["perf"]})
+        return ResultRow(search, {"accuracy": figures["perf"]})
 
     @cached_property
     def _rows(self) -> dict[int, Any]:

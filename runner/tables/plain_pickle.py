@@ -39,6 +39,12 @@ def _scalar(dtype: _Dtype, data: bytes) -> float:
     return number
 
 
+def _encoded(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r} are not expected")
+    return text.encode("latin1")
+
+
 @final
 class _PlainUnpickler(pickle.Unpickler):
     """An unpickler for which a pickle can name the scalars of NumPy and nothing else."""
@@ -48,4 +54,6 @@ class _PlainUnpickler(pickle.Unpickler):
             return _Dtype
         if name == "scalar" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             return _scalar
+        if (module, name) == ("_codecs", "encode"):  # how old protocols write bytes
+            return _encoded
         raise pickle.UnpicklingError(f"it names {module}.{name}; only plain values are read")

@@ -12,14 +12,14 @@ Better = Mapping[str, Literal["max", "min"]]  # metric -> the direction in which
 
 @final
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """The results of one architecture."""
 
     search: Metrics  # what a search may see, such as {"val/accuracy": 0.91, "cost": 86.7}
     test: Metrics = field(default_factory=dict)  # on test splits: {"accuracy": 0.94}
 
 
-class Table(ABC):
+class ResultTable(ABC):
     """The results of all architectures of a benchmark. Built from its config alone; it loads on
     first use.
 
@@ -42,6 +42,6 @@ class Table(ABC):
         """Raises ConfigError if the table cannot be read, or has other contents than it must."""
 
     @abstractmethod
-    def look_up(self, architecture: str, seed: int) -> Row:
+    def look_up(self, architecture: str, seed: int) -> ResultRow:
         """Returns the results of an architecture, as the benchmark writes it. Where it was trained
         several times, `seed` may select one. Raises Refused if the table lacks it."""

@@ -1,0 +1,255 @@
+"""How good strategies are on published tables, beside figures to reach; resumable.
+
+    python benchmarks/strategies.py [--quick] [--json FILE] [--state FILE] [--table FILE]
+
+NAS-Bench-201: a search sees the validation accuracy after 12 epochs; the figure is the test
+accuracy after 200 epochs of the best so far, after 50, 100 and 200 evaluations. NAS-Bench-Graph:
+2 % of the space, led by the test accuracy as published, and by the validation accuracy. Several
+objectives: the hypervolume of accuracy, latency and parameters after 200 evaluations. What is
+measured is kept in --state, so that a run that was stopped goes on; delete it to start again.
+"""
+
+import json
+import math
+import statistics
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, final
+
+from report import Target, as_figures, console, options, target_table, write
+from rich.table import Table
+from strategies_cost import evaluation_seconds, refusal_milliseconds
+from strategies_front import hypervolume_of
+from tabular import CSV, ROOT, cells, drive, graphs, incumbents, make_strategy, strategy_node
+
+from runner.goals import Goals, Objective
+
+AFTER = (50, 100, 200)
+BARS: Mapping[str, Sequence[float]] = {  # of NAS-Bench-201, after so many evaluations
+    "random": (93.46, 93.74, 93.90),
+    "evolution": (93.63, 94.04, 94.21),
+    "local_search": (93.78, 94.07, 94.27),
+    "rl": (93.58, 93.81, 93.96),
+    "tpe": (93.94, 94.16, 94.28),
+    "nsga2": (93.53, 93.76, 93.94),
+}
+BEST = {100: 94.20, 200: 94.33}  # of the best strategy; 94.37 is the ceiling of the reward
+PUBLISHED = {  # the best published row of each graph
+    "cora": 82.27, "citeseer": 70.89, "pubmed": 77.96, "cs": 91.04, "physics": 92.48,
+    "photo": 92.44, "computers": 84.90, "arxiv": 72.13,
+}  # fmt: skip
+SMALL = {"population_size": 20, "sample_size": 5}
+CHANGES: Mapping[str, Mapping[str, Any]] = {"evolution": SMALL}
+NOT_SUITED = {"grid", "asha", "hyperband"}  # an order of its own; rungs of epochs
+SLOW = {"gp": 10}  # seeds
+GRAPH_EVALUATIONS = 524  # 2 % of the space
+SEEDS, OPTUNA_SEEDS, GRAPH_SEEDS, FRONT_SEEDS = 300, 60, 50, 100
+CHUNK = 10  # seeds between two writes of the state
+FRONTS = ("random", "nsga2", "tpe", "nsga2, Optuna's loop", "tpe, Optuna's loop")
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """One search that is repeated under many seeds."""
+
+    name: str
+    measure: Callable[..., list[float]]
+    arguments: tuple[Any, ...]
+    seeds: int
+
+    def run(self, seed: int) -> list[float]:
+        return self.measure(*self.arguments, seed)
+
+
+def on_cells(table: Path, node: Mapping[str, Any], seed: int) -> list[float]:
+    """The test accuracies of a search of NAS-Bench-201."""
+    benchmark = cells(table)
+    strategy = make_strategy(node, benchmark, seed)
+    trials = drive(strategy, benchmark, seed=seed, evaluations=AFTER[-1])
+    return incumbents(trials, benchmark, AFTER)
+
+
+def on_graph(dataset: str, protocol: Any, node: Mapping[str, Any], seed: int) -> list[float]:
+    """The test accuracy of a search of NAS-Bench-Graph."""
+    metric = "test/accuracy" if protocol == "paper" else "val/accuracy"
+    goals, benchmark = Goals((Objective(metric, "max"),)), graphs(dataset)
+    strategy = make_strategy(node, benchmark, seed, goals)
+    trials = drive(strategy, benchmark, seed=seed, evaluations=GRAPH_EVALUATIONS, goals=goals,
+                   protocol=protocol)  # fmt: skip
+    return incumbents(trials, benchmark, (GRAPH_EVALUATIONS,))
+
+
+def strategies() -> list[str]:
+    """All that conf/strategy has and that suit a table."""
+    found = {path.stem for path in (ROOT / "conf" / "strategy").glob("*.yaml")}
+    return [*(name for name in BARS if name in found), *sorted(found - NOT_SUITED - {*BARS})]
+
+
+def planned(table: Path, *, quick: bool) -> list[Cell]:
+    """What is measured, in this order."""
+
+    def seeds(count: int) -> int:
+        return 2 if quick else count
+
+    planned = []
+    for name in strategies():
+        node = strategy_node(name, CHANGES.get(name, {}))
+        count = SLOW.get(name, OPTUNA_SEEDS if "sampler" in node else SEEDS)
+        if not (quick and name in SLOW):
+            planned.append(Cell(f"201/{name}", on_cells, (table, node), seeds(count)))
+    for protocol in ("paper", "validation"):
+        for dataset in [*PUBLISHED][: 1 if quick else None]:
+            given = (dataset, protocol, strategy_node("evolution", SMALL))
+            name = f"graph/{protocol}/{dataset}"
+            planned.append(Cell(name, on_graph, given, seeds(GRAPH_SEEDS)))
+    for name in FRONTS:
+        node = strategy_node(name.partition(",")[0], {})
+        planned.append(
+            Cell(f"front/{name}", hypervolume_of, (node, "Optuna" in name), seeds(FRONT_SEEDS))
+        )
+    return planned
+
+
+def measured(cells: Sequence[Cell], file: Path, workers: int) -> dict[str, list[list[float]]]:
+    """The figures of each cell, by seed; those in the file are not measured again."""
+    state: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for cell in cells:
+            about = json.dumps(cell.arguments, default=str)
+            known = state.setdefault(cell.name, {"about": about, "seeds": {}, "seconds": 0.0})
+            if known["about"] != about:  # another config
+                state[cell.name] = known = {"about": about, "seeds": {}, "seconds": 0.0}
+            left = [seed for seed in range(cell.seeds) if str(seed) not in known["seeds"]]
+            for at in range(0, len(left), CHUNK):
+                chunk, start = left[at : at + CHUNK], time.perf_counter()
+                for seed, figures in zip(chunk, pool.map(cell.run, chunk), strict=True):
+                    known["seeds"][str(seed)] = figures
+                known["seconds"] += time.perf_counter() - start
+                file.parent.mkdir(parents=True, exist_ok=True)
+                new = file.with_suffix(".new")
+                new.write_text(json.dumps(state))
+                new.replace(file)
+    return {c.name: [state[c.name]["seeds"][str(seed)] for seed in range(c.seeds)] for c in cells}
+
+
+@final
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds and its standard error."""
+
+    mean: float
+    error: float
+    seeds: int
+
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> "Mean":
+        error = statistics.stdev(figures) / math.sqrt(len(figures))
+        return cls(statistics.mean(figures), error, len(figures))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.error:.2f}"
+
+
+def means(found: Mapping[str, list[list[float]]], prefix: str) -> dict[str, list[Mean]]:
+    """The means of the cells of a group, without its prefix."""
+    return {
+        name.removeprefix(prefix): [Mean.of(column) for column in zip(*rows, strict=True)]
+        for name, rows in found.items() if name.startswith(prefix)
+    }  # fmt: skip
+
+
+def cell_targets(found: Mapping[str, list[Mean]]) -> list[Target]:
+    """A strategy passes with a mean that is at most two standard errors below the figure."""
+    targets = []
+    for name, row in found.items():
+        for count, mean, bar in zip(AFTER, row, BARS.get(name, ()), strict=name in BARS):
+            least = round(bar - 2 * mean.error, 3)
+            targets.append(Target(f"{name}, N = {count}", mean.mean, least, "%", at_least=True))
+    for count, bar in BEST.items():
+        best = max(row[AFTER.index(count)].mean for row in found.values())
+        targets.append(Target(f"the best, N = {count}", best, bar, "%", at_least=True))
+    return targets
+
+
+def front_targets(found: Mapping[str, list[list[float]]]) -> list[Target]:
+    """Over random, with the interval of the difference; and over Optuna's loop within noise."""
+    ours = {name: [row[0] for row in found[f"front/{name}"]] for name in FRONTS}
+    targets = []
+    for name in ("nsga2", "tpe"):
+        over = Mean.of([a - b for a, b in zip(ours[name], ours["random"], strict=True)])
+        theirs = ours[f"{name}, Optuna's loop"]
+        beside = Mean.of([a - b for a, b in zip(ours[name], theirs, strict=True)])
+        targets += [
+            Target(f"{name} over random, lower end", 100 * (over.mean - 1.96 * over.error), 0.0,
+                   "% of volume", at_least=True),
+            Target(f"{name} over Optuna's loop, upper end",
+                   100 * (beside.mean + 1.96 * beside.error), 0.0, "% of volume", at_least=True),
+        ]  # fmt: skip
+    return targets
+
+
+def tables(found: Mapping[str, list[list[float]]]) -> list[Table]:
+    """What was measured, as tables."""
+    cells = Table(title="NAS-Bench-201: test accuracy, %")
+    for head in ("strategy", "seeds", *(f"N = {count}" for count in AFTER), "to reach"):
+        cells.add_column(head, justify="left" if head == "strategy" else "right", no_wrap=True)
+    for name, row in means(found, "201/").items():
+        bar = " / ".join(f"{one:.2f}" for one in BARS.get(name, ()))
+        cells.add_row(name, str(row[0].seeds), *map(str, row), bar)
+    graph = Table(title="NAS-Bench-Graph: test accuracy of evolution, %")
+    for head in ("graph", "led by test", "led by validation", "best published"):
+        graph.add_column(head, justify="left" if head == "graph" else "right", no_wrap=True)
+    validated = means(found, "graph/validation/")
+    for name, [mean] in means(found, "graph/paper/").items():
+        graph.add_row(name, str(mean), str(validated[name][0]), f"{PUBLISHED[name]:.2f}")
+    front = Table(title="NAS-Bench-201: hypervolume, % of the table's box, N = 200")
+    for head in ("strategy", "mean", "95 % interval"):
+        front.add_column(head, justify="left" if head == "strategy" else "right", no_wrap=True)
+    for name, [mean] in means(found, "front/").items():
+        low, high = (100 * (mean.mean + side * 1.96 * mean.error) for side in (-1, 1))
+        front.add_row(name, f"{100 * mean.mean:.2f}", f"{low:.2f} to {high:.2f}")
+    return [cells, graph, front]
+
+
+def cost_targets(table: Path, *, quick: bool) -> list[Target]:
+    """The cost of looking up, and of refusing."""
+    targets = [
+        Target(f"1,000 evaluations, {name}, CPU", seconds, 5.0, "s")
+        for name, seconds in evaluation_seconds(table, strategies(), 50 if quick else 1000).items()
+    ]
+    for name, cost in refusal_milliseconds(samples=5 if quick else 100).items():
+        targets.append(Target(f"a refusal by params, {name}", cost, 5.0, "ms"))
+    return targets
+
+
+def arguments() -> Namespace:
+    parser = options(str(__doc__), "two seeds, one graph")
+    state = Path("outputs/strategies.json")
+    parser.add_argument("--state", type=Path, default=state, help="what is measured so far")
+    parser.add_argument("--table", type=Path, default=CSV, help="the CSV file of NAS-Bench-201")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
+    found = measured(planned(given.table, quick=given.quick), given.state, given.workers)
+    targets = cell_targets(means(found, "201/"))
+    for name, [mean] in means(found, "graph/paper/").items():
+        limit = PUBLISHED[name]
+        targets.append(Target(f"evolution on {name}", mean.mean, limit, "%", at_least=True))
+    targets += [*front_targets(found), *cost_targets(given.table, quick=given.quick)]
+    shown = console()
+    for one in [*tables(found), target_table(targets)]:
+        shown.print(one)
+    write(given.json, ["optuna", "torch"], {"cells": found, "targets": as_figures(targets)})
+
+
+if __name__ == "__main__":
+    main()
