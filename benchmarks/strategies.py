@@ -48,7 +48,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {"evolution": SMALL}
 NOT_SUITED = {"grid", "asha", "hyperband"}  # an order of its own; rungs of epochs
 SLOW = {"gp": 10}  # seeds
 GRAPH_EVALUATIONS = 524  # 2 % of the space
-SEEDS, OPTUNA_SEEDS, GRAPH_SEEDS, FRONT_SEEDS = 300, 60, 50, 100
+SEEDS = {"own": 300, "optuna": 60, "graph": 50, "front": 100}
 CHUNK = 10  # seeds between two writes of the state
 FRONTS = ("random", "nsga2", "tpe", "nsga2, Optuna's loop", "tpe, Optuna's loop")
 
@@ -86,34 +86,30 @@ def on_graph(dataset: str, protocol: Any, node: Mapping[str, Any], seed: int) ->
 
 
 def strategies() -> list[str]:
-    """All that conf/strategy has and that suit a table."""
+    """All that conf/strategy has and that suit a table; those with figures to reach first."""
     found = {path.stem for path in (ROOT / "conf" / "strategy").glob("*.yaml")}
     return [*(name for name in BARS if name in found), *sorted(found - NOT_SUITED - {*BARS})]
 
 
 def planned(table: Path, *, quick: bool) -> list[Cell]:
     """What is measured, in this order."""
-
-    def seeds(count: int) -> int:
-        return 2 if quick else count
-
-    planned = []
+    count = dict.fromkeys(SEEDS, 2) if quick else SEEDS
+    found = {}
     for name in strategies():
         node = strategy_node(name, CHANGES.get(name, {}))
-        count = SLOW.get(name, OPTUNA_SEEDS if "sampler" in node else SEEDS)
-        if not (quick and name in SLOW):
-            planned.append(Cell(f"201/{name}", on_cells, (table, node), seeds(count)))
+        seeds = SLOW.get(name, count["optuna" if "sampler" in node else "own"])
+        found[name] = Cell(f"201/{name}", on_cells, (table, node), seeds)
+    first = [cell for name, cell in found.items() if name in BARS]
+    others = [cell for name, cell in found.items() if name not in BARS]
     for protocol in ("paper", "validation"):
         for dataset in [*PUBLISHED][: 1 if quick else None]:
             given = (dataset, protocol, strategy_node("evolution", SMALL))
             name = f"graph/{protocol}/{dataset}"
-            planned.append(Cell(name, on_graph, given, seeds(GRAPH_SEEDS)))
+            first.append(Cell(name, on_graph, given, count["graph"]))
     for name in FRONTS:
-        node = strategy_node(name.partition(",")[0], {})
-        planned.append(
-            Cell(f"front/{name}", hypervolume_of, (node, "Optuna" in name), seeds(FRONT_SEEDS))
-        )
-    return planned
+        given = (strategy_node(name.partition(",")[0], {}), "Optuna" in name)
+        first.append(Cell(f"front/{name}", hypervolume_of, given, count["front"]))
+    return [*first, *(cell for cell in others if not quick)]
 
 
 def measured(cells: Sequence[Cell], file: Path, workers: int) -> dict[str, list[list[float]]]:

