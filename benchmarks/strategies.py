@@ -112,26 +112,53 @@ def planned(table: Path, *, quick: bool) -> list[Cell]:
     return [*first, *(cell for cell in others if not quick)]
 
 
-def measured(cells: Sequence[Cell], file: Path, workers: int) -> dict[str, list[list[float]]]:
+def chunks(cells: Sequence[Cell]) -> list[tuple[Cell, Sequence[int]]]:
+    """The seeds of each cell in parts; cells of fronts, which are compared, take turns."""
+    parts = [
+        (cell, range(at, min(at + CHUNK, cell.seeds)))
+        for cell in cells for at in range(0, cell.seeds, CHUNK)
+    ]  # fmt: skip
+    order = {cell.name: place for place, cell in enumerate(cells)}
+    last = min((order[c.name] for c in cells if c.name.startswith("front/")), default=0)
+    turns = {cell.name: cell.name.startswith("front/") for cell in cells}
+
+    def rank(part: tuple[Cell, range]) -> tuple[int, int, int]:
+        cell, seeds = part
+        place = order[cell.name]
+        return (last, seeds[0], place) if turns[cell.name] else (place, seeds[0], 0)
+
+    return sorted(parts, key=rank)
+
+
+def measured(
+    cells: Sequence[Cell], file: Path, workers: int, minutes: float
+) -> dict[str, list[list[float]]]:
     """The figures of each cell, by seed; those in the file are not measured again."""
     state: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    for cell in cells:
+        about = json.dumps(cell.arguments, default=str)
+        if state.get(cell.name, {}).get("about") != about:  # new, or of another config
+            state[cell.name] = {"about": about, "seeds": {}, "seconds": 0.0}
+    until = time.monotonic() + 60 * minutes
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for cell in cells:
-            about = json.dumps(cell.arguments, default=str)
-            known = state.setdefault(cell.name, {"about": about, "seeds": {}, "seconds": 0.0})
-            if known["about"] != about:  # another config
-                state[cell.name] = known = {"about": about, "seeds": {}, "seconds": 0.0}
-            left = [seed for seed in range(cell.seeds) if str(seed) not in known["seeds"]]
-            for at in range(0, len(left), CHUNK):
-                chunk, start = left[at : at + CHUNK], time.perf_counter()
-                for seed, figures in zip(chunk, pool.map(cell.run, chunk), strict=True):
-                    known["seeds"][str(seed)] = figures
-                known["seconds"] += time.perf_counter() - start
-                file.parent.mkdir(parents=True, exist_ok=True)
-                new = file.with_suffix(".new")
-                new.write_text(json.dumps(state))
-                new.replace(file)
-    return {c.name: [state[c.name]["seeds"][str(seed)] for seed in range(c.seeds)] for c in cells}
+        for cell, seeds in chunks(cells):
+            known, start = state[cell.name], time.perf_counter()
+            left = [seed for seed in seeds if str(seed) not in known["seeds"]]
+            if not left or time.monotonic() > until:
+                continue
+            for seed, figures in zip(left, pool.map(cell.run, left), strict=True):
+                known["seeds"][str(seed)] = figures
+            known["seconds"] += time.perf_counter() - start
+            file.parent.mkdir(parents=True, exist_ok=True)
+            new = file.with_suffix(".new")
+            new.write_text(json.dumps(state))
+            new.replace(file)
+    found = {cell.name: state[cell.name]["seeds"] for cell in cells}
+    counts = {cell.name: cell.seeds for cell in cells}
+    return {
+        name: [seeds[str(seed)] for seed in range(counts[name]) if str(seed) in seeds]
+        for name, seeds in found.items() if len(seeds) > 1
+    }  # fmt: skip
 
 
 @final
@@ -175,8 +202,12 @@ def cell_targets(found: Mapping[str, list[Mean]]) -> list[Target]:
 
 def front_targets(found: Mapping[str, list[list[float]]]) -> list[Target]:
     """Over random, with the interval of the difference; and over Optuna's loop within noise."""
-    ours = {name: [row[0] for row in found[f"front/{name}"]] for name in FRONTS}
-    targets = []
+    ours = {name: [row[0] for row in found.get(f"front/{name}", [])] for name in FRONTS}
+    count = min(map(len, ours.values()))
+    ours = {name: figures[:count] for name, figures in ours.items()}  # of the same seeds
+    targets: list[Target] = []
+    if not count:
+        return targets
     for name in ("nsga2", "tpe"):
         over = Mean.of([a - b for a, b in zip(ours[name], ours["random"], strict=True)])
         theirs = ours[f"{name}, Optuna's loop"]
@@ -199,17 +230,18 @@ def tables(found: Mapping[str, list[list[float]]]) -> list[Table]:
         bar = " / ".join(f"{one:.2f}" for one in BARS.get(name, ()))
         cells.add_row(name, str(row[0].seeds), *map(str, row), bar)
     graph = Table(title="NAS-Bench-Graph: test accuracy of evolution, %")
-    for head in ("graph", "led by test", "led by validation", "best published"):
+    for head in ("graph", "seeds", "led by test", "led by validation", "best published"):
         graph.add_column(head, justify="left" if head == "graph" else "right", no_wrap=True)
     validated = means(found, "graph/validation/")
     for name, [mean] in means(found, "graph/paper/").items():
-        graph.add_row(name, str(mean), str(validated[name][0]), f"{PUBLISHED[name]:.2f}")
+        other = str(validated[name][0]) if name in validated else ""
+        graph.add_row(name, str(mean.seeds), str(mean), other, f"{PUBLISHED[name]:.2f}")
     front = Table(title="NAS-Bench-201: hypervolume, % of the table's box, N = 200")
-    for head in ("strategy", "mean", "95 % interval"):
+    for head in ("strategy", "seeds", "mean", "95 % interval"):
         front.add_column(head, justify="left" if head == "strategy" else "right", no_wrap=True)
     for name, [mean] in means(found, "front/").items():
         low, high = (100 * (mean.mean + side * 1.96 * mean.error) for side in (-1, 1))
-        front.add_row(name, f"{100 * mean.mean:.2f}", f"{low:.2f} to {high:.2f}")
+        front.add_row(name, str(mean.seeds), f"{100 * mean.mean:.2f}", f"{low:.2f} to {high:.2f}")
     return [cells, graph, front]
 
 
@@ -229,13 +261,15 @@ def arguments() -> Namespace:
     state = Path("outputs/strategies.json")
     parser.add_argument("--state", type=Path, default=state, help="what is measured so far")
     parser.add_argument("--table", type=Path, default=CSV, help="the CSV file of NAS-Bench-201")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="then, what there is")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     return parser.parse_args()
 
 
 def main() -> None:
     given = arguments()
-    found = measured(planned(given.table, quick=given.quick), given.state, given.workers)
+    cells = planned(given.table, quick=given.quick)
+    found = measured(cells, given.state, given.workers, given.minutes)
     targets = cell_targets(means(found, "201/"))
     for name, [mean] in means(found, "graph/paper/").items():
         limit = PUBLISHED[name]

@@ -51,16 +51,22 @@ class Benchmark:
             return sample_key(sample)
         if all(sample[f"op{node}"] == "skip" for node in range(4)):
             raise Refused("four skip connections are no graph neural network.")
-        return sample_key(NASBenchGraph.canonical_sample(sample))
+        return _same(tuple(sample.items()))[0]
 
     def row(self, sample: Sample, seed: int) -> ResultRow:
         """The results of a sample's architecture."""
         if self.kind == "cells":
             return self.table.look_up(CELL.format(*(sample[edge] for edge in EDGES)), seed)
-        same = NASBenchGraph.canonical_sample(sample)
-        links = "".join(str(same[f"lk{node}"]) for node in (1, 2, 3))
-        operations = ",".join(same[f"op{node}"] for node in range(4))
-        return self.table.look_up(f"0{links} {operations}", seed)
+        return self.table.look_up(_same(tuple(sample.items()))[1], seed)
+
+
+@cache
+def _same(items: tuple[tuple[str, Any], ...]) -> tuple[str, str]:
+    """The key of a graph neural network, and how the benchmark writes it."""
+    same = NASBenchGraph.canonical_sample(dict(items))
+    links = "".join(str(same[f"lk{node}"]) for node in (1, 2, 3))
+    operations = ",".join(same[f"op{node}"] for node in range(4))
+    return sample_key(same), f"0{links} {operations}"
 
 
 @cache
