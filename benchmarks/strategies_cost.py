@@ -24,6 +24,7 @@ from runner.training.inline import Inline
 from runner.trial import Setup, Trial
 
 MEASURED = ("random", "evolution", "local_search")
+NO_DATA = {"_target_": "runner.data.none.NoData", "shape": [1], "classes": 1}
 SPACE = {"_target_": "spaces.nasbench201.NASBench201"}
 
 
@@ -35,7 +36,7 @@ def experiment(
             "mean": True, "path": str(table)}  # fmt: skip
     evaluator = {"_target_": "runner.evaluators.tabular.Tabular", "table": node,
                  "protocol": "validation"}  # fmt: skip
-    setup = Setup("runner.engines.py.PyEngine", evaluator, {"_target_": "runner.data.none.NoData"},
+    setup = Setup("runner.engines.py.PyEngine", evaluator, NO_DATA,
                   (), (), folder, keep_weights=False)  # fmt: skip
     service = Inline(setup, device="cpu", threads=1, max_failures=None, fail_fast=True)
     engine, ended = PyEngine(space=SPACE), []

@@ -102,7 +102,12 @@ class ModelSpace(Space):
         """Returns the sample that stands for all whose model computes the same as this one's: what
         a static method `canonical_sample` of the model's class returns, if it has one."""
         same: Callable[[Sample], Sample] | None = getattr(self._kind, "canonical_sample", None)
-        return sample if same is None else same(sample)
+        if same is None:
+            return sample
+        try:
+            return same(sample)
+        except KeyError:  # drawn in a way that broke before the last choice; the trial will report
+            return sample
 
     @cached_property
     def _kind(self) -> object:

@@ -6,7 +6,7 @@ from runner.data.none import NoData
 
 
 def test_each_split_has_one_example_and_none_is_a_test_split():
-    data = NoData()
+    data = NoData([1], 1)
     data.check()
     assert not data.has_test and (data.shape, data.classes) == ((1,), 1)
     for split in (data.search().train, data.search().validation, data.test()):
