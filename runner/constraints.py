@@ -12,7 +12,8 @@ MetricUnit = Literal["", "s", "B"]  # of a metric: a plain number, seconds, or b
 Relation = Literal["<=", "<", ">=", ">"]
 
 FORM = "a metric, <=, <, >= or >, and a number, such as 'params <= 200k' or 'latency <= 2ms'"
-UNITS: Mapping[str, tuple[MetricUnit | None, float]] = {  # the unit of the metric it fits; None: of any
+# Each with the unit of the metrics that it fits (None: of any), and its size.
+UNITS: Mapping[str, tuple[MetricUnit | None, float]] = {
     "k": (None, 1e3), "K": (None, 1e3), "M": (None, 1e6), "G": (None, 1e9), "T": (None, 1e12),
     "%": ("", 1e-2),
     "ns": ("s", 1e-9), "us": ("s", 1e-6), "µs": ("s", 1e-6), "ms": ("s", 1e-3), "s": ("s", 1.0),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from runner.config.instantiate import build
 from runner.config.settings import Settings
+from runner.config.targets import locate
 from runner.constraints import Constraint
 from runner.data.data import Data
 from runner.display.format import figure
@@ -29,13 +30,16 @@ Nodes = Mapping[str, Mapping[str, Any]]
 
 def needed(settings: Settings) -> Nodes:
     """Returns the config nodes of the measures that a search needs, by name: those of objectives,
-    of constraints, and of `measures`. Raises ConfigError for an unknown one."""
+    of constraints, and of `measures`; none if the evaluator looks results up. Raises ConfigError
+    for an unknown one."""
     for name in settings.measures:
         if name not in settings.measure:
             raise ConfigError(
                 f"measures names {name!r}; there are {', '.join(settings.measure)}."
                 f"{did_you_mean(name, settings.measure)}"
             )
+    if not getattr(locate(settings.evaluator["_target_"], settings.trust), "trains", True):
+        return {}
     wanted = [*Goals.of_settings(settings).metrics, *settings.measures]
     return {name: node for name, node in settings.measure.items() if name in wanted}
 

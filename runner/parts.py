@@ -17,6 +17,7 @@ from runner.config.targets import locate
 from runner.constraints import MetricUnit
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, place, refusal
+from runner.evaluators.evaluator import Evaluator
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
@@ -150,6 +151,12 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
             f"fidelity is given, but {type(made).__name__} promotes no trials from rung to rung; "
             "asha and hyperband do."
         )
+    return made
+
+
+def make_evaluator(settings: Settings) -> Evaluator:
+    """Returns the evaluator as configured, without what `search` chooses."""
+    made: Evaluator = build(settings.evaluator, settings.trust)
     return made
 
 

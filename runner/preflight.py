@@ -150,12 +150,13 @@ def _check_goals(settings: Settings, evaluator: Evaluator) -> None:
     """Raises ConfigError for a metric that the evaluator does not report; warns of a mode that is
     obviously reversed."""
     goals = Goals.of_settings(settings)
-    reported = type(evaluator).reports
+    reported = evaluator.reported()
     if reported is None:
         return
     inherited = [PRESERVED] if settings.weights == INHERIT else []
     measured = [name for name in settings.measure if name not in reported]
-    known = [*reported, *dict.fromkeys(["params", *measured]), *inherited]
+    measured = ["params", *measured] if type(evaluator).trains else []
+    known = [*dict.fromkeys([*reported, *measured]), *inherited]
     many = "" if not goals.several else "[{}]"
     named = [(f"objective{many.format(i)}.metric", one.metric)
              for i, one in enumerate(goals.objectives)]  # fmt: skip

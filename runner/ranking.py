@@ -104,3 +104,19 @@ def top(trials: Sequence[Trial], k: int) -> list[Trial]:
         chosen = [members[i] for i in spread([t.scores for t in members], k - len(found))]
         found += sorted(chosen, key=lambda t: (-t.scores[0], t.number))
     return [*found, *rest][:k]
+
+
+def curve(trials: Sequence[Trial], cost: str) -> list[tuple[float, float]]:
+    """Returns what trials cost so far, by a metric that sums up, such as seconds, and the best
+    first score so far, after each that improved it. Trials count in the order they ended; shared
+    results cost nothing, and those that break constraints do not improve it."""
+    own = [t for t in trials if t.duplicate_of is None and cost in t.metrics and not t.running]
+    own.sort(key=lambda t: (t.ended_at or 0.0, t.number))
+    spent, best = 0.0, -math.inf
+    points = []
+    for trial in own:
+        spent += trial.metrics[cost]
+        if trial.scored and trial.feasible and trial.scores[0] > best:
+            best = trial.scores[0]
+            points.append((spent, best))
+    return points

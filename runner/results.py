@@ -13,7 +13,7 @@ from runner.errors import ConfigError, RunnerError, one_line
 from runner.goals import Goals, Objective
 from runner.graph.codegen.load import CONSTANTS
 from runner.model_header import heading
-from runner.ranking import front, top
+from runner.ranking import curve, front, top
 from runner.space.sample import Sample
 from runner.store import read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Trial, trial_folder
@@ -72,6 +72,12 @@ class Run:
         """The trials that no other one beats in every objective, the best in the first foremost.
         With one objective, the best trial."""
         return front(self.trials)
+
+    def curve(self, cost: str = "cost") -> list[tuple[float, float]]:
+        """Returns what the trials cost so far, by a metric that sums up, and the best value of the
+        first objective so far, after each trial that improved it: with a table, a curve over
+        simulated seconds."""
+        return [(spent, self.objective.turned(best)) for spent, best in curve(self.trials, cost)]
 
     def model(self, trial: Trial | int) -> nn.Module:
         """Returns the model of a trial, rebuilt, with trained weights, on the CPU, in eval mode.

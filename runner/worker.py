@@ -86,6 +86,7 @@ class Worker:
         self._around = around or ProcessCare()
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
+        self._table: tuple[Mapping[str, Any], Evaluator] | None = None  # one that looks results up
         self._is_loaded = False  # whether the data is in memory
         self._held: HeldData | None = None  # by the data, as the jobs found it
         self._is_given = False  # whether a trial has been given the data
@@ -284,6 +285,8 @@ class Worker:
     def _facts(self, job: Job, model: nn.Module) -> Metrics:
         """Returns metrics of a job's only model known before training, after weights were
         inherited. Raises Refused if they break a constraint."""
+        if not self._trains:
+            return {}
         [recipe], [known] = job.recipes, job.known or [{}]
         inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
         figures = {"params": sum(p.numel() for p in model.parameters()), **known, **inherited}
@@ -320,12 +323,12 @@ class Worker:
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
         add_facts(folder / MODEL, {"metrics": heard[number]})
-        if self.setup.keep_weights and not self._rungs.is_partial(sample):
+        if self.setup.keep_weights and self._trains and not self._rungs.is_partial(sample):
             save_weights(model, folder / WEIGHTS)
         return Report(number, "stopped" if early else "finished")
 
     def _test(self, job: Job, models: Sequence[nn.Module]) -> list[Report]:
-        for number, model in zip(job.trials, models, strict=True):
+        for number, model in zip(job.trials, models, strict=True) if self._trains else ():
             load_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
         evaluator = self._evaluator(job.samples[0])
         data = self._load(job.samples[0])
@@ -341,9 +344,20 @@ class Worker:
             for number, score in zip(job.trials, scores, strict=True)
         ]
 
+    @property
+    def _trains(self) -> bool:
+        """Whether the evaluator trains models, rather than look their results up."""
+        kind = locate(self.setup.evaluator["_target_"], self.setup.trust)
+        return getattr(kind, "trains", True)
+
     def _evaluator(self, sample: Sample) -> Evaluator:
         config = self._rungs.config(sample, self._evaluator_class(sample))
-        made: Evaluator = build(self._node("evaluator", config), self.setup.trust)
+        node = self._node("evaluator", config)
+        if self._table is not None and self._table[0] == node:
+            return self._table[1]
+        made: Evaluator = build(node, self.setup.trust)
+        if not made.trains:
+            self._table = node, made
         return made
 
     def _evaluator_class(self, sample: Sample) -> type[Evaluator]:

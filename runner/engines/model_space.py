@@ -8,7 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -19,6 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from runner.config.instantiate import build
+from runner.config.targets import locate
 from runner.errors import ConfigError, Refused, RunnerError, SampleError, one_line, refusal
 from runner.nn.values.build import draw
 from runner.nn.values.build import sample as building
@@ -96,6 +97,21 @@ class ModelSpace(Space):
             return refusal(self.walk(lookup(sample)).broken)
         except SampleError:  # drawn in a way that broke before this choice; the trial will report
             return None
+
+    def canonical(self, sample: Sample) -> Sample:
+        """Returns the sample that stands for all whose model computes the same as this one's: what
+        a static method `canonical_sample` of the model's class returns, if it has one."""
+        same: Callable[[Sample], Sample] | None = getattr(self._kind, "canonical_sample", None)
+        if same is None:
+            return sample
+        try:
+            return same(sample)
+        except KeyError:  # drawn in a way that broke before the last choice; the trial will report
+            return sample
+
+    @cached_property
+    def _kind(self) -> object:
+        return locate(self.node["_target_"], self.trust)
 
     def _run(self, answers: "_MemoizedChooser") -> BaseException | None:
         """Runs the model's `__init__`, without values if possible; returns the exception it

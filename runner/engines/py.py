@@ -35,7 +35,7 @@ class PyEngine(Engine):
 
     def key(self, sample: Sample) -> str:
         self.space.check(sample)
-        return sample_key(sample)
+        return sample_key(self.space.canonical(sample))
 
     def plan(self, trials: Sequence[Trial], jobs: int = 1) -> Iterable[Job]:
         for trial in trials:

@@ -81,14 +81,26 @@ class Evaluator(ABC):
     may differ between such models. `targets` is the kind of targets it needs (None: any), and
     `reports` names the metrics that it reports in a search, each with the direction in which it is
     better; None: unknown. `divides` is the argument that counts the epochs of a training of which
-    it can run a part, see `Span`; "": it trains from the beginning to the end.
+    it can run a part, see `Span`; "": it trains from the beginning to the end. `trains` is whether
+    it trains models at all: one that looks their results up is built once per worker, leaves no
+    weights worth keeping or exporting, and no figures of its models are measured. `notice` is a
+    message for the user at the end of a search, if any.
     """
 
+    trains: ClassVar[bool] = True
     fusible: ClassVar[bool] = False
     shares: ClassVar[tuple[str, ...]] = ()
     targets: ClassVar[TargetKind | None] = None
     divides: ClassVar[str] = ""
     reports: ClassVar[Mapping[str, Literal["max", "min"]] | None] = None
+
+    @property
+    def notice(self) -> str:
+        return ""
+
+    def reported(self) -> Mapping[str, Literal["max", "min"]] | None:
+        """Returns the metrics that it reports as configured, as `reports` names them."""
+        return self.reports
 
     def check(self) -> None:  # noqa: B027
         """Raises ConfigError for arguments with which no model can be trained. Called before a

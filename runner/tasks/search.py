@@ -7,7 +7,7 @@ import shlex
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from runner.resume import resume_command, resume_override
 from runner.store import RECORD, Store, has_events, read
 from runner.tasks.task import Task
 from runner.training.fork_server import head_start
-from runner.trial import WEIGHTS, Job, Report, Trial, trial_folder
+from runner.trial import WEIGHTS, Job, Metrics, Report, Trial, trial_folder
 
 if TYPE_CHECKING:
     from runner.data.data import Data
@@ -53,7 +53,6 @@ class Search(Task):
         from runner import parts
         from runner.display.tables import best_table, gains_text
         from runner.experiment import Experiment
-        from runner.export import export
         from runner.limits import Budget
         from runner.rehearsal import rehearse
         from runner.results import Run
@@ -96,15 +95,13 @@ class Search(Task):
             run = Run(folder, settings.trust)
             trials = run.trials
             best = top(trials, len(trials))
-            tested = export(run, best, _tester(run, service), progress.note)
+            tested, told = _tested(run, service, best)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
         if brought := gains_text(run.gains):
             progress.note(brought)
-        for line in service.notes():
+        for line in [*service.notes(), *filter(None, told)]:
             progress.note(line)
-        if tested:
-            progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
 
@@ -124,6 +121,25 @@ def _keeping(
             checkpoints.see(trial)
 
     return see
+
+
+def _tested(
+    run: "Run", service: "TrainingService", best: Sequence[Trial]
+) -> tuple[dict[int, Metrics], list[str]]:
+    """Exports the best models, or looks up the test results of the best trial, if the evaluator
+    trains none. Returns their metrics by number, and what to tell the user."""
+    from runner import parts
+    from runner.export import export
+
+    evaluator = parts.make_evaluator(run.settings)
+    if not evaluator.trains:
+        looked_up: dict[int, Metrics] = {
+            trial.number: {**trial.metrics, **_test(run, service, trial)} for trial in best[:1]
+        }
+        return looked_up, [evaluator.notice]
+    tested = export(run, best, _tester(run, service), progress.note)
+    where = f"The best models are in {_short(run.folder)}/top, as source with weights."
+    return tested, [evaluator.notice, where if tested else ""]
 
 
 def _tester(run: "Run", service: "TrainingService") -> "Test":

@@ -83,13 +83,16 @@ def test_a_recipe_composes_and_passes_all_checks(recipe):
     parts.check(settings(f"experiment={recipe}"))
 
 
+LOOKED_UP = {"space/nasbench201", "space/nasbench_graph"}  # their models have no layers
+
+
 @pytest.mark.parametrize("space", sorted(o for o in OPTIONS if o.startswith("space/")))
 def test_every_space_fits_the_default_data(space):
     made = settings(space.replace("/", "="))
     parts.check(made)
     if space == "space/mutate":
         assert made.input == [1, 8, 8] and made.space["model"]["num_classes"] == 10
-    else:
+    elif space not in LOOKED_UP:
         assert made.space["shape"] == [1, 8, 8] and made.space["classes"] == 10
 
 
