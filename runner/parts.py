@@ -12,19 +12,22 @@ from runner.checkpoints import CheckpointKeeper, Checkpoints
 from runner.config.allowlist import nodes
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
-from runner.config.settings import Settings
+from runner.config.settings import FIRST, Settings
 from runner.config.targets import locate
 from runner.constraints import MetricUnit
 from runner.engines.engine import RUNTIME, Engine, make
 from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, place, refusal
 from runner.evaluators.evaluator import Evaluator
+from runner.first_samples import first_samples
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
 from runner.preflight import check_parts, naming
 from runner.rung_training import goes_on
+from runner.space.prior import WeightedSpace
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
+from runner.strategies.first import First
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
 from runner.trial import Setup, Trial
@@ -44,7 +47,7 @@ def check(settings: Settings) -> None:
 
     Raises ConfigError. Imports the targets, and with them torch.
     """
-    plain = settings.model_dump() | {"space": settings.model}
+    plain = settings.model_dump() | {"space": settings.model, "strategy": settings.searcher}
     for group, (contract, runtime) in CONTRACTS.items():
         with _as_given(settings):
             check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
@@ -122,36 +125,51 @@ def make_engine(settings: Settings) -> Engine:
 
 def make_space(settings: Settings, engine: Engine) -> Space:
     """Returns the space of the model, joined with the hyper-parameters of `search` and with the
-    rungs of the fidelity, if any."""
+    rungs of the fidelity, if any, and with the priors of the config. Raises ConfigError."""
     others: list[FlatSpace] = [search_space(settings.search)] if settings.search else []
     if (fidelity := Goals.of_settings(settings).fidelity) is not None:
         others.append(fidelity.space)
-    if not others:
-        return engine.space
-    joint = JointSpace([engine.space, *others])
-    joint.walk(lambda choice: choice.default)  # raises on conflicting labels
-    return joint
+    space = engine.space
+    if others:
+        space = JointSpace([space, *others])
+        space.walk(lambda choice: choice.default)  # raises on conflicting labels
+    return WeightedSpace(space, settings.prior) if settings.prior else space
+
+
+def with_first_samples(settings: Settings, space: Space) -> Settings:
+    """Returns the settings in which `strategy.first` lists complete samples, so that the run does
+    not depend on other folders later. Raises ConfigError for samples that are not in the space."""
+    if not settings.first:
+        return settings
+    found = first_samples(settings.first, space, settings.seed)
+    return settings.model_copy(update={"strategy": {**settings.strategy, FIRST: found}})
 
 
 def make_strategy(settings: Settings, space: Space) -> Strategy:
     """Returns the strategy for a space. Raises ConfigError, also if it takes only one objective and
-    the search has several, or takes no fidelity and the search has one."""
+    the search has several, or takes no fidelity and the search has one. `settings.first` must be
+    complete samples."""
     goals = Goals.of_settings(settings)
     with naming("strategy"):
-        made: Strategy = build(settings.strategy, settings.trust, space=space, seed=settings.seed)
+        made: Strategy = build(settings.searcher, settings.trust, space=space, seed=settings.seed)
         made.goals = goals
         made.check()
     if goals.several and not made.several:
         raise ConfigError(
             f"objective lists {len(goals.objectives)} objectives, but {type(made).__name__} takes "
-            "one; nsga2, nsga3, tpe, evolution, random and grid take several."
+            "one; nsga2, nsga3, tpe, evolution, local_search, random and grid take several."
         )
     if goals.fidelity is not None and not made.promotes:
         raise ConfigError(
             f"fidelity is given, but {type(made).__name__} promotes no trials from rung to rung; "
             "asha and hyperband do."
         )
-    return made
+    if settings.first and made.promotes:
+        raise ConfigError(
+            f"strategy.first is given, but {type(made).__name__} promotes trials, which begin "
+            "with samples of its own; strategies other than asha and hyperband take it."
+        )
+    return First(made, settings.first) if settings.first else made
 
 
 def make_evaluator(settings: Settings) -> Evaluator:

@@ -27,6 +27,7 @@ GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
 BESIDE = (MUTATORS, INPUT, WEIGHTS)  # keys of a space that are not arguments of its model
+FIRST = "first"  # the key of any strategy that is no argument of its own
 KINDS = {  # in pydantic's words
     "model_type": "a mapping of keys to values",
     "dict_type": "a mapping of keys to values",
@@ -114,6 +115,7 @@ class Settings(Strict):
     measures: list[str]
     search: dict[str, Any] | None
     fidelity: FidelitySettings | None
+    prior: dict[str, list[float]] | None
     dedup: bool
     export: ExportSettings
     trust: list[str]
@@ -123,6 +125,22 @@ class Settings(Strict):
     def model(self) -> GroupNode:
         """The node that builds the model: that of the space without its other keys."""
         return {key: value for key, value in self.space.items() if key not in BESIDE}
+
+    @property
+    def searcher(self) -> GroupNode:
+        """The node that builds the strategy: that of the strategy without its other key."""
+        return {key: value for key, value in self.strategy.items() if key != FIRST}
+
+    @property
+    def first(self) -> list[Any]:
+        """What is proposed first: samples, which may be incomplete, and folders of runs."""
+        found = self.strategy.get(FIRST)
+        if found is not None and not isinstance(found, list):
+            raise ConfigError(
+                f"strategy.first is {found!r}; it must be a list of samples and of folders of "
+                "runs, such as [{depth: 2}, outputs/old]."
+            )
+        return [*(found or ())]
 
     @property
     def objectives(self) -> list[ObjectiveSettings]:
@@ -238,7 +256,7 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
             parameter = wanted.get(argument)
             needed = parameter is not None and parameter.default is parameter.empty
             refers = parameter is not None and OmegaConf.is_interpolation(node, argument)
-            if not needed and not refers:
+            if not needed and not refers and (path, argument) != ("strategy", FIRST):
                 del node[argument]
 
 

@@ -14,7 +14,7 @@ from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_
 from runner.nn.values.build import current
 from runner.nn.values.expression import Expression, Variable
 from runner.nn.values.primitive import primitive
-from runner.space.choice import Categorical, Numeric, Subset
+from runner.space.choice import Categorical, Numeric, Subset, weights_of
 
 Maker = Callable[..., nn.Module]
 Reduction = Literal["sum", "mean", "concat", "none"]
@@ -79,20 +79,22 @@ def LayerChoice(
     candidates: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker],
     *,
     label: str | None = None,
+    prior: Sequence[float] | None = None,
 ) -> nn.Module:
     """Selects one of several modules, which are passed as modules or as factories of modules.
 
     Returns the chosen module itself, without a wrapper, so that no module is an instance of
     LayerChoice. A factory takes no arguments, and is called
     only if it is chosen. A sample stores the key of the candidate in a mapping, or its index in a
-    sequence. A symbolic build returns an OpenLayer, which holds all candidates. Raises SpaceError
-    if there are no candidates, or if one is neither a module nor a factory of modules.
+    sequence. `prior` are weights of the candidates, with which random draws pick them. A symbolic
+    build returns an OpenLayer, which holds all candidates. Raises SpaceError if there are no
+    candidates, if one is neither a module nor a factory of modules, or if the prior does not fit.
     """
     build = current()
     name = build.label(label)
     where = f"LayerChoice {name!r}"
     options = candidates_of(candidates, where)
-    choice = Categorical(name, tuple(options))
+    choice = Categorical(name, tuple(options), prior=weights_of(prior))
     answer = build.ask(choice)
     makers = {
         key: partial(make, option, what=f"{where}: candidate {key!r}")

@@ -5,10 +5,10 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
-from typing import Any, final
+from typing import Any, Self, final
 
 from runner.errors import SampleError, SpaceError, shown
 
@@ -80,11 +80,65 @@ def key(value: JsonValue) -> str:
     return json.dumps(value)
 
 
+def weights_of(prior: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Returns a prior as a choice has it."""
+    return None if prior is None else tuple(prior)
+
+
+def _is_weight(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < math.inf  # type: ignore[operator]
+
+
 @dataclass(frozen=True)
 class Choice(ABC):
-    """One decision. A label identifies the choice and is asked once per walk of a space."""
+    """One decision. A label identifies the choice and is asked once per walk of a space.
+
+    `prior` has a weight for each value, with which random draws pick it; without one, they are
+    uniform. Two choices that differ only in it are equal.
+    """
 
     label: str
+    prior: tuple[float, ...] | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises SpaceError for a prior that does not fit the values."""
+        if self.prior is None:
+            return
+        where = f"Choice '{self.label}' has the prior {[*self.prior]}"
+        if self.size == math.inf:
+            raise SpaceError(f"{where}, but is continuous ({self}); only a list of values has one.")
+        if len(self.prior) != self.size:
+            raise SpaceError(
+                f"{where}; it must be {self.size} weights, one for each of its values ({self})."
+            )
+        if not all(_is_weight(weight) for weight in self.prior):
+            raise SpaceError(f"{where}; a weight must be a finite number, 0 or more.")
+        if not any(self.prior):
+            raise SpaceError(f"{where}; at least one weight must be above 0.")
+
+    @final
+    def with_prior(self, prior: Sequence[float]) -> Self:
+        """Returns the choice with weights of its values. Raises SpaceError if they do not fit."""
+        return replace(self, prior=tuple(prior))
+
+    @final
+    def random(self, rng: Random) -> JsonValue:
+        """Returns a random value: by the prior, or else uniform, on a log scale if the choice has
+        one."""
+        if self.prior is None:
+            return self.uniform(rng)
+        return rng.choices(self.values(), self.prior)[0]
+
+    @final
+    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
+        """Returns a random value other than `value`, by the prior if there is one; or `value` if
+        there is no other one, or none with a weight."""
+        if self.prior is None:
+            return self.varied(value, rng)
+        weights = [*self.prior]
+        weights[self.place(value)] = 0.0
+        return rng.choices(self.values(), weights)[0] if any(weights) else value
 
     @property
     @abstractmethod
@@ -97,12 +151,13 @@ class Choice(ABC):
         """The value of the default model: the first candidate."""
 
     @abstractmethod
-    def random(self, rng: Random) -> JsonValue:
+    def uniform(self, rng: Random) -> JsonValue:
         """Returns a uniformly random value, on a log scale if the choice has one."""
 
     @abstractmethod
-    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
-        """Returns a random value other than `value`, or `value` if it is the only one."""
+    def varied(self, value: JsonValue, rng: Random) -> JsonValue:
+        """Returns a random value other than `value`, or `value` if it is the only one; near it
+        where that means something."""
 
     @abstractmethod
     def check(self, value: JsonValue) -> JsonValue:
@@ -138,6 +193,7 @@ class Categorical(Choice):
         if len(self._index) < len(self.candidates):
             text = f"Choice '{self.label}' lists a candidate twice: {self}."
             raise BadCandidates(text, self.candidates)
+        super().__post_init__()
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -158,10 +214,10 @@ class Categorical(Choice):
         except (KeyError, TypeError):
             raise self._refuse(value) from None
 
-    def random(self, rng: Random) -> JsonValue:
+    def uniform(self, rng: Random) -> JsonValue:
         return self.candidates[rng.randrange(len(self.candidates))]
 
-    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
+    def varied(self, value: JsonValue, rng: Random) -> JsonValue:
         if self.size == 1:
             return value
         here = self.index(value)
@@ -203,6 +259,7 @@ class Numeric(Choice):
             raise SpaceError(f"{where}: step is {self.step}; it must be at least 1.")
         if self.log and self.step not in (None, 1):
             raise SpaceError(f"{where}: a log scale requires step 1, not {self.step}.")
+        super().__post_init__()
 
     @property
     def size(self) -> int | float:
@@ -214,19 +271,19 @@ class Numeric(Choice):
     def default(self) -> JsonValue:
         return self.low
 
-    def random(self, rng: Random) -> JsonValue:
-        return self._at(rng.random())
+    def uniform(self, rng: Random) -> JsonValue:
+        return self.at(rng.random())
 
-    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
+    def varied(self, value: JsonValue, rng: Random) -> JsonValue:
         """Adds normal noise of a fifth of the range; integers move at least one step."""
         if self.size == 1:
             return value
         for _ in range(100):
-            here = self._place(value) + rng.gauss(0, 0.2)
-            other = self._at(min(max(here, 0.0), 1.0))
+            here = self.position(value) + rng.gauss(0, 0.2)
+            other = self.at(min(max(here, 0.0), 1.0))
             if other != value:
                 return other
-        return self._at(1.0 if value == self.low else 0.0)
+        return self.at(1.0 if value == self.low else 0.0)
 
     def check(self, value: JsonValue) -> JsonValue:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -249,10 +306,10 @@ class Numeric(Choice):
                 f"Choice '{self.label}' ({self}) is continuous and cannot be listed; "
                 "give a resolution, for example strategy.resolution=5."
             )
-        points = (self._at(i / max(resolution - 1, 1)) for i in range(resolution))
+        points = (self.at(i / max(resolution - 1, 1)) for i in range(resolution))
         return [*dict.fromkeys(points)]  # a range of a few floats has fewer points than requested
 
-    def _at(self, place: float) -> JsonValue:
+    def at(self, place: float) -> JsonValue:
         """Returns the value at a position from 0 (low) to 1 (high)."""
         if self.step is not None and not self.log:
             return int(self.low) + self.step * min(int(place * self.size), int(self.size) - 1)
@@ -268,7 +325,7 @@ class Numeric(Choice):
             value = self.low + place * (self.high - self.low)
         return float(min(max(value, self.low), self.high))
 
-    def _place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Returns the position of a value from 0 to 1; integers are centred in their interval."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
@@ -299,6 +356,7 @@ class Subset(Choice):
                 f"Choice '{self.label}' picks {self.chosen} of {self.n} inputs; "
                 "it must pick at least 1 and at most all of them."
             )
+        super().__post_init__()
 
     @property
     def size(self) -> int:
@@ -308,12 +366,12 @@ class Subset(Choice):
     def default(self) -> JsonValue:
         return [*range(self.chosen or 1)]
 
-    def random(self, rng: Random) -> JsonValue:
+    def uniform(self, rng: Random) -> JsonValue:
         if self.chosen is None:
             return [i for i in range(self.n) if rng.random() < 0.5]
         return sorted(rng.sample(range(self.n), self.chosen))
 
-    def mutate(self, value: JsonValue, rng: Random) -> JsonValue:
+    def varied(self, value: JsonValue, rng: Random) -> JsonValue:
         """Exchanges one member for another; if any number is allowed, adds or removes one."""
         if self.chosen is None:
             return sorted(set(value) ^ {rng.randrange(self.n)})

@@ -1,14 +1,17 @@
 """Spaces: sets of choices, and the ways to traverse them. No torch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import methodcaller
 from random import Random
 from typing import Any, final
 
 from runner.errors import ConfigError, SampleError, SpaceError, as_yaml, did_you_mean
 from runner.space.choice import Categorical, Choice, JsonValue, Numeric, to_json
-from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup
+from runner.space.sample import Chooser, DrawError, Sample, Walk, generator, lookup
 from runner.space.structure import Structure, describe
+
+_WALKS = 200  # random ones, in which a label is looked for
 
 
 class Space(ABC):
@@ -49,6 +52,17 @@ class Space(ABC):
     def random(self, rng: Random) -> Sample:
         """Returns a sample in which every choice met is uniform."""
         return self.draw(lambda choice: choice.random(rng))
+
+    def meet(self, labels: Collection[str]) -> dict[str, Choice]:
+        """Returns the choices met in the default walk, and in random ones until all of some labels
+        are among them, or 200 were made."""
+        met = self.walk(lambda choice: choice.default).choices
+        for i in range(_WALKS):
+            if met.keys() >= {*labels}:
+                break
+            draw = methodcaller("random", generator(0, "meet", i))
+            met = self.walk(draw).choices | met
+        return met
 
     def describe(self) -> Structure:
         """Returns the choices, their conditions and the number of samples. Walks the space

@@ -4,11 +4,11 @@ from collections import deque
 from random import Random
 from typing import final
 
-from runner.errors import SampleError, require
+from runner.errors import require
 from runner.ranking import winners
-from runner.space.choice import Choice, JsonValue
-from runner.space.sample import Sample, Walk, generator, lookup, sample_key
+from runner.space.sample import Sample, Walk, generator, sample_key
 from runner.space.space import Space
+from runner.strategies.mutation import crossed, mutate
 from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import Trial
 
@@ -19,26 +19,37 @@ class Evolution(Strategy):
 
     The first `population_size` trials are random. Afterwards, `sample_size` members of the
     population are drawn with replacement, and the best of them produces a child that differs in
-    exactly one choice; choices that become active only through it are random. A trial with a score
+    exactly one choice; choices that become active only through it are random. With the probability
+    `crossover`, the child has each value from this parent or from a second one, which is drawn
+    alike, at equal odds instead. A trial with a score
     joins the population, and the oldest member leaves. Failed trials never join. Of several
     objectives, a member that no other drawn one beats is the best; one that keeps the constraints
-    beats all that do not. A child that was
-    proposed before is drawn again, up to `retries` times. After several refused trials in a row,
-    samples are random until one is accepted.
+    beats all that do not. A child that was proposed before, or that the space refuses, is drawn
+    again, up to `retries` times. After several refused trials in a row, samples are random until
+    one is accepted.
     """
 
     several = True
 
     def __init__(
-        self, space: Space, seed: int, *, population_size: int, sample_size: int, retries: int
+        self,
+        space: Space,
+        seed: int,
+        *,
+        population_size: int,
+        sample_size: int,
+        crossover: float,
+        retries: int,
     ) -> None:
         super().__init__(space, seed)
         require(population_size >= 1, "strategy.population_size", population_size, "at least 1")
         rule = f"from 1 to strategy.population_size, which is {population_size}"
         require(1 <= sample_size <= population_size, "strategy.sample_size", sample_size, rule)
+        require(0 <= crossover <= 1, "strategy.crossover", crossover, "a probability, from 0 to 1")
         require(retries >= 0, "strategy.retries", retries, "0 or more")
         self.population_size = self.parents = population_size
         self.sample_size = sample_size
+        self.crossover = crossover
         self.retries = retries
         self._population: deque[Trial] = deque(maxlen=population_size)
         self._joined: set[int] = set()  # numbers of the trials that joined, or still may
@@ -49,7 +60,7 @@ class Evolution(Strategy):
         rng = generator(self.seed, number)
         for _ in range(1 + self.retries):
             walk = self._draw(rng)
-            if sample_key(walk.sample) not in self._seen:
+            if walk.broken is None and sample_key(walk.sample) not in self._seen:
                 break
         return walk.whole()
 
@@ -68,28 +79,12 @@ class Evolution(Strategy):
         growing = len(self._joined) < self.population_size or not self._population
         if growing or self._refusals.lost:
             return self.space.walk(lambda choice: choice.random(rng))
-        best = rng.choice(winners(rng.choices(self._population, k=self.sample_size)))
+        best = self._selected(rng)
         self.parent = best.number
+        if self.crossover and rng.random() < self.crossover:
+            return crossed(self.space, best.sample, self._selected(rng).sample, rng)
         return mutate(self.space, best.sample, rng)
 
-
-def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
-    """Returns a walk in which one choice of the parent has another value and the rest are kept.
-
-    Choices that the parent has no value for, or no valid one, are random.
-    """
-    choices = space.walk(lookup(parent)).choices.values()
-    labels = [choice.label for choice in choices if choice.size > 1]
-    mutated = rng.choice(labels) if labels else None
-
-    def choose(choice: Choice) -> JsonValue:
-        if choice.label not in parent:
-            return choice.random(rng)
-        if choice.label == mutated:
-            return choice.mutate(parent[choice.label], rng)
-        try:
-            return choice.check(parent[choice.label])
-        except SampleError:  # the mutation changed the candidates of this choice
-            return choice.random(rng)
-
-    return space.walk(choose)
+    def _selected(self, rng: Random) -> Trial:
+        """Returns the winner of a tournament."""
+        return rng.choice(winners(rng.choices(self._population, k=self.sample_size)))

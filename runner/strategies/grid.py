@@ -19,6 +19,7 @@ class Grid(Strategy):
 
     several = True
     exhausts = True
+    learns = False
 
     def __init__(self, space: Space, seed: int, *, resolution: int) -> None:
         require(resolution >= 2, "strategy.resolution", resolution, "at least 2: both ends")

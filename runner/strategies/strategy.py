@@ -25,6 +25,8 @@ class Strategy(ABC):
 
     `exhausts` is whether it never proposes a sample twice, and raises StopIteration once a finite
     space is used up; of other strategies, proposals are replaced when they only repeat themselves.
+    `learns` is whether it has a use for trials that it did not propose; one that has none is not
+    told of samples that are given to a search (`first.py`).
     `several` is whether it takes several objectives, and `goals` are those of the search, which are
     set before the first proposal. `parent` is the number of the finished trial that the last
     proposal was derived from, whose weights its model may start from; None without one. `parents`
@@ -39,6 +41,7 @@ class Strategy(ABC):
     several: ClassVar[bool] = False
     exhausts: ClassVar[bool] = False
     promotes: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
     goals: Goals = Goals()
     parent: int | None = None
     parents: int = 0

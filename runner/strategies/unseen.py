@@ -13,7 +13,7 @@ _LISTED = 1000  # how many remaining samples are listed to pick from
 
 @final
 class Unseen:
-    """The samples of a space that were not seen: every choice met is uniform.
+    """The samples of a space that were not seen.
 
     After 100 repeated draws in a row, picks one of the first 1,000 remaining samples in order. A
     space with a continuous choice never ends.
@@ -25,6 +25,9 @@ class Unseen:
         self._left: dict[str, Sample] = {}  # listed so far and not seen, in order
         self._listing = space.enumerate()
         self._endless = False
+
+    def __contains__(self, sample: Sample) -> bool:
+        return sample_key(sample) not in self._seen
 
     def draw(self, rng: Random) -> Sample:
         """Returns a sample that was not seen. Raises StopIteration if none is left."""

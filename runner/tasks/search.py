@@ -60,6 +60,7 @@ class Search(Task):
         parts.check(settings)
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
+        settings = parts.with_first_samples(settings, space)
         strategy = parts.make_strategy(settings, space)
         rehearse(settings, engine)
         screening = parts.make_screening(settings, engine)

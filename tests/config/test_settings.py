@@ -302,3 +302,26 @@ def test_put_reaches_only_places_that_exist():
 
 def test_the_config_tree_lies_beside_the_package_or_in_it():
     assert conf_folder() == Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("strategy/")])
+def test_any_strategy_takes_first_samples_beside_its_arguments(option):
+    name = option.split("/")[1]
+    given = settings(f"strategy={name}", "strategy.first=[{depth: 2}, outputs/old]")
+    assert given.first == [{"depth": 2}, "outputs/old"]
+    assert given.searcher == settings(f"strategy={name}").strategy
+    parts.check(given)
+
+
+def test_first_samples_stay_when_the_strategy_is_replaced_by_its_target():
+    target = "strategy._target_=runner.strategies.random.Random"
+    given = settings("strategy.first=[{depth: 2}]", target)
+    assert given.first == [{"depth": 2}]
+    assert given.searcher == {"_target_": "runner.strategies.random.Random"}
+
+
+def test_first_samples_and_priors_of_a_wrong_kind_are_refused():
+    with pytest.raises(ConfigError, match=r"^strategy.first is 5; it must be a list of samples"):
+        _ = settings("strategy.first=5").first
+    with pytest.raises(ConfigError, match=r"^prior.depth is 3; it must be a list"):
+        settings("prior={depth: 3}")

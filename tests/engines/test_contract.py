@@ -181,3 +181,14 @@ def test_a_trial_is_told_apart_by_its_key(make):
     trials = [Trial(i, engine.space.random(generator(0, i)), 0) for i in range(6)]
     keys = {engine.key(trial.sample) for trial in trials}
     assert len(keys) == len({str(replace(t, number=0).sample) for t in trials})
+
+
+def test_priors_weigh_draws_alike_on_all_engines():
+    drawn = {}
+    for name, make in ENGINES.items():
+        space = make(space={"_target_": "toy.Weighed"}, trust=["toy"]).space
+        drawn[name] = [space.random(generator(0, i)) for i in range(40)]
+    assert drawn["py"] == drawn["base"] == drawn["cgo"]
+    assert {sample["first"] for sample in drawn["py"]} == {"b"}
+    widths = [sample["width"] for sample in drawn["py"]]
+    assert {*widths} == {3, 5} and widths.count(5) > 20

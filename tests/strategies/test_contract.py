@@ -2,8 +2,10 @@
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 
 import numpy
@@ -13,18 +15,22 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 from runner.fidelity import Fidelity
-from runner.goals import Goals
+from runner.goals import Goals, Objective
 from runner.space.choice import Categorical
-from runner.space.sample import DrawError, Sample, generator
+from runner.space.sample import DrawError, Sample, generator, sample_key
 from runner.space.space import FlatSpace, JointSpace, Space
 from runner.strategies.asha import Asha
+from runner.strategies.bananas import Bananas
 from runner.strategies.evolution import Evolution
+from runner.strategies.first import First
 from runner.strategies.grid import Grid
 from runner.strategies.hyperband import Hyperband
+from runner.strategies.local_search import LocalSearch
 from runner.strategies.optuna import OptunaStrategy
 from runner.strategies.random import Random
+from runner.strategies.rl import Reinforce
 from runner.strategies.strategy import Strategy
-from runner.trial import Trial
+from runner.trial import State, Trial
 
 TPE = partial(
     optuna.samplers.TPESampler,
@@ -51,7 +57,22 @@ def under_fidelity(kind: Callable[[Space, int], Strategy]) -> Callable[[Space, i
 STRATEGIES: dict[str, Callable[[Space, int], Strategy]] = {
     "random": Random,
     "grid": partial(Grid, resolution=3),
-    "evolution": partial(Evolution, population_size=4, sample_size=2, retries=3),
+    "evolution": partial(Evolution, population_size=4, sample_size=2, crossover=0.5, retries=3),
+    "local_search": partial(LocalSearch, starts=2, first_improvement=False, values=3),
+    "rl": partial(
+        Reinforce, hidden=4, learning_rate=0.05, decay=0.9, entropy=0.1, bins=3, retries=2
+    ),
+    "bananas": partial(
+        Bananas,
+        startup=3,
+        best=3,
+        candidates=8,
+        members=2,
+        width=4,
+        steps=3,
+        learning_rate=0.01,
+        paths=None,
+    ),
     "tpe": partial(OptunaStrategy, sampler=TPE),
     "univariate tpe": partial(
         OptunaStrategy,
@@ -140,6 +161,81 @@ class TestStrategy:
         strategy = make(FlatSpace([]), 0)
         found = samples(drive(strategy, score, trials=3))
         assert found[0] == strategy.space.default()
+
+    def test_exhaustion_ends_it_or_it_is_replaced(self, make, space, drive) -> None:
+        strategy = make(space, 0)
+        if not strategy.exhausts or strategy.promotes or space.count() > 200:
+            return
+        found = samples(drive(strategy, score, trials=400, slots=2))
+        keys = {sample_key(sample) for sample in found}
+        assert len(found) == len(keys) < 400
+        if not isinstance(strategy, Grid):  # it takes few points of a range
+            assert keys == {sample_key(sample) for sample in space.enumerate()}
+
+    def test_given_samples_come_first_and_the_run_resumes(self, make, space, drive) -> None:
+        if make(space, 0).promotes:
+            return  # these take none
+        first = list({sample_key(s): s for s in (_built(space, i) for i in range(3))}.values())
+
+        def make_first() -> First:
+            return First(make(space, 0), first)
+
+        whole = drive(make_first(), score, trials=12, slots=2)
+        assert samples(whole)[: len(first)] == first
+        for cut in range(0, len(whole), 3):
+            assert drive(make_first(), score, trials=12, slots=2, events=whole[:cut]) == whole
+
+    @pytest.mark.parametrize("violations", [False, True])
+    def test_several_objectives_and_constraints_are_taken_and_resume(
+        self, make, space, violations
+    ) -> None:
+        strategy = make(space, 0)
+        if not strategy.several:
+            return
+        strategy.goals = TWO
+        whole = _drive_two(strategy, 12, violations)
+        for cut in range(0, len(whole), 5):
+            resumed = make(space, 0)
+            resumed.goals = TWO
+            assert _drive_two(resumed, 12, violations, whole[:cut]) == whole
+
+
+TWO = Goals((Objective("a"), Objective("b")))
+
+
+def _built(space: Space, number: int) -> Sample:
+    """A sample whose model can be built."""
+    walks = (space.walk(methodcaller("random", generator(number, i))) for i in range(100))
+    return next(walk.sample for walk in walks if walk.broken is None)
+
+
+def _drive_two(
+    strategy: Strategy, trials: int, violations: bool, events: Sequence[Trial] = ()
+) -> list[Trial]:
+    """Runs a search for two objectives, one trial after the other, going on behind `events`."""
+    seen = [*events]
+    for event in seen:
+        strategy.observe(event)
+    running = seen[-1] if seen and seen[-1].running else None
+    while running is not None or sum(event.running for event in seen) < trials:
+        if running is None:
+            number = sum(event.running for event in seen)
+            try:
+                sample = strategy.propose(number)
+            except DrawError as error:
+                sample = error.sample
+            except StopIteration:
+                break
+            event = running = Trial(number, sample, seed=0, parent=strategy.parent)
+        else:
+            rng = generator(2, str(sorted(running.sample.items())))
+            broken = rng.random() if violations and rng.random() < 0.4 else 0.0
+            scores = (rng.gauss(0, 1), rng.gauss(0, 9))
+            event = replace(running, state=State.FINISHED, scores=scores, violation=broken)
+            running = None
+        strategy.observe(event)
+        seen.append(event)
+    return seen
 
 
 CONF = Path(__file__).parents[2] / "conf" / "strategy"

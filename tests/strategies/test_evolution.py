@@ -10,7 +10,8 @@ from runner.errors import ConfigError
 from runner.space.choice import Categorical, Numeric, Subset
 from runner.space.sample import generator
 from runner.space.space import FlatSpace
-from runner.strategies.evolution import Evolution, mutate
+from runner.strategies.evolution import Evolution
+from runner.strategies.mutation import crossed, mutate
 from runner.strategies.random import Random
 from runner.trial import State, Trial
 
@@ -35,10 +36,11 @@ def distance(one, other):
     return sum(one[label] != other[label] for label in one)
 
 
-def evolution(population_size=3, sample_size=3, retries=10, space=SPACE, seed=0):
+def evolution(population_size=3, sample_size=3, retries=10, space=SPACE, seed=0, crossover=0.0):
     return Evolution(
-        space, seed, population_size=population_size, sample_size=sample_size, retries=retries
-    )
+        space, seed, population_size=population_size, sample_size=sample_size,
+        crossover=crossover, retries=retries,
+    )  # fmt: skip
 
 
 def test_exactly_one_choice_of_the_best_changes():
@@ -161,6 +163,54 @@ def test_bad_arguments_are_refused(population_size, sample_size, retries, messag
         evolution(population_size, sample_size, retries)
 
 
+def test_a_crossover_has_each_value_from_one_of_two_parents():
+    strategy = evolution(population_size=2, sample_size=1, crossover=1.0)
+    for number in range(2):
+        observe(strategy, number, sample_of(number), 0.5)
+    mixed = [strategy.propose(number) for number in range(2, 200)]
+    assert all({*child.values()} <= {0, 1} for child in mixed)
+    ones = [sum(child.values()) for child in mixed if len({*child.values()}) > 1]
+    assert mean(ones) == pytest.approx(4, abs=0.4)
+
+
+def test_crossovers_are_as_frequent_as_told():
+    strategy = evolution(population_size=2, sample_size=1, crossover=0.25)
+    for number in range(2):
+        observe(strategy, number, sample_of(number), 0.5)
+    children = [strategy.propose(number) for number in range(2, 602)]
+    far = sum(min(distance(c, sample_of(0)), distance(c, sample_of(1))) > 1 for c in children)
+    # half of the crossovers have two different parents, and 93% of those differ from both by more
+    assert far / 600 == pytest.approx(0.25 * 0.5 * 0.93, abs=0.05)
+
+
+def test_a_crossover_answers_what_only_one_parent_was_asked(space_of):
+    def nested(ask):
+        for i in range(ask(Numeric("depth", 1, 3, step=1))):
+            ask(Categorical(f"op{i}", tuple(range(9))))
+
+    shallow, deep = {"depth": 1, "op0": 1}, {"depth": 3, "op0": 2, "op1": 3, "op2": 4}
+    space = space_of(nested)
+    found = [crossed(space, shallow, deep, generator(0, i)).sample for i in range(60)]
+    assert {child["depth"] for child in found} == {1, 3}
+    assert {child["op0"] for child in found} == {1, 2}
+    assert all((child["op1"], child["op2"]) == (3, 4) for child in found if child["depth"] == 3)
+
+
+def test_children_that_the_space_refuses_are_drawn_again(space_of):
+    def broken(ask):
+        stride = ask(Categorical("stride", (2, 1, 0, -1)))
+        ask(Categorical("size", tuple(8 // stride + i for i in range(9))))
+        ask(Categorical("more", tuple(range(20))))
+
+    space = space_of(broken)
+    strategy = evolution(population_size=1, sample_size=1, retries=30, space=space)
+    observe(strategy, 0, {"stride": 1, "size": 8, "more": 0}, 0.5)
+    for number in range(1, 60):
+        child = strategy.propose(number)
+        assert child["stride"] != 0
+        observe(strategy, number, child, None)
+
+
 def test_it_finds_more_than_random_search(drive):
     space = FlatSpace([Categorical(f"c{i}", tuple(range(5))) for i in range(20)])
 
@@ -173,3 +223,9 @@ def test_it_finds_more_than_random_search(drive):
     evolved = mean(best(evolution(20, 5, space=space, seed=seed)) for seed in range(8))
     drawn = mean(best(Random(space, seed)) for seed in range(8))
     assert evolved > drawn + 3
+
+
+@pytest.mark.parametrize("crossover", [-0.1, 1.1])
+def test_a_bad_probability_is_refused(crossover):
+    with pytest.raises(ConfigError, match=r"strategy.crossover is .*; it must be a probability"):
+        evolution(crossover=crossover)

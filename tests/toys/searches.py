@@ -26,7 +26,7 @@ STRATEGIES = {
     "grid": {"_target_": "runner.strategies.grid.Grid", "resolution": 5},
     "evolution": {
         "_target_": "runner.strategies.evolution.Evolution",
-        "population_size": 4, "sample_size": 2, "retries": 3,
+        "population_size": 4, "sample_size": 2, "crossover": 0.0, "retries": 3,
     },
     "tpe": {
         "_target_": "runner.strategies.optuna.OptunaStrategy",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -248,3 +249,18 @@ class SlowData(Nothing):
             time.sleep(self.seconds)
         self.loaded = True
         return super().search()
+
+
+class Weighed(nn.Module):
+    """A choice of layers and one of values, each with a prior."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.LayerChoice(
+            {"a": nn.Identity, "b": partial(nn.Linear, 3, 3)}, label="first", prior=[0, 1]
+        )
+        width = nn.ValueChoice([3, 4, 5], label="width", prior=(1, 0, 3))
+        self.second = nn.Sequential(nn.Linear(3, width), nn.Linear(width, 2))
+
+    def forward(self, x):
+        return self.second(self.first(x))

@@ -1,6 +1,6 @@
 """Choices of plain values: ValueChoice (from a list), IntChoice and FloatChoice (from a range)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
 from runner.errors import SpaceError
@@ -9,7 +9,7 @@ from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
 from runner.nn.values.primitive import NoClass, primitive
 from runner.python_operators import BINARY, OF_ONE
-from runner.space.choice import Categorical, Numeric, to_json
+from runner.space.choice import Categorical, Numeric, to_json, weights_of
 
 
 @final
@@ -103,17 +103,27 @@ class _ValueChoiceFunction(NoClass):
 
     __name__ = "ValueChoice"
 
-    def __call__(self, candidates: Iterable[Any], *, label: str | None = None) -> Any:
+    def __call__(
+        self,
+        candidates: Iterable[Any],
+        *,
+        label: str | None = None,
+        prior: Sequence[float] | None = None,
+    ) -> Any:
         """Returns one of `candidates`, which are JSON values or tuples of them.
+
+        `prior` are weights of the candidates, with which random draws pick them.
 
         A symbolic build returns an Expression, which supports operators, items and the functions
         below. To use a value in `forward`, call it: `self.p()`. True, False and None are not
         callable, so do not call a choice that has them as candidates. Raises SpaceError if there
-        are no candidates, if one occurs twice, or if one is no JSON value.
+        are no candidates, if one occurs twice, if one is no JSON value, or if the prior does not
+        fit.
         """
         build = current()
         options = list(candidates)
-        choice = Categorical(build.label(label), tuple(to_json(option) for option in options))
+        values = tuple(to_json(option) for option in options)
+        choice = Categorical(build.label(label), values, prior=weights_of(prior))
         answer = build.ask(choice)
         if build.symbolic:
             return Variable(choice, answer, options)

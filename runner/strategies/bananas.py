@@ -1,0 +1,206 @@
+"""BANANAS: an ensemble of predictors (White et al. 2021, https://arxiv.org/abs/1910.11858)."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from random import Random
+from statistics import NormalDist
+from typing import final
+
+import numpy
+
+from runner.errors import ConfigError, did_you_mean, require
+from runner.space.choice import Numeric
+from runner.space.sample import Sample, Walk, generator, lookup, sample_key
+from runner.space.space import Space
+from runner.strategies.decisions import encode, sizes
+from runner.strategies.ensemble import Ensemble, Floats
+from runner.strategies.mutation import mutate
+from runner.strategies.strategy import Refusals, Strategy
+from runner.strategies.unseen import Unseen
+from runner.trial import Trial
+
+_HEIRS = 100  # a trial that ended so long ago has lost its weights
+_TWICE = 0.5  # of mutations change two choices
+_MOST = 1_000  # joint values of a path that are told apart
+FeatureRow = Mapping[str, float]  # feature -> value; all others are 0
+
+
+@final
+class Bananas(Strategy):
+    """Bayesian optimization with neural predictors (White et al. 2021,
+    https://arxiv.org/abs/1910.11858).
+
+    The first `startup` trials are random. Afterwards, an ensemble of `members` small networks is
+    trained on all trials with a score. It predicts the rank of a sample, as a quantile of the
+    normal distribution, so that only the order of the scores counts. Of `candidates` samples, the
+    one is proposed that comes first when each gets a random value from its predicted distribution
+    (independent Thompson sampling). Half of them are mutations of the `best` best trials, the
+    others random. No sample is proposed twice. A trial that breaks constraints is worse than all
+    that keep them.
+
+    Features are the values of all choices (one-hot, or the position in a range), and the joint
+    values of the choices of each path in `paths`: the path encoding of the paper.
+    """
+
+    exhausts = True
+    parents = _HEIRS
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        *,
+        startup: int,
+        best: int,
+        candidates: int,
+        members: int,
+        width: int,
+        steps: int,
+        learning_rate: float,
+        paths: Sequence[Sequence[str]] | None,
+    ) -> None:
+        super().__init__(space, seed)
+        counts = {"best": best, "candidates": candidates, "members": members, "width": width}
+        for name, count in {"startup": startup, **counts, "steps": steps}.items():
+            require(count >= 1, f"strategy.{name}", count, "at least 1")
+        require(learning_rate > 0, "strategy.learning_rate", learning_rate, "above 0")
+        self.startup = startup
+        self.best = best
+        self.candidates = candidates
+        self.members = members
+        self.width = width
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self._paths = paths or ()
+        self._features = Features(self._paths)
+        self._known: list[tuple[Trial, FeatureRow]] = []  # in the order they ended
+        self._unseen = Unseen(space)
+        self._refusals = Refusals()
+
+    def check(self) -> None:
+        labels = {label for path in self._paths for label in path}
+        met = self.space.meet(labels)
+        for label in sorted(labels - met.keys()):
+            raise ConfigError(
+                f"strategy.paths contains {label!r}, which no choice of the space is called."
+                f"{did_you_mean(label, met)}"
+            )
+        for label in sorted(labels):
+            if isinstance(met[label], Numeric):
+                raise ConfigError(
+                    f"strategy.paths contains {label!r}, which is {met[label]}; a path must "
+                    "consist of choices among candidates."
+                )
+
+    def propose(self, number: int) -> Sample:
+        self.parent = None
+        rng = generator(self.seed, number)
+        ranked = sorted((t for t, _ in self._known if t.scored), key=_order, reverse=True)
+        if len(ranked) >= self.startup and not self._refusals.lost:
+            found = self._candidates(ranked[: self.best], rng)
+            if found:
+                parent, walk = self._most_promising(found, rng)
+                self.parent = None if parent is None else parent.number
+                return walk.sample
+        return self._unseen.draw(rng)
+
+    def observe(self, trial: Trial) -> None:
+        self._refusals.observe(trial)
+        if trial.running:
+            self._unseen.see(trial.sample)
+        elif trial.scored or trial.violation:
+            walk = self.space.walk(lookup(trial.sample))
+            self._known.append((trial, self._features.row(walk)))
+
+    def _candidates(self, best: Sequence[Trial], rng: Random) -> list[tuple[Trial | None, Walk]]:
+        """Returns different new samples, and of mutations their parents."""
+        found: dict[str, tuple[Trial | None, Walk]] = {}
+        for i in range(self.candidates):
+            parent = rng.choice(best) if i % 2 else None
+            walk = self._candidate(parent, rng)
+            if walk.broken is None and walk.sample in self._unseen:
+                found.setdefault(sample_key(walk.sample), (parent, walk))
+        return [*found.values()]
+
+    def _candidate(self, parent: Trial | None, rng: Random) -> Walk:
+        if parent is None:
+            return self.space.walk(lambda choice: choice.random(rng))
+        walk = mutate(self.space, parent.sample, rng)
+        return mutate(self.space, walk.sample, rng) if rng.random() < _TWICE else walk
+
+    def _most_promising(
+        self, found: Sequence[tuple[Trial | None, Walk]], rng: Random
+    ) -> tuple[Trial | None, Walk]:
+        rows = [self._features.row(walk) for _, walk in found]
+        columns = {name: i for i, name in enumerate(self._features.names)}
+        ensemble = Ensemble(rng.getrandbits(32), self.members, len(columns), self.width)
+        known = _matrix([row for _, row in self._known], columns)
+        targets = _quantiles([_order(trial) for trial, _ in self._known])
+        ensemble.fit(known, targets, self.steps, self.learning_rate)
+        predicted = ensemble.predict(_matrix(rows, columns))
+        drawn = [rng.gauss(m, s) for m, s in zip(predicted.mean(0), predicted.std(0), strict=True)]
+        return found[drawn.index(max(drawn))]
+
+
+def _order(trial: Trial) -> tuple[float, float]:
+    """Returns a pair that is larger for a better trial; also for one that was refused since it
+    breaks constraints."""
+    return -trial.violation, trial.scores[0] if trial.scores else -math.inf
+
+
+def _quantiles(order: Sequence[tuple[float, float]]) -> Floats:
+    """Returns the quantile of the normal distribution for the rank of each; equal ones share it."""
+    ranked = sorted(order)
+    places: dict[tuple[float, float], list[int]] = {}
+    for place, value in enumerate(ranked):
+        places.setdefault(value, []).append(place)
+    normal = NormalDist()
+    mean = {value: (at[0] + at[-1] + 1) / 2 for value, at in places.items()}
+    return numpy.array([normal.inv_cdf(mean[value] / len(order)) for value in order])
+
+
+def _matrix(rows: Sequence[FeatureRow], columns: Mapping[str, int]) -> Floats:
+    matrix = numpy.zeros((len(rows), len(columns)))
+    for i, row in enumerate(rows):
+        for name, value in row.items():
+            matrix[i, columns[name]] = value
+    return matrix
+
+
+@final
+class Features:
+    """The features of samples, by name; they come up with the choices."""
+
+    def __init__(self, paths: Sequence[Sequence[str]]) -> None:
+        self.names: dict[str, None] = {}
+        self._paths = paths
+
+    def row(self, walk: Walk) -> FeatureRow:
+        """Returns the features of a walk that are not 0."""
+        row: dict[str, float] = {}
+        for label in walk.sample:
+            row |= self._of_choice(walk, label)
+        for path in self._paths:
+            if all(label in walk.sample for label in path):
+                row |= self._of_path(walk, path)
+        return row
+
+    def _of_choice(self, walk: Walk, label: str) -> FeatureRow:
+        choice, value = walk.choices[label], walk.sample[label]
+        name = f"{label}: {choice}"
+        if isinstance(choice, Numeric) and choice.size > 1:
+            place = f"{name} position"
+            self.names |= {name: None, place: None}
+            return {name: 1.0, place: 2 * choice.position(value) - 1}
+        for i, size in enumerate(sizes(choice, 0)):
+            self.names |= {f"{name} {i}={j}": None for j in range(size)}
+        return {f"{name} {i}={j}": 1.0 for i, j in enumerate(encode(choice, value, 0))}
+
+    def _of_path(self, walk: Walk, path: Sequence[str]) -> FeatureRow:
+        choices = [walk.choices[label] for label in path]
+        name = ", ".join(f"{choice.label}: {choice}" for choice in choices)
+        joint = itertools.product(*(range(int(choice.size)) for choice in choices))
+        self.names |= {f"{name} = {[*places]}": None for places in itertools.islice(joint, _MOST)}
+        here = f"{name} = {[choice.place(walk.sample[choice.label]) for choice in choices]}"
+        return {here: 1.0} if here in self.names else {}

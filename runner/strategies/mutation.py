@@ -1,0 +1,57 @@
+"""Mutation and crossover: a sample from one that is known, or from two."""
+
+from random import Random
+
+from runner.errors import SampleError
+from runner.space.choice import Choice, JsonValue
+from runner.space.sample import Chooser, Sample, Walk, lookup
+from runner.space.space import Space
+
+
+def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
+    """Returns a walk in which one choice of the parent has another value and the rest are kept.
+
+    Choices that the parent has no value for, or no valid one, are random.
+    """
+    choices = space.walk(lookup(parent)).choices.values()
+    labels = [choice.label for choice in choices if choice.size > 1]
+    mutated = rng.choice(labels) if labels else None
+
+    def choose(choice: Choice) -> JsonValue:
+        if choice.label == mutated and choice.label in parent:
+            return choice.mutate(parent[choice.label], rng)
+        return keep(choice)
+
+    keep = keeping(parent, rng)
+    return space.walk(choose)
+
+
+def crossed(space: Space, one: Sample, other: Sample, rng: Random) -> Walk:
+    """Returns a walk in which each choice has the value of one of two samples, at equal odds
+    (uniform crossover, Syswerda 1989); of the sample that has one, if the other has none.
+
+    Choices that neither has a valid value for are random.
+    """
+
+    def choose(choice: Choice) -> JsonValue:
+        label = choice.label
+        having = [sample for sample in (one, other) if label in sample]
+        picked = rng.choice(having) if having else {}
+        return keeping(picked, rng)(choice)
+
+    return space.walk(choose)
+
+
+def keeping(sample: Sample, rng: Random) -> Chooser:
+    """Returns a chooser that keeps the values of a sample where they are candidates, and draws
+    others."""
+
+    def choose(choice: Choice) -> JsonValue:
+        if choice.label not in sample:
+            return choice.random(rng)
+        try:
+            return choice.check(sample[choice.label])
+        except SampleError:  # another choice changed the candidates of this one
+            return choice.random(rng)
+
+    return choose
