@@ -19,9 +19,10 @@ from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, 
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
-from runner.preflight import check_parts, naming
+from runner.preflight import check_parts, check_stopper, naming
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
+from runner.stoppers.stopper import Stopper
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
 from runner.trial import Setup, Trial
@@ -31,6 +32,7 @@ CONTRACTS: Mapping[str, tuple[type, Sequence[str]]] = {  # with runtime argument
     "engine": (Engine, RUNTIME),
     "space": (nn.Module, ()),
     "strategy": (Strategy, ("space", "seed")),
+    "stopper": (Stopper, ("goals",)),
     "training": (TrainingService, ("setup",)),
 }
 
@@ -47,6 +49,7 @@ def check(settings: Settings) -> None:
             check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
     _check_measures(settings)
     check_parts(settings)
+    make_stopper(settings)
 
 
 def _check_measures(settings: Settings) -> None:
@@ -140,6 +143,17 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
             f"objective lists {len(goals.objectives)} objectives, but {type(made).__name__} takes "
             "one; nsga2, nsga3, tpe, evolution, random and grid take several."
         )
+    return made
+
+
+def make_stopper(settings: Settings) -> Stopper:
+    """Returns the stopper. Raises ConfigError, also if trials do not report, epoch by epoch, the
+    metric that it decides on."""
+    with naming("stopper"):
+        made: Stopper = build(settings.stopper, settings.trust, goals=Goals.of_settings(settings))
+        made.check()
+    if made.decides:
+        check_stopper(settings, made.objective.metric)
     return made
 
 

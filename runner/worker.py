@@ -161,7 +161,11 @@ class Worker:
         why = f"the group failed ({failure})"
         send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
         memory = failure.reason == OUT_OF_MEMORY
-        parts = job.parts(2 if memory else len(job.trials))
+        for number in job.trials:
+            if number in stopped:
+                send(Report(number, "stopped"))
+        job = job.only([i for i, number in enumerate(job.trials) if number not in stopped])
+        parts = job.parts(2 if memory else len(job.trials)) if job.trials else []
         return self._finish() and all(self._run(part, send, stopped) for part in parts)
 
     def _import(self, job: Job) -> None:
@@ -288,7 +292,7 @@ class Worker:
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
         add_facts(folder / MODEL, {"metrics": heard[number]})
-        if self.setup.keep_weights:
+        if self.setup.keep_weights and not early:
             save_weights(model, folder / WEIGHTS)
         return Report(number, "stopped" if early else "finished")
 

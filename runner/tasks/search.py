@@ -62,6 +62,7 @@ class Search(Task):
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
         strategy = parts.make_strategy(settings, space)
+        stopper = parts.make_stopper(settings)
         rehearse(settings, engine)
         screening = parts.make_screening(settings, engine)
         parents = strategy.parents if engine.inherits else 0
@@ -83,6 +84,7 @@ class Search(Task):
             Experiment(
                 space=space,
                 strategy=strategy,
+                stopper=stopper,
                 engine=engine,
                 service=service,
                 store=store,
@@ -91,6 +93,7 @@ class Search(Task):
                 budget=Budget.of(settings.budget),
                 seed=settings.seed,
                 dedup=settings.dedup,
+                epochs=settings.evaluator.get("epochs"),
                 measure=screening.figures,
             ).run()
             shown.end()
@@ -151,6 +154,8 @@ class WeightKeeper:
 
     def see(self, trial: Trial) -> None:
         """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
+        if trial.stopped and trial.duplicate_of is None:
+            self._delete(trial.number)  # of a worker that had trained it before it was told
         if self._keep is None or not trial.scored:
             return
         self._recent.append(trial.owner)
@@ -161,11 +166,14 @@ class WeightKeeper:
             self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
         gone = self._there - {t.number for t in self._best} - {*self._recent}
         for number in gone:
-            folder = trial_folder(self._folder, number)
-            (folder / WEIGHTS).unlink(missing_ok=True)
-            with suppress(OSError):  # it contains other files
-                folder.rmdir()
+            self._delete(number)
         self._there -= gone
+
+    def _delete(self, number: int) -> None:
+        folder = trial_folder(self._folder, number)
+        (folder / WEIGHTS).unlink(missing_ok=True)
+        with suppress(OSError):  # it contains other files
+            folder.rmdir()
 
 
 @contextmanager
