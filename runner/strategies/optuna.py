@@ -78,8 +78,9 @@ class OptunaStrategy(Strategy):
     for example, ranks it behind all trials that finished, by its epochs and then its value. It is
     told by how much a trial breaks each constraint, also one that was refused because of them.
     After several refused trials in a row, samples are random until one is accepted. A sampler's
-    `after_trial` hook is not called. A resumed run calls samplers that store attributes with their trials (NSGA-II, NSGA-III,
-    CMA-ES, QMC) again for each trial; for all others the samples suffice.
+    `after_trial` hook is not called. A resumed run calls samplers that store attributes with their
+    trials (NSGA-II, NSGA-III, CMA-ES, QMC) again for each trial; for all others the samples
+    suffice.
     """
 
     several = True
