@@ -103,9 +103,7 @@ class Search(Task):
             tested = export(run, best, _tester(run, service), progress.note)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
-        if brought := gains_text(run.gains):
-            progress.note(brought)
-        for line in service.notes():
+        for line in filter(None, (gains_text(run.gains), *service.notes())):
             progress.note(line)
         if tested:
             progress.note(f"The best models are in {_short(folder)}/top, as source with weights.")
