@@ -134,6 +134,7 @@ class Search:
         self.progress = Recorder()
         self.measure = lambda sample, key: {}  # what the driver measures
         self.ended: list[Trial] = []
+        self.on_end = self.ended.append
         self.left: list[str] = []  # what the service said about what trials left behind
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
@@ -154,7 +155,7 @@ class Search:
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
                     stopper=make_stopper(stopper) if isinstance(stopper, str) else stopper,
                     epochs=evaluator.get("epochs"),
-                    progress=self.progress, on_end=self.ended.append, budget=Budget(trials, None),
+                    progress=self.progress, on_end=self.on_end, budget=Budget(trials, None),
                     measure=self.measure,
                 ).run()  # fmt: skip
                 self.left = [*made.notes()]
