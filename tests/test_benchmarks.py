@@ -184,3 +184,14 @@ def test_misbehaving_trials_change_nothing_for_honest_ones(tmp_path):
     figures = json.loads(file.read_text())
     assert figures["targets"] and all(target["met"] for target in figures["targets"]), done.stdout
     assert_verdicts(done, figures["targets"])
+
+
+def test_early_stopping_is_measured_and_held_to_its_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("stopping.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert_verdicts(done, figures["targets"])
+    for seed in figures["seeds"]:
+        whole = seed.pop("none")["epochs"]
+        assert all(name in done.stdout and one["epochs"] <= whole for name, one in seed.items())
