@@ -30,6 +30,7 @@ from runner.engines.py import PyEngine
 from runner.experiment import Budget, Experiment
 from runner.goals import Goals, Objective
 from runner.space.sample import generator
+from runner.stoppers.none import Never
 from runner.store import Store, read
 from runner.strategies.random import Random
 from runner.tasks.search import WeightKeeper
@@ -162,6 +163,7 @@ def _experiment(
         yield Experiment(
             space=engine.space,
             strategy=Random(engine.space, seed=0),
+            stopper=Never(GOALS),
             engine=engine,
             service=made,
             store=store,

@@ -12,6 +12,8 @@ from runner.limits import Budget, RunLimits, judged
 from runner.resume import resume_override
 from runner.space.sample import DrawError, Sample, generator
 from runner.space.space import Space
+from runner.stoppers.stopper import Stopper
+from runner.stopping import Stopping
 from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
 from runner.strategies.strategy import NotYet, Strategy
@@ -29,19 +31,25 @@ class Experiment:
 
     space: Space
     strategy: Strategy
+    stopper: Stopper
     engine: Engine
     service: TrainingService
     store: Store
     progress: Progress
-    on_end: Callable[[Trial], None]  # called with each trial that has ended, replayed ones too
+    # Called with each trial that has ended, replayed ones too; with one that was stopped once more
+    # when its worker has finished.
+    on_end: Callable[[Trial], None]
     budget: Budget
     seed: int
     dedup: bool  # whether a repeated sample shares the result of its first trial
+    epochs: object = None  # of a trial, unless its sample says otherwise; None: unknown
     # Returns what is known of a sample's model, given the key of its trial; may refuse the sample.
     measure: Callable[[Sample, str], Metrics] = lambda sample, key: {}
 
     def __post_init__(self) -> None:
-        self.strategy = GuardedStrategy(self.strategy, resume_override(self.store.folder))
+        resume = resume_override(self.store.folder)
+        self.strategy = GuardedStrategy(self.strategy, resume)
+        self._stopping = Stopping(self.stopper, self.epochs, resume)
         self._duplicates = Duplicates(self.space, self.engine.key, enabled=self.dedup)
         self._limits = RunLimits(
             self.budget, self.service.limits, self.store.folder, self.store.goals
@@ -55,18 +63,27 @@ class Experiment:
         self._resume()
         while True:
             self._submit([*self._new_trials()])
-            if not self.store.running:
+            if not self.store.running and not self._jobs:
                 return
             self.service.poll(self._hear, POLL)
 
     def _resume(self) -> None:
         """Replays the record, and restarts the trials that were running."""
         for trial in self.store.replay():
-            self._observe(trial)
+            self._replay(trial)
         self.progress.begin()
+        for trial in [*self.store.running.values()]:
+            if self._stopping.wants_to_stop(trial):  # the run ended just before it was stopped
+                self._end(self.store.record(trial.number, "stopped", {}))
         for trial in [*self.store.running.values()]:
             self._end_if_known(trial, self._duplicates.key(trial.sample)[1])
         self._submit([t for t in self.store.running.values() if t.duplicate_of is None])
+
+    def _replay(self, trial: Trial) -> None:
+        if trial.running and trial.started_at is not None:  # it had started, or reported
+            self._stopping.observe(trial)
+        else:
+            self._observe(trial)
 
     # Proposals
 
@@ -168,17 +185,44 @@ class Experiment:
         return replace(job, known=[*map(self.measure, job.samples, keys)])
 
     def _hear(self, report: Report) -> None:
-        """Records what a running trial reports, and ends its duplicates with it."""
+        """Records what a running trial reports, and stops it if that is bad enough."""
         if report.gain is not None:
             self.store.note_gain(report.gain)
+            return
+        if report.trial not in self.store.running:
+            self._hear_stopped(report)
             return
         report = judged(report, self.store.goals, self.store.running[report.trial].metrics)
         self._limits.check_disk(report)
         trial = self.store.record(report.trial, report.kind, report.data)
-        if trial.running:
-            self.progress.show(trial)
+        if not trial.running:
+            self._free(trial.number)
+            self._end(trial)
             return
-        self._jobs = [left for job in self._jobs if (left := job - {trial.number})]
+        self._stopping.observe(trial)
+        self.progress.show(trial)
+        if self._stopping.wants_to_stop(trial):
+            self._stop(trial)
+
+    def _stop(self, trial: Trial) -> None:
+        """Ends a running trial early, with what it has reported. Its slot is free once its worker
+        has finished."""
+        stopped = self.store.record(trial.number, "stopped", {})
+        self._stopping.expect(stopped)
+        self._end(stopped)
+        self.service.stop(trial.number)
+
+    def _hear_stopped(self, report: Report) -> None:
+        """Ignores what the worker of a stopped trial still reports, until it has finished."""
+        if report.kind in ("finished", "stopped", "failed"):
+            self._free(report.trial)
+            self.on_end(self._stopping.release(report.trial))
+
+    def _free(self, number: int) -> None:
+        self._jobs = [left for job in self._jobs if (left := job - {number})]
+
+    def _end(self, trial: Trial) -> None:
+        """Tells every part that a trial has ended, and ends its duplicates with it."""
         self._observe(trial)
         for follower in self._duplicates.followers(trial.number):
             self._observe(self.store.end_as(follower, trial))
@@ -189,6 +233,7 @@ class Experiment:
         self._duplicates.observe(trial)
         self._limits.observe(trial)
         self.strategy.observe(trial)
+        self._stopping.observe(trial)
         self.engine.observe(trial)
         self.progress.show(trial)
         if not trial.running:

@@ -115,7 +115,7 @@ class RunLimits:
         if trial.duplicate_of is None:
             self._refused += trial.refused
             self._failures += trial.failed and not trial.refused
-            self._results += bool(trial.scores)
+            self._results += bool(trial.scores) or trial.stopped
             self._epochs += trial.step
             if self._budget.cost is not None:
                 self._cost += trial.metrics.get(self._budget.cost.metric, 0.0)

@@ -22,11 +22,12 @@ from runner.first_samples import first_samples
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import Measures, Screening, needed
-from runner.preflight import check_parts, naming
+from runner.preflight import check_parts, check_stopper, naming
 from runner.rung_training import goes_on
 from runner.space.prior import WeightedSpace
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
+from runner.stoppers.stopper import Stopper
 from runner.strategies.first import First
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
@@ -37,6 +38,7 @@ CONTRACTS: Mapping[str, tuple[type, Sequence[str]]] = {  # with runtime argument
     "engine": (Engine, RUNTIME),
     "space": (nn.Module, ()),
     "strategy": (Strategy, ("space", "seed")),
+    "stopper": (Stopper, ("goals",)),
     "training": (TrainingService, ("setup",)),
 }
 
@@ -53,6 +55,7 @@ def check(settings: Settings) -> None:
             check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
     _check_measures(settings)
     check_parts(settings)
+    make_stopper(settings)
 
 
 def _check_measures(settings: Settings) -> None:
@@ -175,6 +178,21 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
 def make_evaluator(settings: Settings) -> Evaluator:
     """Returns the evaluator as configured, without what `search` chooses."""
     made: Evaluator = build(settings.evaluator, settings.trust)
+    return made
+
+
+def make_stopper(settings: Settings) -> Stopper:
+    """Returns the stopper. Raises ConfigError, also if trials do not report, epoch by epoch, the
+    metric that it decides on."""
+    with naming("stopper"):
+        made: Stopper = build(settings.stopper, settings.trust, goals=Goals.of_settings(settings))
+        made.check()
+    if made.decides and settings.fidelity is not None:
+        raise ConfigError(
+            "fidelity ends trials early already, on lower rungs; use stopper=none with it."
+        )
+    if made.decides:
+        check_stopper(settings, made.objective.metric)
     return made
 
 

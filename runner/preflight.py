@@ -10,6 +10,7 @@ from runner.config.allowlist import KEYWORDS
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build, put
 from runner.config.settings import INHERIT, Settings
+from runner.config.targets import locate
 from runner.data.data import Data, TargetKind
 from runner.engines.inheritance import PRESERVED
 from runner.errors import ConfigError, RunnerError, did_you_mean, one_line, place
@@ -171,6 +172,21 @@ def _check_goals(settings: Settings, evaluator: Evaluator) -> None:
         if reported.get(one.metric, one.mode) != one.mode:
             log.warning("objective.mode is %s, but %s is better if it is %s.", one.mode, one.metric,
                         {"min": "lower", "max": "higher"}[reported[one.metric]])  # fmt: skip
+
+
+def check_stopper(settings: Settings, name: str) -> None:
+    """Raises ConfigError if a stopper decides on a metric that trials do not report epoch by
+    epoch."""
+    reported = locate(settings.evaluator["_target_"], settings.trust).reports
+    measured = {*settings.measure, "params", PRESERVED} - {*(reported or ())}
+    if name not in measured and (reported is None or name in reported):
+        return
+    what = "is measured before training" if name in measured else "is not reported"
+    offer = f", one of {', '.join(reported)}" if reported else ""
+    raise ConfigError(
+        f"stopper decides on {name!r}, which {what}; set stopper.metric to a metric of each epoch"
+        f"{offer}.{did_you_mean(name, reported or ())}"
+    )
 
 
 def _check_targets(evaluator: Evaluator, data: Data) -> None:

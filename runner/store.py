@@ -71,7 +71,8 @@ def apply(trial: Trial | None, event: Event, goals: Goals) -> Trial:
             return replace(trial, metrics={**trial.metrics, **data}, step=trial.step + 1)
         case "finished" | "stopped":
             ended = replace(trial, state=State(event.kind), ended_at=now)
-            return _judged(ended, {**trial.metrics, **data}, goals)
+            judged = _judged(ended, {**trial.metrics, **data}, goals)
+            return replace(judged, scores=()) if judged.stopped else judged
         case "failed":
             failure = Failure(**data)
             ended = replace(trial, state=State.FAILED, failure=failure, ended_at=now)
@@ -124,7 +125,8 @@ class Store:
         self._resumed_with = config
 
     def replay(self) -> Iterator[Trial]:
-        """Yields each trial as it was recorded, and again as it ended, in the original order.
+        """Yields each trial after each of its events, in the original order: as it was recorded,
+        started, reported, and ended.
 
         Must be exhausted before anything is appended.
         """
@@ -133,9 +135,7 @@ class Store:
             if event.kind == "begun":
                 self._run = event.data.get("run", "")
             if event.trial is not None:
-                trial = self._take(event)
-                if event.kind == "proposed" or not trial.running:
-                    yield trial
+                yield self._take(event)
         if self._resumed_with is not None:
             config = self._resumed_with
             self._append("resumed", None, {"config": config, **self._signature(config)})
@@ -166,7 +166,7 @@ class Store:
         """Ends a trial with the result of another one that has ended."""
         if other.failure is not None:
             return self.record(trial, "failed", other.failure.data)
-        kind: EventKind = "stopped" if other.state is State.STOPPED else "finished"
+        kind: EventKind = "stopped" if other.stopped else "finished"
         return self.record(trial, kind, other.metrics)
 
     def trial(self, number: int) -> Trial:

@@ -21,7 +21,9 @@ class State(StrEnum):
 
     RUNNING = "running"
     FINISHED = "finished"
-    STOPPED = "stopped"  # ended early on purpose; its last metrics count
+    # Ended early on purpose. It keeps the metrics that it had reported, but is not compared with
+    # trials that were trained to the end: it has no scores, and its weights are not kept.
+    STOPPED = "stopped"
     FAILED = "failed"
 
 
@@ -61,7 +63,8 @@ class Trial:
     state: State = State.RUNNING
     metrics: Metrics = field(default_factory=dict)  # as last reported
     step: int = 0  # the number of reports, that is, of epochs
-    scores: tuple[float, ...] = ()  # one per objective, more is better; () without a result
+    # One per objective, more is better; () unless it was trained to the end, with a result.
+    scores: tuple[float, ...] = ()
     violation: float = 0.0  # by how much it breaks constraints; 0: it keeps those that are known
     failure: Failure | None = None
     key: str = ""  # equal for equivalent trials; see `Engine.key`
@@ -103,21 +106,32 @@ class Trial:
         return self.state is State.FAILED
 
     @property
+    def stopped(self) -> bool:
+        """True if the trial was ended early, on purpose; see `State`."""
+        return self.state is State.STOPPED
+
+    @property
     def refused(self) -> bool:
         """True if the trial did not run, since its sample is invalid; it costs no budget."""
         return self.failure is not None and self.failure.reason == REFUSED
 
     @property
     def scored(self) -> bool:
-        """True if the trial has ended with a comparable result; those of lower rungs are known, but
-        not compared with trials that were trained to the end."""
-        ended = self.state in (State.FINISHED, State.STOPPED)
-        return ended and bool(self.scores) and not self.partial
+        """True if the trial was trained to the end, with a result to compare: neither stopped early
+        nor on a lower rung."""
+        return self.state is State.FINISHED and bool(self.scores) and not self.partial
 
 
 def trial_seed(seed: int, number: int) -> int:
     """Returns the seed of a trial, which stays the same when the trial is run again."""
     return generator(seed, "trial", number).getrandbits(31)
+
+
+def epochs_of(sample: Sample, usual: object) -> int | None:
+    """Returns the number of epochs of a trial, which its sample may choose instead of the `usual`
+    one of the config; None if that is unknown."""
+    epochs = sample.get("evaluator.epochs", usual)
+    return epochs if isinstance(epochs, int) and epochs > 0 else None
 
 
 def trial_folder(folder: Path, number: int) -> Path:

@@ -1,6 +1,5 @@
 """Runs a job: builds and evaluates its models and reports. All exceptions are caught here."""
 
-import errno
 import gc
 import json
 import traceback
@@ -23,21 +22,19 @@ from runner.data.held import HeldData
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
 from runner.errors import (
-    ConfigError,
     Interrupted,
     Refused,
-    is_out_of_memory,
-    message,
     one_line,
-    shown,
 )
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
 from runner.evaluators.seeds import seed_others
+from runner.failures import failure_of, leave_traceback
 from runner.fusion.program.program import Programs
 from runner.goals import Goals
 from runner.measuring import Measures
 from runner.model_header import add_facts
+from runner.reported_metrics import plain_metrics
 from runner.rung_training import RungTraining, alike
 from runner.space.sample import Sample
 from runner.trial import (
@@ -56,9 +53,6 @@ from runner.weights import load_weights, save_weights
 
 Send = Callable[[Report], None]
 CPU = torch.device("cpu")
-MANY = 1000  # metrics of a report
-LONG = 200  # characters of the name of a metric
-TRACEBACK = 1 << 20  # characters of a traceback that are kept
 
 
 @final
@@ -133,7 +127,7 @@ class Worker:
             failure = failure_of(error)
             if len(job.trials) > 1:
                 return self._run_parts(job, error, failure, send, stopped)
-            self._leave_traceback(job.number, error)
+            leave_traceback(trial_folder(self.setup.folder, job.number), error)
             ends = [Report(job.number, "failed", failure=failure)]
         for end in sorted(ends, key=lambda end: end.kind == "failed"):
             send(end)
@@ -165,7 +159,11 @@ class Worker:
         why = f"the group failed ({failure})"
         send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
         memory = failure.reason == OUT_OF_MEMORY
-        parts = job.parts(2 if memory else len(job.trials))
+        for number in job.trials:
+            if number in stopped:
+                send(Report(number, "stopped"))
+        job = job.only([i for i, number in enumerate(job.trials) if number not in stopped])
+        parts = job.parts(2 if memory else len(job.trials)) if job.trials else []
         return self._finish() and all(self._run(part, send, stopped) for part in parts)
 
     def _import(self, job: Job) -> None:
@@ -230,7 +228,7 @@ class Worker:
         def report(metrics: Sequence[Metrics]) -> Collection[int]:
             for number, values, known in zip(job.trials, metrics, facts, strict=True):
                 if values:
-                    heard[number] = {**_plain(values), **known}
+                    heard[number] = {**plain_metrics(values), **known}
                     send(Report(number, "metrics", heard[number]))
             early.update(number for number in job.trials if number in stopped)
             if early.issuperset(job.trials):
@@ -323,7 +321,8 @@ class Worker:
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
         add_facts(folder / MODEL, {"metrics": heard[number]})
-        if self.setup.keep_weights and self._trains and not self._rungs.is_partial(sample):
+        is_kept = self.setup.keep_weights and self._trains and not early
+        if is_kept and not self._rungs.is_partial(sample):
             save_weights(model, folder / WEIGHTS)
         return Report(number, "stopped" if early else "finished")
 
@@ -420,86 +419,10 @@ class Worker:
                 put(config, label, sample[label])
         return config[group]
 
-    def _leave_traceback(self, number: int, error: BaseException) -> None:
-        folder = trial_folder(self.setup.folder, number)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            text = _traceback(error)
-            if (more := len(text) - TRACEBACK) > 0:
-                half = TRACEBACK // 2
-                text = f"{text[:half]}\n... ({more} more characters) ...\n{text[-half:]}"
-            (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
-        except OSError:  # a full disk: the report still contains the first line
-            return
-
     def _clean(self) -> None:
         gc.collect(1)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # an exception that cannot be formatted, which a user's class may bring about
-        where = "".join(traceback.format_tb(error.__traceback__))
-        return f"Traceback (most recent call last):\n{where}{one_line(error)}\n"
-
-
-def failure_of(error: BaseException) -> Failure:
-    """Returns the failure that an exception means, for the record."""
-    try:
-        return _failure(error)
-    except Exception:  # an exception that raises when it is looked at
-        return Failure("error", one_line(error))
-
-
-def _failure(error: BaseException) -> Failure:
-    """Returns the failure that an exception means, for the record."""
-    text = one_line(error)
-    if isinstance(error, Refused):  # only here, such as by a condition on initial weights
-        return Failure.refused(error)
-    if isinstance(error, NotFinite):
-        return Failure("not finite", message(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
-        return Failure("disk full", text)
-    if is_out_of_memory(error):
-        return Failure(OUT_OF_MEMORY, text)
-    return Failure("error", text)
-
-
-def _plain(values: Mapping[str, float]) -> dict[str, float]:
-    """Returns a report as plain numbers. Raises ConfigError for what is none."""
-    if len(values) > MANY:
-        raise ConfigError(
-            f"The evaluator reported {len(values)} metrics at once; at most {MANY} can be recorded."
-        )
-    return {_metric(name): _number(name, value) for name, value in values.items()}
-
-
-def _metric(name: object) -> str:
-    if isinstance(name, str) and 0 < len(name) <= LONG and _is_unicode(name):
-        return str(name)
-    raise ConfigError(
-        f"The evaluator reported a metric named {shown(name)}; a name is a text of 1 to {LONG} "
-        "characters, such as 'val/accuracy'."
-    )
-
-
-def _is_unicode(text: str) -> bool:
-    """Returns whether a text has no half of a surrogate pair, which no file can hold."""
-    return text.encode("utf-8", "replace").decode() == text
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        number: float = value.detach().item() if isinstance(value, Tensor) else value  # type: ignore[assignment]
-        return float(number)
-    except Exception as error:
-        raise ConfigError(
-            f"The evaluator reported {name!r}: {shown(value)}; a metric is one number "
-            f"({one_line(error)})."
-        ) from error
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -211,3 +211,14 @@ def test_strategies_are_measured_on_tables_and_a_stopped_run_goes_on(tmp_path):
     second = json.loads((tmp_path / "second.json").read_text())["cells"]
     assert second["201/random"] == first["cells"]["201/random"]
     assert second["201/evolution"][0] == [1.0, 2.0, 3.0]
+
+
+def test_early_stopping_is_measured_and_held_to_its_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("stopping.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert_verdicts(done, figures["targets"])
+    for seed in figures["seeds"]:
+        whole = seed.pop("none")["epochs"]
+        assert all(name in done.stdout and one["epochs"] <= whole for name, one in seed.items())

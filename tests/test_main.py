@@ -36,6 +36,7 @@ STRATEGIES = {
     "grid": ["strategy=grid"],
     "evolution": ["strategy=evolution", "strategy.population_size=4", "strategy.sample_size=2"],
     "tpe": ["strategy=tpe", "strategy.sampler.n_startup_trials=4"],
+    "random, asha": ["strategy=random", "stopper=asha", "evaluator.epochs=4"],
 }
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\x9b]")  # what only a terminal understands
 

@@ -312,3 +312,33 @@ def test_each_number_is_taken_or_refused_in_one_line(group, option, path, in_lis
             assert path[-1] in text and "\n" not in text
         else:
             assert number in (-1, 0, 1e30) and number is not True
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("stopper=asha objective.metric=latency objective.mode=min",
+         "stopper decides on 'latency', which is measured before training; set stopper.metric to a "
+         "metric of each epoch, one of "),
+        ("stopper=median stopper.metric=val/acuracy stopper.mode=max",
+         "stopper decides on 'val/acuracy', which is not reported; set stopper.metric to a metric "
+         "of each epoch, one of train/loss, val/loss, val/accuracy. Did you mean 'val/accuracy'"),
+        ("stopper=asha stopper.metric=val/loss",
+         "stopper.metric is 'val/loss', which is no objective; set stopper.mode to max or min"),
+        ("stopper=threshold", "stopper.pruner cannot be created: TypeError: Either lower or upper"),
+        ("stopper=asha stopper.pruner.reduction_factr=2",
+         "stopper.pruner.reduction_factr"),
+        ("stopper=nope", "Could not find 'stopper/nope'"),
+    ],
+)  # fmt: skip
+def test_a_stopper_that_cannot_decide_is_refused(line, text, here, monkeypatch):
+    done = attempt(f"space=mlp {line}", monkeypatch)
+    assert done.code == 2, done.err
+    [said] = done.err.splitlines()
+    assert said.startswith("error: ") and text in said
+
+
+def test_a_stopper_decides_on_another_metric_than_a_measured_objective(here, monkeypatch):
+    line = "space=mlp stopper=asha objective.metric=latency objective.mode=min"
+    done = attempt(f"{line} stopper.metric=val/accuracy stopper.mode=max", monkeypatch)
+    assert_starts(done)

@@ -58,11 +58,16 @@ def test_less_is_better_for_mode_min(folder):
     assert read(folder, Goals((Objective("acc", "min"),))).trials[1].score == -0.7
 
 
-def test_replay_gives_proposals_and_ends_in_the_order_they_happened(folder):
+def test_replay_gives_a_trial_after_each_of_its_events_in_their_order(folder):
     with Store(folder, GOALS) as store:
-        seen = [(trial.number, str(trial.state)) for trial in store.replay()]
-        assert seen == [(0, "running"), (1, "running"), (2, "running"),
-                        (1, "finished"), (0, "failed")]  # fmt: skip
+        seen = [(t.number, str(t.state), t.started_at is not None, t.step) for t in store.replay()]
+        assert seen == [
+            *((0, "running", False, 0), (0, "running", True, 0)),
+            *((1, "running", False, 0), (1, "running", True, 0)),
+            *((2, "running", False, 0), (2, "running", True, 0)),
+            *((1, "running", True, 1), (0, "running", True, 1), (1, "running", True, 2)),
+            *((1, "finished", True, 2), (0, "failed", True, 1), (2, "running", True, 1)),
+        ]
         assert list(store.running) == [2] and store.next_number == 3
         assert store.trial(1).score == 0.7
 

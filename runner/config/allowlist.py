@@ -20,6 +20,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "runner.mutators": ("runner.graph.transforms.mutator.Mutator",),
     "runner.nn": ("torch.nn.Module",),
     "runner.strategies": ("runner.strategies.strategy.Strategy",),
+    "runner.stoppers": ("runner.stoppers.stopper.Stopper",),
     "runner.tables": ("runner.tables.table.ResultTable",),
     "runner.tasks": ("runner.tasks.task.Task",),
     "runner.training": ("runner.training.service.TrainingService",),

@@ -99,6 +99,7 @@ class Settings(Strict):
     engine: GroupNode
     space: GroupNode
     strategy: GroupNode
+    stopper: GroupNode
     evaluator: GroupNode
     data: GroupNode
     training: GroupNode
@@ -222,7 +223,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         rule = KINDS.get(problem["type"])
         told = f"; it must be {rule}" if rule else f": {problem['msg']}"
         raise ConfigError(f"{where} is {as_yaml(problem['input'])}{told}.") from None
-    for group in ("engine", "space", "strategy", "evaluator", "data", "training", "task"):
+    parts = ("engine", "space", "strategy", "stopper", "evaluator", "data", "training", "task")
+    for group in parts:
         if "_target_" not in plain[group]:
             raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
     check_targets(plain, settings.trust)

@@ -8,7 +8,7 @@ from runner.config.settings import Settings
 from runner.display import format as text
 from runner.goals import Goals
 from runner.ranking import front, top
-from runner.trial import Trial
+from runner.trial import Trial, epochs_of
 
 REFUSALS = 5  # refused trials that are shown, one line each
 LONG = 300  # characters of a failure message; longer ones are cut
@@ -24,6 +24,7 @@ class Tally:
         self.running: dict[int, Trial] = {}
         self.ended = 0
         self.failed = 0
+        self.stopped = 0
         self.reused = 0
         self.refused = 0
         self.front: list[Trial] = []  # of the results so far; with one objective, the best trial
@@ -51,6 +52,7 @@ class Tally:
             return
         self.ended += 1
         self.failed += trial.failed
+        self.stopped += trial.stopped
         if trial.scored:
             candidates = [*self.front, trial]
             self.front = (self.goals.several and front(candidates)) or top(candidates, 1)
@@ -67,11 +69,10 @@ class Tally:
 
     def epochs(self, trial: Trial) -> int | None:
         """Returns the number of epochs of a trial; None if its evaluator has no such setting."""
-        epochs = trial.sample.get("evaluator.epochs", self._epochs)
-        if not isinstance(epochs, int) or epochs <= 0:
-            return None
-        fidelity = self.goals.fidelity
-        if fidelity is None or fidelity.key != "evaluator.epochs" or trial.parent is None:
+        epochs, fidelity = epochs_of(trial.sample, self._epochs), self.goals.fidelity
+        if epochs is None or fidelity is None or fidelity.key != "evaluator.epochs":
+            return epochs
+        if trial.parent is None:
             return epochs
         below = fidelity.rungs[fidelity.rung(trial.sample) - 1]  # where its parent ended
         return epochs if trial.step > epochs - below else epochs - below
@@ -117,8 +118,8 @@ def resumed_line(tally: Tally) -> str:
 
 
 def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
-    """Returns the message shown at once if a trial is a duplicate, failed, or has no result. A long
-    reason is cut, unless `whole`."""
+    """Returns the message shown at once if a trial is a duplicate, failed, was stopped early, or
+    has no result. A long reason is cut, unless `whole`."""
     number = f"trial {trial.number}"
     if trial.duplicate_of is not None:
         rest = "; further ones are counted" if tally.reused == REFUSALS else ""
@@ -130,10 +131,23 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
             rest = "; further ones are counted" if tally.refused == REFUSALS else ""
             return f"{number} was {why}{rest}" if tally.refused <= REFUSALS else ""
         return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
+    if trial.stopped:
+        return _stopped_line(trial, tally)
     if not trial.running and not trial.scores:
         there = ", ".join(f"{k}={text.number(v)}" for k, v in trial.metrics.items())
         return f"{number} has no {tally.metric} to compare; it reported {there or 'nothing'}"
     return ""
+
+
+def _stopped_line(trial: Trial, tally: Tally) -> str:
+    epochs, value = tally.epochs(trial), trial.metrics.get(tally.metric)
+    trained = (
+        f"{trial.step} of {text.counted(epochs, 'epoch')}"
+        if epochs
+        else (text.counted(trial.step, "report"))
+    )
+    last = "" if value is None else f": {tally.metric} {text.figure(tally.metric, value)}"
+    return f"trial {trial.number} stopped after {trained}{last}"
 
 
 def _trace(trial: Trial, folder: Path) -> str:
@@ -163,8 +177,13 @@ def summary_line(tally: Tally) -> str:
 
 
 def counts_text(tally: Tally) -> str:
-    counts = (tally.failed, "failed"), (tally.reused, "reused"), (tally.refused, "refused")
-    return ", ".join(f"{count} {what}" for count, what in counts if count)
+    counts = {
+        "failed": tally.failed,
+        "stopped early": tally.stopped,
+        "reused": tally.reused,
+        "refused": tally.refused,
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def best_line(tally: Tally) -> str:

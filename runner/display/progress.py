@@ -222,8 +222,8 @@ class Lines(_Visible):
             )
         place = f"best {value_text(best, metric)} (trial {best.number})"
         return (
-            f"trial {trial.number}{' stopped' if trial.state == 'stopped' else ''}: "
-            f"{metric} {value_text(trial, metric)}{took_text(trial, ' in ')}, "
+            f"trial {trial.number}: {metric} {value_text(trial, metric)}"
+            f"{took_text(trial, ' in ')}, "
             f"{'the best so far' if best.number == trial.number else place}"
         )
 

@@ -39,7 +39,7 @@ def best_table(trials: Sequence[Trial], goals: Goals, k: int = 10) -> Renderable
     best, refusals = top(trials, k), Fitted(lambda whole: Group(*_refusals(trials, whole)))
     summary = Text(_summary(trials)), refusals
     if not best:
-        return Group(Text(_nothing(trials), style="yellow"), *summary)
+        return Group(Text(_without_result(trials), style="yellow"), *summary)
     traded = [Text(line) for line in _trade_off(trials, goals)]
     return Group(Text(), _Ranking(best, goals), Text(), *traded, *summary)
 
@@ -54,6 +54,17 @@ class Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self.make(options.max_width >= text.UNBOUNDED)
+
+
+def _without_result(trials: Sequence[Trial]) -> str:
+    """Says that no trial has a result to compare, and why if they were stopped early."""
+    if any(trial.partial and trial.scores for trial in trials):
+        return "No trial has reached the highest rung: those of lower ones are not compared."
+    early = sum(trial.stopped and trial.duplicate_of is None for trial in trials)
+    if not early:
+        return "No trial has a result."
+    were = "1 was" if early == 1 else f"{early} were"
+    return f"No trial finished: {were} stopped early, so there is no result to compare."
 
 
 def gains_text(gains: Sequence[Gain]) -> str:
@@ -219,7 +230,7 @@ def _summary(trials: Sequence[Trial]) -> str:
     counts = {
         "failed": sum(trial.failed and not trial.refused for trial in own),
         "refused": sum(trial.refused for trial in own),
-        "stopped early": sum(trial.state == "stopped" for trial in own),
+        "stopped early": sum(trial.stopped for trial in own),
         "reused": len(trials) - len(own),
         "on lower rungs": sum(trial.partial and bool(trial.scores) for trial in own),
         "not ended": sum(trial.running for trial in own),
@@ -227,13 +238,6 @@ def _summary(trials: Sequence[Trial]) -> str:
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     total = text.counted(len(trials), "trial")
     return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
-
-
-def _nothing(trials: Sequence[Trial]) -> str:
-    """Says why there is nothing to rank."""
-    if any(trial.partial and trial.scores for trial in trials):
-        return "No trial has reached the highest rung: those of lower ones are not compared."
-    return "No trial has a result."
 
 
 def _refusals(trials: Sequence[Trial], whole: bool = True) -> list[str]:
@@ -276,7 +280,7 @@ def html(trials: Sequence[Trial], goals: Goals, k: int = 10) -> str:
     lines = [*(_trade_off(trials, goals) if best else ()), _summary(trials), *_refusals(trials)]
     summary = "".join(f"<p>{escaping.escape(line)}</p>" for line in lines)
     if not best:
-        return f"<p>{_nothing(trials)}</p>{summary}"
+        return f"<p>{_without_result(trials)}</p>{summary}"
     labels = _differing(best)
     if shared := _shared(best):
         summary = f"<p>{SHARED}: {escaping.escape(text.pairs(shared))}</p>{summary}"

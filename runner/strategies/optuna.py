@@ -73,11 +73,14 @@ class OptunaStrategy(Strategy):
     """A new sampler for each proposal, seeded from (seed, number), over all observed trials.
 
     `sampler(seed=...)` creates an `optuna.samplers.BaseSampler`. It maximizes the scores, sees
-    running trials as running, and trials without a score as failed. It is told by how much a trial
-    breaks each constraint, also one that was refused because of them. After several refused trials
-    in a row, samples are random until one is accepted. A sampler's `after_trial` hook is not
-    called. A resumed run calls samplers that store attributes with their trials (NSGA-II, NSGA-III,
-    CMA-ES, QMC) again for each trial; for all others the samples suffice.
+    running trials as running, and trials without a score as failed. A trial that was stopped early
+    is a pruned one with its last value, if there is one objective (Optuna prunes no others): TPE,
+    for example, ranks it behind all trials that finished, by its epochs and then its value. It is
+    told by how much a trial breaks each constraint, also one that was refused because of them.
+    After several refused trials in a row, samples are random until one is accepted. A sampler's
+    `after_trial` hook is not called. A resumed run calls samplers that store attributes with their
+    trials (NSGA-II, NSGA-III, CMA-ES, QMC) again for each trial; for all others the samples
+    suffice.
     """
 
     several = True
@@ -134,11 +137,14 @@ class OptunaStrategy(Strategy):
 
     def _ended(self, running: FrozenTrial, trial: Trial) -> FrozenTrial:
         state = TrialState.COMPLETE if trial.scored else TrialState.FAIL
-        if trial.refused and trial.violation:
+        if trial.stopped or (trial.refused and trial.violation):
             state = TrialState.PRUNED  # it counts, but has no values
         params, distributions = running.params, running.distributions
         attrs = dict(running.system_attrs)  # to which constraints are added
         ended = _frozen(running.number, state, params, distributions, attrs, trial.scores)
+        last = self.goals.scores(trial.metrics) if trial.stopped else ()
+        if len(last) == 1:
+            ended.intermediate_values = {trial.step: last[0]}
         broken = self.goals.violations(trial.metrics) if trial.metrics else ()
         for constraint, violation in zip(self.goals.constraints, broken, strict=bool(broken)):
             ended.set_constraint(constraint.text, violation)

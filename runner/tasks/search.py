@@ -62,6 +62,7 @@ class Search(Task):
         space = parts.make_space(settings, engine)
         settings = parts.with_first_samples(settings, space)
         strategy = parts.make_strategy(settings, space)
+        stopper = parts.make_stopper(settings)
         rehearse(settings, engine)
         screening = parts.make_screening(settings, engine)
         parents = strategy.parents if engine.inherits else 0
@@ -82,6 +83,7 @@ class Search(Task):
             Experiment(
                 space=space,
                 strategy=strategy,
+                stopper=stopper,
                 engine=engine,
                 service=service,
                 store=store,
@@ -90,6 +92,7 @@ class Search(Task):
                 budget=Budget.of(settings.budget),
                 seed=settings.seed,
                 dedup=settings.dedup,
+                epochs=settings.evaluator.get("epochs"),
                 measure=screening.figures,
             ).run()
             shown.end()
@@ -99,9 +102,7 @@ class Search(Task):
             tested, told = _tested(run, service, best)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
-        if brought := gains_text(run.gains):
-            progress.note(brought)
-        for line in [*service.notes(), *filter(None, told)]:
+        for line in filter(None, (gains_text(run.gains), *service.notes(), *told)):
             progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
@@ -185,6 +186,8 @@ class WeightKeeper:
 
     def see(self, trial: Trial) -> None:
         """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
+        if trial.stopped and trial.duplicate_of is None:
+            self._delete(trial.number)  # of a worker that had trained it before it was told
         if self._keep is None or not trial.scored:
             return
         self._recent.append(trial.owner)
@@ -195,11 +198,14 @@ class WeightKeeper:
             self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
         gone = self._there - {t.number for t in self._best} - {*self._recent}
         for number in gone:
-            folder = trial_folder(self._folder, number)
-            (folder / WEIGHTS).unlink(missing_ok=True)
-            with suppress(OSError):  # it contains other files
-                folder.rmdir()
+            self._delete(number)
         self._there -= gone
+
+    def _delete(self, number: int) -> None:
+        folder = trial_folder(self._folder, number)
+        (folder / WEIGHTS).unlink(missing_ok=True)
+        with suppress(OSError):  # it contains other files
+            folder.rmdir()
 
 
 @contextmanager

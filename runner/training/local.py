@@ -49,6 +49,7 @@ class Local(TrainingService):
         self._server: ForkServer | None = None
         self._own: list[ForkServer] = []  # to be closed
         self._stillborn: set[object] = set()
+        self._stopped: set[int] = set()  # trials that were to end early
         for name in self._devices:
             self._spawn(name)
 
@@ -68,13 +69,14 @@ class Local(TrainingService):
             for report in worker.hear():
                 self._pass_on(worker, report, handle)
             if worker.traces is not None or worker.is_restless:
-                self._tidy(worker)
+                self._tidy(worker, handle)
             elif gone:
                 self._bury(worker, handle)
         self._enforce()
         self._dispatch()
 
     def stop(self, trial: int) -> None:
+        self._stopped.add(trial)
         for worker in self._workers:
             if trial in worker.open:
                 worker.say({"stop": trial})
@@ -120,7 +122,7 @@ class Local(TrainingService):
             worker.open.discard(report.trial)
         handle(report)
 
-    def _tidy(self, worker: WorkerProcess) -> None:
+    def _tidy(self, worker: WorkerProcess, handle: Handle) -> None:
         """Frees a worker whose job has ended, or replaces it if it is not as it was before: trials
         of the job that have not ended are run elsewhere, as if for the first time."""
         job, traces = worker.job, worker.traces
@@ -130,10 +132,17 @@ class Local(TrainingService):
         if traces:
             self._left.append((job.trials, traces))
         if traces.remaining:
+            self._end_stopped(worker, handle)
             self._waiting[:0] = [(part, 0) for part in job.alone(worker.open)]
             self._replace(worker)
         else:
             worker.rest()
+
+    def _end_stopped(self, worker: WorkerProcess, handle: Handle) -> None:
+        """Ends those trials of a lost worker that were to end early, so that none is run again."""
+        for trial in sorted(worker.open & self._stopped):
+            worker.open.discard(trial)
+            handle(Report(trial, "stopped"))
 
     def _consequence(self, times: int) -> str:
         workers = "1 worker was" if times == 1 else f"{times} workers were"
@@ -153,6 +162,7 @@ class Local(TrainingService):
         if len(self._stillborn) > STILLBORN:
             raise RunFailed(f"A worker could not start: {death.text}. See its message above.")
         self._replace(worker)
+        self._end_stopped(worker, handle)
         if job is None or not worker.open:
             return
         if is_late:

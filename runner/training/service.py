@@ -87,7 +87,8 @@ class TrainingService(ABC):
 
     @abstractmethod
     def stop(self, trial: int) -> None:
-        """Asks a running trial to end early; its final report is then `stopped`."""
+        """Asks a running trial to end early; its final report is then `stopped`, or what it was
+        about to be. A stopped trial is not run again, such as after a crash of its worker."""
 
     @abstractmethod
     def close(self) -> None:

@@ -30,7 +30,7 @@ SHOWN = r"[red]x[/red] :boom: \x1b[31m\x07\u202e\ud800"
 def settings(**changes) -> Settings:
     node = {"_target_": "a.B"}
     usual = {
-        "engine": node, "data": node, "task": node, "training": node,
+        "engine": node, "data": node, "stopper": node, "task": node, "training": node,
         "space": {"_target_": "spaces.resnet.ResNet"},
         "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
         "evaluator": {"_target_": "a.B", "epochs": 10},
@@ -119,7 +119,7 @@ def test_lines_say_how_each_trial_ended(tmp_path):
     shown.show(Trial(2, {}, 2, duplicate_of=0))
     shown.show(replace(finished(2), duplicate_of=0))
     shown.show(failed(3))
-    shown.show(replace(finished(4, 0.75), state=State.STOPPED))
+    shown.show(replace(finished(4, 0.75), state=State.STOPPED, step=3, scores=()))
     shown.show(replace(finished(5), metrics={"val/loss": 0.5}, scores=()))
     shown.note("The space is used up.")
     shown.end()
@@ -130,10 +130,11 @@ def test_lines_say_how_each_trial_ended(tmp_path):
         "trial 1: val/accuracy 0.2500 in 2.0 s, best 0.5000 (trial 0)",
         "trial 2 repeats trial 0: its result is reused",
         "trial 3 failed after 2.0 s: error: KeyError: 'x'",
-        "trial 4 stopped: val/accuracy 0.7500 in 2.0 s, the best so far",
+        "trial 4 stopped after 3 of 10 epochs: val/accuracy 0.7500",
         "trial 5 has no val/accuracy to compare; it reported val/loss=0.5000",
         "The space is used up.",
-        "5 of 4 trials done (1 failed, 1 reused); best val/accuracy 0.7500, trial 4",
+        "5 of 4 trials done (1 failed, 1 stopped early, 1 reused); best val/accuracy 0.5000, "
+        "trial 0",
     ]
 
 

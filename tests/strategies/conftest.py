@@ -126,5 +126,7 @@ def _proposed(strategy: Strategy, number: int) -> Sample:
 def _ended(trial: Trial, score: float | None) -> Trial:
     if score is None and trial.number % 2 == 0:
         return replace(trial, state=State.FAILED)
-    state = State.STOPPED if trial.number % 5 == 0 else State.FINISHED
-    return replace(trial, state=state, scores=() if score is None else (score,))
+    if trial.number % 5 == 0 and score is not None:
+        metrics = {"val/accuracy": score}
+        return replace(trial, state=State.STOPPED, metrics=metrics, step=1 + trial.number % 3)
+    return replace(trial, state=State.FINISHED, scores=() if score is None else (score,))

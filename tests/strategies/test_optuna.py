@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from runner.errors import ConfigError
+from runner.goals import Goals, Objective
 from runner.space.choice import Categorical, Numeric, Subset
 from runner.space.sample import generator
 from runner.space.space import FlatSpace
@@ -107,7 +108,7 @@ def test_the_sampler_sees_running_finished_and_failed_trials():
     trials = [Trial(number, strategy.propose(number), seed=0) for number in range(3)]
     for trial in trials:
         strategy.observe(trial)
-    strategy.observe(replace(trials[1], state=State.STOPPED, scores=(0.5,)))
+    strategy.observe(replace(trials[1], state=State.FINISHED, scores=(0.5,)))
     strategy.observe(replace(trials[0], state=State.FAILED))
     strategy.propose(3)
     assert seen[-1] == [
@@ -116,6 +117,37 @@ def test_the_sampler_sees_running_finished_and_failed_trials():
         (TrialState.RUNNING, None),
         (TrialState.RUNNING, None),
     ]
+
+
+@pytest.mark.parametrize(("metrics", "last"), [({"val/accuracy": 0.25}, {3: 0.25}), ({}, {})])
+def test_a_trial_that_was_stopped_early_is_pruned_with_its_last_value(metrics, last):
+    seen = []
+
+    class Spy(optuna.samplers.RandomSampler):
+        def infer_relative_search_space(self, study, trial):
+            seen.append([(t.state, t.values, t.intermediate_values) for t in study.get_trials()])
+            return {}
+
+    strategy = OptunaStrategy(SPACE, 0, sampler=Spy)
+    trial = Trial(0, strategy.propose(0), seed=0)
+    strategy.observe(trial)
+    strategy.observe(replace(trial, state=State.STOPPED, metrics=metrics, step=3))
+    strategy.propose(1)
+    assert seen[-1][0] == (TrialState.PRUNED, None, last)
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "NSGAIISampler", "CmaEsSampler", "GPSampler"])
+def test_samplers_go_on_after_stopped_trials(sampler):
+    """Also if nothing else has ended, and with several objectives if they take them."""
+    made = getattr(optuna.samplers, sampler)
+    for objectives in (1, 2) if sampler != "CmaEsSampler" else (1,):
+        strategy = OptunaStrategy(SPACE, 0, sampler=made)
+        strategy.goals = Goals(tuple(Objective(f"m{i}") for i in range(objectives)))
+        for number in range(14):
+            trial = Trial(number, strategy.propose(number), seed=0)
+            strategy.observe(trial)
+            metrics = {f"m{i}": float(number * (i + 1) % 5) for i in range(objectives)}
+            strategy.observe(replace(trial, state=State.STOPPED, metrics=metrics, step=1))
 
 
 def test_running_trials_are_kept_away_from():

@@ -20,6 +20,7 @@ def settings(space: str, **changes) -> Settings:
         "space": {"_target_": space},
         "engine": {"_target_": "runner.engines.py.PyEngine"},
         "strategy": {"_target_": "runner.strategies.random.Random"},
+        "stopper": {"_target_": "runner.stoppers.none.Never"},
         "evaluator": {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0},
         "data": {"_target_": "toy.Nothing", "shape": [1], "classes": 2},
         "training": {

@@ -13,6 +13,7 @@ CONFIG = {
     "engine": {"_target_": "runner.engines.py.PyEngine"},
     "space": {"_target_": "toy.Net"},
     "strategy": {"_target_": "runner.strategies.random.Random"},
+    "stopper": {"_target_": "runner.stoppers.none.Never"},
     "evaluator": {"_target_": "toy.Arithmetic", "epochs": 1, "lr": 0.5, "sleep": 0.0},
     "data": {"_target_": "toy.Nothing", "shape": [1], "classes": 2},
     "training": {

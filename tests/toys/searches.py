@@ -1,6 +1,10 @@
 """A search of toys made from its parts, without any config."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from runner.config.instantiate import build
 from runner.display.progress import Progress
@@ -12,10 +16,11 @@ from runner.goals import Goals, Objective
 from runner.limits import Budget
 from runner.space.sample import sample_key
 from runner.space.space import JointSpace, search_space
+from runner.stoppers.stopper import Stopper
 from runner.store import RECORD, Store, read
 from runner.training.inline import Inline
 from runner.training.local import Local
-from runner.trial import Setup, Trial
+from runner.trial import Job, Setup, Trial
 
 NET = {"_target_": "toy.Net"}
 ARITHMETIC = {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0}
@@ -35,6 +40,17 @@ STRATEGIES = {
         },
     },
 }  # fmt: skip
+
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def make_stopper(name: str, goals: Goals = GOALS, **changes: Any) -> Stopper:
+    """The stopper of a name, as it is configured but for arguments of its pruner."""
+    node = yaml.safe_load((CONF / "stopper" / f"{name}.yaml").read_text())
+    node.get("pruner", {}).update(changes)
+    made: Stopper = build(node, (), goals=goals)
+    return made
 
 
 class Recorder(Progress):
@@ -85,6 +101,31 @@ class Stubborn(Picky):
         raise Refused("Nothing fits.")
 
 
+class Grouped(Engine):
+    """Engine py, with up to four trials in a job."""
+
+    group = 4
+
+    def __init__(self, **given) -> None:
+        self._engine = PyEngine(**given)
+        self.space = self._engine.space
+
+    def plan(self, trials, jobs=1) -> Iterable[Job]:
+        parts = list(self._engine.plan(trials))
+        for at in range(0, len(parts), self.group):
+            yield merged(parts[at : at + self.group])
+
+    build = PyEngine.build
+
+    def source(self, trial, *, standalone=False):
+        return self._engine.source(trial, standalone=standalone)
+
+
+def merged(jobs):
+    fields = ("trials", "seeds", "samples", "recipes")
+    return Job(*([x for job in jobs for x in getattr(job, field)] for field in fields))
+
+
 class Search:
     """A search of toys in one folder, made from its parts; can be run again to go on."""
 
@@ -93,11 +134,12 @@ class Search:
         self.progress = Recorder()
         self.measure = lambda sample, key: {}  # what the driver measures
         self.ended: list[Trial] = []
+        self.on_end = self.ended.append
         self.left: list[str] = []  # what the service said about what trials left behind
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
-            builds="runner.engines.py.PyEngine", **limits):  # fmt: skip
+            builds="runner.engines.py.PyEngine", stopper="none", **limits):  # fmt: skip
         engine = engine(space=space, trust=["toy", "mutable"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
         setup = Setup(builds, evaluator, NOTHING, tuple(search or ()), ("toy", "mutable"),
@@ -111,7 +153,9 @@ class Search:
                 Experiment(
                     space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
                     strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
-                    progress=self.progress, on_end=self.ended.append, budget=Budget(trials, None),
+                    stopper=make_stopper(stopper) if isinstance(stopper, str) else stopper,
+                    epochs=evaluator.get("epochs"),
+                    progress=self.progress, on_end=self.on_end, budget=Budget(trials, None),
                     measure=self.measure,
                 ).run()  # fmt: skip
                 self.left = [*made.notes()]

@@ -1,42 +1,14 @@
 """A job of several trials: each ends with a report of its own, and the fault of one is its own."""
 
 from collections import Counter
-from collections.abc import Iterable
 
 import pytest
-from searches import ARITHMETIC, NOTHING, Search
+from searches import ARITHMETIC, NOTHING, Grouped, Search
 
-from runner.engines.engine import Engine
-from runner.engines.py import PyEngine
 from runner.trial import Job, Setup, Trial
 
 NET = {"_target_": "toy.Net"}
 WIDTHS = [1, 2, 3, 1]
-
-
-class Grouped(Engine):
-    """Engine py, with up to four trials in a job."""
-
-    group = 4
-
-    def __init__(self, **given) -> None:
-        self._engine = PyEngine(**given)
-        self.space = self._engine.space
-
-    def plan(self, trials, jobs=1) -> Iterable[Job]:
-        parts = list(self._engine.plan(trials))
-        for at in range(0, len(parts), self.group):
-            yield merged(parts[at : at + self.group])
-
-    build = PyEngine.build
-
-    def source(self, trial, *, standalone=False):
-        return self._engine.source(trial, standalone=standalone)
-
-
-def merged(jobs):
-    fields = ("trials", "seeds", "samples", "recipes")
-    return Job(*([x for job in jobs for x in getattr(job, field)] for field in fields))
 
 
 def group(widths=WIDTHS):
