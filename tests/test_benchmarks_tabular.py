@@ -10,7 +10,7 @@ import runner
 from runner.goals import Goals, Objective
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks"))
 
 import strategies as bench  # noqa: E402
 import tabular  # noqa: E402

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 import runner
 from runner.errors import RunFailed, RunnerError
 from runner.export import export
+from runner.ranking import top
 from runner.results import Run
-from runner.trial import MODEL, WEIGHTS, top
+from runner.trial import MODEL, WEIGHTS
 from runner.weights import check_weights
 
 MLP = ["space=mlp", "strategy=random", "evaluator.epochs=1", "budget.trials=4", "export.top=2",

@@ -1,6 +1,7 @@
 """Limits: reports without a usable objective fail, and a search that cannot succeed is ended."""
 
 import time
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from runner.errors import RunFailed
 from runner.goals import Goals, Objective
-from runner.limits import FUTILE, HOPELESS, Budget, RunLimits, judged
+from runner.limits import FUTILE, HOPELESS, Budget, Cost, RunLimits, judged
 from runner.training.service import Limits
 from runner.trial import REFUSED, Failure, Report, State, Trial
 
@@ -108,3 +109,38 @@ def test_refusals_count_in_a_row_only():
         observed(limits, refusal)
     assert limits.is_within_budget(2 * FUTILE - 1 + 9)
     assert not limits.is_within_budget(2 * FUTILE - 1 + 10)
+
+
+def test_a_repeat_costs_no_budget_and_counts_no_result_twice():
+    limits = RunLimits(Budget(2, epochs=9), Limits(), FOLDER, GOALS)
+    first = replace(ended(0, score=1.0), step=5)
+    limits.observe(first)
+    repeat = replace(first, number=1, state=State.RUNNING, duplicate_of=0)
+    limits.observe(repeat)
+    limits.observe(replace(repeat, state=State.FINISHED))
+    assert limits.is_within_budget(2) and not limits.is_within_budget(3)
+
+
+def test_epochs_and_costs_are_those_of_all_trials_that_have_ended():
+    limits = RunLimits(Budget(9, epochs=8), Limits(), FOLDER, GOALS)
+    for number, within in enumerate([True, True, False]):
+        limits.observe(replace(ended(number, score=1.0), step=3))
+        assert limits.is_within_budget(number + 1) == within
+    limits = RunLimits(Budget(9, cost=Cost("seconds", 2.0)), Limits(), FOLDER, GOALS)
+    for number, within in enumerate([True, True, False]):
+        trial = replace(ended(number, score=1.0), metrics={"seconds": 0.8})
+        limits.observe(replace(trial, metrics={}) if number == 9 else trial)
+        assert limits.is_within_budget(number + 1) == within
+
+
+def test_too_tight_constraints_end_a_run_with_the_tightest_and_what_came_nearest():
+    goals = Goals.of({"metric": "loss", "mode": "min"}, ["params <= 10k", "latency <= 2ms"])
+    limits = RunLimits(Budget(10), Limits(), FOLDER, goals)
+    for number in range(FUTILE - 1):
+        figures = {"latency": 0.003} if number % 10 == 0 else {"params": 12_000.0 + number}
+        failure = Failure(REFUSED, "no", figures)
+        observed(limits, replace(ended(number, failure), metrics=figures))
+    with pytest.raises(RunFailed) as error:
+        observed(limits, replace(ended(FUTILE, failure), metrics=figures))
+    assert "180 of them because of the constraint 'params <= 10k'" in str(error.value)
+    assert "the nearest had 12.0k" in str(error.value)

@@ -73,7 +73,7 @@ def test_a_part_stands_for_the_whole_memory():
     torch.zeros(3, device="meta"), torch.eye(2).to_sparse(), numpy.array([object()]),
     numpy.array(["a"]), torch.zeros(0), numpy.zeros(0), numpy.zeros(()), torch.tensor(1 + 1j),
     torch.zeros(2, dtype=torch.bfloat16), torch.zeros(3, dtype=torch.bool),
-], ids=str)  # fmt: skip
+], ids=lambda odd: f"{type(odd).__name__} {odd.dtype} {tuple(odd.shape)}")  # fmt: skip
 def test_no_array_fails(odd):
     assert fingerprint(odd) == fingerprint(odd)
     assert memory_of(odd) == memory_of(odd)
