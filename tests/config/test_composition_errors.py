@@ -43,7 +43,7 @@ TOLD = [
      "search is given 2 times; give it once, as search={...}."),
     (["budgt.trials=3"],
      "There is no key 'budgt.trials' in the config. Did you mean 'budget.trials' or "
-     "'budget.minutes'?"),
+     "'budget.minutes' or 'budget.cost'?"),
     (["space.mutators={}"], "space.mutators is {}; it must be a list."),
     (["trust={a: b}"], "trust is {a: b}; it must be a list."),
     (["export=[1]"], "export is [1]; it must be a mapping of keys to values."),

@@ -37,7 +37,7 @@ def settings(**changes) -> Settings:
         "seed": 7, "budget": {"trials": 4, "minutes": None, "epochs": None, "cost": None},
         "objective": vars(GOALS.objectives[0]),
         "search": {}, "constraints": [], "measure": {}, "measures": [], "dedup": True,
-        "fidelity": None,
+        "fidelity": None, "prior": None,
         "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": [],
         "resume": None,

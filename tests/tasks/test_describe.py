@@ -32,7 +32,7 @@ def settings(space: str, **changes) -> Settings:
         "objective": {"metric": "val/accuracy", "mode": "max"}, "search": None,
         "constraints": [], "measure": {}, "measures": [],
         "dedup": True,
-        "fidelity": None,
+        "fidelity": None, "prior": None,
         "export": {"top": 3, "keep_weights": 10, "standalone": False},
         "trust": ["toy"], "resume": None,
     }  # fmt: skip

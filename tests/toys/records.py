@@ -25,7 +25,7 @@ CONFIG = {
     "budget": {"trials": 2, "minutes": None, "epochs": None, "cost": None},
     "objective": {"metric": "val/accuracy", "mode": "max"}, "constraints": [],
     "measure": {}, "measures": [],
-    "search": None, "fidelity": None,
+    "search": None, "fidelity": None, "prior": None,
     "dedup": True,
     "export": {"top": 1, "standalone": False, "keep_weights": 10},
     "trust": ["toy"],
