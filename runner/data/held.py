@@ -1,7 +1,7 @@
 """What loaded data, or other objects, hold, and whether a trial changed it."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, final
 
@@ -25,10 +25,17 @@ class HeldData:
     that shares memory are noticed, too. What was missing, or None, may be filled: caches are.
     """
 
-    def __init__(self, *roots: object, earlier: "HeldData | None" = None) -> None:
+    def __init__(
+        self,
+        *roots: object,
+        earlier: "HeldData | None" = None,
+        is_open: Callable[[object], bool] = lambda one: True,
+    ) -> None:
         """Looks at all that the roots hold. What is held as it was in `earlier`, which was found
-        unchanged, is not read again."""
+        unchanged, is not read again. `is_open` is whether to look at the attributes of an object,
+        since those of a library's objects may lead anywhere."""
         self.roots = roots
+        self._is_open = is_open
         self.has_grown = False  # whether something was filled, as the last comparison found
         self._holders: list[tuple[Holder, Holder]] = []  # with their copies
         self._attributes: list[tuple[dict[str, Any], type, frozenset[str]]] = []
@@ -57,14 +64,20 @@ class HeldData:
             if id(one) in seen or isinstance(one, PLAIN):
                 continue
             seen[id(one)] = one
-            for holder in _holders(one):
+            for holder in self._holders_of(one):
                 copy = dict(holder) if isinstance(holder, dict) else list(holder)
                 if not isinstance(holder, tuple):
                     self._holders.append((holder, copy))
                 todo += copy.values() if isinstance(copy, dict) else copy[:MOST]
-            attributes = getattr(one, "__dict__", None)
-            if isinstance(attributes, dict):
-                self._attributes.append((attributes, type(one), frozenset(attributes)))
+
+    def _holders_of(self, one: object) -> Iterator[Any]:
+        """Yields what of an object may contain others: itself, or its attributes."""
+        if isinstance(one, dict | list | tuple):
+            yield one
+        attributes = getattr(one, "__dict__", None)
+        if isinstance(attributes, dict) and self._is_open(one):
+            self._attributes.append((attributes, type(one), frozenset(attributes)))
+            yield attributes
 
     def are_unchanged(self) -> bool:
         """Returns whether all is as it was, and no method was replaced in an object."""
@@ -94,15 +107,6 @@ class HeldData:
             return False
         self.has_grown = True
         return all(_may_follow(holder.get(key), value) for key, value in copy.items())
-
-
-def _holders(one: object) -> Iterator[Any]:
-    """Yields what of an object may contain others: itself, or its attributes."""
-    if isinstance(one, dict | list | tuple):
-        yield one
-    attributes = getattr(one, "__dict__", None)
-    if isinstance(attributes, dict):
-        yield attributes
 
 
 def _is_equal(one: object, other: object) -> bool:

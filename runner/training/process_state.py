@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Any, final
 
+from torch import nn
+
 from runner.data.held import HeldData
 from runner.training.interpreter_state import interpreter_settings
 from runner.training.leftovers import Leftovers
@@ -12,6 +14,7 @@ from runner.training.patches import Namespaces
 from runner.training.process_setting import UNREADABLE
 from runner.training.service import Traces
 from runner.training.torch_state import torch_settings
+from runner.training.watched import ModuleOwner, owner_of
 
 # What the import of a library in a trial also changes, which is nothing to tell a user about.
 BY_IMPORTS = {"tempfile.tempdir", "warnings filters", "the environment", "signal handlers"}
@@ -45,7 +48,7 @@ class ProcessState:
         self._leftovers.keep()
         users = self._namespaces.users
         if [*self._held] != users or self._edited():
-            self._held = {name: HeldData(vars(sys.modules[name])) for name in users}
+            self._held = {name: _held_by(name) for name in users}
 
     def restore(self) -> Traces:
         """Puts back what has changed. Ends a process that a trial forked and that came back."""
@@ -84,7 +87,7 @@ class ProcessState:
         """Returns the modules of users whose tensors or arrays a trial edited. The new values are
         the former ones of the next trial, if this process is to run it."""
         edited = self._edited()
-        self._held |= {name: HeldData(vars(sys.modules[name])) for name in edited}
+        self._held |= {name: _held_by(name) for name in edited}
         return [f"edited tensors in {name}" for name in edited]
 
     def _edited(self) -> list[str]:
@@ -93,3 +96,12 @@ class ProcessState:
     def finish(self) -> Traces:
         """Looks for threads and open files at the end of a job, whose state was restored."""
         return Traces(remaining=(*self._leftovers.remaining(),))
+
+
+def _held_by(name: str) -> HeldData:
+    """Returns what a user's module holds: in containers, in models, and in objects of users."""
+    return HeldData(vars(sys.modules[name]), is_open=_is_of_user)
+
+
+def _is_of_user(one: object) -> bool:
+    return isinstance(one, nn.Module) or owner_of(type(one).__module__) is ModuleOwner.USER
