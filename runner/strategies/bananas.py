@@ -1,6 +1,5 @@
 """BANANAS: an ensemble of predictors (White et al. 2021, https://arxiv.org/abs/1910.11858)."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -13,7 +12,7 @@ from runner.errors import ConfigError, did_you_mean, require
 from runner.space.choice import Numeric
 from runner.space.sample import Sample, Walk, generator, lookup, sample_key
 from runner.space.space import Space
-from runner.strategies.decisions import encode, sizes
+from runner.strategies.decisions import encode
 from runner.strategies.ensemble import Ensemble, Floats
 from runner.strategies.mutation import mutate
 from runner.strategies.strategy import Refusals, Strategy
@@ -133,7 +132,8 @@ class Bananas(Strategy):
         self, found: Sequence[tuple[Trial | None, Walk]], rng: Random
     ) -> tuple[Trial | None, Walk]:
         rows = [self._features.row(walk) for _, walk in found]
-        columns = {name: i for i, name in enumerate(self._features.names)}
+        names = {name for row in (*(row for _, row in self._known), *rows) for name in row}
+        columns = {name: i for i, name in enumerate(sorted(names))}
         ensemble = Ensemble(rng.getrandbits(32), self.members, len(columns), self.width)
         known = _matrix([row for _, row in self._known], columns)
         targets = _quantiles([_order(trial) for trial, _ in self._known])
@@ -170,10 +170,9 @@ def _matrix(rows: Sequence[FeatureRow], columns: Mapping[str, int]) -> Floats:
 
 @final
 class Features:
-    """The features of samples, by name; they come up with the choices."""
+    """The features of samples, by name."""
 
     def __init__(self, paths: Sequence[Sequence[str]]) -> None:
-        self.names: dict[str, None] = {}
         self._paths = paths
 
     def row(self, walk: Walk) -> FeatureRow:
@@ -190,17 +189,14 @@ class Features:
         choice, value = walk.choices[label], walk.sample[label]
         name = f"{label}: {choice}"
         if isinstance(choice, Numeric) and choice.size > 1:
-            place = f"{name} position"
-            self.names |= {name: None, place: None}
-            return {name: 1.0, place: 2 * choice.position(value) - 1}
-        for i, size in enumerate(sizes(choice, 0)):
-            self.names |= {f"{name} {i}={j}": None for j in range(size)}
+            return {name: 1.0, f"{name} position": 2 * choice.position(value) - 1}
         return {f"{name} {i}={j}": 1.0 for i, j in enumerate(encode(choice, value, 0))}
 
     def _of_path(self, walk: Walk, path: Sequence[str]) -> FeatureRow:
         choices = [walk.choices[label] for label in path]
         name = ", ".join(f"{choice.label}: {choice}" for choice in choices)
-        joint = itertools.product(*(range(int(choice.size)) for choice in choices))
-        self.names |= {f"{name} = {[*places]}": None for places in itertools.islice(joint, _MOST)}
-        here = f"{name} = {[choice.place(walk.sample[choice.label]) for choice in choices]}"
-        return {here: 1.0} if here in self.names else {}
+        places = [choice.place(walk.sample[choice.label]) for choice in choices]
+        index = 0
+        for choice, place in zip(choices, places, strict=True):
+            index = index * int(choice.size) + place
+        return {f"{name} = {places}": 1.0} if index < _MOST else {}
