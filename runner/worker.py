@@ -283,7 +283,7 @@ class Worker:
     def _facts(self, job: Job, model: nn.Module) -> Metrics:
         """Returns metrics of a job's only model known before training, after weights were
         inherited. Raises Refused if they break a constraint."""
-        if not self._trains:
+        if not self.trains:
             return {}
         [recipe], [known] = job.recipes, job.known or [{}]
         inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
@@ -321,13 +321,13 @@ class Worker:
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
         add_facts(folder / MODEL, {"metrics": heard[number]})
-        is_kept = self.setup.keep_weights and self._trains and not early
+        is_kept = self.setup.keep_weights and self.trains and not early
         if is_kept and not self._rungs.is_partial(sample):
             save_weights(model, folder / WEIGHTS)
         return Report(number, "stopped" if early else "finished")
 
     def _test(self, job: Job, models: Sequence[nn.Module]) -> list[Report]:
-        for number, model in zip(job.trials, models, strict=True) if self._trains else ():
+        for number, model in zip(job.trials, models, strict=True) if self.trains else ():
             load_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
         evaluator = self._evaluator(job.samples[0])
         data = self._load(job.samples[0])
@@ -344,7 +344,7 @@ class Worker:
         ]
 
     @property
-    def _trains(self) -> bool:
+    def trains(self) -> bool:
         """Whether the evaluator trains models, rather than look their results up."""
         kind = locate(self.setup.evaluator["_target_"], self.setup.trust)
         return getattr(kind, "trains", True)

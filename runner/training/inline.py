@@ -79,14 +79,16 @@ class Inline(TrainingService):
         torch.set_num_threads(self._threads_before)
 
     def _keep(self) -> None:
+        if not self._worker.trains:  # results are looked up, which changes nothing
+            return
         if self._state is None:
             self._state = ProcessState()
         else:
             self._state.keep()
 
     def _restore(self) -> None:
-        assert self._state is not None
-        self._traces += self._state.restore()
+        if self._state is not None:
+            self._traces += self._state.restore()
 
     def _renewed(self, what: str) -> None:
         self._traces += Traces((what,))
@@ -96,8 +98,8 @@ class Inline(TrainingService):
         return True
 
     def _finish(self) -> bool:
-        assert self._state is not None
-        self._traces += self._state.finish()
+        if self._state is not None:
+            self._traces += self._state.finish()
         return True
 
 
