@@ -127,6 +127,7 @@ class Experiment:
         repeats itself; None if nothing is left."""
         try:
             if self._duplicates.are_too_many and not self.strategy.exhausts:
+                self.strategy.parent = None
                 return self._duplicates.new_sample(generator(self.seed, number, "new"))
             return self.strategy.propose(number)
         except StopIteration:

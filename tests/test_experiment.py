@@ -230,3 +230,18 @@ def test_a_small_space_of_which_nothing_fits_is_used_up(search):
     with pytest.raises(RunFailed, match=r"exhausted, and all of its 30 samples.*Nothing fits\. Ch"):
         search.run(5, engine=Stubborn)
     assert all(trial.refused for trial in search.trials) and len(search.trials) == 30
+
+
+def test_a_strategy_that_only_repeats_itself_gets_new_samples_without_a_parent(search, monkeypatch):
+    def propose(strategy, number):
+        strategy.parent = 0 if number else None
+        return strategy.space.default()
+
+    monkeypatch.setattr(Random, "propose", propose)
+    monkeypatch.setattr(Random, "exhausts", False)
+    trials = search.run(4)
+    own = [trial for trial in trials if trial.duplicate_of is None]
+    assert len(own) == 4 == len({str(trial.sample) for trial in own})
+    repeated = [trial for trial in trials if trial.duplicate_of is not None]
+    assert len(repeated) >= 3 and all(trial.parent == 0 for trial in repeated)
+    assert all(trial.parent is None for trial in own)
