@@ -17,8 +17,10 @@ from runner.display.progress import Silent
 from runner.engines.py import PyEngine
 from runner.errors import Refused
 from runner.experiment import Experiment
+from runner.goals import Goals
 from runner.limits import Budget
 from runner.space.sample import generator
+from runner.stoppers.none import Never
 from runner.store import Store
 from runner.training.inline import Inline
 from runner.trial import Setup, Trial
@@ -45,6 +47,7 @@ def experiment(
         Experiment(
             space=engine.space,
             strategy=build(strategy, (), space=engine.space, seed=seed),
+            stopper=Never(Goals()),
             engine=engine,
             service=service,
             store=store,

@@ -17,9 +17,11 @@ pytestmark = pytest.mark.exhaustive
 
 
 def run(name, *arguments):
+    """Run a benchmark as an ordinary user: not as a debugging one, as other tests may have been."""
+    ordinary = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
     return subprocess.run(
         [sys.executable, ROOT / "benchmarks" / name, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**ordinary, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,

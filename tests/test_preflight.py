@@ -31,7 +31,7 @@ ASHA = f"{MLP}strategy=asha {FIDELITY}"
 WRONG = [
     # The objective
     ("objective.metric=val/acuracy", "does not report; it reports train/loss, val/loss, "
-     "val/accuracy, params. Did you mean 'val/accuracy'?"),
+     "val/accuracy, params, flops, latency, memory, size. Did you mean 'val/accuracy'?"),
     ("objective.metric=test/accuracy", "objective.metric is 'test/accuracy', which"),
     ("objective.metric=preserved", "objective.metric is 'preserved', which"),
     (f"{MLP}data=diabetes evaluator=regression", "Regression does not report; it reports"),
