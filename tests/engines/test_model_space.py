@@ -9,6 +9,7 @@ from runner import nn
 from runner.config.mutator_entries import written_out
 from runner.engines.base import BaseEngine
 from runner.engines.cgo import CgoEngine
+from runner.engines.model_space import ModelSpace
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError
 from runner.space.sample import DrawError
@@ -177,3 +178,15 @@ def test_a_function_that_returns_the_same_model_twice_is_refused(engine):
 def test_a_sample_of_a_model_that_broke_early_is_not_refused():
     space = PyEngine(space={"_target_": f"{__name__}.Advised"}, trust=[__name__]).space
     space.check({})  # its trial reports why
+
+
+def test_who_chooses_may_compute_with_tensors_that_have_values():
+    """The model is built on the meta device, around the question."""
+
+    def choose(choice):
+        weights = torch.empty(2).fill_(1.0) @ torch.ones(2)
+        assert weights.device.type == "cpu" and weights.item() == 2.0
+        return choice.default
+
+    space = ModelSpace({"_target_": "toy.Net"}, ["toy"])
+    assert space.draw(choose) == space.default()
