@@ -68,6 +68,8 @@ def run(folder: Path, command: str) -> str:
     else:
         quick = [*QUICK]
     quick += [] if "evaluator=function" in arguments else ["evaluator.epochs=1"]
+    if any(argument.startswith("fidelity=") for argument in arguments):
+        quick = []  # two trials would not reach the highest rung
     if arguments.count("-m") > 1:  # a sweep
         quick += ["training=inline"]
     elif not any(argument.startswith("training=") for argument in arguments):
