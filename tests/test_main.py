@@ -86,8 +86,8 @@ BAD = [
     ("evaluator.eopchs=3", "Did you mean 'evaluator.epochs'"),
     ("+unknown=1", "There is no key 'unknown' in the config."),
     ("+strategy.bogus=1", "strategy.bogus: OptunaStrategy has no argument 'bogus'."),
-    ("strategy=nope", "Could not find 'strategy/nope'. Available options in 'strategy': evolution, "
-     "grid, random, tpe."),
+    ("strategy=nope", "Could not find 'strategy/nope'. Available options in 'strategy': asha, "
+     "bananas, cmaes, evolution, gp, grid, "),
     ("startegy=tpe", "There is no key 'startegy' in the config. Did you mean 'strategy'?"),
     ("experiment=nope", "Could not find 'experiment/nope'"),
     ("space=null", "A group cannot be null"),
@@ -204,7 +204,7 @@ def test_what_lies_in_the_folder_of_a_run_that_did_not_begin_is_left_alone(here,
         (["--help"], "", "training: inline, local"),
         (["--cfg", "job"], "", "_target_: spaces.resnet.ResNet"),
         (["-c", "job", "--package", "strategy", "strategy=grid"], "", "resolution: 5"),
-        (["-sc", "query=bash"], "runner strategy=", "strategy=evolution strategy=grid"),
+        (["-sc", "query=bash"], "runner strategy=", "strategy=evolution strategy=gp strategy=grid"),
     ],
     ids=["help", "cfg", "package", "completion"],
 )
