@@ -65,8 +65,7 @@ class Checkpoints:
         return trial_folder(self.folder, trial) / CHECKPOINT
 
     def _of(self, seed: int, sample: Sample) -> str:
-        rest = {label: value for label, value in sample.items() if label != self.fidelity.key}
-        return f"{seed} {sample_key(rest)}"
+        return f"{seed} {sample_key(self.fidelity.without_rung(sample))}"
 
 
 @final

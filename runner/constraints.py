@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, final
 
@@ -86,6 +86,11 @@ class Constraint:
             return 0.0
         tiny = math.ulp(0.0)  # the bound itself breaks a strict constraint
         return max(beyond / (abs(self.bound) or 1.0), tiny)
+
+
+def parse_all(texts: Iterable[object]) -> tuple[Constraint, ...]:
+    """Returns the constraints of a config. Raises ConfigError, which names the place."""
+    return tuple(Constraint.parse(text, f"constraints[{i}]") for i, text in enumerate(texts))
 
 
 def _relation(text: str) -> Relation:

@@ -4,6 +4,7 @@ import difflib
 import sysconfig
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -88,6 +89,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     words = ("can't allocate memory", "out of memory")  # torch's, on a CPU and on a GPU
     said = isinstance(error, RuntimeError) and any(word in message(error) for word in words)
     return said or isinstance(error, MemoryError)
+
+
+@contextmanager
+def naming_part(part: object, resume: str, *passing: type[Exception]) -> Iterator[None]:
+    """Raises unexpected exceptions of a part of a search as RunFailed, which names the part and,
+    with the override `resume`, the way to go on. Those that are `passing` are no failures."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (RunnerError, *passing)):
+            raise
+        raise RunFailed(
+            f"{type(part).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 shows where; "
+            f"once it is fixed, continue with {resume}."
+        ) from error
 
 
 def refusal(error: BaseException | None) -> Refused | None:

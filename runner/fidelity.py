@@ -63,6 +63,10 @@ class Fidelity:
         value = sample.get(self.key)
         return self.rungs.index(value) if type(value) is int and value in self.rungs else 0
 
+    def without_rung(self, sample: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Returns the part of a sample that is the same on all rungs."""
+        return {label: value for label, value in sample.items() if label != self.key}
+
     def is_partial(self, sample: Mapping[str, JsonValue]) -> bool:
         """Returns whether a trial of this sample is not trained to the end."""
         return self.key in sample and sample[self.key] != self.max

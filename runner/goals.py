@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, final
 
 from runner.config.settings import Settings
-from runner.constraints import Constraint
+from runner.constraints import Constraint, parse_all
 from runner.errors import ConfigError
 from runner.fidelity import Fidelity
 from runner.trial import Metrics
@@ -63,9 +63,8 @@ class Goals:
             raise ConfigError("objective is []; it must be {metric: ..., mode: ...}, or a list.")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ConfigError(f"objective names {twice!r} twice; each objective needs its own.")
-        texts = [*constraints]
-        parsed = (Constraint.parse(t, f"constraints[{i}]") for i, t in enumerate(texts))
-        return cls(objectives, tuple(parsed), None if fidelity is None else Fidelity.of(fidelity))
+        rungs = None if fidelity is None else Fidelity.of(fidelity)
+        return cls(objectives, parse_all(constraints), rungs)
 
     @property
     def several(self) -> bool:

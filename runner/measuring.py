@@ -20,7 +20,7 @@ from runner.errors import ConfigError, Refused, RunnerError, did_you_mean
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.space.sample import DrawError, Sample
-from runner.trial import Metrics, Trial
+from runner.trial import Metrics
 
 META = torch.device("meta")
 log = logging.getLogger(__name__)
@@ -83,11 +83,8 @@ class Measures:
         for name, measure in self._measures.items():
             if name in found:
                 continue
-            if measure.runs:
-                figure = measure.measure(again(), example(), device)
-            else:
-                figure = measure.measure(model, torch.empty(0), device)
-            found[name] = float(figure)
+            shown = (again(), example()) if measure.runs else (model, torch.empty(0))
+            found[name] = float(measure.measure(*shown, device))
             if (noise := measure.noise()) is not None:
                 found[NOISE.format(name)] = noise
         self.check(found)
@@ -133,9 +130,7 @@ class Screening:
         return {}
 
     def _measured_by(self, way: BuildWay, sample: Sample) -> Metrics:
-        [job] = self._engine.plan([Trial(number=0, sample=sample, seed=0)])
-        [recipe] = job.recipes
-
+        recipe = self._engine.recipe_of(sample)
         with quiet():
             with way():
                 model = self._engine.build(recipe)

@@ -33,7 +33,6 @@ from runner.evaluators.evaluator import Evaluator
 from runner.space.sample import DrawError, Sample, generator
 from runner.training.devices import devices
 from runner.training.process_state import ProcessState
-from runner.trial import Trial
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +94,7 @@ class Rehearsal:
     def run(self, sample: Sample) -> ConfigError | None:
         """Returns why a sample's model fails; None if it works, or if this process cannot tell.
         Raises Refused, and other errors of the engine."""
-        [job] = self._engine.plan([Trial(number=0, sample=sample, seed=0)])
-        [recipe] = job.recipes
+        recipe = self._engine.recipe_of(sample)
         first: BaseException | None = None
         failure = None
         size = self._size(recipe)

@@ -1,10 +1,8 @@
 """Early stopping in a search: which trials to end, and those whose workers have yet to notice."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import final
 
-from runner.errors import RunFailed, RunnerError, one_line
+from runner.errors import naming_part
 from runner.stoppers.stopper import Stopper
 from runner.trial import Trial, epochs_of
 
@@ -27,7 +25,7 @@ class Stopping:
 
     def observe(self, trial: Trial) -> None:
         """Passes on a change of a trial."""
-        with self._naming_it():
+        with naming_part(self._stopper, self._resume):
             self._stopper.observe(trial)
 
     def wants_to_stop(self, trial: Trial) -> bool:
@@ -35,7 +33,7 @@ class Stopping:
         epochs = epochs_of(trial.sample, self._epochs)
         if not trial.step or (epochs is not None and trial.step >= epochs):
             return False
-        with self._naming_it():
+        with naming_part(self._stopper, self._resume):
             return self._stopper.should_stop(trial)
 
     def expect(self, trial: Trial) -> None:
@@ -45,16 +43,3 @@ class Stopping:
     def release(self, number: int) -> Trial:
         """Returns a stopped trial whose worker has finished."""
         return self._going_on.pop(number)
-
-    @contextmanager
-    def _naming_it(self) -> Iterator[None]:
-        """Raises unexpected exceptions of the stopper as RunFailed, with the way to go on."""
-        try:
-            yield
-        except RunnerError:
-            raise
-        except Exception as error:
-            raise RunFailed(
-                f"{type(self._stopper).__name__} raised {one_line(error)}. HYDRA_FULL_ERROR=1 "
-                f"shows where; once it is fixed, continue with {self._resume}."
-            ) from error

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from runner.checkpoints import TrainingState
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
+from runner.constraints import parse_all
 from runner.data.data import Data, SearchData, Split
 from runner.data.held import HeldData
 from runner.engines.engine import Engine
@@ -31,7 +32,6 @@ from runner.evaluators.race import Prospects
 from runner.evaluators.seeds import seed_others
 from runner.failures import failure_of, leave_traceback
 from runner.fusion.program.program import Programs
-from runner.goals import Goals
 from runner.measuring import Measures
 from runner.model_header import add_facts
 from runner.reported_metrics import plain_metrics
@@ -86,8 +86,7 @@ class Worker:
         self._is_given = False  # whether a trial has been given the data
         self._bases = BaseModels()
         self._prospects = Prospects()
-        goals = Goals.of({"metric": "", "mode": "max"}, setup.constraints)
-        self._measures = Measures(setup.measures, goals.constraints, setup.trust)
+        self._measures = Measures(setup.measures, parse_all(setup.constraints), setup.trust)
         self._rungs = RungTraining(setup)
 
     def prepare(self) -> None:

@@ -78,7 +78,7 @@ SHARED = {
         *("snapshot", "supervised", "plain_optimizer", "training_state"),
     },
     "stoppers": {"stopper"},
-    "strategies": {"decisions", "ensemble", "mutation", "rungs", "strategy", "unseen"},
+    "strategies": {"decisions", "ensemble", "mutation", "rungs", "strategy", "unseen", "wrapper"},
     "tables": {"plain_pickle", "table"},
     "tasks": {"task"},
     "training": {

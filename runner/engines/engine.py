@@ -76,6 +76,14 @@ class Engine(ABC):
         """Returns jobs that together run all these trials, each trial once; at least `jobs` of
         them, if possible. Runs in the driver."""
 
+    @final
+    def recipe_of(self, sample: Sample) -> Mapping[str, Any]:
+        """Returns the arguments of `build` for a sample's model, outside of a search. Raises what
+        `plan` raises."""
+        [job] = self.plan([Trial(number=0, sample=sample, seed=0)])
+        [recipe] = job.recipes
+        return recipe
+
     @staticmethod
     @abstractmethod
     def build(recipe: Mapping[str, Any], folder: Path | None = None) -> nn.Module:

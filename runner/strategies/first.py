@@ -10,40 +10,33 @@ from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Sample, generator, sample_key
 from runner.space.space import Space
 from runner.strategies.strategy import Strategy
+from runner.strategies.wrapper import StrategyWrapper
 from runner.trial import Trial
 
 _DRAWS = 200  # random completions, among which one is looked for that asks for all given labels
 
 
 @final
-class First(Strategy):
+class First(StrategyWrapper):
     """Proposes samples in order, without those that were tried, and then what a strategy proposes,
     which observes all trials if it learns from them."""
 
     def __init__(self, strategy: Strategy, samples: Sequence[Sample]) -> None:
-        super().__init__(strategy.space, strategy.seed)
-        self.parents = strategy.parents
-        self.goals = strategy.goals
-        self.exhausts = strategy.exhausts  # type: ignore[misc]
-        self.several = strategy.several  # type: ignore[misc]
-        self._strategy = strategy
+        super().__init__(strategy)
         self._left = {sample_key(sample): sample for sample in samples}
         self._given: set[int] = set()  # numbers of the trials with these samples
 
     def propose(self, number: int) -> Sample:
-        self.parent = None
         if self._left:
+            self.parent = None
             return next(iter(self._left.values()))
-        try:
-            return self._strategy.propose(number)
-        finally:
-            self.parent = self._strategy.parent
+        return super().propose(number)
 
     def observe(self, trial: Trial) -> None:
         if trial.running and self._left.pop(sample_key(trial.sample), None) is not None:
             self._given.add(trial.number)
-        if self._strategy.learns or trial.number not in self._given:
-            self._strategy.observe(trial)
+        if self.learns or trial.number not in self._given:
+            super().observe(trial)
 
 
 def completed(space: Space, given: Mapping[str, JsonValue], seed: int, where: str) -> Sample:

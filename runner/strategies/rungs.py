@@ -31,13 +31,9 @@ class WithoutRungs(Space):
             return lowest if choice.label == key else choose(choice)
 
         try:
-            return self.of(self._space.draw(answer))
+            return self._fidelity.without_rung(self._space.draw(answer))
         except DrawError as broken:
-            raise DrawError(str(broken), self.of(broken.sample)) from broken
-
-    def of(self, sample: Sample) -> Sample:
-        """Returns a sample of the other space without its rung."""
-        return {label: value for label, value in sample.items() if label != self._fidelity.key}
+            raise DrawError(str(broken), self._fidelity.without_rung(broken.sample)) from broken
 
 
 @final
@@ -46,8 +42,7 @@ class Rungs:
 
     def __init__(self, space: Space, fidelity: Fidelity | None) -> None:
         self._fidelity = fidelity
-        self._base = space if fidelity is None else WithoutRungs(space, fidelity)
-        self._unseen = Unseen(self._base)
+        self._unseen = Unseen(space if fidelity is None else WithoutRungs(space, fidelity))
 
     @property
     def count(self) -> int:
@@ -76,7 +71,7 @@ class Rungs:
         return 0 if self._fidelity is None else self._fidelity.rung(sample)
 
     def _without(self, sample: Sample) -> Sample:
-        return self._base.of(sample) if isinstance(self._base, WithoutRungs) else sample
+        return sample if self._fidelity is None else self._fidelity.without_rung(sample)
 
 
 def needs_rungs(goals: Goals, name: str) -> None:

@@ -35,7 +35,7 @@ from runner.measuring import Screening
 from runner.space.sample import DrawError, generator
 from runner.space.space import search_space
 from runner.tasks.task import Task
-from runner.trial import Metrics, Trial
+from runner.trial import Metrics
 
 PICTURE = "graph.svg"
 PATHS = 4  # matches of a mutator that are named
@@ -196,8 +196,7 @@ def _show_graph(graph: Graph, folder: Path) -> None:
 
 def parameters(engine: Engine) -> int:
     """Returns the number of parameters of the default model."""
-    [job] = engine.plan([Trial(number=0, sample=engine.space.default(), seed=0)])
-    [recipe] = job.recipes
+    recipe = engine.recipe_of(engine.space.default())
     for way in WITHOUT_VALUES:
         with suppress(RuntimeError), way(), quiet():  # code may read values
             return _count(engine.build(recipe))
