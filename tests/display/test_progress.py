@@ -9,6 +9,7 @@ import tracemalloc
 from dataclasses import replace
 
 import pytest
+import records
 import rich
 from rich.console import Console
 from rich.text import Text
@@ -29,18 +30,11 @@ SHOWN = r"[red]x[/red] :boom: \x1b[31m\x07\u202e\ud800"
 
 def settings(**changes) -> Settings:
     node = {"_target_": "a.B"}
-    usual = {
-        "engine": node, "data": node, "stopper": node, "task": node, "training": node,
+    usual = records.CONFIG | {
         "space": {"_target_": "spaces.resnet.ResNet"},
         "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
         "evaluator": {"_target_": "a.B", "epochs": 10},
-        "seed": 7, "budget": {"trials": 4, "minutes": None, "epochs": None, "cost": None},
-        "objective": vars(GOALS.objectives[0]),
-        "search": {}, "constraints": [], "measure": {}, "measures": [], "dedup": True,
-        "fidelity": None, "prior": None,
-        "export": {"top": 3, "keep_weights": 10, "standalone": False},
-        "trust": [],
-        "resume": None,
+        "seed": 7, "budget": records.CONFIG["budget"] | {"trials": 4},
     }  # fmt: skip
     return Settings.model_validate(usual | changes)
 

@@ -4,6 +4,7 @@ import io
 from xml.etree import ElementTree
 
 import pytest
+import records
 import rich
 import torch
 from rich.console import Console
@@ -16,25 +17,8 @@ from runner.tasks.describe import Describe, parameters
 
 
 def settings(space: str, **changes) -> Settings:
-    usual = {
-        "space": {"_target_": space},
-        "engine": {"_target_": "runner.engines.py.PyEngine"},
-        "strategy": {"_target_": "runner.strategies.random.Random"},
-        "stopper": {"_target_": "runner.stoppers.none.Never"},
-        "evaluator": {"_target_": "toy.Arithmetic", "epochs": 2, "lr": 0.5, "sleep": 0.0},
-        "data": {"_target_": "toy.Nothing", "shape": [1], "classes": 2},
-        "training": {
-            "_target_": "runner.training.inline.Inline", "device": "cpu", "threads": 1,
-            "max_failures": None, "fail_fast": False,
-        },
-        "task": {"_target_": "runner.tasks.describe.Describe"},
-        "seed": 0, "budget": {"trials": 4, "minutes": None, "epochs": None, "cost": None},
-        "objective": {"metric": "val/accuracy", "mode": "max"}, "search": None,
-        "constraints": [], "measure": {}, "measures": [],
-        "dedup": True,
-        "fidelity": None, "prior": None,
-        "export": {"top": 3, "keep_weights": 10, "standalone": False},
-        "trust": ["toy"], "resume": None,
+    usual = records.CONFIG | {
+        "space": {"_target_": space}, "task": {"_target_": "runner.tasks.describe.Describe"},
     }  # fmt: skip
     return Settings.model_validate(usual | changes)
 
