@@ -29,7 +29,6 @@ SHOWN = r"[red]x[/red] :boom: \x1b[31m\x07\u202e\ud800"
 
 
 def settings(**changes) -> Settings:
-    node = {"_target_": "a.B"}
     usual = records.CONFIG | {
         "space": {"_target_": "spaces.resnet.ResNet"},
         "strategy": {"_target_": "a.Optuna", "sampler": {"_target_": "optuna.samplers.TPE"}},
@@ -164,7 +163,7 @@ def test_a_long_run_says_now_and_then_how_far_it_is(tmp_path, monkeypatch):
 
 def test_time_left_respects_the_limit_in_minutes(tmp_path, monkeypatch):
     shown, file = made(
-        Lines, tmp_path, budget={"trials": 100, "minutes": 2.0, "epochs": None, "cost": None}
+        Lines, tmp_path, budget=records.CONFIG["budget"] | {"trials": 100, "minutes": 2.0}
     )
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
