@@ -45,6 +45,14 @@ def decode(choice: Choice, decided: Sequence[int], bins: int, rng: Random) -> Js
             return choice.default
         case Numeric(size=size) if size > bins:
             return choice.at((decided[0] + rng.random()) / bins)
+    return listed(choice, decided)
+
+
+def listed(choice: Choice, decided: Sequence[int]) -> JsonValue:
+    """Returns the value that decisions lead to, of a choice whose values are not in bins."""
+    match choice:
+        case Choice(size=1):
+            return choice.default
         case Subset(chosen=None) if choice.size > _LISTED:
             return [i for i, picked in enumerate(decided) if picked]
         case Subset(n=n) if choice.size > _LISTED:

@@ -34,13 +34,13 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as Asked
 
 from runner.errors import ConfigError, one_line, require
-from runner.space.choice import Categorical, Choice, JsonValue, Numeric, Subset
+from runner.space.choice import Categorical, Choice, JsonValue, Numeric
 from runner.space.sample import Sample, generator, lookup
 from runner.space.space import FlatSpace, Space
+from runner.strategies.decisions import encode, listed, sizes
 from runner.strategies.strategy import Refusals, Strategy
 from runner.trial import State, Trial
 
-_LISTED = 64  # a Subset with at most this many values is a single parameter
 _THEN = datetime(2000, 1, 1)  # Optuna requires times; nothing may depend on them
 
 # These samplers store attributes with a trial when they propose it, and read them later (a
@@ -265,10 +265,9 @@ def _distributions(choice: Choice) -> Distributions:
             return {name: IntDistribution(int(low), high, log=log, step=step)}
         case Numeric(low=low, high=high, log=log):
             return {name: FloatDistribution(low, high, log=log)}
-        case Subset(n=n, chosen=chosen) if choice.size > _LISTED:
-            sizes = [2] * n if chosen is None else [n - i for i in range(chosen)]
-            return {f"{name} [{i}]": _indices(size) for i, size in enumerate(sizes)}
-    return {name: _indices(int(choice.size))}
+    counts = sizes(choice, 0)
+    names = [name] if len(counts) == 1 else [f"{name} [{i}]" for i in range(len(counts))]
+    return dict(zip(names, map(_indices, counts), strict=True))
 
 
 def _indices(size: int) -> CategoricalDistribution:
@@ -277,29 +276,14 @@ def _indices(size: int) -> CategoricalDistribution:
 
 def _encode(choice: Choice, value: JsonValue) -> Params:
     """Returns the parameter values that represent a value of a choice."""
-    names = list(_distributions(choice))
-    match choice:
-        case Numeric():
-            return {names[0]: value}
-        case Subset(chosen=None, n=n) if choice.size > _LISTED:
-            return {names[i]: int(i in value) for i in range(n)}
-        case Subset() if choice.size > _LISTED:  # each is an index among those not picked yet
-            return {names[i]: index - i for i, index in enumerate(value)}
-    return {names[0]: choice.place(value)}
+    values = [value] if isinstance(choice, Numeric) else encode(choice, value, 0)
+    return dict(zip(_distributions(choice), values, strict=True))
 
 
 def _decode(choice: Choice, given: Mapping[str, Any]) -> JsonValue:
     """Returns the value of a choice that parameter values represent."""
-    values: Sequence[Any] = list(given.values())
-    match choice:
-        case Numeric():
-            return values[0]
-        case Subset(chosen=None) if choice.size > _LISTED:
-            return [i for i, picked in enumerate(values) if picked]
-        case Subset(n=n) if choice.size > _LISTED:
-            left = list(range(n))
-            return sorted(left.pop(place) for place in values)
-    return choice.values()[values[0]]
+    values = [*given.values()]
+    return values[0] if isinstance(choice, Numeric) else listed(choice, values)
 
 
 _NAME = "runner"
