@@ -141,11 +141,9 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
 
 def _stopped_line(trial: Trial, tally: Tally) -> str:
     epochs, value = tally.epochs(trial), trial.metrics.get(tally.metric)
-    trained = (
-        f"{trial.step} of {text.counted(epochs, 'epoch')}"
-        if epochs
-        else (text.counted(trial.step, "report"))
-    )
+    trained = text.counted(trial.step, "report")
+    if epochs:
+        trained = f"{trial.step} of {text.counted(epochs, 'epoch')}"
     last = "" if value is None else f": {tally.metric} {text.figure(tally.metric, value)}"
     return f"trial {trial.number} stopped after {trained}{last}"
 

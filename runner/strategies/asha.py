@@ -31,9 +31,7 @@ class Asha(Strategy):
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
-        self._results: defaultdict[int, list[Ranked]] = defaultdict(
-            list
-        )  # of each rung, best first
+        self._results: defaultdict[int, list[Ranked]] = defaultdict(list)  # by rung, best first
         self._promoted: set[tuple[str, int]] = set()  # samples, and the rungs they left
         self._running: set[int] = set()
         self._needed: set[int] = set()

@@ -87,10 +87,8 @@ class LocalSearch(Strategy):
             if there is not None:
                 self._here = there
                 rng = generator(self.seed, "neighbours", there.number)
-                self._neighbours, self._further = (
-                    {},
-                    neighbours(self.space, there.sample, self.values, rng),
-                )
+                self._neighbours = {}
+                self._further = neighbours(self.space, there.sample, self.values, rng)
             elif self._is_at_peak():
                 self._here = None
                 self._climbs += 1

@@ -19,12 +19,8 @@ TRAINING = ("torch.nn", "torch.optim", "torch.autograd", "torch.utils.data",
 SKIPPED = (f"{OURS}.graph", "torch.nn.quantized", "torch.nn.qat", "torch.nn.intrinsic",
            "torch.nn.quantizable", "torch.ao")  # fmt: skip
 SYSTEM = f"{OURS}.training"  # names modules that no training does
-FAMILIES = (
-    "torch",
-    "numpy",
-    "json",
-    "safetensors",
-)  # of whose public modules any may be used, named or not
+# Of whose public modules any may be used, named or not.
+FAMILIES = ("torch", "numpy", "json", "safetensors")
 INSTALLED = ("site-packages", "dist-packages")  # folders
 STARTED = ("__main__", "__mp_main__")  # what a user runs in the process may change its own names
 STANDARD = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
