@@ -71,7 +71,11 @@ class RungTraining:
         begin, end = before[0].epoch if before else 0, fidelity.rungs[fidelity.rung(job.samples[0])]
         return Span(begin, end, before, self._saving(fidelity, job))
 
-    def _saving(self, fidelity: Fidelity, job: Job) -> Callable[[int, TrainingState], None]:
+    def _saving(self, fidelity: Fidelity, job: Job) -> Callable[[int, TrainingState], None] | None:
+        """Returns what saves the states of a job's trials; None if nothing goes on from them."""
+        if not any(map(fidelity.is_partial, job.samples)):
+            return None
+
         def save(place: int, state: TrainingState) -> None:
             number, sample = job.trials[place], job.samples[place]
             if fidelity.is_partial(sample):

@@ -27,8 +27,8 @@ class Span:
     end: int
     before: Sequence[TrainingState] = ()  # of each model after `begin` epochs; (): as built
     # Called after the last epoch with the index of each model that is still in training, and its
-    # state.
-    after: Callable[[int, TrainingState], None] = lambda place, state: None
+    # state; None: nothing goes on from here.
+    after: Callable[[int, TrainingState], None] | None = None
 
 
 @final

@@ -55,9 +55,10 @@ class Supervised(Recipe):
             for model in models:
                 set_memory_format(model, torch.contiguous_format)
         run.tell(gain)
-        for place, member in enumerate(members):
-            if member.alive and (reached := state_of(member, span.end)) is not None:
-                span.after(place, reached)
+        if span.after is not None:
+            for place, member in enumerate(members):
+                if member.alive and (reached := state_of(member, span.end)) is not None:
+                    span.after(place, reached)
         if lost := group.lost:
             reasons = {place: str(error) for place, error in lost.items()}
             raise NotFinite("; ".join(reasons.values()), tuple(lost), reasons)
