@@ -40,6 +40,8 @@ def spread(points: Sequence[Scores], k: int) -> list[int]:
             for axis in range(len(ranges))]  # fmt: skip
     chosen = [*dict.fromkeys(ends)][:k]
     far = [min(math.dist(p, unit[i]) for i in chosen) for p in unit]
+    for i in chosen:  # no point is chosen twice, also of several at one place
+        far[i] = -1.0
     while len(chosen) < k:
         new = max(range(len(points)), key=lambda i: (far[i], -i))
         chosen.append(new)

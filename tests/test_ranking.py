@@ -42,6 +42,12 @@ def test_a_spread_holds_the_ends_of_each_objective(points, k):
             assert max(p[axis] for p in members) == max(members[i][axis] for i in chosen)
 
 
+def test_a_spread_of_equal_points_holds_each_once():
+    assert sorted(spread([(0.5, 0.5)] * 4, 3)) == [0, 1, 2]
+    tied = [trial(i, 0.5, 0.5) for i in range(4)]
+    assert [t.number for t in top(tied, 3)] == [0, 1, 2]
+
+
 def test_a_spread_covers_a_line():
     line = [(i / 100, 1 - i / 100) for i in range(101)]
     assert sorted(spread(line, 5)) == [0, 25, 50, 75, 100]
