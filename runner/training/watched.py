@@ -1,11 +1,11 @@
 """The modules that trials share, and whose they are."""
 
 import builtins
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 from weakref import ref
@@ -21,7 +21,7 @@ SKIPPED = (f"{OURS}.graph", "torch.nn.quantized", "torch.nn.qat", "torch.nn.intr
 SYSTEM = f"{OURS}.training"  # names modules that no training does
 # Of whose public modules any may be used, named or not.
 FAMILIES = ("torch", "numpy", "json", "safetensors")
-INSTALLED = ("site-packages", "dist-packages")  # folders
+INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 STARTED = ("__main__", "__mp_main__")  # what a user runs in the process may change its own names
 STANDARD = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 MISSING = object()
@@ -91,9 +91,9 @@ def _is_of_user(name: str) -> bool:
     file = vars(sys.modules.get(name, sys)).get("__file__")
     if not isinstance(file, str) or name in STARTED or file.startswith(STANDARD):
         return False
-    if not Path(file).is_absolute():  # of no file, such as torch.ops
+    if not file.startswith(os.sep):  # of no file, such as torch.ops
         return False
-    return not any(folder in Path(file).parts for folder in INSTALLED)
+    return not any(folder in file for folder in INSTALLED)
 
 
 def _modules_in(holder: str) -> Iterator[str]:
