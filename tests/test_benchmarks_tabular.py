@@ -36,6 +36,7 @@ def harnessed(benchmark, run, evaluations, **rest):
                          goals=run.goals, **rest)  # fmt: skip
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_harness_has_the_history_of_a_search_of_cells(name, file, here):
     count = 12 if name in bench.SLOW else 30
@@ -44,6 +45,7 @@ def test_the_harness_has_the_history_of_a_search_of_cells(name, file, here):
     assert history(harnessed(tabular.cells(file), run, count)) == history(run.trials)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["random", "evolution", "tpe"])
 @pytest.mark.parametrize("protocol", ["paper", "validation"])
 def test_the_harness_has_the_history_of_a_search_of_graphs(name, protocol, here):

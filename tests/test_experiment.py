@@ -196,6 +196,7 @@ def test_a_refused_sample_is_recorded_costs_no_budget_and_another_one_is_drawn(s
     assert all(trial.started_at is None for trial in refused)
 
 
+@pytest.mark.exhaustive
 def test_a_run_with_refusals_goes_on_as_it_would_have(new_search):
     whole = new_search()
     expected = history(whole.run(6, engine=Picky))

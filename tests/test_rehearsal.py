@@ -81,6 +81,7 @@ WORKS = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("line", WORKS)
 def test_what_works_starts(line, here, monkeypatch):
     assert_starts(attempt(line.strip(), monkeypatch))
@@ -161,6 +162,7 @@ def test_a_constructor_that_ends_the_program_is_named(act, text, here, monkeypat
 ACTS = ["chdir", "dtype", "device", "threads", "seed", "environment", "patch"]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("act", ACTS)
 def test_the_process_is_left_as_it_was(act, here, monkeypatch):
     def state():

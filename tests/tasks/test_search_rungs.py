@@ -29,6 +29,7 @@ def history(run):
             for t in run.trials]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("engine", ["py", "base", "cgo"])
 @pytest.mark.parametrize("strategy", KINDS)
 def test_trials_of_the_highest_rung_alone_are_compared_and_exported(strategy, engine, here):
@@ -68,6 +69,7 @@ def cut(folder, events):
     return count
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("strategy", KINDS)
 @pytest.mark.parametrize("files", ["as they are at the end", "without checkpoints"])
 def test_a_run_cut_at_any_event_goes_on_as_it_would_have(strategy, files, here, monkeypatch):
