@@ -48,7 +48,7 @@ class Duplicates:
 
     def observe(self, trial: Trial) -> None:
         """Counts a trial that was recorded; called as `Strategy.observe` is."""
-        if trial.running:
+        if trial.running and trial.repeat_of is None:
             first = self._first.setdefault(trial.key, trial.number)
             self._repeats = self._repeats + 1 if first != trial.number else 0
 

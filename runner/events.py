@@ -79,6 +79,9 @@ class ProposedData(EventData):
     key: str
     duplicate_of: Natural64 | None
     parent: Natural64 | None = None  # older records have no parents
+    repeat_of: Natural64 | None = None  # these three are recorded if they are not the usual
+    stage: Literal["search", "baseline", "confirm"] = "search"
+    random: bool = False
 
 
 class StartedData(EventData):
@@ -196,10 +199,13 @@ class EventOrder:
         if number != self._next:
             raise OddEvent(f"trial {number} follows trial {self._next - 1}")
         first, parent = data["duplicate_of"], data.get("parent")
+        repeated = data.get("repeat_of")
         if first is not None and first not in self._owners:
             raise OddEvent(f"trial {number} is a duplicate of {first}")
         if parent is not None and parent >= number:
             raise OddEvent(f"trial {number} is derived from {parent}")
+        if repeated is not None and (first is not None or repeated not in self._owners):
+            raise OddEvent(f"trial {number} repeats {repeated}")
         if first is None:
             self._owners.add(number)
         self._next += 1

@@ -1,6 +1,6 @@
 """THE LOOP: propose, plan, submit, record, observe."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -10,18 +10,18 @@ from runner.engines.engine import Engine
 from runner.errors import Refused
 from runner.limits import Budget, RunLimits, judged
 from runner.resume import resume_override
-from runner.space.sample import DrawError, Sample, generator
+from runner.space.sample import Sample
 from runner.space.space import Space
+from runner.stages import SearchStage, Stage, Stages
 from runner.stoppers.stopper import Stopper
 from runner.stopping import Stopping
 from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
 from runner.strategies.strategy import NotYet, Strategy
 from runner.training.service import TrainingService
-from runner.trial import Failure, Job, Metrics, Report, Trial, trial_seed
+from runner.trial import Failure, Job, Metrics, Proposal, Report, Trial, trial_seed
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
-USED_UP = "the space is exhausted: every sample was tried"
 
 
 @final
@@ -45,6 +45,7 @@ class Experiment:
     epochs: object = None  # of a trial, unless its sample says otherwise; None: unknown
     # Returns what is known of a sample's model, given the key of its trial; may refuse the sample.
     measure: Callable[[Sample, str], Metrics] = lambda sample, key: {}
+    further: Sequence[Stage] = ()  # what follows the search
 
     def __post_init__(self) -> None:
         resume = resume_override(self.store.folder)
@@ -54,9 +55,12 @@ class Experiment:
         self._limits = RunLimits(
             self.budget, self.service.limits, self.store.folder, self.store.goals
         )
+        search = SearchStage(
+            self.strategy, self.seed, self._limits, self._duplicates, self.progress.note
+        )
+        self._stages = Stages([search, *self.further])
         self._jobs: list[set[int]] = []  # the trials of each job that have not ended
-        self._is_exhausted = False  # whether nothing is left to propose
-        self._is_waiting = False  # whether nothing is, until a running trial ends
+        self._is_waiting = False  # whether nothing can be proposed until a running trial ends
 
     def run(self) -> None:
         """Searches until the budget or the space is used up. Raises RunFailed at the limits."""
@@ -96,50 +100,33 @@ class Experiment:
 
     def _may_propose(self) -> bool:
         return (
-            not (self._is_exhausted or self._is_waiting)
-            and self._limits.is_within_budget(self.store.next_number)
+            not self._is_waiting
             and len(self._jobs) < self.service.slots
             and len(self.store.running) < self.service.slots * self.engine.group
         )
 
     def _propose(self) -> Trial | None:
-        """Returns the next trial, recorded; None if the strategy has nothing left."""
+        """Returns the next trial, recorded; None if there is none, as long as no other ends."""
         number = self.store.next_number
         try:
-            sample = self._sample(number)
-        except NotYet:
+            proposal = self._stages.propose(number)
+        except (NotYet, StopIteration):
             self._is_waiting = True
             return None
-        if sample is None:
-            self._stop_proposing()
-            return None
+        sample, is_new = proposal.sample, proposal.repeat_of is None
         key, refusal = self._duplicates.key(sample)
-        first = self._duplicates.first(key) if refusal is None else None
+        first = self._duplicates.first(key) if is_new and refusal is None else None
         if refusal is None and first is None:
             refusal = self._broken(sample, key)
-        parent = self.strategy.parent
-        trial = self.store.propose(sample, self._seed(number, parent), key, first, parent)
+        trial = self.store.propose(proposal, self._seed(number, proposal), key, first)
         self._observe(trial)
         return self._end_if_known(trial, refusal)
 
-    def _sample(self, number: int) -> Sample | None:
-        """Returns the sample of the next trial: what the strategy proposes, or a new one if it only
-        repeats itself; None if nothing is left."""
-        try:
-            if self._duplicates.are_too_many and not self.strategy.exhausts:
-                self.strategy.parent = None
-                return self._duplicates.new_sample(generator(self.seed, number, "new"))
-            return self.strategy.propose(number)
-        except StopIteration:
-            return None
-        except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
-            return broken.sample
-
-    def _seed(self, number: int, parent: int | None) -> int:
+    def _seed(self, number: int, proposal: Proposal) -> int:
         """Returns the seed of a new trial; one that goes on with the training of its parent has
         the seed of that."""
-        if parent is not None and self.strategy.promotes:
-            return self.store.trial(parent).seed
+        if proposal.parent is not None and self.strategy.promotes:
+            return self.store.trial(proposal.parent).seed
         return trial_seed(self.seed, number)
 
     def _broken(self, sample: Sample, key: str) -> Refused | None:
@@ -162,14 +149,7 @@ class Experiment:
         elif first is not None:
             trial = self.store.end_as(trial.number, self.store.trial(first))
             self._observe(trial)
-        if self._duplicates.use_up_space():
-            self._stop_proposing()
         return trial
-
-    def _stop_proposing(self) -> None:
-        self._is_exhausted = True
-        self._limits.check_used_up(self.store.next_number, len(self._duplicates))
-        self.progress.note(f"No further trials: {USED_UP}.")
 
     # Jobs and reports
 
@@ -233,7 +213,7 @@ class Experiment:
         """Tells every part that a trial was recorded, or that it ended."""
         self._duplicates.observe(trial)
         self._limits.observe(trial)
-        self.strategy.observe(trial)
+        self._stages.observe(trial)
         self._stopping.observe(trial)
         self.engine.observe(trial)
         self.progress.show(trial)

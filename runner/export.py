@@ -93,10 +93,24 @@ def _write(
 def _one(run: Run, trial: Trial, test: Test, folder: Path) -> Metrics:
     """Writes one model, after checking its weights, and verifies the result."""
     model = run.model(trial)
-    metrics = {**trial.metrics, **test(trial)}
+    metrics = {**_of_weights(run, trial), **test(trial)}
     write_model(run, trial, metrics, folder)
     prove(folder, model, run.settings.data.get("shape"))
     return metrics
+
+
+def _of_weights(run: Run, trial: Trial) -> Metrics:
+    """Returns the metrics of the very training that left a trial's weights, and beside them those
+    of all trainings of its sample that count, if there are several: means, standard deviations and
+    how many there are."""
+    if trial.trainings == 1 and not trial.confirmed:
+        return trial.metrics
+    name = "confirmed" if trial.confirmed else "repeated"
+    own: dict[str, float] = {**run.trials[trial.number].metrics, f"{name}/seeds": trial.trainings}
+    for metric, deviation in trial.deviations.items():
+        own[f"{name}/{metric}"] = trial.metrics[metric]
+        own[f"{name}/{metric}/std"] = deviation
+    return own
 
 
 def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from runner.results import Run
 
 TRACES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # written by Hydra
-FREE = ("budget", "training", "export", "trust", "task", "resume")  # may change on resume
+FREE = (  # may change on resume
+    "budget", "training", "export", "confirm", "compare", "trust", "task", "resume",
+)  # fmt: skip
 
 
 def register_resolvers() -> None:

@@ -81,8 +81,7 @@ class RunLimits:
         self._limits = limits
         self._folder = folder
         self._failures = self._results = 0
-        self._refused = 0
-        self._repeated = 0  # trials that share the result of another, which costs nothing
+        self._samples = 0  # tried by the search, which neither were refused nor share a result
         self._goals = goals
         self._epochs = 0
         self._cost = 0.0
@@ -90,20 +89,22 @@ class RunLimits:
         self._broken: dict[Constraint, list[float]] = {}  # the figures that broke each, in a row
         self._why = ""  # why the last one was
 
-    def is_within_budget(self, proposed: int) -> bool:
-        """Returns whether another trial may be proposed after so many."""
+    def is_within_budget(self, *, repeats: bool = False) -> bool:
+        """Returns whether the search may go on with a new sample, or with one that `repeats` an
+        earlier one under another seed, which counts as the same trial."""
         has_time = time.monotonic() < self._deadline
-        counted = proposed - self._refused - self._repeated
         budget = self._budget
         has_epochs = budget.epochs is None or self._epochs < budget.epochs
         can_pay = budget.cost is None or self._cost < budget.cost.limit
-        return has_time and has_epochs and can_pay and counted < budget.trials
+        has_trials = repeats or self._samples < budget.trials
+        return has_time and has_epochs and can_pay and has_trials
 
     def observe(self, trial: Trial) -> None:
         """Counts a trial that ended; called as `Strategy.observe` is. One that shares the result
         of another shows only that its sample fits."""
+        counts = trial.stage == "search" and trial.duplicate_of is None
         if trial.running:
-            self._repeated += trial.duplicate_of is not None
+            self._samples += counts and trial.repeat_of is None
             return
         self._in_a_row = self._in_a_row + 1 if trial.refused else 0
         if not trial.refused:
@@ -113,9 +114,10 @@ class RunLimits:
         if trial.refused and trial.failure is not None:
             self._why = trial.failure.text.rstrip(".")
         if trial.duplicate_of is None:
-            self._refused += trial.refused
             self._failures += trial.failed and not trial.refused
             self._results += bool(trial.scores) or trial.stopped
+        if counts:
+            self._samples -= trial.refused and trial.repeat_of is None
             self._epochs += trial.step
             if self._budget.cost is not None:
                 self._cost += trial.metrics.get(self._budget.cost.metric, 0.0)
@@ -143,9 +145,9 @@ class RunLimits:
                 f"{folder}/trials."
             )
 
-    def check_used_up(self, proposed: int, different: int) -> None:
+    def check_used_up(self, different: int) -> None:
         """Raises RunFailed if every proposed trial of a space that is used up was refused."""
-        if self._refused and self._refused + self._repeated == proposed:
+        if self._why and not self._samples:
             raise RunFailed(
                 f"The space is exhausted, and all of its {different} samples were refused; "
                 f"the last one: {self._why}. {MEND}"

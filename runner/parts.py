@@ -27,8 +27,10 @@ from runner.rung_training import goes_on
 from runner.space.prior import WeightedSpace
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
+from runner.stages import BaselineStage, Confirmation, ConfirmStage, Stage
 from runner.stoppers.stopper import Stopper
 from runner.strategies.first import First
+from runner.strategies.repeated import Repeated
 from runner.strategies.strategy import Strategy
 from runner.training.service import TrainingService
 from runner.trial import Setup, Trial
@@ -172,7 +174,24 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
             f"strategy.first is given, but {type(made).__name__} promotes trials, which begin "
             "with samples of its own; strategies other than asha and hyperband take it."
         )
-    return First(made, settings.first) if settings.first else made
+    if settings.first:
+        made = First(made, settings.first)
+    return Repeated(made, settings.repeat) if settings.repeat > 1 else made
+
+
+def make_further_stages(
+    settings: Settings, space: Space, tell: Callable[[str], None]
+) -> list[Stage]:
+    """Returns the stages of a run that follow its search; `tell` receives sentences for the
+    user."""
+    stages: list[Stage] = []
+    if settings.compare is not None:
+        fidelity = Goals.of_settings(settings).fidelity
+        stages.append(BaselineStage(space, settings.seed, fidelity, settings.repeat, tell))
+    if settings.confirm is not None:
+        asked = Confirmation(settings.confirm.top, settings.confirm.seeds)
+        stages.append(ConfirmStage(asked, settings.repeat, tell))
+    return stages
 
 
 def make_evaluator(settings: Settings) -> Evaluator:

@@ -34,6 +34,7 @@ def check_parts(settings: Settings) -> None:
     if settings.search is not None and not settings.search:
         raise ConfigError("search is {}; give it keys to vary, or null for none.")
     _check_fidelity(settings)
+    _check_repeats(settings, evaluator)
     for choice in search_space(settings.search).choices:
         group = _searched_group(choice.label)
         _check_apart(choice.label, settings.search or {})
@@ -75,6 +76,24 @@ def _check_fidelity(settings: Settings) -> None:
             _part(settings, group, key, rung)
         except ConfigError as error:
             raise ConfigError(f"fidelity, with {key}={rung}: {error}") from error
+
+
+def _check_repeats(settings: Settings, evaluator: Evaluator) -> None:
+    """Raises ConfigError if samples are to be trained several times where that tells nothing, or
+    where a trial is only a part of a training."""
+    given = "confirm" if settings.repeat == 1 else "repeat"
+    if settings.repeat == 1 and settings.confirm is None:
+        return
+    if not type(evaluator).trains:
+        raise ConfigError(
+            f"{given} trains samples under several seeds, but {type(evaluator).__name__} looks "
+            f"results up, which are the same for each; leave {given} out."
+        )
+    if given == "repeat" and settings.fidelity is not None:
+        raise ConfigError(
+            "repeat and fidelity are both given, but a trial on a rung is only a part of a "
+            "training; confirm={top: 5, seeds: 3} trains the best again, to the end."
+        )
 
 
 def _part(settings: Settings, group: str, label: str = "", value: JsonValue = None) -> Any:

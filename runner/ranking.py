@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from runner.repeats import merged
 from runner.trial import Trial
 
 Scores = Sequence[float]  # a number per objective; more is better
@@ -69,10 +70,16 @@ def hypervolume(points: Sequence[Scores], reference: Scores) -> float:
     return total
 
 
+def worst(trials: Sequence[Trial]) -> list[float]:
+    """Returns the worst score of some scored trials in each objective."""
+    return [min(axis) for axis in zip(*(trial.scores for trial in trials), strict=True)]
+
+
 def front(trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials with the best trade-offs, the best in the first objective first: nothing
-    feasible is better than one of them in all objectives. Shared results count once."""
-    found = [t for t in trials if t.scored and t.feasible and t.duplicate_of is None]
+    feasible is better than one of them in all objectives. Shared results count once, and the
+    trainings of one sample are one trial; see `repeats.merged`."""
+    found = [t for t in merged(trials) if t.scored and t.feasible and t.duplicate_of is None]
     [first, *_] = fronts([t.scores for t in found]) or [[]]
     return sorted((found[i] for i in first), key=lambda t: (-t.scores[0], t.number))
 
@@ -86,26 +93,34 @@ def winners(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def top(trials: Sequence[Trial], k: int) -> list[Trial]:
-    """Returns the k best trials, best first, then earlier first; shared results count once.
+    """Returns the k best trials, best first, then earlier first; shared results count once, and the
+    trainings of one sample are one trial; see `repeats.merged`.
 
-    Those that keep all constraints come first, the others by how much they break them. With several
+    Those that keep all constraints come first, the others by how much they break them, and samples
+    that were confirmed before those that were not, whose results are still by chance. With several
     objectives, trials of the front come first, the best in the first objective foremost; if they
     are too many, those that are spread over it.
     """
-    own = sorted((t for t in trials if t.scored and t.duplicate_of is None), key=lambda t: t.number)
-    feasible = [t for t in own if t.feasible]
+    own = [t for t in merged(trials) if t.scored and t.duplicate_of is None]
+    own.sort(key=lambda t: t.number)
+    confirmed = _ranked([t for t in own if t.feasible and t.confirmed], k)
+    others = _ranked([t for t in own if t.feasible and not t.confirmed], k - len(confirmed))
     rest = sorted((t for t in own if not t.feasible), key=lambda t: (t.violation, t.number))
-    if not any(len(t.scores) > 1 for t in own):
-        ranked = sorted(feasible, key=lambda t: -t.scores[0])
-        return [*ranked, *rest][:k]
+    return [*confirmed, *others, *rest][:k]
+
+
+def _ranked(trials: Sequence[Trial], k: int) -> list[Trial]:
+    """Returns the k best of some trials that keep all constraints."""
+    if not any(len(t.scores) > 1 for t in trials):
+        return sorted(trials, key=lambda t: -t.scores[0])[:k]
     found: list[Trial] = []
-    for indices in fronts([t.scores for t in feasible]):
+    for indices in fronts([t.scores for t in trials]):
         if len(found) >= k:
             break
-        members = [feasible[i] for i in indices]
+        members = [trials[i] for i in indices]
         chosen = [members[i] for i in spread([t.scores for t in members], k - len(found))]
         found += sorted(chosen, key=lambda t: (-t.scores[0], t.number))
-    return [*found, *rest][:k]
+    return found
 
 
 def curve(trials: Sequence[Trial], cost: str) -> list[tuple[float, float]]:

@@ -9,7 +9,8 @@ from runner.trial import Trial, epochs_of
 
 @final
 class Stopping:
-    """Asks a stopper about each report, except the last one of a trial, which is trained by then.
+    """Asks a stopper about each report, except the last one of a trial, which is trained by then,
+    and those of trials that confirm others, which are to be trained to the end.
 
     A stopped trial has ended in the record at once, while its worker may go on for a while: what
     the worker still reports is ignored, so that no decision depends on how fast it is told.
@@ -25,13 +26,16 @@ class Stopping:
 
     def observe(self, trial: Trial) -> None:
         """Passes on a change of a trial."""
+        if trial.stage == "confirm":
+            return
         with naming_part(self._stopper, self._resume):
             self._stopper.observe(trial)
 
     def wants_to_stop(self, trial: Trial) -> bool:
         """Returns whether a running trial is to end now."""
         epochs = epochs_of(trial.sample, self._epochs)
-        if not trial.step or (epochs is not None and trial.step >= epochs):
+        is_trained = epochs is not None and trial.step >= epochs
+        if trial.stage == "confirm" or not trial.step or is_trained:
             return False
         with naming_part(self._stopper, self._resume):
             return self._stopper.should_stop(trial)

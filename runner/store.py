@@ -40,13 +40,13 @@ from runner.goals import Goals
 from runner.resume import resume_override
 from runner.run_folder import check_links
 from runner.signature import KeyUnusable, doubt, sign
-from runner.space.sample import Sample
-from runner.trial import Failure, Gain, Metrics, State, Trial
+from runner.trial import Failure, Gain, Metrics, Proposal, State, Trial
 
 __all__ = ["RECORD", "Record", "Store", "delete_unbegun", "has_events", "read"]
 log = logging.getLogger(__name__)
 HOLDER = "holder.json"  # says which process writes
 LOCK = "run.lock"
+_USUAL = vars(Proposal({}))  # what is not recorded
 
 
 def apply(trial: Trial | None, event: Event, goals: Goals) -> Trial:
@@ -60,6 +60,9 @@ def apply(trial: Trial | None, event: Event, goals: Goals) -> Trial:
             key=data["key"],
             duplicate_of=data["duplicate_of"],
             parent=data.get("parent"),  # older records have no parents
+            stage=data.get("stage", "search"),
+            random=data.get("random", False),
+            repeat_of=data.get("repeat_of"),
             partial=goals.fidelity is not None and goals.fidelity.is_partial(data["sample"]),
             proposed_at=now,
         )
@@ -140,19 +143,11 @@ class Store:
             config = self._resumed_with
             self._append("resumed", None, {"config": config, **self._signature(config)})
 
-    def propose(
-        self,
-        sample: Sample,
-        seed: int,
-        key: str,
-        duplicate_of: int | None,
-        parent: int | None = None,
-    ) -> Trial:
+    def propose(self, proposal: Proposal, seed: int, key: str, duplicate_of: int | None) -> Trial:
         """Records and returns a new trial, with the next number."""
-        data = {"sample": sample, "seed": seed, "key": key, "duplicate_of": duplicate_of}
-        if parent is not None:
-            data["parent"] = parent
-        return self._take(self._append("proposed", self.next_number, data))
+        own = {"sample": proposal.sample, "seed": seed, "key": key, "duplicate_of": duplicate_of}
+        told = {name: value for name, value in vars(proposal).items() if value != _USUAL[name]}
+        return self._take(self._append("proposed", self.next_number, own | told))
 
     def record(self, trial: int, kind: EventKind, data: Mapping[str, Any]) -> Trial:
         """Records an event of a running trial: `started`, `metrics`, or its end."""

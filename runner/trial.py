@@ -15,6 +15,10 @@ OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 
+# What a trial is for: the search itself, random samples that it is compared with, and the best
+# samples once more, under new seeds.
+StageName = Literal["search", "baseline", "confirm"]
+
 
 class State(StrEnum):
     """The state of a trial. All but `RUNNING` are final."""
@@ -54,6 +58,18 @@ class Failure:
 
 @final
 @dataclass(frozen=True)
+class Proposal:
+    """A sample that is to be tried next, and where it comes from."""
+
+    sample: Sample
+    parent: int | None = None  # the trial it was derived from, if any
+    repeat_of: int | None = None  # the trial whose sample is trained again, under another seed
+    stage: StageName = "search"
+    random: bool = False  # whether it was drawn at random, whatever the results so far
+
+
+@final
+@dataclass(frozen=True)
 class Trial:
     """A proposed sample and its outcome."""
 
@@ -71,6 +87,13 @@ class Trial:
     duplicate_of: int | None = None  # the trial whose result this one shares
     parent: int | None = None  # the trial it was derived from, if any
     partial: bool = False  # trained at a lower rung of the fidelity, not to the end
+    stage: StageName = "search"
+    random: bool = False  # drawn at random, whatever the results before
+    repeat_of: int | None = None  # the trial whose sample it trains again, under another seed
+    # Of several trainings of one sample taken as one trial, see `runner.repeats`:
+    trainings: int = 1  # how many there are; the metrics are their means
+    deviations: Metrics = field(default_factory=dict)  # the standard deviations of the metrics
+    confirmed: bool = False  # these are new trainings, after the sample had been chosen
     proposed_at: float = 0.0  # seconds since the epoch
     started_at: float | None = None
     ended_at: float | None = None

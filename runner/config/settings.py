@@ -93,6 +93,13 @@ class ExportSettings(Strict):
         return self
 
 
+class ConfirmSettings(Strict):
+    """How the best samples are trained again at the end; see `runner.stages.Confirmation`."""
+
+    top: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)]
+
+
 class Settings(Strict):
     """The whole config of a run, as plain JSON. Groups are nodes with a `_target_`."""
 
@@ -117,6 +124,9 @@ class Settings(Strict):
     search: dict[str, Any] | None
     fidelity: FidelitySettings | None
     prior: dict[str, list[float]] | None
+    repeat: Annotated[int, Field(ge=1)]
+    confirm: ConfirmSettings | None
+    compare: Literal["random"] | None
     dedup: bool
     export: ExportSettings
     trust: list[str]

@@ -1,5 +1,5 @@
 """Terminal output: progress, tables, counts. It decides nothing about how a search continues.
 
 Must not import `torch`. Must import nothing of `runner` but `config`, `goals`, `ranking`,
-`space`, `trial`.
+`repeats`, `space`, `trial`.
 """

@@ -8,6 +8,7 @@ from runner.config.settings import Settings
 from runner.display import format as text
 from runner.goals import Goals
 from runner.ranking import front, top
+from runner.repeats import SampleResults
 from runner.trial import Trial, epochs_of
 
 REFUSALS = 5  # refused trials that are shown, one line each
@@ -20,14 +21,19 @@ class Tally:
 
     def __init__(self, settings: Settings, goals: Goals) -> None:
         self.goals = goals
-        self.total = settings.budget.trials
+        self.total = settings.budget.trials * settings.repeat
         self.running: dict[int, Trial] = {}
         self.ended = 0
         self.failed = 0
         self.stopped = 0
         self.reused = 0
         self.refused = 0
+        self.comparing = self.confirming = 0  # trials that ended after the search
         self.front: list[Trial] = []  # of the results so far; with one objective, the best trial
+        self._repeats = SampleResults(settings.repeat)
+        self._confirm = 0 if settings.confirm is None else settings.confirm.top
+        self._best: list[Trial] = []  # of the results so far, those that will be confirmed
+        self._new: list[Trial] = []  # the trainings that confirm them
         self._minutes = settings.budget.minutes
         self._epochs = settings.evaluator.get("epochs")
         self._begun = time.monotonic()
@@ -41,21 +47,39 @@ class Tally:
     def take(self, trial: Trial) -> None:
         """Counts a trial that was recorded, reported, or ended."""
         if trial.running:
+            if trial.number not in self.running and trial.stage != "confirm":
+                self._repeats.see(trial)
             self.running[trial.number] = trial
             return
         self.running.pop(trial.number, None)
+        self._judge(trial)
         if trial.refused and trial.duplicate_of is None:
             self.refused += 1
             return
         if trial.duplicate_of is not None:
             self.reused += not trial.refused
             return
-        self.ended += 1
         self.failed += trial.failed
         self.stopped += trial.stopped
-        if trial.scored:
-            candidates = [*self.front, trial]
-            self.front = (self.goals.several and front(candidates)) or top(candidates, 1)
+        self.ended += trial.stage == "search"
+        self.comparing += trial.stage == "baseline"
+        self.confirming += trial.stage == "confirm"
+
+    def _judge(self, trial: Trial) -> None:
+        """Updates the best trials by the end of one."""
+        if trial.stage == "confirm":
+            self._new.append(trial)
+        else:
+            for seen in self._repeats.see(trial):
+                if seen.scored and seen.duplicate_of is None:
+                    self._take(seen)
+        if self._new:
+            self.front = top([*self._best, *self._new], len(self.front))
+
+    def _take(self, result: Trial) -> None:
+        candidates = [*self.front, result]
+        self.front = (self.goals.several and front(candidates)) or top(candidates, 1)
+        self._best = top([*self._best, result], self._confirm)
 
     @property
     def best(self) -> Trial | None:
@@ -180,6 +204,8 @@ def counts_text(tally: Tally) -> str:
         "stopped early": tally.stopped,
         "reused": tally.reused,
         "refused": tally.refused,
+        "to compare": tally.comparing,
+        "to confirm": tally.confirming,
     }
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
@@ -197,11 +223,14 @@ def best_line(tally: Tally) -> str:
 
 
 def value_text(trial: Trial, metric: str) -> str:
-    return text.figure(metric, trial.metrics[metric])
+    return text.figure(metric, trial.metrics[metric], trial.deviations.get(metric))
 
 
-def rung_text(trial: Trial, goals: Goals) -> str:
-    """Names a trial, and its rung if it is not the highest."""
+def trial_text(trial: Trial, goals: Goals) -> str:
+    """Names a trial, its rung if it is not the highest, and which one it repeats, if any."""
+    if trial.repeat_of is not None:
+        does = "confirms" if trial.stage == "confirm" else "repeats"
+        return f"trial {trial.number} ({does} trial {trial.repeat_of})"
     if goals.fidelity is None or not trial.partial:
         return f"trial {trial.number}"
     return f"trial {trial.number} at {goals.fidelity.key}={trial.sample[goals.fidelity.key]}"

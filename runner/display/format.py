@@ -69,9 +69,11 @@ def number(figure: float) -> str:
     return f"{figure:.4g}"
 
 
-def figure(name: str, value: float) -> str:
-    """Formats a metric as its name asks for: counts of parameters, seconds, bytes, or a number."""
-    return FORMS.get(name, number)(value)
+def figure(name: str, value: float, deviation: float | None = None) -> str:
+    """Formats a metric as its name asks for: counts of parameters, seconds, bytes, or a number.
+    With the standard deviation of several: `0.9530 ±0.0041`."""
+    form = FORMS.get(name, number)
+    return form(value) if deviation is None else f"{form(value)} ±{form(deviation)}"
 
 
 def seconds(value: float) -> str:

@@ -30,9 +30,9 @@ from runner.display.counts import (
     news_line,
     rate_text,
     resumed_line,
-    rung_text,
     summary_line,
     took_text,
+    trial_text,
     value_text,
 )
 from runner.goals import Goals
@@ -201,7 +201,7 @@ class Lines(_Visible):
         news = news_line(trial, self._tally, self._folder, whole=whole)
         if line := news or self._result(trial):
             _say(self._console, line)
-        if time.monotonic() - self._spoken > QUIET and self._tally.ended < self._tally.total:
+        if time.monotonic() - self._spoken > QUIET and self._tally.running:
             _say(self._console, how_far_line(self._tally))
             self._spoken = time.monotonic()
 
@@ -215,17 +215,13 @@ class Lines(_Visible):
         if not trial.scores or trial.duplicate_of is not None:
             return ""
         best, metric = self._tally.best, self._tally.metric
-        if trial.partial or best is None:
-            took = took_text(trial, " in ")
-            return (
-                f"{rung_text(trial, self._tally.goals)}: {metric} {value_text(trial, metric)}{took}"
-            )
-        place = f"best {value_text(best, metric)} (trial {best.number})"
-        return (
-            f"trial {trial.number}: {metric} {value_text(trial, metric)}"
-            f"{took_text(trial, ' in ')}, "
-            f"{'the best so far' if best.number == trial.number else place}"
-        )
+        name, took = trial_text(trial, self._tally.goals), took_text(trial, " in ")
+        said = f"{name}: {metric} {value_text(trial, metric)}{took}"
+        if trial.partial or best is None or trial.stage == "confirm":
+            return said
+        if best.number == trial.number:
+            return f"{said}, the best so far"
+        return f"{said}, best {value_text(best, metric)} (trial {best.number})"
 
 
 # name, bar, count, its unit, a time or rate, and a last column

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from runner.display import format as text
 from runner.goals import Goals
-from runner.ranking import front, hypervolume, top
+from runner.ranking import front, hypervolume, top, worst
 from runner.space.choice import key
 from runner.space.sample import Sample
 from runner.space.structure import Part, Structure
@@ -40,8 +40,8 @@ def best_table(trials: Sequence[Trial], goals: Goals, k: int = 10) -> Renderable
     summary = Text(_summary(trials)), refusals
     if not best:
         return Group(Text(_without_result(trials), style="yellow"), *summary)
-    traded = [Text(line) for line in _trade_off(trials, goals)]
-    return Group(Text(), _Ranking(best, goals), Text(), *traded, *summary)
+    about = [Text(line) for line in (*_meaning(best), *_trade_off(trials, goals))]
+    return Group(Text(), _Ranking(best, goals), Text(), *about, *summary)
 
 
 @final
@@ -151,6 +151,7 @@ def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
     names = list(dict.fromkeys(name for trial in best for name in trial.metrics))
     aims = goals.metrics
     about = [name for name in text.FORMS if name in names and name not in aims]
+    repeated = any(trial.trainings > 1 or trial.confirmed for trial in best)
     others = sorted(n for n in names if n.startswith("test/"))
     others += [n for n in names if n.startswith("val/") and n not in (*aims, *others)]
     columns = [Column("#", [str(i + 1) for i in range(len(best))])]
@@ -158,6 +159,7 @@ def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
     columns += [_figures(best, name) for name in aims]
     if not all(trial.feasible for trial in best):
         columns += [Column("breaks", [_broken(trial, goals) for trial in best])]
+    columns += [Column("seeds", [_seeds(trial) for trial in best])] if repeated else []
     columns += [_figures(best, name) for name in about]
     took = ["" if t.seconds is None else text.duration(t.seconds) for t in best]
     return [*columns, Column("time", took), *(_figures(best, name) for name in others)]
@@ -165,9 +167,14 @@ def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
 
 def _figures(best: Sequence[Trial], name: str) -> Column:
     """Returns the column of a metric; the cells of trials without it are empty."""
-    figures = [trial.metrics.get(name) for trial in best]
-    cells = ["" if figure is None else text.figure(name, figure) for figure in figures]
+    figures = [(trial.metrics.get(name), trial.deviations.get(name)) for trial in best]
+    cells = ["" if value is None else text.figure(name, value, about) for value, about in figures]
     return Column(text.cut(text.clean(name), 24), cells)
+
+
+def _seeds(trial: Trial) -> str:
+    """Returns how many trainings the figures of a trial are the means of."""
+    return f"{trial.trainings} new" if trial.confirmed else str(trial.trainings)
 
 
 def _broken(trial: Trial, goals: Goals) -> str:
@@ -176,13 +183,22 @@ def _broken(trial: Trial, goals: Goals) -> str:
     return "" if broken is None else text.clean(broken.text)
 
 
+def _meaning(best: Sequence[Trial]) -> list[str]:
+    """Says what the figures of samples are that were trained several times."""
+    lines = []
+    if any(trial.trainings > 1 for trial in best):
+        lines.append("Figures are means over seeds, ± one standard deviation.")
+    if any(trial.confirmed for trial in best):
+        lines.append("Confirmed samples come first; their figures are of new trainings alone.")
+    return lines
+
+
 def _trade_off(trials: Sequence[Trial], goals: Goals) -> list[str]:
     """Describes the front of several objectives: its length, and how much it dominates."""
     if not goals.several:
         return []
-    best, all_of_them = front(trials), [t.scores for t in trials if t.scored]
-    worst = [min(axis) for axis in zip(*all_of_them, strict=True)]
-    pairs = [*zip(goals.objectives, worst, strict=True)]
+    best = front(trials)
+    pairs = [*zip(goals.objectives, worst([t for t in trials if t.scored]), strict=True)]
     reference = [low if o.reference is None else o.turned(o.reference) for o, low in pairs]
     volume = hypervolume([trial.scores for trial in best], reference)
     corner = ", ".join(
@@ -232,6 +248,9 @@ def _summary(trials: Sequence[Trial]) -> str:
         "refused": sum(trial.refused for trial in own),
         "stopped early": sum(trial.stopped for trial in own),
         "reused": len(trials) - len(own),
+        "repeats": sum(t.repeat_of is not None and t.stage != "confirm" for t in own),
+        "to compare": sum(t.stage == "baseline" and t.repeat_of is None for t in own),
+        "to confirm": sum(trial.stage == "confirm" for trial in own),
         "on lower rungs": sum(trial.partial and bool(trial.scores) for trial in own),
         "not ended": sum(trial.running for trial in own),
     }

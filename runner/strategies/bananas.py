@@ -93,7 +93,7 @@ class Bananas(Strategy):
                 )
 
     def propose(self, number: int) -> Sample:
-        self.parent = None
+        self.parent, self.random = None, False
         rng = generator(self.seed, number)
         ranked = sorted((t for t, _ in self._known if t.scored), key=_order, reverse=True)
         if len(ranked) >= self.startup and not self._refusals.lost:
@@ -102,6 +102,7 @@ class Bananas(Strategy):
                 parent, walk = self._most_promising(found, rng)
                 self.parent = None if parent is None else parent.number
                 return walk.sample
+        self.random = True
         return self._unseen.draw(rng)
 
     def observe(self, trial: Trial) -> None:

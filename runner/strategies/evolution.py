@@ -77,7 +77,8 @@ class Evolution(Strategy):
     def _draw(self, rng: Random) -> Walk:
         self.parent = None
         growing = len(self._joined) < self.population_size or not self._population
-        if growing or self._refusals.lost:
+        self.random = growing or self._refusals.lost
+        if self.random:
             return self.space.walk(lambda choice: choice.random(rng))
         best = self._selected(rng)
         self.parent = best.number

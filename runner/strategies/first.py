@@ -28,7 +28,7 @@ class First(StrategyWrapper):
 
     def propose(self, number: int) -> Sample:
         if self._left:
-            self.parent = None
+            self.parent, self.random = None, False
             return next(iter(self._left.values()))
         return super().propose(number)
 

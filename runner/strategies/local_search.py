@@ -62,6 +62,7 @@ class LocalSearch(Strategy):
         self._climb()
         walk = self._next_neighbour()
         self.parent = self._here.number if self._here is not None and walk is not None else None
+        self.random = walk is None
         return self._unseen.draw(generator(self.seed, number)) if walk is None else walk.sample
 
     def observe(self, trial: Trial) -> None:

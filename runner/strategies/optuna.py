@@ -6,8 +6,8 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
-from math import isfinite
+from functools import cached_property, partial
+from math import inf, isfinite
 from typing import Any, final
 
 from optuna import Study
@@ -27,6 +27,7 @@ from optuna.samplers import (
     NSGAIISampler,
     PartialFixedSampler,
     QMCSampler,
+    RandomSampler,
 )
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
@@ -119,6 +120,7 @@ class OptunaStrategy(Strategy):
             ) from error
 
     def propose(self, number: int) -> Sample:
+        self.random = self._refusals.lost or len(self._trials) < self._startup
         if self._refusals.lost:
             return self.space.random(generator(self.seed, number, "lost"))
         asked, notes = self._ask(number)
@@ -134,6 +136,14 @@ class OptunaStrategy(Strategy):
             return
         place = self._places[trial.number]
         self._trials[place] = self._ended(self._trials[place], trial)
+
+    @cached_property
+    def _startup(self) -> float:
+        """The number of first trials that are certainly random."""
+        if isinstance(self._sampler(0), RandomSampler):
+            return inf
+        given = getattr(self.sampler, "keywords", {})
+        return int(given.get("n_startup_trials", given.get("population_size", 0)) or 0)
 
     def _ended(self, running: FrozenTrial, trial: Trial) -> FrozenTrial:
         state = TrialState.COMPLETE if trial.scored else TrialState.FAIL

@@ -14,6 +14,7 @@ class Random(Strategy):
     """Random search: every choice met is uniform, and no sample is proposed twice; see `Unseen`."""
 
     several = True
+    random = True
     exhausts = True
 
     def __init__(self, space: Space, seed: int) -> None:

@@ -17,21 +17,32 @@ EXAMPLE = "fidelity={key: evaluator.epochs, min: 1, max: 27, eta: 3}"
 
 
 @final
+class AtRung(Space):
+    """A space in which the choice of the rung is made."""
+
+    def __init__(self, space: Space, fidelity: Fidelity, rung: int) -> None:
+        self._space = space
+        self._key = fidelity.key
+        self._value = fidelity.rungs[rung]
+
+    def draw(self, choose: Chooser) -> Sample:
+        def answer(choice: Choice) -> JsonValue:
+            return self._value if choice.label == self._key else choose(choice)
+
+        return self._space.draw(answer)
+
+
+@final
 class WithoutRungs(Space):
     """A space without the choice of the rung."""
 
     def __init__(self, space: Space, fidelity: Fidelity) -> None:
-        self._space = space
+        self._space = AtRung(space, fidelity, 0)
         self._fidelity = fidelity
 
     def draw(self, choose: Chooser) -> Sample:
-        key, lowest = self._fidelity.key, self._fidelity.rungs[0]
-
-        def answer(choice: Choice) -> JsonValue:
-            return lowest if choice.label == key else choose(choice)
-
         try:
-            return self._fidelity.without_rung(self._space.draw(answer))
+            return self._fidelity.without_rung(self._space.draw(choose))
         except DrawError as broken:
             raise DrawError(str(broken), self._fidelity.without_rung(broken.sample)) from broken
 

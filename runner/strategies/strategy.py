@@ -27,6 +27,11 @@ class Strategy(ABC):
     space is used up; of other strategies, proposals are replaced when they only repeat themselves.
     `learns` is whether it has a use for trials that it did not propose; one that has none is not
     told of samples that are given to a search (`first.py`).
+    `random` is whether the last proposal was drawn at random, whatever the results so far, so that
+    it shows what chance finds. `repeat_of` is the number of a trial whose sample the last proposal
+    repeats on purpose, under another seed; None otherwise. `owes` is whether such repeats of
+    samples that were proposed are still to come.
+
     `several` is whether it takes several objectives, and `goals` are those of the search, which are
     set before the first proposal. `parent` is the number of the finished trial that the last
     proposal was derived from, whose weights its model may start from; None without one. `parents`
@@ -45,6 +50,8 @@ class Strategy(ABC):
     goals: Goals = Goals()
     parent: int | None = None
     parents: int = 0
+    random: bool = False
+    repeat_of: int | None = None
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space = space
@@ -53,6 +60,10 @@ class Strategy(ABC):
     @property
     def needed(self) -> Collection[int]:
         return ()
+
+    @property
+    def owes(self) -> bool:
+        return False
 
     def check(self) -> None:  # noqa: B027
         """Raises an error if later proposals would, because of an argument. Called before a search,

@@ -24,11 +24,16 @@ class StrategyWrapper(Strategy):
     def needed(self) -> Collection[int]:
         return self.inner.needed
 
+    @property
+    def owes(self) -> bool:
+        return self.inner.owes
+
     def propose(self, number: int) -> Sample:
+        inner = self.inner
         try:
-            return self.inner.propose(number)
+            return inner.propose(number)
         finally:
-            self.parent = self.inner.parent
+            self.parent, self.random, self.repeat_of = inner.parent, inner.random, inner.repeat_of
 
     def observe(self, trial: Trial) -> None:
         self.inner.observe(trial)

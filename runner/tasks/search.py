@@ -22,6 +22,7 @@ from runner.display import progress
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.goals import Goals
 from runner.ranking import front, top
+from runner.repeats import taken_as_one
 from runner.resume import resume_command, resume_override
 from runner.store import RECORD, Store, has_events, read
 from runner.tasks.task import Task
@@ -51,6 +52,7 @@ class Search(Task):
     def _run(self, settings: Settings, folder: Path) -> float | None:
         # Here: these import torch, while the server that forks the workers does so, too.
         from runner import parts
+        from runner.comparison import verdict
         from runner.display.tables import best_table, gains_text
         from runner.experiment import Experiment
         from runner.limits import Budget
@@ -94,6 +96,7 @@ class Search(Task):
                 dedup=settings.dedup,
                 epochs=settings.evaluator.get("epochs"),
                 measure=screening.figures,
+                further=parts.make_further_stages(settings, space, shown.note),
             ).run()
             shown.end()
             run = Run(folder, settings.trust)
@@ -102,7 +105,8 @@ class Search(Task):
             tested, told = _tested(run, service, best)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
-        for line in filter(None, (gains_text(run.gains), *service.notes(), *told)):
+        said = verdict(trials, goals)
+        for line in filter(None, (said, gains_text(run.gains), *service.notes(), *told)):
             progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
@@ -114,7 +118,10 @@ def _keeping(
     `needed` returns the trials whose checkpoints are."""
     from runner import parts
 
-    weights = WeightKeeper(folder, settings.export.keep_weights, recent)
+    keep = settings.export.keep_weights
+    if keep is not None and settings.confirm is not None:  # any of these may turn out the best
+        keep = max(keep, settings.confirm.top)
+    weights = WeightKeeper(folder, keep, recent, settings.repeat)
     checkpoints = parts.make_checkpoint_keeper(settings, needed, folder, progress.note)
 
     def see(trial: Trial) -> None:
@@ -172,34 +179,58 @@ class WeightKeeper:
     """A keeper of the weights of the best trials so far (of several objectives: of the whole front,
     too), and of recent ones, from which others may start; deletes all others.
 
-    Its state depends only on the order in which trials ended, so a resumed run restores it.
+    The weights of a sample are those of its first training, which are kept until its trainings have
+    ended. Its state depends only on the order in which trials ended, so a resumed run restores it.
     """
 
-    def __init__(self, folder: Path, keep: int | None, recent: int = 0) -> None:
+    def __init__(self, folder: Path, keep: int | None, recent: int = 0, repeats: int = 1) -> None:
         """Keeps the weights of the `keep` best trials (None: all) and of the `recent` latest
-        ones."""
+        ones, each trained `repeats` times."""
         self._folder = folder
         self._keep = keep
         self._recent: deque[int] = deque(maxlen=recent)
+        self._repeats = repeats
         self._best: list[Trial] = []
         self._there: set[int] = set()  # trials whose weights exist
+        self._open: dict[int, dict[int, Trial]] = {}  # trainings of a sample, by its first trial
+        self._decided: set[int] = set()  # first trials of samples that are trained several times
 
     def see(self, trial: Trial) -> None:
         """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
         if trial.stopped and trial.duplicate_of is None:
             self._delete(trial.number)  # of a worker that had trained it before it was told
-        if self._keep is None or not trial.scored:
+        if self._keep is None:
             return
-        self._recent.append(trial.owner)
-        if trial.duplicate_of is None:
-            self._there.add(trial.number)
-            known = [*self._best, trial]
-            first = front(known) if len(trial.scores) > 1 else []
+        if trial.repeat_of is not None:
+            self._delete(trial.number)
+        elif trial.scored:
+            self._recent.append(trial.owner)
+            if trial.duplicate_of is None:
+                self._there.add(trial.number)
+        result = self._result(trial)
+        if result is not None and result.scored and result.duplicate_of is None:
+            known = [*self._best, result]
+            first = front(known) if len(result.scores) > 1 else []
             self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
-        gone = self._there - {t.number for t in self._best} - {*self._recent}
+        gone = self._there - {t.number for t in self._best} - {*self._recent, *self._open}
         for number in gone:
             self._delete(number)
         self._there -= gone
+
+    def _result(self, trial: Trial) -> Trial | None:
+        """Returns the trial of a sample, once enough of its trainings have ended to judge it."""
+        if self._repeats == 1 or trial.duplicate_of is not None or trial.stage == "confirm":
+            return None if trial.stage == "confirm" else trial
+        number = trial.number if trial.repeat_of is None else trial.repeat_of
+        if number in self._decided:
+            return None
+        trainings = self._open.setdefault(number, {})
+        trainings[trial.number] = trial
+        has_failed = not all(one.scored for one in trainings.values())
+        if number not in trainings or not (has_failed or len(trainings) == self._repeats):
+            return None
+        self._decided.add(number)
+        return taken_as_one(trainings[number], [*self._open.pop(number).values()])
 
     def _delete(self, number: int) -> None:
         folder = trial_folder(self._folder, number)

@@ -16,8 +16,10 @@ from runner.goals import Goals, Objective
 from runner.limits import Budget
 from runner.space.sample import sample_key
 from runner.space.space import JointSpace, search_space
+from runner.stages import BaselineStage, Confirmation, ConfirmStage
 from runner.stoppers.stopper import Stopper
 from runner.store import RECORD, Store, read
+from runner.strategies.repeated import Repeated
 from runner.training.inline import Inline
 from runner.training.local import Local
 from runner.trial import Job, Setup, Trial
@@ -139,7 +141,8 @@ class Search:
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
-            builds="runner.engines.py.PyEngine", stopper="none", **limits):  # fmt: skip
+            builds="runner.engines.py.PyEngine", stopper="none", repeat=1, confirm=None,
+            compare=False, **limits):  # fmt: skip
         engine = engine(space=space, trust=["toy", "mutable"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
         setup = Setup(builds, evaluator, NOTHING, tuple(search or ()), ("toy", "mutable"),
@@ -150,9 +153,11 @@ class Search:
             with Store(self.folder, GOALS) as store:
                 if fresh:
                     store.begin({"objective": vars(GOALS.objectives[0])})
+                strategy = build(STRATEGIES[strategy], (), space=whole, seed=seed)
                 Experiment(
                     space=whole, engine=engine, service=made, store=store, seed=seed, dedup=dedup,
-                    strategy=build(STRATEGIES[strategy], (), space=whole, seed=seed),
+                    strategy=Repeated(strategy, repeat) if repeat > 1 else strategy,
+                    further=self._further(whole, seed, repeat, confirm, compare),
                     stopper=make_stopper(stopper) if isinstance(stopper, str) else stopper,
                     epochs=evaluator.get("epochs"),
                     progress=self.progress, on_end=self.on_end, budget=Budget(trials, None),
@@ -162,6 +167,14 @@ class Search:
         finally:
             made.close()
         return self.trials
+
+    def _further(self, space, seed, repeat, confirm, compare):
+        note, stages = self.progress.note, []
+        if compare:
+            stages.append(BaselineStage(space, seed, None, repeat, note))
+        if confirm:
+            stages.append(ConfirmStage(Confirmation(*confirm), repeat, note))
+        return stages
 
     @property
     def trials(self) -> list[Trial]:

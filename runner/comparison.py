@@ -1,0 +1,127 @@
+"""Is the winner of a search better than chance? What may be said of it, given the noise."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+from runner.display import format as text
+from runner.goals import Goals
+from runner.ranking import front, hypervolume, top, worst
+from runner.repeats import merged
+from runner.trial import Trial
+
+LEVEL = 0.95  # of the interval of a difference
+POOLED = 8  # samples whose variances are pooled
+HOW = "confirm={top: 5, seeds: 3} tells"
+
+
+def verdict(trials: Iterable[Trial], goals: Goals) -> str:
+    """Says whether the best of a search is better than the best of its random samples, and if that
+    is more than noise; empty if there is nothing to compare."""
+    results = _results(trials)
+    searched = [trial for trial in results if trial.stage == "search" and trial.scored]
+    random = [trial for trial in results if trial.random and trial.scored]
+    if len(searched) < 2 or all(trial.random for trial in searched):
+        return ""
+    if not random:
+        return "No sample was random, so what chance finds is not known; compare=random tells."
+    rest = ""
+    if len(random) < len(searched):
+        rest = f" The search tried {len(searched)}; compare=random tries as many at random."
+    if goals.several:
+        return _volumes(searched, random) + rest
+    [winner], [rival] = top(searched, 1), top(random, 1)
+    if winner.number == rival.number:
+        among = f"is also the best of {len(random)} random samples"
+        return f"The winner, trial {winner.number}, {among}: chance found it, too.{rest}"
+    metric = goals.objectives[0].metric
+    noise = _Noise.of([trial for trial in results if trial.trainings > 1], metric)
+    return _Pairing(winner, rival, len(random), metric).sentence(noise) + rest
+
+
+def _results(trials: Iterable[Trial]) -> list[Trial]:
+    """Returns a trial for each sample. A random one of the comparison that shares the result of a
+    trial becomes that trial."""
+    found = merged(trials)
+    by_number = {trial.number: trial for trial in found}
+    return [
+        replace(by_number[trial.owner], stage=trial.stage, random=trial.random) for trial in found
+        if trial.duplicate_of is None or trial.stage == "baseline"
+    ]  # fmt: skip
+
+
+def _volumes(searched: Sequence[Trial], random: Sequence[Trial]) -> str:
+    """Compares two fronts by their hypervolume above the worst results of both."""
+    corner = worst([*searched, *random])
+    ours, theirs = (hypervolume([t.scores for t in front(some)], corner)
+                    for some in (searched, random))  # fmt: skip
+    return (
+        f"The hypervolume of the search is {ours:.4g}, that of {len(random)} random samples "
+        f"{theirs:.4g}."
+    )
+
+
+@final
+@dataclass(frozen=True)
+class _Noise:
+    """How much the scores of one sample vary under different seeds."""
+
+    variance: float
+    freedom: int  # degrees of freedom of this estimate; 0: nothing is known
+
+    @classmethod
+    def of(cls, results: Sequence[Trial], metric: str) -> "_Noise":
+        """Pools the variances of the best samples that were trained several times; those of worse
+        ones are often larger."""
+        known = [trial for trial in top(results, POOLED) if metric in trial.deviations]
+        freedom = sum(trial.trainings - 1 for trial in known)
+        squares = sum((t.trainings - 1) * t.deviations[metric] ** 2 for t in known)
+        return cls(squares / freedom if freedom else 0.0, freedom)
+
+    def margin(self, one: Trial, other: Trial) -> float:
+        """Returns half the width of the interval of the difference of two means."""
+        from scipy.special import stdtrit  # takes half a second
+
+        error = math.sqrt(self.variance * (1 / one.trainings + 1 / other.trainings))
+        return error * float(stdtrit(self.freedom, (1 + LEVEL) / 2))
+
+
+@final
+@dataclass(frozen=True)
+class _Pairing:
+    """The winner of a search beside the best random sample."""
+
+    winner: Trial
+    rival: Trial
+    among: int  # random samples
+    metric: str
+
+    def sentence(self, noise: _Noise) -> str:
+        """Says by how much the winner is better, and whether that is more than noise."""
+        gain = self.winner.scores[0] - self.rival.scores[0]
+        ours = f"The winner ({self._told(self.winner)})"
+        theirs = f"the best of {self.among} random samples ({self._told(self.rival)})"
+        by = text.figure(self.metric, abs(gain))
+        if not noise.freedom:
+            how = "better" if gain > 0 else "worse"
+            return f"{ours} is {by} {how} than {theirs}; whether that is noise, {HOW}."
+        margin = noise.margin(self.winner, self.rival)
+        low, high = (self._signed(gain + side) for side in (-margin, margin))
+        interval = f"{LEVEL:.0%} interval {low} to {high}"
+        if gain - margin > 0:
+            return f"{ours} is better than {theirs} beyond noise: by {by} ({interval})."
+        if gain + margin < 0:
+            return f"{ours} is worse than {theirs} beyond noise: by {by} ({interval})."
+        by = self._signed(gain)
+        return f"{ours} is not better than {theirs} beyond noise: by {by} ({interval})."
+
+    def _told(self, trial: Trial) -> str:
+        name = self.metric
+        value = text.figure(name, trial.metrics[name], trial.deviations.get(name))
+        seeds = "" if trial.trainings == 1 else f" over {trial.trainings} seeds"
+        return f"trial {trial.number}: {text.clean(name)} {value}{seeds}"
+
+    def _signed(self, gain: float) -> str:
+        sign = "-" if gain < 0 else ""
+        return f"{sign}{text.figure(self.metric, abs(gain))}"
