@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from runner.results import Run
 
 TRACES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # written by Hydra
-FREE = (  # may change on resume
-    "budget", "training", "export", "confirm", "compare", "trust", "task", "resume",
-)  # fmt: skip
+FREE = ("budget", "training", "export", "confirm", "compare", "trust")  # may change on resume
+OF_SESSION = ("task", "resume")  # these, too, since they are no part of the search
 
 
 def register_resolvers() -> None:
@@ -146,12 +145,12 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     if isinstance(plain["trust"], list):
         before.check_trust(plain, plain["trust"])
     now = settings_from(merged, [])
-    if different := differences(before.settings, now, FREE):
+    if different := differences(before.settings, now, (*FREE, *OF_SESSION)):
         raise ConfigError(
             f"The run in {config.resume} cannot continue with a different config; only "
-            f"{', '.join(FREE[:4])} may change. Changed: {'; '.join(different)}."
+            f"{', '.join(FREE)} may change. Changed: {'; '.join(different)}."
         )
-    done = sum(not t.refused and t.duplicate_of is None for t in record.trials)
+    done = sum(trial.counts for trial in record.trials)
     if now.budget.trials < done and now.budget != before.settings.budget:
         raise ConfigError(
             f"budget.trials is {now.budget.trials}, but the run in {config.resume} has "

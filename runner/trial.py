@@ -104,6 +104,12 @@ class Trial:
         return self.number if self.duplicate_of is None else self.duplicate_of
 
     @property
+    def counts(self) -> bool:
+        """Whether this is one of the trials that the budget of the search allows."""
+        is_own = self.duplicate_of is None and self.repeat_of is None
+        return is_own and self.stage == "search" and not self.refused
+
+    @property
     def seconds(self) -> float | None:
         """The run time in seconds; None if the trial did not start or has not ended."""
         if self.started_at is None or self.ended_at is None:

@@ -18,6 +18,7 @@ from runner.database import RECORD, has_events
 from runner.errors import ConfigError, RunFailed
 from runner.goals import Goals, Objective
 from runner.store import Store, delete_unbegun, read
+from runner.trial import Proposal
 
 GOALS = Goals((Objective("val/accuracy", "max"),))
 ROOT = Path(__file__).parents[1]
@@ -121,10 +122,11 @@ def killed_while_writing(folder):
         from pathlib import Path
         from runner.store import Store
         from runner.goals import Goals, Objective
+        from runner.trial import Proposal
 
         store = Store(Path({str(folder)!r}), Goals((Objective("val/accuracy", "max"),)))
         store.begin({CONFIG!r})
-        store.propose({PROPOSED[2]["sample"]!r}, 1, "k", None)
+        store.propose(Proposal({PROPOSED[2]["sample"]!r}), 1, "k", None)
         store.record(0, "started", {{}})
         store.record(0, "finished", {{"val/accuracy": 0.5}})
         os.kill(os.getpid(), 9)
@@ -284,12 +286,12 @@ def test_killed_at_every_line_of_the_beginning_the_folder_can_be_used(tmp_path, 
         if begun[-1] and place % 2:  # as `resume` goes on
             with Store(folder, GOALS) as store:
                 assert list(store.replay()) == []
-                store.propose({}, 1, "k", None)
+                store.propose(Proposal({}), 1, "k", None)
         elif not begun[-1]:  # as a new run, perhaps after the traces were removed
             assert place % 2 or delete_unbegun(folder) or not folder.exists()
             with Store(folder, GOALS) as store:
                 store.begin(CONFIG)
-                store.propose({}, 1, "k", None)
+                store.propose(Proposal({}), 1, "k", None)
         else:
             continue
         assert len(read(folder).trials) == 1

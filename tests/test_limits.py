@@ -18,6 +18,10 @@ GOALS = Goals((Objective("loss", "min"),))
 ERROR = Failure("error", "ValueError: no")
 
 
+def proposed(number):
+    return Trial(number, {}, 0)
+
+
 def ended(number, failure=None, score=None):
     state = State.FAILED if failure else State.FINISHED
     return Trial(
@@ -58,11 +62,26 @@ def test_an_objective_that_was_reported_before_is_enough(kind):
 
 def test_a_refused_trial_costs_no_budget():
     limits = RunLimits(Budget(2, None), Limits(), FOLDER, GOALS)
-    assert limits.is_within_budget(1)
-    assert not limits.is_within_budget(2)
+    limits.observe(proposed(0))
+    assert limits.is_within_budget()
+    limits.observe(proposed(1))
+    assert not limits.is_within_budget()
     limits.observe(ended(0, Failure(REFUSED, "too wide.")))
-    assert limits.is_within_budget(2)
-    assert not limits.is_within_budget(3)
+    assert limits.is_within_budget()
+    limits.observe(proposed(2))
+    assert not limits.is_within_budget()
+
+
+def test_repeats_of_a_sample_and_trials_beside_the_search_cost_no_trials():
+    limits = RunLimits(Budget(1, epochs=9), Limits(), FOLDER, GOALS)
+    for number, stage in enumerate(["baseline", "confirm", "search"]):
+        assert limits.is_within_budget()
+        limits.observe(replace(proposed(number), stage=stage))
+    repeat = replace(proposed(3), repeat_of=2)
+    limits.observe(repeat)
+    assert not limits.is_within_budget() and limits.is_within_budget(repeats=True)
+    limits.observe(replace(ended(3, score=1.0), repeat_of=2, step=9))  # epochs are counted
+    assert not limits.is_within_budget(repeats=True)
 
 
 def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):
@@ -70,9 +89,9 @@ def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now)
     limits = RunLimits(Budget(2, 1.5), Limits(), FOLDER, GOALS)
     now += 89
-    assert limits.is_within_budget(0)
+    assert limits.is_within_budget()
     now += 2
-    assert not limits.is_within_budget(0)
+    assert not limits.is_within_budget()
 
 
 def test_the_first_failures_end_a_run_without_any_result():
@@ -107,30 +126,31 @@ def test_refusals_count_in_a_row_only():
         observed(limits, refusal)
     with pytest.raises(RunFailed, match=rf"{FUTILE} proposals in a row were refused.*too wide\. "):
         observed(limits, refusal)
-    assert limits.is_within_budget(2 * FUTILE - 1 + 9)
-    assert not limits.is_within_budget(2 * FUTILE - 1 + 10)
 
 
 def test_a_repeat_costs_no_budget_and_counts_no_result_twice():
     limits = RunLimits(Budget(2, epochs=9), Limits(), FOLDER, GOALS)
     first = replace(ended(0, score=1.0), step=5)
+    limits.observe(proposed(0))
     limits.observe(first)
     repeat = replace(first, number=1, state=State.RUNNING, duplicate_of=0)
     limits.observe(repeat)
     limits.observe(replace(repeat, state=State.FINISHED))
-    assert limits.is_within_budget(2) and not limits.is_within_budget(3)
+    assert limits.is_within_budget()
+    limits.observe(proposed(2))
+    assert not limits.is_within_budget()
 
 
 def test_epochs_and_costs_are_those_of_all_trials_that_have_ended():
     limits = RunLimits(Budget(9, epochs=8), Limits(), FOLDER, GOALS)
     for number, within in enumerate([True, True, False]):
         limits.observe(replace(ended(number, score=1.0), step=3))
-        assert limits.is_within_budget(number + 1) == within
+        assert limits.is_within_budget() == within
     limits = RunLimits(Budget(9, cost=Cost("seconds", 2.0)), Limits(), FOLDER, GOALS)
     for number, within in enumerate([True, True, False]):
         trial = replace(ended(number, score=1.0), metrics={"seconds": 0.8})
         limits.observe(replace(trial, metrics={}) if number == 9 else trial)
-        assert limits.is_within_budget(number + 1) == within
+        assert limits.is_within_budget() == within
 
 
 def test_too_tight_constraints_end_a_run_with_the_tightest_and_what_came_nearest():

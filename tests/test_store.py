@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runner.errors import ConfigError, RunFailed
 from runner.goals import Goals, Objective
 from runner.store import RECORD, Store, read
-from runner.trial import State
+from runner.trial import Proposal, State
 
 GOALS = Goals((Objective("acc", "max"),))
 CONFIG = {"objective": {"metric": "acc", "mode": "max"}}
@@ -25,9 +25,8 @@ def folder(tmp_path):
     with Store(tmp_path, GOALS) as store:
         store.begin(CONFIG)
         for number in range(3):
-            store.propose(
-                {"x": number, "p": [1, 2]}, seed=number + 10, key=str(number), duplicate_of=None
-            )
+            proposal = Proposal({"x": number, "p": [1, 2]})
+            store.propose(proposal, seed=number + 10, key=str(number), duplicate_of=None)
             store.record(number, "started", {})
         store.record(1, "metrics", {"acc": 0.5})
         store.record(0, "metrics", {"acc": 0.1})
@@ -50,7 +49,7 @@ def test_a_trial_is_the_sum_of_its_events(folder):
 def test_a_trial_knows_its_parent_and_older_records_have_none(folder):
     with Store(folder, GOALS) as store:
         list(store.replay())
-        store.propose({"x": 3}, seed=13, key="3", duplicate_of=None, parent=1)
+        store.propose(Proposal({"x": 3}, parent=1), seed=13, key="3", duplicate_of=None)
     assert [trial.parent for trial in read(folder).trials] == [None, None, None, 1]
 
 
@@ -165,11 +164,12 @@ def test_killed_at_any_instant_the_record_holds_what_was_acknowledged(tmp_path):
         from pathlib import Path
         from runner.store import Store
         from runner.goals import Goals, Objective
+        from runner.trial import Proposal
 
         store = Store(Path({str(tmp_path)!r}), Goals((Objective("acc", "max"),)))
         store.begin({CONFIG!r})
         for number in range(1000):
-            store.propose({{"x": number}}, seed=1, key=str(number), duplicate_of=None)
+            store.propose(Proposal({{"x": number}}), 1, str(number), None)
             print(number, flush=True)
             if number == 57:
                 os.kill(os.getpid(), 9)

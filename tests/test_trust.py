@@ -16,6 +16,7 @@ import runner
 from runner.errors import ConfigError, RunFailed
 from runner.goals import Goals, Objective
 from runner.store import Store, read
+from runner.trial import Proposal
 
 ROOT = Path(__file__).parents[1]
 CONFIG = records.CONFIG | {"space": {"_target_": "marking.Marked"}, "trust": ["toy", "marking"]}
@@ -40,7 +41,7 @@ def recorded(folder, config=CONFIG):
     """A run of one trial as the present user records it."""
     with Store(folder, Goals((Objective("val/accuracy", "max"),))) as store:
         store.begin(config)
-        store.propose(records.SAMPLE, 1, "k", None)
+        store.propose(Proposal(records.SAMPLE), 1, "k", None)
         store.record(0, "started", {})
         store.record(0, "finished", {"val/accuracy": 0.5})
     return folder
@@ -211,7 +212,7 @@ def test_hyper_parameters_of_a_record_are_candidates_of_its_config(tmp_path, use
     folder = recorded(tmp_path / "run", CONFIG | {"search": search})
     with Store(folder, Goals((Objective("val/accuracy", "max"),))) as store:
         list(store.replay())
-        store.propose({"evaluator.lr": {"_target_": "os.getcwd"}}, 1, "k2", None)
+        store.propose(Proposal({"evaluator.lr": {"_target_": "os.getcwd"}}), 1, "k2", None)
     with pytest.raises(RunFailed, match=r"in trial 1, Choice 'evaluator\.lr' was given"):
         runner.run([f"resume={folder}", "budget.trials=5"])
 

@@ -87,6 +87,11 @@ class Tally:
         return self.front[0] if self.front else None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether trials run, or are to come as far as is known."""
+        return self.ended < self.total or bool(self.running)
+
+    @property
     def metric(self) -> str:
         """The metric of the only objective, or of the first of several."""
         return self.goals.objectives[0].metric

@@ -201,7 +201,7 @@ class Lines(_Visible):
         news = news_line(trial, self._tally, self._folder, whole=whole)
         if line := news or self._result(trial):
             _say(self._console, line)
-        if time.monotonic() - self._spoken > QUIET and self._tally.running:
+        if time.monotonic() - self._spoken > QUIET and self._tally.goes_on:
             _say(self._console, how_far_line(self._tally))
             self._spoken = time.monotonic()
 
