@@ -16,13 +16,14 @@ POOLED = 8  # samples whose variances are pooled
 HOW = "confirm={top: 5, seeds: 3} tells"
 
 
-def verdict(trials: Iterable[Trial], goals: Goals) -> str:
+def verdict(trials: Iterable[Trial], goals: Goals, *, noisy: bool = True) -> str:
     """Says whether the best of a search is better than the best of its random samples, and if that
-    is more than noise; empty if there is nothing to compare."""
+    is more than noise; empty if there is nothing to compare. `noisy` is whether a sample may have
+    another result under another seed."""
     results = _results(trials)
     searched = [trial for trial in results if trial.stage == "search" and trial.scored]
     random = [trial for trial in results if trial.random and trial.scored]
-    if len(searched) < 2 or all(trial.random for trial in searched):
+    if len(results) < 2 or all(trial.random for trial in searched):
         return ""
     if not random:
         return "No sample was random, so what chance finds is not known; compare=random tells."
@@ -33,11 +34,14 @@ def verdict(trials: Iterable[Trial], goals: Goals) -> str:
         return _volumes(searched, random) + rest
     [winner], [rival] = top(searched, 1), top(random, 1)
     if winner.number == rival.number:
-        among = f"is also the best of {len(random)} random samples"
+        among = f"is also the best of {text.counted(len(random), 'random sample')}"
         return f"The winner, trial {winner.number}, {among}: chance found it, too.{rest}"
     metric = goals.objectives[0].metric
+    pairing = _Pairing(winner, rival, len(random), metric)
+    if not noisy:
+        return f"{pairing.difference}.{rest}"
     noise = _Noise.of([trial for trial in results if trial.trainings > 1], metric)
-    return _Pairing(winner, rival, len(random), metric).sentence(noise) + rest
+    return pairing.sentence(noise) + rest
 
 
 def _results(trials: Iterable[Trial]) -> list[Trial]:
@@ -57,8 +61,8 @@ def _volumes(searched: Sequence[Trial], random: Sequence[Trial]) -> str:
     ours, theirs = (hypervolume([t.scores for t in front(some)], corner)
                     for some in (searched, random))  # fmt: skip
     return (
-        f"The hypervolume of the search is {ours:.4g}, that of {len(random)} random samples "
-        f"{theirs:.4g}."
+        f"The hypervolume of the search is {ours:.4g}, that of "
+        f"{text.counted(len(random), 'random sample')} {theirs:.4g}."
     )
 
 
@@ -97,15 +101,24 @@ class _Pairing:
     among: int  # random samples
     metric: str
 
+    @property
+    def gain(self) -> float:
+        """By how much the winner is better."""
+        return self.winner.scores[0] - self.rival.scores[0]
+
+    @property
+    def difference(self) -> str:
+        """Says by how much the winner is better, and nothing of noise."""
+        how = "better" if self.gain > 0 else "worse"
+        by = text.figure(self.metric, abs(self.gain))
+        return f"The winner ({self._told(self.winner)}) is {by} {how} than {self._theirs}"
+
     def sentence(self, noise: _Noise) -> str:
         """Says by how much the winner is better, and whether that is more than noise."""
-        gain = self.winner.scores[0] - self.rival.scores[0]
-        ours = f"The winner ({self._told(self.winner)})"
-        theirs = f"the best of {self.among} random samples ({self._told(self.rival)})"
-        by = text.figure(self.metric, abs(gain))
         if not noise.freedom:
-            how = "better" if gain > 0 else "worse"
-            return f"{ours} is {by} {how} than {theirs}; whether that is noise, {HOW}."
+            return f"{self.difference}; whether that is noise, {HOW}."
+        gain, by = self.gain, text.figure(self.metric, abs(self.gain))
+        ours, theirs = f"The winner ({self._told(self.winner)})", self._theirs
         margin = noise.margin(self.winner, self.rival)
         low, high = (self._signed(gain + side) for side in (-margin, margin))
         interval = f"{LEVEL:.0%} interval {low} to {high}"
@@ -115,6 +128,11 @@ class _Pairing:
             return f"{ours} is worse than {theirs} beyond noise: by {by} ({interval})."
         by = self._signed(gain)
         return f"{ours} is not better than {theirs} beyond noise: by {by} ({interval})."
+
+    @property
+    def _theirs(self) -> str:
+        samples = text.counted(self.among, "random sample")
+        return f"the best of {samples} ({self._told(self.rival)})"
 
     def _told(self, trial: Trial) -> str:
         name = self.metric

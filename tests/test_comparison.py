@@ -65,17 +65,17 @@ def test_the_winner_is_the_best_by_its_new_trainings():
 
 def test_a_better_random_sample_of_the_comparison_is_said():
     trials = [*searched([], [0.5, 0.6]), trial(5, 0.9, random=True, stage="baseline")]
-    assert "is 0.3000 worse than the best of 1 random samples" in verdict(trials, GOALS)
+    assert "is 0.3000 worse than the best of 1 random sample" in verdict(trials, GOALS)
     trials += [again(1, 6, 0.59), again(1, 7, 0.61), again(5, 8, 0.89), again(5, 9, 0.91)]
     trials[-2:] = [replace(one, stage="baseline") for one in trials[-2:]]
-    assert "is worse than the best of 1 random samples" in verdict(trials, GOALS)
+    assert "is worse than the best of 1 random sample" in verdict(trials, GOALS)
     assert "beyond noise: by 0.3" in verdict(trials, GOALS)
 
 
 def test_less_is_better_where_it_is_minimized():
     goals = Goals((Objective("val/loss", "min"),))
     trials = [trial(0, {"val/loss": 2.0}, goals, random=True), trial(1, {"val/loss": 0.5}, goals)]
-    assert "is 1.5000 better than the best of 1 random samples" in verdict(trials, goals)
+    assert "is 1.5000 better than the best of 1 random sample" in verdict(trials, goals)
 
 
 def test_a_winner_that_chance_found_is_called_that():
@@ -102,7 +102,7 @@ def test_fronts_are_compared_by_hypervolume():
     random = trial(0, {"a": 0.0, "b": 2.0}, goals, random=True)
     others = [trial(n, {"a": 1.0, "b": b}, goals) for n, b in ((1, 3.0), (2, 1.0))]
     assert verdict([random, *others], goals) == (  # above (0, -3)
-        "The hypervolume of the search is 2, that of 1 random samples 0. The search tried 3; "
+        "The hypervolume of the search is 2, that of 1 random sample 0. The search tried 3; "
         "compare=random tries as many at random."
     )
 

@@ -31,6 +31,7 @@ from runner.trial import WEIGHTS, Job, Metrics, Report, Trial, trial_folder
 
 if TYPE_CHECKING:
     from runner.data.data import Data
+    from runner.evaluators.evaluator import Evaluator
     from runner.export import Test
     from runner.results import Run
     from runner.training.service import TrainingService
@@ -102,10 +103,11 @@ class Search(Task):
             run = Run(folder, settings.trust)
             trials = run.trials
             best = top(trials, len(trials))
-            tested, told = _tested(run, service, best)
+            evaluator = parts.make_evaluator(settings)
+            tested, told = _tested(run, evaluator, service, best)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
-        said = verdict(trials, goals)
+        said = verdict(trials, goals, noisy=type(evaluator).trains)
         for line in filter(None, (said, gains_text(run.gains), *service.notes(), *told)):
             progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
@@ -133,14 +135,12 @@ def _keeping(
 
 
 def _tested(
-    run: "Run", service: "TrainingService", best: Sequence[Trial]
+    run: "Run", evaluator: "Evaluator", service: "TrainingService", best: Sequence[Trial]
 ) -> tuple[dict[int, Metrics], list[str]]:
     """Exports the best models, or looks up the test results of the best trial, if the evaluator
     trains none. Returns their metrics by number, and what to tell the user."""
-    from runner import parts
     from runner.export import export
 
-    evaluator = parts.make_evaluator(run.settings)
     if not evaluator.trains:
         looked_up: dict[int, Metrics] = {
             trial.number: {**trial.metrics, **_test(run, service, trial)} for trial in best[:1]
