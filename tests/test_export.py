@@ -188,3 +188,23 @@ def test_an_intact_run_is_exported_without_a_word(run):
     told: list[str] = []
     assert [*again(run, told)] == [trial.number for trial in run.top(2)]
     assert not told and not (run.folder / "top.old").exists()
+
+
+def test_the_metrics_of_a_confirmed_model_are_those_of_its_weights_and_of_its_new_trainings(
+    tmp_path,
+):
+    run = runner.run(
+        [*MLP, "budget.trials=2", "export.top=1", "repeat=2", "confirm={top: 1, seeds: 3}"],
+        folder=tmp_path / "run",
+    )
+    best = run.best
+    assert best.confirmed and best.trainings == 3
+    metrics = json.loads((run.folder / "top" / "1" / "metrics.json").read_text())
+    own = run.trials[best.number].metrics
+    assert {name: metrics[name] for name in own} == own
+    assert metrics["confirmed/seeds"] == 3
+    assert metrics["confirmed/val/loss"] == pytest.approx(best.metrics["val/loss"])
+    assert metrics["confirmed/val/loss/std"] == pytest.approx(best.deviations["val/loss"])
+    assert "confirmed/params" not in metrics and "test/accuracy" in metrics
+    new = [t.metrics["val/loss"] for t in run.trials if t.stage == "confirm"]
+    assert run.best.metrics["val/loss"] == pytest.approx(sum(new[:3]) / 3)

@@ -173,6 +173,18 @@ WRONG = [
     ("space=cell space.nodes=0", "space.nodes is 0"),
     ("space=cell space.stages=-1", "space.stages is -1"),
     ("space=cell space.ops=[]", "has no candidates"),
+    ("repeat=0", "repeat is 0"),
+    ("repeat=1.5", "repeat is 1.5"),
+    ("confirm={top:3}", "confirm.seeds"),
+    ("confirm={top:0,seeds:3}", "confirm.top is 0"),
+    ("confirm={top:3,seeds:0}", "confirm.seeds is 0"),
+    ("confirm=3", "confirm is 3; it must be a mapping"),
+    ("confirm={top:3,seeds:3,seed:1}", "confirm.seed"),
+    ("compare=best", "compare is 'best'"),
+    ("experiment=nasbench201 repeat=2", "repeat trains samples under several seeds, but Tabular"),
+    ("experiment=nasbench201 confirm={top:3,seeds:3}", "leave confirm out"),
+    ("strategy=asha fidelity={key:evaluator.epochs,min:1,max:9,eta:3} repeat=2",
+     "repeat and fidelity are both given"),
 ]  # fmt: skip
 
 
@@ -198,6 +210,8 @@ RIGHT = [
     f"{SAMPLER}NSGAIISampler",
     f"{SAMPLER}GPSampler",
     "strategy=evolution",
+    "repeat=2 confirm={top:3,seeds:3} compare=random",
+    "strategy=asha fidelity={key:evaluator.epochs,min:1,max:9,eta:3} confirm={top:3,seeds:3}",
 ]
 
 

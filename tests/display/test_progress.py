@@ -392,3 +392,28 @@ def test_waiting_is_shown_on_terminals_only_and_leaves_nothing(terminal, monkeyp
     assert ("building" in file.getvalue()) is terminal
     if not terminal:
         assert file.getvalue() == ""
+
+
+def test_repeats_are_told_with_what_they_repeat_and_the_best_is_a_mean(tmp_path):
+    shown, file = made(Lines, tmp_path, repeat=2, confirm={"top": 2, "seeds": 1})
+    shown.begin()
+    trials = [finished(0, 0.5), finished(1, 0.7, repeat_of=0), finished(2, 0.9),
+              finished(3, 0.2, repeat_of=2)]  # fmt: skip
+    trials += [finished(4, 0.4, repeat_of=0, stage="confirm"),
+               finished(5, 0.8, repeat_of=2, stage="confirm")]  # fmt: skip
+    trials.insert(4, finished(6, 0.1, stage="baseline", random=True))
+    for trial in trials:
+        shown.show(replace(trial, state=State.RUNNING, metrics={}, scores=(), step=0))
+        shown.show(trial)
+    shown.end()
+    mean = "0.6000 ±0.1414"
+    assert file.getvalue().splitlines()[1:] == [
+        "trial 0: val/accuracy 0.5000 in 2.0 s",
+        f"trial 1 (repeats trial 0): val/accuracy 0.7000 in 2.0 s, best {mean} (trial 0)",
+        f"trial 2: val/accuracy 0.9000 in 2.0 s, best {mean} (trial 0)",
+        f"trial 3 (repeats trial 2): val/accuracy 0.2000 in 2.0 s, best {mean} (trial 0)",
+        f"trial 6: val/accuracy 0.1000 in 2.0 s, best {mean} (trial 0)",
+        "trial 4 (confirms trial 0): val/accuracy 0.4000 in 2.0 s",
+        "trial 5 (confirms trial 2): val/accuracy 0.8000 in 2.0 s",
+        "4 of 8 trials done (1 to compare, 2 to confirm); best val/accuracy 0.8000, trial 2",
+    ]

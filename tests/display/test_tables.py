@@ -207,3 +207,27 @@ def test_a_space_without_choices(structure):
 )
 def test_the_number_of_architectures(structure, count, exact, expected):
     assert count_text(replace(structure, count=count, exact=exact)) == expected
+
+
+def training(number, accuracy, repeat_of, stage="search"):
+    return replace(finished(number, accuracy, width=32), repeat_of=repeat_of, stage=stage)
+
+
+def test_samples_that_were_trained_several_times_have_means_and_deviations(trials):
+    trials = [finished(0, 0.5, width=32), training(1, 0.7, 0), finished(2, 0.9, width=16),
+              training(3, 0.4, 0, "confirm"), training(4, 0.6, 0, "confirm")]  # fmt: skip
+    lines = printed(best_table(trials, GOALS), 80)
+    assert lines[2:7] == [
+        "#  trial    val/accuracy  seeds  params    time        val/loss",
+        "1      0  0.5000 ±0.1414  2 new   12.3k  12.0 s  0.2500 ±0.0000",
+        "    width=32",
+        "2      2          0.9000      1   12.3k  12.0 s          0.2500",
+        "    width=16",
+    ]
+    assert lines[8:11] == [
+        "Figures are means over seeds, ± one standard deviation.",
+        "Confirmed samples come first; their figures are of new trainings alone.",
+        "5 trials, 1 repeats, 2 to confirm; searched for 52.0 s",
+    ]
+    assert "0.5000 ±0.1414" in html(trials, GOALS)
+    assert "seeds" not in "".join(printed(best_table(trials[2:3], GOALS), 80))

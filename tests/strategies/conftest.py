@@ -97,7 +97,8 @@ def _drive(
         if number < trials and len(running) < slots and not waits:
             try:
                 sample = _proposed(strategy, number)
-                event = Trial(number, sample, seed=0, parent=strategy.parent)
+                again = strategy.repeat_of
+                event = Trial(number, sample, seed=0, parent=strategy.parent, repeat_of=again)
             except StopIteration:
                 trials = number
                 continue

@@ -28,6 +28,7 @@ from runner.strategies.hyperband import Hyperband
 from runner.strategies.local_search import LocalSearch
 from runner.strategies.optuna import OptunaStrategy
 from runner.strategies.random import Random
+from runner.strategies.repeated import Repeated
 from runner.strategies.rl import Reinforce
 from runner.strategies.strategy import Strategy
 from runner.trial import State, Trial
@@ -184,6 +185,25 @@ class TestStrategy:
         assert samples(whole)[: len(first)] == first
         for cut in range(0, len(whole), 3):
             assert drive(make_first(), score, trials=12, slots=2, events=whole[:cut]) == whole
+
+    @pytest.mark.sampled(3)
+    @pytest.mark.parametrize("slots", [1, 3])
+    def test_each_sample_may_be_trained_twice_and_the_run_resumes(
+        self, make, space, drive, slots
+    ) -> None:
+        if make(space, 0).promotes:
+            return  # a trial on a rung is a part of a training
+        whole = drive(Repeated(make(space, 0), 2), score, trials=14, slots=slots)
+        proposed = {event.number: event for event in whole if event.running}
+        for event in proposed.values():
+            if event.repeat_of is not None:
+                first = proposed[event.repeat_of]
+                assert (event.sample, event.parent) == (first.sample, first.parent)
+        again = [event.repeat_of for event in proposed.values() if event.repeat_of is not None]
+        assert again and len({*again}) == len(again)
+        for cut in range(0, len(whole), 4):
+            resumed = Repeated(make(space, 0), 2)
+            assert drive(resumed, score, trials=14, slots=slots, events=whole[:cut]) == whole
 
     @pytest.mark.parametrize("violations", [False, True])
     def test_several_objectives_and_constraints_are_taken_and_resume(

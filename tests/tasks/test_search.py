@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -93,3 +94,39 @@ def test_a_driver_imports_nothing_that_it_does_not_use(engine, tmp_path):
         assert not unused & {{*sys.modules}}
         assert (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()) == collector
     """)
+
+
+def training(number, score, repeat_of=None, stage="search"):
+    return replace(ended(number, score), repeat_of=repeat_of, stage=stage)
+
+
+def kept_of_repeats(folder, keep, trials, repeats=2):
+    keeper = WeightKeeper(folder, keep, repeats=repeats)
+    for trial in trials:
+        if trial.scored:
+            place = trial_folder(folder, trial.number)
+            place.mkdir(parents=True)
+            (place / WEIGHTS).touch()
+        keeper.see(trial)
+    return [t.number for t in trials if (trial_folder(folder, t.number) / WEIGHTS).exists()]
+
+
+def test_the_weights_of_a_sample_are_those_of_its_first_training(tmp_path):
+    trials = [training(0, 0.9), training(1, 0.1, 0), training(2, 0.6), training(3, 0.6, 2)]
+    assert kept_of_repeats(tmp_path / "all", None, trials) == [0, 1, 2, 3]
+    assert kept_of_repeats(tmp_path / "two", 2, trials) == [0, 2]
+    assert kept_of_repeats(tmp_path / "one", 1, trials) == [2]  # the mean of the other is 0.5
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0), (1, 0, 2)])
+def test_they_stay_until_the_sample_is_judged_and_go_if_a_training_of_it_fails(order, tmp_path):
+    better = [training(3, 0.5), training(4, 0.5, 3), training(5, 0.5, 3)]
+    one = [training(0, 0.9), training(1, None, 0), training(2, 0.9, 0)]
+    assert kept_of_repeats(tmp_path, 1, [*(one[i] for i in order), *better], 3) == [3]
+    waits = [training(0, 0.1), *better]
+    assert kept_of_repeats(tmp_path / "waits", 1, waits, 3) == [0, 3]
+
+
+def test_trainings_that_confirm_leave_no_weights(tmp_path):
+    trials = [training(0, 0.5), training(1, 0.5, 0), training(2, 0.9, 0, "confirm")]
+    assert kept_of_repeats(tmp_path, 1, trials) == [0]
