@@ -9,7 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from runner.training import watched
+from runner.training import inline, watched
+from runner.training.service import Traces
 
 TOYS = Path(__file__).parent / "toys"
 sys.path.insert(0, str(TOYS))
@@ -47,6 +48,27 @@ def few_modules():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watched, "_is_of_user", lambda name: "tests." not in name and ours(name))
         yield
+
+
+class Unwatched:
+    """The state of a process that no trial changes."""
+
+    def keep(self) -> None:
+        return
+
+    def restore(self) -> Traces:
+        return Traces()
+
+    finish = restore
+
+
+@pytest.fixture(autouse=True)
+def unwatched(request, monkeypatch):
+    """Searches in this process do not look at what trials leave, which takes half a second for
+    each, unless a test is about that: those of `training/`, and what is marked `watched`."""
+    about_it = request.path.is_relative_to(Path(__file__).parent / "training")
+    if not about_it and not request.node.get_closest_marker("watched"):
+        monkeypatch.setattr(inline, "ProcessState", Unwatched)
 
 
 @pytest.fixture
