@@ -5,7 +5,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import final
 
-from runner.space.sample import Sample, generator
+from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.strategies.rungs import Merit, Rungs, has_result, merit, needs_rungs
 from runner.strategies.strategy import NotYet, Strategy
@@ -28,6 +28,7 @@ class Asha(Strategy):
 
     exhausts = True
     promotes = True
+    varies = True
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
@@ -48,16 +49,16 @@ class Asha(Strategy):
         needs_rungs(self.goals, "asha")
 
     def propose(self, number: int) -> Sample:
-        self.parent = None
+        self.parent, self.fixed = None, False
         if (best := self._promotable()) is None:
             try:
-                return self._rungs.new(0, generator(self.seed, number))
+                return self._rungs.new(0, self.rng(number))
             except StopIteration:
                 if self._running:
                     raise NotYet from None
                 if (best := self._promotable(at_least=1)) is None:
                     raise
-        self.parent = best.owner
+        self.parent, self.fixed = best.owner, True
         return self._rungs.at(best.sample, self._rungs.rung(best.sample) + 1)
 
     def observe(self, trial: Trial) -> None:

@@ -10,7 +10,7 @@ import numpy
 
 from runner.errors import ConfigError, did_you_mean, require
 from runner.space.choice import Numeric
-from runner.space.sample import Sample, Walk, generator, lookup, sample_key
+from runner.space.sample import Sample, Walk, lookup, sample_key
 from runner.space.space import Space
 from runner.strategies.decisions import encode
 from runner.strategies.ensemble import Ensemble, Floats
@@ -43,6 +43,7 @@ class Bananas(Strategy):
     """
 
     exhausts = True
+    varies = True
     parents = _HEIRS
 
     def __init__(
@@ -94,7 +95,7 @@ class Bananas(Strategy):
 
     def propose(self, number: int) -> Sample:
         self.parent, self.random = None, False
-        rng = generator(self.seed, number)
+        rng = self.rng(number)
         ranked = sorted((t for t, _ in self._known if t.scored), key=_order, reverse=True)
         if len(ranked) >= self.startup and not self._refusals.lost:
             found = self._candidates(ranked[: self.best], rng)

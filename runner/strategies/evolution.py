@@ -6,7 +6,7 @@ from typing import final
 
 from runner.errors import require
 from runner.ranking import winners
-from runner.space.sample import Sample, Walk, generator, sample_key
+from runner.space.sample import Sample, Walk, sample_key
 from runner.space.space import Space
 from runner.strategies.mutation import crossed, mutate
 from runner.strategies.strategy import Refusals, Strategy
@@ -30,6 +30,7 @@ class Evolution(Strategy):
     """
 
     several = True
+    varies = True
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Evolution(Strategy):
         self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
-        rng = generator(self.seed, number)
+        rng = self.rng(number)
         for _ in range(1 + self.retries):
             walk = self._draw(rng)
             if walk.broken is None and sample_key(walk.sample) not in self._seen:

@@ -28,7 +28,7 @@ class First(StrategyWrapper):
 
     def propose(self, number: int) -> Sample:
         if self._left:
-            self.parent, self.random = None, False
+            self.parent, self.random, self.fixed = None, False, True
             return next(iter(self._left.values()))
         return super().propose(number)
 

@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import final
 
-from runner.space.sample import Sample, generator
+from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.strategies.rungs import Rungs, has_result, merit, needs_rungs
 from runner.strategies.strategy import NotYet, Strategy
@@ -110,6 +110,7 @@ class Hyperband(Strategy):
 
     exhausts = True
     promotes = True
+    varies = True
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
@@ -134,18 +135,18 @@ class Hyperband(Strategy):
         needs_rungs(self.goals, "hyperband")
 
     def propose(self, number: int) -> Sample:
-        self.parent = None
+        self.parent, self.fixed = None, False
         if (found := self._promotion(full=False)) is None:
             bracket = self._with_room()
             lowest = self._next if bracket is None else bracket.first
             try:
-                return self._rungs.new(lowest, generator(self.seed, number))
+                return self._rungs.new(lowest, self.rng(number))
             except StopIteration:  # the last bracket gets no more samples
                 if (found := self._promotion(full=True)) is None:
                     if any(bracket.running for bracket in self._brackets):
                         raise NotYet from None
                     raise
-        self.parent = found.owner
+        self.parent, self.fixed = found.owner, True
         return self._rungs.at(found.sample, self._rungs.rung(found.sample) + 1)
 
     def observe(self, trial: Trial) -> None:

@@ -81,21 +81,23 @@ class OptunaStrategy(Strategy):
     After several refused trials in a row, samples are random until one is accepted. A sampler's
     `after_trial` hook is not called. A resumed run calls samplers that store attributes with their
     trials (NSGA-II, NSGA-III, CMA-ES, QMC) again for each trial; for all others the samples
-    suffice.
+    suffice. What they store is that of the usual proposal, also if another one is chosen.
     """
 
     several = True
+    varies = True
 
     def __init__(self, space: Space, seed: int, *, sampler: Callable[..., BaseSampler]) -> None:
         super().__init__(space, seed)
         self.sampler = sampler
         self._keeps_notes = isinstance(self._sampler(0), _KEEP_NOTES)
+        self.varies = not isinstance(self._sampler(0), QMCSampler)  # type: ignore[misc]
         self._trials: list[FrozenTrial] = []
         self._places: dict[int, int] = {}  # trial number -> index in `_trials`
         self._study_notes: dict[str, Any] = {}
-        self._proposed: tuple[int, _SamplerNotes] | None = (
-            None  # the last proposal's number and notes
-        )
+        # The number and the notes of the last proposal, of those that may differ for one trial the
+        # usual one; None once anything was observed since.
+        self._proposed: tuple[int, _SamplerNotes] | None = None
         self._refusals = Refusals()
 
     def check(self) -> None:
@@ -122,10 +124,11 @@ class OptunaStrategy(Strategy):
     def propose(self, number: int) -> Sample:
         self.random = self._refusals.lost or len(self._trials) < self._startup
         if self._refusals.lost:
-            return self.space.random(generator(self.seed, number, "lost"))
+            return self.space.random(self.rng(number, "lost"))
         asked, notes = self._ask(number)
         sample = self.space.draw(partial(_suggest, asked))
-        self._proposed = number, notes
+        if not self._variant:
+            self._proposed = number, notes
         return sample
 
     def observe(self, trial: Trial) -> None:
@@ -133,9 +136,10 @@ class OptunaStrategy(Strategy):
         if trial.running:
             self._places[trial.number] = len(self._trials)
             self._trials.append(self._started(trial))
-            return
-        place = self._places[trial.number]
-        self._trials[place] = self._ended(self._trials[place], trial)
+        else:
+            place = self._places[trial.number]
+            self._trials[place] = self._ended(self._trials[place], trial)
+        self._proposed = None
 
     @cached_property
     def _startup(self) -> float:
@@ -187,7 +191,7 @@ class OptunaStrategy(Strategy):
     def _ask(self, number: int) -> tuple[Asked, _SamplerNotes]:
         """Returns a trial that suggests values, and the notes that are filled meanwhile."""
         notes = _SamplerNotes(study=dict(self._study_notes))
-        sampler = self._sampler(generator(self.seed, number).getrandbits(31))
+        sampler = self._sampler(self.rng(number).getrandbits(31))
         storage = _ProposalStorage(self._trials, notes, len(self.goals.objectives))
         study = Study(_NAME, storage, sampler)
         with _quiet():

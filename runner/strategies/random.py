@@ -2,7 +2,7 @@
 
 from typing import final
 
-from runner.space.sample import Sample, generator
+from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.strategies.strategy import Strategy
 from runner.strategies.unseen import Unseen
@@ -15,6 +15,7 @@ class Random(Strategy):
 
     several = True
     random = True
+    varies = True
     exhausts = True
 
     def __init__(self, space: Space, seed: int) -> None:
@@ -22,7 +23,7 @@ class Random(Strategy):
         self._samples = Unseen(space)
 
     def propose(self, number: int) -> Sample:
-        return self._samples.draw(generator(self.seed, number))
+        return self._samples.draw(self.rng(number))
 
     def observe(self, trial: Trial) -> None:
         if trial.running:

@@ -26,6 +26,7 @@ class Repeated(StrategyWrapper):
         if (first := self._repeats.owed) is None:
             return super().propose(number)
         self.repeat_of, self.parent, self.random = first.number, first.parent, first.random
+        self.fixed = True
         return first.sample
 
     def observe(self, trial: Trial) -> None:

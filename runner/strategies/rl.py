@@ -36,6 +36,7 @@ class Reinforce(Strategy):
     """
 
     exhausts = True
+    varies = True
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Reinforce(Strategy):
         self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
-        rng = generator(self.seed, number)
+        rng = self.rng(number)
         if self._refusals.lost:
             return self._unseen.draw(rng)
         for i in range(1 + self.retries):

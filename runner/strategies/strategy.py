@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from random import Random
 from typing import ClassVar, final
 
 from runner.goals import Goals
-from runner.space.sample import Sample
+from runner.space.sample import Sample, generator
 from runner.space.space import Space
 from runner.trial import Trial
 
@@ -19,9 +20,8 @@ class NotYet(Exception):
 class Strategy(ABC):
     """A fold over the record: proposals depend only on the trials observed so far.
 
-    `propose(number)` draws its random numbers from `generator(seed, number)`, never from a
-    generator with running state, so that a resumed run continues exactly as the original would
-    have.
+    `propose(number)` draws its random numbers from `rng(number)`, never from a generator with
+    running state, so that a resumed run continues exactly as the original would have.
 
     `exhausts` is whether it never proposes a sample twice, and raises StopIteration once a finite
     space is used up; of other strategies, proposals are replaced when they only repeat themselves.
@@ -41,9 +41,15 @@ class Strategy(ABC):
     its sample, and one with a parent has the sample of that but for a higher rung, and goes on with
     its training. `needed` are the numbers of the trials that others may go on from, or that running
     ones do.
+
+    `varies` is whether its proposals depend on the random numbers of `rng`, so that `vary` makes it
+    propose another sample for the same trial; a pre-screen (`screening.py`) chooses among several.
+    What `observe` makes of a trial must then not depend on which of them it was. `fixed` is whether
+    the last proposal is not open to such a choice.
     """
 
     several: ClassVar[bool] = False
+    varies: ClassVar[bool] = False
     exhausts: ClassVar[bool] = False
     promotes: ClassVar[bool] = False
     learns: ClassVar[bool] = True
@@ -52,6 +58,8 @@ class Strategy(ABC):
     parents: int = 0
     random: bool = False
     repeat_of: int | None = None
+    fixed: bool = False
+    _variant: int = 0
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space = space
@@ -64,6 +72,15 @@ class Strategy(ABC):
     @property
     def owes(self) -> bool:
         return False
+
+    def vary(self, variant: int) -> None:
+        """Selects the random numbers of the next proposals; 0: the usual ones."""
+        self._variant = variant
+
+    def rng(self, number: int, *purpose: str) -> Random:
+        """Returns a generator of random numbers for the proposal of a trial."""
+        variant = ("variant", self._variant) if self._variant else ()
+        return generator(self.seed, number, *purpose, *variant)
 
     def check(self) -> None:  # noqa: B027
         """Raises an error if later proposals would, because of an argument. Called before a search,

@@ -16,6 +16,7 @@ class StrategyWrapper(Strategy):
         self.goals = strategy.goals
         self.exhausts = strategy.exhausts  # type: ignore[misc]
         self.several = strategy.several  # type: ignore[misc]
+        self.varies = strategy.varies  # type: ignore[misc]
         self.promotes = strategy.promotes  # type: ignore[misc]
         self.learns = strategy.learns  # type: ignore[misc]
         self.inner = strategy
@@ -28,12 +29,16 @@ class StrategyWrapper(Strategy):
     def owes(self) -> bool:
         return self.inner.owes
 
+    def vary(self, variant: int) -> None:
+        self.inner.vary(variant)
+
     def propose(self, number: int) -> Sample:
         inner = self.inner
         try:
             return inner.propose(number)
         finally:
-            self.parent, self.random, self.repeat_of = inner.parent, inner.random, inner.repeat_of
+            self.parent, self.fixed = inner.parent, inner.fixed
+            self.random, self.repeat_of = inner.random, inner.repeat_of
 
     def observe(self, trial: Trial) -> None:
         self.inner.observe(trial)

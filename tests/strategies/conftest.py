@@ -78,9 +78,11 @@ def _drive(
     trials: int,
     slots: int = 1,
     events: Sequence[Trial] = (),
+    variants: int = 1,
 ) -> list[Trial]:
     """Run a search, going on behind `events`; gives all that the strategy observed.
 
+    With several `variants`, it is asked for so many samples of a trial, and one of them is taken.
     Trials end in a random order that depends on the number of events alone. A score of None is a
     failed trial, or for odd numbers a finished one without a result.
     """
@@ -96,9 +98,7 @@ def _drive(
     while running or number < trials:
         if number < trials and len(running) < slots and not waits:
             try:
-                sample = _proposed(strategy, number)
-                again = strategy.repeat_of
-                event = Trial(number, sample, seed=0, parent=strategy.parent, repeat_of=again)
+                event = _chosen(strategy, number, variants)
             except StopIteration:
                 trials = number
                 continue
@@ -117,11 +117,23 @@ def _drive(
     return seen
 
 
-def _proposed(strategy: Strategy, number: int) -> Sample:
+def _chosen(strategy: Strategy, number: int, variants: int) -> Trial:
+    found = [_proposed(strategy, number)]
+    if not strategy.fixed:
+        for variant in range(1, variants):
+            strategy.vary(variant)
+            found.append(_proposed(strategy, number))
+        strategy.vary(0)
+    return generator(1, number).choice(found)
+
+
+def _proposed(strategy: Strategy, number: int) -> Trial:
     try:
-        return strategy.propose(number)
+        sample = strategy.propose(number)
     except DrawError as error:
-        return error.sample
+        sample = error.sample
+    again = strategy.repeat_of
+    return Trial(number, sample, seed=0, parent=strategy.parent, repeat_of=again)
 
 
 def _ended(trial: Trial, score: float | None) -> Trial:

@@ -155,6 +155,34 @@ class TestStrategy:
         strategy = make(space, 0)
         assert strategy.propose(0) == strategy.propose(0)
 
+    def test_variants_are_other_samples_of_the_same_trial_and_the_usual_one_stays(
+        self, make, drive
+    ) -> None:
+        space = FlatSpace([Categorical(f"c{i}", (1, 2, 3)) for i in range(9)])
+        for known in (0, 6):
+            strategy = make(space, 0)
+            drive(strategy, score, trials=known)
+            usual = strategy.propose(known)
+            found = []
+            for variant in (1, 2, 3, 4):
+                strategy.vary(variant)
+                found.append(strategy.propose(known))
+                assert strategy.propose(known) == found[-1]
+            strategy.vary(0)
+            assert strategy.propose(known) == usual
+            if strategy.varies and not known:  # later ones may be sure of what is best
+                assert any(sample != usual for sample in found)
+
+    @pytest.mark.sampled(3)
+    @pytest.mark.parametrize("slots", [1, 3])
+    def test_a_run_in_which_variants_are_chosen_resumes(self, make, space, drive, slots) -> None:
+        whole = drive(make(space, 0), score, trials=10, slots=slots, variants=3)
+        for cut in range(len(whole)):
+            again = drive(
+                make(space, 0), score, trials=10, slots=slots, variants=3, events=whole[:cut]
+            )
+            assert again == whole
+
     def test_trials_without_a_result_are_survived(self, make, space, drive) -> None:
         assert drive(make(space, 0), lambda sample: None, trials=9, slots=2)
 
