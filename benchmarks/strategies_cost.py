@@ -79,14 +79,14 @@ def refusal_milliseconds(samples: int) -> dict[str, float]:
             given = [f"space={space}", f"engine={engine}", "constraints=[params <= 1]"]
             settings = settings_from(compose_config(given), freed(given))
             made = parts.make_engine(settings)
-            screening = parts.make_screening(settings, made)
+            measured = parts.make_early_measures(settings, made)
             costs = []
             for number in range(samples):
                 sample = made.space.random(generator(0, number))
                 start = time.process_time()
                 key = made.key(sample)
                 try:
-                    screening.figures(sample, key)
+                    measured.figures(sample, key)
                 except Refused:
                     costs.append(1000 * (time.process_time() - start))
             found[f"space={space} engine={engine}"] = statistics.median(costs)

@@ -79,9 +79,10 @@ class ProposedData(EventData):
     key: str
     duplicate_of: Natural64 | None
     parent: Natural64 | None = None  # older records have no parents
-    repeat_of: Natural64 | None = None  # these three are recorded if they are not the usual
+    repeat_of: Natural64 | None = None  # these four are recorded if they are not the usual
     stage: Literal["search", "baseline", "confirm"] = "search"
     random: bool = False
+    proxy: Number | None = None
 
 
 class StartedData(EventData):

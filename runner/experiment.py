@@ -9,7 +9,9 @@ from runner.duplicates import Duplicates
 from runner.engines.engine import Engine
 from runner.errors import Refused
 from runner.limits import Budget, RunLimits, judged
+from runner.prescreen import Prescreen
 from runner.resume import resume_override
+from runner.screening import Screening
 from runner.space.sample import Sample
 from runner.space.space import Space
 from runner.stages import SearchStage, Stage, Stages
@@ -19,7 +21,7 @@ from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
 from runner.strategies.strategy import NotYet, Strategy
 from runner.training.service import TrainingService
-from runner.trial import Failure, Job, Metrics, Proposal, Report, Trial, trial_seed
+from runner.trial import Failure, Job, Metrics, Report, Trial, trial_seed
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 
@@ -46,6 +48,7 @@ class Experiment:
     # Returns what is known of a sample's model, given the key of its trial; may refuse the sample.
     measure: Callable[[Sample, str], Metrics] = lambda sample, key: {}
     further: Sequence[Stage] = ()  # what follows the search
+    prescreen: Prescreen | None = None  # None: each sample that is proposed is tried
 
     def __post_init__(self) -> None:
         resume = resume_override(self.store.folder)
@@ -55,9 +58,16 @@ class Experiment:
         self._limits = RunLimits(
             self.budget, self.service.limits, self.store.folder, self.store.goals
         )
+        self._screening: Screening | None = None
+        if self.prescreen is not None:
+            self._screening = Screening(
+                self.prescreen, self.strategy, self.engine, self._duplicates, self.seed,
+                broken=self._broken, run=self._run_screening, tell=self.progress.note,
+            )  # fmt: skip
         search = SearchStage(
-            self.strategy, self.seed, self._limits, self._duplicates, self.progress.note
-        )
+            self.strategy, self.seed, self._limits, self._duplicates, self.progress.note,
+            self._screening,
+        )  # fmt: skip
         self._stages = Stages([search, *self.further])
         self._jobs: list[set[int]] = []  # the trials of each job that have not ended
         self._is_waiting = False  # whether nothing can be proposed until a running trial ends
@@ -66,7 +76,11 @@ class Experiment:
         """Searches until the budget or the space is used up. Raises RunFailed at the limits."""
         self._resume()
         while True:
-            self._submit([*self._new_trials()])
+            if self.engine.group > 1:
+                self._submit([*self._new_trials()])
+            else:  # the next proposal may take a while
+                for trial in self._new_trials():
+                    self._submit([trial])
             if not self.store.running and not self._jobs:
                 return
             self.service.poll(self._hear, POLL)
@@ -118,16 +132,13 @@ class Experiment:
         first = self._duplicates.first(key) if is_new and refusal is None else None
         if refusal is None and first is None:
             refusal = self._broken(sample, key)
-        trial = self.store.propose(proposal, self._seed(number, proposal), key, first)
+        seed = trial_seed(self.seed, number)
+        if proposal.parent is not None and self.strategy.promotes:  # it goes on with that training
+            lower = self.store.trial(proposal.parent)
+            proposal, seed = replace(proposal, proxy=lower.proxy), lower.seed
+        trial = self.store.propose(proposal, seed, key, first)
         self._observe(trial)
         return self._end_if_known(trial, refusal)
-
-    def _seed(self, number: int, proposal: Proposal) -> int:
-        """Returns the seed of a new trial; one that goes on with the training of its parent has
-        the seed of that."""
-        if proposal.parent is not None and self.strategy.promotes:
-            return self.store.trial(proposal.parent).seed
-        return trial_seed(self.seed, number)
 
     def _broken(self, sample: Sample, key: str) -> Refused | None:
         """Returns why a sample's model breaks a constraint, if that is known now."""
@@ -160,6 +171,13 @@ class Experiment:
             self._jobs.append(set(job.trials))
             self.service.submit(self._measured(job))
 
+    def _run_screening(self, job: Job) -> None:
+        """Scores candidates on a free slot. Other trials are heard meanwhile."""
+        assert self._screening is not None
+        self.service.submit(job)
+        while not self._screening.is_done:
+            self.service.poll(self._hear, POLL)
+
     def _measured(self, job: Job) -> Job:
         """Returns a job with what is known of its models."""
         keys = [self.store.running[number].key for number in job.trials]
@@ -167,6 +185,8 @@ class Experiment:
 
     def _hear(self, report: Report) -> None:
         """Records what a running trial reports, and stops it if that is bad enough."""
+        if self._screening is not None and self._screening.hear(report):
+            return
         if report.gain is not None:
             self.store.note_gain(report.gain)
             return
@@ -215,6 +235,8 @@ class Experiment:
         self._limits.observe(trial)
         self._stages.observe(trial)
         self._stopping.observe(trial)
+        if self.prescreen is not None and (news := self.prescreen.observe(trial)):
+            self.progress.note(news)
         self.engine.observe(trial)
         self.progress.show(trial)
         if not trial.running:

@@ -99,7 +99,7 @@ class Measures:
 
 
 @final
-class Screening:
+class EarlyMeasures:
     """Measures samples in the driver, without values, so that a refusal costs milliseconds."""
 
     def __init__(self, engine: Engine, measures: Measures, data: Data) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -21,8 +22,10 @@ from runner.evaluators.evaluator import Evaluator
 from runner.first_samples import first_samples
 from runner.goals import Goals
 from runner.measures.measure import Measure
-from runner.measuring import Measures, Screening, needed
+from runner.measuring import EarlyMeasures, Measures, needed
 from runner.preflight import check_parts, check_stopper, naming
+from runner.prescreen import Prescreen
+from runner.proxies.proxy import Proxy
 from runner.rung_training import goes_on
 from runner.space.prior import WeightedSpace
 from runner.space.sample import DrawError
@@ -56,6 +59,8 @@ def check(settings: Settings) -> None:
         with _as_given(settings):
             check_arguments(plain[group], settings.trust, group, runtime, expected=contract)
     _check_measures(settings)
+    for name, node in settings.proxy.items():
+        check_arguments(node, settings.trust, f"proxy.{name}", expected=Proxy)
     check_parts(settings)
     make_stopper(settings)
 
@@ -169,6 +174,12 @@ def make_strategy(settings: Settings, space: Space) -> Strategy:
             f"fidelity is given, but {type(made).__name__} promotes no trials from rung to rung; "
             "asha and hyperband do."
         )
+    if settings.screen is not None and not made.varies:
+        raise ConfigError(
+            f"screen is given, but {type(made).__name__} has one sample for each trial, and not "
+            "several to choose from; random, evolution, rl, bananas, asha, hyperband, tpe, gp, "
+            "cmaes, nsga2 and nsga3 can be screened."
+        )
     if settings.first and made.promotes:
         raise ConfigError(
             f"strategy.first is given, but {type(made).__name__} promotes trials, which begin "
@@ -215,13 +226,22 @@ def make_stopper(settings: Settings) -> Stopper:
     return made
 
 
-def make_screening(settings: Settings, engine: Engine) -> Screening:
+def make_early_measures(settings: Settings, engine: Engine) -> EarlyMeasures:
     """Returns what measures samples before they become trials."""
     with naming("measure"):
         measures = Measures(
             needed(settings), Goals.of_settings(settings).constraints, settings.trust
         )
-    return Screening(engine, measures, build(settings.data, settings.trust))
+    return EarlyMeasures(engine, measures, build(settings.data, settings.trust))
+
+
+def make_prescreen(settings: Settings) -> Prescreen | None:
+    """Returns the memory of the pre-screen; None without one."""
+    if settings.screen is None:
+        return None
+    objective = Goals.of_settings(settings).objectives[0]
+    screen = settings.screen
+    return Prescreen(screen.proxy, screen.candidates, objective, settings.repeat)
 
 
 def make_checkpoint_keeper(
@@ -255,7 +275,15 @@ def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> Tr
         measures=needed(settings),
         constraints=tuple(settings.constraints),
         fidelity=fidelity and vars(fidelity),
+        screen=_screen_of(settings),
     )
     with naming("training"):
         made: TrainingService = build(settings.training, settings.trust, setup=setup)
     return made
+
+
+def _screen_of(settings: Settings) -> Mapping[str, Any] | None:
+    """Returns what a worker needs to know of the pre-screen; None without one."""
+    if (screen := settings.screen) is None:
+        return None
+    return {"proxy": settings.proxy[screen.proxy], "batch_size": screen.batch_size}

@@ -16,6 +16,7 @@ from runner.engines.inheritance import PRESERVED
 from runner.errors import ConfigError, RunnerError, did_you_mean, one_line, place
 from runner.evaluators.evaluator import Evaluator
 from runner.goals import Goals
+from runner.proxies.proxy import Proxy
 from runner.space.choice import Choice, JsonValue, Numeric
 from runner.space.space import search_space
 
@@ -35,6 +36,7 @@ def check_parts(settings: Settings) -> None:
         raise ConfigError("search is {}; give it keys to vary, or null for none.")
     _check_fidelity(settings)
     _check_repeats(settings, evaluator)
+    _check_screen(settings, evaluator)
     for choice in search_space(settings.search).choices:
         group = _searched_group(choice.label)
         _check_apart(choice.label, settings.search or {})
@@ -93,6 +95,32 @@ def _check_repeats(settings: Settings, evaluator: Evaluator) -> None:
         raise ConfigError(
             "repeat and fidelity are both given, but a trial on a rung is only a part of a "
             "training; confirm={top: 5, seeds: 3} trains the best again, to the end."
+        )
+
+
+def _check_screen(settings: Settings, evaluator: Evaluator) -> None:
+    """Raises ConfigError for a pre-screen by a proxy that is not there, or that needs what the
+    evaluator has not."""
+    if settings.screen is None:
+        return
+    name = settings.screen.proxy
+    if name not in settings.proxy:
+        raise ConfigError(
+            f"screen.proxy is {name!r}; there are {', '.join(settings.proxy)}."
+            f"{did_you_mean(name, settings.proxy)}"
+        )
+    if not evaluator.trains:
+        raise ConfigError(
+            f"screen is given, but evaluator ({type(evaluator).__name__}) looks results up, whose "
+            "models have no layers to be screened; leave screen out."
+        )
+    with naming(f"proxy.{name}"):
+        proxy: Proxy = build(settings.proxy[name], settings.trust)
+    if proxy.needs_loss and evaluator.training_loss() is None:
+        raise ConfigError(
+            f"screen.proxy is {name!r}, which needs a training loss, and evaluator "
+            f"({type(evaluator).__name__}) has none to offer; params, synflow, naswot and "
+            "jacob_cov need none."
         )
 
 

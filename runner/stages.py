@@ -12,6 +12,7 @@ from runner.fidelity import Fidelity
 from runner.limits import RunLimits
 from runner.ranking import top
 from runner.repeats import SampleResults
+from runner.screening import Screening
 from runner.space.sample import DrawError, generator
 from runner.space.space import Space
 from runner.strategies.random import Random
@@ -64,8 +65,16 @@ class SearchStage(Stage):
     """What the strategy proposes, within the budget, as long as the space has other samples."""
 
     def __init__(
-        self, strategy: Strategy, seed: int, limits: RunLimits, duplicates: Duplicates, tell: Tell
+        self,
+        strategy: Strategy,
+        seed: int,
+        limits: RunLimits,
+        duplicates: Duplicates,
+        tell: Tell,
+        screening: Screening | None = None,
     ) -> None:
+        """With a screening, proposals that are open to a choice are chosen by it."""
+        self._screening = screening
         self._strategy = strategy
         self._seed = seed
         self._limits = limits
@@ -84,14 +93,22 @@ class SearchStage(Stage):
                 self._exhaust()
                 raise StopIteration
             return Proposal(new, random=True)
+        is_whole = True
         try:
             sample = strategy.propose(number)
         except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
-            sample = broken.sample
+            sample, is_whole = broken.sample, False
         except StopIteration:
             self._exhaust()
             raise
-        return Proposal(sample, strategy.parent, strategy.repeat_of, random=strategy.random)
+        usual = Proposal(sample, strategy.parent, strategy.repeat_of, random=strategy.random)
+        screening = self._screening
+        if screening is None or not screening.is_on or strategy.fixed:
+            return usual
+        chosen = screening.choose(number, usual if is_whole else None)
+        if screening.is_on and self._limits.is_within_budget():
+            return chosen or usual
+        return self.propose(number)  # trials that ended meanwhile have changed that
 
     def observe(self, trial: Trial) -> None:
         if trial.stage == "search":

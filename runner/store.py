@@ -63,6 +63,7 @@ def apply(trial: Trial | None, event: Event, goals: Goals) -> Trial:
             stage=data.get("stage", "search"),
             random=data.get("random", False),
             repeat_of=data.get("repeat_of"),
+            proxy=data.get("proxy"),
             partial=goals.fidelity is not None and goals.fidelity.is_partial(data["sample"]),
             proposed_at=now,
         )

@@ -66,6 +66,7 @@ class Proposal:
     repeat_of: int | None = None  # the trial whose sample is trained again, under another seed
     stage: StageName = "search"
     random: bool = False  # whether it was drawn at random, whatever the results so far
+    proxy: float | None = None  # the score by which a screen chose it, if one did
 
 
 @final
@@ -86,6 +87,7 @@ class Trial:
     key: str = ""  # equal for equivalent trials; see `Engine.key`
     duplicate_of: int | None = None  # the trial whose result this one shares
     parent: int | None = None  # the trial it was derived from, if any
+    proxy: float | None = None  # the score by which it was chosen before it was trained, if any
     partial: bool = False  # trained at a lower rung of the fidelity, not to the end
     stage: StageName = "search"
     random: bool = False  # drawn at random, whatever the results before
@@ -171,13 +173,17 @@ def trial_folder(folder: Path, number: int) -> Path:
 @final
 @dataclass(frozen=True)
 class Job:
-    """The work of one worker: one trial, or several that are trained together. Plain JSON."""
+    """The work of one worker: one trial, or several that are trained together. Plain JSON.
+
+    A job that screens is of one trial that is to be proposed; it has a seed, a sample and a recipe
+    for each of its candidates.
+    """
 
     trials: Sequence[int]
     seeds: Sequence[int]
     samples: Sequence[Sample]
     recipes: Sequence[Mapping[str, Any]]  # the arguments of the engine's `build`, per model
-    action: Literal["train", "test"] = "train"
+    action: Literal["train", "test", "screen"] = "train"
     known: Sequence[Metrics] = ()  # figures of the models that were measured before, if any
     parents: Sequence[int | None] = ()  # the trials that these were derived from
 
@@ -232,6 +238,7 @@ class Setup:
     measures: Mapping[str, Any] = field(default_factory=dict)  # config nodes, by name
     constraints: tuple[str, ...] = ()  # as the user wrote them
     fidelity: Mapping[str, Any] | None = None  # the fields of a `Fidelity`
+    screen: Mapping[str, Any] | None = None  # the node of its proxy, and its batch size
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON, for another process of this machine."""

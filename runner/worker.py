@@ -14,6 +14,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from runner.candidate_scores import CandidateScores
 from runner.checkpoints import TrainingState
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
@@ -25,11 +26,13 @@ from runner.engines.inheritance import BaseModels
 from runner.errors import (
     Interrupted,
     Refused,
+    RunnerError,
+    message,
     one_line,
 )
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
-from runner.evaluators.seeds import seed_others
+from runner.evaluators.seeds import seed_model, seed_others
 from runner.failures import failure_of, leave_traceback
 from runner.fusion.program.program import Programs
 from runner.measuring import Measures
@@ -88,6 +91,7 @@ class Worker:
         self._prospects = Prospects()
         self._measures = Measures(setup.measures, parse_all(setup.constraints), setup.trust)
         self._rungs = RungTraining(setup)
+        self._scores = CandidateScores(setup.screen or {}, setup.trust)
 
     def prepare(self) -> None:
         """Imports training code before the first job arrives; also torch's compiler if it is
@@ -117,6 +121,8 @@ class Worker:
         try:
             if job.action == "test":
                 ends = self._test(job, self._build(job, None))
+            elif job.action == "screen":
+                ends = self._screen(job, send)
             else:
                 ends = self._train(job, self._build(job, self.setup.folder), send, stopped)
         except Interrupted:
@@ -168,7 +174,7 @@ class Worker:
     def _import(self, job: Job) -> None:
         """Imports what a job names and no earlier one did. What an import sets, such as a default
         dtype, is there for all trials; what a trial sets is not."""
-        nodes = (*job.recipes, self.setup.evaluator, self.setup.data)
+        nodes = (*job.recipes, self.setup.evaluator, self.setup.data, self.setup.screen)
         new = {target for node in nodes for target in _targets(node)} - self._imported
         if new:
             self._imported |= new
@@ -179,12 +185,13 @@ class Worker:
 
     def _build(self, job: Job, folder: Path | None) -> Sequence[nn.Module]:
         """Returns the models of a job, each initialized from its own seed."""
-        models = []
-        for seed, recipe in zip(job.seeds, job.recipes, strict=True):
-            torch.default_generator.manual_seed(seed)  # models are built on the CPU
-            seed_others(seed, 0)
-            models.append(self._engine.build(recipe, folder))
-        return models
+        pairs = zip(job.seeds, job.recipes, strict=True)
+        return [self._model(seed, recipe, folder) for seed, recipe in pairs]
+
+    def _model(self, seed: int, recipe: Mapping[str, Any], folder: Path | None) -> nn.Module:
+        torch.default_generator.manual_seed(seed)  # models are built on the CPU
+        seed_others(seed, 0)
+        return self._engine.build(recipe, folder)
 
     @property
     def _engine(self) -> type[Engine]:
@@ -341,6 +348,37 @@ class Worker:
             Report(number, "finished", {f"test/{name}": value for name, value in score.items()})
             for number, score in zip(job.trials, scores, strict=True)
         ]
+
+    def _screen(self, job: Job, send: Send) -> list[Report]:
+        """Scores the candidates of a trial one by one, and reports each; a failure costs that
+        candidate only."""
+        for place in range(len(job.recipes)):
+            try:
+                report = Report(job.number, "metrics", {str(place): self._scored(job, place)})
+            except Interrupted:
+                raise
+            except BaseException as error:
+                failure = failure_of(error)
+                if isinstance(error, RunnerError):
+                    failure = Failure(failure.reason, message(error))
+                report = Report(job.number, "metrics", failure=failure)
+            self._restore()
+            self._clean()
+            send(report)
+        return [Report(job.number, "finished")]
+
+    def _scored(self, job: Job, place: int) -> float:
+        """Returns the score of a candidate, by the proxy of the search."""
+        seed, sample = job.seeds[place], job.samples[place]
+
+        def data() -> tuple[str, SearchData]:
+            found = self._search_data(sample)
+            return json.dumps(self._node("data", sample), sort_keys=True), found
+
+        model = self._model(seed, job.recipes[place], None)
+        loss = self._evaluator(sample).training_loss()
+        seed_model(seed, 0)
+        return self._scores.of(model, data, loss, self.device)
 
     @property
     def trains(self) -> bool:

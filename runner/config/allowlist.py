@@ -19,6 +19,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "runner.measures": ("runner.measures.measure.Measure",),
     "runner.mutators": ("runner.graph.transforms.mutator.Mutator",),
     "runner.nn": ("torch.nn.Module",),
+    "runner.proxies": ("runner.proxies.proxy.Proxy",),
     "runner.strategies": ("runner.strategies.strategy.Strategy",),
     "runner.stoppers": ("runner.stoppers.stopper.Stopper",),
     "runner.tables": ("runner.tables.table.ResultTable",),

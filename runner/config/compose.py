@@ -82,7 +82,7 @@ def _written_out(override: str) -> list[str]:
     key, equals, value = override.partition("=")
     if key == "objective" and value.lstrip().startswith("["):
         return ["~objective", f"+{override}"]
-    if key == "strategy.first":  # no option lists it, since each takes it
+    if key == "strategy.first" or key.startswith("screen."):  # not there unless it is given
         return [f"++{override}"]
     if key.lstrip("+") == "constraints":
         return [f"{key}{equals}{_COMPARED.sub(_quoted, value)}"]

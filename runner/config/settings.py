@@ -76,6 +76,14 @@ class FidelitySettings(Strict):
     eta: int
 
 
+class ScreenSettings(Strict):
+    """The pre-screen: of how many samples a zero-cost proxy chooses each trial."""
+
+    proxy: str
+    candidates: Annotated[int, Field(ge=2)] = 8
+    batch_size: Annotated[int, Field(ge=1)] = 64
+
+
 class ExportSettings(Strict):
     """The models and weights that a run exports and keeps."""
 
@@ -121,6 +129,8 @@ class Settings(Strict):
     constraints: list[str]
     measure: dict[str, GroupNode]
     measures: list[str]
+    proxy: dict[str, GroupNode]
+    screen: ScreenSettings | None
     search: dict[str, Any] | None
     fidelity: FidelitySettings | None
     prior: dict[str, list[float]] | None

@@ -13,6 +13,7 @@ from runner.checkpoints import TrainingState
 from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.evaluators.race import Prospects
 from runner.fusion.program.program import Programs
+from runner.proxies.proxy import TrainingLoss
 from runner.trial import Gain, Metrics
 
 
@@ -105,6 +106,11 @@ class Evaluator(ABC):
     def check(self) -> None:  # noqa: B027
         """Raises ConfigError for arguments with which no model can be trained. Called before a
         search, also for each value that it may choose."""
+
+    def training_loss(self) -> TrainingLoss | None:
+        """Returns the training loss of outputs, given the targets, as one number per example; None
+        if only `evaluate` knows it."""
+        return None
 
     def rehearse(  # noqa: B027
         self, make: Callable[[], nn.Module], batch: Batch, classes: int

@@ -17,6 +17,7 @@ from runner.evaluators.arguments import check_closure, check_optimizer, check_sc
 from runner.evaluators.evaluator import Evaluator
 from runner.evaluators.plain_optimizer import make_plain
 from runner.nn.equality import same_value
+from runner.proxies.proxy import TrainingLoss
 from runner.trial import Metrics
 
 Forward = Callable[[Tensor], Tensor]  # a model, or its compiled form
@@ -89,6 +90,9 @@ class Recipe(Evaluator):
 
     def check_outputs(self, outputs: Tensor, classes: int) -> None:
         """Raises ConfigError if a model's outputs on a batch do not fit `data.classes`."""
+
+    def training_loss(self) -> TrainingLoss:
+        return self.losses
 
     @abstractmethod
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:

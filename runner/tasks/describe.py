@@ -31,7 +31,7 @@ from runner.errors import Refused, refusal
 from runner.goals import Goals
 from runner.graph.drawing.picture import svg
 from runner.graph.ir.graph import Graph
-from runner.measuring import Screening
+from runner.measuring import EarlyMeasures
 from runner.space.sample import DrawError, generator
 from runner.space.space import search_space
 from runner.tasks.task import Task
@@ -70,9 +70,10 @@ class Describe(Task):
             refused = refusals(engine, numbers, mutated=mutated)
             progress.show(Fitted(partial(_refused, refused)))
         if settings.constraints:
-            screening, goals = parts.make_screening(settings, engine), Goals.of_settings(settings)
+            measured = parts.make_early_measures(settings, engine)
+            goals = Goals.of_settings(settings)
             numbers = progress.track(range(SCREENED), "measuring samples")
-            figures = [figures_of(engine, screening, number) for number in numbers]
+            figures = [figures_of(engine, measured, number) for number in numbers]
             progress.show(_kept(figures, goals))
         with suppress(DrawError, Refused):
             with progress.waiting("drawing the graph of the default model"):
@@ -101,6 +102,9 @@ def _head(settings: Settings) -> RenderableType:
             )
     for group in ("engine", "evaluator", "data", "strategy"):
         grid.add_row(Text(group), Text(text.name(getattr(settings, group))), style="dim")
+    if (screen := settings.screen) is not None:
+        chosen = f"the best of {screen.candidates} samples by {text.clean(screen.proxy)}"
+        grid.add_row(Text("screen"), Text(chosen), style="dim")
     return Group(Text(text.clean(str(settings.space["_target_"])), style="bold"), grid)
 
 
@@ -130,11 +134,11 @@ def _refused(refusals: Sequence[str], whole: bool) -> RenderableType:
     return Group(head, grid)
 
 
-def figures_of(engine: Engine, screening: Screening, number: int) -> Metrics | None:
+def figures_of(engine: Engine, measured: EarlyMeasures, number: int) -> Metrics | None:
     """Returns what is known of a random sample before training; None if it has no model."""
     try:
         sample = engine.space.random(generator(0, "constraints", number))
-        return screening.figures(sample, engine.key(sample))
+        return measured.figures(sample, engine.key(sample))
     except Refused as refused:
         return refused.metrics or None
     except DrawError:

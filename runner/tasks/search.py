@@ -67,7 +67,8 @@ class Search(Task):
         strategy = parts.make_strategy(settings, space)
         stopper = parts.make_stopper(settings)
         rehearse(settings, engine)
-        screening = parts.make_screening(settings, engine)
+        measured = parts.make_early_measures(settings, engine)
+        prescreen = parts.make_prescreen(settings)
         parents = strategy.parents if engine.inherits else 0
         goals = Goals.of_settings(settings)
         with _stoppable(folder), ExitStack() as closing:
@@ -96,8 +97,9 @@ class Search(Task):
                 seed=settings.seed,
                 dedup=settings.dedup,
                 epochs=settings.evaluator.get("epochs"),
-                measure=screening.figures,
+                measure=measured.figures,
                 further=parts.make_further_stages(settings, space, shown.note),
+                prescreen=prescreen,
             ).run()
             shown.end()
             run = Run(folder, settings.trust)
@@ -108,7 +110,9 @@ class Search(Task):
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
         said = verdict(trials, goals, noisy=type(evaluator).trains)
-        for line in filter(None, (said, gains_text(run.gains), *service.notes(), *told)):
+        screened = prescreen.summary() if prescreen is not None else ""
+        lines = (said, screened, gains_text(run.gains), *service.notes(), *told)
+        for line in filter(None, lines):
             progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 

@@ -15,6 +15,7 @@ from runner.config.settings import BESIDE, Settings, conf_folder, differences, s
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml
 from runner.measures.measure import Measure
+from runner.proxies.proxy import Proxy
 from runner.tasks.task import Task
 
 FILES = sorted(p for p in conf_folder().glob("*/*.yaml") if p.parent.name != "experiment")
@@ -29,6 +30,7 @@ NEEDED = {  # what an option leaves to its user
 CONTRACTS = {
     **parts.CONTRACTS,
     "measure": (Measure, ()),
+    "proxy": (Proxy, ()),
     **{group: (contract, ()) for group, contract in preflight.CONTRACTS.items()},
     "task": (Task, ()),
 }
@@ -59,7 +61,7 @@ def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
     group, name = option.split("/")
     made = settings(f"{group}={name}", *NEEDED.get(option, []))
     node = made.model if group == "space" else getattr(made, group)
-    if group == "measure":
+    if group in ("measure", "proxy"):
         node = node[name]
     contract, runtime = CONTRACTS[group]
     check_arguments(node, made.trust, group, runtime, expected=contract)

@@ -24,7 +24,7 @@ CONFIG = {
     "seed": 0,
     "budget": {"trials": 2, "minutes": None, "epochs": None, "cost": None},
     "objective": {"metric": "val/accuracy", "mode": "max"}, "constraints": [],
-    "measure": {}, "measures": [],
+    "measure": {}, "measures": [], "proxy": {}, "screen": None,
     "search": None, "fidelity": None, "prior": None,
     "repeat": 1,
     "confirm": None,
