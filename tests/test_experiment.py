@@ -1,9 +1,7 @@
 """The loop: what is proposed is recorded, trained once, and goes on exactly after any end."""
 
-import sqlite3
-
 import pytest
-from searches import ARITHMETIC, STRATEGIES, Picky, Stubborn
+from searches import ARITHMETIC, STRATEGIES, Picky, Stubborn, cut, history
 
 from runner.errors import RunFailed
 from runner.store import RECORD
@@ -12,24 +10,8 @@ from runner.strategies.random import Random
 FRAGILE = {"_target_": "toy.Fragile"}
 
 
-def history(trials):
-    """What must be equal between two runs: all but the times."""
-    return [(t.number, t.sample, t.seed, t.state, dict(t.metrics), t.score, t.duplicate_of,
-             t.parent, str(t.failure)) for t in trials]  # fmt: skip
-
-
 def trouble(kind, width=2, folder="."):
     return {"_target_": "toy.Trouble", "kind": kind, "width": width, "folder": str(folder)}
-
-
-def cut(folder, events):
-    """Leave only the first events of a record, as a kill just behind them would have."""
-    db = sqlite3.connect(folder / RECORD)
-    db.execute("delete from events where id > ?", (events,))
-    db.commit()
-    count = db.execute("select count(*) from events").fetchone()[0]
-    db.close()
-    return count
 
 
 def test_a_run_ends_with_its_budget_and_every_trial_has_a_result(search):

@@ -1,5 +1,6 @@
 """A search of toys made from its parts, without any config."""
 
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from runner.errors import Refused
 from runner.experiment import Experiment
 from runner.goals import Goals, Objective
 from runner.limits import Budget
+from runner.prescreen import Prescreen
 from runner.space.sample import sample_key
 from runner.space.space import JointSpace, search_space
 from runner.stages import BaselineStage, Confirmation, ConfirmStage
@@ -123,6 +125,22 @@ class Grouped(Engine):
         return self._engine.source(trial, standalone=standalone)
 
 
+def history(trials):
+    """What must be equal between two runs: all but the times."""
+    return [(t.number, t.sample, t.seed, t.state, dict(t.metrics), t.score, t.duplicate_of,
+             t.parent, str(t.failure)) for t in trials]  # fmt: skip
+
+
+def cut(folder, events):
+    """Leave only the first events of a record, as a kill just behind them would have."""
+    db = sqlite3.connect(folder / RECORD)
+    db.execute("delete from events where id > ?", (events,))
+    db.commit()
+    count = db.execute("select count(*) from events").fetchone()[0]
+    db.close()
+    return count
+
+
 def merged(jobs):
     fields = ("trials", "seeds", "samples", "recipes")
     return Job(*([x for job in jobs for x in getattr(job, field)] for field in fields))
@@ -137,16 +155,19 @@ class Search:
         self.measure = lambda sample, key: {}  # what the driver measures
         self.ended: list[Trial] = []
         self.on_end = self.ended.append
+        self.summary = ""  # of the screen
         self.left: list[str] = []  # what the service said about what trials left behind
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
             builds="runner.engines.py.PyEngine", stopper="none", repeat=1, confirm=None,
-            compare=False, **limits):  # fmt: skip
+            compare=False, screen=None, **limits):  # fmt: skip
         engine = engine(space=space, trust=["toy", "mutable"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
+        told = screen and {"proxy": screen[0], "batch_size": 4}
         setup = Setup(builds, evaluator, NOTHING, tuple(search or ()), ("toy", "mutable"),
-                      self.folder)  # fmt: skip
+                      self.folder, screen=told)  # fmt: skip
+        prescreen = screen and Prescreen("mine", screen[1], GOALS.objectives[0], repeat)
         made = self._service(service, setup, limits)
         fresh = not (self.folder / RECORD).exists()
         try:
@@ -161,9 +182,10 @@ class Search:
                     stopper=make_stopper(stopper) if isinstance(stopper, str) else stopper,
                     epochs=evaluator.get("epochs"),
                     progress=self.progress, on_end=self.on_end, budget=Budget(trials, None),
-                    measure=self.measure,
+                    measure=self.measure, prescreen=prescreen,
                 ).run()  # fmt: skip
                 self.left = [*made.notes()]
+                self.summary = prescreen.summary() if prescreen else ""
         finally:
             made.close()
         return self.trials

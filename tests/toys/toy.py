@@ -14,6 +14,7 @@ import torch
 
 from runner import nn
 from runner.data.data import Data, SearchData
+from runner.errors import Interrupted
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining
 
 
@@ -249,6 +250,40 @@ class Trouble(Evaluator):
 
 def depth_of(model):
     return sum(isinstance(module, nn.Linear) for module in model.modules())
+
+
+class Scores:
+    """A score of an untrained Net, nearly that which `Arithmetic` gives trained ones; does
+    something bad for one width."""
+
+    def __init__(self, sign: int = 1, kind: str = "", width: int = 2) -> None:
+        self.sign = sign
+        self.kind = kind
+        self.width = width
+
+    def __call__(self, model) -> float:
+        if self.kind and self.width in (0, model.width):
+            getattr(self, self.kind)()
+        return self.sign * float(model.width + 2 * model.kernel)
+
+    def error(self) -> None:
+        raise KeyError("it has no score")
+
+    def memory(self) -> None:
+        raise MemoryError
+
+    def exit(self) -> None:
+        os._exit(3)
+
+    def hang(self) -> None:
+        time.sleep(1000)
+
+    def changes_the_process(self) -> None:
+        torch.set_default_dtype(torch.float64)
+        os.environ["LEFT"] = "by a score"
+
+    def interrupt(self) -> None:
+        raise Interrupted(2)
 
 
 def no_training(model, report):
