@@ -356,3 +356,47 @@ def test_a_stopper_decides_on_another_metric_than_a_measured_objective(here, mon
     line = "space=mlp stopper=asha objective.metric=latency objective.mode=min"
     done = attempt(f"{line} stopper.metric=val/accuracy stopper.mode=max", monkeypatch)
     assert_starts(done)
+
+
+TABLE = "space=nasbench201 evaluator=nasbench201 data=none engine=py"
+OWN = "evaluator=function evaluator.fn._target_=toy.no_training trust=[toy]"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("space=mlp screen.proxy=naswott", "screen.proxy is 'naswott'; there are params, "
+         "grad_norm, snip, synflow, naswot, jacob_cov. Did you mean 'naswot'?"),
+        ("space=mlp screen.proxy=params screen.candidates=1",
+         "screen.candidates is 1: Input should be greater than or equal to 2."),
+        ("space=mlp screen={candidates:4}", "The key 'screen.proxy' is missing in the config."),
+        ("space=mlp screen.proxy=params screen.candidate=4",
+         "There is no key 'screen.candidate' in the config. Did you mean 'candidates'?"),
+        ("space=mlp screen=naswot", "screen is 'naswot'; it must be a mapping of keys to values."),
+        ("space=mlp strategy=grid screen.proxy=params",
+         "screen is given, but Grid has one sample for each trial, and not several to choose from; "
+         "random, evolution, "),
+        ("space=mlp strategy=local_search screen.proxy=params", "but LocalSearch has one sample"),
+        (f"space=mlp {OWN} screen.proxy=snip",
+         "screen.proxy is 'snip', which needs a training loss, and evaluator (Function) has none "
+         "to offer; params, synflow, naswot and jacob_cov need none."),
+        (f"{TABLE} screen.proxy=params",
+         "screen is given, but evaluator (Tabular) looks results up, whose models have no layers "
+         "to be screened; leave screen out."),
+        ("space=mlp +proxy.mine._target_=os.system screen.proxy=mine",
+         "proxy.mine._target_ 'os.system' is not on the allowlist"),
+        ("space=mlp +proxy.mine._target_=runner.measures.params.ParameterCount screen.proxy=mine",
+         "proxy.mine must be a Proxy."),
+    ],
+)  # fmt: skip
+def test_a_screen_that_cannot_be_is_refused(line, text, here, monkeypatch):
+    done = attempt(line, monkeypatch)
+    assert done.code == 2, done.err
+    [said] = done.err.splitlines()
+    assert said.startswith("error: ") and text in said
+
+
+def test_a_screen_by_a_proxy_that_needs_no_loss_goes_with_training_code_of_the_users(
+    here, monkeypatch
+):
+    assert_starts(attempt(f"space=mlp {OWN} screen.proxy=naswot", monkeypatch))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -235,8 +235,9 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         if problem["type"] == "value_error":
             raise ConfigError(f"{problem['ctx']['error']}.") from None
         if problem["type"] == "extra_forbidden":
-            fields: Any = Settings.model_fields[str(problem["loc"][0])].annotation
-            near = did_you_mean(str(problem["loc"][-1]), getattr(fields, "model_fields", ()))
+            kind: Any = Settings.model_fields[str(problem["loc"][0])].annotation
+            names = [n for k in (kind, *get_args(kind)) for n in getattr(k, "model_fields", ())]
+            near = did_you_mean(str(problem["loc"][-1]), names)
             raise ConfigError(f"There is no key {where!r} in the config.{near}") from None
         if problem["type"] == "missing":
             raise ConfigError(f"The key {where!r} is missing in the config.") from None
