@@ -224,3 +224,19 @@ def test_early_stopping_is_measured_and_held_to_its_targets(tmp_path):
     for seed in figures["seeds"]:
         whole = seed.pop("none")["epochs"]
         assert all(name in done.stdout and one["epochs"] <= whole for name, one in seed.items())
+
+
+def test_proxies_are_measured_and_held_to_their_targets(tmp_path):
+    table, file = write_table(tmp_path / "table.csv"), tmp_path / "figures.json"
+    done = run("proxies.py", "--quick", "--table", table, "--processes", "1", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    for name, row in figures["rank"]["proxies"].items():
+        assert name in done.stdout
+        low, high = row["interval"]
+        assert -1 <= low <= row["rho"] <= high <= 1
+        for space in ("mlp", "resnet"):
+            cost = figures["cost"][space][name]
+            assert cost["screening"] > 0 and cost["training"] > 0
+    assert len(figures["targets"]) == 6 + 2 * 6
+    assert_verdicts(done, figures["targets"])
