@@ -77,11 +77,7 @@ class Search(Task):
             shown = progress.for_terminal(settings, goals, folder, plain=service.owns_terminal)
             closing.callback(shown.end)
             store = closing.enter_context(Store(folder, goals))
-            plain = settings.model_copy(update={"resume": None}).model_dump()
-            if settings.resume is None:
-                store.begin(plain)
-            else:
-                store.resume(plain)
+            _begin(store, settings)
             _point_latest_at(folder)
             recent = parents and parents + service.slots * engine.group
             Experiment(
@@ -111,10 +107,18 @@ class Search(Task):
         progress.show(best_table(trials, goals))
         said = verdict(trials, goals, noisy=type(evaluator).trains)
         screened = prescreen.summary() if prescreen is not None else ""
-        lines = (said, screened, gains_text(run.gains), *service.notes(), *told)
-        for line in filter(None, lines):
+        for line in filter(None, (said, screened, gains_text(run.gains), *service.notes(), *told)):
             progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
+
+
+def _begin(store: Store, settings: Settings) -> None:
+    """Begins the record of a run, or continues it."""
+    plain = settings.model_copy(update={"resume": None}).model_dump()
+    if settings.resume is None:
+        store.begin(plain)
+    else:
+        store.resume(plain)
 
 
 def _keeping(
