@@ -9,6 +9,7 @@ that are built and scored, and of the training of one, on digits.
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,6 +32,7 @@ from runner import launch, parts
 from runner.config.compose import compose_config, freed
 from runner.config.instantiate import build
 from runner.config.settings import Settings, conf_folder, settings_from
+from runner.errors import ConfigError
 from runner.prescreen import interval, spearman
 from runner.proxies.proxy import Proxy
 from runner.space.sample import generator
@@ -92,7 +94,10 @@ def scores(size: Size, numbered: tuple[int, str]) -> dict[str, tuple[float, floa
         torch.manual_seed(number)
         model = network(architecture, cells=size.cells)
         start = time.process_time()
-        score = proxy.score(model, (inputs.clone(), targets), losses)
+        try:
+            score = proxy.score(model, (inputs.clone(), targets), losses)
+        except ConfigError:  # a cell without a way from its input to its output comes last
+            score = -math.inf
         found[name] = score, time.process_time() - start
     return found
 

@@ -269,3 +269,15 @@ def test_a_resumed_run_must_have_the_same_screen(here):
     runner.run([*MLP, "screen.proxy=params", "hydra.run.dir=run"])
     with pytest.raises(runner.errors.ConfigError, match=r"screen.candidates: 8 -> 4"):
         runner.run(["resume=run", "budget.trials=5", "screen.candidates=4"])
+
+
+def test_repeats_of_a_sample_are_compared_as_one_and_later_stages_are_not_screened(search):
+    trials = search.run(6, screen=mine(4), repeat=2, confirm=(1, 1), compare=True)
+    firsts = [t for t in trials if t.stage == "search" and t.repeat_of is None]
+    assert len(firsts) == 6 and all(t.proxy == proxy_of(t.sample) for t in firsts)
+    rest = [t for t in trials if t not in firsts]
+    assert {t.stage for t in rest} == {"search", "baseline", "confirm"}
+    assert all(t.proxy is None for t in rest)
+    assert " over 6 trials: " in search.summary
+    baseline = [t for t in trials if t.stage == "baseline" and t.repeat_of is None]
+    assert len(baseline) == 6, "a trial that was chosen is none that chance found"
