@@ -43,7 +43,8 @@ class CandidateScores:
         not finite."""
         batch = self._batch(data) if self._proxy.runs else (torch.empty(0), torch.empty(0))
         inputs, targets = (part.clone().to(device) for part in batch)
-        score = float(self._proxy.score(model.to(device), (inputs, targets), loss))
+        found = self._proxy.score(model.to(device), (inputs, targets), loss)
+        score = float(found.detach() if isinstance(found, torch.Tensor) else found)
         if not math.isfinite(score):
             raise ArithmeticError(f"its score is {score}")
         return score

@@ -281,3 +281,10 @@ def test_repeats_of_a_sample_are_compared_as_one_and_later_stages_are_not_screen
     assert " over 6 trials: " in search.summary
     baseline = [t for t in trials if t.stage == "baseline" and t.repeat_of is None]
     assert len(baseline) == 6, "a trial that was chosen is none that chance found"
+
+
+def test_the_loss_is_that_of_the_candidates_own_evaluator(here):
+    """Smoothed labels have smaller gradients, here by far."""
+    smooth = "search={evaluator.label_smoothing: [0.0, 0.9]}"
+    run = runner.run([*MLP, smooth, "screen={proxy: grad_norm, candidates: 8}"])
+    assert all(t.sample["evaluator.label_smoothing"] == 0 for t in run.trials)

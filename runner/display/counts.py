@@ -134,8 +134,9 @@ def head_line(settings: Settings, folder: Path) -> str:
         limit += f" or {text.counted(budget.epochs, 'epoch')}"
     if budget.cost is not None:
         limit += f" or {budget.cost.limit:g} of {text.clean(budget.cost.metric)}"
+    screen = "" if settings.screen is None else f", screened by {text.clean(settings.screen.proxy)}"
     return (
-        f"Searching {text.name(settings.space)} with {text.name(settings.strategy)}: "
+        f"Searching {text.name(settings.space)} with {text.name(settings.strategy)}{screen}: "
         f"{settings.budget.trials} trials{limit}, seed {settings.seed}, in {text.near(folder)}"
     )
 

@@ -19,4 +19,4 @@ class FunctionProxy(Proxy):
         self.fn = fn
 
     def score(self, model: nn.Module, batch: Batch, loss: TrainingLoss | None) -> float:
-        return float(self.fn(model))
+        return self.fn(model)

@@ -58,6 +58,13 @@ def test_it_shows_choices_conditions_numbers_and_the_default_model(output, tmp_p
 BASE = {"_target_": "runner.engines.base.BaseEngine", "shape": [1, 8, 8]}
 
 
+def test_a_screen_is_shown(output, tmp_path):
+    proxy = {"mine": {"_target_": "runner.proxies.params.ParameterProxy"}}
+    screen = {"proxy": "mine", "candidates": 4}
+    Describe().run(settings("toy.Net", proxy=proxy, screen=screen), tmp_path)
+    assert "screen     the best of 4 samples by mine" in output.getvalue()
+
+
 def test_a_graph_is_shown_as_counts_text_and_picture(output, tmp_path):
     described = settings("mutable.ConvNet", engine=BASE, trust=["mutable", "toy"])
     Describe().run(described, tmp_path)
