@@ -103,6 +103,13 @@ def test_a_narrow_terminal_shows_the_same_in_fewer_words(tmp_path):
     ]
 
 
+def test_a_screen_is_named_at_the_start(tmp_path):
+    screen = {"proxy": "naswot", "candidates": 8, "batch_size": 64}
+    shown, file = made(Lines, tmp_path, screen=screen)
+    shown.begin()
+    assert "ResNet with Optuna(TPE), screened by naswot: 4 trials" in file.getvalue()
+
+
 def test_lines_say_how_each_trial_ended(tmp_path):
     shown, file = made(Lines, tmp_path)
     shown.begin()
