@@ -15,7 +15,7 @@ from runner.trial import Failure, Job, Proposal, Report, trial_seed
 
 log = logging.getLogger(__name__)
 Candidates = list[tuple[Proposal, Mapping[str, Any]]]  # with the recipes of their models
-TOLD = 3  # screenings without a score that are told, one line each
+TOLD = 3  # screenings that failed, and are told, one line each
 
 
 @final
@@ -49,7 +49,8 @@ class Screening:
         self._number: int | None = None  # of the trial whose candidates are being scored
         self._scores: dict[int, float] = {}  # by their place
         self._failure: Failure | None = None  # the last one
-        self._failed = 0  # screenings in which no candidate got a score
+        self._ended_early = False  # such as by the end of its worker
+        self._failed = 0  # screenings without a score, or that ended early
 
     @property
     def is_done(self) -> bool:
@@ -68,10 +69,12 @@ class Screening:
         samples = [one.sample for one, _ in found]
         recipes = [recipe for _, recipe in found]
         seeds = [trial_seed(self._seed, number)] * len(found)
-        self._number, self._scores, self._failure = number, {}, None
+        self._number, self._scores = number, {}
+        self._failure, self._ended_early = None, False
         self._run(Job([number], seeds, samples, recipes, action="screen"))
+        if self._ended_early or not self._scores:
+            self._tell_failure(number, len(found))
         if not self._scores:
-            self._tell_failure(number)
             return found[0][0]
         best = max(self._scores, key=lambda place: (self._scores[place], -place))
         return replace(found[best][0], proxy=self._scores[best], random=False)
@@ -83,10 +86,11 @@ class Screening:
         self._failure = report.failure or self._failure
         if report.kind == "started":  # perhaps again, after a crash
             self._scores.clear()
+            self._failure = None
         elif report.kind == "metrics":
             self._scores |= {int(place): score for place, score in report.metrics.items()}
         else:
-            self._number = None
+            self._number, self._ended_early = None, report.kind == "failed"
         return True
 
     def _candidates(self, number: int, usual: Proposal | None) -> Candidates:
@@ -117,13 +121,15 @@ class Screening:
             strategy.vary(0)
         return Proposal(sample, strategy.parent, random=strategy.random)
 
-    def _tell_failure(self, number: int) -> None:
+    def _tell_failure(self, number: int, candidates: int) -> None:
         self._failed += 1
         if self._failed > TOLD:
             return
         why = "" if self._failure is None else f" ({self._failure})"
         rest = " Further ones are not told." if self._failed == TOLD else ""
-        self._tell(
-            f"No candidate of trial {number} has a score of {self._memory.proxy}{why}; the first "
-            f"one is tried.{rest}"
-        )
+        count, chosen = "No candidate", "the first one is tried"
+        if self._scores:
+            count, chosen = f"{len(self._scores)} of {candidates} candidates", "the best is tried"
+        verb = "have" if self._scores else "has"
+        name = self._memory.proxy
+        self._tell(f"{count} of trial {number} {verb} a score of {name}{why}; {chosen}.{rest}")

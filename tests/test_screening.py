@@ -170,6 +170,10 @@ def test_what_was_scored_before_a_worker_died_counts(search):
     trials = search.run(4, screen=mine(4, kind="exit", width=3), service="local", retries=0)
     assert all(t.scored for t in trials)
     assert any(t.proxy is not None for t in trials)
+    some = [note for note in search.progress.notes if "candidates of trial" in note]
+    assert some and all(
+        "crashed: the worker ended with exit code 3); the best is" in n for n in some
+    )
 
 
 def test_other_trials_are_heard_while_candidates_are_scored(search):
