@@ -46,7 +46,7 @@ PUBLISHED = {"grad_norm": 0.58, "snip": 0.58, "synflow": 0.74, "jacob_cov": 0.73
 LEAST = {"params": 0.5, "grad_norm": 0.4, "snip": 0.4, "synflow": 0.6, "naswot": 0.6,
          "jacob_cov": 0.5}  # fmt: skip
 CANDIDATES, DRAWS = 8, 2000
-SHARE = 25.0  # percent of the trainings that a screening saves
+SHARE = 5.0  # percent of the trainings that a screening saves
 SPACES = ("mlp", "resnet")
 CPU = torch.device("cpu")
 
