@@ -182,6 +182,7 @@ def test_other_trials_are_heard_while_candidates_are_scored(search):
     assert all(t.scored and t.step == 3 and t.proxy == proxy_of(t.sample) for t in trials)
 
 
+@pytest.mark.watched
 def test_what_a_score_leaves_in_the_process_is_put_back(search):
     trials = search.run(3, screen=mine(4, kind="changes_the_process", width=0))
     assert torch.get_default_dtype() == torch.float32 and "LEFT" not in os.environ
