@@ -293,3 +293,10 @@ def test_the_loss_is_that_of_the_candidates_own_evaluator(here):
     smooth = "search={evaluator.label_smoothing: [0.0, 0.9]}"
     run = runner.run([*MLP, smooth, "screen={proxy: grad_norm, candidates: 8}"])
     assert all(t.sample["evaluator.label_smoothing"] == 0 for t in run.trials)
+
+
+@pytest.mark.watched
+@pytest.mark.parametrize("proxy", ["grad_norm", "snip", "synflow", "naswot", "jacob_cov"])
+def test_a_proxy_itself_leaves_nothing_in_the_process(proxy, here, capsys):
+    runner.run([*MLP, "budget.trials=1", f"screen.proxy={proxy}", "screen.candidates=2"])
+    assert "put back" not in capsys.readouterr().out
