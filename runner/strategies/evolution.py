@@ -10,6 +10,7 @@ from runner.space.sample import Sample, Walk, generator, sample_key
 from runner.space.space import Space
 from runner.strategies.mutation import crossed, mutate
 from runner.strategies.strategy import Refusals, Strategy
+from runner.strategies.walks import Walks
 from runner.trial import Trial
 
 
@@ -54,6 +55,7 @@ class Evolution(Strategy):
         self._population: deque[Trial] = deque(maxlen=population_size)
         self._joined: set[int] = set()  # numbers of the trials that joined, or still may
         self._seen: set[str] = set()
+        self._walks = Walks(space, population_size)
         self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
@@ -84,7 +86,7 @@ class Evolution(Strategy):
         self.parent = best.number
         if self.crossover and rng.random() < self.crossover:
             return crossed(self.space, best.sample, self._selected(rng).sample, rng)
-        return mutate(self.space, best.sample, rng)
+        return mutate(self.space, self._walks.of(best.sample), rng)
 
     def _selected(self, rng: Random) -> Trial:
         """Returns the winner of a tournament."""

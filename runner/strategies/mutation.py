@@ -4,25 +4,24 @@ from random import Random
 
 from runner.errors import SampleError
 from runner.space.choice import Choice, JsonValue
-from runner.space.sample import Chooser, Sample, Walk, lookup
+from runner.space.sample import Chooser, Sample, Walk
 from runner.space.space import Space
 
 
-def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
+def mutate(space: Space, parent: Walk, rng: Random) -> Walk:
     """Returns a walk in which one choice of the parent has another value and the rest are kept.
 
     Choices that the parent has no value for, or no valid one, are random.
     """
-    choices = space.walk(lookup(parent)).choices.values()
-    labels = [choice.label for choice in choices if choice.size > 1]
+    labels = [choice.label for choice in parent.choices.values() if choice.size > 1]
     mutated = rng.choice(labels) if labels else None
 
     def choose(choice: Choice) -> JsonValue:
-        if choice.label == mutated and choice.label in parent:
-            return choice.mutate(parent[choice.label], rng)
+        if choice.label == mutated and choice.label in parent.sample:
+            return choice.mutate(parent.sample[choice.label], rng)
         return keep(choice)
 
-    keep = keeping(parent, rng)
+    keep = keeping(parent.sample, rng)
     return space.walk(choose)
 
 

@@ -101,14 +101,15 @@ class Search(Task):
             ).run()
             shown.end()
             run = Run(folder, settings.trust)
-            trials = run.trials
+            record = run.record
+            trials = record.trials
             best = top(trials, len(trials))
             evaluator = parts.make_evaluator(settings)
             tested, told = _tested(run, evaluator, service, best)
         trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
         progress.show(best_table(trials, goals))
         said = verdict(trials, goals, noisy=type(evaluator).trains)
-        for line in filter(None, (said, gains_text(run.gains), *service.notes(), *told)):
+        for line in filter(None, (said, gains_text(record.gains), *service.notes(), *told)):
             progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
