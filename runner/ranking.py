@@ -33,7 +33,7 @@ def undominated(points: Sequence[Scores]) -> list[int]:
     """Returns the indices of the points that no other one dominates: the first of the `fronts`."""
     found: list[int] = []
     # Whatever dominates a point comes before it.
-    for i in sorted(range(len(points)), key=lambda i: points[i], reverse=True):
+    for i in sorted(range(len(points)), key=lambda i: (*points[i],), reverse=True):
         if not any(dominates(points[j], points[i]) for j in found):
             found.append(i)
     return sorted(found)

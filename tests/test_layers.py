@@ -80,7 +80,9 @@ SHARED = {
         *("snapshot", "supervised", "plain_optimizer", "training_state"),
     },
     "stoppers": {"stopper"},
-    "strategies": {"decisions", "ensemble", "mutation", "rungs", "strategy", "unseen", "wrapper"},
+    "strategies": {
+        *("decisions", "ensemble", "mutation", "rungs", "strategy", "unseen", "walks", "wrapper"),
+    },
     "tables": {"plain_pickle", "table"},
     "tasks": {"task"},
     "training": {

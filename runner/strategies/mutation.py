@@ -13,21 +13,25 @@ def mutate(space: Space, parent: Walk, rng: Random) -> Walk:
 
     Choices that the parent has no value for, or no valid one, are random.
     """
-    labels = [choice.label for choice in parent.choices.values() if choice.size > 1]
-    mutated = rng.choice(labels) if labels else None
-
-    def choose(choice: Choice) -> JsonValue:
-        if choice.label == mutated and choice.label in parent.sample:
-            return choice.mutate(parent.sample[choice.label], rng)
-        return keep(choice)
-
-    keep = keeping(parent.sample, rng)
-    return space.walk(choose)
+    return space.walk(keeping(mutated(parent, rng), rng))
 
 
-def crossed(space: Space, one: Sample, other: Sample, rng: Random) -> Walk:
-    """Returns a walk in which each choice has the value of one of two samples, at equal odds
-    (uniform crossover, Syswerda 1989); of the sample that has one, if the other has none.
+def mutated(parent: Walk, rng: Random) -> Sample:
+    """Returns the values of the parent, of which one choice has another.
+
+    Only a walk tells whether that is a sample: further choices may be asked, and fewer. If it is
+    one, the walk that keeps its values needs no random numbers.
+    """
+    choices = [choice for choice in parent.choices.values() if choice.size > 1]
+    if not choices:
+        return parent.sample
+    one = rng.choice(choices)
+    return parent.sample | {one.label: one.mutate(parent.sample[one.label], rng)}
+
+
+def crossing(one: Sample, other: Sample, rng: Random) -> Chooser:
+    """Returns a chooser that takes the value of one of two samples, at equal odds (uniform
+    crossover, Syswerda 1989); of the sample that has one, if the other has none.
 
     Choices that neither has a valid value for are random.
     """
@@ -38,7 +42,7 @@ def crossed(space: Space, one: Sample, other: Sample, rng: Random) -> Walk:
         picked = rng.choice(having) if having else {}
         return keeping(picked, rng)(choice)
 
-    return space.walk(choose)
+    return choose
 
 
 def keeping(sample: Sample, rng: Random) -> Chooser:
