@@ -69,6 +69,18 @@ class Measures:
         }  # fmt: skip
         return found
 
+    def at_rest(self, model: nn.Module) -> Metrics:
+        """Returns the figures that a model has without being run; nothing is checked."""
+        return {
+            name: float(measure.measure(model, torch.empty(0), META))
+            for name, measure in self._measures.items()
+            if not measure.runs
+        }
+
+    def are_among(self, figures: Metrics) -> bool:
+        """Returns whether all of these measures are known."""
+        return self._measures.keys() <= figures.keys()
+
     def of(
         self,
         model: nn.Module,
@@ -108,6 +120,8 @@ class Screening:
         self._ways: list[BuildWay] = [*WITHOUT_VALUES] if self._measures else []
         self._data = data
         self._known: dict[str, Metrics] = {}
+        if self._measures and engine.walked is not None:
+            engine.walked.note_figures(self._measures.at_rest)
 
     def figures(self, sample: Sample, key: str) -> Metrics:
         """Returns what is known of a sample's model before a worker builds it; nothing if that
@@ -117,6 +131,10 @@ class Screening:
         return self._known[key]
 
     def _measured(self, sample: Sample) -> Metrics:
+        walked = {} if self._engine.walked is None else self._engine.walked.figures(sample)
+        if walked and self._measures.are_among(walked):  # the walk has built the model
+            self._measures.check(walked)
+            return walked
         while self._ways:
             try:
                 return self._measured_by(self._ways[0], sample)
