@@ -88,7 +88,7 @@ def test_a_record_goes_on_after_it_was_closed(folder):
 def test_any_trial_can_be_read_while_the_record_grows(folder):
     with Store(folder, GOALS) as store:
         list(store.replay())
-        store.propose({"x": 3}, seed=13, key="3", duplicate_of=None)
+        store.propose(Proposal({"x": 3}), seed=13, key="3", duplicate_of=None)
         store.record(3, "started", {})
         store.record(2, "finished", {"acc": 0.8})
         store.record(3, "finished", {"acc": 0.2})
