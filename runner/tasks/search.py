@@ -60,12 +60,11 @@ class Search(Task):
         from runner.rehearsal import rehearse
         from runner.results import Run
 
-        parts.check(settings)
+        stopper = parts.check(settings)
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
         settings = parts.with_first_samples(settings, space)
         strategy = parts.make_strategy(settings, space)
-        stopper = parts.make_stopper(settings)
         rehearse(settings, engine)
         screening = parts.make_screening(settings, engine)
         parents = strategy.parents if engine.inherits else 0
@@ -102,11 +101,10 @@ class Search(Task):
             shown.end()
             run = Run(folder, settings.trust)
             record = run.record
-            trials = record.trials
-            best = top(trials, len(trials))
+            best = top(record.trials, len(record.trials))
             evaluator = parts.make_evaluator(settings)
             tested, told = _tested(run, evaluator, service, best)
-        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
+        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in record.trials]
         progress.show(best_table(trials, goals))
         said = verdict(trials, goals, noisy=type(evaluator).trains)
         for line in filter(None, (said, gains_text(record.gains), *service.notes(), *told)):
