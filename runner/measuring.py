@@ -13,7 +13,7 @@ from runner.config.settings import Settings
 from runner.config.targets import locate
 from runner.constraints import Constraint
 from runner.data.data import Data
-from runner.display.format import figure
+from runner.display.format import NOISE, figure_of
 from runner.engines.engine import Engine
 from runner.engines.model_space import WITHOUT_VALUES, BuildWay, quiet
 from runner.errors import ConfigError, Refused, RunnerError, did_you_mean
@@ -24,7 +24,6 @@ from runner.trial import Metrics
 
 META = torch.device("meta")
 log = logging.getLogger(__name__)
-NOISE = "{}/noise"  # the metric that tells the spread of a measure
 Nodes = Mapping[str, Mapping[str, Any]]
 
 
@@ -106,7 +105,7 @@ class Measures:
         """Raises Refused, with the figures, if one of them breaks a constraint."""
         for one in self._constraints:
             if one.metric in figures and one.violation(figures[one.metric]):
-                value = figure(one.metric, figures[one.metric])
+                value = figure_of(one.metric, figures)
                 raise Refused(f"{one.metric} is {value}, but it must be {one.rule}", figures)
 
 
