@@ -64,7 +64,7 @@ LAYERS = [
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice"],
-    ["errors", "python_operators", "space"],
+    ["errors", "python_operators", "quiet_optuna", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.
