@@ -136,7 +136,7 @@ class _Pairing:
 
     def _told(self, trial: Trial) -> str:
         name = self.metric
-        value = text.figure(name, trial.metrics[name], trial.deviations.get(name))
+        value = text.figure_of(name, trial.metrics, trial.deviations)
         seeds = "" if trial.trainings == 1 else f" over {trial.trainings} seeds"
         return f"trial {trial.number}: {text.clean(name)} {value}{seeds}"
 

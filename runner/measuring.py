@@ -13,7 +13,7 @@ from runner.config.settings import Settings
 from runner.config.targets import locate
 from runner.constraints import Constraint
 from runner.data.data import Data
-from runner.display.format import figure
+from runner.display.format import NOISE, figure_of
 from runner.engines.engine import Engine
 from runner.engines.model_space import WITHOUT_VALUES, BuildWay, quiet
 from runner.errors import ConfigError, Refused, RunnerError, did_you_mean
@@ -24,7 +24,6 @@ from runner.trial import Metrics
 
 META = torch.device("meta")
 log = logging.getLogger(__name__)
-NOISE = "{}/noise"  # the metric that tells the spread of a measure
 Nodes = Mapping[str, Mapping[str, Any]]
 
 
@@ -69,6 +68,18 @@ class Measures:
         }  # fmt: skip
         return found
 
+    def at_rest(self, model: nn.Module) -> Metrics:
+        """Returns the figures that a model has without being run; nothing is checked."""
+        return {
+            name: float(measure.measure(model, torch.empty(0), META))
+            for name, measure in self._measures.items()
+            if not measure.runs
+        }
+
+    def are_among(self, figures: Metrics) -> bool:
+        """Returns whether all of these measures are known."""
+        return self._measures.keys() <= figures.keys()
+
     def of(
         self,
         model: nn.Module,
@@ -94,7 +105,7 @@ class Measures:
         """Raises Refused, with the figures, if one of them breaks a constraint."""
         for one in self._constraints:
             if one.metric in figures and one.violation(figures[one.metric]):
-                value = figure(one.metric, figures[one.metric])
+                value = figure_of(one.metric, figures)
                 raise Refused(f"{one.metric} is {value}, but it must be {one.rule}", figures)
 
 
@@ -108,6 +119,8 @@ class EarlyMeasures:
         self._ways: list[BuildWay] = [*WITHOUT_VALUES] if self._measures else []
         self._data = data
         self._known: dict[str, Metrics] = {}
+        if self._measures and engine.walked is not None:
+            engine.walked.note_figures(self._measures.at_rest)
 
     def figures(self, sample: Sample, key: str) -> Metrics:
         """Returns what is known of a sample's model before a worker builds it; nothing if that
@@ -117,6 +130,10 @@ class EarlyMeasures:
         return self._known[key]
 
     def _measured(self, sample: Sample) -> Metrics:
+        walked = {} if self._engine.walked is None else self._engine.walked.figures(sample)
+        if walked and self._measures.are_among(walked):  # the walk has built the model
+            self._measures.check(walked)
+            return walked
         while self._ways:
             try:
                 return self._measured_by(self._ways[0], sample)

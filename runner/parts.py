@@ -48,9 +48,9 @@ CONTRACTS: Mapping[str, tuple[type, Sequence[str]]] = {  # with runtime argument
 }
 
 
-def check(settings: Settings) -> None:
+def check(settings: Settings) -> Stopper:
     """Validates all groups against the signatures of their targets, and every candidate of
-    `search`.
+    `search`. Returns the stopper, which is the last to be validated.
 
     Raises ConfigError. Imports the targets, and with them torch.
     """
@@ -62,7 +62,7 @@ def check(settings: Settings) -> None:
     for name, node in settings.proxy.items():
         check_arguments(node, settings.trust, f"proxy.{name}", expected=Proxy)
     check_parts(settings)
-    make_stopper(settings)
+    return _make_stopper(settings)
 
 
 def _check_measures(settings: Settings) -> None:
@@ -211,7 +211,7 @@ def make_evaluator(settings: Settings) -> Evaluator:
     return made
 
 
-def make_stopper(settings: Settings) -> Stopper:
+def _make_stopper(settings: Settings) -> Stopper:
     """Returns the stopper. Raises ConfigError, also if trials do not report, epoch by epoch, the
     metric that it decides on."""
     with naming("stopper"):

@@ -29,6 +29,16 @@ def fronts(points: Sequence[Scores]) -> list[list[int]]:
     return [sorted(front) for front in found]
 
 
+def undominated(points: Sequence[Scores]) -> list[int]:
+    """Returns the indices of the points that no other one dominates: the first of the `fronts`."""
+    found: list[int] = []
+    # Whatever dominates a point comes before it.
+    for i in sorted(range(len(points)), key=lambda i: (*points[i],), reverse=True):
+        if not any(dominates(points[j], points[i]) for j in found):
+            found.append(i)
+    return sorted(found)
+
+
 def spread(points: Sequence[Scores], k: int) -> list[int]:
     """Returns the indices of `k` points that cover a front: the ends of each objective first, and
     then always the point that is farthest from all chosen ones."""
@@ -80,8 +90,8 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
     feasible is better than one of them in all objectives. Shared results count once, and the
     trainings of one sample are one trial; see `repeats.merged`."""
     found = [t for t in merged(trials) if t.scored and t.feasible and t.duplicate_of is None]
-    [first, *_] = fronts([t.scores for t in found]) or [[]]
-    return sorted((found[i] for i in first), key=lambda t: (-t.scores[0], t.number))
+    first = [found[i] for i in undominated([t.scores for t in found])]
+    return sorted(first, key=lambda t: (-t.scores[0], t.number))
 
 
 def winners(trials: Sequence[Trial]) -> list[Trial]:
@@ -89,7 +99,7 @@ def winners(trials: Sequence[Trial]) -> list[Trial]:
     objective, among those that keep all constraints, or else that break them the least."""
     least = min(trial.violation for trial in trials)
     left = [trial for trial in trials if trial.violation == least]
-    return [left[i] for i in fronts([trial.scores for trial in left])[0]]
+    return [left[i] for i in undominated([trial.scores for trial in left])]
 
 
 def top(trials: Sequence[Trial], k: int) -> list[Trial]:

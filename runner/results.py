@@ -15,7 +15,7 @@ from runner.graph.codegen.load import CONSTANTS
 from runner.model_header import heading
 from runner.ranking import curve, front, top
 from runner.space.sample import Sample
-from runner.store import read
+from runner.store import Record, read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Trial, trial_folder
 from runner.trust import RecordedConfig
 from runner.weights import WeightsError, load_weights
@@ -47,9 +47,14 @@ class Run:
         return self.goals.objectives[0]
 
     @property
+    def record(self) -> Record:
+        """All that is recorded, read at once."""
+        return read(self.folder, self.goals)
+
+    @property
     def trials(self) -> list[Trial]:
         """All trials, by number."""
-        return read(self.folder, self.goals).trials
+        return self.record.trials
 
     @property
     def best(self) -> Trial:
@@ -61,7 +66,7 @@ class Run:
     @property
     def gains(self) -> list[Gain]:
         """The gains of training groups of trials as one; empty without groups."""
-        return read(self.folder, self.goals).gains
+        return self.record.gains
 
     def top(self, k: int) -> list[Trial]:
         """Returns the k best trials, best first; of trials that share a result, only the first."""

@@ -94,7 +94,8 @@ def _judged(trial: Trial, metrics: Metrics, goals: Goals) -> Trial:
 
 @final
 class Store:
-    """The only writer of a record. Holds only the running trials in memory."""
+    """The only writer of a record. Holds only the running trials in memory, and of others where
+    they are."""
 
     def __init__(self, folder: Path, goals: Goals) -> None:
         """Opens or creates the record of a folder; one without events is made anew. Raises
@@ -104,6 +105,7 @@ class Store:
         self.goals = goals
         self.running: dict[int, Trial] = {}
         self.next_number = 0
+        self._places: dict[int, tuple[int, int]] = {}  # of the first and last event of each trial
         self._run = ""  # the random name of the run, which signatures contain
         self._checksum = 0
         self._resumed_with: Mapping[str, Any] | None = None
@@ -134,8 +136,9 @@ class Store:
 
         Must be exhausted before anything is appended.
         """
-        for event, checksum in _read(self._db, self.folder):
+        for place, (event, checksum) in enumerate(_read(self._db, self.folder), start=1):
             self._checksum = checksum
+            self._note_place(event.trial, place)
             if event.kind == "begun":
                 self._run = event.data.get("run", "")
             if event.trial is not None:
@@ -170,7 +173,9 @@ class Store:
         if number in self.running:
             return self.running[number]
         rows = self._db.execute(
-            "select time, kind, trial, data from events where trial = ? order by id", (number,)
+            "select time, kind, trial, data from events where id between ? and ? and trial = ? "
+            "order by id",
+            (*self._places[number], number),
         )
         trial = None
         for time_, kind, _, data in rows:
@@ -217,7 +222,7 @@ class Store:
         now, text = time.time(), json.dumps(data)
         checksum = _checksum(self._checksum, now, kind, trial, text)
         try:
-            self._db.execute(
+            added = self._db.execute(
                 "insert into events (time, kind, trial, data, checksum) values (?, ?, ?, ?, ?)",
                 (now, kind, trial, text, checksum),
             )
@@ -227,7 +232,14 @@ class Store:
                 f"safe; fix the cause, then continue with {resume_override(self.folder)}."
             ) from error
         self._checksum = checksum
+        self._note_place(trial, added.lastrowid or 0)
         return Event(now, kind, trial, data)
+
+    def _note_place(self, trial: int | None, place: int) -> None:
+        """Remembers which events may be those of a trial, so that none else is read for it."""
+        if trial is not None:
+            first, _ = self._places.get(trial, (place, place))
+            self._places[trial] = first, place
 
 
 @final

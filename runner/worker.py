@@ -413,7 +413,9 @@ class Worker:
 
     def _hold(self, part: SearchData | Split) -> None:
         """Looks at the data before a trial is given a part of it. An earlier look is as good if
-        nothing was added to what it found."""
+        nothing was added to what it found. Looking up results changes no data."""
+        if not self.trains:
+            return
         earlier = self._held
         if earlier is None or earlier.has_grown or not earlier.holds(part, self._data):
             self._held = HeldData(part, self._data, earlier=earlier)

@@ -31,7 +31,7 @@ LAYERS = [
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
      "stoppers", "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "prescreen", "training.interpreter_state",
-     "training.leftovers", "training.patches", "training.torch_state"],
+     "training.leftovers", "training.patches", "training.torch_state", "weight_keeper"],
     ["checkpoints", "goals", "ranking", "tables"],
     ["repeats"],
     ["training.function_parts", "training.tables"],
@@ -64,7 +64,7 @@ LAYERS = [
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice"],
-    ["errors", "python_operators", "space"],
+    ["errors", "python_operators", "quiet_optuna", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.
@@ -81,7 +81,9 @@ SHARED = {
         *("snapshot", "supervised", "plain_optimizer", "training_state"),
     },
     "stoppers": {"stopper"},
-    "strategies": {"decisions", "ensemble", "mutation", "rungs", "strategy", "unseen", "wrapper"},
+    "strategies": {
+        *("decisions", "ensemble", "mutation", "rungs", "strategy", "unseen", "walks", "wrapper"),
+    },
     "tables": {"plain_pickle", "table"},
     "tasks": {"task"},
     "training": {

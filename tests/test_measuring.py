@@ -5,11 +5,13 @@ import torch
 from searches import Search
 
 import runner
+from runner import parts
 from runner.config.compose import compose_config, freed
 from runner.config.settings import settings_from
 from runner.errors import Refused
 from runner.goals import Goals
 from runner.measuring import Measures, needed
+from runner.space.sample import generator
 from runner.store import read
 from runner.trial import State
 
@@ -52,6 +54,25 @@ def test_a_constraint_on_parameters_refuses_before_training_on_every_engine(engi
         assert trial.refused == (trial.metrics["params"] > 8000)
         assert trial.refused == (trial.started_at is None), "the driver refused it"
         assert (trial.violation > 0) == trial.refused
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("engine", ["py", "base"])
+@pytest.mark.parametrize("space", ["mlp", "resnet", "cell", "mobilenet", "transformer"])
+def test_what_a_walk_tells_of_a_model_is_what_the_built_one_has(space, engine):
+    given = [f"space={space}", f"engine={engine}", "constraints=[params >= 1, size >= 1]"]
+    checked = settings_from(compose_config(given), freed(given))
+    made = parts.make_engine(checked)
+    screening = parts.make_screening(checked, made)
+    for number in range(4):
+        sample = made.space.random(generator(0, number))
+        assert made.walked.figures(sample).keys() == {"params", "size"}
+        found = screening.figures(sample, f"drawn {number}")
+        made.key(sample)
+        model = made.build(made.recipe_of(sample))
+        tensors = [*model.parameters(), *model.buffers()]
+        assert found["params"] == sum(p.numel() for p in model.parameters())
+        assert found["size"] == sum(t.numel() * t.element_size() for t in tensors)
 
 
 def test_all_engines_draw_and_refuse_the_same(here):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ranking import dominates, front, fronts, hypervolume, spread, top, winners
+from runner.ranking import dominates, front, fronts, hypervolume, spread, top, undominated, winners
 from runner.trial import State, Trial
 
 POINTS = st.integers(1, 3).flatmap(
@@ -30,6 +30,12 @@ def test_a_front_is_what_only_earlier_fronts_dominate(points):
         if place:
             before = found[place - 1]
             assert all(any(dominates(points[i], points[j]) for i in before) for j in members)
+
+
+@given(POINTS)
+def test_the_undominated_points_are_the_first_front(points):
+    assert undominated(points) == fronts(points)[0]
+    assert undominated([]) == []
 
 
 @given(POINTS, st.integers(1, 12))

@@ -11,8 +11,8 @@ from runner.errors import RunFailed
 from runner.ranking import top
 from runner.stopping import Stopping
 from runner.store import RECORD
-from runner.tasks.search import WeightKeeper
 from runner.trial import State, Trial, trial_folder
+from runner.weight_keeper import WeightKeeper
 
 SIX = ARITHMETIC | {"epochs": 6}
 SERVICES = ["inline", "local"]

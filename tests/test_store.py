@@ -85,6 +85,16 @@ def test_a_record_goes_on_after_it_was_closed(folder):
     assert [str(t.state) for t in read(folder).trials] == ["failed", "finished", "finished"]
 
 
+def test_any_trial_can_be_read_while_the_record_grows(folder):
+    with Store(folder, GOALS) as store:
+        list(store.replay())
+        store.propose(Proposal({"x": 3}), seed=13, key="3", duplicate_of=None)
+        store.record(3, "started", {})
+        store.record(2, "finished", {"acc": 0.8})
+        store.record(3, "finished", {"acc": 0.2})
+        assert [store.trial(number) for number in range(4)] == read(folder).trials
+
+
 def test_a_second_run_on_one_folder_is_refused_and_told_who_has_it(folder):
     with Store(folder, GOALS), pytest.raises(ConfigError, match=r"in use.*process \d+ on"):
         Store(folder, GOALS)

@@ -1,5 +1,6 @@
 """The allowlist: which import paths a `_target_` of a config may name, before any is imported."""
 
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from runner.errors import ConfigError, as_yaml
 
 ConfigNode = Mapping[str, Any]
 KEYWORDS = ("_target_", "_partial_")
+MANY = 1024  # import paths about which it is remembered whether they are allowed
 FOREIGN = ("_args_", "_recursive_", "_convert_")  # keywords of Hydra's `instantiate`
 
 # What a config may name without being trusted: the classes below a prefix that are of these kinds.
@@ -132,6 +134,7 @@ def is_defined_in_allowed(module: str, trust: Sequence[str]) -> bool:
     return below(module, trust) or _is_of_allowed_package(module)
 
 
+@functools.lru_cache(maxsize=MANY)
 def kinds_of(module: str) -> tuple[str, ...]:
     """Returns the import paths of the kinds of classes that a config may name of a module."""
     return next((kinds for prefix, kinds in ALLOWED.items() if below(module, [prefix])), ())
@@ -152,6 +155,7 @@ def below(path: str, prefixes: Sequence[str]) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}.") for prefix in prefixes)
 
 
+@functools.lru_cache(maxsize=MANY)
 def _is_of_allowed_package(path: str) -> bool:
     return not below(path, DENIED) and below(path, (*ALLOWED,))
 

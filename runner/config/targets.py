@@ -77,6 +77,8 @@ def _check_callable(owner: Any, found: Any, name: str) -> None:
 def _is_made(found: Any) -> bool:
     """Returns whether something is an object of a kind that configs are to make, such as a model
     that could be called, too. Only modules imported already can have made one."""
+    if isinstance(found, type | FunctionType):
+        return False
     kinds = {kind.rpartition(".") for every in ALLOWED.values() for kind in every}
     loaded = (getattr(sys.modules.get(m), name, ()) for m, _, name in kinds if m != "typing")
     return any(isinstance(found, kind) for kind in loaded)

@@ -11,7 +11,7 @@ from runner.ranking import front, top
 from runner.repeats import SampleResults
 from runner.trial import Trial, epochs_of
 
-REFUSALS = 5  # refused trials that are shown, one line each
+NEWS = 5  # refused trials, and those that repeat another, that are shown, one line each
 LONG = 300  # characters of a failure message; longer ones are cut
 
 
@@ -26,7 +26,8 @@ class Tally:
         self.ended = 0
         self.failed = 0
         self.stopped = 0
-        self.reused = 0
+        self.repeated = 0  # trials that share the result of another, from their proposal on
+        self.reused = 0  # those of them that have ended
         self.refused = 0
         self.comparing = self.confirming = 0  # trials that ended after the search
         self.front: list[Trial] = []  # of the results so far; with one objective, the best trial
@@ -47,8 +48,10 @@ class Tally:
     def take(self, trial: Trial) -> None:
         """Counts a trial that was recorded, reported, or ended."""
         if trial.running:
-            if trial.number not in self.running and trial.stage != "confirm":
-                self._repeats.see(trial)
+            if trial.number not in self.running:
+                self.repeated += trial.duplicate_of is not None
+                if trial.stage != "confirm":
+                    self._repeats.see(trial)
             self.running[trial.number] = trial
             return
         self.running.pop(trial.number, None)
@@ -57,7 +60,7 @@ class Tally:
             self.refused += 1
             return
         if trial.duplicate_of is not None:
-            self.reused += not trial.refused
+            self.reused += 1
             return
         self.failed += trial.failed
         self.stopped += trial.stopped
@@ -152,14 +155,12 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
     has no result. A long reason is cut, unless `whole`."""
     number = f"trial {trial.number}"
     if trial.duplicate_of is not None:
-        rest = "; further ones are counted" if tally.reused == REFUSALS else ""
-        first = f"{number} repeats trial {trial.duplicate_of}: its result is reused{rest}"
-        return first if trial.running and tally.reused <= REFUSALS else ""
+        line = f"{number} repeats trial {trial.duplicate_of}: its result is reused"
+        return _bounded(line, tally.repeated) if trial.running else ""
     if trial.failure is not None:
         why = str(trial.failure) if whole else text.cut(str(trial.failure), LONG)
         if trial.refused:
-            rest = "; further ones are counted" if tally.refused == REFUSALS else ""
-            return f"{number} was {why}{rest}" if tally.refused <= REFUSALS else ""
+            return _bounded(f"{number} was {why}", tally.refused)
         return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
     if trial.stopped:
         return _stopped_line(trial, tally)
@@ -169,12 +170,18 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
     return ""
 
 
+def _bounded(line: str, count: int) -> str:
+    """Returns a line of a kind of which `count` were due so far: empty from some number on, as the
+    last one says."""
+    return "" if count > NEWS else line + ("; further ones are counted" if count == NEWS else "")
+
+
 def _stopped_line(trial: Trial, tally: Tally) -> str:
-    epochs, value = tally.epochs(trial), trial.metrics.get(tally.metric)
+    epochs, metric = tally.epochs(trial), tally.metric
     trained = text.counted(trial.step, "report")
     if epochs:
         trained = f"{trial.step} of {text.counted(epochs, 'epoch')}"
-    last = "" if value is None else f": {tally.metric} {text.figure(tally.metric, value)}"
+    last = f": {metric} {value_text(trial, metric)}" if metric in trial.metrics else ""
     return f"trial {trial.number} stopped after {trained}{last}"
 
 
@@ -229,7 +236,7 @@ def best_line(tally: Tally) -> str:
 
 
 def value_text(trial: Trial, metric: str) -> str:
-    return text.figure(metric, trial.metrics[metric], trial.deviations.get(metric))
+    return text.figure_of(metric, trial.metrics, trial.deviations)
 
 
 def trial_text(trial: Trial, goals: Goals) -> str:

@@ -12,6 +12,8 @@ from runner.space.choice import JsonValue
 from runner.space.sample import Sample
 
 LONG = 40  # characters of a value; longer ones are cut
+# The metric that tells the spread of a measured one: its interquartile range, relative to it.
+NOISE = "{}/noise"
 UNBOUNDED = 100_000  # columns of an output that is no terminal: nothing is cut or wrapped
 
 
@@ -74,6 +76,16 @@ def figure(name: str, value: float, deviation: float | None = None) -> str:
     With the standard deviation of several: `0.9530 ±0.0041`."""
     form = FORMS.get(name, number)
     return form(value) if deviation is None else f"{form(value)} ±{form(deviation)}"
+
+
+def figure_of(
+    name: str, metrics: Mapping[str, float], deviations: Mapping[str, float] | None = None
+) -> str:
+    """Formats one of some metrics; with its standard deviation if there is one, or else with half
+    the interquartile range of how it was measured: `1.93 ms ±57.9 us`."""
+    value, noise = metrics[name], metrics.get(NOISE.format(name))
+    spread = None if noise is None else value * noise / 2
+    return figure(name, value, (deviations or {}).get(name, spread))
 
 
 def seconds(value: float) -> str:

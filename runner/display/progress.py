@@ -296,8 +296,8 @@ class Bars(_Visible):
         if trial.started_at is None:
             return name, "", "", "", "", Text("waiting", style="dim")
         bar = ProgressBar(total=epochs, completed=trial.step)
-        value = trial.metrics.get(self._tally.metric)
-        last = "" if value is None else text.figure(self._tally.metric, value)
+        metric = self._tally.metric
+        last = value_text(trial, metric) if metric in trial.metrics else ""
         count, unit = (f"{trial.step}/{epochs}", " epochs") if epochs else ("", "")
         return name, bar, count, unit, text.clock(time.time() - trial.started_at), last
 

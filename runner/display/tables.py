@@ -167,8 +167,10 @@ def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
 
 def _figures(best: Sequence[Trial], name: str) -> Column:
     """Returns the column of a metric; the cells of trials without it are empty."""
-    figures = [(trial.metrics.get(name), trial.deviations.get(name)) for trial in best]
-    cells = ["" if value is None else text.figure(name, value, about) for value, about in figures]
+    cells = [
+        text.figure_of(name, trial.metrics, trial.deviations) if name in trial.metrics else ""
+        for trial in best
+    ]
     return Column(text.cut(text.clean(name), 24), cells)
 
 

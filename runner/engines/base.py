@@ -61,6 +61,7 @@ class GraphEngine(Engine):
         )
         self.inherits = self._compiler.inherits
         self.space = self._compiler.space
+        self.walked = None if mutators else self._compiler.model_space
         self._scored: dict[int, tuple[int, Sample]] = {}  # trial -> owner of its weights, sample
         self._unbuilt = {"space": dict(space), "trust": [*trust]}
 

@@ -29,7 +29,7 @@ from runner.graph.transforms.mutator import Mutator, drop_placeholders, mutate
 from runner.graph.validation.in_place_effects import EffectsValidation
 from runner.graph.weight_transfer.plan import mark
 from runner.graph.weight_transfer.pretrained import loaded_bytes
-from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup, sample_key
+from runner.space.sample import Chooser, DrawError, Sample, Walk, sample_key
 from runner.space.space import Space
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Compiler:
             return refused
 
     def _mutated(self, sample: Sample) -> CompiledSample:
-        walk = self._walk(lookup(sample))
+        walk = _whole(self.model_space.rewalk(sample))
         inline = {**walk.sample}
         base = self._base(inline).graph if self.inherits else self.unmutated(inline)
         graph = self.mutable_copy(base)
@@ -126,14 +126,6 @@ class Compiler:
         except GraphError as error:
             raise Refused(str(error)) from error
         return CompiledSample(Tracked(graph), source, frozenset(walk.sample), inline)
-
-    def _walk(self, choose: Chooser) -> Walk:
-        """Walks the model's own code. Raises Refused if it refuses the sample, and DrawError if it
-        raises anything else."""
-        walk = self.model_space.walk(choose)
-        if walk.broken is not None:
-            raise refusal(walk.broken) or walk.broken
-        return walk
 
     def _validate_effects(self, base: Graph, mutated: Graph, name: str) -> None:
         """Inserts clones for in-place effects that mutation introduced; warns once if it cannot."""
@@ -204,7 +196,7 @@ class Compiler:
     def places(self) -> list[Places]:
         """Returns the matches of each mutator in the default model, after earlier mutators."""
         found: list[Places] = []
-        walk = self._walk(lambda choice: choice.default)
+        walk = _whole(self.model_space.walk(lambda choice: choice.default))
         base = self.unmutated(walk.sample)
         mutate(
             self.mutable_copy(base), self.mutators, walk, base=base,
@@ -268,6 +260,14 @@ def _anchored(names: Sequence[str], key: str) -> str:
         f" If it fits only once a mutator replaces {', '.join(map(repr, names))} (nn.Placeholder, "
         f"an identity until then), set {key}=null: models are then not checked before they train."
     )
+
+
+def _whole(walk: Walk) -> Walk:
+    """Returns a walk of the model's own code. Raises Refused if that refused the sample, and
+    DrawError if it raised anything else."""
+    if walk.broken is not None:
+        raise refusal(walk.broken) or walk.broken
+    return walk
 
 
 def _source(graph: Graph, *, standalone: bool = False) -> ModelSource:

@@ -15,6 +15,7 @@ from runner.config.settings import Settings
 from runner.config.targets import locate
 from runner.data.data import Data
 from runner.engines.inheritance import BaseModels
+from runner.engines.model_space import ModelSpace
 from runner.errors import ConfigError
 from runner.fusion.program.program import Programs
 from runner.graph.ir.graph import Graph
@@ -42,13 +43,15 @@ class Engine(ABC):
 
     `space` is the set of choices, `group` the largest number of trials in a job, `notice` a
     message for the user before a search, if any, and `inherits` whether models start from the
-    weights of others.
+    weights of others. `walked` is the space whose walks build the very models of the trials; None
+    if those are changed afterwards.
     """
 
     space: Space
     group: int = 1
     notice: str = ""
     inherits: bool = False
+    walked: ModelSpace | None = None
 
     def key(self, sample: Sample) -> str:
         """Returns a text that is equal for samples that mean the same trial.

@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, final
@@ -24,16 +25,26 @@ from runner.errors import ConfigError, Refused, RunnerError, SampleError, one_li
 from runner.nn.values.build import draw
 from runner.nn.values.build import sample as building
 from runner.space.choice import Choice, JsonValue, key
-from runner.space.sample import Chooser, DrawError, Sample, lookup
+from runner.space.sample import Chooser, DrawError, Sample, Walk, lookup
 from runner.space.space import Space
+from runner.trial import Metrics
 
 log = logging.getLogger(__name__)
 
 RECENT = 64  # outcomes of walks that are cached
 BuildWay = Callable[[], AbstractContextManager[Any]]
-WalkOutcome = tuple[
-    Mapping[str, str], Refused | None
-]  # the key of each value, and the refusal, if any
+
+
+@final
+@dataclass(frozen=True)
+class WalkOutcome:
+    """What is remembered of a walk."""
+
+    keys: Mapping[str, str]  # of the value of each choice
+    choices: Mapping[str, Choice]
+    sample: Sample
+    refused: Refused | None
+    figures: Metrics  # of the model, as far as they were asked for
 
 
 @final
@@ -54,6 +65,8 @@ class ModelSpace(Space):
         self._asks = True  # False once a model was built without asking for a choice
         self._refuses = False
         self._recent: deque[WalkOutcome] = deque(maxlen=RECENT)
+        self._figures: Callable[[nn.Module], Metrics] = lambda model: {}
+        self._latest_figures: Metrics = {}  # of the model that was built last
 
     @property
     def refuses(self) -> bool:
@@ -70,7 +83,9 @@ class ModelSpace(Space):
         error = self._run(answers)
         refused = error if isinstance(error, Refused) else None
         if error is None or refused is not None:
-            self._recent.append(({k: key(v) for k, v in answers.given.items()}, refused))
+            keys = {label: key(value) for label, value in answers.given.items()}
+            sample, figures = {**answers.given}, {} if refused else self._latest_figures
+            self._recent.append(WalkOutcome(keys, answers.choices, sample, refused, figures))
         if refused is not None:
             self._refuses = True
             raise DrawError(str(refused), answers.given) from refused
@@ -83,13 +98,33 @@ class ModelSpace(Space):
     def check(self, sample: Mapping[str, JsonValue]) -> None:
         """Raises Refused for a sample that the space's own code refuses. The sample may contain
         more labels than are asked; usually it was drawn recently and is not walked again."""
-        given = {label: key(value) for label, value in sample.items()}
-        known = (
-            outcome for outcome in reversed(self._recent) if outcome[0].items() <= given.items()
-        )
-        _, refused = next(known, None) or ({}, self._refusal(sample))
+        known = self._remembered(sample)
+        refused = self._refusal(sample) if known is None else known.refused
         if refused is not None:
             raise refused
+
+    def rewalk(self, sample: Mapping[str, JsonValue]) -> Walk:
+        """Returns the walk of a sample, which may contain more labels than are asked; one that was
+        made recently is not made again."""
+        known = self._remembered(sample)
+        if known is None or known.refused is not None:
+            return self.walk(lookup(sample))
+        return Walk(lookup(sample), {**known.sample}, {**known.choices})
+
+    def note_figures(self, figures: Callable[[nn.Module], Metrics]) -> None:
+        """From now on, remembers some figures of the models that walks build."""
+        self._figures = figures
+
+    def figures(self, sample: Mapping[str, JsonValue]) -> Metrics:
+        """Returns the figures of a sample's model, if it was built recently and had any."""
+        known = self._remembered(sample)
+        return {} if known is None else known.figures
+
+    def _remembered(self, sample: Mapping[str, JsonValue]) -> WalkOutcome | None:
+        """Returns the latest walk that a sample leads to, if one is remembered."""
+        given = {label: key(value) for label, value in sample.items()}
+        recent = reversed(self._recent)
+        return next((one for one in recent if one.keys.items() <= given.items()), None)
 
     def _refusal(self, sample: Mapping[str, JsonValue]) -> Refused | None:
         """Returns why the space's own code refuses a sample, if it does."""
@@ -142,6 +177,7 @@ class ModelSpace(Space):
                     raise ConfigError(f"{self.node['_target_']}: {text}")
                 return Refused(text)
             self._built = True
+            self._latest_figures = self._figures(model)
         except Refused as refused:
             return Refused(str(refused))  # without the traceback, which would keep the model alive
         except RunnerError:
@@ -192,11 +228,13 @@ class _MemoizedChooser:
     def __init__(self, choose: Chooser) -> None:
         self.choose = choose
         self.given: Sample = {}
+        self.choices: dict[str, Choice] = {}
         self.error: Exception | None = None
 
     def __call__(self, choice: Choice) -> JsonValue:
         if choice.label in self.given:
             return self.given[choice.label]
+        self.choices[choice.label] = choice
         try:
             with torch._C.DisableTorchFunction():  # a strategy's own tensors have values
                 return self.choose(choice)

@@ -31,6 +31,7 @@ class PyEngine(Engine):
                 "run with engine=base."
             )
         self.space: ModelSpace = ModelSpace(space, trust)
+        self.walked = self.space
         self._space, self._trust = dict(space), [*trust]
 
     def key(self, sample: Sample) -> str:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, Literal, final
+from typing import ClassVar, final
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from runner.checkpoints import TrainingState
 from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.evaluators.race import Prospects
 from runner.fusion.program.program import Programs
+from runner.goals import Direction
 from runner.proxies.proxy import TrainingLoss
 from runner.trial import Gain, Metrics
 
@@ -93,13 +94,13 @@ class Evaluator(ABC):
     shares: ClassVar[tuple[str, ...]] = ()
     targets: ClassVar[TargetKind | None] = None
     divides: ClassVar[str] = ""
-    reports: ClassVar[Mapping[str, Literal["max", "min"]] | None] = None
+    reports: ClassVar[Mapping[str, Direction] | None] = None
 
     @property
     def notice(self) -> str:
         return ""
 
-    def reported(self) -> Mapping[str, Literal["max", "min"]] | None:
+    def reported(self) -> Mapping[str, Direction] | None:
         """Returns the metrics that it reports as configured, as `reports` names them."""
         return self.reports
 

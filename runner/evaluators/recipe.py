@@ -16,12 +16,13 @@ from runner.errors import ConfigError, require
 from runner.evaluators.arguments import check_closure, check_optimizer, check_schedule, make_probe
 from runner.evaluators.evaluator import Evaluator
 from runner.evaluators.plain_optimizer import make_plain
+from runner.goals import Direction
 from runner.nn.equality import same_value
 from runner.proxies.proxy import TrainingLoss
 from runner.trial import Metrics
 
 Forward = Callable[[Tensor], Tensor]  # a model, or its compiled form
-Reports = Mapping[str, Literal["max", "min"]]  # metrics, and what is better
+Reports = Mapping[str, Direction]  # metrics, and what is better
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 MOST_LR = 1000

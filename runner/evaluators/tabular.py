@@ -9,6 +9,7 @@ from torch import nn
 from runner.data.data import Batch, SearchData, Split
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import Evaluator, TrainingRun
+from runner.goals import Direction
 from runner.tables.table import ResultRow, ResultTable
 from runner.trial import Metrics
 
@@ -38,7 +39,7 @@ class Tabular(Evaluator):
     def notice(self) -> str:
         return SEARCHED_ON_TEST if self._protocol == "paper" else ""
 
-    def reported(self) -> Mapping[str, Literal["max", "min"]]:
+    def reported(self) -> Mapping[str, Direction]:
         tests = self._table.tests if self._protocol == "paper" else {}
         return {**self._table.reports, **{f"test/{name}": mode for name, mode in tests.items()}}
 

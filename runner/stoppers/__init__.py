@@ -1,5 +1,5 @@
 """Stoppers: decide from what trials report which of them end early.
 
 `stopper.py` is the contract. Must not import `torch`. Must import nothing of `runner` but
-`errors`, `goals`, `trial`.
+`errors`, `goals`, `quiet_optuna`, `trial`.
 """

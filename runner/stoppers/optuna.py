@@ -1,9 +1,6 @@
 """Any Optuna pruner as a stopper (https://optuna.readthedocs.io/en/stable/reference/pruners.html)."""
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
 from typing import final
@@ -16,13 +13,12 @@ from optuna.trial import TrialState, create_trial
 
 from runner.errors import ConfigError, one_line
 from runner.goals import Direction, Goals
+from runner.quiet_optuna import quiet
 from runner.stoppers.stopper import Stopper
 from runner.trial import State, Trial
 
 _NAME = "runner"
 _REHEARSED = 6  # trials, and epochs of each, on which a pruner is tried before a search
-
-logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 
 @final
@@ -51,7 +47,7 @@ class OptunaStopper(Stopper):
         better = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
         self._id = self._storage.create_new_study([better[self.objective.mode]], _NAME)
         try:
-            with _quiet():
+            with quiet():
                 self._study = Study(_NAME, self._storage, pruner=pruner())
         except Exception as error:
             raise ConfigError(f"stopper.pruner cannot be created: {one_line(error)}") from error
@@ -95,7 +91,7 @@ class OptunaStopper(Stopper):
             return
         place = self._known[trial.number]
         self._storage.set_trial_intermediate_value(place, trial.step, value)
-        with _quiet():
+        with quiet():
             if self._study.pruner.prune(self._study, self._storage.get_trial(place)):
                 self._stopped.add(trial.number)
 
@@ -110,12 +106,3 @@ class OptunaStopper(Stopper):
             self._storage.set_trial_state_values(place, TrialState.FAIL)
         else:
             self._storage.set_trial_state_values(place, TrialState.COMPLETE, [value])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppresses the warnings of pruners: that they are experimental, or saw values that are not
-    finite."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -17,6 +17,7 @@ from runner.strategies.ensemble import Ensemble, Floats
 from runner.strategies.mutation import mutate
 from runner.strategies.strategy import Refusals, Strategy
 from runner.strategies.unseen import Unseen
+from runner.strategies.walks import Walks
 from runner.trial import Trial
 
 _HEIRS = 100  # a trial that ended so long ago has lost its weights
@@ -76,6 +77,7 @@ class Bananas(Strategy):
         self._features = Features(self._paths)
         self._known: list[tuple[Trial, FeatureRow]] = []  # in the order they ended
         self._unseen = Unseen(space)
+        self._walks = Walks(space, best)
         self._refusals = Refusals()
 
     def check(self) -> None:
@@ -127,8 +129,8 @@ class Bananas(Strategy):
     def _candidate(self, parent: Trial | None, rng: Random) -> Walk:
         if parent is None:
             return self.space.walk(lambda choice: choice.random(rng))
-        walk = mutate(self.space, parent.sample, rng)
-        return mutate(self.space, walk.sample, rng) if rng.random() < _TWICE else walk
+        walk = mutate(self.space, self._walks.of(parent.sample), rng)
+        return mutate(self.space, walk, rng) if rng.random() < _TWICE else walk
 
     def _most_promising(
         self, found: Sequence[tuple[Trial | None, Walk]], rng: Random

@@ -6,10 +6,11 @@ from typing import final
 
 from runner.errors import require
 from runner.ranking import winners
-from runner.space.sample import Sample, Walk, sample_key
+from runner.space.sample import Chooser, Sample, sample_key
 from runner.space.space import Space
-from runner.strategies.mutation import crossed, mutate
+from runner.strategies.mutation import crossing, keeping, mutated
 from runner.strategies.strategy import Refusals, Strategy
+from runner.strategies.walks import Walks
 from runner.trial import Trial
 
 
@@ -55,12 +56,16 @@ class Evolution(Strategy):
         self._population: deque[Trial] = deque(maxlen=population_size)
         self._joined: set[int] = set()  # numbers of the trials that joined, or still may
         self._seen: set[str] = set()
+        self._walks = Walks(space, population_size)
         self._refusals = Refusals()
 
     def propose(self, number: int) -> Sample:
         rng = self.rng(number)
-        for _ in range(1 + self.retries):
-            walk = self._draw(rng)
+        for left in reversed(range(1 + self.retries)):
+            child, choose = self._draw(rng)
+            if left and child is not None and sample_key(child) in self._seen:
+                continue  # the walk, which takes long, would lead there
+            walk = self.space.walk(choose)
             if walk.broken is None and sample_key(walk.sample) not in self._seen:
                 break
         return walk.whole()
@@ -75,17 +80,20 @@ class Evolution(Strategy):
         else:
             self._joined.discard(trial.number)
 
-    def _draw(self, rng: Random) -> Walk:
+    def _draw(self, rng: Random) -> tuple[Sample | None, Chooser]:
+        """Returns how to walk to the next sample, and that sample if a walk is only to complete
+        it."""
         self.parent = None
         growing = len(self._joined) < self.population_size or not self._population
         self.random = growing or self._refusals.lost
         if self.random:
-            return self.space.walk(lambda choice: choice.random(rng))
+            return None, lambda choice: choice.random(rng)
         best = self._selected(rng)
         self.parent = best.number
         if self.crossover and rng.random() < self.crossover:
-            return crossed(self.space, best.sample, self._selected(rng).sample, rng)
-        return mutate(self.space, best.sample, rng)
+            return None, crossing(best.sample, self._selected(rng).sample, rng)
+        child = mutated(self._walks.of(best.sample), rng)
+        return child, keeping(child, rng)
 
     def _selected(self, rng: Random) -> Trial:
         """Returns the winner of a tournament."""

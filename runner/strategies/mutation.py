@@ -4,31 +4,34 @@ from random import Random
 
 from runner.errors import SampleError
 from runner.space.choice import Choice, JsonValue
-from runner.space.sample import Chooser, Sample, Walk, lookup
+from runner.space.sample import Chooser, Sample, Walk
 from runner.space.space import Space
 
 
-def mutate(space: Space, parent: Sample, rng: Random) -> Walk:
+def mutate(space: Space, parent: Walk, rng: Random) -> Walk:
     """Returns a walk in which one choice of the parent has another value and the rest are kept.
 
     Choices that the parent has no value for, or no valid one, are random.
     """
-    choices = space.walk(lookup(parent)).choices.values()
-    labels = [choice.label for choice in choices if choice.size > 1]
-    mutated = rng.choice(labels) if labels else None
-
-    def choose(choice: Choice) -> JsonValue:
-        if choice.label == mutated and choice.label in parent:
-            return choice.mutate(parent[choice.label], rng)
-        return keep(choice)
-
-    keep = keeping(parent, rng)
-    return space.walk(choose)
+    return space.walk(keeping(mutated(parent, rng), rng))
 
 
-def crossed(space: Space, one: Sample, other: Sample, rng: Random) -> Walk:
-    """Returns a walk in which each choice has the value of one of two samples, at equal odds
-    (uniform crossover, Syswerda 1989); of the sample that has one, if the other has none.
+def mutated(parent: Walk, rng: Random) -> Sample:
+    """Returns the values of the parent, of which one choice has another.
+
+    Only a walk tells whether that is a sample: further choices may be asked, and fewer. If it is
+    one, the walk that keeps its values needs no random numbers.
+    """
+    choices = [choice for choice in parent.choices.values() if choice.size > 1]
+    if not choices:
+        return parent.sample
+    one = rng.choice(choices)
+    return parent.sample | {one.label: one.mutate(parent.sample[one.label], rng)}
+
+
+def crossing(one: Sample, other: Sample, rng: Random) -> Chooser:
+    """Returns a chooser that takes the value of one of two samples, at equal odds (uniform
+    crossover, Syswerda 1989); of the sample that has one, if the other has none.
 
     Choices that neither has a valid value for are random.
     """
@@ -39,7 +42,7 @@ def crossed(space: Space, one: Sample, other: Sample, rng: Random) -> Walk:
         picked = rng.choice(having) if having else {}
         return keeping(picked, rng)(choice)
 
-    return space.walk(choose)
+    return choose
 
 
 def keeping(sample: Sample, rng: Random) -> Chooser:

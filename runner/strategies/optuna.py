@@ -1,9 +1,6 @@
 """Any Optuna sampler as a strategy (https://optuna.readthedocs.io)."""
 
-import logging
-import warnings
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -35,6 +32,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as Asked
 
 from runner.errors import ConfigError, one_line, require
+from runner.quiet_optuna import quiet
 from runner.space.choice import Categorical, Choice, JsonValue, Numeric
 from runner.space.sample import Sample, generator, lookup
 from runner.space.space import FlatSpace, Space
@@ -53,9 +51,6 @@ _KEEP_NOTES = (NSGAIISampler, NSGAIIISampler, CmaEsSampler, QMCSampler)
 _NEED_SPACE = (GridSampler, PartialFixedSampler, BruteForceSampler)
 _REHEARSED = FlatSpace([Categorical("a", (0, 1, 2)), Numeric("b", 0.0, 1.0)])
 _REHEARSALS = 20  # more than the startup trials of the default config
-
-# Each proposal creates a storage, and Optuna logs each one.
-logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 Params = dict[str, Any]
 Distributions = dict[str, BaseDistribution]
@@ -194,12 +189,12 @@ class OptunaStrategy(Strategy):
         sampler = self._sampler(self.rng(number).getrandbits(31))
         storage = _ProposalStorage(self._trials, notes, len(self.goals.objectives))
         study = Study(_NAME, storage, sampler)
-        with _quiet():
+        with quiet(ExperimentalWarning):
             return study.ask(), notes
 
     def _sampler(self, seed: int) -> BaseSampler:
         try:
-            with _quiet():
+            with quiet(ExperimentalWarning):
                 return self.sampler(seed=seed)
         except Exception as error:
             raise ConfigError(f"strategy.sampler cannot be created: {one_line(error)}") from error
@@ -213,14 +208,6 @@ def _check_number(name: str, value: object) -> None:
     require(value >= 0 and isfinite(value), name, value, "0 or more, and finite")
     counts = isinstance(value, int) and not name.endswith("_trials")
     require(value > 0 or not counts, name, value, "at least 1")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppresses Optuna's warnings about experimental arguments."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
 
 
 def _frozen(

