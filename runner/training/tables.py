@@ -19,6 +19,8 @@ class SharedTable:
 
     def __init__(self, held: Shared, name: str, owner: ModuleOwner) -> None:
         self.name = name
+        is_cache = "cache" in name.rpartition(".")[2].lower()
+        self._may_grow = is_cache and owner is ModuleOwner.LIBRARY
         self._held = held
         self._owner = owner
         self.keep()
@@ -60,7 +62,7 @@ class SharedTable:
             kept = {key: now.get(key, MISSING) if self._may(value, now.get(key, MISSING)) else value
                     for key, value in before.items()}  # fmt: skip
             added = {key: value for key, value in now.items() if key not in before
-                     if has_imported or self._may(MISSING, value)}  # fmt: skip
+                     if has_imported or self._may_grow or self._may(MISSING, value)}  # fmt: skip
             return {k: value for k, value in (kept | added).items() if value is not MISSING}
         if self._owner is ModuleOwner.USER:
             return before

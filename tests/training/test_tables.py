@@ -49,6 +49,15 @@ def test_caches_and_state_of_libraries_are_left(kind):
     assert repr(table) == after != repr(make())
 
 
+def test_a_cache_of_a_library_may_grow_and_must_not_change():
+    table = {int: bool}
+    [one] = tables(table, "ctypes._pointer_type_cache", LIBRARY)
+    table[float] = str
+    assert not [*one.put_back(())] and table == {int: bool, float: str}
+    table[int] = str
+    assert [*one.put_back(())] and table[int] is bool
+
+
 def test_an_import_may_register_something():
     table = {"a": abs}
     [one] = tables(table, "here", USER)
