@@ -38,7 +38,7 @@ from runner.training.inline import Inline
 from runner.training.leftovers import descendants
 from runner.training.local import Local
 from runner.training.service import TrainingService
-from runner.trial import Report, Setup, Trial, trial_seed
+from runner.trial import Proposal, Report, Setup, Trial, trial_seed
 
 Service = Callable[[Setup], TrainingService]
 GOALS = Goals((Objective("val/accuracy", "max"),))
@@ -259,7 +259,7 @@ def _write_record(folder: Path, trials: int) -> None:
         for number in range(trials):
             rng = generator(1, number)
             sample = {f"c{i}": rng.choice(CANDIDATES) for i in range(CHOICES)}
-            store.propose(sample, trial_seed(0, number), str(number), None)
+            store.propose(Proposal(sample), trial_seed(0, number), str(number), None)
             store.record(number, "started", {})
             store.record(number, "metrics", {"val/accuracy": rng.random(), "params": 1000.0})
             store.record(number, "finished", {})
