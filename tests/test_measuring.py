@@ -63,11 +63,11 @@ def test_what_a_walk_tells_of_a_model_is_what_the_built_one_has(space, engine):
     given = [f"space={space}", f"engine={engine}", "constraints=[params >= 1, size >= 1]"]
     checked = settings_from(compose_config(given), freed(given))
     made = parts.make_engine(checked)
-    screening = parts.make_screening(checked, made)
+    early = parts.make_early_measures(checked, made)
     for number in range(4):
         sample = made.space.random(generator(0, number))
         assert made.walked.figures(sample).keys() == {"params", "size"}
-        found = screening.figures(sample, f"drawn {number}")
+        found = early.figures(sample, f"drawn {number}")
         made.key(sample)
         model = made.build(made.recipe_of(sample))
         tensors = [*model.parameters(), *model.buffers()]
