@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist
 from typing import final
@@ -21,9 +22,35 @@ from runner.strategies.walks import Walks
 from runner.trial import Trial
 
 _HEIRS = 100  # a trial that ended so long ago has lost its weights
-_TWICE = 0.5  # of mutations change two choices
+_TWICE = 0.5  # of the first mutations change two choices
+_LEADERS = 10  # candidates that further ones are mutations of
 _MOST = 1_000  # joint values of a path that are told apart
 FeatureRow = Mapping[str, float]  # feature -> value; all others are 0
+
+
+@dataclass
+class _Candidate:
+    """A sample that may be proposed, and the trial that it comes from, if any."""
+
+    parent: Trial | None
+    walk: Walk
+    promise: float = -math.inf  # its predicted quantile, drawn at random
+
+
+@final
+@dataclass(frozen=True)
+class _Predictor:
+    """An ensemble, and the features that it knows; others count as 0."""
+
+    ensemble: Ensemble
+    columns: Mapping[str, int]
+
+    def draw(self, rows: Sequence[FeatureRow], rng: Random) -> list[float]:
+        """Returns a value for each row, from the distribution that is predicted for it."""
+        if not rows:
+            return []
+        predicted = self.ensemble.predict(_matrix(rows, self.columns))
+        return [rng.gauss(m, s) for m, s in zip(predicted.mean(0), predicted.std(0), strict=True)]
 
 
 @final
@@ -35,9 +62,10 @@ class Bananas(Strategy):
     trained on all trials with a score. It predicts the rank of a sample, as a quantile of the
     normal distribution, so that only the order of the scores counts. Of `candidates` samples, the
     one is proposed that comes first when each gets a random value from its predicted distribution
-    (independent Thompson sampling). Half of them are mutations of the `best` best trials, the
-    others random. No sample is proposed twice. A trial that breaks constraints is worse than all
-    that keep them.
+    (independent Thompson sampling). They are found in `rounds`: at first, half of them are
+    mutations of the `best` best trials and the others random, and then all are mutations of the
+    most promising ones so far. No sample is proposed twice. A trial that breaks constraints is
+    worse than all that keep them.
 
     Features are the values of all choices (one-hot, or the position in a range), and the joint
     values of the choices of each path in `paths`: the path encoding of the paper.
@@ -55,6 +83,7 @@ class Bananas(Strategy):
         startup: int,
         best: int,
         candidates: int,
+        rounds: int,
         members: int,
         width: int,
         steps: int,
@@ -63,12 +92,15 @@ class Bananas(Strategy):
     ) -> None:
         super().__init__(space, seed)
         counts = {"best": best, "candidates": candidates, "members": members, "width": width}
+        rule = f"from 1 to strategy.candidates, which is {candidates}"
         for name, count in {"startup": startup, **counts, "steps": steps}.items():
             require(count >= 1, f"strategy.{name}", count, "at least 1")
+        require(1 <= rounds <= candidates, "strategy.rounds", rounds, rule)
         require(learning_rate > 0, "strategy.learning_rate", learning_rate, "above 0")
         self.startup = startup
         self.best = best
         self.candidates = candidates
+        self.rounds = rounds
         self.members = members
         self.width = width
         self.steps = steps
@@ -102,9 +134,9 @@ class Bananas(Strategy):
         if len(ranked) >= self.startup and not self._refusals.lost:
             found = self._candidates(ranked[: self.best], rng)
             if found:
-                parent, walk = self._most_promising(found, rng)
+                parent = found[0].parent
                 self.parent = None if parent is None else parent.number
-                return walk.sample
+                return found[0].walk.sample
         self.random = True
         return self._unseen.draw(rng)
 
@@ -116,35 +148,48 @@ class Bananas(Strategy):
             walk = self.space.walk(lookup(trial.sample))
             self._known.append((trial, self._features.row(walk)))
 
-    def _candidates(self, best: Sequence[Trial], rng: Random) -> list[tuple[Trial | None, Walk]]:
-        """Returns different new samples, and of mutations their parents."""
-        found: dict[str, tuple[Trial | None, Walk]] = {}
-        for i in range(self.candidates):
-            parent = rng.choice(best) if i % 2 else None
-            walk = self._candidate(parent, rng)
-            if walk.broken is None and walk.sample in self._unseen:
-                found.setdefault(sample_key(walk.sample), (parent, walk))
-        return [*found.values()]
+    def _candidates(self, best: Sequence[Trial], rng: Random) -> list[_Candidate]:
+        """Returns different new samples, the most promising first."""
+        found: dict[str, _Candidate] = {}
+        predictor: _Predictor | None = None
+        for _ in range(self.rounds):
+            leaders = sorted(found.values(), key=lambda one: -one.promise)[:_LEADERS]
+            new: dict[str, _Candidate] = {}
+            for i in range(self.candidates // self.rounds):
+                one = self._next(leaders, rng) if leaders else self._first(best, i, rng)
+                name = sample_key(one.walk.sample)
+                is_new = name not in found and one.walk.sample in self._unseen
+                if one.walk.broken is None and is_new:
+                    new.setdefault(name, one)
+            rows = [self._features.row(one.walk) for one in new.values()]
+            predictor = predictor or self._predictor(rows, rng)
+            for one, promise in zip(new.values(), predictor.draw(rows, rng), strict=True):
+                one.promise = promise
+            found |= new
+        return sorted(found.values(), key=lambda one: -one.promise)
 
-    def _candidate(self, parent: Trial | None, rng: Random) -> Walk:
-        if parent is None:
-            return self.space.walk(lambda choice: choice.random(rng))
+    def _first(self, best: Sequence[Trial], place: int, rng: Random) -> _Candidate:
+        """Returns a mutation of one of the best trials, or every other time a random sample."""
+        if place % 2 == 0:
+            return _Candidate(None, self.space.walk(lambda choice: choice.random(rng)))
+        parent = rng.choice(best)
         walk = mutate(self.space, self._walks.of(parent.sample), rng)
-        return mutate(self.space, walk, rng) if rng.random() < _TWICE else walk
+        twice = rng.random() < _TWICE
+        return _Candidate(parent, mutate(self.space, walk, rng) if twice else walk)
 
-    def _most_promising(
-        self, found: Sequence[tuple[Trial | None, Walk]], rng: Random
-    ) -> tuple[Trial | None, Walk]:
-        rows = [self._features.row(walk) for _, walk in found]
+    def _next(self, leaders: Sequence[_Candidate], rng: Random) -> _Candidate:
+        leader = rng.choice(leaders)
+        return _Candidate(leader.parent, mutate(self.space, leader.walk, rng))
+
+    def _predictor(self, rows: Sequence[FeatureRow], rng: Random) -> _Predictor:
+        """Returns a predictor that knows all trials, and the features of some rows."""
         names = {name for row in (*(row for _, row in self._known), *rows) for name in row}
         columns = {name: i for i, name in enumerate(sorted(names))}
         ensemble = Ensemble(rng.getrandbits(32), self.members, len(columns), self.width)
         known = _matrix([row for _, row in self._known], columns)
         targets = _quantiles([_order(trial) for trial, _ in self._known])
         ensemble.fit(known, targets, self.steps, self.learning_rate)
-        predicted = ensemble.predict(_matrix(rows, columns))
-        drawn = [rng.gauss(m, s) for m, s in zip(predicted.mean(0), predicted.std(0), strict=True)]
-        return found[drawn.index(max(drawn))]
+        return _Predictor(ensemble, columns)
 
 
 def _order(trial: Trial) -> tuple[float, float]:
@@ -168,7 +213,8 @@ def _matrix(rows: Sequence[FeatureRow], columns: Mapping[str, int]) -> Floats:
     matrix = numpy.zeros((len(rows), len(columns)))
     for i, row in enumerate(rows):
         for name, value in row.items():
-            matrix[i, columns[name]] = value
+            if name in columns:
+                matrix[i, columns[name]] = value
     return matrix
 
 

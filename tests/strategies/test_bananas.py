@@ -14,7 +14,7 @@ from runner.trial import Failure, State, Trial
 
 SPACE = FlatSpace([Categorical(f"c{i}", (0, 1, 2, 3)) for i in range(6)])
 GIVEN = {
-    "startup": 8, "best": 5, "candidates": 60, "members": 3, "width": 16, "steps": 40,
+    "startup": 8, "best": 5, "candidates": 60, "rounds": 3, "members": 3, "width": 16, "steps": 40,
     "learning_rate": 0.02, "paths": None,
 }  # fmt: skip
 
@@ -132,3 +132,16 @@ def test_bad_counts_are_refused(name):
 def test_a_bad_learning_rate_is_refused():
     with pytest.raises(ConfigError, match=r"strategy.learning_rate is 0.0; it must be above 0"):
         Bananas(SPACE, 0, **(GIVEN | {"learning_rate": 0.0}))
+
+
+@pytest.mark.parametrize("rounds", [0, 61])
+def test_there_are_not_more_rounds_than_candidates(rounds):
+    with pytest.raises(ConfigError, match=rf"rounds is {rounds}; it must be from 1 to .* 60"):
+        Bananas(SPACE, 0, **(GIVEN | {"rounds": rounds}))
+
+
+def test_one_round_is_enough_and_several_find_more():
+    """Of 4,096 samples, each of which says how good it is, few are looked at for a proposal."""
+    best = {n: sum(search(SPACE, total, 40, seed, candidates=24, rounds=n)[1] for seed in range(6))
+            for n in (1, 4)}  # fmt: skip
+    assert best[4] >= best[1] > 6 * 14

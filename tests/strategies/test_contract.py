@@ -68,6 +68,7 @@ STRATEGIES: dict[str, Callable[[Space, int], Strategy]] = {
         startup=3,
         best=3,
         candidates=8,
+        rounds=2,
         members=2,
         width=4,
         steps=3,
