@@ -29,7 +29,7 @@ FeatureRow = Mapping[str, float]  # feature -> value; all others are 0
 
 
 @dataclass
-class _Candidate:
+class _Promising:
     """A sample that may be proposed, and the trial that it comes from, if any."""
 
     parent: Trial | None
@@ -148,13 +148,13 @@ class Bananas(Strategy):
             walk = self.space.walk(lookup(trial.sample))
             self._known.append((trial, self._features.row(walk)))
 
-    def _candidates(self, best: Sequence[Trial], rng: Random) -> list[_Candidate]:
+    def _candidates(self, best: Sequence[Trial], rng: Random) -> list[_Promising]:
         """Returns different new samples, the most promising first."""
-        found: dict[str, _Candidate] = {}
+        found: dict[str, _Promising] = {}
         predictor: _Predictor | None = None
         for _ in range(self.rounds):
             leaders = sorted(found.values(), key=lambda one: -one.promise)[:_LEADERS]
-            new: dict[str, _Candidate] = {}
+            new: dict[str, _Promising] = {}
             for i in range(self.candidates // self.rounds):
                 one = self._next(leaders, rng) if leaders else self._first(best, i, rng)
                 name = sample_key(one.walk.sample)
@@ -168,18 +168,18 @@ class Bananas(Strategy):
             found |= new
         return sorted(found.values(), key=lambda one: -one.promise)
 
-    def _first(self, best: Sequence[Trial], place: int, rng: Random) -> _Candidate:
+    def _first(self, best: Sequence[Trial], place: int, rng: Random) -> _Promising:
         """Returns a mutation of one of the best trials, or every other time a random sample."""
         if place % 2 == 0:
-            return _Candidate(None, self.space.walk(lambda choice: choice.random(rng)))
+            return _Promising(None, self.space.walk(lambda choice: choice.random(rng)))
         parent = rng.choice(best)
         walk = mutate(self.space, self._walks.of(parent.sample), rng)
         twice = rng.random() < _TWICE
-        return _Candidate(parent, mutate(self.space, walk, rng) if twice else walk)
+        return _Promising(parent, mutate(self.space, walk, rng) if twice else walk)
 
-    def _next(self, leaders: Sequence[_Candidate], rng: Random) -> _Candidate:
+    def _next(self, leaders: Sequence[_Promising], rng: Random) -> _Promising:
         leader = rng.choice(leaders)
-        return _Candidate(leader.parent, mutate(self.space, leader.walk, rng))
+        return _Promising(leader.parent, mutate(self.space, leader.walk, rng))
 
     def _predictor(self, rows: Sequence[FeatureRow], rng: Random) -> _Predictor:
         """Returns a predictor that knows all trials, and the features of some rows."""
