@@ -20,7 +20,9 @@ def verdict(trials: Iterable[Trial], goals: Goals, *, noisy: bool = True) -> str
     """Says whether the best of a search is better than the best of its random samples, and if that
     is more than noise; empty if there is nothing to compare. `noisy` is whether a sample may have
     another result under another seed."""
+    trials = [*trials]
     results = _results(trials)
+    before = _results(trial for trial in trials if trial.stage != "confirm")
     searched = [trial for trial in results if trial.stage == "search" and trial.scored]
     random = [trial for trial in results if trial.random and trial.scored]
     if len(results) < 2 or all(trial.random for trial in searched):
@@ -28,20 +30,30 @@ def verdict(trials: Iterable[Trial], goals: Goals, *, noisy: bool = True) -> str
     if not random:
         return "No sample was random, so what chance finds is not known; compare=random tells."
     rest = ""
-    if len(random) < len(searched):
+    if len(random) < len(searched) and all(trial.stage == "search" for trial in random):
         rest = f" The search tried {len(searched)}; compare=random tries as many at random."
     if goals.several:
         return _volumes(searched, random) + rest
-    [winner], [rival] = top(searched, 1), top(random, 1)
+    winner, rival = _found(searched, before), _found(random, before)
     if winner.number == rival.number:
-        among = f"is also the best of {text.counted(len(random), 'random sample')}"
-        return f"The winner, trial {winner.number}, {among}: chance found it, too.{rest}"
+        what = f"The best of the search, trial {winner.number}, is also the best of"
+        samples = text.counted(len(random), "random sample")
+        return f"{what} {samples}: chance found it, too.{rest}"
     metric = goals.objectives[0].metric
     pairing = _Pairing(winner, rival, len(random), metric)
     if not noisy:
         return f"{pairing.difference}.{rest}"
-    noise = _Noise.of([trial for trial in results if trial.trainings > 1], metric)
+    alike = [trial for trial in results if trial.confirmed == winner.confirmed]
+    noise = _Noise.of([trial for trial in alike if trial.trainings > 1], metric)
     return pairing.sentence(noise) + rest
+
+
+def _found(some: Sequence[Trial], before: Sequence[Trial]) -> Trial:
+    """Returns the best of some samples. It is chosen by the results that it had before it was
+    confirmed: the best of several new results would be the best by chance, again."""
+    numbers = {trial.number: trial for trial in some}
+    [best] = top([trial for trial in before if trial.number in numbers], 1)
+    return numbers[best.number]
 
 
 def _results(trials: Iterable[Trial]) -> list[Trial]:
@@ -60,9 +72,10 @@ def _volumes(searched: Sequence[Trial], random: Sequence[Trial]) -> str:
     corner = worst([*searched, *random])
     ours, theirs = (hypervolume([t.scores for t in front(some)], corner)
                     for some in (searched, random))  # fmt: skip
+    samples = text.counted(len(random), "random sample")
     return (
-        f"The hypervolume of the search is {ours:.4g}, that of "
-        f"{text.counted(len(random), 'random sample')} {theirs:.4g}."
+        f"The hypervolume of the search is {ours:.4g}, that of {samples} {theirs:.4g}; how much of "
+        "that is noise is not known."
     )
 
 
@@ -109,25 +122,40 @@ class _Pairing:
     @property
     def difference(self) -> str:
         """Says by how much the winner is better, and nothing of noise."""
+        if not self.gain:
+            return f"{self._ours} is as good as {self._theirs}"
         how = "better" if self.gain > 0 else "worse"
-        by = text.figure(self.metric, abs(self.gain))
-        return f"The winner ({self._told(self.winner)}) is {by} {how} than {self._theirs}"
+        return f"{self._ours} is {self._by} {how} than {self._theirs}"
 
     def sentence(self, noise: _Noise) -> str:
         """Says by how much the winner is better, and whether that is more than noise."""
-        if not noise.freedom:
+        if self.winner.confirmed != self.rival.confirmed:
+            return f"{self.difference}; only one of them is confirmed, so that may be luck."
+        if not noise.freedom and self.winner.trainings == 1 and not self.winner.confirmed:
             return f"{self.difference}; whether that is noise, {HOW}."
-        gain, by = self.gain, text.figure(self.metric, abs(self.gain))
-        ours, theirs = f"The winner ({self._told(self.winner)})", self._theirs
+        if not noise.variance:
+            many = "under each seed" if noise.freedom else "under one new seed each"
+            return f"{self.difference}, {many}."
+        gain, by, ours, theirs = self.gain, self._by, self._ours, self._theirs
         margin = noise.margin(self.winner, self.rival)
         low, high = (self._signed(gain + side) for side in (-margin, margin))
         interval = f"{LEVEL:.0%} interval {low} to {high}"
         if gain - margin > 0:
             return f"{ours} is better than {theirs} beyond noise: by {by} ({interval})."
         if gain + margin < 0:
+            low, high = (text.figure(self.metric, -gain + side) for side in (-margin, margin))
+            interval = f"{LEVEL:.0%} interval {low} to {high}"
             return f"{ours} is worse than {theirs} beyond noise: by {by} ({interval})."
         by = self._signed(gain)
         return f"{ours} is not better than {theirs} beyond noise: by {by} ({interval})."
+
+    @property
+    def _by(self) -> str:
+        return text.figure(self.metric, abs(self.gain))
+
+    @property
+    def _ours(self) -> str:
+        return f"The best of the search ({self._told(self.winner)})"
 
     @property
     def _theirs(self) -> str:

@@ -82,7 +82,7 @@ class ProposedData(EventData):
     repeat_of: Natural64 | None = None  # these four are recorded if they are not the usual
     stage: Literal["search", "baseline", "confirm"] = "search"
     random: bool = False
-    proxy: Number | None = None
+    proxy: Annotated[Number, Field(allow_inf_nan=False)] | None = None
 
 
 class StartedData(EventData):
@@ -176,7 +176,8 @@ class EventOrder:
     def __init__(self) -> None:
         self._begun = False
         self._next = 0
-        self._owners: set[int] = set()  # trials that have a result of their own
+        self._owners: set[int] = set()  # trials whose result others may share, or repeat
+        self._owned: set[int] = set()  # trials that have a result of their own
         self._running: set[int] = set()
         self._started: set[int] = set()
 
@@ -208,13 +209,15 @@ class EventOrder:
         if repeated is not None and (first is not None or repeated not in self._owners):
             raise OddEvent(f"trial {number} repeats {repeated}")
         if first is None:
-            self._owners.add(number)
+            self._owned.add(number)
+            if repeated is None:
+                self._owners.add(number)
         self._next += 1
         self._running.add(number)
 
     def _report(self, number: int, kind: str) -> None:
         """Only a trial that shares a result, or that could not run, ends without a start."""
-        if kind != "failed" and number in self._owners and number not in self._started:
+        if kind != "failed" and number in self._owned and number not in self._started:
             raise OddEvent(f"trial {number} has not started")
         if kind != "metrics":
             self._running.discard(number)

@@ -91,12 +91,14 @@ class RunLimits:
 
     def is_within_budget(self, *, repeats: bool = False) -> bool:
         """Returns whether the search may go on with a new sample, or with one that `repeats` an
-        earlier one under another seed, which counts as the same trial."""
+        earlier one under another seed: what was begun is brought to its end."""
+        if repeats:
+            return True
         has_time = time.monotonic() < self._deadline
         budget = self._budget
         has_epochs = budget.epochs is None or self._epochs < budget.epochs
         can_pay = budget.cost is None or self._cost < budget.cost.limit
-        has_trials = repeats or self._samples < budget.trials
+        has_trials = self._samples < budget.trials
         return has_time and has_epochs and can_pay and has_trials
 
     def observe(self, trial: Trial) -> None:
@@ -106,7 +108,8 @@ class RunLimits:
         if trial.running:
             self._samples += counts and trial.repeat_of is None
             return
-        self._in_a_row = self._in_a_row + 1 if trial.refused else 0
+        if trial.stage == "search":
+            self._in_a_row = self._in_a_row + 1 if trial.refused else 0
         if not trial.refused:
             self._broken.clear()
         elif (broken := self._goals.broken(trial.metrics)) is not None:

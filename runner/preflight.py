@@ -91,6 +91,11 @@ def _check_repeats(settings: Settings, evaluator: Evaluator) -> None:
             f"{given} trains samples under several seeds, but {type(evaluator).__name__} looks "
             f"results up, which are the same for each; leave {given} out."
         )
+    if settings.weights == INHERIT:
+        raise ConfigError(
+            f"{given} trains samples under several seeds, but with space.weights={INHERIT} they "
+            f"start from given weights under each, so seeds tell little; leave {given} out."
+        )
     if given == "repeat" and settings.fidelity is not None:
         raise ConfigError(
             "repeat and fidelity are both given, but a trial on a rung is only a part of a "

@@ -12,9 +12,9 @@ from runner.goals import Objective
 from runner.repeats import SampleResults
 from runner.trial import Trial
 
-FIRST = 16  # trials after which it is first asked whether the proxy is of use; then 32, 64, ...
-LEAST = 4  # trials from which an interval is known
-CERTAIN = 0.9  # one-sided, to go on
+FIRST = 32  # trials after which it is first asked whether the proxy is of use; then 64, 128, ...
+LEAST = 8  # trials from which an interval is right
+CERTAIN = 0.8  # one-sided, to go on: only the best are trained, which makes rho smaller
 SHOWN = 0.95  # two-sided, in the summary
 
 
@@ -79,10 +79,11 @@ class Prescreen:
             )
         rho = spearman(self._pairs)
         low, high = interval(rho, count, SHOWN)
+        how = f" ({100 * SHOWN:g} % interval {low:.2f} to {high:.2f})" if abs(rho) < 1 else ""
         off = "" if self._off is None else f" The screen was off from trial {self._off} on."
         return (
-            f"Spearman's rho of {self.proxy} with {self._metric} over {count} trials: {rho:.2f} "
-            f"({100 * SHOWN:g} % interval {low:.2f} to {high:.2f}).{off}"
+            f"Spearman's rho of {self.proxy} with {self._metric} over {count} trials: "
+            f"{rho:.2f}{how}.{off}"
         )
 
 

@@ -119,6 +119,13 @@ def top(trials: Sequence[Trial], k: int) -> list[Trial]:
     return [*confirmed, *others, *rest][:k]
 
 
+def pillars(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns the best trial of the search and the best of those that were drawn at random, which
+    are compared at the end of a run."""
+    searched = [trial for trial in trials if trial.stage == "search"]
+    return [*top(searched, 1), *top([trial for trial in trials if trial.random], 1)]
+
+
 def _ranked(trials: Sequence[Trial], k: int) -> list[Trial]:
     """Returns the k best of some trials that keep all constraints."""
     if not any(len(t.scores) > 1 for t in trials):

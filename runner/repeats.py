@@ -27,9 +27,11 @@ def merged(trials: Iterable[Trial]) -> list[Trial]:
 def _merged(first: Trial, others: Sequence[Trial]) -> Trial:
     chosen_by = [trial for trial in others if trial.stage == first.stage]
     confirmed_by = [trial for trial in others if trial.stage != first.stage]
-    if confirmed_by and first.scored and all(trial.scored for trial in confirmed_by):
-        return replace(taken_as_one(first, confirmed_by), confirmed=True)
-    return taken_as_one(first, [first, *chosen_by])
+    result = taken_as_one(first, [first, *chosen_by])
+    if not (confirmed_by and result.scored) or any(trial.running for trial in confirmed_by):
+        return result
+    confirmed = taken_as_one(result, confirmed_by)
+    return replace(confirmed, confirmed=True) if confirmed.scored else confirmed
 
 
 def taken_as_one(first: Trial, trainings: Sequence[Trial]) -> Trial:
@@ -97,7 +99,9 @@ class SampleResults:
         if trial.duplicate_of is not None:
             return self._share(trial, trial.duplicate_of)
         number = trial.number if trial.repeat_of is None else trial.repeat_of
-        group = self._open[number]
+        group = self._open.get(number)
+        if group is None:  # decided already
+            return ()
         group.members[trial.number] = trial
         if not trial.scored:  # others would not change this
             group.owed = 0
@@ -110,9 +114,9 @@ class SampleResults:
 
     def _begin(self, trial: Trial) -> Collection[Trial]:
         if trial.repeat_of is not None:
-            group = self._open[trial.repeat_of]
-            group.members[trial.number] = trial
-            group.owed -= 1
+            if (group := self._open.get(trial.repeat_of)) is not None:
+                group.members[trial.number] = trial
+                group.owed -= 1
             return ()
         if trial.duplicate_of is None:
             members = {trial.number: trial}

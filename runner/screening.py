@@ -16,6 +16,7 @@ from runner.trial import Failure, Job, Proposal, Report, trial_seed
 log = logging.getLogger(__name__)
 Candidates = list[tuple[Proposal, Mapping[str, Any]]]  # with the recipes of their models
 TOLD = 3  # screenings that failed, and are told, one line each
+USELESS = 5  # screenings in a row without any score, after which there are no more
 
 
 @final
@@ -51,6 +52,7 @@ class Screening:
         self._failure: Failure | None = None  # the last one
         self._ended_early = False  # such as by the end of its worker
         self._failed = 0  # screenings without a score, or that ended early
+        self._in_vain = 0  # screenings in a row without a score
 
     @property
     def is_done(self) -> bool:
@@ -58,7 +60,7 @@ class Screening:
 
     @property
     def is_on(self) -> bool:
-        return self._memory.is_on
+        return self._memory.is_on and self._in_vain < USELESS
 
     def choose(self, number: int, usual: Proposal | None) -> Proposal | None:
         """Returns the candidate with the best score; without any score, the first that may be
@@ -74,6 +76,9 @@ class Screening:
         self._run(Job([number], seeds, samples, recipes, action="screen"))
         if self._ended_early or not self._scores:
             self._tell_failure(number, len(found))
+        self._in_vain = 0 if self._scores else self._in_vain + 1
+        if self._in_vain == USELESS:
+            self._tell(f"No further trials are screened: {USELESS} in a row had no score at all.")
         if not self._scores:
             return found[0][0]
         best = max(self._scores, key=lambda place: (self._scores[place], -place))

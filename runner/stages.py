@@ -10,7 +10,7 @@ from runner.display.format import counted
 from runner.duplicates import Duplicates
 from runner.fidelity import Fidelity
 from runner.limits import RunLimits
-from runner.ranking import top
+from runner.ranking import pillars, top
 from runner.repeats import SampleResults
 from runner.screening import Screening
 from runner.space.sample import DrawError, generator
@@ -21,6 +21,7 @@ from runner.strategies.rungs import AtRung
 from runner.strategies.strategy import NotYet, Strategy
 from runner.trial import Proposal, Trial
 
+FRUITLESS = 100  # random samples in a row that were refused: others will be, too
 USED_UP = "the space is exhausted: every sample was tried"
 Tell = Callable[[str], None]  # receives a sentence for the user
 
@@ -142,11 +143,16 @@ class BaselineStage(Stage):
         self._tried = self._random = 0  # samples of the search, and those of them that were random
         self._epochs = 0  # of the search
         self._own = 0  # samples of this stage
-        self._is_exhausted = False
+        self._refused = 0  # of them, in a row
+        self._is_exhausted = self._has_begun = False
 
     def propose(self, number: int) -> Proposal:
         strategy, wanted = self._strategy, self._wanted
         if not strategy.owes and (self._is_exhausted or self._own >= wanted):
+            raise StopIteration
+        if self._refused >= FRUITLESS:
+            self._tell(f"No further random samples: {FRUITLESS} in a row were refused.")
+            self._is_exhausted = True
             raise StopIteration
         try:
             sample = strategy.propose(number)
@@ -155,8 +161,10 @@ class BaselineStage(Stage):
         except StopIteration:
             self._is_exhausted = True
             raise
-        if not self._own:
-            self._tell(f"Trying {wanted} random samples, to compare the best of the search with.")
+        if not self._has_begun:
+            self._has_begun = True
+            count = counted(wanted, "random sample")
+            self._tell(f"Trying {count}, to compare the best of the search with.")
         repeat_of = strategy.repeat_of
         return Proposal(sample, repeat_of=repeat_of, stage="baseline", random=True)
 
@@ -181,6 +189,8 @@ class BaselineStage(Stage):
     def _count(self, trial: Trial, change: int) -> None:
         if trial.stage == "baseline":
             self._own += change
+            if not trial.running:
+                self._refused = self._refused + 1 if trial.refused else 0
         elif trial.duplicate_of is None:
             self._tried += change
             self._random += change * trial.random
@@ -211,9 +221,7 @@ class ConfirmStage(Stage):
         self._repeats = SampleResults(repeats)
         self._tell = tell
         self._running: set[int] = set()  # trials of the other stages
-        self._best: list[Trial] = []
-        self._searched: list[Trial] = []  # the best of the search
-        self._random: list[Trial] = []  # the best of those that were random
+        self._results: list[Trial] = []  # of the other stages
         self._trainings: dict[int, int] = {}  # new ones of each sample
 
     def propose(self, number: int) -> Proposal:
@@ -239,12 +247,8 @@ class ConfirmStage(Stage):
             self._running.discard(trial.number)
         for seen in self._repeats.see(trial):
             if seen.scored and seen.duplicate_of is None:
-                self._best = top([*self._best, seen], self._asked.top)
-                if seen.stage == "search":
-                    self._searched = top([*self._searched, seen], 1)
-                if seen.random:
-                    self._random = top([*self._random, seen], 1)
+                self._results.append(seen)
 
     def _chosen(self) -> list[Trial]:
-        chosen = [*self._best, *self._searched, *self._random]
-        return [*{trial.number: trial for trial in chosen}.values()]
+        found = [*top(self._results, self._asked.top), *pillars(self._results)]
+        return [*{trial.number: trial for trial in found}.values()]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-from runner.ranking import front, top
+from runner.ranking import front, pillars, top
 from runner.repeats import taken_as_one
 from runner.trial import WEIGHTS, Trial, trial_folder
 
@@ -19,13 +19,22 @@ class WeightKeeper:
     ended. Its state depends only on the order in which trials ended, so a resumed run restores it.
     """
 
-    def __init__(self, folder: Path, keep: int | None, recent: int = 0, repeats: int = 1) -> None:
-        """Keeps the weights of the `keep` best trials (None: all) and of the `recent` latest
-        ones, each trained `repeats` times."""
+    def __init__(
+        self,
+        folder: Path,
+        keep: int | None,
+        recent: int = 0,
+        repeats: int = 1,
+        *,
+        confirms: bool = False,
+    ) -> None:
+        """Keeps the weights of the `keep` best trials (None: all) and of the `recent` latest ones,
+        each trained `repeats` times; with a confirmation, also of those that it compares."""
         self._folder = folder
         self._keep = keep
         self._recent: deque[int] = deque(maxlen=recent)
         self._repeats = repeats
+        self._confirms = confirms
         self._best: list[Trial] = []
         self._there: set[int] = set()  # trials whose weights exist
         self._open: dict[int, dict[int, Trial]] = {}  # trainings of a sample, by its first trial
@@ -47,7 +56,9 @@ class WeightKeeper:
         if result is not None and result.scored and result.duplicate_of is None:
             known = [*self._best, result]
             first = front(known) if len(result.scores) > 1 else []
-            self._best = [*{t.number: t for t in (*top(known, self._keep), *first)}.values()]
+            others = pillars(known) if self._confirms else []
+            best = (*top(known, self._keep), *first, *others)
+            self._best = [*{trial.number: trial for trial in best}.values()]
         gone = self._there - {t.number for t in self._best} - {*self._recent, *self._open}
         for number in gone:
             self._delete(number)

@@ -32,9 +32,9 @@ def searched(random, chosen):
 
 def test_without_repeats_it_does_not_know_the_noise():
     assert verdict(searched([0.5, 0.7], [0.9, 0.8]), GOALS) == (
-        "The winner (trial 2: val/accuracy 0.9000) is 0.2000 better than the best of 2 random "
-        "samples (trial 1: val/accuracy 0.7000); whether that is noise, confirm={top: 5, seeds: 3} "
-        "tells. The search tried 4; compare=random tries as many at random."
+        "The best of the search (trial 2: val/accuracy 0.9000) is 0.2000 better than the best of 2 "
+        "random samples (trial 1: val/accuracy 0.7000); whether that is noise, confirm={top: 5, "
+        "seeds: 3} tells. The search tried 4; compare=random tries as many at random."
     )
 
 
@@ -57,10 +57,36 @@ def test_the_interval_of_two_confirmed_samples_is_that_of_students_test(news, ri
     assert told in found
 
 
-def test_the_winner_is_the_best_by_its_new_trainings():
-    trials = searched([0.5, 0.7], [0.9])
-    trials += [again(2, 10, 0.6, "confirm"), again(1, 20, 0.7, "confirm")]
-    assert verdict(trials, GOALS).startswith("The winner, trial 1, is also the best of 2 random")
+def test_both_are_chosen_by_what_was_known_before_they_were_confirmed():
+    """Trial 2 is the best of the search, though trials 3 and 0 have better new results."""
+    trials = searched([0.5, 0.7], [0.9, 0.8])
+    for number, values in ((0, [0.9, 0.9]), (1, [0.7, 0.6]), (2, [0.6, 0.7]), (3, [0.8, 0.9])):
+        trials += [again(number, 10 * number + 10 + i, v, "confirm") for i, v in enumerate(values)]
+    found = verdict(trials, GOALS)
+    assert "The best of the search (trial 2: val/accuracy 0.6500" in found
+    assert "random samples (trial 1: val/accuracy 0.6500" in found
+
+
+def test_what_every_seed_gives_alike_is_no_measure_of_noise():
+    trials = searched([0.5], [0.9])
+    trials += [again(n, 10 * n + 10 + i, v, "confirm")
+               for n, v in ((0, 0.5), (1, 0.9)) for i in range(2)]  # fmt: skip
+    assert "over 2 seeds), under each seed." in verdict(trials, GOALS)
+    assert "interval" not in verdict(trials, GOALS)
+
+
+def test_a_confirmed_sample_is_not_held_against_one_that_is_not():
+    trials = [*searched([0.5], [0.9]), again(1, 10, 0.8, "confirm"), again(1, 11, 0.7, "confirm")]
+    assert "only one of them is confirmed, so that may be luck." in verdict(trials, GOALS)
+
+
+def test_a_tie_is_called_that():
+    trials = [trial(0, 0.5, random=True), trial(1, 0.4), trial(2, 0.6, random=True)]
+    trials += [again(0, 3, 0.5), again(2, 4, 0.6)]
+    assert "chance found it, too" in verdict(trials, GOALS)
+    goals = Goals((Objective("val/accuracy", "max"),))
+    tie = [trial(0, 0.5), trial(1, 0.5, random=True, stage="baseline")]
+    assert "is as good as the best of 1 random sample" in verdict(tie, goals)
 
 
 def test_a_better_random_sample_of_the_comparison_is_said():
@@ -80,7 +106,8 @@ def test_less_is_better_where_it_is_minimized():
 
 def test_a_winner_that_chance_found_is_called_that():
     assert verdict(searched([0.5, 0.9], [0.8, 0.7]), GOALS).startswith(
-        "The winner, trial 1, is also the best of 2 random samples: chance found it, too."
+        "The best of the search, trial 1, is also the best of 2 random samples: chance found it, "
+        "too."
     )
     shared = trial(5, 0.9, random=True, stage="baseline", duplicate_of=1)
     assert "trial 1, is also the best" in verdict([*searched([], [0.5, 0.9]), shared], GOALS)
@@ -102,8 +129,8 @@ def test_fronts_are_compared_by_hypervolume():
     random = trial(0, {"a": 0.0, "b": 2.0}, goals, random=True)
     others = [trial(n, {"a": 1.0, "b": b}, goals) for n, b in ((1, 3.0), (2, 1.0))]
     assert verdict([random, *others], goals) == (  # above (0, -3)
-        "The hypervolume of the search is 2, that of 1 random sample 0. The search tried 3; "
-        "compare=random tries as many at random."
+        "The hypervolume of the search is 2, that of 1 random sample 0; how much of that is "
+        "noise is not known. The search tried 3; compare=random tries as many at random."
     )
 
 

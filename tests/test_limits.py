@@ -81,7 +81,7 @@ def test_repeats_of_a_sample_and_trials_beside_the_search_cost_no_trials():
     limits.observe(repeat)
     assert not limits.is_within_budget() and limits.is_within_budget(repeats=True)
     limits.observe(replace(ended(3, score=1.0), repeat_of=2, step=9))  # epochs are counted
-    assert not limits.is_within_budget(repeats=True)
+    assert not limits.is_within_budget() and limits.is_within_budget(repeats=True)
 
 
 def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):

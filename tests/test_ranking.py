@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ranking import dominates, front, fronts, hypervolume, spread, top, undominated, winners
+from runner.ranking import (
+    dominates,
+    front,
+    fronts,
+    hypervolume,
+    pillars,
+    spread,
+    top,
+    undominated,
+    winners,
+)
 from runner.trial import State, Trial
 
 POINTS = st.integers(1, 3).flatmap(
@@ -109,3 +119,20 @@ def test_the_winners_of_a_tournament_keep_the_constraints_or_break_them_least():
     assert winners([trial(0, 1.0, violation=2.0), trial(1, 0.0, violation=1.0)])[0].number == 1
     tied = winners([trial(0, 1.0, 0.0), trial(1, 0.0, 1.0), trial(2, 0.0, 0.0)])
     assert [t.number for t in tied] == [0, 1]
+
+
+def test_the_best_of_the_search_and_of_chance_are_what_is_compared():
+    found = pillars([trial(0, 0.5, random=True), trial(1, 0.9), trial(2, 0.7, random=True),
+                     trial(3, 1.0, stage="baseline", random=True)])  # fmt: skip
+    assert [one.number for one in found] == [1, 3]
+    assert pillars([]) == []
+
+
+def test_confirmed_samples_come_first_and_rank_by_their_new_results():
+    def again(number, repeat_of, score):
+        return trial(number, score, repeat_of=repeat_of, stage="confirm")
+
+    trials = [trial(0, 0.9), trial(1, 0.8), trial(2, 0.7), again(3, 0, 0.5), again(4, 1, 0.6)]
+    assert [one.number for one in top(trials, 9)] == [1, 0, 2]
+    failed = [*trials, trial(5, repeat_of=1, stage="confirm")]
+    assert [one.number for one in top(failed, 9)] == [0, 2]

@@ -51,11 +51,25 @@ def test_a_confirmed_sample_has_the_means_of_its_new_trainings_alone():
     assert found.confirmed and found.trainings == 2 and found.scores == (pytest.approx(0.6),)
 
 
-@pytest.mark.parametrize("late", [training(2, None, 0, "confirm"), None])
-def test_a_sample_is_not_confirmed_unless_all_its_new_trainings_have_a_result(late):
-    late = late or running(training(2, 0.5, 0, "confirm"))
+def test_a_sample_is_not_confirmed_while_its_new_trainings_run():
+    late = running(training(2, 0.5, 0, "confirm"))
     [found] = merged([training(0, 0.9), training(1, 0.5, 0, "confirm"), late])
     assert not found.confirmed and found.scores == (0.9,)
+
+
+def test_a_sample_that_fails_when_it_is_confirmed_has_no_result_that_counts():
+    late = training(2, None, 0, "confirm")
+    [found] = merged([training(0, 0.9), training(1, 0.5, 0, "confirm"), late])
+    assert found.failed and not found.scored and not found.confirmed
+
+
+def test_trainings_that_no_sample_waits_for_change_nothing():
+    results = SampleResults(2)
+    for trial in (training(0, 0.5), training(1, 0.7, 0)):
+        results.see(running(trial))
+    assert [*results.see(training(0, 0.5)), *results.see(training(1, 0.7, 0))]
+    stray = training(2, 0.9, 0)
+    assert not [*results.see(running(stray)), *results.see(stray)] and results.owed is None
 
 
 def test_a_sample_is_as_good_as_the_worst_of_its_trainings():

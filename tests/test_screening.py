@@ -92,17 +92,20 @@ def test_a_run_with_a_screen_cut_at_any_event_goes_on_as_it_would_have(
         assert told(part.run(6, strategy=strategy, screen=mine(3))) == expected, f"event {keep}"
 
 
+WIDE = {"evaluator.lr": [0.5, 0.6, 0.7]}  # a space that has enough samples
+
+
 def test_a_screen_that_is_of_no_use_goes_off_says_so_and_stays_off_after_a_resume(new_search):
     whole = new_search()
-    trials = whole.run(20, screen=mine(2, sign=-1))
-    assert [t.proxy is None for t in trials] == [False] * 16 + [True] * 4
+    trials = whole.run(36, screen=mine(2, sign=-1), search=WIDE)
+    assert [t.proxy is None for t in trials] == [False] * 32 + [True] * 4
     [note] = [note for note in whole.progress.notes if "screen" in note]
-    assert note.startswith("The screen is off from trial 16 on: over 16 trials, Spearman's rho of")
-    assert whole.summary.endswith("The screen was off from trial 16 on.")
+    assert note.startswith("The screen is off from trial 32 on: over 32 trials, Spearman's rho of")
+    assert whole.summary.endswith("The screen was off from trial 32 on.")
     events = cut(whole.folder, 10**6)
     for keep in (events - 8, events - 16, events - 18, events - 21, events - 25):
         part = part_of(new_search, content_of(whole), keep)
-        assert told(part.run(20, screen=mine(2, sign=-1))) == told(trials)
+        assert told(part.run(36, screen=mine(2, sign=-1), search=WIDE)) == told(trials)
         assert part.summary == whole.summary
 
 
@@ -149,7 +152,10 @@ def test_if_no_candidate_has_a_score_the_first_is_tried_and_the_user_is_told(sea
         "No candidate of trial 0 has a score of mine (error: KeyError: 'it has no score'); the "
         "first one is tried."
     )
-    assert len(search.progress.notes) == 3
+    assert len(search.progress.notes) == 4
+    assert search.progress.notes[3] == (
+        "No further trials are screened: 5 in a row had no score at all."
+    )
     assert search.progress.notes[2].endswith("the first one is tried. Further ones are not told.")
 
 
@@ -275,15 +281,15 @@ def test_a_resumed_run_must_have_the_same_screen(here):
 
 
 def test_repeats_of_a_sample_are_compared_as_one_and_later_stages_are_not_screened(search):
-    trials = search.run(6, screen=mine(4), repeat=2, confirm=(1, 1), compare=True)
+    trials = search.run(9, screen=mine(4), repeat=2, confirm=(1, 1), compare=True)
     firsts = [t for t in trials if t.stage == "search" and t.repeat_of is None]
-    assert len(firsts) == 6 and all(t.proxy == proxy_of(t.sample) for t in firsts)
+    assert len(firsts) == 9 and all(t.proxy == proxy_of(t.sample) for t in firsts)
     rest = [t for t in trials if t not in firsts]
     assert {t.stage for t in rest} == {"search", "baseline", "confirm"}
     assert all(t.proxy is None for t in rest)
-    assert " over 6 trials: " in search.summary
+    assert " over 9 trials: " in search.summary
     baseline = [t for t in trials if t.stage == "baseline" and t.repeat_of is None]
-    assert len(baseline) == 6, "a trial that was chosen is none that chance found"
+    assert len(baseline) == 9, "a trial that was chosen is none that chance found"
 
 
 def test_the_loss_is_that_of_the_candidates_own_evaluator(here):

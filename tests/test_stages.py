@@ -6,8 +6,10 @@ from collections import Counter
 import pytest
 from searches import ARITHMETIC, STRATEGIES, Grouped, Picky
 
+from runner.errors import Refused
 from runner.ranking import top
 from runner.repeats import merged
+from runner.stages import FRUITLESS
 from runner.store import RECORD
 from runner.strategies.evolution import Evolution
 
@@ -168,3 +170,28 @@ def test_a_larger_budget_confirms_those_that_are_the_best_then(search):
 def test_without_dedup_repeats_are_repeats_still(search):
     trials = search.run(15, strategy="evolution", repeat=2, dedup=False)
     assert len(firsts(trials)) == 15 and len(trials) == 30
+
+
+def test_a_baseline_of_which_nothing_fits_ends_with_a_word_and_the_run_goes_on(search):
+    given = {"strategy": "evolution", "search": {"evaluator.lr": {"low": 0.0, "high": 1.0}}}
+    kept = {str(trial.sample) for trial in search.run(9, **given)}
+
+    def refuse_others(sample, key):
+        if str(sample) not in kept:
+            raise Refused("Nothing else fits.")
+        return {}
+
+    search.measure = refuse_others
+    trials = search.run(9, **given, compare=True, confirm=(1, 2))
+    assert stages(trials)["baseline"] == FRUITLESS and stages(trials)["confirm"] >= 2
+    assert all(trial.refused for trial in trials if trial.stage == "baseline")
+    told = [note for note in search.progress.notes if "random sample" in note]
+    assert told == [
+        "Trying 5 random samples, to compare the best of the search with.",
+        "No further random samples: 100 in a row were refused.",
+    ]
+
+
+def test_a_sample_that_was_begun_is_trained_as_often_as_the_others(search):
+    trials = search.run(10, repeat=3, epochs=7)  # each training has two
+    assert len(trials) == 6 and len(firsts(trials)) == 2

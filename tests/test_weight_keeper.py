@@ -92,3 +92,14 @@ def test_they_stay_until_the_sample_is_judged_and_go_if_a_training_of_it_fails(o
 def test_trainings_that_confirm_leave_no_weights(tmp_path):
     trials = [training(0, 0.5), training(1, 0.5, 0), training(2, 0.9, 0, "confirm")]
     assert kept_of_repeats(tmp_path, 1, trials) == [0]
+
+
+def test_what_is_confirmed_beside_the_best_is_kept_too(tmp_path):
+    trials = [replace(training(0, 0.1), random=True), training(1, 0.5), training(2, 0.9)]
+    keeper = WeightKeeper(tmp_path, 1, confirms=True)
+    for one in trials:
+        (trial_folder(tmp_path, one.number)).mkdir(parents=True)
+        (trial_folder(tmp_path, one.number) / WEIGHTS).touch()
+        keeper.see(one)
+    left = [t.number for t in trials if (trial_folder(tmp_path, t.number) / WEIGHTS).exists()]
+    assert left == [0, 2]

@@ -32,7 +32,7 @@ class Tally:
         self.comparing = self.confirming = 0  # trials that ended after the search
         self.front: list[Trial] = []  # of the results so far; with one objective, the best trial
         self._repeats = SampleResults(settings.repeat)
-        self._confirm = 0 if settings.confirm is None else settings.confirm.top
+        self._confirm = 1 if settings.confirm is None else settings.confirm.top
         self._best: list[Trial] = []  # of the results so far, those that will be confirmed
         self._new: list[Trial] = []  # the trainings that confirm them
         self._minutes = settings.budget.minutes
@@ -77,7 +77,7 @@ class Tally:
                 if seen.scored and seen.duplicate_of is None:
                     self._take(seen)
         if self._new:
-            self.front = top([*self._best, *self._new], len(self.front))
+            self.front = top([*self._best, *self._new], max(1, len(self.front)))
 
     def _take(self, result: Trial) -> None:
         candidates = [*self.front, result]
@@ -161,7 +161,8 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
         why = str(trial.failure) if whole else text.cut(str(trial.failure), LONG)
         if trial.refused:
             return _bounded(f"{number} was {why}", tally.refused)
-        return f"{number} failed{took_text(trial, ' after ')}: {why}{_trace(trial, folder)}"
+        name, took = trial_text(trial, tally.goals), took_text(trial, " after ")
+        return f"{name} failed{took}: {why}{_trace(trial, folder)}"
     if trial.stopped:
         return _stopped_line(trial, tally)
     if not trial.running and not trial.scores:

@@ -128,7 +128,8 @@ def _keeping(
     keep = settings.export.keep_weights
     if keep is not None and settings.confirm is not None:  # any of these may turn out the best
         keep = max(keep, settings.confirm.top)
-    weights = WeightKeeper(folder, keep, recent, settings.repeat)
+    confirms = settings.confirm is not None
+    weights = WeightKeeper(folder, keep, recent, settings.repeat, confirms=confirms)
     checkpoints = parts.make_checkpoint_keeper(settings, needed, folder, progress.note)
 
     def see(trial: Trial) -> None:

@@ -160,8 +160,8 @@ class Search:
 
     def run(self, trials: int = 6, *, strategy: str = "random", space=NET, evaluator=ARITHMETIC,
             search=None, dedup=True, service="inline", seed=0, engine=PyEngine,
-            builds="runner.engines.py.PyEngine", stopper="none", repeat=1, confirm=None,
-            compare=False, screen=None, **limits):  # fmt: skip
+            builds="runner.engines.py.PyEngine", stopper="none", epochs=None, repeat=1,
+            confirm=None, compare=False, screen=None, **limits):  # fmt: skip
         engine = engine(space=space, trust=["toy", "mutable"])
         whole = JointSpace([engine.space, search_space(search)]) if search else engine.space
         told = screen and {"proxy": screen[0], "batch_size": 4}
@@ -181,7 +181,8 @@ class Search:
                     further=self._further(whole, seed, repeat, confirm, compare),
                     stopper=make_stopper(stopper) if isinstance(stopper, str) else stopper,
                     epochs=evaluator.get("epochs"),
-                    progress=self.progress, on_end=self.on_end, budget=Budget(trials, None),
+                    progress=self.progress, on_end=self.on_end,
+                    budget=Budget(trials, epochs=epochs),
                     measure=self.measure, prescreen=prescreen,
                 ).run()  # fmt: skip
                 self.left = [*made.notes()]
