@@ -20,7 +20,7 @@ from records import (
 
 import runner
 from runner.errors import ConfigError, RunFailed
-from runner.events import OddEvent, parse_event
+from runner.events import Event, EventOrder, OddEvent, parse_event
 from runner.goals import Goals, Objective
 from runner.store import Store, read
 
@@ -185,3 +185,19 @@ def test_any_row_is_an_event_or_odd(time, kind, trial, data):
         assert "\n" not in str(odd)
     else:
         assert event.data == json.loads(data) or "NaN" in data
+
+
+@pytest.mark.parametrize(
+    ("second", "third"),
+    [({"repeat_of": 1}, {}), ({"repeat_of": 5}, {}), ({"repeat_of": 0}, {"repeat_of": 1}),
+     ({"repeat_of": 0, "duplicate_of": 0}, {})],
+    ids=str,
+)  # fmt: skip
+def test_only_the_first_trial_of_a_sample_is_repeated(second, third):
+    order = EventOrder()
+    order.check(Event(0.0, "begun", None, {}))
+    usual = {"duplicate_of": None}
+    order.check(Event(1.0, "proposed", 0, usual))
+    with pytest.raises(OddEvent, match="repeats"):
+        order.check(Event(2.0, "proposed", 1, usual | second))
+        order.check(Event(3.0, "proposed", 2, usual | third))

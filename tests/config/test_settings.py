@@ -327,3 +327,12 @@ def test_first_samples_and_priors_of_a_wrong_kind_are_refused():
         _ = settings("strategy.first=5").first
     with pytest.raises(ConfigError, match=r"^prior.depth is 3; it must be a list"):
         settings("prior={depth: 3}")
+
+
+@pytest.mark.parametrize("given", ["repeat=2", "confirm={top: 2, seeds: 2}"])
+def test_seeds_that_change_little_are_not_tried(given):
+    text = refusal("space=mutate", "engine=base", "space.weights=inherit",
+                   "space.model._target_=torchvision.models.resnet18", given)  # fmt: skip
+    name = given.partition("=")[0]
+    assert text.startswith(f"{name} trains samples under several seeds, but with space.weights=inh")
+    assert f"leave {name} out" in text
