@@ -136,18 +136,15 @@ class _Pairing:
         if not noise.variance:
             many = "under each seed" if noise.freedom else "under one new seed each"
             return f"{self.difference}, {many}."
-        gain, by, ours, theirs = self.gain, self._by, self._ours, self._theirs
         margin = noise.margin(self.winner, self.rival)
-        low, high = (self._signed(gain + side) for side in (-margin, margin))
-        interval = f"{LEVEL:.0%} interval {low} to {high}"
-        if gain - margin > 0:
-            return f"{ours} is better than {theirs} beyond noise: by {by} ({interval})."
-        if gain + margin < 0:
-            low, high = (text.figure(self.metric, -gain + side) for side in (-margin, margin))
-            interval = f"{LEVEL:.0%} interval {low} to {high}"
-            return f"{ours} is worse than {theirs} beyond noise: by {by} ({interval})."
-        by = self._signed(gain)
-        return f"{ours} is not better than {theirs} beyond noise: by {by} ({interval})."
+        by, how = self.gain, "not better" if self.gain <= margin else "better"
+        if self.gain < -margin:
+            by, how = -self.gain, "worse"
+        low, high = (self._signed(by + side) for side in (-margin, margin))
+        return (
+            f"{self._ours} is {how} than {self._theirs} beyond noise: by {self._signed(by)} "
+            f"({LEVEL:.0%} interval {low} to {high})."
+        )
 
     @property
     def _by(self) -> str:

@@ -89,11 +89,8 @@ class RunLimits:
         self._broken: dict[Constraint, list[float]] = {}  # the figures that broke each, in a row
         self._why = ""  # why the last one was
 
-    def is_within_budget(self, *, repeats: bool = False) -> bool:
-        """Returns whether the search may go on with a new sample, or with one that `repeats` an
-        earlier one under another seed: what was begun is brought to its end."""
-        if repeats:
-            return True
+    def is_within_budget(self) -> bool:
+        """Returns whether the search may go on with a new sample."""
         has_time = time.monotonic() < self._deadline
         budget = self._budget
         has_epochs = budget.epochs is None or self._epochs < budget.epochs
@@ -106,7 +103,7 @@ class RunLimits:
         of another shows only that its sample fits."""
         counts = trial.stage == "search" and trial.duplicate_of is None
         if trial.running:
-            self._samples += counts and trial.repeat_of is None
+            self._samples += trial.counts
             return
         if trial.stage == "search":
             self._in_a_row = self._in_a_row + 1 if trial.refused else 0

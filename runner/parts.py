@@ -30,7 +30,7 @@ from runner.rung_training import goes_on
 from runner.space.prior import WeightedSpace
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
-from runner.stages import BaselineStage, Confirmation, ConfirmStage, Stage
+from runner.stages import BaselineStage, ConfirmStage, Stage
 from runner.stoppers.stopper import Stopper
 from runner.strategies.first import First
 from runner.strategies.repeated import Repeated
@@ -200,8 +200,8 @@ def make_further_stages(
         fidelity = Goals.of_settings(settings).fidelity
         stages.append(BaselineStage(space, settings.seed, fidelity, settings.repeat, tell))
     if settings.confirm is not None:
-        asked = Confirmation(settings.confirm.top, settings.confirm.seeds)
-        stages.append(ConfirmStage(asked, settings.repeat, tell))
+        best, seeds = settings.confirm.top, settings.confirm.seeds
+        stages.append(ConfirmStage(best, seeds, settings.repeat, tell))
     return stages
 
 

@@ -65,19 +65,16 @@ def _vary(values: Sequence[float]) -> bool:
 class _Trainings:
     """The trainings of one sample, of which some are still to be proposed or to end."""
 
-    first: Trial
-    owed: int  # trainings that are to be proposed
-    members: dict[int, Trial] = field(default_factory=dict)
+    first: Trial | None = None  # as it was proposed
+    owed: int = 0  # trainings that are to be proposed
+    ended: dict[int, Trial] = field(default_factory=dict)
     followers: list[Trial] = field(default_factory=list)  # trials that share the result
-
-    @property
-    def is_complete(self) -> bool:
-        return not self.owed and not any(trial.running for trial in self.members.values())
 
 
 @final
 class SampleResults:
-    """A fold over the trials of a search that trains each sample `count` times."""
+    """A fold over the trials of a search that trains each sample `count` times. It tells what they
+    mean for samples; what is owed, only if it sees trials from their proposal on."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -89,9 +86,15 @@ class SampleResults:
         """The first trial of a sample that is to be trained again, under another seed."""
         return next((group.first for group in self._open.values() if group.owed), None)
 
+    @property
+    def undecided(self) -> Collection[int]:
+        """The first trials of the samples whose trainings have not ended."""
+        return self._open.keys()
+
     def see(self, trial: Trial) -> Collection[Trial]:
         """Takes a trial that was recorded or has ended. Returns what this means for samples: that a
-        first trial was recorded, or that the trainings of a sample have ended, with their means."""
+        first trial was recorded, or that the trainings of a sample have ended, with their means; or
+        enough of them, if one has no result."""
         if self._count == 1:
             return [trial]
         if trial.running:
@@ -99,28 +102,27 @@ class SampleResults:
         if trial.duplicate_of is not None:
             return self._share(trial, trial.duplicate_of)
         number = trial.number if trial.repeat_of is None else trial.repeat_of
-        group = self._open.get(number)
-        if group is None:  # decided already
+        if number in self._results:
             return ()
-        group.members[trial.number] = trial
-        if not trial.scored:  # others would not change this
+        group = self._open.setdefault(number, _Trainings())
+        group.ended[trial.number] = trial
+        has_failed = not all(one.scored for one in group.ended.values())
+        if has_failed:  # further trainings would not change this
             group.owed = 0
-        if not group.is_complete:
+        if number not in group.ended or not (has_failed or len(group.ended) == self._count):
             return ()
         del self._open[number]
-        result = taken_as_one(group.members[number], [*group.members.values()])
+        result = taken_as_one(group.ended[number], [*group.ended.values()])
         self._results[number] = result
         return [result, *(_sharing(follower, result) for follower in group.followers)]
 
     def _begin(self, trial: Trial) -> Collection[Trial]:
         if trial.repeat_of is not None:
             if (group := self._open.get(trial.repeat_of)) is not None:
-                group.members[trial.number] = trial
                 group.owed -= 1
             return ()
         if trial.duplicate_of is None:
-            members = {trial.number: trial}
-            self._open[trial.number] = _Trainings(trial, self._count - 1, members)
+            self._open[trial.number] = _Trainings(trial, self._count - 1)
         return [trial]
 
     def _share(self, trial: Trial, owner: int) -> Collection[Trial]:

@@ -3,7 +3,6 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import final
 
 from runner.display.format import counted
@@ -13,7 +12,7 @@ from runner.limits import RunLimits
 from runner.ranking import pillars, top
 from runner.repeats import SampleResults
 from runner.screening import Screening
-from runner.space.sample import DrawError, generator
+from runner.space.sample import DrawError, Sample, generator
 from runner.space.space import Space
 from runner.strategies.random import Random
 from runner.strategies.repeated import Repeated
@@ -37,6 +36,15 @@ class Stage(ABC):
     @abstractmethod
     def observe(self, trial: Trial) -> None:
         """Observes a trial of any stage, as `Strategy.observe` does."""
+
+
+def _drawn(strategy: Strategy, number: int) -> tuple[Sample, bool]:
+    """Returns what a strategy proposes, and whether the space could draw it; the trial of a sample
+    that it could not will fail, and leave the traceback in its folder."""
+    try:
+        return strategy.propose(number), True
+    except DrawError as broken:
+        return broken.sample, False
 
 
 @final
@@ -87,18 +95,16 @@ class SearchStage(Stage):
         strategy = self._strategy
         if self._duplicates.use_up_space():
             self._exhaust()
-        if self._is_exhausted or not self._limits.is_within_budget(repeats=strategy.owes):
+        is_within = strategy.owes or self._limits.is_within_budget()  # what was begun is finished
+        if self._is_exhausted or not is_within:
             raise StopIteration
         if self._duplicates.are_too_many and not (strategy.exhausts or strategy.owes):
             if (new := self._duplicates.new_sample(generator(self._seed, number, "new"))) is None:
                 self._exhaust()
                 raise StopIteration
             return Proposal(new, random=True)
-        is_whole = True
         try:
-            sample = strategy.propose(number)
-        except DrawError as broken:  # the trial will fail, and leave the traceback in its folder
-            sample, is_whole = broken.sample, False
+            sample, is_whole = _drawn(strategy, number)
         except StopIteration:
             self._exhaust()
             raise
@@ -155,9 +161,7 @@ class BaselineStage(Stage):
             self._is_exhausted = True
             raise StopIteration
         try:
-            sample = strategy.propose(number)
-        except DrawError as broken:
-            sample = broken.sample
+            sample, _ = _drawn(strategy, number)
         except StopIteration:
             self._is_exhausted = True
             raise
@@ -199,15 +203,6 @@ class BaselineStage(Stage):
 
 
 @final
-@dataclass(frozen=True)
-class Confirmation:
-    """How many of the best samples are trained again, and under how many new seeds each."""
-
-    top: int
-    seeds: int
-
-
-@final
 class ConfirmStage(Stage):
     """The best samples once more, under new seeds: the results that made them the best are not the
     ones to judge them by. The best of the search and the best random one are always among them.
@@ -215,9 +210,11 @@ class ConfirmStage(Stage):
     Samples are chosen once all trials of the other stages have ended.
     """
 
-    def __init__(self, confirmation: Confirmation, repeats: int, tell: Tell) -> None:
-        """`repeats` is the number of trainings of each sample in the other stages."""
-        self._asked = confirmation
+    def __init__(self, best: int, seeds: int, repeats: int, tell: Tell) -> None:
+        """So many of the `best` samples are trained under so many new `seeds`. `repeats` is the
+        number of trainings of each sample in the other stages."""
+        self._best = best
+        self._seeds = seeds
         self._repeats = SampleResults(repeats)
         self._tell = tell
         self._running: set[int] = set()  # trials of the other stages
@@ -227,7 +224,7 @@ class ConfirmStage(Stage):
     def propose(self, number: int) -> Proposal:
         if self._running:
             raise NotYet
-        chosen, seeds = self._chosen(), self._asked.seeds
+        chosen, seeds = self._chosen(), self._seeds
         if chosen and not self._trainings:
             what, each = counted(len(chosen), "sample"), counted(seeds, "new seed")
             self._tell(f"Training the best again, to confirm them: {what} under {each} each.")
@@ -250,5 +247,5 @@ class ConfirmStage(Stage):
                 self._results.append(seen)
 
     def _chosen(self) -> list[Trial]:
-        found = [*top(self._results, self._asked.top), *pillars(self._results)]
+        found = [*top(self._results, self._best), *pillars(self._results)]
         return [*{trial.number: trial for trial in found}.values()]

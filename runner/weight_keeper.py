@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from runner.ranking import front, pillars, top
-from runner.repeats import taken_as_one
+from runner.repeats import SampleResults
 from runner.trial import WEIGHTS, Trial, trial_folder
 
 
@@ -33,12 +33,10 @@ class WeightKeeper:
         self._folder = folder
         self._keep = keep
         self._recent: deque[int] = deque(maxlen=recent)
-        self._repeats = repeats
+        self._results = SampleResults(repeats)
         self._confirms = confirms
         self._best: list[Trial] = []
         self._there: set[int] = set()  # trials whose weights exist
-        self._open: dict[int, dict[int, Trial]] = {}  # trainings of a sample, by its first trial
-        self._decided: set[int] = set()  # first trials of samples that are trained several times
 
     def see(self, trial: Trial) -> None:
         """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
@@ -52,32 +50,22 @@ class WeightKeeper:
             self._recent.append(trial.owner)
             if trial.duplicate_of is None:
                 self._there.add(trial.number)
-        result = self._result(trial)
-        if result is not None and result.scored and result.duplicate_of is None:
-            known = [*self._best, result]
-            first = front(known) if len(result.scores) > 1 else []
-            others = pillars(known) if self._confirms else []
-            best = (*top(known, self._keep), *first, *others)
-            self._best = [*{trial.number: trial for trial in best}.values()]
-        gone = self._there - {t.number for t in self._best} - {*self._recent, *self._open}
+        for result in self._results.see(trial) if trial.stage != "confirm" else ():
+            if result.scored and result.duplicate_of is None:
+                self._rank(result, self._keep)
+        best = {one.number for one in self._best}
+        gone = self._there - best - {*self._recent, *self._results.undecided}
         for number in gone:
             self._delete(number)
         self._there -= gone
 
-    def _result(self, trial: Trial) -> Trial | None:
-        """Returns the trial of a sample, once enough of its trainings have ended to judge it."""
-        if self._repeats == 1 or trial.duplicate_of is not None or trial.stage == "confirm":
-            return None if trial.stage == "confirm" else trial
-        number = trial.number if trial.repeat_of is None else trial.repeat_of
-        if number in self._decided:
-            return None
-        trainings = self._open.setdefault(number, {})
-        trainings[trial.number] = trial
-        has_failed = not all(one.scored for one in trainings.values())
-        if number not in trainings or not (has_failed or len(trainings) == self._repeats):
-            return None
-        self._decided.add(number)
-        return taken_as_one(trainings[number], [*self._open.pop(number).values()])
+    def _rank(self, result: Trial, keep: int) -> None:
+        """Takes the result of a sample."""
+        known = [*self._best, result]
+        first = front(known) if len(result.scores) > 1 else []
+        others = pillars(known) if self._confirms else []
+        best = (*top(known, keep), *first, *others)
+        self._best = [*{trial.number: trial for trial in best}.values()]
 
     def _delete(self, number: int) -> None:
         folder = trial_folder(self._folder, number)

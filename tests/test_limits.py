@@ -79,9 +79,15 @@ def test_repeats_of_a_sample_and_trials_beside_the_search_cost_no_trials():
         limits.observe(replace(proposed(number), stage=stage))
     repeat = replace(proposed(3), repeat_of=2)
     limits.observe(repeat)
-    assert not limits.is_within_budget() and limits.is_within_budget(repeats=True)
-    limits.observe(replace(ended(3, score=1.0), repeat_of=2, step=9))  # epochs are counted
-    assert not limits.is_within_budget() and limits.is_within_budget(repeats=True)
+    assert not limits.is_within_budget()
+
+
+def test_the_epochs_of_repeats_are_counted():
+    limits = RunLimits(Budget(5, epochs=9), Limits(), FOLDER, GOALS)
+    limits.observe(replace(proposed(0), repeat_of=0))
+    assert limits.is_within_budget()
+    limits.observe(replace(ended(0, score=1.0), repeat_of=0, step=9))
+    assert not limits.is_within_budget()
 
 
 def test_the_minutes_of_a_budget_count_from_the_start(monkeypatch):

@@ -102,7 +102,7 @@ class ExportSettings(Strict):
 
 
 class ConfirmSettings(Strict):
-    """How the best samples are trained again at the end; see `runner.stages.Confirmation`."""
+    """How the best samples are trained again at the end; see `runner.stages.ConfirmStage`."""
 
     top: Annotated[int, Field(ge=1)]
     seeds: Annotated[int, Field(ge=1)]

@@ -18,7 +18,7 @@ from runner.limits import Budget
 from runner.prescreen import Prescreen
 from runner.space.sample import sample_key
 from runner.space.space import JointSpace, search_space
-from runner.stages import BaselineStage, Confirmation, ConfirmStage
+from runner.stages import BaselineStage, ConfirmStage
 from runner.stoppers.stopper import Stopper
 from runner.store import RECORD, Store, read
 from runner.strategies.repeated import Repeated
@@ -196,7 +196,7 @@ class Search:
         if compare:
             stages.append(BaselineStage(space, seed, None, repeat, note))
         if confirm:
-            stages.append(ConfirmStage(Confirmation(*confirm), repeat, note))
+            stages.append(ConfirmStage(*confirm, repeat, note))
         return stages
 
     @property
