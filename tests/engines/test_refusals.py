@@ -2,12 +2,11 @@
 
 import json
 import re
-import sqlite3
 from functools import partial
 
 import pytest
 import torch
-from searches import GOALS, STRATEGIES, Search
+from searches import GOALS, STRATEGIES, Search, cut
 
 from runner import nn
 from runner.engines.base import BaseEngine
@@ -119,17 +118,10 @@ def test_a_search_is_the_same_on_all_engines_and_goes_on_exactly(strategy, tmp_p
         part = Search(tmp_path / f"cut{keep}" / "run")
         part.folder.mkdir(parents=True)
         (part.folder / RECORD).write_bytes(content)
-        _cut(part.folder, keep)
+        cut(part.folder, keep)
         again = part.run(6, strategy=strategy, space=space("Cells"),
                          engine=partial(_trusting, "py"))  # fmt: skip
         assert history(again) == expected, f"cut behind event {keep}"
-
-
-def _cut(folder, events):
-    db = sqlite3.connect(folder / RECORD)
-    db.execute("delete from events where id > ?", (events,))
-    db.commit()
-    db.close()
 
 
 @pytest.mark.parametrize(("wide", "why"), [

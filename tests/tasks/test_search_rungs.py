@@ -2,17 +2,16 @@
 
 import io
 import shutil
-import sqlite3
 
 import pytest
 from command_line import attempt
 from rich.console import Console
+from searches import cut
 
 import runner
 from runner.checkpoints import CHECKPOINT
 from runner.display import progress
 from runner.errors import ConfigError
-from runner.store import RECORD
 from runner.trial import WEIGHTS, trial_folder
 
 GIVEN = ["space=mlp", "training=inline", "evaluator.batch_size=256", "export.top=2",
@@ -57,16 +56,6 @@ def test_epochs_that_were_trained_count_once(here):
     run = search("budget.trials=100", "budget.epochs=7")
     assert 7 <= sum(t.step for t in run.trials) <= 8
     assert any(t.parent is not None for t in run.trials)
-
-
-def cut(folder, events):
-    """Leaves only the first events of a record, as a kill just behind them would have."""
-    db = sqlite3.connect(folder / RECORD)
-    db.execute("delete from events where id > ?", (events,))
-    db.commit()
-    [[count]] = db.execute("select count(*) from events").fetchall()
-    db.close()
-    return count
 
 
 @pytest.mark.sampled(4)
