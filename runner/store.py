@@ -42,7 +42,7 @@ from runner.run_folder import check_links
 from runner.signature import KeyUnusable, doubt, sign
 from runner.trial import Failure, Gain, Metrics, Proposal, State, Trial
 
-__all__ = ["RECORD", "Record", "Store", "delete_unbegun", "has_events", "read"]
+__all__ = ["RECORD", "Record", "Store", "delete_unbegun", "has_events", "read", "recorded_events"]
 log = logging.getLogger(__name__)
 HOLDER = "holder.json"  # says which process writes
 LOCK = "run.lock"
@@ -262,21 +262,18 @@ class Record:
 def read(folder: Path, goals: Goals | None = None) -> Record:
     """Reads the record of a run, which may be running; imports and runs nothing that it names.
     Raises ConfigError if there is none, and RunFailed if it is damaged or none of ours."""
-    if not (folder / RECORD).is_file():
-        raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
     trials: dict[int, Trial] = {}
     gains: list[Gain] = []
     begun: Event | None = None
     latest: Event | None = None
-    with connection_to_read(folder) as db:
-        for event, _ in _read(db, folder):
-            if event.kind in ("begun", "resumed"):
-                begun, latest = begun or event, event
-                goals = goals or _goals(event.data["config"], folder)
-            elif event.kind == "grouped":
-                gains.append(Gain(**event.data))
-            elif event.trial is not None and goals is not None:
-                trials[event.trial] = apply(trials.get(event.trial), event, goals)
+    for event in recorded_events(folder):
+        if event.kind in ("begun", "resumed"):
+            begun, latest = begun or event, event
+            goals = goals or _goals(event.data["config"], folder)
+        elif event.kind == "grouped":
+            gains.append(Gain(**event.data))
+        elif event.trial is not None and goals is not None:
+            trials[event.trial] = apply(trials.get(event.trial), event, goals)
     if begun is None or latest is None:
         raise ConfigError(
             f"No run has begun in {str(folder)!r}: it was stopped before its first event. Start "
@@ -284,6 +281,16 @@ def read(folder: Path, goals: Goals | None = None) -> Record:
         )
     config, signature = latest.data["config"], latest.data.get("signature")
     return Record(config, [*trials.values()], gains, begun.data.get("run", ""), signature)
+
+
+def recorded_events(folder: Path) -> Iterator[Event]:
+    """Yields the events of a record in order, each verified. Raises like `read`, and ConfigError
+    if the folder has no record."""
+    if not (folder / RECORD).is_file():
+        raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
+    with connection_to_read(folder) as db:
+        for event, _ in _read(db, folder):
+            yield event
 
 
 def delete_unbegun(folder: Path) -> bool:

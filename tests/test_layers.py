@@ -25,7 +25,7 @@ LAYERS = [
     ["export"],
     ["experiment", "parts", "results", "training"],
     ["stages"],
-    ["comparison", "first_samples", "limits", "rehearsal", "screening", "trust"],
+    ["comparison", "first_samples", "learning_curves", "limits", "rehearsal", "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
     ["candidate_scores", "failures", "measuring", "rung_training"],
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
