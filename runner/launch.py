@@ -9,21 +9,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.config.allowlist import lists
+from runner.config.allowlist import KEYWORDS, lists
+from runner.config.check_arguments import check_arguments
 from runner.config.compose import changed, check_folders, compose_with_folder, freed
 from runner.config.composition_errors import as_config_error, of_file
+from runner.config.instantiate import build
 from runner.config.settings import Settings, differences, settings_from
+from runner.config.targets import locate
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
 from runner.goals import Goals
-from runner.resume import resume_override, resumed_folder
+from runner.resume import folder_of, resume_override
 from runner.run_folder import check_links
 from runner.space.choice import BadCandidates
 from runner.space.space import search_space
 from runner.store import RECORD, Record, delete_unbegun, has_events, read
+from runner.tasks.task import Task
 from runner.trust import RecordedConfig
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ def _writable_run(resume: object) -> str:
     """Returns the folder of a run to continue, if Hydra may write its log there: not if this would
     follow a link, and not if Hydra would take its name for an interpolation."""
     try:
-        folder = resumed_folder(resume).resolve()
+        folder = folder_of("resume", resume).resolve()
         check_links(folder)
     except (RunnerError, OSError, RuntimeError):  # to be reported by `execute`
         return ""
@@ -90,6 +95,10 @@ def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[S
         if config.resume is not None:
             return _resumed(config, overrides)
         settings = settings_from(config, overrides)
+        task = _task_class(settings)
+        _check_used(task, settings, overrides)
+        if task.of_run:
+            settings = _of_run(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
     check_links(folder)
@@ -97,11 +106,8 @@ def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[S
 
 
 def _run_task(settings: Settings, folder: Path) -> float | None:
-    from runner.config.check_arguments import check_arguments  # here: these import torch
-    from runner.config.instantiate import build
-    from runner.tasks.task import Task
-
-    check_arguments(settings.task, settings.trust, "task", expected=Task)
+    if _task_class(settings).uses is not None and settings.resume is not None:
+        raise ConfigError("resume continues a search; name the run of this task by run=FOLDER.")
     task: Task = build(settings.task, settings.trust)
     try:
         value: float | None = task.run(settings, folder)
@@ -132,11 +138,46 @@ def _with_key(error: BadCandidates, settings: Settings) -> ConfigError:
     )
 
 
+def _task_class(settings: Settings) -> type[Task]:
+    """Returns the class of the task, whose node is checked. Raises ConfigError."""
+    check_arguments(settings.task, settings.trust, "task", expected=Task)
+    found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
+    return found
+
+
+def _check_used(task: type[Task], settings: Settings, overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override that a task does not depend on."""
+    if task.uses is None:
+        return
+    for override in OverridesParser.create().parse_overrides([*overrides]):
+        key = str(override.key_or_group)
+        if key.partition(".")[0] not in ("task", "trust", "hydra", *task.uses):
+            own = [name for name in settings.task if name not in KEYWORDS]
+            also = f" and {', '.join(task.uses)}" if task.uses else ""
+            raise ConfigError(
+                f"{key} is given, but task={task.__name__.lower()} does not depend on it; it takes "
+                f"{', '.join(own) or 'no keys'}{also}."
+            )
+
+
+def _of_run(config: DictConfig, overrides: list[str]) -> Settings:
+    """Returns the settings of the run that a task is about, with overrides applied. Raises
+    ConfigError if somebody else made the run and what it needs is not trusted now."""
+    folder = folder_of("run", config.task.run)
+    before = RecordedConfig.of(read(folder), folder)
+    merged = changed(before.plain(), config, overrides)
+    merged["task"] = config.task
+    plain: Any = OmegaConf.to_container(merged)
+    if isinstance(plain["trust"], list):
+        before.check_trust(plain, plain["trust"])
+    return settings_from(merged, [])
+
+
 def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     """Returns the settings of a recorded run with the requested changes. Raises ConfigError if
     anything but the budget, the training, the export or the trust changes, or if somebody else made
     the run and what it needs is not trusted now."""
-    folder = resumed_folder(config.resume).resolve()
+    folder = folder_of("resume", config.resume).resolve()
     check_links(folder)
     record = read(folder)
     before = RecordedConfig.of(record, folder)

@@ -4,21 +4,21 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
-from torch import nn
-
-from runner.engines.engine import Engine, ModelSource, make
 from runner.errors import ConfigError, RunnerError, one_line
 from runner.goals import Goals, Objective
-from runner.graph.codegen.load import CONSTANTS
 from runner.model_header import heading
 from runner.ranking import curve, front, top
 from runner.space.sample import Sample
 from runner.store import Record, read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Trial, trial_folder
 from runner.trust import RecordedConfig
-from runner.weights import WeightsError, load_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from runner.engines.engine import Engine, ModelSource
 
 Formatter = Literal["dict", "code", "instance"]
 
@@ -84,12 +84,14 @@ class Run:
         simulated seconds."""
         return [(spent, self.objective.turned(best)) for spent, best in curve(self.trials, cost)]
 
-    def model(self, trial: Trial | int) -> nn.Module:
+    def model(self, trial: Trial | int) -> "nn.Module":
         """Returns the model of a trial, rebuilt, with trained weights, on the CPU, in eval mode.
 
         Raises RunnerError if the weights were not kept, or are damaged, and ConfigError if somebody
         else made the run and its code is not trusted.
         """
+        from runner.weights import WeightsError, load_weights  # here: this imports torch
+
         trial = self.trials[trial] if isinstance(trial, int) else trial
         [recipe] = self.job(trial).recipes
         model = self._engine.build(recipe)
@@ -108,7 +110,7 @@ class Run:
             ) from error
         return model.eval()
 
-    def source(self, trial: Trial) -> ModelSource:
+    def source(self, trial: Trial) -> "ModelSource":
         """Returns a trial's model as Python source, which defines `build() -> torch.nn.Module`."""
         return self._engine.source(trial, standalone=self.settings.export.standalone)
 
@@ -123,7 +125,7 @@ class Run:
 
     def export_top_models(
         self, top_k: int = 3, formatter: Formatter = "dict"
-    ) -> list[Sample] | list[str] | list[nn.Module]:
+    ) -> "list[Sample] | list[str] | list[nn.Module]":
         """Returns the best models, best first: samples, source, or modules with weights."""
         best = self.top(top_k)
         match formatter:
@@ -136,8 +138,10 @@ class Run:
         raise ConfigError(f"formatter is {formatter!r}; it must be dict, code or instance.")
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self) -> "Engine":
         """The engine, which imports the code that the config names, if it is trusted."""
+        from runner.engines.engine import make  # here: this imports torch
+
         settings = self._recorded.checked()
         try:
             return make(settings)
@@ -172,6 +176,8 @@ def _check_trust(trust: Sequence[str]) -> None:
 
 def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -> None:
     """Writes a trial's model to a folder: `model.py`, its weights, its sample, its metrics."""
+    from runner.graph.codegen.load import CONSTANTS  # here: this imports torch
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(run.weights(trial).read_bytes())
     for name, content in (("sample", trial.sample), ("metrics", metrics)):

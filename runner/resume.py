@@ -16,9 +16,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # characters without a meaning of thei
 _WORDS = frozenset({"null", "true", "false", "inf", "nan"})  # Hydra reads these as values
 
 
-def resume_override(folder: Path) -> str:
-    """Returns `resume=FOLDER` as it is typed in a shell."""
-    return shlex.quote(f"resume={_value(_spelled(folder))}")
+def resume_override(folder: Path, key: str = "resume") -> str:
+    """Returns `resume=FOLDER`, or another key with a folder, as it is typed in a shell."""
+    return shlex.quote(f"{key}={_value(_spelled(folder))}")
 
 
 def resume_command(folder: Path) -> str:
@@ -26,20 +26,26 @@ def resume_command(folder: Path) -> str:
     return f"python -m runner {resume_override(folder)}"
 
 
-def resumed_folder(resume: object) -> Path:
-    """Returns the folder that a value of `resume` names: a path, or a URL that begins with
-    `file:`. Raises ConfigError for other values."""
-    if not isinstance(resume, str) or not resume or "\0" in resume:
+def task_command(task: str, folder: Path, *more: str) -> str:
+    """Returns the command that runs a task on the run of a folder, with further overrides."""
+    words = [f"python -m runner task={task}", resume_override(folder, "run"), *more]
+    return " ".join(words)
+
+
+def folder_of(key: str, value: object) -> Path:
+    """Returns the folder of a run that a key of the config names: by a path, or by a URL that
+    begins with `file:`. Raises ConfigError for other values."""
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ConfigError(
-            f"resume is {as_yaml(resume)}; it must be the folder of a run, such as outputs/latest. "
-            "A name that is no plain text is written in quotes, as in \"resume='5'\"."
+            f"{key} is {as_yaml(value)}; it must be the folder of a run, such as outputs/latest. "
+            f"A name that is no plain text is written in quotes, as in \"{key}='5'\"."
         )
-    if not resume.startswith(SCHEME):
-        return Path(resume)
-    path = unquote_to_bytes(urlsplit(resume).path)
+    if not value.startswith(SCHEME):
+        return Path(value)
+    path = unquote_to_bytes(urlsplit(value).path)
     if b"\0" in path or not path.startswith(b"/"):
         raise ConfigError(
-            f"resume is {as_yaml(resume)}; such a URL must be like file:///path/to/run."
+            f"{key} is {as_yaml(value)}; such a URL must be like file:///path/to/run."
         )
     return Path(path.decode("utf-8", "surrogateescape"))
 

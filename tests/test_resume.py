@@ -14,7 +14,7 @@ from runner.config.compose import changed, compose_config
 from runner.display import format as text
 from runner.errors import ConfigError
 from runner.launch import register_resolvers
-from runner.resume import resume_command, resume_override, resumed_folder
+from runner.resume import folder_of, resume_command, resume_override
 
 PARTS = ["a", "5", ".", "-", "é", "漢", " ", "  ", "=", ";", "#", "{", "}", "[", "]", "(", ")", "'",
          '"', ",", "$", "\\", "&", "!", "*", "?", "~", "/", ":", "@", "%", "`", "|", "<", ">", "^",
@@ -40,10 +40,10 @@ def test_any_path_comes_back(path):
     line = text.sentence(resume_override(folder))  # as it is printed
     [argument] = shlex.split(line)
     config = compose_config([argument])
-    found = resumed_folder(config.resume)
+    found = folder_of("resume", config.resume)
     assert found in (folder, folder.absolute())
     again = changed({"resume": None}, config, [argument])
-    assert resumed_folder(again.resume) == found
+    assert folder_of("resume", again.resume) == found
 
 
 def test_ordinary_paths_are_printed_plainly():
@@ -66,7 +66,7 @@ def test_a_shell_passes_the_argument_on(path):
                                    "file:relative", "file:///a%00b"])  # fmt: skip
 def test_what_is_no_folder_is_named(value):
     with pytest.raises(ConfigError, match="resume is ") as caught:
-        resumed_folder(value)
+        folder_of("resume", value)
     assert "\n" not in str(caught.value)
 
 

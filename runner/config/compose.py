@@ -17,6 +17,14 @@ from runner.errors import ConfigError, as_yaml, did_you_mean
 
 MISSING = object()
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
+OF_TASK = {  # short forms of keys of a task
+    "run": "task.run",
+    "runs": "task.runs",
+    "trial": "task.trial",
+    "sample": "task.sample",
+    "from": "task.start",
+    "format": "task.format",
+}
 _one_at_a_time = threading.Lock()  # Hydra's state is global to the process
 
 
@@ -84,6 +92,8 @@ def _written_out(override: str) -> list[str]:
         return ["~objective", f"+{override}"]
     if key == "strategy.first" or key.startswith("screen."):  # not there unless it is given
         return [f"++{override}"]
+    if key in OF_TASK:
+        return [f"++{OF_TASK[key]}{equals}{value}"]
     if key.lstrip("+") == "constraints":
         return [f"{key}{equals}{_COMPARED.sub(_quoted, value)}"]
     return [override]
