@@ -161,7 +161,7 @@ def evaluator(lr: float, decay: float) -> Classification:
     return Classification(
         epochs=8, batch_size=BATCH, lr=lr, optimizer=partial(torch.optim.AdamW, weight_decay=decay),
         schedule=Cosine(0.05, 0.0), clip_norm=None, precision="fp32", compile=False,
-        channels_last="auto", seed=0, label_smoothing=0.0, augment=None,
+        channels_last="auto", seed=0, checkpoint=None, label_smoothing=0.0, augment=None,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: where the training of a trial stands, from which another trial goes on."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from runner.fidelity import Fidelity
 from runner.space.sample import Sample, sample_key
-from runner.trial import State, Trial, trial_folder
+from runner.trial import Metrics, State, Trial, trial_folder
 from runner.weights import WeightsError, load_tensors, save_tensors
 
 CHECKPOINT = "checkpoint.safetensors"  # in the folder of its trial
@@ -26,6 +26,7 @@ class TrainingState:
     epoch: int  # so many are done
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any]
+    reports: Sequence[Metrics] = ()  # what the trial had reported by then
 
 
 @final
@@ -35,24 +36,26 @@ class Checkpoints:
     sample, whatever its rung is."""
 
     folder: Path
-    fidelity: Fidelity
+    fidelity: Fidelity | None = None
 
     def save(self, trial: int, seed: int, sample: Sample, state: TrainingState) -> None:
         """Writes a checkpoint atomically."""
         facts = {"epoch": state.epoch, "of": self._of(seed, sample), "facts": state.facts}
+        facts["reports"] = [dict(metrics) for metrics in state.reports]
         save_tensors(state.tensors, self._path(trial), {FACTS: json.dumps(facts)})
 
     def load(self, trial: int, seed: int, sample: Sample) -> TrainingState | None:
-        """Returns the state from which a trial of this seed and sample can go on; None if there is
-        no checkpoint of another rung, or if it is damaged."""
+        """Returns the state that a trial of this seed and sample left, on whatever rung; None if
+        there is none, or if it is damaged."""
         try:
             tensors, texts = load_tensors(self._path(trial))
             found = json.loads(texts[FACTS])
-        except (WeightsError, KeyError, ValueError):
+            if found["of"] != self._of(seed, sample):
+                return None
+            reports = found.get("reports", ())
+            return TrainingState(found["epoch"], tensors, found["facts"], reports)
+        except (WeightsError, KeyError, TypeError, ValueError):
             return None
-        if found["of"] != self._of(seed, sample):
-            return None
-        return TrainingState(found["epoch"], tensors, found["facts"])
 
     def delete(self, trial: int) -> None:
         """Deletes a checkpoint, if there is one."""
@@ -65,7 +68,8 @@ class Checkpoints:
         return trial_folder(self.folder, trial) / CHECKPOINT
 
     def _of(self, seed: int, sample: Sample) -> str:
-        return f"{seed} {sample_key(self.fidelity.without_rung(sample))}"
+        of = sample if self.fidelity is None else self.fidelity.without_rung(sample)
+        return f"{seed} {sample_key(of)}"
 
 
 @final
@@ -85,7 +89,8 @@ class CheckpointKeeper:
     ) -> None:
         """`needed` returns the trials whose checkpoints are needed. With `goes_on`, trials go on
         from checkpoints, and the user is told once if one had to start anew."""
-        self._checkpoints = checkpoints
+        assert checkpoints.fidelity is not None
+        self._checkpoints, self._fidelity = checkpoints, checkpoints.fidelity
         self._needed = needed
         self._tell = tell
         self._silent = not goes_on
@@ -104,7 +109,7 @@ class CheckpointKeeper:
 
     def _look_back(self, trial: Trial) -> None:
         """Tells once of a trial that did not go on from its parent, but started anew."""
-        fidelity = self._checkpoints.fidelity
+        fidelity = self._fidelity
         if self._silent or trial.parent is None:
             return
         if trial.step >= fidelity.rungs[fidelity.rung(trial.sample)]:

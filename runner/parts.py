@@ -23,10 +23,10 @@ from runner.first_samples import first_samples
 from runner.goals import Goals
 from runner.measures.measure import Measure
 from runner.measuring import EarlyMeasures, Measures, needed
+from runner.partial_training import goes_on
 from runner.preflight import check_parts, check_stopper, naming
 from runner.prescreen import Prescreen
 from runner.proxies.proxy import Proxy
-from runner.rung_training import goes_on
 from runner.space.prior import WeightedSpace
 from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
@@ -62,6 +62,11 @@ def check(settings: Settings) -> Stopper:
     for name, node in settings.proxy.items():
         check_arguments(node, settings.trust, f"proxy.{name}", expected=Proxy)
     check_parts(settings)
+    if (weights := settings.initial_weights) is not None and not Path(weights).is_file():
+        raise ConfigError(
+            f"initial_weights is {weights!r}, which is no file; give a weights.safetensors of a "
+            "trial, or null."
+        )
     return _make_stopper(settings)
 
 
@@ -262,7 +267,7 @@ def make_checkpoint_keeper(
 def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> TrainingService:
     """Returns the training service, with its workers starting. With `heirs`, trials keep their
     weights for others to inherit, even if none are kept in the end."""
-    fidelity = Goals.of_settings(settings).fidelity
+    fidelity, weights = Goals.of_settings(settings).fidelity, settings.initial_weights
     rungs = () if fidelity is None else (fidelity.key,)
     setup = Setup(
         engine=settings.engine["_target_"],
@@ -276,6 +281,7 @@ def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> Tr
         constraints=tuple(settings.constraints),
         fidelity=fidelity and vars(fidelity),
         screen=_screen_of(settings),
+        initial_weights=weights and str(Path(weights).resolve()),
     )
     with naming("training"):
         made: TrainingService = build(settings.training, settings.trust, setup=setup)

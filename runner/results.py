@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from runner.errors import ConfigError, RunnerError, one_line
+from runner.errors import ConfigError, RunnerError, as_yaml, one_line
 from runner.goals import Goals, Objective
 from runner.model_header import heading
 from runner.ranking import curve, front, top
@@ -62,6 +62,28 @@ class Run:
         if found := self.top(1):
             return found[0]
         raise RunnerError(f"No trial of {self.folder} has a result yet.")
+
+    def trial(self, reference: int | str) -> Trial:
+        """Returns a trial by its number, by its place in the ranking (`top/2`), or the `best` one.
+        Raises ConfigError if there is none."""
+        record = self.record
+        word = str(reference).strip()
+        place = "1" if word == "best" else word.removeprefix("top/") if "/" in word else ""
+        if place.isdecimal():
+            ranking = top(record.trials, len(record.trials))
+            if 1 <= int(place) <= len(ranking):
+                return ranking[int(place) - 1]
+            raise ConfigError(
+                f"trial is {word}, but the run in {self.folder} has {len(ranking) or 'no'} "
+                f"result{'' if len(ranking) == 1 else 's'}."
+            )
+        if word.isdecimal() and int(word) < len(record.trials):
+            return record.trials[int(word)]
+        there = f"0 to {len(record.trials) - 1}" if record.trials else "none"
+        raise ConfigError(
+            f"trial is {as_yaml(reference)}; the trials of the run in {self.folder} are {there}. "
+            "It must be a number, best, or a place such as top/2."
+        )
 
     @property
     def gains(self) -> list[Gain]:

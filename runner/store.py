@@ -42,7 +42,16 @@ from runner.run_folder import check_links
 from runner.signature import KeyUnusable, doubt, sign
 from runner.trial import Failure, Gain, Metrics, Proposal, State, Trial
 
-__all__ = ["RECORD", "Record", "Store", "delete_unbegun", "has_events", "read", "recorded_events"]
+__all__ = [
+    "RECORD",
+    "Record",
+    "Store",
+    "delete_unbegun",
+    "has_events",
+    "read",
+    "recorded_events",
+    "writer",
+]
 log = logging.getLogger(__name__)
 HOLDER = "holder.json"  # says which process writes
 LOCK = "run.lock"
@@ -384,6 +393,20 @@ def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
 
 def _checksum(before: int, *parts: object) -> int:
     return zlib.crc32("\0".join(map(repr, parts)).encode(), before)
+
+
+def writer(folder: Path) -> str:
+    """Says which process writes to a record now, as in " (process 12 on host)"; empty if none does,
+    as far as can be told."""
+    if not (folder / LOCK).is_file():
+        return ""
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return ""
+    except Timeout:
+        return _who(folder / HOLDER) or " (by another process)"
+    except OSError:  # not ours to lock
+        return ""
 
 
 def _lock(folder: Path) -> FileLock:

@@ -239,6 +239,7 @@ class Setup:
     constraints: tuple[str, ...] = ()  # as the user wrote them
     fidelity: Mapping[str, Any] | None = None  # the fields of a `Fidelity`
     screen: Mapping[str, Any] | None = None  # the node of its proxy, and its batch size
+    initial_weights: str | None = None  # the file that models start from; None: their own values
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON, for another process of this machine."""

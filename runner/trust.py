@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from runner.config.allowlist import check_targets
+from runner.config.older import updated
 from runner.config.settings import Settings, settings_from
 from runner.errors import ConfigError, RunFailed, few
 from runner.resume import literal
@@ -91,7 +92,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _validated(config: Mapping[str, Any], folder: Path) -> Settings:
     try:
-        return Settings.model_validate(dict(config))
+        return Settings.model_validate(updated(config))
     except ValidationError as error:
         problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])[:60]

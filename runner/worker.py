@@ -37,8 +37,8 @@ from runner.failures import failure_of, leave_traceback
 from runner.fusion.program.program import Programs
 from runner.measuring import Measures
 from runner.model_header import add_facts
+from runner.partial_training import PartialTraining, alike
 from runner.reported_metrics import plain_metrics
-from runner.rung_training import RungTraining, alike
 from runner.space.sample import Sample
 from runner.trial import (
     MODEL,
@@ -90,7 +90,7 @@ class Worker:
         self._bases = BaseModels()
         self._prospects = Prospects()
         self._measures = Measures(setup.measures, parse_all(setup.constraints), setup.trust)
-        self._rungs = RungTraining(setup)
+        self._parts = PartialTraining(setup)
         self._scores = CandidateScores(setup.screen or {}, setup.trust)
 
     def prepare(self) -> None:
@@ -201,10 +201,13 @@ class Worker:
     def _train(
         self, job: Job, models: Sequence[nn.Module], send: Send, stopped: Collection[int]
     ) -> list[Report]:
+        if self.setup.initial_weights is not None:
+            for model in models:
+                load_weights(model, Path(self.setup.initial_weights))
         job, models, facts, ends = self._measured(job, models)
         if not job.trials:
             return ends
-        states = self._rungs.starts(job, models, self._evaluator_class(job.samples[0]))
+        states = self._parts.starts(job, models, self._evaluator(job.samples[0]))
         for places in alike(states):
             ends += self._train_alike(
                 job.only(places),
@@ -227,15 +230,15 @@ class Worker:
         stopped: Collection[int],
     ) -> list[Report]:
         """Trains the models of a job, all from the same epoch on."""
-        heard: dict[int, Metrics] = {}
+        heard: dict[int, list[Metrics]] = {number: [] for number in job.trials}
         early: set[int] = set()
         lost: dict[int, Report] = {}
 
         def report(metrics: Sequence[Metrics]) -> Collection[int]:
             for number, values, known in zip(job.trials, metrics, facts, strict=True):
                 if values:
-                    heard[number] = {**plain_metrics(values), **known}
-                    send(Report(number, "metrics", heard[number]))
+                    heard[number].append({**plain_metrics(values), **known})
+                    send(Report(number, "metrics", heard[number][-1]))
             early.update(number for number in job.trials if number in stopped)
             if early.issuperset(job.trials):
                 raise StopTraining
@@ -245,11 +248,17 @@ class Worker:
             if len(job.trials) > 1:
                 send(Report(job.number, "grouped", gain=gain))
 
+        for number, state in zip(job.trials, states, strict=True):
+            for metrics in state.reports if state is not None else ():  # before it was interrupted
+                heard[number].append(metrics)
+                send(Report(number, "metrics", metrics))
         evaluators = [self._evaluator(sample) for sample in job.samples]
         data = self._search_data(job.samples[0])
         try:
             programs = self._programs(job)
-            span = self._rungs.span(job, states, type(evaluators[0]))
+            span = self._parts.span(
+                job, states, evaluators[0], lambda place: heard[job.trials[place]]
+            )
             run = TrainingRun(
                 self.device, job.seeds, report, evaluators, programs, tell, self._prospects, span
             )
@@ -265,7 +274,7 @@ class Worker:
         finally:
             self._restore()
         return [
-            lost.get(number) or self._end(number, sample, model, heard, number in early)
+            lost.get(number) or self._end(number, sample, model, heard[number], number in early)
             for number, sample, model in zip(job.trials, job.samples, models, strict=True)
         ]
 
@@ -292,7 +301,9 @@ class Worker:
         if not self.trains:
             return {}
         [recipe], [known] = job.recipes, job.known or [{}]
-        inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
+        inherited: Metrics = {}
+        if self.setup.initial_weights is None:
+            inherited = self._engine.inherit(recipe, model, self.setup.folder, self._bases)
         figures = {"params": sum(p.numel() for p in model.parameters()), **known, **inherited}
         if not self._measures:
             return figures
@@ -318,17 +329,17 @@ class Worker:
         number: int,
         sample: Sample,
         model: nn.Module,
-        heard: Mapping[int, Metrics],
+        heard: Sequence[Metrics],
         early: bool,
     ) -> Report:
         """Saves a trained model and returns its final report."""
-        if number not in heard:
+        if not heard:
             text = "the evaluator reported no metrics"
             return Report(number, "failed", failure=Failure("error", text))
         folder = trial_folder(self.setup.folder, number)
-        add_facts(folder / MODEL, {"metrics": heard[number]})
+        add_facts(folder / MODEL, {"metrics": heard[-1]})
         is_kept = self.setup.keep_weights and self.trains and not early
-        if is_kept and not self._rungs.is_partial(sample):
+        if is_kept and not self._parts.is_partial(sample):
             save_weights(model, folder / WEIGHTS)
         return Report(number, "stopped" if early else "finished")
 
@@ -387,7 +398,7 @@ class Worker:
         return getattr(kind, "trains", True)
 
     def _evaluator(self, sample: Sample) -> Evaluator:
-        config = self._rungs.config(sample, self._evaluator_class(sample))
+        config = self._parts.config(sample, self._evaluator_class(sample))
         node = self._node("evaluator", config)
         if self._table is not None and self._table[0] == node:
             return self._table[1]

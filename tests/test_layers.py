@@ -27,7 +27,7 @@ LAYERS = [
     ["stages"],
     ["comparison", "first_samples", "learning_curves", "limits", "rehearsal", "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
-    ["candidate_scores", "failures", "measuring", "rung_training"],
+    ["candidate_scores", "failures", "measuring", "partial_training"],
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
      "stoppers", "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "prescreen", "training.interpreter_state",

@@ -132,6 +132,7 @@ class Settings(Strict):
     proxy: dict[str, GroupNode]
     screen: ScreenSettings | None
     search: dict[str, Any] | None
+    initial_weights: str | None
     fidelity: FidelitySettings | None
     prior: dict[str, list[float]] | None
     repeat: Annotated[int, Field(ge=1)]

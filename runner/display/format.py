@@ -47,12 +47,17 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def kind(sentence: str) -> str:
+    """Returns a text that is equal for sentences that differ only in numbers."""
+    return re.sub(r"\d[\d.]*", "0", sentence)
+
+
 def alike(sentences: Iterable[str]) -> list[tuple[int, str]]:
     """Groups sentences that differ only in numbers: the size of each group and its first sentence,
     most frequent first."""
     kinds: dict[str, list[str]] = {}
     for text in sentences:
-        kinds.setdefault(re.sub(r"\d[\d.]*", "0", text), []).append(text)
+        kinds.setdefault(kind(text), []).append(text)
     found = [(len(texts), texts[0]) for texts in kinds.values()]
     return sorted(found, key=lambda pair: -pair[0])
 

@@ -31,6 +31,7 @@ class Span:
     # Called after the last epoch with the index of each model that is still in training, and its
     # state; None: nothing goes on from here.
     after: Callable[[int, TrainingState], None] | None = None
+    every: int | None = None  # also called after so many epochs, each time
 
 
 @final
@@ -99,6 +100,13 @@ class Evaluator(ABC):
     @property
     def notice(self) -> str:
         return ""
+
+    @property
+    def saves_every(self) -> int | None:
+        """The number of epochs after which the state of a training is saved, each time, so that a
+        trial that was interrupted goes on from there; None: it starts again. Of evaluators that
+        `divides`."""
+        return None
 
     def reported(self) -> Mapping[str, Direction] | None:
         """Returns the metrics that it reports as configured, as `reports` names them."""

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,13 @@ Reports = Mapping[str, Direction]  # metrics, and what is better
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 MOST_LR = 1000
+
+
+class Saving(TypedDict):
+    """How often the state of a training is saved."""
+
+    every: int  # epochs
+
 
 # Their fused step is 2.5 to 3.9 times as fast as the default (one CPU thread, 20 to 60 small
 # tensors). SGD's fails on parameters that receive their first gradient later than others.
@@ -52,6 +59,7 @@ class Recipe(Evaluator):
     compile: bool  # with torch.compile
     channels_last: bool | Literal["auto"]  # memory format of images and convolutions
     seed: int  # of the order of examples and of augmentation
+    checkpoint: Saving | None  # None: a trial that was interrupted starts again
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -62,6 +70,13 @@ class Recipe(Evaluator):
             fits = value is None or 0 < value < math.inf
             require(fits, f"evaluator.{name}", value, "above 0 and finite")
         check_closure(getattr(self.optimizer, "func", self.optimizer))
+        if self.checkpoint is not None:
+            every = self.checkpoint["every"]
+            require(every >= 1, "evaluator.checkpoint.every", every, "at least 1")
+
+    @property
+    def saves_every(self) -> int | None:
+        return None if self.checkpoint is None else self.checkpoint["every"]
 
     def check(self) -> None:
         require(self.lr <= MOST_LR, "evaluator.lr", self.lr, f"above 0 and at most {MOST_LR}")

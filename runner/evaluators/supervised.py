@@ -50,15 +50,14 @@ class Supervised(Recipe):
                 if not group.alive:
                     break
                 group.stop(run.report(metrics))
+                if span.every is not None and (epoch + 1) % span.every == 0:
+                    _hand_over(members, epoch + 1, span)
         finally:
             gain = group.end()
             for model in models:
                 set_memory_format(model, torch.contiguous_format)
         run.tell(gain)
-        if span.after is not None:
-            for place, member in enumerate(members):
-                if member.alive and (reached := state_of(member, span.end)) is not None:
-                    span.after(place, reached)
+        _hand_over(members, span.end, span)
         if lost := group.lost:
             reasons = {place: str(error) for place, error in lost.items()}
             raise NotFinite("; ".join(reasons.values()), tuple(lost), reasons)
@@ -88,6 +87,15 @@ class Supervised(Recipe):
         self, models: Sequence[nn.Module], split: Split, device: torch.device
     ) -> Sequence[Metrics]:
         return [self.scored(model.to(device).eval(), split, device) for model in models]
+
+
+def _hand_over(members: Sequence[Member], epoch: int, span: Span) -> None:
+    """Passes on the states of the members in training, for others to go on from."""
+    if span.after is None:
+        return
+    for place, member in enumerate(members):
+        if member.alive and (reached := state_of(member, epoch)) is not None:
+            span.after(place, reached)
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

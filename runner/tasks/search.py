@@ -42,71 +42,79 @@ class Search(Task):
     """A task that runs or resumes a search; all results are in the folder of the run."""
 
     def run(self, settings: Settings, folder: Path) -> float | None:
-        if settings.resume is None and has_events(folder):
-            raise _taken(folder)
-        parts_of_workers = [settings.engine, settings.evaluator, settings.data]
-        with head_start(settings.training, parts_of_workers):
-            return self._run(settings, folder)
+        return search(settings, folder)
 
-    def _run(self, settings: Settings, folder: Path) -> float | None:
-        # Here: these import torch, while the server that forks the workers does so, too.
-        from runner import parts
-        from runner.comparison import verdict
-        from runner.display.tables import best_table, gains_text
-        from runner.experiment import Experiment
-        from runner.limits import Budget
-        from runner.rehearsal import rehearse
-        from runner.results import Run
 
-        stopper = parts.check(settings)
-        engine = parts.make_engine(settings)
-        space = parts.make_space(settings, engine)
-        settings = parts.with_first_samples(settings, space)
-        strategy = parts.make_strategy(settings, space)
-        rehearse(settings, engine)
-        measured = parts.make_early_measures(settings, engine)
-        prescreen = parts.make_prescreen(settings)
-        parents = strategy.parents if engine.inherits else 0
-        goals = Goals.of_settings(settings)
-        with _stoppable(folder), ExitStack() as closing:
-            service = parts.make_service(settings, folder, heirs=parents > 0)
-            closing.callback(service.close)
-            shown = progress.for_terminal(settings, goals, folder, plain=service.owns_terminal)
-            closing.callback(shown.end)
-            store = closing.enter_context(Store(folder, goals))
-            _begin(store, settings)
+def search(settings: Settings, folder: Path, *, is_latest: bool = True) -> float | None:
+    """Runs or resumes a search in a folder, exports the best models, and returns the best value of
+    the first objective. With `is_latest`, `outputs/latest` points to it."""
+    if settings.resume is None and has_events(folder):
+        raise _taken(folder)
+    parts_of_workers = [settings.engine, settings.evaluator, settings.data]
+    with head_start(settings.training, parts_of_workers):
+        return _search(settings, folder, is_latest)
+
+
+def _search(settings: Settings, folder: Path, is_latest: bool) -> float | None:
+    # Here: these import torch, while the server that forks the workers does so, too.
+    from runner import parts
+    from runner.comparison import verdict
+    from runner.display.tables import best_table, gains_text
+    from runner.experiment import Experiment
+    from runner.limits import Budget
+    from runner.rehearsal import rehearse
+    from runner.results import Run
+
+    stopper = parts.check(settings)
+    engine = parts.make_engine(settings)
+    space = parts.make_space(settings, engine)
+    settings = parts.with_first_samples(settings, space)
+    strategy = parts.make_strategy(settings, space)
+    rehearse(settings, engine)
+    measured = parts.make_early_measures(settings, engine)
+    prescreen = parts.make_prescreen(settings)
+    parents = strategy.parents if engine.inherits else 0
+    goals = Goals.of_settings(settings)
+    with _stoppable(folder), ExitStack() as closing:
+        service = parts.make_service(settings, folder, heirs=parents > 0)
+        closing.callback(service.close)
+        shown = progress.for_terminal(settings, goals, folder, plain=service.owns_terminal)
+        closing.callback(shown.end)
+        store = closing.enter_context(Store(folder, goals))
+        _begin(store, settings)
+        if is_latest:
             _point_latest_at(folder)
-            recent = parents and parents + service.slots * engine.group
-            Experiment(
-                space=space,
-                strategy=strategy,
-                stopper=stopper,
-                engine=engine,
-                service=service,
-                store=store,
-                progress=shown,
-                on_end=_keeping(settings, folder, recent, lambda: strategy.needed),
-                budget=Budget.of(settings.budget),
-                seed=settings.seed,
-                dedup=settings.dedup,
-                epochs=settings.evaluator.get("epochs"),
-                measure=measured.figures,
-                further=parts.make_further_stages(settings, space, shown.note),
-                prescreen=prescreen,
-            ).run()
-            shown.end()
-            run = Run(folder, settings.trust)
-            record = run.record
-            best = top(record.trials, len(record.trials))
-            tested, told = _tested(run, service, best)
-        trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in record.trials]
-        progress.show(best_table(trials, goals))
-        found = verdict(trials, goals, noisy=parts.make_evaluator(settings).trains)
-        screened = prescreen.summary() if prescreen is not None else ""
-        for line in (found, screened, gains_text(record.gains), *service.notes(), *told):
-            if line:
-                progress.note(line)
-        return best[0].metrics[goals.objectives[0].metric] if best else math.nan
+        recent = parents and parents + service.slots * engine.group
+        Experiment(
+            space=space,
+            strategy=strategy,
+            stopper=stopper,
+            engine=engine,
+            service=service,
+            store=store,
+            progress=shown,
+            on_end=_keeping(settings, folder, recent, lambda: strategy.needed),
+            budget=Budget.of(settings.budget),
+            seed=settings.seed,
+            dedup=settings.dedup,
+            epochs=settings.evaluator.get("epochs"),
+            measure=measured.figures,
+            further=parts.make_further_stages(settings, space, shown.note),
+            prescreen=prescreen,
+        ).run()
+        shown.end()
+        run = Run(folder, settings.trust)
+        record = run.record
+        best = top(record.trials, len(record.trials))
+        tested, told = _tested(run, service, best)
+    trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in record.trials]
+    progress.show(best_table(trials, goals))
+    found = verdict(trials, goals, noisy=parts.make_evaluator(settings).trains)
+    screened = prescreen.summary() if prescreen is not None else ""
+    for line in (found, screened, gains_text(record.gains), *service.notes(), *told):
+        if line:
+            progress.note(line)
+    return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
 
 def _begin(store: Store, settings: Settings) -> None:
@@ -124,6 +132,7 @@ def _keeping(
     """Returns what is told of each trial that has ended, and deletes files that nobody needs;
     `needed` returns the trials whose checkpoints are."""
     from runner import parts
+    from runner.checkpoints import Checkpoints
 
     keep = settings.export.keep_weights
     if keep is not None and settings.confirm is not None:  # any of these may turn out the best
@@ -131,11 +140,14 @@ def _keeping(
     confirms = settings.confirm is not None
     weights = WeightKeeper(folder, keep, recent, settings.repeat, confirms=confirms)
     checkpoints = parts.make_checkpoint_keeper(settings, needed, folder, progress.note)
+    own = Checkpoints(folder)
 
     def see(trial: Trial) -> None:
         weights.see(trial)
         if checkpoints is not None:
             checkpoints.see(trial)
+        if not trial.running and not trial.partial:
+            own.delete(trial.number)
 
     return see
 

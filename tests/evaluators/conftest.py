@@ -52,6 +52,7 @@ def settings() -> dict[str, Any]:
         "compile": False,
         "channels_last": "auto",
         "seed": 0,
+        "checkpoint": None,
     }
 
 

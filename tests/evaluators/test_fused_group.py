@@ -137,7 +137,7 @@ def evaluator() -> Classification:
     return Classification(
         epochs=4, batch_size=64, lr=0.01, optimizer=partial(torch.optim.AdamW, weight_decay=0.01),
         schedule=Constant(0.0), clip_norm=None, precision="fp32", compile=False,
-        channels_last="auto", seed=0, label_smoothing=0.0, augment=None,
+        channels_last="auto", seed=0, checkpoint=None, label_smoothing=0.0, augment=None,
     )  # fmt: skip
 
 

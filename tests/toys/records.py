@@ -25,7 +25,7 @@ CONFIG = {
     "budget": {"trials": 2, "minutes": None, "epochs": None, "cost": None},
     "objective": {"metric": "val/accuracy", "mode": "max"}, "constraints": [],
     "measure": {}, "measures": [], "proxy": {}, "screen": None,
-    "search": None, "fidelity": None, "prior": None,
+    "search": None, "initial_weights": None, "fidelity": None, "prior": None,
     "repeat": 1,
     "confirm": None,
     "compare": None,

@@ -16,7 +16,7 @@ from runner.engines.py import PyEngine
 from runner.evaluators.classification import Classification
 from runner.evaluators.function import Function
 from runner.fidelity import Fidelity
-from runner.rung_training import alike, goes_on
+from runner.partial_training import alike, goes_on
 from runner.trial import WEIGHTS, Setup, Trial, trial_folder
 
 RUNGS = (1, 2, 4)

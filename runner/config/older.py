@@ -1,0 +1,21 @@
+"""Configs that earlier versions recorded, in the form of this one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Keys that were added, and the values with which a run goes on as it began: of the whole config,
+# and of nodes, by their target.
+ADDED: Mapping[str, Any] = {"initial_weights": None}
+ADDED_TO: Mapping[str, Mapping[str, Any]] = {
+    "runner.evaluators.classification.Classification": {"checkpoint": None},
+    "runner.evaluators.regression.Regression": {"checkpoint": None},
+}
+
+
+def updated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a recorded config with what this version has added to configs."""
+    found = {**ADDED, **config}
+    for group, node in found.items():
+        if isinstance(node, dict) and isinstance(target := node.get("_target_"), str):
+            found[group] = {**ADDED_TO.get(target, {}), **node}
+    return found

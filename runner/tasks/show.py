@@ -1,0 +1,131 @@
+"""The task `show`: what came out of a run, or of one of its trials."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Literal, final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from runner.comparison import verdict
+from runner.config.settings import Settings
+from runner.display import format as text
+from runner.display import progress
+from runner.display.tables import GAP, best_table, gains_text
+from runner.display.trial_details import trial_details
+from runner.errors import few
+from runner.learning_curves import learning_curves
+from runner.ranking import top
+from runner.results import Run
+from runner.resume import folder_of, resume_command, task_command
+from runner.run_state import state_of_run
+from runner.tasks.task import Task
+from runner.trial import Trial
+
+SHOWN = 5  # trials that are named, of those that failed for one reason
+
+
+@final
+class Show(Task):
+    """A task that only reads: it imports nothing that the run names, so the run may be anybody's
+    and may be running."""
+
+    uses = ()
+
+    def __init__(
+        self,
+        run: str,
+        trial: int | str | None = None,
+        format: Literal["table", "optuna"] = "table",
+    ) -> None:
+        self._run = run
+        self._trial = trial
+        self._format = format
+
+    def run(self, settings: Settings, folder: Path) -> None:
+        run = Run(folder_of("run", self._run))
+        if self._trial is not None:
+            progress.show(_one(run, run.trial(self._trial)))
+            return
+        progress.show(*_whole(run))
+
+
+def _whole(run: Run) -> Iterator[RenderableType]:
+    record, goals = run.record, run.goals
+    yield Text(f"{what(run.settings)}, seed {run.settings.seed}", style="bold")
+    yield Text(_when(run, record.trials))
+    yield best_table(record.trials, goals)
+    if failed := [t for t in record.trials if t.failed and not t.refused]:
+        yield _failures(t for t in failed if t.duplicate_of is None)
+    lines = [verdict(record.trials, goals), gains_text(record.gains), _times(record.trials)]
+    for line in filter(None, lines):
+        yield Text(line)
+    where = text.near(run.folder)
+    if (run.folder / "top").is_dir():
+        yield Text(f"The best models are in {shlex.quote(str(where / 'top'))}.")
+    state = state_of_run(run.folder, run.settings, record.trials)
+    if state.can_go_on:
+        yield Text(f"It can go on: {resume_command(where)}")
+    if record.trials:
+        yield Text(f"One trial as a whole: {task_command('show', where, 'trial=best')}")
+
+
+def what(settings: Settings) -> str:
+    """Names what a run searched, and how."""
+    engine = text.name(settings.engine).removesuffix("Engine").lower()
+    if str(settings.task["_target_"]).endswith(".Retrain"):
+        which = "a sample" if settings.task.get("sample") else f"trial {settings.task.get('trial')}"
+        of = text.clean(f"{which} of {settings.task.get('run')}")
+        return f"{text.name(settings.space)}, {of} trained again, engine {engine}"
+    return f"{text.name(settings.space)} with {text.name(settings.strategy)}, engine {engine}"
+
+
+def _when(run: Run, trials: Sequence[Trial]) -> str:
+    state = state_of_run(run.folder, run.settings, trials)
+    begun = trials[0].proposed_at if trials else None
+    since = "" if begun is None else f"begun {datetime.fromtimestamp(begun):%Y-%m-%d %H:%M}, "
+    return f"{text.clean(str(text.near(run.folder)))}: {since}{state.text}"
+
+
+def _failures(failed: Iterable[Trial]) -> RenderableType:
+    """Returns a table of why trials failed: the most frequent reasons first."""
+    kinds: dict[str, list[Trial]] = defaultdict(list)
+    sentences: dict[str, str] = {}
+    for trial in failed:
+        said = text.sentence(str(trial.failure))
+        sentences.setdefault(text.kind(said), said)
+        kinds[text.kind(said)].append(trial)
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(justify="right")
+    grid.add_column(overflow="fold")
+    for kind, trials in sorted(kinds.items(), key=lambda pair: -len(pair[1])):
+        numbers = few([str(trial.number) for trial in trials], SHOWN)
+        named = f"{sentences[kind].rstrip('.')} (trial{'s' * (len(trials) > 1)} {numbers})"
+        grid.add_row(Text(str(len(trials))), Text(named))
+    return Group(Text("Failed", style="bold"), grid)
+
+
+def _times(trials: Sequence[Trial]) -> str:
+    """Returns how long trials took; empty if none ended."""
+    spans = [trial.seconds for trial in trials if trial.seconds is not None]
+    if not spans:
+        return ""
+    ends = f"{text.duration(min(spans))} to {text.duration(max(spans))}"
+    return f"A trial took {ends}, {text.duration(median(spans))} in the middle."
+
+
+def _one(run: Run, trial: Trial) -> RenderableType:
+    ranking = top(run.trials, len(run.trials))
+    ranks = {ranked.number: place for place, ranked in enumerate(ranking, start=1)}
+    owner = trial.owner
+    curve = learning_curves(run.folder, [owner]).get(owner, [])
+    steps = [point.metrics for point in curve]
+    shown = trial_details(trial, run.goals, steps, ranks.get(trial.number), run.folder)
+    where, this = text.near(run.folder), f"trial={trial.number}"
+    commands = [task_command(task, where, this) for task in ("replay", "retrain", "export")]
+    return Group(shown, Text("\nGo on", style="bold"), *map(Text, commands))
