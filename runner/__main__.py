@@ -16,6 +16,7 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner import launch
@@ -29,6 +30,7 @@ from runner.errors import ConfigError, RunFailed, RunnerError
 
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
+sweep: ContextVar[Path | None] = ContextVar("sweep", default=None)  # the folder of its members
 ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
@@ -39,6 +41,8 @@ def app(config: DictConfig) -> float:
     """Runs one config. A sweep continues after a failed run, whose objective is NaN."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        sweep.set(Path(hydra_config.sweep.dir))
     overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)  # not interpolated
     try:
         value = launch.execute(config, overrides, folder)
@@ -55,6 +59,14 @@ def app(config: DictConfig) -> float:
     if math.isnan(value):
         _end_with(RunFailed.exit_code)
     return value
+
+
+def _show_sweep(folder: Path) -> None:
+    """Shows the members of a sweep beside each other."""
+    from runner.tasks.compare import show_sweep
+
+    if folder.is_dir():
+        show_sweep(folder)
 
 
 def _end_with(code: int) -> None:
@@ -92,11 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
+    sweep.set(None)
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
         with guarded():
             app()
+        if folder := sweep.get():
+            _show_sweep(folder)
     except KeyboardInterrupt as stop:
         sys.exit(getattr(stop, "exit_code", 130))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
@@ -109,8 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         progress.fail(str(known))
         sys.exit(known.exit_code)
     finally:
-        if folder := hydra_folder.get():
-            folder.leave_no_trace()
+        if written := hydra_folder.get():
+            written.leave_no_trace()
     sys.exit(exit_code.get())
 
 

@@ -2,9 +2,10 @@
 
 import errno
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
-from runner.errors import Refused, is_out_of_memory, message, one_line
+from runner.errors import Refused, is_out_of_memory, message, one_line, place
 from runner.evaluators.evaluator import NotFinite
 from runner.trial import OUT_OF_MEMORY, Failure
 
@@ -30,6 +31,13 @@ def _traceback(error: BaseException) -> str:
     except Exception:  # an exception that cannot be formatted, which a user's class may bring about
         where = "".join(traceback.format_tb(error.__traceback__))
         return f"Traceback (most recent call last):\n{where}{one_line(error)}\n"
+
+
+def located(error: BaseException) -> Failure:
+    """Returns the failure that an exception means, with the file and line of its cause."""
+    found = failure_of(error)
+    where = place(error).partition(". HYDRA_FULL_ERROR")[0]
+    return replace(found, text=f"{found.text}{where}")
 
 
 def failure_of(error: BaseException) -> Failure:

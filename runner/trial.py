@@ -183,7 +183,7 @@ class Job:
     seeds: Sequence[int]
     samples: Sequence[Sample]
     recipes: Sequence[Mapping[str, Any]]  # the arguments of the engine's `build`, per model
-    action: Literal["train", "test", "screen"] = "train"
+    action: Literal["train", "test", "screen", "check"] = "train"
     known: Sequence[Metrics] = ()  # figures of the models that were measured before, if any
     parents: Sequence[int | None] = ()  # the trials that these were derived from
 

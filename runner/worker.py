@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from runner.candidate_scores import CandidateScores
 from runner.checkpoints import TrainingState
+from runner.config.allowlist import nodes
 from runner.config.instantiate import build, put
 from runner.config.targets import locate
 from runner.constraints import parse_all
@@ -33,7 +34,7 @@ from runner.errors import (
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
 from runner.evaluators.seeds import seed_model, seed_others
-from runner.failures import failure_of, leave_traceback
+from runner.failures import failure_of, leave_traceback, located
 from runner.fusion.program.program import Programs
 from runner.measuring import Measures
 from runner.model_header import add_facts
@@ -52,6 +53,7 @@ from runner.trial import (
     Setup,
     trial_folder,
 )
+from runner.trial_check import check_training
 from runner.weights import load_weights, save_weights
 
 Send = Callable[[Report], None]
@@ -123,6 +125,8 @@ class Worker:
                 ends = self._test(job, self._build(job, None))
             elif job.action == "screen":
                 ends = self._screen(job, send)
+            elif job.action == "check":
+                ends = self._check(job)
             else:
                 ends = self._train(job, self._build(job, self.setup.folder), send, stopped)
         except Interrupted:
@@ -174,8 +178,8 @@ class Worker:
     def _import(self, job: Job) -> None:
         """Imports what a job names and no earlier one did. What an import sets, such as a default
         dtype, is there for all trials; what a trial sets is not."""
-        nodes = (*job.recipes, self.setup.evaluator, self.setup.data, self.setup.screen)
-        new = {target for node in nodes for target in _targets(node)} - self._imported
+        named = [*job.recipes, self.setup.evaluator, self.setup.data, self.setup.screen]
+        new = {str(node["_target_"]) for _, node in nodes(named)} - self._imported
         if new:
             self._imported |= new
             for target in sorted(new):
@@ -360,6 +364,22 @@ class Worker:
             for number, score in zip(job.trials, scores, strict=True)
         ]
 
+    def _check(self, job: Job) -> list[Report]:
+        """Trains the only model of a job for a few steps, to see whether it works, and how fast."""
+        [number], [seed], [sample] = job.trials, job.seeds, job.samples
+        [model] = self._build(job, None)
+        try:
+            self._facts(job, model)
+            evaluator, data = self._evaluator(sample), self._search_data(sample)
+            seed_model(seed, 0)
+            found = check_training(evaluator, model, data, self.device, seed)
+        except BaseException as error:
+            leave_traceback(trial_folder(self.setup.folder, number), error)
+            return [Report(number, "failed", failure=located(error))]
+        finally:
+            self._restore()
+        return [Report(number, "finished", found)]
+
     def _screen(self, job: Job, send: Send) -> list[Report]:
         """Scores the candidates of a trial one by one, and reports each; a failure costs that
         candidate only."""
@@ -473,15 +493,3 @@ class Worker:
         gc.collect(1)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Yields the `_target_` of each node of a config."""
-    if isinstance(node, Mapping):
-        if isinstance(target := node.get("_target_"), str):
-            yield target
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _targets(value)

@@ -214,7 +214,7 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     _drop_arguments_of_replaced_targets(config, overrides)
-    for key, value in _values(OmegaConf.to_container(config)):
+    for key, value in leaves_of(OmegaConf.to_container(config)):
         if value == "???":
             raise ConfigError(f"{key} has no value; give it one: {key}=...")
     for key in Settings.model_fields.keys() - {*config}:  # now: other keys may refer to it
@@ -253,11 +253,11 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     return settings
 
 
-def _values(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves_of(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yields the values of nested dicts by dotted path; an empty dict is a value."""
     if isinstance(config, dict) and config:
         for key, item in config.items():
-            yield from _values(item, f"{path}.{key}" if path else str(key))
+            yield from leaves_of(item, f"{path}.{key}" if path else str(key))
     else:
         yield path, config
 
@@ -302,7 +302,7 @@ def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Par
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
     """Returns the differences between two settings as `key: old -> new`, without the `free`
     keys."""
-    old, new = dict(_values(before.model_dump())), dict(_values(now.model_dump()))
+    old, new = dict(leaves_of(before.model_dump())), dict(leaves_of(now.model_dump()))
     return [
         f"{key}: {as_yaml(old.get(key, '(absent)'))} -> {as_yaml(new.get(key, '(absent)'))}"
         for key in sorted(old.keys() | new.keys())

@@ -140,7 +140,8 @@ def head_line(settings: Settings, folder: Path) -> str:
     screen = "" if settings.screen is None else f", screened by {text.clean(settings.screen.proxy)}"
     return (
         f"Searching {text.name(settings.space)} with {text.name(settings.strategy)}{screen}: "
-        f"{text.counted(settings.budget.trials, 'trial')}{limit}, seed {settings.seed}, in {text.near(folder)}"
+        f"{text.counted(budget.trials, 'trial')}{limit}, seed {settings.seed}, in "
+        f"{text.near(folder)}"
     )
 
 
