@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.allowlist import KEYWORDS, lists
-from runner.config.check_arguments import check_arguments
-from runner.config.compose import changed, check_folders, compose_with_folder, freed
+from runner.config.check_arguments import check_arguments, signature
+from runner.config.compose import OF_TASK, changed, check_folders, compose_with_folder, freed
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
 from runner.config.settings import Settings, differences, settings_from
@@ -140,23 +140,35 @@ def _with_key(error: BadCandidates, settings: Settings) -> ConfigError:
 
 def _task_class(settings: Settings) -> type[Task]:
     """Returns the class of the task, whose node is checked. Raises ConfigError."""
-    check_arguments(settings.task, settings.trust, "task", expected=Task)
     found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
+    taken = signature(found) or {}
+    for short, whole in OF_TASK.items():
+        key = whole.partition(".")[2]
+        if key in settings.task and key not in taken:
+            raise ConfigError(
+                f"{short} is given, but task={_name(found)} takes none; it is for tasks about a "
+                "run, such as task=show."
+            )
+    check_arguments(settings.task, settings.trust, "task", expected=Task)
     return found
+
+
+def _name(task: type[Task]) -> str:
+    """Returns the name of a task, as it is chosen."""
+    return task.__module__.rpartition(".")[2]
 
 
 def _check_used(task: type[Task], settings: Settings, overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override that a task does not depend on."""
     if task.uses is None:
         return
+    own = [key for key in settings.task if key not in KEYWORDS]
+    takes = " and ".join(filter(None, (", ".join(own), ", ".join(task.uses)))) or "no keys"
     for override in OverridesParser.create().parse_overrides([*overrides]):
         key = str(override.key_or_group)
         if key.partition(".")[0] not in ("task", "trust", "hydra", *task.uses):
-            own = [name for name in settings.task if name not in KEYWORDS]
-            also = f" and {', '.join(task.uses)}" if task.uses else ""
             raise ConfigError(
-                f"{key} is given, but task={task.__name__.lower()} does not depend on it; it takes "
-                f"{', '.join(own) or 'no keys'}{also}."
+                f"{key} is given, but task={_name(task)} does not depend on it; it takes {takes}."
             )
 
 

@@ -23,7 +23,7 @@ ASIDE = ("task", "training", "trust", "resume", "export")
 
 @final
 @dataclass(frozen=True)
-class Curve:
+class BestSoFar:
     """The best result of a run after each trial of its budget; nan before the first."""
 
     seed: int
@@ -40,7 +40,7 @@ class Method:
     """Runs of one config under several seeds."""
 
     label: str
-    curves: Sequence[Curve]
+    curves: Sequence[BestSoFar]
 
     @property
     def finals(self) -> list[float]:
@@ -57,7 +57,7 @@ class Method:
 
 @final
 @dataclass(frozen=True)
-class Difference:
+class Advantage:
     """How much better a method is than another one, and how sure that is."""
 
     method: Method
@@ -74,20 +74,20 @@ class Difference:
 
 @final
 @dataclass(frozen=True)
-class Compared:
+class MethodComparison:
     """Methods, with the name of what they are compared by."""
 
     metric: str
     maximize: bool
     methods: Sequence[Method]
 
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[Advantage]:
         """Returns how the others compare with the first method: by a paired t-test over common
         seeds, or by Welch's test if there are fewer than two."""
         found = [self._difference(one, self.methods[0]) for one in self.methods[1:]]
         return _corrected(found)
 
-    def _difference(self, method: Method, reference: Method) -> Difference:
+    def _difference(self, method: Method, reference: Method) -> Advantage:
         sign = 1 if self.maximize else -1
         ours = {curve.seed: sign * curve.final for curve in method.curves}
         theirs = {curve.seed: sign * curve.final for curve in reference.curves}
@@ -99,16 +99,16 @@ class Compared:
             a, b = [*ours.values()], [*theirs.values()]
         better = mean(a) - mean(b)
         if min(len(a), len(b)) < 2:
-            return Difference(method, reference, pairs, better, None, None)
+            return Advantage(method, reference, pairs, better, None, None)
         if pairs and len({x - y for x, y in zip(a, b, strict=True)}) == 1:  # without any spread
             p = 1.0 if better == 0 else 0.0
-            return Difference(method, reference, pairs, better, (better, better), p)
+            return Advantage(method, reference, pairs, better, (better, better), p)
         found = stats.ttest_rel(a, b) if pairs else stats.ttest_ind(a, b, equal_var=False)
         low, high = found.confidence_interval(LEVEL)
-        return Difference(method, reference, pairs, better, (low, high), float(found.pvalue))
+        return Advantage(method, reference, pairs, better, (low, high), float(found.pvalue))
 
 
-def _corrected(found: Sequence[Difference]) -> list[Difference]:
+def _corrected(found: Sequence[Advantage]) -> list[Advantage]:
     """Corrects p for several tests (Holm 1979, https://www.jstor.org/stable/4615733)."""
     tested = sorted((one for one in found if one.p is not None), key=lambda one: one.p or 0.0)
     corrected: dict[int, float] = {}
@@ -119,7 +119,7 @@ def _corrected(found: Sequence[Difference]) -> list[Difference]:
     return [replace(one, p=corrected.get(id(one))) for one in found]
 
 
-def compared(runs: Sequence[Run]) -> Compared:
+def compared(runs: Sequence[Run]) -> MethodComparison:
     """Groups runs into methods, in the order in which they first occur. Raises ConfigError if their
     objectives differ, or if none has a result."""
     first = runs[0]
@@ -143,12 +143,12 @@ def compared(runs: Sequence[Run]) -> Compared:
     methods = []
     for label, group in grouped.items():
         curves = [
-            Curve(run.settings.seed, [*_best_so_far(trials[run], goals, reference)])
+            BestSoFar(run.settings.seed, [*_best_so_far(trials[run], goals, reference)])
             for run in group
         ]
         if kept := [curve for curve in curves if curve.values and curve.final == curve.final]:
             methods.append(Method(label, kept))
-    return Compared(metric, maximize, methods)
+    return MethodComparison(metric, maximize, methods)
 
 
 def _results(trials: Iterable[Trial]) -> list[Trial]:

@@ -1,13 +1,14 @@
-"""The state of a run, as far as its folder tells: running, done, or cut."""
+"""Runs and their states, as far as their folders tell: running, done, or cut."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from runner.config.settings import Settings
 from runner.display import format as text
-from runner.store import writer
+from runner.store import RECORD, writer
 from runner.trial import Trial
 
 
@@ -33,3 +34,23 @@ def state_of_run(folder: Path, settings: Settings, trials: Sequence[Trial]) -> R
     if not open_trials and (folder / "top").is_dir():  # the space or another budget was used up
         return RunState(f"ended with {count}", False)
     return RunState(f"cut after {count}", True)
+
+
+def searched(settings: Settings) -> str:
+    """Names what a run searched, and how."""
+    engine = text.name(settings.engine).removesuffix("Engine").lower()
+    if str(settings.task["_target_"]).endswith(".Retrain"):
+        which = "a sample" if settings.task.get("sample") else f"trial {settings.task.get('trial')}"
+        of = text.clean(f"{which} of {settings.task.get('run')}")
+        return f"{text.name(settings.space)}, {of} trained again, engine {engine}"
+    return f"{text.name(settings.space)} with {text.name(settings.strategy)}, engine {engine}"
+
+
+def runs_below(folder: Path) -> Iterator[Path]:
+    """Yields the folders of runs at or below a folder, in order. Follows no links below it, so that
+    `latest` is no second run."""
+    for place, folders, files in os.walk(folder):
+        if RECORD in files:
+            folders.clear()
+            yield Path(place)
+        folders.sort()

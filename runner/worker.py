@@ -367,7 +367,7 @@ class Worker:
     def _check(self, job: Job) -> list[Report]:
         """Trains the only model of a job for a few steps, to see whether it works, and how fast."""
         [number], [seed], [sample] = job.trials, job.seeds, job.samples
-        [model] = self._build(job, None)
+        [model] = self._build(job, self.setup.folder)  # tracebacks point into its source
         try:
             self._facts(job, model)
             evaluator, data = self._evaluator(sample), self._search_data(sample)

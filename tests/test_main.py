@@ -87,7 +87,7 @@ BAD = [
     ("+unknown=1", "There is no key 'unknown' in the config."),
     ("+strategy.bogus=1", "strategy.bogus: OptunaStrategy has no argument 'bogus'."),
     ("strategy=nope", "Could not find 'strategy/nope'. Available options in 'strategy': asha, "
-     "bananas, cmaes, evolution, gp, grid, "),
+     "bananas, cmaes, evolution, given, gp, grid, "),
     ("startegy=tpe", "There is no key 'startegy' in the config. Did you mean 'strategy'?"),
     ("experiment=nope", "Could not find 'experiment/nope'"),
     ("space=null", "A group cannot be null"),
@@ -204,7 +204,11 @@ def test_what_lies_in_the_folder_of_a_run_that_did_not_begin_is_left_alone(here,
         (["--help"], "", "training: inline, local"),
         (["--cfg", "job"], "", "_target_: spaces.resnet.ResNet"),
         (["-c", "job", "--package", "strategy", "strategy=grid"], "", "resolution: 5"),
-        (["-sc", "query=bash"], "runner strategy=", "strategy=evolution strategy=gp strategy=grid"),
+        (
+            ["-sc", "query=bash"],
+            "runner strategy=",
+            "strategy=evolution strategy=given strategy=gp strategy=grid",
+        ),
     ],
     ids=["help", "cfg", "package", "completion"],
 )

@@ -26,7 +26,7 @@ def trial_details(
     if trial.metrics:
         parts += [Text("\nMetrics", style="bold"), _grid(_metrics(trial))]
     if len(curve) > 1:
-        parts += [Text("\nBy epoch", style="bold"), _Curve(curve, goals)]
+        parts += [Text("\nBy epoch", style="bold"), _EpochTable(curve, goals)]
     if trial.failure is not None:
         parts += [Text("\nFailure", style="bold"), Text(text.sentence(str(trial.failure)))]
     files = [*_files(trial_folder(folder, trial.owner))]
@@ -85,7 +85,7 @@ def _metrics(trial: Trial) -> Iterator[tuple[str, str]]:
         yield name, text.figure_of(name, trial.metrics, trial.deviations)
 
 
-class _Curve:
+class _EpochTable:
     """A table of metrics by epoch: the objectives first, further metrics as far as they fit."""
 
     def __init__(self, curve: Sequence[Metrics], goals: Goals) -> None:

@@ -1,4 +1,4 @@
 """Formats of models for other programs: the exporters of torch, and the check of what they wrote.
 
-Must import nothing of `runner` but `errors` and `graph.interpreter`.
+Must import nothing of `runner` but `errors`, `graph.interpreter`.
 """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from runner.errors import RunnerError, one_line
 from runner.graph.interpreter.threads import single_threaded
 
-Shapes = tuple[dict[int, torch.export.Dim], ...] | None
+OpenShapes = tuple[dict[int, torch.export.Dim], ...] | None
 NEAR = 1e-4  # largest difference of outputs, relative to the largest of them, in another program
 
 
@@ -72,7 +72,7 @@ class ExchangeFormat(ABC):
         return f"read back, with outputs that differ by {off:.1g} at most"
 
     @abstractmethod
-    def _write(self, model: nn.Module, example: Tensor, path: Path, shapes: Shapes) -> None:
+    def _write(self, model: nn.Module, example: Tensor, path: Path, shapes: OpenShapes) -> None:
         """Writes a model; `shapes` are its open dimensions, as `torch.export` takes them."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import ConfigError
-from runner.formats.exchange_format import ExchangeFormat, Shapes, silent
+from runner.formats.exchange_format import ExchangeFormat, OpenShapes, silent
 
 NEEDED = ("onnx", "onnxscript")  # by the exporter
 
@@ -27,7 +27,7 @@ class Onnx(ExchangeFormat):
                 'pip install "nas-runner[onnx]".'
             )
 
-    def _write(self, model: nn.Module, example: Tensor, path: Path, shapes: Shapes) -> None:
+    def _write(self, model: nn.Module, example: Tensor, path: Path, shapes: OpenShapes) -> None:
         with silent():
             program = torch.onnx.export(
                 model, (example,), dynamo=True, dynamic_shapes=shapes, verbose=False,

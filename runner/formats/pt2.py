@@ -7,14 +7,14 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from runner.formats.exchange_format import ExchangeFormat, Shapes, silent
+from runner.formats.exchange_format import ExchangeFormat, OpenShapes, silent
 
 
 @final
 class Pt2(ExchangeFormat):
     file = "model.pt2"
 
-    def _write(self, model: nn.Module, example: Tensor, path: Path, shapes: Shapes) -> None:
+    def _write(self, model: nn.Module, example: Tensor, path: Path, shapes: OpenShapes) -> None:
         with silent():
             torch.export.save(torch.export.export(model, (example,), dynamic_shapes=shapes), path)
 

@@ -9,7 +9,7 @@ from runner.trial import Trial
 
 
 @final
-class Given(Strategy):
+class GivenSamples(Strategy):
     """Proposes nothing on its own: a search tries the samples of `strategy.first`, which
     `strategies.first.First` proposes, and then ends."""
 

@@ -54,6 +54,10 @@ class Check(Task):
         failed = [one for one in found if one.failure is not None and not one.is_refused]
         progress.show(_head(settings, found), *_failures(failed, place))
         progress.show(*_estimate(settings, [one for one in found if one.failure is None]))
+        kept = {one.trial.number for one in failed}
+        for one in found:
+            if one.trial.number not in kept:
+                shutil.rmtree(trial_folder(place, one.trial.number), ignore_errors=True)
         if not failed:
             shutil.rmtree(place, ignore_errors=True)
             return

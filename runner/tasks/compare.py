@@ -11,13 +11,13 @@ from rich.text import Text
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
-from runner.display.comparison_plot import NEEDED, is_plottable, plot
 from runner.display.tables import plain_table
-from runner.errors import ConfigError, RunnerError, few
-from runner.methods import LEVEL, Compared, Difference, Method, compared
+from runner.errors import ConfigError, RunnerError, few, require
+from runner.method_plot import NEEDED, is_plottable, plot
+from runner.methods import LEVEL, Advantage, Method, MethodComparison, compared
 from runner.results import Run
 from runner.resume import folder_of
-from runner.tasks.list import runs_below
+from runner.run_state import runs_below
 from runner.tasks.task import Task
 
 PICTURE = "comparison"
@@ -32,6 +32,7 @@ class Compare(Task):
 
     def __init__(self, runs: list[str] | str) -> None:
         self._runs = [runs] if isinstance(runs, str) else runs
+        require(bool(self._runs), "runs", runs, "a list of folders of runs")
 
     def run(self, settings: Settings, folder: Path) -> None:
         found = compared([*_read(self._folders())])
@@ -79,12 +80,12 @@ def _read(folders: Iterable[Path]) -> Iterable[Run]:
         progress.note(f"Left out, since they cannot be read: {few(unread, SHOWN)}.")
 
 
-def tables(found: Compared) -> list[RenderableType]:
+def tables(found: MethodComparison) -> list[RenderableType]:
     """Returns the results of each method, and how the others differ from the first."""
     return [_results(found), *_differences(found)]
 
 
-def _results(found: Compared) -> RenderableType:
+def _results(found: MethodComparison) -> RenderableType:
     table = plain_table()
     table.add_column("method", overflow="fold")
     for head in ("runs", "trials", f"best {found.metric}", "worst to best seed"):
@@ -105,7 +106,7 @@ def _row(method: Method, metric: str) -> Sequence[str]:
     return method.label, str(len(finals)), count, best, ends if len(finals) > 1 else ""
 
 
-def _differences(found: Compared) -> list[RenderableType]:
+def _differences(found: MethodComparison) -> list[RenderableType]:
     differences = found.differences()
     if not differences:
         return [Text("All runs have one config, but for their seeds.")]
@@ -116,7 +117,7 @@ def _differences(found: Compared) -> list[RenderableType]:
     return [Text(), *lines, *([Text(about)] if about else [])]
 
 
-def _sentence(one: Difference, metric: str) -> str:
+def _sentence(one: Advantage, metric: str) -> str:
     """Says how much better or worse a method is, and if that may be chance."""
     word = "better" if one.better >= 0 else "worse"
     amount = text.figure(metric, abs(one.better))

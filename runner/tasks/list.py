@@ -1,7 +1,5 @@
 """The task `list`: the runs below a folder, a line each."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +17,15 @@ from runner.errors import ConfigError, RunnerError
 from runner.ranking import top
 from runner.results import Run
 from runner.resume import folder_of, resume_command
-from runner.run_state import state_of_run
+from runner.run_state import runs_below, searched, state_of_run
 from runner.store import RECORD
-from runner.tasks.show import what
 from runner.tasks.task import Task
 
 NARROW = 100  # columns of a terminal below which each run takes two lines
 
 
 @final
-class List(Task):
+class ListRuns(Task):
     """A task that only reads."""
 
     uses = ()
@@ -45,24 +42,14 @@ class List(Task):
             progress.note(f"There is no run in or below {text.near(below.absolute())}.")
             return
         lines = [_line(one) for one in progress.track(found, "reading the runs")]
-        progress.show(_Lines(sorted(lines, key=lambda line: line.begun)))
+        progress.show(_RunTable(sorted(lines, key=lambda line: line.begun)))
         if cut := [line.folder for line in lines if line.can_go_on]:
             latest = max(cut, key=lambda one: (one / RECORD).stat().st_mtime)
             progress.show(Text(f"The latest of those cut goes on with: {resume_command(latest)}"))
 
 
-def runs_below(folder: Path) -> Iterator[Path]:
-    """Yields the folders of runs at or below a folder, in order. Follows no links below it, so that
-    `latest` is no second run."""
-    for place, folders, files in os.walk(folder):
-        if RECORD in files:
-            folders.clear()
-            yield Path(place)
-        folders.sort()
-
-
 @dataclass(frozen=True)
-class _Line:
+class _RunLine:
     """What is said of a run."""
 
     folder: Path  # as it is typed
@@ -78,13 +65,13 @@ class _Line:
         return f"{datetime.fromtimestamp(self.begun):%Y-%m-%d %H:%M}" if known else ""
 
 
-def _line(folder: Path) -> _Line:
+def _line(folder: Path) -> _RunLine:
     near = text.near(folder.absolute())
     try:
         run = Run(folder)
         trials, goals = run.trials, run.goals
     except RunnerError as error:  # one bad folder hides no other
-        return _Line(
+        return _RunLine(
             near, float("inf"), "", f"cannot be read: {text.sentence(str(error))}", "", False
         )
     state = state_of_run(run.folder, run.settings, trials)
@@ -94,14 +81,16 @@ def _line(folder: Path) -> _Line:
                   (one.metric for one in goals.objectives))  # fmt: skip
         best = ", ".join(values)
     begun = trials[0].proposed_at if trials else float("inf")
-    return _Line(near, begun, what(run.settings), state.text, best or "no result", state.can_go_on)
+    return _RunLine(
+        near, begun, searched(run.settings), state.text, best or "no result", state.can_go_on
+    )
 
 
 @final
-class _Lines:
+class _RunTable:
     """The lines as a table, or stacked where the terminal is narrow."""
 
-    def __init__(self, lines: list[_Line]) -> None:
+    def __init__(self, lines: list[_RunLine]) -> None:
         self._lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -59,9 +59,9 @@ class _Again:
     """What a trial reported when it ran again."""
 
     device: str
+    is_grouped: bool  # whether it was trained beside others, and now alone
     reports: list[Metrics] = field(default_factory=list)
     end: Report | None = None
-    measured: Collection[str] = ()
 
 
 def _run_again(settings: Settings, run: Run, trial: Trial, steps: int | None) -> _Again:
@@ -78,7 +78,7 @@ def _run_again(settings: Settings, run: Run, trial: Trial, steps: int | None) ->
         if other.number < trial.number:
             engine.observe(other)
     [job] = engine.plan([trial])
-    found = _Again(devices(settings.training.get("device", "cpu"), 1, 1)[0])
+    found = _Again(devices(settings.training.get("device", "cpu"), 1, 1)[0], engine.group > 1)
 
     def hear(report: Report) -> None:
         if report.kind == "started":  # perhaps once more, after a crash
@@ -91,7 +91,7 @@ def _run_again(settings: Settings, run: Run, trial: Trial, steps: int | None) ->
             found.end = report
 
     with tempfile.TemporaryDirectory(prefix="runner-") as place:
-        _lend_weights(run, trial, Path(place))
+        _lend_parent(run, trial, Path(place))
         service = parts.make_service(_one_worker(settings), Path(place))
         try:
             service.submit(job)
@@ -108,8 +108,9 @@ def _one_worker(settings: Settings) -> Settings:
     return settings.model_copy(update={"training": {**training, **changes}})
 
 
-def _lend_weights(run: Run, trial: Trial, place: Path) -> None:
-    """Copies what a trial inherited to where it runs again. Raises ConfigError if it is gone."""
+def _lend_parent(run: Run, trial: Trial, place: Path) -> None:
+    """Copies the trial that a trial inherited from to where it runs again. Raises ConfigError if
+    its weights are gone."""
     if run.settings.weights is None or trial.parent is None:
         return
     owner = run.trials[trial.parent].owner
@@ -119,9 +120,7 @@ def _lend_weights(run: Run, trial: Trial, place: Path) -> None:
             f"Trial {trial.number} inherited the weights of trial {owner}, which were not kept: "
             f"{source} does not exist. export.keep_weights=null keeps all of a run."
         )
-    target = trial_folder(place, owner)
-    target.mkdir(parents=True)
-    shutil.copyfile(source, target / WEIGHTS)
+    shutil.copytree(source.parent, trial_folder(place, owner))  # its source as well
 
 
 def _compared(where: str, trial: Trial, before: Sequence[Metrics], again: _Again) -> RenderableType:
@@ -139,8 +138,11 @@ def _compared(where: str, trial: Trial, before: Sequence[Metrics], again: _Again
         varying = [name for name in MEASURED if any(name in step for step in before)]
         but = f", but for {' and '.join(varying)}, which vary" if varying else ""
         return Text(f"{where}, run again on {again.device}: all {count} are equal bit by bit{but}.")
-    head = f"{where}, run again on {again.device}, differs in {len(worst)} metrics of {count}."
-    if again.device == "cpu":
+    differs = f"differs in {text.counted(len(worst), 'metric')} of {count}"
+    head = f"{where}, run again on {again.device}, {differs}."
+    if again.is_grouped:
+        head += " It was trained in a group, fused with others, which changes the last digits."
+    elif again.device == "cpu":
         progress.show(_table(worst))
         raise RunFailed(
             f"{head} On a CPU this is due to another version of torch, another machine or number "
@@ -164,7 +166,7 @@ def _ended(how: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Difference:
+class _Deviation:
     name: str
     report: int  # the number of the first one that differs
     before: float | None
@@ -172,9 +174,9 @@ class _Difference:
     largest: float  # of all reports
 
 
-def _differences(pairs: Sequence[tuple[Metrics, Metrics]]) -> list[_Difference]:
+def _differences(pairs: Sequence[tuple[Metrics, Metrics]]) -> list[_Deviation]:
     """Returns how far metrics are off that are not equal, or that only one side has."""
-    found: dict[str, _Difference] = {}
+    found: dict[str, _Deviation] = {}
     for place, (before, after) in enumerate(pairs, start=1):
         for name in before.keys() | after.keys():
             if name.partition("/")[0] in MEASURED:
@@ -185,12 +187,12 @@ def _differences(pairs: Sequence[tuple[Metrics, Metrics]]) -> list[_Difference]:
             off = math.inf if a is None or b is None else abs(a - b)
             first = found.get(name)
             largest = off if first is None else max(first.largest, off)
-            first = first or _Difference(name, place, a, b, off)
-            found[name] = _Difference(name, first.report, first.before, first.after, largest)
+            first = first or _Deviation(name, place, a, b, off)
+            found[name] = _Deviation(name, first.report, first.before, first.after, largest)
     return sorted(found.values(), key=lambda one: one.name)
 
 
-def _table(worst: Sequence[_Difference]) -> RenderableType:
+def _table(worst: Sequence[_Deviation]) -> RenderableType:
     table = plain_table()
     for head in ("metric", "first differs in report", "then", "now", "largest difference"):
         table.add_column(head, justify="left" if head == "metric" else "right")

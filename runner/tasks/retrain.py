@@ -21,7 +21,7 @@ from runner.tasks.task import Task
 
 CHECKPOINTS = 50  # of a training, if the config does not say how often
 INITIAL = "initial.safetensors"  # the weights to start from, in the folder of the new run
-GIVEN = "runner.strategies.given.Given"
+GIVEN = "runner.strategies.given.GivenSamples"
 NEVER = "runner.stoppers.none.Never"
 
 

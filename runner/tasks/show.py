@@ -23,7 +23,7 @@ from runner.learning_curves import learning_curves
 from runner.ranking import top
 from runner.results import Run
 from runner.resume import folder_of, resume_command, task_command
-from runner.run_state import state_of_run
+from runner.run_state import searched, state_of_run
 from runner.tasks.task import Task
 from runner.trial import Trial
 
@@ -57,7 +57,7 @@ class Show(Task):
 
 def _whole(run: Run) -> Iterator[RenderableType]:
     record, goals = run.record, run.goals
-    yield Text(f"{what(run.settings)}, seed {run.settings.seed}", style="bold")
+    yield Text(f"{searched(run.settings)}, seed {run.settings.seed}", style="bold")
     yield Text(_when(run, record.trials))
     yield best_table(record.trials, goals)
     if failed := [t for t in record.trials if t.failed and not t.refused]:
@@ -73,16 +73,6 @@ def _whole(run: Run) -> Iterator[RenderableType]:
         yield Text(f"It can go on: {resume_command(where)}")
     if record.trials:
         yield Text(f"One trial as a whole: {task_command('show', where, 'trial=best')}")
-
-
-def what(settings: Settings) -> str:
-    """Names what a run searched, and how."""
-    engine = text.name(settings.engine).removesuffix("Engine").lower()
-    if str(settings.task["_target_"]).endswith(".Retrain"):
-        which = "a sample" if settings.task.get("sample") else f"trial {settings.task.get('trial')}"
-        of = text.clean(f"{which} of {settings.task.get('run')}")
-        return f"{text.name(settings.space)}, {of} trained again, engine {engine}"
-    return f"{text.name(settings.space)} with {text.name(settings.strategy)}, engine {engine}"
 
 
 def _when(run: Run, trials: Sequence[Trial]) -> str:

@@ -46,6 +46,9 @@ STRATEGIES = {
 }  # fmt: skip
 
 
+# A search of MLPs in this process: overrides of the command line.
+MLP = ["space=mlp", "training=inline", "training.device=cpu", "evaluator.epochs=2",
+       "strategy=random"]  # fmt: skip
 CONF = Path(__file__).parents[2] / "conf"
 
 

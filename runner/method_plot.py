@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from runner.display import format as text
-from runner.methods import Compared
+from runner.methods import MethodComparison
 
 NEEDED = 'matplotlib: pip install "nas-runner[plot]"'
 SIZE = (5.0, 3.4)  # inches
@@ -21,7 +21,7 @@ def is_plottable() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def plot(found: Compared, path: Path) -> list[Path]:
+def plot(found: MethodComparison, path: Path) -> list[Path]:
     """Draws the methods to `path` with the endings .png and .svg, and returns these: the mean over
     the seeds of the best result so far, and a band of one standard deviation."""
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its fonts
