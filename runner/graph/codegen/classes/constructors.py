@@ -58,7 +58,7 @@ class Constructors:
         blocks = [block for block in (self._constructor(made), *made.functions) if block]
         margin = " " * STEP
         body = [line for block in blocks for line in ["", *block]][1:]
-        head = f"class {made.name}({self._imports.name(made.base)}):"
+        head = f"class {made.name}({self._imports.base(made.base)}):"
         return [head, *(body or [f"{margin}pass"])]
 
     def _constructor(self, made: Class) -> Sequence[str]:
