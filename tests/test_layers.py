@@ -23,7 +23,7 @@ LAYERS = [
     ["launch"],
     ["tasks"],
     ["export"],
-    ["experiment", "parts", "results", "training"],
+    ["bare_interpreter", "experiment", "parts", "results", "training"],
     ["stages"],
     ["comparison", "first_samples", "limits", "rehearsal", "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
@@ -52,7 +52,7 @@ LAYERS = [
      "graph.frontend.torchscript.compilation"],
     ["graph.codegen.control_flow", "graph.frontend.torchscript.desugar"],
     ["graph.codegen.expressions", "graph.frontend.torchscript"],
-    ["graph.codegen.copied_methods", "graph.frontend.literals"],
+    ["graph.codegen.carried_source", "graph.codegen.copied_methods", "graph.frontend.literals"],
     ["graph.class_source", "graph.frontend.reading", "graph.interpreter"],
     ["graph.ir", "proxies"],
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
@@ -64,7 +64,7 @@ LAYERS = [
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice"],
-    ["errors", "python_operators", "quiet_optuna", "space"],
+    ["bare_process", "errors", "python_operators", "quiet_optuna", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.

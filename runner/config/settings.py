@@ -26,6 +26,7 @@ from runner.errors import ConfigError, as_yaml, did_you_mean
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
+STANDALONE = "standalone"  # source of exported models that imports only torch and libraries
 BESIDE = (MUTATORS, INPUT, WEIGHTS)  # keys of a space that are not arguments of its model
 FIRST = "first"  # the key of any strategy that is no argument of its own
 KINDS = {  # in pydantic's words
@@ -89,7 +90,16 @@ class ExportSettings(Strict):
 
     top: Natural
     keep_weights: Natural | None  # None: all
-    standalone: bool
+    source: Literal["standalone", "import"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_records(cls, given: Any) -> Any:
+        """Accepts `standalone` of earlier records, true or false."""
+        if not isinstance(given, dict) or type(given.get("standalone")) is not bool:
+            return given
+        kept = {key: value for key, value in given.items() if key != "standalone"}
+        return {"source": "standalone" if given["standalone"] else "import", **kept}
 
     @model_validator(mode="after")
     def _kept(self) -> Self:

@@ -13,7 +13,7 @@ from runner.graph.codegen.carried_source.resolution import (
     Defined,
     Library,
     Meaning,
-    Namespace,
+    ModuleObject,
     Resolution,
     Text,
 )
@@ -23,7 +23,7 @@ from runner.graph.codegen.carried_source.stand_ins import DROPPED
 
 @final
 @dataclass(frozen=True)
-class Found:
+class MeantUse:
     """A use of a name, what it means, and how many of its attributes belong to that."""
 
     use: Use
@@ -37,7 +37,7 @@ class Analysis:
     """What a statement needs, and the parts of it that are left out."""
 
     node: ast.stmt
-    found: list[Found] = field(default_factory=list)
+    found: list[MeantUse] = field(default_factory=list)
     imports: list[tuple[Import, list[tuple[Meaning, str]]]] = field(default_factory=list)
     dropped: frozenset[ast.AST] = frozenset()  # decorators and members of a class
     untyped: set[ast.expr] = field(default_factory=set)  # annotations
@@ -86,7 +86,7 @@ def title(node: ast.stmt) -> str:
 
 def _add(made: Analysis, resolution: Resolution, module: str, use: Use) -> None:
     if use.name == getattr(made.node, "name", None):
-        made.found.append(Found(use, Defined(module, use.name), 0))
+        made.found.append(MeantUse(use, Defined(module, use.name), 0))
         return
     try:
         meaning, count = resolution.chain(module, use)
@@ -97,7 +97,7 @@ def _add(made: Analysis, resolution: Resolution, module: str, use: Use) -> None:
         return
     if use.unsure and not isinstance(meaning, Defined):
         meaning = Text(use.name)
-    made.found.append(Found(use, meaning, count))
+    made.found.append(MeantUse(use, meaning, count))
 
 
 def _imported(
@@ -107,7 +107,7 @@ def _imported(
     found: list[tuple[Meaning, str]] = []
     for alias in node.names:
         meaning = resolution.meaning_of(source, node, alias)
-        if isinstance(meaning, Namespace):
+        if isinstance(meaning, ModuleObject):
             raise Uncopied(f"it imports the module {meaning.module} inside a function or block")
         found.append((meaning, alias.asname or alias.name.partition(".")[0]))
     return found

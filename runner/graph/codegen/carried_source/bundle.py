@@ -19,17 +19,17 @@ from runner.graph.codegen.carried_source.rewriting import rewritten
 from runner.graph.codegen.carried_source.stand_ins import HELPERS
 
 Bind = Callable[[str, str], str]  # (a statement, a name that it binds) -> the name in the file
-_Item = tuple[str, int]  # a module, and the number of a statement in it
+_Numbered = tuple[str, int]  # a module, and the number of a statement in it
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type, FunctionType)
 
 
 @final
 @dataclass
-class _Closure:
+class _Followed:
     """Statements that need nothing but each other, each with what it needs."""
 
-    items: dict[_Item, bool]  # whether a class is needed whole, with its constructor
-    made: dict[_Item, Analysis]
+    items: dict[_Numbered, bool]  # whether a class is needed whole, with its constructor
+    made: dict[_Numbered, Analysis]
 
 
 @final
@@ -42,8 +42,8 @@ class Bundle:
         self.problems: dict[str, str] = {}
         self._bind = bind
         self._resolution = Resolution()
-        self._items: dict[_Item, bool] = {}
-        self._made: dict[_Item, Analysis] = {}
+        self._items: dict[_Numbered, bool] = {}
+        self._made: dict[_Numbered, Analysis] = {}
         self._names: dict[Defined, str] = {}
         self._libraries: dict[Library, str] = {}
         self._helpers: dict[str, str] = {}
@@ -71,6 +71,12 @@ class Bundle:
             return None
         return ".".join(filter(None, (self._written(meaning), rest)))
 
+    def why(self, target: str) -> str:
+        """Returns why a target cannot be brought along, as far as that is known."""
+        if target not in self.problems:
+            self.name(target)
+        return self.problems.get(target, "it is imported")
+
     @property
     def postpones_annotations(self) -> bool:
         """Whether the file needs `from __future__ import annotations`."""
@@ -79,9 +85,9 @@ class Bundle:
 
     # Closures
 
-    def _closure(self, first: Defined, *, whole: bool) -> _Closure:
+    def _closure(self, first: Defined, *, whole: bool) -> _Followed:
         """Returns all that a definition needs, beside what is in the file. Raises Uncopied."""
-        found = _Closure({}, {})
+        found = _Followed({}, {})
         self._follow(found, first, whole=whole)
         waiting = [*found.made.values()]
         while waiting:  # annotations go along if they can, and are left out if not
@@ -89,7 +95,7 @@ class Bundle:
             for meaning, use in [*made.needs()]:
                 if use is None or use.annotation is None:
                     continue
-                more = _Closure({**found.items}, {**found.made})
+                more = _Followed({**found.items}, {**found.made})
                 try:
                     self._follow(more, meaning, whole=True)
                 except Uncopied:
@@ -99,7 +105,7 @@ class Bundle:
                 found = more
         return found
 
-    def _follow(self, found: _Closure, first: Defined, *, whole: bool) -> None:
+    def _follow(self, found: _Followed, first: Defined, *, whole: bool) -> None:
         """Adds all that a definition needs, but for annotations."""
         waiting = [(first, whole)]
         while waiting:
@@ -117,7 +123,7 @@ class Bundle:
                         waiting.append((need, whole or use is None or use.role != "base"))
             waiting += [(each, True) for each in self._held(meaning) if each != meaning]
 
-    def _statements(self, meaning: Defined) -> Iterator[_Item]:
+    def _statements(self, meaning: Defined) -> Iterator[_Numbered]:
         """Yields the statements that define a name, and those that change its object."""
         source = self._resolution.module(meaning.module)
         numbers = {*source.binds.get(meaning.name, ())}
@@ -137,12 +143,16 @@ class Bundle:
             return
         for value in values:
             module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", ".")
-            if isinstance(value, type | FunctionType) and is_own(module or "") and name.isidentifier():
+            if (
+                isinstance(value, type | FunctionType)
+                and is_own(module or "")
+                and name.isidentifier()
+            ):
                 found = self._resolution.name(module, name)
                 if isinstance(found, Defined):
                     yield found
 
-    def _commit(self, found: _Closure) -> None:
+    def _commit(self, found: _Followed) -> None:
         self._items |= found.items
         self._made |= found.made
         for item, made in found.made.items():

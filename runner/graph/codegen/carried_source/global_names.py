@@ -43,7 +43,7 @@ class GlobalNames:
 def global_names(node: ast.stmt, dropped: frozenset[ast.AST] = frozenset()) -> GlobalNames:
     """Returns the global names in a statement of a module, without those in `dropped` parts."""
     found = GlobalNames()
-    _Walk(found, dropped).visit(node)
+    _NameVisitor(found, dropped).visit(node)
     return found
 
 
@@ -92,7 +92,7 @@ class _Scope:
 
 
 @final
-class _Walk(ast.NodeVisitor):
+class _NameVisitor(ast.NodeVisitor):
     def __init__(self, found: GlobalNames, dropped: frozenset[ast.AST]) -> None:
         self._found = found
         self._dropped = dropped
@@ -147,7 +147,7 @@ class _Walk(ast.NodeVisitor):
     def visit_FunctionDef(self, node: _Function) -> None:
         given = node.args
         self._all([*node.decorator_list, *given.defaults, *given.kw_defaults])
-        own = {each.name for each in getattr(node, "type_params", ())}  # type: ignore[attr-defined]
+        own = {each.name for each in getattr(node, "type_params", ())}
         self._scopes.append(_Scope(own))
         for parameter in _parameters(given):
             self._annotated(parameter.annotation)
@@ -165,7 +165,7 @@ class _Walk(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._all(node.decorator_list)
-        own = {each.name for each in getattr(node, "type_params", ())}  # type: ignore[attr-defined]
+        own = {each.name for each in getattr(node, "type_params", ())}
         self._scopes.append(_Scope(own))
         before, self._role = self._role, "base"
         self._all(node.bases)

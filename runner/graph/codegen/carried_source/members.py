@@ -41,6 +41,6 @@ def _mentions(node: ast.AST) -> set[str]:
                 found.add(inner.attr)
             case ast.Name():
                 found.add(inner.id)
-            case ast.Constant(value=str()):
-                found.add(inner.value)
+            case ast.Constant(value=str() as text):
+                found.add(text)
     return found

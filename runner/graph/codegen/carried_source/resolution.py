@@ -1,4 +1,4 @@
-"""What a name in a user's module means: a definition of a user's file, or an import of a library."""
+"""What a name in a user's module means: a definition of such a module, or an import."""
 
 import ast
 import builtins
@@ -40,7 +40,7 @@ class Library:
 
 @final
 @dataclass(frozen=True)
-class Namespace:
+class ModuleObject:
     """A module of the user's, or `runner.nn`, as an object; `name` is what it is bound to."""
 
     module: str
@@ -57,7 +57,7 @@ class Text:
     helper: str = ""
 
 
-Meaning = Defined | Library | Namespace | Text
+Meaning = Defined | Library | ModuleObject | Text
 
 
 @final
@@ -82,12 +82,12 @@ class Resolution:
     def chain(self, module: str, use: Use) -> tuple[Meaning, int]:
         """Returns what a use in a module means, and how many of its attributes belong to that."""
         meaning, count = self.name(module, use.name), 0
-        while isinstance(meaning, Namespace) and count + 1 < len(use.chain):
+        while isinstance(meaning, ModuleObject) and count + 1 < len(use.chain):
             count += 1
             node = use.chain[count]
             assert isinstance(node, ast.Attribute)
             meaning = self._member(meaning, node.attr)
-        if isinstance(meaning, Namespace):
+        if isinstance(meaning, ModuleObject):
             raise Uncopied(f"it uses the module {meaning.module} as an object")
         return meaning, count
 
@@ -117,23 +117,25 @@ class Resolution:
         if isinstance(node, ast.Import):
             module = alias.name if alias.asname else bound
             if is_own(module):
-                return Namespace(module, bound)
+                return ModuleObject(module, bound)
             end = f" as {bound}" * (bound != module)
             return Library(f"import {alias.name}{end if alias.asname else ''}", bound)
         module = source.target(node)
         if not is_own(module):
             end = f" as {bound}" * (bound != alias.name)
             return Library(f"from {module} import {alias.name}{end}", bound)
-        return self._member(Namespace(module, bound), alias.name, bound)
+        return self._member(ModuleObject(module, bound), alias.name, bound)
 
-    def _member(self, owner: Namespace, name: str, bound: str = "") -> Meaning:
+    def _member(self, owner: ModuleObject, name: str, bound: str = "") -> Meaning:
         """Returns what an attribute of a module means."""
         module = owner.module
         if module == NN:
             return _of_nn(name, bound, owner.name)
         inner = f"{module}.{name}"
-        if inner in sys.modules and isinstance(getattr(sys.modules[module], name, None), ModuleType):
-            return Namespace(inner, bound or name)
+        if inner in sys.modules and isinstance(
+            getattr(sys.modules[module], name, None), ModuleType
+        ):
+            return ModuleObject(inner, bound or name)
         if module.partition(".")[0] == "runner":
             raise Uncopied(f"it uses {inner}, which belongs to the search")
         return self.name(module, name)
@@ -146,9 +148,13 @@ class Resolution:
                 module = source.target(node)
                 live = sys.modules.get(module)
                 public = getattr(live, "__all__", None)
-                has = name in public if public is not None else name[:1] != "_" and hasattr(live, name)
+                has = (
+                    name in public
+                    if public is not None
+                    else name[:1] != "_" and hasattr(live, name)
+                )
                 if has and is_own(module):
-                    return self._member(Namespace(module, name), name, name)
+                    return self._member(ModuleObject(module, name), name, name)
                 if has:
                     return Library(f"from {module} import {name}", name)
         value = vars(source.live).get(name, ...)
@@ -173,7 +179,7 @@ class Resolution:
                 return vars(sys.modules[meaning.module]).get(meaning.name, ...)
             case Library():
                 return _imported_value(meaning)
-            case Namespace():
+            case ModuleObject():
                 return sys.modules.get(meaning.module, ...)
             case Text():
                 return ...

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 from runner.errors import GraphError
 from runner.graph.codegen.carried_source.analysis import Analysis
-from runner.graph.codegen.carried_source.resolution import Defined, Library, Meaning
-from runner.graph.codegen.carried_source.source_module import Import, SourceModule
+from runner.graph.codegen.carried_source.resolution import Library, Meaning
+from runner.graph.codegen.carried_source.source_module import SourceModule
 
-Written = Callable[[Meaning], str]  # a meaning -> its expression in the file
-_Edit = tuple[int, int, str]
+Expressed = Callable[[Meaning], str]  # a meaning -> its expression in the file
+_TextEdit = tuple[int, int, str]
 
 
 def rewritten(
-    source: SourceModule, made: Analysis, written: Written, own: Callable[[str], str]
+    source: SourceModule, made: Analysis, written: Expressed, own: Callable[[str], str]
 ) -> str:
     """Returns the text of a statement; `own` gives the names in the file of those that it binds."""
     start, end, _ = source.extent(made.node)
@@ -29,7 +29,7 @@ def rewritten(
     return (text + source.data[start:end]).decode("utf-8", "replace").rstrip()
 
 
-def _names(source: SourceModule, made: Analysis, written: Written) -> Iterator[_Edit]:
+def _names(source: SourceModule, made: Analysis, written: Expressed) -> Iterator[_TextEdit]:
     for found in made.found:
         if found.use.annotation in made.untyped or found.use.unsure:
             continue
@@ -43,21 +43,23 @@ def _names(source: SourceModule, made: Analysis, written: Written) -> Iterator[_
         yield begin, stop, after
 
 
-def _imports(source: SourceModule, made: Analysis, written: Written) -> Iterator[_Edit]:
+def _imports(source: SourceModule, made: Analysis, written: Expressed) -> Iterator[_TextEdit]:
     """Yields the changes of imports inside functions and blocks."""
     for node, names in made.imports:
         lines = [line for meaning, bound in names for line in _import(meaning, bound, written)]
         yield (*source.span(node), "; ".join(lines) or "pass")
 
 
-def _import(meaning: Meaning, bound: str, written: Written) -> Iterator[str]:
+def _import(meaning: Meaning, bound: str, written: Expressed) -> Iterator[str]:
     if isinstance(meaning, Library) and not meaning.rest:
         yield meaning.statement
     elif (text := written(meaning)) != bound:
         yield f"{bound} = {text}"
 
 
-def _binding(source: SourceModule, node: ast.stmt, own: Callable[[str], str]) -> Iterator[_Edit]:
+def _binding(
+    source: SourceModule, node: ast.stmt, own: Callable[[str], str]
+) -> Iterator[_TextEdit]:
     """Yields the changes of the name of a definition; those of variables are names like others."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         new = own(node.name)
@@ -67,7 +69,7 @@ def _binding(source: SourceModule, node: ast.stmt, own: Callable[[str], str]) ->
             yield begin, begin + len(node.name.encode()), new
 
 
-def _left_out(source: SourceModule, made: Analysis, first: int) -> Iterator[_Edit]:
+def _left_out(source: SourceModule, made: Analysis, first: int) -> Iterator[_TextEdit]:
     decorators = getattr(made.node, "decorator_list", ())
     for part in made.dropped:
         assert isinstance(part, ast.expr | ast.stmt)
@@ -96,7 +98,7 @@ def _with_what_precedes(source: SourceModule, part: ast.expr | ast.stmt) -> int:
         begin = above
 
 
-def _untyped(source: SourceModule, made: Analysis) -> Iterator[_Edit]:
+def _untyped(source: SourceModule, made: Analysis) -> Iterator[_TextEdit]:
     """Yields the removals of annotations."""
     for annotation in made.untyped:
         begin, stop = source.span(annotation)

@@ -62,9 +62,13 @@ class SourceModule:
         name: `REGISTRY["a"] = A`, `REGISTRY.update(...)`, a loop over them."""
         found: dict[str, list[int]] = defaultdict(list)
         for number, statement in enumerate(self.tree.body):
-            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | Import):
+            if isinstance(
+                statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | Import
+            ):
                 continue
-            for name in {use.name for use in global_names(statement).uses if _is_changed(statement)}:
+            for name in {
+                use.name for use in global_names(statement).uses if _is_changed(statement)
+            }:
                 if number not in self.binds.get(name, ()):
                     found[name].append(number)
         return found

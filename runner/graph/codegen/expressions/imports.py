@@ -160,7 +160,7 @@ class Imports:
         return "".join(parts)
 
     def base(self, target: str) -> str:
-        """Returns the expression for a class as the base of another one with its own constructor."""
+        """Returns the expression for a class as the base of one with a constructor of its own."""
         found = self.bundle.name(target, base=True) if self.bundle is not None else None
         return self.name(target) if found is None else found
 
