@@ -71,10 +71,15 @@ class PyEngine(Engine):
         # All classes of the default model could be brought along: then no model needs an import.
         # Otherwise the source of that model tells.
         bundle = Bundle(lambda statement, name: name)
-        classes = [cls for cls in self.space.classes if is_own(cls.__module__)]
+        classes = [cls for cls in self.space.classes if is_own(cls.__module__) and not _of_nn(cls)]
         targets = [f"{cls.__module__}:{cls.__qualname__}" for cls in classes]
         if any(bundle.name(target, base=True) is None for target in targets):
             super().check_source(sample)
+
+
+def _of_nn(cls: type) -> bool:
+    """Returns whether a class is a choice of runner.nn, which graphs resolve."""
+    return cls.__module__.startswith("runner.nn.")
 
 
 SOURCE = '''

@@ -9,6 +9,7 @@ from runner.graph.class_source.scopes import Uncopied
 from runner.graph.codegen.carried_source.analysis import Analysis, analyse
 from runner.graph.codegen.carried_source.packages import is_own
 from runner.graph.codegen.carried_source.resolution import (
+    NN,
     Defined,
     Library,
     Meaning,
@@ -55,6 +56,9 @@ class Bundle:
         module, _, qualname = target.partition(":")
         if target in self.problems or not is_own(module):
             return None
+        if module == NN and qualname in HELPERS:
+            self._help(qualname)
+            return self._helpers[qualname]
         top, _, rest = qualname.partition(".")
         try:
             if "<" in qualname:

@@ -15,7 +15,13 @@ _PLAIN = {
 }
 HELPERS = {
     "refuse": "def refuse(why):\n    raise ValueError(why)",
-    "decided": "def decided(value):\n    return value",
+    "decided": '''\
+def decided(value):
+    """The value of a choice: a forward may call it."""
+    kind = type(value)
+    if kind is bool or value is None:
+        return value
+    return type(kind.__name__, (kind,), {"__call__": kind})(value)''',
 }
 
 
