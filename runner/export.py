@@ -125,19 +125,29 @@ class ModelWriter:
     ) -> None:
         """Writes one model, loads it back and runs it. Raises RunnerError if it differs from the
         trained one in any form."""
-        if self._alone:
-            self._bare.start()  # it imports torch meanwhile
-            try:
-                write_model(self._run, trial, metrics, folder, standalone=True)
-                prove(folder, model, self._shape)
-                self._bare.check(folder, model, _example(self._run, model), self._absent())
-                return
-            except WeightsError:
-                raise
-            except RunnerError as error:
-                self._reasons.setdefault(message(error).rstrip("."), []).append(folder.name)
+        problem = self._write_alone(trial, model, metrics, folder) if self._alone else ""
+        if self._alone and not problem:
+            return
         write_model(self._run, trial, metrics, folder, standalone=False)
         prove(folder, model, self._shape)
+        if problem:
+            self._reasons.setdefault(problem, []).append(folder.name)
+
+    def _write_alone(
+        self, trial: Trial, model: nn.Module, metrics: Mapping[str, Any], folder: Path
+    ) -> str:
+        """Writes one model as stand-alone source, and tries it in a bare interpreter; returns why
+        it is none, "" if it is."""
+        self._bare.start()  # it imports torch meanwhile
+        try:
+            write_model(self._run, trial, metrics, folder, standalone=True)
+            prove(folder, model, self._shape)
+            self._bare.check(folder, model, _example(self._run, model), self._absent())
+        except WeightsError:
+            raise
+        except RunnerError as error:
+            return message(error).rstrip(".")
+        return ""
 
     def told(self) -> list[str]:
         """Returns a line for each reason why models import the user's code."""

@@ -72,7 +72,7 @@ SHARED = {
     "data": {"bundled", "data", "fingerprint", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
-        *("bounded_cache", "symbolic_graph", "standalone"),
+        *("bounded_cache", "symbolic_graph", "standalone", "built_model"),
     },
     "mutators": {"candidates", "channel_counts", "function_calls", "selection"},
     "proxies": {"proxy"},
