@@ -36,6 +36,15 @@ def generate(graph: Graph, *, standalone: bool = False, carries: bool = True) ->
     `constants.safetensors` beside the module. Raises GraphError for a graph that is symbolic or
     cannot be written.
     """
+    found = _generated(graph, standalone=standalone, carries=carries, merges=True)
+    if found is None:  # a class that was to be merged with its base is needed beside it
+        found = _generated(graph, standalone=standalone, carries=carries, merges=False)
+    assert found is not None
+    return found
+
+
+def _generated(graph: Graph, *, standalone: bool, carries: bool, merges: bool) -> str | None:
+    """Returns the source; None if `merges` is not possible."""
     sites = Sites(graph, standalone=standalone)  # which units need a class
     functions = {name: template(f, shared=False) for name, f in graph.functions.items()}
     methods = {u: templates_of(sites, u) for u in sites.home if not sites.is_inline(u)}
@@ -44,11 +53,19 @@ def generate(graph: Graph, *, standalone: bool = False, carries: bool = True) ->
     imports = Imports(taken, names, carries=standalone and carries)
     blocks = [each.lines(imports, str, "") for each in functions.values()]
     classes = Classes(sites, imports, methods)  # constructors, and classes merged
+    if merges:
+        classes.merge()
     classes.name({*imports.names, *names.values(), *_NAMES})
     imports.take(made.name for made in classes.all)
     constructors = Constructors(imports)
-    blocks += [constructors.lines(made) for made in classes.all]
+    merged = {made.base: constructors.constructor(made) for made in classes.all if made.merged}
+    blocks += [constructors.lines(made) for made in classes.written]
     blocks.append(_build(graph.root, classes, constructors))
+    for base, lines in merged.items():
+        assert imports.bundle is not None
+        if not imports.bundle.is_base(base):
+            return None
+        imports.bundle.construct(base, lines)
     return _assemble(blocks, len(functions), classes, imports)
 
 
@@ -88,7 +105,7 @@ def _assemble(
     for text in texts:  # each consists of whole statements, so this verifies the file
         verify(text)
     # Copied methods are not verified: an import of the user's class would run them as well.
-    for place, made in enumerate(classes.all, first):
+    for place, made in enumerate(classes.written, first):
         texts[place] += "".join(f"\n\n{indent(text, ' ' * STEP)}" for text in made.copied)
     texts[:0] = [text.rstrip() for text in imports.helpers.values()]
     if imports.bundle is not None:

@@ -1,6 +1,7 @@
 """What a statement of a user's module needs to stand in another file."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -107,7 +108,9 @@ def _imported(
     found: list[tuple[Meaning, str]] = []
     for alias in node.names:
         meaning = resolution.meaning_of(source, node, alias)
-        if isinstance(meaning, ModuleObject):
+        if isinstance(meaning, ModuleObject) and meaning.module not in sys.modules:
+            meaning = Text(f"raise ImportError({meaning.module!r})")  # as it does here
+        elif isinstance(meaning, ModuleObject):
             raise Uncopied(f"it imports the module {meaning.module} inside a function or block")
         found.append((meaning, alias.asname or alias.name.partition(".")[0]))
     return found

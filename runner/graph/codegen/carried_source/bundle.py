@@ -1,6 +1,6 @@
 """The definitions of the user's modules that a file brings along, with all that they use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, final
@@ -48,6 +48,7 @@ class Bundle:
         self._names: dict[Defined, str] = {}
         self._libraries: dict[Library, str] = {}
         self._helpers: dict[str, str] = {}
+        self._constructors: dict[Defined, Sequence[str]] = {}
 
     def name(self, target: str, *, base: bool = False) -> str | None:
         """Returns the expression for "module:qualname" in the file, and adds its definition; None
@@ -74,6 +75,20 @@ class Bundle:
             self.problems[target] = str(problem)
             return None
         return ".".join(filter(None, (self._written(meaning), rest)))
+
+    def is_base(self, target: str) -> bool:
+        """Returns whether a class comes along as a base only, without its own constructor."""
+        meaning = self._resolution.name(*target.split(":"))
+        if not isinstance(meaning, Defined):
+            return False
+        found = [item for item in self._statements(meaning) if item in self._items]
+        return bool(found) and not any(self._items[item] for item in found)
+
+    def construct(self, target: str, lines: Sequence[str]) -> None:
+        """Gives a class that comes along as a base another constructor, instead of a subclass."""
+        meaning = self._resolution.name(*target.split(":"))
+        assert isinstance(meaning, Defined)
+        self._constructors[meaning] = lines
 
     def why(self, target: str) -> str:
         """Returns why a target cannot be brought along, as far as that is known."""
@@ -219,7 +234,9 @@ class Bundle:
         for number in sorted(number for module, number in self._items if module == name):
             item = (name, number)
             start, end, line = source.extent(source.tree.body[number])
-            text = rewritten(source, self._made[item], self._written, own)
+            made = self._made[item]
+            lines = self._constructors.get(Defined(name, getattr(made.node, "name", "")), ())
+            text = rewritten(source, made, self._written, own, lines)
             gap = source.data[before[0] : start] if before is not None else b"\n\n"
             if before is not None and gap.count(b"\n") <= 1 and not gap.strip():
                 before = end, f"{before[1]}\n{text}"

@@ -1,12 +1,11 @@
 """The text of a user's statement in another file: as it stands, with the names of that file."""
 
 import ast
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from runner.errors import GraphError
 from runner.graph.codegen.carried_source.analysis import Analysis
-from runner.graph.codegen.carried_source.resolution import Library, Meaning
+from runner.graph.codegen.carried_source.resolution import Library, Meaning, Text
 from runner.graph.codegen.carried_source.source_module import SourceModule
 
 Expressed = Callable[[Meaning], str]  # a meaning -> its expression in the file
@@ -14,12 +13,17 @@ _TextEdit = tuple[int, int, str]
 
 
 def rewritten(
-    source: SourceModule, made: Analysis, written: Expressed, own: Callable[[str], str]
+    source: SourceModule,
+    made: Analysis,
+    written: Expressed,
+    own: Callable[[str], str],
+    constructor: Sequence[str] = (),
 ) -> str:
-    """Returns the text of a statement; `own` gives the names in the file of those that it binds."""
+    """Returns the text of a statement; `own` gives the names in the file of those that it binds.
+    `constructor` are the lines of another constructor of a class, without indentation."""
     start, end, _ = source.extent(made.node)
     edits = [*_names(source, made, written), *_imports(source, made, written)]
-    edits += [*_binding(source, made.node, own), *_left_out(source, made, start)]
+    edits += [*_binding(source, made.node, own), *_left_out(source, made, start, constructor)]
     text = b""
     for begin, stop, new in sorted(dict.fromkeys(edits)):
         if begin < start:  # inside a part that is left out
@@ -53,6 +57,8 @@ def _imports(source: SourceModule, made: Analysis, written: Expressed) -> Iterat
 def _import(meaning: Meaning, bound: str, written: Expressed) -> Iterator[str]:
     if isinstance(meaning, Library) and not meaning.rest:
         yield meaning.statement
+    elif isinstance(meaning, Text) and meaning.text.startswith("raise "):
+        yield meaning.text
     elif (text := written(meaning)) != bound:
         yield f"{bound} = {text}"
 
@@ -69,7 +75,10 @@ def _binding(
             yield begin, begin + len(node.name.encode()), new
 
 
-def _left_out(source: SourceModule, made: Analysis, first: int) -> Iterator[_TextEdit]:
+def _left_out(
+    source: SourceModule, made: Analysis, first: int, constructor: Sequence[str]
+) -> Iterator[_TextEdit]:
+    """Yields the removals of decorators, members and annotations, and the new constructor."""
     decorators = getattr(made.node, "decorator_list", ())
     for part in made.dropped:
         assert isinstance(part, ast.expr | ast.stmt)
@@ -80,10 +89,42 @@ def _left_out(source: SourceModule, made: Analysis, first: int) -> Iterator[_Tex
         else:
             yield _with_what_precedes(source, part), stop, ""
     yield from _untyped(source, made)
-    body = getattr(made.node, "body", ())
-    if isinstance(made.node, ast.ClassDef) and all(part in made.dropped for part in body):
-        _, stop = source.span(made.node)
-        yield stop, stop, textwrap.indent("\npass", "    ")
+    if isinstance(made.node, ast.ClassDef):
+        yield from _body(source, made.node, made.dropped, constructor)
+
+
+def _body(
+    source: SourceModule,
+    node: ast.ClassDef,
+    dropped: frozenset[ast.AST],
+    constructor: Sequence[str],
+) -> Iterator[_TextEdit]:
+    """Yields the constructor of a class behind its docstring, or `pass` for a body without
+    anything else."""
+    first = node.body[0]
+    if first.lineno == node.lineno and constructor:  # class Net(Base): pass
+        begin = source.data.rfind(b":", 0, source.span(first)[0]) + 1
+        own = [ast.unparse(part) for part in node.body if not isinstance(part, ast.Pass)]
+        lines = [*own, *([""] if own else []), *constructor]
+        yield begin, source.span(node)[1], "".join(f"\n    {line}".rstrip(" ") for line in lines)
+        return
+    margin = source.data[source.offset(first.lineno, 0) : source.span(first)[0]].decode()
+    lines = [f"{margin}{line}" if line else "" for line in constructor]
+    has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    kept = [part for part in node.body if part not in dropped]
+    if not kept:
+        _, stop = source.span(node)
+        yield stop, stop, "\n" + ("\n".join(lines) or f"{margin}pass")
+    elif has_docstring and lines:
+        _, stop = source.span(first)
+        yield stop, stop, "\n".join(["\n", *lines])
+    elif lines or first in dropped:  # nothing stays between the head and the first member
+        begin = _with_what_precedes(source, kept[0])
+        line = min([kept[0].lineno, *(d.lineno for d in getattr(kept[0], "decorator_list", ()))])
+        start = source.offset(line, 0)
+        comments = source.data[begin:start].decode("utf-8", "replace").strip("\n")
+        text = "\n".join([*lines, *([""] if lines else []), *([comments] if comments else [])])
+        yield begin, start, f"\n{text}\n" if text else "\n"
 
 
 def _with_what_precedes(source: SourceModule, part: ast.expr | ast.stmt) -> int:

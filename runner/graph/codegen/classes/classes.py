@@ -1,5 +1,6 @@
 """The classes of a generated file: units that differ only in literals share one."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, final
@@ -46,6 +47,7 @@ class Class:
         self.name = as_name(unit.name)
         self.functions = functions  # the lines of each method
         self.copied: Sequence[str] = ()  # the methods that its source has, as text
+        self.merged = False  # whether its base comes along, and takes its constructor
         self.parameters: Sequence[ConstructorParameter] = unified.parameters
         self.by_keyword = {p.name for p in unified.parameters if p.is_keyword}
         self.steps: list[Statement] = unified.steps()
@@ -174,10 +176,29 @@ class Classes:
         found = [made.name for made in self.all if issubclass(locate(made.unit.cls.target), asked)]
         return found[0] if len(found) == 1 else f"({', '.join(found)})"
 
+    @property
+    def written(self) -> list[Class]:
+        """All that are not merged with their base."""
+        return [made for made in self.all if not made.merged]
+
+    def merge(self) -> None:
+        """Lets classes whose base comes along, for them alone, be that class."""
+        bundle = self._imports.bundle
+        bases = Counter(made.base for made in self.all if made.inherits)
+        for made in self.all:
+            if bundle is None or not made.inherits or made.unit.grade != "shell":
+                continue
+            if bases[made.base] == 1 and "." not in made.base.partition(":")[2]:
+                name = self._imports.base(made.base)
+                if made.base not in bundle.problems and bundle.is_base(made.base):
+                    made.name, made.merged = name, True
+
     def name(self, taken: Iterable[str]) -> None:
         """Assigns the classes names that are not taken."""
         used = {*taken}
         for made in self.all:
+            if made.merged:
+                continue
             base = as_name(made.unit.name)
             made.name, number = base, 2
             while made.name in used:
