@@ -101,7 +101,7 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
 )
 def test_what_no_front_end_reads_comes_along_with_its_source(name, brought):
     made, theirs = engine(name, frontend="torchscript"), engine(name, PyEngine)
-    trial = Trial(0, made.space.default(), 0)
+    trial = Trial(0, [*theirs.space.enumerate()][-1], 0)
     source = made.source(trial, standalone=True)
     assert brought in source.text and "import asking" not in source.text
     assert "from asking" not in source.text and "# From asking.py, line " in source.text

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Modules as users write them, hostile but legal: what a kept class uses of them comes along.
 
 Each case is the files of a package, of which `pkg.net:Net` is the model; its input is (N, 4).

@@ -36,16 +36,20 @@ def generate(graph: Graph, *, standalone: bool = False, carries: bool = True) ->
     `constants.safetensors` beside the module. Raises GraphError for a graph that is symbolic or
     cannot be written.
     """
-    found = _generated(graph, standalone=standalone, carries=carries, merges=True)
-    if found is None:  # a class that was to be merged with its base is needed beside it
-        found = _generated(graph, standalone=standalone, carries=carries, merges=False)
-    assert found is not None
-    return found
+    whole: frozenset[str] = frozenset()
+    while True:
+        text, more = _generated(graph, whole, standalone=standalone, carries=carries)
+        if more <= whole:
+            return text
+        whole |= more
 
 
-def _generated(graph: Graph, *, standalone: bool, carries: bool, merges: bool) -> str | None:
-    """Returns the source; None if `merges` is not possible."""
-    sites = Sites(graph, standalone=standalone)  # which units need a class
+def _generated(
+    graph: Graph, whole: frozenset[str], *, standalone: bool, carries: bool
+) -> tuple[str, frozenset[str]]:
+    """Returns the source, in which the classes `whole` come along as they are, and the classes that
+    have to, since code that comes along asks for them, as `isinstance(module, Block)` does."""
+    sites = Sites(graph, standalone=standalone, whole=whole)  # which units need a class
     functions = {name: template(f, shared=False) for name, f in graph.functions.items()}
     methods = {u: templates_of(sites, u) for u in sites.home if not sites.is_inline(u)}
     names = _function_names(functions, methods)
@@ -53,20 +57,19 @@ def _generated(graph: Graph, *, standalone: bool, carries: bool, merges: bool) -
     imports = Imports(taken, names, carries=standalone and carries)
     blocks = [each.lines(imports, str, "") for each in functions.values()]
     classes = Classes(sites, imports, methods)  # constructors, and classes merged
-    if merges:
-        classes.merge()
+    classes.merge(whole)
     classes.name({*imports.names, *names.values(), *_NAMES})
     imports.take(made.name for made in classes.all)
     constructors = Constructors(imports)
     merged = {made.base: constructors.constructor(made) for made in classes.all if made.merged}
     blocks += [constructors.lines(made) for made in classes.written]
     blocks.append(_build(graph.root, classes, constructors))
-    for base, lines in merged.items():
-        assert imports.bundle is not None
-        if not imports.bundle.is_base(base):
-            return None
-        imports.bundle.construct(base, lines)
-    return _assemble(blocks, len(functions), classes, imports)
+    asked = frozenset[str]()
+    if imports.bundle is not None:
+        for base, lines in merged.items():
+            imports.bundle.construct(base, lines)
+        asked = classes.asked(imports.bundle)
+    return _assemble(blocks, len(functions), classes, imports), asked
 
 
 def _function_names(

@@ -76,13 +76,14 @@ class Bundle:
             return None
         return ".".join(filter(None, (self._written(meaning), rest)))
 
-    def is_base(self, target: str) -> bool:
-        """Returns whether a class comes along as a base only, without its own constructor."""
-        meaning = self._resolution.name(*target.split(":"))
-        if not isinstance(meaning, Defined):
+    def is_whole(self, target: str) -> bool:
+        """Returns whether a class comes along with its own constructor, for code that makes or
+        names it."""
+        module, _, qualname = target.partition(":")
+        meaning = Defined(module, qualname.partition(".")[0])
+        if meaning not in self._names:
             return False
-        found = [item for item in self._statements(meaning) if item in self._items]
-        return bool(found) and not any(self._items[item] for item in found)
+        return any(self._items.get(item, False) for item in self._statements(meaning))
 
     def construct(self, target: str, lines: Sequence[str]) -> None:
         """Gives a class that comes along as a base another constructor, instead of a subclass."""
