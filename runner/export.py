@@ -2,14 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
 
+from runner.bare_interpreter import BareInterpreter
+from runner.config.allowlist import nodes
+from runner.config.settings import STANDALONE
+from runner.engines.example import Example
 from runner.errors import RunFailed, RunnerError, message, one_line
+from runner.graph.codegen.carried_source.packages import is_own
 from runner.graph.codegen.load import load_file
 from runner.graph.interpreter.threads import single_threaded
 from runner.nested import leaves
@@ -17,7 +22,7 @@ from runner.results import Run, write_model
 from runner.resume import resume_override
 from runner.run_folder import check_links
 from runner.trial import MODEL, WEIGHTS, Metrics, Trial
-from runner.weights import check_weights
+from runner.weights import WeightsError, check_weights
 
 TOP = "top"
 NEW = "top.new"  # the export being written
@@ -71,6 +76,7 @@ def _write(
     wanted, kept = run.settings.export.top, run.settings.export.keep_weights
     tested: dict[int, Metrics] = {}
     lost = 0
+    writer = ModelWriter(run)
     try:
         for rank, trial in enumerate(ranked):
             if len(tested) >= wanted:
@@ -79,7 +85,7 @@ def _write(
                 continue  # its weights were not to be kept
             folder = new / str(len(tested) + 1)
             try:
-                tested[trial.number] = _one(run, trial, test, folder)
+                tested[trial.number] = _one(run, trial, test, folder, writer)
             except RunnerError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 tell(f"Trial {trial.number} is not exported: {_text(error)}")
@@ -87,16 +93,93 @@ def _write(
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+    finally:
+        writer.close()
+    for line in writer.told():
+        tell(line)
     return tested, lost
 
 
-def _one(run: Run, trial: Trial, test: Test, folder: Path) -> Metrics:
+def _one(run: Run, trial: Trial, test: Test, folder: Path, writer: "ModelWriter") -> Metrics:
     """Writes one model, after checking its weights, and verifies the result."""
     model = run.model(trial)
     metrics = {**_of_weights(run, trial), **test(trial)}
-    write_model(run, trial, metrics, folder)
-    prove(folder, model, run.settings.data.get("shape"))
+    writer.write(trial, model, metrics, folder)
     return metrics
+
+
+@final
+class ModelWriter:
+    """Writes models to folders, each in the form that the run's config asks for: stand-alone, if
+    that can be, and proven; otherwise with imports of the user's code."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._alone = run.settings.export.source == STANDALONE
+        self._shape = run.settings.data.get("shape")
+        self._bare = BareInterpreter()
+        self._reasons: dict[str, list[str]] = {}  # why a form was not possible: its folders
+
+    def write(
+        self, trial: Trial, model: nn.Module, metrics: Mapping[str, Any], folder: Path
+    ) -> None:
+        """Writes one model, loads it back and runs it. Raises RunnerError if it differs from the
+        trained one in any form."""
+        problem = self._write_alone(trial, model, metrics, folder) if self._alone else ""
+        if self._alone and not problem:
+            return
+        write_model(self._run, trial, metrics, folder, standalone=False)
+        prove(folder, model, self._shape)
+        if problem:
+            self._reasons.setdefault(problem, []).append(folder.name)
+
+    def _write_alone(
+        self, trial: Trial, model: nn.Module, metrics: Mapping[str, Any], folder: Path
+    ) -> str:
+        """Writes one model as stand-alone source, and tries it in a bare interpreter; returns why
+        it is none, "" if it is."""
+        self._bare.start()  # it imports torch meanwhile
+        try:
+            write_model(self._run, trial, metrics, folder, standalone=True)
+            prove(folder, model, self._shape)
+            self._bare.check(folder, model, _example(self._run, model), self._absent())
+        except WeightsError:
+            raise
+        except RunnerError as error:
+            return message(error).rstrip(".")
+        return ""
+
+    def told(self) -> list[str]:
+        """Returns a line for each reason why models import the user's code."""
+        return [
+            f"{' and '.join(f'{TOP}/{name}' for name in names)} import your code: {reason}."
+            for reason, names in self._reasons.items()
+        ]
+
+    def _absent(self) -> set[str]:
+        """Returns the packages that a stand-alone model must not need."""
+        named = [node.get("_target_") for _, node in nodes(self._run.settings.model, "space")]
+        names = {str(name).partition(".")[0] for name in (*named, *self._run.settings.trust)}
+        return {name for name in names if is_own(name)}
+
+    def close(self) -> None:
+        """Ends the interpreter in which models are tried."""
+        self._bare.close()
+
+
+def _example(run: Run, model: nn.Module) -> Sequence[torch.Tensor] | None:
+    """Returns inputs that a model accepts: random ones, or some of the data; None if no shape is
+    known."""
+    shape = run.settings.data.get("shape")
+    if shape is None:
+        return None
+    random = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    with single_threaded(), torch.random.fork_rng([]), torch.no_grad():
+        try:
+            model(random.clone())
+        except Exception:  # a model of other inputs, such as whole numbers
+            return Example(shape, run.settings.data, run.settings.trust).inputs
+    return (random,)
 
 
 def _of_weights(run: Run, trial: Trial) -> Metrics:

@@ -1,11 +1,12 @@
 """The results of a run: its trials, its best models, and their export."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from runner.config.settings import STANDALONE
 from runner.errors import ConfigError, RunnerError, as_yaml, one_line
 from runner.goals import Goals, Objective
 from runner.model_header import heading
@@ -132,9 +133,20 @@ class Run:
             ) from error
         return model.eval()
 
-    def source(self, trial: Trial) -> "ModelSource":
-        """Returns a trial's model as Python source, which defines `build() -> torch.nn.Module`."""
-        return self._engine.source(trial, standalone=self.settings.export.standalone)
+    def source(self, trial: Trial, *, standalone: bool | None = None) -> "ModelSource":
+        """Returns a trial's model as Python source, which defines `build() -> torch.nn.Module`.
+
+        Standalone source imports only torch and installed libraries; None: as the config of the
+        run has it, but with imports of your code where it cannot stand alone. Raises ConfigError
+        for standalone source that is asked for and impossible.
+        """
+        wanted = self.settings.export.source == STANDALONE if standalone is None else standalone
+        try:
+            return self._engine.source(trial, standalone=wanted)
+        except ConfigError:
+            if standalone is not None or not wanted:
+                raise
+            return self._engine.source(trial, standalone=False)
 
     def weights(self, trial: Trial) -> Path:
         """Returns the path of a trial's weights, whether they were kept or not."""
@@ -196,8 +208,16 @@ def _check_trust(trust: Sequence[str]) -> None:
         raise ConfigError(f"trust is {trust!r}; it must be a list of packages, such as ['mypkg'].")
 
 
-def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -> None:
-    """Writes a trial's model to a folder: `model.py`, its weights, its sample, its metrics."""
+def write_model(
+    run: Run,
+    trial: Trial,
+    metrics: Mapping[str, Any],
+    folder: Path,
+    *,
+    standalone: bool | None = None,
+) -> None:
+    """Writes a trial's model to a folder: `model.py`, its weights, its sample, its metrics.
+    `standalone` is as for `Run.source`."""
     from runner.graph.codegen.load import CONSTANTS  # here: this imports torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +225,8 @@ def write_model(run: Run, trial: Trial, metrics: dict[str, Any], folder: Path) -
     for name, content in (("sample", trial.sample), ("metrics", metrics)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     facts = {"run": run.folder.name, "trial": trial.number, "sample": trial.sample}
-    source = run.source(trial)
+    source = run.source(trial, standalone=standalone)
+    (folder / CONSTANTS).unlink(missing_ok=True)
     if source.constants is not None:
         (folder / CONSTANTS).write_bytes(source.constants)
     shape = tuple(run.settings.data.get("shape", ()))

@@ -147,8 +147,8 @@ def test_what_is_written_wrongly_is_not_exported(run, monkeypatch):
     """As if the disk, or the generator of source, had spoilt the file after it was written."""
     write = runner.export.write_model
 
-    def spoil(run, trial, metrics, folder):
-        write(run, trial, metrics, folder)
+    def spoil(run, trial, metrics, folder, **given):
+        write(run, trial, metrics, folder, **given)
         if trial == run.best:
             path = folder / MODEL
             path.write_text(path.read_text().replace("model = build()", "model = build().oops"))
@@ -163,8 +163,8 @@ def test_a_full_disk_leaves_the_earlier_export_as_it_was(run, monkeypatch):
     before = {p: p.read_bytes() for p in (run.folder / "top").rglob("*") if p.is_file()}
     write = runner.export.write_model
 
-    def full(run, trial, metrics, folder):
-        write(run, trial, metrics, folder)
+    def full(run, trial, metrics, folder, **given):
+        write(run, trial, metrics, folder, **given)
         if folder.name == "2":
             raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -24,7 +24,7 @@ LAYERS = [
     ["tasks"],
     ["export", "method_plot"],
     ["methods"],
-    ["experiment", "parts", "results", "training"],
+    ["bare_interpreter", "experiment", "parts", "results", "training"],
     ["stages"],
     ["comparison", "first_samples", "learning_curves", "limits", "rehearsal", "run_state",
      "screening", "trust"],
@@ -56,7 +56,7 @@ LAYERS = [
      "graph.frontend.torchscript.compilation"],
     ["graph.codegen.control_flow", "graph.frontend.torchscript.desugar"],
     ["graph.codegen.expressions", "graph.frontend.torchscript"],
-    ["graph.codegen.copied_methods", "graph.frontend.literals"],
+    ["graph.codegen.carried_source", "graph.codegen.copied_methods", "graph.frontend.literals"],
     ["graph.class_source", "graph.frontend.reading", "graph.interpreter"],
     ["graph.ir", "proxies"],
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
@@ -68,7 +68,7 @@ LAYERS = [
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice"],
-    ["errors", "python_operators", "quiet_optuna", "space"],
+    ["bare_process", "errors", "python_operators", "quiet_optuna", "space"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.
@@ -76,7 +76,7 @@ SHARED = {
     "data": {"bundled", "data", "fingerprint", "holdout", "images", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
-        *("bounded_cache", "symbolic_graph", "standalone"),
+        *("bounded_cache", "symbolic_graph", "standalone", "built_model"),
     },
     "mutators": {"candidates", "channel_counts", "function_calls", "selection"},
     "proxies": {"proxy"},

@@ -178,19 +178,28 @@ def test_hostile_strings_stay_literals_in_generated_source(hostile):
     folders = sorted((hostile.folder / "top").iterdir(), key=lambda p: int(p.name))
     assert len(folders) == 12
     for folder, trial in zip(folders, hostile.top(12), strict=True):
-        tree = ast.parse((folder / "model.py").read_text())
-        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        assert calls <= {
-            "sample", "Hostile", "Path", "Path(__file__).with_name", "str", "build",
-            "load_model", "model.eval", "load", "torch.zeros", "print", "sum", "p.numel",
-            "model.parameters", "tuple", "model",
+        alone = ast.parse((folder / "model.py").read_text())
+        assert _calls(alone) <= {
+            "Hostile", "super", "super().__init__", "nn.Linear", "self.layer",
+            "Path", "Path(__file__).with_name", "str", "build", "load_model", "model.eval", "load",
+            "torch.zeros", "print", "sum", "p.numel", "model.parameters", "tuple", "model",
         }  # fmt: skip
-        imports = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Import)}
-        assert imports == {"import sys", "import torch"}  # sys: the toys are not installed
+        assert _imports(alone) == {"import torch"}
+        tree = ast.parse(hostile.source(trial, standalone=False).text)
+        assert _calls(tree) == {"sample", "Hostile"}
+        assert _imports(tree) == {"import sys"}  # the toys are not installed
         constants = {ast.unparse(n.targets[0]): n.value for n in tree.body
                      if isinstance(n, ast.Assign)}  # fmt: skip
         given = ast.literal_eval(constants["SAMPLE"])
         assert given == trial.sample and set(LABELS) < given.keys()
+
+
+def _calls(tree):
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def _imports(tree):
+    return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import)}
 
 
 def test_a_hostile_model_file_runs_and_does_only_what_it_should(hostile, tmp_path):

@@ -13,8 +13,14 @@ ADDED_TO: Mapping[str, Mapping[str, Any]] = {
 
 
 def updated(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a recorded config with what this version has added to configs."""
+    """Returns a recorded config with what this version has added to configs, and with the present
+    names of keys."""
     found = {**ADDED, **config}
+    export = found.get("export")
+    if isinstance(export, dict) and type(export.get("standalone")) is bool:
+        source = "standalone" if export["standalone"] else "import"
+        rest = {key: value for key, value in export.items() if key != "standalone"}
+        found["export"] = {"source": source, **rest}
     for group, node in found.items():
         if isinstance(node, dict) and isinstance(target := node.get("_target_"), str):
             found[group] = {**ADDED_TO.get(target, {}), **node}

@@ -26,6 +26,7 @@ from runner.errors import ConfigError, as_yaml, did_you_mean
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
+STANDALONE = "standalone"  # source of exported models that imports only torch and libraries
 BESIDE = (MUTATORS, INPUT, WEIGHTS)  # keys of a space that are not arguments of its model
 FIRST = "first"  # the key of any strategy that is no argument of its own
 KINDS = {  # in pydantic's words
@@ -89,7 +90,7 @@ class ExportSettings(Strict):
 
     top: Natural
     keep_weights: Natural | None  # None: all
-    standalone: bool
+    source: Literal["standalone", "import"]
 
     @model_validator(mode="after")
     def _kept(self) -> Self:

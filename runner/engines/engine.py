@@ -121,6 +121,11 @@ class Engine(ABC):
         """Returns the model of a trial as source. Standalone source imports only torch and
         installed libraries; raises ConfigError if that is not possible."""
 
+    def check_source(self, sample: Sample) -> None:
+        """Raises ConfigError if the models of a space have no standalone source, as far as the
+        model of a sample tells; called once, when a search begins, and cheap."""
+        self.source(Trial(number=0, sample=sample, seed=0), standalone=True)
+
 
 def make(settings: Settings) -> Engine:
     """Returns the engine described by a config, for the config's space. Raises ConfigError before

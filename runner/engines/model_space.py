@@ -62,6 +62,7 @@ class ModelSpace(Space):
         self._ways: list[BuildWay] = [*WITHOUT_VALUES, partial(torch.device, "cpu")]
         self._latest: weakref.ref[nn.Module] | None = None  # built
         self._built = False  # whether any model was built
+        self.classes = frozenset[type[nn.Module]]()  # of the modules of the first model
         self._asks = True  # False once a model was built without asking for a choice
         self._refuses = False
         self._recent: deque[WalkOutcome] = deque(maxlen=RECENT)
@@ -176,7 +177,8 @@ class ModelSpace(Space):
                 if not self._built:  # probably so for all samples
                     raise ConfigError(f"{self.node['_target_']}: {text}")
                 return Refused(text)
-            self._built = True
+            if not self._built:
+                self._built, self.classes = True, frozenset(map(type, model.modules()))
             self._latest_figures = self._figures(model)
         except Refused as refused:
             return Refused(str(refused))  # without the traceback, which would keep the model alive

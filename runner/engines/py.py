@@ -8,8 +8,11 @@ from torch import nn
 
 from runner.config.python_source import PythonSource, literal
 from runner.engines.engine import Engine, ModelSource
+from runner.engines.example import Example
 from runner.engines.model_space import ModelSpace, build_sample
 from runner.errors import ConfigError
+from runner.graph.codegen.carried_source.bundle import Bundle
+from runner.graph.codegen.carried_source.packages import is_own
 from runner.space.sample import Sample, sample_key
 from runner.trial import Job, Trial
 
@@ -24,7 +27,10 @@ class PyEngine(Engine):
         space: Mapping[str, Any],
         mutators: Sequence[Mapping[str, Any]] = (),
         trust: Sequence[str] = (),
+        data: Mapping[str, Any] | None = None,
     ) -> None:
+        """Stores the config. `data` is the config node of the training data, of which examples are
+        taken to validate source."""
         if mutators:
             raise ConfigError(
                 "space.mutators modify the graph of a model, which engine=py does not create; "
@@ -33,6 +39,7 @@ class PyEngine(Engine):
         self.space: ModelSpace = ModelSpace(space, trust)
         self.walked = self.space
         self._space, self._trust = dict(space), [*trust]
+        self._example = Example(None if data is None else data.get("shape"), data, trust)
 
     def key(self, sample: Sample) -> str:
         self.space.check(sample)
@@ -49,10 +56,9 @@ class PyEngine(Engine):
 
     def source(self, trial: Trial, *, standalone: bool = False) -> ModelSource:
         if standalone:
-            raise ConfigError(
-                "export.standalone=true needs an engine that generates source, such as "
-                "engine=base; engine=py builds models with the space's own class."
-            )
+            from runner.engines.built_model import written_model  # here: it imports the compiler
+
+            return written_model(self._space, self._trust, trial.sample, self._example)
         code = PythonSource(self._trust)
         model = code.expression(self._space, indent=2)
         imports = "\n".join(sorted(code.imports))
@@ -60,6 +66,20 @@ class PyEngine(Engine):
             imports = f"import sys\n\nsys.path += {sorted(code.folders)!r}\n\n{imports}"
         sample = literal(trial.sample)  # of a record, which somebody else may have written
         return ModelSource(SOURCE.format(imports=imports, sample=sample, model=model))
+
+    def check_source(self, sample: Sample) -> None:
+        # All classes of the default model could be brought along: then no model needs an import.
+        # Otherwise the source of that model tells.
+        bundle = Bundle(lambda statement, name: name)
+        classes = [cls for cls in self.space.classes if is_own(cls.__module__) and not _of_nn(cls)]
+        targets = [f"{cls.__module__}:{cls.__qualname__}" for cls in classes]
+        if any(bundle.name(target, base=True) is None for target in targets):
+            super().check_source(sample)
+
+
+def _of_nn(cls: type) -> bool:
+    """Returns whether a class is a choice of runner.nn, which graphs resolve."""
+    return cls.__module__.startswith("runner.nn.")
 
 
 SOURCE = '''

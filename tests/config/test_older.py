@@ -1,5 +1,6 @@
 """Records of earlier versions can be read, resumed and retrained."""
 
+import pytest
 from records import CONFIG
 
 from runner.config.older import ADDED, ADDED_TO, updated
@@ -23,3 +24,10 @@ def test_nodes_get_what_was_added_to_their_target():
         }  # fmt: skip
     odd = {"evaluator": {"_target_": 3}, "data": [], "space": {"_target_": "a.B"}}
     assert updated(odd) == ADDED | odd
+
+
+@pytest.mark.parametrize("before, now", [(True, "standalone"), (False, "import")])
+def test_the_form_of_exported_source_has_its_present_name(before, now):
+    older = CONFIG | {"export": {"top": 1, "keep_weights": 10, "standalone": before}}
+    assert Settings.model_validate(updated(older)).export.source == now
+    assert updated({"export": {"standalone": 3}})["export"] == {"standalone": 3}

@@ -96,26 +96,19 @@ def test_what_could_not_be_read_is_logged_once_and_in_short(caplog):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (
-            "Spare",
-            r"asking:Rest \(layers\.0\.1: Its forward cannot be converted\. "
-            r"torchscript: asking\.py:\d+: ",
-        ),
-        (
-            "Logged",
-            r"asking:Logged \(the model: its train\(\) cannot be .* it uses MODES ",
-        ),
-        ("UsesFunction", r"asking:shifted \(a function or class used by a forward\)"),
-    ],
+    ("name", "brought"),
+    [("Spare", "class Rest("), ("Logged", "MODES: list[bool]"), ("UsesFunction", "def shifted(")],
 )
-def test_a_space_that_cannot_stand_alone_says_so_at_its_default(name, text):
-    made = engine(name, frontend="torchscript")
-    trial = Trial(0, made.space.default(), 0)
-    assert made.source(trial).text
-    with pytest.raises(ConfigError, match=f"needs {text}.*export.standalone=false"):
-        made.source(trial, standalone=True)
+def test_what_no_front_end_reads_comes_along_with_its_source(name, brought):
+    made, theirs = engine(name, frontend="torchscript"), engine(name, PyEngine)
+    trial = Trial(0, [*theirs.space.enumerate()][-1], 0)
+    source = made.source(trial, standalone=True)
+    assert brought in source.text and "import asking" not in source.text
+    assert "from asking" not in source.text and "# From asking.py, line " in source.text
+    model, expected = load_source(source.text).build(), built(theirs, trial.sample)
+    model.load_state_dict(expected.state_dict())
+    x = torch.randn(2, 3)
+    assert torch.equal(model.eval()(x), expected.eval()(x))
 
 
 @pytest.mark.parametrize("name", ["Frozen", "FreezesPart"])

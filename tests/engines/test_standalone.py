@@ -22,7 +22,7 @@ def test_torch_and_installed_libraries_may_be_imported(graph, module):
 
 @pytest.mark.parametrize("module", ["runner.nn", "spaces.resnet", "programs", "no_such_module"])
 def test_this_project_and_modules_of_users_may_not(graph, module):
-    with pytest.raises(ConfigError, match=f"this space needs {module}:thing"):
+    with pytest.raises(ConfigError, match=f"it needs {module}:thing"):
         check_standalone(f"from {module} import thing\n", graph, None)
-    with pytest.raises(ConfigError, match="installed libraries, but this space needs"):
+    with pytest.raises(ConfigError, match="installed libraries, but it needs"):
         check_standalone(f"import {module}\n", graph, None)

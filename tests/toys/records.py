@@ -30,7 +30,7 @@ CONFIG = {
     "confirm": None,
     "compare": None,
     "dedup": True,
-    "export": {"top": 1, "standalone": False, "keep_weights": 10},
+    "export": {"top": 1, "source": "import", "keep_weights": 10},
     "trust": ["toy"],
     "resume": None,
 }  # fmt: skip

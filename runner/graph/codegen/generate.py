@@ -22,31 +22,54 @@ from runner.graph.codegen.functions.generate_function import FunctionTemplate, t
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.unit import Unit
 
-_NAMES = ("build", "CONSTANTS", "Path", "load_file")
+_NAMES = ("build", "load", "CONSTANTS", "Path", "load_file")
+_POSTPONED = "from __future__ import annotations"
 _CONSTANTS = 'CONSTANTS = load_file(Path(__file__).with_name("constants.safetensors"))'
 
 
-def generate(graph: Graph, *, standalone: bool = False) -> str:
+def generate(graph: Graph, *, standalone: bool = False, carries: bool = True) -> str:
     """Returns the source of a module whose `build()` makes the model, with fresh weights.
 
     The classes of unchanged units are imported; `standalone` writes out all but those of torch
-    instead. Tensors of the graph are read from a file
+    instead. Of those that are kept as they are, it brings along the user's own source; without
+    `carries` it imports them. Tensors of the graph are read from a file
     `constants.safetensors` beside the module. Raises GraphError for a graph that is symbolic or
     cannot be written.
     """
-    sites = Sites(graph, standalone=standalone)  # which units need a class
+    whole: frozenset[str] = frozenset()
+    while True:
+        text, more = _generated(graph, whole, standalone=standalone, carries=carries)
+        if more <= whole:
+            return text
+        whole |= more
+
+
+def _generated(
+    graph: Graph, whole: frozenset[str], *, standalone: bool, carries: bool
+) -> tuple[str, frozenset[str]]:
+    """Returns the source, in which the classes `whole` come along as they are, and the classes that
+    have to, since code that comes along asks for them, as `isinstance(module, Block)` does."""
+    sites = Sites(graph, standalone=standalone, whole=whole)  # which units need a class
     functions = {name: template(f, shared=False) for name, f in graph.functions.items()}
     methods = {u: templates_of(sites, u) for u in sites.home if not sites.is_inline(u)}
     names = _function_names(functions, methods)
-    imports = Imports(_variables(sites, functions, methods) | {*names.values()}, names)
+    taken = _variables(sites, functions, methods) | {*names.values()}
+    imports = Imports(taken, names, carries=standalone and carries)
     blocks = [each.lines(imports, str, "") for each in functions.values()]
     classes = Classes(sites, imports, methods)  # constructors, and classes merged
+    classes.merge(whole)
     classes.name({*imports.names, *names.values(), *_NAMES})
     imports.take(made.name for made in classes.all)
     constructors = Constructors(imports)
-    blocks += [constructors.lines(made) for made in classes.all]
+    merged = {made.base: constructors.constructor(made) for made in classes.all if made.merged}
+    blocks += [constructors.lines(made) for made in classes.written]
     blocks.append(_build(graph.root, classes, constructors))
-    return _assemble(blocks, len(functions), classes, imports)
+    asked = frozenset[str]()
+    if imports.bundle is not None:
+        for base, lines in merged.items():
+            imports.bundle.construct(base, lines)
+        asked = classes.asked(imports.bundle)
+    return _assemble(blocks, len(functions), classes, imports), asked
 
 
 def _function_names(
@@ -85,11 +108,15 @@ def _assemble(
     for text in texts:  # each consists of whole statements, so this verifies the file
         verify(text)
     # Copied methods are not verified: an import of the user's class would run them as well.
-    for place, made in enumerate(classes.all, first):
+    for place, made in enumerate(classes.written, first):
         texts[place] += "".join(f"\n\n{indent(text, ' ' * STEP)}" for text in made.copied)
     texts[:0] = [text.rstrip() for text in imports.helpers.values()]
+    if imports.bundle is not None:
+        texts[:0] = imports.bundle.texts()
     head = _head(imports, "\n".join(texts))
     verify(head)
+    if imports.bundle is not None and imports.bundle.postpones_annotations:
+        head = f"{_POSTPONED}\n\n{head}"
     return _with_classes("\n\n\n".join([head, *texts]), classes) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import linecache
+import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -58,7 +59,14 @@ def load_file(path: Path) -> ModuleType:
 
 def _execute(module: ModuleType, text: str, file: str, place: str) -> ModuleType:
     module.__file__ = place
-    exec(compile(text, file, "exec"), module.__dict__)
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module  # dataclasses look there, while a class is made
+    try:
+        exec(compile(text, file, "exec"), module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
+        if before is not None:
+            sys.modules[module.__name__] = before
     return module
 
 

@@ -149,7 +149,7 @@ def _generated_model(
     drop_placeholders(plain)
     with seeded():
         generated: nn.Module = load_source(
-            generate(plain, standalone=standalone), plain.tensors
+            generate(plain, standalone=standalone, carries=False), plain.tensors
         ).build()
     state = model.state_dict()
     if [*generated.state_dict()] != [*state]:

@@ -1,10 +1,12 @@
 """The classes of a generated file: units that differ only in literals share one."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, final
 
 from runner.errors import GraphError
+from runner.graph.codegen.carried_source.bundle import Bundle
 from runner.graph.codegen.classes.anti_unification import (
     ConstructorParameter,
     Decomposition,
@@ -13,7 +15,8 @@ from runner.graph.codegen.classes.anti_unification import (
 )
 from runner.graph.codegen.classes.constructor_plan import Planner
 from runner.graph.codegen.classes.iterated_containers import iterated_containers
-from runner.graph.codegen.classes.unit_forms import Sites
+from runner.graph.codegen.classes.unit_forms import Sites, located
+from runner.graph.codegen.copied_methods.methods import own_classes
 from runner.graph.codegen.expressions.expression_trees import (
     ExpressionTree,
     LocalName,
@@ -46,6 +49,7 @@ class Class:
         self.name = as_name(unit.name)
         self.functions = functions  # the lines of each method
         self.copied: Sequence[str] = ()  # the methods that its source has, as text
+        self.merged = False  # whether its base comes along, and takes its constructor
         self.parameters: Sequence[ConstructorParameter] = unified.parameters
         self.by_keyword = {p.name for p in unified.parameters if p.is_keyword}
         self.steps: list[Statement] = unified.steps()
@@ -174,15 +178,53 @@ class Classes:
         found = [made.name for made in self.all if issubclass(locate(made.unit.cls.target), asked)]
         return found[0] if len(found) == 1 else f"({', '.join(found)})"
 
+    def asked(self, bundle: Bundle) -> frozenset[str]:
+        """Returns the targets of the classes for which code that comes along asks, or for a base
+        of which, although their instances are of classes of this file."""
+        return frozenset(
+            made.unit.cls.target
+            for made in self.all
+            for cls in _own_classes(made.unit.cls.target)
+            if bundle.is_whole(f"{cls.__module__}:{cls.__qualname__}")
+        )
+
+    @property
+    def written(self) -> list[Class]:
+        """All that are not merged with their base."""
+        return [made for made in self.all if not made.merged]
+
+    def merge(self, whole: frozenset[str]) -> None:
+        """Lets classes whose base comes along, for them alone, be that class, unless that is needed
+        as a `whole` beside them."""
+        bundle = self._imports.bundle
+        bases = Counter(made.base for made in self.all if made.inherits)
+        for made in self.all:
+            if bundle is None or not made.inherits or made.unit.grade != "shell":
+                continue
+            if made.base in whole or "." in made.base.partition(":")[2]:
+                continue
+            if bases[made.base] == 1:
+                name = self._imports.base(made.base)
+                if made.base not in bundle.problems:
+                    made.name, made.merged = name, True
+
     def name(self, taken: Iterable[str]) -> None:
         """Assigns the classes names that are not taken."""
         used = {*taken}
         for made in self.all:
+            if made.merged:
+                continue
             base = as_name(made.unit.name)
             made.name, number = base, 2
             while made.name in used:
                 made.name, number = f"{base}{number}", number + 1
             used.add(made.name)
+
+
+def _own_classes(target: str) -> list[Any]:
+    """Returns the user's classes in the MRO of a class; none if it cannot be imported."""
+    cls = located(target)
+    return own_classes(cls) if isinstance(cls, type) else []
 
 
 def templates_of(sites: Sites, unit: Unit) -> list[FunctionTemplate]:

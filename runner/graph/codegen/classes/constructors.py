@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import final
 
+from torch import nn
+
 from runner.errors import GraphError
 from runner.graph.codegen.classes.classes import Class, arguments
 from runner.graph.codegen.classes.initializer_statements import Filling, Loop, fill
@@ -20,6 +22,7 @@ from runner.graph.codegen.expressions.expressions import Writer, assignment
 from runner.graph.codegen.expressions.imports import Imports, is_name
 from runner.graph.codegen.expressions.line_breaking import STEP, Code, lay_out
 from runner.graph.ir.argument import text_literal
+from runner.graph.ir.signature import locate
 from runner.graph.ir.unit import Call
 from runner.python_operators import Precedence
 
@@ -58,8 +61,12 @@ class Constructors:
         blocks = [block for block in (self._constructor(made), *made.functions) if block]
         margin = " " * STEP
         body = [line for block in blocks for line in ["", *block]][1:]
-        head = f"class {made.name}({self._imports.name(made.base)}):"
+        head = f"class {made.name}({self._imports.base(made.base)}):"
         return [head, *(body or [f"{margin}pass"])]
+
+    def constructor(self, made: Class) -> list[str]:
+        """Returns the lines of the constructor of a class, without indentation."""
+        return [line[STEP:] for line in self._constructor(made)]
 
     def _constructor(self, made: Class) -> Sequence[str]:
         steps = made.steps
@@ -83,8 +90,10 @@ class Constructors:
 
     def _step(self, made: Class, step: Statement) -> list[str]:
         match step.kind:
-            case "super" if made.inherits:
+            case "super" if made.inherits and not _is_plain(made):
                 return [f"{_INSIDE}{self._imports.name('torch.nn:Module')}.__init__(self)"]
+            case "super" if made.inherits:
+                return [f"{_INSIDE}super().__init__()"]
             case "super":
                 base = Call(f"torch.nn:{made.base[9:]}", step.tree.args, step.tree.kwargs)
                 call = compress(base)
@@ -133,3 +142,8 @@ class Constructors:
             lines.append(f"{' ' * indent}if {place} is not None:")
             indent += STEP
         return [*lines, *lay_out("", self.code(fill(place, filling.call)), "", indent)]
+
+
+def _is_plain(made: Class) -> bool:
+    """Returns whether a class is merged with one that derives from nn.Module alone."""
+    return made.merged and locate(made.base).__bases__ == (nn.Module,)

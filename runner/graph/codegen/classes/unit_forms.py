@@ -62,9 +62,13 @@ def _key(unit: Unit, kind: str, name: str) -> str | int | None:
 class Sites:
     """The units of a graph: which are written as classes, which are imported, which are shared."""
 
-    def __init__(self, graph: Graph, *, standalone: bool) -> None:
+    def __init__(
+        self, graph: Graph, *, standalone: bool, whole: frozenset[str] = frozenset()
+    ) -> None:
+        """`whole` are the classes of which standalone source has the user's own definition."""
         self.root = graph.root
         self.standalone = standalone
+        self._whole = whole
         self._copies = Copies(graph) if standalone else None
         self.home: dict[Unit, str] = {}  # the first path of each unit
         self.repeats: dict[str, Unit] = {}  # further path -> the shared unit there
@@ -134,16 +138,21 @@ class Sites:
         if self._is_plain_container(unit):
             return "contents"
         if self.standalone and not unit.cls.target.startswith(_TORCH):
-            return "class"
+            is_known = unit.cls.target in self._whole and unit.grade == "graph"
+            return "call" if is_known and self._is_intact(unit) else "class"
         return "call" if self._is_intact(unit) else "class"
 
     def inherits(self, unit: Unit) -> bool:
         """Returns whether the class of a unit inherits from the class it was converted from."""
-        return unit.grade == "shell" or (unit.inherits and self.copy(unit) is None)
+        if unit.grade == "shell" or (unit.inherits and self.copy(unit) is None):
+            return True
+        return unit.cls.target in self._whole
 
     def copy(self, unit: Unit) -> Copy | None:
         """Returns the methods copied from the class of a unit, if it does not inherit from it."""
-        return None if self._copies is None else self._copies.of(unit)
+        if self._copies is None or unit.cls.target in self._whole:
+            return None
+        return self._copies.of(unit)
 
     def is_built_of_contents(self, unit: Unit) -> bool:
         """Returns whether a unit is a container whose constructor takes all its children."""

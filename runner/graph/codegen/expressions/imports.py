@@ -12,6 +12,7 @@ from typing import Any, final
 
 from runner.errors import GraphError
 from runner.graph.class_source.scopes import BUILTINS as BUILTINS
+from runner.graph.codegen.carried_source.bundle import Bundle
 from runner.graph.codegen.copied_methods.globals import MARK
 from runner.graph.codegen.expressions.line_breaking import WIDTH
 from runner.graph.ir.with_state import HELPERS
@@ -29,7 +30,10 @@ _WHOLE = {
 }
 _ALWAYS = ("import torch", "from torch import nn")
 _HELPERS = {target.partition(":")[2] for target in HELPERS}
-RESERVED = frozenset({*dir(builtins), "self", "CONSTANTS", "Path", "load_file", "build", *_HELPERS})
+_PATH = "from pathlib import Path"
+RESERVED = frozenset(
+    {*dir(builtins), "self", "CONSTANTS", "Path", "load_file", "build", "load", *_HELPERS}
+)
 
 
 @lru_cache(maxsize=4096)
@@ -82,10 +86,15 @@ def canonical(target: str) -> str:
 @final
 class Imports:
     """The imports of one file. `taken` are names with another meaning somewhere in it; `functions`
-    are the names in it of functions of the graph."""
+    are the names in it of functions of the graph. If it `carries` the user's definitions, these are
+    in `bundle`, and are imported only if that cannot be."""
 
     def __init__(
-        self, taken: Iterable[str] = (), functions: Mapping[str, str] = MappingProxyType({})
+        self,
+        taken: Iterable[str] = (),
+        functions: Mapping[str, str] = MappingProxyType({}),
+        *,
+        carries: bool = False,
     ) -> None:
         self._taken = {*taken}
         self._lines: dict[str, None] = dict.fromkeys(_ALWAYS)
@@ -93,6 +102,7 @@ class Imports:
         self._names = {f":{name}": written for name, written in functions.items()}
         self._owners: dict[str, str] = {}  # name in the file -> statement that binds it
         self.helpers: dict[str, str] = {}  # functions that are not imported: target -> source
+        self.bundle = Bundle(self._bind) if carries else None
 
     @property
     def names(self) -> set[str]:
@@ -113,6 +123,8 @@ class Imports:
 
     def _import(self, target: str) -> str:
         module, _, qualname = target.partition(":")
+        if self.bundle is not None and (carried := self.bundle.name(target)) is not None:
+            return carried
         if target in HELPERS:
             self.helpers[target] = HELPERS[target]
             return qualname
@@ -147,10 +159,22 @@ class Imports:
                 parts[place] = f"{MARK}{part}{MARK}"
         return "".join(parts)
 
+    def base(self, target: str) -> str:
+        """Returns the expression for a class as the base of one with a constructor of its own."""
+        found = self.bundle.name(target, base=True) if self.bundle is not None else None
+        return self.name(target) if found is None else found
+
+    def _bind(self, line: str, name: str) -> str:
+        """Registers a statement of the user's, and returns the name that it binds in the file."""
+        if line.startswith("import ") and " as " not in line and "." in line:
+            self._lines[line] = None
+            line = f"import {name}"
+        return self._own(line, name)
+
     def _own(self, line: str, name: str) -> str:
         """Registers the statement that binds a name; returns the name, or a free one if taken."""
         free, number = name, 2
-        while free in self._taken or free in RESERVED or self._owners.get(free, line) != line:
+        while self._is_bound(free, line):
             free, number = f"{name}_{number}", number + 1
         if self._owners.get(free) == line:
             return free
@@ -163,6 +187,14 @@ class Imports:
             self._lines.pop(line, None)
             self._lines[f"{line.partition(' as ')[0]} as {free}"] = None
         return free
+
+    def _is_bound(self, name: str, line: str) -> bool:
+        """Returns whether a name means something else than what a statement binds it to."""
+        if line == _PATH and name == "Path":
+            return name in self._taken
+        if name in self._taken or name in RESERVED:
+            return True
+        return self._owners.get(name, line) != line
 
     def lines(self, body: str, more: Sequence[str] = ()) -> list[str]:
         """Returns the import statements that a text needs, and `more`, grouped and sorted."""

@@ -1,6 +1,7 @@
 """Stand-alone source has the methods that a class overrides: copied, or refused with the reason."""
 
 import ast
+import re
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError
+from runner.graph.codegen.copied_methods.copies import Copies
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import load_source
 from runner.graph.frontend.convert import convert
@@ -109,12 +111,22 @@ def _equal(one: list, other: list) -> bool:
 
 
 @pytest.mark.parametrize("make", REFUSED)
-def test_what_cannot_be_copied_is_refused_with_the_reason(make):
+def test_what_cannot_be_copied_comes_along_as_a_whole_or_is_refused_with_the_reason(make):
     model, graph = converted(make)
     text = generate(graph, standalone=True)
-    with pytest.raises(ConfigError, match=f"{make.__name__} .the model: .*{REFUSED[make]}"):
+    assert re.search(REFUSED[make], Copies(graph).problems[graph.root])
+    if make.__name__ in WHOLE:
         check_standalone(text, graph, None)
-    check_alike(load_source(generate(graph)).build(), model)  # it is imported
+        assert f"class {make.__name__}" in text
+    else:
+        with pytest.raises(ConfigError, match=f"{make.__name__} .the model: .*{REFUSED[make]}"):
+            check_standalone(text, graph, None)
+    check_alike(load_source(text).build(), model)
+    check_alike(load_source(generate(graph)).build(), converted(make)[0])  # it is imported
+
+
+# Classes whose own source comes along where single methods of it cannot.
+WHOLE = {"Logs", "AsksObject", "AsksType", "Wrapped", "Made", "Sets"}
 
 
 def test_copied_methods_read_like_those_they_come_from():
