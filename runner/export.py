@@ -113,9 +113,12 @@ class ModelWriter:
     """Writes models to folders, each in the form that the run's config asks for: stand-alone, if
     that can be, and proven; otherwise with imports of the user's code."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, source: str | None = None, place: str = TOP) -> None:
+        """Takes the run, the form of the `source`, None: that of the run, and the name of the
+        folder that contains those of the models."""
         self._run = run
-        self._alone = run.settings.export.source == STANDALONE
+        self._place = place
+        self._alone = (source or run.settings.export.source) == STANDALONE
         self._shape = run.settings.data.get("shape")
         self._bare = BareInterpreter()
         self._reasons: dict[str, list[str]] = {}  # why a form was not possible: its folders
@@ -142,7 +145,7 @@ class ModelWriter:
         try:
             write_model(self._run, trial, metrics, folder, standalone=True)
             prove(folder, model, self._shape)
-            self._bare.check(folder, model, _example(self._run, model), self._absent())
+            self._bare.check(folder, model, example_of(self._run, model), self._absent())
         except WeightsError:
             raise
         except RunnerError as error:
@@ -152,7 +155,7 @@ class ModelWriter:
     def told(self) -> list[str]:
         """Returns a line for each reason why models import the user's code."""
         return [
-            f"{' and '.join(f'{TOP}/{name}' for name in names)} import your code: {reason}."
+            f"{' and '.join(f'{self._place}/{name}' for name in names)} import your code: {reason}."
             for reason, names in self._reasons.items()
         ]
 
@@ -167,7 +170,7 @@ class ModelWriter:
         self._bare.close()
 
 
-def _example(run: Run, model: nn.Module) -> Sequence[torch.Tensor] | None:
+def example_of(run: Run, model: nn.Module) -> Sequence[torch.Tensor] | None:
     """Returns inputs that a model accepts: random ones, or some of the data; None if no shape is
     known."""
     shape = run.settings.data.get("shape")

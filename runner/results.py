@@ -218,22 +218,47 @@ def write_model(
 ) -> None:
     """Writes a trial's model to a folder: `model.py`, its weights, its sample, its metrics.
     `standalone` is as for `Run.source`."""
-    from runner.graph.codegen.load import CONSTANTS  # here: this imports torch
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(run.weights(trial).read_bytes())
+    shape = tuple(run.settings.data.get("shape", ()))
+    body = MAIN.format(weights=WEIGHTS) + (ONCE.format(shape=repr((2, *shape))) if shape else "")
+    _write_source(run, trial, metrics, folder, standalone, heads=(TITLE, USAGE), body=body)
+
+
+def write_untrained(run: Run, trial: Trial, folder: Path) -> None:
+    """Writes a trial's model without weights to a folder: `model.py`, whose `build()` makes it, its
+    sample, and its metrics."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_source(run, trial, trial.metrics, folder, None, heads=(UNTRAINED, ""), body="")
+
+
+def _write_source(
+    run: Run,
+    trial: Trial,
+    metrics: Mapping[str, Any],
+    folder: Path,
+    standalone: bool | None,
+    *,
+    heads: tuple[str, str],
+    body: str,
+) -> None:
+    """Writes what of a trial's model is text. `heads` are the title of the file and its usage, and
+    `body` is the code that follows that of the model."""
+    from runner.graph.codegen.load import CONSTANTS  # here: this imports torch
+
     for name, content in (("sample", trial.sample), ("metrics", metrics)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    facts = {"run": run.folder.name, "trial": trial.number, "sample": trial.sample}
     source = run.source(trial, standalone=standalone)
     (folder / CONSTANTS).unlink(missing_ok=True)
     if source.constants is not None:
         (folder / CONSTANTS).write_bytes(source.constants)
-    shape = tuple(run.settings.data.get("shape", ()))
-    body = MAIN.format(weights=WEIGHTS) + (ONCE.format(shape=repr((2, *shape))) if shape else "")
-    top = heading(TITLE, {**facts, "metrics": metrics}, USAGE)
+    facts = {"run": run.folder.name, "trial": trial.number, "sample": trial.sample}
+    title, usage = heads
+    top = heading(title, {**facts, "metrics": metrics}, usage)
     (folder / MODEL).write_text(f"{top}\n{source.text}{body}", encoding="utf-8")
 
+
+UNTRAINED = "The model of a trial, without the weights, which were not kept."
 
 TITLE = "A model that a search found, with its weights beside it."
 

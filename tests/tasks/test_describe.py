@@ -128,16 +128,16 @@ def test_a_label_used_twice_is_an_error(output, tmp_path):
         Describe().run(settings("toy.Clash"), tmp_path)
 
 
-@pytest.mark.parametrize("standalone", [False, True])
+@pytest.mark.parametrize("source", ["import", "standalone"])
 def test_first_candidates_that_make_no_model_are_told_and_others_are_drawn(
-    output, tmp_path, caplog, standalone
+    output, tmp_path, caplog, source
 ):
     kernel = {"_target_": "runner.mutators.kernel.Kernel", "on": "stem", "kernel": [2, 3]}
     space = {
         "_target_": "spaces.mutate.existing", "input": [1, 8, 8], "mutators": [kernel],
         "model": {"_target_": "mutable.ConvNet", "blocks": 1},
     }  # fmt: skip
-    export = {"top": 3, "keep_weights": 10, "standalone": standalone}
+    export = {"top": 3, "keep_weights": 10, "source": source}
     search = {"evaluator.lr": [0.1, 0.2]}
     described = settings(
         "", engine=BASE, trust=["mutable", "toy"], export=export, search=search
