@@ -177,3 +177,36 @@ def test_only_epochs_of_an_evaluator_can_be_divided():
     epochs = Fidelity("evaluator.epochs", 1, 4, 2)
     assert goes_on(epochs, Classification) and not goes_on(epochs, Function)
     assert not goes_on(replace(epochs, key="evaluator.batch_size"), Classification)
+
+
+@pytest.mark.parametrize("optimizer", [[], MOMENTUM])
+def test_a_training_that_was_cut_goes_on_from_its_checkpoint(optimizer, tmp_path):
+    """With the weights and reports of one that was not cut, or had no checkpoints."""
+    given = ["space=mlp", "strategy=random", "evaluator.epochs=5", "fidelity=null",
+             "evaluator.augment.crop=1", *optimizer]  # fmt: skip
+    trial = Trial(0, SAMPLE, 7)
+    with Running(tmp_path / "plain", "inline", "py", *given) as plain:
+        [expected] = plain.run(trial).values()
+    with Running(
+        tmp_path / "cut", "inline", "py", *given, "evaluator.checkpoint={every: 2}"
+    ) as cut:
+        worker = cut.service._worker
+        [job] = cut.engine.plan([trial])
+        heard = []
+
+        def send(report):
+            heard.append(report)
+            if len(heard) == 1 + 4:  # the fourth epoch is not in the checkpoint of the second
+                raise KeyboardInterrupt
+
+        worker.run(job, send, ())
+        assert (trial_folder(cut.folder, 0) / CHECKPOINT).is_file()
+        epochs = []
+        evaluate = Classification._epoch
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Classification, "_epoch",
+                          lambda *given: epochs.append(given[3]) or evaluate(*given))  # fmt: skip
+            [found] = cut.run(trial).values()
+    assert found == expected and epochs == [2, 3, 4]
+    one, two = (load_file(trial_folder(tmp_path / name, 0) / WEIGHTS) for name in ("plain", "cut"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
