@@ -240,3 +240,14 @@ def test_proxies_are_measured_and_held_to_their_targets(tmp_path):
             assert cost["screening"] > 0 and cost["training"] > 0
     assert len(figures["targets"]) == 6 + 2 * 6
     assert_verdicts(done, figures["targets"])
+
+
+def test_replays_and_killed_trainings_are_counted(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("repeatability.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert len(figures["replay"]) == 5
+    assert all(row["equal"] == row["trials"] > 0 for row in figures["replay"]), done.stderr
+    assert figures["retrain"] == {"killed": 1, "equal": 1}
+    assert_verdicts(done, figures["targets"])
