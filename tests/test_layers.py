@@ -82,7 +82,8 @@ SHARED = {
     "proxies": {"proxy"},
     "evaluators": {
         *("arguments", "evaluator", "fused_group", "group", "member", "race", "recipe", "seeds"),
-        *("snapshot", "supervised", "plain_optimizer", "training_state"),
+        *("snapshot", "supervised", "plain_optimizer", "training_state", "running_trial"),
+        *("call_by_name", "function_checkpoint"),
     },
     "stoppers": {"stopper"},
     "strategies": {

@@ -4,10 +4,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from runner.errors import ConfigError, require
 
@@ -38,6 +39,23 @@ class Split(ABC):
         Images are float32 (N, C, H, W), normalized. Batches may share memory with the split and
         must not be modified.
         """
+
+    def examples(self) -> Dataset[Any]:
+        """Returns the examples as a data set of pairs, as `batches` yields them, on the CPU."""
+        raise NotImplementedError(f"{type(self).__name__} has no examples(); use batches().")
+
+    @final
+    def loader(
+        self, batch_size: int = 64, shuffle: bool = False, *, seed: int = 0, **others: Any
+    ) -> DataLoader[Any]:
+        """Returns a DataLoader of all examples: pairs of inputs and targets, on the CPU.
+
+        With `shuffle`, each pass has another order, and all of them depend on `seed` alone. Further
+        arguments are those of DataLoader, such as `num_workers` or `drop_last`. Unlike those of
+        `batches`, its batches may be modified.
+        """
+        others.setdefault("generator", torch.Generator().manual_seed(seed))
+        return DataLoader(self.examples(), batch_size, shuffle, **others)
 
 
 @final

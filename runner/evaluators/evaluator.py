@@ -12,6 +12,7 @@ from torch import nn
 from runner.checkpoints import TrainingState
 from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.evaluators.race import Prospects
+from runner.evaluators.running_trial import RunningTrial
 from runner.fusion.program.program import Programs
 from runner.goals import Direction
 from runner.proxies.proxy import TrainingLoss
@@ -52,6 +53,7 @@ class TrainingRun:
     tell: Callable[[Gain], None] = lambda gain: None  # receives the gain of fusion
     prospects: Prospects = field(default_factory=Prospects)  # expected gain, from earlier groups
     span: Span | None = None  # the part to train, if `Evaluator.divides`; None: all of it
+    trials: Sequence[RunningTrial] = ()  # one per model; (): they belong to no run
 
 
 class StopTraining(Exception):

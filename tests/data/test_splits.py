@@ -66,6 +66,23 @@ def test_doubles_become_floats() -> None:
     assert inputs.dtype == targets.dtype == torch.float32
 
 
+def test_a_loader_takes_the_arguments_of_torch() -> None:
+    split = DatasetSplit(Doubles(), 1, loader_workers=1)
+    [(inputs, targets)] = split.loader(2, drop_last=True)
+    assert inputs.tolist() == [[0.0], [1.0]] and targets.tolist() == [0.0, 1.0]
+    assert inputs.dtype == targets.dtype == torch.float32
+    ours = [y.tolist() for _, y in split.loader(2, num_workers=1)]
+    assert ours == [[0.0, 1.0], [2.0]] and split.loader().num_workers == 0
+    with pytest.raises(IndexError):
+        TensorSplit(inputs, targets).examples()[2]
+
+
+def test_labels_are_checked_in_every_batch_of_a_loader() -> None:
+    split = DatasetSplit(TensorDataset(torch.zeros(4, 1), torch.arange(4)), 3, 0)
+    with pytest.raises(ConfigError, match=r"data\.classes is 3, but labels range from 3 to 3"):
+        [*split.loader(2)]
+
+
 @pytest.mark.parametrize(
     ("targets", "classes", "text"),
     [
