@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from runner.config.data_sizes import differing_sizes
 from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.data.data import Batch, Data
@@ -67,7 +68,7 @@ def rehearse(settings: Settings, engine: Engine) -> None:
 
 def _rehearse(rehearsal: "Rehearsal", engine: Engine) -> None:
     try:
-        failure = rehearsal.run(engine.space.default())
+        failure = rehearsal.failure(engine.space.default())
     except (DrawError, Refused) as error:
         if refusal(error) is None:
             raise
@@ -90,6 +91,21 @@ class Rehearsal:
         self._evaluator: Evaluator = build(settings.evaluator, settings.trust)
         self._data: Data = build(settings.data, settings.trust)
         self._device = settings.training.get("device", "cpu")
+        self._differences = "; ".join(differing_sizes(settings.space, settings.data))
+
+    def failure(self, sample: Sample) -> ConfigError | None:
+        """Returns what `run` does, with the sizes in the config that do not fit each other. Warns
+        of them if the evaluator does not say what it needs."""
+        found = self.run(sample)
+        if not self._differences:
+            return found
+        if found is None and self._evaluator.targets is None and self._evaluator.trains:
+            log.warning("%s.", self._differences)
+        if found is None:
+            return None
+        whole = ConfigError(f"{str(found).rstrip('.')}. In the config, {self._differences}.")
+        whole.__cause__ = found.__cause__
+        return whole
 
     def run(self, sample: Sample) -> ConfigError | None:
         """Returns why a sample's model fails; None if it works, or if this process cannot tell.

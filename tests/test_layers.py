@@ -62,6 +62,7 @@ LAYERS = [
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
      "measures", "model_header", "nn", "reported_metrics", "space.prior", "trial", "weights"],
     ["fidelity", "nn.recording"],
+    ["config.data_sizes"],
     ["config.check_arguments", "config.mutator_entries", "nn.values", "operators",
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.process_setting"],

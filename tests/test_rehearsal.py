@@ -22,6 +22,10 @@ REGRESSION = "evaluator=regression objective.metric=val/r2 "
 FAILS = [
     ("space=mlp space.classes=5", "The model has 5 outputs, too few for the classes of the data"),
     ("space.classes=9", "data.classes is 10."),
+    ("space=mlp space.classes=5",
+     "data.classes is 10. In the config, space.classes is 5, but data.classes is 10."),
+    ("trust=[examples] space._target_=examples.Flat space.inputs=7",
+     "space.inputs is 7, but data.shape is [1, 8, 8], which is 64 numbers."),
     ("engine=base space=mlp space.classes=5", "The model has 5 outputs"),
     ("engine=cgo space=mlp space.classes=5", "The model has 5 outputs"),
     ("space.shape=[3,32,32]", "to have 3 channels, but got 1 channels"),
@@ -67,6 +71,7 @@ def test_a_default_model_that_fails_is_refused_in_one_line(line, text, here, mon
 
 
 WORKS = [
+    "trust=[examples] space._target_=examples.Flat",
     "space=mlp",
     "engine=base space=mlp",
     "engine=cgo space=mlp",

@@ -1,5 +1,6 @@
 """The evaluator `function`: custom training code, such as `fn(model, report, data)`."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
@@ -9,7 +10,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from runner.data.data import SearchData, Split
+from runner.data.data import Batch, SearchData, Split
 from runner.errors import ConfigError, Interrupted, one_line, shown
 from runner.evaluators.call_by_name import arguments_for, check_call, name_of
 from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
@@ -18,6 +19,7 @@ from runner.evaluators.running_trial import RunningTrial
 from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
 
+log = logging.getLogger(__name__)
 Reported = float | Mapping[str, float] | None  # what a function may return
 OFFERED = ("model", "report", "data", "device", "seed", "trial", "checkpoint")
 OFFERED_IN_TEST = ("model", "data", "device")
@@ -47,6 +49,23 @@ class Function(Evaluator):
         check_call("evaluator.fn", self._fn, OFFERED, ("model", "report"))
         if self._test_fn is not None:
             check_call("evaluator.test_fn", self._test_fn, OFFERED_IN_TEST, ("model",))
+
+    def rehearse(self, make: Callable[[], nn.Module], batch: Batch, classes: int) -> None:
+        """Warns if the function is given data on which a model fails; it may know what to do."""
+        probe = object()
+        offered = {**dict.fromkeys(OFFERED), "data": probe}
+        args, named = arguments_for(self._fn, offered, ("model", "report"))
+        if not any(one is probe for one in (*args, *named.values())):
+            return  # it has other examples
+        with torch.no_grad():
+            try:
+                make().eval()(batch[0].clone())
+            except Exception as error:
+                log.warning(
+                    "The default model fails on an example of shape %s, which is data.shape, "
+                    "unless evaluator.fn (%s) calls it in another way: %s",
+                    [*batch[0].shape[1:]], name_of(self._fn), one_line(error),
+                )  # fmt: skip
 
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         for place, (model, seed) in enumerate(zip(models, run.seeds, strict=True)):

@@ -268,3 +268,19 @@ def test_state_of_a_trial_that_failed_is_removed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broken"):
         in_a_run(fn, tmp_path, None, [])
     assert not [*tmp_path.rglob(f"{STATE}*")]
+
+
+def rehearsed(fn: Callable[..., Any], caplog: Any) -> list[str]:
+    batch = torch.zeros(2, 4), torch.zeros(2, 1)
+    Function(fn, "a", None).rehearse(lambda: nn.Linear(3, 1), batch, 1)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_warns_of_data_that_does_not_fit_the_model(caplog: Any) -> None:
+    [text] = rehearsed(lambda model, data: 1, caplog)
+    assert "fails on an example of shape [4], which is data.shape, unless evaluator.fn" in text
+    assert "\n" not in text
+
+
+def test_data_that_is_not_asked_for_need_not_fit(caplog: Any) -> None:
+    assert not rehearsed(lambda model: 1, caplog)
