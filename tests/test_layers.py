@@ -116,6 +116,7 @@ EXTRAS = {
     "nas_bench_graph",
     "onnxruntime",
     "matplotlib",
+    "lightning",
 }
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",

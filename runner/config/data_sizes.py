@@ -8,10 +8,10 @@ from typing import Any
 from runner.config.check_arguments import check_type
 from runner.errors import ConfigError, as_yaml
 
-Node = Mapping[str, Any]
+SizedNode = Mapping[str, Any]
 
 
-def sizes_of(data: Node) -> dict[str, tuple[Any, str]]:
+def sizes_of(data: SizedNode) -> dict[str, tuple[Any, str]]:
     """Returns the arguments of a model that follow from the data: their values, and the key of the
     config that they come from.
 
@@ -31,7 +31,7 @@ def sizes_of(data: Node) -> dict[str, tuple[Any, str]]:
 
 
 def missing_sizes(
-    node: Node, data: Node, parameters: Mapping[str, Parameter], where: str
+    node: SizedNode, data: SizedNode, parameters: Mapping[str, Parameter], where: str
 ) -> dict[str, Any]:
     """Returns the sizes that the class or function of a node has parameters for, and that the node
     does not give. A parameter whose annotation does not fit is about something else."""
@@ -46,7 +46,7 @@ def missing_sizes(
     return found
 
 
-def differing_sizes(node: Node, data: Node, where: str = "space") -> Iterator[str]:
+def differing_sizes(node: SizedNode, data: SizedNode, where: str = "space") -> Iterator[str]:
     """Yields a clause for each size of a model that differs from that of the data: "space.classes
     is 10, but data.classes is 100"."""
     for name, (value, key) in sizes_of(data).items():

@@ -26,6 +26,7 @@ NEEDED = {  # what an option leaves to its user
                      "data.classes=2"],
     "data/image_folder": ["data.root=images", "data.classes=3"],
     "evaluator/function": ["evaluator.fn._target_=toy.no_training", "trust=[toy]"],
+    "evaluator/lightning": ["evaluator.module._target_=toy.Net", "trust=[toy]"],
 }  # fmt: skip
 CONTRACTS = {
     **parts.CONTRACTS,
@@ -177,6 +178,14 @@ def test_only_arguments_of_a_replaced_target_are_freed_of_their_plus():
         "a.b=4", "--x.a.b=1",
     ]  # fmt: skip
     assert compose.freed(compose.freed(given)) == compose.freed(given)
+
+
+def test_further_arguments_need_no_plus_where_there_may_be_any():
+    lit = ["evaluator=lightning", "evaluator.module._target_=toy.Net", "trust=[toy]"]
+    one = settings(*lit, "evaluator.trainer.gradient_clip_val=1.0")
+    assert one.evaluator["trainer"] == {"gradient_clip_val": 1.0}
+    two = settings(*lit, "evaluator.trainer={gradient_clip_val: 1.0, precision: bf16-mixed}")
+    assert two.evaluator["trainer"] == {"gradient_clip_val": 1.0, "precision": "bf16-mixed"}
 
 
 SCALE = "{_target_: mutable.Scale}"
