@@ -31,6 +31,7 @@ from runner.errors import (
     refusal,
 )
 from runner.evaluators.evaluator import Evaluator
+from runner.preflight import check_metrics
 from runner.space.sample import DrawError, Sample, generator
 from runner.training.devices import devices
 from runner.training.process_state import ProcessState
@@ -87,6 +88,7 @@ class Rehearsal:
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._engine = engine
+        self._settings = settings
         self._seed = settings.seed
         self._evaluator: Evaluator = build(settings.evaluator, settings.trust)
         self._data: Data = build(settings.data, settings.trust)
@@ -109,7 +111,8 @@ class Rehearsal:
 
     def run(self, sample: Sample) -> ConfigError | None:
         """Returns why a sample's model fails; None if it works, or if this process cannot tell.
-        Raises Refused, and other errors of the engine."""
+        Raises Refused, other errors of the engine, and ConfigError for an objective that is not
+        reported."""
         recipe = self._engine.recipe_of(sample)
         first: BaseException | None = None
         failure = None
@@ -120,8 +123,7 @@ class Rehearsal:
             try:
                 with _undisturbed():
                     make = partial(self._make, recipe, batch[0].device)
-                    self._evaluator.rehearse(make, batch, self._data.classes)
-                return None
+                    reported = self._evaluator.rehearse(make, batch, self._data.classes)
             except (Refused, KeyboardInterrupt):
                 raise
             except BaseException as error:  # SystemExit, too, would also end a trial
@@ -131,6 +133,10 @@ class Rehearsal:
                     return None
                 if first is None or not _same(first, error):
                     first, failure = error, self._advised(error, recipe, batch)
+            else:
+                if reported is not None:
+                    check_metrics(self._settings, self._evaluator, reported)
+                return None
         return failure
 
     def _advised(

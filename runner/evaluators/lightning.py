@@ -5,7 +5,7 @@ import inspect
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, final
 
@@ -90,14 +90,17 @@ class Lightning(Evaluator):
             except Exception as error:
                 raise ConfigError(f"evaluator.trainer cannot be used: {one_line(error)}") from error
 
-    def rehearse(self, make: Callable[[], nn.Module], batch: Batch, classes: int) -> None:
+    def rehearse(
+        self, make: Callable[[], nn.Module], batch: Batch, classes: int
+    ) -> Collection[str] | None:
         if batch[0].is_meta:  # the Trainer moves models
-            return
+            return None
         module = self._make_module(make())
         with self._quiet():
             trainer = self._make_trainer(batch[0].device, fast_dev_run=True)
             loader = DataLoader(TensorDataset(*batch), self.batch_size)
             self._fit(trainer, module, loader, loader)
+        return _logged(trainer)
 
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:
         for place, (model, seed) in enumerate(zip(models, run.seeds, strict=True)):

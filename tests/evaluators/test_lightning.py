@@ -183,7 +183,8 @@ def test_nothing_is_printed_and_nothing_is_written(
 
 def test_a_rehearsal_raises_what_training_would(toys: Any, perceptron: Any) -> None:
     good, bad = (torch.zeros(2, n) for n in (4, 3))
-    made(toys.Plain).rehearse(lambda: perceptron(0), (good, torch.zeros(2, 1)), 1)
+    names = made(toys.Plain).rehearse(lambda: perceptron(0), (good, torch.zeros(2, 1)), 1)
+    assert {*(names or ())} == {"train/loss", "val/mse"}
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         made(toys.Plain).rehearse(lambda: perceptron(0), (bad, torch.zeros(2, 1)), 1)
     with pytest.raises(ValueError, match="not today"):
