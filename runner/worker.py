@@ -33,7 +33,7 @@ from runner.errors import (
 )
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
-from runner.evaluators.running_trial import RunningTrial
+from runner.evaluators.running_trial import running_trials
 from runner.evaluators.seeds import seed_model, seed_others
 from runner.failures import failure_of, leave_traceback, located
 from runner.fusion.program.program import Programs
@@ -264,13 +264,9 @@ class Worker:
             span = self._parts.span(
                 job, states, evaluators[0], lambda place: heard[job.trials[place]]
             )
-            trials = [
-                RunningTrial.of(self.setup.folder, number, sample)
-                for number, sample in zip(job.trials, job.samples, strict=True)
-            ]
             run = TrainingRun(
                 self.device, job.seeds, report, evaluators, programs, tell, self._prospects, span,
-                trials,
+                running_trials(self.setup.folder, job),
             )  # fmt: skip
             self._hold(data)
             evaluators[0].evaluate(models, data, run)

@@ -4,6 +4,8 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import numpy
@@ -15,7 +17,7 @@ from runner.errors import ConfigError, Interrupted, one_line, shown
 from runner.evaluators.call_by_name import arguments_for, check_call, name_of
 from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
 from runner.evaluators.function_checkpoint import FunctionCheckpoint, checkpoint_path
-from runner.evaluators.running_trial import RunningTrial
+from runner.evaluators.running_trial import FILES, RunningTrial
 from runner.evaluators.seeds import seed_model
 from runner.trial import Metrics
 
@@ -77,12 +79,14 @@ class Function(Evaluator):
             if run.trials:
                 self._train_in_folder(run.trials[place], report, offered)
             else:
-                self._train(report, offered)
+                with TemporaryDirectory(prefix="runner-") as folder:
+                    trial = RunningTrial(place, {}, Path(folder) / FILES)
+                    self._train_in_folder(trial, report, offered)
 
     def _train_in_folder(
         self, trial: RunningTrial, report: "Reporter", offered: dict[str, Any]
     ) -> None:
-        """Trains a model of a run, in which a trial has a folder, and can find its state again."""
+        """Trains a model as a trial, which has a folder, and can find its state again."""
         checkpoint = FunctionCheckpoint(checkpoint_path(trial.folder), offered["seed"], report.send)
         report.heard = checkpoint.heard
         try:
@@ -96,8 +100,8 @@ class Function(Evaluator):
 
     def _train(self, report: "Reporter", offered: Mapping[str, Any]) -> None:
         args, named = arguments_for(self._fn, offered, ("model", "report"))
-        trial = offered.get("trial")
-        if trial is not None and any(one is trial for one in (*args, *named.values())):
+        trial = offered["trial"]
+        if any(one is trial for one in (*args, *named.values())):
             trial.folder.mkdir(parents=True, exist_ok=True)
         returned = self._fn(*args, **named)
         if not report.calls:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import final
 
 from runner.space.sample import Sample
-from runner.trial import trial_folder
+from runner.trial import Job, trial_folder
 
 FILES = "files"  # a folder for what a user's code writes, in the folder of its trial
 
@@ -19,7 +19,10 @@ class RunningTrial:
     sample: Sample
     folder: Path
 
-    @classmethod
-    def of(cls, run: Path, number: int, sample: Sample) -> "RunningTrial":
-        """Returns a trial of the run in a folder."""
-        return cls(number, sample, trial_folder(run, number) / FILES)
+
+def running_trials(run: Path, job: Job) -> list[RunningTrial]:
+    """Returns the trials of a job, of the run in a folder."""
+    return [
+        RunningTrial(number, sample, trial_folder(run, number) / FILES)
+        for number, sample in zip(job.trials, job.samples, strict=True)
+    ]

@@ -16,7 +16,7 @@ from runner.errors import ConfigError, Interrupted
 from runner.evaluators.evaluator import NotFinite, StopTraining, TrainingRun
 from runner.evaluators.function import Function
 from runner.evaluators.function_checkpoint import FunctionCheckpoint
-from runner.evaluators.running_trial import RunningTrial
+from runner.evaluators.running_trial import FILES, RunningTrial
 from runner.trial import STATE
 
 CPU = torch.device("cpu")
@@ -83,6 +83,8 @@ def test_gets_what_it_asks_for(numbers: SearchData, recorded: Any) -> None:
     assert seen == {"data": numbers, "device": CPU}
     seen.clear()
     evaluated(partial(every, lr=0.5, seed=99), numbers, recorded, 3)
+    assert isinstance(seen.pop("trial"), RunningTrial)
+    assert isinstance(seen.pop("checkpoint"), FunctionCheckpoint)
     assert seen == {"data": numbers, "device": CPU, "seed": 99, "lr": 0.5}
 
 
@@ -196,7 +198,7 @@ def test_what_can_be_called_is_accepted(fn: Any) -> None:
 
 def in_a_run(fn: Callable[..., Any], folder: Path, data: Any, sent: list[Any]) -> None:
     """Trains one model as trial 7 of a run."""
-    trials = [RunningTrial.of(folder, 7, {"depth": 2})]
+    trials = [RunningTrial(7, {"depth": 2}, folder / "trials" / "0007" / FILES)]
     run = TrainingRun(CPU, [5], lambda metrics: sent.append(metrics[0]) or (), trials=trials)
     Function(fn, "a", None).evaluate([nn.Linear(1, 1)], data, run)
 
@@ -210,6 +212,19 @@ def test_knows_its_trial_and_has_a_folder_for_its_files(tmp_path: Path) -> None:
     in_a_run(fn, tmp_path, None, sent)
     assert sent == [{"a": 7.0}]
     assert (tmp_path / "trials" / "0007" / "files" / "notes.txt").read_text() == "{'depth': 2}"
+
+
+def test_outside_of_a_run_there_is_a_folder_for_a_while(numbers: SearchData, recorded: Any) -> None:
+    seen: list[Any] = []
+
+    def fn(model: nn.Module, trial: RunningTrial, checkpoint: FunctionCheckpoint) -> int:
+        checkpoint.save({"epoch": 1})
+        seen.extend([trial, trial.folder.is_dir(), checkpoint.load()])
+        return 1
+
+    assert evaluated(fn, numbers, recorded) == [[{"val/accuracy": 1.0}]]
+    assert seen[0].number == 0 and seen[1:] == [True, {"epoch": 1}]
+    assert not seen[0].folder.exists()
 
 
 def test_no_folder_is_made_for_a_function_that_does_not_ask(tmp_path: Path) -> None:

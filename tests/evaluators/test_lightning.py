@@ -15,7 +15,7 @@ from runner.data.data import SearchData
 from runner.errors import ConfigError
 from runner.evaluators.evaluator import NotFinite, StopTraining, TrainingRun
 from runner.evaluators.lightning import Lightning
-from runner.evaluators.running_trial import RunningTrial
+from runner.evaluators.running_trial import FILES, RunningTrial
 
 CPU = torch.device("cpu")
 
@@ -171,7 +171,7 @@ def test_nothing_is_printed_and_nothing_is_written(
     toys: Any, numbers: SearchData, perceptron: Any, tmp_path: Path, monkeypatch: Any, capfd: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = TrainingRun(CPU, [0], lambda metrics: (), trials=[RunningTrial.of(tmp_path, 3, {})])
+    run = TrainingRun(CPU, [0], lambda metrics: (), trials=[RunningTrial(3, {}, tmp_path / FILES)])
     evaluator = made(toys.Plain)
     model = perceptron(0)
     evaluator.rehearse(lambda: perceptron(0), next(iter(numbers.train.batches(2, CPU))), 1)
