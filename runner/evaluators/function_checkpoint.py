@@ -13,7 +13,7 @@ import torch
 from runner.errors import ConfigError, one_line, shown
 from runner.trial import PART, STATE, Metrics
 
-Replay = Callable[[Metrics], None]
+Resend = Callable[[Metrics], None]
 
 
 @final
@@ -26,7 +26,7 @@ class FunctionCheckpoint:
     puts back, so that the training goes on as it would have. It is removed when the trial ends.
     """
 
-    def __init__(self, path: Path, seed: int, replay: Replay) -> None:
+    def __init__(self, path: Path, seed: int, replay: Resend) -> None:
         """Takes the file, the seed of the trial, and what repeats a report."""
         self._path = path
         self._seed = seed
