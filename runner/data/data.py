@@ -8,13 +8,33 @@ from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from runner.errors import ConfigError, require
 
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
 MOST = 2**28  # numbers of one example: 1 GiB of floats
 TargetKind = Literal["classes", "numbers"]  # indices of classes, or floats
+
+
+@final
+class Examples(Sequence[Any]):
+    """Pairs of inputs and targets that are there as one batch, so that a loader need not stack
+    them."""
+
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.batch = [inputs, targets]
+
+    def __len__(self) -> int:
+        return len(self.batch[1])
+
+    def __getitem__(self, place: Any) -> Any:
+        return tuple(part[place] for part in self.batch)
+
+
+def collated(examples: Sequence[Any]) -> Any:
+    """Returns examples as a batch, as a DataLoader does."""
+    return examples.batch if isinstance(examples, Examples) else default_collate([*examples])
 
 
 class Split(ABC):
@@ -54,7 +74,9 @@ class Split(ABC):
         arguments are those of DataLoader, such as `num_workers` or `drop_last`. Unlike those of
         `batches`, its batches may be modified.
         """
-        others.setdefault("generator", torch.Generator().manual_seed(seed))
+        others = {
+            "generator": torch.Generator().manual_seed(seed), "collate_fn": collated, **others
+        }  # fmt: skip
         return DataLoader(self.examples(), batch_size, shuffle, **others)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from runner.data.data import Batch, Split
+from runner.data.data import Batch, Examples, Split
 from runner.errors import ConfigError
 
 
@@ -83,14 +83,12 @@ class Rows(Dataset[Any]):
         return len(self._targets)
 
     def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
-        [example] = self.__getitems__([range(len(self))[place]])  # raises IndexError
-        return example
+        inputs, targets = self.__getitems__([range(len(self))[place]])[0]  # raises IndexError
+        return inputs, targets
 
-    def __getitems__(self, places: list[int]) -> list[tuple[Tensor, Tensor]]:
+    def __getitems__(self, places: list[int]) -> Examples:
         inputs, targets = self._inputs[places], self._targets[places]
-        if self._normalize:
-            inputs = self._normalize(inputs)
-        return [*zip(inputs, targets, strict=True)]
+        return Examples(self._normalize(inputs) if self._normalize else inputs, targets)
 
 
 @final

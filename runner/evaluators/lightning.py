@@ -84,7 +84,7 @@ class Lightning(Evaluator):
         kind = getattr(self._module, "func", self._module)
         if isinstance(kind, type):
             self._check_kind(kind)
-        with self._quiet():
+        with _quiet():
             try:
                 self._make_trainer(CPU)
             except Exception as error:
@@ -96,7 +96,7 @@ class Lightning(Evaluator):
         if batch[0].is_meta:  # the Trainer moves models
             return None
         module = self._make_module(make())
-        with self._quiet():
+        with _quiet():
             trainer = self._make_trainer(batch[0].device, fast_dev_run=True)
             loader = DataLoader(TensorDataset(*batch), self.batch_size)
             self._fit(trainer, module, loader, loader)
@@ -107,7 +107,7 @@ class Lightning(Evaluator):
             seed_model(seed, 0)
             root = {"default_root_dir": str(run.trials[place].folder)} if run.trials else {}
             reporter = _reporter(run, place)
-            with self._quiet():
+            with _quiet():
                 trainer = self._make_trainer(run.device, reporter=reporter, **root)
                 train = data.train.loader(self.batch_size, shuffle=True, seed=self._seed)
                 validation = data.validation.loader(4 * self.batch_size)
@@ -123,7 +123,7 @@ class Lightning(Evaluator):
             module = self._make_module(model)
             if not _defines(module, "test_step"):
                 return [{} for _ in models]
-            with self._quiet():
+            with _quiet():
                 trainer = self._make_trainer(device)
                 with _interruptible():
                     trainer.test(module, split.loader(4 * self.batch_size), verbose=False)
@@ -178,20 +178,21 @@ class Lightning(Evaluator):
             max_epochs=self._epochs, accelerator=kind, devices=place, callbacks=callbacks, **given
         )
 
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Suppresses what Lightning says of devices, workers, and itself."""
-        loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-        levels = [logger.level for logger in loggers]
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
-                yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppresses what Lightning says of devices, workers, and itself."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _reporter(run: TrainingRun, place: int) -> Any:
