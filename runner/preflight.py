@@ -1,7 +1,7 @@
 """Preflight: checks of evaluator, data and objective, before any model is built."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -202,10 +202,19 @@ def _check_partial(config: dict[str, Any], label: str, value: JsonValue) -> None
 def _check_goals(settings: Settings, evaluator: Evaluator) -> None:
     """Raises ConfigError for a metric that the evaluator does not report; warns of a mode that is
     obviously reversed."""
-    goals = Goals.of_settings(settings)
     reported = evaluator.reported()
     if reported is None:
         return
+    check_metrics(settings, evaluator, reported)
+    for one in Goals.of_settings(settings).objectives:
+        if reported.get(one.metric, one.mode) != one.mode:
+            log.warning("objective.mode is %s, but %s is better if it is %s.", one.mode, one.metric,
+                        {"min": "lower", "max": "higher"}[reported[one.metric]])  # fmt: skip
+
+
+def check_metrics(settings: Settings, evaluator: Evaluator, reported: Collection[str]) -> None:
+    """Raises ConfigError for an objective or a constraint that is neither reported nor measured."""
+    goals = Goals.of_settings(settings)
     inherited = [PRESERVED] if settings.weights == INHERIT else []
     measured = [name for name in settings.measure if name not in reported]
     measured = ["params", *measured] if type(evaluator).trains else []
@@ -220,10 +229,6 @@ def _check_goals(settings: Settings, evaluator: Evaluator) -> None:
                 f"{key} is {name!r}, which {type(evaluator).__name__} does not report; it "
                 f"reports {', '.join(known)}.{did_you_mean(name, known)}"
             )
-    for one in goals.objectives:
-        if reported.get(one.metric, one.mode) != one.mode:
-            log.warning("objective.mode is %s, but %s is better if it is %s.", one.mode, one.metric,
-                        {"min": "lower", "max": "higher"}[reported[one.metric]])  # fmt: skip
 
 
 def check_stopper(settings: Settings, name: str) -> None:

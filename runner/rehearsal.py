@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from runner.config.data_sizes import differing_sizes
 from runner.config.instantiate import build
 from runner.config.settings import Settings
 from runner.data.data import Batch, Data
@@ -30,6 +31,7 @@ from runner.errors import (
     refusal,
 )
 from runner.evaluators.evaluator import Evaluator
+from runner.preflight import check_metrics
 from runner.space.sample import DrawError, Sample, generator
 from runner.training.devices import devices
 from runner.training.process_state import ProcessState
@@ -67,7 +69,7 @@ def rehearse(settings: Settings, engine: Engine) -> None:
 
 def _rehearse(rehearsal: "Rehearsal", engine: Engine) -> None:
     try:
-        failure = rehearsal.run(engine.space.default())
+        failure = rehearsal.failure(engine.space.default())
     except (DrawError, Refused) as error:
         if refusal(error) is None:
             raise
@@ -86,14 +88,31 @@ class Rehearsal:
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._engine = engine
+        self._settings = settings
         self._seed = settings.seed
         self._evaluator: Evaluator = build(settings.evaluator, settings.trust)
         self._data: Data = build(settings.data, settings.trust)
         self._device = settings.training.get("device", "cpu")
+        self._differences = "; ".join(differing_sizes(settings.space, settings.data))
+
+    def failure(self, sample: Sample) -> ConfigError | None:
+        """Returns what `run` does, with the sizes in the config that do not fit each other. Warns
+        of them if the evaluator does not say what it needs."""
+        found = self.run(sample)
+        if not self._differences:
+            return found
+        if found is None and self._evaluator.targets is None and self._evaluator.trains:
+            log.warning("%s.", self._differences)
+        if found is None:
+            return None
+        whole = ConfigError(f"{str(found).rstrip('.')}. In the config, {self._differences}.")
+        whole.__cause__ = found.__cause__
+        return whole
 
     def run(self, sample: Sample) -> ConfigError | None:
         """Returns why a sample's model fails; None if it works, or if this process cannot tell.
-        Raises Refused, and other errors of the engine."""
+        Raises Refused, other errors of the engine, and ConfigError for an objective that is not
+        reported."""
         recipe = self._engine.recipe_of(sample)
         first: BaseException | None = None
         failure = None
@@ -104,8 +123,7 @@ class Rehearsal:
             try:
                 with _undisturbed():
                     make = partial(self._make, recipe, batch[0].device)
-                    self._evaluator.rehearse(make, batch, self._data.classes)
-                return None
+                    reported = self._evaluator.rehearse(make, batch, self._data.classes)
             except (Refused, KeyboardInterrupt):
                 raise
             except BaseException as error:  # SystemExit, too, would also end a trial
@@ -115,6 +133,10 @@ class Rehearsal:
                     return None
                 if first is None or not _same(first, error):
                     first, failure = error, self._advised(error, recipe, batch)
+            else:
+                if reported is not None:
+                    check_metrics(self._settings, self._evaluator, reported)
+                return None
         return failure
 
     def _advised(

@@ -4,10 +4,11 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset, Subset
 
 from runner.data.data import Batch, SearchData, Split
 from runner.evaluators.evaluator import Evaluator, Span, TrainingRun
@@ -29,6 +30,9 @@ class FirstExamples(Split):
 
     def __len__(self) -> int:
         return self._count
+
+    def examples(self) -> Dataset[Any]:
+        return Subset(self._split.examples(), range(self._count))
 
     def batches(
         self, size: int, device: torch.device, shuffle: torch.Generator | None = None

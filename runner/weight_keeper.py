@@ -7,7 +7,7 @@ from typing import final
 
 from runner.ranking import front, pillars, top
 from runner.repeats import SampleResults
-from runner.trial import WEIGHTS, Trial, trial_folder
+from runner.trial import PART, STATE, WEIGHTS, Trial, trial_folder
 
 
 @final
@@ -40,6 +40,9 @@ class WeightKeeper:
 
     def see(self, trial: Trial) -> None:
         """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
+        state = trial_folder(self._folder, trial.number) / STATE
+        for path in (state, state.with_suffix(PART)):  # a worker that died has left it
+            path.unlink(missing_ok=True)
         if trial.stopped and trial.duplicate_of is None:
             self._delete(trial.number)  # of a worker that had trained it before it was told
         if self._keep is None:

@@ -33,6 +33,7 @@ from runner.errors import (
 )
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
+from runner.evaluators.running_trial import running_trials
 from runner.evaluators.seeds import seed_model, seed_others
 from runner.failures import failure_of, leave_traceback, located
 from runner.fusion.program.program import Programs
@@ -264,8 +265,9 @@ class Worker:
                 job, states, evaluators[0], lambda place: heard[job.trials[place]]
             )
             run = TrainingRun(
-                self.device, job.seeds, report, evaluators, programs, tell, self._prospects, span
-            )
+                self.device, job.seeds, report, evaluators, programs, tell, self._prospects, span,
+                running_trials(self.setup.folder, job),
+            )  # fmt: skip
             self._hold(data)
             evaluators[0].evaluate(models, data, run)
         except StopTraining:

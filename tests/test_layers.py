@@ -62,6 +62,7 @@ LAYERS = [
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
      "measures", "model_header", "nn", "reported_metrics", "space.prior", "trial", "weights"],
     ["fidelity", "nn.recording"],
+    ["config.data_sizes"],
     ["config.check_arguments", "config.mutator_entries", "nn.values", "operators",
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.process_setting"],
@@ -82,7 +83,8 @@ SHARED = {
     "proxies": {"proxy"},
     "evaluators": {
         *("arguments", "evaluator", "fused_group", "group", "member", "race", "recipe", "seeds"),
-        *("snapshot", "supervised", "plain_optimizer", "training_state"),
+        *("snapshot", "supervised", "plain_optimizer", "training_state", "running_trial"),
+        *("call_by_name", "function_checkpoint"),
     },
     "stoppers": {"stopper"},
     "strategies": {
@@ -114,6 +116,7 @@ EXTRAS = {
     "nas_bench_graph",
     "onnxruntime",
     "matplotlib",
+    "lightning",
 }
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",

@@ -12,6 +12,7 @@ CROSS_CUTTING = {
     "test_benchmarks_tabular": "`benchmarks/tabular.py`, beside the loop",
     "test_classes_of_users": "classes that are reloaded, changed or deleted, from model to fusion",
     "test_conf_nodes": "all of `conf/`",
+    "test_examples": "each of `examples/`",
     "test_docs": "the commands and code of the docs",
     "test_layers": "imports",
     "test_main": "the command line, in processes of its own: `__main__.py`",

@@ -13,8 +13,9 @@ MODULES = {
 }
 
 # Public names that mean two things: a function of a graph, and the evaluator that is the `_target_`
-# of a config; what a job reports of a trial, and what `runner.graph.check_conversion` found.
-PUBLIC = {"Function", "Report"}
+# of a config; what a job reports of a trial, and what `runner.graph.check_conversion` found; the
+# choices of a config's model, and the base of models that were written for NNI.
+PUBLIC = {"Function", "Report", "ModelSpace"}
 
 LINES, STATEMENTS = 500, 60
 

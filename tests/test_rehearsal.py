@@ -11,6 +11,7 @@ from command_line import assert_refused, assert_starts, attempt
 from torch.nn import functional
 
 from runner import rehearsal
+from runner.evaluators.function import Function
 
 OURS = "trust=[examples] space._target_=examples.Linear space.classes=3 space.shape=[4] "
 DATA = "data=dataset data.train._target_=examples.Pairs data.shape=[4] data.classes=3 "
@@ -22,6 +23,10 @@ REGRESSION = "evaluator=regression objective.metric=val/r2 "
 FAILS = [
     ("space=mlp space.classes=5", "The model has 5 outputs, too few for the classes of the data"),
     ("space.classes=9", "data.classes is 10."),
+    ("space=mlp space.classes=5",
+     "data.classes is 10. In the config, space.classes is 5, but data.classes is 10."),
+    ("trust=[examples] space._target_=examples.Flat space.inputs=7",
+     "space.inputs is 7, but data.shape is [1, 8, 8], which is 64 numbers."),
     ("engine=base space=mlp space.classes=5", "The model has 5 outputs"),
     ("engine=cgo space=mlp space.classes=5", "The model has 5 outputs"),
     ("space.shape=[3,32,32]", "to have 3 channels, but got 1 channels"),
@@ -67,6 +72,7 @@ def test_a_default_model_that_fails_is_refused_in_one_line(line, text, here, mon
 
 
 WORKS = [
+    "trust=[examples] space._target_=examples.Flat",
     "space=mlp",
     "engine=base space=mlp",
     "engine=cgo space=mlp",
@@ -188,3 +194,24 @@ def test_a_failed_allocation_is_said_in_gigabytes():
     for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried")):
         assert "do not fit in memory. Its size" in str(rehearsal._explained(error))
     assert "memory" not in str(rehearsal._explained(RuntimeError("another one")))
+
+
+FUNCTION = "trust=[toy] evaluator=function evaluator.fn._target_=toy.no_training"
+
+
+def test_an_objective_that_a_rehearsal_shows_not_to_be_reported_is_refused(here, monkeypatch):
+    monkeypatch.setattr(Function, "rehearse", lambda *_: ["val/acc", "loss"])
+    text = "error: objective.metric is 'val/accuracy', which Function does not report; it reports"
+    done = attempt(f"{FUNCTION} space=mlp", monkeypatch)
+    assert_refused(done, "val/acc, loss, params", here)
+    assert done.err.startswith(text)
+    assert_starts(attempt(f"{FUNCTION} space=mlp objective.metric=val/acc", monkeypatch))
+
+
+@pytest.mark.parametrize("sizes", ["space.classes=12", "space.shape=[1,9,9]"])
+def test_sizes_that_differ_are_told_where_nobody_knows_what_fits(sizes, here, monkeypatch):
+    done = attempt(f"{FUNCTION} space=mlp {sizes}", monkeypatch)
+    assert_starts(done)
+    key, _, value = sizes.partition("=")
+    text = " ".join(done.out.split())
+    assert f"{key} is {value.replace(',', ', ')}, but data." in text

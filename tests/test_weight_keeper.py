@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.trial import WEIGHTS, State, Trial, trial_folder
+from runner.trial import STATE, WEIGHTS, State, Trial, trial_folder
 from runner.weight_keeper import WeightKeeper
 
 SCORES = [0.5, 0.9, 0.1, 0.7, 0.2, 0.8]
@@ -103,3 +103,14 @@ def test_what_is_confirmed_beside_the_best_is_kept_too(tmp_path):
         keeper.see(one)
     left = [t.number for t in trials if (trial_folder(tmp_path, t.number) / WEIGHTS).exists()]
     assert left == [0, 2]
+
+
+@pytest.mark.parametrize("score", [None, 0.5])
+@pytest.mark.parametrize("keep", [None, 1])
+def test_the_state_of_training_code_is_removed_when_its_trial_has_ended(tmp_path, score, keep):
+    place = trial_folder(tmp_path, 0)
+    place.mkdir(parents=True)
+    for name in (STATE, "state.part", "other"):
+        (place / name).touch()
+    WeightKeeper(tmp_path, keep).see(ended(0, score))
+    assert [path.name for path in place.iterdir()] == ["other"]

@@ -16,6 +16,7 @@ from runner.config.settings import conf_folder
 from runner.errors import ConfigError, as_yaml, did_you_mean
 
 MISSING = object()
+OPEN = ("screen.", "evaluator.trainer.", "evaluator.trainer=")  # keys that may be new
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 OF_TASK = {  # short forms of keys of a task
     "run": "task.run",
@@ -90,7 +91,7 @@ def _written_out(override: str) -> list[str]:
     key, equals, value = override.partition("=")
     if key == "objective" and value.lstrip().startswith("["):
         return ["~objective", f"+{override}"]
-    if key == "strategy.first" or key.startswith("screen."):  # not there unless it is given
+    if key == "strategy.first" or override.startswith(OPEN):  # not there unless it is given
         return [f"++{override}"]
     if key in OF_TASK:
         return [f"++{OF_TASK[key]}{equals}{value}"]

@@ -1,6 +1,7 @@
 """The config of a run, typed and validated: plain settings from Hydra's composition. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -17,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from runner.config.allowlist import KEYWORDS, check_targets
+from runner.config.allowlist import KEYWORDS, below, check_targets
 from runner.config.check_arguments import signature
+from runner.config.data_sizes import missing_sizes
 from runner.config.mutator_entries import written_out
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml, did_you_mean
@@ -226,6 +228,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
             f"There is no key {as_yaml(key)} in the config."
             f"{did_you_mean(str(key), Settings.model_fields)}"
         )
+    if overrides and isinstance(plain["space"], dict) and isinstance(plain["data"], dict):
+        _add_sizes(plain["space"], plain["data"], plain.get("trust") or [])
     if isinstance(plain["space"], dict) and plain["space"].get(MUTATORS):
         plain["space"][MUTATORS] = written_out(plain["space"][MUTATORS])
     try:
@@ -283,6 +287,18 @@ def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[
             refers = parameter is not None and OmegaConf.is_interpolation(node, argument)
             if not needed and not refers and (path, argument) != ("strategy", FIRST):
                 del node[argument]
+
+
+def _add_sizes(space: dict[str, Any], data: dict[str, Any], trust: Any) -> None:
+    """Adds the sizes that a user's space takes from the data to its arguments, where they are not
+    given. What cannot be imported is reported later."""
+    for where, node in (("space", space), ("space.model", space.get("model"))):
+        target = node.get("_target_") if isinstance(node, dict) else None
+        if not isinstance(target, str) or not isinstance(trust, list) or not below(target, trust):
+            continue
+        assert isinstance(node, dict)
+        with suppress(ConfigError):
+            node |= missing_sizes(node, data, _parameters(target, trust, where), where)
 
 
 def _given_keys(overrides: Sequence[str]) -> Iterator[str]:

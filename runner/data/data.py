@@ -4,16 +4,37 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from runner.errors import ConfigError, require
 
 Batch = tuple[Tensor, Tensor]  # inputs (N, ...), targets (N,) or (N, outputs)
 MOST = 2**28  # numbers of one example: 1 GiB of floats
 TargetKind = Literal["classes", "numbers"]  # indices of classes, or floats
+
+
+@final
+class Examples(Sequence[Any]):
+    """Pairs of inputs and targets that are there as one batch, so that a loader need not stack
+    them."""
+
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.batch = [inputs, targets]
+
+    def __len__(self) -> int:
+        return len(self.batch[1])
+
+    def __getitem__(self, place: Any) -> Any:
+        return tuple(part[place] for part in self.batch)
+
+
+def collated(examples: Sequence[Any]) -> Any:
+    """Returns examples as a batch, as a DataLoader does."""
+    return examples.batch if isinstance(examples, Examples) else default_collate([*examples])
 
 
 class Split(ABC):
@@ -38,6 +59,25 @@ class Split(ABC):
         Images are float32 (N, C, H, W), normalized. Batches may share memory with the split and
         must not be modified.
         """
+
+    def examples(self) -> Dataset[Any]:
+        """Returns the examples as a data set of pairs, as `batches` yields them, on the CPU."""
+        raise NotImplementedError(f"{type(self).__name__} has no examples(); use batches().")
+
+    @final
+    def loader(
+        self, batch_size: int = 64, shuffle: bool = False, *, seed: int = 0, **others: Any
+    ) -> DataLoader[Any]:
+        """Returns a DataLoader of all examples: pairs of inputs and targets, on the CPU.
+
+        With `shuffle`, each pass has another order, and all of them depend on `seed` alone. Further
+        arguments are those of DataLoader, such as `num_workers` or `drop_last`. Unlike those of
+        `batches`, its batches may be modified.
+        """
+        others = {
+            "generator": torch.Generator().manual_seed(seed), "collate_fn": collated, **others
+        }  # fmt: skip
+        return DataLoader(self.examples(), batch_size, shuffle, **others)
 
 
 @final

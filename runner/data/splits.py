@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from runner.data.data import Batch, Split
+from runner.data.data import Batch, Examples, Split
 from runner.errors import ConfigError
 
 
@@ -60,11 +60,60 @@ class TensorSplit(Split):
             batch = inputs[part]
             yield self._normalize(batch) if self._normalize else batch, targets[part]
 
+    def examples(self) -> Dataset[Any]:
+        return Rows(self._inputs, self._targets, self._normalize)
+
     def _on(self, device: torch.device) -> Batch:
         """Returns both tensors on a device; they are moved there once."""
         if device not in self._placed:
             self._placed[device] = (self._inputs.to(device), self._targets.to(device))
         return self._placed[device]
+
+
+@final
+class Rows(Dataset[Any]):
+    """The examples of two tensors, which are converted a batch at a time if a loader asks so."""
+
+    def __init__(self, inputs: Tensor, targets: Tensor, normalize: Normalize | None) -> None:
+        self._inputs = inputs
+        self._targets = targets
+        self._normalize = normalize
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        inputs, targets = self.__getitems__([range(len(self))[place]])[0]  # raises IndexError
+        return inputs, targets
+
+    def __getitems__(self, places: list[int]) -> Examples:
+        inputs, targets = self._inputs[places], self._targets[places]
+        return Examples(self._normalize(inputs) if self._normalize else inputs, targets)
+
+
+@final
+class Converted(Dataset[Any]):
+    """The examples of another data set, as tensors of the types that models and losses take."""
+
+    def __init__(self, dataset: Dataset[Any], classes: int, normalize: Normalize | None) -> None:
+        self._dataset = dataset
+        self._classes = classes
+        self._normalize = normalize
+
+    def __len__(self) -> int:
+        return len(cast(Sized, self._dataset))
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        found, given = self._dataset[place]
+        target = torch.as_tensor(given)
+        target = target.to(torch.float32 if target.is_floating_point() else torch.int64)
+        check_targets(target[None], self._classes)
+        inputs = torch.as_tensor(found)
+        if self._normalize:
+            [inputs] = self._normalize(inputs[None])
+        elif inputs.is_floating_point():
+            inputs = inputs.to(torch.float32)
+        return inputs, target
 
 
 @final
@@ -88,6 +137,9 @@ class DatasetSplit(Split):
 
     def __len__(self) -> int:
         return len(cast(Sized, self._dataset))
+
+    def examples(self) -> Dataset[Any]:
+        return Converted(self._dataset, self._classes, self._normalize)
 
     def batches(
         self, size: int, device: torch.device, shuffle: torch.Generator | None = None

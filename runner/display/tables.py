@@ -154,6 +154,7 @@ def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
     repeated = any(trial.trainings > 1 or trial.confirmed for trial in best)
     others = sorted(n for n in names if n.startswith("test/"))
     others += [n for n in names if n.startswith("val/") and n not in (*aims, *others)]
+    others += [n for n in names if _is_own(n) and n not in (*aims, *about, *others)]
     columns = [Column("#", [str(i + 1) for i in range(len(best))])]
     columns += [Column("trial", [str(trial.number) for trial in best])]
     columns += [_figures(best, name) for name in aims]
@@ -163,6 +164,15 @@ def _columns(best: Sequence[Trial], goals: Goals) -> list[Column]:
     columns += [_figures(best, name) for name in about]
     took = ["" if t.seconds is None else text.duration(t.seconds) for t in best]
     return [*columns, Column("time", took), *(_figures(best, name) for name in others)]
+
+
+def _is_own(name: str) -> bool:
+    """Returns whether a metric may be one that a user's code reported beside the usual ones."""
+    return (
+        not name.startswith("train/")
+        and not name.endswith(text.NOISE.format(""))
+        and (name != "preserved")
+    )
 
 
 def _figures(best: Sequence[Trial], name: str) -> Column:

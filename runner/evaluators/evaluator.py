@@ -12,6 +12,7 @@ from torch import nn
 from runner.checkpoints import TrainingState
 from runner.data.data import Batch, SearchData, Split, TargetKind
 from runner.evaluators.race import Prospects
+from runner.evaluators.running_trial import RunningTrial
 from runner.fusion.program.program import Programs
 from runner.goals import Direction
 from runner.proxies.proxy import TrainingLoss
@@ -52,6 +53,7 @@ class TrainingRun:
     tell: Callable[[Gain], None] = lambda gain: None  # receives the gain of fusion
     prospects: Prospects = field(default_factory=Prospects)  # expected gain, from earlier groups
     span: Span | None = None  # the part to train, if `Evaluator.divides`; None: all of it
+    trials: Sequence[RunningTrial] = ()  # one per model; (): they belong to no run
 
 
 class StopTraining(Exception):
@@ -121,14 +123,16 @@ class Evaluator(ABC):
         if only `evaluate` knows it."""
         return None
 
-    def rehearse(  # noqa: B027
+    def rehearse(
         self, make: Callable[[], nn.Module], batch: Batch, classes: int
-    ) -> None:
-        """Runs a model on a few examples, as `evaluate` would, but takes no step. `make` builds it,
-        on the device of the batch; `classes` is the number of classes, or of outputs.
+    ) -> Collection[str] | None:
+        """Runs a model on a few examples, as `evaluate` would. `make` builds it, on the device of
+        the batch, for this purpose alone; `classes` is the number of classes, or of outputs.
 
-        Called before a search, with the default model. Raises what training it would raise.
+        Called before a search, with the default model. Raises what training it would raise. Returns
+        the names of the metrics that it would report, if only this shows them; None otherwise.
         """
+        return None
 
     @abstractmethod
     def evaluate(self, models: Sequence[nn.Module], data: SearchData, run: TrainingRun) -> None:

@@ -5,10 +5,10 @@ Must import nothing of `runner` but `errors`, `nested`, `operators`, `python_ope
 
 from typing import Any
 
-import torch.nn as _torch_nn
 from torch.nn import *  # noqa: F403
 
 from runner.errors import SpaceError as SpaceError
+from runner.nn.auto_activation import AutoActivation as AutoActivation
 from runner.nn.bounds import AnyRepeats as AnyRepeats
 from runner.nn.bounds import Fraction as Fraction
 from runner.nn.bounds import ImageShape as ImageShape
@@ -22,6 +22,16 @@ from runner.nn.layer import InputChoice as InputChoice
 from runner.nn.layer import LayerChoice as LayerChoice
 from runner.nn.layer import Placeholder as Placeholder
 from runner.nn.layer import Repeat as Repeat
+from runner.nn.nni_names import ChoiceOf as ChoiceOf
+from runner.nn.nni_names import MaybeChoice as MaybeChoice
+from runner.nn.nni_names import ModelParameterChoice as ModelParameterChoice
+from runner.nn.nni_names import ModelSpace as ModelSpace
+from runner.nn.nni_names import MutationAnchor as MutationAnchor
+from runner.nn.nni_names import ReductionType as ReductionType
+from runner.nn.nni_names import choice as choice
+from runner.nn.nni_names import found_name as _found_name
+from runner.nn.nni_names import loguniform as loguniform
+from runner.nn.nni_names import uniform as uniform
 from runner.nn.refuse import refuse as refuse
 from runner.nn.symbolic import symbolic as symbolic
 from runner.nn.values.build import basic_unit as basic_unit
@@ -38,4 +48,4 @@ from runner.nn.values.value import decided as decided
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_torch_nn, name)
+    return _found_name(name)

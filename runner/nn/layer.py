@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from runner.errors import SpaceError
+from runner.nn.input_prior import input_prior
 from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_of
 from runner.nn.values.build import current
 from runner.nn.values.expression import Expression, Variable
 from runner.nn.values.primitive import primitive
-from runner.space.choice import Categorical, Numeric, Subset, weights_of
+from runner.space.choice import Categorical, Numeric, Subset, one_prior, weights_of
 
 Maker = Callable[..., nn.Module]
+LayerCandidates = Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker]
 Reduction = Literal["sum", "mean", "concat", "none"]
 
 
-def candidates_of(
-    given: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker], where: str
-) -> dict[Any, nn.Module | Maker]:
+def candidates_of(given: LayerCandidates, where: str) -> dict[Any, nn.Module | Maker]:
     """Returns candidates by their value in a sample: the key in a mapping, the index in a list.
     Raises SpaceError, which names `where`, for anything but modules and factories of modules."""
     if isinstance(given, nn.ModuleList | nn.ModuleDict):
@@ -74,27 +74,54 @@ def _hint(given: object) -> str:
     return " Use nn.Identity() for a layer that does nothing." if given is None else ""
 
 
-@primitive()
+class LayerHolder(nn.Module):
+    """What `class MyChoice(nn.LayerChoice)` derives from: a module that holds the chosen one, as
+    `chosen`, and calls it. `names` are the values that the choice may have in a sample."""
+
+    def __init__(
+        self,
+        candidates: LayerCandidates,
+        label: str | None = None,
+        prior: Sequence[float] | None = None,
+        *,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.names = [*candidates_of(candidates, "LayerChoice")]
+        self.chosen = LayerChoice(candidates, label, prior, weights=weights)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the output of the chosen module."""
+        return self.chosen(*args, **kwargs)
+
+
+@primitive(base=LayerHolder)
 def LayerChoice(
-    candidates: Sequence[nn.Module | Maker] | Mapping[str, nn.Module | Maker],
-    *,
+    candidates: LayerCandidates,
     label: str | None = None,
     prior: Sequence[float] | None = None,
+    *,
+    weights: Sequence[float] | None = None,
 ) -> nn.Module:
     """Selects one of several modules, which are passed as modules or as factories of modules.
 
     Returns the chosen module itself, without a wrapper, so that no module is an instance of
-    LayerChoice. A factory takes no arguments, and is called
-    only if it is chosen. A sample stores the key of the candidate in a mapping, or its index in a
-    sequence. `prior` are weights of the candidates, with which random draws pick them. A symbolic
-    build returns an OpenLayer, which holds all candidates. Raises SpaceError if there are no
+    LayerChoice but those of classes that derive from it, see LayerHolder. A factory takes no
+    arguments, and is called only if it is chosen. A sample stores the key of the candidate in a
+    mapping, or its index in a sequence. `prior` are weights of the candidates, with which random
+    draws pick them; `weights` is another word for it. A symbolic build returns an OpenLayer, which
+    holds all candidates. Raises SpaceError if there are no
     candidates, if one is neither a module nor a factory of modules, or if the prior does not fit.
     """
     build = current()
     name = build.label(label)
     where = f"LayerChoice {name!r}"
     options = candidates_of(candidates, where)
-    choice = Categorical(name, tuple(options), prior=weights_of(prior))
+    prior = weights_of(one_prior(prior, weights, where))
+    choice = Categorical(name, tuple(options), prior=prior)
     answer = build.ask(choice)
     makers = {
         key: partial(make, option, what=f"{where}: candidate {key!r}")
@@ -162,34 +189,83 @@ class ChosenInputs(Described):
         return f"{chosen} of {self.n_candidates}, reduction={self.reduction!r}"
 
 
-@primitive(ChosenInputs)
+class InputsHolder(nn.Module):
+    """What `class MyChoice(nn.InputChoice)` derives from: a module that holds a ChosenInputs, as
+    `choice`, and calls it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.choice = InputChoice(*args, **kwargs)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Any:
+        """Returns the chosen inputs, reduced."""
+        return self.choice(inputs)
+
+
+@primitive(ChosenInputs, base=InputsHolder)
 def InputChoice(
-    n_candidates: int,
+    n_candidates: int | None = None,
     n_chosen: int | None = 1,
     reduction: Reduction = "sum",
-    *,
     label: str | None = None,
+    prior: Sequence[float] | None = None,
+    *,
+    choose_from: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> ChosenInputs:
     """Returns a module that selects `n_chosen` of `n_candidates` tensors and reduces them.
 
     The module is called with a list of `n_candidates` tensors. `n_chosen=None` allows any subset,
     including the empty one, which results in None. `reduction` is "sum", "mean", "concat" (along
-    dim 1), or "none" for a list of the selected tensors. A sample stores the sorted indices. Raises
-    SpaceError for other reductions, or if `n_chosen` is not between 1 and `n_candidates`.
+    dim 1), or "none" for a list of the selected tensors. A sample stores the sorted indices.
+    `choose_from` are names of the candidates, instead of their number. `prior` are weights of the
+    candidates, see `input_prior`; `weights` is another word for it. Raises SpaceError for other
+    reductions, for a prior that does not fit, or if `n_chosen` is not between 1 and `n_candidates`.
     """
+    n_candidates = _count(n_candidates, choose_from, label)
     if reduction not in ("sum", "mean", "concat", "none"):
         raise SpaceError(f"reduction is {reduction!r}; it must be sum, mean, concat or none.")
     build = current()
-    choice = Subset(build.label(label), n_candidates, n_chosen)
+    name = build.label(label)
+    where = f"InputChoice {name!r}"
+    choice = Subset(name, n_candidates, n_chosen)
+    given = one_prior(prior, weights, where)
+    if given is not None:
+        choice = choice.with_prior(input_prior(given, n_candidates, n_chosen, where))
     chosen = build.ask(choice)
     return ChosenInputs(n_candidates, chosen, reduction, choice if build.symbolic else None)
 
 
-@primitive()
+def _count(n: int | None, names: Sequence[str] | None, label: str | None) -> int:
+    """Returns the number of inputs, given it, or their names, or both. Raises SpaceError."""
+    where = f"InputChoice {label!r}" if label else "An InputChoice"
+    if names is None:
+        if n is None:
+            raise SpaceError(f"{where} needs n_candidates, the number of its inputs.")
+        return n
+    if isinstance(names, str) or (n is not None and n != len(names)):
+        raise SpaceError(f"{where} has n_candidates={n} and choose_from={names!r}; give one of "
+                         "them, a number or a list of names.")  # fmt: skip
+    return len(names)
+
+
+class BlocksHolder(nn.Module):
+    """What `class MyRepeat(nn.Repeat)` derives from: a module that holds the blocks, as `blocks`,
+    and calls them in a row."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.blocks = Repeat(*args, **kwargs)
+
+    def forward(self, x: Any) -> Any:
+        """Returns the output of the last block."""
+        return self.blocks(x)
+
+
+@primitive(base=BlocksHolder)
 def Repeat(
     blocks: nn.Module | Maker | Sequence[nn.Module | Maker],
     depth: int | tuple[int, int],
-    *,
     label: str | None = None,
 ) -> nn.Module:
     """Stacks `depth` blocks into an nn.Sequential; depth 0 is the identity.

@@ -85,6 +85,15 @@ def weights_of(prior: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if prior is None else tuple(prior)
 
 
+def one_prior(
+    prior: Sequence[float] | None, weights: Sequence[float] | None, where: str
+) -> Sequence[float] | None:
+    """Returns the prior, given by either of its names. Raises SpaceError if it is given by both."""
+    if prior is not None and weights is not None:
+        raise SpaceError(f"{where} has a prior and weights, which are the same; give one of them.")
+    return prior if weights is None else weights
+
+
 def _is_weight(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 <= value < math.inf  # type: ignore[operator]
@@ -212,6 +221,9 @@ class Categorical(Choice):
         try:
             return self._index[key(value)]
         except (KeyError, TypeError):
+            texts = [str(one) for one in self.candidates if type(one) is int]
+            if value in texts and len(texts) == len(self.candidates):  # as NNI 2 writes it
+                return texts.index(value)
             raise self._refuse(value) from None
 
     def uniform(self, rng: Random) -> JsonValue:
@@ -381,6 +393,8 @@ class Subset(Choice):
         return sorted((set(value) - {rng.choice(value)}) | {rng.choice(out)})
 
     def check(self, value: JsonValue) -> JsonValue:
+        if self.chosen == 1 and type(value) is int:  # as NNI writes it
+            value = [value]
         whole = isinstance(value, list) and all(type(i) is int and 0 <= i < self.n for i in value)
         if not whole or len(set(value)) < len(value):
             raise self._refuse(value)

@@ -26,6 +26,7 @@ NEEDED = {  # what an option leaves to its user
                      "data.classes=2"],
     "data/image_folder": ["data.root=images", "data.classes=3"],
     "evaluator/function": ["evaluator.fn._target_=toy.no_training", "trust=[toy]"],
+    "evaluator/lightning": ["evaluator.module._target_=toy.Net", "trust=[toy]"],
 }  # fmt: skip
 CONTRACTS = {
     **parts.CONTRACTS,
@@ -125,6 +126,30 @@ def test_another_target_takes_only_what_it_was_given_and_what_the_config_refers_
                          "widths": [8], "norms": ["none"]}  # fmt: skip
 
 
+def test_a_users_space_takes_its_sizes_from_the_data_unless_they_are_given():
+    flat = ["trust=[examples]", "space._target_=examples.Flat"]
+    node = {"_target_": "examples.Flat", "inputs": 64, "classes": 10}
+    assert settings(*flat).space == node
+    assert settings(*flat, "space.classes=12").space == node | {"classes": 12}
+    assert settings(*flat, "space.inputs=3", "data=diabetes").space == {
+        **node, "inputs": 3, "classes": 1
+    }  # fmt: skip
+    inner = settings("space=mutate", "trust=[examples]", "space.model._target_=examples.Flat")
+    assert inner.space["model"] == node
+    again = settings_from(OmegaConf.create(settings(*flat).model_dump()), [])
+    assert again.space == node
+
+
+def test_a_users_space_in_a_file_of_a_config_takes_its_sizes_from_the_data(tmp_path):
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space" / "mine.yaml").write_text("_target_: examples.Flat\ninputs: 5\n")
+    config = compose.compose_config(["space=mlp"])
+    config.space = OmegaConf.load(tmp_path / "space" / "mine.yaml")
+    config.trust = ["examples"]
+    made = settings_from(config, ["space=mine"])
+    assert made.space == {"_target_": "examples.Flat", "inputs": 5, "classes": 10}
+
+
 TOY_MODEL = ["space=mutate", "trust=[toy]", "space.model._target_=toy.Net"]
 
 
@@ -153,6 +178,14 @@ def test_only_arguments_of_a_replaced_target_are_freed_of_their_plus():
         "a.b=4", "--x.a.b=1",
     ]  # fmt: skip
     assert compose.freed(compose.freed(given)) == compose.freed(given)
+
+
+def test_further_arguments_need_no_plus_where_there_may_be_any():
+    lit = ["evaluator=lightning", "evaluator.module._target_=toy.Net", "trust=[toy]"]
+    one = settings(*lit, "evaluator.trainer.gradient_clip_val=1.0")
+    assert one.evaluator["trainer"] == {"gradient_clip_val": 1.0}
+    two = settings(*lit, "evaluator.trainer={gradient_clip_val: 1.0, precision: bf16-mixed}")
+    assert two.evaluator["trainer"] == {"gradient_clip_val": 1.0, "precision": "bf16-mixed"}
 
 
 SCALE = "{_target_: mutable.Scale}"

@@ -1,6 +1,6 @@
 """What holds for every data set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,43 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Data]:
 def whole(split: Split) -> tuple[Tensor, Tensor]:
     inputs, targets = zip(*split.batches(7, CPU), strict=True)
     return torch.cat(inputs), torch.cat(targets)
+
+
+def test_a_loader_gives_the_same_examples(make: Callable[..., Data]) -> None:
+    data = make()
+    for split in (data.search().train, data.search().validation, data.test()):
+        loader = split.loader(batch_size=7)
+        found = [*loader]
+        assert len(loader) == len(found) and len(loader.dataset) == len(split)  # type: ignore[arg-type]
+        for mine, other in zip(zip(*found, strict=True), whole(split), strict=True):
+            joined = torch.cat(mine)
+            assert joined.dtype == other.dtype and torch.allclose(joined, other, atol=1e-6)
+        inputs, target = loader.dataset[0]
+        assert inputs.shape == data.shape and target.shape == found[0][1].shape[1:]
+
+
+def test_a_loader_shuffles_by_its_seed_alone(make: Callable[..., Data]) -> None:
+    split = make().search().train
+
+    def order(loader: Iterable[Any]) -> list[Any]:
+        return torch.cat([inputs.flatten(1) for inputs, _ in loader]).tolist()
+
+    torch.manual_seed(1)
+    loader = split.loader(shuffle=True, seed=3)
+    first, second = order(loader), order(loader)
+    torch.manual_seed(2)
+    again, other = (order(split.loader(shuffle=True, seed=seed)) for seed in (3, 4))
+    assert first == again
+    assert first != second and first != other
+    assert sorted(first) == sorted(second) == sorted(other) == sorted(order(split.loader()))
+
+
+def test_batches_of_a_loader_may_be_changed(make: Callable[..., Data]) -> None:
+    split = make().search().train
+    before = whole(split)[0].clone()
+    for inputs, _ in split.loader():
+        inputs.zero_()
+    assert torch.equal(whole(split)[0], before)
 
 
 def rows(split: Split) -> set[tuple[float, ...]]:

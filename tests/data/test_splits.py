@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from runner.data.splits import (
     DatasetSplit,
@@ -64,6 +64,33 @@ class Doubles(Dataset[tuple[torch.Tensor, float]]):
 def test_doubles_become_floats() -> None:
     ((inputs, targets),) = DatasetSplit(Doubles(), 1, 0).batches(3, CPU)
     assert inputs.dtype == targets.dtype == torch.float32
+
+
+def test_a_loader_takes_the_arguments_of_torch() -> None:
+    split = DatasetSplit(Doubles(), 1, loader_workers=1)
+    [(inputs, targets)] = split.loader(2, drop_last=True)
+    assert inputs.tolist() == [[0.0], [1.0]] and targets.tolist() == [0.0, 1.0]
+    assert inputs.dtype == targets.dtype == torch.float32
+    ours = [y.tolist() for _, y in split.loader(2, num_workers=1)]
+    assert ours == [[0.0, 1.0], [2.0]] and split.loader().num_workers == 0
+    with pytest.raises(IndexError):
+        TensorSplit(inputs, targets).examples()[2]
+
+
+def test_a_loader_may_collate_as_the_user_likes() -> None:
+    inputs, targets = torch.arange(6.0).view(3, 2), torch.arange(3)
+    split = TensorSplit(inputs, targets)
+    ours = [[part.tolist() for part in batch] for batch in split.loader(2)]
+    plain = [[p.tolist() for p in b] for b in split.loader(2, collate_fn=default_collate)]
+    assert ours == plain == [[[[0.0, 1.0], [2.0, 3.0]], [0, 1]], [[[4.0, 5.0]], [2]]]
+    pairs = [[(x.tolist(), int(y)) for x, y in batch] for batch in split.loader(2, collate_fn=list)]
+    assert pairs == [[([0.0, 1.0], 0), ([2.0, 3.0], 1)], [([4.0, 5.0], 2)]]
+
+
+def test_labels_are_checked_in_every_batch_of_a_loader() -> None:
+    split = DatasetSplit(TensorDataset(torch.zeros(4, 1), torch.arange(4)), 3, 0)
+    with pytest.raises(ConfigError, match=r"data\.classes is 3, but labels range from 3 to 3"):
+        [*split.loader(2)]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,20 @@ def test_the_best_trials_with_what_they_differ_in(trials):
     ]
 
 
+def test_further_metrics_that_were_reported_come_last(trials):
+    trials = [replace(t, metrics={**t.metrics, "f1": 0.5, "a\u202eb": 2.0, "train/f1": 1.0,
+                                  "latency/noise": 0.1, "preserved": 1.0})
+              for t in trials if t.scored]  # fmt: skip
+    lines = printed(best_table(trials, GOALS), 90)
+    assert lines[2].split()[3:] == [
+        "params", "time", "test/accuracy", "val/loss", "f1", "a\\u202eb"
+    ]  # fmt: skip
+    assert lines[3].split()[-3:] == ["0.2500", "0.5000", "2.0000"]
+    narrow = printed(best_table(trials, GOALS), 80)
+    assert narrow[2].split()[-1] == "f1" and narrow[3].split()[-1] == "0.5000"
+    assert "<th>f1</th>" in html(trials, GOALS)
+
+
 def test_a_narrow_terminal_shows_the_columns_that_matter(trials):
     assert printed(best_table(trials, GOALS, 1), 40) == [
         "",

@@ -1,7 +1,9 @@
 """Function: what a user's own function may do, and what is said when it does something else."""
 
+import random
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ import torch
 from torch import nn
 
 from runner.data.data import SearchData
-from runner.errors import ConfigError
-from runner.evaluators.evaluator import NotFinite, StopTraining
+from runner.errors import ConfigError, Interrupted
+from runner.evaluators.evaluator import NotFinite, StopTraining, TrainingRun
 from runner.evaluators.function import Function
+from runner.evaluators.function_checkpoint import FunctionCheckpoint
+from runner.evaluators.running_trial import FILES, RunningTrial
+from runner.trial import STATE
 
 CPU = torch.device("cpu")
 Report = Callable[[Any], None]
@@ -78,6 +83,8 @@ def test_gets_what_it_asks_for(numbers: SearchData, recorded: Any) -> None:
     assert seen == {"data": numbers, "device": CPU}
     seen.clear()
     evaluated(partial(every, lr=0.5, seed=99), numbers, recorded, 3)
+    assert isinstance(seen.pop("trial"), RunningTrial)
+    assert isinstance(seen.pop("checkpoint"), FunctionCheckpoint)
     assert seen == {"data": numbers, "device": CPU, "seed": 99, "lr": 0.5}
 
 
@@ -118,8 +125,6 @@ def test_objective_that_is_not_finite(numbers: SearchData, recorded: Any) -> Non
 
 
 def test_stopping_passes_through(numbers: SearchData) -> None:
-    from runner.evaluators.evaluator import TrainingRun
-
     def stop(metrics: Any) -> None:
         raise StopTraining
 
@@ -149,25 +154,21 @@ def by_name(model: nn.Module, report: Report, *, data: Any, rest: int = 1) -> No
 
 
 class Called:
-    def __call__(self, model: nn.Module) -> None:
-        """Lacks `report`."""
+    def __call__(self, report: Report) -> None:
+        """Lacks `model`."""
 
 
 @pytest.mark.parametrize(
     ("fn", "test_fn", "text"),
     [
-        (lambda model: 1, None, r"evaluator\.fn \(.*\) is called as fn\(model, report\).*too many"),
-        (lambda: 1, None, "too many positional arguments"),
+        (lambda: 1, None, r"evaluator\.fn \(.*\) is called with those of model, report.*no model"),
         (partial(with_loss), None, "missing a required argument: 'loss'"),
         (lambda model, report, *, loss: 1, None, "missing a required.* 'loss'"),
-        (partial(silent, report=1), None, r"called as fn\(model, report\)"),
+        (partial(silent, report=1), None, r"evaluator\.fn\.report is set by runner itself"),
         (Called(), None, "Called"),
-        (
-            silent,
-            silent,
-            r"evaluator\.test_fn \(.*silent\) is called as test_fn\(model\).*'report'",
-        ),
-        (silent, lambda: 1, "too many positional arguments"),
+        (silent, silent, r"evaluator\.test_fn \(.*silent\) is called with those of .*'report'"),
+        (silent, lambda: 1, "it takes no model"),
+        (silent, lambda model, *, trial: 1, "'trial'"),
     ],
 )
 def test_what_cannot_be_called_is_refused_before_a_search(fn: Any, test_fn: Any, text: str) -> None:
@@ -184,10 +185,117 @@ def test_what_cannot_be_called_is_refused_before_a_search(fn: Any, test_fn: Any,
         partial(with_loss, loss="mse"),
         partial(by_name, data=1),
         lambda *_, **__: 1,
-        lambda model, report, data, device, seed: 1,
+        lambda model: 1,
+        lambda data, model, epochs=3: 1,
+        lambda model, report, data, device, seed, trial, checkpoint: 1,
         max,  # a function without a signature
     ],
 )
 def test_what_can_be_called_is_accepted(fn: Any) -> None:
     Function(fn, "a", None).check()
     Function(silent, "a", lambda model, data=None: 1).check()
+
+
+def in_a_run(fn: Callable[..., Any], folder: Path, data: Any, sent: list[Any]) -> None:
+    """Trains one model as trial 7 of a run."""
+    trials = [RunningTrial(7, {"depth": 2}, folder / "trials" / "0007" / FILES)]
+    run = TrainingRun(CPU, [5], lambda metrics: sent.append(metrics[0]) or (), trials=trials)
+    Function(fn, "a", None).evaluate([nn.Linear(1, 1)], data, run)
+
+
+def test_knows_its_trial_and_has_a_folder_for_its_files(tmp_path: Path) -> None:
+    def fn(model: nn.Module, trial: RunningTrial) -> int:
+        (trial.folder / "notes.txt").write_text(str(trial.sample))
+        return trial.number
+
+    sent: list[Any] = []
+    in_a_run(fn, tmp_path, None, sent)
+    assert sent == [{"a": 7.0}]
+    assert (tmp_path / "trials" / "0007" / "files" / "notes.txt").read_text() == "{'depth': 2}"
+
+
+def test_outside_of_a_run_there_is_a_folder_for_a_while(numbers: SearchData, recorded: Any) -> None:
+    seen: list[Any] = []
+
+    def fn(model: nn.Module, trial: RunningTrial, checkpoint: FunctionCheckpoint) -> int:
+        checkpoint.save({"epoch": 1})
+        seen.extend([trial, trial.folder.is_dir(), checkpoint.load()])
+        return 1
+
+    assert evaluated(fn, numbers, recorded) == [[{"val/accuracy": 1.0}]]
+    assert seen[0].number == 0 and seen[1:] == [True, {"epoch": 1}]
+    assert not seen[0].folder.exists()
+
+
+def test_no_folder_is_made_for_a_function_that_does_not_ask(tmp_path: Path) -> None:
+    in_a_run(lambda model: 1, tmp_path, None, [])
+    assert not [*tmp_path.iterdir()]
+
+
+class Trained:
+    """Training of four epochs in which random numbers count, which dies once."""
+
+    def __init__(self, *dies_after: int) -> None:
+        self.dies_after = [*dies_after]
+        self.begun: list[int] = []
+
+    def __call__(self, model: nn.Module, report: Report, checkpoint: FunctionCheckpoint) -> None:
+        state = checkpoint.load()
+        if state is not None:
+            model.load_state_dict(state["model"])
+        begin = 0 if state is None else state["epoch"]
+        self.begun.append(begin)
+        for epoch in range(begin, 4):
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn(()) + random.random() + np.random.rand())
+            report(sum(p.sum().item() for p in model.parameters()))
+            checkpoint.save({"model": model.state_dict(), "epoch": epoch + 1})
+            if self.dies_after[:1] == [epoch + 1]:
+                self.dies_after.pop(0)
+                raise Interrupted(15)
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_goes_on_as_it_would_have_where_it_was_killed(after: int, tmp_path: Path) -> None:
+    whole: list[Any] = []
+    torch.manual_seed(0)
+    in_a_run(Trained(), tmp_path, None, whole)
+    training, sent = Trained(after), []
+    torch.manual_seed(0)
+    with pytest.raises(Interrupted):
+        in_a_run(training, tmp_path, None, sent)
+    assert sent == whole[:after]
+    assert (tmp_path / "trials" / "0007" / STATE).is_file()
+    again: list[Any] = []
+    torch.manual_seed(0)
+    in_a_run(training, tmp_path, None, again)
+    assert training.begun == [0, after]
+    assert again == whole  # the reports of the first start come once more
+    assert not [*tmp_path.rglob(f"{STATE}*")]
+
+
+def test_state_of_a_trial_that_failed_is_removed(tmp_path: Path) -> None:
+    def fn(model: nn.Module, checkpoint: FunctionCheckpoint) -> None:
+        checkpoint.save({"epoch": 1})
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        in_a_run(fn, tmp_path, None, [])
+    assert not [*tmp_path.rglob(f"{STATE}*")]
+
+
+def rehearsed(fn: Callable[..., Any], caplog: Any) -> list[str]:
+    batch = torch.zeros(2, 4), torch.zeros(2, 1)
+    Function(fn, "a", None).rehearse(lambda: nn.Linear(3, 1), batch, 1)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_warns_of_data_that_does_not_fit_the_model(caplog: Any) -> None:
+    [text] = rehearsed(lambda model, data: 1, caplog)
+    assert "fails on an example of shape [4], which is data.shape, unless evaluator.fn" in text
+    assert "\n" not in text
+
+
+def test_data_that_is_not_asked_for_need_not_fit(caplog: Any) -> None:
+    assert not rehearsed(lambda model: 1, caplog)

@@ -108,7 +108,7 @@ def test_candidates_must_be_or_make_modules():
         nn.LayerChoice([], label="l")
 
 
-@pytest.mark.parametrize("value", [2, -1, "0", True, None, [0]])
+@pytest.mark.parametrize("value", [2, -1, "2", "00", "a", True, None, [0]])
 def test_unknown_indices_are_named(value):
     with nn.sample({"l": value}), pytest.raises(SampleError, match=r"'l' was given .*are 0, 1"):
         nn.LayerChoice([Add, Add], label="l")

@@ -118,6 +118,13 @@ def test_values_in_order(choice, values):
     assert list(map(key, choice.values())) == list(map(key, values))
 
 
+def test_values_as_nni_writes_them_are_taken_in_our_form():
+    assert Subset("c", 3, 1).check(2) == [2] and Subset("c", 1, 1).check(0) == [0]
+    assert Categorical("c", (0, 1, 2)).check("2") == 2
+    assert Categorical("c", (64, 128)).check("128") == 128
+    assert Categorical("c", ("0", 0)).check("0") == "0"
+
+
 @pytest.mark.parametrize(
     ("choice", "value"),
     [
@@ -134,7 +141,15 @@ def test_values_in_order(choice, values):
         (Subset("c", 3, 2), [0, 0]),
         (Subset("c", 3, None), [3]),
         (Subset("c", 3, None), [True]),
-        (Subset("c", 3, 1), 0),
+        (Subset("c", 3, 1), 3),
+        (Subset("c", 3, 1), True),
+        (Subset("c", 3, 2), 0),
+        (Subset("c", 3, None), 0),
+        (Categorical("c", (0, 1)), "2"),
+        (Categorical("c", (0, 1)), "00"),
+        (Categorical("c", (0, "a")), "0"),
+        (Categorical("c", (0.0, 1.0)), "0"),
+        (Categorical("c", (False, True)), "0"),
     ],
 )
 def test_other_values_are_refused(choice, value):

@@ -104,6 +104,19 @@ class Linear(nn.Module):
         return y[:, None] if self.fault == "rank" else y
 
 
+class Flat(nn.Module):
+    """Takes its sizes from the data, whatever its defaults are."""
+
+    def __init__(self, inputs: int = 3, classes: int = 2) -> None:
+        super().__init__()
+        width = nn.ValueChoice([8, 16], label="width")
+        self.inner = nn.Linear(inputs, width)
+        self.outer = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.outer(self.inner(x.flatten(1)).relu())
+
+
 class Embedding(nn.Module):
     """Takes indices only."""
 

@@ -291,6 +291,20 @@ def no_training(model, report):
     report(1.0)
 
 
+def own_training(model, report, trial, checkpoint, dies):
+    """Trains four epochs from where it stands; with `dies`, trial 1 dies once, after two."""
+    state = checkpoint.load() or {"epoch": 0, "total": 0.0}
+    for epoch in range(state["epoch"], 4):
+        total = state["total"] + torch.rand(()).item()
+        report(total)
+        state = {"epoch": epoch + 1, "total": total}
+        checkpoint.save(state)
+        with (trial.folder / "epochs.txt").open("a") as file:
+            file.write(f"{epoch} ")
+        if dies and trial.number == 1 and epoch == 1:
+            os._exit(3)
+
+
 class SlowData(Nothing):
     """Takes its time to load, and only then."""
 

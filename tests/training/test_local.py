@@ -8,11 +8,11 @@ import textwrap
 import time
 
 import pytest
-from searches import ARITHMETIC, NET, NOTHING, Search
+from searches import ARITHMETIC, NET, NOTHING, Search, history
 
 from runner.engines.py import PyEngine
 from runner.training.leftovers import descendants
-from runner.trial import Setup, Trial
+from runner.trial import Setup, Trial, trial_folder
 
 NOT_TWO = {1, 3}
 
@@ -54,6 +54,21 @@ def test_a_trial_whose_worker_died_is_started_again_with_the_same_seed(new_searc
     assert [(t.seed, dict(t.metrics), t.step) for t in shaken] == [
         (t.seed, dict(t.metrics), t.step) for t in calm
     ]
+
+
+def test_training_code_goes_on_from_its_checkpoint_when_its_worker_died(new_search):
+    def run(dies):
+        fn = {"_target_": "toy.own_training", "_partial_": True, "dies": dies}
+        function = {"_target_": "runner.evaluators.function.Function", "fn": fn,
+                    "metric": "val/accuracy", "test_fn": None}  # fmt: skip
+        search = new_search()
+        return search, search.run(3, evaluator=function, service="local")
+
+    (_, calm), (search, shaken) = run(False), run(True)
+    assert history(shaken) == history(calm) and [t.step for t in shaken] == [4, 4, 4]
+    files = trial_folder(search.folder, 1) / "files"
+    assert (files / "epochs.txt").read_text().split() == ["0", "1", "2", "3"]  # each once
+    assert not [*search.folder.rglob("state.*")]
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang_deaf", "hang_in_c"])

@@ -169,6 +169,15 @@ class Variable(Expression):
         self.options = tuple(options)
         self.start = self.value(answer)
 
+    @property
+    def candidates(self) -> list[Any]:
+        """The candidates as passed, if the choice lists any."""
+        return [*self.options]
+
+    @property
+    def label(self) -> str:
+        return self.choice.label
+
     def value(self, answer: JsonValue) -> Any:
         """Returns the plain value for an answer in JSON form."""
         if isinstance(self.choice, Categorical):

@@ -9,7 +9,7 @@ from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
 from runner.nn.values.primitive import NoClass, primitive
 from runner.python_operators import BINARY, OF_ONE
-from runner.space.choice import Categorical, Numeric, to_json, weights_of
+from runner.space.choice import Categorical, Numeric, one_prior, to_json, weights_of
 
 
 @final
@@ -26,32 +26,24 @@ class _Float(float):
 
 @final
 class _Str(str):
-    __slots__ = ()
-
     def __call__(self) -> str:
         return str(self)
 
 
 @final
 class _Tuple(tuple[Any, ...]):
-    __slots__ = ()
-
     def __call__(self) -> tuple[Any, ...]:
         return tuple(self)
 
 
 @final
 class _List(list[Any]):
-    __slots__ = ()
-
     def __call__(self) -> list[Any]:
         return list(self)
 
 
 @final
 class _Dict(dict[str, Any]):
-    __slots__ = ()
-
     def __call__(self) -> dict[str, Any]:
         return dict(self)
 
@@ -106,13 +98,16 @@ class _ValueChoiceFunction(NoClass):
     def __call__(
         self,
         candidates: Iterable[Any],
-        *,
         label: str | None = None,
         prior: Sequence[float] | None = None,
+        *,
+        weights: Sequence[float] | None = None,
     ) -> Any:
         """Returns one of `candidates`, which are JSON values or tuples of them.
 
-        `prior` are weights of the candidates, with which random draws pick them.
+        `prior` are weights of the candidates, with which random draws pick them; `weights` is
+        another word for it. The value has the attributes `candidates` and `label`, unless it is
+        True, False or None.
 
         A symbolic build returns an Expression, which supports operators, items and the functions
         below. To use a value in `forward`, call it: `self.p()`. True, False and None are not
@@ -123,11 +118,16 @@ class _ValueChoiceFunction(NoClass):
         build = current()
         options = list(candidates)
         values = tuple(to_json(option) for option in options)
-        choice = Categorical(build.label(label), values, prior=weights_of(prior))
+        name = build.label(label)
+        given = one_prior(prior, weights, f"ValueChoice {name!r}")
+        choice = Categorical(name, values, prior=weights_of(given))
         answer = build.ask(choice)
         if build.symbolic:
             return Variable(choice, answer, options)
-        return decided(options[choice.index(answer)])
+        made = decided(options[choice.index(answer)])
+        if is_decided(made):
+            made.candidates, made.label = options, choice.label
+        return made
 
     @staticmethod
     def max(*values: Any) -> Any:
