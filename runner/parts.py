@@ -13,7 +13,7 @@ from runner.checkpoints import CheckpointKeeper, Checkpoints
 from runner.config.allowlist import nodes
 from runner.config.check_arguments import check_arguments
 from runner.config.instantiate import build
-from runner.config.settings import FIRST, STANDALONE, Settings
+from runner.config.settings import FIRST, Settings
 from runner.config.targets import locate
 from runner.constraints import MetricUnit
 from runner.engines.engine import RUNTIME, Engine, make
@@ -28,7 +28,7 @@ from runner.preflight import check_parts, check_stopper, naming
 from runner.prescreen import Prescreen
 from runner.proxies.proxy import Proxy
 from runner.space.prior import WeightedSpace
-from runner.space.sample import DrawError, Sample
+from runner.space.sample import DrawError
 from runner.space.space import FlatSpace, JointSpace, Space, search_space
 from runner.stages import BaselineStage, ConfirmStage, Stage
 from runner.stoppers.stopper import Stopper
@@ -111,17 +111,14 @@ def _naming_empty(settings: Settings) -> Iterator[None]:
 
 def make_engine(settings: Settings) -> Engine:
     """Returns the engine. Raises RunFailed if the default model cannot be built. If its mutations
-    are incompatible, logs a warning, since other samples may be valid; likewise if its source
-    cannot stand alone, since that can be mended before the search ends."""
+    are incompatible, logs a warning, since other samples may be valid."""
     with naming("engine"):
         engine = make(settings)
     if engine.notice:
         log.warning("%s", engine.notice)
     try:
         with _naming_empty(settings):
-            default = engine.space.default()
-        if settings.export.source == STANDALONE and settings.export.top:
-            _check_source(engine, default)
+            engine.space.default()
     except (DrawError, Refused) as error:
         if (refused := refusal(error)) is None:
             raise ConfigError(
@@ -136,16 +133,6 @@ def make_engine(settings: Settings) -> Engine:
             "The sample of all first candidates has no valid model: %s; others are tried.", reason
         )
     return engine
-
-
-def _check_source(engine: Engine, default: Sample) -> None:
-    """Logs a warning if exported models cannot stand alone: now, not at the end of the search."""
-    try:
-        engine.check_source(default)
-    except (DrawError, Refused):
-        raise
-    except ConfigError as error:
-        log.warning("Exported models will import your code: %s", message(error))
 
 
 def make_space(settings: Settings, engine: Engine) -> Space:

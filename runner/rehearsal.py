@@ -14,7 +14,7 @@ from torch import nn
 
 from runner.config.data_sizes import differing_sizes
 from runner.config.instantiate import build
-from runner.config.settings import Settings
+from runner.config.settings import STANDALONE, Settings
 from runner.data.data import Batch, Data
 from runner.data.dataset import TorchDataset
 from runner.engines.engine import Engine
@@ -49,12 +49,14 @@ def rehearse(settings: Settings, engine: Engine) -> None:
     """Runs the default model on two examples as training would, forwards and backwards.
 
     If that fails, tries real examples, the device of the training and a whole batch, and then
-    other samples.
+    other samples. Logs a warning if exported models cannot stand alone.
     Raises ConfigError if nothing works; logs a warning if only the default model fails.
     """
     state = ProcessState()
     try:
         _rehearse(Rehearsal(settings, engine), engine)
+        if settings.export.source == STANDALONE and settings.export.top:
+            _check_source(engine)
     except KeyboardInterrupt:
         raise
     except Exception as error:
@@ -65,6 +67,16 @@ def rehearse(settings: Settings, engine: Engine) -> None:
         raise _explained(error) from error
     finally:  # the trials start as if no model had run
         state.restore()
+
+
+def _check_source(engine: Engine) -> None:
+    """Logs a warning if exported models cannot stand alone: now, not at the end of the search."""
+    try:
+        engine.check_source(engine.space.default())
+    except (DrawError, Refused):  # others may have a valid model
+        return
+    except ConfigError as error:
+        log.warning("Exported models will import your code: %s", message(error))
 
 
 def _rehearse(rehearsal: "Rehearsal", engine: Engine) -> None:

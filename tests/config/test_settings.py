@@ -27,6 +27,7 @@ NEEDED = {  # what an option leaves to its user
     "data/image_folder": ["data.root=images", "data.classes=3"],
     "evaluator/function": ["evaluator.fn._target_=toy.no_training", "trust=[toy]"],
     "evaluator/lightning": ["evaluator.module._target_=toy.Net", "trust=[toy]"],
+    "task/compare": ["task.runs=[outputs]"],
 }  # fmt: skip
 CONTRACTS = {
     **parts.CONTRACTS,
