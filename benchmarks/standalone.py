@@ -87,12 +87,24 @@ def attempt(name: str, make: Maker, place: tuple[str, Path]) -> Result:
         outputs = bare_process.outputs(model, *inputs)
         if "error" in outputs:
             raise Skipped(f"the model raises {outputs['error']}")
+        _check_plain(inputs)
         torch.save((inputs, [*model.state_dict()], outputs), folder / EXPECTED)
     except Skipped as reason:
         result.skipped = str(reason)
     except BaseException as error:
         result.problem = one_line(error)
     return result
+
+
+def _check_plain(inputs: Any) -> None:
+    """Raises Skipped for inputs that no other program can make."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            torch.save(inputs, file)
+            file.seek(0)
+            torch.load(file, weights_only=True)
+    except Exception as error:
+        raise Skipped("its inputs are of classes of the user's") from error
 
 
 @final

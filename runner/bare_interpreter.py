@@ -121,9 +121,13 @@ class LoadedModel:
             own = self.outputs[path]
             if not isinstance(value, Tensor) or not isinstance(own, Tensor):
                 if isinstance(value, Tensor) or isinstance(own, Tensor) or own != value:
-                    raise RunnerError(f"its {path} is {own!r:.80}, not {value!r:.80}")
+                    raise RunnerError(f"its {path} is {_short(own)}, not {_short(value)}")
             elif not _is_equal(own, value):
                 raise RunnerError(f"its {path} differs from that of the trained model")
+
+
+def _short(value: Any) -> str:
+    return f"a tensor {[*value.shape]}" if isinstance(value, Tensor) else f"{value!r:.80}"
 
 
 def _is_equal(one: Tensor, other: Tensor) -> bool:
