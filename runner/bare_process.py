@@ -3,6 +3,7 @@ imports nothing but torch. `bare_interpreter.py` starts it; each line of input i
 
 import copy
 import json
+import os
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -89,7 +90,8 @@ def answer(request: Mapping[str, Any]) -> None:
 
 def main() -> None:
     """Answers requests until the input ends."""
-    out, sys.stdout = sys.stdout, sys.stderr  # a model may print
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a model may print, also from C
     sys.dont_write_bytecode = True
     for line in sys.stdin:
         try:
