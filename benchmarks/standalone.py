@@ -81,6 +81,8 @@ def attempt(name: str, make: Maker, place: tuple[str, Path]) -> Result:
         (folder / MODEL).write_text(text + MAIN.format(weights=WEIGHTS), encoding="utf-8")
         if constants:
             (folder / CONSTANTS).write_bytes(constants)
+        if not all(isinstance(value, torch.Tensor) for value in model.state_dict().values()):
+            raise Skipped("its state is more than tensors, which no file of weights here holds")
         save_model(model, str(folder / WEIGHTS))
         foreign = [*imported_own(text)]
         result.exported, result.problem = not foreign, f"imports {foreign[:3]}" * bool(foreign)
