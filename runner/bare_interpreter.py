@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, final
@@ -40,13 +41,19 @@ class BareInterpreter:
     def close(self) -> None:
         """Ends the interpreter."""
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+            process, self._process = self._process, None
+            process.kill()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # a request that the process did not read
+                    if pipe is not None:
+                        pipe.close()
+            process.wait()
 
     def start(self) -> None:
         """Starts the interpreter, which then imports torch while the caller goes on."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # its pipes
+        if self._process is None:
             self._process = subprocess.Popen(
                 [*self._command], text=True, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
