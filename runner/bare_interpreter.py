@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -18,13 +20,16 @@ from runner.graph.validation.equivalence import seeded
 from runner.trial import MODEL
 
 OURS = ("runner", "spaces")
+COMMAND = (sys.executable, "-I", bare_process.__file__)
+ModelInputs = tuple[list[Any], dict[str, Any]]  # arguments by position, and by name
 
 
 @final
 class BareInterpreter:
     """An interpreter that is started for the first model, and serves for all of an export."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -36,15 +41,21 @@ class BareInterpreter:
     def close(self) -> None:
         """Ends the interpreter."""
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+            process, self._process = self._process, None
+            process.kill()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # a request that the process did not read
+                    if pipe is not None:
+                        pipe.close()
+            process.wait()
 
     def start(self) -> None:
         """Starts the interpreter, which then imports torch while the caller goes on."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # its pipes
+        if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", bare_process.__file__], text=True, encoding="utf-8",
+                [*self._command], text=True, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -53,14 +64,27 @@ class BareInterpreter:
         folder: Path,
         model: nn.Module,
         inputs: Sequence[Tensor] | None,
-        absent: Collection[str],
+        absent: Collection[str] = (),
     ) -> None:
         """Loads the model in a folder, without the `absent` packages, and compares it with the one
         that was trained: the names in the state_dict, and the outputs, bit by bit, if there are
         inputs. Raises RunnerError for a difference."""
+        given: ModelInputs | None = None if inputs is None else ([*inputs], {})
+        found = self.loaded(folder, given, absent)
+        expected = LoadedModel([*model.state_dict()], {})
+        if given is not None:
+            with seeded():
+                expected.outputs.update(bare_process.outputs(model, *given))
+        found.compare(expected)
+
+    def loaded(
+        self, folder: Path, inputs: ModelInputs | None, absent: Collection[str] = ()
+    ) -> "LoadedModel":
+        """Returns what the model in a folder is in the interpreter, and what it makes of inputs.
+        Raises RunnerError if it does not load."""
         with tempfile.TemporaryDirectory() as place:
             given, answer = Path(place) / "inputs.pt", Path(place) / "answer.pt"
-            torch.save(None if inputs is None else [*inputs], given)
+            torch.save(inputs, given)
             said = self._ask(
                 model=str((folder / MODEL).resolve()), inputs=str(given), answer=str(answer),
                 absent=[*OURS, *absent],
@@ -68,11 +92,7 @@ class BareInterpreter:
             if said:
                 raise RunnerError(f"it does not load by itself: {said}")
             found = torch.load(answer, weights_only=True)
-        if found["names"] != [*model.state_dict()]:
-            raise RunnerError("its state_dict has other names")
-        if inputs is not None:
-            with seeded():
-                _compare(found["outputs"], bare_process.outputs(model, inputs))
+        return LoadedModel(found["names"], found["outputs"])
 
     def _ask(self, **request: Any) -> str:
         """Sends a request, and returns the error it ends with; "" if there is none."""
@@ -89,18 +109,32 @@ class BareInterpreter:
         return " ".join(str(json.loads(line)).split())
 
 
-def _compare(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Raises RunnerError for outputs that differ in any bit."""
-    if ours.keys() != theirs.keys():
-        names = sorted(ours.keys() ^ theirs.keys())[:3]
-        raise RunnerError(f"its outputs have other parts: {', '.join(names)}")
-    for path, value in theirs.items():
-        own = ours[path]
-        if not isinstance(value, Tensor) or not isinstance(own, Tensor):
-            if isinstance(value, Tensor) or isinstance(own, Tensor) or own != value:
-                raise RunnerError(f"its {path} is {own!r:.80}, not {value!r:.80}")
-        elif not _is_equal(own, value):
-            raise RunnerError(f"its {path} differs from that of the trained model")
+@final
+@dataclass
+class LoadedModel:
+    """The names in the state_dict of a model, and what it made of inputs, by path."""
+
+    names: list[str]
+    outputs: dict[str, Any]
+
+    def compare(self, other: "LoadedModel") -> None:
+        """Raises RunnerError for names or outputs that differ, in any bit."""
+        if self.names != other.names:
+            raise RunnerError("its state_dict has other names")
+        if self.outputs.keys() != other.outputs.keys():
+            names = sorted(self.outputs.keys() ^ other.outputs.keys())[:3]
+            raise RunnerError(f"its outputs have other parts: {', '.join(names)}")
+        for path, value in other.outputs.items():
+            own = self.outputs[path]
+            if not isinstance(value, Tensor) or not isinstance(own, Tensor):
+                if isinstance(value, Tensor) or isinstance(own, Tensor) or own != value:
+                    raise RunnerError(f"its {path} is {_short(own)}, not {_short(value)}")
+            elif not _is_equal(own, value):
+                raise RunnerError(f"its {path} differs from that of the trained model")
+
+
+def _short(value: Any) -> str:
+    return f"a tensor {[*value.shape]}" if isinstance(value, Tensor) else f"{value!r:.80}"
 
 
 def _is_equal(one: Tensor, other: Tensor) -> bool:

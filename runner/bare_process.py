@@ -1,7 +1,9 @@
 """Loads and runs exported models in an interpreter without `runner`: a program of its own, which
 imports nothing but torch. `bare_interpreter.py` starts it; each line of input is a request."""
 
+import copy
 import json
+import os
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,7 +46,7 @@ def seed(number: int) -> None:
         numpy.random.seed(number)
 
 
-def outputs(model: Any, inputs: Sequence[Any]) -> dict[str, Any]:
+def outputs(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a model makes of inputs, with one thread and a fixed seed: its tensors by path,
     and a text for anything else; for an error, the name of its class."""
     import torch
@@ -54,7 +56,8 @@ def outputs(model: Any, inputs: Sequence[Any]) -> dict[str, Any]:
     seed(0)
     try:
         with torch.no_grad():
-            found = dict(leaves(model(*(x.clone() for x in inputs))))
+            given = copy.deepcopy((tuple(args), dict(kwargs)))
+            found = dict(leaves(model(*given[0], **given[1])))
     except Exception as error:
         return {"error": type(error).__name__}
     finally:
@@ -81,13 +84,14 @@ def answer(request: Mapping[str, Any]) -> None:
     finally:
         del sys.meta_path[0]
     given = torch.load(request["inputs"], weights_only=True)
-    found = {} if given is None else outputs(model, given)
+    found = {} if given is None else outputs(model, *given)
     torch.save({"names": [*model.state_dict()], "outputs": found}, request["answer"])
 
 
 def main() -> None:
     """Answers requests until the input ends."""
-    out, sys.stdout = sys.stdout, sys.stderr  # a model may print
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a model may print, also from C
     sys.dont_write_bytecode = True
     for line in sys.stdin:
         try:

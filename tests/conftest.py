@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from runner import export
+from runner.bare_interpreter import BareInterpreter
 from runner.training import inline, watched
 from runner.training.service import Traces
 
@@ -69,6 +71,23 @@ def unwatched(request, monkeypatch):
     about_it = request.path.is_relative_to(Path(__file__).parent / "training")
     if not about_it and not request.node.get_closest_marker("watched"):
         monkeypatch.setattr(inline, "ProcessState", Unwatched)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_interpreter():
+    """Exports of searches in this process are tried in one bare interpreter: it takes seconds to
+    start."""
+    shared = BareInterpreter()
+
+    class Kept:
+        start, check = shared.start, shared.check
+
+        def close(self) -> None:
+            return
+
+    with shared, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "BareInterpreter", Kept)
+        yield
 
 
 @pytest.fixture

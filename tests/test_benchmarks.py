@@ -251,3 +251,16 @@ def test_replays_and_killed_trainings_are_counted(tmp_path):
     assert all(row["equal"] == row["trials"] > 0 for row in figures["replay"]), done.stderr
     assert figures["retrain"] == {"killed": 1, "equal": 1}
     assert_verdicts(done, figures["targets"])
+
+
+def test_models_as_one_file_are_counted(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run(
+        "standalone.py", "--only", "spaces", "--filter", "(darts|mlp) py [01]", "--json", file
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert len(figures["results"]) == 4, done.stdout
+    assert all(each["equal"] and not each["problem"] for each in figures["results"]), done.stdout
+    assert len(figures["targets"]) == 2 and all(each["met"] for each in figures["targets"])
+    assert_verdicts(done, figures["targets"])

@@ -208,3 +208,32 @@ def test_the_metrics_of_a_confirmed_model_are_those_of_its_weights_and_of_its_ne
     assert "confirmed/params" not in metrics and "test/accuracy" in metrics
     new = [t.metrics["val/loss"] for t in run.trials if t.stage == "confirm"]
     assert run.best.metrics["val/loss"] == pytest.approx(sum(new[:3]) / 3)
+
+
+ROOTED = ["space._target_=rooted.Rooted", "~space.depths", "~space.widths", "~space.activations",
+          "~space.norms", "~space.dropouts", "trust=[rooted]", "budget.trials=1", "export.top=1",
+          *[each for each in MLP if not each.startswith(("budget", "export"))]]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["py", "base"])
+def test_what_cannot_travel_is_told_before_the_search_and_exported_with_imports(
+    engine, tmp_path, caplog, capsys
+):
+    run = runner.run([*ROOTED, f"engine={engine}"], folder=tmp_path / "run")
+    [said] = [r.message for r in caplog.records if "will import your code" in r.message]
+    assert "rooted:Tail" in said and "__file__ of rooted.py" in said and "\n" not in said
+    assert "export.source=import" in said
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "import your code" in line]
+    assert line.startswith("top/1 import") and "__file__ of rooted.py" in line
+    text = (run.folder / "top" / "1" / MODEL).read_text()
+    assert "rooted import" in text and run.source(run.best).text in text
+    with pytest.raises(RunnerError, match=r"__file__ of rooted\.py"):
+        run.source(run.best, standalone=True)
+
+
+def test_the_short_form_is_written_if_it_is_asked_for(tmp_path, caplog):
+    given = [*MLP, "export.source=import", "export.top=1", "budget.trials=1"]
+    run = runner.run(given, folder=tmp_path / "run")
+    text = (run.folder / "top" / "1" / MODEL).read_text()
+    assert "from spaces.mlp import MLP" in text
+    assert not [r for r in caplog.records if "import your code" in r.message]

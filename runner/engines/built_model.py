@@ -1,7 +1,7 @@
 """The source of a model that is built already, with all choices made: for engine=py."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -12,8 +12,8 @@ from runner.engines.example import Example
 from runner.engines.model_space import build_sample, quiet
 from runner.engines.standalone import check_standalone
 from runner.errors import ConfigError, GraphError, RunnerError, message
-from runner.graph.class_source.bytecode_names import called_names
-from runner.graph.class_source.called_values import called_values
+from runner.graph.class_source.called_values import may_call
+from runner.graph.codegen.carried_source.packages import is_own
 from runner.graph.codegen.generate import generate
 from runner.graph.codegen.load import save_tensors
 from runner.graph.interpreter.threads import single_threaded
@@ -21,7 +21,7 @@ from runner.graph.ir.graph import Graph
 from runner.graph.transforms.mutator import drop_placeholders
 from runner.graph.validation.equivalence import OWN
 from runner.graph.validation.validated_conversion import convert
-from runner.nn.recording.construction_record import KEY, recording
+from runner.nn.recording.construction_record import KEY, record_of, recording
 from runner.nn.values.value import is_decided
 from runner.space.sample import Sample
 
@@ -61,14 +61,18 @@ def _written(
 
 
 def _make_plain(model: nn.Module) -> None:
-    """Replaces values of choices by plain ones, which cannot be called, unless a class calls
-    them."""
-    names = functools.cache(called_names)
+    """Replaces values of choices by plain ones, which cannot be called, in modules whose classes
+    call none."""
+    calls: Callable[[Any], bool] = functools.cache(may_call)
     for module in model.modules():
-        called = called_values(module, names)
+        if is_own(type(module).__module__) and calls(type(module)):
+            continue
         for name, value in [*vars(module).items()]:
-            if name != KEY and name not in OWN and name not in called:
+            if name != KEY and name not in OWN:
                 vars(module)[name] = _plain(value)
+        if (record := record_of(module)) is not None:
+            record.args = tuple(map(_plain, record.args))
+            record.kwargs = {name: _plain(value) for name, value in record.kwargs.items()}
 
 
 def _plain(value: Any) -> Any:
