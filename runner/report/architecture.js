@@ -2,13 +2,12 @@
 // left out in grey.
 
 function grouped() {
-  const stages = [];
-  data.choices.forEach((choice, i) => {
-    const name = choice.label.includes("/") ? choice.label.slice(0, choice.label.indexOf("/")) : "";
-    if (stages.at(-1)?.name !== name) stages.push({ name, places: [] });
-    stages.at(-1).places.push(i);
+  const stages = new Map();
+  data.choices.forEach(({ label }, i) => {
+    const name = label.includes("/") ? label.slice(0, label.indexOf("/")) : "";
+    stages.set(name, [...(stages.get(name) ?? []), i]);
   });
-  return stages;
+  return [...stages].map(([name, places]) => ({ name, places }));
 }
 
 const STAGES = grouped();
@@ -43,7 +42,7 @@ function candidates(choice, text, isAsked) {
 
 function choiceRow(i, trial, stage) {
   const choice = data.choices[i], isAsked = trial.values[i] >= 0;
-  const name = stage.name && stage.places.length > 1 ? choice.label.slice(stage.name.length + 1) : choice.label;
+  const name = stage.name ? choice.label.slice(stage.name.length + 1) : choice.label;
   const shown = candidates(choice, valueText(trial, i), isAsked);
   const when = choice.when && !isAsked ? [element("span", { class: "when" }, `only if ${choice.when}`)] : [];
   return element("div", { class: `choice${isAsked ? "" : " absent"}` },
@@ -56,7 +55,7 @@ function showArchitecture(trial) {
   document.getElementById("architecture-title").textContent = `Architecture of trial ${trial.number}${best}`;
   document.getElementById("stages").replaceChildren(...STAGES.map((stage) => {
     const isAbsent = stage.places.every((i) => trial.values[i] < 0);
-    const title = stage.name && stage.places.length > 1 ? [element("h3", {}, stage.name)] : [];
+    const title = STAGES.length > 1 ? [element("h3", {}, stage.name || "whole model")] : [];
     const rows = stage.places.map((i) => choiceRow(i, trial, stage));
     return element("div", { class: `stage${isAbsent ? " absent" : ""}` }, ...title, ...rows);
   }));

@@ -14,7 +14,7 @@ TICKS = 5  # on an axis, about
 TITLE = 48  # characters of the name of an axis
 CENTRE = 0.04, 0.96  # quantiles between which an axis shows everything
 
-Point = tuple[float, float]
+Vertex = tuple[float, float]
 
 
 @final
@@ -33,7 +33,7 @@ class Mark:
 class Line:
     """A line; that of a trial can be chosen like its point. `style` is a class of `style.css`."""
 
-    points: Sequence[Point]
+    points: Sequence[Vertex]
     trial: int | None = None
     style: str = ""
     steps: bool = False  # whether it goes on level until the next point
@@ -170,7 +170,7 @@ def _part(axis: Axis, value: float) -> float:
     return min(max((value - axis.low) / (axis.high - axis.low), 0.0), 1.0)
 
 
-def _stepped(points: Sequence[Point]) -> Iterable[Point]:
+def _stepped(points: Sequence[Vertex]) -> Iterable[Vertex]:
     for i, (x, y) in enumerate(points):
         if i:
             yield x, points[i - 1][1]

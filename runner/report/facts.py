@@ -19,7 +19,7 @@ from runner.resume import resume_override
 from runner.space.choice import key
 from runner.space.structure import Part
 from runner.store import Record
-from runner.trial import Trial
+from runner.trial import Metrics, Trial
 
 RANKED = 100  # trials that have a rank
 CURVES = 4  # metrics whose learning curves are in the page
@@ -36,6 +36,7 @@ class RunFacts:
     folder: Path
     record: Record
     reports: Mapping[int, Sequence[CurvePoint]]
+    tested: Mapping[int, Metrics] = field(default_factory=dict)  # of exported models, on test
     parts: Sequence[Part] = ()  # of the space, if it could be asked
     environment: Mapping[str, str] = field(default_factory=dict)
     importance: Importance | None = None
@@ -58,7 +59,7 @@ class RunFacts:
     @property
     def override(self) -> str:
         """The override that names the run to a task, as it is typed in a shell."""
-        return self.resuming.replace("resume=", "run=", 1)
+        return resume_override(text.near(self.folder), "run")
 
     @property
     def first(self) -> Objective:
@@ -114,7 +115,8 @@ class RunFacts:
     @cached_property
     def metrics(self) -> Sequence[str]:
         """All metrics: those that the search aims at first."""
-        names = dict.fromkeys(name for trial in self.trials for name in trial.metrics)
+        measured = [*(trial.metrics for trial in self.trials), *self.tested.values()]
+        names = dict.fromkeys(name for metrics in measured for name in metrics)
         aims = [name for name in self.goals.metrics if name in names]
         return [*dict.fromkeys([*aims, *names])]
 
@@ -138,7 +140,7 @@ class RunFacts:
         found: dict[int, Sequence[Curve]] = {}
         left = VALUES
         ranks = [trial.number for trial in self.best]
-        for number in dict.fromkeys([*ranks, *reversed(self.reports)]):
+        for number in dict.fromkeys([*ranks, *reversed([*self.reports])]):
             points = self.reports.get(number, ())
             left -= len(points) * len(self.curve_metrics)
             if left < 0:
@@ -194,6 +196,7 @@ class RunFacts:
     ) -> list[Any]:
         """Returns a trial as `script.js` reads it: see `Trial` there."""
         failure = trial.failure
+        metrics = {**trial.metrics, **self.tested.get(trial.number, {})}
         return [
             trial.number,
             "refused" if trial.refused else trial.state.value,
@@ -203,7 +206,7 @@ class RunFacts:
             short(trial.proposed_at - began),
             short(trial.seconds),
             trial.step,
-            [short(trial.metrics.get(name)) for name in self.metrics],
+            [short(metrics.get(name)) for name in self.metrics],
             [
                 where[key(trial.sample[label])] if label in trial.sample else -1
                 for label, where in places

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from runner.report.choices import SeenChoice, seen_choices
 from runner.space.choice import JsonValue, Numeric, key
@@ -54,7 +54,7 @@ def _evaluated(
 
     from runner.quiet_optuna import quiet
 
-    directions = ["maximize"] * len(results[0].scores)
+    directions: Sequence[Literal["maximize"]] = ["maximize"] * len(results[0].scores)
     # Optuna takes a name only once, and "label" would not say which of two choices has it.
     names = {one.label: f"choice {i}" for i, one in enumerate(choices)}
     distributions = {names[one.label]: _distribution(one) for one in choices}

@@ -5,10 +5,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from runner.report.chart_sections import chart_data
 from runner.report.embedded import escaped, script_json
 from runner.report.facts import RunFacts
 from runner.report.plotly_script import PlotlyScript
-from runner.report.sections import chart_data, commands, head, sections, tiles
+from runner.report.run_section import commands
+from runner.report.sections import head, sections, tiles
 
 HERE = Path(__file__).parent
 SCRIPTS = ("base.js", "table.js", "trial.js", "architecture.js", "parallel.js")

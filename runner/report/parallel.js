@@ -13,7 +13,9 @@ function choiceAxis(choice, i) {
       (value) => String(Number(value.toPrecision(3))), choice.log === true);
   }
   const order = choice.values.map((text, place) => ({ text, place }));
+  const listed = new Map((choice.candidates ?? []).map((text, n) => [text, n]));
   if (choice.numeric) order.sort((a, b) => Number(a.text) - Number(b.text));
+  else order.sort((a, b) => (listed.get(a.text) ?? 0) - (listed.get(b.text) ?? 0));
   const places = new Map(order.map(({ place }, position) => [place, seen > 1 ? position / (seen - 1) : 0.5]));
   const step = Math.ceil(seen / 12);
   return { name: choice.label, place: (trial) => places.get(trial.values[i]) ?? null,
@@ -53,7 +55,8 @@ function drawLines(shown, axes) {
   const ordered = [...results].sort((a, b) => sign * (a.metrics[metric] - b.metrics[metric]));
   const step = Math.max(ordered.length / LINES, 1);
   const kept = ordered.filter((_, i) => i >= ordered.length - 100 || Math.floor(i / step) !== Math.floor((i - 1) / step));
-  const width = Math.max(SIDE * 2 + (axes.length - 1) * 116, 320);
+  const place = document.getElementById("parallel-lines");
+  const width = Math.max(SIDE * 2 + (axes.length - 1) * 104, place.clientWidth - 4);
   const x = (i) => SIDE + (axes.length > 1 ? (i * (width - 2 * SIDE)) / (axes.length - 1) : 0);
   const y = (part) => HEIGHT - BELOW - part * (HEIGHT - ABOVE - BELOW);
   const lines = kept.map((trial, i) => {
@@ -69,7 +72,6 @@ function drawLines(shown, axes) {
       drawn("title", {}, axis.name)),
     ...axis.ticks.map(([part, text]) => drawn("text", { x: x(n) + 5, y: y(part) + 4 }, cut(text, TICK), drawn("title", {}, text))),
   ]);
-  const place = document.getElementById("parallel-lines");
   place.replaceChildren(drawn("svg", { class: "lines", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`,
     role: "img", "aria-label": "parallel coordinates" }, drawn("g", {}, ...lines), drawn("g", {}, ...scales)));
   const few = kept.length < results.length ? `${kept.length} of ${results.length} results` : `${results.length} results`;
@@ -82,6 +84,7 @@ function drawLines(shown, axes) {
     const axes = chosenAxes();
     const redraw = () => drawLines(found.trials, axes);
     found.listeners.push(redraw);
+    addEventListener("resize", redraw);
     onChoose((trial) => {
       if (!place.firstChild) redraw();
       for (const line of place.querySelectorAll("polyline")) {

@@ -14,7 +14,7 @@ function layout(x, y, more = {}) {
   return { margin: { l: 62, r: 14, t: 10, b: 46 }, height: 340, showlegend: false, hovermode: "closest",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("muted"), size: 12 },
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("dim"), font: { color: colour("text") }, align: "left" },
-    xaxis: { ...axis(x), ...more.x }, yaxis: { ...axis(y), ...more.y } };
+    xaxis: { ...axis(x), showgrid: false, ...more.x }, yaxis: { ...axis(y), ...more.y } };
 }
 
 const note = (trial) => `<b>trial ${trial.number}</b><br>${facts(trial).map(plain).join("<br>")}`;
@@ -54,7 +54,7 @@ function curvePlot() {
     const curve = values(number), trial = byNumber.get(number), isTop = top.has(number);
     return { type: "scatter", mode: curve.length > 1 ? "lines" : "markers", x: curve.map((_, i) => i + 1), y: curve,
       line: { color: isTop ? colour("good") : colour("q1"), width: isTop ? 2.4 : 1 }, marker: { color: colour("q1"), size: 4 },
-      opacity: isTop ? 1 : 0.5, customdata: curve.map(() => number), name: `trial ${trial.number}`,
+      opacity: isTop ? 1 : 0.8, customdata: curve.map(() => number), name: `trial ${trial.number}`,
       hovertemplate: `<b>trial ${trial.number}</b><br>report %{x}: %{y}<extra></extra>` };
   });
   return [traces, layout("reports (epochs)", name)];

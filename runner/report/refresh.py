@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import final
 
 from runner.errors import RunnerError, one_line
+from runner.report.environment import note_environment
 from runner.space.structure import Part
 from runner.trial import Trial
 
@@ -38,7 +39,10 @@ class ReportRefresh:
         self._has_begun = self._is_written = self._has_failed = False
 
     def begin(self) -> None:
-        """Begins once there is a record. The first refresh follows after the usual time."""
+        """Begins once there is a record: notes what the run runs on. The first refresh follows
+        after the usual time."""
+        with contextlib.suppress(OSError):  # the report has less to tell
+            note_environment(self.folder)
         self._has_begun = True
         self._due = time.monotonic() + (self.every or 0.0)
 
