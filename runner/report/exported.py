@@ -14,7 +14,7 @@ WRITTEN = ("sample", "metrics")
 PREFIX = "test/"
 
 
-def tested_metrics(folder: Path, trials: Iterable[Trial]) -> Mapping[int, Metrics]:
+def metrics_on_test(folder: Path, trials: Iterable[Trial]) -> Mapping[int, Metrics]:
     """Returns the test metrics of the models in `top/`, by the first trial with their sample.
     Leaves out what is not as an export writes it."""
     by_sample: dict[str, int] = {}

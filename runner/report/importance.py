@@ -16,6 +16,7 @@ FEWEST = 10  # results below which nothing is said
 MOST = 2_000  # results that are analysed: the latest ones
 GOOD = 0.1  # the share of the results that count as good, but at least
 LEAST_GOOD = 5  # of them
+DECADES = 100.0  # between the ends of a range that is taken as logarithmic, if nothing is known
 RANGE = 12  # values of a numeric choice from which on it is taken as a range
 
 
@@ -100,7 +101,8 @@ def _distribution(one: SeenChoice) -> "BaseDistribution":
         return CategoricalDistribution([key(value) for value in one.values])
     choice = None if one.part is None else one.part.choice
     low, high = min(one.values), max(one.values)
-    log = isinstance(choice, Numeric) and choice.log and low > 0
+    is_wide = low > 0 and high / low >= DECADES
+    log = low > 0 and (choice.log if isinstance(choice, Numeric) else is_wide)
     if all(type(value) is int for value in one.values):
         return IntDistribution(low, high, log=log)
     return FloatDistribution(float(low), float(high), log=log)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.learning_curves import learning_curves
 from runner.report.environment import noted_environment
-from runner.report.exported import tested_metrics
+from runner.report.exported import metrics_on_test
 from runner.report.facts import RunFacts
 from runner.report.importance import importance_of
 from runner.report.page import page
@@ -40,7 +40,7 @@ def write_report(
         folder=folder,
         record=record,
         reports=learning_curves(folder),
-        tested=tested_metrics(folder, record.trials),
+        tested=metrics_on_test(folder, record.trials),
         parts=parts,
         environment=noted_environment(folder),
         importance=None if is_running else importance_of(record.trials, parts),

@@ -136,8 +136,9 @@ def _reported(
     from runner.pictures import picture_of_best
     from runner.report.choices import met_choices
 
-    choices = met_choices(space, [trial.sample for trial in best])
-    written = report.write(choices, picture_of_best(engine, best))
+    with progress.waiting("writing the report"):
+        choices = met_choices(space, [trial.sample for trial in best])
+        written = report.write(choices, picture_of_best(engine, best))
     return f"The report is in {_short(written)}." if written else ""
 
 
