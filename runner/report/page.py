@@ -16,15 +16,17 @@ HERE = Path(__file__).parent
 SCRIPTS = ("base.js", "table.js", "trial.js", "architecture.js", "parallel.js")
 PLOTS = "plots.js"  # with plotly only
 STYLE = "style.css"
+_NONE = "'none'"
 GLOBAL_STYLE = "plotly.js-style-global"  # where Plotly adds its rules; it would make it otherwise
 
 
 def page(facts: RunFacts, plotly: PlotlyScript | None = None) -> str:
     """Returns the report of a run as one HTML file, which loads nothing. All that comes from the
     record is escaped."""
-    ours = _script([*SCRIPTS, *([PLOTS] if plotly else [])])
-    style = _read(STYLE)
-    scripts = [*([plotly.source] if plotly else []), ours]
+    style, scripts = _read(STYLE), []
+    if facts.trials:
+        scripts = [_script([*SCRIPTS, *([PLOTS] if plotly else [])])]
+        scripts = [plotly.source, *scripts] if plotly else scripts
     shown = [*sections(facts)]
     return "\n".join([
         '<!DOCTYPE html>',
@@ -61,7 +63,7 @@ def _policy(scripts: Iterable[str], style: str) -> str:
     """Returns the policy of the page: it runs and applies exactly what this file wrote, and loads
     nothing."""
     return (
-        f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; "
+        f"default-src 'none'; script-src {' '.join(map(_hash, scripts)) or _NONE}; "
         f"style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -17,7 +17,7 @@ function layout(x, y, more = {}) {
     xaxis: { ...axis(x), showgrid: false, ...more.x }, yaxis: { ...axis(y), ...more.y } };
 }
 
-const note = (trial) => `<b>trial ${trial.number}</b><br>${facts(trial).map(plain).join("<br>")}`;
+const note = (trial) => `trial ${trial.number}<br>${facts(trial).map(plain).join("<br>")}`;
 
 function points(shown, x, y, marker) {
   return { type: "scatter", mode: "markers", marker, x: shown.map(x), y: shown.map(y),
@@ -55,7 +55,7 @@ function curvePlot() {
     return { type: "scatter", mode: curve.length > 1 ? "lines" : "markers", x: curve.map((_, i) => i + 1), y: curve,
       line: { color: isTop ? colour("good") : colour("q1"), width: isTop ? 2.4 : 1 }, marker: { color: colour("q1"), size: 4 },
       opacity: isTop ? 1 : 0.8, customdata: curve.map(() => number), name: `trial ${trial.number}`,
-      hovertemplate: `<b>trial ${trial.number}</b><br>report %{x}: %{y}<extra></extra>` };
+      hovertemplate: `trial ${trial.number}<br>report %{x}: %{y}<extra></extra>` };
   });
   return [traces, layout("reports (epochs)", name)];
 }

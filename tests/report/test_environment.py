@@ -17,7 +17,8 @@ def test_what_was_noted_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{", '{"a": 1}', '{"a": {"b": "c"}}', "[" * 100_000, "\udcff", "x" * 10**6]
+    "content",
+    ["", "[]", "{", '{"a": 1}', '{"a": {"b": "c"}}', "[" * 100_000, "\udcff", "x" * 10**6],
 )
 def test_anything_else_is_nothing(content, tmp_path):
     (tmp_path / ENVIRONMENT).write_bytes(content.encode("utf-8", "surrogateescape"))

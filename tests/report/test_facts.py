@@ -56,7 +56,11 @@ def test_the_best_so_far_only_gets_better(make):
     scores = [0.5, 0.4, 0.7, 0.7, 0.6, 0.9]
     events = [event for i, score in enumerate(scores) for event in pair(i, score, {"a": i})]
     facts = facts_of(make(BEGUN, *events))
-    assert [(place, trial.number) for place, trial in facts.improvements] == [(1, 0), (3, 2), (6, 5)]
+    assert [(place, trial.number) for place, trial in facts.improvements] == [
+        (1, 0),
+        (3, 2),
+        (6, 5),
+    ]
 
 
 def test_curves_are_those_of_the_record(make):
@@ -85,7 +89,12 @@ def test_shared_results_repeats_and_rungs_are_remarked(make):
         ("proposed", 3, {**second, "duplicate_of": None, "stage": "baseline", "random": True}),
     ]  # fmt: skip
     remarks = [row["remark"] for row in rows(facts_of(make(*events)).data())]
-    assert remarks == ["", "result of trial 0, from trial 0", "confirms trial 0", "random, to compare"]
+    assert remarks == [
+        "",
+        "result of trial 0, from trial 0",
+        "confirms trial 0",
+        "random, to compare",
+    ]
 
 
 def test_test_metrics_join_those_of_their_trial(make):

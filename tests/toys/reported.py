@@ -19,7 +19,11 @@ def searched(count: int, *, failures: bool = True) -> list[tuple[Any, ...]]:
     rng, events = random.Random(count), [configured(objective=TWO)]
     for number in range(count):
         depth = rng.choice([1, 2])
-        sample = {"depth": depth, "width": rng.choice([16, 32, 64]), "lr": 10 ** rng.uniform(-4, -1)}
+        sample = {
+            "depth": depth,
+            "width": rng.choice([16, 32, 64]),
+            "lr": 10 ** rng.uniform(-4, -1),
+        }
         if depth == 2:
             sample["block1/act"] = rng.choice(["relu", "gelu"])
         told = {"sample": sample, "seed": number, "key": str(number), "duplicate_of": None}
