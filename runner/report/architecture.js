@@ -32,8 +32,9 @@ function candidates(choice, text, isAsked) {
     return Array.from({ length: choice.indices }, (_, i) => candidate(`input ${i}`, picked.has(i)));
   }
   if (choice.low !== undefined) {
-    const ends = `${choice.low} to ${choice.high}${choice.log ? ", log" : ""}`;
-    return [...(isAsked ? [candidate(text, true)] : []), range(choice, isAsked ? Number(text) : NaN),
+    const short = (value) => String(Number(Number(value).toPrecision(4)));
+    const ends = `${short(choice.low)} to ${short(choice.high)}${choice.log ? ", log" : ""}`;
+    return [...(isAsked ? [candidate(short(text), true)] : []), range(choice, isAsked ? Number(text) : NaN),
       element("span", { class: "when" }, ends)];
   }
   const all = choice.candidates.includes(text) || !isAsked ? choice.candidates : [text, ...choice.candidates];

@@ -9,7 +9,7 @@ from runner.display import format as text
 from runner.report.embedded import escaped
 
 WIDTH, HEIGHT = 640.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 74.0, 14.0, 12.0, 44.0
+LEFT, RIGHT, TOP, BOTTOM = 84.0, 16.0, 14.0, 50.0
 TICKS = 5  # on an axis, about
 TITLE = 48  # characters of the name of an axis
 CENTRE = 0.04, 0.96  # quantiles between which an axis shows everything
@@ -113,7 +113,7 @@ class Chart:
         for value in self.x.ticks():
             x = self._across(value)
             yield (
-                f'<text class="tick" x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">'
+                f'<text class="tick" x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">'
                 f"{escaped(self.x.figure(value))}</text>"
             )
         yield f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'

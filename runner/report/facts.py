@@ -25,8 +25,6 @@ RANKED = 100  # trials that have a rank
 CURVES = 4  # metrics whose learning curves are in the page
 VALUES = 120_000  # of all curves together
 
-Curve = Sequence[float]  # the values of a metric, report by report
-
 
 @final
 @dataclass(frozen=True)
@@ -134,10 +132,10 @@ class RunFacts:
         return [*aims, *rest][:CURVES]
 
     @cached_property
-    def curves(self) -> Mapping[int, Sequence[Curve]]:
+    def curves(self) -> Mapping[int, Sequence[Sequence[float]]]:
         """The learning curves of trials, best trials first, as many as the page has room for: a
         curve for each of `curve_metrics`."""
-        found: dict[int, Sequence[Curve]] = {}
+        found: dict[int, Sequence[Sequence[float]]] = {}
         left = VALUES
         ranks = [trial.number for trial in self.best]
         for number in dict.fromkeys([*ranks, *reversed([*self.reports])]):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from runner.report.choices import SeenChoice, seen_choices
+from runner.report.choices import DECADES, SeenChoice, seen_choices
 from runner.space.choice import JsonValue, Numeric, key
 from runner.space.structure import Part
 from runner.trial import Trial
@@ -16,7 +16,6 @@ FEWEST = 10  # results below which nothing is said
 MOST = 2_000  # results that are analysed: the latest ones
 GOOD = 0.1  # the share of the results that count as good, but at least
 LEAST_GOOD = 5  # of them
-DECADES = 100.0  # between the ends of a range that is taken as logarithmic, if nothing is known
 RANGE = 12  # values of a numeric choice from which on it is taken as a range
 
 

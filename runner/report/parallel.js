@@ -68,8 +68,8 @@ function drawLines(shown, axes) {
   });
   const scales = axes.flatMap((axis, n) => [
     drawn("line", { x1: x(n), x2: x(n), y1: y(0), y2: y(1) }),
-    drawn("text", { class: "name", x: x(n), y: n % 2 ? 14 : 30, "text-anchor": "middle" }, cut(axis.name, 24),
-      drawn("title", {}, axis.name)),
+    drawn("text", { class: "name", x: n ? x(n) : Math.max(x(n), 3.4 * Math.min(axis.name.length, 24)),
+      y: n % 2 ? 14 : 30, "text-anchor": "middle" }, cut(axis.name, 24), drawn("title", {}, axis.name)),
     ...axis.ticks.map(([part, text]) => drawn("text", { x: x(n) + 5, y: y(part) + 4 }, cut(text, TICK), drawn("title", {}, text))),
   ]);
   place.replaceChildren(drawn("svg", { class: "lines", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`,

@@ -126,7 +126,7 @@ def main(folder: str) -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.nice(POLITE)
     try:
-        write_report(Path(folder), is_running=True)
+        write_report(Path(folder), is_running=True, quick=True)
     except Exception as error:
         sys.stdout.write(str(error) if isinstance(error, RunnerError) else one_line(error))
         sys.exit(1)

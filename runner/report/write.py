@@ -25,13 +25,14 @@ def write_report(
     graph: str = "",
     notes: Sequence[str] = (),
     is_running: bool = False,
+    quick: bool = False,
 ) -> Path:
     """Writes the report of the run in a folder, and returns its path. Only reads the record, which
     a search may be writing; imports and runs nothing that it names.
 
     `parts` are the choices of its space, if the space can be asked; without them, the report knows
     the values seen. `graph` is a picture of the winner's graph, as SVG. `is_running` says that the
-    search goes on: what takes long is left for its end. Raises like `runner.store.read`, and
+    search goes on; `quick` leaves out what takes long. Raises like `runner.store.read`, and
     OSError.
     """
     folder = folder.resolve()
@@ -43,7 +44,7 @@ def write_report(
         tested=metrics_on_test(folder, record.trials),
         parts=parts,
         environment=noted_environment(folder),
-        importance=None if is_running else importance_of(record.trials, parts),
+        importance=None if quick else importance_of(record.trials, parts),
         graph=graph,
         is_running=is_running,
         notes=notes,

@@ -14,7 +14,7 @@ from runner.report.write import write_report
 from runner.resume import folder_of
 from runner.run_folder import check_links
 from runner.space.structure import Part
-from runner.store import Record, read
+from runner.store import Record, read, writer
 from runner.tasks.task import Task
 from runner.trust import RecordedConfig
 
@@ -36,7 +36,10 @@ class Report(Task):
         check_links(of)
         asked = _ask(record, of, settings.trust)
         with progress.waiting("writing the report"):
-            path = write_report(of, parts=asked.parts, graph=asked.graph, notes=asked.notes)
+            path = write_report(
+                of, parts=asked.parts, graph=asked.graph, notes=asked.notes,
+                is_running=bool(writer(of)),
+            )  # fmt: skip
         progress.note(f"The report is in {text.clean(str(text.near(path)))}.")
 
 
