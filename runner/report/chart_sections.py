@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner.display import format as text
-from runner.report.charts import Axis, Chart, Line, Mark, centred
+from runner.report.charts import Axis, Chart, Mark, Stroke, centred
 from runner.report.embedded import escaped, short
 from runner.report.facts import RunFacts
 from runner.report.importance import FEWEST
@@ -49,7 +49,7 @@ def best_section(facts: RunFacts) -> str:
         "best result so far",
         Axis.counting("results, in the order they ended", len(scores)),
         Axis.around(facts.first.metric, window, facts.first.metric),
-        [Line(ends, style="best", steps=True)] if ends else [],
+        [Stroke(ends, style="best", steps=True)] if ends else [],
         marks,
     )
     outside = sum(not window[0] <= y <= window[1] for y in scores)
@@ -95,10 +95,10 @@ def curves_section(facts: RunFacts) -> str:
     )
 
 
-def _curve(facts: RunFacts, number: int, style: str) -> Line:
+def _curve(facts: RunFacts, number: int, style: str) -> Stroke:
     values = facts.curves[number][0]
     points = [(float(i), y) for i, y in enumerate(values, start=1) if math.isfinite(y)]
-    return Line(points, number, style)
+    return Stroke(points, number, style)
 
 
 def front_section(facts: RunFacts) -> str:
@@ -118,7 +118,7 @@ def front_section(facts: RunFacts) -> str:
         "results by two objectives",
         Axis.around(x.metric, centred([m.x for m in marks], [m.x for m in always]), x.metric),
         Axis.around(y.metric, centred([m.y for m in marks], [m.y for m in always]), y.metric),
-        [Line(path, style="dashed")] if len(facts.goals.objectives) == 2 else [],
+        [Stroke(path, style="dashed")] if len(facts.goals.objectives) == 2 else [],
         marks,
     )
     options = "".join(f'<option value="{i}">{escaped(name)}</option>'

@@ -30,7 +30,7 @@ class Mark:
 
 @final
 @dataclass(frozen=True)
-class Line:
+class Stroke:
     """A line; that of a trial can be chosen like its point. `style` is a class of `style.css`."""
 
     points: Sequence[Vertex]
@@ -86,7 +86,7 @@ class Chart:
     title: str
     x: Axis
     y: Axis
-    lines: Sequence[Line] = ()
+    lines: Sequence[Stroke] = ()
     marks: Sequence[Mark] = field(default=())
 
     def svg(self) -> str:
@@ -127,7 +127,7 @@ class Chart:
             f'text-anchor="middle">{_name(self.y)}</text>'
         )
 
-    def _line(self, line: Line) -> str:
+    def _line(self, line: Stroke) -> str:
         points = [*_stepped(line.points)] if line.steps else line.points
         path = " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in points)
         of = "" if line.trial is None else f' data-trial="{line.trial}"'

@@ -15,7 +15,7 @@ from runner.space.structure import Condition, Part
 from runner.trial import Trial
 
 WALKS = 20  # through a space, at most
-FEW = 12  # numbers with fractions that may be all that the space has
+FEW = 12  # numbers, not all of them whole, that may be all that the space has
 DECADES = 100.0  # between the ends of a range that is taken as logarithmic, if nothing is known
 LISTED = 64  # candidates that are drawn one by one
 
@@ -51,10 +51,8 @@ class SeenChoice:
         }
 
     def _seen(self) -> dict[str, Any]:
-        is_continuous = any(
-            type(value) is float and not value.is_integer() for value in self.values
-        )
-        if self.is_numeric and len(self.values) > (FEW if is_continuous else LISTED):
+        most = FEW if any(isinstance(value, float) for value in self.values) else LISTED
+        if self.is_numeric and len(self.values) > most:
             low, high = min(self.values), max(self.values)
             is_log = low > 0 and high / low >= DECADES
             return {"low": low, "high": high, "log": is_log, "seen": True}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reported import HOSTILE
 
-from runner.report.charts import HEIGHT, WIDTH, Axis, Chart, Line, Mark, centred
+from runner.report.charts import HEIGHT, WIDTH, Axis, Chart, Mark, Stroke, centred
 
 SVG = "{http://www.w3.org/2000/svg}"
 finite = st.floats(-1e300, 1e300)
@@ -21,7 +21,7 @@ def parsed(chart: Chart) -> ElementTree.Element:
 
 def test_each_mark_and_line_names_its_trial():
     x, y = Axis.counting("n", 3), Axis.around("score", [0.0, 1.0], "score")
-    chart = Chart("t", x, y, [Line([(1, 0), (2, 1)], 5)], [Mark(1, 0, 7), Mark(3, 1, 8, "best")])
+    chart = Chart("t", x, y, [Stroke([(1, 0), (2, 1)], 5)], [Mark(1, 0, 7), Mark(3, 1, 8, "best")])
     found = parsed(chart)
     assert [mark.get("data-trial") for mark in found.iter(f"{SVG}circle")] == ["7", "8"]
     assert [line.get("data-trial") for line in found.iter(f"{SVG}polyline")] == ["5"]
@@ -53,7 +53,7 @@ def test_ticks_are_round():
 
 def test_a_step_line_is_level_until_the_next_point():
     chart = Chart("t", Axis("x", 0, 1, "x"), Axis("y", 0, 1, "y"),
-                  [Line([(0, 0), (1, 1)], steps=True)])  # fmt: skip
+                  [Stroke([(0, 0), (1, 1)], steps=True)])  # fmt: skip
     [line] = parsed(chart).iter(f"{SVG}polyline")
     (_, first), (x, corner), (last, _) = (p.split(",") for p in line.get("points").split())
     assert corner == first

@@ -26,9 +26,8 @@ def test_it_is_one_file_in_the_folder_of_the_run(make):
 
 def test_what_takes_long_is_left_for_the_end_of_the_search(make, monkeypatch):
     monkeypatch.setattr(module, "importance_of", lambda *_: pytest.fail("computed"))
-    text = write_report(make(*searched(12)), is_running=True, quick=True).read_text(
-        encoding="utf-8"
-    )
+    path = write_report(make(*searched(12)), is_running=True, quick=True)
+    text = path.read_text(encoding="utf-8")
     assert "computed once the search has ended" in text
 
 
