@@ -30,7 +30,6 @@ LAYERS = [
      "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
     ["candidate_scores", "display.trial_details", "failures", "measuring", "partial_training",
-     "pictures",
      "trial_check"],
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
      "stoppers", "store", "strategies", "training.service"],

@@ -57,7 +57,7 @@ class ReportRefresh:
         elif now >= self._due:
             self._start(now)
 
-    def write(self, parts: Sequence[Part] = (), graph: str = "") -> Path | None:
+    def write(self, parts: Sequence[Part] = ()) -> Path | None:
         """Writes the report of the search, which has ended, and returns its path; None if there is
         none. See `write_report`."""
         if self.every is None or not self._has_begun or self._is_written:
@@ -67,7 +67,7 @@ class ReportRefresh:
         self._is_written = True
         self._stop()
         try:
-            return write_report(self.folder, parts=parts, graph=graph)
+            return write_report(self.folder, parts=parts)
         except Exception as error:
             self._fail(str(error) if isinstance(error, RunnerError) else one_line(error))
             return None

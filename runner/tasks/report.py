@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from runner.config.settings import Settings
 from runner.display import format as text
@@ -17,6 +17,9 @@ from runner.space.structure import Part
 from runner.store import Record, read, writer
 from runner.tasks.task import Task
 from runner.trust import RecordedConfig
+
+if TYPE_CHECKING:
+    from runner.engines.engine import Engine
 
 
 @final
@@ -58,7 +61,6 @@ def _ask(record: Record, folder: Path, trust: Sequence[str]) -> _Asked:
     fails is told in the report: the values seen and the record are enough for the rest."""
     from runner import parts  # here: this imports torch
     from runner.engines.engine import make
-    from runner.pictures import picture_of_best
 
     try:
         settings = RecordedConfig.of(record, folder, trust).checked()
@@ -66,8 +68,17 @@ def _ask(record: Record, folder: Path, trust: Sequence[str]) -> _Asked:
         with progress.waiting("finding which choices depend on others"):
             found = parts.make_space(settings, engine).describe().parts
         with progress.waiting("drawing the graph of the best model"):
-            return _Asked(found, picture_of_best(engine, top(record.trials, 1)))
+            return _Asked(found, _graph(engine, record))
     except Exception as error:
         why = str(error) if isinstance(error, RunnerError) else one_line(error)
         progress.note(f"The space of the run was not asked: {text.sentence(why)}")
         return _Asked(notes=[f"The space was not asked for its candidates: {why}"])
+
+
+def _graph(engine: "Engine", record: Record) -> str:
+    from runner.graph.drawing.picture import svg  # here: with what it imports, it takes seconds
+
+    for best in top(record.trials, 1):
+        if (graph := engine.graph(best.sample)) is not None:
+            return svg(graph)
+    return ""

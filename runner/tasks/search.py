@@ -31,7 +31,6 @@ from runner.weight_keeper import WeightKeeper
 
 if TYPE_CHECKING:
     from runner.data.data import Data
-    from runner.engines.engine import Engine
     from runner.export import Test
     from runner.results import Run
     from runner.space.space import Space
@@ -112,7 +111,7 @@ def _search(settings: Settings, folder: Path, is_latest: bool) -> float | None:
         record = run.record
         best = top(record.trials, len(record.trials))
         tested, told = _tested(run, service, best)
-        told += [_reported(report, space, engine, best)]
+        told += [_reported(report, space, best)]
     trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in record.trials]
     screened = prescreen.summary() if prescreen is not None else ""
     further = [screened, gains_text(record.gains), *service.notes(), *told]
@@ -129,16 +128,12 @@ def _begin(store: Store, settings: Settings) -> None:
         store.resume(plain)
 
 
-def _reported(
-    report: ReportRefresh, space: "Space", engine: "Engine", best: Sequence[Trial]
-) -> str:
+def _reported(report: ReportRefresh, space: "Space", best: Sequence[Trial]) -> str:
     """Writes the report of a search that has ended. Returns where it is; "" if there is none."""
-    from runner.pictures import picture_of_best
     from runner.report.choices import met_choices
 
     with progress.waiting("writing the report"):
-        choices = met_choices(space, [trial.sample for trial in best])
-        written = report.write(choices, picture_of_best(engine, best))
+        written = report.write(met_choices(space, [trial.sample for trial in best]))
     return f"The report is in {_short(written)}." if written else ""
 
 
