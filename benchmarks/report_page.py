@@ -4,13 +4,15 @@
 
 Records of made-up searches with 10, 1,000 and 10,000 trials of 20 epochs: two objectives, twelve
 choices of which four are conditional, and failures. A page is written with all that the end of a
-search writes. It is opened from disk in headless Chromium, with a new profile each time: until its
+search writes; what a refresh during a search costs its driver, and its own process, is measured
+apart. It is opened from disk in headless Chromium, with a new profile each time: until its
 document is parsed and its scripts have run, and until it is first painted. Needs playwright, and
 Chromium where `CHROMIUM` says, or /usr/bin/chromium; without them, nothing is opened.
 """
 
 import os
 import random
+import resource
 import statistics
 import tempfile
 import time
@@ -24,9 +26,10 @@ from report import Target, as_figures, console, options, target_table, write
 from rich.table import Table
 
 from runner.goals import Goals, Objective
+from runner.report.refresh import ReportRefresh
 from runner.report.write import write_report
 from runner.store import Store
-from runner.trial import Proposal
+from runner.trial import Proposal, Trial
 
 GOALS = Goals((Objective("val/accuracy", "max"), Objective("params", "min")))
 CONFIG = {
@@ -50,6 +53,8 @@ class PageCost:
     trials: int
     megabytes: float
     writing: float
+    refresh: float  # of the driver, to start a refresh
+    refresh_cpu: float  # CPU of the process that refreshes
     opened: float | None  # its document is parsed, and its scripts have run
     painted: float | None  # the first paint
 
@@ -123,9 +128,26 @@ def measured(folder: Path, trials: int, chromium: Any, openings: int) -> PageCos
     start = time.perf_counter()
     path = write_report(folder)
     writing = time.perf_counter() - start
+    refresh = refreshed(folder)
     seconds = [opened(chromium, path) for _ in range(openings)] if chromium else []
     parsed, painted = map(statistics.median, zip(*seconds, strict=True)) if seconds else (None,) * 2
-    return PageCost(trials, path.stat().st_size / 1e6, writing, parsed, painted)
+    return PageCost(trials, path.stat().st_size / 1e6, writing, *refresh, parsed, painted)
+
+
+def refreshed(folder: Path) -> tuple[float, float]:
+    """Refresh a report as a search does. Returns the seconds of the driver, and the CPU seconds of
+    the process that refreshes."""
+    failures: list[str] = []
+    report = ReportRefresh(folder, 1e-9, failures.append)
+    report.begin()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    report.see(Trial(number=0, sample={}, seed=0))
+    taken = time.perf_counter() - start
+    report.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert not failures, failures
+    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def targets(costs: list[PageCost]) -> list[Target]:
@@ -146,11 +168,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, browser() as chromium:
         costs = [measured(Path(place) / str(n), n, chromium, openings) for n in sizes]
     table = Table(title="Reports")
-    for name in ("trials", "size, MB", "writing, s", "opened, s", "first paint, s"):
+    heads = ("trials", "size, MB", "writing, s", "refresh, ms", "its CPU, s")
+    for name in (*heads, "opened, s", "first paint, s"):
         table.add_column(name, justify="right")
     for cost in costs:
         seconds = ["not measured" if x is None else f"{x:.2f}" for x in (cost.opened, cost.painted)]
-        table.add_row(f"{cost.trials:,}", f"{cost.megabytes:.2f}", f"{cost.writing:.2f}", *seconds)
+        refresh = f"{cost.refresh * 1000:.1f}", f"{cost.refresh_cpu:.1f}"
+        size = f"{cost.trials:,}", f"{cost.megabytes:.2f}", f"{cost.writing:.2f}"
+        table.add_row(*size, *refresh, *seconds)
     found = targets(costs)
     console().print(table, target_table(found))
     figures = {"pages": [asdict(cost) for cost in costs], "targets": as_figures(found)}

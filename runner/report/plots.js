@@ -41,7 +41,8 @@ function bestPlot() {
     line.marker.size = [...steps.map(() => 8), 0];
   }
   const dots = points(shown, x, y, { color: colour("q2"), size: 6, opacity: 0.6 });
-  return [[dots, line], layout("results, in the order they ended", name, { y: range ? { range } : {} })];
+  return [[dots, line], layout("results, in the order they ended", name, {
+    x: { range: [1 - 0.02 * order.length, 1.02 * order.length] }, y: range ? { range } : {} })];
 }
 
 function curvePlot() {

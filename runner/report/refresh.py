@@ -72,6 +72,12 @@ class ReportRefresh:
             self._fail(str(error) if isinstance(error, RunnerError) else one_line(error))
             return None
 
+    def wait(self) -> None:
+        """Waits until a refresh that goes on has ended."""
+        if self._process is not None:
+            self._process.wait()
+            self._look(self._process, time.monotonic())
+
     def end(self) -> None:
         """Ends what refreshes; writes the report of a search that was interrupted."""
         self.write()

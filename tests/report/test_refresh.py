@@ -13,8 +13,8 @@ from runner.report.refresh import ReportRefresh
 from runner.report.write import REPORT
 from runner.trial import Trial
 
-TRIAL = Trial(number=0, sample={}, seed=0)
 LONG = 60.0  # seconds that a process may take here
+TRIAL = Trial(number=0, sample={}, seed=0)
 
 
 @pytest.fixture
@@ -30,10 +30,6 @@ def clock(monkeypatch):
     return times
 
 
-def wait(report):
-    report._process.wait(LONG)
-
-
 def test_it_is_refreshed_by_another_process_from_time_to_time(make, told, clock):
     folder = make(*searched(12))
     report = ReportRefresh(folder, 30, told.append)
@@ -42,7 +38,7 @@ def test_it_is_refreshed_by_another_process_from_time_to_time(make, told, clock)
     assert report._process is None, "not before its time"
     clock[0] += 30
     report.see(TRIAL)
-    wait(report)
+    report._process.wait(LONG)
     assert ">running</span>" in (folder / REPORT).read_text(encoding="utf-8")
     clock[0] += 2  # what it took
     report.see(TRIAL)
@@ -54,6 +50,19 @@ def test_it_is_refreshed_by_another_process_from_time_to_time(make, told, clock)
     assert report._process is not None
     report.end()
     assert told == []
+
+
+def test_what_waits_for_a_refresh_hears_its_end(make, told, clock):
+    folder = make(*searched(3))
+    report = ReportRefresh(folder, 30, told.append)
+    report.begin()
+    report.wait()  # for nothing
+    clock[0] += 30
+    report.see(TRIAL)
+    report.wait()
+    assert report._process is None
+    assert ">running</span>" in (folder / REPORT).read_text(encoding="utf-8")
+    report.end()
 
 
 def test_the_refresh_needs_no_torch():
@@ -111,7 +120,7 @@ def test_a_failure_is_told_once(make, told, clock):
     (folder / "run.db").unlink()
     clock[0] += 1
     report.see(TRIAL)
-    wait(report)
+    report._process.wait(LONG)
     for _ in range(3):
         clock[0] += 100
         report.see(TRIAL)
@@ -128,7 +137,7 @@ def test_a_process_that_is_killed_is_told(make, told, clock):
     clock[0] += 1
     report.see(TRIAL)
     report._process.kill()
-    wait(report)
+    report._process.wait(LONG)
     report.see(TRIAL)
     assert told == ["The report was not written: its process ended with exit code -9."]
     report.end()
