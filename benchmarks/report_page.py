@@ -6,7 +6,8 @@ Records of made-up searches with 10, 1,000 and 10,000 trials of 20 epochs: two o
 choices of which four are conditional, and failures. A page is written with all that the end of a
 search writes; what a refresh during a search costs its driver, and its own process, is measured
 apart. It is opened from disk in headless Chromium, with a new profile each time: until its
-document is parsed and its scripts have run, and until it is first painted. Needs playwright, and
+document is parsed and its table is filled, until it is first painted, and until its first chart is
+that of the plotting library. Needs plotly, playwright, and
 Chromium where `CHROMIUM` says, or /usr/bin/chromium; without them, nothing is opened.
 """
 
@@ -19,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
@@ -57,6 +59,7 @@ class PageCost:
     refresh_cpu: float  # CPU of the process that refreshes
     opened: float | None  # its document is parsed, and its scripts have run
     painted: float | None  # the first paint
+    charted: float | None  # the library has drawn the first chart
 
 
 def record(folder: Path, trials: int) -> None:
@@ -94,32 +97,30 @@ def drawn(rng: random.Random) -> dict[str, Any]:
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """Headless Chromium; None where there is none."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
+    """Headless Chromium; None where it, or what else it takes to measure, is missing."""
+    if not (find_spec("playwright") and find_spec("plotly") and Path(CHROMIUM).exists()):
         yield None
         return
-    if not Path(CHROMIUM).exists():
-        yield None
-        return
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
 
 
-def opened(chromium: Any, path: Path) -> tuple[float, float]:
-    """Open a page in a new profile. Returns the seconds until it is parsed, and first painted."""
+def opened(chromium: Any, path: Path) -> tuple[float, float, float]:
+    """Open a page in a new profile. Returns the seconds until it is parsed, first painted, and
+    has its first chart."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(path.as_uri())
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    page.locator("[data-plot=best] .main-svg").first.wait_for(state="attached")
     times = page.evaluate("""[
         performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd,
-        performance.getEntriesByName('first-contentful-paint')[0].startTime]""")
+        performance.getEntriesByName('first-contentful-paint')[0].startTime, performance.now()]""")
     context.close()
-    return times[0] / 1000, times[1] / 1000
+    return times[0] / 1000, times[1] / 1000, times[2] / 1000
 
 
 def measured(folder: Path, trials: int, chromium: Any, openings: int) -> PageCost:
@@ -130,8 +131,8 @@ def measured(folder: Path, trials: int, chromium: Any, openings: int) -> PageCos
     writing = time.perf_counter() - start
     refresh = refreshed(folder)
     seconds = [opened(chromium, path) for _ in range(openings)] if chromium else []
-    parsed, painted = map(statistics.median, zip(*seconds, strict=True)) if seconds else (None,) * 2
-    return PageCost(trials, path.stat().st_size / 1e6, writing, *refresh, parsed, painted)
+    medians = [*map(statistics.median, zip(*seconds, strict=True))] if seconds else [None] * 3
+    return PageCost(trials, path.stat().st_size / 1e6, writing, *refresh, *medians)
 
 
 def refreshed(folder: Path) -> tuple[float, float]:
@@ -169,10 +170,11 @@ def main() -> None:
         costs = [measured(Path(place) / str(n), n, chromium, openings) for n in sizes]
     table = Table(title="Reports")
     heads = ("trials", "size, MB", "writing, s", "refresh, ms", "its CPU, s")
-    for name in (*heads, "opened, s", "first paint, s"):
+    for name in (*heads, "opened, s", "first paint, s", "chart, s"):
         table.add_column(name, justify="right")
     for cost in costs:
-        seconds = ["not measured" if x is None else f"{x:.2f}" for x in (cost.opened, cost.painted)]
+        times = cost.opened, cost.painted, cost.charted
+        seconds = ["not measured" if x is None else f"{x:.2f}" for x in times]
         refresh = f"{cost.refresh * 1000:.1f}", f"{cost.refresh_cpu:.1f}"
         size = f"{cost.trials:,}", f"{cost.megabytes:.2f}", f"{cost.writing:.2f}"
         table.add_row(*size, *refresh, *seconds)

@@ -23,10 +23,10 @@ GLOBAL_STYLE = "plotly.js-style-global"  # where Plotly adds its rules; it would
 def page(facts: RunFacts, plotly: PlotlyScript | None = None) -> str:
     """Returns the report of a run as one HTML file, which loads nothing. All that comes from the
     record is escaped."""
-    style, scripts = _read(STYLE), []
-    if facts.trials:
-        scripts = [_script([*SCRIPTS, *([PLOTS] if plotly else [])])]
-        scripts = [plotly.source, *scripts] if plotly else scripts
+    style = _read(STYLE)
+    plotly = plotly if facts.trials else None
+    ours = [_script([*SCRIPTS, *([PLOTS] if plotly else [])])] if facts.trials else []
+    scripts = [*([plotly.source] if plotly else []), *ours]
     shown = [*sections(facts)]
     return "\n".join([
         '<!DOCTYPE html>',
@@ -52,7 +52,8 @@ def page(facts: RunFacts, plotly: PlotlyScript | None = None) -> str:
         _data("data", facts.data()),
         _data("commands", commands(facts)),
         _data("charts", chart_data(facts)),
-        *(f"<script>{script}</script>" for script in scripts),
+        *([f'<script type="text/plain" id="plotly">{plotly.source}</script>'] if plotly else []),
+        *(f"<script>{script}</script>" for script in ours),
         "</body>",
         "</html>",
         "",

@@ -87,7 +87,9 @@ function plot(place) {
   begun.add(place);
 }
 
-if (typeof Plotly !== "undefined") {
+// The library is run once the page can be used: it takes longer than all the rest.
+function begin() {
+  document.body.append(element("script", { textContent: document.getElementById("plotly").textContent }));
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
@@ -102,3 +104,5 @@ if (typeof Plotly !== "undefined") {
     select.addEventListener("change", () => plot(document.querySelector(`[data-plot="${select.dataset.redraws}"]`)));
   }
 }
+
+addEventListener("load", () => setTimeout(begin, 50));
