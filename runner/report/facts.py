@@ -15,7 +15,7 @@ from runner.ranking import front, top
 from runner.report.choices import SeenChoice, seen_choices
 from runner.report.embedded import short
 from runner.report.importance import Importance
-from runner.resume import resume_override
+from runner.resume import resume_command, task_command
 from runner.space.choice import key
 from runner.space.structure import Part
 from runner.store import Record
@@ -51,13 +51,12 @@ class RunFacts:
 
     @property
     def resuming(self) -> str:
-        """The override that continues the run, as it is typed in a shell."""
-        return resume_override(text.near(self.folder))
+        """The command that continues the run."""
+        return resume_command(text.near(self.folder))
 
-    @property
-    def override(self) -> str:
-        """The override that names the run to a task, as it is typed in a shell."""
-        return resume_override(text.near(self.folder), "run")
+    def command(self, task: str, *more: str) -> str:
+        """Returns the command of a task on the run, with further overrides as they are typed."""
+        return task_command(task, text.near(self.folder), *more)
 
     @property
     def first(self) -> Objective:

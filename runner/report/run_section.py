@@ -8,18 +8,16 @@ from runner.report.embedded import escaped
 from runner.report.facts import RunFacts
 
 MORE = 20  # trials that a resumed search is given
+FORMATS = "'format=[code,weights,onnx]'"
 
 
 def commands(facts: RunFacts) -> list[list[str]]:
     """Returns the commands for a trial: what each does, and its text before and after the number
     of the trial."""
-    run = facts.override
-    before = "python -m runner task={} " + run.replace("{", "{{").replace("}", "}}") + " trial="
+    more = {"retrain": " evaluator.epochs=100", "export": f" {FORMATS}"}
     return [
-        ["show", before.format("show"), ""],
-        ["replay", before.format("replay"), ""],
-        ["retrain", before.format("retrain"), " evaluator.epochs=100"],
-        ["export", before.format("export"), " 'format=[code,weights,onnx]'"],
+        [task, facts.command(task, "trial="), more.get(task, "")]
+        for task in ("show", "replay", "retrain", "export")
     ]
 
 
@@ -48,10 +46,9 @@ def _next_steps(facts: RunFacts) -> Iterator[tuple[str, str]]:
     budget = facts.record.config.get("budget")
     trials = budget.get("trials") if isinstance(budget, dict) else None
     more = f" budget.trials={trials + MORE}" if isinstance(trials, int) else ""
-    yield "continue", f"python -m runner {facts.resuming}{more}"
-    start = f"python -m runner task={{}} {facts.override.replace('{', '{{').replace('}', '}}')}"
-    yield "show", start.format("show")
+    yield "continue", f"{facts.resuming}{more}"
+    yield "show", facts.command("show")
     if facts.best:
-        yield "retrain", f"{start.format('retrain')} trial=best evaluator.epochs=100"
-        yield "export", f"{start.format('export')} trial=best 'format=[code,weights,onnx]'"
-    yield "this page", start.format("report")
+        yield "retrain", facts.command("retrain", "trial=best", "evaluator.epochs=100")
+        yield "export", facts.command("export", "trial=best", FORMATS)
+    yield "this page", facts.command("report")
