@@ -40,7 +40,7 @@ function bestPlot() {
     line.customdata.push(steps.at(-1).number);
     line.marker.size = [...steps.map(() => 8), 0];
   }
-  const dots = points(shown, x, y, { color: colour("q2"), size: 6, opacity: 0.6 });
+  const dots = points(shown, x, y, { color: colour("q2"), size: 6, opacity: 0.8 });
   return [[dots, line], layout("results, in the order they ended", name, {
     x: { range: [1 - 0.02 * order.length, 1.02 * order.length] }, y: range ? { range } : {} })];
 }
@@ -69,7 +69,7 @@ function frontPlot() {
   const split = (test) => shown.filter(test);
   const traces = [
     points(split((t) => !best.has(t.number) && !t.compared), value(x), value(y), { color: colour("dim"), size: 7, symbol: "circle-open" }),
-    points(split((t) => !best.has(t.number) && t.compared), value(x), value(y), { color: colour("q2"), size: 7, opacity: 0.6 }),
+    points(split((t) => !best.has(t.number) && t.compared), value(x), value(y), { color: colour("q2"), size: 7, opacity: 0.8 }),
     points(split((t) => best.has(t.number)), value(x), value(y), { color: colour("good"), size: 10, line: { color: colour("card"), width: 1 } }),
   ];
   return [traces, layout(data.metrics[x], data.metrics[y])];

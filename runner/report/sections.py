@@ -44,8 +44,8 @@ def tiles(facts: RunFacts) -> str:
         best, names = facts.best[0], [one.metric for one in facts.goals.objectives]
         for i, name in enumerate(names):
             figure = text.figure_of(name, best.metrics, best.deviations)
-            what = f"{name} of trial {best.number}" + (", the best" if not facts.goals.several
-                                                        else f", best in {names[0]}")  # fmt: skip
+            rank = ", the best" if i == 0 else ""
+            what = f"{name} of trial {best.number}{rank}"
             found.append(_tile(figure, what, "lead" if i == 0 else ""))
     done = sum(trial.counts and not trial.running for trial in facts.trials)
     budget = facts.record.config.get("budget")
