@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     from runner.results import Run
 
 TRACES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # written by Hydra
-FREE = ("budget", "training", "export", "confirm", "compare", "trust")  # may change on resume
+FREE = (
+    "budget",
+    "training",
+    "export",
+    "confirm",
+    "compare",
+    "report",
+    "trust",
+)  # may change on resume
 OF_SESSION = ("task", "resume")  # these, too, since they are no part of the search
 
 

@@ -50,6 +50,18 @@ def test_the_overhead_is_measured_and_held_to_its_targets(tmp_path):
     assert figures["resume"]["trials"] == figures["size"]["record"]
 
 
+def test_reports_are_measured_and_held_to_their_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("report_page.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert_verdicts(done, figures["targets"])
+    assert [page["trials"] for page in figures["pages"]] == [10, 50]
+    assert all(page["megabytes"] > 0 and page["writing"] > 0 for page in figures["pages"])
+    opened = {page["opened"] is not None for page in figures["pages"]}
+    assert opened == {"time to open" in done.stdout}
+
+
 def test_starting_up_is_measured_and_held_to_its_targets(tmp_path):
     file = tmp_path / "figures.json"
     done = run("startup.py", "--quick", "--json", file)

@@ -25,7 +25,7 @@ LAYERS = [
     ["export", "method_plot"],
     ["methods"],
     ["bare_interpreter", "experiment", "parts", "results", "training"],
-    ["stages"],
+    ["report", "stages"],
     ["comparison", "first_samples", "learning_curves", "limits", "rehearsal", "run_state",
      "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
@@ -117,6 +117,7 @@ EXTRAS = {
     "onnxruntime",
     "matplotlib",
     "lightning",
+    "plotly",
 }
 LIGHT = ["space.choice", "space.sample", "space.space", "trial", "store", "config.settings",
          "strategies.strategy", "space.structure", "display.format", "display.progress",

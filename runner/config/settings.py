@@ -143,6 +143,7 @@ class Settings(Strict):
     compare: Literal["random"] | None
     dedup: bool
     export: ExportSettings
+    report: Annotated[float, Field(gt=0)] | None  # None: there is none
     trust: list[str]
     resume: str | None
 

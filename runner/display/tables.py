@@ -268,7 +268,7 @@ def _summary(trials: Sequence[Trial]) -> str:
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     total = text.counted(len(trials), "trial")
-    return f"{', '.join([total, *parts])}; searched for {text.duration(_busy(trials))}"
+    return f"{', '.join([total, *parts])}; searched for {text.duration(busy_seconds(trials))}"
 
 
 def _refusals(trials: Sequence[Trial], whole: bool = True) -> list[str]:
@@ -295,7 +295,7 @@ def plain_table() -> Table:
     return Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
 
 
-def _busy(trials: Iterable[Trial]) -> float:
+def busy_seconds(trials: Iterable[Trial]) -> float:
     """Returns the seconds during which some trial ran; pauses between sessions do not count."""
     spans = sorted((t.started_at or 0, t.ended_at or 0) for t in trials if t.seconds is not None)
     total = reached = 0.0

@@ -21,6 +21,7 @@ from runner.display import progress
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.goals import Goals
 from runner.ranking import top
+from runner.report.refresh import ReportRefresh
 from runner.resume import resume_command, resume_override
 from runner.store import RECORD, Store, has_events, read
 from runner.tasks.task import Task
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from runner.data.data import Data
     from runner.export import Test
     from runner.results import Run
+    from runner.space.space import Space
     from runner.training.service import TrainingService
 
 log = logging.getLogger(__name__)
@@ -58,8 +60,7 @@ def search(settings: Settings, folder: Path, *, is_latest: bool = True) -> float
 def _search(settings: Settings, folder: Path, is_latest: bool) -> float | None:
     # Here: these import torch, while the server that forks the workers does so, too.
     from runner import parts
-    from runner.comparison import verdict
-    from runner.display.tables import best_table, gains_text
+    from runner.display.tables import gains_text
     from runner.experiment import Experiment
     from runner.limits import Budget
     from runner.rehearsal import rehearse
@@ -80,8 +81,11 @@ def _search(settings: Settings, folder: Path, is_latest: bool) -> float | None:
         closing.callback(service.close)
         shown = progress.for_terminal(settings, goals, folder, plain=service.owns_terminal)
         closing.callback(shown.end)
+        report = ReportRefresh(folder, settings.report, shown.note)
+        closing.callback(report.end)
         store = closing.enter_context(Store(folder, goals))
         _begin(store, settings)
+        report.begin()
         if is_latest:
             _point_latest_at(folder)
         recent = parents and parents + service.slots * engine.group
@@ -93,7 +97,7 @@ def _search(settings: Settings, folder: Path, is_latest: bool) -> float | None:
             service=service,
             store=store,
             progress=shown,
-            on_end=_keeping(settings, folder, recent, lambda: strategy.needed),
+            on_end=_keeping(settings, folder, recent, lambda: strategy.needed, report),
             budget=Budget.of(settings.budget),
             seed=settings.seed,
             dedup=settings.dedup,
@@ -107,13 +111,11 @@ def _search(settings: Settings, folder: Path, is_latest: bool) -> float | None:
         record = run.record
         best = top(record.trials, len(record.trials))
         tested, told = _tested(run, service, best)
+        told += [_reported(report, space, best)]
     trials = [replace(t, metrics=tested.get(t.number, t.metrics)) for t in record.trials]
-    progress.show(best_table(trials, goals))
-    found = verdict(trials, goals, noisy=parts.make_evaluator(settings).trains)
     screened = prescreen.summary() if prescreen is not None else ""
-    for line in (found, screened, gains_text(record.gains), *service.notes(), *told):
-        if line:
-            progress.note(line)
+    further = [screened, gains_text(record.gains), *service.notes(), *told]
+    _show_results(trials, goals, settings, further)
     return best[0].metrics[goals.objectives[0].metric] if best else math.nan
 
 
@@ -126,11 +128,39 @@ def _begin(store: Store, settings: Settings) -> None:
         store.resume(plain)
 
 
+def _reported(report: ReportRefresh, space: "Space", best: Sequence[Trial]) -> str:
+    """Writes the report of a search that has ended. Returns where it is; "" if there is none."""
+    from runner.report.choices import met_choices
+
+    with progress.waiting("writing the report"):
+        written = report.write(met_choices(space, [trial.sample for trial in best]))
+    return f"The report is in {_short(written)}." if written else ""
+
+
+def _show_results(
+    trials: Sequence[Trial], goals: Goals, settings: Settings, further: Sequence[str]
+) -> None:
+    """Shows the best trials, whether they are better than chance, and further sentences."""
+    from runner import parts
+    from runner.comparison import verdict
+    from runner.display.tables import best_table
+
+    progress.show(best_table(trials, goals))
+    found = verdict(trials, goals, noisy=parts.make_evaluator(settings).trains)
+    for line in (found, *further):
+        if line:
+            progress.note(line)
+
+
 def _keeping(
-    settings: Settings, folder: Path, recent: int, needed: Callable[[], Collection[int]]
+    settings: Settings,
+    folder: Path,
+    recent: int,
+    needed: Callable[[], Collection[int]],
+    report: ReportRefresh,
 ) -> Callable[[Trial], None]:
-    """Returns what is told of each trial that has ended, and deletes files that nobody needs;
-    `needed` returns the trials whose checkpoints are."""
+    """Returns what is told of each trial that has ended, tells the report of it, and deletes files
+    that nobody needs; `needed` returns the trials whose checkpoints are."""
     from runner import parts
     from runner.checkpoints import Checkpoints
 

@@ -31,6 +31,7 @@ CONFIG = {
     "compare": None,
     "dedup": True,
     "export": {"top": 1, "source": "import", "keep_weights": 10},
+    "report": None,
     "trust": ["toy"],
     "resume": None,
 }  # fmt: skip

@@ -1,0 +1,67 @@
+"""Writes the report of a run: reads its record, and puts `report.html` into its folder."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.learning_curves import learning_curves
+from runner.report.environment import noted_environment
+from runner.report.exported import metrics_on_test
+from runner.report.facts import RunFacts
+from runner.report.importance import importance_of
+from runner.report.page import page
+from runner.report.plotly_script import plotly_script
+from runner.space.structure import Part
+from runner.store import read
+
+REPORT = "report.html"
+
+
+def write_report(
+    folder: Path,
+    *,
+    parts: Sequence[Part] = (),
+    graph: str = "",
+    notes: Sequence[str] = (),
+    is_running: bool = False,
+    quick: bool = False,
+) -> Path:
+    """Writes the report of the run in a folder, and returns its path. Only reads the record, which
+    a search may be writing; imports and runs nothing that it names.
+
+    `parts` are the choices of its space, if the space can be asked; without them, the report knows
+    the values seen. `graph` is a picture of the winner's graph, as SVG. `is_running` says that the
+    search goes on; `quick` leaves out what takes long. Raises like `runner.store.read`, and
+    OSError.
+    """
+    folder = folder.resolve()
+    record = read(folder)
+    facts = RunFacts(
+        folder=folder,
+        record=record,
+        reports=learning_curves(folder),
+        tested=metrics_on_test(folder, record.trials),
+        parts=parts,
+        environment=noted_environment(folder),
+        importance=None if quick else importance_of(record.trials, parts),
+        graph=graph,
+        is_running=is_running,
+        notes=notes,
+    )
+    target = folder / REPORT
+    _replace(target, page(facts, plotly_script()).encode())
+    return target
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Puts a file in the place of another one at once. A link there is replaced, not followed."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

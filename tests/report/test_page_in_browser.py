@@ -1,0 +1,275 @@
+"""A page in a browser opens from disk without an error or a breach of its policy, and its table,
+charts and comparisons do what they say. Needs playwright, and Chromium."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from reported import hostile_events, searched
+
+from runner.report import write as module
+from runner.report.write import write_report
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
+pytestmark = pytest.mark.skipif(not Path(CHROMIUM).is_file(), reason="needs Chromium")
+WIDTHS = (1280, 400)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser, make, monkeypatch):
+    """Returns what opens the report of a record; whatever the browser complains about fails the
+    test at its end."""
+    complaints, contexts = [], []
+
+    def shown(*events, width=1280, scheme="light", plotly=False, name="run"):
+        if not plotly:
+            monkeypatch.setattr(module, "plotly_script", lambda: None)
+        path = write_report(make(*events, name=name))
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: requests.append(request.url))
+        requests = []
+        page.goto(path.as_uri())
+        page.wait_for_selector("#count, #run")
+        assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+        return page
+
+    yield shown
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def cells(page, column):
+    heads = page.locator("#table th").all_inner_texts()
+    place = next(i for i, head in enumerate(heads) if head.split("\n")[0].strip() == column)
+    return page.locator(f"#table tbody td:nth-child({place + 1})").all_inner_texts()
+
+
+def scroll_through(page):
+    for section in page.locator("section").all():
+        section.scroll_into_view_if_needed()
+        page.wait_for_timeout(50)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("plotly", [True, False], ids=["plotly", "plain"])
+def test_it_opens_without_a_complaint_and_fits_the_window(show, width, scheme, plotly):
+    page = show(*searched(30), width=width, scheme=scheme, plotly=plotly)
+    scroll_through(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, colour[4:-1].split(","))) < 384) == (scheme == "dark")
+    assert page.locator("#table tbody tr").count() == 30
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_hostile_record_is_text(show, width):
+    page = show(*hostile_events(), width=width, plotly=True)
+    scroll_through(page)
+    assert page.locator("img, iframe, a[href^='javascript']").count() == 0
+    assert "\\u202eevil" in page.locator("#table").inner_text()
+    assert "<script>alert(1)</script>" in page.locator("#trial").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("events", [searched(0), searched(1), searched(2)])
+def test_a_run_with_next_to_nothing_opens(show, events):
+    scroll_through(show(*events, plotly=True))
+
+
+def test_a_click_on_a_header_sorts_and_a_second_one_turns_the_order(show):
+    page = show(*searched(30))
+    page.get_by_role("button", name="val/accuracy", exact=True).click()
+    figures = [float(cell) for cell in cells(page, "val/accuracy") if cell]
+    assert figures == sorted(figures)
+    page.keyboard.press("Enter")  # the header has the focus still
+    figures = [float(cell) for cell in cells(page, "val/accuracy") if cell]
+    assert figures == sorted(figures, reverse=True)
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("val/accuracy")
+    page.get_by_role("button", name="params", exact=True).click()
+    known = [bool(cell) for cell in cells(page, "params")]
+    assert known == sorted(known, reverse=True), "what is missing comes last"
+
+
+@pytest.mark.parametrize(
+    ("words", "column", "holds"),
+    [
+        ("failed", "state", lambda cell: cell == "failed"),
+        ("depth=2", "depth", lambda cell: cell == "2"),
+        ("val/accuracy>0.75", "val/accuracy", lambda cell: float(cell) > 0.75),
+        ("depth!=2", "depth", lambda cell: cell == "1"),
+        ("act=GELU", "block1/act", lambda cell: cell == "gelu"),
+        ("trial<=3 state=finished", "trial", lambda cell: int(cell) < 3),
+        ("ValueError", "remark", lambda cell: "ValueError: no" in cell),
+    ],
+)
+def test_a_filter_leaves_what_it_asks_for(show, words, column, holds):
+    page = show(*searched(30))
+    page.get_by_role("searchbox").fill(words)
+    found = cells(page, column)
+    assert 0 < len(found) < 30
+    assert all(map(holds, found))
+    assert page.locator("#count").inner_text() == f"1 to {len(found)} of {len(found)} of 30 trials"
+    page.get_by_role("searchbox").fill("no such word")
+    assert page.locator("#count").inner_text() == "0 of 30 trials"
+    page.get_by_role("searchbox").fill("")
+    assert len(cells(page, "trial")) == 30
+
+
+def test_the_filter_applies_to_the_parallel_coordinates_too(show):
+    page = show(*searched(30))
+    before = page.locator("#parallel-lines polyline").count()
+    page.get_by_role("searchbox").fill("depth=2")
+    results = sum(state == "finished" for state in cells(page, "state"))
+    assert page.locator("#parallel-lines polyline").count() == results < before
+
+
+def test_a_state_is_chosen_from_those_that_occur(show):
+    page = show(*searched(30))
+    states = page.locator("#state option").all_inner_texts()
+    assert states == ["all", "failed", "finished"]
+    page.locator("#state").select_option("failed")
+    assert {*cells(page, "state")} == {"failed"}
+
+
+def test_many_trials_have_pages(show):
+    page = show(*searched(120))
+    assert page.locator("#count").inner_text() == "1 to 50 of 120 trials"
+    page.locator("#next").click()
+    page.locator("#next").click()
+    assert page.locator("#count").inner_text() == "101 to 120 of 120 trials"
+    assert page.locator("#next").is_disabled()
+
+
+def test_columns_can_be_hidden(show):
+    page = show(*searched(30))
+    assert "val/loss" in page.locator("#table th").all_inner_texts()
+    page.locator("#show-metrics").uncheck()
+    page.locator("#show-choices").uncheck()
+    heads = page.locator("#table th").all_inner_texts()
+    assert "val/loss" not in heads and "depth" not in heads
+    assert "val/accuracy" in heads, "objectives stay"
+
+
+def test_a_trial_is_chosen_in_the_table_with_mouse_or_keys(show):
+    page = show(*searched(30))
+    best = page.locator("#trial-title").inner_text().lower()
+    title = page.locator("#architecture-title")
+    assert title.inner_text() == f"Architecture of {best}, the best"
+    page.locator("#table tbody tr").nth(4).locator("td").nth(3).click()
+    number = cells(page, "trial")[4]
+    assert page.locator("#trial-title").inner_text() == f"Trial {number}"
+    assert f"trial={number}" in page.locator("#trial-commands").inner_text()
+    page.locator("#table button.number").nth(5).focus()
+    page.keyboard.press("Enter")
+    number = cells(page, "trial")[5]
+    assert title.inner_text() == f"Architecture of trial {number}"
+    assert page.locator("tr[aria-selected=true] button.number").inner_text() == number
+
+
+def test_the_architecture_marks_what_was_chosen(show):
+    page = show(*searched(30))
+    page.get_by_role("searchbox").fill("depth=1")
+    page.locator("#table button.number").first.click()
+    page.locator("#architecture").scroll_into_view_if_needed()
+    assert page.locator(".stage.absent h3").all_inner_texts() == ["block1"]
+    rows = page.locator(".choice:not(.absent)")
+    for row in rows.all():
+        assert row.locator(".candidate.chosen").count() == 1
+    depth = rows.filter(has=page.locator(".label", has_text="depth"))
+    assert depth.locator(".candidate.chosen").inner_text() == "1"
+    assert depth.locator(".candidate:not(.chosen)").all_inner_texts() == ["2"]
+
+
+def test_two_trials_are_compared(show):
+    page = show(*searched(30))
+    depths = dict(zip(cells(page, "trial"), cells(page, "depth"), strict=True))
+    one, two = (next(n for n, depth in depths.items() if depth == wanted) for wanted in "12")
+    page.locator("#first").fill(one)
+    page.locator("#second").fill(two)
+    rows = page.locator("#different tr.other").all_inner_texts()
+    assert any(row.split("\t")[:3] == ["depth", "1", "2"] for row in rows)
+    assert any(row.startswith("block1/act\t—") for row in rows)
+    page.locator("#second").fill("999")
+    assert page.locator("#different").inner_text() == "Enter the numbers of two trials."
+
+
+@pytest.mark.parametrize("plotly", [True, False], ids=["plotly", "plain"])
+@pytest.mark.parametrize("plot", ["best", "front"])
+def test_a_point_tells_of_its_trial_and_chooses_it(show, plot, plotly):
+    if plotly:
+        pytest.importorskip("plotly", reason='needs pip install "nas-runner[report]"')
+    page = show(*searched(30), plotly=plotly)
+    place = page.locator(f"[data-plot={plot}]")
+    place.scroll_into_view_if_needed()
+    if plotly:
+        place.locator(".plotly").first.wait_for()
+        page.wait_for_timeout(300)
+    marks = place.locator(".scatterlayer .trace path.point" if plotly else "circle.mark.best")
+    marks.last.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)  # what scrolls hides the note
+    marks.last.hover(force=True)
+    told = place.locator(".hoverlayer .hovertext") if plotly else page.locator("#tip")
+    told.first.wait_for()
+    text = told.first.inner_text() if not plotly else told.first.text_content()
+    assert text.startswith("trial ")
+    assert "val/accuracy 0." in text
+    box = marks.last.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    number = page.locator("#trial-title").inner_text().removeprefix("Trial ")
+    assert text.startswith(f"trial {number}")
+
+
+def test_the_axes_and_metrics_of_plots_can_be_chosen(show):
+    pytest.importorskip("plotly", reason='needs pip install "nas-runner[report]"')
+    page = show(*searched(30), plotly=True)
+    for plot, select, axis in (
+        ("front", "#front-x", "xtitle"),
+        ("curves", "#curve-metric", "ytitle"),
+    ):
+        place = page.locator(f"[data-plot={plot}]")
+        place.scroll_into_view_if_needed()
+        place.locator(".plotly").first.wait_for()
+        page.locator(select).select_option(label="val/loss")
+        place.locator(f".{axis}", has_text="val/loss").wait_for()
+
+
+def test_a_line_of_the_parallel_coordinates_chooses_its_trial(show):
+    page = show(*searched(30))
+    line = page.locator("#parallel-lines polyline").nth(3)
+    number = line.get_attribute("data-trial")
+    line.dispatch_event("click")
+    assert page.locator("#trial-title").inner_text() == f"Trial {number}"
+    assert page.locator("#parallel-lines polyline.chosen").get_attribute("data-trial") == number
+
+
+def test_a_long_label_breaks_no_layout(show):
+    events = [
+        (kind, trial, {**data, "sample": {**data["sample"], "l" * 200: "v" * 200}})
+        if kind == "proposed" else (kind, trial, data)
+        for kind, trial, data in searched(30)
+    ]  # fmt: skip
+    for width in WIDTHS:
+        page = show(*events, width=width, name=f"run{width}")
+        scroll_through(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for box in page.locator("section").all():
+            assert box.evaluate("box => box.scrollWidth <= box.clientWidth + 1")
