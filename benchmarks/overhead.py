@@ -33,12 +33,12 @@ from runner.space.sample import generator
 from runner.stoppers.none import Never
 from runner.store import Store, read
 from runner.strategies.random import Random
-from runner.tasks.search import WeightKeeper
 from runner.training.inline import Inline
 from runner.training.leftovers import descendants
 from runner.training.local import Local
 from runner.training.service import TrainingService
 from runner.trial import Proposal, Report, Setup, Trial, trial_seed
+from runner.weight_keeper import WeightKeeper
 
 Service = Callable[[Setup], TrainingService]
 GOALS = Goals((Objective("val/accuracy", "max"),))

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,20 @@ def _check_flags() -> None:
         )
 
 
+@contextlib.contextmanager
+def _wrapping_help() -> Iterator[None]:
+    """Shows what `--help` says on a terminal without lines that are broken within words."""
+    if not {"--help", "-h"} & {*sys.argv[1:]} or not sys.stdout.isatty():
+        yield
+        return
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
+    finally:
+        progress.show_wrapped(said.getvalue())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
@@ -108,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
-        with guarded():
+        with guarded(), _wrapping_help():
             app()
         if folder := sweep.get():
             _show_sweep(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copyfile
 
 from runner.errors import ConfigError, RunFailed
+from runner.record_views import VIEWS
 
 RECORD = "run.db"
 LOG = f"{RECORD}-wal"
@@ -72,6 +73,16 @@ def delete_record(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def create_tables(db: sqlite3.Connection) -> None:
+    """Creates the table of a record, and the views of it that are missing: older records have
+    none."""
+    db.execute(SCHEMA)
+    present = {name for (name,) in db.execute("select name from sqlite_master")}
+    for name, text in VIEWS.items():
+        if name not in present:
+            db.execute(text)
+
+
 def has_table(db: sqlite3.Connection) -> bool:
     """Returns whether a database has its table; a run may be killed before it has."""
     return bool(db.execute("select 1 from sqlite_master").fetchone())
@@ -107,17 +118,19 @@ def _check_files(folder: Path) -> None:
 
 
 def _check_tables(db: sqlite3.Connection, folder: Path) -> None:
-    """Raises RunFailed unless a database is empty or has our table alone; views, triggers and
-    computed columns would run what somebody wrote into them."""
+    """Raises RunFailed unless a database is empty or has our table, and no more than our views of
+    it; views, triggers and computed columns would run what somebody wrote into them."""
     db.execute("pragma trusted_schema = off")
-    found = db.execute("select type, name, rootpage from sqlite_master limit 3").fetchall()
+    found = db.execute("select type, name, rootpage, sql from sqlite_master limit 4").fetchall()
     if not found:
         return
-    if [row[:2] for row in found] != [("table", "events")] or not found[0][2]:
-        names = ", ".join(f"{kind} {name!r}"[:60] for kind, name, _ in found)
+    views = [("view", name, 0, text) for name, text in VIEWS.items()]
+    others = [row for row in found if row not in views]
+    if [row[:2] for row in others] != [("table", "events")] or not others[0][2]:
+        names = ", ".join(f"{kind} {name!r}"[:60] for kind, name, *_ in found)
         raise RunFailed(
             f"{folder / RECORD} is not a record of this runner: it contains {names}; it must "
-            "contain the table 'events' alone."
+            "contain the table 'events' alone, and no other views of it than this runner makes."
         )
     columns = db.execute("select name, hidden from pragma_table_xinfo('events')").fetchall()
     if columns != [(name, 0) for name in COLUMNS]:

@@ -21,6 +21,7 @@ from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
 from runner.config.settings import Settings, differences, settings_from
 from runner.config.targets import locate
+from runner.display import progress
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
 from runner.goals import Goals
 from runner.resume import folder_of, resume_override
@@ -35,15 +36,8 @@ if TYPE_CHECKING:
     from runner.results import Run
 
 TRACES = ("config.yaml", "hydra.yaml", "overrides.yaml")  # written by Hydra
-FREE = (
-    "budget",
-    "training",
-    "export",
-    "confirm",
-    "compare",
-    "report",
-    "trust",
-)  # may change on resume
+# These may change on resume.
+FREE = ("budget", "training", "export", "confirm", "compare", "report", "logger", "trust")
 OF_SESSION = ("task", "resume")  # these, too, since they are no part of the search
 
 
@@ -97,6 +91,7 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
     return _run_task(settings, folder)
 
 
+@progress.waiting("loading")
 def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[Settings, Path]:
     """Returns the settings of a run and its folder, before anything is written there."""
     try:

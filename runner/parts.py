@@ -17,10 +17,21 @@ from runner.config.settings import FIRST, Settings
 from runner.config.targets import locate
 from runner.constraints import MetricUnit
 from runner.engines.engine import RUNTIME, Engine, make
-from runner.errors import ConfigError, Refused, RunFailed, SpaceError, message, place, refusal
+from runner.errors import (
+    ConfigError,
+    Refused,
+    RunFailed,
+    SpaceError,
+    message,
+    place,
+    refusal,
+    require,
+)
 from runner.evaluators.evaluator import Evaluator
 from runner.first_samples import first_samples
 from runner.goals import Goals
+from runner.log_feed import LogFeed
+from runner.loggers.logger import Logger
 from runner.measures.measure import Measure
 from runner.measuring import EarlyMeasures, Measures, needed
 from runner.partial_training import goes_on
@@ -61,6 +72,12 @@ def check(settings: Settings) -> Stopper:
     _check_measures(settings)
     for name, node in settings.proxy.items():
         check_arguments(node, settings.trust, f"proxy.{name}", expected=Proxy)
+    for name, node in settings.logger.items():
+        require(name.isidentifier(), "logger", name, "names, such as [csv, tensorboard]")
+        check_arguments(node, settings.trust, f"logger.{name}", expected=Logger)
+        with naming(f"logger.{name}"):
+            made: Logger = build(node, settings.trust)
+            made.check()
     check_parts(settings)
     if (weights := settings.initial_weights) is not None and not Path(weights).is_file():
         raise ConfigError(
@@ -226,6 +243,12 @@ def _make_stopper(settings: Settings) -> Stopper:
     if made.decides:
         check_stopper(settings, made.objective.metric)
     return made
+
+
+def make_feed(settings: Settings, folder: Path, tell: Callable[[str], None]) -> LogFeed:
+    """Returns what tells the loggers, with their processes starting; `tell` receives sentences for
+    the user."""
+    return LogFeed(settings.logger, settings.trust, folder, tell)
 
 
 def make_early_measures(settings: Settings, engine: Engine) -> EarlyMeasures:

@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from runner.database import (
     RECORD,
-    SCHEMA,
     connect_to_write,
     connection_to_read,
+    create_tables,
     damaged,
     delete_record,
     has_events,
@@ -352,7 +352,7 @@ def _is_objective(entry: object) -> bool:
 def _opened(folder: Path) -> sqlite3.Connection:
     try:
         db = connect_to_write(folder)
-        db.execute(SCHEMA)
+        create_tables(db)
     except sqlite3.OperationalError as error:  # a full disk, a missing permission
         text = f"Cannot open the record {folder / RECORD}: {error}."
         raise RunFailed(text) from error

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from runner import export
 from runner.bare_interpreter import BareInterpreter
+from runner.display import progress
 from runner.training import inline, watched
 from runner.training.service import Traces
 
@@ -49,6 +50,14 @@ def few_modules():
     ours = watched._is_of_user
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watched, "_is_of_user", lambda name: "tests." not in name and ours(name))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient():
+    """No test depends on how long something takes: none is told that it takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "LONG_MOMENT", 1e6)
         yield
 
 

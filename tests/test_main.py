@@ -18,6 +18,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import rich
+from rich.console import Console
 
 from runner import __main__ as program
 from runner.store import RECORD, read
@@ -539,3 +541,22 @@ def test_a_run_whose_folder_cannot_be_made_says_so(here, monkeypatch):
     (here / "file").write_text("")
     done = inside(*INLINE, "hydra.run.dir=file/run", monkeypatch=monkeypatch)
     assert done.code == 2 and len(done.err.splitlines()) == 1 and "file" in done.err
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as programs ask."""
+
+    def isatty(self):
+        return True
+
+
+def test_help_on_a_terminal_breaks_no_word(monkeypatch):
+    console = Console(width=40, force_terminal=True, color_system=None, legacy_windows=False)
+    monkeypatch.setattr(rich, "_console", console)
+    monkeypatch.setattr(sys, "argv", ["runner", "--help"])
+    with contextlib.redirect_stdout(Screen()) as screen, pytest.raises(SystemExit) as end:
+        program.main()
+    assert end.value.code == 0
+    lines = screen.getvalue().splitlines()
+    assert len(lines) > 200 and "evaluator: classification, function," in lines
+    assert not [line for line in lines if len(line) > 40 and " " in line.strip()]

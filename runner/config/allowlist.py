@@ -18,6 +18,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "runner.data": ("runner.data.data.Data", "typing.Callable"),
     "runner.engines": ("runner.engines.engine.Engine",),
     "runner.evaluators": ("runner.evaluators.evaluator.Evaluator", "typing.Callable"),
+    "runner.loggers": ("runner.loggers.logger.Logger",),
     "runner.measures": ("runner.measures.measure.Measure",),
     "runner.mutators": ("runner.graph.transforms.mutator.Mutator",),
     "runner.nn": ("torch.nn.Module",),

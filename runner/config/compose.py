@@ -91,6 +91,8 @@ def _written_out(override: str) -> list[str]:
     key, equals, value = override.partition("=")
     if key == "objective" and value.lstrip().startswith("["):
         return ["~objective", f"+{override}"]
+    if key == "logger" and value == "null":  # which Hydra takes for no option of a group
+        return ["logger=[]"]
     if key == "strategy.first" or override.startswith(OPEN):  # not there unless it is given
         return [f"++{override}"]
     if key in OF_TASK:

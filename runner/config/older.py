@@ -5,7 +5,7 @@ from typing import Any
 
 # Keys that were added, and the values with which a run goes on as it began: of the whole config,
 # and of nodes, by their target.
-ADDED: Mapping[str, Any] = {"initial_weights": None, "report": 30}
+ADDED: Mapping[str, Any] = {"initial_weights": None, "report": 30, "logger": {}}
 ADDED_TO: Mapping[str, Mapping[str, Any]] = {
     "runner.evaluators.classification.Classification": {"checkpoint": None},
     "runner.evaluators.regression.Regression": {"checkpoint": None},

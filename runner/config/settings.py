@@ -144,6 +144,7 @@ class Settings(Strict):
     dedup: bool
     export: ExportSettings
     report: Annotated[float, Field(gt=0)] | None  # None: there is none
+    logger: dict[str, GroupNode]
     trust: list[str]
     resume: str | None
 

@@ -2,10 +2,11 @@
 
 import io
 import sys
+import textwrap
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, final
@@ -40,8 +41,10 @@ from runner.trial import Trial
 
 T = TypeVar("T")
 REFRESH = 5  # frames per second
+MOMENT, LONG_MOMENT = 0.2, 2.0  # seconds after which a wait is shown, or told in a line
 QUIET = 60.0  # seconds without output before a progress line is printed
 MARGIN = 3  # columns left free on the right, where the terminal prints ^C
+ROOM = 20  # columns from which on the beginning of a sample says something
 NARROW = 60  # columns of a terminal below which words are omitted
 
 
@@ -101,31 +104,94 @@ def show_lines(lines: str) -> None:
     _console().print(Text(lines), soft_wrap=True)
 
 
+def show_wrapped(lines: str) -> None:
+    """Prints text, on a terminal with its lines wrapped between words, and indented further."""
+    console = _console()
+    if console.is_terminal:
+        lines = "\n".join(_wrapped(line, console.width) for line in lines.splitlines())
+    console.print(Text(lines.rstrip("\n")), soft_wrap=True)
+
+
+def _wrapped(line: str, width: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def note(sentence: str) -> None:
     """Prints a sentence for the user."""
     _say(_console(), sentence, "cyan")
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Shows, on a terminal, that a block runs and for how long."""
-    console = _console()
-    shown = rich.progress.Progress(
-        rich.progress.SpinnerColumn(), rich.progress.TextColumn(text.clean(what)),
-        rich.progress.TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-        redirect_stdout=False, redirect_stderr=console.is_terminal,
-    )  # fmt: skip
-    with shown:
-        shown.add_task(what, total=None)
-        yield
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Shows that a block runs, if it takes longer than a moment: on a terminal for how long, and
+    elsewhere in one line. Yields what ends this before the block ends."""
+    wait = _Wait(_console(), text.sentence(what))
+    try:
+        yield wait.end
+    finally:
+        wait.end()
 
 
 def track(sequence: Sequence[T], what: str) -> Iterable[T]:
-    """Iterates over a sequence, with a transient progress bar on a terminal."""
-    return rich.progress.track(
-        sequence, what, console=_console(), transient=True, disable=not _console().is_terminal
-    )
+    """Iterates over a sequence, with a transient progress bar on a terminal; elsewhere, one line
+    says what takes longer than a moment."""
+    console = _console()
+    if _is_animated(console):
+        return rich.progress.track(sequence, what, console=console, transient=True)
+    return _tracked(sequence, what)
+
+
+def _tracked(sequence: Sequence[T], what: str) -> Iterator[T]:
+    with waiting(what):
+        yield from sequence
+
+
+@final
+class _Wait:
+    """A wait that is shown once it has taken a moment."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self._console = console
+        self._what = what
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._shown: rich.progress.Progress | None = None
+        moment = MOMENT if _is_animated(console) else LONG_MOMENT
+        self._timer = threading.Timer(moment, self._show)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def end(self) -> None:
+        """Shows nothing more. May be called twice."""
+        self._timer.cancel()
+        with self._lock:
+            self._is_over = True
+            if self._shown is not None:
+                self._shown.stop()
+            self._shown = None
+
+    def _show(self) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            if not _is_animated(self._console):
+                _say(self._console, f"{self._what[:1].upper()}{self._what[1:]} ...")
+                return
+            self._shown = rich.progress.Progress(
+                rich.progress.SpinnerColumn(), rich.progress.TextColumn(self._what, markup=False),
+                rich.progress.TimeElapsedColumn(), console=self._console, transient=True,
+                redirect_stdout=False, redirect_stderr=True,
+            )  # fmt: skip
+            self._shown.add_task(self._what, total=None)
+            self._shown.start()
+
+
+def _is_animated(console: Console) -> bool:
+    """Returns whether a console can draw over what it has drawn."""
+    return console.is_terminal and not console.is_jupyter and not console.is_dumb_terminal
 
 
 def fail(sentence: str) -> None:
@@ -133,15 +199,23 @@ def fail(sentence: str) -> None:
     _say(Console(stderr=True), f"error: {sentence}", "red")
 
 
-def for_terminal(settings: Settings, goals: Goals, folder: Path, *, plain: bool) -> Progress:
+def for_terminal(
+    settings: Settings,
+    goals: Goals,
+    folder: Path,
+    *,
+    plain: bool,
+    before: Callable[[], None] = lambda: None,
+) -> Progress:
     """Returns bars for a terminal, and plain lines for other outputs. `folder` is the run's.
+    `before` is called before the first line.
 
     With `plain`, a terminal gets lines as well, since a debugger uses it.
     """
     console = _console()
-    able = console.is_interactive and not console.is_jupyter and not console.is_dumb_terminal
+    able = console.is_interactive and _is_animated(console)
     chosen = Bars if able and console.file.isatty() and not plain else Lines
-    return chosen(console, settings, goals, folder)
+    return chosen(console, settings, goals, folder, before)
 
 
 def _console() -> Console:
@@ -164,14 +238,23 @@ class _Visible(Progress):
 
     head_style = note_style = ""
 
-    def __init__(self, console: Console, settings: Settings, goals: Goals, folder: Path) -> None:
+    def __init__(
+        self,
+        console: Console,
+        settings: Settings,
+        goals: Goals,
+        folder: Path,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
         self._console = console
         self._folder = folder
+        self._before = before
         self._head = head_line(settings, folder)
         self._tally = Tally(settings, goals)
         self._begun = False
 
     def begin(self) -> None:
+        self._before()
         _say(self._console, self._head, self.head_style)
         if self._tally.ended or self._tally.running:
             self.note(resumed_line(self._tally))
@@ -234,8 +317,15 @@ class Bars(_Visible):
 
     head_style, note_style = "bold", "cyan"
 
-    def __init__(self, console: Console, settings: Settings, goals: Goals, folder: Path) -> None:
-        super().__init__(console, settings, goals, folder)
+    def __init__(
+        self,
+        console: Console,
+        settings: Settings,
+        goals: Goals,
+        folder: Path,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(console, settings, goals, folder, before)
         self._lock = threading.Lock()  # frames are drawn in another thread
         self._live = Live(
             console=console, get_renderable=self.frame, refresh_per_second=REFRESH,
@@ -307,4 +397,6 @@ class Bars(_Visible):
             yield Text(counts, style="yellow")
         if tally.best is not None:
             line = Text(best_line(tally), style="green", no_wrap=True, overflow="ellipsis")
-            yield line.append(f"  {text.pairs(tally.best.sample)}", style="dim")
+            if self._console.width - MARGIN - line.cell_len >= ROOM:
+                line.append(f"  {text.pairs(tally.best.sample)}", style="dim")
+            yield line

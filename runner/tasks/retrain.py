@@ -15,8 +15,8 @@ from runner.errors import ConfigError
 from runner.goals import Goals
 from runner.results import Run
 from runner.resume import folder_of
+from runner.search import search
 from runner.space.sample import Sample
-from runner.tasks.search import search
 from runner.tasks.task import Task
 
 CHECKPOINTS = 50  # of a training, if the config does not say how often

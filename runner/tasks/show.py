@@ -23,10 +23,12 @@ from runner.learning_curves import learning_curves
 from runner.ranking import top
 from runner.results import Run
 from runner.resume import folder_of, resume_command, task_command
+from runner.run_folder import check_links
 from runner.run_state import searched, state_of_run
 from runner.tasks.task import Task
 from runner.trial import Trial
 
+STUDY = "optuna.log"  # a journal, in the folder of the run
 SHOWN = 5  # trials that are named, of those that failed for one reason
 
 
@@ -49,10 +51,25 @@ class Show(Task):
 
     def run(self, settings: Settings, folder: Path) -> None:
         run = Run(folder_of("run", self._run))
+        if self._format == "optuna":
+            _as_study(run)
+            return
         if self._trial is not None:
             progress.show(_one(run, run.trial(self._trial)))
             return
         progress.show(*_whole(run))
+
+
+def _as_study(run: Run) -> None:
+    """Writes a run as a study of Optuna beside its record, and shows how to open it."""
+    from runner.optuna_export import write_study  # here: this imports Optuna
+
+    check_links(run.folder)
+    target = run.folder / STUDY
+    with progress.waiting("writing the study"):
+        command = write_study(run.folder, target)
+    progress.show_lines(f"The run is in {text.near(target)} as a study of Optuna. To look at it:")
+    progress.show_lines(f"  {command}")
 
 
 def _whole(run: Run) -> Iterator[RenderableType]:

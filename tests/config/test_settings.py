@@ -14,6 +14,7 @@ from runner.config.instantiate import put
 from runner.config.settings import BESIDE, Settings, conf_folder, differences, settings_from
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml
+from runner.loggers.logger import Logger
 from runner.measures.measure import Measure
 from runner.proxies.proxy import Proxy
 from runner.tasks.task import Task
@@ -31,6 +32,7 @@ NEEDED = {  # what an option leaves to its user
 }  # fmt: skip
 CONTRACTS = {
     **parts.CONTRACTS,
+    "logger": (Logger, ()),
     "measure": (Measure, ()),
     "proxy": (Proxy, ()),
     **{group: (contract, ()) for group, contract in preflight.CONTRACTS.items()},
@@ -63,7 +65,7 @@ def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
     group, name = option.split("/")
     made = settings(f"{group}={name}", *NEEDED.get(option, []))
     node = made.model if group == "space" else getattr(made, group)
-    if group in ("measure", "proxy"):
+    if group in ("logger", "measure", "proxy"):
         node = node[name]
     contract, runtime = CONTRACTS[group]
     check_arguments(node, made.trust, group, runtime, expected=contract)

@@ -99,8 +99,13 @@ def test_a_narrow_terminal_shows_the_same_in_fewer_words(tmp_path):
         "trial 2  ━━━━━━╸        5/10   0.5000",
         "trial 3                       waiting",
         "1 failed",
-        "best val/accuracy 0.9123, trial 0  w…",
+        "best val/accuracy 0.9123, trial 0",
     ]
+
+
+def test_the_best_sample_is_begun_only_where_there_is_room_for_some_of_it(tmp_path):
+    assert middle(55, tmp_path)[-1] == "best val/accuracy 0.9123, trial 0"
+    assert middle(56, tmp_path)[-1].startswith("best val/accuracy 0.9123, trial 0  width=16 d")
 
 
 def test_a_screen_is_named_at_the_start(tmp_path):
@@ -411,18 +416,6 @@ def test_a_failure_is_told_whole_through_a_pipe_and_cut_on_a_terminal(tmp_path):
         assert ("…" in file.getvalue()) is (kind is Bars)
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_waiting_is_shown_on_terminals_only_and_leaves_nothing(terminal, monkeypatch):
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, _environ={"TERM": "xterm"})
-    monkeypatch.setattr(rich, "_console", console)
-    with progress.waiting("building"):
-        pass
-    assert ("building" in file.getvalue()) is terminal
-    if not terminal:
-        assert file.getvalue() == ""
-
-
 def test_repeats_are_told_with_what_they_repeat_and_the_best_is_a_mean(tmp_path):
     shown, file = made(Lines, tmp_path, repeat=2, confirm={"top": 2, "seeds": 1})
     shown.begin()
@@ -446,3 +439,65 @@ def test_repeats_are_told_with_what_they_repeat_and_the_best_is_a_mean(tmp_path)
         "trial 5 (confirms trial 2): val/accuracy 0.8000 in 2.0 s",
         "4 of 8 trials done (1 to compare, 2 to confirm); best val/accuracy 0.8000, trial 2",
     ]
+
+
+def waited(console, monkeypatch, moment=0.0):
+    """A console on which a wait has been shown, as far as it can be."""
+    monkeypatch.setattr(progress, "_console", lambda: console)
+    monkeypatch.setattr(progress, "MOMENT", moment)
+    monkeypatch.setattr(progress, "LONG_MOMENT", moment)
+    with progress.waiting("reading [red]things[/red]") as end:
+        limit = time.monotonic() + 20
+        while not moment and not console.file.getvalue() and time.monotonic() < limit:
+            time.sleep(0.01)
+        end()
+        end()
+    return console.file.getvalue()
+
+
+def terminal(width=80, **more):
+    return Console(file=io.StringIO(), width=width, force_terminal=True, legacy_windows=False,
+                   **{"_environ": {"TERM": "xterm"}, **more})  # fmt: skip
+
+
+def test_a_wait_is_one_line_where_nothing_can_be_drawn_over(monkeypatch):
+    dumb = terminal(_environ={"TERM": "dumb"}, color_system=None)
+    for console in (Console(file=io.StringIO()), dumb):
+        assert waited(console, monkeypatch) == "Reading [red]things[/red] ...\n"
+
+
+def test_a_wait_leaves_nothing_on_a_terminal(monkeypatch):
+    said = waited(terminal(), monkeypatch)
+    assert "reading [red]things[/red]" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", said)
+    assert said.endswith("\x1b[?25h\r\x1b[1A\x1b[2K") or said.endswith("\x1b[2K")
+
+
+def test_a_short_wait_shows_nothing(monkeypatch):
+    for console in (Console(file=io.StringIO()), terminal()):
+        assert waited(console, monkeypatch, moment=1000.0) == ""
+
+
+def test_what_is_tracked_is_the_sequence_and_a_line_where_it_takes_long(monkeypatch):
+    console = Console(file=io.StringIO())
+    monkeypatch.setattr(progress, "_console", lambda: console)
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    seen = []
+    for number in progress.track(range(3), "counting"):
+        seen.append(number)
+        while not console.file.getvalue():
+            time.sleep(0.01)
+    assert seen == [0, 1, 2] and console.file.getvalue() == "Counting ...\n"
+
+
+def test_wrapped_text_keeps_its_words_whole_and_the_rest_as_it_is(monkeypatch):
+    text = "strategy: random, evolution, tpe, bananas, local_search\n"
+    text += "  key: 1 # of which one is used\n\nx"
+    for console, lines in (
+        (terminal(24, color_system=None), [
+            "strategy: random,", "    evolution, tpe,", "    bananas,", "    local_search",
+            "  key: 1 # of which one", "      is used", "", "x"]),
+        (Console(file=io.StringIO(), width=24), text.splitlines()),
+    ):  # fmt: skip
+        monkeypatch.setattr(progress, "_console", lambda console=console: console)
+        progress.show_wrapped(text)
+        assert console.file.getvalue().splitlines() == lines

@@ -1,5 +1,6 @@
 """`task=show` says what a record says, of any run, and imports nothing that it names."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,20 @@ def test_a_run_of_somebody_else_is_shown_without_importing_anything(tmp_path: Pa
                           text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Net with Random" in done.stdout and done.stdout.endswith("\n\n"), done.stdout
+
+
+def test_a_run_can_be_shown_by_optuna(searched, tmp_path, output):
+    optuna = pytest.importorskip("optuna")
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    shutil.copytree(searched, tmp_path / "run")
+    for _ in range(2):  # again: anew, rather than twice
+        said = shown(output, f"run={tmp_path / 'run'}", "format=optuna")
+        file = tmp_path / "run" / "optuna.log"
+        assert "optuna-dashboard" in said and str(file) in said
+        storage = JournalStorage(JournalFileBackend(str(file)))
+        [summary] = optuna.get_all_study_summaries(storage)
+        study = optuna.load_study(study_name=summary.study_name, storage=storage)
+        best = runner.load(searched).best
+        assert study.best_value == best.metrics["val/accuracy"] and len(study.trials) == 4

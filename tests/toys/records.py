@@ -32,6 +32,7 @@ CONFIG = {
     "dedup": True,
     "export": {"top": 1, "source": "import", "keep_weights": 10},
     "report": None,
+    "logger": {},
     "trust": ["toy"],
     "resume": None,
 }  # fmt: skip
