@@ -9,7 +9,7 @@ from runner.config.settings import Settings
 
 def test_what_was_added_is_put_where_it_is_missing():
     older = {key: value for key, value in CONFIG.items() if key not in ADDED}
-    assert Settings.model_validate(updated(older)) == Settings.model_validate(CONFIG)
+    assert Settings.model_validate(updated(older)) == Settings.model_validate(CONFIG | ADDED)
 
 
 def test_what_is_there_stays():
