@@ -3,134 +3,233 @@
 import importlib.util
 import os
 import re
-import shlex
+import shutil
+import sqlite3
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from doc_pages import (
+    ROOT,
+    CodeBlock,
+    DocCommand,
+    blocks,
+    commands,
+    pages,
+    write_files,
+)
 
-ROOT = Path(__file__).parents[1]
+from runner import launch
+from runner.config.compose import compose_config, freed
+from runner.config.settings import settings_from
+
 SHIM = ROOT / "tests" / "toys" / "shim"
-DOCS = ["README.md", "CONTRIBUTING.md"]
-QUICK = ["budget.trials=2", "export.top=1", "data.shape=[1,8,8]"]
-TRAIN = """
-import torch
-
-
-def train(model, report, data, device):
-    [(x, y)] = data.validation.batches(10_000, device)
-    for epoch in range(3):
-        report((model(x).argmax(1) == y).float().mean())
-"""
-
-
-def blocks(language: str) -> list[str]:
-    text = "\n".join((ROOT / name).read_text() for name in DOCS)
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def commands() -> list[str]:
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
-    return [command for line in lines if (command := line.split("  #")[0].strip())]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A user's folder, with the README's own space and training function in `mypkg`."""
-    folder = tmp_path_factory.mktemp("user")
-    [space] = [block for block in blocks("python") if "model_wrapper" in block]
-    [mutator] = [block for block in blocks("python") if "(Mutator)" in block]
-    (folder / "mypkg.py").write_text(mutator + space + TRAIN)
-    run(folder, "python -m runner space=mlp")
-    return folder
-
-
+QUICK = ["budget.trials=2", "export.top=1"]
+SMALL, LARGE = "data.shape=[1,8,8]", "data.shape=[3,16,16]"  # as colour images
+OF_RUNS = ("multirun", "outputs/node")  # folders of runs
+NEEDED = {  # packages that commands with these words need
+    "resnet18": "torchvision", "mutate": "torchvision", "timm": "timm", "lightning": "lightning",
+    "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "onnx": "onnxscript",
+    "cifar10": "torchvision", "image_folder": "torchvision",
+}  # fmt: skip
+NOT_RUN = {  # words of commands that only compose
+    "data=cifar10": "would download", "data=image_folder": "needs photographs",
+    "logger=wandb": "needs an account's library",
+}  # fmt: skip
+ABOUT_RUNS = ("list", "show", "compare", "report", "replay", "export")
+TABLES = ("experiment=nasbench201", "experiment=nasbench_graph")
+OURS = [command for command in commands() if command.is_of_program]
+OTHERS = [command for command in commands() if not command.is_of_program]
 FIRST = (
     "python -m runner",
     "python -m runner --help",
     "python -m runner task=describe space=resnet",
 )
+Folders = Callable[[str], Path]
 
 
-def is_large(command: str) -> bool:
-    return "resnet18" in command or "mutate_resnet" in command or "layer3" in command
+def name_of(one: CodeBlock | DocCommand) -> str:
+    return f"{one.page}: {' '.join(one.text.split())[:100]}"
 
 
-def run(folder: Path, command: str) -> str:
-    """Run a `python -m runner` command of the docs, made quick."""
-    arguments = shlex.split(command)[1:]
-    if is_large(command):
-        quick = [*QUICK[:-1], "data.shape=[3,16,16]"]  # as colour images
-        for package in ("torchvision", *(["timm"] if "timm" in command else [])):
-            if importlib.util.find_spec(package) is None:
-                pytest.skip(f"{package} is not installed")
-    else:
-        quick = [*QUICK]
-    quick += [] if "evaluator=function" in arguments else ["evaluator.epochs=1"]
-    if any(argument.startswith("fidelity=") for argument in arguments):
-        quick = []  # two trials would not reach the highest rung
-    if arguments.count("-m") > 1:  # a sweep
-        quick += ["training=inline"]
-    elif not any(argument.startswith("training=") for argument in arguments):
-        quick += ["training.workers=1"]
-    if any(argument.startswith("resume=") for argument in arguments):
-        quick = ["budget.trials=3"]  # nothing else may change
-    if "--help" in arguments:
-        quick = []
+def skip_without(command: DocCommand) -> None:
+    for word, package in NEEDED.items():
+        if word in command.text and importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Returns a function from a page to the folder of a user who wrote the files of that page, and
+    ran a search before."""
+    first = tmp_path_factory.mktemp("first")
+    found: dict[str, Path] = {}
+
+    def folder(page: str) -> Path:
+        if not (first / "outputs").exists():
+            python(first, "-m", "runner", "space=mlp", *QUICK, SMALL, "training.workers=1",
+                   "evaluator.epochs=1")  # fmt: skip
+        if page not in found:
+            found[page] = tmp_path_factory.mktemp("user") / "user"
+            shutil.copytree(first, found[page], symlinks=True)
+            write_files(page, found[page])
+            if (table := ROOT / "examples" / "csv_data" / "flowers.csv").is_file():
+                shutil.copy(table, found[page])
+        return found[page]
+
+    return folder
+
+
+def python(folder: Path, *arguments: str) -> str:
+    """Runs Python in the folder of a user; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, *arguments, *quick], cwd=folder, capture_output=True, text=True,
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, folder, SHIM]))},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder, with nothing but this checkout to import."""
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+def run(folder: Path, command: DocCommand) -> str:
+    """Runs a `python -m runner` command of the docs, made quick."""
+    words = [re.sub(r"^trial=\d+", "trial=1", word) for word in command.words[1:]]
+    words = [re.sub(r"^hydra.run.dir=(.*)", r"hydra.run.dir=\1-2", word) for word in words]
+    named = " ".join(word for word in words[2:] if not word.startswith("hydra."))
+    for name in re.findall(r"(?:outputs|multirun)[\w/.]*", named):
+        if not (folder / name).exists():  # a run that the reader has, or a folder of runs
+            place = folder / name / "one" if name in OF_RUNS else folder / name
+            shutil.copytree((folder / "outputs" / "latest").resolve(), place)
+    return python(folder, *words, *_quick(command))
 
 
-def cases() -> list[object]:
-    """The commands of the program. Each is a process that imports torch, and those that train a
-    ResNet-18 take a minute each, so only some run in `make test`."""
-    ours = [command for command in commands() if command.startswith("python -m runner")]
-    return [pytest.param(c, marks=[] if c in FIRST else [pytest.mark.exhaustive]) for c in ours]
+def _quick(command: DocCommand) -> list[str]:
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in command.overrides}
+    if "--help" in command.flags or "--cfg" in command.flags or given.get("task") in ABOUT_RUNS:
+        return []
+    if given.get("task") == "retrain":
+        return ["evaluator.epochs=2"]
+    if "resume" in given:
+        return ["budget.trials=3"]  # nothing else may change
+    if "fidelity" in given:
+        return ["training.workers=1"]  # two trials would not reach the highest rung
+    if any(word in TABLES for word in command.overrides):
+        return ["budget.trials=20"]
+    is_large = any(word in command.text for word in ("resnet18", "mutate_resnet", "layer3"))
+    quick = [*QUICK]
+    if not {"data", "data.shape"} & given.keys() or is_large:
+        quick += [LARGE if is_large else SMALL]
+    if given.get("task") == "check":
+        quick += ["task.samples=2"]
+    quick += [] if given.get("evaluator") == "function" else ["evaluator.epochs=1"]
+    return [*quick, *_training(command)]
 
 
-@pytest.mark.parametrize("command", cases())
-def test_a_command_of_the_docs_runs(command, folder):
-    assert run(folder, command)
+def _training(command: DocCommand) -> list[str]:
+    if "-m" in command.flags:
+        return ["training=inline"]
+    named = any(word.startswith("training=") for word in command.overrides)
+    return [] if named else ["training.workers=1"]
 
 
-def test_the_docs_have_commands_and_the_other_ones_are_targets_of_make():
-    others = [command for command in commands() if not command.startswith("python -m runner")]
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert {command.split()[1] for command in others} <= targets
-    assert len(commands()) > 8
+@pytest.fixture
+def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Returns what makes the files of a page importable."""
+    before = {*sys.modules}
+
+    def importable(page: str) -> None:
+        write_files(page, tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    yield importable
+    names = {path.stem for path in tmp_path.glob("*.py")}
+    for name in names - before:
+        sys.modules.pop(name, None)
 
 
-def test_the_python_of_the_docs_runs(folder):
-    [session] = [block for block in blocks("python") if "runner.run(" in block]
-    done = python(folder, "-c", session)
-    assert done.returncode == 0, done.stderr
-    assert "val/accuracy" in done.stdout
+@pytest.mark.parametrize("command", OURS, ids=name_of)
+def test_a_command_composes(command, imports):
+    if "--config-dir" in command.flags:
+        pytest.skip("has options of its own, which the command line alone finds")
+    skip_without(command)
+    imports(command.page)
+    launch.register_resolvers()
+    given = freed(command.overrides)
+    settings_from(compose_config(given), [w for w in given if not w.startswith("hydra.")])
 
 
-def test_the_best_model_is_a_program(folder):
-    done = python(folder, "outputs/latest/top/1/model.py")
-    assert "parameters" in done.stdout and "(2, 10)" in done.stdout, done.stderr
+@pytest.mark.parametrize("command", [
+    pytest.param(one, marks=[] if one.page == "README.md" and one.text in FIRST
+                 else [pytest.mark.exhaustive])
+    for one in OURS
+], ids=name_of)  # fmt: skip
+def test_a_command_runs(command, folder_of):
+    """Each is a process that imports torch, and those that train a ResNet-18 take a minute each, so
+    only some run in `make test`."""
+    skip_without(command)
+    for word, why in NOT_RUN.items():
+        if word in command.text:
+            pytest.skip(why)
+    assert run(folder_of(command.page), command)
 
 
-def test_recipes_run(folder):  # one that the docs do not run themselves
-    assert run(folder, "python -m runner experiment=tune_mlp")
+@pytest.mark.parametrize("command", OTHERS, ids=name_of)
+def test_a_command_of_another_program_is_what_it_says(command, folder_of):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    match command.words:
+        case ["make", target, *_]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        case ["pip", "install", "."]:
+            assert (ROOT / "pyproject.toml").is_file()
+        case ["pip", "install", what]:
+            name, wanted = re.fullmatch(r"([\w.-]+)\[([\w,]+)\]", what).groups()
+            assert name in (project["name"], ".") and {*wanted.split(",")} <= {*extras}
+        case ["sqlite3", path, query]:
+            database = sqlite3.connect(folder_of(command.page) / path)
+            assert database.execute(query).fetchall()
+        case ["python", path]:
+            assert "parameters" in python(folder_of(command.page), path)
+        case ["tensorboard", "--logdir", path]:
+            assert "tensorboard" in extras and path.startswith("outputs/")
+        case ["eval", shell]:
+            assert "runner -sc install=" in shell and "runner" in project["scripts"]
+        case _:
+            pytest.fail(f"No test knows {command.text!r}.")
 
 
-def test_the_compiler_of_the_docs_runs_by_itself(folder):
-    [session] = [block for block in blocks("python") if "check_conversion(" in block]
-    done = python(folder, "-c", session)
-    assert done.returncode == 0, done.stderr
-    assert "nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))" in done.stdout
+@pytest.mark.parametrize("block", [*blocks("python")], ids=name_of)
+def test_python_compiles(block):
+    compile(block.text, block.page, "exec")
+
+
+@pytest.mark.parametrize("block", [*blocks("yaml")], ids=name_of)
+def test_yaml_is_a_mapping(block):
+    assert isinstance(yaml.safe_load(block.text), dict)
+
+
+@pytest.mark.parametrize("block", [one for one in blocks("python") if one.is_whole], ids=name_of)
+def test_whole_python_runs(block, folder_of):
+    done = python(folder_of(block.page), "-c", block.text)
+    for said in re.findall(r"# prints (.*)", block.text):
+        assert said in done
+
+
+def test_the_python_of_a_session_shows_results(folder_of):
+    [session] = [b for b in blocks("python") if "runner.run(" in b.text and b.page == "README.md"]
+    assert "val/accuracy" in python(folder_of("README.md"), "-c", session.text)
+
+
+def test_the_compiler_of_the_docs_writes_source(folder_of):
+    [session] = [block for block in blocks("python") if "check_conversion(" in block.text]
+    done = python(folder_of(session.page), "-c", session.text)
+    assert "nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))" in done
+
+
+def test_the_docs_have_what_is_tested_here():
+    assert len(pages()) > 15 and len(OURS) > 80
+    assert {*FIRST} <= {command.text for command in OURS if command.page == "README.md"}
+    assert len([*blocks("python")]) > 12
