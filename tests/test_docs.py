@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import vision
 import yaml
 from doc_pages import (
     ROOT,
@@ -60,6 +61,8 @@ def skip_without(command: DocCommand) -> None:
     for word, package in NEEDED.items():
         if word in command.text and importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
+        if word in command.text and package in ("torchvision", "timm"):
+            vision.torchvision()
 
 
 @pytest.fixture(scope="module")
