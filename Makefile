@@ -1,10 +1,11 @@
-# `make run` and `make test` set up .venv when it is missing or out of date; `make test-all` is what CI runs.
+# `make run` and `make test` set up .venv when it is missing or out of date; `make test-all` is what CI runs;
+# `make docs` builds the documentation into site/.
 #   make run ARGS="strategy=evolution budget.trials=8"
 
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-all lint format clean
+.PHONY: run test test-all lint format docs clean
 
 run: .venv/run.stamp
 	.venv/bin/python -m runner $(ARGS)
@@ -24,6 +25,10 @@ format: .venv/test.stamp
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+# The variable silences an advertisement; warnings of the build remain, and are errors.
+docs: .venv/docs.stamp
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -37,5 +42,9 @@ format: .venv/test.stamp
 	$(PIP) --editable ".[dev]"
 	@touch $@
 
+.venv/docs.stamp: .venv/run.stamp
+	$(PIP) --editable ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache

@@ -14,6 +14,7 @@ CROSS_CUTTING = {
     "test_conf_nodes": "all of `conf/`",
     "test_examples": "each of `examples/`",
     "test_docs": "the commands and code of the docs",
+    "test_docs_site": "`docs/tools/`, and the docs as a site",
     "test_layers": "imports",
     "test_main": "the command line, in processes of its own: `__main__.py`",
     "test_mirror": "this",

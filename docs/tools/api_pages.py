@@ -18,22 +18,21 @@ def pages() -> Mapping[str, str]:
     return {f"{package.replace('.', '-')}.md": _page(package) for package in PACKAGES}
 
 
-def exported(package: str) -> Mapping[str, str]:
-    """The names that a package exports on purpose, and where they are defined."""
+def exported(package: str) -> list[str]:
+    """The names that a package exports on purpose: those it imports from its own modules."""
     path = ROOT.joinpath(*package.split("."), "__init__.py")
     tree = ast.parse(path.read_text())
-    found = {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
+    return sorted({
+        alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runner.")
         for alias in node.names
         if not (alias.asname or alias.name).startswith("_")
-    }
-    return dict(sorted(found.items()))
+    })  # fmt: skip
 
 
 def _page(package: str) -> str:
     parts = [f"# `{package}`", "", PACKAGES[package], ""]
-    for name, home in exported(package).items():
-        parts += [f"## `{package}.{name}` {{ #{name.lower()} }}", "", f"::: {home}", ""]
+    for name in exported(package):
+        parts += [f"::: {package}.{name}", ""]
     return "\n".join(parts)

@@ -92,7 +92,7 @@ def commands() -> Iterator[DocCommand]:
     """Yields each command once for each page."""
     seen = set()
     for block in blocks("bash"):
-        for line in block.text.splitlines():
+        for line in re.sub(r" \\\n +", " ", block.text).splitlines():
             command = DocCommand(block.page, line.split("  #")[0].strip())
             if command.text and command not in seen:
                 seen.add(command)
