@@ -64,7 +64,9 @@ def test_every_option_and_each_of_its_keys_is_in_the_reference(path):
 
 def _flow_keys(plain: object, text: str) -> set[str]:
     """The keys whose values are mappings on one line; these are shown as they are written."""
-    return {k for k in leaves(plain) if re.search(rf"^\s*{k.split('.')[-1]}: \{{", text, flags=re.M)}
+    return {
+        k for k in leaves(plain) if re.search(rf"^\s*{k.split('.')[-1]}: \{{", text, flags=re.M)
+    }
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("[a-z]*/*.yaml")), ids=str)

@@ -1,4 +1,4 @@
-"""Writes the reference of the Python API, as Markdown for mkdocstrings, from what packages export."""
+"""Writes the reference of the Python API: Markdown for mkdocstrings, by what packages export."""
 
 import ast
 from collections.abc import Mapping

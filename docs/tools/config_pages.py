@@ -12,7 +12,7 @@ ROOT_FILE = "config.yaml"
 RECIPES = "experiment"
 ABOUT = {  # groups that the root file says too little of, or nothing
     RECIPES: "recipes, each of which sets several keys and groups at once: `experiment=NAME`",
-    "logger": "who else is told of trials as they run: `logger=csv`, or `logger=[csv, tensorboard]`",
+    "logger": "who else is told of trials: `logger=csv`, or `logger=[csv, tensorboard]`",
 }
 HIDDEN = ("defaults", "hydra")
 
@@ -156,9 +156,7 @@ def _without_head(text: str) -> str:
 
 
 def _table(keys: Iterator[Key]) -> list[str]:
-    rows = [
-        f"| `{key.path}` | {_code(key.value)} | {_prose(key.comment)} |" for key in keys
-    ]
+    rows = [f"| `{key.path}` | {_code(key.value)} | {_prose(key.comment)} |" for key in keys]
     return ["| key | value | |", "|---|---|---|", *rows] if rows else ["It has no keys."]
 
 

@@ -1,7 +1,7 @@
-"""Hooks of MkDocs: adds the generated pages, and links to them instead of to files of the repository.
+"""Hooks of MkDocs: add the generated pages, and links to them.
 
-In the repository, a page links to what it is about, such as `conf/strategy`; on the site, there is a
-page for it.
+In the repository, a page links to the files that it is about, such as `conf/strategy`; on the site,
+there is a page for them.
 """
 
 import posixpath

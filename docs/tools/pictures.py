@@ -1,4 +1,4 @@
-"""Makes the pictures of the tutorial anew: runs its search, and takes pictures of what is to be seen.
+"""Makes the pictures of the tutorial anew: runs its search, and takes what there is to see.
 
     pip install ".[report]" pyte playwright
     python docs/tools/pictures.py
@@ -8,6 +8,7 @@
 """
 
 import argparse
+import io
 import os
 import pty
 import re
@@ -90,7 +91,7 @@ def _style(cell: pyte.screens.Char) -> str:
 
 def svg(lines: list[Text], command: str) -> str:
     """Returns lines of a terminal as a picture, below the command that was typed."""
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {command}", style="bold"), soft_wrap=False)
     for line in lines:
         console.print(line, soft_wrap=False, no_wrap=True, crop=True)
