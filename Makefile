@@ -27,7 +27,7 @@ format: .venv/test.stamp
 
 # The variable silences an advertisement; warnings of the build remain, and are errors.
 docs: .venv/docs.stamp
-	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

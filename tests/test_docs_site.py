@@ -14,6 +14,8 @@ import pytest
 import yaml
 from doc_pages import ROOT, pages
 
+from runner import nn as runner_nn
+
 TOOLS = ROOT / "docs" / "tools"
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", flags=re.DOTALL | re.MULTILINE)
@@ -186,3 +188,27 @@ def test_the_site_builds_without_warnings_and_loads_nothing_from_elsewhere(tmp_p
         loads.feed(path.read_text())
         assert not [one for one in loads.found if re.match(r"(\w+:)?//", one)]
     assert "runner.nn.LayerChoice" in (source / "site/reference/api/runner-nn.html").read_text()
+
+
+def spans(page: str) -> list[str]:
+    """The pieces of code within the text of a page."""
+    return re.findall(r"`([^`\n]+)`", CODE_BLOCK.sub("", (ROOT / page).read_text()))
+
+
+@pytest.mark.parametrize("page", pages())
+def test_names_in_the_text_exist(page):
+    groups = config_pages.groups()
+    known = {
+        key for text in GENERATED.values() for key in re.findall(r"^\| `([\w.]+)` \|", text, re.M)
+    }
+    roots = {key.partition(".")[0] for key in known}
+    for span in spans(page):
+        for name in re.findall(r"\bnn\.(\w+)", span):
+            assert hasattr(runner_nn, name), span
+        for group, option in re.findall(r"\b(\w+)=(\w+)\b(?!\.)", span):
+            if group in groups and option not in ("NAME", "OPTION"):
+                assert option in config_pages.options(group), span
+        if key := re.match(r"(\w+(?:\.\w+)+)(?:=|$)", span):
+            parts = key[1].split(".")
+            above = {".".join(parts[:i]) for i in range(2, len(parts) + 1)}
+            assert parts[0] not in roots or above & known, span
