@@ -1,7 +1,7 @@
 """Writes the reference of the config, as Markdown, from the YAML files and their comments."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,15 @@ RECIPES = "experiment"
 ABOUT = {  # groups that the root file says too little of, or nothing
     RECIPES: "recipes, each of which sets several keys and groups at once: `experiment=NAME`",
     "logger": "who else is told of trials: `logger=csv`, or `logger=[csv, tensorboard]`",
+}
+OF_ALL = {  # keys of all options of a group, which no file of one lists
+    "strategy": [
+        (
+            "strategy.first",
+            "null",
+            "samples and folders of runs to try first: [{depth: 2}, outputs/old]",
+        )
+    ],
 }
 HIDDEN = ("defaults", "hydra")
 
@@ -99,9 +108,15 @@ def _group(group: str) -> str:
     listed = ", ".join(f"[`{name}`](#{name})" for name in names)
     intro = f"{_about(group)[:1].upper()}{_about(group)[1:]}."
     return "\n".join([
-        f"# `{group}`", "", intro, "", f"Options: {listed}.", "",
+        f"# `{group}`", "", intro, "", f"Options: {listed}.", "", *_common(group),
         *(line for name in names for line in _option(group, name)),
     ])  # fmt: skip
+
+
+def _common(group: str) -> list[str]:
+    """The keys that all options of a group have."""
+    found = [Key(*row) for row in OF_ALL.get(group, ())]
+    return ["All of them also have:", "", *_table(found), ""] if found else []
 
 
 def _option(group: str, name: str) -> Iterator[str]:
@@ -155,7 +170,7 @@ def _without_head(text: str) -> str:
     return "\n".join(lines)
 
 
-def _table(keys: Iterator[Key]) -> list[str]:
+def _table(keys: Iterable[Key]) -> list[str]:
     rows = [f"| `{key.path}` | {_code(key.value)} | {_prose(key.comment)} |" for key in keys]
     return ["| key | value | |", "|---|---|---|", *rows] if rows else ["It has no keys."]
 
