@@ -301,5 +301,12 @@ class TestConfig:
     def test_it_makes_a_strategy_that_resumes(self, name, drive) -> None:
         space = FlatSpace([Categorical(f"c{i}", (1, 2, 3)) for i in range(5)])
         make = instantiate(OmegaConf.load(CONF / f"{name}.yaml"), _partial_=True)
-        whole = drive(make(space, 0), score, trials=15, slots=2)
-        assert drive(make(space, 0), score, trials=15, slots=2, events=whole[:17]) == whole
+        first = [space.random(generator(0, "first", i)) for i in range(12)]
+
+        def made() -> Strategy:
+            strategy: Strategy = make(space, 0)
+            return First(strategy, first) if name == "given" else strategy
+
+        whole = drive(made(), score, trials=15, slots=2)
+        assert drive(made(), score, trials=15, slots=2, events=whole[:17]) == whole
+        assert len(whole) > 17
