@@ -117,6 +117,8 @@ def _run_task(settings: Settings, folder: Path) -> float | None:
     except BadCandidates as error:
         raise _with_key(error, settings) from error
     except OSError as error:
+        if task.uses is not None:  # it makes no run
+            raise RunFailed(f"{of_file(error)}.") from error
         if not has_events(folder):
             raise RunFailed(f"{of_file(error)}. The run has not begun.") from error
         raise RunFailed(

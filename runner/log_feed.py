@@ -156,7 +156,7 @@ class _LoggerProcess:
         override = resume_override(Path(self.hello["folder"]))
         self._tell(
             f"The logger {self._name} {what.rstrip('.')}. No trial is lost: the record has all of "
-            f"them, and once that is mended, {override} shows them again."
+            f"them, and once that is mended, {override} logger={self._name} shows them again."
         )
 
 

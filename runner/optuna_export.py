@@ -28,6 +28,7 @@ from runner.errors import ConfigError, RunFailed
 from runner.goals import Goals
 from runner.learning_curves import CurvePoint, learning_curves
 from runner.quiet_optuna import quiet
+from runner.repeats import merged
 from runner.results import Run
 from runner.space.choice import JsonValue, key
 from runner.trial import State, Trial
@@ -57,7 +58,8 @@ def write_study(folder: Path, target: Path) -> str:
 
     The target becomes a journal of Optuna; an earlier one there is replaced. Trials keep their
     numbers. Those that were stopped early, or ended on a lower rung, are pruned ones; those that
-    were refused, or have no result, are failed ones. A label is a parameter of its own candidates,
+    were refused, or have no result, are failed ones. Of several trainings of a sample, the first
+    has their means, and the others are pruned ones. A label is a parameter of its own candidates,
     as far as trials have tried them: the record does not tell the others. Raises ConfigError if the
     folder has no run, or the target is something else; RunFailed if it cannot be written.
     """
@@ -68,9 +70,11 @@ def write_study(folder: Path, target: Path) -> str:
     curves = {} if run.goals.several else learning_curves(folder)
     journal = _Journal()
     study = _study(journal, run)
+    results = {trial.number: trial for trial in merged(record.trials)}
     for trial in record.trials:
         curve = curves.get(trial.number, [])
-        study.add_trial(_frozen(trial, run.goals, parameters, curve))
+        result = results.get(trial.number, trial)
+        study.add_trial(_frozen(result, run.goals, parameters, curve))
     new = target.with_name(f".{target.name}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -165,10 +169,12 @@ def _frozen(
 
 
 def _state(trial: Trial) -> TrialState:
-    if trial.scored:
-        return TrialState.COMPLETE
     if trial.running:
         return TrialState.RUNNING
+    if trial.scored and trial.repeat_of is not None:  # it is a part of the first one's result
+        return TrialState.PRUNED
+    if trial.scored:
+        return TrialState.COMPLETE
     if trial.stopped or (trial.state is State.FINISHED and trial.partial):
         return TrialState.PRUNED
     return TrialState.FAIL

@@ -2,6 +2,10 @@
 
     sqlite3 run.db "select number, state, score from trials order by score desc limit 5"
 
+`score` is that of one training. With `repeat` or `confirm`, a sample has several:
+
+    select coalesce(repeat_of, number) as sample, avg(score) from trials group by 1 order by 2 desc
+
 The program itself reads the table of events alone. A record may have these views and no other: they
 are compared by their text, so that a view of somebody else never runs.
 """

@@ -167,3 +167,20 @@ def test_a_name_that_a_shell_would_split_is_quoted(here):
     command = write_study(here / "a b; rm", here / "a b; rm" / "s.log")
     assert shlex.split(command) == ["optuna-dashboard", "a b; rm/s.log"]
     assert len(study(command).trials) == 1
+
+
+def test_trainings_of_one_sample_are_one_result(tmp_path):
+    """The first has the mean, and is the best; the lucky one of the other sample is not."""
+    repeats = [
+        BEGUN,
+        *trained(0, {"op": "conv"}, [0.5]), *trained(1, {"op": "pool"}, [0.9]),
+        proposed(2, {"op": "conv"}, repeat_of=0), ("started", 2, {}),
+        ("metrics", 2, {"val/accuracy": 0.6}), ("finished", 2, {}),
+        proposed(3, {"op": "pool"}, repeat_of=1), ("started", 3, {}),
+        ("metrics", 3, {"val/accuracy": 0.0}), ("finished", 3, {}),
+    ]  # fmt: skip
+    write(tmp_path / "run", *repeats)
+    found = study(write_study(tmp_path / "run", tmp_path / "study.log"))
+    assert [t.state for t in found.trials] == [TrialState.COMPLETE] * 2 + [TrialState.PRUNED] * 2
+    assert (found.best_trial.number, found.best_value) == (0, pytest.approx(0.55))
+    assert found.trials[1].value == pytest.approx(0.45)

@@ -41,11 +41,22 @@ def as_config_error(error: Exception, overrides: Sequence[str] = ()) -> ConfigEr
         cause = error.__cause__ or error
         why = f"{error}: {cause}" if cause is not error else one_line(error)
         return ConfigError(f"hydra.job_logging, or hydra.hydra_logging, is invalid: {why}.")
+    if isinstance(error, TypeError) and _is_of_defaults(error):
+        return ConfigError(
+            "An option of a group is its name, or a list of names for a group such as logger: "
+            "logger=[csv,tensorboard]."
+        )
     if isinstance(error, yaml.YAMLError):
         return ConfigError(f"A config file cannot be read: {' '.join(str(error).split())}.")
     if isinstance(error, OSError):
         return ConfigError(f"{of_file(error)}.")
     return None
+
+
+def _is_of_defaults(error: Exception) -> bool:
+    """Returns whether Hydra failed while it looked for the chosen options."""
+    frames = extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.endswith("hydra/_internal/defaults_list.py")
 
 
 def of_file(error: OSError) -> str:

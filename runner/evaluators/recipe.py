@@ -71,8 +71,11 @@ class Recipe(Evaluator):
             require(fits, f"evaluator.{name}", value, "above 0 and finite")
         check_closure(getattr(self.optimizer, "func", self.optimizer))
         if self.checkpoint is not None:
-            every = self.checkpoint["every"]
-            require(every >= 1, "evaluator.checkpoint.every", every, "at least 1")
+            given: Any = self.checkpoint
+            every = given.get("every") if isinstance(given, Mapping) and len(given) == 1 else None
+            fits = type(every) is int and every >= 1
+            rule = "null, or like {every: 5}, with a whole number of epochs, at least 1"
+            require(fits, "evaluator.checkpoint", given, rule)
 
     @property
     def saves_every(self) -> int | None:

@@ -19,7 +19,8 @@ TableRow = Mapping[str, Any]
 @final
 class CsvTables(Logger):
     """Two tables: of trials, one row for each that has ended, whose columns are also the labels of
-    samples, as `sample/LABEL`, and all metrics; and of metrics, one row for each number.
+    samples, as `sample/LABEL`, and all metrics, as `metric/NAME` if there is such a column; and of
+    metrics, one row for each number.
 
     They are written anew when a run is continued. `folder` is where a folder of the run is made for
     them; None: they are in the run's own.
@@ -50,8 +51,8 @@ class CsvTables(Logger):
         why = trial.failure and {"reason": trial.failure.reason, "error": clean(trial.failure.text)}
         about = {name: (why or {}).get(name, getattr(trial, name, None)) for name in ABOUT}
         sample = {f"sample/{clean(label)}": plain(v) for label, v in trial.sample.items()}
-        metrics = {clean(k): v for k, v in trial.metrics.items()}
-        self._trials.add([{**metrics, **sample, **about}])  # in case of a name that both have
+        metrics = {_column(clean(name)): value for name, value in trial.metrics.items()}
+        self._trials.add([{**metrics, **sample, **about}])
 
     def finish(self, best: BestModel) -> None:
         return
@@ -59,6 +60,12 @@ class CsvTables(Logger):
     def close(self) -> None:
         self._trials.close()
         self._metrics.close()
+
+
+def _column(metric: str) -> str:
+    """Returns the column of a metric, which is none of those that each trial has."""
+    taken = metric in ABOUT or metric.startswith(("sample/", "metric/"))
+    return f"metric/{metric}" if taken else metric
 
 
 @final

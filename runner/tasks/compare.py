@@ -35,7 +35,10 @@ class Compare(Task):
         require(bool(self._runs), "runs", runs, "a list of folders of runs")
 
     def run(self, settings: Settings, folder: Path) -> None:
-        found = compared([*_read(self._folders())])
+        runs = [*_read(self._folders())]
+        if not runs:
+            raise ConfigError("None of the runs can be read, so there is nothing to compare.")
+        found = compared(runs)
         progress.show(*tables(found))
         if not is_plottable():
             progress.note(f"A picture needs {NEEDED}.")

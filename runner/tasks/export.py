@@ -54,10 +54,10 @@ class Export(Task):
         trial = run.trial(self._trial)
         check_links(run.folder)
         target = run.folder / FOLDER / f"{trial.number:04d}"
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as place:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=run.folder) as place:
             found = Path(place, target.name)
             told = _write(run, trial, settings.export.source, self._formats, others, found)
+            target.mkdir(parents=True, exist_ok=True)
             for name in told:
                 (found / name).replace(target / name)
         progress.show_lines(f"Trial {trial.number} of {text.near(run.folder)} as files:")
@@ -102,7 +102,7 @@ def _write(
     if wanted:
         writer = ModelWriter(run, source, FOLDER)
         try:
-            with progress.waiting("writing and trying the source"):
+            with progress.waiting("writing the model, and trying it"):
                 writer.write(trial, model, trial.metrics, folder)
         finally:
             writer.close()

@@ -21,6 +21,7 @@ from runner.run_state import runs_below, searched, state_of_run
 from runner.store import RECORD
 from runner.tasks.task import Task
 
+LONG = 60  # characters of an error
 NARROW = 100  # columns of a terminal below which each run takes two lines
 
 
@@ -72,7 +73,12 @@ def _line(folder: Path) -> _RunLine:
         trials, goals = run.trials, run.goals
     except RunnerError as error:  # one bad folder hides no other
         return _RunLine(
-            near, float("inf"), "", f"cannot be read: {text.sentence(str(error))}", "", False
+            near,
+            float("inf"),
+            "",
+            f"cannot be read: {text.cut(text.sentence(str(error)), LONG)}",
+            "",
+            False,
         )
     state = state_of_run(run.folder, run.settings, trials)
     best = ""

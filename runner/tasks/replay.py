@@ -137,7 +137,8 @@ def _compared(where: str, trial: Trial, before: Sequence[Metrics], again: _Again
     if not worst:
         varying = [name for name in MEASURED if any(name in step for step in before)]
         but = f", but for {' and '.join(varying)}, which vary" if varying else ""
-        return Text(f"{where}, run again on {again.device}: all {count} are equal bit by bit{but}.")
+        are = "is" if len(before) == 1 else "are all"
+        return Text(f"{where}, run again on {again.device}: {count} {are} equal bit by bit{but}.")
     differs = f"differs in {text.counted(len(worst), 'metric')} of {count}"
     head = f"{where}, run again on {again.device}, {differs}."
     if again.is_grouped:

@@ -35,11 +35,14 @@ class Retrain(Task):
     def __init__(
         self,
         run: str,
-        trial: int | str,
+        trial: int | str | None,
         sample: str | dict[str, Any] | None,
         start: Literal["scratch", "weights"],
     ) -> None:
-        self._run, self._trial, self._sample, self._start = run, trial, sample, start
+        if trial is not None and sample is not None:
+            raise ConfigError("trial and sample are both given; one of them is trained.")
+        self._run, self._sample, self._start = run, sample, start
+        self._trial = "best" if trial is None else trial
 
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is not None:

@@ -18,7 +18,7 @@ from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import GAP, best_table, gains_text
 from runner.display.trial_details import trial_details
-from runner.errors import few
+from runner.errors import ConfigError, few
 from runner.learning_curves import learning_curves
 from runner.ranking import top
 from runner.results import Run
@@ -52,6 +52,8 @@ class Show(Task):
     def run(self, settings: Settings, folder: Path) -> None:
         run = Run(folder_of("run", self._run))
         if self._format == "optuna":
+            if self._trial is not None:
+                raise ConfigError("trial is given, but format=optuna writes the run as a whole.")
             _as_study(run)
             return
         if self._trial is not None:
@@ -88,7 +90,7 @@ def _whole(run: Run) -> Iterator[RenderableType]:
     state = state_of_run(run.folder, run.settings, record.trials)
     if state.can_go_on:
         yield Text(f"It can go on: {resume_command(where)}")
-    if record.trials:
+    if top(record.trials, 1):
         yield Text(f"One trial as a whole: {task_command('show', where, 'trial=best')}")
 
 
@@ -134,5 +136,7 @@ def _one(run: Run, trial: Trial) -> RenderableType:
     steps = [point.metrics for point in curve]
     shown = trial_details(trial, run.goals, steps, ranks.get(trial.number), run.folder)
     where, this = text.near(run.folder), f"trial={trial.number}"
-    commands = [task_command(task, where, this) for task in ("replay", "retrain", "export")]
+    tasks = ["retrain"] if trial.refused or trial.running else ["replay", "retrain"]
+    tasks += ["export"] if run.weights(trial).is_file() else []
+    commands = [task_command(task, where, this) for task in tasks]
     return Group(shown, Text("\nGo on", style="bold"), *map(Text, commands))

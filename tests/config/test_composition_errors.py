@@ -10,6 +10,9 @@ from runner.config.composition_errors import as_config_error
 from runner.launch import register_resolvers
 
 TOLD = [
+    (["logger=[csv,[tensorboard]]"],
+     "An option of a group is its name, or a list of names for a group such as logger: "
+     "logger=[csv,tensorboard]."),
     (["budget={trails: 3}"],
      "There is no key 'budget.trails' in the config. Did you mean 'budget.trials'?"),
     (["budget.trails=3"],

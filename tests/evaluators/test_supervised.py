@@ -279,3 +279,13 @@ def test_training_data_of_one_example(regression: Any, perceptron: Any, recorded
     record = recorded()
     regression().evaluate([perceptron(0)], SearchData(split, split), record.run(0))
     assert record.reports[-1][0]["val/r2"] == 0
+
+
+ODD = [{}, {"every": 0}, {"every": "x"}, {"every": 2.5}, {"every": True}, {"every": 2, "foo": 1},
+       True, 5]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ODD)
+def test_checkpoints_come_every_so_many_epochs(given, classification):
+    with pytest.raises(ConfigError, match=r"evaluator\.checkpoint is .*like \{every: 5\}"):
+        classification(checkpoint=given)

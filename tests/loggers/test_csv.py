@@ -3,8 +3,10 @@
 import csv
 
 from logged import hostile, search, show
+from records import CONFIG
 
 from runner.store import read
+from runner.trial import Proposal
 
 
 def table(path):
@@ -48,3 +50,20 @@ def test_a_table_grows_new_columns_and_keeps_odd_names(tmp_path):
     assert second["sample/=1+1"] == "=cmd()" and first["../../etc"] == "inf"
     assert first["a/b"] == "nan" and len({*first}) == len(first)
     assert all("\n" not in cell for row in (first, second) for cell in row.values())
+
+
+def test_a_metric_named_like_a_column_has_one_of_its_own(tmp_path):
+    own = {"state": 7.0, "number": 5.0, "sample/name": 3.0, "val/accuracy": 0.5}
+
+    def odd(store):
+        store.begin(CONFIG)
+        trial = store.propose(Proposal({"name": "a"}), 1, "k", None)
+        for kind, data in (("started", {}), ("metrics", own), ("finished", {})):
+            store.record(trial.number, kind, data)
+
+    assert show("csv", tmp_path, odd) == []
+    [row] = table(tmp_path / "trials.csv")
+    assert (row["number"], row["state"], row["sample/name"]) == ("0", "finished", "a")
+    assert (row["metric/number"], row["metric/state"], row["metric/sample/name"]) == (
+        "5.0", "7.0", "3.0")  # fmt: skip
+    assert row["val/accuracy"] == "0.5"

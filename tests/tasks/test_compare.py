@@ -51,6 +51,14 @@ def test_without_the_library_the_table_is_shown_and_how_to_get_it(searched, monk
     assert 'A picture needs matplotlib: pip install "nas-runner[plot]".' in output.getvalue()
 
 
+def test_runs_that_cannot_be_read_are_said(here, output):
+    (here / "empty").mkdir()
+    (here / "empty" / "run.db").touch()
+    with pytest.raises(ConfigError, match="None of the runs can be read"):
+        runner.run(["task=compare", "runs=empty"])
+    assert "Left out, since they cannot be read: empty" in output.getvalue()
+
+
 @pytest.mark.parametrize("override, text", [
     ("runs=[]", "it must be a list of folders"), ("runs=[nope]", "runs names 'nope'"),
     ("runs=5", "runs"), ("runs={a: 1}", "runs"), ("seed=1", "runs"),

@@ -65,7 +65,7 @@ def test_onnx_is_checked_by_its_runtime(run, output):
 def test_other_files_of_a_trial_stay(run, output):
     exported(run, "format=sample")
     assert exported(run, "format=pt2") == ["metrics.json", "model.pt2", "sample.json"]
-    assert not [*(run.folder / "exports").glob(".new-*")]
+    assert not [*run.folder.glob(".export-*")]
 
 
 def test_code_needs_no_weights_and_says_so(run, output):
@@ -105,3 +105,14 @@ def test_the_form_of_the_source_may_be_chosen(tmp_path, output):
     assert "from spaces" in file.read_text()
     exported(own)
     assert "spaces" not in file.read_text().partition('"""\n')[2]
+
+
+def test_what_fails_leaves_nothing_and_says_what_it_was(run, output):
+    run.weights(run.best).unlink()
+    with pytest.raises(RunnerError, match="were not kept"):
+        exported(run, "format=pt2")
+    assert not (run.folder / "exports").exists() and not [*run.folder.glob(".export-*")]
+    (run.folder / "exports").write_text("a file")
+    with pytest.raises(RunnerError) as caught:
+        runner.run(["task=export", f"run={run.folder}", "format=sample"])
+    assert "exports" in str(caught.value) and "has not begun" not in str(caught.value)

@@ -99,6 +99,11 @@ BAD = {
 }  # fmt: skip
 
 
+def test_a_trial_and_a_sample_are_not_both_trained(searched, tmp_path):
+    with pytest.raises(ConfigError, match="trial and sample are both given"):
+        retrained(searched, tmp_path / "again", "trial=0", "sample={depth: '1'}")
+
+
 @pytest.mark.parametrize("override", BAD)
 def test_what_cannot_be_trained_is_said(override, searched, tmp_path, monkeypatch, output):
     monkeypatch.chdir(tmp_path)

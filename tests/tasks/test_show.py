@@ -141,3 +141,12 @@ def test_a_run_can_be_shown_by_optuna(searched, tmp_path, output):
         study = optuna.load_study(study_name=summary.study_name, storage=storage)
         best = runner.load(searched).best
         assert study.best_value == best.metrics["val/accuracy"] and len(study.trials) == 4
+
+
+def test_what_is_suggested_can_be_done(tmp_path, output):
+    write(tmp_path / "cut", BEGUN, PROPOSED, STARTED)
+    assert "trial=best" not in shown(output, f"run={tmp_path / 'cut'}")
+    said = shown(output, f"run={tmp_path / 'cut'}", "trial=0")
+    assert "task=retrain" in said and "task=replay" not in said and "task=export" not in said
+    with pytest.raises(ConfigError, match="format=optuna writes the run as a whole"):
+        shown(output, f"run={tmp_path / 'cut'}", "trial=0", "format=optuna")
