@@ -18,7 +18,7 @@ from runner.data.splits import (
 )
 from runner.errors import ConfigError, require
 
-LOOKS = 2  # examples of each data set that are read before a search
+LOOKS = 16  # examples of each data set that are read before a search
 
 
 @final

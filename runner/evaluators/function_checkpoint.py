@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy
 import torch
 
-from runner.errors import ConfigError, one_line, shown
+from runner.errors import ConfigError, shown
 from runner.trial import PART, STATE, Metrics
 
 Resend = Callable[[Metrics], None]
@@ -57,8 +57,7 @@ class FunctionCheckpoint:
         except Exception as error:
             raise ConfigError(
                 f"checkpoint.save was given {shown(state)}, which cannot be kept: a state is made "
-                "of tensors, numbers, texts, lists and dicts, such as model.state_dict() "
-                f"({one_line(error)})."
+                "of tensors, numbers, texts, lists and dicts, such as model.state_dict()."
             ) from error
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(PART)

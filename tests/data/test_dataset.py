@@ -44,6 +44,7 @@ class Endless(IterableDataset[Any]):
         (Listed([torch.zeros(2)] * 5), {}, "data.train returns Tensor; it must return pairs"),
         (Listed([("picture", 0)] * 5), {}, "inputs of type str; they must be tensors"),
         (Listed([(torch.zeros(2), 7)] * 5), {}, "labels range from 7 to 7"),
+        (GOOD, {"classes": 2}, "data.classes is 2, but labels range from 0 to 2"),
         (Listed([(torch.zeros(2), 0.5)] * 5), {}, "there are 1 outputs"),
         (
             Listed([(torch.zeros(2), [1.0, 2.0])] * 5),
