@@ -44,7 +44,6 @@ class Endless(IterableDataset[Any]):
         (Listed([torch.zeros(2)] * 5), {}, "data.train returns Tensor; it must return pairs"),
         (Listed([("picture", 0)] * 5), {}, "inputs of type str; they must be tensors"),
         (Listed([(torch.zeros(2), 7)] * 5), {}, "labels range from 7 to 7"),
-        (GOOD, {"classes": 2}, "data.classes is 2, but labels range from 0 to 2"),
         (Listed([(torch.zeros(2), 0.5)] * 5), {}, "there are 1 outputs"),
         (
             Listed([(torch.zeros(2), [1.0, 2.0])] * 5),
@@ -60,6 +59,11 @@ class Endless(IterableDataset[Any]):
 def test_what_cannot_be_trained_on(train: Dataset[Any], changed: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         made(train, **changed).search()
+
+
+def test_labels_of_the_first_examples_are_checked_before_a_search() -> None:
+    with pytest.raises(ConfigError, match=r"data\.classes is 2, but labels range from 0 to 2"):
+        made(GOOD, classes=2).check()
 
 
 def test_no_test_split() -> None:
