@@ -85,11 +85,16 @@ def worst(trials: Sequence[Trial]) -> list[float]:
     return [min(axis) for axis in zip(*(trial.scores for trial in trials), strict=True)]
 
 
+def results(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns the results to compare: shared ones count once, and the trainings of one sample are
+    one trial; see `repeats.merged`."""
+    return [t for t in merged(trials) if t.scored and t.duplicate_of is None]
+
+
 def front(trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials with the best trade-offs, the best in the first objective first: nothing
-    feasible is better than one of them in all objectives. Shared results count once, and the
-    trainings of one sample are one trial; see `repeats.merged`."""
-    found = [t for t in merged(trials) if t.scored and t.feasible and t.duplicate_of is None]
+    feasible is better than one of them in all objectives. See `results`."""
+    found = [t for t in results(trials) if t.feasible]
     first = [found[i] for i in undominated([t.scores for t in found])]
     return sorted(first, key=lambda t: (-t.scores[0], t.number))
 
@@ -103,16 +108,14 @@ def winners(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def top(trials: Sequence[Trial], k: int) -> list[Trial]:
-    """Returns the k best trials, best first, then earlier first; shared results count once, and the
-    trainings of one sample are one trial; see `repeats.merged`.
+    """Returns the k best trials, best first, then earlier first; see `results`.
 
     Those that keep all constraints come first, the others by how much they break them, and samples
     that were confirmed before those that were not, whose results are still by chance. With several
     objectives, trials of the front come first, the best in the first objective foremost; if they
     are too many, those that are spread over it.
     """
-    own = [t for t in merged(trials) if t.scored and t.duplicate_of is None]
-    own.sort(key=lambda t: t.number)
+    own = sorted(results(trials), key=lambda t: t.number)
     confirmed = _ranked([t for t in own if t.feasible and t.confirmed], k)
     others = _ranked([t for t in own if t.feasible and not t.confirmed], k - len(confirmed))
     rest = sorted((t for t in own if not t.feasible), key=lambda t: (t.violation, t.number))

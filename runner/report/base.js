@@ -6,10 +6,10 @@ const data = JSON.parse(document.getElementById("data").textContent);
 // A row of a trial, as `facts.py` writes it.
 const trials = data.trials.map((row) => {
   const [number, state, reason, text, remark, proposed, seconds, epochs] = row;
-  const [metrics, values, compared, seed] = row.slice(8);
+  const [metrics, values, compared, seed, deviations, isRepeat] = row.slice(8);
   const failure = reason < 0 ? "" : `${data.texts[reason]}: ${data.texts[text]}`;
   return { number, state, failure, remark, proposed, seconds, epochs, metrics, values,
-    compared: compared === 1, seed };
+    compared: compared === 1, seed, deviations, isRepeat: isRepeat === 1 };
 });
 const byNumber = new Map(trials.map((trial) => [trial.number, trial]));
 const ranks = new Map(data.best.map((number, i) => [number, i + 1]));
@@ -56,6 +56,12 @@ function figure(name, value) {
   return String(Number(value.toPrecision(4)));
 }
 
+// A metric of a trial; of several trainings, their mean and standard deviation.
+function figureOf(trial, i) {
+  const name = data.metrics[i], shown = figure(name, trial.metrics[i]), spread = trial.deviations[i];
+  return typeof spread === "number" ? `${shown} \u00b1${figure(name, spread)}` : shown;
+}
+
 function duration(seconds) {
   if (typeof seconds !== "number") return "";
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -76,7 +82,7 @@ function shortValue(trial, i) {
 // One line about a trial: what charts show beside the pointer.
 function facts(trial) {
   const aims = data.objectives.map(({ metric }) => metric);
-  return aims.map((i) => `${data.metrics[i]} ${figure(data.metrics[i], trial.metrics[i]) || "none"}`);
+  return aims.map((i) => `${data.metrics[i]} ${figureOf(trial, i) || "none"}`);
 }
 
 // The chosen trial: whoever shows it listens.

@@ -55,6 +55,11 @@ def best_section(facts: RunFacts) -> str:
     outside = sum(not window[0] <= y <= window[1] for y in scores)
     what = f"{text.counted(outside, 'result')} far from the others: at the border of the chart."
     far = f'<p class="about">{what}</p>' if outside else ""
+    if facts.has_confirmed:
+        far += (
+            '<p class="about">Only samples that were confirmed count as the best: the others are '
+            "still by chance.</p>"
+        )
     return (
         f"<h2>Best so far</h2>"
         f'<div class="plot" data-plot="best">{chart.svg()}</div>'

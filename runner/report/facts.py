@@ -1,7 +1,7 @@
 """All that a report shows of a run, and the part of it that the page's script works on."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,8 @@ from runner.display import format as text
 from runner.display.tables import busy_seconds
 from runner.goals import Goals, Objective
 from runner.learning_curves import CurvePoint
-from runner.ranking import front, top
+from runner.ranking import front, results, top
+from runner.repeats import merged
 from runner.report.choices import SeenChoice, seen_choices
 from runner.report.embedded import short
 from runner.report.importance import Importance
@@ -90,17 +91,33 @@ class RunFacts:
 
     @cached_property
     def results(self) -> Sequence[Trial]:
-        """The trials with results to compare, in the order they ended; shared ones count once."""
-        own = [trial for trial in self.trials if trial.scored and trial.duplicate_of is None]
-        return sorted(own, key=lambda trial: (trial.ended_at or 0.0, trial.number))
+        """The results to compare, in the order they ended; see `runner.ranking.results`."""
+        return sorted(results(self.trials), key=lambda trial: (trial.ended_at or 0.0, trial.number))
+
+    @cached_property
+    def samples(self) -> Mapping[int, Trial]:
+        """For each sample its first trial, with the means of all its trainings."""
+        return {trial.number: trial for trial in merged(self.trials)}
+
+    @cached_property
+    def compared(self) -> Collection[int]:
+        """The numbers of the results that keep all constraints."""
+        return {trial.number for trial in self.results if trial.feasible}
+
+    @property
+    def has_confirmed(self) -> bool:
+        """Whether samples were confirmed, which are ranked before all others."""
+        return any(trial.confirmed for trial in self.results)
 
     @cached_property
     def improvements(self) -> Sequence[tuple[int, Trial]]:
         """The results of the search that were the best so far in the first objective, each with its
-        place among all results."""
+        place among all results. Once samples were confirmed, only those count."""
         found, best = [], -math.inf
         for place, trial in enumerate(self.results, start=1):
-            if trial.stage == "search" and trial.feasible and trial.scores[0] > best:
+            counts = trial.stage == "search" and trial.feasible
+            counts &= trial.confirmed or not self.has_confirmed
+            if counts and trial.scores[0] > best:
                 best = trial.scores[0]
                 found.append((place, trial))
         return found
@@ -191,15 +208,18 @@ class RunFacts:
         texts: "_Texts",
         places: Sequence[tuple[str, Mapping[str, int]]],
     ) -> list[Any]:
-        """Returns a trial as `script.js` reads it: see `Trial` there."""
+        """Returns a trial as `base.js` reads it."""
         failure = trial.failure
-        metrics = {**trial.metrics, **self.tested.get(trial.number, {})}
+        is_repeat = trial.repeat_of is not None
+        known = trial if is_repeat else self.samples.get(trial.owner, trial)
+        metrics = {**known.metrics, **self.tested.get(trial.number, {})}
+        spread = [short(known.deviations.get(name)) for name in self.metrics]
         return [
             trial.number,
             "refused" if trial.refused else trial.state.value,
             -1 if failure is None else texts.place(failure.reason),
             -1 if failure is None else texts.place(failure.text),
-            _remark(trial),
+            _remark(trial, known),
             short(trial.proposed_at - began),
             short(trial.seconds),
             trial.step,
@@ -208,8 +228,10 @@ class RunFacts:
                 where[key(trial.sample[label])] if label in trial.sample else -1
                 for label, where in places
             ],
-            int(trial.scored and trial.feasible),
+            int(trial.number in self.compared),
             trial.seed,
+            spread if known.deviations else [],
+            int(is_repeat),
         ]
 
 
@@ -229,8 +251,9 @@ class _Texts:
         return self._places[words]
 
 
-def _remark(trial: Trial) -> str:
-    """Says where a trial comes from, unless it is one of the search like any other."""
+def _remark(trial: Trial, result: Trial) -> str:
+    """Says where a trial comes from, unless it is one of the search like any other, and what its
+    figures are. `result` is the trial with the means of all trainings of its sample."""
     said = []
     if trial.duplicate_of is not None:
         said.append(f"result of trial {trial.duplicate_of}")
@@ -243,6 +266,11 @@ def _remark(trial: Trial) -> str:
         said.append(f"from trial {trial.parent}")
     if trial.partial:
         said.append("lower rung")
-    if trial.state.value == "finished" and trial.scores and not trial.feasible:
+    if result.trainings > 1 or result.confirmed:
+        what = "new training" if result.confirmed else "training"
+        said.append(f"figures of {text.counted(result.trainings, what)}")
+    elif trial.scored and not result.scored:
+        said.append("no result: a repeat has none")
+    if result.state.value == "finished" and result.scores and not result.feasible:
         said.append("breaks a constraint")
     return ", ".join(said)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from runner.ranking import results
 from runner.report.choices import DECADES, SeenChoice, seen_choices
 from runner.space.choice import JsonValue, Numeric, key
 from runner.space.structure import Part
@@ -34,14 +35,14 @@ def importance_of(trials: Sequence[Trial], parts: Sequence[Part] = ()) -> Import
     et al. 2023, https://arxiv.org/abs/2304.10255), also of choices that are not always asked; with
     several objectives, for reaching the front. None with fewer than 10 results to compare, and
     where no choice had two values."""
-    results = [trial for trial in trials if trial.scored and trial.duplicate_of is None][-MOST:]
-    varied = [one for one in seen_choices(results, parts) if len(one.values) > 1]
-    if len(results) < FEWEST or not varied:
+    found = results(trials)[-MOST:]
+    varied = [one for one in seen_choices(found, parts) if len(one.values) > 1]
+    if len(found) < FEWEST or not varied:
         return None
-    good = max(round(GOOD * len(results)), LEAST_GOOD)
-    shares = _evaluated(results, varied, good / len(results))
+    good = max(round(GOOD * len(found)), LEAST_GOOD)
+    shares = _evaluated(found, varied, good / len(found))
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])
-    return Importance(ordered, len(results), good)
+    return Importance(ordered, len(found), good)
 
 
 def _evaluated(

@@ -65,7 +65,7 @@ function frontPlot() {
   const [x, y] = ["front-x", "front-y"].map((id) => Number(document.getElementById(id).value));
   const value = (metric) => (trial) => (typeof trial.metrics[metric] === "number" ? trial.metrics[metric] : null);
   const best = new Set(data.front);
-  const shown = trials.filter((trial) => value(x)(trial) !== null && value(y)(trial) !== null);
+  const shown = trials.filter((trial) => !trial.isRepeat && value(x)(trial) !== null && value(y)(trial) !== null);
   const split = (test) => shown.filter(test);
   const traces = [
     points(split((t) => !best.has(t.number) && !t.compared), value(x), value(y), { color: colour("dim"), size: 7, symbol: "circle-open" }),

@@ -10,7 +10,7 @@ function columns() {
   const aims = new Set(data.objectives.map(({ metric }) => metric));
   const metric = (i) => ({
     name: data.metrics[i], figure: true, group: aims.has(i) ? "" : "metrics",
-    text: (trial) => figure(data.metrics[i], trial.metrics[i]),
+    text: (trial) => figureOf(trial, i),
     key: (trial) => byValue(trial.metrics[i]),
   });
   return [

@@ -41,7 +41,7 @@ function showTrial(trial) {
     ["time", duration(trial.seconds)], ["epochs", trial.epochs || ""], ["seed", trial.seed],
     ["files", folder],
   ]);
-  const metrics = pairs(data.metrics.map((name, i) => [name, figure(name, trial.metrics[i])]));
+  const metrics = pairs(data.metrics.map((name, i) => [name, figureOf(trial, i)]));
   const sample = pairs(data.choices.map((choice, i) => [choice.label, valueText(trial, i)]));
   const part = (title, body) => element("div", {}, element("h3", {}, title), body);
   document.getElementById("trial-title").textContent = `Trial ${trial.number}`;
@@ -74,9 +74,9 @@ function showDifference() {
     element("td", { class: "name wrap", title: name }, name), element("td", { class: "wrap" }, x),
     element("td", { class: "wrap" }, y), element("td", {}, last),
   ];
-  const metrics = data.metrics.map((name, i) => [name, a.metrics[i], b.metrics[i]])
+  const metrics = data.metrics.map((name, i) => [name, a.metrics[i], b.metrics[i], i])
     .filter(([, x, y]) => x !== null || y !== null)
-    .map(([name, x, y]) => element("tr", {}, ...cells(name, figure(name, x), figure(name, y), difference(name, x, y))));
+    .map(([name, x, y, i]) => element("tr", {}, ...cells(name, figureOf(a, i), figureOf(b, i), difference(name, x, y))));
   const choices = data.choices.map((choice, i) => [choice.label, valueText(a, i), valueText(b, i), a.values[i] !== b.values[i]]);
   const line = ([name, x, y, differs]) => element("tr", { class: differs ? "other" : "" },
     ...cells(name, x || "\u2014", y || "\u2014", differs ? "differs" : ""));
@@ -95,7 +95,7 @@ function showDifference() {
 
 {
   const [first, second] = ["first", "second"].map((id) => document.getElementById(id));
-  const numbers = [...data.best, ...trials.map((trial) => trial.number)];
+  const numbers = [...data.best, ...trials.filter((trial) => !trial.isRepeat).map((trial) => trial.number)];
   const two = [...new Set(numbers)];
   first.value = two[0] ?? "";
   second.value = two[1] ?? two[0] ?? "";

@@ -12,7 +12,7 @@ from runner.report.facts import RunFacts
 from runner.store import read
 
 ROW = ("number", "state", "reason", "text", "remark", "proposed", "seconds", "epochs", "metrics",
-       "values", "compared", "seed")  # fmt: skip
+       "values", "compared", "seed", "deviations", "repeat")  # fmt: skip
 
 
 def facts_of(folder, **more):
@@ -146,3 +146,51 @@ def test_texts_of_failures_are_whole(make):
     failed = ("failed", 0, {"reason": "error", "text": "long " * 1000})
     data = facts_of(make(BEGUN, changed(PROPOSED, seed=3), ("started", 0, {}), failed)).data()
     assert "long " * 1000 in data["texts"]
+
+
+def trained(number, score, *, sample=None, **more):
+    """The events of a trial, with more of its proposal."""
+    proposed, *rest = pair(number, score, sample or {"a": number})
+    return [changed(proposed, **more), *rest]
+
+
+def confirmed_events():
+    return [
+        BEGUN, *trained(0, 0.8), *trained(1, 0.9), *trained(2, 0.85),
+        *trained(3, 0.7, sample={"a": 1}, repeat_of=1),
+        *trained(4, 0.83, sample={"a": 2}, repeat_of=2),
+    ]  # fmt: skip
+
+
+def test_the_trainings_of_a_sample_are_one_result(make):
+    facts = facts_of(make(*confirmed_events()))
+    data = facts.data()
+    assert [trial.number for trial in facts.results] == [0, 1, 2]
+    assert data["best"] == [2, 0, 1], "0.84, 0.8 and 0.8"
+    assert [(place, trial.number) for place, trial in facts.improvements] == [(1, 0), (3, 2)]
+    first, second, third, *repeats = rows(data)
+    assert [row["compared"] for row in rows(data)] == [1, 1, 1, 0, 0]
+    assert (first["metrics"], first["deviations"]) == ([0.8], [])
+    assert (second["metrics"], second["deviations"]) == ([0.8], [pytest.approx(0.141421)])
+    assert third["remark"] == "figures of 2 trainings"
+    assert [row["remark"] for row in repeats] == ["repeats trial 1", "repeats trial 2"]
+    assert [row["metrics"] for row in repeats] == [[0.7], [0.83]]
+    assert [row["repeat"] for row in rows(data)] == [0, 0, 0, 1, 1]
+
+
+def test_a_sample_of_which_a_training_failed_is_no_result(make):
+    proposed, started, _ = trained(1, 0.7, sample={"a": 0}, repeat_of=0)
+    failed = ("failed", 1, {"reason": "error", "text": "no"})
+    facts = facts_of(make(BEGUN, *trained(0, 0.8), proposed, started, failed))
+    assert facts.results == facts.best == []
+    assert rows(facts.data())[0]["remark"] == "no result: a repeat has none"
+
+
+def test_only_confirmed_samples_are_the_best_once_there_are_some(make):
+    new = {"stage": "confirm", "sample": {"a": 0}, "repeat_of": 0}
+    events = [BEGUN, *trained(0, 0.8), *trained(1, 0.9), *trained(2, 0.6, **new)]
+    facts = facts_of(make(*events))
+    assert facts.has_confirmed
+    assert facts.best[0].number == 0
+    assert [(place, trial.scores) for place, trial in facts.improvements] == [(1, (0.6,))]
+    assert rows(facts.data())[0]["remark"] == "figures of 1 new training"

@@ -66,6 +66,13 @@ def test_only_results_that_are_compared_count():
     assert importance_of([*trials, shared, lower]).results == FEWEST
 
 
+def test_the_trainings_of_a_sample_count_once():
+    trials = results(FEWEST, lambda s: (1.0 * s["matters"],))
+    again = [trial(100 + t.number, t.sample, *t.scores, repeat_of=t.number) for t in trials]
+    assert importance_of([*trials, *again]).results == FEWEST
+    assert importance_of([*trials[1:], *again[1:]]) is None
+
+
 def test_equal_samples_say_nothing():
     assert importance_of([trial(i, {"a": 1}, float(i)) for i in range(20)]) is None
 
