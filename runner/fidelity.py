@@ -8,6 +8,8 @@ from runner.errors import ConfigError, require
 from runner.space.choice import Categorical, JsonValue
 from runner.space.space import FlatSpace
 
+EPOCHS = "evaluator.epochs"  # the key of rungs from which a promoted trial goes on
+
 
 @final
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ class Fidelity:
         """Returns the rung of a sample, counted from 0; 0 if drawing it broke off before."""
         value = sample.get(self.key)
         return self.rungs.index(value) if type(value) is int and value in self.rungs else 0
+
+    def begin(self, sample: Mapping[str, JsonValue], steps: int) -> int:
+        """Returns the epoch where the training of a promoted trial began, given how often it
+        reported: where its parent ended; 0 if it trained more than what was left. Rungs that are no
+        epochs are always trained from the beginning."""
+        place = self.rung(sample)
+        if self.key != EPOCHS or place == 0:
+            return 0
+        below, end = self.rungs[place - 1], self.rungs[place]
+        return 0 if steps > end - below else below
 
     def without_rung(self, sample: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Returns the part of a sample that is the same on all rungs."""

@@ -20,6 +20,15 @@ def test_rungs_end_at_the_maximum(low, high, eta, rungs):
     assert Fidelity("evaluator.epochs", low, high, eta).rungs == rungs
 
 
+def test_a_promoted_trial_begins_where_its_parent_ended():
+    fidelity = Fidelity("evaluator.epochs", 1, 9, 3)
+    begins = [fidelity.begin({"evaluator.epochs": n}, 1) for n in (1, 3, 9)]
+    assert begins == [0, 1, 3]
+    assert fidelity.begin({"evaluator.epochs": 9}, 6) == 3
+    assert fidelity.begin({"evaluator.epochs": 9}, 7) == 0, "it began anew"
+    assert Fidelity("data.size", 1, 9, 3).begin({"data.size": 9}, 1) == 0
+
+
 def test_a_sample_has_the_rung_that_it_says():
     fidelity = Fidelity("evaluator.epochs", 1, 9, 3)
     assert [fidelity.rung({"evaluator.epochs": n}) for n in (1, 3, 9)] == [0, 1, 2]

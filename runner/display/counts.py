@@ -102,12 +102,9 @@ class Tally:
     def epochs(self, trial: Trial) -> int | None:
         """Returns the number of epochs of a trial; None if its evaluator has no such setting."""
         epochs, fidelity = epochs_of(trial.sample, self._epochs), self.goals.fidelity
-        if epochs is None or fidelity is None or fidelity.key != "evaluator.epochs":
+        if epochs is None or fidelity is None or trial.parent is None:
             return epochs
-        if trial.parent is None:
-            return epochs
-        below = fidelity.rungs[fidelity.rung(trial.sample) - 1]  # where its parent ended
-        return epochs if trial.step > epochs - below else epochs - below
+        return epochs - fidelity.begin(trial.sample, trial.step)
 
     @property
     def done(self) -> float:

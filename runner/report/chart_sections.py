@@ -72,10 +72,11 @@ def curves_section(facts: RunFacts) -> str:
     top = [trial.number for trial in facts.best[:TOP]]
     drawn = [*(n for n in facts.curves if n not in top)][:CURVES]
     lines = [_curve(facts, number, "other") for number in drawn]
-    lines += [_curve(facts, number, "best") for number in top if number in facts.curves]
+    best = [number for number in top if number in facts.curves]
+    lines += [_curve(facts, number, "best") for number in best]
     name = facts.curve_metrics[0]
     values = [y for line in lines for _, y in line.points]
-    last = max((len(line.points) for line in lines), default=1)
+    last = round(max((x for line in lines for x, _ in line.points), default=1.0))
     chart = Chart(
         f"learning curves of {name}",
         Axis.counting("reports (epochs)", last),
@@ -88,21 +89,26 @@ def curves_section(facts: RunFacts) -> str:
     )
     with_reports = sum(bool(points) for points in facts.reports.values())
     shown = text.counted(len(lines), "trial")
+    marked, verb = bool(best and drawn), "stands" if len(best) == 1 else "stand"
+    named = "best" if len(top) == 1 else f"best {len(top)}"
+    if len(best) < len(top):
+        named = f"{len(best)} of the {named}"
+    said = f"The {named}" if named.startswith("best") else named
     few = f"{shown} of {with_reports}" if len(lines) < with_reports else shown
     return (
         "<h2>Learning curves</h2>"
-        f'<p class="about">What trials reported, epoch by epoch: {few}. The best '
-        f"{TOP} stand out.</p>"
+        f'<p class="about">What trials reported, epoch by epoch: {few}.'
+        f"{f' {said} {verb} out.' if marked else ''}</p>"
         '<div class="bar"><label hidden>metric <select id="curve-metric" data-redraws="curves">'
         f"{options}</select></label></div>"
         f'<div class="plot" data-plot="curves">{chart.svg()}</div>'
-        f"{_key(('best', f'best {TOP}'), ('', 'others'))}"
+        f"{_key(('best', named), ('', 'others')) if marked else ''}"
     )
 
 
 def _curve(facts: RunFacts, number: int, style: str) -> Stroke:
-    values = facts.curves[number][0]
-    points = [(float(i), y) for i, y in enumerate(values, start=1) if math.isfinite(y)]
+    values, begin = facts.curves[number][0], facts.begins.get(number, 0)
+    points = [(float(i), y) for i, y in enumerate(values, begin + 1) if math.isfinite(y)]
     return Stroke(points, number, style)
 
 

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from runner.display import format as text
 from runner.display.tables import busy_seconds
+from runner.fidelity import Fidelity
 from runner.goals import Goals, Objective
 from runner.learning_curves import CurvePoint
 from runner.ranking import front, results, top
@@ -166,6 +167,20 @@ class RunFacts:
                 ]
         return found
 
+    @cached_property
+    def begins(self) -> Mapping[int, int]:
+        """The epochs before the first report of those learning curves that go on from a parent."""
+        fidelity, found = self.goals.fidelity, {}
+        if fidelity is None:
+            return {}
+        by_number = {trial.number: trial for trial in self.trials}
+        for number in self.curves:
+            trial = by_number[number]
+            parent = None if trial.parent is None else by_number.get(trial.parent)
+            if parent is not None and _is_promoted(trial, parent, fidelity):
+                found[number] = fidelity.begin(trial.sample, len(self.reports[number]))
+        return {number: epoch for number, epoch in found.items() if epoch}
+
     def data(self) -> dict[str, Any]:
         """Returns what the script of the page works on, as JSON."""
         began = min((trial.proposed_at for trial in self.trials), default=0.0)
@@ -191,6 +206,7 @@ class RunFacts:
                     str(number): [[short(value) for value in curve] for curve in curves]
                     for number, curves in self.curves.items()
                 },
+                "begins": {str(number): epoch for number, epoch in self.begins.items()},
             },
         }  # fmt: skip
 
@@ -249,6 +265,13 @@ class _Texts:
             self._places[words] = len(self.found)
             self.found.append(text.clean(words))
         return self._places[words]
+
+
+def _is_promoted(trial: Trial, parent: Trial, fidelity: Fidelity) -> bool:
+    """Returns whether a trial has the sample of its parent, at the next rung."""
+    one, other = trial.sample, parent.sample
+    is_next = fidelity.rung(one) == fidelity.rung(other) + 1
+    return is_next and fidelity.without_rung(one) == fidelity.without_rung(other)
 
 
 def _remark(trial: Trial, result: Trial) -> str:

@@ -52,11 +52,11 @@ function curvePlot() {
   const numbers = Object.keys(data.curves.trials).map(Number).sort((a, b) => top.has(a) - top.has(b)).slice(-300);
   const values = (number) => data.curves.trials[number][which].map((v) => (typeof v === "number" ? v : null));
   const traces = numbers.map((number) => {
-    const curve = values(number), trial = byNumber.get(number), isTop = top.has(number);
-    return { type: "scatter", mode: curve.length > 1 ? "lines" : "markers", x: curve.map((_, i) => i + 1), y: curve,
+    const curve = values(number), trial = byNumber.get(number), isTop = top.has(number), begin = data.curves.begins[number] ?? 0;
+    return { type: "scatter", mode: curve.length > 1 ? "lines" : "markers", x: curve.map((_, i) => begin + i + 1), y: curve,
       line: { color: isTop ? colour("good") : colour("q1"), width: isTop ? 2.4 : 1 }, marker: { color: colour("q1"), size: 4 },
       opacity: isTop ? 1 : 0.8, customdata: curve.map(() => number), name: `trial ${trial.number}`,
-      hovertemplate: `trial ${trial.number}<br>report %{x}: %{y}<extra></extra>` };
+      hovertemplate: `trial ${trial.number}<br>epoch %{x}: %{y}<extra></extra>` };
   });
   return [traces, layout("reports (epochs)", name)];
 }

@@ -194,3 +194,24 @@ def test_only_confirmed_samples_are_the_best_once_there_are_some(make):
     assert facts.best[0].number == 0
     assert [(place, trial.scores) for place, trial in facts.improvements] == [(1, (0.6,))]
     assert rows(facts.data())[0]["remark"] == "figures of 1 new training"
+
+
+RUNGS = {"key": "evaluator.epochs", "min": 1, "max": 4, "eta": 2}
+
+
+def rung(number, epochs, reports, *, parent=None, a=0):
+    """The events of a trial of a search with rungs, which reports so often."""
+    sample = {"a": a, "evaluator.epochs": epochs}
+    told = {"sample": sample, "seed": 0, "key": str(number), "duplicate_of": None, "parent": parent}
+    steps = [("metrics", number, {"val/accuracy": 0.5 + i / 100}) for i in range(reports)]
+    return [("proposed", number, told), ("started", number, {}), *steps, ("finished", number, {})]
+
+
+def test_a_curve_begins_where_the_parent_of_its_trial_ended(make):
+    events = [
+        configured(fidelity=RUNGS), *rung(0, 1, 1), *rung(1, 2, 1, parent=0),
+        *rung(2, 4, 2, parent=1), *rung(3, 4, 4, parent=1), *rung(4, 2, 1, parent=0, a=1),
+        *rung(5, 1, 1, parent=2),
+    ]  # fmt: skip
+    data = facts_of(make(*events)).data()["curves"]
+    assert data["begins"] == {"1": 1, "2": 2}, "3 began anew, 4 is another model"

@@ -145,3 +145,14 @@ def test_what_is_known_of_the_run_is_shown(make):
     assert "3.99" in [words for _, words in found.of("dd")]
     assert sum("\\u202eevil" in words for _, words in found.of("p")) == 1
     assert "2023-11-14 22:13" in text, NOW
+
+
+def test_the_curves_that_stand_out_are_counted(make):
+    def about(count):
+        found = Elements(page_of(make(*searched(count, failures=False), name=f"run{count}")))
+        [said] = [words for _, words in found.of("p") if words.startswith("What trials reported")]
+        return said.removeprefix("What trials reported, epoch by epoch: ")
+
+    assert about(1) == "1 trial."
+    assert about(4) == "4 trials."
+    assert about(6) == "6 trials. The best 5 stand out."
