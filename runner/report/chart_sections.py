@@ -21,11 +21,13 @@ def chart_data(facts: RunFacts) -> dict[str, Any]:
     scores = _figures(facts, facts.results)
     improved = [trial for _, trial in facts.improvements]
     axis = Axis.around("", centred(scores, _figures(facts, improved)))
+    count = Axis.counting("", len(scores))
     return {
         "best": {
             "order": [trial.number for trial in facts.results],
             "improved": [trial.number for trial in improved],
             "range": [short(axis.low), short(axis.high)],
+            "places": [short(count.low), short(count.high)],
         }
     }
 
@@ -163,6 +165,9 @@ def importance_section(facts: RunFacts) -> str:
                f"{'is' if len(facts.results) == 1 else 'are'} {results}.")  # fmt: skip
         if len(facts.results) >= FEWEST:
             why = later.strip() or "No choice had two values, so none could matter."
+        return f'<h2>Importance of choices</h2><p class="empty">{why}</p>'
+    if not found.shares:
+        why = f"All {found.results} results are equal, so no choice made a difference."
         return f'<h2>Importance of choices</h2><p class="empty">{why}</p>'
     most = max(share for _, share in found.shares) or 1.0
     aim = "the front" if facts.goals.several else facts.first.metric

@@ -59,8 +59,9 @@ class Axis:
 
     @classmethod
     def counting(cls, name: str, last: int) -> "Axis":
-        """Returns an axis of whole numbers from 1 on."""
-        return cls(name, 1.0 - 0.02 * max(last - 1, 1), last + 0.02 * max(last - 1, 1))
+        """Returns an axis of whole numbers from 1 on; a single one is in its middle."""
+        room = 0.02 * (last - 1) or 0.5
+        return cls(name, 1.0 - room, last + room)
 
     def ticks(self) -> list[float]:
         """Returns round numbers along the axis."""

@@ -23,7 +23,8 @@ RANGE = 12  # values of a numeric choice from which on it is taken as a range
 @final
 @dataclass(frozen=True)
 class Importance:
-    """The importance of choices, the most important first; their sum is 1."""
+    """The importance of choices, the most important first; their sum is 1. There are none if all
+    results are equal."""
 
     shares: Sequence[tuple[str, float]]  # label and importance
     results: int  # how many were analysed
@@ -34,11 +35,13 @@ def importance_of(trials: Sequence[Trial], parts: Sequence[Part] = ()) -> Import
     """Returns how much each choice mattered for reaching the best tenth of the results (Watanabe
     et al. 2023, https://arxiv.org/abs/2304.10255), also of choices that are not always asked; with
     several objectives, for reaching the front. None with fewer than 10 results to compare, and
-    where no choice had two values."""
+    where no choice had two values; without shares if all results are equal."""
     found = results(trials)[-MOST:]
     varied = [one for one in seen_choices(found, parts) if len(one.values) > 1]
     if len(found) < FEWEST or not varied:
         return None
+    if len({one.scores for one in found}) == 1:
+        return Importance((), len(found), 0)
     good = max(round(GOOD * len(found)), LEAST_GOOD)
     shares = _evaluated(found, varied, good / len(found))
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])

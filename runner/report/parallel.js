@@ -5,7 +5,18 @@ const AXES = 10, LINES = 600, HEIGHT = 340, ABOVE = 46, BELOW = 18, SIDE = 62, T
 
 const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}\u2026` : text);
 
+const FOOT = 0.14; // of an axis, below its values, for results whose model does not ask the choice
+
+// An axis of a choice; results that were not asked it have a place of their own at its foot.
 function choiceAxis(choice, i) {
+  const axis = valueAxis(choice, i);
+  if (!trials.some((trial) => trial.compared && trial.values[i] < 0)) return axis;
+  const up = (part) => (part === null ? 0 : FOOT + (1 - FOOT) * part);
+  return { name: axis.name, place: (trial) => up(axis.place(trial)),
+    ticks: [[0, "not chosen"], ...axis.ticks.map(([part, text]) => [up(part), text])] };
+}
+
+function valueAxis(choice, i) {
   const isAsked = (trial) => trial.values[i] >= 0;
   const seen = choice.values.length;
   if (choice.numeric && seen > 8) {
@@ -26,18 +37,24 @@ function numberAxis(name, value, text, log) {
   const turned = (x) => (log ? Math.log(x) : x);
   const all = trials.filter((trial) => trial.compared).map(value).filter((x) => typeof x === "number");
   const low = Math.min(...all), high = Math.max(...all);
-  const span = turned(high) - turned(low) || 1;
-  const inner = [0, 0.25, 0.5, 0.75, 1].map((part) => [part, turned(low) + part * span]);
+  const span = turned(high) - turned(low);
+  const part = (x) => (span ? (turned(x) - turned(low)) / span : 0.5); // a single value: the middle
+  const inner = [0, 0.25, 0.5, 0.75, 1].map((along) => turned(low) + along * span);
+  const exact = inner.map((x) => (log ? Math.exp(x) : x));
+  const round = all.every(Number.isInteger) ? exact.map(Math.round) : exact;
   return { name,
     place: (trial) => {
       const x = value(trial);
-      return typeof x === "number" ? (turned(x) - turned(low)) / span : null;
+      return typeof x === "number" ? part(x) : null;
     },
-    ticks: inner.map(([part, x]) => [part, text(log ? Math.exp(x) : x)]) };
+    ticks: (span ? [...new Set(round)] : all.slice(0, 1)).map((x) => [part(x), text(x)]) };
 }
 
 function chosenAxes() {
-  const varied = data.choices.map((choice, i) => ({ choice, i })).filter(({ choice }) => choice.values.length > 1);
+  const results = trials.filter((trial) => trial.compared);
+  const told = data.choices.map((choice, i) => ({ choice, i, count: new Set(results.map((trial) => trial.values[i])).size }));
+  const differing = told.filter(({ count }) => count > 1);
+  const varied = differing.length ? differing : told.filter(({ i }) => results[0].values[i] >= 0);
   const weight = ({ i }) => data.importance[i] ?? 0;
   const most = [...varied].sort((a, b) => weight(b) - weight(a)).slice(0, AXES);
   const kept = varied.filter((one) => most.includes(one));
@@ -61,10 +78,12 @@ function drawLines(shown, axes) {
   const y = (part) => HEIGHT - BELOW - part * (HEIGHT - ABOVE - BELOW);
   const lines = kept.map((trial, i) => {
     const points = axes.map((axis, n) => [n, axis.place(trial)]).filter(([, place]) => place !== null);
-    const level = Math.min(Math.floor((i / kept.length) * 5), 4);
+    const level = Math.ceil(((i + 1) / kept.length) * 5) - 1;
+    const across = points.length > 1 ? points.map(([n, place]) => [x(n), place])
+      : points.flatMap(([n, place]) => [[x(n) - 12, place], [x(n) + 12, place]]);
     const isChosen = trial === chosen ? " chosen" : "";
     return drawn("polyline", { class: `q${level}${isChosen}`, "data-trial": trial.number,
-      points: points.map(([n, place]) => `${x(n).toFixed(1)},${y(place).toFixed(1)}`).join(" ") });
+      points: across.map(([at, place]) => `${at.toFixed(1)},${y(place).toFixed(1)}`).join(" ") });
   });
   const scales = axes.flatMap((axis, n) => [
     drawn("line", { x1: x(n), x2: x(n), y1: y(0), y2: y(1) }),

@@ -24,8 +24,11 @@ function points(shown, x, y, marker) {
     text: shown.map(note), customdata: shown.map((trial) => trial.number), hovertemplate: "%{text}<extra></extra>" };
 }
 
+// Of an axis that counts up to a number: it has no ticks between whole numbers.
+const whole = (last) => (last < 8 ? { dtick: 1, tick0: 1 } : {});
+
 function bestPlot() {
-  const { order, improved, range } = CHARTS.best;
+  const { order, improved, range, places } = CHARTS.best;
   const { metric } = data.objectives[0], name = data.metrics[metric];
   const place = new Map(order.map((number, i) => [number, i + 1]));
   const shown = order.map((number) => byNumber.get(number));
@@ -42,7 +45,7 @@ function bestPlot() {
   }
   const dots = points(shown, x, y, { color: colour("q2"), size: 6, opacity: 0.8 });
   return [[dots, line], layout("results, in the order they ended", name, {
-    x: { range: [1 - 0.02 * order.length, 1.02 * order.length] }, y: range ? { range } : {} })];
+    x: { range: places, ...whole(order.length) }, y: range ? { range } : {} })];
 }
 
 function curvePlot() {
@@ -58,7 +61,8 @@ function curvePlot() {
       opacity: isTop ? 1 : 0.8, customdata: curve.map(() => number), name: `trial ${trial.number}`,
       hovertemplate: `trial ${trial.number}<br>epoch %{x}: %{y}<extra></extra>` };
   });
-  return [traces, layout("reports (epochs)", name)];
+  const last = Math.max(1, ...traces.map(({ x }) => x.at(-1) ?? 1));
+  return [traces, layout("reports (epochs)", name, { x: whole(last) })];
 }
 
 function frontPlot() {

@@ -51,6 +51,13 @@ def test_ticks_are_round():
     assert all(tick.is_integer() for tick in Axis.counting("n", 2).ticks())
 
 
+def test_one_value_is_in_the_middle_of_its_axis():
+    counted, around = Axis.counting("n", 1), Axis.around("a", [0.8], "a")
+    assert (counted.low, counted.high, counted.ticks()) == (0.5, 1.5, [1])
+    assert (around.low + around.high) / 2 == pytest.approx(0.8)
+    assert around.low < 0.8 < around.high
+
+
 def test_a_step_line_is_level_until_the_next_point():
     chart = Chart("t", Axis("x", 0, 1, "x"), Axis("y", 0, 1, "y"),
                   [Stroke([(0, 0), (1, 1)], steps=True)])  # fmt: skip

@@ -73,6 +73,13 @@ def test_the_trainings_of_a_sample_count_once():
     assert importance_of([*trials[1:], *again[1:]]) is None
 
 
+def test_equal_results_have_no_shares():
+    found = importance_of(results(30, lambda s: (0.5,)))
+    assert (found.shares, found.results) == ((), 30)
+    found = importance_of(results(30, lambda s: (0.5, -s["lr"])))
+    assert found.shares
+
+
 def test_equal_samples_say_nothing():
     assert importance_of([trial(i, {"a": 1}, float(i)) for i in range(20)]) is None
 

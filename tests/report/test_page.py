@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 from records import BEGUN, FINISHED, METRICS, NOW, PROPOSED, STARTED
-from reported import HOSTILE, hostile_events, searched
+from reported import HOSTILE, hostile_events, pair, searched
 
 from runner.learning_curves import learning_curves
 from runner.report.facts import RunFacts
@@ -156,3 +156,23 @@ def test_the_curves_that_stand_out_are_counted(make):
     assert about(1) == "1 trial."
     assert about(4) == "4 trials."
     assert about(6) == "6 trials. The best 5 stand out."
+
+
+def test_equal_results_have_no_bars_of_importance(make):
+    events = [event for i in range(12) for event in pair(i, 0.5, {"a": i})]
+    text = page_of(make(BEGUN, *events))
+    assert "All 12 results are equal, so no choice made a difference." in text
+    assert 'class="bars"' not in text
+
+
+def test_the_chart_of_one_result_counts_in_whole_numbers(make):
+    text = page_of(make(BEGUN, *pair(0, 0.8, {"a": 1})))
+    assert '"places":[0.5,1.5]' in text
+
+
+def test_confirmed_samples_are_said_to_be_the_best(make):
+    told = {"sample": {"a": 0}, "seed": 1, "key": "0", "duplicate_of": None, "repeat_of": 0}
+    new = [("proposed", 1, {**told, "stage": "confirm"}), *pair(1, 0.6, {})[1:]]
+    text = page_of(make(BEGUN, *pair(0, 0.8, {"a": 0}), *new))
+    assert "Only samples that were confirmed count as the best" in text
+    assert "Only samples that were" not in page_of(make(*searched(3), name="other"))

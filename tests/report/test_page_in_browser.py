@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from reported import hostile_events, searched
+from records import BEGUN, changed
+from reported import hostile_events, pair, searched
 
 from runner.report import write as module
 from runner.report.write import write_report
@@ -273,3 +274,44 @@ def test_a_long_label_breaks_no_layout(show):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         for box in page.locator("section").all():
             assert box.evaluate("box => box.scrollWidth <= box.clientWidth + 1")
+
+
+def lines_of(page):
+    """The places of each line of the parallel coordinates."""
+    drawn = page.locator("#parallel-lines polyline").all()
+    return {
+        line.get_attribute("data-trial"): line.get_attribute("points").split(" ") for line in drawn
+    }
+
+
+def test_a_choice_that_was_not_asked_has_a_place_of_its_own(show):
+    events = [
+        event for i in range(4)
+        for event in pair(i, 0.1 * i, {"a": i, **({"b": i} if i > 1 else {})})
+    ]  # fmt: skip
+    page = show(BEGUN, *events)
+    ticks = page.locator("#parallel-lines text:not(.name) title").all_text_contents()
+    assert ticks.count("not chosen") == 1
+    lines = lines_of(page)
+    assert {len(points) for points in lines.values()} == {3}, "all axes are met"
+    down = {number: float(points[1].split(",")[1]) for number, points in lines.items()}
+    assert down["0"] == down["1"] > down["2"] > down["3"]
+
+
+def test_one_result_is_in_the_middle_of_its_axes(show):
+    page = show(BEGUN, *pair(0, 0.8, {"a": 1}))
+    [points] = lines_of(page).values()
+    assert len({point.split(",")[1] for point in points}) == 1
+    ticks = page.locator("#parallel-lines text:not(.name) title").all_text_contents()
+    assert ticks == ["1", "0.8000"]
+    assert page.locator("#parallel-lines polyline").get_attribute("class").startswith("q4")
+
+
+def test_the_trainings_of_a_sample_are_one_row_with_a_rank(show):
+    proposed, *rest = pair(2, 0.6, {"a": 1})
+    repeat = [changed(proposed, repeat_of=1), *rest]
+    page = show(BEGUN, *pair(0, 0.65, {"a": 0}), *pair(1, 0.8, {"a": 1}), *repeat)
+    assert cells(page, "trial") == ["1", "0", "2"]
+    assert cells(page, "rank") == ["1", "2", ""]
+    assert cells(page, "val/accuracy") == ["0.7000 \u00b10.1414", "0.6500", "0.6000"]
+    assert page.locator("#parallel-count").inner_text() == "2 results"
