@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
+from runner.constraints import UNITS
 from runner.display import format as text
 from runner.display.tables import busy_seconds
 from runner.fidelity import Fidelity
@@ -16,6 +17,7 @@ from runner.ranking import front, results, top
 from runner.repeats import merged
 from runner.report.choices import SeenChoice, seen_choices
 from runner.report.embedded import short
+from runner.report.headings import headings
 from runner.report.importance import Importance
 from runner.resume import resume_command, task_command
 from runner.space.choice import key
@@ -187,7 +189,10 @@ class RunFacts:
         texts = _Texts()
         places = [(choice.label, choice.places()) for choice in self.choices]
         goals = self.goals
+        of_metrics, of_choices = headings(self.metrics, [choice.label for choice in self.choices])
         return {
+            "headings": {"metrics": of_metrics, "choices": of_choices},
+            "units": UNITS,
             "metrics": [text.clean(name) for name in self.metrics],
             "objectives": [
                 {"metric": self.metrics.index(one.metric), "mode": one.mode}

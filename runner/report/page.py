@@ -13,7 +13,7 @@ from runner.report.run_section import commands
 from runner.report.sections import head, sections, tiles
 
 HERE = Path(__file__).parent
-SCRIPTS = ("base.js", "table.js", "trial.js", "architecture.js", "parallel.js")
+SCRIPTS = ("base.js", "filter.js", "table.js", "trial.js", "architecture.js", "parallel.js")
 PLOTS = "plots.js"  # with plotly only
 STYLE = "style.css"
 _NONE = "'none'"

@@ -129,7 +129,7 @@ _TRIALS = """
 <h2>Trials</h2>
 <div class="bar">
 <input type="search" id="filter" aria-label="filter trials" autocomplete="off"
- placeholder="filter: words, or comparisons such as depth=2 params&lt;1e5">
+ placeholder="filter: words, or comparisons such as depth=2 params &lt; 200k">
 <label>state <select id="state"><option value="">all</option></select></label>
 <label><input type="checkbox" id="show-metrics" checked>all metrics</label>
 <label><input type="checkbox" id="show-choices" checked>choices</label>

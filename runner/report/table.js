@@ -1,29 +1,28 @@
-// The table of all trials: sorted by a click on a header, filtered by words and comparisons.
+// The table of all trials: sorted by a click on a header, filtered; see `filter.js`.
 
 const PAGE = 50;
-const COMPARISON = /^(.+?)(<=|>=|!=|=|<|>)(.+)$/;
-const found = { trials, listeners: [] }; // what the filter leaves, for other charts, too
+const found = { trials, listeners: [], problems: [] }; // what the filter leaves, for charts, too
 
 const byValue = (value) => (typeof value === "number" ? value : null);
 
 function columns() {
   const aims = new Set(data.objectives.map(({ metric }) => metric));
   const metric = (i) => ({
-    name: data.metrics[i], figure: true, group: aims.has(i) ? "" : "metrics",
+    name: data.headings.metrics[i], figure: true, unit: UNIT_OF[data.metrics[i]], group: aims.has(i) ? "" : "metrics",
     text: (trial) => figureOf(trial, i),
     key: (trial) => byValue(trial.metrics[i]),
   });
   return [
-    { name: "rank", figure: true, text: (t) => ranks.get(t.number) ?? "", key: (t) => ranks.get(t.number) ?? null },
-    { name: "trial", figure: true, text: (t) => t.number, key: (t) => t.number },
+    { name: "rank", figure: true, unit: "", text: (t) => ranks.get(t.number) ?? "", key: (t) => ranks.get(t.number) ?? null },
+    { name: "trial", figure: true, unit: "", text: (t) => t.number, key: (t) => t.number },
     { name: "state", text: (t) => t.state, key: (t) => t.state },
     ...data.metrics.map((_, i) => metric(i)),
-    { name: "epochs", figure: true, text: (t) => t.epochs || "", key: (t) => t.epochs },
-    { name: "time", figure: true, text: (t) => duration(t.seconds), key: (t) => byValue(t.seconds) },
+    { name: "epochs", figure: true, unit: "", text: (t) => t.epochs || "", key: (t) => t.epochs },
+    { name: "time", figure: true, unit: "s", text: (t) => duration(t.seconds), key: (t) => byValue(t.seconds) },
     { name: "remark", text: (t) => [t.remark, t.failure].filter(Boolean).join("; "),
       key: (t) => `${t.remark}${t.failure}` || null },
     ...data.choices.map((choice, i) => ({
-      name: choice.label, group: "choices", figure: choice.numeric,
+      name: data.headings.choices[i], group: "choices", figure: choice.numeric,
       text: (t) => shortValue(t, i), whole: (t) => valueText(t, i),
       key: (t) => (t.values[i] < 0 ? null : choice.numeric ? Number(valueText(t, i)) : valueText(t, i)),
     })),
@@ -38,48 +37,6 @@ function compare(a, b) {
   if (x === null || y === null) return (x === null) - (y === null) || a.number - b.number;
   const order = x < y ? -1 : x > y ? 1 : 0;
   return (view.down ? -order : order) || a.number - b.number;
-}
-
-// A filter is words, of which all must occur, and comparisons such as `depth=2` or `params<1e5`.
-function predicate(text) {
-  const tests = text.trim().split(/\s+/).filter(Boolean).map((word) => {
-    const [, name, sign, value] = COMPARISON.exec(word) ?? [];
-    const column = name && named(name);
-    return column ? (trial) => holds(column, sign, value, trial)
-      : (trial) => searched(trial).includes(word.toLowerCase());
-  });
-  return (trial) => tests.every((test) => test(trial));
-}
-
-function named(name) {
-  const low = name.toLowerCase();
-  return COLUMNS.find((c) => c.name.toLowerCase() === low)
-    ?? COLUMNS.find((c) => c.name.toLowerCase().endsWith(low));
-}
-
-function holds(column, sign, value, trial) {
-  const key = column.key(trial);
-  if (key === null) return sign === "!=";
-  const isNumber = typeof key === "number" && value.trim() !== "" && !Number.isNaN(Number(value));
-  const [a, b] = isNumber ? [key, Number(value)] : [String(key).toLowerCase(), value.toLowerCase()];
-  switch (sign) {
-    case "=": return a === b;
-    case "!=": return a !== b;
-    case "<": return a < b;
-    case ">": return a > b;
-    case "<=": return a <= b;
-    default: return a >= b;
-  }
-}
-
-const words = new Map();
-function searched(trial) {
-  if (!words.has(trial)) {
-    const sample = data.choices.map((choice, i) => `${choice.label}=${valueText(trial, i)}`);
-    const all = [trial.number, trial.state, trial.remark, trial.failure, ...sample];
-    words.set(trial, all.join(" ").toLowerCase());
-  }
-  return words.get(trial);
 }
 
 function header(column) {
@@ -123,15 +80,17 @@ function draw() {
   const few = found.trials.length < trials.length ? ` of ${trials.length}` : "";
   const place = rows.length ? `${first + 1} to ${first + rows.length} of ` : "";
   const noun = (few ? trials.length : found.trials.length) === 1 ? "trial" : "trials";
-  document.getElementById("count").textContent = `${place}${found.trials.length}${few} ${noun}`;
+  const count = `${place}${found.trials.length}${few} ${noun}`;
+  document.getElementById("count").textContent = [count, ...found.problems].join("; ");
   document.getElementById("previous").disabled = view.page === 0;
   document.getElementById("next").disabled = view.page >= pages - 1;
 }
 
 function filter() {
-  const passes = predicate(document.getElementById("filter").value);
+  const { passes, problems } = readFilter(document.getElementById("filter").value);
   const state = document.getElementById("state").value;
   found.trials = trials.filter((trial) => (!state || trial.state === state) && passes(trial));
+  found.problems = problems;
   view.page = 0;
   draw();
   for (const listener of found.listeners) listener(found.trials);

@@ -119,6 +119,10 @@ def test_a_click_on_a_header_sorts_and_a_second_one_turns_the_order(show):
         ("depth!=2", "depth", lambda cell: cell == "1"),
         ("act=GELU", "block1/act", lambda cell: cell == "gelu"),
         ("trial<=3 state=finished", "trial", lambda cell: int(cell) < 3),
+        ("depth = 2", "depth", lambda cell: cell == "2"),
+        ("params < 1.5k depth= 1", "depth", lambda cell: cell == "1"),
+        ("val/accuracy >= 75%", "val/accuracy", lambda cell: float(cell) >= 0.75),
+        ('"ValueError: no"', "remark", lambda cell: "ValueError: no" in cell),
         ("ValueError", "remark", lambda cell: "ValueError: no" in cell),
     ],
 )
@@ -315,3 +319,55 @@ def test_the_trainings_of_a_sample_are_one_row_with_a_rank(show):
     assert cells(page, "rank") == ["1", "2", ""]
     assert cells(page, "val/accuracy") == ["0.7000 \u00b10.1414", "0.6500", "0.6000"]
     assert page.locator("#parallel-count").inner_text() == "2 results"
+
+
+@pytest.mark.parametrize(
+    ("words", "left", "said"),
+    [
+        ("nosuch=3", 3, "no column nosuch"),
+        ("nosuch = 3 trial<2", 2, "no column nosuch"),
+        ("depth<x", 3, "depth<x cannot be read"),
+        ("depth=", 3, "depth= cannot be read"),
+        ("rank < 2ms", 3, "rank < 2ms cannot be read"),
+        ("act=relu", 3, "act may be a/act or b/act"),
+    ],
+)
+def test_what_a_filter_cannot_mean_is_said_and_filters_nothing(show, words, left, said):
+    sample = {"depth": 1, "a/act": "relu", "b/act": "relu"}
+    events = [event for i in range(3) for event in pair(i, 0.5, sample)]
+    page = show(BEGUN, *events)
+    page.get_by_role("searchbox").fill(words)
+    few = "3" if left == 3 else f"{left} of 3"
+    assert page.locator("#count").inner_text() == f"1 to {left} of {few} trials; {said}"
+
+
+def test_units_are_those_that_the_table_shows(show):
+    events = [BEGUN]
+    for i, (latency, memory) in enumerate([(0.00194, 950.0), (0.0021, 12_300.0), (1.2, 2e9)]):
+        events += pair(i, 0.5, {"a": i})
+        kind, number, told, when = events[-1]
+        events[-1] = (kind, number, {**told, "latency": latency, "memory": memory}, when)
+    page = show(*events)
+    for words, numbers in {
+        "latency<2ms": "0", "latency < 2 ms": "0", "latency>=1.94 ms": "012", "latency = 1.2 s": "2",
+        "memory<=12.3kB": "01", "memory > 1 GB": "2", "time<1s": "012", "time >= 0:01": "",
+    }.items():  # fmt: skip
+        page.get_by_role("searchbox").fill(words)
+        assert "".join(sorted(cells(page, "trial"))) == numbers, words
+
+
+def test_a_metric_named_like_a_column_is_another_column(show):
+    events = [BEGUN]
+    for i in range(3):
+        events += pair(i, 0.5, {"depth": i})
+        kind, number, told, when = events[-1]
+        events[-1] = (kind, number, {**told, "state": 10.0 + i, "depth": 20.0 + i}, when)
+    page = show(*events)
+    heads = page.locator("#table th").all_inner_texts()
+    assert len({*heads}) == len(heads)
+    assert cells(page, "metric:state") == ["10", "11", "12"]
+    for words, numbers in {
+        "state=finished": "012", "metric:state=11": "1", "depth=1": "1", "metric:depth > 20": "12",
+    }.items():  # fmt: skip
+        page.get_by_role("searchbox").fill(words)
+        assert "".join(sorted(cells(page, "trial"))) == numbers, words
