@@ -17,8 +17,10 @@ def escaped(words: str) -> str:
 
 
 def shown(item: JsonValue) -> str:
-    """Returns a value of a sample as clean text, whole: strings unchanged, all others as JSON."""
-    return text.clean(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False))
+    """Returns a value of a sample as clean text, whole: strings unchanged, unless nothing would be
+    seen of them, all others as JSON."""
+    is_plain = isinstance(item, str) and item.strip() != ""
+    return text.clean(item if is_plain else json.dumps(item, ensure_ascii=False))
 
 
 def short(value: float | None) -> float | str | None:

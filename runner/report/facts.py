@@ -63,6 +63,11 @@ class RunFacts:
         return task_command(task, text.near(self.folder), *more)
 
     @property
+    def place(self) -> str:
+        """The folder in which the commands are to be run; "": they can be run anywhere."""
+        return "" if text.near(self.folder).is_absolute() else str(Path.cwd())
+
+    @property
     def first(self) -> Objective:
         """The objective, or the first of several."""
         return self.goals.objectives[0]

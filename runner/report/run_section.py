@@ -21,6 +21,13 @@ def commands(facts: RunFacts) -> list[list[str]]:
     ]
 
 
+def place_line(facts: RunFacts) -> str:
+    """Returns where commands are to be run, as HTML; empty if that may be anywhere."""
+    if not facts.place:
+        return ""
+    return f'<p class="about">To be run in <code>{escaped(facts.place)}</code>.</p>'
+
+
 def run_section(facts: RunFacts) -> str:
     config = {k: v for k, v in facts.record.config.items() if k not in ("task", "resume")}
     written = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
@@ -35,7 +42,7 @@ def run_section(facts: RunFacts) -> str:
         for what, command in _next_steps(facts)
     )
     return (
-        f"<h2>Run</h2><h3>How to go on</h3>{typed}"
+        f"<h2>Run</h2><h3>How to go on</h3>{place_line(facts)}{typed}"
         f"<h3>Environment</h3>{known}"
         f'<h3>Configuration</h3><details><summary>all keys</summary><pre tabindex="0">{lines}'
         "</pre></details>"

@@ -13,7 +13,7 @@ from runner.report.chart_sections import (
 )
 from runner.report.embedded import escaped
 from runner.report.facts import RunFacts
-from runner.report.run_section import run_section
+from runner.report.run_section import place_line, run_section
 
 Section = tuple[str, str, str]  # id, title, and HTML
 
@@ -73,7 +73,7 @@ def sections(facts: RunFacts) -> Iterator[Section]:
     else:
         yield "best", "Best so far", best_section(facts)
         yield "trials", "Trials", _TRIALS
-        yield "trial", "Trial", _TRIAL
+        yield "trial", "Trial", _TRIAL.format(place=place_line(facts))
         if facts.curve_metrics:
             yield "curves", "Curves", curves_section(facts)
         if facts.goals.several and facts.results:
@@ -142,7 +142,7 @@ _TRIALS = """
 _TRIAL = """
 <h2 id="trial-title">Trial</h2>
 <div class="two" id="trial-facts"></div>
-<h3>Commands</h3><div id="trial-commands"></div>
+<h3>Commands</h3>{place}<div id="trial-commands"></div>
 <div class="bar"><button type="button" id="compare-chosen">compare with another trial</button></div>
 """
 

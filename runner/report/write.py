@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.display import format as text
+from runner.errors import ConfigError
 from runner.learning_curves import learning_curves
 from runner.report.environment import noted_environment
 from runner.report.exported import metrics_on_test
@@ -32,11 +34,17 @@ def write_report(
 
     `parts` are the choices of its space, if the space can be asked; without them, the report knows
     the values seen. `graph` is a picture of the winner's graph, as SVG. `is_running` says that the
-    search goes on; `quick` leaves out what takes long. Raises like `runner.store.read`, and
-    OSError.
+    search goes on; `quick` leaves out what takes long. Raises like `runner.store.read`, ConfigError
+    if there is a folder in its place, and OSError, which names the report.
     """
     folder = folder.resolve()
+    target = folder / REPORT
     record = read(folder)
+    if target.is_dir() and not target.is_symlink():
+        raise ConfigError(
+            f"{text.clean(str(text.near(target)))} is a folder, but the report is a file of that "
+            "name; rename or delete the folder."
+        )
     facts = RunFacts(
         folder=folder,
         record=record,
@@ -49,13 +57,19 @@ def write_report(
         is_running=is_running,
         notes=notes,
     )
-    target = folder / REPORT
     _replace(target, page(facts, plotly_script()).encode())
     return target
 
 
 def _replace(target: Path, content: bytes) -> None:
     """Puts a file in the place of another one at once. A link there is replaced, not followed."""
+    try:
+        _replace_by_new(target, content)
+    except OSError as error:  # of the new file, of which nobody knows
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def _replace_by_new(target: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

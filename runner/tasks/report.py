@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from runner.config.composition_errors import of_file
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
-from runner.errors import RunnerError, one_line
+from runner.errors import RunFailed, RunnerError, one_line
 from runner.ranking import top
 from runner.report.write import write_report
 from runner.resume import folder_of
@@ -39,10 +40,7 @@ class Report(Task):
         check_links(of)
         asked = _ask(record, of, settings.trust)
         with progress.waiting("writing the report"):
-            path = write_report(
-                of, parts=asked.parts, graph=asked.graph, notes=asked.notes,
-                is_running=bool(writer(of)),
-            )  # fmt: skip
+            path = _written(of, asked)
         progress.note(f"The report is in {text.clean(str(text.near(path)))}.")
 
 
@@ -54,6 +52,16 @@ class _Asked:
     parts: Sequence[Part] = ()
     graph: str = ""  # of the winner's model, as SVG; "": the engine creates none
     notes: Sequence[str] = ()  # why it says nothing
+
+
+def _written(folder: Path, asked: _Asked) -> Path:
+    try:
+        return write_report(
+            folder, parts=asked.parts, graph=asked.graph, notes=asked.notes,
+            is_running=bool(writer(folder)),
+        )  # fmt: skip
+    except OSError as error:
+        raise RunFailed(f"The report was not written: {of_file(error)}.") from error
 
 
 def _ask(record: Record, folder: Path, trust: Sequence[str]) -> _Asked:

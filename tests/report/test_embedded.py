@@ -43,3 +43,7 @@ def test_a_figure_keeps_six_digits_and_what_is_not_finite_its_name():
     assert (short(3.0), type(short(3.0))) == (3, int)
     assert [short(x) for x in (None, math.nan, math.inf)] == [None, "nan", "inf"]
     assert short(10**300) == 1e300
+
+
+def test_a_string_of_which_nothing_would_be_seen_is_quoted():
+    assert [shown(text) for text in ("", " ", "a", " a")] == ['""', '" "', "a", " a"]

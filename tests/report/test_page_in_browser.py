@@ -349,8 +349,8 @@ def test_units_are_those_that_the_table_shows(show):
         events[-1] = (kind, number, {**told, "latency": latency, "memory": memory}, when)
     page = show(*events)
     for words, numbers in {
-        "latency<2ms": "0", "latency < 2 ms": "0", "latency>=1.94 ms": "012", "latency = 1.2 s": "2",
-        "memory<=12.3kB": "01", "memory > 1 GB": "2", "time<1s": "012", "time >= 0:01": "",
+        "latency<2ms": "0", "latency < 2 ms": "0", "latency>=1.94 ms": "012",
+        "latency = 1.2 s": "2", "memory<=12.3kB": "01", "memory > 1 GB": "2", "time<1s": "012", "time >= 0:01": "",
     }.items():  # fmt: skip
         page.get_by_role("searchbox").fill(words)
         assert "".join(sorted(cells(page, "trial"))) == numbers, words
@@ -371,3 +371,12 @@ def test_a_metric_named_like_a_column_is_another_column(show):
     }.items():  # fmt: skip
         page.get_by_role("searchbox").fill(words)
         assert "".join(sorted(cells(page, "trial"))) == numbers, words
+
+
+def test_an_empty_string_is_a_value(show):
+    page = show(BEGUN, *pair(0, 0.5, {"a": "", "b": 1}), *pair(1, 0.5, {"b": 1}))
+    assert cells(page, "a") == ['""', ""]
+    page.get_by_role("searchbox").fill('a=""')
+    assert cells(page, "trial") == ["0"]
+    [row] = page.locator("#different tr.other").all_inner_texts()
+    assert row.split("\t")[:3] == ["a", '""', "\u2014"]

@@ -9,7 +9,8 @@ from reported import searched
 from runner.config.compose import compose_config, freed
 from runner.learning_curves import learning_curves
 from runner.report.facts import RunFacts
-from runner.report.run_section import commands, run_section
+from runner.report.run_section import commands, place_line, run_section
+from runner.report.sections import sections
 from runner.resume import folder_of
 from runner.store import read
 
@@ -40,3 +41,12 @@ def test_a_run_without_a_result_has_nothing_to_retrain_or_export(make):
     text = run_section(facts_of(make(BEGUN, name="begun")))
     assert "task=retrain" not in text and "task=export" not in text
     assert "budget.trials=22" in text, "2 so far"
+
+
+def test_relative_commands_say_where_they_are_to_be_run(make, tmp_path, monkeypatch):
+    facts = facts_of(make(*searched(3)))
+    assert "To be run in" not in run_section(facts)
+    monkeypatch.chdir(tmp_path)
+    assert "run=outputs/run" in run_section(facts)
+    assert f"To be run in <code>{tmp_path}</code>." in run_section(facts)
+    assert place_line(facts) in "".join(html for _, _, html in sections(facts))

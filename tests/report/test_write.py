@@ -45,6 +45,29 @@ def test_a_link_in_its_place_is_replaced_and_not_followed(make, tmp_path):
     assert not (folder / REPORT).is_symlink()
 
 
+def test_a_folder_in_its_place_is_named_in_one_sentence(make):
+    folder = make(*searched(3))
+    (folder / REPORT).mkdir()
+    with pytest.raises(ConfigError) as error:
+        write_report(folder)
+    assert str(error.value) == (
+        f"{folder / REPORT} is a folder, but the report is a file of that name; rename or delete "
+        "the folder."
+    )
+    assert [*folder.glob(".report*")] == []
+
+
+def test_an_error_names_the_report_and_no_file_that_nobody_knows(make, monkeypatch):
+    folder = make(*searched(3))
+
+    def denied(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "chmod", denied)
+    with pytest.raises(PermissionError, match=f"'{folder / REPORT}'$"):
+        write_report(folder)
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(make, monkeypatch):
     folder = make(*searched(3))
     old = write_report(folder).read_bytes()

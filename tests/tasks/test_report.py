@@ -11,7 +11,8 @@ from reported import searched
 from rich.console import Console
 
 from runner.config.settings import Settings
-from runner.errors import ConfigError
+from runner.errors import ConfigError, RunFailed
+from runner.report import write
 from runner.report.write import REPORT
 from runner.tasks.report import Report
 
@@ -81,3 +82,19 @@ def test_a_link_that_leads_out_of_the_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="leads out"):
         Report(str(folder)).run(SETTINGS, tmp_path / "own")
     assert not (folder / REPORT).exists()
+
+
+def test_a_report_that_cannot_be_written_says_so_and_nothing_of_the_run(
+    output, tmp_path, monkeypatch
+):
+    folder = records.write(tmp_path / "run", *records.WHOLE)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write.Path, "replace", full)
+    with pytest.raises(RunFailed) as error:
+        Report(str(folder)).run(SETTINGS, tmp_path / "own")
+    assert str(error.value).startswith("The report was not written: ")
+    assert f"{folder / REPORT}" in str(error.value)
+    assert ".report" not in str(error.value)
