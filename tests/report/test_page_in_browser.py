@@ -350,7 +350,8 @@ def test_units_are_those_that_the_table_shows(show):
     page = show(*events)
     for words, numbers in {
         "latency<2ms": "0", "latency < 2 ms": "0", "latency>=1.94 ms": "012",
-        "latency = 1.2 s": "2", "memory<=12.3kB": "01", "memory > 1 GB": "2", "time<1s": "012", "time >= 0:01": "",
+        "latency = 1.2 s": "2", "memory<=12.3kB": "01", "memory > 1 GB": "2", "time<1s": "012",
+        "time >= 0:01": "",
     }.items():  # fmt: skip
         page.get_by_role("searchbox").fill(words)
         assert "".join(sorted(cells(page, "trial"))) == numbers, words
