@@ -93,7 +93,8 @@ function drawLines(shown, axes) {
   ]);
   place.replaceChildren(drawn("svg", { class: "lines", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`,
     role: "img", "aria-label": "parallel coordinates" }, drawn("g", {}, ...lines), drawn("g", {}, ...scales)));
-  const few = kept.length < results.length ? `${kept.length} of ${results.length} results` : `${results.length} results`;
+  const of = kept.length < results.length ? `${kept.length} of ` : "";
+  const few = `${of}${results.length} ${results.length === 1 ? "result" : "results"}`;
   document.getElementById("parallel-count").textContent = few;
 }
 

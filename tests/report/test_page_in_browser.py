@@ -309,6 +309,7 @@ def test_one_result_is_in_the_middle_of_its_axes(show):
     ticks = page.locator("#parallel-lines text:not(.name) title").all_text_contents()
     assert ticks == ["1", "0.8000"]
     assert page.locator("#parallel-lines polyline").get_attribute("class").startswith("q4")
+    assert page.locator("#parallel-count").inner_text() == "1 result"
 
 
 def test_the_trainings_of_a_sample_are_one_row_with_a_rank(show):
