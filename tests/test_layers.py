@@ -72,7 +72,8 @@ LAYERS = [
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice"],
-    ["bare_process", "errors", "python_operators", "quiet_optuna", "record_views", "space"],
+    ["bare_process", "errors", "python_operators", "quiet_optuna", "record_views", "space",
+     "unregistered"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.

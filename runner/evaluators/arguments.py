@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from runner.errors import ConfigError, as_yaml, one_line, require
+from runner.unregistered import unregistered
 
 LARGEST = 1e6  # of the numbers that an optimizer of torch is given; others may count steps, say
 
@@ -76,7 +77,7 @@ def make_probe(make: Callable[..., Any], weights: Sequence[Tensor], lr: float) -
     kind = getattr(make, "func", None)
     if not (isinstance(make, partial) and isinstance(kind, type) and issubclass(kind, Optimizer)):
         return make(weights, lr=lr)
-    probe: Any = type(kind.__name__, (kind,), {"add_param_group": _add_group})
+    probe: Any = unregistered(type, kind.__name__, (kind,), {"add_param_group": _add_group})
     return probe(weights, *make.args, lr=lr, **make.keywords)
 
 

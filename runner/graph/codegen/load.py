@@ -14,7 +14,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from runner.errors import GraphError
+from runner.graph.codegen.carried_source.packages import is_own
 from runner.graph.ir.graph import Graph
+from runner.unregistered import unregistered_classes
 
 CONSTANTS = "constants.safetensors"
 
@@ -62,7 +64,8 @@ def _execute(module: ModuleType, text: str, file: str, place: str) -> ModuleType
     before = sys.modules.get(module.__name__)
     sys.modules[module.__name__] = module  # dataclasses look there, while a class is made
     try:
-        exec(compile(text, file, "exec"), module.__dict__)
+        with unregistered_classes(module, is_own):
+            exec(compile(text, file, "exec"), module.__dict__)
     finally:
         del sys.modules[module.__name__]
         if before is not None:

@@ -16,6 +16,7 @@ from runner.graph.ir.signature import locate, runs_in_order
 from runner.graph.ir.unit import SET, Call, Ref, Start, Stored, Unit, Weight, joined
 from runner.nested import rebuild
 from runner.nn.values.expression import Computed, Expression, Variable
+from runner.unregistered import unregistered
 
 
 class Runs(Protocol):
@@ -107,7 +108,7 @@ class Builder:
         if not unit.functions:
             return self._shell(unit, path)
         methods = {name: _method(name) for name in unit.functions}
-        cls = type(unit.name, (Live, locate(unit.cls.target)), methods)
+        cls = unregistered(type, unit.name, (Live, locate(unit.cls.target)), methods)
         return self._filled(unit, cls(unit, path, self._run), path)
 
     def _shell(self, unit: Unit, path: str) -> nn.Module:

@@ -36,6 +36,7 @@ from runner.nn.values.expression import is_symbolic, replace_symbolic
 from runner.nn.values.frames import KEY as KEY
 from runner.nn.values.frames import users_line
 from runner.nn.values.value import decided
+from runner.unregistered import unregistered
 
 NEW_COPY = getattr(copyreg, "__newobj__").__code__  # noqa: B009, allocates a copy without __init__
 
@@ -210,7 +211,8 @@ def _construct(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 def _constructed(cls: type) -> type:
     """Returns the temporary class of objects of a leaf class until their `__init__` is called."""
     body = {"__init__": _finish, "_runner_class": cls, "__module__": cls.__module__}
-    return type(cls.__name__, (cls,), body)
+    made: type = unregistered(type, cls.__name__, (cls,), body)
+    return made
 
 
 def _finish(module: nn.Module, *args: Any, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from runner.graph.frontend.literals.references import parameters_of
+from runner.unregistered import unregistered
 
 _STUB = "Stub"  # the name of the class of all stubs
 
@@ -62,8 +63,8 @@ def stub(
     if hide:
         body["__jit_ignored_attributes__"] = property(lambda self: [*self._modules])
     body["__dir__"] = lambda self: names
-    meta = type(_STUB, (type(cls),), {"__dir__": lambda cls: names})
-    found: type[nn.Module] = meta(cls.__name__, (cls,), body)
+    meta = unregistered(type, _STUB, (type(cls),), {"__dir__": lambda cls: names})
+    found: type[nn.Module] = unregistered(meta, cls.__name__, (cls,), body)
     return found
 
 
