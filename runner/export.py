@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
@@ -102,10 +103,28 @@ def _write(
 
 def _one(run: Run, trial: Trial, test: Test, folder: Path, writer: "ModelWriter") -> Metrics:
     """Writes one model, after checking its weights, and verifies the result."""
-    model = run.model(trial)
+    model = trained_model(run, trial)
     metrics = {**_of_weights(run, trial), **test(trial)}
     writer.write(trial, model, metrics, folder)
     return metrics
+
+
+def trained_model(run: Run, trial: Trial) -> nn.Module:
+    """Returns the model of a trial as `Run.model` does. Raises RunnerError also if the user's code
+    fails, which may depend on more than the sample."""
+    with _told("its model cannot be built again"):
+        return run.model(trial)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Raises exceptions of the user's code as RunnerError, which says what is not possible."""
+    try:
+        yield
+    except RunnerError:
+        raise
+    except Exception as error:
+        raise RunnerError(f"{what}: {one_line(error)}") from error
 
 
 @final
@@ -145,7 +164,9 @@ class ModelWriter:
         try:
             write_model(self._run, trial, metrics, folder, standalone=True)
             prove(folder, model, self._shape)
-            self._bare.check(folder, model, example_of(self._run, model), self._absent())
+            with _told("no example of its inputs can be made"):
+                example = example_of(self._run, model)
+            self._bare.check(folder, model, example, self._absent())
         except WeightsError:
             raise
         except RunnerError as error:

@@ -138,15 +138,22 @@ class Run:
 
         Standalone source imports only torch and installed libraries; None: as the config of the
         run has it, but with imports of your code where it cannot stand alone. Raises ConfigError
-        for standalone source that is asked for and impossible.
+        for standalone source that is asked for and impossible, and RunnerError if your code fails.
         """
         wanted = self.settings.export.source == STANDALONE if standalone is None else standalone
         try:
-            return self._engine.source(trial, standalone=wanted)
-        except ConfigError:
-            if standalone is not None or not wanted:
-                raise
-            return self._engine.source(trial, standalone=False)
+            try:
+                return self._engine.source(trial, standalone=wanted)
+            except ConfigError:
+                if standalone is not None or not wanted:
+                    raise
+                return self._engine.source(trial, standalone=False)
+        except RunnerError:
+            raise
+        except Exception as error:  # of the user's code, which engines run to read it
+            raise RunnerError(
+                f"The source of trial {trial.number} cannot be written: {one_line(error)}."
+            ) from error
 
     def weights(self, trial: Trial) -> Path:
         """Returns the path of a trial's weights, whether they were kept or not."""

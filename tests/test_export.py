@@ -237,3 +237,32 @@ def test_the_short_form_is_written_if_it_is_asked_for(tmp_path, caplog):
     text = (run.folder / "top" / "1" / MODEL).read_text()
     assert "from spaces.mlp import MLP" in text
     assert not [r for r in caplog.records if "import your code" in r.message]
+
+
+def samples(given):
+    return [one["sample"] for one in given if isinstance(one, dict)]
+
+
+class Unlucky(OSError, ArithmeticError):
+    """An error of a user's code that looks like one of the disk."""
+
+
+@pytest.mark.parametrize("raised", [KeyError("width"), Unlucky("2"), TypeError("two\nlines")])
+@pytest.mark.parametrize("method", ["build", "source"])
+def test_user_code_that_fails_costs_the_export_of_that_trial_only(run, monkeypatch, method, raised):
+    best, second, third = run.top(3)
+    engine = type(run._engine)
+    real = getattr(engine, method)
+
+    def failing(*given, **named):
+        if best.sample in [getattr(one, "sample", one) for one in (*given, *samples(given))]:
+            raise raised
+        return real(*given, **named)
+
+    patched = staticmethod(failing) if method == "build" else failing
+    monkeypatch.setattr(engine, method, patched)
+    told: list[str] = []
+    assert [*again(run, told)] == [second.number, third.number]
+    said = f"Trial {best.number} is not exported: "
+    assert told[0].startswith(said) and "\n" not in told[0]
+    assert type(raised).__name__ in told[0]

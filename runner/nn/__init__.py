@@ -1,6 +1,7 @@
 """Building blocks of model spaces: all of `torch.nn`, and primitives that declare choices.
 
-Must import nothing of `runner` but `errors`, `nested`, `operators`, `python_operators`, `space`.
+Must import nothing of `runner` but `errors`, `nested`, `operators`, `python_operators`, `space`,
+`unregistered`.
 """
 
 from typing import Any

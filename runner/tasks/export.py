@@ -95,10 +95,10 @@ def _write(
             write_untrained(run, trial, folder)
         about = {MODEL: "without weights, which were not kept; it was not tried"}
         return _there(wanted, folder, about)
-    from runner.export import ModelWriter, example_of  # here: this imports torch
+    from runner.export import ModelWriter, example_of, trained_model  # here: this imports torch
 
     with progress.waiting("building the model"):
-        model = run.model(trial)
+        model = trained_model(run, trial)
     if wanted:
         writer = ModelWriter(run, source, FOLDER)
         try:
