@@ -1,7 +1,8 @@
-"""A Python interpreter without `runner` and the user's packages, in which exported models are tried
-before they count as stand-alone."""
+"""A Python interpreter without `runner`, the user's packages, working directory and environment, in
+which exported models are tried before they count as stand-alone."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,10 @@ from runner.trial import MODEL
 
 OURS = ("runner", "spaces")
 COMMAND = (sys.executable, "-I", bare_process.__file__)
+# What Python and torch need of the environment, or what changes the last bits of their results.
+NAMES = ("PATH", "LANG", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT")
+PREFIXES = ("LC_", "LD_", "DYLD_", "CUDA_", "CUBLAS_", "NVIDIA_", "HIP_", "ROCR_", "OMP_", "KMP_",
+            "MKL_", "ATEN_", "DNNL_", "ONEDNN_", "OPENBLAS_")  # fmt: skip
 ModelInputs = tuple[list[Any], dict[str, Any]]  # arguments by position, and by name
 
 
@@ -31,6 +36,7 @@ class BareInterpreter:
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
         self._process: subprocess.Popen[str] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # its working directory
 
     def __enter__(self) -> Self:
         return self
@@ -48,14 +54,19 @@ class BareInterpreter:
                     if pipe is not None:
                         pipe.close()
             process.wait()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def start(self) -> None:
         """Starts the interpreter, which then imports torch while the caller goes on."""
         if self._process is not None and self._process.poll() is not None:
             self.close()  # its pipes
         if self._process is None:
+            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             self._process = subprocess.Popen(
                 [*self._command], text=True, encoding="utf-8",
+                cwd=self._folder.name, env=_environment(self._folder.name),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -107,6 +118,11 @@ class BareInterpreter:
         if not line:
             return f"the interpreter ended with exit code {process.wait()}"
         return " ".join(str(json.loads(line)).split())
+
+
+def _environment(home: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in NAMES or k.startswith(PREFIXES)}
+    return {**kept, "HOME": home, "USERPROFILE": home}
 
 
 @final

@@ -25,8 +25,13 @@ X = [torch.randn(2, 3, generator=torch.Generator().manual_seed(0))]
 
 
 @pytest.fixture(scope="module")
-def bare():
-    with BareInterpreter() as made:
+def bare(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "table.txt").write_text("2.0")
+    with BareInterpreter() as made, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("SCALE_OF_MINE", "2.0")
+        made.start()
         yield made
 
 
@@ -54,6 +59,12 @@ def test_a_model_that_stands_alone_is_accepted(bare, model, tmp_path):
         ("import torch\n", "from spaces import mlp\n", "No module named 'spaces"),
         ("import torch\n", "import toy\n", "No module named 'toy'"),
         ("import torch\n", "import yaml\n", "No module named 'yaml'"),  # said to be absent
+        ("import torch\n", "import torch; open('table.txt')\n", "FileNotFoundError: [Errno 2]"),
+        (
+            "import torch\n",
+            "import torch, os; os.environ['SCALE_OF_MINE']\n",
+            "KeyError: 'SCALE",
+        ),
         ("import torch\n", "import torch, os; os._exit(3)\n", "ended with exit code 3"),
         ("import torch\n", "raise SystemExit('no\\n\\nway')\n", "SystemExit: no way"),
         ("nn.Dropout(0.5)", "nn.Tanh()", "its output differs from that of the trained model"),
