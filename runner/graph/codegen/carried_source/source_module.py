@@ -94,7 +94,8 @@ class SourceModule:
     def codes(self) -> dict[str, list[CodeType]]:
         """The code of each function in the file, by its qualified name."""
         found: dict[str, list[CodeType]] = defaultdict(list)
-        whole = compile(self.data, self.place, "exec", dont_inherit=True)
+        # Not the bytes: in UTF-8, a line such as `# coding: latin-1` would be wrong.
+        whole = compile(self.text, self.place, "exec", dont_inherit=True)
         for code in codes(whole):
             found[code.co_qualname].append(code)
         return found
