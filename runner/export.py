@@ -23,6 +23,7 @@ from runner.results import Run, write_model
 from runner.resume import resume_override
 from runner.run_folder import check_links
 from runner.trial import MODEL, WEIGHTS, Metrics, Trial
+from runner.unsaved_state import unsaved_difference
 from runner.weights import WeightsError, check_weights
 
 TOP = "top"
@@ -176,7 +177,8 @@ class ModelWriter:
     def told(self) -> list[str]:
         """Returns a line for each reason why models import the user's code."""
         return [
-            f"{' and '.join(f'{self._place}/{name}' for name in names)} import your code: {reason}."
+            f"{' and '.join(f'{self._place}/{name}' for name in names)} "
+            f"{'imports' if len(names) == 1 else 'import'} your code: {reason}."
             for reason, names in self._reasons.items()
         ]
 
@@ -225,7 +227,8 @@ def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
     RunnerError if it differs from the trained model or returns NaN."""
     check_weights(folder / WEIGHTS)
     try:
-        exported: nn.Module = load_file(folder / MODEL).load()
+        source = load_file(folder / MODEL)
+        exported: nn.Module = source.load()
     except Exception as error:  # user code, which may raise anything
         raise RunnerError(f"the exported model does not load: {one_line(error)}") from error
     state, other = model.state_dict(), exported.state_dict()
@@ -233,7 +236,9 @@ def prove(folder: Path, model: nn.Module, shape: Sequence[int] | None) -> None:
         raise RunnerError("the exported model has other weights than the trained one")
     ours, theirs = (None if shape is None else _run(m, shape) for m in (exported, model))
     if not _equal(ours, theirs):
-        raise RunnerError("the exported model computes something else than the trained one")
+        why = unsaved_difference(model, exported, source)
+        what = "the exported model computes something else than the trained one"
+        raise RunnerError(f"{what}: {why}" if why else what)
     if any(bool(p.isnan().any()) for p in model.parameters()) and (ours is None or _has_nan(ours)):
         raise RunnerError("its weights contain NaN")
 

@@ -223,8 +223,8 @@ def test_what_cannot_travel_is_told_before_the_search_and_exported_with_imports(
     [said] = [r.message for r in caplog.records if "will import your code" in r.message]
     assert "rooted:Tail" in said and "__file__ of rooted.py" in said and "\n" not in said
     assert "export.source=import" in said
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "import your code" in line]
-    assert line.startswith("top/1 import") and "__file__ of rooted.py" in line
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "imports your code" in line]
+    assert line.startswith("top/1 imports") and "__file__ of rooted.py" in line
     text = (run.folder / "top" / "1" / MODEL).read_text()
     assert "rooted import" in text and run.source(run.best).text in text
     with pytest.raises(RunnerError, match=r"__file__ of rooted\.py"):

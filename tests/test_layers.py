@@ -71,7 +71,7 @@ LAYERS = [
     ["config", "display", "probing", "space.structure", "training.process_setting"],
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
-     "space.choice"],
+     "space.choice", "unsaved_state"],
     ["bare_process", "errors", "python_operators", "quiet_optuna", "record_views", "space",
      "unregistered"],
 ]  # fmt: skip
