@@ -55,7 +55,10 @@ def _written(
         graph = _graph(model, example)
         source = ModelSource(generate(graph, standalone=True), save_tensors(graph) or None)
     except GraphError as error:
-        raise ConfigError(f"The model cannot be written as source: {message(error)}") from error
+        text = message(error)
+        for advice in (", or run with engine=py", " Or run with engine=py."):
+            text = text.replace(advice, "")  # it is what is run
+        raise ConfigError(f"The model cannot be written as source: {text}") from error
     check_standalone(source.text, graph, None)
     return source
 

@@ -72,6 +72,9 @@ def _why(target: str, graph: Graph, problems: Mapping[Unit, str], bundle: Bundle
     for path, unit in graph.root.walk():
         if unit.cls.target == target and _is_kept(unit, problems):
             why = bundle.problems.get(target) or bundle.why(target)
+            kept = [n.reason for n in graph.notes if n.path == path and "Kept as" in n.text]
+            if kept:
+                why = f"it is kept as it is, since {kept[0]}; and {why}"
             if unit in problems:
                 why = f"its {methods(locate(target))} cannot be copied: {problems[unit]}"
             return f"{path or 'the model'}: {why}"

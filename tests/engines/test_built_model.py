@@ -92,3 +92,25 @@ def test_source_with_imports_is_the_short_form():
     text = made.source(Trial(0, made.space.default(), 0)).text
     assert "from spaces.mlp import MLP" in text and "from runner.nn import sample" in text
     assert len([n for n in ast.parse(text).body if isinstance(n, ast.ClassDef)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "sample", "reason"),
+    [
+        ("OfLocalClass", {"n": 4, "local": True},
+         "since it does more than its forward: in 'local', its class cannot be imported by source"),
+        ("OfLocalClass", {"n": 8, "local": True},
+         r"It is kept since local \(local\.<locals>\.Local\): its class cannot be imported"),
+        ("Hooked", {"n": 4}, "adds the hook '<lambda>' to 'head'; and Hooked"),
+        ("Hooked", {"n": 8}, r"It is kept since head \(Sequential\): .* the hook '<lambda>'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_told_with_its_reason(target, sample, reason):
+    made = PyEngine(
+        space={"_target_": f"unwritable.{target}"},
+        trust=["unwritable"],
+        data={"_target_": "runner.data.bundled.Digits", "shape": [*SHAPE], "classes": 10},
+    )
+    with pytest.raises(ConfigError, match=reason) as raised:
+        made.source(Trial(0, sample, 0), standalone=True)
+    assert "engine=py" not in str(raised.value)

@@ -184,10 +184,12 @@ class Construction:
         self._cast(module, unit, record)
         edits = self.rebuilder.edits(module, record, key)
         if edits is None and record.asked and unit.grade == "basic":
+            why = self.notes.why_kept(module)
+            advice = f"It is kept since {why}. Change that, or pass" if why else "Pass"
             raise GraphError(
                 f"{self.notes.place(module)} ({type(module).__name__}) is kept as a whole, "
-                "but its constructor asks for a choice. Pass the chosen value to the constructor "
-                "as an argument, or run with engine=py."
+                f"but its constructor asks for a choice. {advice} the chosen value to the "
+                "constructor as an argument, or run with engine=py."
             )
         if edits is None:
             unit.changed = unit.grade != "basic"

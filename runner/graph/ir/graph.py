@@ -28,6 +28,12 @@ class Note:
     def __str__(self) -> str:
         return f"{self.path or 'the model'} ({self.cls}): {self.text}"
 
+    @property
+    def reason(self) -> str:
+        """The first sentence of the text, as a clause: what is the matter."""
+        first = self.text.partition(". ")[0].rstrip(".")
+        return first[:1].lower() + first[1:]
+
 
 UnitTensor = tuple[Unit, str]  # a unit, and a tensor's name or path in it
 Tied = Sequence[tuple[UnitTensor, UnitTensor]]

@@ -26,9 +26,9 @@ class SourceModule:
         self.live = live
         self.name = live.__name__
         try:
-            self.text = inspect.getsource(live) if getattr(live, "__file__", None) else None
-            if self.text is None:
+            if not getattr(live, "__file__", None):
                 raise OSError("it has no file")
+            self.text = inspect.getsource(live)
             self.tree = ast.parse(self.text)
         except (OSError, TypeError, SyntaxError, UnicodeDecodeError) as error:
             text = f"the source of the module {self.name} cannot be read ({error})"

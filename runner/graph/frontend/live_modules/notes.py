@@ -19,6 +19,17 @@ class ConversionNotes:
         """Returns all notes in the order in which they were made."""
         return [*self._all.values()]
 
+    def why_kept(self, module: nn.Module) -> str:
+        """Returns why a module is kept as a whole, in one clause: for what is noted on a module
+        inside, which often has that effect, else on itself; "" if nothing is."""
+        path = self.paths[id(module)]
+        prefix = f"{path}." if path else ""
+        for note in self._all.values():
+            if note.path != path and note.path.startswith(prefix):
+                return f"{note.path} ({note.cls}): {note.reason}"
+        own = self._all.get(path)
+        return "" if own is None else own.reason
+
     def place(self, module: nn.Module) -> str:
         """Returns the path of a module, or "the model" for the root."""
         return self.paths[id(module)] or "the model"
