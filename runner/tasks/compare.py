@@ -92,7 +92,7 @@ def _results(found: MethodComparison) -> RenderableType:
     table = plain_table()
     table.add_column("method", overflow="fold")
     for head in ("runs", "trials", f"best {found.metric}", "worst to best seed"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", overflow="fold")
     order = sorted(found.methods, key=lambda m: mean(m.finals), reverse=found.maximize)
     for one in order:
         table.add_row(*map(Text, _row(one, found.metric)))

@@ -57,9 +57,14 @@ class Show(Task):
             _as_study(run)
             return
         if self._trial is not None:
-            progress.show(_one(run, run.trial(self._trial)))
-            return
-        progress.show(*_whole(run))
+            trial = run.trial(self._trial)
+            progress.show(_one(run, trial), Text("\nGo on", style="bold"))
+            commands = _commands_of(run, trial)
+        else:
+            progress.show(*_whole(run))
+            commands = [*_commands(run)]
+        for command in commands:  # not wrapped, to be copied
+            progress.show_lines(command)
 
 
 def _as_study(run: Run) -> None:
@@ -84,14 +89,17 @@ def _whole(run: Run) -> Iterator[RenderableType]:
     lines = [verdict(record.trials, goals), gains_text(record.gains), _times(record.trials)]
     for line in filter(None, lines):
         yield Text(line)
-    where = text.near(run.folder)
+
+
+def _commands(run: Run) -> Iterator[str]:
+    """Yields where the models of a run are, and the commands to go on."""
+    where, trials = text.near(run.folder), run.trials
     if (run.folder / "top").is_dir():
-        yield Text(f"The best models are in {shlex.quote(str(where / 'top'))}.")
-    state = state_of_run(run.folder, run.settings, record.trials)
-    if state.can_go_on:
-        yield Text(f"It can go on: {resume_command(where)}")
-    if top(record.trials, 1):
-        yield Text(f"One trial as a whole: {task_command('show', where, 'trial=best')}")
+        yield f"The best models are in {shlex.quote(str(where / 'top'))}."
+    if state_of_run(run.folder, run.settings, trials).can_go_on:
+        yield f"It can go on: {resume_command(where)}"
+    if top(trials, 1):
+        yield f"One trial as a whole: {task_command('show', where, 'trial=best')}"
 
 
 def _when(run: Run, trials: Sequence[Trial]) -> str:
@@ -134,9 +142,12 @@ def _one(run: Run, trial: Trial) -> RenderableType:
     owner = trial.owner
     curve = learning_curves(run.folder, [owner]).get(owner, [])
     steps = [point.metrics for point in curve]
-    shown = trial_details(trial, run.goals, steps, ranks.get(trial.number), run.folder)
+    return trial_details(trial, run.goals, steps, ranks.get(trial.number), run.folder)
+
+
+def _commands_of(run: Run, trial: Trial) -> list[str]:
+    """Returns the commands for a trial that can succeed."""
     where, this = text.near(run.folder), f"trial={trial.number}"
     tasks = ["retrain"] if trial.refused or trial.running else ["replay", "retrain"]
     tasks += ["export"] if run.weights(trial).is_file() else []
-    commands = [task_command(task, where, this) for task in tasks]
-    return Group(shown, Text("\nGo on", style="bold"), *map(Text, commands))
+    return [task_command(task, where, this) for task in tasks]
