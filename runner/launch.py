@@ -145,7 +145,8 @@ def _with_key(error: BadCandidates, settings: Settings) -> ConfigError:
 
 def _task_class(settings: Settings) -> type[Task]:
     """Returns the class of the task, whose node is checked. Raises ConfigError."""
-    found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
+    with progress.waiting("loading", in_lines=False):  # most tasks import torch
+        found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
     taken = signature(found) or {}
     for short, whole in OF_TASK.items():
         key = whole.partition(".")[2]

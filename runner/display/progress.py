@@ -125,10 +125,15 @@ def note(sentence: str) -> None:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Callable[[], None]]:
+def waiting(what: str, *, in_lines: bool = True) -> Iterator[Callable[[], None]]:
     """Shows that a block runs, if it takes longer than a moment: on a terminal for how long, and
-    elsewhere in one line. Yields what ends this before the block ends."""
-    wait = _Wait(_console(), text.sentence(what))
+    elsewhere in one line, or not at all without `in_lines`. Yields what ends this before the block
+    ends."""
+    console = _console()
+    if not (in_lines or _is_animated(console)):
+        yield lambda: None
+        return
+    wait = _Wait(console, text.sentence(what))
     try:
         yield wait.end
     finally:
