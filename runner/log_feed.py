@@ -3,23 +3,18 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
+from runner.another_process import search_path, starting
 from runner.display import progress
 from runner.log_process import OUTPUT
 from runner.loggers.logger import BestModel
 from runner.resume import resume_override
 
-HOME = str(Path(__file__).resolve().parents[1])  # of this package, which need not be installed
-START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); from runner.log_process import main; "
-    "sys.path.pop(0); main(int(sys.argv[1]))"
-)
 PATIENCE = 60.0  # seconds without any progress, after which a logger is given up
 STOPPED = 5.0  # seconds that are left to a logger if the search is stopped
 
@@ -37,7 +32,7 @@ class LogFeed:
         tell: Callable[[str], None],
     ) -> None:
         """Starts a process for each logger; `tell` receives sentences for the user."""
-        hello = {"trust": [*trust], "folder": str(folder.resolve()), "path": _search_path()}
+        hello = {"trust": [*trust], "folder": str(folder.resolve()), "path": search_path()}
         self._loggers = [
             _LoggerProcess(name, {**hello, "name": name, "node": node}, tell)
             for name, node in nodes.items()
@@ -92,7 +87,7 @@ class _LoggerProcess:
         reports, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(theirs), HOME],
+                starting("runner.log_process", theirs),
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs],
                 start_new_session=True,  # so that Ctrl-C reaches the search only
@@ -158,8 +153,3 @@ class _LoggerProcess:
             f"The logger {self._name} {what.rstrip('.')}. No trial is lost: the record has all of "
             f"them, and once that is mended, {override} logger={self._name} shows them again."
         )
-
-
-def _search_path() -> list[str]:
-    """Returns where this process finds modules, for others, which look nowhere else."""
-    return [entry or str(Path.cwd()) for entry in sys.path]

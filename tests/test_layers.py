@@ -72,7 +72,8 @@ LAYERS = [
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice", "unsaved_state"],
-    ["bare_process", "errors", "python_operators", "quiet_optuna", "record_views", "space",
+    ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
+     "record_views", "space",
      "unregistered"],
 ]  # fmt: skip
 

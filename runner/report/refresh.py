@@ -9,16 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
+from runner.another_process import starting
 from runner.errors import RunnerError, one_line
 from runner.report.environment import note_environment
 from runner.space.structure import Part
 from runner.trial import Trial
 
-HOME = str(Path(__file__).resolve().parents[2])  # of this package, which need not be installed
-START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); from runner.report.refresh import main; "
-    "sys.path.pop(0); main(sys.argv[1])"
-)
 SPARSE = 25  # a refresh begins no sooner than after so many times what the last one took
 POLITE = 19  # added to the niceness of the process that refreshes
 
@@ -86,7 +82,7 @@ class ReportRefresh:
     def _start(self, now: float) -> None:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(self.folder), HOME],
+                starting(__name__, str(self.folder)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -12,38 +12,23 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, final
 
+from runner.another_process import search_path, starting
 from runner.training.leftovers import process_status
 
-HOME = str(Path(__file__).resolve().parents[2])  # of this package, which need not be installed
-START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); from runner.training.{} import main; "
-    "sys.path.pop(0); main(int(sys.argv[1]))"
-)
 USER = "runner.training.local.Local"  # the service that forks its workers
 PATIENCE = 5.0  # seconds that the server may take to answer, or to end
 CHECK = 1.0  # seconds between two looks at the status of the server
 KILLED = -signal.SIGKILL
 
 
-def starting(module: str, fd: int) -> list[str]:
-    """Returns the command that runs `main(fd)` of a module of this folder in another process."""
-    return [sys.executable, "-P", "-c", START.format(module), str(fd), HOME]
-
-
 def environment(threads: int) -> dict[str, str]:
     """Returns the variables of a worker, of which libraries read some when they are imported."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-
-
-def search_path() -> list[str]:
-    """Returns where this process finds modules, for another one, which looks nowhere else."""
-    return [entry or str(Path.cwd()) for entry in sys.path]
 
 
 @final
@@ -60,7 +45,7 @@ class ForkServer:
         self._socket.settimeout(PATIENCE)
         with theirs:
             self._process = subprocess.Popen(
-                starting("fork_server_process", theirs.fileno()),
+                starting(f"{__package__}.fork_server_process", theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # so that Ctrl-C reaches the driver only

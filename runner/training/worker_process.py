@@ -11,7 +11,8 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import final
 
-from runner.training.fork_server import Forked, ForkServer, environment, search_path, starting
+from runner.another_process import search_path, starting
+from runner.training.fork_server import Forked, ForkServer, environment
 from runner.training.leftovers import descendants, end_all, process_status
 from runner.training.service import Traces
 from runner.trial import Failure, Gain, Job, Report, Setup
@@ -29,7 +30,7 @@ class Started:
 
     def __init__(self, jobs: int, reports: int, variables: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            starting("process", reports),
+            starting(f"{__package__}.process", reports),
             stdin=jobs,
             pass_fds=[reports],
             start_new_session=True,  # so that Ctrl-C reaches the driver only
