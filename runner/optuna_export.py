@@ -26,11 +26,12 @@ from optuna.trial import FrozenTrial, TrialState
 from runner.display import format as text
 from runner.errors import ConfigError, RunFailed
 from runner.goals import Goals
-from runner.learning_curves import CurvePoint, learning_curves
+from runner.learning_curves import CurvePoint, LearningCurves
 from runner.quiet_optuna import quiet
 from runner.repeats import merged
 from runner.results import Run
 from runner.space.choice import JsonValue, key
+from runner.store import read
 from runner.trial import State, Trial
 
 MANY = 16  # different numbers of a label from which on it counts as a range
@@ -64,15 +65,16 @@ def write_study(folder: Path, target: Path) -> str:
     folder has no run, or the target is something else; RunFailed if it cannot be written.
     """
     run = Run(folder)
-    record = run.record
+    curves = LearningCurves()
+    record = read(run.folder, run.goals, see=curves.see)
     _check_target(target)
     parameters = _parameters(record.trials)
-    curves = {} if run.goals.several else learning_curves(folder)
+    reports = {} if run.goals.several else curves.found
     journal = _Journal()
     study = _study(journal, run)
     results = {trial.number: trial for trial in merged(record.trials)}
     for trial in record.trials:
-        curve = curves.get(trial.number, [])
+        curve = reports.get(trial.number, [])
         result = results.get(trial.number, trial)
         study.add_trial(_frozen(result, run.goals, parameters, curve))
     new = target.with_name(f".{target.name}.new")

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, final
@@ -268,14 +268,18 @@ class Record:
         return doubt(self.run, self.config, self.signature)
 
 
-def read(folder: Path, goals: Goals | None = None) -> Record:
+def read(
+    folder: Path, goals: Goals | None = None, *, see: Callable[[Event], object] = lambda event: None
+) -> Record:
     """Reads the record of a run, which may be running; imports and runs nothing that it names.
-    Raises ConfigError if there is none, and RunFailed if it is damaged or none of ours."""
+    `see` is called with each event, so that what else is made of them takes no second look. Raises
+    ConfigError if there is none, and RunFailed if it is damaged or none of ours."""
     trials: dict[int, Trial] = {}
     gains: list[Gain] = []
     begun: Event | None = None
     latest: Event | None = None
     for event in recorded_events(folder):
+        see(event)
         if event.kind in ("begun", "resumed"):
             begun, latest = begun or event, event
             goals = goals or _goals(event.data["config"], folder)

@@ -13,6 +13,7 @@ MODEL = "model.py"  # the source of a model, in the folder of its trial
 WEIGHTS = "weights.safetensors"  # its trained weights, in the same folder
 STATE = "state.pt"  # what a user's training code needs to go on, there until the trial ends
 PART = ".part"  # the suffix of that file while it is being written
+TOP = "top"  # the folder of the exported models, in that of the run
 OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure before the trial could run
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runner.space.choice import JsonValue
 from runner.space.sample import Sample
 
+T = TypeVar("T")
 LONG = 40  # characters of a value; longer ones are cut
 # The metric that tells the spread of a measured one: its interquartile range, relative to it.
 NOISE = "{}/noise"
@@ -52,14 +53,20 @@ def kind(sentence: str) -> str:
     return re.sub(r"\d[\d.]*", "0", sentence)
 
 
+def by_kind(items: Iterable[T], said: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+    """Groups items of which is said what differs only in numbers: the first sentence of each group
+    and its items, the largest group first."""
+    kinds: dict[str, tuple[str, list[T]]] = {}
+    for item in items:
+        sentence = said(item)
+        kinds.setdefault(kind(sentence), (sentence, []))[1].append(item)
+    return sorted(kinds.values(), key=lambda group: -len(group[1]))
+
+
 def alike(sentences: Iterable[str]) -> list[tuple[int, str]]:
     """Groups sentences that differ only in numbers: the size of each group and its first sentence,
     most frequent first."""
-    kinds: dict[str, list[str]] = {}
-    for text in sentences:
-        kinds.setdefault(kind(text), []).append(text)
-    found = [(len(texts), texts[0]) for texts in kinds.values()]
-    return sorted(found, key=lambda pair: -pair[0])
+    return [(len(same), first) for first, same in by_kind(sentences, str)]
 
 
 def pairs(sample: Sample, labels: Collection[str] | None = None, *, whole: bool = False) -> str:

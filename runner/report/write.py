@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.display import format as text
 from runner.errors import ConfigError
-from runner.learning_curves import learning_curves
+from runner.learning_curves import LearningCurves
 from runner.report.environment import noted_environment
 from runner.report.exported import metrics_on_test
 from runner.report.facts import RunFacts
@@ -39,7 +39,8 @@ def write_report(
     """
     folder = folder.resolve()
     target = folder / REPORT
-    record = read(folder)
+    curves = LearningCurves()
+    record = read(folder, see=curves.see)
     if target.is_dir() and not target.is_symlink():
         raise ConfigError(
             f"{text.clean(str(text.near(target)))} is a folder, but the report is a file of that "
@@ -48,7 +49,7 @@ def write_report(
     facts = RunFacts(
         folder=folder,
         record=record,
-        reports=learning_curves(folder),
+        reports=curves.found,
         tested=metrics_on_test(folder, record.trials),
         parts=parts,
         environment=noted_environment(folder),

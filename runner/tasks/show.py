@@ -1,7 +1,6 @@
 """The task `show`: what came out of a run, or of one of its trials."""
 
 import shlex
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,9 +23,10 @@ from runner.ranking import top
 from runner.results import Run
 from runner.resume import folder_of, resume_command, task_command
 from runner.run_folder import check_links
-from runner.run_state import searched, state_of_run
+from runner.run_state import RunState, searched, state_of_run
+from runner.store import Record
 from runner.tasks.task import Task
-from runner.trial import Trial
+from runner.trial import TOP, Trial
 
 STUDY = "optuna.log"  # a journal, in the folder of the run
 SHOWN = 5  # trials that are named, of those that failed for one reason
@@ -61,8 +61,10 @@ class Show(Task):
             progress.show(_one(run, trial), Text("\nGo on", style="bold"))
             commands = _commands_of(run, trial)
         else:
-            progress.show(*_whole(run))
-            commands = [*_commands(run)]
+            record = run.record
+            state = state_of_run(run.folder, run.settings, record.trials)
+            progress.show(*_whole(run, record, state))
+            commands = [*_commands(run, record.trials, state)]
         for command in commands:  # not wrapped, to be copied
             progress.show_lines(command)
 
@@ -79,10 +81,10 @@ def _as_study(run: Run) -> None:
     progress.show_lines(f"  {command}")
 
 
-def _whole(run: Run) -> Iterator[RenderableType]:
-    record, goals = run.record, run.goals
+def _whole(run: Run, record: Record, state: RunState) -> Iterator[RenderableType]:
+    goals = run.goals
     yield Text(f"{searched(run.settings)}, seed {run.settings.seed}", style="bold")
-    yield Text(_when(run, record.trials))
+    yield Text(_when(run, record.trials, state))
     yield best_table(record.trials, goals)
     if failed := [t for t in record.trials if t.failed and not t.refused]:
         yield _failures(t for t in failed if t.duplicate_of is None)
@@ -91,19 +93,18 @@ def _whole(run: Run) -> Iterator[RenderableType]:
         yield Text(line)
 
 
-def _commands(run: Run) -> Iterator[str]:
+def _commands(run: Run, trials: Sequence[Trial], state: RunState) -> Iterator[str]:
     """Yields where the models of a run are, and the commands to go on."""
-    where, trials = text.near(run.folder), run.trials
-    if (run.folder / "top").is_dir():
-        yield f"The best models are in {shlex.quote(str(where / 'top'))}."
-    if state_of_run(run.folder, run.settings, trials).can_go_on:
+    where = text.near(run.folder)
+    if (run.folder / TOP).is_dir():
+        yield f"The best models are in {shlex.quote(str(where / TOP))}."
+    if state.can_go_on:
         yield f"It can go on: {resume_command(where)}"
     if top(trials, 1):
         yield f"One trial as a whole: {task_command('show', where, 'trial=best')}"
 
 
-def _when(run: Run, trials: Sequence[Trial]) -> str:
-    state = state_of_run(run.folder, run.settings, trials)
+def _when(run: Run, trials: Sequence[Trial], state: RunState) -> str:
     begun = trials[0].proposed_at if trials else None
     since = "" if begun is None else f"begun {datetime.fromtimestamp(begun):%Y-%m-%d %H:%M}, "
     return f"{text.clean(str(text.near(run.folder)))}: {since}{state.text}"
@@ -111,18 +112,12 @@ def _when(run: Run, trials: Sequence[Trial]) -> str:
 
 def _failures(failed: Iterable[Trial]) -> RenderableType:
     """Returns a table of why trials failed: the most frequent reasons first."""
-    kinds: dict[str, list[Trial]] = defaultdict(list)
-    sentences: dict[str, str] = {}
-    for trial in failed:
-        said = text.sentence(str(trial.failure))
-        sentences.setdefault(text.kind(said), said)
-        kinds[text.kind(said)].append(trial)
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_column(justify="right")
     grid.add_column(overflow="fold")
-    for kind, trials in sorted(kinds.items(), key=lambda pair: -len(pair[1])):
+    for said, trials in text.by_kind(failed, lambda trial: text.sentence(str(trial.failure))):
         numbers = few([str(trial.number) for trial in trials], SHOWN)
-        named = f"{sentences[kind].rstrip('.')} (trial{'s' * (len(trials) > 1)} {numbers})"
+        named = f"{said.rstrip('.')} (trial{'s' * (len(trials) > 1)} {numbers})"
         grid.add_row(Text(str(len(trials))), Text(named))
     return Group(Text("Failed", style="bold"), grid)
 
