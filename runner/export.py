@@ -22,11 +22,10 @@ from runner.nested import leaves
 from runner.results import Run, write_model
 from runner.resume import resume_override
 from runner.run_folder import check_links
-from runner.trial import MODEL, WEIGHTS, Metrics, Trial
+from runner.trial import MODEL, TOP, WEIGHTS, Metrics, Trial
 from runner.unsaved_state import unsaved_difference
 from runner.weights import WeightsError, check_weights
 
-TOP = "top"
 NEW = "top.new"  # the export being written
 EARLIER = "top.old"  # an earlier export, while it is being replaced
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.config.allowlist import KEYWORDS
 from runner.config.check_arguments import check_arguments
-from runner.config.instantiate import build, put
+from runner.config.instantiate import at, build, put
 from runner.config.settings import INHERIT, Settings
 from runner.config.targets import locate
 from runner.data.data import Data, TargetKind
@@ -188,9 +188,7 @@ def _naming_candidate(choice: Choice, i: int, value: JsonValue) -> Iterator[None
 
 def _check_partial(config: dict[str, Any], label: str, value: JsonValue) -> None:
     """Raises ConfigError for a candidate that lacks the `_partial_` of the node it replaces."""
-    node: Any = config
-    for part in label.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    node = at(config, label)
     replaces = isinstance(node, dict) and node.get("_partial_") is True
     if replaces and isinstance(value, dict) and value.get("_partial_") is not True:
         raise ConfigError(

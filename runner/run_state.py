@@ -9,7 +9,7 @@ from typing import final
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.store import RECORD, writer
-from runner.trial import Trial
+from runner.trial import TOP, Trial
 
 
 @final
@@ -31,7 +31,7 @@ def state_of_run(folder: Path, settings: Settings, trials: Sequence[Trial]) -> R
     open_trials = sum(trial.running for trial in trials)
     if done >= total and not open_trials:
         return RunState(f"done, {count}", False)
-    if not open_trials and (folder / "top").is_dir():  # the space or another budget was used up
+    if not open_trials and (folder / TOP).is_dir():  # the space or another budget was used up
         return RunState(f"ended with {count}", False)
     return RunState(f"cut after {count}", True)
 

@@ -16,7 +16,7 @@ from runner.data.data import Data
 from runner.display import format as text
 from runner.display import progress
 from runner.display.tables import best_table, gains_text
-from runner.export import TOP, Test, export
+from runner.export import Test, export
 from runner.goals import Goals
 from runner.log_feed import LogFeed
 from runner.loggers.logger import BestModel
@@ -25,7 +25,7 @@ from runner.report.refresh import ReportRefresh
 from runner.results import Run
 from runner.space.space import Space
 from runner.training.service import TrainingService
-from runner.trial import Job, Metrics, Report, Trial
+from runner.trial import TOP, Job, Metrics, Report, Trial
 
 log = logging.getLogger(__name__)
 

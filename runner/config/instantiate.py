@@ -36,6 +36,14 @@ def _build_value(value: Any, trust: Sequence[str]) -> Any:
     return value
 
 
+def at(config: Any, path: str) -> Any:
+    """Returns the value at a dotted path of a plain config; None if there is none."""
+    node = config
+    for part in path.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
 def put(config: dict[str, Any], path: str, value: Any) -> None:
     """Sets a value at a dotted path of a plain config, in place. The path must exist."""
     parts = path.split(".")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.space.sample import sample_key
-from runner.trial import Metrics, Trial
+from runner.trial import TOP, Metrics, Trial
 
 LARGEST = 1_000_000  # bytes of a file
 MOST = 100  # models
@@ -22,7 +22,7 @@ def metrics_on_test(folder: Path, trials: Iterable[Trial]) -> Mapping[int, Metri
         if trial.scored:
             by_sample.setdefault(sample_key(trial.sample), trial.number)
     found: dict[int, Metrics] = {}
-    for place in sorted((folder / "top").glob("[0-9]*"))[:MOST]:
+    for place in sorted((folder / TOP).glob("[0-9]*"))[:MOST]:
         sample, metrics = (_object(place / f"{name}.json", folder) for name in WRITTEN)
         number = by_sample.get(_key(sample))
         tested = {

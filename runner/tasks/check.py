@@ -1,7 +1,6 @@
 """The task `check`: tries samples of a search for a step each, before it takes a week."""
 
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,17 @@ from runner.space.sample import DrawError, Sample, generator
 from runner.space.space import Space
 from runner.tasks.task import Task
 from runner.training.devices import devices
-from runner.trial import Failure, Job, Metrics, Report, Trial, epochs_of, trial_folder, trial_seed
+from runner.trial import (
+    REFUSED,
+    Failure,
+    Job,
+    Metrics,
+    Report,
+    Trial,
+    epochs_of,
+    trial_folder,
+    trial_seed,
+)
 from runner.trial_check import EPOCH, MEMORY, STEP
 
 DRAWS = 5  # times as many random samples, among which enough different ones are looked for
@@ -50,10 +59,11 @@ class Check(Task):
             rehearse(settings, engine)
         tried = [*_tries(engine, space, settings, self._count)]
         place = folder / "check"
-        found = _run(settings, engine, tried, place)
+        found, slots = _run(settings, engine, tried, place)
         failed = [one for one in found if one.failure is not None and not one.is_refused]
         progress.show(_head(settings, found), *_failures(failed, place))
-        progress.show(*_estimate(settings, [one for one in found if one.failure is None]))
+        worked = [one for one in found if one.failure is None]
+        progress.show(*_estimate(settings, worked, slots))
         kept = {one.trial.number for one in failed}
         for one in found:
             if one.trial.number not in kept:
@@ -76,7 +86,7 @@ class _Try:
 
     @property
     def is_refused(self) -> bool:
-        return self.failure is not None and self.failure.reason == "refused"
+        return self.failure is not None and self.failure.reason == REFUSED
 
 
 def _tries(engine: Engine, space: Space, settings: Settings, count: int) -> Iterator[_Try]:
@@ -114,8 +124,11 @@ def _to_the_end(sample: Sample, settings: Settings) -> Sample:
     return sample if fidelity is None else {**sample, fidelity.key: fidelity.max}
 
 
-def _run(settings: Settings, engine: Engine, tried: Sequence[_Try], folder: Path) -> list[_Try]:
-    """Runs each sample for a step in a worker; returns how all went, in their order."""
+def _run(
+    settings: Settings, engine: Engine, tried: Sequence[_Try], folder: Path
+) -> tuple[list[_Try], int]:
+    """Runs each sample for a step in a worker; returns how all went, in their order, and how many
+    run at once."""
     found = {one.trial.number: one for one in tried}
     waiting = [one.trial for one in tried if one.failure is None]
     service = parts.make_service(settings, folder)
@@ -139,7 +152,7 @@ def _run(settings: Settings, engine: Engine, tried: Sequence[_Try], folder: Path
                 service.poll(hear, 1.0)
     finally:
         service.close()
-    return [*found.values()]
+    return [*found.values()], service.slots
 
 
 def _head(settings: Settings, found: Sequence[_Try]) -> RenderableType:
@@ -154,18 +167,14 @@ def _head(settings: Settings, found: Sequence[_Try]) -> RenderableType:
 
 def _failures(failed: Sequence[_Try], folder: Path) -> Iterator[RenderableType]:
     """Yields a table of what failed and where: the most frequent kinds first."""
-    kinds: dict[str, list[_Try]] = defaultdict(list)
-    for one in failed:
-        kinds[text.kind(text.sentence(str(one.failure)))].append(one)
-    if not kinds:
+    if not failed:
         return
     grid = Table.grid(padding=(0, GAP, 0, 0))
     grid.add_column(justify="right")
     grid.add_column(overflow="fold")
-    ranked = sorted(kinds.values(), key=len, reverse=True)
-    for same in ranked[:LINES]:
-        first = same[0]
-        grid.add_row(str(len(same)), Text(text.sentence(str(first.failure))))
+    kinds = text.by_kind(failed, lambda one: text.sentence(str(one.failure)))
+    for said, [first, *others] in kinds[:LINES]:
+        grid.add_row(str(1 + len(others)), Text(said))
         grid.add_row("", Text(f"such as {text.pairs(first.trial.sample)}", style="dim"))
         trace = trial_folder(folder, first.trial.number) / "error.txt"
         if trace.is_file():
@@ -173,8 +182,9 @@ def _failures(failed: Sequence[_Try], folder: Path) -> Iterator[RenderableType]:
     yield Group(Text("Failed", style="bold"), grid)
 
 
-def _estimate(settings: Settings, worked: Sequence[_Try]) -> Iterator[RenderableType]:
-    """Yields how much time and memory the search will take, by what its samples took."""
+def _estimate(settings: Settings, worked: Sequence[_Try], slots: int) -> Iterator[RenderableType]:
+    """Yields how much time and memory the search will take, by what its samples took, if so many
+    trials run at once."""
     known = [one for one in worked if one.metrics]
     if not known:
         return
@@ -184,7 +194,6 @@ def _estimate(settings: Settings, worked: Sequence[_Try]) -> Iterator[Renderable
         steps = [(one.metrics or {})[STEP] for one in timed]
         spans = [_seconds(one, settings) for one in timed]
         count = settings.budget.trials * settings.repeat
-        slots = _slots(settings)
         total = mean(spans) * count / slots
         yield Text(
             f"A step takes {text.seconds(mean(steps))}, a trial {text.duration(mean(spans))} "
@@ -198,14 +207,6 @@ def _estimate(settings: Settings, worked: Sequence[_Try]) -> Iterator[Renderable
 def _seconds(one: _Try, settings: Settings) -> float:
     epochs = epochs_of(one.trial.sample, settings.evaluator.get("epochs")) or 1
     return epochs * (one.metrics or {})[EPOCH]
-
-
-def _slots(settings: Settings) -> int:
-    training = settings.training
-    if "workers" not in training:
-        return 1
-    per = training.get("workers_per_device", 1)
-    return len(devices(training["device"], training["workers"], per))
 
 
 def _besides(settings: Settings) -> str:

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, final
 
-from runner.config.instantiate import put
+from runner.config.instantiate import at, put
 from runner.config.settings import FIRST, WEIGHTS, BudgetSettings, Settings
 from runner.config.targets import locate
 from runner.display import format as text
@@ -114,20 +113,12 @@ def _with_choices(settings: Settings, recorded: Settings, sample: Sample) -> Set
         searched.add(fidelity.key)
         given[fidelity.key] = fidelity.max
     for label, value in given.items():
-        if _at(plain, label) == _at(before, label):
+        if at(plain, label) == at(before, label):
             put(plain, label, value)
     rest = {label: value for label, value in sample.items() if label not in searched}
     plain |= {"search": None, "fidelity": None}
     plain["strategy"] = {"_target_": GIVEN, FIRST: [rest]}
     return Settings.model_validate(plain)
-
-
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    """Returns the value at a dotted path; None if there is none."""
-    node: Any = config
-    for part in path.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node
 
 
 def _whole_training(settings: Settings) -> Settings:
