@@ -101,7 +101,7 @@ SHARED = {
     "training": {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
-        *("function_parts", "tables", "watched"),
+        *("function_parts", "tables", "watched", "worker_handle", "worker_pool"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.
